@@ -6,6 +6,7 @@
 import './support/node.ts';
 
 export {Engine, open} from './api/engine.ts';
+export type {JobChanges} from './api/edit.ts';
 export {type EnqueueInArgs, enqueueIn} from './api/enqueue-in.ts';
 export {CHANNELS, type EngineEvents, type Logger} from './api/events.ts';
 export {BatchHandle, type BatchInfo, type JobDetails, JobHandle, type JobOutcome, type PastExecution, type WaitOptions} from './api/handles.ts';
@@ -14,7 +15,7 @@ export type {HaltOption, MapArgs, MapOptions} from './api/map-options.ts';
 export type {OpenOptions, RecycleOptions} from './api/open-options.ts';
 export type {AnyTasks, CompletionTasksOf, EnqueueArgs, PayloadOf, ProblemOf, ResultOf, TaskName, TasksOf} from './job/task.ts';
 export {closeOnSignals} from './api/signals.ts';
-export type {CompletedBatch} from './job/job.ts';
+export type {CompletedBatch, EditResult} from './job/job.ts';
 export type {Duration, Size} from './job/checks.ts';
 export type {SlowStart, WorkerLoss} from './job/events.ts';
 export type {ErrorRecord} from './job/error-record.ts';

@@ -6,7 +6,7 @@
 import './support/node.ts';
 
 export {type JobHandler, work, type WorkOptions} from './api/work.ts';
-export type {Batch, BatchOptions, DeleteResult, Mark} from './job/job.ts';
+export type {Batch, BatchOptions, DeleteResult, JobEdit, Mark} from './job/job.ts';
 export type {Claim, ClaimedJob, Ending, ExecutionRecord, JobUpdate, Lease, Outcome, OwnerId, Settlement, Timing} from './job/claim.ts';
 export {decode, type Encoded, encode} from './job/encoding.ts';
 export type {Vacuumed} from './job/events.ts';
@@ -25,8 +25,8 @@ export type {
 	Policy,
 } from './job/job.ts';
 export {TRANSITIONS} from './job/job.ts';
-export type {ChildJob, NewJob, Rerun} from './job/new-job.ts';
-export type {ClaimedGroup, Column, EndedGroup, EnqueuedGroup, Ids, NewGroup} from './job/group.ts';
+export type {ChildJob, NewJob, PendingLimits, Rerun} from './job/new-job.ts';
+export type {ClaimedGroup, Column, EndedGroup, EnqueuedGroup, FullQueue, Ids, NewGroup} from './job/group.ts';
 export type {PackedStrings, Values} from './job/packed.ts';
 export {openQueue, type QueueOptions, vacuum} from './store/open-store.ts';
 export {type Dequeued, type Enqueued, JobQueue} from './store/job-queue.ts';

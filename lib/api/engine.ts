@@ -2,17 +2,18 @@
 
 import {abortSignal, argument, bad, checked, type Duration, duration, text} from '../job/checks.ts';
 import type {EngineStats, JobEvent} from '../job/events.ts';
-import {type EnqueuedGroup, idAt} from '../job/group.ts';
-import type {CleanupResult, Counts, JobFilter, JobId, JobSearch} from '../job/job.ts';
+import {idAt} from '../job/group.ts';
+import type {CleanupResult, Counts, EditResult, JobFilter, JobId, JobSearch} from '../job/job.ts';
 import {countJobs, JobList, type JobListOptions, type JobSource} from '../job/job-list.ts';
 import {JobMaker} from '../job/new-job.ts';
 import {checkFilter, checkId, jobIds} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
 import type {AnyTasks, EnqueueArgs, JobOptions, PayloadOf, ResultOf, TasksOf} from '../job/task.ts';
 import {refuseInWorker} from '../job/task-module.ts';
-import {keyConflict} from '../store/conflict-errors.ts';
+import {keyConflict, queueFull} from '../store/conflict-errors.ts';
 import {DispatcherClient, openThread, type Transport} from '../transport/client.ts';
-import type {DispatcherStart, EnqueueCall, Notice} from '../transport/messages.ts';
+import type {DispatcherStart, EnqueueCall, EnqueueReply, Notice} from '../transport/messages.ts';
+import {editJob, type JobChanges} from './edit.ts';
 import {type EnqueuedMany, type EnqueueManyOptions, enqueueMany} from './enqueue-many.ts';
 import {type EngineEvents, Events} from './events.ts';
 import {BatchHandle, type BatchInfo, detailsOf, type JobDetails, JobHandle, toBatchInfo, toOutcome, toResult, type WaitOptions, waitForEnd} from './handles.ts';
@@ -58,6 +59,9 @@ export async function connect<Made>(
 /** {@link JobDetails} of a job of the task, if it is named. */
 type JobDetailsOf<Tasks, Name extends keyof Tasks> = [Name] extends [never] ? JobDetails : JobDetails<PayloadOf<Tasks, Name>, ResultOf<Tasks, Name>>;
 
+/** {@link JobChanges} of a job of the task, if it is named. */
+type ChangesOf<Tasks, Name extends keyof Tasks> = JobChanges<[Name] extends [never] ? unknown : PayloadOf<Tasks, Name>>;
+
 /** An open queue with its dispatcher and workers: enqueues jobs, awaits them, lists them, and controls them. `open()` makes it. */
 export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	readonly #settings: Settings;
@@ -73,28 +77,27 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		this.#settings = settings;
 		this.#client = client;
 		this.#events = events;
-		this.#maker = new JobMaker(client.tasks, settings.defaults, settings.maxValueBytes);
+		this.#maker = new JobMaker(client.tasks, settings.defaults, settings.maxValueBytes, settings.maxPending);
 		this.#now = now;
 		if (settings.closeOnSignals) this.#stopListening = closeOnSignals(this);
 	}
 
 	/**
 	 * Enqueues a job. Resolves once it is durable.
-	 * @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, `StorageFull`, `OutcomeUnknown`, `Closed`
+	 * @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, `QueueFull`, `StorageFull`, `OutcomeUnknown`,
+	 *   `Closed`
 	 */
 	async enqueue<Name extends keyof TasksOf<Tasks> & string>(
 		task: Name,
 		...[payload, options]: EnqueueArgs<Tasks, Name, JobOptions>
-	): Promise<JobHandle<ResultOf<Tasks, Name>>> {
-		const reply = (await this.#client.call(this.#enqueueCall('enqueue()', task, payload, options, false))) as EnqueuedGroup;
-		const id = idAt(reply.ids, 0);
-		if (reply.conflicts) throw keyConflict({task, key: options?.key ?? ''}, id);
-		return new JobHandle(this.#client, id, task, reply.reused !== undefined);
+	): Promise<JobHandle<ResultOf<Tasks, Name>, PayloadOf<Tasks, Name>>> {
+		const reply = (await this.#client.call(this.#enqueueCall('enqueue()', task, payload, options, false))) as EnqueueReply;
+		return new JobHandle(this.#client, this.#maker, idOfEnqueued(reply, task, options), task, reply.reused !== undefined);
 	}
 
 	/**
-	 * Enqueues a job for each payload of a collection of any size: only a bounded number is under way at a time. Resolves when all
-	 * are durable. `key` in the options is a function of the payload.
+	 * Enqueues a job for each payload of a collection of any size: only a bounded number is under way at a time. It waits for room
+	 * while as many jobs are pending as `maxPending` allows. Resolves when all are durable. `key` in the options is a function of the payload.
 	 * @returns `ids` in the order of the payloads; `reused`, those whose key existed
 	 * @throws as {@link enqueue}; jobs that were enqueued before stay
 	 */
@@ -119,10 +122,11 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		const call = this.#enqueueCall('call()', task, payload, jobOptions, true);
 		const notice = await new Promise<Notice>((resolve, reject) => {
 			const onReply = (reply: unknown) => {
-				const {ids, conflicts} = reply as EnqueuedGroup;
-				const id = idAt(ids, 0);
-				if (conflicts) reject(keyConflict({task, key: jobOptions.key ?? ''}, id));
-				else waitForEnd(this.#client, id, wait).then(resolve, reject);
+				try {
+					waitForEnd(this.#client, idOfEnqueued(reply as EnqueueReply, task, jobOptions), wait).then(resolve, reject);
+				} catch (error) {
+					reject(error);
+				}
 			};
 			this.#client.send(call, onReply, reject);
 		});
@@ -145,8 +149,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	}
 
 	/** A handle for a job with a known id, for instance one that another program enqueued. */
-	handle<Name extends keyof TasksOf<Tasks> & string>(task: Name, id: JobId): JobHandle<ResultOf<Tasks, Name>> {
-		return new JobHandle(this.#client, checkId(id), task, true);
+	handle<Name extends keyof TasksOf<Tasks> & string>(task: Name, id: JobId): JobHandle<ResultOf<Tasks, Name>, PayloadOf<Tasks, Name>> {
+		return new JobHandle(this.#client, this.#maker, checkId(id), task, true);
 	}
 
 	/**
@@ -205,10 +209,19 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 	/**
 	 * Opens a new round for one job, or for all that match. A completed job loses its result. A filter without ids and statuses selects
-	 * failed, dead and cancelled jobs only. Works page by page, as {@link cancel}. Returns the number of jobs.
+	 * failed, dead and cancelled jobs only. A job whose key another one has taken is left out. Works page by page, as {@link cancel}. Returns
+	 * the number of jobs.
 	 */
 	async retry(jobs: JobId | JobFilter): Promise<number> {
 		return this.#client.verb('retry', checkFilter('retry()', jobs));
+	}
+
+	/**
+	 * Changes a job that is pending, or has failed and waits for its next attempt, as {@link JobHandle.edit} does.
+	 * @example await faena.edit<'thumbnail'>(17, {payload: {file: 'b.png'}, runAt: new Date('2030-01-01')});
+	 */
+	async edit<Name extends keyof TasksOf<Tasks> & string = never>(id: JobId, changes: ChangesOf<Tasks, Name>): Promise<EditResult> {
+		return editJob(this.#client, this.#maker, checkId(id), changes);
 	}
 
 	/** Pauses a task, or all tasks of this engine: no job of it starts, here or in another process, until {@link resume}. Durable. Running jobs go on. */
@@ -305,7 +318,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	#enqueueCall(where: string, task: string, payload: unknown, options: JobOptions | undefined, watch: boolean): EnqueueCall {
 		const {key, ...resolved} = this.#maker.resolve(where, task, options ?? {});
 		const values = pack([this.#maker.encode(payload)]);
-		return {type: 'enqueue', group: {...resolved, task, values, keys: key === undefined ? undefined : [key]}, watch};
+		const group = {...resolved, task, values, keys: key === undefined ? undefined : [key], maxPending: this.#maker.limitsOf(task)};
+		return {type: 'enqueue', group, watch};
 	}
 
 	#names(where: string, task: string | undefined): string[] {
@@ -313,4 +327,15 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		if (task === undefined && names.length === 0) throw bad(`${where} expects a task's name, since this engine was opened without tasks`);
 		return task === undefined ? names : [this.#maker.checkName(where, task)];
 	}
+}
+
+/**
+ * The id of the one job of an enqueue.
+ * @throws FaenaError `QueueFull`, `KeyConflict`
+ */
+function idOfEnqueued({ids, full, conflicts}: EnqueueReply, task: string, options?: JobOptions): JobId {
+	if (full) throw queueFull(task, full, full.retryAfterMs);
+	const id = idAt(ids, 0);
+	if (conflicts) throw keyConflict({task, key: options?.key ?? ''}, id);
+	return id;
 }

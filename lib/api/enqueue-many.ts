@@ -2,7 +2,7 @@ import {bad, checkIterable, show} from '../job/checks.ts';
 import type {Encoded} from '../job/encoding.ts';
 import {type EnqueuedGroup, idAt, MAX_GROUP_JOBS} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
-import type {JobMaker} from '../job/new-job.ts';
+import {type JobMaker, lowestOf} from '../job/new-job.ts';
 import {checkKey} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
 import type {JobOptions} from '../job/task.ts';
@@ -36,7 +36,11 @@ export async function enqueueMany<Payload>(
 ): Promise<EnqueuedMany> {
 	checkIterable('enqueueMany()', payloads);
 	const {key: toKey, ...rest} = checkManyOptions(options);
-	const {key: _, ...resolved} = maker.resolve('enqueueMany()', task, rest);
+	// Unique is refused without a key. The true keys come with the payloads.
+	const {key: _, ...resolved} = maker.resolve('enqueueMany()', task, toKey ? {...rest, key: 'of each'} : rest);
+	const maxPending = maker.limitsOf(task);
+	// Several groups have room at the same time, so that the queue does not run dry between them.
+	const maxJobs = Math.min(MAX_GROUP_JOBS, Math.ceil(lowestOf(maxPending) / 4));
 	const result: EnqueuedMany = {ids: [], reused: []};
 	const underWay: Promise<void>[] = [];
 	let start = 0;
@@ -48,11 +52,12 @@ export async function enqueueMany<Payload>(
 		const encoded = maker.encode(payload);
 		size += encoded?.length ?? 0;
 		if (toKey) keys.push(checkKey('enqueueMany()', toKey(payload)));
-		return values.push(encoded) >= MAX_GROUP_JOBS || size >= MAX_GROUP_BYTES;
+		return values.push(encoded) >= maxJobs || size >= MAX_GROUP_BYTES;
 	};
 	const enqueue = async () => {
 		const group = {start, keys, count: values.length};
-		const call = client.call({type: 'enqueue', group: {...resolved, task, values: pack(values), keys: toKey && keys}, watch: false});
+		const sent = {...resolved, task, values: pack(values), keys: toKey && keys, maxPending};
+		const call = client.call({type: 'enqueue', group: sent, watch: false, waits: maxPending !== undefined});
 		[start, values, keys, size] = [start + values.length, [], [], 0];
 		const {ids, reused = [], conflicts: [conflict] = []} = (await call) as EnqueuedGroup;
 		if (conflict !== undefined) throw keyConflict({task, key: group.keys[conflict] ?? ''}, idAt(ids, conflict));

@@ -2,13 +2,15 @@ import {abortSignal, checked, type Duration, duration} from '../job/checks.ts';
 import type {ExecutionRecord} from '../job/claim.ts';
 import {decode} from '../job/encoding.ts';
 import {fromFailure} from '../job/failure.ts';
-import type {Batch, Job, JobId, LogLine} from '../job/job.ts';
+import type {Batch, EditResult, Job, JobId, LogLine} from '../job/job.ts';
+import type {JobMaker} from '../job/new-job.ts';
 import {startTimer} from '../support/clock.ts';
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import {atCaller} from '../support/stack.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import type {Notice} from '../transport/messages.ts';
+import {editJob, type JobChanges} from './edit.ts';
 
 /** How a job ended, as a value. */
 export type JobOutcome<Result = unknown> =
@@ -26,7 +28,7 @@ export interface WaitOptions {
 }
 
 /** A job in the queue. Its end can be awaited any number of times, also in another program. */
-export class JobHandle<Result = unknown> {
+export class JobHandle<Result = unknown, Payload = unknown> {
 	/** The job's id. With it another program gets this handle: `handle(task, id)`. */
 	readonly id: JobId;
 	/** The name of its task. */
@@ -34,12 +36,14 @@ export class JobHandle<Result = unknown> {
 	/** True if the job's key existed when it was enqueued: this is the existing job. */
 	readonly reused: boolean;
 	readonly #client: DispatcherClient;
+	readonly #maker: JobMaker;
 
-	constructor(client: DispatcherClient, id: JobId, task: string, reused: boolean) {
+	constructor(client: DispatcherClient, maker: JobMaker, id: JobId, task: string, reused: boolean) {
 		this.id = id;
 		this.task = task;
 		this.reused = reused;
 		this.#client = client;
+		this.#maker = maker;
 	}
 
 	/**
@@ -55,6 +59,16 @@ export class JobHandle<Result = unknown> {
 		const wait = checked('result()', options, {timeout: duration, signal: abortSignal});
 		const watched = this.#client.call({type: 'watch', ids: [this.id]});
 		return toOutcome(await waitForEnd(this.#client, this.id, wait, watched)) as JobOutcome<Result>;
+	}
+
+	/**
+	 * Changes the job if it is pending, or has failed and waits for its next attempt: its payload, priority or time.
+	 * @returns `edited`; otherwise the job was left as it is, and this says why: its status, or `missing`
+	 * @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge`, `Closed`, `StorageFull`, `OutcomeUnknown`
+	 * @example if ((await job.edit({priority: 9, delay: 0})) === 'running') console.log('It has begun already.');
+	 */
+	async edit(changes: JobChanges<Payload>): Promise<EditResult> {
+		return editJob(this.#client, this.#maker, this.id, changes);
 	}
 
 	/** The job as it is now; `undefined` once it was cleaned up. */

@@ -1,12 +1,12 @@
 import {abortSignal, bad, boolean, type Checks, callable, checked, choice, expected, integer, text} from '../job/checks.ts';
 import type {BatchOptions} from '../job/job.ts';
-import type {JobMaker} from '../job/new-job.ts';
+import {type JobMaker, lowestOf} from '../job/new-job.ts';
 import {checkJobOptions, checkKey, DEFAULTS} from '../job/options.ts';
 import type {CompletionTasksOf, JobOptions, PayloadOf, ProblemOf, TaskName} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 
 /** Options of `map()`, besides those of its jobs. */
-export interface MapOptions<Item, Payload, Task extends string = string> extends Omit<JobOptions, 'key'> {
+export interface MapOptions<Item, Payload, Task extends string = string> extends Omit<JobOptions, 'key' | 'unique'> {
 	/** The batch: a name that makes the map resumable. A map of the same name goes on where the last one stopped. Default: no batch. */
 	readonly batch?: string;
 	/** An item's key, unique in the batch, or without a batch in the task; default: the item's index in the input, from 0. */
@@ -15,7 +15,7 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 	readonly payload?: (item: Item, index: number) => Payload;
 	/** `finished` (default) yields as jobs end, `input` in the order of the items. */
 	readonly order?: 'input' | 'finished';
-	/** The most items under way, from read to yielded; default 4,096. The map reads the input no further. */
+	/** The most items under way, from read to yielded; default 4,096, and at most `maxPending`. The map reads the input no further. */
 	readonly window?: number;
 	/** When it aborts, jobs that have not ended are cancelled, and the loop throws the signal's reason. */
 	readonly signal?: AbortSignal;
@@ -59,6 +59,7 @@ export type MapPlan<Item> = ReturnType<typeof planMap<Item>>;
 
 /** @throws FaenaError `BadOption`, `UnknownTask` */
 export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions<Item, unknown>) {
+	if (Object(options).unique !== undefined) throw bad(NO_UNIQUE);
 	const given = checkJobOptions<Omit<MapOptions<Item, unknown>, keyof JobOptions>>('map()', options, MAP_CHECKS);
 	const {batch, payload, order, window, signal, onComplete, changed, missing, retryFailed, halt, key: _, ...jobOptions} = {...DEFAULTS.map, ...given};
 	const {key} = options;
@@ -71,7 +72,8 @@ export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions
 		throw bad('map() with the option changed or retryFailed expects the option batch or key, too, by which it finds the earlier jobs');
 	const {key: __, ...ofJobs} = maker.resolveChecked('map()', task, jobOptions);
 	return {
-		...{batch, order, window, signal, missing},
+		...{batch, order, signal, missing},
+		window: Math.min(window, lowestOf(maker.limitsOf(task))),
 		halt: halt && new Halt(halt),
 		batchOptions: batchOptionsOf(maker, onComplete),
 		/** What its groups of jobs have in common. */
@@ -81,6 +83,9 @@ export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions
 		encode: (item: Item, index: number) => maker.encode(payload ? payload(item, index) : item),
 	};
 }
+
+const NO_UNIQUE =
+	"map() has no option unique: an item's key names its one job, whose result a later map yields again. To run items anew, use changed: 'rerun', retryFailed, or another batch";
 
 function batchOptionsOf(maker: JobMaker, task: string | undefined): BatchOptions | undefined {
 	if (task === undefined) return undefined;

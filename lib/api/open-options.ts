@@ -4,7 +4,7 @@ import {atLeast, bad, boolean, checked, choice, duration, expected, integer, lis
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {Durability} from '../job/job.ts';
 import type {PoolOptions, Recycle, ResourceLimits} from '../job/options.ts';
-import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease, RETENTION_CHECKS} from '../job/options.ts';
+import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease, maxPending, RETENTION_CHECKS} from '../job/options.ts';
 import type {ExecutionOptions, Isolation, RetentionOption} from '../job/task.ts';
 import {isTaskModule, type TaskModule, toUrl} from '../job/task-module.ts';
 import {queuePath} from '../store/queue-path.ts';
@@ -36,6 +36,14 @@ export interface OpenOptions<Tasks = any> {
 	readonly grace?: Duration;
 	/** After this time without a heartbeat, other engines take this one for dead and reclaim its jobs; default 30 s, at least 1 s. */
 	readonly lease?: Duration;
+	/**
+	 * The most jobs of all tasks together that may be pending, delayed ones included, in all programs on the queue; default: no limit. `enqueue`
+	 * and `call` reject with `QueueFull` if another job would exceed it; `enqueueMany` waits for room, and a map's `window` is at most
+	 * this. Never refused are a key that exists, jobs that a task enqueues, jobs of `onComplete`, `enqueueIn()`, `openQueue()`, and jobs that
+	 * are retried or released. These may exceed the limit, and count.
+	 * @example {maxPending: 10_000}
+	 */
+	readonly maxPending?: number;
 	/** The most bytes of one payload or result, encoded; default 16 MiB. */
 	readonly maxValueBytes?: number;
 	/** The most bytes of one `ctx.checkpoint(state)`, encoded; default 1 MiB. */
@@ -93,6 +101,7 @@ export interface RecycleOptions {
 export interface Settings extends Omit<PoolOptions, 'tasks' | 'ownerLock' | 'openJobs'>, Omit<DispatcherStart, 'events' | 'pool'> {
 	readonly tasks: string | undefined;
 	readonly drainMs: number;
+	readonly maxPending: number | undefined;
 	readonly logger: Logger | undefined;
 }
 
@@ -100,7 +109,7 @@ export interface Settings extends Omit<PoolOptions, 'tasks' | 'ownerLock' | 'ope
 export function resolveOpenOptions(options: OpenOptions): Settings {
 	const {queue, drain, grace, lease, blobs, ...given}: Record<string, unknown> = {
 		...{workers: availableParallelism(), defaults: {}, resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, logger: undefined},
-		...{tasks: undefined, retention: {}, recycle: toRecycle({})},
+		...{tasks: undefined, maxPending: undefined, retention: {}, recycle: toRecycle({})},
 		...checked('open()', DEFAULTS.open, OPEN_CHECKS),
 		...checked('open()', options, OPEN_CHECKS),
 	};
@@ -120,6 +129,7 @@ export const OPEN_CHECKS: Checks = {
 	drain: duration,
 	grace: duration,
 	lease,
+	maxPending,
 	maxValueBytes: integer(1, MAX_VALUE_LIMIT_BYTES),
 	maxCheckpointBytes: integer(1, MAX_VALUE_LIMIT_BYTES),
 	blobs: blobThreshold('open({blobs})'),

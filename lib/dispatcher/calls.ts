@@ -81,7 +81,7 @@ export class Calls {
 		}
 		const result = await this.#ask(verb, args);
 		failpoint('verb:committed');
-		if (verb === 'resume') this.#flow.jobsMayBeReady();
+		if (verb === 'resume' || verb === 'edit') this.#flow.jobsMayBeReady();
 		// Callers may watch jobs that were deleted.
 		if (verb === 'deleteBatch') clients.allMayHaveEnded();
 		if (verb !== 'pause') return clients.reply(call, result);

@@ -1,12 +1,12 @@
 import type {JobUpdate, Settlement} from '../job/claim.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import {toEnvelope, toFailure} from '../job/failure.ts';
-import {type EndedGroup, type EnqueuedGroup, listIds, settlementsOf, sizeOf} from '../job/group.ts';
+import {type EndedGroup, listIds, settlementsOf, sizeOf} from '../job/group.ts';
 import {isTerminal, type JobId} from '../job/job.ts';
 import type {Settled, SettledGroup, Store} from '../store/store.ts';
 import type {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
-import type {DispatcherMessage, EnqueueCall, Notice, Reply} from '../transport/messages.ts';
+import type {DispatcherMessage, EnqueueCall, EnqueueReply, Notice, Reply} from '../transport/messages.ts';
 
 export type NumberedCall = EnqueueCall & {readonly call: number};
 
@@ -55,18 +55,15 @@ export class Clients {
 		this.#subscribed = new Set(events);
 	}
 
-	/** Answers enqueue calls. Reused jobs that are watched may have ended already, and will be looked up. */
-	enqueued(calls: readonly NumberedCall[], results: readonly EnqueuedGroup[]): void {
-		for (const [index, {call, group, watch}] of calls.entries()) {
-			const result = results[index] as EnqueuedGroup;
-			this.reply(call, result);
-			// After a conflict the caller waits for no job of the call.
-			if (!watch || result.conflicts) continue;
-			const ids = listIds(result.ids, sizeOf(group));
-			this.watch(ids);
-			const reused = result.reused?.map(index => ids[index] as JobId) ?? [];
-			this.mayHaveEnded(reused, true);
-		}
+	/** Answers an enqueue call. Reused jobs that are watched may have ended already, and will be looked up. */
+	enqueued({call, group, watch}: NumberedCall, result: EnqueueReply): void {
+		this.reply(call, result);
+		// Otherwise the caller waits for no job of the call.
+		if (!watch || result.conflicts || result.full) return;
+		const ids = listIds(result.ids, sizeOf(group));
+		this.watch(ids);
+		const reused = result.reused?.map(index => ids[index] as JobId) ?? [];
+		this.mayHaveEnded(reused, true);
 	}
 
 	/** Collects the events and notices of settled executions. */
@@ -92,6 +89,12 @@ export class Clients {
 	updated({id, progress, logs = []}: JobUpdate): void {
 		if (progress) this.publish({type: 'progress', id, done: progress.done, ...(progress.total !== undefined && {total: progress.total})});
 		for (const line of logs) this.publish({type: 'log', id, ...line});
+	}
+
+	/** The store has cancelled these jobs, because they had not started in time. */
+	expired(ids: readonly JobId[] = []): void {
+		for (const id of ids) this.publish({type: 'cancelled', id});
+		this.mayHaveEnded(ids);
 	}
 
 	/** Collects an event, if a caller has subscribed to it. For the ends of jobs use {@link settled}. */

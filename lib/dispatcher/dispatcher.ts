@@ -66,7 +66,7 @@ export class Dispatcher {
 		lookUps: {isDue: () => this.#host.clients.hasLookUps || this.#verifyInMs() <= 0, work: () => this.#lookUp()},
 		// While the dispatcher closes, this is not needed: the end of the owner frees its batches.
 		batches: {isDue: () => this.#phase === 'running' && this.#batches.pending.size > 0, work: () => this.#batches.leavePending()},
-		idle: {isDue: () => this.#calls.idle.length > 0 && !this.#flow.hasJobs && this.#flow.enqueues.length === 0, work: () => this.#calls.answerIdle()},
+		idle: {isDue: () => this.#calls.idle.length > 0 && !this.#flow.hasJobs && !this.#flow.enqueues.hasCalls, work: () => this.#calls.answerIdle()},
 		retention: {isDue: () => this.#phase === 'running' && this.#retentions.isDue, work: () => this.#retentions.work()},
 	};
 
@@ -120,7 +120,7 @@ export class Dispatcher {
 		for (const call of calls) {
 			if (call.type === 'signalAnswered') this.#flow.signals.answered();
 			else if (call.type === 'close') this.#beginClose(call);
-			else if (this.#phase !== 'running') this.#host.clients.refuse(call.call, new FaenaError('Closed', 'This engine is closed; open() another one.'));
+			else if (this.#phase !== 'running') this.#host.clients.refuse(call.call, closed());
 			else if (call.type === 'enqueue') this.#flow.enqueues.push(call);
 			else this.#calls.waiting.push(call);
 		}
@@ -196,6 +196,7 @@ export class Dispatcher {
 		if (this.#phase !== 'running') return;
 		this.#phase = 'draining';
 		this.#flow.mayClaim = false;
+		for (const {call} of this.#flow.enqueues.takeWaiting()) this.#host.clients.refuse(call, closed());
 		void this.#flow.release();
 	}
 
@@ -207,7 +208,7 @@ export class Dispatcher {
 			if (this.#phase === 'draining') pool?.interrupt();
 			this.#phase = 'interrupting';
 		}
-		if (this.#flow.enqueues.length > 0 || this.#calls.waiting.length > 0 || this.#flow.hasJobs) return;
+		if (this.#flow.enqueues.hasCalls || this.#calls.waiting.length > 0 || this.#flow.hasJobs) return;
 		this.#maintenance.stop();
 		this.#retentions.stop();
 		await pool?.close();
@@ -236,4 +237,8 @@ export class Dispatcher {
 		this.#host.clients.output({type: 'failed', error: toEnvelope(error)});
 		void this.#flow.pool?.close();
 	}
+}
+
+function closed(): FaenaError {
+	return new FaenaError('Closed', 'This engine is closed.');
 }

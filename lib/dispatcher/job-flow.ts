@@ -1,6 +1,6 @@
 import type {JobUpdate, OwnerId} from '../job/claim.ts';
 import type {SlowStart, WorkerLoss} from '../job/events.ts';
-import {type ClaimedGroup, type EndedGroup, idAt, indexOf, MAX_GROUP_JOBS, sizeOf, toReleased} from '../job/group.ts';
+import {type ClaimedGroup, type EndedGroup, type EnqueuedGroup, type FullQueue, idAt, indexOf, type NewGroup, sizeOf, toReleased} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
 import {laneOf, type Pool, type PoolListener} from '../pool/pool.ts';
 import type {ClaimRequest, Committed, SettledGroup, Store} from '../store/store.ts';
@@ -10,19 +10,22 @@ import {failpoint} from '../support/failpoint.ts';
 import type {Clients, NumberedCall} from './clients.ts';
 import {Commits, enqueuesJobs, type Writes} from './commits.ts';
 import {Demand, NO_CAPACITY} from './demand.ts';
+import {EnqueueCalls} from './enqueue-calls.ts';
 import {isRefusal, type Retries} from './retries.ts';
 import {SignalGate} from './signal-gate.ts';
 import {Statistics} from './statistics.ts';
 import {withTimeouts} from './timeouts.ts';
 
-/** A transaction that enqueues this many jobs takes in no further call. One more than a group, so that two full groups share it. */
-const MAX_ENQUEUED_JOBS = MAX_GROUP_JOBS + 1;
 /** Payload bytes claimed in one transaction. */
 const MAX_CLAIMED_BYTES = 64 * 1024 * 1024;
 /** The least time between two tries of lanes that are left out: the pool may be able to take nothing from them now. */
 const MIN_LEFT_OUT_MS = 20;
 /** Updates of running jobs wait at most this long for company. With up to 50 ms in their worker and the commit, a checkpoint loses below 100 ms. */
 const MAX_UPDATE_DELAY_MS = 20;
+/** How soon a dispatcher looks whether jobs of other programs expire. */
+const EXPIRE_EVERY_MS = 1000;
+/** How often calls that wait for room are tried, besides after each claim: other programs may have made room. */
+const ROOM_EVERY_MS = 50;
 
 /** The dispatcher, as its parts see it. */
 export interface Host {
@@ -45,7 +48,7 @@ export class JobFlow implements PoolListener {
 	/** False once the dispatcher is closing: it then claims nothing. */
 	mayClaim = true;
 	/** Calls that wait for the next commit, as {@link #outbox} and {@link #updates} do. */
-	readonly enqueues: NumberedCall[] = [];
+	readonly enqueues = new EnqueueCalls();
 	readonly #host: Host;
 	readonly #commits: Commits;
 	#updates: JobUpdate[] = [];
@@ -55,6 +58,8 @@ export class JobFlow implements PoolListener {
 	#mayHaveReadyJobs = true;
 	/** When the next waiting job becomes due, by the wall clock. */
 	#dueAt = Infinity;
+	/** When the next job may expire, by the wall clock. Jobs expire in a commit with a claim. */
+	#expiresAt = Infinity;
 	/** When the last commit ended, by the steady clock. */
 	#committedAt = 0;
 	/** When the updates that wait must be written. */
@@ -119,7 +124,7 @@ export class JobFlow implements PoolListener {
 
 	/** True if the next commit has something to settle or to enqueue. */
 	get mustCommit(): boolean {
-		return this.#outbox.length > 0 || this.enqueues.length > 0;
+		return this.#outbox.length > 0 || this.enqueues.areDue;
 	}
 
 	get isDue(): boolean {
@@ -131,12 +136,13 @@ export class JobFlow implements PoolListener {
 		const {commit} = this.#host.retries;
 		if (commit.count > 0) return commit.waitMs;
 		if (this.mustCommit || this.#updates.length > 0) return this.lingerMs();
-		return this.mayClaim ? Math.max(this.lingerMs(), this.dueInMs()) : Infinity;
+		const expiresInMs = this.#expiresAt - this.#host.clock.now();
+		return this.mayClaim ? Math.max(this.lingerMs(), Math.min(this.dueInMs(), expiresInMs)) : Infinity;
 	}
 
 	/** How long the next commit can wait for more to write. Updates make it wait less. */
 	lingerMs(): number {
-		if (!this.pool || !this.mayClaim || this.enqueues.length > 0 || this.#host.retries.commit.count > 0) return 0;
+		if (!this.pool || !this.mayClaim || this.enqueues.areDue || this.#host.retries.commit.count > 0) return 0;
 		const commitAt = this.#committedAt + this.demand.sizer.lingerMs(this.pool.capacity(), this.#shortestChunkMs);
 		const updatesDueAt = this.#updates.length > 0 ? this.#updatesDueAt : Infinity;
 		return Math.max(0, Math.min(commitAt, updatesDueAt) - this.#host.clock.steadyMs());
@@ -153,6 +159,11 @@ export class JobFlow implements PoolListener {
 		this.#mayHaveReadyJobs = true;
 	}
 
+	/** Jobs may expire after this time, by default when another program has written. */
+	jobsMayExpire(inMs = EXPIRE_EVERY_MS): void {
+		this.#expiresAt = Math.min(this.#expiresAt, this.#host.clock.now() + inMs);
+	}
+
 	/** One transaction: settle, enqueue, claim. */
 	async commit(): Promise<void> {
 		const {clock, retries} = this.#host;
@@ -164,7 +175,12 @@ export class JobFlow implements PoolListener {
 		if (request) this.#mayHaveReadyJobs = false;
 		const begunAt = clock.steadyMs();
 		const result = await this.#commits.commit(writes, request).catch((error: unknown) => {
-			if (request) this.jobsMayBeReady();
+			if (request) {
+				this.jobsMayBeReady();
+				// Jobs may have expired in it all the same.
+				this.#host.clients.allMayHaveEnded();
+				this.#expiresAt = clock.now() + EXPIRE_EVERY_MS;
+			}
 			return this.#rescue(error, writes, request);
 		});
 		if (!result) return;
@@ -181,24 +197,29 @@ export class JobFlow implements PoolListener {
 	}
 
 	#takeWrites(): Writes {
-		let [calls, jobs] = [0, 0];
-		for (; calls < this.enqueues.length && jobs < MAX_ENQUEUED_JOBS; calls++) jobs += sizeOf((this.enqueues[calls] as NumberedCall).group);
 		if (this.#outbox.length > 0) failpoint('outcome:received');
-		return {updates: this.#updates.splice(0), settle: this.#outbox.splice(0), enqueues: this.enqueues.splice(0, calls)};
+		return {updates: this.#updates.splice(0), settle: this.#outbox.splice(0), enqueues: this.enqueues.take()};
 	}
 
 	#request(writes: Writes): ClaimRequest | undefined {
 		const mayHaveJobs = this.#mayHaveReadyJobs || this.isDue || bringsJobs(writes);
-		if (!this.mayClaim || !mayHaveJobs) return undefined;
+		if (!this.mayClaim) return undefined;
+		const expiry = this.#expiresAt <= this.#host.clock.now() ? nothingFor(this.#host.owner) : undefined;
+		if (!mayHaveJobs) return expiry;
 		const all = {owner: this.#host.owner, lanes: this.demand.lanes(), limit: 0, maxBytes: MAX_CLAIMED_BYTES};
 		const request = this.#commits.claimable(all);
 		const limit = Math.max(0, ...request.lanes.map(each => each.limit));
-		return limit === 0 ? undefined : {...request, limit};
+		return limit === 0 ? expiry : {...request, limit};
 	}
 
-	async #apply({settled, enqueued, claimed, backlog, dueInMs}: Committed, writes: Writes, request: ClaimRequest | undefined): Promise<void> {
+	async #apply(
+		{settled, enqueued, claimed, backlog, dueInMs, expired, expiresInMs = Infinity}: Committed,
+		writes: Writes,
+		request: ClaimRequest | undefined,
+	): Promise<void> {
 		const {clients, clock} = this.#host;
 		this.#dueAt = dueInMs === null ? Infinity : clock.now() + dueInMs;
+		this.#expiresAt = clock.now() + expiresInMs;
 		const arrived = bringsJobs(writes) || settled.some(({others}) => [...others.values()].includes('pending'));
 		// Lanes that the request left out may have jobs.
 		const asksAll = request?.lanes.length === 2 * this.demand.tasks.size;
@@ -206,15 +227,40 @@ export class JobFlow implements PoolListener {
 		// If a close came during the transaction, no job starts any more.
 		if (!this.mayClaim) this.#outbox.push(...claimed.groups.map(toReleased));
 		else if (claimed.groups.length > 0) this.#dispatch(claimed.groups, backlog);
+		clients.expired(expired);
 		for (const id of claimed.passedOver ?? []) clients.refused({id}, passedOver(id));
 		for (const update of writes.updates) clients.updated(update);
 		this.statistics.settled(writes.settle, settled);
 		for (const [index, group] of writes.settle.entries()) clients.settled(group, await this.#withPoison(group, settled[index] as SettledGroup));
 		// Afterwards, since an enqueue may begin a new round of a job that this transaction has settled: its watch is for the new round.
-		clients.enqueued(writes.enqueues, enqueued);
+		this.#answer(writes.enqueues, {enqueued, claimed});
 		// If the store counts more jobs than it has, claiming again at once would never end.
 		const isFruitless = request !== undefined && claimed.groups.length === 0;
 		if (this.#mayHaveReadyJobs && !isFruitless && this.demand.hasCapacity) this.#host.wake();
+	}
+
+	/** Answers enqueue calls. Those that wait for room, and found none, wait on. */
+	#answer(calls: readonly NumberedCall[], {enqueued, claimed}: Pick<Committed, 'enqueued' | 'claimed'>): void {
+		const {clock, clients, wake} = this.#host;
+		for (const [index, call] of calls.entries()) {
+			const {full, ...result} = enqueued[index] as EnqueuedGroup;
+			if (!full) clients.enqueued(call, result);
+			else if (call.waits && this.mayClaim) {
+				this.enqueues.putBack(call);
+				clock.after(ROOM_EVERY_MS, () => {
+					this.enqueues.mayHaveRoom();
+					wake();
+				});
+			} else clients.enqueued(call, {...result, full: {...full, retryAfterMs: this.#retryAfterMs(call.group, full)}});
+		}
+		// The claimed jobs have made room.
+		if (claimed.groups.length > 0) this.enqueues.mayHaveRoom();
+	}
+
+	#retryAfterMs(group: NewGroup, {of, pending, limit}: FullQueue): number {
+		const excess = pending + sizeOf(group) - limit;
+		if (of === 'all') return this.statistics.retryAfterMs(excess, undefined);
+		return this.statistics.retryAfterMs(excess, group.task, this.demand.tasks.get(group.task)?.concurrency);
 	}
 
 	/** Adds the stored errors of jobs that killed their workers too often, if they can be read. */
@@ -297,6 +343,11 @@ export class JobFlow implements PoolListener {
 /** True if a transaction with these writes may itself make jobs ready. */
 function bringsJobs({settle, enqueues}: Writes): boolean {
 	return enqueues.length > 0 || settle.some(enqueuesJobs);
+}
+
+/** A claim that claims nothing: it registers the owner, and lets jobs expire. */
+export function nothingFor(owner: OwnerId): ClaimRequest {
+	return {owner, lanes: [], limit: 0, maxBytes: 0};
 }
 
 function passedOver(id: JobId): FaenaError {

@@ -1,6 +1,6 @@
 import type {Health} from '../job/events.ts';
 import type {News, Released} from '../store/store.ts';
-import type {Host, JobFlow} from './job-flow.ts';
+import {type Host, type JobFlow, nothingFor} from './job-flow.ts';
 import {isRefusal} from './retries.ts';
 
 /** How often the dispatcher looks for dead owners. */
@@ -81,7 +81,11 @@ export class Maintenance {
 			this.#flow.pool?.interrupt();
 			clients.publish({type: 'ownerLost'});
 		}
-		if (!this.#isRegistered) await store.commit({claim: {owner, lanes: [], limit: 0, maxBytes: 0}});
+		if (!this.#isRegistered) {
+			const {expired, expiresInMs = Infinity} = await store.commit({claim: nothingFor(owner)});
+			clients.expired(expired);
+			this.#flow.jobsMayExpire(expiresInMs);
+		}
 		this.#isRegistered = true;
 	}
 
@@ -116,6 +120,7 @@ export class Maintenance {
 		switch (news.type) {
 			case 'changed':
 				this.#flow.jobsMayBeReady();
+				this.#flow.jobsMayExpire();
 				clients.allMayHaveEnded();
 				for (const {id} of news.stop) this.#flow.stop(id);
 				break;

@@ -6,6 +6,10 @@ import type {SettledGroup} from '../store/store.ts';
 import {monotonicMs} from '../support/clock.ts';
 
 const RATE_SECONDS = 10;
+/** The least and the most time after which a refused enqueue should be tried again, and the time while no job has ended. */
+const MIN_RETRY_MS = 1000;
+const MAX_RETRY_MS = 3_600_000;
+const USUAL_RETRY_MS = 5000;
 /** A median of fewer executions says little. */
 const MIN_SAMPLES = 10;
 
@@ -19,7 +23,7 @@ export class Statistics {
 	readonly #steadyMs: () => number;
 	readonly #startedAt: number;
 	readonly #executions = {completed: 0, failed: 0, dead: 0, cancelled: 0, released: 0, lost: 0};
-	readonly #tasks = new Map<string, {completed: number; cpuMs: number; durations: RecordableHistogram; waits: RecordableHistogram}>();
+	readonly #tasks = new Map<string, TaskRecord>();
 	readonly #commits = createHistogram();
 	/** Numbers of completed jobs, by the second in which they completed. */
 	readonly #recent = new Map<number, number>();
@@ -38,7 +42,7 @@ export class Statistics {
 	 * @returns how many of them ran, and their run time in all
 	 */
 	countEnded(task: string, groups: readonly EndedGroup[]): {readonly jobs: number; readonly totalMs: number} {
-		const record = this.#tasks.get(task) ?? {completed: 0, cpuMs: 0, durations: createHistogram(), waits: createHistogram()};
+		const record = this.#tasks.get(task) ?? {completed: 0, ran: 0, totalMs: 0, cpuMs: 0, durations: createHistogram(), waits: createHistogram()};
 		this.#tasks.set(task, record);
 		let [jobs, totalMs] = [0, 0];
 		for (const group of groups) {
@@ -57,6 +61,8 @@ export class Statistics {
 				if (numberAt(group.executions, index) === 1) recordMs(record.waits, startedAt.at(index) - numberAt(group.createdAt, index));
 			}
 		}
+		record.ran += jobs;
+		record.totalMs += totalMs;
 		this.#busyMs += totalMs;
 		return {jobs, totalMs};
 	}
@@ -92,6 +98,15 @@ export class Statistics {
 		return durations && durations.count >= MIN_SAMPLES ? durations.percentile(50) / 1000 : undefined;
 	}
 
+	/** When so many jobs will have ended, by the mean run time of a task or of all tasks. `together`: the most of them that run at the same time. */
+	retryAfterMs(jobs: number, task: string | undefined, together = Infinity): number {
+		const all = task === undefined ? [...this.#tasks.values()] : [this.#tasks.get(task) ?? {ran: 0, totalMs: 0}];
+		const ran = all.reduce((sum, each) => sum + each.ran, 0);
+		if (ran === 0 || this.#slots === 0) return USUAL_RETRY_MS;
+		const meanMs = all.reduce((sum, {totalMs}) => sum + totalMs, 0) / ran;
+		return Math.round(Math.min(MAX_RETRY_MS, Math.max(MIN_RETRY_MS, (jobs * meanMs) / Math.min(this.#slots, together))));
+	}
+
 	report(): EngineStats {
 		const uptimeMs = this.#steadyMs() - this.#startedAt;
 		return {
@@ -119,6 +134,17 @@ export class Statistics {
 		const jobs = [...this.#recent].reduce((sum, [second, completed]) => (second >= first ? sum + completed : sum), 0);
 		return (1000 * jobs) / Math.max(1, uptimeMs - 1000 * first);
 	}
+}
+
+/** What is known of a task's executions. */
+interface TaskRecord {
+	completed: number;
+	/** Executions whose run time is known, and their run time in all. */
+	ran: number;
+	totalMs: number;
+	cpuMs: number;
+	readonly durations: RecordableHistogram;
+	readonly waits: RecordableHistogram;
 }
 
 /** Records a time, if it is known. A histogram takes only integers from 1 on. */

@@ -62,7 +62,7 @@ export interface Settlement extends Claim {
 
 /** One execution of a job that has ended, other than by a release. Times are milliseconds since 1970. */
 export interface ExecutionRecord extends Timing {
-	/** Its number, from 1. */
+	/** Its number, from 1. A job that expired has a record of the execution that it did not get. */
 	readonly execution: number;
 	/** `failed`: the `error` says how. */
 	readonly status: 'completed' | 'failed' | 'cancelled';

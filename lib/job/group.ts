@@ -2,7 +2,7 @@ import {get} from '../support/primordials.ts';
 import type {Claim, ClaimedJob, Ending, Lease, Outcome, Settlement} from './claim.ts';
 import type {Encoded} from './encoding.ts';
 import type {JobId, Policy} from './job.ts';
-import type {NewJob} from './new-job.ts';
+import type {NewJob, PendingLimits} from './new-job.ts';
 import {asPacked, columnsBy, countOf, isList, type JobTimes, joinPacked, PackedTimes, pack, packTimes, slicePacked, unpack, type Values} from './packed.ts';
 
 /**
@@ -26,6 +26,8 @@ export interface NewGroup extends Omit<NewJob, 'payload' | 'key'> {
 	readonly values: Values;
 	/** One for each job. */
 	readonly keys?: readonly string[] | undefined;
+	/** None of the jobs is enqueued if they would make more jobs pending than this. Jobs whose keys exist count as none. Default: no limit. */
+	readonly maxPending?: PendingLimits | undefined;
 }
 
 /** The result of enqueuing a group. */
@@ -36,6 +38,18 @@ export interface EnqueuedGroup {
 	readonly reused?: readonly number[];
 	/** Indexes of jobs whose key existed with another payload. These were not enqueued; their ids are those of the existing jobs. */
 	readonly conflicts?: readonly number[];
+	/** No job of the group was enqueued, for want of room: there are no ids. */
+	readonly full?: FullQueue;
+}
+
+/** The limit that a group would have exceeded. */
+export interface FullQueue {
+	/** Whose limit it is: that of the group's task, or that of all tasks. */
+	readonly of: keyof PendingLimits;
+	/** Jobs that are pending, of this task or of all. */
+	readonly pending: number;
+	/** The most that may be. */
+	readonly limit: number;
 }
 
 /** Jobs that one transaction claimed. */
@@ -251,7 +265,15 @@ export function toNewGroups(jobs: readonly NewJob[]): NewGroup[] {
 
 function areAlike(a: NewJob, b: NewJob): boolean {
 	if (a.key !== undefined || b.key !== undefined || a.rerun || b.rerun) return false;
-	return a.task === b.task && a.policy === b.policy && a.priority === b.priority && a.runAt === b.runAt && a.delayMs === b.delayMs && a.batch === b.batch;
+	return (
+		a.task === b.task &&
+		a.policy === b.policy &&
+		a.priority === b.priority &&
+		a.runAt === b.runAt &&
+		a.delayMs === b.delayMs &&
+		a.expiresMs === b.expiresMs &&
+		a.batch === b.batch
+	);
 }
 
 export function* newJobsOf({values, keys, ...options}: NewGroup): Generator<NewJob> {

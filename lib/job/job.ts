@@ -17,7 +17,7 @@ export type JobStatus = 'pending' | 'running' | 'completed' | 'failed' | 'dead' 
 
 /** The legal changes of status, and what causes each. An enqueue opens a new round only if the `rerun` of the new job says so. */
 export const TRANSITIONS: Readonly<Record<JobStatus, Readonly<Partial<Record<JobStatus, string>>>>> = {
-	pending: {running: 'claim', cancelled: 'cancel'},
+	pending: {running: 'claim', cancelled: 'cancel; expired'},
 	running: {
 		completed: 'settle: returned',
 		failed: 'settle: threw, timed out or lost its worker, attempts left',
@@ -109,7 +109,7 @@ export interface Job extends Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeout
 	readonly runAt?: number;
 	/** Executions charged in this round. */
 	readonly attempts: number;
-	/** Executions that have begun, in all rounds; also the number of the last one. */
+	/** Executions that have begun or expired, in all rounds; also the number of the last one. */
 	readonly executions: number;
 	/** When the last execution started. For a running one it is known after about 100 ms. */
 	readonly startedAt?: number;
@@ -180,7 +180,10 @@ export interface JobFilter {
 	readonly status?: JobStatus | readonly JobStatus[];
 	/** Name of a batch. */
 	readonly batch?: string;
-	/** A key, together with the batch or the task in which it is unique. With a task, jobs of its batches that have the key are found, too. */
+	/**
+	 * A key, together with the batch or the task in which it is unique: the job that has it. With a task, jobs of its batches that have the key are
+	 * found, too.
+	 */
 	readonly key?: string;
 }
 
@@ -240,6 +243,22 @@ export interface JobValues {
 	/** The state from which its next execution goes on, which execution kept it, and when, in milliseconds since 1970. */
 	readonly checkpoint?: {readonly execution: number; readonly at: number; readonly state: Encoded};
 }
+
+/** Changes of a job that is pending or failed. What is absent stays as it is. */
+export interface JobEdit {
+	readonly id: JobId;
+	/** Encoded. The job's checkpoint, which belongs to the old payload, is deleted. */
+	readonly payload?: Encoded;
+	/** Jobs of a higher priority run first. */
+	readonly priority?: number;
+	/** Earliest start, or next attempt, in milliseconds since 1970; `null` for at once. A parked job is no longer parked. */
+	readonly runAt?: number | null;
+	/** Instead of `runAt`: the time from the commit. */
+	readonly delayMs?: number;
+}
+
+/** `edited`; or the status of a job that was left as it is, since it runs or has ended; or `missing`, if no job has the id. */
+export type EditResult = 'edited' | 'running' | 'completed' | 'dead' | 'cancelled' | 'missing';
 
 /** How a job's round ended. */
 export interface JobEnd {

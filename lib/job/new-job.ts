@@ -11,10 +11,15 @@ export class JobMaker {
 	readonly #tasks: ReadonlyMap<string, {readonly own: CheckedOptions; readonly resolved: ResolvedJobOptions}>;
 	readonly #defaults: CheckedOptions;
 	readonly #maxValueBytes: number;
+	readonly #maxPending: number | undefined;
 
-	/** @throws FaenaError `BadOption` if a task's own options are wrong */
-	constructor(tasks: readonly TaskInfo[], defaults: CheckedOptions, maxValueBytes: number) {
+	/**
+	 * @param maxPending the most pending jobs of all tasks
+	 * @throws FaenaError `BadOption` if a task's own options are wrong
+	 */
+	constructor(tasks: readonly TaskInfo[], defaults: CheckedOptions, maxValueBytes: number, maxPending?: number) {
 		this.#defaults = defaults;
+		this.#maxPending = maxPending;
 		this.#maxValueBytes = maxValueBytes;
 		this.#tasks = new Map(
 			tasks.map(({name, options}) => {
@@ -48,6 +53,12 @@ export class JobMaker {
 		return resolveJobOptions(this.#defaults, known?.own, given);
 	}
 
+	/** The limits of pending jobs for an enqueue of this task; `undefined` if there are none. */
+	limitsOf(task: string): PendingLimits | undefined {
+		const [own, all] = [this.#tasks.get(task)?.own.maxPending, this.#maxPending];
+		return own === undefined && all === undefined ? undefined : {...(own !== undefined && {task: own}), ...(all !== undefined && {all})};
+	}
+
 	/** @throws FaenaError `NotEncodable`, `TooLarge` */
 	encode(payload: unknown): Encoded {
 		return encode(payload, 'payload', this.#maxValueBytes);
@@ -55,6 +66,19 @@ export class JobMaker {
 }
 
 const taskName = kind<string>("a task's name, which is a text and not empty", value => typeof value === 'string' && value !== '');
+
+/** The most jobs that may be pending. */
+export interface PendingLimits {
+	/** Of the job's task. */
+	readonly task?: number;
+	/** Of all tasks together. */
+	readonly all?: number;
+}
+
+/** The lowest of the limits; Infinity without one. */
+export function lowestOf(limits: PendingLimits | undefined): number {
+	return Math.min(limits?.task ?? Infinity, limits?.all ?? Infinity);
+}
 
 /** A job to be enqueued. */
 export interface NewJob extends ResolvedJobOptions {

@@ -72,10 +72,14 @@ export const EXECUTION_CHECKS = {
 /** How long ended jobs are kept. */
 export const RETENTION_CHECKS: Checks = {completed: duration, dead: duration, cancelled: duration};
 
+/** Checks the most jobs that may be pending. */
+export const maxPending = integer(1, Number.MAX_SAFE_INTEGER);
+
 export const TASK_CHECKS: Checks = {
 	...EXECUTION_CHECKS,
 	isolation: choice('thread', 'process'),
 	concurrency: integer(1, 10_000),
+	maxPending,
 	memoryBytes: integer(1, Number.MAX_SAFE_INTEGER),
 	setup: callable,
 	teardown: callable,
@@ -88,7 +92,9 @@ export const JOB_CHECKS: Checks = {
 	...EXECUTION_CHECKS,
 	delay: duration,
 	runAt: time,
+	expires: atLeast(1),
 	key: text,
+	unique: choice('unended'),
 };
 
 /** Options of a job as their checks return them. One that is not given is absent. */
@@ -99,7 +105,12 @@ export interface CheckedOptions extends Partial<Pick<Policy, 'maxAttempts' | 're
 	readonly delay?: number;
 	/** In milliseconds since 1970. */
 	readonly runAt?: number;
+	/** In milliseconds. */
+	readonly expires?: number;
 	readonly key?: string;
+	readonly unique?: 'unended';
+	/** Of a task. */
+	readonly maxPending?: number;
 }
 
 /** All options of a job, resolved. */
@@ -110,10 +121,14 @@ export interface ResolvedJobOptions {
 	readonly runAt: number | null;
 	/** Instead of `runAt`: the time from the commit to the earliest start. */
 	readonly delayMs?: number | undefined;
+	/** The job is cancelled if it has not started this long after it became due. Default: never. */
+	readonly expiresMs?: number | undefined;
 	/** How often and how long it may run. */
 	readonly policy: Policy;
 	/** Unique in its batch, or without a batch in its task, until the job is cleaned up. */
 	readonly key?: string | undefined;
+	/** If the job that has the key has ended, the new job takes the key from it. Default: that job keeps the key. */
+	readonly unique?: 'unended' | undefined;
 }
 
 const JOB_DEFAULTS = checked('DEFAULTS.job', DEFAULTS.job, EXECUTION_CHECKS);
@@ -122,8 +137,8 @@ type MergedOptions = CheckedOptions & Required<Pick<CheckedOptions, keyof typeof
 
 /** Merges the options of a job. Each layer overrides those before it: first come those of `open({defaults})`, last those of `enqueue`. */
 export function resolveJobOptions(...layers: readonly (CheckedOptions | undefined)[]): ResolvedJobOptions {
-	const {priority, maxAttempts, timeout, retry, backoff, delay, runAt, key}: MergedOptions = Object.assign({}, JOB_DEFAULTS, ...layers);
-	return {priority, runAt: runAt ?? null, delayMs: delay, key, policy: {maxAttempts, ...timeout, retry, backoff}};
+	const {priority, maxAttempts, timeout, retry, backoff, delay, runAt, expires, key, unique}: MergedOptions = Object.assign({}, JOB_DEFAULTS, ...layers);
+	return {priority, runAt: runAt ?? null, delayMs: delay, expiresMs: expires, key, unique, policy: {maxAttempts, ...timeout, retry, backoff}};
 }
 
 /** The policy of a job without options. */
@@ -132,6 +147,13 @@ export const DEFAULT_POLICY = resolveJobOptions().policy;
 /** @throws FaenaError `BadOption` */
 export function checkJobOptions<More = unknown>(where: string, options: unknown, more: Checks = {}): CheckedOptions & More {
 	const given = checked(where, options, {...JOB_CHECKS, ...more}) as CheckedOptions & More;
+	checkTimes(where, given);
+	if (given.unique !== undefined && given.key === undefined) throw bad(`${where} got unique without a key, which it is about`);
+	return given;
+}
+
+/** @throws FaenaError `BadOption` */
+export function checkTimes<Given extends Pick<CheckedOptions, 'delay' | 'runAt'>>(where: string, given: Given): Given {
 	if (given.delay !== undefined && given.runAt !== undefined) throw bad(`${where} got both delay and runAt; give one of them`);
 	return given;
 }

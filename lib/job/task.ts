@@ -37,6 +37,12 @@ export interface TaskOptions<Resource = unknown> extends ExecutionOptions {
 	readonly isolation?: 'thread' | 'process';
 	/** The most of its jobs that run at the same time, in all engines on the same queue together; default: the number of workers. */
 	readonly concurrency?: number;
+	/**
+	 * The most of its jobs that may be pending, delayed ones included, in all programs on the same queue together; default: no limit. `enqueue`
+	 * and `call` reject with `QueueFull` if another job would exceed it. What is never refused: see the same option of `open()`.
+	 * @example task(render, {maxPending: 100})
+	 */
+	readonly maxPending?: number;
 	/** Memory in bytes that one of its jobs may need. A job starts only while so much memory is free, or no other job runs. */
 	readonly memoryBytes?: number;
 	/** Called in each worker before it takes jobs of the task. Its result is {@link TaskContext.resource}. If it throws, `open()` rejects with `SetupFailed`. */
@@ -180,8 +186,20 @@ export interface JobOptions extends ExecutionOptions {
 	readonly delay?: Duration;
 	/** Earliest start: a Date, or milliseconds since 1970. Not together with `delay`. */
 	readonly runAt?: Date | number;
-	/** Unique in its task. Enqueuing with an existing key returns the existing job, until that job is cleaned up. */
+	/**
+	 * The job is cancelled if it has not started this long after it became due, which is at once unless it has a `delay` or a `runAt`. Its error has
+	 * the reason `expired`. A job that has started, and failed or was interrupted, does not expire. Default: never.
+	 * @example await faena.enqueue('render', page, {expires: '30s'});
+	 */
+	readonly expires?: Duration;
+	/** Unique in its task. Enqueuing with an existing key returns the existing job, until that job is cleaned up; or see {@link unique}. */
 	readonly key?: string;
+	/**
+	 * `'unended'`: a job that has ended gives its key to the new one. So there is at most one job with the key that has not ended, in all programs on
+	 * the queue together. Default: a job keeps its key until it is cleaned up.
+	 * @example await faena.enqueue('rebuildIndex', {}, {key: 'index', unique: 'unended'});
+	 */
+	readonly unique?: 'unended';
 }
 
 // Types that are derived from the type of a tasks module, such as `typeof import('./tasks.ts')`.

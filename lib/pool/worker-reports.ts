@@ -203,7 +203,7 @@ const isPolicy = shaped(
 function madeJob(maxBytes: number): Is {
 	return shaped(
 		{task: text(Infinity), payload: encoded(maxBytes), priority: integer(-1e9, 1e9), runAt: either(oneOf(null), finite), policy: isPolicy},
-		{key: text(Infinity), delayMs: either(oneOf(undefined), finite)},
+		{key: text(Infinity), delayMs: either(oneOf(undefined), finite), expiresMs: either(oneOf(undefined), finite), unique: oneOf(undefined, 'unended')},
 	);
 }
 

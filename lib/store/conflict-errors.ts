@@ -1,8 +1,19 @@
 /** Errors of every store: a name, a key or a batch that belongs to something else. */
 import type {FailureRecord} from '../job/failure.ts';
+import type {FullQueue} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
 import type {ChildJob, NewJob} from '../job/new-job.ts';
 import {FaenaError} from '../support/errors.ts';
+
+/**
+ * Thrown by enqueues of an engine if the store had no room for the job.
+ * @param retryAfterMs when there may be room
+ */
+export function queueFull(task: string, {of, pending, limit}: FullQueue, retryAfterMs: number): FaenaError {
+	const [what, whose] = of === 'task' ? [`Task ${task}`, 'its own'] : ['The queue', "open()'s"];
+	const message = `${what} has ${pending} pending jobs, and ${whose} maxPending is ${limit}. There may be room in ${Math.ceil(retryAfterMs / 1000)} s.`;
+	return Object.assign(new FaenaError('QueueFull', message), {task, pending, limit, retryAfterMs});
+}
 
 /** Thrown by `Store.openBatch` if the batch belongs to another task. */
 export function batchConflict(name: string, own: string, task: string): FaenaError {

@@ -15,7 +15,9 @@ import type {
 	DeleteResult,
 	DiscardOptions,
 	DiscardResult,
+	EditResult,
 	Job,
+	JobEdit,
 	JobEnd,
 	JobFilter,
 	JobId,
@@ -33,6 +35,7 @@ import {
 	checkClaim,
 	checkCleanup,
 	checkDequeue,
+	checkEdit,
 	checkPage,
 	checkSettlements,
 	type DequeueOptions,
@@ -166,6 +169,17 @@ export class JobQueue {
 			all.asked.push(...asked);
 		}
 		return all;
+	}
+
+	/**
+	 * Changes payload, priority or time of a job that is pending or failed.
+	 * @returns `edited`; otherwise the job was left as it is, and this says why: its status, or `missing`
+	 * @example await queue.edit(17, {priority: 9, delayMs: 0});
+	 */
+	async edit(id: JobId, changes: Omit<JobEdit, 'id'>): Promise<EditResult> {
+		const {edited = []} = await this.store.commit({edit: [checkEdit(id, changes)]});
+		this.announce();
+		return edited[0] as EditResult;
 	}
 
 	/** Pauses tasks: their jobs are enqueued but not dequeued. Durable. */

@@ -1,11 +1,11 @@
 /** What programs give to the verbs of a JobQueue, and its checks: TypeScript does not see what JavaScript passes. */
 
-import {argument, bad, boolean, type Check, type Checks, checked, choice, duration, integer, kind, list, string, text, time} from '../job/checks.ts';
+import {argument, atLeast, bad, boolean, type Check, type Checks, checked, choice, duration, integer, kind, list, string, text, time} from '../job/checks.ts';
 import type {Claim, Outcome, OwnerId, Settlement} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
 import type {NewGroup} from '../job/group.ts';
-import type {Backoff, BatchOptions, CleanupOptions, JobId, Page, Policy} from '../job/job.ts';
+import type {Backoff, BatchOptions, CleanupOptions, JobEdit, JobId, Page, Policy} from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
 import {BACKOFF_CHECKS, DEFAULT_POLICY, EXECUTION_CHECKS, percentOfMedian, timeoutMs} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
@@ -55,7 +55,9 @@ const NEW_JOB_CHECKS: Checks = {
 	priority,
 	runAt: value => (value === null ? null : time(value)),
 	delayMs: duration,
+	expiresMs: atLeast(1),
 	key: string,
+	unique: choice('unended'),
 	// Checked once for all jobs that share it.
 	policy: value => value,
 	batch: positive,
@@ -73,6 +75,7 @@ export function toCheckedGroups(jobs: unknown): NewGroup[] {
 	const optionsOf = (job: QueueJob) => {
 		const {payload: _, key: __, ...given} = required<QueueJob>('enqueue()', job, NEW_JOB_CHECKS, ['task', 'payload']);
 		if (given.delayMs !== undefined && typeof given.runAt === 'number') throw bad('enqueue() got both delayMs and runAt; give one of them');
+		if (given.unique !== undefined) checkUnique(job);
 		return {priority: 0, runAt: null, ...given, policy: policyOf(given.policy)};
 	};
 	const groups: {readonly first: QueueJob; readonly options: ReturnType<typeof optionsOf>; readonly payloads: Encoded[]; readonly keys?: readonly string[]}[] =
@@ -89,10 +92,27 @@ export function toCheckedGroups(jobs: unknown): NewGroup[] {
 	return groups.map(({options, payloads, keys}) => ({...options, values: pack(payloads), keys}));
 }
 
+function checkUnique({key, batch, rerun}: QueueJob): void {
+	if (key === undefined) throw bad('enqueue() got unique without a key, which it is about');
+	if (batch !== undefined) throw bad("enqueue() got unique with a batch, where a key names an item: an item's job is its only one");
+	if (rerun) throw bad('enqueue() got both unique and rerun; unique makes a new job, rerun begins a new round of the one there is');
+}
+
+const EDIT_CHECKS: Checks = {payload: encoded, priority, runAt: NEW_JOB_CHECKS['runAt'] as Check, delayMs: duration};
+
+/** @throws FaenaError `BadOption` */
+export function checkEdit(id: unknown, changes: unknown): JobEdit {
+	const given: Omit<JobEdit, 'id'> = checked('edit()', changes, EDIT_CHECKS);
+	if (given.delayMs !== undefined && given.runAt !== undefined) throw bad('edit() got both delayMs and runAt; give one of them');
+	if (Object.keys(given).length === 0) throw bad('edit() expects what to change: payload, priority, runAt or delayMs');
+	return {id: argument('edit()', 'id', id, positive), ...given};
+}
+
 /** True for jobs with the same options. Only the first of them is checked in full: to check each would take as long as to enqueue it. */
 function areAlike(one: QueueJob, other: QueueJob): boolean {
 	if (typeof other !== 'object' || other === null || (one.key === undefined) !== (other.key === undefined)) return false;
 	if (one.task !== other.task || one.policy !== other.policy || one.priority !== other.priority || one.batch !== other.batch) return false;
+	if (one.unique !== other.unique || one.expiresMs !== other.expiresMs) return false;
 	return one.runAt === other.runAt && one.delayMs === other.delayMs && !one.rerun && !other.rerun;
 }
 

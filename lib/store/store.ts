@@ -11,7 +11,9 @@ import type {
 	CompletedBatch,
 	Counts,
 	Durability,
+	EditResult,
 	Job,
+	JobEdit,
 	JobEnd,
 	JobFilter,
 	JobId,
@@ -38,7 +40,7 @@ export interface Store {
 	readonly leaseMs: number;
 
 	/**
-	 * Updates, settles, enqueues and claims jobs, in this order, in one durable transaction: all or nothing. If it fails with `OutcomeUnknown`,
+	 * Updates, settles, edits, enqueues and claims jobs, in this order, in one durable transaction: all or nothing. If it fails with `OutcomeUnknown`,
 	 * it may have taken effect. Then {@link release} its claims; a second try reports its settlements as lost.
 	 * @throws FaenaError `KeyConflict` under `rejectConflicts`; `BadRow`, `TooLarge` if a value or a row prevents the transaction
 	 */
@@ -48,7 +50,7 @@ export interface Store {
 	 * Moves a page of the filter's jobs, in order of arrival. A job moves if it matches when its page is taken.
 	 * `cancelled`: cancels pending and failed jobs at once. {@link listen} tells the owners of running jobs to stop them.
 	 * `pending`: begins a new round, with no attempts charged, of failed, dead and cancelled jobs. It takes completed jobs only if the filter names
-	 * that status, or names ids and no status.
+	 * that status, or names ids and no status. It leaves out a job whose key another job has taken, unless that one was deleted.
 	 * `discarded`: deletes jobs as if they had never been enqueued. Pending and failed jobs are deleted at once. A running job is deleted when its
 	 * execution ends without ending the job; with `stop`, {@link listen} tells its owner to stop it. A later cancel overrides that. The input of
 	 * the jobs' batches no longer counts as ended, since it is needed again.
@@ -158,11 +160,16 @@ export interface Changes {
 	readonly update?: readonly JobUpdate[];
 	/** Executions that enqueue jobs are settled last, because the others may free a key. */
 	readonly settle?: readonly EndedGroup[];
+	/** Changes of jobs that are pending or failed. */
+	readonly edit?: readonly JobEdit[];
 	/** New jobs. */
 	readonly enqueue?: readonly NewGroup[];
 	/** If a key belongs to another payload: true fails the whole transaction with `KeyConflict`; by default the job is in `conflicts` of its group. */
 	readonly rejectConflicts?: boolean;
-	/** Which jobs to claim; none by default. */
+	/**
+	 * Which jobs to claim; none by default. A transaction that claims first cancels jobs that have expired. If these are more than one transaction
+	 * can cancel, it claims nothing, and `expiresInMs` is 0: a job that has expired is never claimed.
+	 */
 	readonly claim?: ClaimRequest;
 	/**
 	 * For a caller that blocks its thread until the transaction was tried, such as a task that computes. If the store can, it commits
@@ -175,6 +182,8 @@ export interface Changes {
 export interface Committed {
 	/** A result for each settled group, in order. */
 	readonly settled: readonly SettledGroup[];
+	/** A result for each edit, in order; absent if there were none. */
+	readonly edited?: readonly EditResult[];
 	/** A result for each enqueued group, in order. */
 	readonly enqueued: readonly EnqueuedGroup[];
 	/** The claimed jobs. */
@@ -183,6 +192,10 @@ export interface Committed {
 	readonly backlog: number;
 	/** Milliseconds until the next waiting job becomes due; `null` if none waits. */
 	readonly dueInMs: number | null;
+	/** Jobs that this transaction cancelled because they had not started in time; absent if there were none. */
+	readonly expired?: readonly JobId[];
+	/** No job expires for this many milliseconds; absent if none may expire. */
+	readonly expiresInMs?: number;
 }
 
 /** A job's new status. `discarded`: the job was deleted with the end of this execution. `lost`: the claim no longer matched. */

@@ -14,6 +14,8 @@ export type ErrorCode =
 	| 'TooLarge'
 	/** The key belongs to a job with another payload. */
 	| 'KeyConflict'
+	/** As many jobs are pending as `maxPending` allows. The error says when to try again: {@link FaenaError.retryAfterMs}. */
+	| 'QueueFull'
 	/** The batch name belongs to another task. */
 	| 'BatchConflict'
 	/** Another map of this batch is running, in this program or another one. */
@@ -57,6 +59,14 @@ export type ErrorCode =
 export class FaenaError extends Error {
 	/** Which kind of error it is; docs/errors.md lists them. */
 	readonly code: ErrorCode;
+	/** Of a `QueueFull`: the task of the refused job. */
+	declare readonly task?: string;
+	/** Of a `QueueFull`: how many jobs are pending, of this task or of all tasks, whichever has reached its limit. */
+	declare readonly pending?: number;
+	/** Of a `QueueFull`: the limit. */
+	declare readonly limit?: number;
+	/** Of a `QueueFull`: milliseconds after which there may be room, from 1,000 to 3,600,000. An estimate by the mean run time of jobs in this engine. */
+	declare readonly retryAfterMs?: number;
 
 	constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
 		super(message, options);

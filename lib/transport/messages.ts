@@ -3,7 +3,7 @@
 import type {ExecutionRecord} from '../job/claim.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import type {ErrorEnvelope} from '../job/failure.ts';
-import type {NewGroup} from '../job/group.ts';
+import type {EnqueuedGroup, FullQueue, NewGroup} from '../job/group.ts';
 import type {
 	Batch,
 	BatchId,
@@ -16,7 +16,9 @@ import type {
 	DiscardOptions,
 	DiscardResult,
 	Durability,
+	EditResult,
 	Job,
+	JobEdit,
 	JobEnd,
 	JobFilter,
 	JobId,
@@ -65,12 +67,19 @@ export type CallBody =
 	/** The answer to `signalQuery`. If a signal had come before the question, the `close` call for it comes before this answer. */
 	| {readonly type: 'signalAnswered'};
 
-/** Answered with an {@link EnqueuedGroup}. */
+/** Answered with an {@link EnqueueReply}. */
 export interface EnqueueCall {
 	readonly type: 'enqueue';
 	readonly group: NewGroup;
 	/** Whether to watch the jobs, from the moment they exist. */
 	readonly watch: boolean;
+	/** Whether the call waits for room if the queue is full; default false. */
+	readonly waits?: boolean;
+}
+
+/** The group, and if it was refused for want of room, when there may be some. */
+export interface EnqueueReply extends EnqueuedGroup {
+	readonly full?: FullQueue & {readonly retryAfterMs: number};
 }
 
 /** Verbs of the queue that a caller may use. The dispatcher adds its own owner where a verb needs one. */
@@ -78,6 +87,7 @@ export interface Verbs {
 	cancel(filter: JobFilter): CancelResult;
 	discard(ids: readonly JobId[], options: DiscardOptions): DiscardResult;
 	retry(filter: JobFilter): number;
+	edit(id: JobId, changes: Omit<JobEdit, 'id'>): EditResult;
 	pause(tasks: readonly string[]): void;
 	resume(tasks: readonly string[]): void;
 	paused(): readonly string[];

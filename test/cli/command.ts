@@ -94,6 +94,12 @@ export class Program {
 		}
 	}
 
+	/** The first lines of stdout, once it has that many. */
+	async firstLines(lines: number): Promise<string[]> {
+		await this.printed(lines);
+		return this.#stdout.split('\n').slice(0, lines);
+	}
+
 	/** Ends the program and its children, as `kill -9` does. */
 	async kill(): Promise<Ended> {
 		this.#killAll();

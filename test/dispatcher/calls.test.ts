@@ -181,9 +181,11 @@ test('a pause is answered once nothing of its tasks can start any more, and keep
 	);
 });
 
-test('after a resume jobs may be ready, and after no other verb that reads or pauses', async t => {
+test('after a resume or an edit jobs may be ready, and after no other verb that reads or pauses', async t => {
 	const {ask, asked} = await setUp();
 	t.deepEqual(await ask('resume', ['count']), {call: 1, value: undefined});
+	t.deepEqual(asked.splice(0), [['jobsMayBeReady']]);
+	t.deepEqual(await ask('edit', 1, {priority: 1}), {call: 1, value: 'missing'});
 	t.deepEqual(asked.splice(0), [['jobsMayBeReady']]);
 	await ask('counts');
 	t.deepEqual(asked, []);

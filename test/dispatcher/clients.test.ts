@@ -2,12 +2,12 @@ import test from 'ava';
 import {Clients} from '../../lib/dispatcher/clients.ts';
 import type {Outcome} from '../../lib/job/claim.ts';
 import type {EventName} from '../../lib/job/events.ts';
-import type {EnqueuedGroup, NewGroup} from '../../lib/job/group.ts';
+import type {NewGroup} from '../../lib/job/group.ts';
 import type {JobId} from '../../lib/job/job.ts';
 import type {Settled} from '../../lib/store/store.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import {arm} from '../../lib/support/failpoint.ts';
-import type {EnqueueCall, RepliesMessage} from '../../lib/transport/messages.ts';
+import type {EnqueueCall, EnqueueReply, RepliesMessage} from '../../lib/transport/messages.ts';
 import {POLICY} from '../fixtures/dispatcher.ts';
 import {endedGroup, returnedGroup} from '../fixtures/groups.ts';
 import {MemoryStore} from '../store/oracle.ts';
@@ -103,8 +103,8 @@ test('progress and log lines of running jobs are events', t => {
 
 test('each enqueue call is answered with the result of its own group', t => {
 	const {clients, flush} = setUp();
-	const results: EnqueuedGroup[] = [{ids: 1}, {ids: [5, 9], reused: [1]}];
-	clients.enqueued([enqueueCall(1, 3), enqueueCall(2, 2)], results);
+	const results: EnqueueReply[] = [{ids: 1}, {ids: [5, 9], reused: [1]}];
+	for (const [index, result] of results.entries()) clients.enqueued(enqueueCall(index + 1, 3 - index), result);
 	t.deepEqual(flush().replies, [
 		{call: 1, value: results[0]},
 		{call: 2, value: results[1]},
@@ -114,10 +114,10 @@ test('each enqueue call is answered with the result of its own group', t => {
 
 test('a caller that watches the jobs that it enqueues gets their ends: jobs that existed before are looked up; after a conflict it waits for none', async t => {
 	const {clients, flush} = setUp();
-	clients.enqueued(
-		[enqueueCall(1, 2, true), enqueueCall(2, 2, true), enqueueCall(3, 1, true)],
-		[{ids: 1}, {ids: [5, 9], reused: [1]}, {ids: 4, conflicts: [0]}],
-	);
+	clients.enqueued(enqueueCall(1, 2, true), {ids: 1});
+	clients.enqueued(enqueueCall(2, 2, true), {ids: [5, 9], reused: [1]});
+	clients.enqueued(enqueueCall(3, 1, true), {ids: 4, conflicts: [0]});
+	clients.enqueued(enqueueCall(4, 1, true), {ids: [], full: {of: 'all', pending: 9, limit: 9, retryAfterMs: 1000}});
 	await clients.lookUp();
 	// The store has no such job.
 	t.deepEqual(flush().notices, [{id: 9, status: 'missing', result: null, earlier: true}]);

@@ -140,6 +140,50 @@ test('a transaction takes two whole groups of calls, in order; another one takes
 	t.is(flush().replies.length, 2);
 });
 
+test('a call that finds no room is refused with the time after which to try again; one that waits keeps its turn until there is room', async t => {
+	const {flow, clock, queue, flush, takeWakes} = await setUp({jobs: 2, hasPool: false});
+	for (const [call, size, waits] of [
+		[1, 2, false],
+		[2, 2, true],
+		[3, 1, true],
+		[4, 1, false],
+	] as const) {
+		const {group, ...rest} = enqueueCall(call, size);
+		flow.enqueues.push({...rest, group: {...group, maxPending: {task: 3}}, waits});
+	}
+	await flow.commit();
+	t.deepEqual(flush().replies, [
+		{call: 1, value: {ids: [], full: {of: 'task', pending: 2, limit: 3, retryAfterMs: 5000}}},
+		{call: 4, value: {ids: 3}},
+	]);
+	t.deepEqual([flow.enqueues.hasCalls, flow.mustCommit], [true, false]);
+	await queue.cancel({ids: [1, 2]});
+	takeWakes();
+	await clock.advance(50);
+	t.deepEqual([takeWakes(), flow.mustCommit], [1, true]);
+	await flow.commit();
+	t.deepEqual(flush().replies, [{call: 2, value: {ids: 4}}]);
+	t.true(flow.mustCommit);
+	await flow.commit();
+	t.deepEqual([flush().replies, flow.enqueues.hasCalls, flow.mustCommit], [[], true, false]);
+	await queue.cancel({ids: [4]});
+	await clock.advance(50);
+	await flow.commit();
+	t.deepEqual(flush().replies, [{call: 3, value: {ids: 6}}]);
+	t.false(flow.enqueues.hasCalls);
+});
+
+test('a claim makes room for calls that wait', async t => {
+	const {flow, flush} = await setUp({jobs: 3});
+	const {group, ...rest} = enqueueCall(1, 1);
+	flow.enqueues.push({...rest, group: {...group, maxPending: {task: 3}}, waits: true});
+	await flow.commit();
+	t.deepEqual(flush().replies, []);
+	t.true(flow.mustCommit);
+	await flow.commit();
+	t.deepEqual(flush().replies, [{call: 1, value: {ids: 4}}]);
+});
+
 test('nothing is claimed while the dispatcher closes, while claimed chunks wait, or while the pool can take nothing', async t => {
 	const {flow, pool, commits, takeGiven, takeWakes, end, queue} = await setUp({jobs: 9});
 	const claims = async () => {
@@ -265,6 +309,62 @@ test('a delayed job is claimed when it is due, by the wall clock', async t => {
 	t.deepEqual(takeGiven(), [[1]]);
 	t.false(flow.isDue);
 	t.is(flow.dueInMs(), Infinity);
+});
+
+test('a job expires in a commit of its own if the pool can take nothing then; its watchers hear of it', async t => {
+	const {flow, clients, clock, commits, pool, flush, takeWakes} = await setUp();
+	clients.subscribe(['cancelled']);
+	pool.capacity = () => ({idle: 0, prefetch: 0});
+	flow.enqueues.push({...enqueueCall(1, 1, {expiresMs: 500}), watch: true});
+	await flow.commit();
+	flush();
+	t.is(flow.commitDueInMs(), 500);
+	clock.pass(499);
+	await flow.commit();
+	t.deepEqual([commits.length, flow.commitDueInMs()], [1, 1]);
+	clock.jump(1);
+	await flow.commit();
+	t.deepEqual(commits[1]?.claim, {owner: 'owner', lanes: [], limit: 0, maxBytes: 0});
+	await clients.lookUp();
+	const {events, notices} = flush();
+	t.deepEqual(events, [{type: 'cancelled', id: 1}]);
+	t.like(notices[0], {id: 1, status: 'cancelled', error: {reason: 'expired'}});
+	t.is(flow.commitDueInMs(), Infinity);
+	takeWakes();
+	await flow.commit();
+	t.is(commits.length, 2);
+});
+
+test('jobs of other programs expire, too, within a second; also if a commit fails', async t => {
+	let fails = false;
+	const {flow, clock, commits, pool, queue} = await setUp({
+		verbs: inner => ({commit: async changes => (fails ? fail('DatabaseBusy') : inner.commit(changes))}),
+	});
+	pool.capacity = () => ({idle: 0, prefetch: 0});
+	await queue.enqueue([newJob({expiresMs: 10})]);
+	flow.jobsMayExpire();
+	t.is(flow.commitDueInMs(), 1000);
+	clock.pass(1000);
+	fails = true;
+	await flow.commit();
+	fails = false;
+	clock.pass(999);
+	await flow.commit();
+	t.is(commits.length, 1);
+	clock.pass(1);
+	await flow.commit();
+	t.like(await queue.counts(), {cancelled: 1});
+});
+
+test('a dispatcher that closes lets no more jobs expire', async t => {
+	const {flow, clock, commits} = await setUp();
+	flow.enqueues.push(enqueueCall(1, 1, {expiresMs: 10}));
+	flow.mayClaim = false;
+	await flow.commit();
+	clock.pass(10);
+	t.is(flow.commitDueInMs(), Infinity);
+	await flow.commit();
+	t.is(commits.length, 1);
 });
 
 test('a dispatcher without a pool enqueues and claims nothing', async t => {

@@ -29,14 +29,16 @@ function setUp(leaseMs = 30_000, verbs: (store: Store) => Partial<Store> = () =>
 	/** What the flow and the pool were told, in order. */
 	const told: string[] = [];
 	const tell = (name: string) => () => void told.push(name);
-	const flow = {jobsMayBeReady: tell('jobsMayBeReady'), release: tell('release'), pool: {interrupt: tell('interrupt')}};
+	const expiries: number[] = [];
+	const jobsMayExpire = (inMs: number) => void expiries.push(inMs);
+	const flow = {jobsMayBeReady: tell('jobsMayBeReady'), jobsMayExpire, release: tell('release'), pool: {interrupt: tell('interrupt')}};
 	const maintenance = new Maintenance(host, flow as unknown as JobFlow, leaseMs);
 	/** Ticks, and returns the events since the last time. */
 	const tick = async () => {
 		await maintenance.tick();
 		return flush().events;
 	};
-	return {clock, flush, memory, queue: new JobQueue(memory), maintenance, calls, tick, told, wakes: () => wakes};
+	return {clock, flush, host, memory, queue: new JobQueue(memory), maintenance, calls, expiries, tick, told, wakes: () => wakes};
 }
 
 test('maintenance is due at once, and wakes the loop each second to be done again', async t => {
@@ -103,6 +105,17 @@ test('the first beat registers the owner, later ones keep it alive, three times 
 		['heartbeat', 8000],
 		['reclaim', 8000],
 	]);
+});
+
+test('the first beat lets jobs expire that others left, whose watchers hear of it, and tells when the next may expire', async t => {
+	const {clock, queue, maintenance, expiries, host, flush} = setUp();
+	await queue.enqueue([newJob({expiresMs: 10}), newJob({expiresMs: 50})]);
+	host.clients.watch([1]);
+	clock.pass(10);
+	await maintenance.tick();
+	t.deepEqual(expiries, [40]);
+	await host.clients.lookUp();
+	t.like(flush().notices[0], {id: 1, status: 'cancelled', error: {reason: 'expired'}});
 });
 
 test('after a tick that came late dead owners are looked for when they would have been looked for anyway', async t => {

@@ -54,6 +54,21 @@ test('a timeout as a share of the median needs ten completed executions, and is 
 	t.is(timeoutOf(statistics, 'short', 300), 100);
 });
 
+test('when to try a refused enqueue again follows from the mean run time of the task or of all, within bounds', t => {
+	const statistics = new Statistics(2);
+	t.is(statistics.retryAfterMs(1, 'hash'), 5000);
+	statistics.countEnded('hash', [completed(20_000), completed(40_000)]);
+	statistics.countEnded('parse', [completed(0.1), completed(0.1)]);
+	t.is(statistics.retryAfterMs(1, 'hash'), 15_000);
+	t.is(statistics.retryAfterMs(3, 'hash'), 45_000);
+	t.is(statistics.retryAfterMs(1, 'hash', 1), 30_000);
+	t.is(statistics.retryAfterMs(1, 'parse'), 1000);
+	t.is(statistics.retryAfterMs(1, undefined), 7500);
+	t.is(statistics.retryAfterMs(1_000_000, 'hash'), 3_600_000);
+	t.is(statistics.retryAfterMs(1, 'never seen'), 5000);
+	t.is(new Statistics(0).retryAfterMs(1, 'hash'), 5000);
+});
+
 test('executions are counted by the status that the store gave them', t => {
 	const statistics = new Statistics(1);
 	const others: Settled[] = ['failed', 'dead', 'cancelled', 'pending', 'lost'];

@@ -31,7 +31,7 @@ function setUp() {
 	const clients = {allMayHaveEnded: tell('watchedMayHaveEnded'), publish: tell('publish')} as unknown as Clients;
 	const retries = {listening: {add: tell('failed'), clear: tell('succeeded')}} as unknown as Retries;
 	const {host} = makeHost(store, {clock: new HandClock(), clients, retries, wake: tell('wake')});
-	const flow = {jobsMayBeReady: tell('jobsMayBeReady'), stop: tell('stop'), statistics: {}};
+	const flow = {jobsMayBeReady: tell('jobsMayBeReady'), jobsMayExpire: tell('jobsMayExpire'), stop: tell('stop'), statistics: {}};
 	const news = new Maintenance(host, flow as unknown as JobFlow, 30_000);
 	/** Takes what the host was told since the last time. */
 	const takeTold = () => told.splice(0);
@@ -58,7 +58,7 @@ test('news wakes the loop, and waits for it: the store looks again once the loop
 	news.handleNews();
 	await done;
 	t.is(news.news.length > 0, false);
-	t.deepEqual(takeTold(), [['jobsMayBeReady'], ['watchedMayHaveEnded']]);
+	t.deepEqual(takeTold(), [['jobsMayBeReady'], ['jobsMayExpire'], ['watchedMayHaveEnded']]);
 	news.handleNews();
 	t.deepEqual(takeTold(), []);
 });
@@ -68,7 +68,7 @@ test('after a write of another process jobs may be ready, watched jobs are in do
 	tell({type: 'changed', stop: [5, 6].map(id => ({id, lease: 1, execution: 1}))});
 	takeTold();
 	news.handleNews();
-	t.deepEqual(takeTold(), [['jobsMayBeReady'], ['watchedMayHaveEnded'], ['stop', 5], ['stop', 6]]);
+	t.deepEqual(takeTold(), [['jobsMayBeReady'], ['jobsMayExpire'], ['watchedMayHaveEnded'], ['stop', 5], ['stop', 6]]);
 });
 
 test('a completed batch is reported to the callers, and its job may be ready', t => {

@@ -35,7 +35,23 @@ const NESTED: Readonly<Record<string, Checks>> = {
 
 /** Options that are neither a number nor a time, and have none in them. */
 const OTHERS = [
-	...['queue', 'tasks', 'isolation', 'durability', 'closeOnSignals', 'logger', 'taskOutput', 'env', 'execArgv', 'retry', 'key', 'setup', 'teardown', 'retryIf'],
+	...[
+		'queue',
+		'tasks',
+		'isolation',
+		'durability',
+		'closeOnSignals',
+		'logger',
+		'taskOutput',
+		'env',
+		'execArgv',
+		'retry',
+		'key',
+		'unique',
+		'setup',
+		'teardown',
+		'retryIf',
+	],
 	...['batch', 'payload', 'order', 'signal', 'onComplete', 'changed', 'missing', 'retryFailed', 'when', 'on', 'now', 'random', 'readOnly', 'postMortem'],
 ];
 
@@ -133,9 +149,10 @@ async function assertAllEnd(t: ExecutionContext, {faena, path}: {faena: TestEngi
 		faena.clock.advance('10y');
 		await faena.drain();
 	}
-	const {pending, running, failed, completed, dead} = await faena.counts();
+	const {pending, running, failed, completed, dead, cancelled} = await faena.counts();
 	t.deepEqual([pending, running, failed], [0, 0, 0]);
-	t.true(completed + dead >= jobs && jobs > 0, `${completed} + ${dead} of ${jobs}`);
+	t.true(completed + dead + cancelled >= jobs && jobs > 0, `${completed} + ${dead} + ${cancelled} of ${jobs}`);
+	t.true((await faena.jobs({status: 'cancelled'})).every(({error}) => error?.reason === 'expired'));
 	const db = new Database(path, {readonly: true});
 	const specs = db.prepare('select spec from policy').pluck().all() as string[];
 	db.close();

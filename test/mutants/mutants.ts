@@ -184,8 +184,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a key is looked up outside the transaction': {
 		file: 'lib/store/sqlite/enqueue.ts',
-		find: 'return statements.jobByKey.get(scopeOf(names.task(task), batch), key) as Holder | undefined;',
-		put: 'const seen = (names as never as {seen?: Map<string, Holder | undefined>}).seen ??= new Map();\n\tconst name = JSON.stringify([task, batch, key]);\n\tif (!seen.has(name)) seen.set(name, statements.jobByKey.get(scopeOf(names.task(task), batch), key) as Holder | undefined);\n\treturn seen.get(name);',
+		find: 'const holder = statements.jobByKey.get(scopeOf(names.task(task), batch), key) as Holder | undefined;',
+		put: 'const seen = (names as never as {seen?: Map<string, Holder | undefined>}).seen ??= new Map();\n\tconst name = JSON.stringify([task, batch, key]);\n\tif (!seen.has(name)) seen.set(name, statements.jobByKey.get(scopeOf(names.task(task), batch), key) as Holder | undefined);\n\tconst holder = seen.get(name);',
 		killer: [SQLITE, 'sqlite: a key stays in use when its job has ended, and is free once the job is cleaned up'],
 	},
 	'the log is not moved into the database': {

@@ -9,6 +9,7 @@ import {
 	type CleanupResult,
 	type CompletedBatch,
 	type Job,
+	type JobEdit,
 	type JobFilter,
 	type JobId,
 	type JobSearch,
@@ -19,13 +20,12 @@ import {
 	STATUSES,
 	TRANSITIONS,
 } from '../../lib/job/job.ts';
-import type {NewJob} from '../../lib/job/new-job.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {ClaimRequest, Moved, MovePage, MoveTarget, Store, TaskCounts} from '../../lib/store/store.ts';
 import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {OpenedJobs} from '../fixtures/open-jobs.ts';
-import {commitPlain, type PlainChanges, type PlainCommitted} from '../fixtures/plain.ts';
+import {commitPlain, type PlainChanges, type PlainCommitted, type PlainJob} from '../fixtures/plain.ts';
 import type {StoreOptions} from '../store/contract.ts';
 import {MemoryStore} from '../store/oracle.ts';
 
@@ -296,6 +296,7 @@ interface CommitCommand {
 	readonly type: 'commit';
 	readonly settle: readonly {readonly of: Picked; readonly outcome: Outcome; readonly worker?: string; readonly children: readonly JobPlan[]}[];
 	readonly update: readonly {readonly of: Picked; readonly done: number | null; readonly lines: number; readonly state: Encoded | undefined}[];
+	readonly edit: readonly (Omit<JobEdit, 'runAt' | 'delayMs'> & {readonly inMs?: number | null})[];
 	readonly enqueue: readonly (JobPlan & {readonly times: number})[];
 	/** The indexes at which groups are cut for the store, one bit each. For the model each job is a group. */
 	readonly cuts: number;
@@ -323,7 +324,7 @@ interface Picked {
 }
 
 /** An even delay becomes `delayMs`, an odd one `runAt`. */
-type JobPlan = Omit<NewJob, 'runAt' | 'delayMs' | 'batch'> & {readonly delayMs: number | null; readonly batch: string | null};
+type JobPlan = Omit<PlainJob, 'runAt' | 'delayMs' | 'batch'> & {readonly delayMs: number | null; readonly batch: string | null};
 
 type AskedCommand = Exclude<Command, {type: 'advance' | 'set' | 'reopen' | 'outlast' | 'poll'}>;
 
@@ -444,9 +445,9 @@ async function cleanUp(
 	return total;
 }
 
-function toChanges({settle, update, enqueue, rejectConflicts, claim}: CommitCommand, world: World, batches: ReadonlyMap<string, BatchId>): PlainChanges {
+function toChanges({settle, update, edit, enqueue, rejectConflicts, claim}: CommitCommand, world: World, batches: ReadonlyMap<string, BatchId>): PlainChanges {
 	const now = world.clock.now();
-	const toNewJob = ({delayMs, batch, ...job}: JobPlan): NewJob => {
+	const toNewJob = ({delayMs, batch, ...job}: JobPlan): PlainJob => {
 		const id = batch === null ? undefined : batches.get(batch);
 		const isDelay = delayMs !== null && delayMs % 2 === 0 && delayMs >= 0;
 		const time = isDelay ? {runAt: null, delayMs} : {runAt: delayMs === null ? null : now + delayMs};
@@ -456,7 +457,7 @@ function toChanges({settle, update, enqueue, rejectConflicts, claim}: CommitComm
 		settle: settle.flatMap(({of, outcome, worker, children}) => {
 			const ended =
 				outcome.type === 'returned' && children.length > 0
-					? {...outcome, enqueue: children.map(({rerun: _, ...plan}) => toNewJob({...plan, batch: null}))}
+					? {...outcome, enqueue: children.map(({rerun: _, maxPending: __, ...plan}) => toNewJob({...plan, batch: null}))}
 					: outcome;
 			return claimsAt(of, world).map(claim => ({...claim, outcome: ended, worker}));
 		}),
@@ -467,10 +468,18 @@ function toChanges({settle, update, enqueue, rejectConflicts, claim}: CommitComm
 			const start = lines === 2 ? {startedAt: now - 3} : {};
 			return claimsAt(of, world).map(claim => ({...claim, ...start, ...progress, ...checkpoint, logs}));
 		}),
+		...(edit.length > 0 && {edit: edit.map(each => toEdit(each, now))}),
 		enqueue: enqueue.flatMap(({times, ...plan}) => Array.from({length: plan.key === undefined ? times : 1}, () => toNewJob(plan))),
 		rejectConflicts,
 		...(claim && {claim: toRequest(claim)}),
 	};
+}
+
+/** An even time becomes `delayMs`, an odd one or none `runAt`. */
+function toEdit({inMs, ...edit}: CommitCommand['edit'][number], now: number): JobEdit {
+	if (inMs === undefined) return edit;
+	if (inMs === null) return {...edit, runAt: null};
+	return {...edit, ...(inMs % 2 === 0 ? {delayMs: inMs} : {runAt: now + inMs})};
 }
 
 function toRequest({owner, limits, isQuarantined, concurrency, limit, maxBytes}: NonNullable<CommitCommand['claim']>): ClaimRequest {
@@ -548,9 +557,12 @@ const plan: fc.Arbitrary<JobPlan> = fc
 		policy: fc.constantFrom(...POLICIES),
 		key: fc.option(fc.constantFrom('k1', 'k2', ''), {freq: 2}),
 		batch: fc.option(fc.constantFrom(...BATCHES), {freq: 2}),
+		expiresMs: weighted([3, fc.constant(undefined)], [1, fc.integer({min: 1, max: 60})]),
+		unique: weighted([3, fc.constant(undefined)], [1, fc.constant('unended' as const)]),
 		rerun: weighted([4, fc.constant(null)], [1, fc.record({changed: fc.boolean(), failed: fc.boolean()})]),
+		maxPending: weighted([4, fc.constant(null)], [1, fc.record({task: fc.integer({min: 1, max: 4}), all: fc.integer({min: 1, max: 8})}, {requiredKeys: []})]),
 	})
-	.map(({key, rerun, ...job}) => ({...job, ...(key !== null && {key}), ...(rerun && {rerun})}));
+	.map(({key, rerun, maxPending, ...job}) => ({...job, ...(key !== null && {key}), ...(rerun && {rerun}), ...(maxPending && {maxPending})}));
 
 const request = fc.record({
 	owner,
@@ -582,6 +594,13 @@ const commit: fc.Arbitrary<CommitCommand> = fc.record({
 		},
 	),
 	update: fc.array(update, {maxLength: 2}),
+	edit: fc.array(
+		fc.record(
+			{id: fc.integer({min: 1, max: 25}), payload, priority: fc.integer({min: -1, max: 2}), inMs: fc.option(fc.integer({min: 0, max: 40}))},
+			{requiredKeys: ['id'], noNullPrototype: true},
+		),
+		{maxLength: 3},
+	),
 	enqueue: fc.array(
 		fc.tuple(plan, fc.constantFrom(1, 1, 3)).map(([plan, times]) => ({...plan, times})),
 		{maxLength: 6},

@@ -105,6 +105,25 @@ const DEFECTS: Readonly<Record<string, (options: StoreOptions) => Store>> = {
 	'claims more bytes than requested': broken(changingClaims(claim => ({...claim, maxBytes: Infinity}))),
 	'never claims quarantined jobs': broken(changingClaims(claim => ({...claim, lanes: claim.lanes.filter(({isQuarantined}) => !isQuarantined)}))),
 	'ignores concurrency': broken(changingClaims(claim => ({...claim, lanes: claim.lanes.map(({concurrency: _, ...lane}) => lane)}))),
+	'has room for any number of jobs': broken(store => ({
+		commit: ({enqueue = [], ...changes}) => store.commit({...changes, enqueue: enqueue.map(({maxPending: _, ...group}) => group)}),
+	})),
+	'gives no key of an ended job away': broken(store => ({
+		commit: ({enqueue = [], ...changes}) => store.commit({...changes, enqueue: enqueue.map(({unique: _, ...group}) => group)}),
+	})),
+	'edits running jobs': broken(store => ({
+		async commit({edit, ...changes}) {
+			const isRunning = new Set((await store.jobs({status: 'running'})).jobs.map(({id}) => id));
+			const {edited, ...committed} = await store.commit({...changes, ...(edit && {edit})});
+			return {...committed, ...(edited && {edited: edited.map((each, index) => (isRunning.has(edit?.[index]?.id ?? 0) ? 'edited' : each))})};
+		},
+	})),
+	'forgets the time of an edit': broken(store => ({
+		commit: ({edit, ...changes}) => store.commit({...changes, ...(edit && {edit: edit.map(({runAt: _, delayMs: __, ...each}) => each)})}),
+	})),
+	'lets no job expire': broken(store => ({
+		commit: ({enqueue = [], ...changes}) => store.commit({...changes, enqueue: enqueue.map(({expiresMs: _, ...group}) => group)}),
+	})),
 	'reruns nothing': broken(store => ({
 		commit: ({enqueue = [], ...changes}) => store.commit({...changes, enqueue: enqueue.map(({rerun: _, ...group}) => group)}),
 	})),

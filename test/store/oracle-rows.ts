@@ -1,7 +1,7 @@
 import {backoffMs} from '../../lib/job/backoff.ts';
 import {type Claim, type ExecutionRecord, type Lease, MAX_EXECUTIONS, type Outcome, type OwnerId, type Timing} from '../../lib/job/claim.ts';
 import {type Encoded, sameValue, sizeBytes} from '../../lib/job/encoding.ts';
-import {type FailureRecord, poison} from '../../lib/job/failure.ts';
+import {expiry, type FailureRecord, poison} from '../../lib/job/failure.ts';
 import {type ClaimedGroup, type EnqueuedGroup, idAt, type NewGroup, newJobsOf, toColumn, toIds} from '../../lib/job/group.ts';
 import {
 	type Batch,
@@ -39,9 +39,13 @@ export interface JobRow {
 	readonly priority: number;
 	readonly policy: NewJob['policy'];
 	readonly key: string | undefined;
+	/** False once another job has taken the key. */
+	hasKey: boolean;
 	readonly batch: BatchId | undefined;
 	readonly createdAt: number;
 	state: State;
+	/** Milliseconds after which the job expires, and when that is; `undefined` if it may not expire, or has started. */
+	expires: {readonly ms: number; readonly at: number} | undefined;
 	attempts: number;
 	/** Attempts that killed their worker. */
 	crashes: number;
@@ -133,7 +137,24 @@ export function stateOfNew({runAt, delayMs}: Pick<NewJob, 'runAt' | 'delayMs'>, 
 }
 
 export function beginRound(job: JobRow, state: State): void {
-	Object.assign(job, {state, attempts: 0, crashes: 0, suspicion: 0, error: undefined, timing: undefined, progress: undefined});
+	Object.assign(job, {state, attempts: 0, crashes: 0, suspicion: 0, error: undefined, timing: undefined, progress: undefined, expires: undefined});
+}
+
+/** When a new job, or a new round, expires. */
+export function expiresOf(ms: number | undefined, state: State, now: number): JobRow['expires'] {
+	return ms === undefined ? undefined : {ms, at: (runAtOf(state) ?? now) + ms};
+}
+
+/** Cancels a job that has not started in time. */
+export function expire(job: JobRow, ms: number, now: number): void {
+	const error = expiry(ms);
+	job.executions += 1;
+	const record = {execution: job.executions, status: 'cancelled', endedAt: now, error} as const;
+	Object.assign(job, {state: {type: 'ended', status: 'cancelled', endedAt: now}, expires: undefined, error, history: keepEnds([...job.history, record])});
+}
+
+function keepEnds(history: readonly ExecutionRecord[]): readonly ExecutionRecord[] {
+	return history.length > MAX_EXECUTIONS ? history.toSpliced(MAX_EXECUTIONS / 2, 1) : history;
 }
 
 /** The state of the job after its execution. Stores the error and the charges of the execution in the job. */
@@ -179,8 +200,7 @@ export function keepExecution(job: JobRow, outcome: Exclude<Outcome, {readonly t
 	if (outcome.type === 'cancelled' && !error && outcome.startedAt === undefined) return;
 	const ended = outcome.type === 'returned' ? 'completed' : 'cancelled';
 	const status = error ? (error.reason === 'cancelled' ? 'cancelled' : 'failed') : ended;
-	const history = [...job.history, {execution, status, endedAt, ...timing, ...defined({worker, error})} as const];
-	job.history = history.length > MAX_EXECUTIONS ? history.toSpliced(MAX_EXECUTIONS / 2, 1) : history;
+	job.history = keepEnds([...job.history, {execution, status, endedAt, ...timing, ...defined({worker, error})}]);
 }
 
 export function isRunning(job: JobRow): job is RunningJob {

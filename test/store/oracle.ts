@@ -1,10 +1,12 @@
 import {type Claim, type JobUpdate, type Lease, MAX_LOG_LINES, type Outcome, type OwnerId, type Settlement} from '../../lib/job/claim.ts';
 import {sameValue, sizeBytes} from '../../lib/job/encoding.ts';
-import {type EndedGroup, type EnqueuedGroup, type NewGroup, newJobsOf, settlementsOf, sizeOf, toIds} from '../../lib/job/group.ts';
+import {type EndedGroup, type EnqueuedGroup, type FullQueue, type NewGroup, newJobsOf, settlementsOf, sizeOf, toIds} from '../../lib/job/group.ts';
 import {
 	type BatchId,
 	type BatchOptions,
 	type CompletedBatch,
+	type EditResult,
+	type JobEdit,
 	type JobEnd,
 	type JobFilter,
 	type JobId,
@@ -34,6 +36,8 @@ import {
 	describeBatch,
 	describeJob,
 	type End,
+	expire,
+	expiresOf,
 	findConflict,
 	isInLane,
 	isOpen,
@@ -109,11 +113,12 @@ export class MemoryStore implements contract.Store {
 		this.#openJobs = openJobs;
 	}
 
-	async commit({update = [], settle = [], enqueue = [], rejectConflicts = false, claim}: contract.Changes): Promise<contract.Committed> {
+	async commit({update = [], settle = [], edit, enqueue = [], rejectConflicts = false, claim}: contract.Changes): Promise<contract.Committed> {
 		this.#assertOpen();
 		const before = {jobs: [...this.#jobs].map(([id, job]) => [id, {...job}] as const), lastId: this.#lastId};
 		for (const each of update) this.#update(each);
 		const settled = this.#settleGroups(settle);
+		const edited = edit?.map(each => this.#edit(each));
 		const enqueued = enqueue.map(group => this.#enqueueGroup(group));
 		const conflict = rejectConflicts ? findConflict(enqueue, enqueued) : undefined;
 		if (conflict) {
@@ -122,9 +127,18 @@ export class MemoryStore implements contract.Store {
 			this.#lastId = before.lastId;
 			throw conflict;
 		}
+		const expired = claim ? this.#expire() : [];
 		const claimed = claim ? this.#claim(claim) : {lease: 0, groups: []};
 		this.#updateBatches();
-		return {settled, enqueued, claimed, backlog: claim ? this.#backlog(claim) : 0, dueInMs: this.#dueInMs()};
+		return {
+			settled,
+			...(edited && {edited}),
+			enqueued,
+			claimed,
+			backlog: claim ? this.#backlog(claim) : 0,
+			dueInMs: this.#dueInMs(),
+			...this.#expiries(expired),
+		};
 	}
 
 	async move(
@@ -137,10 +151,17 @@ export class MemoryStore implements contract.Store {
 		const matching = this.#matching(filter).filter(({id, state}) => id > after && id <= upTo && statuses.includes(statusOf(state)));
 		const page = matching.slice(0, limit);
 		const asked = page.filter(({state}) => state.type === 'running').map(({id}) => id);
-		for (const job of page) this.#moveJob(job, to, stop);
+		const moved = page.filter(job => to !== 'pending' || this.#regainsKey(job));
+		for (const job of moved) this.#moveJob(job, to, stop);
 		this.#updateBatches();
 		const next = page.length < matching.length ? {after: page.at(-1)?.id ?? after, upTo, limit, stop} : null;
-		return {ids: page.map(({id}) => id).filter(id => !asked.includes(id)), asked, next};
+		return {ids: moved.map(({id}) => id).filter(id => !asked.includes(id)), asked, next};
+	}
+
+	/** A job whose key another job has taken gets no new round, unless that one was deleted. */
+	#regainsKey(job: JobRow): boolean {
+		job.hasKey = job.key !== undefined && [undefined, job].includes(this.#withKey(job));
+		return job.key === undefined || job.hasKey;
 	}
 
 	#moveJob(job: JobRow, to: contract.MoveTarget, stop: boolean): void {
@@ -331,13 +352,41 @@ export class MemoryStore implements contract.Store {
 		if (this.#isClosed) throw new FaenaError('Closed', 'This queue is closed.');
 	}
 
+	#edit({id, payload, priority, runAt, delayMs}: JobEdit): EditResult {
+		const job = this.#jobs.get(id);
+		if (!job) return 'missing';
+		const status = statusOf(job.state);
+		if (status !== 'pending' && status !== 'failed') return status;
+		Object.assign(job, defined({priority}));
+		if (payload !== undefined) Object.assign(job, {payload, checkpoint: undefined});
+		if (runAt === undefined && delayMs === undefined) return 'edited';
+		const state = stateOfNew({runAt: runAt ?? null, delayMs}, this.#clock.now());
+		if (job.expires) job.expires = expiresOf(job.expires.ms, state, this.#clock.now());
+		job.state = state.type === 'delayed' ? {...state, type: status === 'failed' ? 'failed' : 'delayed'} : state;
+		return 'edited';
+	}
+
 	// Enqueuing
 
 	#enqueueGroup(group: NewGroup): EnqueuedGroup {
+		const full = this.#refuse(group);
+		if (full) return {ids: [], full};
 		const results = [...newJobsOf(group)].map(job => this.#enqueue(job));
 		const indexesOf = (type: EnqueuedJob['type']) => results.flatMap((result, index) => (result.type === type ? index : []));
 		const [reused, conflicts] = [indexesOf('reused'), indexesOf('conflict')];
 		return {ids: toIds(results.map(({id}) => id)), ...(reused.length > 0 && {reused}), ...(conflicts.length > 0 && {conflicts})};
+	}
+
+	/** The limit that the group's new jobs would exceed. */
+	#refuse(group: NewGroup): FullQueue | undefined {
+		const jobs = [...newJobsOf(group)];
+		const made = jobs.filter((job, index) => job.key === undefined || (jobs.findIndex(({key}) => key === job.key) === index && !this.#holderOf(job))).length;
+		for (const scope of ['task', 'all'] as const) {
+			const pending = countStatuses(this.#matching(scope === 'task' ? {task: group.task} : {})).pending;
+			const {[scope]: limit = Infinity} = group.maxPending ?? {};
+			if (made > 0 && pending + made > limit) return {of: scope, pending, limit};
+		}
+		return undefined;
 	}
 
 	#enqueue(job: NewJob): EnqueuedJob {
@@ -352,20 +401,45 @@ export class MemoryStore implements contract.Store {
 		if (!job.rerun?.changed || state.type === 'running') return {type: 'conflict', id};
 		const {payload, priority, policy} = job;
 		beginRound(Object.assign(holder, {payload, priority, policy, checkpoint: undefined}), stateOfNew(job, now));
+		holder.expires = expiresOf(job.expiresMs, holder.state, now);
 		return {type: 'reused', id};
 	}
 
-	/** The job that has the key. Keys are unique per batch, or per task outside batches. */
-	#holderOf({task, key, batch}: NewJob): JobRow | undefined {
-		return key === undefined ? undefined : this.#all().find(job => job.key === key && job.batch === batch && (batch !== undefined || job.task === task));
+	/** The job that keeps a new job from its key. */
+	#holderOf(job: NewJob): JobRow | undefined {
+		const holder = this.#withKey(job);
+		return job.unique && holder?.state.type === 'ended' ? undefined : holder;
 	}
 
-	#add({task, payload, priority, policy, key, batch, ...times}: NewJob, now: number): JobId {
+	/** The job that has the key. Keys are unique per batch, or per task outside batches. */
+	#withKey({task, key, batch}: Pick<NewJob, 'task' | 'batch' | 'key'>): JobRow | undefined {
+		return key === undefined
+			? undefined
+			: this.#all().find(job => job.hasKey && job.key === key && job.batch === batch && (batch !== undefined || job.task === task));
+	}
+
+	#add({task, payload, priority, policy, key, batch, expiresMs, ...times}: NewJob, now: number): JobId {
+		const before = this.#withKey({task, key, batch});
+		if (before) before.hasKey = false;
 		const id = ++this.#lastId;
 		const counters = {attempts: 0, crashes: 0, suspicion: 0, executions: 0};
 		const nothingYet = {timing: undefined, progress: undefined, checkpoint: undefined, error: undefined, logs: [], history: []};
 		const state = stateOfNew(times, now);
-		this.#jobs.set(id, {id, task, payload, priority, policy, key, batch, createdAt: now, state, ...counters, ...nothingYet});
+		this.#jobs.set(id, {
+			id,
+			task,
+			payload,
+			priority,
+			policy,
+			key,
+			batch,
+			hasKey: key !== undefined,
+			createdAt: now,
+			state,
+			expires: expiresOf(expiresMs, state, now),
+			...counters,
+			...nothingYet,
+		});
 		return id;
 	}
 
@@ -397,10 +471,14 @@ export class MemoryStore implements contract.Store {
 		const job = this.#claimed(claim);
 		if (!job) return {status: 'lost'};
 		const children = childJobsOf(outcome) ?? [];
-		const refusal = refusalOf(children, child => this.#holderOf(child));
+		const refusal = refusalOf(children, child => {
+			const holder = this.#holderOf(child);
+			return child.unique && holder === job ? undefined : holder;
+		});
 		if (refusal) return {status: this.#end(job, {...outcome, type: 'threw', error: refusal}, worker), refusal};
+		const status = this.#end(job, outcome, worker);
 		for (const child of children) this.#enqueue(child);
-		return {status: this.#end(job, outcome, worker)};
+		return {status};
 	}
 
 	#end(job: RunningJob, outcome: Outcome, worker?: string): contract.Settled {
@@ -411,6 +489,8 @@ export class MemoryStore implements contract.Store {
 			this.#jobs.delete(job.id);
 			return 'discarded';
 		}
+		const isUnstarted = outcome.type === 'released' && outcome.startedAt === undefined && !outcome.suspicion;
+		if (!isUnstarted || state.type === 'ended') job.expires = undefined;
 		// Of a released execution only the number is kept.
 		if (outcome.type !== 'released') {
 			const {startedAt, durationMs, cpuMs, memoryBytes} = outcome;
@@ -424,7 +504,7 @@ export class MemoryStore implements contract.Store {
 	#update({startedAt, progress, logs = [], checkpoint, ...claim}: JobUpdate): void {
 		const job = this.#claimed(claim);
 		if (!job) return;
-		if (startedAt !== undefined) Object.assign(job, {state: {...job.state, startedAt}});
+		if (startedAt !== undefined) Object.assign(job, {state: {...job.state, startedAt}, expires: undefined});
 		if (progress) job.progress = progress;
 		if (checkpoint) job.checkpoint = {execution: claim.execution, ...checkpoint};
 		const lines = logs.map(line => ({execution: claim.execution, ...line}));
@@ -452,6 +532,20 @@ export class MemoryStore implements contract.Store {
 		}
 		const alike = Map.groupBy(chosen, ({task, suspicion}) => JSON.stringify([task, quarantineOf(suspicion)]));
 		return {lease, groups: [...alike.values()].map(jobs => toClaimedGroup(jobs, lease))};
+	}
+
+	/** Cancels jobs that have not started in time. */
+	#expire(): JobId[] {
+		const now = this.#clock.now();
+		const expired = this.#all().filter(({state, expires}) => statusOf(state) === 'pending' && expires && expires.at <= now);
+		for (const job of expired) expire(job, job.expires?.ms ?? 0, now);
+		return expired.map(({id}) => id);
+	}
+
+	#expiries(expired: readonly JobId[]): Pick<contract.Committed, 'expired' | 'expiresInMs'> {
+		const times = this.#all().flatMap(({state, expires}) => (statusOf(state) === 'pending' && expires ? expires.at : []));
+		const expiresInMs = times.length === 0 ? undefined : Math.max(0, Math.min(...times) - this.#clock.now());
+		return {...(expired.length > 0 && {expired}), ...defined({expiresInMs})};
 	}
 
 	/** Jobs of the lanes that could be claimed now. */
@@ -509,7 +603,7 @@ export class MemoryStore implements contract.Store {
 		for (const job of jobs) {
 			const {owner, lease} = job.state;
 			const isOpen = this.#openJobs(owner).some(open => open.lease === lease && job.id >= open.first && job.id <= open.last);
-			if (isOpen) job.suspicion = Math.min(job.suspicion + 1, MAX_SUSPICION);
+			if (isOpen) Object.assign(job, {suspicion: Math.min(job.suspicion + 1, MAX_SUSPICION), expires: undefined});
 		}
 		this.#releaseJobs(jobs);
 	}
@@ -555,7 +649,7 @@ export class MemoryStore implements contract.Store {
 				(task === undefined || job.task === task) &&
 				statuses.includes(statusOf(job.state)) &&
 				(batch === undefined || this.#batchOf(job)?.name === batch) &&
-				(key === undefined || job.key === key),
+				(key === undefined || (job.hasKey && job.key === key)),
 		);
 	}
 }

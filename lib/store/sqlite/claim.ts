@@ -136,7 +136,13 @@ const MAX_RELEASED_JOBS = 5000;
 export function releaseClaims(tx: Tx, owner: number, {after = 0, leave = false}: ReleaseOptions, open: readonly OpenJobs[] = []): Released {
 	const {statements, tally} = tx;
 	const upTo = unpackPage(tx, owner, after);
-	for (const {lease, first, last} of open) statements.suspectClaims.run(owner, lease, first, Math.min(last, upTo), MAX_SUSPICION);
+	for (const {lease, first, last} of open) {
+		statements.suspectClaims.run(owner, lease, first, Math.min(last, upTo), MAX_SUSPICION);
+		// They have started.
+		statements.deleteExpiriesOfOpenJobs.run(owner, lease, first, Math.min(last, upTo));
+	}
+	// The next claim looks at all jobs whose time is over, also at these.
+	statements.unmarkExpiries.run(0, upTo);
 	const stopped = statements.stoppedClaimsOfOwner.all(owner, after, upTo) as ClaimRow[];
 	for (const claim of stopped) {
 		endExecution(tx, claim, {outcome: {type: 'released'}});

@@ -108,6 +108,7 @@ export function deleteStateRow({statements}: Tx, id: JobId, {task, rank, state}:
 export function deleteJobRows({statements, tally}: Tx, id: JobId, {task, batch, key, state}: Pick<FoundJob, 'task' | 'batch' | 'key' | 'state'>): void {
 	for (const name of ['deleteFailureState', 'deleteExecutions', 'deleteProgress', 'deleteCheckpoint', 'deleteLog', 'deleteJob'] as const)
 		statements[name].run(id);
-	if (key !== null) statements.deleteKey.run(scopeOf(task, batch), key);
+	// Another job may have taken the key.
+	if (key !== null) statements.deleteKey.run(scopeOf(task, batch), key, id);
 	tally.move(task, batch, state, null);
 }

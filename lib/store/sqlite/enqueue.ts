@@ -1,13 +1,14 @@
 import {type Encoded, sameValue} from '../../job/encoding.ts';
 import type {FailureRecord} from '../../job/failure.ts';
-import {type EnqueuedGroup, type NewGroup, newJobsOf, toIds} from '../../job/group.ts';
+import {type EnqueuedGroup, type NewGroup, newJobsOf, sizeOf, toIds} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import {type ChildJob, dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {asPacked, isPackable, joinPacked, type PackedStrings, slicePacked} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {enqueueFailure, keyConflict} from '../conflict-errors.ts';
+import {setExpiry} from './expiry.ts';
 import {replaceJob, retryJob} from './move.ts';
-import {MAX_RUN_JOBS} from './packed-rows.ts';
+import {findJob, MAX_RUN_JOBS} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';
 import {checkCounter, scopeOf, type Tx} from './tx.ts';
 
@@ -15,7 +16,7 @@ import {checkCounter, scopeOf, type Tx} from './tx.ts';
 export function enqueue(tx: Tx, groups: readonly NewGroup[], rejectConflicts: boolean): EnqueuedGroup[] {
 	if (groups.length === 0) return [];
 	const runs = new RunBuilder(tx);
-	const enqueued = groups.map(group => addPacked(tx, group, runs) ?? addJobs(tx, group, runs, rejectConflicts));
+	const enqueued = groups.map(group => refuseIfFull(tx, group) ?? addPacked(tx, group, runs) ?? addJobs(tx, group, runs, rejectConflicts));
 	runs.flush();
 	if (runs.nextId > runs.firstId) {
 		tx.statements.setJobCounter.run(runs.nextId - 1);
@@ -24,18 +25,50 @@ export function enqueue(tx: Tx, groups: readonly NewGroup[], rejectConflicts: bo
 	return enqueued;
 }
 
-/** The failure of a job that enqueues these jobs, if the key of one belongs to another payload: in the store, or among the jobs before it. */
-export function findConflict(tx: Tx, jobs: readonly ChildJob[]): FailureRecord | undefined {
+/**
+ * The failure of a job that enqueues these jobs, if the key of one belongs to another payload: in the store, or among the jobs before it.
+ * @param parent the job itself, which ends before these jobs are enqueued
+ */
+export function findConflict(tx: Tx, jobs: readonly ChildJob[], parent: JobId): FailureRecord | undefined {
 	const own = new Map<string, Encoded>();
 	for (const job of jobs) {
 		if (job.key === undefined) continue;
 		const name = JSON.stringify([job.task, job.key]);
-		const holder = findByKey(tx, job);
+		const found = findByKey(tx, job);
+		const holder = job.unique && found?.id === parent ? undefined : found;
 		const held = holder ? holder.payload : own.get(name);
 		if (held !== undefined && !sameValue(held, job.payload)) return enqueueFailure(job, holder?.id);
 		own.set(name, job.payload);
 	}
 	return undefined;
+}
+
+/** Refuses the group if its new jobs would exceed a limit of pending jobs. */
+function refuseIfFull(tx: Tx, group: NewGroup): EnqueuedGroup | undefined {
+	if (!group.maxPending) return undefined;
+	for (const scope of ['task', 'all'] as const) {
+		const {[scope]: limit = Infinity} = group.maxPending;
+		if (limit === Infinity) continue;
+		const pending = countPending(tx, scope === 'task' ? tx.names.task(group.task) : null);
+		// Keys are looked up only if they matter.
+		const made = pending + sizeOf(group) > limit ? countNew(tx, group) : 0;
+		if (made > 0 && pending + made > limit) return {ids: [], full: {of: scope, pending, limit}};
+	}
+	return undefined;
+}
+
+const PENDING = [StoredState.ready, StoredState.quarantined, StoredState.delayed];
+
+/** The number of pending jobs at this moment of the transaction, of a task or of all. */
+function countPending({statements, tally}: Tx, task: number | null): number {
+	const before = statements.pendingJobs.get({task}) as number;
+	return PENDING.reduce((jobs, state) => jobs + (task === null ? tally.tasks.sum(state) : tally.tasks.get(task, state)), before);
+}
+
+/** The number of jobs that the group would make: a key that exists makes none. */
+function countNew(tx: Tx, group: NewGroup): number {
+	const {keys} = group;
+	return keys ? [...new Set(keys)].filter(key => !findByKey(tx, {...group, key})).length : sizeOf(group);
 }
 
 /** Adds the jobs of a group as runs, if they can be written so. */
@@ -45,6 +78,7 @@ function addPacked(tx: Tx, group: NewGroup, runs: RunBuilder): EnqueuedGroup | u
 	const key = keyOf(tx, group, false);
 	tx.tally.move(key.task, null, null, StoredState.ready, payloads.count);
 	const ids = runs.nextId;
+	if (group.expiresMs !== undefined) for (let index = 0; index < payloads.count; index++) setExpiry(tx, ids + index, group.expiresMs, null);
 	for (let start = 0; start < payloads.count; start += MAX_RUN_JOBS)
 		runs.add(key, slicePacked(payloads, start, Math.min(payloads.count, start + MAX_RUN_JOBS)));
 	return {ids};
@@ -81,12 +115,13 @@ function addJob(tx: Tx, job: NewJob, dueAt: number | null, runs: RunBuilder): Jo
 	const {task, policy, batch, hasOwnRows} = key;
 	const id = runs.nextId;
 	if (hasOwnRows) statements.insertJob.run(id, task, policy, priority, now, batch, job.key ?? null, payload);
-	if (job.key !== undefined) statements.insertKey.run(scopeOf(task, job.batch), job.key, id);
+	if (job.key !== undefined) statements[job.unique ? 'takeKey' : 'insertKey'].run(scopeOf(task, job.batch), job.key, id);
 	if (dueAt === null) runs.add(key, hasOwnRows ? NO_PAYLOAD : {count: 1, text: payload as string | null});
 	else {
 		statements.insertWaiting.run(id, dueAt, 0, 0);
 		runs.nextId++;
 	}
+	setExpiry(tx, id, job.expiresMs, dueAt);
 	tally.move(task, batch, null, dueAt === null ? StoredState.ready : StoredState.delayed);
 	return id;
 }
@@ -97,9 +132,12 @@ interface Holder {
 	readonly payload: Encoded;
 }
 
-function findByKey({statements, names}: Tx, {task, batch, key}: Pick<NewJob, 'task' | 'batch' | 'key'>): Holder | undefined {
+/** The job that has the new job's key, unless that job has ended and gives it away. */
+function findByKey({statements, names}: Tx, {task, batch, key, unique}: Pick<NewJob, 'task' | 'batch' | 'key' | 'unique'>): Holder | undefined {
 	if (key === undefined) return undefined;
-	return statements.jobByKey.get(scopeOf(names.task(task), batch), key) as Holder | undefined;
+	const holder = statements.jobByKey.get(scopeOf(names.task(task), batch), key) as Holder | undefined;
+	const isFree = unique && holder && (findJob(statements, holder.id)?.state ?? 0) >= StoredState.completed;
+	return isFree ? undefined : holder;
 }
 
 /** The key of a new job belongs to an earlier job. Returns false if that job keeps another payload. */

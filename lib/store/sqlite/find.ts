@@ -34,7 +34,7 @@ const MAX_CHECKED_JOBS = 1000;
 export type SearchedIds = Omit<Criteria, 'task' | 'batch'>;
 
 /** The numbers of the filter's task and batch; `undefined` if there is no such task or batch. */
-export function scopeOf({statements, names}: Source, filter: JobFilter): Pick<Criteria, 'task' | 'batch'> | undefined {
+export function numbersOf({statements, names}: Source, filter: JobFilter): Pick<Criteria, 'task' | 'batch'> | undefined {
 	const task = filter.task === undefined ? null : names.knownTask(filter.task);
 	const batch = filter.batch === undefined ? null : (statements.batch.get(filter.batch) as {id: number} | undefined)?.id;
 	return task === undefined || batch === undefined ? undefined : {task, batch};
@@ -74,7 +74,7 @@ export function isShort(statements: Statements, {ids, key}: JobFilter, batch: nu
 /** Finds a page of jobs. It reads about as many rows as the limit, and at most {@link MAX_WINDOW_IDS}, with any number of jobs in the store. */
 export function findIds(source: Source, filter: JobFilter, page: SearchedIds): Found {
 	const {statements} = source;
-	const scope = scopeOf(source, filter);
+	const scope = numbersOf(source, filter);
 	if (!scope || page.statuses.length === 0 || page.after >= page.upTo) return {ids: [], next: null};
 	const criteria = {...page, ...scope};
 	const candidates = filter.key === undefined ? filter.ids : idsByKey(statements, filter.key, criteria, filter.ids);

@@ -1,13 +1,16 @@
+import {expiry} from '../../job/failure.ts';
 import type {JobFilter, JobId, JobStatus} from '../../job/job.ts';
 import {dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {type Moved, type MovePage, type MoveTarget, movableStatuses, RETRIED_BY_DEFAULT} from '../store.ts';
+import {writeFailure} from '../stored-json.ts';
 import {deleteRun, deleteStateRow} from './delete.ts';
+import {setExpiry} from './expiry.ts';
 import {findIds} from './find.ts';
 import {keepLastExecution} from './history.ts';
 import {makeReady} from './lanes.ts';
 import {type FoundJob, findJob, MAX_RUN_JOBS, unpackRun} from './packed-rows.ts';
 import {STATUS_OF, StoredState} from './schema.sql.ts';
-import {Stop, type Tx} from './tx.ts';
+import {Stop, scopeOf, type Tx} from './tx.ts';
 
 /** A transaction that has unpacked this many jobs moves no more. To move one job of a run, all of the run are unpacked. */
 const MAX_UNPACKED_JOBS = 2 * MAX_RUN_JOBS;
@@ -47,8 +50,8 @@ function findIn({statements}: Tx, id: JobId, statuses: readonly JobStatus[]): Fo
 
 /** What a move did. */
 interface Move {
-	/** The list of {@link Moved} to which the job belongs: `asked` if it is running, so that its owner must stop it. */
-	readonly list: 'ids' | 'asked';
+	/** The list of {@link Moved} to which the job belongs: `asked` if it is running, so that its owner must stop it; none if it was not moved. */
+	readonly list?: 'ids' | 'asked';
 	/** The last job that it moved, of those up to `upTo`; by default only this one. */
 	readonly last?: JobId;
 }
@@ -57,18 +60,16 @@ type MoveJob = (tx: Tx, id: JobId, job: FoundJob, options: {readonly stop: boole
 
 const MOVES: Readonly<Record<MoveTarget, MoveJob>> = {
 	cancelled(tx, id, job) {
-		const {statements, tally, now} = tx;
 		unpack(tx, id, job);
 		if (job.state === StoredState.running) {
-			statements.askToStop.run(now, id);
+			tx.statements.askToStop.run(tx.now, id);
 			return {list: 'asked'};
 		}
-		deleteStateRow(tx, id, job);
-		statements.insertOutcome.run(id, StoredState.cancelled, job.executions, now, null, null, null, null, null, null, null);
-		tally.move(job.task, job.batch, job.state, StoredState.cancelled);
+		cancelJob(tx, id, job, job.executions);
 		return {list: 'ids'};
 	},
 	pending(tx, id, job) {
+		if (!regainsKey(tx, id, job)) return {};
 		endRound(tx, id, job);
 		makeReady(tx, id, job, job.state);
 		return {list: 'ids'};
@@ -84,6 +85,51 @@ const MOVES: Readonly<Record<MoveTarget, MoveJob>> = {
 		return {list: 'ids', last: deleteRun(tx, id, upTo)};
 	},
 };
+
+/** @param execution the number of the last one */
+function cancelJob(tx: Tx, id: JobId, job: FoundJob, execution: number): void {
+	const {statements, tally, now} = tx;
+	deleteStateRow(tx, id, job);
+	statements.insertOutcome.run(id, StoredState.cancelled, execution, now, null, null, null, null, null, null, null);
+	statements.deleteExpiry.run(id);
+	tally.move(job.task, job.batch, job.state, StoredState.cancelled);
+}
+
+/** The most jobs that expire in one transaction. */
+const MAX_EXPIRED_JOBS = 1000;
+
+/** Cancels a page of the jobs that have not started in time. */
+export function expireJobs(tx: Tx): {readonly ids: readonly JobId[]; readonly hasMore: boolean} {
+	const {statements, now} = tx;
+	const due = statements.dueExpiries.all(now, MAX_EXPIRED_JOBS) as [id: JobId, expiresMs: number][];
+	const ids: JobId[] = [];
+	for (const [id, expiresMs] of due) {
+		if (tx.unpacked >= MAX_UNPACKED_JOBS) return {ids, hasMore: true};
+		const job = findJob(statements, id);
+		if (job?.state === StoredState.running) {
+			statements.markExpiry.run(id);
+			continue;
+		}
+		statements.deleteExpiry.run(id);
+		// It was deleted, or has ended.
+		if (!job || job.state > StoredState.delayed) continue;
+		unpack(tx, id, job);
+		// Its history has each number once.
+		const execution = job.executions + 1;
+		cancelJob(tx, id, job, execution);
+		statements.setFailureState.run(id, 0, 0, 0, execution, now, null, null, null, null, null, writeFailure(expiry(expiresMs)));
+		ids.push(id);
+	}
+	return {ids, hasMore: due.length === MAX_EXPIRED_JOBS};
+}
+
+/** Another job may have taken the job's key since it ended, and both would have it. If that one was deleted, the key is this job's again. */
+function regainsKey({statements}: Tx, id: JobId, {task, batch, key}: FoundJob): boolean {
+	if (key === null) return true;
+	const scope = scopeOf(task, batch);
+	statements.regainKey.run(scope, key, id);
+	return (statements.jobByKey.get(scope, key) as {readonly id: JobId} | undefined)?.id === id;
+}
 
 /** Begins a new round of a failed, dead or cancelled job: no attempts, no failure, no result, ready at once. The numbers of executions go on. */
 export function retryJob(tx: Tx, id: JobId): void {
@@ -101,6 +147,7 @@ export function replaceJob(tx: Tx, id: JobId, {payload, priority, policy, ...whe
 	statements.deleteCheckpoint.run(id);
 	statements.replaceJob.run(names.policyId(policy), priority, payload, id);
 	const dueAt = dueAtOf(when, now);
+	setExpiry(tx, id, when.expiresMs, dueAt);
 	if (dueAt === null) makeReady(tx, id, {...job, rank: -priority}, job.state);
 	else {
 		statements.insertWaiting.run(id, dueAt, 0, job.executions);
@@ -115,8 +162,10 @@ function endRound(tx: Tx, id: JobId, job: FoundJob): void {
 	deleteStateRow(tx, id, job);
 	tx.statements.deleteFailureState.run(id);
 	tx.statements.deleteProgress.run(id);
+	tx.statements.deleteExpiry.run(id);
 }
 
-function unpack(tx: Tx, id: JobId, job: FoundJob): void {
+/** Gives the job, and the others of its run, rows of their own. */
+export function unpack(tx: Tx, id: JobId, job: FoundJob): void {
 	if (job.isInRun) tx.unpacked += unpackRun(tx.statements, id, job);
 }

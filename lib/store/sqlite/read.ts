@@ -18,7 +18,7 @@ import {defined} from '../../support/defined.ts';
 import type {JobPage, OutcomePage, SearchPage, StoredJob, TaskCounts, Wanted} from '../store.ts';
 import {readFailure} from '../stored-json.ts';
 import type {Blobs} from './blobs.ts';
-import {findAll, findCreated, findIds, isShort, scopeOf} from './find.ts';
+import {findAll, findCreated, findIds, isShort, numbersOf} from './find.ts';
 import {readHistory} from './history.ts';
 import {claimedRunOf, type JobRun, jobRunOf, resultInRun} from './packed-rows.ts';
 import {byState, STATUS_OF, StoredState} from './schema.sql.ts';
@@ -74,7 +74,7 @@ function findPlaces(source: Source, search: JobSearch, after: Place | undefined,
 		return {places: ids, next};
 	}
 	const from = typeof after === 'object' ? after : undefined;
-	const scope = scopeOf(source, search);
+	const scope = numbersOf(source, search);
 	if (!scope) return {places: [], next: null};
 	return isShort(source.statements, search, scope.batch)
 		? sortJobs(source, {...search, sort}, findAll(source, search, page), from, limit)

@@ -267,6 +267,17 @@ export const MIGRATIONS: readonly string[] = [
 	alter table outcome_run add column workers text;
 	`,
 	`
+	-- Jobs that are cancelled if they do not start in time: lib/store/sqlite/expiry.ts.
+	create table expiry (
+		id integer primary key,
+		-- Milliseconds in which the job must start, from when it becomes due.
+		expires_ms integer not null,
+		-- Minus that time if the job was running by then.
+		expires_at integer not null
+	) strict;
+	create index expiry_by_time on expiry (expires_at, id);
+	`,
+	`
 	alter table batch add column completion_job integer;
 
 	-- For lists that are sorted by a time or a duration. The bounds of a run's times are -1 if none is known, and null if an older version wrote the run.

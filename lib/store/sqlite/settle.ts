@@ -10,6 +10,7 @@ import type {Settled, SettledGroup} from '../store.ts';
 import {writeFailure} from '../stored-json.ts';
 import {deleteJobRows} from './delete.ts';
 import {enqueue, findConflict} from './enqueue.ts';
+import {settleExpiries} from './expiry.ts';
 import {keepFailure} from './history.ts';
 import {type FailureState, failureStateOf, makeReady} from './lanes.ts';
 import {type ClaimedRun, insertOutcomeRun, type RunPart, unpackJobs, writeResults} from './packed-rows.ts';
@@ -93,6 +94,7 @@ function settleLease(tx: Tx, lease: number, parts: readonly Part[]): Ended[] {
 	for (const {part, claim} of ended) if (!childrenOf(part)) setStatus(part, endExecution(tx, claim, part.settlement));
 	// One statement for the whole lease. It costs almost nothing if no job has a checkpoint.
 	tx.statements.deleteCheckpointsOfCompleted.run(low, high);
+	settleExpiries(tx, low, high);
 	return ended.filter(({part}) => childrenOf(part));
 }
 
@@ -180,15 +182,16 @@ function settleRows({statements}: Tx, lease: number, singles: readonly Single[])
 function settleParent(tx: Tx, {part, claim}: Ended): void {
 	const {index, result, settlement} = part;
 	const children = childrenOf(part) ?? [];
-	const conflict = findConflict(tx, children);
+	const conflict = findConflict(tx, children, claim[0]);
 	if (conflict) {
 		result.refusals ??= new Map();
 		result.refusals.set(index, conflict);
 		setStatus(part, endExecution(tx, claim, {...settlement, outcome: {...settlement.outcome, type: 'threw', error: conflict}}));
 		return;
 	}
-	enqueue(tx, toNewGroups(children), false);
+	// First, since this job may have the key of one that it enqueues.
 	setStatus(part, endExecution(tx, claim, settlement));
+	enqueue(tx, toNewGroups(children), false);
 	tx.statements.deleteCheckpoint.run(claim[0]);
 }
 
@@ -208,6 +211,7 @@ export function endExecution(tx: Tx, claim: ClaimRow, ran: Ran): Settled {
 		case 'released':
 			if (stop !== null) return endStopped(tx, claim, ran);
 			if (outcome.suspicion) tx.statements.suspect.run(id, outcome.suspicion);
+			if (outcome.suspicion || outcome.startedAt !== undefined) tx.statements.deleteExpiry.run(id);
 			makeReady(tx, id, {task, batch, rank: columnsOf(tx, id).rank, executions: execution}, StoredState.running);
 			return 'pending';
 		case 'cancelled':
@@ -223,6 +227,7 @@ function endFailed(tx: Tx, claim: ClaimRow, ran: Ran & {readonly outcome: Failed
 	const [id, execution, task, batch, stop] = claim;
 	const {outcome} = ran;
 	const {statements, tally, names, now, random} = tx;
+	statements.deleteExpiry.run(id);
 	const before = failureStateOf(tx, id);
 	const attempts = before.attempts + 1;
 	const crashes = before.crashes + (outcome.type === 'lostWorker' ? 1 : 0);

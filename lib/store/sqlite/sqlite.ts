@@ -1,6 +1,7 @@
 import type {Claim, OwnerId} from '../../job/claim.ts';
 import type {BatchId, BatchOptions, CompletedBatch, JobFilter, JobId, JobSearch, Page} from '../../job/job.ts';
 import {systemClock} from '../../support/clock.ts';
+import {defined} from '../../support/defined.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type * as contract from '../store.ts';
@@ -9,9 +10,10 @@ import {changeBatch, deleteBatch, deleteEmptyBatches, openBatch, readBatches, up
 import {Blobs} from './blobs.ts';
 import {claim, promote, releaseClaims} from './claim.ts';
 import {deleteEnded, deleteEndedBefore} from './delete.ts';
+import {editJob} from './edit.ts';
 import {enqueue} from './enqueue.ts';
 import {backlog, requestedLanes} from './lanes.ts';
-import {moveJobs} from './move.ts';
+import {expireJobs, moveJobs} from './move.ts';
 import {type OwnerRow, Owners, openJobsAt, ownerLockAt} from './owners.ts';
 import {readCounts, readOutcomes, readPage} from './read.ts';
 import {settle} from './settle.ts';
@@ -66,19 +68,27 @@ export class SqliteStore implements Store {
 		);
 	}
 
-	#commit(tx: Tx, {update = [], settle: ended = [], enqueue: arrived = [], rejectConflicts = false, claim: request}: contract.Changes): contract.Committed {
+	#commit(
+		tx: Tx,
+		{update = [], settle: ended = [], edit, enqueue: arrived = [], rejectConflicts = false, claim: request}: contract.Changes,
+	): contract.Committed {
 		for (const each of update) writeUpdate(tx, each);
 		const settled = settle(tx, ended);
+		const edited = edit?.map(each => editJob(tx, each));
 		const enqueued = enqueue(tx, arrived, rejectConflicts);
+		const expired = request ? expireJobs(tx) : undefined;
 		if (request) promote(tx);
 		const lanes = () => (request ? requestedLanes(tx, request) : []);
 		const requested = lanes();
-		const claimed = request ? claim(tx, request, requested, this.#owners.register(request.owner, tx)) : {lease: 0, groups: []};
+		// While jobs are left that have expired, none is claimed.
+		const open = expired?.hasMore ? [] : requested;
+		const claimed = request ? claim(tx, request, open, this.#owners.register(request.owner, tx)) : {lease: 0, groups: []};
 		updateBatches(tx);
 		// A batch that completed may have enqueued the first job of a task.
 		const left = backlog(tx, tx.completed.length > 0 ? lanes() : requested);
-		const dueAt = (tx.statements.nextRunAt.get() ?? null) as number | null;
-		return {settled, enqueued, claimed, backlog: left, dueInMs: dueAt === null ? null : Math.max(0, dueAt - tx.now)};
+		const [dueInMs, expiresInMs] = (tx.statements.nextTimes.get() as (number | null)[]).map(at => (at === null ? null : Math.max(0, at - tx.now)));
+		const expiries = {...(expired?.ids.length && {expired: expired.ids}), ...defined({expiresInMs})};
+		return {settled, ...(edited && {edited}), enqueued, claimed, backlog: left, dueInMs: dueInMs ?? null, ...expiries};
 	}
 
 	move(filter: JobFilter, to: contract.MoveTarget, page: contract.MovePage = {}): Promise<contract.Moved> {

@@ -128,10 +128,13 @@ export const SQL = {
 	addToTally: 'insert into tally (task, state, jobs) values (?, ?, ?) on conflict (task, state) do update set jobs = jobs + excluded.jobs',
 	tally: 'select task, state, jobs from tally',
 	tallyOf: 'select jobs from tally where task = ? and state = ?',
+	pendingJobs: `select coalesce(sum(jobs), 0) from tally where state <= ${StoredState.delayed} and (@task is null or task = @task)`,
 	addToBatchTally: 'insert into batch_tally (batch, state, jobs) values (?, ?, ?) on conflict (batch, state) do update set jobs = jobs + excluded.jobs',
 	batchTally: 'select state, jobs from batch_tally where batch = ?',
 
 	insertJob: 'insert into job (id, task, policy, priority, created_at, batch, key, payload) values (?, ?, ?, ?, ?, ?, ?, ?)',
+	setPriority: 'update job set priority = ? where id = ?',
+	setPayload: 'update job set payload = ? where id = ?',
 	replaceJob: 'update job set policy = ?, priority = ?, payload = ? where id = ?',
 	jobState: `select j.task, j.batch, j.key, -j.priority as rank, ${STATE} from job j ${STATE_ROWS} where j.id = ${INTEGER}`,
 	packedState: `select task, null as batch, null as key, -priority as rank, null as state, 0 as executions from job_run where ${hasJob('job_run')}`,
@@ -173,6 +176,9 @@ export const SQL = {
 	pageOfBatch: `select j.id, j.id from job j where j.batch = cast(@batch as integer) and ${inWindow('j.id')} and ${ofTask('j')} order by j.id`,
 	jobColumns: 'select -priority as rank, policy, key from job where id = ?',
 	insertKey: 'insert into key (scope, key, id) values (?, ?, ?)',
+	/** Takes the key from the job that has it. */
+	takeKey: 'insert or replace into key (scope, key, id) values (?, ?, ?)',
+	regainKey: 'insert or ignore into key (scope, key, id) values (?, ?, ?)',
 	idsByKey: `select id from key where key = cast(@key as text) and scope in (
 		select cast(@batch as integer) where @batch is not null
 		union all select -cast(@task as integer) where @batch is null
@@ -210,7 +216,19 @@ export const SQL = {
 		from waiting w join job j on j.id = w.id
 		where w.run_at <= ${INTEGER} order by w.run_at, w.id limit ${INTEGER}`,
 	deleteWaiting: 'delete from waiting where id = ?',
-	nextRunAt: 'select min(run_at) from waiting where run_at is not null',
+	nextTimes: `select (select min(run_at) from waiting where run_at is not null), (select min(expires_at) from expiry where expires_at >= 0)`,
+
+	insertExpiry: 'insert into expiry (id, expires_ms, expires_at) values (?, ?, ?)',
+	dueExpiries: `select id, expires_ms from expiry where expires_at between 0 and ${INTEGER} order by expires_at, id limit ${INTEGER}`,
+	renewExpiry: 'update expiry set expires_at = ? + expires_ms where id = ?',
+	markExpiry: 'update expiry set expires_at = -expires_at where id = ?',
+	unmarkExpiries: 'update expiry set expires_at = -expires_at where id between ? and ? and expires_at < 0',
+	hasExpiry: `select 1 from expiry where id between ${INTEGER} and ${INTEGER} limit 1`,
+	deleteExpiry: 'delete from expiry where id = ?',
+	deleteExpiriesOfOpenJobs: 'delete from expiry where id in (select id from claimed where owner = ? and lease = ? and id between ? and ?)',
+	deleteExpiriesOfCompleted: `delete from expiry where id between ? and ? and (
+		exists (select 1 from outcome where outcome.id = expiry.id and outcome.status = ${StoredState.completed})
+		or id <= (select last from outcome_run where first <= expiry.id order by first desc limit 1))`,
 
 	claimUpTo: `insert or ignore into claimed (id, lease, execution, owner, task, batch)
 		select id, ?, executions + 1, ?, abs(task), batch from ready where task = ? and (rank, id) <= (?, ?)`,
@@ -292,9 +310,10 @@ export const SQL = {
 	trimLog: `delete from log where id = ${INTEGER} and seq <= (select seq from log where id = ${INTEGER} order by seq desc limit 1 offset ${INTEGER})`,
 	logOfJob: `select execution, at, level, text from log where id = ${INTEGER} order by seq`,
 	deleteLog: 'delete from log where id = ?',
-	deleteKey: 'delete from key where scope = ? and key = ?',
+	deleteKey: 'delete from key where scope = ? and key = ? and id = ?',
 	deleteJob: 'delete from job where id = ?',
-	deleteKeysOfJobs: 'delete from key where (scope, key) in (select coalesce(batch, -task), key from job where id between ? and ? and key is not null)',
+	deleteKeysOfJobs: `delete from key
+		where (scope, key, id) in (select coalesce(batch, -task), key, id from job where id between ? and ? and key is not null)`,
 	deleteJobs: 'delete from job where id between ? and ?',
 
 	ownerById: 'select 1 from owner where id = ?',

@@ -125,6 +125,11 @@ class TallyChanges {
 		return this.#changes.get(number * STATE_STRIDE + state) ?? 0;
 	}
 
+	/** Of all numbers together. */
+	sum(state: StoredState): number {
+		return this.#changes.entries().reduce((sum, [cell, jobs]) => (cell % STATE_STRIDE === state ? sum + jobs : sum), 0);
+	}
+
 	/** Yields the changes and forgets them. */
 	*take(): Generator<[number: number, state: StoredState, jobs: number]> {
 		for (const [cell, jobs] of this.#changes) {

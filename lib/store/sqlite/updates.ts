@@ -10,7 +10,10 @@ export function writeUpdate(tx: Tx, {id, lease, execution, startedAt, progress, 
 	const isInRun = claim?.[1] !== execution;
 	if (isInRun && (execution !== 1 || claimedRunOf(statements, id)?.[2] !== lease)) return;
 	if (isInRun) unpackClaimed(statements, id);
-	if (startedAt !== undefined) statements.setStarted.run(startedAt, id);
+	if (startedAt !== undefined) {
+		statements.setStarted.run(startedAt, id);
+		statements.deleteExpiry.run(id);
+	}
 	if (progress) statements.setProgress.run(id, progress.done, progress.total ?? null, progress.at);
 	if (checkpoint) statements.setCheckpoint.run(id, execution, checkpoint.at, checkpoint.state);
 	failpoint('updates:written');

@@ -14,6 +14,7 @@ const VERBS: Readonly<Record<Exclude<Verbs<JobQueue>, 'store' | 'onEnqueue' | 'o
 	cancel: queue => queue.cancel({}),
 	discard: queue => queue.discard([1], {stop: true}),
 	retry: queue => queue.retry({}),
+	edit: queue => queue.edit(1, {priority: 1}),
 	pause: queue => queue.pause(['hash']),
 	resume: queue => queue.resume(['hash']),
 	paused: queue => queue.paused(),

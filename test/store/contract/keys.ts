@@ -224,3 +224,89 @@ law('the empty text is a key like any other', async (t, queue) => {
 	t.is((await jobOf(queue, 1)).key, '');
 	t.is((await take(queue)).jobs[0]?.key, '');
 });
+
+const UNENDED = {key: 'a', unique: 'unended'} as const;
+
+law('with unique: unended, a key is taken only until its job has ended; then a new job takes it, with any payload', async (t, queue) => {
+	t.deepEqual(await queue.enqueue([newJob(UNENDED), newJob(UNENDED)]), [fresh(1), reused(1)]);
+	t.deepEqual((await commit(queue, {enqueue: [newJob({...UNENDED, payload: '2'})]})).enqueued, [conflict(1)]);
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	t.deepEqual(await queue.enqueue([newJob(UNENDED)]), [reused(1)]);
+	await commit(queue, {settle: [{...claim, outcome: {type: 'threw', error: ERROR}}]});
+	t.deepEqual(await queue.enqueue([newJob(UNENDED)]), [reused(1)]);
+	await queue.cancel({ids: [1]});
+	t.deepEqual(await queue.enqueue([newJob({...UNENDED, payload: '2'}), newJob({key: 'a', payload: '2'})]), [fresh(2), reused(2)]);
+	t.deepEqual(
+		(await queue.jobs({})).map(({key, status}) => [key, status]),
+		[
+			['a', 'cancelled'],
+			['a', 'pending'],
+		],
+	);
+	t.deepEqual(await queue.jobs({task: 'hash', key: 'a'}), [await jobOf(queue, 2)]);
+});
+
+law('a key passes on in each way in which a job can end, also in the transaction that ends it', async (t, queue, clock) => {
+	await oneJobOfEachStatus(queue, clock, status => ({key: status}));
+	const again = Object.keys(ID_OF).map(key => newJob({key, unique: 'unended'}));
+	t.deepEqual(await queue.enqueue(again), [reused(1), reused(2), reused(3), fresh(7), fresh(8), fresh(9)]);
+	const {enqueued} = await commit(queue, {
+		settle: [{id: 2, lease: 1, execution: 1, outcome: {type: 'returned', value: '1'}}],
+		enqueue: [newJob({key: 'running', unique: 'unended', payload: '2'})],
+	});
+	t.deepEqual(enqueued, [fresh(10)]);
+});
+
+law('a job whose key another job has taken gets no new round, unless that one is deleted', async (t, queue, clock) => {
+	await enqueue(queue, newJob(UNENDED));
+	await queue.cancel({ids: [1]});
+	await enqueue(queue, newJob(UNENDED));
+	t.is(await queue.retry({ids: [1]}), 0);
+	await queue.cancel({ids: [2]});
+	t.is(await queue.retry({task: 'hash'}), 1);
+	t.like(await queue.counts(), {pending: 1, cancelled: 1});
+	t.like(await jobOf(queue, 2), {status: 'pending'});
+	await queue.discard([2], {stop: false});
+	t.deepEqual(await queue.jobs({task: 'hash', key: 'a'}), []);
+	t.is(await queue.retry({ids: [1]}), 1);
+	t.deepEqual(await queue.enqueue([newJob({key: 'a'})]), [reused(1)]);
+	await completeAll(queue);
+	await queue.cleanup({endedBefore: clock.now() + 1});
+	t.deepEqual(await queue.enqueue([newJob({key: 'a', payload: '3'})]), [fresh(3)]);
+});
+
+law('deleting a job whose key another job has taken leaves the key to that one', async (t, queue) => {
+	await enqueue(queue, newJob(UNENDED));
+	await completeAll(queue);
+	await enqueue(queue, newJob({key: 'b'}), newJob(UNENDED));
+	await queue.cleanup({ids: [1]});
+	t.is(await queue.job(1), undefined);
+	t.deepEqual(await queue.enqueue([newJob({key: 'a'})]), [reused(3)]);
+});
+
+law('a job may enqueue the next one of its own key', async (t, queue) => {
+	await enqueue(queue, newJob(UNENDED));
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	await commit(queue, {
+		settle: [{...claim, outcome: {type: 'returned', value: '1', enqueue: [newJob({...UNENDED, payload: '2'}), newJob({...UNENDED, payload: '2'})]}}],
+	});
+	t.deepEqual(
+		(await queue.jobs({})).map(({key, status}) => [key, status]),
+		[
+			['a', 'completed'],
+			['a', 'pending'],
+		],
+	);
+	const [next] = claimsOf(await take(queue)) as [Claim];
+	const children = [newJob({key: 'a', payload: '3'})];
+	const {settled} = await commit(queue, {settle: [{...next, outcome: {type: 'returned', value: '1', enqueue: children}}]});
+	t.deepEqual(settled, ['failed']);
+});
+
+law('enqueue() refuses unique without a key, in a batch, and together with rerun', async (t, queue) => {
+	const batch = await queue.openBatch('nightly', 'hash', OWNER);
+	await t.throwsAsync(queue.enqueue([newJob({unique: 'unended'})]), {code: 'BadOption', message: /unique without a key/});
+	await t.throwsAsync(queue.enqueue([newJob({...UNENDED, batch})]), {code: 'BadOption', message: /unique with a batch/});
+	await t.throwsAsync(queue.enqueue([newJob({...UNENDED, rerun: RERUN})]), {code: 'BadOption', message: /both unique and rerun/});
+	await t.throwsAsync(queue.enqueue([newJob({key: 'a', unique: 'always' as never})]), {code: 'BadOption', message: /unique/});
+});

@@ -1,0 +1,67 @@
+import {MAX_GROUP_JOBS, sizeOf} from '../job/group.ts';
+import type {NumberedCall} from './clients.ts';
+
+/** A transaction that enqueues this many jobs takes in no further call. One more than a group, so that two full groups share it. */
+const MAX_ENQUEUED_JOBS = MAX_GROUP_JOBS + 1;
+
+/**
+ * Enqueue calls that wait for the next commit, in order. A call that waits for room and found none stays, and so do those of its task behind it,
+ * until {@link mayHaveRoom}.
+ */
+export class EnqueueCalls {
+	#calls: NumberedCall[] = [];
+	/** Tasks whose calls found no room. */
+	readonly #full = new Set<string>();
+
+	push(call: NumberedCall): void {
+		this.#calls.push(call);
+	}
+
+	/** True if there are calls, also if they wait for room. */
+	get hasCalls(): boolean {
+		return this.#calls.length > 0;
+	}
+
+	/** True if the next commit can take some. */
+	get areDue(): boolean {
+		return this.#full.size === 0 ? this.hasCalls : this.#calls.some(call => !call.waits || !this.#full.has(call.group.task));
+	}
+
+	/** Takes calls for one commit: of those of a task that wait for room only the first, since the second must not overtake it. */
+	take(): NumberedCall[] {
+		if (!this.hasCalls) return [];
+		const [taken, left]: [NumberedCall[], NumberedCall[]] = [[], []];
+		const busy = new Set(this.#full);
+		let [seen, jobs] = [0, 0];
+		for (; seen < this.#calls.length && jobs < MAX_ENQUEUED_JOBS; seen++) {
+			const call = this.#calls[seen] as NumberedCall;
+			const {waits, group} = call;
+			if (waits && busy.has(group.task)) left.push(call);
+			else {
+				taken.push(call);
+				jobs += sizeOf(group);
+			}
+			if (waits) busy.add(group.task);
+		}
+		this.#calls = [...left, ...this.#calls.slice(seen)];
+		return taken;
+	}
+
+	/** This call found no room, and waits on in front of the others. */
+	putBack(call: NumberedCall): void {
+		this.#calls.unshift(call);
+		this.#full.add(call.group.task);
+	}
+
+	/** Fewer jobs may be pending than before. */
+	mayHaveRoom(): void {
+		this.#full.clear();
+	}
+
+	/** Removes the calls that wait for room, and returns them. */
+	takeWaiting(): NumberedCall[] {
+		const [waiting, others] = [this.#calls.filter(({waits}) => waits), this.#calls.filter(({waits}) => !waits)];
+		this.#calls = others;
+		return waiting;
+	}
+}
