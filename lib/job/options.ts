@@ -148,7 +148,7 @@ export const DEFAULT_POLICY = resolveJobOptions().policy;
 export function checkJobOptions<More = unknown>(where: string, options: unknown, more: Checks = {}): CheckedOptions & More {
 	const given = checked(where, options, {...JOB_CHECKS, ...more}) as CheckedOptions & More;
 	checkTimes(where, given);
-	if (given.unique !== undefined && given.key === undefined) throw bad(`${where} got unique without a key, which it is about`);
+	if (given.unique !== undefined && given.key === undefined) throw bad(`${where} got unique without a key; unique says how long a key is taken`);
 	return given;
 }
 

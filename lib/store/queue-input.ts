@@ -93,7 +93,7 @@ export function toCheckedGroups(jobs: unknown): NewGroup[] {
 }
 
 function checkUnique({key, batch, rerun}: QueueJob): void {
-	if (key === undefined) throw bad('enqueue() got unique without a key, which it is about');
+	if (key === undefined) throw bad('enqueue() got unique without a key; unique says how long a key is taken');
 	if (batch !== undefined) throw bad("enqueue() got unique with a batch, where a key names an item: an item's job is its only one");
 	if (rerun) throw bad('enqueue() got both unique and rerun; unique makes a new job, rerun begins a new round of the one there is');
 }
@@ -104,7 +104,7 @@ const EDIT_CHECKS: Checks = {payload: encoded, priority, runAt: NEW_JOB_CHECKS['
 export function checkEdit(id: unknown, changes: unknown): JobEdit {
 	const given: Omit<JobEdit, 'id'> = checked('edit()', changes, EDIT_CHECKS);
 	if (given.delayMs !== undefined && given.runAt !== undefined) throw bad('edit() got both delayMs and runAt; give one of them');
-	if (Object.keys(given).length === 0) throw bad('edit() expects what to change: payload, priority, runAt or delayMs');
+	if (Object.keys(given).length === 0) throw bad('edit() expects what to change, such as payload, priority, runAt or delayMs; it got nothing');
 	return {id: argument('edit()', 'id', id, positive), ...given};
 }
 
