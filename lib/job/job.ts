@@ -246,6 +246,7 @@ export interface JobValues {
 
 /** Changes of a job that is pending or failed. What is absent stays as it is. */
 export interface JobEdit {
+	/** The job to change. */
 	readonly id: JobId;
 	/** Encoded. The job's checkpoint, which belongs to the old payload, is deleted. */
 	readonly payload?: Encoded;
