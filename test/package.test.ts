@@ -29,7 +29,15 @@ test('the package works from JavaScript, without its install scripts', async t =
 
 test('the package works from TypeScript', async t => {
 	const {stdout} = await run(process.execPath, ['main.ts'], {cwd: project});
-	t.deepEqual(JSON.parse(stdout), {doubled: 42, greeting: 'Hello Ana, job 2', none: true, squares: [2, 4, 6], stored: true, summary: '3 completed'});
+	t.deepEqual(JSON.parse(stdout), {
+		doubled: 42,
+		edited: 'completed',
+		greeting: 'Hello Ana, job 2',
+		none: true,
+		squares: [2, 4, 6],
+		stored: true,
+		summary: '3 completed',
+	});
 });
 
 /** What a project may set; the package's declarations need none of it. */

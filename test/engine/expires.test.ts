@@ -71,6 +71,22 @@ test('an engine cancels the expired jobs of a program that has enqueued and gone
 	t.like(await faena.handle('add', id).outcome(), {status: 'cancelled', error: {reason: 'expired'}});
 });
 
+test('thousands of jobs that have expired are cancelled before the next one starts, in several steps', async t => {
+	const started: number[] = [];
+	await using faena = await openForTest({mark: (n: number) => void started.push(n)});
+	await faena.pause();
+	await faena.enqueueMany(
+		'mark',
+		Array.from({length: 3500}, (_, n) => n),
+		{expires: '1s'},
+	);
+	faena.clock.advance('1s');
+	await faena.enqueue('mark', -1);
+	await faena.resume();
+	t.like(await faena.drain(), {cancelled: 3500, completed: 1, pending: 0});
+	t.deepEqual(started, [-1]);
+});
+
 test('expires is at least a millisecond, and may be given to maps', async t => {
 	await using faena = await openForTest(tasks);
 	await t.throwsAsync(faena.enqueue('echo', 1, {expires: 0}), {code: 'BadOption', message: /^enqueue\(\) expects as expires at least 1 ms/});

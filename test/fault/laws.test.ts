@@ -29,7 +29,7 @@ const CRIMES: Readonly<Record<keyof typeof LAWS, readonly string[]>> = {
 	],
 	'the tally is what a recount gives': ['update tally set jobs = jobs + 1 where state = 6', 'delete from tally where state = 0'],
 	'the tally of each batch is what a recount gives': ['update batch_tally set jobs = jobs + 1 where state = 6'],
-	'a key names the job that has it, and each job with a key is named': ['delete from key', `update key set id = ${DEAD}`],
+	'a key names the job that has it, and each job with a key is named, unless it has ended': ['delete from key', `update key set id = ${DEAD}`],
 	'what is told of a job is told of one that is there': ['insert into progress (id, done, at) values (99, 1, 0)'],
 	'a run has all of its jobs, and no other has one of them': [
 		'insert into ready_run (task, rank, first, last) values (1, 0, 90, 95)',
@@ -67,6 +67,7 @@ const CRIMES: Readonly<Record<keyof typeof LAWS, readonly string[]>> = {
 		'update batch set completed_at = null',
 		`update outcome set status = 5 where id = ${COMPLETED}`,
 	],
+	'no job expires that has failed, or ended by itself': [`insert into expiry values (${FAILED}, 5, 5)`, `insert into expiry values (${COMPLETED}, 5, -5)`],
 	'a job keeps a bounded log': [
 		`with recursive line(n) as (select 0 union all select n + 1 from line where n < ${MAX_LOG_LINES})
 			insert into log (id, execution, at, level, text) select ${RUNNING}, 1, 0, 'info', 'a' from line`,

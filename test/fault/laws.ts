@@ -82,6 +82,9 @@ export const LAWS: Readonly<Record<string, string>> = {
 		select * from (
 			select b.*, exists (select 1 from ${PLACES} p where p.batch = b.id and p.place < ${StoredState.completed}) as is_unended from batch b)
 		where iif(is_unended, completed_at is not null, total is not null and completed_at is null)`,
+	'no job expires that has failed, or ended by itself': `
+		select e.* from expiry e join ${PLACES} p on p.id = e.id
+		where p.place in (${StoredState.failed}, ${StoredState.parked}, ${StoredState.completed}, ${StoredState.dead})`,
 	'a job keeps a bounded log': `select id, count(*) from log group by id having count(*) > ${MAX_LOG_LINES}`,
 	'a job keeps a bounded history': `select id, count(*) from execution group by id having count(*) > ${MAX_EXECUTIONS}`,
 };

@@ -6,6 +6,7 @@ import type {OpenJobs} from '../../job/open-jobs.ts';
 import {pack} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {Claimed, ClaimRequest, Released, ReleaseOptions} from '../store.ts';
+import {mayExpire} from './expiry.ts';
 import {byOrder, failureStateOf, type Head, type Lane, laneKey, lanesToClaim, makeReady, type ReadyJob, type ReadyRow, readHead} from './lanes.ts';
 import {claimedRunOf, unpackClaimed} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';
@@ -142,7 +143,7 @@ export function releaseClaims(tx: Tx, owner: number, {after = 0, leave = false}:
 		statements.deleteExpiriesOfOpenJobs.run(owner, lease, first, Math.min(last, upTo));
 	}
 	// The next claim looks at all jobs whose time is over, also at these.
-	statements.unmarkExpiries.run(0, upTo);
+	if (mayExpire(tx)) statements.unmarkExpiries.run(0, upTo);
 	const stopped = statements.stoppedClaimsOfOwner.all(owner, after, upTo) as ClaimRow[];
 	for (const claim of stopped) {
 		endExecution(tx, claim, {outcome: {type: 'released'}});

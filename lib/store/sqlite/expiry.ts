@@ -6,14 +6,33 @@ import type {Tx} from './tx.ts';
  * job may have been claimed and not have started. So its row stays when its time comes, but is marked, so that it is not looked up again and again.
  */
 
-/** Sets when the new job, or the new round of a job, expires. */
-export function setExpiry({statements, now}: Tx, id: JobId, expiresMs: number | undefined, dueAt: number | null): void {
-	if (expiresMs !== undefined) statements.insertExpiry.run(id, expiresMs, (dueAt ?? now) + expiresMs);
+/** True if some job may expire. Without one, a transaction pays this one look. */
+export function mayExpire(tx: Tx): boolean {
+	tx.hasExpiries ??= tx.statements.anyExpiry.get() !== undefined;
+	return tx.hasExpiries;
 }
 
-/** Call it when executions of jobs from one id up to another have ended. It is almost free if none of these jobs may expire. */
-export function settleExpiries({statements}: Tx, low: JobId, high: JobId): void {
-	if (statements.hasExpiry.get(low, high) === undefined) return;
-	statements.deleteExpiriesOfCompleted.run(low, high);
-	statements.unmarkExpiries.run(low, high);
+/** Sets when the new job, or the new round of a job, expires. */
+export function setExpiry(tx: Tx, id: JobId, expiresMs: number | undefined, dueAt: number | null): void {
+	if (expiresMs === undefined) return;
+	tx.statements.insertExpiry.run(id, expiresMs, (dueAt ?? tx.now) + expiresMs);
+	tx.hasExpiries = true;
+}
+
+/** The job has started, or its round has ended. */
+export function endExpiry(tx: Tx, id: JobId): void {
+	if (mayExpire(tx)) tx.statements.deleteExpiry.run(id);
+}
+
+/** Call it when executions of jobs from one id up to another have ended. */
+export function settleExpiries(tx: Tx, low: JobId, high: JobId): void {
+	if (!mayExpire(tx)) return;
+	tx.statements.deleteExpiriesOfCompleted.run(low, high);
+	tx.statements.unmarkExpiries.run(low, high);
+}
+
+/** Milliseconds for which no job expires; `undefined` if none may. */
+export function expiresInMs(tx: Tx): number | undefined {
+	const at = mayExpire(tx) ? (tx.statements.nextExpiry.get() as number | null) : null;
+	return at === null ? undefined : Math.max(0, at - tx.now);
 }

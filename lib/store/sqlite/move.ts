@@ -4,7 +4,7 @@ import {dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {type Moved, type MovePage, type MoveTarget, movableStatuses, RETRIED_BY_DEFAULT} from '../store.ts';
 import {writeFailure} from '../stored-json.ts';
 import {deleteRun, deleteStateRow} from './delete.ts';
-import {setExpiry} from './expiry.ts';
+import {endExpiry, mayExpire, setExpiry} from './expiry.ts';
 import {findIds} from './find.ts';
 import {keepLastExecution} from './history.ts';
 import {makeReady} from './lanes.ts';
@@ -91,7 +91,7 @@ function cancelJob(tx: Tx, id: JobId, job: FoundJob, execution: number): void {
 	const {statements, tally, now} = tx;
 	deleteStateRow(tx, id, job);
 	statements.insertOutcome.run(id, StoredState.cancelled, execution, now, null, null, null, null, null, null, null);
-	statements.deleteExpiry.run(id);
+	endExpiry(tx, id);
 	tally.move(job.task, job.batch, job.state, StoredState.cancelled);
 }
 
@@ -101,6 +101,7 @@ const MAX_EXPIRED_JOBS = 1000;
 /** Cancels a page of the jobs that have not started in time. */
 export function expireJobs(tx: Tx): {readonly ids: readonly JobId[]; readonly hasMore: boolean} {
 	const {statements, now} = tx;
+	if (!mayExpire(tx)) return {ids: [], hasMore: false};
 	const due = statements.dueExpiries.all(now, MAX_EXPIRED_JOBS) as [id: JobId, expiresMs: number][];
 	const ids: JobId[] = [];
 	for (const [id, expiresMs] of due) {
@@ -162,7 +163,7 @@ function endRound(tx: Tx, id: JobId, job: FoundJob): void {
 	deleteStateRow(tx, id, job);
 	tx.statements.deleteFailureState.run(id);
 	tx.statements.deleteProgress.run(id);
-	tx.statements.deleteExpiry.run(id);
+	endExpiry(tx, id);
 }
 
 /** Gives the job, and the others of its run, rows of their own. */

@@ -10,7 +10,7 @@ import type {Settled, SettledGroup} from '../store.ts';
 import {writeFailure} from '../stored-json.ts';
 import {deleteJobRows} from './delete.ts';
 import {enqueue, findConflict} from './enqueue.ts';
-import {settleExpiries} from './expiry.ts';
+import {endExpiry, settleExpiries} from './expiry.ts';
 import {keepFailure} from './history.ts';
 import {type FailureState, failureStateOf, makeReady} from './lanes.ts';
 import {type ClaimedRun, insertOutcomeRun, type RunPart, unpackJobs, writeResults} from './packed-rows.ts';
@@ -211,7 +211,7 @@ export function endExecution(tx: Tx, claim: ClaimRow, ran: Ran): Settled {
 		case 'released':
 			if (stop !== null) return endStopped(tx, claim, ran);
 			if (outcome.suspicion) tx.statements.suspect.run(id, outcome.suspicion);
-			if (outcome.suspicion || outcome.startedAt !== undefined) tx.statements.deleteExpiry.run(id);
+			if (outcome.suspicion || outcome.startedAt !== undefined) endExpiry(tx, id);
 			makeReady(tx, id, {task, batch, rank: columnsOf(tx, id).rank, executions: execution}, StoredState.running);
 			return 'pending';
 		case 'cancelled':
@@ -227,7 +227,7 @@ function endFailed(tx: Tx, claim: ClaimRow, ran: Ran & {readonly outcome: Failed
 	const [id, execution, task, batch, stop] = claim;
 	const {outcome} = ran;
 	const {statements, tally, names, now, random} = tx;
-	statements.deleteExpiry.run(id);
+	endExpiry(tx, id);
 	const before = failureStateOf(tx, id);
 	const attempts = before.attempts + 1;
 	const crashes = before.crashes + (outcome.type === 'lostWorker' ? 1 : 0);

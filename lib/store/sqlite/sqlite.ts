@@ -12,6 +12,7 @@ import {claim, promote, releaseClaims} from './claim.ts';
 import {deleteEnded, deleteEndedBefore} from './delete.ts';
 import {editJob} from './edit.ts';
 import {enqueue} from './enqueue.ts';
+import {expiresInMs} from './expiry.ts';
 import {backlog, requestedLanes} from './lanes.ts';
 import {expireJobs, moveJobs} from './move.ts';
 import {type OwnerRow, Owners, openJobsAt, ownerLockAt} from './owners.ts';
@@ -86,9 +87,10 @@ export class SqliteStore implements Store {
 		updateBatches(tx);
 		// A batch that completed may have enqueued the first job of a task.
 		const left = backlog(tx, tx.completed.length > 0 ? lanes() : requested);
-		const [dueInMs, expiresInMs] = (tx.statements.nextTimes.get() as (number | null)[]).map(at => (at === null ? null : Math.max(0, at - tx.now)));
-		const expiries = {...(expired?.ids.length && {expired: expired.ids}), ...defined({expiresInMs})};
-		return {settled, ...(edited && {edited}), enqueued, claimed, backlog: left, dueInMs: dueInMs ?? null, ...expiries};
+		const dueAt = (tx.statements.nextRunAt.get() ?? null) as number | null;
+		const dueInMs = dueAt === null ? null : Math.max(0, dueAt - tx.now);
+		const expiries = {...(expired?.ids.length && {expired: expired.ids}), ...defined({expiresInMs: expiresInMs(tx)})};
+		return {settled, ...(edited && {edited}), enqueued, claimed, backlog: left, dueInMs, ...expiries};
 	}
 
 	move(filter: JobFilter, to: contract.MoveTarget, page: contract.MovePage = {}): Promise<contract.Moved> {

@@ -216,14 +216,15 @@ export const SQL = {
 		from waiting w join job j on j.id = w.id
 		where w.run_at <= ${INTEGER} order by w.run_at, w.id limit ${INTEGER}`,
 	deleteWaiting: 'delete from waiting where id = ?',
-	nextTimes: `select (select min(run_at) from waiting where run_at is not null), (select min(expires_at) from expiry where expires_at >= 0)`,
+	nextRunAt: 'select min(run_at) from waiting where run_at is not null',
 
 	insertExpiry: 'insert into expiry (id, expires_ms, expires_at) values (?, ?, ?)',
-	dueExpiries: `select id, expires_ms from expiry where expires_at between 0 and ${INTEGER} order by expires_at, id limit ${INTEGER}`,
+	dueExpiries: `select id, expires_ms from expiry where expires_at between 1 and ${INTEGER} order by expires_at, id limit ${INTEGER}`,
 	renewExpiry: 'update expiry set expires_at = ? + expires_ms where id = ?',
 	markExpiry: 'update expiry set expires_at = -expires_at where id = ?',
 	unmarkExpiries: 'update expiry set expires_at = -expires_at where id between ? and ? and expires_at < 0',
-	hasExpiry: `select 1 from expiry where id between ${INTEGER} and ${INTEGER} limit 1`,
+	anyExpiry: 'select 1 from expiry limit 1',
+	nextExpiry: 'select min(expires_at) from expiry where expires_at > 0',
 	deleteExpiry: 'delete from expiry where id = ?',
 	deleteExpiriesOfOpenJobs: 'delete from expiry where id in (select id from claimed where owner = ? and lease = ? and id between ? and ?)',
 	deleteExpiriesOfCompleted: `delete from expiry where id between ? and ? and (

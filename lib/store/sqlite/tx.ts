@@ -18,6 +18,8 @@ export interface Tx {
 	readonly registered: OwnerId[];
 	/** The number of jobs unpacked so far. */
 	unpacked: number;
+	/** Whether some job may expire, once that is known: see `mayExpire`. */
+	hasExpiries?: boolean;
 	/** The time of the transaction, in milliseconds since 1970. */
 	readonly now: number;
 	/** A number in [0, 1). */

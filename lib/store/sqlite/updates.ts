@@ -1,5 +1,6 @@
 import {type JobUpdate, MAX_LOG_LINES} from '../../job/claim.ts';
 import {failpoint} from '../../support/failpoint.ts';
+import {endExpiry} from './expiry.ts';
 import {claimedRunOf, unpackClaimed} from './packed-rows.ts';
 import type {ClaimRow, Tx} from './tx.ts';
 
@@ -12,7 +13,7 @@ export function writeUpdate(tx: Tx, {id, lease, execution, startedAt, progress, 
 	if (isInRun) unpackClaimed(statements, id);
 	if (startedAt !== undefined) {
 		statements.setStarted.run(startedAt, id);
-		statements.deleteExpiry.run(id);
+		endExpiry(tx, id);
 	}
 	if (progress) statements.setProgress.run(id, progress.done, progress.total ?? null, progress.at);
 	if (checkpoint) statements.setCheckpoint.run(id, execution, checkpoint.at, checkpoint.state);
