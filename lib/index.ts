@@ -20,7 +20,22 @@ export type {Duration, Size} from './job/checks.ts';
 export type {SlowStart, WorkerLoss} from './job/events.ts';
 export type {ErrorRecord} from './job/error-record.ts';
 export type {FailureRecord, PostMortem} from './job/failure.ts';
-export type {BackoffOption, Counts, Durability, Job, JobFilter, JobId, JobStatus, LogLevel, LogLine, Page, Progress, StopReason} from './job/job.ts';
+export type {
+	BackoffOption,
+	Counts,
+	Durability,
+	Job,
+	JobFilter,
+	JobId,
+	JobSearch,
+	JobSort,
+	JobStatus,
+	LogLevel,
+	LogLine,
+	Progress,
+	StopReason,
+} from './job/job.ts';
+export {JobList, type JobListOptions, type JobListPage} from './job/job-list.ts';
 export {isTerminal, STATUSES, statusSummary} from './job/job.ts';
 export {DEFAULTS} from './job/options.ts';
 export type {EngineStats, Quantiles, TaskStats} from './job/events.ts';

@@ -9,12 +9,26 @@ export {type JobHandler, work, type WorkOptions} from './api/work.ts';
 export type {Batch, BatchOptions, DeleteResult, JobEdit, Mark} from './job/job.ts';
 export type {Claim, ClaimedJob, Ending, ExecutionRecord, JobUpdate, Lease, Outcome, OwnerId, Settlement, Timing} from './job/claim.ts';
 export {decode, type Encoded, encode} from './job/encoding.ts';
-export type {Backoff, BatchId, CancelResult, CleanupOptions, CleanupResult, DiscardOptions, DiscardResult, JobEnd, JobValues, Policy} from './job/job.ts';
+export type {Vacuumed} from './job/events.ts';
+export type {
+	Backoff,
+	BatchId,
+	CancelResult,
+	CleanupOptions,
+	CleanupResult,
+	DiscardOptions,
+	DiscardResult,
+	JobEnd,
+	JobValues,
+	Page,
+	Place,
+	Policy,
+} from './job/job.ts';
 export {TRANSITIONS} from './job/job.ts';
 export type {ChildJob, NewJob, PendingLimits, Rerun} from './job/new-job.ts';
 export type {ClaimedGroup, Column, EndedGroup, EnqueuedGroup, FullQueue, Ids, NewGroup} from './job/group.ts';
 export type {PackedStrings, Values} from './job/packed.ts';
-export {openQueue, type QueueOptions} from './store/open-store.ts';
+export {openQueue, type QueueOptions, vacuum} from './store/open-store.ts';
 export {type Dequeued, type Enqueued, JobQueue} from './store/job-queue.ts';
 export type {DequeueOptions, QueueJob} from './store/queue-input.ts';
 export type {
@@ -30,6 +44,7 @@ export type {
 	MoveTarget,
 	OwnerFiles,
 	ReleaseOptions,
+	SearchPage,
 	Store,
 	Wanted,
 } from './store/store.ts';

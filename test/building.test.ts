@@ -1,35 +1,17 @@
 /** Follows docs/building.md, section by section, with the packed package and the tools that it names. */
-import {execFile} from 'node:child_process';
-import {cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
+import {cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
-import {dirname, join} from 'node:path';
+import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {promisify, stripVTControlCharacters} from 'node:util';
 import test from 'ava';
 import {installPacked} from './fixtures/packed.ts';
+import {readPage, type Section, take} from './fixtures/pages.ts';
 
-const run = promisify(execFile);
 const root = fileURLToPath(new URL('../', import.meta.url));
 const project = mkdtempSync(join(tmpdir(), 'faena-building-'));
 const TOOLS = ['typescript@5.9.3', 'esbuild@0.28.2', 'tsx@4.23.15', 'vite@8.3.8', 'vitest@5.1.2', '@types/node@24'];
 
-interface Section {
-	readonly title: string;
-	/** Contents by name. */
-	readonly files: Readonly<Record<string, string>>;
-	readonly commands: string | undefined;
-}
-
-const [introduction, ...sections] = readFileSync(join(root, 'docs/building.md'), 'utf8').split(/^## /m).map(toSection) as [Section, ...Section[]];
-
-function toSection(markdown: string): Section {
-	const blocks = [...markdown.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(([, language = '', code = '']) => ({language, code}));
-	const files = blocks.flatMap(({code}) => {
-		const [, name, content = ''] = /^\/\/ ([\w.]+)\n(.*)$/s.exec(code) ?? [];
-		return name === undefined ? [] : [[name, content] as const];
-	});
-	return {title: markdown.split('\n')[0] ?? '', files: Object.fromEntries(files), commands: blocks.find(({language}) => language === 'sh')?.code};
-}
+const [introduction, ...sections] = readPage('building.md');
 
 test.before('packs the package, and installs it with the tools', async t => {
 	t.timeout(300_000);
@@ -38,41 +20,42 @@ test.before('packs the package, and installs it with the tools', async t => {
 
 test.after.always(() => rmSync(project, {recursive: true, force: true}));
 
-/** Makes a folder with the files of the introduction and of a section. */
-function makeFolder(name: string, files: Section['files'] = {}): string {
+/** Makes a folder with the files of the introduction and these. */
+function makeFolder(name: string, files: Readonly<Record<string, string>> = {}): string {
 	const folder = join(project, name.replaceAll(/\W+/g, '-'));
 	mkdirSync(folder);
 	symlinkSync(join(project, 'node_modules'), join(folder, 'node_modules'));
 	cpSync(join(project, 'package.json'), join(folder, 'package.json'));
-	for (const [file, content] of Object.entries({...introduction.files, ...files})) writeFileSync(join(folder, file), content);
+	for (const [file, content] of Object.entries({...filesOf(introduction), ...files})) writeFileSync(join(folder, file), content);
 	return folder;
 }
 
-/** The Node that runs the tests comes first, as a user's would. */
-const env = {...process.env, PATH: `${dirname(process.execPath)}:${process.env['PATH']}`, NODE_OPTIONS: '', FORCE_COLOR: '0'};
+function filesOf({steps}: Section): Readonly<Record<string, string>> {
+	return Object.assign({}, ...steps.map(({files}) => files));
+}
 
-async function follow(folder: string, commands: string): Promise<string> {
-	const {stdout} = await run('sh', ['-ec', commands], {cwd: folder, env, timeout: 120_000});
-	return stripVTControlCharacters(stdout);
+function follow(folder: string, commands: string): Promise<string> {
+	return take({files: {}, commands, output: undefined}, folder);
 }
 
 test('the page has a section for each way that it names', t => {
-	t.true(sections.filter(({commands}) => commands !== undefined).length >= 8);
-	t.deepEqual(Object.keys(introduction.files), ['tasks.ts', 'main.ts']);
+	t.true(sections.filter(({steps}) => steps.some(({commands}) => commands !== undefined)).length >= 8);
+	t.deepEqual(Object.keys(filesOf(introduction)), ['tasks.ts', 'main.ts']);
 });
 
-for (const {title, files, commands} of sections) {
-	if (commands === undefined) continue;
+for (const {title, steps} of sections) {
+	const [step] = steps;
+	if (step?.commands === undefined) continue;
 	test.serial(`what docs/building.md says works: ${title}`, async t => {
 		t.timeout(180_000);
-		const printed = await follow(makeFolder(title, files), commands);
+		const printed = await take(step, makeFolder(title));
 		t.regex(printed, title.includes('test') ? /\b1 passed|pass 1\b/ : /^42$/m);
 	});
 }
 
 test.serial('tsc of TypeScript 7 builds it as well, also without the types of Node', async t => {
 	t.timeout(120_000);
-	const {files} = sections.find(({title}) => title === 'tsc') as Section;
+	const files = filesOf(sections.find(({title}) => title === 'tsc') as Section);
 	const folder = makeFolder('tsc of 7', files);
 	const config = JSON.parse(files['tsconfig.json'] ?? '{}');
 	writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({...config, compilerOptions: {...config.compilerOptions, types: []}}));

@@ -6,6 +6,7 @@ import {fileURLToPath} from 'node:url';
 import {promisify} from 'node:util';
 import test from 'ava';
 import {linkPackages} from './fixtures/linked-packages.ts';
+import {FOLLOWED} from './fixtures/pages.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../', import.meta.url));
@@ -17,9 +18,14 @@ const documents = [
 		.map(name => `docs/${name}`),
 ];
 
+/** Documents whose sections are programs of their own. */
+const BY_SECTION = ['docs/recipes.md'];
+
 /** A TypeScript block of a document. */
 interface Block {
 	readonly document: string;
+	/** In which the block finds others, and the package by its name: that of its document, or of its section. */
+	readonly folder: string;
 	/** Line of its fence, from 1. */
 	readonly line: number;
 	readonly code: string;
@@ -32,32 +38,30 @@ interface Block {
 }
 
 const blocks = documents.flatMap(blocksOf);
-const programs = blocks.filter(({name, code}) => name !== undefined && !/^export /m.test(code));
+const programs = blocks.filter(({document, name, code}) => name !== undefined && !/^export /m.test(code) && !FOLLOWED.includes(basename(document)));
 
 function blocksOf(document: string): Block[] {
 	const markdown = readFileSync(join(root, document), 'utf8');
 	return [...markdown.matchAll(/(<!-- fragment -->\n)?^```ts\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?/gms)].map(match => {
 		const [, fragment = '', code = '', output] = match;
-		const line = markdown.slice(0, match.index).split('\n').length + (fragment ? 1 : 0);
-		return {document, line, code, name: /^\/\/ (\S+\.ts)$/m.exec(code.split('\n')[0] ?? '')?.[1], isFragment: fragment !== '', output};
+		const before = markdown.slice(0, match.index);
+		const line = before.split('\n').length + (fragment ? 1 : 0);
+		const section = BY_SECTION.includes(document) ? `-${before.split('\n## ').length}` : '';
+		const folder = join(project, `${basename(document, '.md')}${section}`);
+		return {document, folder, line, code, name: /^\/\/ (\S+\.ts)$/m.exec(code.split('\n')[0] ?? '')?.[1], isFragment: fragment !== '', output};
 	});
-}
-
-/** Each document is a folder, in which its blocks find each other, and the package by its name. */
-function folderOf({document}: Pick<Block, 'document'>): string {
-	return join(project, basename(document, '.md'));
 }
 
 /** Lines of the file are those of the document, so that what is wrong is found there. */
 function write(block: Block): void {
 	const {name, line, code} = block;
 	const before = name === undefined ? preludeOf(block) : '';
-	writeFileSync(join(folderOf(block), name ?? `line-${line}.ts`), `${'\n'.repeat(line - 1)}${before}\n${code}`);
+	writeFileSync(join(block.folder, name ?? `line-${line}.ts`), `${'\n'.repeat(line - 1)}${before}\n${code}`);
 }
 
-/** What a fragment may use without saying where it comes from: the engine of its document's tasks, and the functions of the package. */
-function preludeOf({document, code}: Block): string {
-	const tasks = blocks.some(block => block.document === document && block.name === 'tasks.ts') ? "typeof import('./tasks.ts')" : '';
+/** What a fragment may use without saying where it comes from: the engine of its folder's tasks, and the functions of the package. */
+function preludeOf({folder, code}: Block): string {
+	const tasks = blocks.some(block => block.folder === folder && block.name === 'tasks.ts') ? "typeof import('./tasks.ts')" : '';
 	const functions = code.includes("from 'faena'") ? '' : "import {open, task} from 'faena';";
 	const engine = /\bconst faena\b/.test(code) ? '' : `declare const faena: import('faena').Engine${tasks && `<${tasks}>`};`;
 	return `${functions}${engine}export {};`;
@@ -65,9 +69,9 @@ function preludeOf({document, code}: Block): string {
 
 test.before(() => {
 	linkPackages(project);
-	for (const document of documents) {
-		mkdirSync(folderOf({document}));
-		writeFileSync(join(folderOf({document}), 'package.json'), '{"type": "module"}');
+	for (const folder of new Set(blocks.map(block => block.folder))) {
+		mkdirSync(folder);
+		writeFileSync(join(folder, 'package.json'), '{"type": "module"}');
 	}
 	for (const block of blocks) write(block);
 });
@@ -80,7 +84,7 @@ test('each TypeScript block of the documents is a file by its first line, or is 
 		blocks.filter(({name, isFragment}) => (name !== undefined) === isFragment).map(({document, line}) => `${document}:${line}`),
 		[],
 	);
-	const files = blocks.flatMap(({document, name}) => (name === undefined ? [] : [`${document} ${name}`]));
+	const files = blocks.flatMap(({folder, name}) => (name === undefined ? [] : [`${folder} ${name}`]));
 	t.deepEqual(files, [...new Set(files)]);
 });
 
@@ -89,7 +93,7 @@ test('the TypeScript blocks of the documents have no type errors', async t => {
 		...{strict: true, noEmit: true, allowImportingTsExtensions: true, erasableSyntaxOnly: true, skipLibCheck: true},
 		...{target: 'es2022', module: 'nodenext', lib: ['es2025', 'esnext.disposable'], types: ['node']},
 	};
-	const include = documents.map(document => basename(document, '.md'));
+	const include = blocks.map(block => block.folder);
 	writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({compilerOptions: options, include}));
 	const checked = run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--project', project], {cwd: project});
 	await t.notThrowsAsync(checked.catch(({stdout}) => Promise.reject(new Error(stdout))));
@@ -97,20 +101,26 @@ test('the TypeScript blocks of the documents have no type errors', async t => {
 
 // One after the other: each takes all processors there are.
 for (const block of programs) {
-	const {document, name = '', output} = block;
+	const {document, folder, name = '', output} = block;
 	test.serial(`${name} of ${document} runs${output === undefined ? '' : ', and prints what is written below it'}`, async t => {
-		const {stdout} = await run(process.execPath, [name, 'package.json'], {cwd: folderOf(block), timeout: 60_000});
+		const {stdout} = await run(process.execPath, [name, 'package.json'], {cwd: folder, timeout: 60_000});
 		if (output === undefined) t.pass();
 		else t.is(stdout, output);
 	});
 }
 
 test.serial('the first program of README.md goes on where it was, also with other files and in another order', async t => {
-	const inFolder = {cwd: folderOf({document: 'README.md'}), timeout: 60_000};
+	const inFolder = {cwd: join(project, 'README'), timeout: 60_000};
 	for (const files of [['package.json'], ['tasks.ts', 'package.json']]) {
 		const {stdout} = await run(process.execPath, ['main.ts', ...files], inFolder);
 		t.deepEqual([...stdout.matchAll(/^[0-9a-f]{64} (.*)$/gm)].map(match => match[1]).sort(), files.toSorted());
 	}
+});
+
+test('the lists at the end of README.md name each page of docs once', t => {
+	const readme = readFileSync(join(root, 'README.md'), 'utf8');
+	const linked = [...readme.slice(readme.indexOf('## More')).matchAll(/\]\((docs\/[\w-]+\.md)\)/g)].map(match => match[1]);
+	t.deepEqual(linked.toSorted(), documents.filter(document => document.startsWith('docs/')).toSorted());
 });
 
 test('the files that the documents name are there', t => {
@@ -121,6 +131,31 @@ test('the files that the documents name are there', t => {
 		return [...links, ...paths].filter(path => !existsSync(join(root, path))).map(path => `${document}: ${path}`);
 	});
 	t.deepEqual(missing, []);
+});
+
+/** The anchors that GitHub gives to the headings of a document. */
+function anchorsOf(document: string): string[] {
+	const headings = readFileSync(join(root, document), 'utf8').matchAll(/^#+ (.+)$/gm);
+	return [...headings].map(([, heading = '']) =>
+		heading
+			.toLowerCase()
+			.replaceAll(/[^\p{L}\d_ -]/gu, '')
+			.replaceAll(' ', '-'),
+	);
+}
+
+test('the sections to which the documents link are there', t => {
+	const links = documents.flatMap(document => {
+		const markdown = readFileSync(join(root, document), 'utf8');
+		return [...markdown.matchAll(/\]\((?!https?:)([^)#]*\.md)?#([^)]+)\)/g)].map(([, page, anchor = '']) => {
+			return {document, page: page === undefined ? document : join(dirname(document), page), anchor};
+		});
+	});
+	t.true(links.length > 20);
+	t.deepEqual(
+		links.filter(({page, anchor}) => !anchorsOf(page).includes(anchor)),
+		[],
+	);
 });
 
 test('the laws that docs/reliability.md quotes are titles and laws of the tests', t => {

@@ -10,30 +10,31 @@ interface Names {
 const ENTRIES: Readonly<Record<string, Names>> = {
 	index: {
 		values: [
-			...['BatchHandle', 'CHANNELS', 'DEFAULTS', 'Engine', 'FaenaError', 'JobHandle', 'JobMap', 'PermanentError', 'RetryAfter'],
-			...['STATUSES', 'closeOnSignals', 'defineTasks', 'enqueueIn', 'isTerminal', 'open', 'statusSummary', 'task'],
+			...['BatchHandle', 'CHANNELS', 'DEFAULTS', 'Engine', 'FaenaError', 'JobHandle', 'JobList', 'JobMap', 'PermanentError'],
+			...['RetryAfter', 'STATUSES', 'closeOnSignals', 'defineTasks', 'enqueueIn', 'isTerminal', 'open', 'statusSummary', 'task'],
 		],
 		types: [
 			...['AnyTasks', 'BackoffOption', 'BatchInfo', 'BatchResults', 'BatchTaskOptions', 'CompletedBatch', 'CompletionTasksOf'],
-			...['Counts', 'Durability', 'Duration', 'EditResult', 'EngineEvents', 'EngineStats', 'EnqueueArgs', 'EnqueueInArgs', 'ErrorCode', 'ErrorRecord'],
-			...['ExecutionOptions', 'FailureRecord', 'HaltOption', 'Isolation', 'Job', 'JobChanges', 'JobDetails', 'JobFilter', 'JobId', 'JobOptions'],
-			...['JobOutcome', 'JobStatus', 'LogLevel', 'LogLine', 'Logger', 'MapArgs', 'MapOptions', 'MapProgress', 'MapResult', 'OpenOptions'],
-			...['OwnConnection', 'Page', 'PastExecution', 'PayloadOf', 'PostMortem', 'ProblemOf', 'Progress', 'Quantiles', 'RecycleOptions'],
+			...['Counts', 'Durability', 'Duration', 'EditResult', 'EngineEvents', 'EngineStats', 'EnqueueArgs', 'EnqueueInArgs', 'ErrorCode'],
+			...['ErrorRecord', 'ExecutionOptions', 'FailureRecord', 'HaltOption', 'Isolation', 'Job', 'JobChanges', 'JobDetails', 'JobFilter', 'JobId'],
+			...['JobListOptions', 'JobListPage', 'JobOptions', 'JobOutcome', 'JobSearch', 'JobSort', 'JobStatus'],
+			...['LogLevel', 'LogLine', 'Logger', 'MapArgs', 'MapOptions', 'MapProgress', 'MapResult', 'OpenOptions'],
+			...['OwnConnection', 'PastExecution', 'PayloadOf', 'PostMortem', 'ProblemOf', 'Progress', 'Quantiles', 'RecycleOptions'],
 			...['ResourceLimits', 'ResultOf', 'RetentionOption', 'RetryDecision', 'Size', 'SlowStart', 'StopReason', 'TaskContext'],
 			...['TaskFunction', 'TaskLog', 'TaskModule', 'TaskName', 'TaskOptions', 'TaskStats', 'TasksOf', 'WaitOptions', 'WorkerLoss'],
 		],
 	},
 	queue: {
-		values: ['JobQueue', 'TRANSITIONS', 'decode', 'encode', 'openQueue', 'work'],
+		values: ['JobQueue', 'TRANSITIONS', 'decode', 'encode', 'openQueue', 'vacuum', 'work'],
 		types: [
 			...['Backoff', 'Batch', 'BatchChange', 'BatchDeletion', 'BatchId', 'BatchOptions', 'BatchPage', 'CancelResult', 'Changes'],
 			...['ChildJob', 'Claim', 'ClaimRequest', 'Claimed', 'ClaimedGroup', 'ClaimedJob', 'CleanupOptions', 'CleanupResult', 'Column'],
 			...['Committed', 'DeleteResult', 'Deleted', 'Deletion', 'DequeueOptions', 'Dequeued', 'DiscardOptions', 'DiscardResult'],
-			...['Encoded', 'EndTimes', 'EndedBefore', 'EndedGroup', 'Ending', 'Enqueued', 'EnqueuedGroup', 'ExecutionRecord', 'FullQueue'],
-			...['Ids', 'JobEdit', 'JobEnd', 'JobHandler', 'JobPage', 'JobUpdate', 'JobValues', 'LaneRequest', 'Lease', 'Mark', 'MovePage', 'MoveTarget'],
-			...['Moved', 'NewGroup', 'NewJob', 'News', 'Outcome', 'OutcomePage', 'OwnerFiles', 'OwnerId', 'PackedStrings', 'PendingLimits', 'Policy'],
-			...['QueueJob', 'QueueOptions', 'ReleaseOptions', 'Released', 'Rerun', 'Settled', 'SettledGroup', 'Settlement', 'Store'],
-			...['StoredJob', 'TaskCounts', 'Timing', 'Values', 'Wanted', 'WorkOptions'],
+			...['Encoded', 'EndTimes', 'EndedBefore', 'EndedGroup', 'Ending', 'Enqueued', 'EnqueuedGroup', 'ExecutionRecord', 'FullQueue', 'Ids'],
+			...['JobEdit', 'JobEnd', 'JobHandler', 'JobPage', 'JobUpdate', 'JobValues', 'LaneRequest', 'Lease', 'Mark', 'MovePage', 'MoveTarget'],
+			...['Moved', 'NewGroup', 'NewJob', 'News', 'Outcome', 'OutcomePage', 'OwnerFiles', 'OwnerId', 'PackedStrings', 'Page'],
+			...['PendingLimits', 'Place', 'Policy', 'QueueJob', 'QueueOptions', 'ReleaseOptions', 'Released', 'Rerun', 'SearchPage', 'Settled', 'SettledGroup'],
+			...['Settlement', 'Store', 'StoredJob', 'TaskCounts', 'Timing', 'Vacuumed', 'Values', 'Wanted', 'WorkOptions'],
 		],
 	},
 	testing: {

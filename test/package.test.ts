@@ -131,7 +131,7 @@ test('the package has the files that it needs, and no others', t => {
 	t.true(readdirSync(join(folder, 'bench/results')).every(name => readFileSync(join(folder, 'README.md'), 'utf8').includes(`bench/results/${name}`)));
 	t.deepEqual(
 		readdirSync(join(folder, 'docs')),
-		readdirSync(join(root, 'docs')).filter(name => name.endsWith('.md')),
+		readdirSync(join(root, 'docs')).filter(name => /\.(md|svg)$/.test(name)),
 	);
 	t.true(existsSync(join(folder, 'dist/workers/thread.js')));
 	t.deepEqual(readdirSync(join(folder, 'dist')).sort(), ['bench', 'lib', 'workers']);
@@ -139,7 +139,7 @@ test('the package has the files that it needs, and no others', t => {
 
 test('every link of the README and of the pages in docs leads to something in the package', t => {
 	const folder = join(project, 'node_modules/faena');
-	const pages = ['README.md', 'examples/README.md', ...readdirSync(join(folder, 'docs')).map(name => `docs/${name}`)];
+	const pages = ['README.md', 'examples/README.md', ...readdirSync(join(folder, 'docs')).flatMap(name => (name.endsWith('.md') ? `docs/${name}` : []))];
 	const dead = pages.flatMap(page => {
 		const links = [...readFileSync(join(folder, page), 'utf8').matchAll(/\]\((?!https?:)([^)#]+)[^)]*\)/g)].map(([, link = '']) => link);
 		return links.filter(link => !existsSync(join(folder, dirname(page), link))).map(link => `${page}: ${link}`);

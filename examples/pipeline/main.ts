@@ -80,7 +80,7 @@ async function reportJobs(faena: Engine<Tasks>, table: Table): Promise<boolean> 
 
 async function* jobsOf(faena: Engine<Tasks>): AsyncGenerator<Job> {
 	for (let after = 0; ; ) {
-		const page = await faena.jobs({}, {after});
+		const page = await faena.jobs({after});
 		yield* page;
 		if (page.length === 0) return;
 		after = page.at(-1)?.id ?? after;

@@ -17,7 +17,7 @@ const CHANGES_CHECKS = {payload: value => value, priority, delay, runAt} as Chec
 /** @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge`, `Closed`, … */
 export async function editJob(client: DispatcherClient, maker: JobMaker, id: JobId, changes: JobChanges): Promise<EditResult> {
 	const given = checkTimes('edit()', checked('edit()', changes, CHANGES_CHECKS) as {payload?: unknown; priority?: number; delay?: number; runAt?: number});
-	if (Object.keys(given).length === 0) throw bad('edit() expects what to change: payload, priority, delay or runAt');
+	if (Object.keys(given).length === 0) throw bad('edit() expects what to change, such as payload, priority, delay or runAt; it got nothing');
 	const {payload, delay: delayMs, ...rest} = given;
 	return client.verb('edit', id, {...rest, ...(delayMs !== undefined && {delayMs}), ...(payload !== undefined && {payload: maker.encode(payload)})});
 }

@@ -1,11 +1,12 @@
 /** The station `api/`: what a program holds in its own thread. There an engine never waits for the disk and, unless it is inline, never runs a task. */
 
-import {abortSignal, argument, bad, type Checks, checked, type Duration, duration, integer, text} from '../job/checks.ts';
+import {abortSignal, argument, bad, checked, type Duration, duration, text} from '../job/checks.ts';
 import type {EngineStats, JobEvent} from '../job/events.ts';
 import {idAt} from '../job/group.ts';
-import type {CleanupResult, Counts, EditResult, Job, JobFilter, JobId, Page} from '../job/job.ts';
+import type {CleanupResult, Counts, EditResult, JobFilter, JobId, JobSearch} from '../job/job.ts';
+import {countJobs, JobList, type JobListOptions, type JobSource} from '../job/job-list.ts';
 import {JobMaker} from '../job/new-job.ts';
-import {checkFilter, checkId, checkSearch, jobIds} from '../job/options.ts';
+import {checkFilter, checkId, jobIds} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
 import type {AnyTasks, EnqueueArgs, JobOptions, PayloadOf, ResultOf, TasksOf} from '../job/task.ts';
 import {refuseInWorker} from '../job/task-module.ts';
@@ -161,11 +162,13 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	}
 
 	/**
-	 * A page of jobs by ascending id, all as they are at one moment: at most `limit` (default 100), with ids above `after`. For the next page,
-	 * pass the id of the last job as `after`. The dispatcher does nothing else while it reads a page, so a page of many thousands delays it.
+	 * Jobs that match, in order of arrival or sorted. Awaited, it is a page of at most `limit` jobs (default 100), all as they are at one moment;
+	 * `hasMore` says whether there are more. Iterated, it is all of them.
+	 * @example const slowest = await faena.jobs({task: 'thumbnail', sort: 'duration', limit: 10});
+	 * @example for await (const job of faena.jobs({status: 'dead', since: yesterday, sort: 'endedAt'})) console.log(job.id, job.error?.message);
 	 */
-	async jobs(filter: JobFilter = {}, page: Page = {}): Promise<readonly Job[]> {
-		return this.#client.verb('jobs', checkSearch('jobs()', filter), checked('jobs()', page, PAGE_CHECKS));
+	jobs(options: JobListOptions = {}, ...more: []): JobList {
+		return new JobList(options, this.#source, ...more);
 	}
 
 	/** All batches, in the order in which they were made. */
@@ -179,10 +182,20 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		return new BatchHandle(this.#client, argument('batch()', 'name', name, text), this.#now);
 	}
 
-	/** Numbers of jobs by status, of one task or all. The queue counts along, so this is fast for any number of jobs. */
-	async counts(filter: {readonly task?: string} = {}): Promise<Counts> {
-		return this.#client.verb('counts', checked('counts()', filter, {task: text}));
+	/**
+	 * Numbers of jobs by status, of all jobs or of those that `jobs()` would list. The queue counts along by task and by batch, so that these numbers
+	 * are those of one moment, and fast with any number of jobs. Others are counted page by page.
+	 * @example const {dead} = await faena.counts({task: 'thumbnail'});
+	 */
+	async counts(search: JobSearch = {}): Promise<Counts> {
+		return countJobs(search, this.#source);
 	}
+
+	readonly #source: JobSource = {
+		page: (search, page, want) => this.#client.verb('jobs', search, page, want),
+		counts: task => this.#client.verb('counts', task),
+		batch: name => this.#client.verb('batch', name),
+	};
 
 	/**
 	 * Cancels one job, or all that match. Running jobs are asked to stop, and are stopped if they don't. Many jobs are cancelled page by page:
@@ -239,7 +252,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 	/** Resolves once no job of this engine's tasks can run by itself. Paused and parked jobs don't count; delayed ones do. */
 	async idle(): Promise<void> {
-		if (this.#client.tasks.length === 0) throw bad("idle() waits for the jobs of this engine's tasks; this one was opened without tasks");
+		if (this.#client.tasks.length === 0) throw bad("idle() waits for the jobs of this engine's tasks, but it has none; open it with the option tasks");
 		await this.#client.call({type: 'idle', waiting: true});
 	}
 
@@ -296,7 +309,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	#toCleanup(jobs: unknown): {readonly endedBefore: number} | {readonly ids: readonly JobId[]} {
 		if (typeof jobs === 'number') return {ids: [checkId(jobs)]};
 		const {ids, olderThan} = checked('cleanup()', jobs, {ids: jobIds, olderThan: duration}) as {ids?: readonly JobId[]; olderThan?: number};
-		if ((ids === undefined) === (olderThan === undefined)) throw bad("cleanup() expects a job's id, {ids: […]}, or a time such as {olderThan: '7d'}");
+		if ((ids === undefined) === (olderThan === undefined))
+			throw bad(`cleanup() expects a job's id, {ids: […]}, or a time such as {olderThan: '7d'}; it got ${ids ? 'ids and a time' : 'none of them'}`);
 		// Times are whole milliseconds: with 0, the jobs that ended in this one are deleted too.
 		return ids ? {ids} : {endedBefore: this.#now() - (olderThan as number) + 1};
 	}
@@ -310,7 +324,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 	#names(where: string, task: string | undefined): string[] {
 		const {names} = this.#maker;
-		if (task === undefined && names.length === 0) throw bad(`${where} needs a task's name on an engine without tasks`);
+		if (task === undefined && names.length === 0) throw bad(`${where} expects a task's name, since this engine was opened without tasks`);
 		return task === undefined ? names : [this.#maker.checkName(where, task)];
 	}
 }
@@ -325,5 +339,3 @@ function idOfEnqueued({ids, full, conflicts}: EnqueueReply, task: string, option
 	if (conflicts) throw keyConflict({task, key: options?.key ?? ''}, id);
 	return id;
 }
-
-const PAGE_CHECKS: Checks = {after: integer(0, Number.MAX_SAFE_INTEGER), limit: integer(1, 100_000)};

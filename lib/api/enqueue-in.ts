@@ -1,4 +1,4 @@
-import {bad} from '../job/checks.ts';
+import {bad, show} from '../job/checks.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {JobId} from '../job/job.ts';
 import {JobMaker} from '../job/new-job.ts';
@@ -36,7 +36,7 @@ export function enqueueIn<Tasks = AnyTasks>(
 	...[task, payload, options]: EnqueueInArgs<Tasks>
 ): {readonly id: JobId; readonly reused: boolean} {
 	checkConnection(connection);
-	if (typeof task !== 'string' || task === '') throw bad("enqueueIn() expects a task's name after the connection");
+	if (typeof task !== 'string' || task === '') throw bad(`enqueueIn() expects a task's name after the connection; it got ${show(task)}`);
 	const resolved = MAKER.resolve('enqueueIn()', task, options ?? {});
 	return enqueueOn(connection, {task, payload: MAKER.encode(payload), ...resolved}, Date.now());
 }
@@ -48,7 +48,8 @@ function checkConnection(connection: OwnConnection): void {
 			`enqueueIn() got a DatabaseSync of node:sqlite. ${WHY_ONE_LIBRARY} Close it, and open the file by the better-sqlite3 that Faena uses, or by node:sqlite in a process without Faena`,
 		);
 	const isConnection = typeof connection?.prepare === 'function' && typeof connection.pragma === 'function' && typeof connection.transaction === 'function';
-	if (!isConnection) throw bad('enqueueIn() expects first a Database of better-sqlite3: the connection whose transaction the job is to be part of');
-	if (!connection.open) throw bad(`enqueueIn() got a connection to ${connection.name} that is closed`);
-	if (connection.readonly) throw bad(`enqueueIn() got a connection to ${connection.name} that can only read`);
+	if (!isConnection)
+		throw bad(`enqueueIn() expects first a Database of better-sqlite3: the connection whose transaction the job is to be part of; it got ${show(connection)}`);
+	if (!connection.open) throw bad(`enqueueIn() got a connection to ${connection.name} that is closed; call it before you close the connection`);
+	if (connection.readonly) throw bad(`enqueueIn() got a connection to ${connection.name} that can only read; open it without the option readonly`);
 }

@@ -89,6 +89,7 @@ export async function enqueueMany<Payload>(
 
 function checkManyOptions<Options extends EnqueueManyOptions<never>>(options: Options): Options {
 	if (typeof options !== 'object' || options === null) throw bad(`enqueueMany() expects an object of options; it got ${show(options)}`);
-	if (options.key !== undefined && typeof options.key !== 'function') throw bad('enqueueMany() expects as key a function of the payload');
+	if (options.key !== undefined && typeof options.key !== 'function')
+		throw bad(`enqueueMany() expects as key a function of the payload; it got ${show(options.key)}`);
 	return options;
 }

@@ -146,8 +146,10 @@ const SENTENCES: Readonly<Partial<Record<EventName, (detail: never) => string | 
 			? `A worker ${kind} has been loading the tasks module for ${durationMs / 1000} s; no job runs there before it is done.`
 			: `The setup of task ${task} has been running for ${durationMs / 1000} s in a worker ${kind}; no job runs there before it is done.`,
 	workerLost: ({kind, reason, error, leavesProcesses}: EngineEvents['workerLost'][0]) => {
-		if (reason === 'unready') return `A worker ${kind} can't be made ready, and is tried again until it can. ${error?.message ?? ''}`.trimEnd();
-		return leavesProcesses ? `Processes that tasks of a worker ${kind} have started may still live; Faena could not find or kill them all.` : undefined;
+		if (reason === 'unready') return `A worker ${kind} could not be made ready. Faena tries again until it succeeds. ${error?.message ?? ''}`.trimEnd();
+		return leavesProcesses
+			? `Processes that tasks of a worker ${kind} have started may still live: Faena could not find or kill them all. End them yourself.`
+			: undefined;
 	},
 	secondLibrary: ({message}: EngineEvents['secondLibrary'][0]) => message,
 	refused: ({id, task, error}: {readonly id?: number; readonly task?: string; readonly error: Error}) => {

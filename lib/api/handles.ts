@@ -100,7 +100,8 @@ export function waitForEnd(
 			reject(reason);
 		};
 		const onAbort = () => giveUp(signal?.reason);
-		const onTimeout = () => giveUp(new FaenaError('WaitTimeout', `Job ${id} had not ended after ${timeout / 1000} s. It goes on.`));
+		const onTimeout = () =>
+			giveUp(new FaenaError('WaitTimeout', `Job ${id} had not ended after ${timeout / 1000} s. It goes on, and you can wait for it again.`));
 		const stopTimer = timeout === Infinity ? undefined : startTimer(timeout, onTimeout, {keepsAlive: true});
 		const stop = () => {
 			stopTimer?.();

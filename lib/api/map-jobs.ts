@@ -1,11 +1,11 @@
 import {type Encoded, sameValue} from '../job/encoding.ts';
 import {type EnqueuedGroup, listIds} from '../job/group.ts';
-import type {BatchId, Job, JobId} from '../job/job.ts';
+import type {BatchId, JobId, Place} from '../job/job.ts';
 import {pack} from '../job/packed.ts';
 import {keyConflict} from '../store/conflict-errors.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient, Watcher} from '../transport/client.ts';
-import type {Notice} from '../transport/messages.ts';
+import type {Notice, Verbs} from '../transport/messages.ts';
 import type {MapPlan} from './map-options.ts';
 
 /** An item of a map, and its job. */
@@ -79,11 +79,11 @@ export class MapJobs<Item> {
 		this.#batch = await this.#opening;
 		const {counts} = (await this.#client.verb('batch', name)) ?? {};
 		if (!counts || UNENDED_STATUSES.every(status => counts[status] === 0)) return;
-		for (let after: JobId | undefined = 0; after !== undefined; ) {
-			const page: readonly Job[] = await this.#client.verb('jobs', {batch: name, status: UNENDED_STATUSES}, {after, limit: MAX_PAGE_JOBS});
-			for (const {id} of page) this.#flags.set(id, MISSING);
-			this.#missing += page.length;
-			after = page.length < MAX_PAGE_JOBS ? undefined : page.at(-1)?.id;
+		for (let after: Place | null | undefined; after !== null; ) {
+			const {jobs, next}: ReturnType<Verbs['jobs']> = await this.#client.verb('jobs', {batch: name, status: UNENDED_STATUSES}, {after, limit: MAX_PAGE_JOBS});
+			for (const {id} of jobs) this.#flags.set(id, MISSING);
+			this.#missing += jobs.length;
+			after = next;
 		}
 	}
 

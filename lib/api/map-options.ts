@@ -64,10 +64,12 @@ export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions
 	const {batch, payload, order, window, signal, onComplete, changed, missing, retryFailed, halt, key: _, ...jobOptions} = {...DEFAULTS.map, ...given};
 	const {key} = options;
 	const rerun = changed === 'rerun' || retryFailed ? {changed: changed === 'rerun', failed: retryFailed} : undefined;
-	if (given.missing !== undefined && batch === undefined) throw bad('map() with missing expects a name for the batch, whose earlier jobs it is about');
-	if (onComplete !== undefined && batch === undefined) throw bad('map() with onComplete expects a name for the batch');
+	if (given.missing !== undefined && batch === undefined)
+		throw bad('map() with the option missing expects the option batch, too: the name of the batch whose earlier jobs are meant');
+	if (onComplete !== undefined && batch === undefined)
+		throw bad('map() with the option onComplete expects the option batch, too: the job is enqueued when that batch completes');
 	if (rerun && batch === undefined && key === undefined)
-		throw bad('map() with changed or retryFailed expects a batch or a key, by which to find the earlier jobs');
+		throw bad('map() with the option changed or retryFailed expects the option batch or key, too, by which it finds the earlier jobs');
 	const {key: __, ...ofJobs} = maker.resolveChecked('map()', task, jobOptions);
 	return {
 		...{batch, order, signal, missing},

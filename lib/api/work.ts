@@ -60,7 +60,7 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	argument('work()', 'its first argument', queue, jobQueue);
 	argument('work()', 'its second argument', tasks, object);
 	const {signal, concurrency, drain: drainMs, pollMs} = {...WORK_DEFAULTS, ...(checked('work()', options, WORK_CHECKS) as Partial<CheckedWorkOptions>)};
-	if (tableOf(tasks).size === 0) throw bad('work() expects an object with a function for each task');
+	if (tableOf(tasks).size === 0) throw bad('work() expects an object with a function for each task; it got one without functions');
 	// Loaded only here: a program with a loop of its own needs neither.
 	const [{Dispatcher}, {inlinePool}] = await Promise.all([import('../dispatcher/dispatcher.ts'), import('../pool/inline.ts')]);
 	const owner: OwnerId = nanoid();

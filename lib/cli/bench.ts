@@ -42,9 +42,9 @@ export function addBench(program: Command): void {
 		.command('bench')
 		.summary('measure how fast Faena is on this machine and this disk')
 		.description(
-			'Measures how many jobs a second Faena runs on this machine and this disk, the cost of a job, and how large jobs should be.\n' +
-				'"dequeue" measures how fast one process claims jobs, by the number of jobs in a claim. "contention" measures how fast and how\n' +
-				'evenly several processes claim from one file. Each block takes about half a minute. Run nothing else meanwhile: a measurement\n' +
+			'Measures how many jobs a second Faena runs on this machine and this disk, the cost of a job, and how large jobs should be. ' +
+				'"dequeue" measures how fast one process claims jobs, by the number of jobs in a claim. "contention" measures how fast and how ' +
+				'evenly several processes claim from one file. Each block takes about half a minute. Run nothing else meanwhile: a measurement ' +
 				'that another program disturbs is repeated.',
 		)
 		.addArgument(new Argument('[suite]', 'measure this instead').choices(Object.keys(CLAIM_SUITES)))

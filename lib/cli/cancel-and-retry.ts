@@ -22,9 +22,9 @@ export function addRetry(program: Command): void {
 		.command('retry')
 		.summary('run failed, dead and cancelled jobs again')
 		.description(
-			'Opens a new round for failed, dead and cancelled jobs: jobs by id, of a batch, or of a task.\n' +
-				'A completed job is run again only if its id is given; its result is lost.\n' +
-				'The jobs run when a program with their task works on the queue, or when their faena map is started again.',
+			'Runs failed, dead and cancelled jobs again, with all their attempts: jobs by id, of a batch, or of a task.\n' +
+				'A completed job is run again only if its id is given; its result is deleted.\n' +
+				'This command itself runs no job. A program with their task does, or their faena map when it is started again.',
 		);
 	addChange(command, async (queue, filter) => `${count(await queue.retry(filter))} to be run again\n`);
 }

@@ -43,6 +43,15 @@ export function toTime(text: string): string {
 	throw new InvalidArgumentError('It is a time with its unit, such as 500ms, 30s, 10m or 2h, or more than 100% of the median.');
 }
 
+/** A time, in milliseconds since 1970: a date, a date with a time, or how long ago. Without a time zone it is local time. */
+export function toPast(text: string): number {
+	const ago = /^\d/.test(text) && /[a-z]\s*$/i.test(text) && !text.endsWith('Z') && text.length < 100 ? ms(text as StringValue) : undefined;
+	// A date alone would be read as UTC.
+	const at = ago !== undefined ? Date.now() - ago : /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text.length === 10 ? `${text}T00:00` : text) : NaN;
+	if (Number.isFinite(at)) return at;
+	throw new InvalidArgumentError('It is a time such as 2026-11-28, 2026-11-28T14:30 or 2026-11-28T14:30Z, or how long ago, such as 30m, 2h or 7d.');
+}
+
 export function toHalt(text: string): HaltOption {
 	const [, when, on, at] = /^(now|soon),(fail|success)=([1-9]\d{0,8}|\d+(?:\.\d+)?%)$/.exec(text) ?? [];
 	if (when === undefined || at === undefined)

@@ -26,7 +26,7 @@ export function addMap(program: Command): void {
 		.summary('run a task for every file that the globs match, or for every line of stdin')
 		.description(
 			'Runs a task for every file that the globs match, or for every line of stdin, and prints a line of JSON for each result.\n' +
-				'The same command again goes on where it stopped: for completed items it prints the stored results, without running them again.\n' +
+				'The same command again continues where it left off: for completed items it prints the stored results, without running them again.\n' +
 				'A line of stdin is identified by its number; a line that has changed is run again.',
 		)
 		.argument('<module#task>', "a module and one of the functions it exports, for instance './tasks.ts#thumbnail'")
@@ -99,7 +99,7 @@ async function map(target: string, globs: readonly string[], options: Options): 
 
 async function itemsOf(globs: readonly string[], {lines, ndjson}: Options): Promise<readonly Item[] | AsyncIterable<Item>> {
 	const sources = [globs.length > 0, lines, ndjson].filter(Boolean).length;
-	if (sources > 1) throw bad('Give globs, --lines or --ndjson: one of them.');
+	if (sources > 1) throw bad('Give only one of these: globs, --lines, --ndjson.');
 	if (sources === 0) throw bad("Give globs that name the files, for instance 'photos/*.jpg', or --lines or --ndjson to read items from stdin.");
 	if (globs.length > 0) return filesOf(globs);
 	refuseFolderAsInput();
@@ -128,7 +128,7 @@ const MAX_LISTED_JOBS = 5000;
  * @throws FaenaError `BadOption`
  */
 async function refuseUnfinished(queue: JobQueue, file: string, {module, task, batch}: Readonly<Record<'module' | 'task' | 'batch', string>>): Promise<void> {
-	const unfinished = await queue.jobs({status: ['pending', 'running', 'failed']}, {limit: MAX_LISTED_JOBS});
+	const unfinished = await queue.jobs({status: ['pending', 'running', 'failed'], limit: MAX_LISTED_JOBS});
 	const other = unfinished.find(job => job.batch !== batch && (job.task === task || isOf(module, job)));
 	if (!other) return;
 	const loose = unfinished.filter(job => job.batch === undefined && job.task === other.task).length;

@@ -80,6 +80,10 @@ export function count(value: number): string {
 	return typeof value === 'number' ? value.toLocaleString('en-US') : String(value);
 }
 
+export function megabytes(bytes: number): string {
+	return `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
+}
+
 export function formatRate(perSecond: number): string {
 	if (perSecond < 0.5) return `${(perSecond * 60).toFixed(1)}/min`;
 	return `${perSecond < 10 ? perSecond.toFixed(1) : count(Math.round(perSecond))}/s`;

@@ -3,10 +3,12 @@ import {Command, Option} from 'commander';
 import {FaenaError} from '../index.ts';
 import {addBench} from './bench.ts';
 import {addCancel, addRetry} from './cancel-and-retry.ts';
+import {addList} from './list.ts';
 import {addMap} from './map.ts';
 import {explain} from './print.ts';
 import {addShow} from './show.ts';
 import {addBatches, addStatus} from './status-and-batches.ts';
+import {addVacuum} from './vacuum.ts';
 
 // Imported by the package's own name, since the path differs between the sources and dist.
 const {version} = createRequire(import.meta.url)('faena/package.json') as {version: string};
@@ -22,11 +24,11 @@ export async function run(words: readonly string[]): Promise<void> {
 
 function makeProgram(): Command {
 	const program = new Command('faena')
-		.description('Durable parallel execution of CPU-bound work: kill it at any moment, start it again, and it goes on where it stood.')
+		.description('Durable parallel execution of CPU-bound work. You can kill it at any time. Start it again, and it continues where it left off.')
 		.version(version)
 		.exitOverride()
 		.configureOutput({outputError: (text, write) => write(text.replace(/^error: /, 'faena: ').replace('\n(', ' ('))});
-	for (const add of [addMap, addStatus, addBatches, addShow, addCancel, addRetry, addBench]) add(program);
+	for (const add of [addMap, addStatus, addBatches, addList, addShow, addCancel, addRetry, addVacuum, addBench]) add(program);
 	for (const command of program.commands) refuseRenamedFlags(command);
 	return program;
 }

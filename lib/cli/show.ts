@@ -2,7 +2,7 @@ import type {Command} from 'commander';
 import {type ErrorRecord, FaenaError, type FailureRecord, type Job, type JobId, type LogLine, type PostMortem, type Progress} from '../index.ts';
 import {decode, type Encoded, type ExecutionRecord, type JobValues, type StoredJob} from '../queue.ts';
 import {toId, useQueue} from './input.ts';
-import {count, formatTime, print, toJson} from './print.ts';
+import {count, formatTime, megabytes, print, toJson} from './print.ts';
 
 export function addShow(program: Command): void {
 	program
@@ -74,7 +74,7 @@ function describe({values: {payload, result, checkpoint}, logs, history, ...job}
 
 function describeAttempts({attempts, maxAttempts, executions, status, error}: Job): string {
 	const isGivenUp = status === 'dead' && error?.retry === 'never';
-	return `${attempts} of ${maxAttempts} charged, ${count(executions)} execution${executions === 1 ? '' : 's'}${isGivenUp ? '; the task wants no other' : ''}`;
+	return `${attempts} of ${maxAttempts} charged, ${count(executions)} execution${executions === 1 ? '' : 's'}${isGivenUp ? '; the task asked for no other attempt' : ''}`;
 }
 
 function ifKnown<Value>(value: Value | undefined, describe: (value: Value) => string): string | undefined {
@@ -129,7 +129,7 @@ function describeEnd({reason, exitCode, signal, stderr}: FailureRecord, postMort
 		`last checkpoint ${checkpoint?.execution === execution ? `at ${formatTime(checkpoint.at)}` : 'none'}`,
 		heap && `heap ${heap.usedBytes === undefined ? '' : `${megabytes(heap.usedBytes)}, `}limit ${megabytes(heap.limitBytes)}`,
 		stack ? `it was here:\n${stack}` : noStack && `where it was isn't known: ${noStack}`,
-		stderr && `its last words on stderr:\n${lastLines(stderr)}`,
+		stderr && `the end of its stderr:\n${lastLines(stderr)}`,
 	]
 		.filter(Boolean)
 		.join('\n');
@@ -138,8 +138,8 @@ function describeEnd({reason, exitCode, signal, stderr}: FailureRecord, postMort
 const ENDS: Partial<Record<FailureRecord['reason'], string>> = {
 	timedOut: 'timed out',
 	cancelled: 'cancelled while it ran',
-	lostWorker: 'took its worker along',
-	poison: 'took its worker along, once too often',
+	lostWorker: 'ended its worker',
+	poison: 'ended its worker too often',
 };
 
 /** Lines of the log, or of stderr, that are shown. */
@@ -157,10 +157,6 @@ function lastLines(stderr: string): string {
 
 function seconds(ms: number): string {
 	return `${(ms / 1000).toFixed(3)} s`;
-}
-
-function megabytes(bytes: number): string {
-	return `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
 }
 
 function describeError({causes = [], ...error}: FailureRecord): string {

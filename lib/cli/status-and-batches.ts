@@ -1,22 +1,28 @@
 import type {Command} from 'commander';
 import {type BatchInfo, toBatchInfo} from '../api/handles.ts';
-import {type Job, statusSummary} from '../index.ts';
+import {type Job, type JobStatus, statusSummary} from '../index.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
 import {batchOf, useQueue} from './input.ts';
+import {describeName, describeState} from './list.ts';
 import {clock, count, formatRate, formatTime, inLine, print, toJson} from './print.ts';
 
 export function addStatus(program: Command): void {
 	program
 		.command('status')
 		.summary('count jobs by status; list those that run or died')
-		.description('Prints the number of jobs in each status, and lists running jobs, the oldest waiting job, and the first failed and dead ones.')
+		.description(
+			'Prints the number of jobs in each status, and lists running jobs, the oldest waiting job, and the first failed and dead ones.\n' +
+				'faena list lists all.',
+		)
 		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
 		.option('--batch <name>', 'only the jobs of this batch')
-		.option('--json', 'print one line of JSON')
+		.option('--json', 'print one line of JSON, with all running, failed and dead jobs')
 		.action(async ({queue: file, batch, json}: {readonly queue: string; readonly batch?: string; readonly json?: true}) => {
-			const report = await useQueue(file, queue => look(queue, batch), {readOnly: true});
-			await print(json ? `${toJson(report)}\n` : describeReport(file, report));
+			const text = await useQueue(file, async queue => (json ? `${toJson(await lookAtAll(queue, batch))}\n` : describeReport(file, await look(queue, batch))), {
+				readOnly: true,
+			});
+			await print(text);
 		});
 }
 
@@ -27,10 +33,21 @@ type ListedStatus = keyof typeof MAX_LISTED;
 
 /** Counts, the names of paused tasks, and the first jobs of each status by id. */
 async function look(queue: JobQueue, batch: string | undefined) {
-	const first = (status: ListedStatus) => queue.jobs({...defined({batch}), status}, {limit: MAX_LISTED[status]});
+	const first = (status: ListedStatus) => queue.jobs({...defined({batch}), status, limit: MAX_LISTED[status]});
+	const [running, pending, failed, dead] = [await first('running'), await first('pending'), await first('failed'), await first('dead')];
+	return {...(await numbersOf(queue, batch)), running, pending, failed, dead};
+}
+
+/** As {@link look}, with all jobs that run or failed, and the oldest one that waits. */
+async function lookAtAll(queue: JobQueue, batch: string | undefined) {
+	const all = (status: JobStatus) => queue.jobs({...defined({batch}), status, limit: Infinity});
+	const [oldestPending] = await queue.jobs({...defined({batch}), status: 'pending', limit: 1});
+	return {...(await numbersOf(queue, batch)), running: await all('running'), failed: await all('failed'), dead: await all('dead'), oldestPending};
+}
+
+async function numbersOf(queue: JobQueue, batch: string | undefined) {
 	const counts = batch === undefined ? await queue.counts() : (await batchOf(queue, batch)).counts;
-	const paused = await queue.paused();
-	return {counts, paused, running: await first('running'), pending: await first('pending'), failed: await first('failed'), dead: await first('dead')};
+	return {counts, paused: await queue.paused()};
 }
 
 function describeReport(file: string, {counts, paused, ...jobs}: Awaited<ReturnType<typeof look>>): string {
@@ -44,19 +61,9 @@ function describeReport(file: string, {counts, paused, ...jobs}: Awaited<ReturnT
 }
 
 function list(jobs: readonly Job[], total: number): string[] {
-	const rows = jobs.map(
-		job => `${job.status.padEnd(8)} #${String(job.id).padEnd(7)} ${inLine(job.task)}${job.key === undefined ? '' : `  key ${inLine(job.key)}`}  ${detail(job)}`,
-	);
+	const rows = jobs.map(job => `${describeName(job)}  ${describeState(job)}`);
 	const more = total - jobs.length;
-	return jobs.length > 0 && more > 0 ? [...rows, `${' '.repeat(9)}and ${count(more)} more`] : rows;
-}
-
-function detail({status, createdAt, attempts, maxAttempts, progress, error, runAt}: Job): string {
-	if (status === 'running' && progress) return `${progress.done}${progress.total === undefined ? '' : ` of ${progress.total}`}`;
-	if (status === 'running') return attempts > 0 ? `attempt ${attempts + 1} of ${maxAttempts}` : '';
-	if (runAt !== undefined) return `until ${formatTime(runAt)}`;
-	if (status === 'pending') return `since ${formatTime(createdAt)}`;
-	return error ? inLine(`${error.name}: ${error.message.split('\n')[0]}`) : '';
+	return jobs.length > 0 && more > 0 ? [...rows, `${' '.repeat(10)}and ${count(more)} more`] : rows;
 }
 
 export function addBatches(program: Command): void {

@@ -1,6 +1,7 @@
 import type {BatchId, DiscardOptions, JobFilter, JobId} from '../job/job.ts';
 import {JobQueue, type MovedPage, movePages} from '../store/job-queue.ts';
 import type {MoveTarget} from '../store/store.ts';
+import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import type {Call, EnqueueCall, Verbs} from '../transport/messages.ts';
@@ -90,6 +91,8 @@ export class Calls {
 	}
 
 	#ask(verb: Exclude<keyof Verbs, 'openBatch'>, args: readonly unknown[]): unknown {
+		if (verb === 'jobs') return this.#host.store.jobs(...(args as Parameters<Verbs['jobs']>));
+		if (verb === 'counts') return this.#queue.counts(defined({task: args[0] as string | undefined}));
 		if (verb === 'closeBatch') return this.#batches.leave(args[0] as BatchId, {isClosed: true});
 		if (verb === 'leaveBatch') return this.#batches.leave(args[0] as BatchId, {isLeft: true});
 		const all = verb === 'endInput' ? [...args, this.#host.owner] : args;
@@ -140,7 +143,7 @@ export class Calls {
 				continue;
 			}
 			const {call, verb, ids, asked} = waiting;
-			const done = `It was done for ${ids.length + asked.length} jobs, and that stays so; call it again for the others.`;
+			const done = `${ids.length + asked.length} jobs are done and stay so; call it again for the others.`;
 			this.#host.clients.refuse(call, new FaenaError('Closed', `The engine was closed before ${verb}() was done. ${done}`));
 		}
 	}

@@ -240,5 +240,5 @@ export class Dispatcher {
 }
 
 function closed(): FaenaError {
-	return new FaenaError('Closed', 'This engine is closed.');
+	return new FaenaError('Closed', 'This engine is closed; open() another one.');
 }

@@ -201,5 +201,5 @@ export function size(value: unknown): number {
 	const [, count, unit = ''] = (typeof value === 'string' && /^\s*(\d+(?:\.\d+)?)\s*(b|kib|mib|gib)\s*$/i.exec(value)) || [];
 	const bytes = count === undefined ? value : Math.ceil(Number(count) * (UNITS[unit.toLowerCase()] as number));
 	if (Number.isSafeInteger(bytes) && (bytes as number) > 0) return bytes as number;
-	throw expected("a size such as '64kib', '1mib' or a number of bytes, more than none", value);
+	throw expected("a size such as '64kib', '1mib' or a number of bytes, greater than 0", value);
 }

@@ -59,6 +59,14 @@ export type JobEvent =
 	| {readonly type: 'refused'; readonly id?: JobId; readonly task?: string; readonly error: FailureRecord}
 	| {readonly type: 'memoryShort'; readonly id: JobId};
 
+/** The sizes of a database before and after a vacuum, in bytes. */
+export interface Vacuumed {
+	/** The size of the file before. */
+	readonly beforeBytes: number;
+	/** Its size now. */
+	readonly afterBytes: number;
+}
+
 /** The size of what a store keeps, in bytes, without large results that lie in files of their own. */
 export interface StorageSize {
 	/** Of the database. It stays when jobs are deleted: new jobs use the free part first. `faena vacuum` makes it smaller. */

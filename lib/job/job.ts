@@ -161,6 +161,8 @@ export interface LogLine {
 /** Numbers of jobs by status. */
 export type Counts = Readonly<Record<JobStatus, number>>;
 
+export const NO_JOBS: Counts = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
+
 /** Describes counts in one line, such as `17 pending, 3 running, 1,204 completed, 2 dead`, or `no jobs`. */
 export function statusSummary(counts: Counts): string {
 	if (typeof counts?.pending !== 'number') throw new FaenaError('BadOption', 'statusSummary() expects the counts that engine.counts() resolves with.');
@@ -185,6 +187,36 @@ export interface JobFilter {
 	readonly key?: string;
 }
 
+/** All orders of a list of jobs. */
+export const SORTS = ['id', 'startedAt', 'endedAt', 'duration'] as const;
+
+/**
+ * The order of a list of jobs. `id`: in order of arrival. `startedAt`, `endedAt`: the latest first, of the jobs whose last execution has started,
+ * or whose round has ended. `duration`: the longest last execution first, of the jobs that don't run.
+ */
+export type JobSort = (typeof SORTS)[number];
+
+/** Selects jobs as {@link JobFilter} does, also by a time, and orders them. */
+export interface JobSearch extends JobFilter {
+	/** Default `id`. */
+	readonly sort?: JobSort;
+	/** Only jobs with this time or a later one: their `createdAt`; with `sort: 'startedAt'` their `startedAt`, with the other sorts their `endedAt`. */
+	readonly since?: Date | number;
+	/** Only jobs with an earlier time than this; of which time, `since` says. */
+	readonly until?: Date | number;
+}
+
+/** The fields of a job by which a list with this sort is ordered, and to which `since` and `until` refer. */
+export const SORTED_BY = {
+	id: {value: 'id', time: 'createdAt'},
+	startedAt: {value: 'startedAt', time: 'startedAt'},
+	endedAt: {value: 'endedAt', time: 'endedAt'},
+	duration: {value: 'durationMs', time: 'endedAt'},
+} as const satisfies Readonly<Record<JobSort, {readonly value: keyof Job; readonly time: keyof Job}>>;
+
+/** A place in a list of jobs, from which to go on: a job's id; in a list that is not sorted by it, with the value by which it is sorted. */
+export type Place = JobId | {readonly value: number; readonly id: JobId};
+
 /** All {@link StopReason}s. */
 export const STOP_REASONS = ['cancelled', 'timedOut', 'interrupted'] as const;
 
@@ -194,11 +226,11 @@ export type StopReason = (typeof STOP_REASONS)[number];
 /** What a commit survives: `full` a loss of power, `normal` a crash of the process. */
 export type Durability = 'full' | 'normal';
 
-/** A page of a list of jobs, which is ordered by id. */
+/** A page of a list that is ordered by id. */
 export interface Page {
-	/** Only jobs with a higher id. */
+	/** Only what has a higher id. */
 	readonly after?: JobId;
-	/** The most jobs; default 100. */
+	/** The most entries; default 100. */
 	readonly limit?: number;
 }
 
@@ -214,6 +246,7 @@ export interface JobValues {
 
 /** Changes of a job that is pending or failed. What is absent stays as it is. */
 export interface JobEdit {
+	/** The job to change. */
 	readonly id: JobId;
 	/** Encoded. The job's checkpoint, which belongs to the old payload, is deleted. */
 	readonly payload?: Encoded;
@@ -320,6 +353,8 @@ export interface Batch {
 	readonly completedAt?: number;
 	/** When a map of it last ended with every result yielded. */
 	readonly closedAt?: number;
+	/** The job of `onComplete` that was enqueued when it last completed. */
+	readonly completionJobId?: JobId;
 	/** Its jobs by status. */
 	readonly counts: Counts;
 	/** At most two, the older one first. Its rate is calculated from them. */

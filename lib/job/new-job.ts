@@ -149,7 +149,10 @@ export class ChildJobs {
 		const name = JSON.stringify([task, key]);
 		const known = this.#keyed.get(name);
 		if (known !== undefined && !sameValue(known, payload))
-			throw new FaenaError('KeyConflict', `This job has already enqueued one with the key ${JSON.stringify(key)} of task ${task}, and another payload.`);
+			throw new FaenaError(
+				'KeyConflict',
+				`This job has already enqueued one with the key ${JSON.stringify(key)} of task ${task}, and another payload. Give another payload another key.`,
+			);
 		this.#keyed.set(name, payload);
 		return known !== undefined;
 	}

@@ -18,7 +18,7 @@ import {
 	time,
 } from './checks.ts';
 import {DEFAULT_MAX_VALUE_BYTES} from './encoding.ts';
-import {type Backoff, type JobFilter, type JobId, type Policy, STATUSES} from './job.ts';
+import {type Backoff, type JobFilter, type JobId, type JobSearch, type Policy, SORTS, STATUSES} from './job.ts';
 import type {Isolation} from './task.ts';
 
 /** All defaults, as a program would write them. A test compares docs/options.md with them. */
@@ -148,7 +148,7 @@ export const DEFAULT_POLICY = resolveJobOptions().policy;
 export function checkJobOptions<More = unknown>(where: string, options: unknown, more: Checks = {}): CheckedOptions & More {
 	const given = checked(where, options, {...JOB_CHECKS, ...more}) as CheckedOptions & More;
 	checkTimes(where, given);
-	if (given.unique !== undefined && given.key === undefined) throw bad(`${where} got unique without a key, which it is about`);
+	if (given.unique !== undefined && given.key === undefined) throw bad(`${where} got unique without a key; unique says how long a key is taken`);
 	return given;
 }
 
@@ -200,7 +200,7 @@ export function checkId(id: unknown): JobId {
  */
 export function checkFilter(where: string, jobs: JobId | JobFilter): JobFilter {
 	if (typeof jobs !== 'object') return {ids: [checkId(jobs)]};
-	const filter = checkSearch(where, jobs);
+	const filter: JobFilter = withScope(where, checked(where, jobs, FILTER_CHECKS));
 	const missing = Object.entries(jobs).find(([, value]) => value === undefined);
 	if (missing) throw bad(`${where} got ${missing[0]}: undefined, which would mean every job; leave ${missing[0]} out if that is meant`);
 	return filter;
@@ -210,8 +210,11 @@ export function checkFilter(where: string, jobs: JobId | JobFilter): JobFilter {
  * Checks the filter of a verb that only reads. A condition that is `undefined` counts as not given.
  * @throws FaenaError `BadOption`
  */
-export function checkSearch(where: string, filter: JobFilter): JobFilter {
-	const given: JobFilter = checked(where, filter, FILTER_CHECKS);
+export function checkSearch(where: string, search: JobSearch): JobSearch {
+	return withScope(where, checked(where, search, SEARCH_CHECKS));
+}
+
+function withScope<Filter extends JobFilter>(where: string, given: Filter): Filter {
 	if (given.key !== undefined && given.task === undefined && given.batch === undefined)
 		throw bad(`${where} got a key alone, which is unique only in a task or a batch; name one of them, too`);
 	return given;
@@ -227,6 +230,8 @@ const FILTER_CHECKS: Checks = {
 	ids: jobIds,
 	status: value => (Array.isArray(value) ? value.map(choice(...STATUSES)) : choice(...STATUSES)(value)),
 };
+
+const SEARCH_CHECKS: Checks = {...FILTER_CHECKS, sort: choice(...SORTS), since: time, until: time};
 
 /** Checks the option `lease`. */
 export const lease = atLeast(1000);

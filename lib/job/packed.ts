@@ -235,6 +235,16 @@ function columnOf(count: number, view: ColumnView, base: number, scale: number) 
 		at,
 		/** True if `is`, a range, holds for every value. Of values above a base only the two ends of what four bytes can hold are checked, which is cheaper. */
 		every: (is: (value: number) => boolean) => (view instanceof Float64Array ? view.every(is) : is(base / scale) && is((base + 2 ** 32 - 1) / scale)),
+		/** The lowest and the highest known value; Infinity and -Infinity if there is none. */
+		bounds(): [least: number, most: number] {
+			let [least, most] = [Infinity, -Infinity];
+			// A comparison with NaN is false. A view of no bytes per job is empty: all values are the base.
+			for (const value of view.length < count ? [0] : view) {
+				if (value < least) least = value;
+				if (value > most) most = value;
+			}
+			return [(base + least) / scale, (base + most) / scale];
+		},
 		/** Copies the values to `target` from `offset` on, and returns their number. */
 		copyTo(target: Float64Array, offset: number): number {
 			for (let job = 0; job < count; job++) target[offset + job] = at(job);

@@ -29,7 +29,7 @@ export function defineTasks<Tasks extends object>(module: string | URL, tasks: T
 	const href = argument('defineTasks()', 'its first argument', module, value => textOr(toUrl, each => url(each).href)(ofModule(value))) as string;
 	argument('defineTasks()', 'its second argument', tasks, object);
 	for (const [name, run] of Object.entries(tasks)) argument('defineTasks()', name, run, callable);
-	if (Object.keys(tasks).length === 0) throw bad('defineTasks() expects an object with a function for each task');
+	if (Object.keys(tasks).length === 0) throw bad('defineTasks() expects an object with a function for each task; it got an empty one');
 	const all = globalThis as Global;
 	all[DEFINED] ??= new Map();
 	all[DEFINED].set(href, tasks);

@@ -84,7 +84,7 @@ function lostOutcome(chunk: InFlightChunk, index: number, accused: AccusedJobs, 
 
 function whyLost({nonsense, worker: {kind}}: InFlightChunk, {ending}: Loss, {haveEnded}: AccusedJobs): string {
 	if (nonsense !== undefined)
-		return `The worker ${kind} was ended before it told how this job ended, since ${nonsense}. A task may have changed what Faena needs of its worker.`;
+		return `The worker ${kind} was ended before it reported how this job ended, since ${nonsense}. A task may have changed what Faena needs of its worker.`;
 	const how = kind === 'caller' ? 'did not go on' : howItEnded(ending);
 	return `The worker ${kind} ${how} ${haveEnded ? 'before it could tell how this job ended' : 'while it ran this job'}.`;
 }

@@ -58,6 +58,6 @@ export function keyConflict(
  */
 export function enqueueFailure({task, key}: ChildJob, holder: JobId | undefined): FailureRecord {
 	const who = holder === undefined ? 'another job that it enqueues' : `job ${holder}`;
-	const message = `The key ${JSON.stringify(key)} of task ${task}, which this job enqueues, belongs to ${who}, which has another payload.`;
+	const message = `The key ${JSON.stringify(key)} of task ${task}, which this job enqueues, belongs to ${who}, which has another payload. Give another payload another key.`;
 	return {reason: 'threw', name: 'FaenaError', message, code: 'KeyConflict'};
 }

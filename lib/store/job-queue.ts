@@ -1,4 +1,4 @@
-import {argument, boolean, checked, text} from '../job/checks.ts';
+import {argument, boolean, text} from '../job/checks.ts';
 import type {Claim, ClaimedJob, ExecutionRecord, Lease, Outcome, OwnerId, Settlement} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
@@ -21,10 +21,11 @@ import type {
 	JobEnd,
 	JobFilter,
 	JobId,
+	JobSearch,
 	JobValues,
 	LogLine,
-	Page,
 } from '../job/job.ts';
+import {countJobs, JobList, type JobListOptions, type JobSource} from '../job/job-list.ts';
 import {checkFilter, checkId} from '../job/options.ts';
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
@@ -224,17 +225,9 @@ export class JobQueue {
 		return (await this.store.jobs({ids: [checkId(id)]})).jobs[0];
 	}
 
-	/** Jobs in order of arrival. */
-	async jobs(filter: JobFilter = {}, page?: Page): Promise<readonly Job[]> {
-		const wanted = checkFilter('jobs()', filter);
-		const {after = 0, limit = 100} = checkPage('jobs()', page ?? {});
-		const jobs: Job[] = [];
-		for (let from: JobId | null = after; from !== null && jobs.length < limit; ) {
-			const page = await this.store.jobs(wanted, {after: from, limit: limit - jobs.length});
-			jobs.push(...page.jobs);
-			from = page.next;
-		}
-		return jobs;
+	/** Jobs that match, in order of arrival or sorted: a page if it is awaited, all of them if it is iterated. */
+	jobs(options: JobListOptions = {}, ...more: []): JobList {
+		return new JobList(options, this.#source, ...more);
 	}
 
 	/**
@@ -261,11 +254,16 @@ export class JobQueue {
 		return (await allPages(after => this.store.outcomes(ids, {after}))).flatMap(({outcomes}) => outcomes);
 	}
 
-	/** The number of jobs by status, of all tasks or of one. */
-	async counts(options: {readonly task?: string} = {}): Promise<Counts> {
-		const {task} = checked('counts()', options, {task: text});
-		return toCounts((await this.store.counts()).filter(each => task === undefined || each.task === task));
+	/** The number of jobs by status, of all jobs or of those that match. */
+	async counts(search: JobSearch = {}): Promise<Counts> {
+		return countJobs(search, this.#source);
 	}
+
+	readonly #source: JobSource = {
+		page: (search, page, want) => this.store.jobs(search, page, want),
+		counts: async task => toCounts((await this.store.counts()).filter(each => task === undefined || each.task === task)),
+		batch: name => this.batch(name),
+	};
 
 	/** As {@link Store.openBatch}. */
 	async openBatch(name: string, task: string, owner: OwnerId, options?: BatchOptions): Promise<BatchId> {

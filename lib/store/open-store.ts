@@ -1,4 +1,5 @@
 import {bad, boolean, type Checks, checked, choice, giving, number, type Size, show, time} from '../job/checks.ts';
+import type {Vacuumed} from '../job/events.ts';
 import {blobThreshold, lease} from '../job/options.ts';
 import {systemClock} from '../support/clock.ts';
 import {JobQueue} from './job-queue.ts';
@@ -38,6 +39,19 @@ export async function openQueue(location: string, options: QueueOptions = {}): P
 	const {lease: leaseMs, blobs: blobThresholdBytes, now, ...rest} = checked('openQueue()', options, QUEUE_CHECKS) as CheckedOptions;
 	if (location === IN_MEMORY && rest.readOnly) throw bad("openQueue(':memory:') is a new queue, so readOnly is of no use; leave it out");
 	return new JobQueue(await openStore(location, {...rest, leaseMs, blobThresholdBytes, clock: now && {...systemClock, now}}));
+}
+
+/**
+ * Gives the space of deleted jobs back to the disk: writes the content of a queue's file anew, without the free parts. This needs free space of up to
+ * twice the content, and takes about a second per 100 MB. Other programs may read meanwhile; their writes wait.
+ * @param location the path of an SQLite file that exists
+ * @throws FaenaError `BadOption`, `BadDatabase`, `NewerDatabase`, `StorageFull`; `DatabaseBusy` if an engine uses a file with more than 256 MiB of content
+ */
+export async function vacuum(location: string): Promise<Vacuumed> {
+	if (typeof location !== 'string' || location === '' || location === IN_MEMORY)
+		throw bad(`vacuum() expects the path of an SQLite file; it got ${show(location)}`);
+	const {vacuumFile} = await import('./sqlite/vacuum.ts');
+	return vacuumFile(queuePath('vacuum()', location));
 }
 
 type CheckedOptions = Omit<QueueOptions, 'lease' | 'blobs'> & {readonly lease?: number; readonly blobs?: number};

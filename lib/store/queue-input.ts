@@ -1,7 +1,24 @@
 /** What programs give to the verbs of a JobQueue, and its checks: TypeScript does not see what JavaScript passes. */
 
-import {argument, atLeast, bad, boolean, type Check, type Checks, checked, choice, duration, integer, kind, list, string, text, time} from '../job/checks.ts';
-import type {Claim, Outcome, OwnerId, Settlement} from '../job/claim.ts';
+import {
+	argument,
+	atLeast,
+	bad,
+	boolean,
+	type Check,
+	type Checks,
+	checked,
+	choice,
+	duration,
+	integer,
+	kind,
+	list,
+	number,
+	string,
+	text,
+	time,
+} from '../job/checks.ts';
+import type {Claim, Outcome, OwnerId, Settlement, Timing} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
 import type {NewGroup} from '../job/group.ts';
@@ -93,7 +110,7 @@ export function toCheckedGroups(jobs: unknown): NewGroup[] {
 }
 
 function checkUnique({key, batch, rerun}: QueueJob): void {
-	if (key === undefined) throw bad('enqueue() got unique without a key, which it is about');
+	if (key === undefined) throw bad('enqueue() got unique without a key; unique says how long a key is taken');
 	if (batch !== undefined) throw bad("enqueue() got unique with a batch, where a key names an item: an item's job is its only one");
 	if (rerun) throw bad('enqueue() got both unique and rerun; unique makes a new job, rerun begins a new round of the one there is');
 }
@@ -104,7 +121,7 @@ const EDIT_CHECKS: Checks = {payload: encoded, priority, runAt: NEW_JOB_CHECKS['
 export function checkEdit(id: unknown, changes: unknown): JobEdit {
 	const given: Omit<JobEdit, 'id'> = checked('edit()', changes, EDIT_CHECKS);
 	if (given.delayMs !== undefined && given.runAt !== undefined) throw bad('edit() got both delayMs and runAt; give one of them');
-	if (Object.keys(given).length === 0) throw bad('edit() expects what to change: payload, priority, runAt or delayMs');
+	if (Object.keys(given).length === 0) throw bad('edit() expects what to change, such as payload, priority, runAt or delayMs; it got nothing');
 	return {id: argument('edit()', 'id', id, positive), ...given};
 }
 
@@ -177,8 +194,21 @@ export function checkSettlements(lease: unknown, outcomes: unknown): Settlement[
 		const {outcome} = Object(each) as Partial<Settlement>;
 		argument('settle()', "an outcome's type", Object(outcome).type, outcomeType);
 		if (outcome?.type === 'returned') argument('settle()', "an outcome's value", outcome.value, encoded);
-		return {...checkClaim('settle()', {...Object(each), lease}), outcome: withRecord(outcome as Outcome)};
+		return {...checkClaim('settle()', {...Object(each), lease}), outcome: {...withRecord(outcome as Outcome), ...timesOf(outcome as Outcome)}};
 	});
+}
+
+const measured = number(0, Number.MAX_SAFE_INTEGER);
+
+/** The times of an outcome. Its start, which `performance.now()` gives with a fraction, and its memory are stored as whole numbers. */
+function timesOf(outcome: Outcome): Timing {
+	const times: Partial<Record<keyof Timing, number>> = {};
+	for (const name of ['startedAt', 'durationMs', 'cpuMs', 'memoryBytes'] as const) {
+		if (outcome[name] === undefined) continue;
+		const value = argument('settle()', `an outcome's ${name}`, outcome[name], measured) as number;
+		times[name] = name === 'startedAt' || name === 'memoryBytes' ? Math.round(value) : value;
+	}
+	return times;
 }
 
 /** The outcome with a record of its error, which a caller may give as it was thrown. */

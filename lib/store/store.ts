@@ -17,11 +17,14 @@ import type {
 	JobEnd,
 	JobFilter,
 	JobId,
+	JobSearch,
 	JobStatus,
 	JobValues,
 	LogLine,
 	Page,
+	Place,
 } from '../job/job.ts';
+import {NO_JOBS} from '../job/job.ts';
 import type {Clock} from '../support/clock.ts';
 
 /**
@@ -74,8 +77,11 @@ export interface Store {
 	 */
 	reclaim(): Promise<Released>;
 
-	/** A page of the filter's jobs in order of arrival. A page is a snapshot: it shows all jobs at one moment. */
-	jobs(filter: JobFilter, page?: Page, want?: Wanted): Promise<JobPage>;
+	/**
+	 * A page of the jobs that the search selects, in its order. A page is a snapshot: it shows all jobs at one moment. It may be short, even empty,
+	 * before the last one.
+	 */
+	jobs(search: JobSearch, page?: SearchPage, want?: Wanted): Promise<JobPage>;
 
 	/** The ends of jobs. A job that does not exist is `missing`; a job that has not ended is left out. A page ends early if its values are large. */
 	outcomes(ids: readonly JobId[], page?: {readonly after?: number}): Promise<OutcomePage>;
@@ -284,8 +290,18 @@ export interface Released {
 	readonly hasMore: boolean;
 }
 
+/** A page of a search. */
+export interface SearchPage {
+	/** Only jobs that come later in the order of the search than this place. */
+	readonly after?: Place | undefined;
+	/** The most jobs; default 100. */
+	readonly limit?: number;
+}
+
 /** What to read of each job, besides the fields of {@link Job}. */
 export interface Wanted {
+	/** Only count the jobs: the page has none. */
+	readonly count?: boolean;
 	/** Payload, result and checkpoint. */
 	readonly values?: boolean;
 	/** The log lines that the store kept. */
@@ -296,10 +312,12 @@ export interface Wanted {
 
 /** A page of jobs. */
 export interface JobPage {
-	/** In order of arrival. */
+	/** In the order of the search. */
 	readonly jobs: readonly StoredJob[];
+	/** The number of jobs on the page. */
+	readonly count: number;
 	/** Give it as `after` to go on; `null` at the end. */
-	readonly next: JobId | null;
+	readonly next: Place | null;
 }
 
 /** A job with what was read besides its fields. */
@@ -331,7 +349,7 @@ export const STATUS_OF_STATE = {
 
 /** The number of jobs by status, from their numbers by state. */
 export function toCounts(groups: readonly Readonly<Record<JobState, number>>[]): Counts {
-	const counts = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
+	const counts = {...NO_JOBS};
 	for (const jobs of groups) for (const [state, status] of Object.entries(STATUS_OF_STATE)) counts[status] += jobs[state as JobState];
 	return counts;
 }

@@ -116,7 +116,7 @@ export class DispatcherClient {
 
 	/** Ends the transport. Later calls are refused. */
 	async terminate(): Promise<void> {
-		this.#end = new FaenaError('Closed', 'This engine is closed.');
+		this.#end = new FaenaError('Closed', 'This engine is closed; open() another one.');
 		this.#rejectAll(new FaenaError('Closed', 'The engine was closed before the job ended; the job itself is safe in the queue.'));
 		await this.#transport.end();
 	}

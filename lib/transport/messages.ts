@@ -24,9 +24,9 @@ import type {
 	JobId,
 	JobValues,
 	LogLine,
-	Page,
 	Retention,
 } from '../job/job.ts';
+import type {JobSource} from '../job/job-list.ts';
 import type {PoolOptions} from '../job/options.ts';
 import {buffersOf} from '../job/packed.ts';
 import type {TaskInfo} from '../job/task.ts';
@@ -92,11 +92,12 @@ export interface Verbs {
 	resume(tasks: readonly string[]): void;
 	paused(): readonly string[];
 	job(id: JobId): Job | undefined;
-	jobs(filter: JobFilter, page?: Page): readonly Job[];
+	jobs(...args: Parameters<JobSource['page']>): Awaited<ReturnType<JobSource['page']>>;
 	values(id: JobId): JobValues | undefined;
 	logs(id: JobId): readonly LogLine[];
 	history(id: JobId): readonly ExecutionRecord[];
-	counts(filter?: {readonly task?: string}): Counts;
+	/** Of a task, or of all. */
+	counts(task: string | undefined): Counts;
 	openBatch(name: string, task: string, options?: BatchOptions): BatchId;
 	endInput(batch: BatchId, total: number): boolean;
 	closeBatch(batch: BatchId): void;

@@ -219,7 +219,8 @@ export class JobContext implements TaskContext {
 
 	get enqueue(): TaskContext['enqueue'] {
 		return (task, payload, options = {}) => {
-			if (this.#isClosed) throw new FaenaError('Closed', `Job ${this.job.id} has ended; a task calls ctx.enqueue() before it does.`);
+			if (this.#isClosed)
+				throw new FaenaError('Closed', `Job ${this.job.id} has ended, so it can't enqueue jobs any more. Call ctx.enqueue() before the task returns.`);
 			this.#own.childJobs ??= new ChildJobs(this.#execution.chunk.options.maker);
 			this.#own.childJobs.add(task, payload, options);
 		};

@@ -111,7 +111,8 @@ export class TaskWorker {
 		try {
 			setPriority(nice);
 		} catch (error) {
-			throw new FaenaError('BadOption', `open() can't give its workers the priority nice: ${nice}. ${(error as Error).message}`, {cause: error});
+			const message = `open() can't give its workers the priority nice: ${nice}. ${(error as Error).message}. Only a privileged user may go below 0.`;
+			throw new FaenaError('BadOption', message, {cause: error});
 		}
 	}
 }

@@ -197,7 +197,7 @@ test('a job that can not be enqueued is refused at ctx.enqueue(), in a sentence,
 test('ctx.enqueue() after its job has ended is refused in a sentence', async t => {
 	const faena = await openOn(t);
 	await faena.call('enqueueLate');
-	t.is(await faena.call('tellLateComplaint'), 'Closed: Job 1 has ended; a task calls ctx.enqueue() before it does.');
+	t.is(await faena.call('tellLateComplaint'), "Closed: Job 1 has ended, so it can't enqueue jobs any more. Call ctx.enqueue() before the task returns.");
 });
 
 test('a database that can not be opened is refused in a sentence', async t => {
@@ -298,7 +298,7 @@ test('negative, absurd and misspelt options of open() are refused, naming what w
 		[{tasks: new URL('https://example.org/tasks.js')}, /a file: URL; it got "https:/],
 		[{queue: ':memory:'}, /as queue a file.*openQueue\(\)/],
 		[{blobs: {threshold: '1mb'}}, /open\(\{blobs\}\) expects as threshold a size such as '64kib', '1mib' or a number of bytes.*it got "1mb"/],
-		[{blobs: {threshold: 0}}, /more than none; it got 0/],
+		[{blobs: {threshold: 0}}, /greater than 0; it got 0/],
 		[{blobs: {}}, /expects the option threshold/],
 		[{blobs: {treshold: 1}}, /no option "treshold"; did you mean "threshold"/],
 		[{maxCheckpointBytes: '1mib'}, /as maxCheckpointBytes a whole number from 1.*it got "1mib"/],
@@ -336,12 +336,12 @@ test('negative, absurd and misspelt options of enqueue(), map(), result() and th
 		['map {ordre: "input"}', () => map({ordre: 'input'}), /did you mean "order"/],
 		['map {window: 0}', () => map({window: 0}), /as window a whole number/],
 		['map {key: "id"}', () => map({key: 'id'}), /as key a function/],
-		['map {onComplete} without a batch', () => map({onComplete: 'echo'}), /onComplete expects a name for the batch/],
+		['map {onComplete} without a batch', () => map({onComplete: 'echo'}), /onComplete expects the option batch, too/],
 		['map {onComplete: 5}', () => map({batch: 'b', onComplete: 5}), /as onComplete a text/],
 		['batch("")', async () => faena.batch(''), /as name a text that is not empty/],
 		['map {changed: true}', () => map({batch: 'b', changed: true}), /as changed "refuse" or "rerun"; it got true/],
 		['map {retryFailed: 1}', () => map({batch: 'b', retryFailed: 1}), /as retryFailed true or false/],
-		['map {retryFailed} without a batch', () => map({retryFailed: true}), /changed or retryFailed expects a batch or a key/],
+		['map {retryFailed} without a batch', () => map({retryFailed: true}), /changed or retryFailed expects the option batch or key, too/],
 		['map {halt: 3}', () => map({halt: 3}), /map\(\{halt\}\) expects an object of options; it got 3/],
 		['map {halt: {when, on}}', () => map({halt: {when: 'soon', on: 'fail'}}), /map\(\{halt\}\) expects at, as in/],
 		['map {halt: {when: "later"}}', () => map({halt: {when: 'later', on: 'fail', at: 1}}), /as when "now" or "soon"; it got "later"/],
@@ -359,7 +359,7 @@ test('negative, absurd and misspelt options of enqueue(), map(), result() and th
 		['retry {ids: undefined}', () => faena.retry({ids: undefined} as Wrong), /ids: undefined, which would mean every job/],
 		['cancel {stauts: "dead"}', () => faena.cancel({stauts: 'dead'} as Wrong), /did you mean "status"/],
 		['retry {status: "gone"}', () => faena.retry({status: 'gone'} as Wrong), /as status "pending" or/],
-		['jobs {limit: 0}', () => faena.jobs({}, {limit: 0}), /as limit a whole number/],
+		['jobs {limit: 0}', () => faena.jobs({limit: 0}), /as limit a whole number/],
 		['cleanup {}', () => faena.cleanup({} as Wrong), /expects a job's id, \{ids: \[…\]\}, or a time/],
 		['cleanup with ids and a time', () => faena.cleanup({ids: [1], olderThan: '7d'}), /expects a job's id/],
 		['cleanup of half a job', () => faena.cleanup(1.5), /positive whole number/],

@@ -16,8 +16,8 @@ test('batches are listed with their tasks and counts, and the status of a batch 
 	const [summary, , ...rows] = (await folder.faena('status', '--batch', 'nightly').end()).stdout.split('\n');
 	t.is(summary, 'faena.db: 2 dead');
 	t.deepEqual(
-		rows.map(row => row.slice(0, 12).trim()),
-		['dead     #1', 'dead     #2', ''],
+		rows.map(row => row.slice(0, 13).trim()),
+		['dead      #1', 'dead      #2', ''],
 	);
 });
 

@@ -57,7 +57,7 @@ end         timed out in execution 1 (attempt 1)
 		task: 'exit',
 		shown: kind => `
 error       LostWorker: The worker ${kind} ended with exit code 3 while it ran this job.
-end         took its worker along in execution 1 (attempt 1), exit code 3
+end         ended its worker in execution 1 (attempt 1), exit code 3
             ran since T, for S
             last progress 7 of 10 at T
             last checkpoint at T`,
@@ -71,14 +71,14 @@ error       LostWorker: The worker ${kind} ran out of memory while it ran this j
 				: `
             caused by Error [ERR_WORKER_OUT_OF_MEMORY]: Worker terminated due to reaching memory limit: JS heap out of memory`
 		}
-end         took its worker along in execution 1 (attempt 1), ${kind === 'process' ? 'signal SIGABRT' : 'exit code 1'}
+end         ended its worker in execution 1 (attempt 1), ${kind === 'process' ? 'signal SIGABRT' : 'exit code 1'}
             ran since T, for S
             last progress 7 of 10 at T
             last checkpoint at T
             heap limit M${
 							kind === 'process'
 								? `
-            its last words on stderr:
+            the end of its stderr:
             <--- Last few GCs --->
             …
             FATAL ERROR: Limit reached Allocation failed - JavaScript heap out of memory`
@@ -90,11 +90,11 @@ end         took its worker along in execution 1 (attempt 1), ${kind === 'proces
 		only: 'process',
 		shown: kind => `
 error       LostWorker: The worker ${kind} was ended by SIGABRT while it ran this job.
-end         took its worker along in execution 1 (attempt 1), signal SIGABRT
+end         ended its worker in execution 1 (attempt 1), signal SIGABRT
             ran since T, for S
             last progress 7 of 10 at T
             last checkpoint at T
-            its last words on stderr:
+            the end of its stderr:
             ----- JavaScript stack trace -----
             1: abort (ends-badly.ts:L)`,
 	},

@@ -121,8 +121,8 @@ test('a caller that subscribes gets other events from then on', async t => {
 test("a verb is answered with the store's answer, or with its error", async t => {
 	const {ask} = await setUp({jobs: 2});
 	t.like(await ask('job', 2), {value: {id: 2, status: 'pending'}});
-	t.like(await ask('jobs', {ids: [1]}), {value: [{id: 1}]});
-	t.like(await ask('counts', {task: 'count'}), {value: {pending: 2}});
+	t.like(await ask('jobs', {ids: [1]}, {limit: 10}), {value: {jobs: [{id: 1}], next: null}});
+	t.like(await ask('counts', 'count'), {value: {pending: 2}});
 	t.deepEqual(await ask('logs', 1), {call: 1, value: []});
 	t.deepEqual(await ask('batches'), {call: 1, value: []});
 	t.like(await ask('cleanup', {endedBefore: 0}), {value: {deleted: 0, next: null}});
@@ -301,7 +301,7 @@ test('calls that are not done at the end are refused with how far they came', as
 			call: 1,
 			error: {
 				code: 'Closed',
-				message: 'The engine was closed before cancel() was done. It was done for 10 jobs, and that stays so; call it again for the others.',
+				message: 'The engine was closed before cancel() was done. 10 jobs are done and stay so; call it again for the others.',
 			},
 		},
 	]);

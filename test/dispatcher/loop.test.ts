@@ -444,7 +444,7 @@ test('a close releases jobs that have not started, lets running jobs end, and th
 	t.deepEqual(await call(close(1, 5000)), []);
 	t.deepEqual(pool.calls, [['release', undefined]]);
 	t.like(await call(verb(2, 'counts'), enqueueCall(3)), [
-		{call: 2, error: {code: 'Closed', message: 'This engine is closed.'}},
+		{call: 2, error: {code: 'Closed', message: 'This engine is closed; open() another one.'}},
 		{call: 3, error: {code: 'Closed'}},
 	]);
 	await queue.enqueue([newJob()]);

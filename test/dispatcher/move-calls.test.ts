@@ -44,7 +44,7 @@ test('a close lets a call that moves many jobs come to its end, but for no longe
 	hasty.dispatcher.receive([CANCEL, {call: 2, type: 'close', drainMs: 0}]);
 	t.like((await hasty.reply()).error, {
 		code: 'Closed',
-		message: 'The engine was closed before cancel() was done. It was done for 10 jobs, and that stays so; call it again for the others.',
+		message: 'The engine was closed before cancel() was done. 10 jobs are done and stay so; call it again for the others.',
 	});
 	t.like(await hasty.reply(), {call: 2});
 	t.like(await hasty.queue.counts(), {pending: 290, cancelled: 10});

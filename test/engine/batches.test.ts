@@ -65,6 +65,7 @@ test('a batch that completes says so once, and enqueues the job of its onComplet
 	const [job, ...others] = await faena.jobs({task: 'echo'});
 	t.like(job, {status: 'completed', priority: 3, maxAttempts: 7});
 	t.deepEqual((await faena.job(job?.id ?? 0))?.payload, completed);
+	t.is((await faena.batch('one').info())?.completionJobId, job?.id);
 	t.deepEqual([heard.length, others], [1, []]);
 	t.is(await faena.batch('one').retryFailed(), 1);
 	await faena.idle();

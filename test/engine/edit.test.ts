@@ -52,7 +52,7 @@ test('edit() refuses what it can not use', async t => {
 	await using faena = await openForTest(tasks, {maxValueBytes: 100});
 	const job = await faena.enqueue('echo', 1, {delay: '1h'});
 	const refusals = [
-		[{}, /^edit\(\) expects what to change: payload, priority, delay or runAt\.$/],
+		[{}, /^edit\(\) expects what to change, such as payload, priority, delay or runAt; it got nothing\.$/],
 		[{delay: '1s', runAt: new Date(0)}, /^edit\(\) got both delay and runAt; give one of them\.$/],
 		[{maxAttempts: 2}, /^edit\(\) has no option "maxAttempts"/],
 		[{priority: 'high'}, /^edit\(\) expects as priority a whole number/],

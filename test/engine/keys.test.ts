@@ -76,7 +76,7 @@ test('of 200 enqueues from two programs, each makes a job only if none with the 
 	const made = (await Promise.all(rounds)).flat();
 	t.is(new Set(made).size, made.length);
 	t.true(made.length >= 100);
-	const jobs = (await engines[0]?.jobs({task: 'add'}, {limit: 1000})) ?? [];
+	const jobs = (await engines[0]?.jobs({task: 'add', limit: 1000})) ?? [];
 	t.is(jobs.length, made.length);
 	// None began before the one before it had ended.
 	t.true(jobs.every(({createdAt}, index) => createdAt >= (jobs[index - 1]?.endedAt ?? 0)));
@@ -85,7 +85,10 @@ test('of 200 enqueues from two programs, each makes a job only if none with the 
 test('unique is refused without a key, and by map()', async t => {
 	const faena = await openEngine(t);
 	const unique = 'unended' as const;
-	await t.throwsAsync(faena.enqueue('add', {a: 1, b: 2}, {unique}), {code: 'BadOption', message: 'enqueue() got unique without a key, which it is about.'});
+	await t.throwsAsync(faena.enqueue('add', {a: 1, b: 2}, {unique}), {
+		code: 'BadOption',
+		message: 'enqueue() got unique without a key; unique says how long a key is taken.',
+	});
 	await t.throwsAsync(faena.enqueueMany('add', [{a: 1, b: 2}], {unique}), {code: 'BadOption', message: /^enqueueMany\(\) got unique without a key/});
 	t.throws(() => faena.map('add', [{a: 1, b: 2}], {key: () => 'a', unique} as never), {code: 'BadOption', message: /^map\(\) has no option unique: /});
 });

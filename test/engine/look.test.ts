@@ -1,6 +1,6 @@
 import {writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {statusSummary} from '../../lib/index.ts';
+import {type Job, type JobListOptions, statusSummary} from '../../lib/index.ts';
 import type {Dequeued} from '../../lib/queue.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
@@ -68,11 +68,11 @@ test('jobs() lists the matching jobs in order of arrival, a page at a time', asy
 	await faena.enqueueMany('echo', Array(150).fill(1));
 	const {id: last} = await faena.enqueue('add', {a: 1, b: 2}, {key: 'k'});
 	await faena.cancel({ids: [2, 3]});
-	const ids = async (...args: Parameters<typeof faena.jobs>) => (await faena.jobs(...args)).map(({id}) => id);
-	t.deepEqual(await ids({}, {limit: 3}), [1, 2, 3]);
+	const ids = async (options?: JobListOptions) => (await faena.jobs(options)).map(({id}) => id);
+	t.deepEqual(await ids({limit: 3}), [1, 2, 3]);
 	t.is((await ids()).length, 100);
 	t.deepEqual(
-		await ids({}, {after: 100, limit: 1000}),
+		await ids({after: 100, limit: 1000}),
 		Array.from({length: 51}, (_, index) => 101 + index),
 	);
 	t.deepEqual(await ids({task: 'add'}), [last]);
@@ -82,6 +82,71 @@ test('jobs() lists the matching jobs in order of arrival, a page at a time', asy
 	t.deepEqual(await ids({ids: []}), []);
 	t.deepEqual(await ids({batch: 'nosuch'}), []);
 	t.like((await faena.jobs({task: 'add'}))[0], {key: 'k', task: 'add', status: 'pending'});
+});
+
+test('jobs() lists the latest and the longest jobs first, and goes on after a job', async t => {
+	const faena = await openEngine(t, {isolation: 'inline', defaults: {maxAttempts: 1}});
+	for (const ms of [30, 1, 60]) await faena.call('spin', ms);
+	await faena.enqueue('boom', 'x').then(job => job.outcome());
+	await faena.enqueue('echo', 'later', {delay: '1h'});
+	const ids = async (options?: JobListOptions) => (await faena.jobs(options)).map(({id}) => id);
+	const spun = await faena.jobs({task: 'spin'});
+	const longestFirst = spun.toSorted((a, b) => (b.durationMs ?? 0) - (a.durationMs ?? 0)).map(({id}) => id);
+	t.deepEqual(await ids({sort: 'duration', task: 'spin'}), longestFirst);
+	t.deepEqual(await ids({sort: 'endedAt'}), [4, 3, 2, 1]);
+	const page = await faena.jobs({sort: 'startedAt', limit: 3});
+	t.true(page.hasMore);
+	const [last] = await faena.jobs({sort: 'startedAt', after: page.at(-1) as Job});
+	t.deepEqual([...page.map(({id}) => id), last?.id], [4, 3, 2, 1]);
+	const {endedAt = 0} = (await faena.job(3)) ?? {};
+	t.deepEqual(await ids({sort: 'endedAt', since: new Date(endedAt), status: ['completed', 'dead']}), [4, 3]);
+	t.deepEqual(await faena.counts({sort: 'endedAt', until: endedAt}), {pending: 0, running: 0, failed: 0, completed: 2, dead: 0, cancelled: 0});
+	t.is((await faena.counts({task: 'echo', since: 0})).pending, 1);
+});
+
+test('for await over jobs() has all jobs, and a broken loop reads no more', async t => {
+	const faena = await openEngine(t, {isolation: 'inline'});
+	await faena.pause();
+	await faena.enqueueMany('echo', Array(2500).fill(1));
+	let count = 0;
+	for await (const {id} of faena.jobs({task: 'echo'})) t.is(id, ++count);
+	t.is(count, 2500);
+	for await (const _ of faena.jobs({limit: 7})) count++;
+	t.is(count, 2507);
+	for await (const {id} of faena.jobs({after: 2498})) count += id;
+	t.is(count, 2507 + 2499 + 2500);
+	const list = faena.jobs({status: 'pending'});
+	t.is(await list, await list);
+	t.deepEqual(
+		await Promise.all([faena.jobs({limit: 1}), faena.jobs({limit: 2}).finally(() => undefined)]).then(lists => lists.map(each => each.length)),
+		[1, 2],
+	);
+});
+
+test('a list refuses options that it does not understand, once it is read', async t => {
+	const faena = await openEngine(t, {isolation: 'inline'});
+	const refused = async (options: object, message: RegExp) => {
+		await t.throwsAsync(async () => faena.jobs(options as JobListOptions), {code: 'BadOption', message});
+		await t.throwsAsync(
+			faena
+				.jobs(options as JobListOptions)
+				[Symbol.asyncIterator]()
+				.next(),
+			{code: 'BadOption', message},
+		);
+	};
+	await refused({sort: 'age'}, /^jobs\(\) expects as sort "id" or "startedAt" or "endedAt" or "duration"; it got "age"\.$/);
+	await refused({since: 'yesterday'}, /^jobs\(\) expects as since a Date or milliseconds since 1970; it got "yesterday"\.$/);
+	await refused({order: 'id'}, /^jobs\(\) has no option "order"; there is /);
+	await refused({limit: 2.5}, /^jobs\(\) expects as limit a whole number/);
+	await refused(
+		{sort: 'endedAt', after: 7},
+		/^jobs\(\) sorted by endedAt expects as after the last job of the page before, as it was listed there; it got 7\.$/,
+	);
+	await refused({key: 'k'}, /^jobs\(\) got a key alone/);
+	const old = faena.jobs as (filter: object, page: object) => unknown;
+	t.throws(() => old.call(faena, {}, {after: 100}), {code: 'BadOption', message: /^jobs\(\) takes one object, with the conditions, limit and after: /});
+	await t.throwsAsync(faena.counts({stat: 'dead'} as never), {code: 'BadOption', message: /^counts\(\) has no option "stat"/});
 });
 
 test('cleanup() deletes the jobs that ended long enough ago, and no others', async t => {

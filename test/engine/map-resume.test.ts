@@ -223,7 +223,7 @@ test('of thousands of unfinished items exactly those are missing that the input 
 
 test('missing is refused without a batch: it concerns the earlier jobs of one', async t => {
 	const faena = await openEngine(t);
-	t.throws(() => faena.map('echo', [1], {missing: 'cancel'}), {code: 'BadOption', message: /missing expects a name for the batch/});
+	t.throws(() => faena.map('echo', [1], {missing: 'cancel'}), {code: 'BadOption', message: /missing expects the option batch, too/});
 	t.throws(() => faena.map('echo', [1], {batch: 'b', missing: 'drop' as 'cancel'}), {code: 'BadOption', message: /missing.*keep/});
 });
 

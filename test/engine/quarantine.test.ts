@@ -51,7 +51,7 @@ for (const signal of ['SIGSEGV', 'SIGKILL', 'SIGABRT'] as const) {
 		const hosts = await runUntilIdle(t, queue);
 		// A host can't be told from what killed it: the first loss is that of a host, and what follows happens in child processes.
 		t.deepEqual(hosts, [signal, null]);
-		const jobs = await look(queue, faena => faena.jobs({}, {limit: 5000}));
+		const jobs = await look(queue, faena => faena.jobs({limit: 5000}));
 		const [guilty, ...others] = jobs.filter(({status}) => status !== 'completed');
 		t.deepEqual(others, []);
 		t.like(guilty, {id: 1001, status: 'dead', attempts: 3, error: {reason: 'poison', signal}});

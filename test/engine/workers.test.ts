@@ -121,7 +121,7 @@ test('a program without listener and logger is warned of a setup that fails in a
 	t.is(warning.name, 'FaenaWarning');
 	t.is(
 		warning.message,
-		"A worker process can't be made ready, and is tried again until it can. The setup of task predictInProcess failed. RangeError: no model in a process",
+		'A worker process could not be made ready. Faena tries again until it succeeds. The setup of task predictInProcess failed. RangeError: no model in a process',
 	);
 	rmSync(broken);
 	t.like(await waiting, {name: 'model'});
@@ -204,7 +204,7 @@ test('workers can be nicer than their engine', async t => {
 const BAD: readonly (readonly [options: Partial<OpenOptions>, sentence: RegExp])[] = [
 	[
 		{execArgv: ['--no-warnings', '--expose-gc', '--no-such-flag']},
-		/^open\(\) expects as execArgv what Node lets a worker thread have; it got --expose-gc, --no-such-flag\. Give it to the program/,
+		/^open\(\) expects as execArgv options that Node allows in a worker thread; it got --expose-gc, --no-such-flag\. Give it to the program/,
 	],
 	[
 		{isolation: 'process', execArgv: ['--no-such-flag']},

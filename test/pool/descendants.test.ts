@@ -136,7 +136,7 @@ test.serial('processes that may still live are reported, by a warning if there i
 	warn('workerLost', {kind: 'thread', reason: 'stopped', leavesProcesses: true});
 	t.like((await warned)[0], {
 		name: 'FaenaWarning',
-		message: 'Processes that tasks of a worker thread have started may still live; Faena could not find or kill them all.',
+		message: 'Processes that tasks of a worker thread have started may still live: Faena could not find or kill them all. End them yourself.',
 	});
 });
 

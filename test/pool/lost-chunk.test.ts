@@ -232,7 +232,9 @@ test('a suspect that runs alone is charged with whatever happens to its worker',
 		},
 	);
 	t.like(outcome, {
-		error: {message: 'The worker thread was ended before it told how this job ended, since it lied. A task may have changed what Faena needs of its worker.'},
+		error: {
+			message: 'The worker thread was ended before it reported how this job ended, since it lied. A task may have changed what Faena needs of its worker.',
+		},
 	});
 });
 

@@ -197,7 +197,7 @@ test('the job whose report is not believed is charged where no other can have br
 	t.like(await crew.failure(id), {
 		reason: 'lostWorker',
 		message:
-			'The worker thread was ended before it told how this job ended, since it ended its chunk after 0 of 1 jobs. A task may have changed what Faena needs of its worker.',
+			'The worker thread was ended before it reported how this job ended, since it ended its chunk after 0 of 1 jobs. A task may have changed what Faena needs of its worker.',
 	});
 });
 

@@ -12,9 +12,11 @@ import {
 	type JobEdit,
 	type JobFilter,
 	type JobId,
+	type JobSearch,
 	type JobStatus,
 	MARK_EVERY_MS,
 	type Policy,
+	SORTS,
 	STATUSES,
 	TRANSITIONS,
 } from '../../lib/job/job.ts';
@@ -199,7 +201,7 @@ async function reopen(world: World): Promise<void> {
 /** Checks laws that hold after any command. They check the model, too. */
 async function checkLaws(world: World, command: Command): Promise<void> {
 	const before = new Map(world.jobs.map(job => [job.id, job]));
-	world.jobs = await world.model.queue.jobs({}, {limit: MAX_JOBS});
+	world.jobs = await world.model.queue.jobs({limit: MAX_JOBS});
 	for (const job of world.jobs) {
 		const {status, executions} = before.get(job.id) ?? {status: 'pending', executions: 0};
 		const because = `job ${job.id}: ${status} → ${job.status} by ${command.type}`;
@@ -233,7 +235,7 @@ function reachable(start: JobStatus, reruns: boolean): Set<JobStatus> {
 
 async function compareAll(world: World): Promise<void> {
 	const asks: Record<string, Ask> = {
-		jobs: ({queue}) => queue.jobs({}, {limit: MAX_JOBS}),
+		jobs: ({queue}) => queue.jobs({limit: MAX_JOBS}),
 		counts: ({queue}) => queue.counts(),
 		paused: async ({queue}) => [...(await queue.paused())].sort(),
 		'counts by state': async ({queue}) => byTask(await queue.store.counts()),
@@ -242,7 +244,7 @@ async function compareAll(world: World): Promise<void> {
 		commit: ({queue}) => commitPlain(queue.store, {}),
 	};
 	for (const task of TASKS) asks[`counts of ${task}`] = ({queue}) => queue.counts({task});
-	for (const {id} of await world.model.queue.jobs({}, {limit: MAX_JOBS})) {
+	for (const {id} of await world.model.queue.jobs({limit: MAX_JOBS})) {
 		asks[`values of job ${id}`] = ({queue}) => queue.values(id);
 		asks[`logs of job ${id}`] = ({queue}) => queue.logs(id);
 		asks[`history of job ${id}`] = ({queue}) => queue.history(id);
@@ -280,7 +282,8 @@ type Command =
 	| {readonly type: 'endInput'; readonly name: string; readonly total: number; readonly owner: string}
 	| {readonly type: 'deleteBatch'; readonly name: string; readonly limit: number}
 	| {readonly type: 'closeBatch' | 'leaveBatch'; readonly name: string; readonly owner: string}
-	| {readonly type: 'jobs'; readonly filter: JobFilter; readonly after: number; readonly limit: number}
+	| {readonly type: 'jobs'; readonly search: JobSearch; readonly after: number; readonly limit: number}
+	| {readonly type: 'countJobs'; readonly search: JobSearch}
 	| {readonly type: 'counts'; readonly task: string}
 	| {readonly type: 'job' | 'values'; readonly id: number}
 	| {readonly type: 'outcomes'; readonly ids: readonly number[]}
@@ -377,7 +380,9 @@ function toAsk(command: AskedCommand, world: World): Ask {
 				if (batch !== undefined) await queue[command.type](batch, command.owner);
 			};
 		case 'jobs':
-			return ({queue}) => queue.jobs(command.filter, {after: command.after, limit: command.limit});
+			return ({queue}) => listOn(queue, command);
+		case 'countJobs':
+			return ({queue}) => queue.counts(command.search);
 		case 'counts':
 			return ({queue}) => queue.counts({task: command.task});
 		case 'job':
@@ -393,12 +398,19 @@ function toAsk(command: AskedCommand, world: World): Ask {
 	}
 }
 
+/** A page of the list, after the jobs that `after` says. */
+async function listOn(queue: JobQueue, {search, after, limit}: Command & {type: 'jobs'}): Promise<readonly Job[]> {
+	if ((search.sort ?? 'id') === 'id') return queue.jobs({...search, after, limit});
+	const before = after === 0 ? undefined : (await queue.jobs({...search, limit: after})).at(-1);
+	return queue.jobs({...search, limit, ...(before && {after: before})});
+}
+
 /** Moves all pages, since each store may move a different part of a page at once. */
 async function moveOn(queue: JobQueue, {filter, to, ...first}: Command & {type: 'move'}): Promise<unknown> {
 	const all: {ids: number[]; asked: number[]} = {ids: [], asked: []};
 	const {type: _, ...drawn} = first;
 	// Excludes the job of a batch that completes during the moves, since it may be on another page in each store.
-	const last = (await queue.jobs({}, {limit: 1000})).at(-1)?.id ?? 0;
+	const last = (await queue.jobs({limit: 1000})).at(-1)?.id ?? 0;
 	const page = {...drawn, upTo: Math.min(drawn.upTo, last)};
 	for (let next: MovePage | null = page; next; ) {
 		const moved: Moved = await queue.store.move(filter, to, next);
@@ -518,7 +530,10 @@ const picked: fc.Arbitrary<Picked> = fc.record({
 	forged: weighted([12, fc.constant({})], [1, fc.constantFrom({id: 1}, {lease: 1}, {lease: -1}, {execution: 1}, {execution: -1})]),
 });
 
-const timing = fc.constantFrom({}, {startedAt: T0 + 3, durationMs: 2.5}, {startedAt: T0 + 7, durationMs: 1000});
+const timing = weighted(
+	[1, fc.constant({})],
+	[3, fc.record({startedAt: fc.constantFrom(T0 + 3, T0 + 4, T0 + 7), durationMs: fc.constantFrom(0, 2.5, 40, 1000)})],
+);
 const failure: fc.Arbitrary<FailureRecord> = fc.constantFrom(
 	{reason: 'threw', name: 'Error', message: 'ä "quoted"', stack: 'Error: ä\n    at hash', code: 'E_HASH', causes: [{name: 'Thrown', message: '5', code: 5}]},
 	{reason: 'lostWorker', name: 'LostWorker', message: '', exitCode: 139},
@@ -604,6 +619,11 @@ const filter: fc.Arbitrary<JobFilter> = fc.oneof(
 	fc.record({task, key: fc.constantFrom('k1', 'k2'), batch: fc.constantFrom(...BATCHES)}, {requiredKeys: ['task', 'key'], noNullPrototype: true}),
 );
 
+const time = fc.constantFrom(T0, T0 + 3, T0 + 5, T0 + 1000, T0 + 5000);
+const search: fc.Arbitrary<JobSearch> = fc
+	.tuple(filter, fc.record({sort: fc.constantFrom(...SORTS), since: time, until: time}, {requiredKeys: [], noNullPrototype: true}))
+	.map(([filter, order]) => ({...filter, ...order}));
+
 const command: fc.Arbitrary<Command> = weighted<Command>(
 	[14, commit],
 	[
@@ -650,7 +670,8 @@ const command: fc.Arbitrary<Command> = weighted<Command>(
 	[2, fc.record({type: fc.constant('endInput'), name: fc.constantFrom(...BATCHES), total: fc.nat(3), owner})],
 	[1, fc.record({type: fc.constant('deleteBatch'), name: fc.constantFrom(...BATCHES), limit: fc.integer({min: 1, max: 6})})],
 	[2, fc.record({type: fc.constantFrom('closeBatch', 'leaveBatch'), name: fc.constantFrom(...BATCHES), owner})],
-	[2, fc.record({type: fc.constant('jobs'), filter, after: fc.nat(3), limit: fc.integer({min: 1, max: 10})})],
+	[4, fc.record({type: fc.constant('jobs'), search, after: fc.nat(3), limit: fc.integer({min: 1, max: 10})})],
+	[1, fc.record({type: fc.constant('countJobs'), search})],
 	[1, fc.record({type: fc.constant('counts'), task})],
 	[1, fc.record({type: fc.constantFrom('job', 'values'), id: fc.integer({min: 1, max: 25})})],
 	[1, fc.record({type: fc.constant('outcomes'), ids})],

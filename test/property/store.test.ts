@@ -5,7 +5,7 @@ import {env} from 'node:process';
 import test from 'ava';
 import type {Ending, Lease} from '../../lib/job/claim.ts';
 import {type EndedGroup, idAt, listIds, numberAt, settlementsOf, sizeOf} from '../../lib/job/group.ts';
-import type {JobId} from '../../lib/job/job.ts';
+import {type Job, type JobId, SORTED_BY} from '../../lib/job/job.ts';
 import {countOf} from '../../lib/job/packed.ts';
 import {openStore} from '../../lib/store/open-store.ts';
 import type {ClaimRequest, Store} from '../../lib/store/store.ts';
@@ -192,7 +192,17 @@ const DEFECTS: Readonly<Record<string, (options: StoreOptions) => Store>> = {
 		delete: (what, page) => store.delete('endedBefore' in what ? {endedBefore: (what.endedBefore as number) + 1} : what, page),
 	})),
 	'begins pages with the last job of the page before': broken(store => ({
-		jobs: (filter, {after = 0, ...page} = {}, want) => store.jobs(filter, {...page, after: after - 1}, want),
+		jobs: (search, {after, ...page} = {}, want) => store.jobs(search, {...page, after: typeof after === 'number' ? after - 1 : after}, want),
+	})),
+	'sorts jobs with the same value by ascending ids': broken(store => ({
+		async jobs(search, page, want) {
+			const {jobs, ...rest} = await store.jobs(search, page, want);
+			const value = (job: Job) => (search.sort === undefined ? job.id : -(job[SORTED_BY[search.sort].value] ?? 0));
+			return {...rest, jobs: jobs.toSorted((a, b) => value(a) - value(b) || a.id - b.id)};
+		},
+	})),
+	'takes the end of a range of times into it': broken(store => ({
+		jobs: (search, page, want) => store.jobs({...search, ...(search.until !== undefined && {until: Number(search.until) + 1})}, page, want),
 	})),
 };
 

@@ -13,6 +13,7 @@ import './contract/settling.ts';
 import './contract/child-jobs.ts';
 import './contract/moving.ts';
 import './contract/reading.ts';
+import './contract/searching.ts';
 import './contract/updates.ts';
 import './contract/owners.ts';
 import './contract/quarantine.ts';

@@ -20,6 +20,23 @@ test('settle() takes an error as it was thrown', async t => {
 	t.like(await queue.job(2), {error: {reason: 'timedOut', name: 'Thrown', message: 'no Error'}});
 });
 
+test('settle() takes times with fractions, as performance.now() gives them, and refuses times that are none', async t => {
+	const queue = await openQueue(':memory:');
+	t.teardown(() => queue.close());
+	await queue.enqueue([{task: 'hash', payload: null}]);
+	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['hash']});
+	const settle = (times: object) =>
+		queue.settle(
+			lease,
+			jobs.map(({id, execution}) => ({id, execution, outcome: {type: 'cancelled', ...times}})),
+		);
+	await t.throwsAsync(settle({durationMs: 'long'}), {code: 'BadOption', message: /^settle\(\) expects as an outcome's durationMs a number from 0 to/});
+	await t.throwsAsync(settle({startedAt: NaN}), {code: 'BadOption', message: /^settle\(\) expects as an outcome's startedAt a number from 0 to/});
+	const startedAt = performance.timeOrigin + 0.4;
+	await settle({startedAt, durationMs: 0.25, memoryBytes: 1000.5});
+	t.like(await queue.job(1), {startedAt: Math.round(startedAt), durationMs: 0.25, memoryBytes: 1001});
+});
+
 test('a filter of many ids is moved in parts of a thousand, the highest ids first, and each job once', async t => {
 	const parts: (readonly number[])[] = [];
 	const store = override(new MemoryStore(), inner => ({

@@ -10,6 +10,7 @@ import {
 	type Counts,
 	type JobEnd,
 	type JobId,
+	type JobSearch,
 	type JobStatus,
 	type JobValues,
 	type LogLine,
@@ -18,7 +19,9 @@ import {
 	MAX_SUSPICION,
 	type Mark,
 	mostTogether,
+	type Place,
 	type Progress,
+	SORTED_BY,
 	STATUSES,
 } from '../../lib/job/job.ts';
 import type {ChildJob, NewJob} from '../../lib/job/new-job.ts';
@@ -80,6 +83,7 @@ export interface BatchRow {
 	startedAt: number | undefined;
 	completedAt: number | undefined;
 	closedAt: number | undefined;
+	completionJobId: JobId | undefined;
 	owner: OwnerId | undefined;
 	onComplete: BatchOptions['onComplete'];
 	marks: readonly Mark[];
@@ -88,8 +92,9 @@ export interface BatchRow {
 }
 
 export function newBatchRow(id: BatchId, name: string, task: string, createdAt: number): BatchRow {
-	const nothingYet = {total: undefined, startedAt: undefined, completedAt: undefined, closedAt: undefined, owner: undefined, onComplete: undefined};
-	return {id, name, task, createdAt, ...nothingYet, marks: [], ended: 0};
+	const nothingYet = {total: undefined, startedAt: undefined, completedAt: undefined, closedAt: undefined, completionJobId: undefined};
+	const nothingGiven = {owner: undefined, onComplete: undefined};
+	return {id, name, task, createdAt, ...nothingYet, ...nothingGiven, marks: [], ended: 0};
 }
 
 export function isOpen(batch: BatchRow | undefined): boolean {
@@ -329,6 +334,22 @@ export function describeJob(job: JobRow, batch: string | undefined, {values, log
 	};
 }
 
+/** The jobs that have what the search sorts by, and a time in its range, in its order. */
+export function listed(jobs: readonly StoredJob[], {sort = 'id', since = -Infinity, until = Infinity}: JobSearch): {job: StoredJob; place: Place}[] {
+	const by = SORTED_BY[sort];
+	const isTimed = since !== -Infinity || until !== Infinity;
+	const matching = jobs.filter(
+		job => job[by.value] !== undefined && (!isTimed || ((job[by.time] ?? NaN) >= Number(since) && (job[by.time] ?? NaN) < Number(until))),
+	);
+	const places = matching.map(job => ({job, place: sort === 'id' ? job.id : {value: job[by.value] as number, id: job.id}}));
+	return places.sort((a, b) => (comesBefore(a.place, b.place) ? -1 : 1));
+}
+
+export function comesBefore(one: Place, other: Place): boolean {
+	if (typeof one === 'number' || typeof other === 'number') return Number(one) < Number(other);
+	return one.value > other.value || (one.value === other.value && one.id > other.id);
+}
+
 export function outcomeOf(id: JobId, job: JobRow | undefined): JobEnd[] {
 	if (!job) return [{id, status: 'missing', result: null}];
 	if (job.state.type !== 'ended') return [];
@@ -336,6 +357,9 @@ export function outcomeOf(id: JobId, job: JobRow | undefined): JobEnd[] {
 	return [{id, status, result, ...defined({error: job.error})}];
 }
 
-export function describeBatch({id, name, task, createdAt, marks, total, startedAt, completedAt, closedAt}: BatchRow, jobs: readonly JobRow[]): Batch {
-	return {id, name, task, createdAt, marks, counts: countStatuses(jobs), ...defined({total, startedAt, completedAt, closedAt})};
+export function describeBatch(
+	{id, name, task, createdAt, marks, total, startedAt, completedAt, closedAt, completionJobId}: BatchRow,
+	jobs: readonly JobRow[],
+): Batch {
+	return {id, name, task, createdAt, marks, counts: countStatuses(jobs), ...defined({total, startedAt, completedAt, closedAt, completionJobId})};
 }

@@ -10,6 +10,7 @@ import {
 	type JobEnd,
 	type JobFilter,
 	type JobId,
+	type JobSearch,
 	MAX_SUSPICION,
 	type Page,
 	STATUSES,
@@ -28,6 +29,7 @@ import {
 	childJobsOf,
 	choose,
 	claimOf,
+	comesBefore,
 	completes,
 	countStates,
 	countStatuses,
@@ -42,6 +44,7 @@ import {
 	isRunning,
 	type JobRow,
 	keepExecution,
+	listed,
 	newBatchRow,
 	outcomeOf,
 	quarantineOf,
@@ -207,11 +210,13 @@ export class MemoryStore implements contract.Store {
 		return {jobs: Math.min(held.length, DEFAULT_PAGE_JOBS), hasMore};
 	}
 
-	async jobs(filter: JobFilter, {after = 0, limit = 100}: Page = {}, want: contract.Wanted = {}): Promise<contract.JobPage> {
+	async jobs(search: JobSearch, {after, limit = 100}: contract.SearchPage = {}, want: contract.Wanted = {}): Promise<contract.JobPage> {
 		this.#assertOpen();
-		const found = this.#matching(filter).filter(({id}) => id > after);
+		const all = this.#matching(search).map(job => describeJob(job, this.#batchOf(job)?.name, want));
+		const found = listed(all, search).filter(({place}) => after === undefined || comesBefore(after, place));
 		const page = found.slice(0, limit);
-		return {jobs: page.map(job => describeJob(job, this.#batchOf(job)?.name, want)), next: page.length < found.length ? (page.at(-1)?.id ?? after) : null};
+		const next = page.length < found.length ? (page.at(-1)?.place ?? after ?? 0) : null;
+		return {jobs: want.count ? [] : page.map(({job}) => job), count: page.length, next};
 	}
 
 	async outcomes(ids: readonly JobId[], {after = 0}: {readonly after?: number} = {}): Promise<contract.OutcomePage> {
@@ -617,7 +622,7 @@ export class MemoryStore implements contract.Store {
 			const counts = countStatuses(this.#matching({batch: batch.name}));
 			if (!completes(batch, counts, now)) continue;
 			completed.push({batch: batch.name, counts});
-			if (batch.onComplete) this.#add(toCompletionJob(batch.onComplete, {batch: batch.name, counts}), now);
+			if (batch.onComplete) batch.completionJobId = this.#add(toCompletionJob(batch.onComplete, {batch: batch.name, counts}), now);
 		}
 		for (const batch of completed) for (const tell of this.#listeners.keys()) void tell({type: 'batchCompleted', ...batch});
 	}

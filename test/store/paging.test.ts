@@ -26,12 +26,13 @@ const SCANS: Readonly<Record<string, string>> = {
 	claimGroupsOfOwner: 'the number of running jobs is bounded by the workers, and an index would cost an entry per claim',
 	claimOfOwnerAt: 'the same',
 	claimedRunsOfOwner: 'the same',
+	claimsByStart: 'the same',
 };
 
 test('no statement reads the whole of a table that grows with the jobs, or sorts its rows', t => {
 	const db = new Database(':memory:');
 	for (const step of MIGRATIONS) db.exec(step);
-	const names = {id: 1, key: 1, after: 1, upTo: 1, limit: 1, task: 1, batch: 1, lane: 1, rank: 1, failed: 1, status: 1};
+	const names = {id: 1, key: 1, after: 1, upTo: 1, limit: 1, task: 1, batch: 1, lane: 1, rank: 1, failed: 1, status: 1, value: 1, since: 1, until: 1};
 	const found = Object.entries(SQL).filter(([, sql]) => {
 		const explain = db.prepare(`explain query plan ${sql}`);
 		const unnamed = sql.match(/\?/g)?.map(() => 1) ?? [];
@@ -106,7 +107,7 @@ async function complete(queue: JobQueue, first: JobId): Promise<void> {
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['done'], limit: RUN});
 	await queue.settle(
 		lease,
-		jobs.map(({id, execution}) => ({id, execution, outcome: {type: 'returned', value: String(id - first)}})),
+		jobs.map(({id, execution}) => ({id, execution, outcome: {type: 'returned', value: String(id - first), startedAt: Date.now() - 10, durationMs: id % 100}})),
 	);
 }
 
@@ -115,14 +116,18 @@ const ASKED: Readonly<Record<string, (queue: JobQueue, middle: JobId) => unknown
 	'the end of a job': (queue, middle) => queue.outcomes([middle]),
 	'jobs by their ids': (queue, middle) => queue.jobs({ids: [middle, middle + RUN, middle + 2 * RUN, middle + 3 * RUN]}),
 	'the first jobs': queue => queue.jobs({}),
-	'jobs from the middle on': (queue, middle) => queue.jobs({}, {after: middle}),
-	...Object.fromEntries(STATUSES.map(status => [`the first ${status} jobs`, (queue: JobQueue) => queue.jobs({status}, {limit: 8})])),
-	'pending jobs from the middle on': (queue, middle) => queue.jobs({status: 'pending'}, {after: middle}),
-	'completed jobs from the middle on': (queue, middle) => queue.jobs({status: 'completed'}, {after: middle, limit: 10}),
+	'jobs from the middle on': (queue, middle) => queue.jobs({after: middle}),
+	...Object.fromEntries(STATUSES.map(status => [`the first ${status} jobs`, (queue: JobQueue) => queue.jobs({status, limit: 8})])),
+	'pending jobs from the middle on': (queue, middle) => queue.jobs({status: 'pending', after: middle}),
+	'completed jobs from the middle on': (queue, middle) => queue.jobs({status: 'completed', after: middle, limit: 10}),
 	'jobs that have not ended': queue => queue.jobs({status: ['pending', 'running', 'failed']}),
 	'pending jobs of a rare task': queue => queue.jobs({status: 'pending', task: 'rare'}),
 	'jobs of a batch': queue => queue.jobs({batch: 'last'}),
 	'unended jobs of a batch': queue => queue.jobs({batch: 'last', status: ['pending', 'failed']}),
+	'the latest starts': queue => queue.jobs({sort: 'startedAt', limit: 10}),
+	'the latest ends': queue => queue.jobs({sort: 'endedAt', limit: 10}),
+	'the latest deaths': queue => queue.jobs({sort: 'endedAt', status: 'dead', limit: 10}),
+	'the longest jobs': queue => queue.jobs({sort: 'duration', limit: 3}),
 	'a cancel of one job': (queue, middle) => queue.cancel({ids: [middle + RUN]}),
 	'a cancel of a job with a row': (queue, middle) => queue.cancel({ids: [middle + 2 * RUN]}),
 	'a retry of one job': (queue, middle) => queue.retry({ids: [middle]}),
@@ -164,7 +169,7 @@ test.serial('no status hides another: rare jobs are found among many', async t =
 	const queue = await openQueueAt(path, {durability: 'normal'});
 	t.teardown(() => queue.close());
 	const counts = await queue.counts();
-	const found = await Promise.all(STATUSES.map(async status => [status, (await queue.jobs({status}, {limit: 100_000})).length] as [JobStatus, number]));
+	const found = await Promise.all(STATUSES.map(async status => [status, (await queue.jobs({status, limit: 100_000})).length] as [JobStatus, number]));
 	t.deepEqual(Object.fromEntries(found), {...counts});
 	t.true(found.every(([status, jobs]) => jobs > 0 || status === 'running'));
 });

@@ -83,9 +83,9 @@ test('calls of one turn travel in one message, each with a number of its own', a
 		],
 	});
 	t.deepEqual(await Promise.all(answers), [['count'], 'stats']);
-	void client.verb('counts', {task: 'count'});
+	void client.verb('counts', 'count');
 	await turn();
-	t.deepEqual(transport.sent.slice(1), [[{type: 'verb', verb: 'counts', args: [{task: 'count'}], call: 3}]]);
+	t.deepEqual(transport.sent.slice(1), [[{type: 'verb', verb: 'counts', args: ['count'], call: 3}]]);
 });
 
 test('a call that is refused rejects with an error of the same code', async t => {
@@ -231,7 +231,7 @@ test('after its end a client refuses calls, and those that waited for jobs hear 
 	await client.terminate();
 	t.like(ends, [[1, {code: 'Closed', message: 'The engine was closed before the job ended; the job itself is safe in the queue.'}]]);
 	t.deepEqual([transport.ends, transport.refs, client.isClosed], [1, 0, true]);
-	await t.throwsAsync(client.verb('paused'), {code: 'Closed', message: 'This engine is closed.'});
+	await t.throwsAsync(client.verb('paused'), {code: 'Closed', message: 'This engine is closed; open() another one.'});
 	transport.fail(new FaenaError('DispatcherFailed', 'its thread ended'));
 	t.deepEqual(logged, []);
 	await t.throwsAsync(client.verb('paused'), {code: 'Closed'});

@@ -94,7 +94,7 @@ class ThreadWorker implements PoolWorker {
 		} catch (cause) {
 			const refused = refusedArgs(cause);
 			const own = this.#options.execArgv.filter(arg => refused.includes(arg));
-			const sentence = `open() expects as execArgv what Node lets a worker thread have; it got ${own.join(', ')}.`;
+			const sentence = `open() expects as execArgv options that Node allows in a worker thread; it got ${own.join(', ')}.`;
 			if (own.length > 0) throw new FaenaError('BadOption', `${sentence} Give it to the program itself, or choose {isolation: 'process'}.`, {cause});
 			// V8's options, for instance, hold for all threads of a process anyway.
 			const allowed = inherited.filter(arg => !refused.includes(arg));

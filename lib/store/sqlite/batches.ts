@@ -1,5 +1,5 @@
 import type {OwnerId} from '../../job/claim.ts';
-import {toNewGroups} from '../../job/group.ts';
+import {idAt, toNewGroups} from '../../job/group.ts';
 import {type Batch, type BatchId, type BatchOptions, type Counts, MARK_EVERY_MS, type Mark, type Page, STATUSES} from '../../job/job.ts';
 import {toCompletionJob} from '../../job/new-job.ts';
 import {defined} from '../../support/defined.ts';
@@ -9,7 +9,7 @@ import {type BatchChange, type BatchDeletion, type BatchPage, type Deleted, toCo
 import {readCompletionJob, readMarks} from '../stored-json.ts';
 import {deleteRun} from './delete.ts';
 import {enqueue} from './enqueue.ts';
-import {searchBatch} from './read.ts';
+import {searchBatch} from './find.ts';
 import {byState, StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
@@ -70,7 +70,10 @@ function updateBatch(tx: Tx, id: BatchId, newlyEnded: number): void {
 	const completed = {batch: batch.name, counts};
 	tx.completed.push(completed);
 	const onComplete = readCompletionJob(row.onComplete);
-	if (onComplete) enqueue(tx, toNewGroups([toCompletionJob(onComplete, completed)]), false);
+	if (onComplete) {
+		const [{ids} = {ids: []}] = enqueue(tx, toNewGroups([toCompletionJob(onComplete, completed)]), false);
+		statements.setCompletionJob.run(idAt(ids, 0), id);
+	}
 	failpoint('batch:written');
 }
 
@@ -87,7 +90,10 @@ function endedOf({completed, dead, cancelled}: Counts): number {
 
 /** A row of the statements `batch`, `batches` and `batchById`. */
 type BatchRow = Pick<Batch, 'id' | 'name' | 'task' | 'createdAt'> &
-	Readonly<Record<'total' | 'startedAt' | 'completedAt' | 'closedAt', number | null>> & {readonly onComplete: string | null; readonly marks: string};
+	Readonly<Record<'total' | 'startedAt' | 'completedAt' | 'closedAt' | 'completionJobId', number | null>> & {
+		readonly onComplete: string | null;
+		readonly marks: string;
+	};
 
 const MAX_PAGE_BATCHES = 1000;
 

@@ -58,7 +58,7 @@ function checkSchema(connection: OwnConnection): void {
 	if (numberOf(connection, 'application_id') !== APPLICATION_ID) throw foreign(name);
 	const version = refuseNewer(connection, name);
 	if (version === MIGRATIONS.length) return;
-	refuse(`${name} was last opened by an older Faena (schema ${version}; this one has ${MIGRATIONS.length}). Open it with open() once.`);
+	refuse(`${name} was last opened by an older Faena (schema ${version}; this one has ${MIGRATIONS.length}). Open it with open() once: that upgrades it.`);
 }
 
 /** The statements on each connection, whose library is Faena's. */

@@ -16,6 +16,8 @@ export class FileGuard {
 	readonly #path: string;
 	/** The length that the log must have if parts of it are not in the database yet; otherwise 0. */
 	readonly #unmovedLogBytes: () => number;
+	/** The length of the database after the last commit, as all its connections know it. */
+	readonly #committedBytes: () => number;
 	readonly #identities = new Map<string, string>();
 	#sizeBytes = 0;
 	#logBytes = 0;
@@ -23,9 +25,10 @@ export class FileGuard {
 	#secondLibrary: Health['secondLibrary'];
 
 	/** Throws as {@link check}; or if another SQLite library of this process has the database open, or another user may have made one of its files. */
-	constructor(path: string, unmovedLogBytes: () => number) {
+	constructor(path: string, unmovedLogBytes: () => number, committedBytes: () => number) {
 		this.#path = path;
 		this.#unmovedLogBytes = unmovedLogBytes;
+		this.#committedBytes = committedBytes;
 		// Checked again: another user may have made a file after the first check and before SQLite opened it.
 		refuseUntrusted(path);
 		this.checkHealth();
@@ -39,9 +42,10 @@ export class FileGuard {
 	check(): void {
 		const sizeBytes = this.#sizeOf('');
 		const logBytes = this.#sizeOf('-wal');
-		// A VACUUM also makes a database shorter, and loses nothing. So the content decides. An empty file would pass as a new, undamaged database.
+		// An empty file would pass as a new, undamaged database.
 		if (sizeBytes < this.#sizeBytes && sizeBytes === 0) throw this.#lost('', 'emptied');
-		if (sizeBytes < this.#sizeBytes) {
+		// A vacuum also makes a database shorter, and loses nothing. If the file can't be known to be whole, its content decides.
+		if (sizeBytes < this.#sizeBytes && !this.#isWhole(sizeBytes)) {
 			// By a new connection, which has no page in its cache.
 			const damage = readFrom(this.#path, true, damageOf);
 			refuse(damage && `${this.#path} was truncated or damaged while it was in use: ${damage}. ${HOW_TO_RESTORE}`);
@@ -50,6 +54,15 @@ export class FileGuard {
 		// Last, so that a file that was refused once is refused again.
 		this.#sizeBytes = sizeBytes;
 		this.#logBytes = logBytes;
+	}
+
+	/** True if the file of this size has all pages of the last commit: a vacuum has made it shorter. To check the content of a large one takes seconds. */
+	#isWhole(sizeBytes: number): boolean {
+		try {
+			return this.#committedBytes() <= sizeBytes;
+		} catch {
+			return false;
+		}
 	}
 
 	/** As {@link check}; also compares the log with the index that all processes share, and looks for other SQLite libraries. */
@@ -135,7 +148,7 @@ function inspectAfterCrash(path: string): void {
 
 /** As {@link prepareFile}, of a database that exists. */
 export async function prepareReading(path: string): Promise<void> {
-	if (!existsSync(path)) refuse(`There is no database ${path}.`);
+	if (!existsSync(path)) refuse(`There is no database ${path} to read. Name an existing file, or open it without readOnly, which creates it.`);
 	refuseUntrusted(path);
 	await retryWhileBusy(() => inspect(path));
 }

@@ -1,9 +1,8 @@
-import {existsSync} from 'node:fs';
 import type Database from 'better-sqlite3';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {refuseNewer} from './file-guard.ts';
-import {isFileName, isLockFree, ownerLockAt} from './owners.ts';
+import {isInUse} from './owners.ts';
 import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
 import {prepare, type Statements} from './statements.sql.ts';
 
@@ -25,10 +24,9 @@ export function migrate(db: Database.Database, path: string): Statements {
 	return prepare(db);
 }
 
-/** An engine of an older schema could not go on after the upgrade. Each engine has an owner, which holds a lock as long as the engine is open. */
+/** An engine of an older schema could not go on after the upgrade. */
 function refuseInUse(db: Database.Database, path: string, version: number): void {
-	const owners = (db.prepare('select name from owner').pluck().all() as string[]).filter(isFileName);
-	if (!owners.map(owner => ownerLockAt(path, owner)).some(lock => existsSync(lock) && !isLockFree(lock))) return;
+	if (!isInUse(path, db.prepare('select name from owner').pluck().all() as string[])) return;
 	throw new FaenaError(
 		'DatabaseBusy',
 		`${path} is in use by an engine of an older Faena (schema ${version}; this one has ${MIGRATIONS.length}). It was left untouched. Close every engine on it, then open it again: that upgrades it.`,

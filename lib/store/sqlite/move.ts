@@ -5,10 +5,10 @@ import {type Moved, type MovePage, type MoveTarget, movableStatuses, RETRIED_BY_
 import {writeFailure} from '../stored-json.ts';
 import {deleteRun, deleteStateRow} from './delete.ts';
 import {endExpiry, mayExpire, setExpiry} from './expiry.ts';
+import {findIds} from './find.ts';
 import {keepLastExecution} from './history.ts';
 import {makeReady} from './lanes.ts';
 import {type FoundJob, findJob, MAX_RUN_JOBS, unpackRun} from './packed-rows.ts';
-import {findIds} from './read.ts';
 import {STATUS_OF, StoredState} from './schema.sql.ts';
 import {Stop, scopeOf, type Tx} from './tx.ts';
 

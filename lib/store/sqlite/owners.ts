@@ -154,6 +154,12 @@ export function openJobsAt(location: string, owner: OwnerId): string {
 	return `${ownerLockAt(location, owner)}-open`;
 }
 
+/** True if one of these owners of the database certainly lives. Each engine has an owner, which holds a lock as long as the engine is open. */
+export function isInUse(location: string, owners: readonly OwnerId[]): boolean {
+	const locks = owners.filter(isFileName).map(owner => ownerLockAt(location, owner));
+	return locks.some(lock => existsSync(lock) && !isLockFree(lock));
+}
+
 /** Removes the files beside the lock, then the lock. SQLite's journal stays if the owner was killed. */
 export function removeLock(path: string): void {
 	for (const suffix of ['-open', '-journal', '']) {

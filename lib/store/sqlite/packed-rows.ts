@@ -93,7 +93,7 @@ export function deleteInRun(statements: Statements, from: JobId, upTo: JobId, jo
 	if (outcomes) statements.deleteOutcomeRun.run(first);
 	else statements.deleteReadyRun.run(task, rank, first);
 	insertRest([first, last], [from, to], (...rest) => {
-		if (outcomes) statements.insertOutcomeRun.run(...sliceOutcomeRun(outcomes, ...rest));
+		if (outcomes) insertOutcomeRun(statements, sliceOutcomeRun(outcomes, ...rest));
 		else statements.insertReadyRun.run(task, rank, ...rest, batch);
 	});
 	const run = jobRunOf(statements, from);
@@ -162,6 +162,18 @@ type OutcomeRun = readonly [
 	results: string | null,
 	workers: string | null,
 ];
+
+/** Writes a run, with the bounds of its times: lists that are sorted by a time find it by them. */
+export function insertOutcomeRun({insertOutcomeRun}: Statements, run: OutcomeRun): void {
+	const times = new PackedTimes(run[4]);
+	insertOutcomeRun.run(...run, ...boundsOf(times, 'startedAt'), ...boundsOf(times, 'durationMs'));
+}
+
+/** The lowest and the highest value; -1 if none is known. */
+function boundsOf(times: PackedTimes, name: keyof JobTimes): readonly number[] {
+	const bounds = times.column(name)?.bounds() ?? [];
+	return bounds.every(Number.isFinite) && bounds.length > 0 ? bounds : [-1, -1];
+}
 
 /** The run that has this job, if it completed in one. */
 function outcomeRunOf({outcomeRunOf}: Statements, id: JobId): OutcomeRun | undefined {

@@ -2,25 +2,27 @@ import {type Encoded, sizeBytes} from '../../job/encoding.ts';
 import {
 	type Job,
 	type JobEnd,
-	type JobFilter,
 	type JobId,
-	type JobStatus,
+	type JobSearch,
+	type JobSort,
 	type JobValues,
 	type LogLevel,
 	type LogLine,
-	type Page,
+	type Place,
 	type Policy,
+	SORTED_BY,
 	STATUSES,
 } from '../../job/job.ts';
 import {readPacked} from '../../job/packed.ts';
 import {defined} from '../../support/defined.ts';
-import type {JobPage, OutcomePage, StoredJob, TaskCounts, Wanted} from '../store.ts';
+import type {JobPage, OutcomePage, SearchPage, StoredJob, TaskCounts, Wanted} from '../store.ts';
 import {readFailure} from '../stored-json.ts';
 import type {Blobs} from './blobs.ts';
+import {findAll, findCreated, findIds, isShort, numbersOf} from './find.ts';
 import {readHistory} from './history.ts';
-import {byOrder} from './lanes.ts';
-import {claimedRunOf, findJob, type JobRun, jobRunOf, lastOfRun, type Range, resultInRun} from './packed-rows.ts';
+import {claimedRunOf, type JobRun, jobRunOf, resultInRun} from './packed-rows.ts';
 import {byState, STATUS_OF, StoredState} from './schema.sql.ts';
+import {findSorted, isBefore, pageOf, type SortedPlace} from './sorted.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
 
@@ -30,15 +32,14 @@ type Source = Pick<Tx, 'statements' | 'names' | 'blobs'>;
 const MAX_PAGE_BYTES = 64 * 1024 * 1024;
 const DEFAULT_PAGE_JOBS = 100;
 
-/** A page of the filter's jobs. A page may be short, even empty, before the last one: a search covers a limited range of ids per page. */
-export function readPage(source: Source, filter: JobFilter, {after = 0, limit = DEFAULT_PAGE_JOBS}: Page, want: Wanted): JobPage {
+/** A page of the jobs that the search selects. A page may be short, even empty, before the last one: it looks at a limited number of rows. */
+export function readPage(source: Source, search: JobSearch, {after, limit = DEFAULT_PAGE_JOBS}: SearchPage, want: Wanted): JobPage {
 	const {statements, names} = source;
-	const {status = STATUSES} = filter;
-	const statuses = STATUSES.filter(each => [status].flat().includes(each));
-	const {ids, next} = findIds(source, filter, {statuses, after, upTo: Number.MAX_SAFE_INTEGER, limit});
+	const {places, next} = findPlaces(source, search, after, limit);
+	if (want.count) return {jobs: [], count: places.length, next};
 	const jobs: StoredJob[] = [];
 	let bytes = 0;
-	for (const row of readRows(statements, ids)) {
+	for (const row of readRows(statements, places.map(idOf))) {
 		const values = want.values ? readValues(source, row) : undefined;
 		bytes += values ? sizeBytes(values.payload) + sizeBytes(values.result ?? null) + sizeBytes(values.checkpoint?.state ?? null) : 0;
 		jobs.push({
@@ -47,9 +48,58 @@ export function readPage(source: Source, filter: JobFilter, {after = 0, limit = 
 			...(want.logs && {logs: readLogs(statements, row.id)}),
 			...(want.history && {history: readHistory(statements, row.id)}),
 		});
-		if (bytes > MAX_PAGE_BYTES && row.id !== ids.at(-1)) return {jobs, next: row.id};
+		const place = places.find(place => idOf(place) === row.id) ?? null;
+		if (bytes > MAX_PAGE_BYTES && place !== places.at(-1)) return {jobs, count: jobs.length, next: place};
 	}
-	return {jobs, next};
+	return {jobs, count: jobs.length, next};
+}
+
+function idOf(place: Place): JobId {
+	return typeof place === 'number' ? place : place.id;
+}
+
+/** A page of a list. The next page begins after `next`. */
+interface Places {
+	readonly places: readonly Place[];
+	readonly next: Place | null;
+}
+
+function findPlaces(source: Source, search: JobSearch, after: Place | undefined, limit: number): Places {
+	const {sort = 'id', status = STATUSES, since, until} = search;
+	const statuses = STATUSES.filter(each => [status].flat().includes(each));
+	const page = {statuses, after: 0, upTo: Number.MAX_SAFE_INTEGER, limit};
+	if (sort === 'id') {
+		const find = since === undefined && until === undefined ? findIds : findCreated;
+		const {ids, next} = find(source, search, {...page, after: typeof after === 'number' ? after : 0});
+		return {places: ids, next};
+	}
+	const from = typeof after === 'object' ? after : undefined;
+	const scope = numbersOf(source, search);
+	if (!scope) return {places: [], next: null};
+	return isShort(source.statements, search, scope.batch)
+		? sortJobs(source, {...search, sort}, findAll(source, search, page), from, limit)
+		: findSorted(source.statements, {...search, sort}, {...scope, statuses}, from, limit);
+}
+
+/** Reads these jobs and sorts them. */
+function sortJobs(
+	{statements, names}: Source,
+	{sort, since = -Infinity, until = Infinity}: JobSearch & {readonly sort: JobSort},
+	ids: readonly JobId[],
+	after: SortedPlace | undefined,
+	limit: number,
+): Places {
+	const by = SORTED_BY[sort];
+	const isTimed = since !== -Infinity || until !== Infinity;
+	const all = [...readRows(statements, ids)].flatMap((row): SortedPlace[] => {
+		const job = toJob(row, names.policy(row.policy));
+		const [value, time = NaN] = [job[by.value], job[by.time]];
+		return value === undefined || (isTimed && !(time >= Number(since) && time < Number(until))) ? [] : [{value, id: row.id}];
+	});
+	return pageOf(
+		all.filter(place => !after || isBefore(after, place)),
+		limit,
+	);
 }
 
 type Numbers = 'runAt' | 'endedAt' | 'startedAt' | 'durationMs' | 'cpuMs' | 'memoryBytes' | 'resultBytes' | 'done' | 'total' | 'at';
@@ -164,157 +214,4 @@ export function readCounts({tasks, tally}: Statements): TaskCounts[] {
 	const jobs = new Map((tally.all() as [task: number, state: StoredState, jobs: number][]).map(([task, state, jobs]) => [`${task}:${state}`, jobs]));
 	const rows = tasks.all() as [id: number, name: string, paused: number][];
 	return rows.map(([id, task, paused]) => ({task, isPaused: paused === 1, ...byState(state => jobs.get(`${id}:${state}`) ?? 0)}));
-}
-
-/** Which jobs to find: of this task and batch, if not `null`, after one id and up to another. */
-interface Criteria {
-	readonly task: number | null;
-	readonly batch: number | null;
-	readonly statuses: readonly JobStatus[];
-	readonly after: JobId;
-	readonly upTo: JobId;
-	readonly limit: number;
-}
-
-/** A page of ids, in order. The next page begins after the job `next`; `null` at the end. */
-interface Found {
-	readonly ids: readonly JobId[];
-	readonly next: JobId | null;
-}
-
-/** The range of ids that a page covers in an index that also has jobs of other tasks or batches. It bounds the page even if few jobs match. */
-const MAX_WINDOW_IDS = 100_000;
-/** The most jobs of a batch, or of a list of ids, that a page checks one by one. */
-const MAX_CHECKED_JOBS = 1000;
-
-/** Finds a page of jobs. It reads about as many rows as the limit, and at most {@link MAX_WINDOW_IDS}, with any number of jobs in the store. */
-export function findIds({statements, names}: Pick<Tx, 'statements' | 'names'>, filter: JobFilter, page: Omit<Criteria, 'task' | 'batch'>): Found {
-	const task = filter.task === undefined ? null : names.knownTask(filter.task);
-	const batch = filter.batch === undefined ? null : (statements.batch.get(filter.batch) as {id: number} | undefined)?.id;
-	if (task === undefined || batch === undefined || page.statuses.length === 0 || page.after >= page.upTo) return {ids: [], next: null};
-	const criteria = {...page, task, batch};
-	const candidates = filter.key === undefined ? filter.ids : idsByKey(statements, filter.key, criteria, filter.ids);
-	const {ids, next} = candidates
-		? checkOneByOne(statements, idsIn(candidates, page), criteria, Math.min(page.limit, MAX_CHECKED_JOBS))
-		: search(statements, criteria);
-	// In a damaged file ids may go backwards. A caller that followed them would never finish.
-	return {ids, next: next !== null && next > page.after ? next : null};
-}
-
-/** The jobs that have the key in the batch; or, without one, in the task and all batches; of these ids, if there are some. */
-function idsByKey(statements: Statements, key: string, {task, batch}: Pick<Criteria, 'task' | 'batch'>, among: readonly JobId[] | undefined): JobId[] {
-	const ids = statements.idsByKey.all({key, task, batch}) as JobId[];
-	return among ? ids.filter(id => among.includes(id)) : ids;
-}
-
-function idsIn(given: readonly JobId[], {after, upTo}: Pick<Criteria, 'after' | 'upTo'>): JobId[] {
-	return [...new Set(given.filter(id => id > after && id <= upTo))].sort((a, b) => a - b);
-}
-
-function checkOneByOne(statements: Statements, ids: readonly JobId[], {task, batch, statuses}: Criteria, limit: number): Found {
-	const checked = ids.slice(0, limit);
-	const found = checked.filter(id => {
-		const job = findJob(statements, id);
-		return job && (task === null || job.task === task) && (batch === null || job.batch === batch) && statuses.includes(STATUS_OF[job.state]);
-	});
-	return {ids: found, next: checked.length < ids.length ? (checked.at(-1) as JobId) : null};
-}
-
-function search(statements: Statements, criteria: Criteria): Found {
-	const jobsIn = (rows: readonly Tallied[]) => rows.reduce((sum, [, jobs]) => sum + jobs, 0);
-	const {batch} = criteria;
-	// If the batch has no more jobs than the store has in these statuses, it is faster to search the batch.
-	const isBatchSmaller = batch !== null && jobsIn(statements.batchTally.all(batch) as Tallied[]) <= jobsIn(tallyOf(statements, {...criteria, task: null}));
-	return isBatchSmaller ? searchBatch(statements, criteria) : searchStates(statements, criteria);
-}
-
-type Tallied = readonly [state: StoredState, jobs: number];
-
-/** The number of jobs in the states of these statuses. */
-function tallyOf({tally}: Statements, {task, statuses}: Pick<Criteria, 'task' | 'statuses'>): Tallied[] {
-	const rows = tally.all() as [task: number, state: StoredState, jobs: number][];
-	return rows.flatMap(([each, state, jobs]) => ((task === null || each === task) && statuses.includes(STATUS_OF[state]) ? [[state, jobs] as const] : []));
-}
-
-export function searchBatch(statements: Statements, criteria: Criteria): Found {
-	const isAnyStatus = criteria.statuses.length === STATUSES.length;
-	const limit = isAnyStatus ? criteria.limit : Math.min(criteria.limit, MAX_CHECKED_JOBS);
-	const ids = takeRanges(statements.pageOfBatch, criteria, limit + 1).map(([id]) => id);
-	if (!isAnyStatus) return checkOneByOne(statements, ids, criteria, limit);
-	return ids.length > limit ? {ids: ids.slice(0, limit), next: ids[limit - 1] as JobId} : {ids, next: null};
-}
-
-/** Reads the tables of all states that belong to these statuses, each in order of ids. */
-function searchStates(statements: Statements, criteria: Criteria): Found {
-	const {task, batch, after, limit} = criteria;
-	const isMixed = task !== null || batch !== null;
-	const upTo = isMixed ? Math.min(criteria.upTo, after + MAX_WINDOW_IDS) : criteria.upTo;
-	const ranges = [...rangesOf(statements, {...criteria, upTo})].sort(([a], [b]) => a - b);
-	const ids: JobId[] = [];
-	for (const [first, last] of ranges) {
-		// Skips an id that was found before: if another program has written to the file, a job may be in two states.
-		for (let id = Math.max(first, (ids.at(-1) ?? after) + 1); id <= Math.min(last, upTo); id++) {
-			if (ids.push(id) === limit) return {ids, next: id};
-		}
-	}
-	if (upTo >= criteria.upTo) return {ids, next: null};
-	// The gap between two jobs may have many more ids than there are jobs.
-	const next = statements.jobAfter.get(upTo, upTo) as JobId | null;
-	return {ids, next: next === null ? null : next - 1};
-}
-
-/** The first jobs of each state, up to the limit in each. */
-function* rangesOf(statements: Statements, criteria: Criteria): Generator<Range> {
-	const {batch, statuses} = criteria;
-	if (batch === null && statuses.length === STATUSES.length) return yield* takeRanges(statements.pageOfJobs, criteria);
-	// A state may have many jobs, but none of the task or the batch.
-	const ofBatch = batch === null ? undefined : new Set((statements.batchTally.all(batch) as Tallied[]).flatMap(([state, jobs]) => (jobs > 0 ? state : [])));
-	const counted = tallyOf(statements, criteria).filter(([state, jobs]) => jobs > 0 && (ofBatch?.has(state) ?? true));
-	const states = new Set(counted.map(([state]) => state));
-	if (states.has(StoredState.ready) || states.has(StoredState.quarantined)) yield* readyRanges(statements, criteria);
-	for (const [own, statement, values] of PAGES) {
-		if (own.some(state => states.has(state))) yield* takeRanges(statements[statement], {...criteria, ...values});
-	}
-}
-
-/** The statements that read the tables of states other than ready and quarantined, with their further parameters. */
-const PAGES: readonly (readonly [states: readonly StoredState[], statement: keyof Statements, values: object])[] = [
-	[[StoredState.delayed], 'pageOfWaiting', {failed: 0}],
-	[[StoredState.failed, StoredState.parked], 'pageOfWaiting', {failed: 1}],
-	[[StoredState.running], 'pageOfClaimed', {}],
-	[[StoredState.completed], 'pageOfCompleted', {}],
-	[[StoredState.dead], 'pageOfUnhappy', {status: StoredState.dead}],
-	[[StoredState.cancelled], 'pageOfUnhappy', {status: StoredState.cancelled}],
-];
-
-/** Ready jobs are in the order of claiming: by task, then rank, then id. So each task and rank is read by itself. */
-function* readyRanges(statements: Statements, criteria: Criteria): Generator<Range> {
-	const {task} = criteria;
-	const [low, high] = [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
-	for (const lane of task === null ? [low] : [-task, task]) {
-		for (let at = laneAfter(statements, [lane, task === null ? high : low]); at && (task === null || at[0] === lane); at = laneAfter(statements, at))
-			yield* takeRanges(statements.pageOfReady, {...criteria, lane: at[0], rank: at[1]});
-	}
-}
-
-type LaneRank = readonly [lane: number, rank: number];
-
-/** The next lane and rank that has ready jobs, found by one step in the index. */
-function laneAfter({readyLaneAfter}: Statements, at: LaneRank): LaneRank | undefined {
-	const found = readyLaneAfter.get({lane: at[0], rank: at[1]}) as LaneRank | undefined;
-	// In a damaged file lanes may go backwards.
-	return found && byOrder(found, at) > 0 ? found : undefined;
-}
-
-/** Reads rows until they have this many jobs. The criteria are the parameters of the statement. */
-function takeRanges<Values extends Criteria>(statement: Statements[keyof Statements], criteria: Values, jobs = criteria.limit): Range[] {
-	const ranges: Range[] = [];
-	let count = 0;
-	for (const [first, last] of statement.iterate(criteria) as IterableIterator<Range>) {
-		const end = lastOfRun(first, last);
-		ranges.push([first, end]);
-		count += end - Math.max(first, criteria.after + 1) + 1;
-		if (count >= jobs) break;
-	}
-	return ranges;
 }

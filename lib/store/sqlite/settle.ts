@@ -13,7 +13,7 @@ import {enqueue, findConflict} from './enqueue.ts';
 import {endExpiry, settleExpiries} from './expiry.ts';
 import {keepFailure} from './history.ts';
 import {type FailureState, failureStateOf, makeReady} from './lanes.ts';
-import {type ClaimedRun, type RunPart, unpackJobs, writeResults} from './packed-rows.ts';
+import {type ClaimedRun, insertOutcomeRun, type RunPart, unpackJobs, writeResults} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';
 import type {ClaimRow, Tx} from './tx.ts';
 
@@ -154,7 +154,7 @@ function completeRun({statements, tally, now}: Tx, [, , , , task, batch]: Claime
 	if (parts.length === 0) return;
 	const [first, last] = boundsOf(parts);
 	const jobs = last - first + 1;
-	statements.insertOutcomeRun.run(first, last, batch, now, ...writeResults(parts, jobs));
+	insertOutcomeRun(statements, [first, last, batch, now, ...writeResults(parts, jobs)]);
 	tally.move(task, batch, StoredState.running, StoredState.completed, jobs);
 }
 

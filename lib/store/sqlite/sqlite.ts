@@ -1,5 +1,5 @@
 import type {Claim, OwnerId} from '../../job/claim.ts';
-import type {BatchId, BatchOptions, CompletedBatch, JobFilter, JobId, Page} from '../../job/job.ts';
+import type {BatchId, BatchOptions, CompletedBatch, JobFilter, JobId, JobSearch, Page} from '../../job/job.ts';
 import {systemClock} from '../../support/clock.ts';
 import {defined} from '../../support/defined.ts';
 import {FaenaError} from '../../support/errors.ts';
@@ -163,9 +163,9 @@ export class SqliteStore implements Store {
 		return released;
 	}
 
-	jobs(filter: JobFilter, page: Page = {}, want: contract.Wanted = {}): Promise<contract.JobPage> {
+	jobs(search: JobSearch, page: contract.SearchPage = {}, want: contract.Wanted = {}): Promise<contract.JobPage> {
 		return this.#transactions.use(({connection, names}) =>
-			connection.snapshot(() => readPage({statements: connection.statements, names, blobs: this.#blobs}, filter, page, want)),
+			connection.snapshot(() => readPage({statements: connection.statements, names, blobs: this.#blobs}, search, page, want)),
 		);
 	}
 

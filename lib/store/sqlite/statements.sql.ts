@@ -3,6 +3,7 @@
 import type Database from 'better-sqlite3';
 import {MAX_EXECUTIONS} from '../../job/claim.ts';
 import {StoredState} from './schema.sql.ts';
+import {SORTED_SQL} from './sorted.sql.ts';
 
 /**
  * A parameter in a join, a range or a limit. SQLite uses the bound value to choose a plan there, and so prepares the statement again each time it runs,
@@ -60,8 +61,12 @@ function ofBatch(table: string): string {
 	return `(@batch is null or ${table}.batch = @batch)`;
 }
 
+function isCreated(table: string): string {
+	return `${table}.created_at >= cast(@since as real) and ${table}.created_at < cast(@until as real)`;
+}
+
 const BATCH = `b.id, b.name, t.name as task, b.created_at as createdAt, b.total, b.started_at as startedAt, b.completed_at as completedAt,
-		b.closed_at as closedAt, b.on_complete as onComplete, b.marks
+		b.closed_at as closedAt, b.completion_job as completionJobId, b.on_complete as onComplete, b.marks
 		from batch b join task t on t.id = b.task`;
 
 /** The columns of jobs that are shown. */
@@ -88,6 +93,7 @@ const EXECUTION_OF_OUTCOME = 'execution, status, ended_at, started_at, duration_
 const HAS_RUN = `(status = ${StoredState.completed} or (status = ${StoredState.cancelled} and started_at is not null))`;
 
 export const SQL = {
+	...SORTED_SQL,
 	taskByName: 'select id from task where name = ?',
 	taskById: 'select name from task where id = ?',
 	tasks: 'select id, name, paused from task order by id',
@@ -101,6 +107,7 @@ export const SQL = {
 	insertBatch: 'insert into batch (name, task, created_at, on_complete, marks) values (?, ?, ?, ?, ?) returning id',
 	reopenBatch: 'update batch set closed_at = null, total = null, on_complete = ?, marks = ? where id = ?',
 	endInput: 'update batch set total = ? where id = ?',
+	setCompletionJob: 'update batch set completion_job = ? where id = ?',
 	setBatch: 'update batch set started_at = ?, completed_at = ?, marks = ? where id = ?',
 	ownerOfBatch: `select o.id from batch b join owner o on o.id = b.owner where b.id = ${INTEGER}`,
 	ownBatch: 'update batch set owner = ? where id = ?',
@@ -151,7 +158,7 @@ export const SQL = {
 		union all select r.first, r.last from claimed_run r where ${runInWindow('claimed_run')} and ${ofTask('r')} and ${ofBatch('r')}
 		order by 1`,
 	pageOfCompleted: `select o.id, o.id from outcome o join job j on j.id = o.id
-		where o.status = ${StoredState.completed} and ${inWindow('o.id')} and ${ofTask('j')} and ${ofBatch('j')}
+		where +o.status = ${StoredState.completed} and ${inWindow('o.id')} and ${ofTask('j')} and ${ofBatch('j')}
 		union all select r.first, r.last from outcome_run r where ${runInWindow('outcome_run')} and ${ofBatch('r')} and (@task is null
 			or @task = coalesce((select task from job where id = r.first), (select task from job_run where ${hasJob('job_run', 'r.first')})))
 		order by 1`,
@@ -161,6 +168,10 @@ export const SQL = {
 	pageOfJobs: `select j.id, j.id from job j where ${inWindow('j.id')} and ${ofTask('j')}
 		union all select r.first, r.last from job_run r where ${runInWindow('job_run')} and ${ofTask('r')}
 		order by 1`,
+	firstCreated: `select min(id) from (
+		select min(j.id) as id from job j where ${inWindow('j.id')} and ${isCreated('j')}
+		union all select min(max(r.first, ${AFTER} + 1)) from job_run r where ${runInWindow('job_run')} and ${isCreated('r')})`,
+	createdAt: `select coalesce((select created_at from job where id = ${ID}), (select created_at from job_run where ${hasJob('job_run', ID)}))`,
 	jobAfter: `select min(id) from (select min(id) as id from job where id > ${INTEGER} union all select min(first) from job_run where first > ${INTEGER})`,
 	pageOfBatch: `select j.id, j.id from job j where j.batch = cast(@batch as integer) and ${inWindow('j.id')} and ${ofTask('j')} order by j.id`,
 	jobColumns: 'select -priority as rank, policy, key from job where id = ?',
@@ -242,7 +253,9 @@ export const SQL = {
 	deleteClaimedRun: 'delete from claimed_run where first = ?',
 	claimRange: `insert into claimed (id, lease, execution, owner, task, batch) select id, ?, 1, ?, task, batch from job where id between ? and ?`,
 
-	insertOutcomeRun: 'insert into outcome_run (first, last, batch, ended_at, times, results, workers) values (?, ?, ?, ?, ?, ?, ?)',
+	insertOutcomeRun: `insert into outcome_run
+		(first, last, batch, ended_at, times, results, workers, earliest_start, latest_start, shortest_ms, longest_ms)
+		values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 	outcomeRunOf: `select first, last, batch, ended_at, times, results, workers from outcome_run where ${hasJob('outcome_run')}`,
 	outcomeRunFirst: `select first from outcome_run where ${hasJob('outcome_run')}`,
 	deleteOutcomeRun: 'delete from outcome_run where first = ?',

@@ -194,7 +194,15 @@ export class Transactions {
 		const {location, options} = this.#parts;
 		const connection = await connect(location, options.durability, options.readOnly);
 		try {
-			if (location !== IN_MEMORY) this.#fileGuard = await retryWhileBusy(() => new FileGuard(location, () => connection.unmovedLogBytes()));
+			if (location !== IN_MEMORY)
+				this.#fileGuard = await retryWhileBusy(
+					() =>
+						new FileGuard(
+							location,
+							() => connection.unmovedLogBytes(),
+							() => connection.size().databaseBytes,
+						),
+				);
 			this.#opened = {connection, names: new Names(connection.statements), opening: ++this.#openings};
 			return this.#opened;
 		} catch (error) {

@@ -116,7 +116,7 @@ async function ends(faena: Engine<Tasks>): Promise<boolean> {
 
 async function* eachJob(faena: Engine<Tasks>): AsyncGenerator<Job> {
 	for (let after = 0; ; ) {
-		const page = await faena.jobs({}, {after, limit: 1000});
+		const page = await faena.jobs({after, limit: 1000});
 		if (page.length === 0) return;
 		yield* page;
 		after = page.at(-1)?.id as number;

@@ -117,7 +117,7 @@ async function newsOf(queue: JobQueue): Promise<void> {
 }
 
 async function readAll(queue: JobQueue, guard: Watchdog): Promise<void> {
-	const jobs = (await guard('jobs', () => queue.jobs({}, {limit: 50}))) ?? [];
+	const jobs = (await guard('jobs', () => queue.jobs({limit: 50}))) ?? [];
 	for (const {id} of jobs) {
 		const values = await guard('values', () => queue.values(id));
 		for (const value of [values?.payload, values?.result, values?.checkpoint?.state]) await guard('decode', () => decode(value ?? null));

@@ -78,8 +78,7 @@ async function workOnce(faena: Engine<Tasks>, round: number, queue: string): Pro
 }
 
 async function look(queue: string): Promise<Omit<Sample, 'minutes' | 'jobs'>> {
-	// What was let go of is closed in later turns.
-	await sleep(100);
+	const descriptors = await settledDescriptors();
 	collect({type: 'major', flavor: 'last-resort'});
 	const folder = dirname(queue);
 	const files = readdirSync(folder, {recursive: true, encoding: 'utf8'}).filter(name => basename(name).startsWith('jobs.db') || name.includes('-blobs'));
@@ -88,10 +87,22 @@ async function look(queue: string): Promise<Omit<Sample, 'minutes' | 'jobs'>> {
 		heapMb: heapUsed / 1e6,
 		rssMb: rss / 1e6,
 		resources: process.getActiveResourcesInfo().length,
-		descriptors: existsSync('/proc/self/fd') ? readdirSync('/proc/self/fd').length : 0,
+		descriptors,
 		files: files.length,
 		filesMb: files.reduce((sum, name) => sum + (statSync(join(folder, name), {throwIfNoEntry: false})?.size ?? 0), 0) / 1e6,
 	};
+}
+
+/** The number of open descriptors, once it has stopped falling: what was let go of is closed in later turns, and on a loaded machine much later. */
+async function settledDescriptors(): Promise<number> {
+	if (!existsSync('/proc/self/fd')) return 0;
+	const count = () => readdirSync('/proc/self/fd').length;
+	let before = Infinity;
+	for (let now = count(); now < before; now = count()) {
+		before = now;
+		await sleep(300);
+	}
+	return before;
 }
 
 setFlagsFromString('--expose-gc');

@@ -177,7 +177,7 @@ law('a batch completes in the transaction that ends its input or its last job, w
 	await commit(queue, {settle: [{...b, outcome: {type: 'cancelled'}}]});
 	const counts = {pending: 0, running: 0, failed: 0, completed: 1, dead: 0, cancelled: 1};
 	t.deepEqual(heard, [{batch: 'one', counts}]);
-	t.like(await queue.batch('one'), {completedAt: T0 + 5, counts});
+	t.like(await queue.batch('one'), {completedAt: T0 + 5, counts, completionJobId: 4});
 	const [id] = await listed(queue, {task: 'thumbnail'});
 	t.like(await jobOf(queue, id as JobId), {status: 'pending', priority: 4, maxAttempts: 7, createdAt: T0 + 5});
 	t.deepEqual(await queue.values(id as JobId), {payload: JSON.stringify({batch: 'one', counts})});
@@ -230,8 +230,9 @@ law('a completed batch completes again only after a job of it was retried or add
 	await queue.endInput(batch, 1, OWNER);
 	t.like(await queue.batch('one'), {total: 1, completedAt: T0});
 	await queue.retry({ids: [1]});
-	t.like(await queue.batch('one'), {total: 1, completedAt: undefined});
+	t.like(await queue.batch('one'), {total: 1, completedAt: undefined, completionJobId: 2});
 	await completeAll(queue);
+	t.is((await queue.batch('one'))?.completionJobId, 3);
 	t.like(await queue.batch('one'), {completedAt: T0 + 5});
 	t.deepEqual(heard, ['one', 'one']);
 	t.is((await listed(queue, {task: 'thumbnail'})).length, 2);

@@ -69,7 +69,10 @@ law('a job that enqueues a key with another payload fails, charged, and enqueues
 		t.is(settled[0], status);
 		const error = refusals?.get(0);
 		t.like(error, {reason: 'threw', code: 'KeyConflict'});
-		t.regex(error?.message ?? '', /^The key "a" of task hash, which this job enqueues, belongs to job 1, which has another payload\.$/);
+		t.regex(
+			error?.message ?? '',
+			/^The key "a" of task hash, which this job enqueues, belongs to job 1, which has another payload\. Give another payload another key\.$/,
+		);
 		t.is(refusals?.size, 1);
 		t.like(await jobOf(queue, 2), {status, attempts: status === 'failed' ? 1 : 2, error, startedAt: T0 + 5, durationMs: 2});
 		t.deepEqual(await queue.values(2), {payload: '1', checkpoint: {execution: claims[0].execution, at: T0, state: '7'}});

@@ -1,0 +1,26 @@
+import {existsSync} from 'node:fs';
+import {dirname} from 'node:path';
+import type {Command} from 'commander';
+import {FaenaError} from '../index.ts';
+import {vacuum} from '../queue.ts';
+import {megabytes, print, toJson} from './print.ts';
+
+export function addVacuum(program: Command): void {
+	program
+		.command('vacuum')
+		.summary('give the space of deleted jobs back to the disk')
+		.description(
+			'Makes the file of a queue smaller: writes its content anew, without the space of deleted jobs. ' +
+				'It needs free space of up to twice the content. Engines on the queue wait with their writes; ' +
+				'with more than 256 MiB of content they must be closed first.',
+		)
+		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
+		.option('--json', 'print one line of JSON')
+		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
+			if (!existsSync(file)) throw new FaenaError('BadDatabase', `There is no queue ${file} here; name its file with --queue.`);
+			// SQLite writes the new content there first. The folder for temporary files is often in memory.
+			process.env['SQLITE_TMPDIR'] ??= dirname(file);
+			const {beforeBytes, afterBytes} = await vacuum(file);
+			await print(json ? `${toJson({beforeBytes, afterBytes})}\n` : `${file}: ${megabytes(beforeBytes)} before, ${megabytes(afterBytes)} now\n`);
+		});
+}

@@ -1,0 +1,32 @@
+import {existsSync} from 'node:fs';
+import type {Vacuumed} from '../../job/events.ts';
+import {FaenaError} from '../../support/errors.ts';
+import {connect} from './connection.ts';
+import {isInUse, type OwnerRow} from './owners.ts';
+import {retryWhileBusy, translate} from './sqlite-errors.ts';
+import {refuse} from './trusted-files.ts';
+
+/** Writes of an engine wait as long as it takes to write the content anew, and fail after 10 s. A slow disk writes this much in half of that. */
+const MAX_BYTES_IN_USE = 256 * 1024 ** 2;
+
+/** Gives the free part of a database back to the disk. */
+export async function vacuumFile(path: string): Promise<Vacuumed> {
+	if (!existsSync(path)) refuse(`There is no database ${path}. Name an existing file.`);
+	const connection = await connect(path, 'full');
+	try {
+		const {databaseBytes: beforeBytes, freeBytes} = connection.size();
+		const names = (connection.statements.owners.all() as OwnerRow[]).map(([, name]) => name);
+		if (beforeBytes - freeBytes > MAX_BYTES_IN_USE && isInUse(path, names)) {
+			throw new FaenaError(
+				'DatabaseBusy',
+				`${path} is in use by an engine, which would have to wait too long: more than ${MAX_BYTES_IN_USE / 1024 ** 2} MiB must be written anew. Close the engines on it, then try again.`,
+			);
+		}
+		await retryWhileBusy(() => connection.vacuum());
+		return {beforeBytes, afterBytes: connection.size().databaseBytes};
+	} catch (error) {
+		throw translate(error, path);
+	} finally {
+		connection.close();
+	}
+}

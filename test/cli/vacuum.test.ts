@@ -1,0 +1,77 @@
+import {statSync} from 'node:fs';
+import {join} from 'node:path';
+import test from 'ava';
+import Database from 'better-sqlite3';
+import {open} from '../../lib/index.ts';
+import {vacuum} from '../../lib/queue.ts';
+import {assertSentence, Folder} from './command.ts';
+
+type Tasks = typeof import('../fixtures/tasks.ts');
+const tasks = new URL('../fixtures/tasks.ts', import.meta.url);
+
+test('vacuum gives the space of deleted jobs back to the disk, and an engine on the queue goes on', async t => {
+	const folder = new Folder(t);
+	const queue = join(folder.path, 'faena.db');
+	const faena = await open<Tasks>({queue, tasks, isolation: 'inline'});
+	await faena.enqueueMany('echo', Array(300).fill('x'.repeat(10_000)));
+	await faena.idle();
+	await faena.cleanup({olderThan: 0});
+	const kept = await faena.enqueue('echo', 'kept');
+	const {code, stdout, stderr} = await folder.faena('vacuum').end();
+	t.is(code, 0, stderr);
+	const [, before, after] = /^faena\.db: ([\d.]+) MiB before, ([\d.]+) MiB now\n$/.exec(stdout) ?? [];
+	t.true(Number(before) > 3);
+	t.true(Number(after) < 1);
+	t.true(statSync(queue).size < 2 ** 20);
+	t.is(await kept.result(), 'kept');
+	t.is(await faena.call('echo', 'new'), 'new');
+	await faena.close();
+});
+
+test('vacuum --json prints the sizes in bytes', async t => {
+	const folder = new Folder(t);
+	await (await open({queue: join(folder.path, 'jobs.db')})).close();
+	const {stdout} = await folder.faena('vacuum', '--queue', 'jobs.db', '--json').end();
+	const {beforeBytes, afterBytes} = JSON.parse(stdout) as {beforeBytes: number; afterBytes: number};
+	t.true(afterBytes > 0 && afterBytes <= beforeBytes);
+	t.is(statSync(join(folder.path, 'jobs.db')).size, afterBytes);
+});
+
+test('vacuum refuses what is no queue, and makes no file', async t => {
+	const folder = new Folder(t);
+	const missing = await folder.faena('vacuum', '--queue', 'missing.db').end();
+	t.is(missing.code, 2);
+	assertSentence(t, missing, /There is no queue missing\.db here; name its file with --queue\./);
+	t.throws(() => statSync(join(folder.path, 'missing.db')), {code: 'ENOENT'});
+	folder.write('text.db', 'no database, but long enough to be taken for one '.repeat(20));
+	const foreign = await folder.faena('vacuum', '--queue', 'text.db').end();
+	t.is(foreign.code, 2);
+	assertSentence(t, foreign, /text\.db is not/);
+	await t.throwsAsync(vacuum(':memory:'), {code: 'BadOption', message: /expects the path of an SQLite file; it got ":memory:"/});
+	await t.throwsAsync(vacuum(join(folder.path, 'none.db')), {code: 'BadDatabase', message: /There is no database .*none\.db\. Name an existing file/});
+});
+
+test('vacuum refuses a queue with more than 256 MiB of content while an engine uses it, and makes it smaller later', async t => {
+	t.timeout(120_000);
+	const folder = new Folder(t);
+	const queue = join(folder.path, 'faena.db');
+	const faena = await open<Tasks>({queue, tasks, isolation: 'inline', durability: 'normal'});
+	await faena.close();
+	const db = new Database(queue);
+	db.exec('create table ballast (content blob) strict');
+	const insert = db.prepare('insert into ballast values (zeroblob(?))');
+	db.transaction(() => {
+		for (let mebibytes = 0; mebibytes < 260; mebibytes += 10) insert.run(10 * 2 ** 20);
+	})();
+	db.close();
+	const using = await open<Tasks>({queue, tasks, isolation: 'inline'});
+	const refused = await folder.faena('vacuum').end();
+	t.is(refused.code, 70);
+	t.regex(
+		refused.stderr,
+		/^faena: .*faena\.db is in use by an engine, .* more than 256 MiB must be written anew\. Close the engines on it, then try again\.\n$/,
+	);
+	t.is(await using.call('echo', 1), 1);
+	await using.close();
+	t.is((await folder.faena('vacuum').end()).code, 0);
+});

@@ -1,0 +1,88 @@
+/** Follows pages of docs from top to bottom, with the packed package, as a new user does. */
+import {copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import test, {type ExecutionContext} from 'ava';
+import Database from 'better-sqlite3';
+import {installPacked} from './fixtures/packed.ts';
+import {firstMissing, readPage, type Step, take} from './fixtures/pages.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'faena-pages-'));
+let tarball: string;
+
+test.before('packs the package, and installs it', async t => {
+	t.timeout(300_000);
+	tarball = await installPacked(folder);
+});
+
+test.after.always(() => rmSync(folder, {recursive: true, force: true}));
+
+/** Makes a project in which the package is installed. */
+function makeProject(name: string): string {
+	const project = join(folder, name.replaceAll(/\W+/g, '-'));
+	mkdirSync(project);
+	symlinkSync(join(folder, 'node_modules'), join(project, 'node_modules'));
+	writeFileSync(join(project, 'package.json'), '{"type": "module"}');
+	return project;
+}
+
+const stepsOf = (page: string): Step[] => readPage(page).flatMap(section => section.steps);
+
+/** Takes the steps, and fails if one prints something else than the page says; without `isExact`, numbers and names of folders may differ. */
+async function follow(t: ExecutionContext, steps: readonly Step[], project: string, isExact: (step: Step) => boolean): Promise<void> {
+	t.true(steps.some(({output}) => output !== undefined));
+	for (const step of steps) {
+		// On a slow machine, the failed job of docs/getting-started.md may be dead before its program is interrupted.
+		const printed = (await take(step, project)).replace(/( pending), (\d+ completed), 1 dead$/m, '$1, 1 failed, $2');
+		if (isExact(step)) t.is(printed, step.output ?? '', step.commands);
+		else t.is(firstMissing(step.output ?? '', printed), undefined, `${step.commands}\n${printed}`);
+	}
+}
+
+test.serial('every step of docs/getting-started.md works, and prints what is written below it', async t => {
+	t.timeout(300_000);
+	const project = mkdtempSync(join(tmpdir(), 'faena-getting-started-'));
+	t.teardown(() => rmSync(project, {recursive: true, force: true}));
+	const [initialise, ...steps] = stepsOf('getting-started.md');
+	await take({...(initialise as Step), commands: initialise?.commands?.replace('npm install faena', `npm install --prefer-offline ${tarball}`)}, project);
+	await follow(t, steps, project, () => false);
+});
+
+for (const {title, steps} of readPage('recipes.md').slice(1)) {
+	test.serial(`the recipe works, and prints what is written below it: ${title}`, async t => {
+		t.timeout(120_000);
+		await follow(t, steps, makeProject(title), () => true);
+	});
+}
+
+test.serial('every step of docs/backup-and-upgrade.md works, and prints what is written below it', async t => {
+	t.timeout(120_000);
+	const project = makeProject('backup-and-upgrade');
+	// Of other versions, which can't be installed here.
+	const released = fileURLToPath(new URL('./fixtures/databases/0.1.0.db', import.meta.url));
+	for (const name of ['old.db', 'newer.db']) copyFileSync(released, join(project, name));
+	const newer = new Database(join(project, 'newer.db'));
+	newer.pragma('user_version = 99');
+	newer.close();
+	await follow(t, stepsOf('backup-and-upgrade.md'), project, () => false);
+});
+
+const isHelp = ({commands}: Step): boolean => commands?.endsWith('--help\n') ?? false;
+
+test.serial('docs/command-line.md has what each command prints for --help, and what its examples print', async t => {
+	t.timeout(120_000);
+	await follow(t, stepsOf('command-line.md'), makeProject('command-line'), isHelp);
+});
+
+test('docs/command-line.md has each command that there is', t => {
+	const [{steps}, ...sections] = readPage('command-line.md');
+	const help = steps.find(isHelp)?.output ?? '';
+	const commands = [...help.slice(help.indexOf('Commands:')).matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name).filter(name => name !== 'help');
+	t.true(commands.length > 6);
+	const described = sections.flatMap(section => {
+		const name = /^faena (\w+)$/.exec(section.title)?.[1];
+		return section.steps.some(step => step.commands === `npx faena ${name} --help\n`) ? [name] : [];
+	});
+	t.deepEqual(described.toSorted(), commands.toSorted());
+});
