@@ -693,4 +693,54 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		put: '',
 		killer: ['test/store/hostile.test.ts', 'an owner whose row could not be written keeps no lock, and gets both later'],
 	},
+
+	// ——— servers: keys, edits, expiry ———
+	'the key goes with a job that has lost it': {
+		file: 'lib/store/sqlite/statements.sql.ts',
+		find: "deleteKey: 'delete from key where scope = ? and key = ? and id = ?'",
+		put: "deleteKey: 'delete from key where scope = ? and key = ? and ? > 0'",
+		killer: [SQLITE, 'sqlite: deleting a job whose key another job has taken leaves the key to that one'],
+	},
+	'two jobs that have not ended have one key': {
+		file: 'lib/store/sqlite/move.ts',
+		find: '\t\tif (!regainsKey(tx, id, job)) return {};\n',
+		put: '',
+		killer: [SQLITE, 'sqlite: a job whose key another job has taken gets no new round, unless that one is deleted'],
+	},
+	'a job can not pass on its own key': {
+		file: 'lib/store/sqlite/enqueue.ts',
+		find: 'const holder = job.unique && found?.id === parent ? undefined : found;',
+		put: 'const holder = found;',
+		killer: [SQLITE, 'sqlite: a job may enqueue the next one of its own key'],
+	},
+	'an edit keeps the checkpoint of the old payload': {
+		file: 'lib/store/sqlite/edit.ts',
+		find: '\t\tstatements.deleteCheckpoint.run(id);\n',
+		put: '',
+		killer: [SQLITE, 'sqlite: a job with a new payload begins without the checkpoint of the old one; any other edit keeps it'],
+	},
+	'an edited job expires at its old time': {
+		file: 'lib/store/sqlite/edit.ts',
+		find: '\tif (hasTime) tx.statements.renewExpiry.run(dueAt ?? tx.now, id);\n',
+		put: '',
+		killer: [SQLITE, 'sqlite: an edit of the time moves the time at which the job expires; other edits leave it'],
+	},
+	'jobs are claimed while more have expired than a transaction cancels': {
+		file: 'lib/store/sqlite/sqlite.ts',
+		find: 'const open = expired?.hasMore ? [] : requested;',
+		put: 'const open = requested;',
+		killer: [SQLITE, 'sqlite: no claim starts a job that has expired, whatever its lane, its state and the number of such jobs'],
+	},
+	'a job that failed expires': {
+		file: 'lib/store/sqlite/settle.ts',
+		find: '\tendExpiry(tx, id);\n\tconst before = failureStateOf(tx, id);',
+		put: '\tconst before = failureStateOf(tx, id);',
+		killer: [SQLITE, 'sqlite: a job that has failed, and is ready again before its time is over, does not expire'],
+	},
+	'a job that comes back without having started no longer expires': {
+		file: 'lib/store/sqlite/expiry.ts',
+		find: '\ttx.statements.unmarkExpiries.run(low, high);\n',
+		put: '',
+		killer: [SQLITE, 'sqlite: a job that was claimed and comes back without having started still expires'],
+	},
 };

@@ -83,6 +83,18 @@ law('a job that has started does not expire: not while it runs, nor when it fail
 	t.like(await queue.counts(), {pending: 4, completed: 1});
 });
 
+law('a job that has failed, and is ready again before its time is over, does not expire', async (t, queue, clock) => {
+	await enqueue(queue, newJob({expiresMs: 5000}));
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	await commit(queue, {settle: [{...claim, outcome: {type: 'threw', error: ERROR}}]});
+	clock.pass(1000);
+	t.deepEqual(await expire(queue), []);
+	t.like(await jobOf(queue, 1), {status: 'pending', attempts: 1});
+	clock.pass(4000);
+	t.deepEqual(await expire(queue), []);
+	t.deepEqual(idsOf(await take(queue)), [1]);
+});
+
 law('a job that was claimed and comes back without having started still expires', async (t, queue, clock) => {
 	await enqueue(queue, ...range(1, 4).map(() => newJob({expiresMs: 10})));
 	const claims = claimsOf(await take(queue, 3));
