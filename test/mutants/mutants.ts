@@ -11,6 +11,7 @@ export interface Mutant {
 // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source text
 const SYNCHRONOUS = 'db.pragma(`synchronous = ${durability}`);';
 const CLAIMED_RUN = 'from claimed_run where';
+const SORTED_LIST = 'a list is sorted by a time or a duration, highest first, then by id; its pages follow each other through all jobs that match';
 const SQLITE = 'test/store/sqlite.test.ts';
 const TOGETHER =
 	'sqlite: jobs that were enqueued and claimed together settle one by one in any order; a settlement that is repeated, stale or of another lease changes nothing';
@@ -742,5 +743,37 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		find: '\ttx.statements.unmarkExpiries.run(low, high);\n',
 		put: '',
 		killer: [SQLITE, 'sqlite: a job that was claimed and comes back without having started still expires'],
+	},
+
+	// ——— finding ———
+	'runs across a place are left out of a sorted list': {
+		file: 'lib/store/sqlite/sorted.ts',
+		find: "...(statuses.includes('completed') && runsAcross",
+		put: "...(statuses.includes('none' as JobStatus) && runsAcross",
+		killer: [SQLITE, `sqlite: ${SORTED_LIST}`],
+	},
+	'the first page of a list that is sorted by duration ignores its range of times': {
+		file: 'lib/store/sqlite/sorted.ts',
+		find: "sort === 'duration' && hasTimes && !",
+		put: "sort === 'duration' && !hasTimes && !",
+		killer: [SQLITE, `sqlite: ${SORTED_LIST}`],
+	},
+	'a list by id takes it that ids rise with the clock': {
+		file: 'lib/store/sqlite/find.ts',
+		find: 'return at >= since && at < until;',
+		put: 'return at >= since;',
+		killer: [SQLITE, 'sqlite: a list by id with a range of times finds jobs that were enqueued while the clock had gone back'],
+	},
+	'the content of a file that a vacuum has shortened is checked': {
+		file: 'lib/store/sqlite/file-guard.ts',
+		find: 'return this.#committedBytes() <= sizeBytes;',
+		put: 'return false;',
+		killer: ['test/engine/storage.test.ts', 'the content of a file that a VACUUM has shortened is not checked: in a large file that would take long'],
+	},
+	'a truncated file is taken for one that a vacuum has shortened': {
+		file: 'lib/store/sqlite/file-guard.ts',
+		find: 'return this.#committedBytes() <= sizeBytes;',
+		put: 'return true;',
+		killer: ['test/engine/storage.test.ts', 'a database that is truncated stops an idle engine, and callers that wait or call later learn why'],
 	},
 };

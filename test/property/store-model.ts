@@ -196,6 +196,7 @@ async function reopen(world: World): Promise<void> {
 	world.real.queue = new JobQueue(await world.subject.open());
 	listen(world.real);
 	for (const owner of OWNERS) await world.model.queue.leave(owner);
+	world.opened.clear();
 }
 
 /** Checks laws that hold after any command. They check the model, too. */
