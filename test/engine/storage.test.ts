@@ -197,6 +197,7 @@ test('the content of a file that a VACUUM has shortened is not checked: in a lar
 	await queue.cleanup({endedBefore: Infinity});
 	moveLog(path);
 	const {size} = statSync(path);
+	await healthOf(queue, clock);
 	const db = new Database(path);
 	spoil(db);
 	db.exec('vacuum');
