@@ -162,8 +162,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	}
 
 	/**
-	 * Jobs that match, in order of arrival or sorted. Awaited, it is a page of at most `limit` jobs (default 100), all as they are at one moment;
-	 * `hasMore` says whether there are more. Iterated, it is all of them.
+	 * Jobs that match, in order of arrival or sorted. Awaited, it is an array of at most `limit` jobs (default 100), and its `hasMore` says whether there
+	 * are more. Iterated, it is all of them. Read 1,000 jobs at a time; jobs may change between two reads.
 	 * @example const slowest = await faena.jobs({task: 'thumbnail', sort: 'duration', limit: 10});
 	 * @example for await (const job of faena.jobs({status: 'dead', since: yesterday, sort: 'endedAt'})) console.log(job.id, job.error?.message);
 	 */

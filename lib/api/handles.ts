@@ -171,7 +171,7 @@ export async function detailsOf(client: DispatcherClient, id: JobId): Promise<Jo
 
 /** The state of a batch. Times are milliseconds since 1970. A field is absent if its event has not happened, or it is not known. */
 export interface BatchInfo extends Omit<Batch, 'id' | 'marks'> {
-	/** Jobs that ended per second, over the last 10 seconds or more, or since its map last began. */
+	/** Jobs that ended per second, over the last 10 seconds or more, or since its map last began. Known while jobs of it run. */
 	readonly jobsPerSecond?: number;
 	/** Milliseconds until it completes at this rate. Known once its input has ended. */
 	readonly remainingMs?: number;
@@ -225,7 +225,7 @@ export class BatchHandle {
 export function toBatchInfo({id: _, marks, ...batch}: Batch, now: number): BatchInfo {
 	const {pending, running, failed, completed, dead, cancelled} = batch.counts;
 	const [oldest] = marks;
-	if (!oldest || batch.completedAt !== undefined || now <= oldest.at) return batch;
+	if (!oldest || batch.completedAt !== undefined || running === 0 || now <= oldest.at) return batch;
 	// The number of ended jobs falls when jobs are retried or cleaned up.
 	const jobsPerSecond = (1000 * Math.max(0, completed + dead + cancelled - oldest.ended)) / (now - oldest.at);
 	const hasEstimate = batch.total !== undefined && jobsPerSecond > 0;

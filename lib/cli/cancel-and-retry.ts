@@ -1,9 +1,9 @@
 import type {Command} from 'commander';
-import {FaenaError, type JobFilter, type JobId} from '../index.ts';
+import {FaenaError, type JobFilter, type JobId, type JobStatus} from '../index.ts';
 import {bad} from '../job/checks.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
-import {batchOf, toId, useQueue} from './input.ts';
+import {batchOf, toId, toStatuses, useQueue} from './input.ts';
 import {count, print} from './print.ts';
 
 export function addCancel(program: Command): void {
@@ -33,6 +33,7 @@ interface Options {
 	readonly queue: string;
 	readonly batch?: string;
 	readonly task?: string;
+	readonly status?: readonly JobStatus[];
 }
 
 /** Makes a command change the jobs that its arguments select, and print the text that `change` returns. */
@@ -42,12 +43,13 @@ function addChange(command: Command, change: (queue: JobQueue, filter: JobFilter
 		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
 		.option('--batch <name>', 'jobs of this batch, that is, of this run')
 		.option('--task <name>', 'jobs of this task')
-		.action(async (given: readonly JobId[] | undefined, {queue: file, batch, task}: Options) => {
+		.option('--status <names>', 'of these only those in this status, or in several, with commas between', toStatuses)
+		.action(async (given: readonly JobId[] | undefined, {queue: file, batch, task, status}: Options) => {
 			const ids = given?.length ? given : undefined;
 			if (!ids && batch === undefined && task === undefined) throw bad(`Name what to ${command.name()}: ids, a --batch or a --task.`);
 			await useQueue(file, async queue => {
 				if (batch !== undefined) await batchOf(queue, batch);
-				await print(await change(queue, defined({ids, batch, task})));
+				await print(await change(queue, defined({ids, batch, task, status})));
 				await refuseMissing(queue, ids ?? []);
 			});
 		});

@@ -6,7 +6,7 @@ import {InvalidArgumentError} from 'commander';
 import type {StringValue} from 'ms';
 import ms from 'ms';
 import {convertPathToPattern, glob} from 'tinyglobby';
-import {FaenaError, type HaltOption, type JobId} from '../index.ts';
+import {FaenaError, type HaltOption, type JobId, type JobStatus, STATUSES} from '../index.ts';
 import {DEFAULT_MAX_VALUE_BYTES} from '../job/encoding.ts';
 import {type Batch, type JobQueue, openQueue} from '../queue.ts';
 
@@ -50,6 +50,12 @@ export function toPast(text: string): number {
 	const at = ago !== undefined ? Date.now() - ago : /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text.length === 10 ? `${text}T00:00` : text) : NaN;
 	if (Number.isFinite(at)) return at;
 	throw new InvalidArgumentError('It is a time such as 2026-11-28, 2026-11-28T14:30 or 2026-11-28T14:30Z, or how long ago, such as 30m, 2h or 7d.');
+}
+
+export function toStatuses(text: string): JobStatus[] {
+	const names = text.split(',').map(name => name.trim()) as JobStatus[];
+	if (names.every(name => (STATUSES as readonly string[]).includes(name))) return names;
+	throw new InvalidArgumentError(`It is one of ${STATUSES.join(', ')}, or several with commas between.`);
 }
 
 export function toHalt(text: string): HaltOption {

@@ -1,10 +1,10 @@
-import {type Command, InvalidArgumentError, Option} from 'commander';
-import {FaenaError, type Job, type JobId, type JobListOptions, type JobSearch, type JobStatus, STATUSES} from '../index.ts';
+import {type Command, Option} from 'commander';
+import {FaenaError, type Job, type JobId, type JobListOptions, type JobSearch, STATUSES} from '../index.ts';
 import {bad} from '../job/checks.ts';
 import {SORTS} from '../job/job.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
-import {batchOf, toCount, toId, toPast, useQueue} from './input.ts';
+import {batchOf, toCount, toId, toPast, toStatuses, useQueue} from './input.ts';
 import {formatTime, inLine, print, printError, toJson} from './print.ts';
 
 interface Options extends JobSearch {
@@ -64,12 +64,6 @@ async function placeOf(queue: JobQueue, {sort}: JobSearch, after: JobId | undefi
 	const job = await queue.job(after);
 	if (!job) throw new FaenaError('NoSuchJob', `There is no job ${after} in ${queue.location}; it may have been cleaned up.`);
 	return job;
-}
-
-function toStatuses(text: string): JobStatus[] {
-	const names = text.split(',').map(name => name.trim()) as JobStatus[];
-	if (names.every(name => (STATUSES as readonly string[]).includes(name))) return names;
-	throw new InvalidArgumentError(`It is one of ${STATUSES.join(', ')}, or several with commas between.`);
 }
 
 function describeListed(job: Job): string {

@@ -1,6 +1,7 @@
 import type {Command} from 'commander';
 import {type ErrorRecord, FaenaError, type FailureRecord, type Job, type JobId, type LogLine, type PostMortem, type Progress} from '../index.ts';
 import {decode, type Encoded, type ExecutionRecord, type JobValues, type StoredJob} from '../queue.ts';
+import {defined} from '../support/defined.ts';
 import {toId, useQueue} from './input.ts';
 import {count, formatTime, megabytes, print, toJson} from './print.ts';
 
@@ -163,10 +164,12 @@ function describeError({causes = [], ...error}: FailureRecord): string {
 	return [error, ...causes].map(describeOne).join('\ncaused by ');
 }
 
-function describeOne({name, message, stack, fields, errors = []}: ErrorRecord): string {
+function describeOne({name, message, stack, code, fields, errors = []}: ErrorRecord): string {
 	const lines = (stack || `${name}: ${message}`).split('\n').filter(line => !isForeign(line));
 	const inner = errors.map(each => `  • ${each.name}: ${each.message}`);
-	return [...lines, ...(fields ? [`with ${shorten(toJson(fields))}`] : []), ...inner].join('\n');
+	// Node puts a code of its own into the first line.
+	const more = defined({code: lines[0]?.includes(`[${code}]`) ? undefined : code, ...fields});
+	return [...lines, ...(Object.keys(more).length > 0 ? [`with ${shorten(toJson(more))}`] : []), ...inner].join('\n');
 }
 
 const RUNNER = new URL('../worker/runner.', import.meta.url).href;

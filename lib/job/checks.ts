@@ -186,9 +186,9 @@ function whole(value: number): number {
 	return Math.round(value) + 0;
 }
 
-/** `ms` throws for texts of no or of more than 100 characters. */
+/** `ms` throws for texts of no or of more than 100 characters, and takes a number without a unit for milliseconds, where most mean seconds. */
 function parse(text: string): number | undefined {
-	return text.length > 0 && text.length <= 100 ? ms(text as StringValue) : undefined;
+	return text.length <= 100 && /[a-z]$/i.test(text) ? ms(text as StringValue) : undefined;
 }
 
 /** A number of bytes, or a text such as `'512b'`, `'64kib'`, `'1.5mib'`, `'1gib'`. */

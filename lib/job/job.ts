@@ -215,7 +215,9 @@ export const SORTED_BY = {
 } as const satisfies Readonly<Record<JobSort, {readonly value: keyof Job; readonly time: keyof Job}>>;
 
 /** A place in a list of jobs, from which to go on: a job's id; in a list that is not sorted by it, with the value by which it is sorted. */
-export type Place = JobId | {readonly value: number; readonly id: JobId};
+export type Place =
+	| JobId
+	| {readonly value: number; readonly id: JobId /** What the store has found so far, if it has not looked everywhere. */; readonly soFar?: unknown};
 
 /** All {@link StopReason}s. */
 export const STOP_REASONS = ['cancelled', 'timedOut', 'interrupted'] as const;

@@ -52,8 +52,9 @@ export interface TaskOptions<Resource = unknown> extends ExecutionOptions {
 	 * is dead at once. An error that decides by itself, `PermanentError` or `RetryAfter`, is not asked about. If the call throws or returns
 	 * anything else than true or false, that is written to stderr, and the job is tried again as after any error.
 	 * @example task(fetchPage, {retryIf: error => !(error instanceof SyntaxError)})
+	 * @example task(compress, {retryIf: (error: {code?: number}) => error.code !== 2})
 	 */
-	readonly retryIf?: (error: unknown, attempt: number) => boolean;
+	retryIf?(error: unknown, attempt: number): boolean;
 	/** How long its ended jobs are kept. A time that it names overrides that of `open({retention})`. */
 	readonly retention?: RetentionOption;
 	/** Called with the result of `setup` before a worker is shut down. It may take as long as `open({grace})`. */

@@ -326,6 +326,7 @@ test('negative, absurd and misspelt options of enqueue(), map(), result() and th
 		['enqueue {maxAttempts: 0}', () => enqueue({maxAttempts: 0}), /from 1 to 1000000; it got 0/],
 		['enqueue {timeout: "never"}', () => enqueue({timeout: 'never'}), /as timeout a time such as/],
 		['enqueue {timeout: 0}', () => enqueue({timeout: 0}), /as timeout at least 1 ms/],
+		['enqueue {delay: "10"}', () => enqueue({delay: '10'}), /as delay a time such as '30s', .*; it got "10"/],
 		['enqueue {delay: -5}', () => enqueue({delay: -5}), /not negative; it got -5/],
 		['enqueue {delay, runAt}', () => enqueue({delay: 5, runAt: 5}), /both delay and runAt/],
 		['enqueue {runAt: Invalid Date}', () => enqueue({runAt: new Date(NaN)}), /as runAt a Date/],

@@ -32,7 +32,24 @@ const SCANS: Readonly<Record<string, string>> = {
 test('no statement reads the whole of a table that grows with the jobs, or sorts its rows', t => {
 	const db = new Database(':memory:');
 	for (const step of MIGRATIONS) db.exec(step);
-	const names = {id: 1, key: 1, after: 1, upTo: 1, limit: 1, task: 1, batch: 1, lane: 1, rank: 1, failed: 1, status: 1, value: 1, since: 1, until: 1};
+	const names = {
+		id: 1,
+		key: 1,
+		after: 1,
+		upTo: 1,
+		limit: 1,
+		task: 1,
+		batch: 1,
+		lane: 1,
+		rank: 1,
+		failed: 1,
+		status: 1,
+		value: 1,
+		since: 1,
+		until: 1,
+		highest: 1,
+		first: 1,
+	};
 	const found = Object.entries(SQL).filter(([, sql]) => {
 		const explain = db.prepare(`explain query plan ${sql}`);
 		const unnamed = sql.match(/\?/g)?.map(() => 1) ?? [];

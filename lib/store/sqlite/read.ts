@@ -18,11 +18,11 @@ import {defined} from '../../support/defined.ts';
 import type {JobPage, OutcomePage, SearchPage, StoredJob, TaskCounts, Wanted} from '../store.ts';
 import {readFailure} from '../stored-json.ts';
 import type {Blobs} from './blobs.ts';
-import {findAll, findCreated, findIds, isShort, numbersOf} from './find.ts';
+import {findAll, findCreated, findIds, hasFewJobs, numbersOf} from './find.ts';
 import {readHistory} from './history.ts';
 import {claimedRunOf, type JobRun, jobRunOf, resultInRun} from './packed-rows.ts';
 import {byState, STATUS_OF, StoredState} from './schema.sql.ts';
-import {findSorted, isBefore, pageOf, type SortedPlace} from './sorted.ts';
+import {FirstPlaces, findSorted, type SortedPlace} from './sorted.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
 
@@ -76,9 +76,9 @@ function findPlaces(source: Source, search: JobSearch, after: Place | undefined,
 	const from = typeof after === 'object' ? after : undefined;
 	const scope = numbersOf(source, search);
 	if (!scope) return {places: [], next: null};
-	return isShort(source.statements, search, scope.batch)
+	return hasFewJobs(source.statements, search, scope.batch)
 		? sortJobs(source, {...search, sort}, findAll(source, search, page), from, limit)
-		: findSorted(source.statements, {...search, sort}, {...scope, statuses}, from, limit);
+		: findSorted(source.statements, {...search, sort}, {...scope, statuses, ids: search.ids && new Set(search.ids)}, from, limit);
 }
 
 /** Reads these jobs and sorts them. */
@@ -91,15 +91,13 @@ function sortJobs(
 ): Places {
 	const by = SORTED_BY[sort];
 	const isTimed = since !== -Infinity || until !== Infinity;
-	const all = [...readRows(statements, ids)].flatMap((row): SortedPlace[] => {
+	const found = new FirstPlaces(after, -Infinity, limit);
+	for (const row of readRows(statements, ids)) {
 		const job = toJob(row, names.policy(row.policy));
 		const [value, time = NaN] = [job[by.value], job[by.time]];
-		return value === undefined || (isTimed && !(time >= Number(since) && time < Number(until))) ? [] : [{value, id: row.id}];
-	});
-	return pageOf(
-		all.filter(place => !after || isBefore(after, place)),
-		limit,
-	);
+		if (value !== undefined && (!isTimed || (time >= Number(since) && time < Number(until)))) found.add(value, row.id);
+	}
+	return found.page();
 }
 
 type Numbers = 'runAt' | 'endedAt' | 'startedAt' | 'durationMs' | 'cpuMs' | 'memoryBytes' | 'resultBytes' | 'done' | 'total' | 'at';

@@ -4,10 +4,10 @@ import {StoredState} from './schema.sql.ts';
 
 /** The columns, and the bounds of a run as the indexes of the schema have them. */
 const ROWS = {
-	startedAt: {column: 'started_at', most: 'coalesce(latest_start, ended_at)', least: 'coalesce(earliest_start, 0)'},
-	endedAt: {column: 'ended_at', most: 'ended_at', least: 'ended_at'},
+	startedAt: {column: 'started_at', highest: 'coalesce(latest_start, ended_at)', lowest: 'coalesce(earliest_start, 0)'},
+	endedAt: {column: 'ended_at', highest: 'ended_at', lowest: 'ended_at'},
 	// A run of an older version has no bounds: any duration may be in it.
-	duration: {column: 'duration_ms', most: 'coalesce(longest_ms, 9e999)', least: 'coalesce(shortest_ms, 0)'},
+	duration: {column: 'duration_ms', highest: 'coalesce(longest_ms, 9e999)', lowest: 'coalesce(shortest_ms, 0)'},
 } as const;
 
 type Sort = keyof typeof ROWS;
@@ -29,20 +29,21 @@ function outcomes({column}: (typeof ROWS)[Sort]): string {
 }
 
 /** Runs, each with its jobs' task if that is asked for. */
-function runs(place: string, where: string, order = ''): string {
+function runs(place: string, where: string, order: string): string {
 	return `select ${place}, first, last, ended_at, ${StoredState.completed}, iif(@task is null, null, coalesce((select task from job where id = outcome_run.first),
-			(select task from job_run where job_run.first = (select max(first) from job_run where first <= outcome_run.first)))), batch
-		from outcome_run where ${where} ${order}`;
+			(select task from job_run where job_run.first = (select max(first) from job_run where first <= outcome_run.first)))), batch, ${order}
+		from outcome_run where ${where}`;
 }
 
-/** Runs that have no jobs with higher values than that of the place. Without those of which no value is known. */
-function runsBelow({most}: (typeof ROWS)[Sort]): string {
-	return runs(`${most}, last`, `${isAfter(most, 'first')} and ${most} >= 0`, `order by ${most} desc, first desc ${LIMIT}`);
+/** Runs whose highest value is after the place. Runs without any known value are left out. */
+function runsBelow({highest}: (typeof ROWS)[Sort]): string {
+	return `${runs(`${highest}, last`, `${isAfter(highest, 'first')} and ${highest} >= 0`, highest)} order by ${highest} desc, first desc ${LIMIT}`;
 }
 
-/** The other runs of which a job may have a lower value. In the list they stand right after the place. */
-function runsAcross({most, least}: (typeof ROWS)[Sort]): string {
-	return runs(`${VALUE}, ${ID} - 1`, `${most} >= ${VALUE} and (${most} > ${VALUE} or first >= ${ID}) and ${least} <= ${VALUE}`);
+/** The other runs of which a job may come after the place; a page of them, from a run on. */
+function runsAcross({highest, lowest}: (typeof ROWS)[Sort]): string {
+	const from = `${highest} >= (@highest + 0.0) and (${highest} > (@highest + 0.0) or first > cast(@first as integer))`;
+	return `${runs(`${VALUE}, ${ID}`, `${from} and ${lowest} <= ${VALUE}`, highest)} order by ${highest}, first ${LIMIT}`;
 }
 
 /** Jobs whose last execution failed, and which show its figures. */

@@ -9,14 +9,15 @@ import type {Statements} from './statements.sql.ts';
  * the highest value of its jobs belongs; its times are read once a list comes there.
  */
 
-/** A job's place in the list. */
+/** A place in a sorted list. */
 export type SortedPlace = Exclude<Place, JobId>;
 
-/** Which jobs to find: of this task and batch, if not `null`. */
+/** Which jobs to find: of this task and batch, if not `null`, and of these ids, if there are some. */
 interface Criteria {
 	readonly task: number | null;
 	readonly batch: number | null;
 	readonly statuses: readonly JobStatus[];
+	readonly ids?: ReadonlySet<JobId> | undefined;
 }
 
 export interface SortedFound {
@@ -40,12 +41,17 @@ type Row = readonly [
 	state: StoredState | null,
 	task: number | null,
 	batch: number | null,
+	/** Of a run. */
+	highest: number,
 ];
 
 /** The most rows that a page looks at if few of them match. */
 const MAX_ROWS = 20_000;
+/** The most runs across a place that a page looks at. */
+const MAX_RUNS_ACROSS = 1000;
 
-const START: SortedPlace = {value: Infinity, id: Number.MAX_SAFE_INTEGER};
+/** Before all jobs, and after the runs of older versions, of which any value may be in any place. */
+const START: SortedPlace = {value: Number.MAX_VALUE, id: Number.MAX_SAFE_INTEGER};
 
 /** The statements by which a list finds its rows. */
 interface Sources {
@@ -79,55 +85,126 @@ const ENDED = {completed: StoredState.completed, dead: StoredState.dead, cancell
 	Record<JobStatus, StoredState>
 >;
 
-/** Finds a page of the list. It may be short before the end, if few of the rows match. */
+/** Finds a page of the list. It may be short, even empty, before the end: it looks at a limited number of rows. */
 export function findSorted(statements: Statements, search: SortedSearch, criteria: Criteria, after: SortedPlace = START, limit = 1): SortedFound {
 	const {sort, since = -Infinity, until = Infinity} = search;
 	// A range of times is a range of the list, unless the list is sorted by something else.
 	const [from, least] = sort === 'duration' ? [after, -Infinity] : [laterOf(after, {value: Number(until), id: 0}), Number(since)];
-	const isMeant = (place: SortedPlace) => place.value >= least && isBefore(from, place);
-	let found: SortedPlace[] = [];
+	const found = new FirstPlaces(from, least, limit);
+	const take = (row: Row) => takeJobs(statements, row, search, criteria, found);
+	const rest = takeAcross(statements, sort, criteria, from, found, take);
+	if (rest) return {places: [], next: rest};
 	let rows = 0;
 	for (const row of merge(sourcesOf(statements, sort, criteria, from))) {
 		const [value, id] = row;
 		if (value < least) break;
-		if (found.length >= limit) found = inOrder(found).slice(0, limit);
-		const last = found[limit - 1];
-		if (last && isBefore(last, {value, id})) return {places: found, next: last};
+		if (found.isFullBefore({value, id})) return found.page();
 		const rest = {value, id: id + 1};
-		if (++rows > MAX_ROWS && isBefore(from, rest)) return {places: inOrder(found).filter(place => isBefore(place, rest)), next: rest};
-		found.push(...placesIn(statements, row, search, criteria).filter(isMeant));
+		if (++rows > MAX_ROWS && isBefore(from, rest)) return {places: found.all().filter(place => isBefore(place, rest)), next: rest};
+		take(row);
 	}
-	return pageOf(found, limit);
+	return found.page();
 }
 
-/** The first of these places, which are all. */
-export function pageOf(all: readonly SortedPlace[], limit: number): SortedFound {
-	const places = inOrder(all).slice(0, limit);
-	return {places, next: all.length > limit ? (places.at(-1) ?? null) : null};
+/** What a page has found among the runs across its place, and the run from which the next one goes on. */
+interface SoFar {
+	readonly highest: number;
+	readonly first: JobId;
+	readonly places: readonly SortedPlace[];
+}
+
+/**
+ * Takes jobs of the runs that have jobs before and after the place. There may be very many.
+ * @returns the same place with what was found, if there are more such runs
+ */
+function takeAcross(
+	statements: Statements,
+	sort: Sort,
+	{task, statuses}: Criteria,
+	from: SortedPlace,
+	found: FirstPlaces,
+	take: (row: Row) => void,
+): SortedPlace | undefined {
+	const {runsAcross} = SOURCES[sort];
+	if (!runsAcross || !statuses.includes('completed')) return undefined;
+	const {highest, first, places} = (from.soFar as SoFar | undefined) ?? {highest: from.value, first: from.id - 1, places: []};
+	for (const {value, id} of places) found.add(value, id);
+	const {value, id} = from;
+	const rows = statements[runsAcross].all({value, id, task, highest, first, limit: MAX_RUNS_ACROSS}) as Row[];
+	for (const row of rows) take(row);
+	const last = rows.at(-1);
+	if (!last || rows.length < MAX_RUNS_ACROSS) return undefined;
+	return {value, id, soFar: {highest: last[8], first: last[2] as JobId, places: found.all()} satisfies SoFar};
+}
+
+/** The first places of those that are added, in the order of the list. */
+export class FirstPlaces {
+	/** The last of them, once there are enough. */
+	last: SortedPlace | undefined;
+	readonly #from: SortedPlace | undefined;
+	readonly #least: number;
+	readonly #limit: number;
+	#places: SortedPlace[] = [];
+
+	/** @param from only places after this one, with at least this value */
+	constructor(from: SortedPlace | undefined, least: number, limit: number) {
+		this.#from = from;
+		this.#least = least;
+		this.#limit = limit;
+	}
+
+	add(value: number, id: JobId): void {
+		if (!(value >= this.#least) || (this.#from && !isAfter(this.#from, value, id))) return;
+		if (this.last && isAfter(this.last, value, id)) return;
+		if (this.#places.push({value, id}) >= 2 * this.#limit + 16) this.#cut();
+	}
+
+	/** True if there are enough, all before this place. */
+	isFullBefore({value, id}: SortedPlace): boolean {
+		if (this.last ? this.#places.length >= 1.25 * this.#limit + 16 : this.#places.length >= this.#limit) this.#cut();
+		return this.last !== undefined && isAfter(this.last, value, id);
+	}
+
+	all(): readonly SortedPlace[] {
+		this.#cut();
+		return this.#places;
+	}
+
+	/** If there are enough, there may be more. */
+	page(): SortedFound {
+		return {places: this.all(), next: this.last ?? null};
+	}
+
+	/** Leaves out what is too much. A job that moved between two pages may be there twice. */
+	#cut(): void {
+		const sorted = this.#places.sort((a, b) => b.value - a.value || b.id - a.id).filter((place, index, all) => place.id !== all[index - 1]?.id);
+		this.#places = sorted.slice(0, this.#limit);
+		if (this.#places.length === this.#limit) this.last = this.#places.at(-1);
+	}
 }
 
 /** True if the one comes earlier in the list than the other. */
-export function isBefore(one: SortedPlace, other: SortedPlace): boolean {
-	return one.value > other.value || (one.value === other.value && one.id > other.id);
+function isBefore(one: SortedPlace, {value, id}: SortedPlace): boolean {
+	return isAfter(one, value, id);
+}
+
+/** True if this value and id come later in the list than the place. */
+function isAfter(place: SortedPlace, value: number, id: JobId): boolean {
+	return place.value > value || (place.value === value && place.id > id);
 }
 
 function laterOf(one: SortedPlace, other: SortedPlace): SortedPlace {
 	return isBefore(one, other) ? other : one;
 }
 
-function inOrder(places: readonly SortedPlace[]): SortedPlace[] {
-	return places.toSorted((a, b) => (isBefore(a, b) ? -1 : isBefore(b, a) ? 1 : 0));
-}
-
 /** The rows of each table in the order of the list. */
 function sourcesOf(statements: Statements, sort: Sort, {task, statuses}: Criteria, from: SortedPlace): Iterator<Row>[] {
-	const {outcomes, runs, runsAcross, others} = SOURCES[sort];
+	const {outcomes, runs, others} = SOURCES[sort];
 	const ended = Object.entries(ENDED).filter(([status]) => statuses.includes(status as JobStatus));
 	const areOthersMeant = statuses.some(status => status !== 'completed');
 	return [
 		...ended.map(([, status]) => rowsOf(statements[outcomes], from, {status})),
 		...(statuses.includes('completed') ? [rowsOf(statements[runs], from, {task})] : []),
-		...(statuses.includes('completed') && runsAcross ? [(statements[runsAcross].all({...from, task}) as Row[]).values()] : []),
 		...(areOthersMeant ? others.map(name => rowsOf(statements[name], from)) : []),
 	];
 }
@@ -138,7 +215,8 @@ const MAX_BLOCK_ROWS = 256;
 function* rowsOf(statement: Statements[keyof Statements], from: SortedPlace, more: object = {}): Generator<Row> {
 	let place = from;
 	for (let limit = 4; ; limit = Math.min(2 * limit, MAX_BLOCK_ROWS)) {
-		const rows = statement.all({...more, ...place, limit}) as Row[];
+		const {value, id} = place;
+		const rows = statement.all({...more, value, id, limit}) as Row[];
 		yield* rows;
 		const last = rows.at(-1);
 		if (!last || rows.length < limit) return;
@@ -169,21 +247,34 @@ function isRowBefore([value, id]: Row, [otherValue, otherId]: Row): boolean {
 	return isBefore({value, id}, {value: otherValue, id: otherId});
 }
 
-/** The jobs of a row that match. */
-function placesIn(statements: Statements, row: Row, {sort, since = -Infinity, until = Infinity}: SortedSearch, criteria: Criteria): SortedPlace[] {
-	const [value, id, first, last, endedAt, state, task, batch] = row;
+/** Takes the jobs of a row that match. */
+function takeJobs(statements: Statements, row: Row, search: SortedSearch, criteria: Criteria, found: FirstPlaces): void {
+	const [value, id, first, last, , state] = row;
 	const status = STATUS_OF[state ?? findJob(statements, last)?.state ?? StoredState.parked];
-	if (!criteria.statuses.includes(status)) return [];
-	if ((criteria.task !== null && criteria.task !== task) || (criteria.batch !== null && criteria.batch !== batch)) return [];
-	const hasTimes = since !== -Infinity || until !== Infinity;
-	if (sort === 'duration' && hasTimes && !(endedAt !== null && endedAt >= Number(since) && endedAt < Number(until))) return [];
-	return first === null ? [{value, id}] : placesInRun(statements, [first, last], value, SOURCES[sort].column);
+	if (!criteria.statuses.includes(status) || !matches(row, search, criteria)) return;
+	if (first !== null) takeRun(statements, [first, last], value, SOURCES[search.sort].column, criteria.ids, found);
+	else if (criteria.ids?.has(id) ?? true) found.add(value, id);
 }
 
-function placesInRun(statements: Statements, [first, last]: Range, value: number, name: keyof JobTimes | undefined): SortedPlace[] {
-	const ids = Array.from({length: lastOfRun(first, last) - first + 1}, (_, index) => first + index);
-	if (!name) return ids.map(id => ({value, id}));
-	const times = new PackedTimes((statements.timesOfRun.get(first) as Uint8Array | undefined) ?? new Uint8Array());
-	const column = times.column(name);
-	return ids.map((id, index) => ({value: column?.at(index) ?? NaN, id})).filter(place => Number.isFinite(place.value));
+function matches([, , , , endedAt, , task, batch]: Row, {sort, since = -Infinity, until = Infinity}: SortedSearch, criteria: Criteria): boolean {
+	if ((criteria.task !== null && criteria.task !== task) || (criteria.batch !== null && criteria.batch !== batch)) return false;
+	if (sort !== 'duration' || (since === -Infinity && until === Infinity)) return true;
+	return endedAt !== null && endedAt >= Number(since) && endedAt < Number(until);
+}
+
+function takeRun(
+	statements: Statements,
+	[first, end]: Range,
+	shared: number,
+	name: keyof JobTimes | undefined,
+	ids: ReadonlySet<JobId> | undefined,
+	found: FirstPlaces,
+): void {
+	const times = name && new PackedTimes((statements.timesOfRun.get(first) as Uint8Array | undefined) ?? new Uint8Array());
+	const column = name && times?.column(name);
+	const last = lastOfRun(first, end);
+	for (let id = first; id <= last; id++) {
+		const value = name ? (column?.at(id - first) ?? NaN) : shared;
+		if (Number.isFinite(value) && (ids?.has(id) ?? true)) found.add(value, id);
+	}
 }

@@ -143,3 +143,23 @@ law('an awaited list says whether there are more jobs; an iterated one has them 
 	for await (const _ of queue.jobs({after: 200, limit: 20})) count++;
 	t.is(count, 270);
 });
+
+law('a sorted list has each job once, also if very many pairs of jobs that ended together have values that cross', async (t, queue) => {
+	const pairs = 1100;
+	await enqueue(queue, ...range(1, 2 * pairs).map(() => newJob()));
+	for (const pair of range(1, pairs)) {
+		const claims = claimsOf(await take(queue, 2));
+		const durations = [pair, 3 * pairs - pair];
+		await commit(queue, {
+			settle: claims.map((claim, index) => ({
+				...claim,
+				outcome: {type: 'returned', value: '1', startedAt: T0 + (durations[index] ?? 0), durationMs: durations[index] ?? 0},
+			})),
+		});
+	}
+	const wanted = [...range(1, pairs).map(pair => 2 * pair), ...range(1, pairs).map(pair => 2 * (pairs + 1 - pair) - 1)];
+	for (const sort of ['duration', 'startedAt'] as const) {
+		t.deepEqual(await pages(queue, {sort}, 500), wanted);
+		t.is((await queue.counts({sort})).completed, 2 * pairs);
+	}
+});
