@@ -132,10 +132,10 @@ interface CheckedList {
 }
 
 /** @throws FaenaError `BadOption` */
-function checkListOptions({after, limit, ...search}: JobListOptions): CheckedList {
+function checkListOptions(options: JobListOptions): CheckedList {
 	const where = 'jobs()';
-	const given = checkSearch(where, search);
-	return {search: given, after: placeOf(where, given, after), ...(limit !== undefined && {limit: argument(where, 'limit', limit, limitOf) as number})};
+	const {after, limit, ...search} = checkSearch(where, options, {after: value => value, limit: limitOf}) as JobListOptions;
+	return {search, after: placeOf(where, search, after), ...(limit !== undefined && {limit})};
 }
 
 const idAfter = integer(0, Number.MAX_SAFE_INTEGER);
@@ -145,6 +145,6 @@ function placeOf(where: string, {sort = 'id'}: JobSearch, after: unknown): Place
 	const job = typeof after === 'object' && after !== null ? (after as Job) : undefined;
 	if (sort === 'id') return argument(where, 'after', job ? job.id : after, idAfter) as JobId;
 	const value = job?.[SORTED_BY[sort].value];
-	if (job && typeof value === 'number') return {value, id: argument(where, 'after', job.id, idAfter) as JobId};
+	if (job && typeof value === 'number' && !Number.isNaN(value)) return {value, id: argument(where, 'after', job.id, idAfter) as JobId};
 	throw bad(`${where} sorted by ${sort} expects as after the last job of the page before, as it was listed there; it got ${show(after)}`);
 }

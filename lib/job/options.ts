@@ -210,8 +210,8 @@ export function checkFilter(where: string, jobs: JobId | JobFilter): JobFilter {
  * Checks the filter of a verb that only reads. A condition that is `undefined` counts as not given.
  * @throws FaenaError `BadOption`
  */
-export function checkSearch(where: string, search: JobSearch): JobSearch {
-	return withScope(where, checked(where, search, SEARCH_CHECKS));
+export function checkSearch(where: string, search: JobSearch, others: Checks = {}): JobSearch {
+	return withScope(where, checked(where, search, {...SEARCH_CHECKS, ...others}));
 }
 
 function withScope<Filter extends JobFilter>(where: string, given: Filter): Filter {

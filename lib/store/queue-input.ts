@@ -130,6 +130,8 @@ function areAlike(one: QueueJob, other: QueueJob): boolean {
 	if (typeof other !== 'object' || other === null || (one.key === undefined) !== (other.key === undefined)) return false;
 	if (one.task !== other.task || one.policy !== other.policy || one.priority !== other.priority || one.batch !== other.batch) return false;
 	if (one.unique !== other.unique || one.expiresMs !== other.expiresMs) return false;
+	// An option that does not exist is found by the full check.
+	for (const name in other) if (!Object.hasOwn(NEW_JOB_CHECKS, name)) return false;
 	return one.runAt === other.runAt && one.delayMs === other.delayMs && !one.rerun && !other.rerun;
 }
 

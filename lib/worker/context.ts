@@ -89,7 +89,10 @@ export class Execution {
 		if (!retryIf) return this.context.retryDecision;
 		const {id, task, attempts} = this.claimed;
 		try {
-			const mayRetry = argument(`retryIf of task ${task}`, 'its result', retryIf(error, attempts + 1), boolean);
+			const answer: unknown = retryIf(error, attempts + 1);
+			// It is refused below. Unhandled, its rejection would end the process.
+			if (answer instanceof Promise) answer.catch(() => undefined);
+			const mayRetry = argument(`retryIf of task ${task}`, 'its result', answer, boolean);
 			return mayRetry ? this.context.retryDecision : 'never';
 		} catch (problem) {
 			process.stderr.write(`faena: retryIf of task ${task} failed, so job ${id} is tried again: ${toFailure(problem).message}\n`);

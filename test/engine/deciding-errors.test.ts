@@ -105,14 +105,19 @@ test('a task with retryIf is asked about each error and attempt', async t => {
 	);
 });
 
-test('a retryIf that does not answer with true or false is not heeded', async t => {
-	const faena = await openDeciding(t);
+for (const isolation of ['thread', 'inline'] as const) {
+	test(`a retryIf that does not answer with true or false is not heeded, and its promise disturbs nothing: ${isolation}`, async t => {
+		await assertNotHeeded(t, await openDeciding(t, {isolation}));
+	});
+}
+
+async function assertNotHeeded(t: ExecutionContext, faena: Awaited<ReturnType<typeof openDeciding>>): Promise<void> {
 	const job = await faena.enqueue('evasive');
 	t.is((await job.outcome()).status, 'dead');
 	const info = await job.info();
 	t.like(info, {attempts: 2, error: {message: 'oh'}});
 	t.false('retry' in (info?.error ?? {}));
-});
+}
 
 test('an error in the place of a result decides for its job alone', async t => {
 	const faena = await openDeciding(t);

@@ -144,6 +144,9 @@ test('a list refuses options that it does not understand, once it is read', asyn
 		/^jobs\(\) sorted by endedAt expects as after the last job of the page before, as it was listed there; it got 7\.$/,
 	);
 	await refused({key: 'k'}, /^jobs\(\) got a key alone/);
+	await refused([1, 2], /^jobs\(\) expects an object of options; it got /);
+	await refused(null as never, /^jobs\(\) expects an object of options; it got null\.$/);
+	await refused({sort: 'endedAt', after: {id: 1, endedAt: NaN}}, /^jobs\(\) sorted by endedAt expects as after the last job/);
 	const old = faena.jobs as (filter: object, page: object) => unknown;
 	t.throws(() => old.call(faena, {}, {after: 100}), {code: 'BadOption', message: /^jobs\(\) takes one object, with the conditions, limit and after: /});
 	await t.throwsAsync(faena.counts({stat: 'dead'} as never), {code: 'BadOption', message: /^counts\(\) has no option "stat"/});
