@@ -1,13 +1,14 @@
 import {bad, checkIterable, show} from '../job/checks.ts';
 import type {Encoded} from '../job/encoding.ts';
-import {type EnqueuedGroup, idAt, MAX_GROUP_JOBS} from '../job/group.ts';
+import {idAt, MAX_GROUP_JOBS} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
 import {type JobMaker, lowestOf} from '../job/new-job.ts';
 import {checkKey} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
 import type {JobOptions} from '../job/task.ts';
-import {keyConflict} from '../store/conflict-errors.ts';
+import {keyConflict, queueFull} from '../store/conflict-errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
+import type {EnqueueReply} from '../transport/messages.ts';
 
 export interface EnqueueManyOptions<Payload> extends Omit<JobOptions, 'key'> {
 	/** The key of each job. */
@@ -59,7 +60,8 @@ export async function enqueueMany<Payload>(
 		const sent = {...resolved, task, values: pack(values), keys: toKey && keys, maxPending};
 		const call = client.call({type: 'enqueue', group: sent, watch: false, waits: maxPending !== undefined});
 		[start, values, keys, size] = [start + values.length, [], [], 0];
-		const {ids, reused = [], conflicts: [conflict] = []} = (await call) as EnqueuedGroup;
+		const {ids, full, reused = [], conflicts: [conflict] = []} = (await call) as EnqueueReply;
+		if (full) throw queueFull(task, full, full.retryAfterMs);
 		if (conflict !== undefined) throw keyConflict({task, key: group.keys[conflict] ?? ''}, idAt(ids, conflict));
 		for (let index = 0; index < group.count; index++) result.ids[group.start + index] = idAt(ids, index);
 		for (const index of reused) result.reused.push(idAt(ids, index));

@@ -1,8 +1,7 @@
 import {nanoid} from 'nanoid';
 import {enqueuesJobs} from '../dispatcher/commits.ts';
-import {isRefusal} from '../dispatcher/retries.ts';
 import {abortSignal, argument, bad, type Checks, checked, type Duration, duration, expected, integer, object} from '../job/checks.ts';
-import type {JobUpdate, OwnerId} from '../job/claim.ts';
+import type {OwnerId} from '../job/claim.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import {fromEnvelope, fromFailure} from '../job/failure.ts';
 import {idAt, toReleased} from '../job/group.ts';
@@ -16,6 +15,7 @@ import {FaenaError} from '../support/errors.ts';
 import {startThread, workerUrl} from '../support/node.ts';
 import type {HeartbeatStart} from '../transport/messages.ts';
 import {standIn, tableOf} from '../worker/worker.ts';
+import {DirectUpdateWriter} from './direct-updates.ts';
 import {warn} from './events.ts';
 
 /** Options of {@link work}. */
@@ -160,7 +160,7 @@ function lonePool(store: Store, slots: number, listener: PoolListener, makePool:
 	const pool = makePool({
 		updated: update => updates.add(update),
 		async ended(task, groups) {
-			for (const update of await updates.takeUnwritten()) listener.updated(update);
+			for (const update of await updates.takeUnwritten(groups.map(({ids}) => idAt(ids, 0)))) listener.updated(update);
 			listener.ended(task, groups);
 			for (const {ids} of groups) {
 				running.get(idAt(ids, 0))?.resolve();
@@ -206,52 +206,6 @@ function lonePool(store: Store, slots: number, listener: PoolListener, makePool:
 			await pool.close();
 		},
 	};
-}
-
-/**
- * Writes the updates of a job that `work()` runs. Log lines and progress are written with the job's outcome, a checkpoint at once: within
- * the task's own call, if the store can do that, since a task that computes lets no other code run until it ends.
- */
-export class DirectUpdateWriter {
-	readonly #store: Store;
-	#unwritten: JobUpdate[] = [];
-	#writing: Promise<void> | undefined;
-
-	constructor(store: Store) {
-		this.#store = store;
-	}
-
-	add(update: JobUpdate): void {
-		const last = this.#unwritten.at(-1);
-		// Progress replaces earlier progress.
-		const before = last && !last.logs && !last.checkpoint ? this.#unwritten.pop() : undefined;
-		this.#unwritten.push({...before, ...update});
-		this.#write();
-	}
-
-	/** The updates of the job that has ended which are not written yet. */
-	async takeUnwritten(): Promise<readonly JobUpdate[]> {
-		while (this.#writing) await this.#writing;
-		return this.#unwritten.splice(0);
-	}
-
-	#write(): void {
-		if (this.#writing || !this.#unwritten.some(({checkpoint}) => checkpoint)) return;
-		const update = this.#unwritten.splice(0);
-		const {promise, resolve} = Promise.withResolvers<void>();
-		this.#writing = promise;
-		// Called within `commit`, or else when its promise settles.
-		const tried = (error: unknown) => {
-			if (this.#writing !== promise) return;
-			this.#writing = undefined;
-			if (error === undefined) this.#write();
-			else if (isRefusal(error)) warn('refused', {id: update[0]?.id, error});
-			// To be written with the next checkpoint or with the outcome.
-			else this.#unwritten.unshift(...update);
-			resolve();
-		};
-		this.#store.commit({update, urgent: tried}).then(() => tried(undefined), tried);
-	}
 }
 
 /**

@@ -4,7 +4,7 @@ import {toEnvelope, toFailure} from '../job/failure.ts';
 import {type EndedGroup, listIds, settlementsOf, sizeOf} from '../job/group.ts';
 import {isTerminal, type JobId} from '../job/job.ts';
 import type {Settled, SettledGroup, Store} from '../store/store.ts';
-import type {FaenaError} from '../support/errors.ts';
+import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import type {DispatcherMessage, EnqueueCall, EnqueueReply, Notice, Reply} from '../transport/messages.ts';
 
@@ -49,6 +49,11 @@ export class Clients {
 
 	refuse(call: number, error: unknown): void {
 		this.#replies.push({call, error: toEnvelope(error)});
+	}
+
+	/** Refuses a call that came too late, or waited too long. */
+	refuseAsClosed(call: number): void {
+		this.refuse(call, new FaenaError('Closed', 'This engine is closed; open() another one.'));
 	}
 
 	subscribe(events: readonly EventName[]): void {

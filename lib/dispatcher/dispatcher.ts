@@ -120,7 +120,7 @@ export class Dispatcher {
 		for (const call of calls) {
 			if (call.type === 'signalAnswered') this.#flow.signals.answered();
 			else if (call.type === 'close') this.#beginClose(call);
-			else if (this.#phase !== 'running') this.#host.clients.refuse(call.call, closed());
+			else if (this.#phase !== 'running') this.#host.clients.refuseAsClosed(call.call);
 			else if (call.type === 'enqueue') this.#flow.enqueues.push(call);
 			else this.#calls.waiting.push(call);
 		}
@@ -196,7 +196,7 @@ export class Dispatcher {
 		if (this.#phase !== 'running') return;
 		this.#phase = 'draining';
 		this.#flow.mayClaim = false;
-		for (const {call} of this.#flow.enqueues.takeWaiting()) this.#host.clients.refuse(call, closed());
+		for (const {call} of this.#flow.enqueues.takeWaiting()) this.#host.clients.refuseAsClosed(call);
 		void this.#flow.release();
 	}
 
@@ -237,8 +237,4 @@ export class Dispatcher {
 		this.#host.clients.output({type: 'failed', error: toEnvelope(error)});
 		void this.#flow.pool?.close();
 	}
-}
-
-function closed(): FaenaError {
-	return new FaenaError('Closed', 'This engine is closed; open() another one.');
 }

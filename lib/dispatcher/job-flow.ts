@@ -239,13 +239,14 @@ export class JobFlow implements PoolListener {
 		if (this.#mayHaveReadyJobs && !isFruitless && this.demand.hasCapacity) this.#host.wake();
 	}
 
-	/** Answers enqueue calls. Those that wait for room, and found none, wait on. */
+	/** Answers enqueue calls. Those that wait for room, and found none, wait on, unless a close came during the transaction. */
 	#answer(calls: readonly NumberedCall[], {enqueued, claimed}: Pick<Committed, 'enqueued' | 'claimed'>): void {
 		const {clock, clients, wake} = this.#host;
 		for (const [index, call] of calls.entries()) {
 			const {full, ...result} = enqueued[index] as EnqueuedGroup;
 			if (!full) clients.enqueued(call, result);
-			else if (call.waits && this.mayClaim) {
+			else if (call.waits && !this.mayClaim) clients.refuseAsClosed(call.call);
+			else if (call.waits) {
 				this.enqueues.putBack(call);
 				clock.after(ROOM_EVERY_MS, () => {
 					this.enqueues.mayHaveRoom();

@@ -5,7 +5,6 @@ import type {ExecutionContext} from 'ava';
 import test from 'ava';
 import Database from 'better-sqlite3';
 import {warn} from '../../lib/api/events.ts';
-import {DirectUpdateWriter} from '../../lib/api/work.ts';
 import {enqueueIn, FaenaError, type TaskContext} from '../../lib/index.ts';
 import {JobQueue, openQueue, type Policy, work} from '../../lib/queue.ts';
 import type {Changes} from '../../lib/store/store.ts';
@@ -68,28 +67,6 @@ test('a checkpoint of work() that could not be written is written with the next 
 	await work(queue, {run}, {signal: controller.signal});
 	t.is(queue.failures, 1);
 	t.is((await queue.values(1))?.checkpoint?.state, '7');
-});
-
-test('a checkpoint of a task that computes is written in its call, once the lock that was in the way is free', async t => {
-	const {queue, db} = await openFile(t);
-	await queue.enqueue([newJob('run', 'a')]);
-	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['run']});
-	const claim = {id: 1, lease, execution: jobs[0]?.execution ?? 0};
-	const writer = new DirectUpdateWriter(queue.store);
-	const stored = () => db.prepare('select state from checkpoint').pluck().all();
-	// Another call also waits for the lock, and would come first.
-	db.exec('begin immediate');
-	const waits = queue.pause(['other']);
-	writer.add({...claim, checkpoint: {at: 1, state: '1'}});
-	db.exec('commit');
-	t.deepEqual(stored(), []);
-	writer.add({...claim, logs: [{at: 2, level: 'info', text: 'line'}]});
-	t.deepEqual(stored(), ['1']);
-	writer.add({...claim, checkpoint: {at: 2, state: '2'}});
-	t.deepEqual(stored(), ['2']);
-	await waits;
-	t.deepEqual(await writer.takeUnwritten(), []);
-	t.is((await queue.logs(1)).length, 1);
 });
 
 test('work() claims again after a claim that failed, and releases jobs that this one claimed all the same', async t => {

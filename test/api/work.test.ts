@@ -101,6 +101,31 @@ test("work() holds a task's concurrency beside other loops on the same file, and
 	t.is((await queue.counts()).completed, 4);
 });
 
+test('jobs that work() runs at the same time keep their own progress', async t => {
+	const {queue} = await open(t);
+	const [one, two] = await queue.enqueue([newJob('one', 0), newJob('two', 0)]);
+	const controller = new AbortController();
+	const [begun, reported] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+	const tasks = {
+		async one(_: unknown, {progress}: TaskContext) {
+			await begun.promise;
+			progress(1, 2);
+			// The pool looks for progress every 20 ms.
+			await sleep(300);
+			reported.resolve();
+		},
+		async two(_: unknown, {log}: TaskContext) {
+			begun.resolve();
+			await reported.promise;
+			log('late');
+			controller.abort();
+		},
+	};
+	await work(queue, tasks, {concurrency: 2, signal: controller.signal});
+	t.like(await queue.job(one?.id ?? 0), {status: 'completed', progress: {done: 1, total: 2}});
+	t.is((await queue.job(two?.id ?? 0))?.progress, undefined);
+});
+
 test('work() runs as many jobs at a time as its concurrency says, and ends them in good order', async t => {
 	const {queue} = await open(t);
 	const controller = new AbortController();

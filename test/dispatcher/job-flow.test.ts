@@ -450,6 +450,24 @@ test('jobs whose claim was under way when the dispatcher began to close are rele
 	t.like(await queue.counts(), {pending: 2, running: 0});
 });
 
+test('a call that finds no room is refused as closed if the dispatcher began to close during its transaction, though it would wait', async t => {
+	const {flow, flush} = await setUp({
+		jobs: 1,
+		hasPool: false,
+		verbs: inner => ({
+			async commit(changes) {
+				const result = await inner.commit(changes);
+				flow.mayClaim = false;
+				return result;
+			},
+		}),
+	});
+	flow.enqueues.push({...enqueueCall(1, 1, {maxPending: {task: 1}}), waits: true});
+	await flow.commit();
+	t.like(flush().replies, [{call: 1, error: {code: 'Closed'}}]);
+	t.false(flow.enqueues.hasCalls);
+});
+
 test('while a claimed chunk waits for room, jobs of other tasks are claimed, and no more of its own', async t => {
 	const {flow, pool, queue, commits, takeGiven} = await setUp({tasks: {count: {}, other: {}}});
 	await queue.enqueue([newJob()]);

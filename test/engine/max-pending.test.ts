@@ -1,4 +1,5 @@
 import {join} from 'node:path';
+import {setTimeout} from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import {enqueueIn, FaenaError, type TaskContext, task} from '../../lib/index.ts';
 import {openQueue} from '../../lib/queue.ts';
@@ -74,6 +75,23 @@ test('enqueueMany() that waits for room ends with the engine', async t => {
 	const enqueued = faena.enqueueMany('brief', [1, 2, 3, 4, 5, 6, 7]);
 	while ((await faena.counts()).pending < 4) await null;
 	await Promise.all([t.throwsAsync(enqueued, {code: 'Closed'}), faena.close()]);
+});
+
+test('enqueueMany() that another program keeps from its commit is refused if the engine closes meanwhile and there is no room', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const faena = await openEngine(t, {queue, tasks: null, maxPending: 1});
+	await faena.enqueue('add', {a: 1, b: 1});
+	const db = new Database(queue);
+	t.teardown(() => db.close());
+	db.exec('begin immediate');
+	const enqueued = faena.enqueueMany('add', [{a: 2, b: 2}]);
+	// So that the commit waits for the lock, and the close comes while it does. On a slow machine this test may prove less, but it does not fail.
+	await setTimeout(100);
+	const closed = faena.close();
+	await setTimeout(100);
+	db.exec('commit');
+	await Promise.all([t.throwsAsync(enqueued, {code: 'Closed'}), closed]);
+	t.is(db.prepare('select last from counter where name = ?').pluck().get('job'), 1);
 });
 
 test('enqueueIn(), openQueue() and jobs that a task enqueues are not refused, and count', async t => {

@@ -739,8 +739,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: a job that has failed, and is ready again before its time is over, does not expire'],
 	},
 	'a job that comes back without having started no longer expires': {
-		file: 'lib/store/sqlite/expiry.ts',
-		find: '\ttx.statements.unmarkExpiries.run(low, high);\n',
+		file: 'lib/store/sqlite/settle.ts',
+		find: '\t\t\telse resumeExpiry(tx, id);\n',
 		put: '',
 		killer: [SQLITE, 'sqlite: a job that was claimed and comes back without having started still expires'],
 	},

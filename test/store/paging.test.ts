@@ -2,7 +2,7 @@ import {existsSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
 import Database from 'better-sqlite3';
-import type {Outcome} from '../../lib/job/claim.ts';
+import type {ClaimedJob, Outcome} from '../../lib/job/claim.ts';
 import {type JobId, type JobStatus, type Policy, STATUSES} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
 import type {JobQueue} from '../../lib/store/job-queue.ts';
@@ -19,10 +19,11 @@ const ERROR = {reason: 'threw', name: 'Error', message: 'no'} as const;
 
 /** Tables with a row for each job, or for each run of jobs. */
 const LARGE = ['job', 'job_run', 'key', 'ready', 'ready_run', 'waiting', 'claimed', 'claimed_run', 'outcome', 'outcome_run', 'failure_state', 'progress'];
-LARGE.push('checkpoint', 'log', 'execution');
+LARGE.push('checkpoint', 'log', 'execution', 'expiry');
 
 /** Statements that read the whole of a large table, and why they may. */
 const SCANS: Readonly<Record<string, string>> = {
+	anyExpiry: 'it reads one row',
 	claimGroupsOfOwner: 'the number of running jobs is bounded by the workers, and an index would cost an entry per claim',
 	claimOfOwnerAt: 'the same',
 	claimedRunsOfOwner: 'the same',
@@ -82,15 +83,17 @@ function bytesRead(): number | undefined {
 
 const RUN = 250;
 
-/** Enqueues this many jobs, stored in turn as a completed run, a pending run, rows with keys and delayed rows; then a few jobs of every status. */
+/** Enqueues this many jobs, stored in turn as a completed run, a pending run, rows with keys and delayed rows that expire; then a few of every status. */
 async function fill(path: string, jobs: number): Promise<void> {
 	const queue = await openQueueAt(path, {durability: 'normal'});
+	await enqueue(queue, 2, () => ({task: 'outer'}));
 	for (let start = 0; start < jobs; start += 4 * RUN) {
 		await complete(queue, await run(queue, 'done', RUN));
 		await run(queue, 'later', RUN);
 		await enqueue(queue, RUN, index => ({task: 'keyed', key: `${start}/${index}`}));
-		await enqueue(queue, RUN, index => ({task: 'other', runAt: Date.now() + 1e9 + index}));
+		await enqueue(queue, RUN, index => ({task: 'other', runAt: Date.now() + 1e9 + index, expiresMs: 1e9}));
 	}
+	await enqueue(queue, 2, () => ({task: 'outer'}));
 	await sample(queue);
 	await queue.close();
 }
@@ -128,7 +131,20 @@ async function complete(queue: JobQueue, first: JobId): Promise<void> {
 	);
 }
 
+/** Of the first two jobs and the last two, settles the first and the last. */
+async function settleOuter(queue: JobQueue): Promise<void> {
+	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['outer'], limit: 4});
+	const ends = [jobs[0], jobs[3]].map(job => ({...(job as ClaimedJob), outcome: {type: 'returned', value: '1'} as const}));
+	await queue.settle(lease, ends);
+	await queue.leave('me');
+}
+
 const ASKED: Readonly<Record<string, (queue: JobQueue, middle: JobId) => unknown>> = {
+	'a settlement of a job before and one behind all others': queue => settleOuter(queue),
+	'a release of such jobs': async queue => {
+		await queue.dequeue({owner: 'me', tasks: ['outer'], limit: 2});
+		await queue.leave('me');
+	},
 	'a job': (queue, middle) => queue.job(middle),
 	'the end of a job': (queue, middle) => queue.outcomes([middle]),
 	'jobs by their ids': (queue, middle) => queue.jobs({ids: [middle, middle + RUN, middle + 2 * RUN, middle + 3 * RUN]}),

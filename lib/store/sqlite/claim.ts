@@ -143,7 +143,7 @@ export function releaseClaims(tx: Tx, owner: number, {after = 0, leave = false}:
 		statements.deleteExpiriesOfOpenJobs.run(owner, lease, first, Math.min(last, upTo));
 	}
 	// The next claim looks at all jobs whose time is over, also at these.
-	if (mayExpire(tx)) statements.unmarkExpiries.run(0, upTo);
+	if (mayExpire(tx)) statements.unmarkExpiriesOfOwner.run(owner, after, upTo);
 	const stopped = statements.stoppedClaimsOfOwner.all(owner, after, upTo) as ClaimRow[];
 	for (const claim of stopped) {
 		endExecution(tx, claim, {outcome: {type: 'released'}});

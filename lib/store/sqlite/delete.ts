@@ -1,6 +1,7 @@
 import type {JobId, Page} from '../../job/job.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {type Deleted, type EndedBefore, type EndTimes, endTimeOf} from '../store.ts';
+import {endExpiry} from './expiry.ts';
 import {laneKey} from './lanes.ts';
 import {deleteInRun, type FoundJob, findJob, lastOfRun, MAX_RUN_JOBS} from './packed-rows.ts';
 import {STATUS_OF, StoredState} from './schema.sql.ts';
@@ -87,6 +88,7 @@ export function deleteRun(tx: Tx, id: JobId, upTo: JobId): JobId {
 		return id;
 	}
 	const last = deleteInRun(tx.statements, id, upTo, job);
+	endExpiry(tx, id, last);
 	tx.tally.move(job.task, job.batch, job.state, null, last - id + 1);
 	return last;
 }
@@ -105,7 +107,9 @@ export function deleteStateRow({statements}: Tx, id: JobId, {task, rank, state}:
 }
 
 /** Deletes all rows of a job but the row of its state, which the caller deletes. */
-export function deleteJobRows({statements, tally}: Tx, id: JobId, {task, batch, key, state}: Pick<FoundJob, 'task' | 'batch' | 'key' | 'state'>): void {
+export function deleteJobRows(tx: Tx, id: JobId, {task, batch, key, state}: Pick<FoundJob, 'task' | 'batch' | 'key' | 'state'>): void {
+	const {statements, tally} = tx;
+	endExpiry(tx, id);
 	for (const name of ['deleteFailureState', 'deleteExecutions', 'deleteProgress', 'deleteCheckpoint', 'deleteLog', 'deleteJob'] as const)
 		statements[name].run(id);
 	// Another job may have taken the key.

@@ -19,16 +19,14 @@ export function setExpiry(tx: Tx, id: JobId, expiresMs: number | undefined, dueA
 	tx.hasExpiries = true;
 }
 
-/** The job has started, or its round has ended. */
-export function endExpiry(tx: Tx, id: JobId): void {
-	if (mayExpire(tx)) tx.statements.deleteExpiry.run(id);
+/** The job, or each job from this one up to `last`, has started or is deleted, or its round has ended. */
+export function endExpiry(tx: Tx, id: JobId, last = id): void {
+	if (mayExpire(tx)) tx.statements.deleteExpiries.run(id, last);
 }
 
-/** Call it when executions of jobs from one id up to another have ended. */
-export function settleExpiries(tx: Tx, low: JobId, high: JobId): void {
-	if (!mayExpire(tx)) return;
-	tx.statements.deleteExpiriesOfCompleted.run(low, high);
-	tx.statements.unmarkExpiries.run(low, high);
+/** The job was claimed and comes back without having started: the next claim looks whether its time is over. */
+export function resumeExpiry(tx: Tx, id: JobId): void {
+	if (mayExpire(tx)) tx.statements.unmarkExpiry.run(id);
 }
 
 /** Milliseconds for which no job expires; `undefined` if none may. */

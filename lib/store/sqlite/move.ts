@@ -111,7 +111,7 @@ export function expireJobs(tx: Tx): {readonly ids: readonly JobId[]; readonly ha
 			statements.markExpiry.run(id);
 			continue;
 		}
-		statements.deleteExpiry.run(id);
+		endExpiry(tx, id);
 		// It was deleted, or has ended.
 		if (!job || job.state > StoredState.delayed) continue;
 		unpack(tx, id, job);

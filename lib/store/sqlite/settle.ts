@@ -10,7 +10,7 @@ import type {Settled, SettledGroup} from '../store.ts';
 import {writeFailure} from '../stored-json.ts';
 import {deleteJobRows} from './delete.ts';
 import {enqueue, findConflict} from './enqueue.ts';
-import {endExpiry, settleExpiries} from './expiry.ts';
+import {endExpiry, resumeExpiry} from './expiry.ts';
 import {keepFailure} from './history.ts';
 import {type FailureState, failureStateOf, makeReady} from './lanes.ts';
 import {type ClaimedRun, insertOutcomeRun, type RunPart, unpackJobs, writeResults} from './packed-rows.ts';
@@ -94,7 +94,6 @@ function settleLease(tx: Tx, lease: number, parts: readonly Part[]): Ended[] {
 	for (const {part, claim} of ended) if (!childrenOf(part)) setStatus(part, endExecution(tx, claim, part.settlement));
 	// One statement for the whole lease. It costs almost nothing if no job has a checkpoint.
 	tx.statements.deleteCheckpointsOfCompleted.run(low, high);
-	settleExpiries(tx, low, high);
 	return ended.filter(({part}) => childrenOf(part));
 }
 
@@ -150,11 +149,13 @@ function fits({blobs}: Tx, {settlement}: Part): boolean {
 	return outcome.type === 'returned' && !outcome.enqueue && isPackable(outcome.value) && !blobs.isLarge(outcome.value);
 }
 
-function completeRun({statements, tally, now}: Tx, [, , , , task, batch]: ClaimedRun, parts: readonly Part[]): void {
+function completeRun(tx: Tx, [, , , , task, batch]: ClaimedRun, parts: readonly Part[]): void {
+	const {statements, tally, now} = tx;
 	if (parts.length === 0) return;
 	const [first, last] = boundsOf(parts);
 	const jobs = last - first + 1;
 	insertOutcomeRun(statements, [first, last, batch, now, ...writeResults(parts, jobs)]);
+	endExpiry(tx, first, last);
 	tally.move(task, batch, StoredState.running, StoredState.completed, jobs);
 }
 
@@ -207,11 +208,13 @@ export function endExecution(tx: Tx, claim: ClaimRow, ran: Ran): Settled {
 		case 'returned':
 			insertOutcome(tx, claim, StoredState.completed, ran);
 			if (execution > 1) tx.statements.clearFailure.run(id);
+			endExpiry(tx, id);
 			return 'completed';
 		case 'released':
 			if (stop !== null) return endStopped(tx, claim, ran);
 			if (outcome.suspicion) tx.statements.suspect.run(id, outcome.suspicion);
 			if (outcome.suspicion || outcome.startedAt !== undefined) endExpiry(tx, id);
+			else resumeExpiry(tx, id);
 			makeReady(tx, id, {task, batch, rank: columnsOf(tx, id).rank, executions: execution}, StoredState.running);
 			return 'pending';
 		case 'cancelled':
@@ -260,6 +263,7 @@ function endStopped(tx: Tx, claim: ClaimRow, ran: Ran): Settled {
 	}
 	if (outcome.type === 'cancelled' && outcome.error) setFailureState(tx, claim, failureStateOf(tx, id), ran, outcome.error);
 	else if (outcome.type === 'cancelled') tx.statements.clearTiming.run(id);
+	endExpiry(tx, id);
 	insertOutcome(tx, claim, StoredState.cancelled, ran);
 	return 'cancelled';
 }

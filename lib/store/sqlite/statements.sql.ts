@@ -222,14 +222,13 @@ export const SQL = {
 	dueExpiries: `select id, expires_ms from expiry where expires_at between 1 and ${INTEGER} order by expires_at, id limit ${INTEGER}`,
 	renewExpiry: 'update expiry set expires_at = ? + expires_ms where id = ?',
 	markExpiry: 'update expiry set expires_at = -expires_at where id = ?',
-	unmarkExpiries: 'update expiry set expires_at = -expires_at where id between ? and ? and expires_at < 0',
+	unmarkExpiry: 'update expiry set expires_at = -expires_at where id = ? and expires_at < 0',
+	unmarkExpiriesOfOwner: `update expiry set expires_at = -expires_at where expires_at < 0
+		and exists (select 1 from claimed c where c.id = expiry.id and c.owner = ${INTEGER} and c.lease > ${INTEGER} and c.id <= ${INTEGER})`,
 	anyExpiry: 'select 1 from expiry limit 1',
 	nextExpiry: 'select min(expires_at) from expiry where expires_at > 0',
-	deleteExpiry: 'delete from expiry where id = ?',
+	deleteExpiries: 'delete from expiry where id between ? and ?',
 	deleteExpiriesOfOpenJobs: 'delete from expiry where id in (select id from claimed where owner = ? and lease = ? and id between ? and ?)',
-	deleteExpiriesOfCompleted: `delete from expiry where id between ? and ? and (
-		exists (select 1 from outcome where outcome.id = expiry.id and outcome.status = ${StoredState.completed})
-		or id <= (select last from outcome_run where first <= expiry.id order by first desc limit 1))`,
 
 	claimUpTo: `insert or ignore into claimed (id, lease, execution, owner, task, batch)
 		select id, ?, executions + 1, ?, abs(task), batch from ready where task = ? and (rank, id) <= (?, ?)`,

@@ -1,4 +1,4 @@
-import type {Claim} from '../../../lib/job/claim.ts';
+import type {Claim, Outcome} from '../../../lib/job/claim.ts';
 import {expiry} from '../../../lib/job/failure.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import {claimOf, claimsOf, commit, ERROR, enqueue, idsOf, jobOf, law, lawOfOpenJobs, newJob, OTHER, OWNER, outlast, POLICY, range, T0, take} from './laws.ts';
@@ -169,6 +169,34 @@ law('a commit says for how long no job expires', async (t, queue, clock) => {
 	await queue.complete(claimsOf(await take(queue))[0] as Claim);
 	t.is((await queue.store.commit({})).expiresInMs, undefined);
 });
+
+const SETTLE = (outcome: Outcome) => async (queue: JobQueue, ids: readonly number[], before?: () => Promise<unknown>) => {
+	const taken = await take(queue, ids.length);
+	await before?.();
+	await commit(queue, {settle: claimsOf(taken).map(claim => ({...claim, outcome}))});
+};
+
+const ENDS: Readonly<Record<string, (queue: JobQueue, ids: readonly number[]) => Promise<unknown>>> = {
+	'was discarded': (queue, ids) => queue.discard(ids, {stop: false}),
+	'was cancelled': (queue, ids) => queue.cancel({ids}),
+	'has completed': SETTLE({type: 'returned', value: '1'}),
+	'was discarded while it ran': (queue, ids) => SETTLE({type: 'released'})(queue, ids, () => queue.discard(ids, {stop: true})),
+	'was cancelled while it ran': (queue, ids) => SETTLE({type: 'cancelled'})(queue, ids, () => queue.cancel({ids})),
+};
+
+for (const [what, end] of Object.entries(ENDS)) {
+	law(`a job that ${what} expires no more, whether it lay in a run or had a row`, async (t, queue) => {
+		for (const keys of [
+			[undefined, undefined, undefined],
+			['a', 'b', 'c'],
+		]) {
+			const ids = await enqueue(queue, ...keys.map(key => newJob({expiresMs: 50, key})));
+			t.is((await queue.store.commit({})).expiresInMs, 50);
+			await end(queue, ids);
+			t.is((await queue.store.commit({})).expiresInMs, undefined);
+		}
+	});
+}
 
 law('a batch completes when its last job expires', async (t, queue, clock) => {
 	const batch = await queue.openBatch('nightly', 'hash', OWNER);
