@@ -108,8 +108,12 @@ export class JobQueue {
 	/** Claims up to `limit` jobs of the given tasks: higher priority first, then in order of arrival. */
 	async dequeue(options: DequeueOptions): Promise<Dequeued> {
 		const {owner, tasks, limit = 1, maxBytes = Infinity} = checkDequeue(options);
-		const {claimed} = await this.store.commit({claim: {owner, lanes: lanesOf(tasks, limit), limit, maxBytes}});
-		return {lease: claimed.lease, jobs: inOrder(claimed)};
+		const claim = {owner, lanes: lanesOf(tasks, limit), limit, maxBytes};
+		// A commit claims nothing while it has more jobs to expire than it can. An empty answer would look as if no job were ready.
+		for (;;) {
+			const {claimed, expired, expiresInMs} = await this.store.commit({claim});
+			if (claimed.groups.length > 0 || !expired || expiresInMs !== 0) return {lease: claimed.lease, jobs: inOrder(claimed)};
+		}
 	}
 
 	/** Records the outcomes of executions. An outcome whose lease or execution number no longer matches changes nothing and counts as lost. */

@@ -37,6 +37,20 @@ test('settle() takes times with fractions, as performance.now() gives them, and 
 	t.like(await queue.job(1), {startedAt: Math.round(startedAt), durationMs: 0.25, memoryBytes: 1001});
 });
 
+test('dequeue() claims a ready job however many jobs have expired before', async t => {
+	let now = 1_700_000_000_000;
+	const queue = await openQueue(':memory:', {now: () => now});
+	t.teardown(() => queue.close());
+	await queue.enqueue(Array.from({length: 3500}, () => ({task: 'gone', payload: null, expiresMs: 10})));
+	await queue.enqueue([{task: 'hash', payload: null}]);
+	now += 1000;
+	t.deepEqual(
+		(await queue.dequeue({owner: 'me', tasks: ['hash']})).jobs.map(({id}) => id),
+		[3501],
+	);
+	t.is((await queue.counts()).cancelled, 3500);
+});
+
 test('a filter of many ids is moved in parts of a thousand, the highest ids first, and each job once', async t => {
 	const parts: (readonly number[])[] = [];
 	const store = override(new MemoryStore(), inner => ({
