@@ -44,7 +44,8 @@ async function stateOf(id: number): Promise<Answer> {
 	const job = await faena.job<'countPrimes'>(id);
 	if (!job) throw httpError(404, `There is no job ${id}.`);
 	const {status, progress, result, error} = job;
-	return {status: 200, body: status === 'completed' ? {id, status, result} : {id, status, progress, error: error?.message}};
+	if (status === 'completed') return {status: 200, body: {id, status, result}};
+	return {status: 200, body: {id, status, progress, error: error?.message}};
 }
 
 function isInteger(value: unknown): value is number {
@@ -67,7 +68,8 @@ export function refusal(error: unknown): Answer {
 	const {code, message, statusCode, retryAfterMs = 1000} = error as FaenaError & {readonly statusCode?: number};
 	const status = (error instanceof FaenaError ? STATUSES[code] : statusCode) ?? 500;
 	if (status === 500) console.error(error);
-	const headers: Record<string, string> = status === 429 || status === 503 ? {'retry-after': String(Math.ceil(retryAfterMs / 1000))} : {};
+	const headers: Record<string, string> = {};
+	if (status === 429 || status === 503) headers['retry-after'] = String(Math.ceil(retryAfterMs / 1000));
 	return {status, headers, body: status === 500 ? {error: 'internal error'} : {error: message, code}};
 }
 

@@ -19,7 +19,8 @@ type Global = {[DEFINED]?: Map<string, object>; [WORKER]?: string};
 
 /**
  * Names the tasks of a module together with the module itself, so that a program names neither its file nor its type. Each worker imports the
- * module again, so it should do nothing but define tasks: keep the program that calls `open()` in a file of its own.
+ * module again, so it should do nothing but define tasks: keep the program that calls `open()` in a file of its own, also in a bundle
+ * (docs/building.md).
  * @param module the calling module's `import.meta.url`; in CommonJS its `__filename`
  * @param tasks functions by task name, plain ones or those of `task()`
  * @example export const tasks = defineTasks(import.meta.url, {sha256, thumbnail});
