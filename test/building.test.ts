@@ -44,12 +44,11 @@ test('the page has a section for each way that it names', t => {
 });
 
 for (const {title, steps} of sections) {
-	const [step] = steps;
-	if (step?.commands === undefined) continue;
+	if (steps.every(({commands}) => commands === undefined)) continue;
 	test.serial(`what docs/building.md says works: ${title}`, async t => {
 		t.timeout(180_000);
-		const printed = await take(step, makeFolder(title));
-		t.regex(printed, title.includes('test') ? /\b1 passed|pass 1\b/ : /^42$/m);
+		const folder = makeFolder(title);
+		for (const step of steps) t.regex(await take(step, folder), title.includes('test') ? /\b1 passed|pass 1\b/ : /^42$/m, step.commands);
 	});
 }
 
@@ -60,6 +59,32 @@ test.serial('tsc of TypeScript 7 builds it as well, also without the types of No
 	const config = JSON.parse(files['tsconfig.json'] ?? '{}');
 	writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({...config, compilerOptions: {...config.compilerOptions, types: []}}));
 	t.is(await follow(folder, `node ${join(root, 'node_modules/typescript/bin/tsc')}\nnode dist/main.js`), '42\n');
+});
+
+/** Files that name the module once. */
+const DEFINED = filesOf(sections.find(({title}) => title === 'esbuild') as Section);
+
+test.serial('TypeScript that is compiled to CommonJS names its module by __filename', async t => {
+	t.timeout(120_000);
+	const folder = makeFolder('tsc to CommonJS', {
+		'package.json': '{"private": true}',
+		'tsconfig.json':
+			'{"compilerOptions": {"module": "nodenext", "strict": true, "rewriteRelativeImportExtensions": true, "outDir": "dist"}, "files": ["all.ts"]}',
+		'doubles.ts': "import {defineTasks} from 'faena';\nconst double = (n: number) => 2 * n;\nexport const tasks = defineTasks(__filename, {double});",
+		'all.ts':
+			"import {open} from 'faena';\nimport {tasks} from './doubles.ts';\nopen({queue: 'jobs.db', tasks, workers: 1}).then(async faena => {\nconsole.log(await faena.call('double', 21));\nawait faena.close();\n});",
+	});
+	t.is(await follow(folder, 'npx tsc\nnode dist/all.js'), '42\n');
+});
+
+test.serial('Vite keeps tasks that name their module in a file of their own', async t => {
+	t.timeout(120_000);
+	const config = filesOf(sections.find(({title}) => title === 'Vite') as Section)['vite.config.js'] ?? '';
+	const folder = makeFolder('Vite with defined tasks', {
+		...DEFINED,
+		'vite.config.js': config.replace("['main.ts', 'tasks.ts']", "['program.ts', 'doubles.ts']"),
+	});
+	t.regex(await follow(folder, 'npx vite build\nnode dist/program.js'), /^42$/m);
 });
 
 test.serial('enums, decorators and path aliases work with tsx', async t => {
@@ -93,11 +118,12 @@ test.serial('a bundle of Faena itself, and a bundle of the program with its task
 		t.regex((failed as unknown as {stderr: string}).stderr, /code: 'Bundled'/, name);
 		t.regex((failed as unknown as {stderr: string}).stderr, /Faena can't run from a bundle, .* Leave the package faena out of the bundle/, name);
 	}
-	const both = makeFolder('bundle of both', {
-		'tasks.ts': "import {defineTasks} from 'faena';\nexport const tasks = defineTasks(import.meta.url, {double: (n: number) => 2 * n});",
-		'main.ts':
-			"import {open} from 'faena';\nimport {tasks} from './tasks.ts';\nconst faena = await open({queue: 'jobs.db', tasks, workers: 1});\nawait faena.close();",
-	});
-	const refused = await t.throwsAsync(follow(both, `${esbuild} --format=esm --packages=external main.ts\nnode dist/main.js`));
-	t.regex((refused as unknown as {stderr: string}).stderr, /open\(\) was called in a worker, .* or a bundle of it/);
+	const module = makeFolder('bundle of all as a module without a banner');
+	const early = await t.throwsAsync(follow(module, `${esbuild} --format=esm main.ts\nnode dist/main.js`));
+	t.regex((early as unknown as {stderr: string}).stderr, /Error: Dynamic require of "fs" is not supported/);
+	const both = makeFolder('bundle of both', DEFINED);
+	const refused = await t.throwsAsync(follow(both, `${esbuild} --format=esm --packages=external program.ts doubles.ts\nnode dist/program.js`));
+	const {stderr} = refused as unknown as {stderr: string};
+	t.regex(stderr, /BadTasksModule/);
+	t.regex(stderr, /open\(\) was called in a worker, which imports \S+program\.js for its tasks .* put the tasks into the program's file, .*--splitting/);
 });

@@ -1,5 +1,7 @@
 /** Follows pages of docs from top to bottom, with the packed package, as a new user does. */
-import {copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
+import {once} from 'node:events';
+import {copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
+import {type AddressInfo, createServer} from 'node:net';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -8,6 +10,7 @@ import Database from 'better-sqlite3';
 import {installPacked} from './fixtures/packed.ts';
 import {firstMissing, readPage, type Step, take} from './fixtures/pages.ts';
 
+const root = fileURLToPath(new URL('../', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'faena-pages-'));
 let tarball: string;
 
@@ -60,13 +63,37 @@ test.serial('every step of docs/backup-and-upgrade.md works, and prints what is 
 	t.timeout(120_000);
 	const project = makeProject('backup-and-upgrade');
 	// Of other versions, which can't be installed here.
-	const released = fileURLToPath(new URL('./fixtures/databases/0.1.0.db', import.meta.url));
+	const released = join(root, 'test/fixtures/databases/0.1.0.db');
 	for (const name of ['old.db', 'newer.db']) copyFileSync(released, join(project, name));
 	const newer = new Database(join(project, 'newer.db'));
 	newer.pragma('user_version = 99');
 	newer.close();
 	await follow(t, stepsOf('backup-and-upgrade.md'), project, () => false);
 });
+
+test.serial('every step of docs/http-server.md works, and prints what is written below it', async t => {
+	t.timeout(120_000);
+	const project = makeProject('http-server');
+	symlinkSync(join(root, 'node_modules/fastify'), join(folder, 'node_modules/fastify'));
+	const port = await freePort();
+	const steps = stepsOf('http-server.md').map(step => ({...step, commands: step.commands?.replaceAll('3000', String(port))}));
+	await follow(t, steps, project, () => false);
+});
+
+test('docs/http-server.md shows the files of examples/http-server', t => {
+	const shown = Object.assign({}, ...stepsOf('http-server.md').map(({files}) => files));
+	t.deepEqual(Object.keys(shown).toSorted(), readdirSync(join(root, 'examples/http-server')).toSorted());
+	for (const [name, content] of Object.entries(shown)) t.is(content, readFileSync(join(root, 'examples/http-server', name), 'utf8'));
+});
+
+async function freePort(): Promise<number> {
+	const server = createServer().listen(0);
+	await once(server, 'listening');
+	const {port} = server.address() as AddressInfo;
+	server.close();
+	await once(server, 'close');
+	return port;
+}
 
 const isHelp = ({commands}: Step): boolean => commands?.endsWith('--help\n') ?? false;
 

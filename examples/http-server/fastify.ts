@@ -1,15 +1,26 @@
-/** Work over HTTP, by Fastify: `npm install fastify`, then `node examples/http-server/fastify.ts`. */
+/** Work over HTTP, by Fastify. */
 import fastify, {type FastifyReply} from 'fastify';
-import {type Answer, accept, faena, look} from './jobs.ts';
+import {type Answer, accept, cancel, change, faena, look, refusal} from './jobs.ts';
 
 const closing = new AbortController();
 const app = fastify({bodyLimit: 64 * 1024, logger: {level: 'warn'}});
 
-app.post('/jobs', async (request, reply) => send(reply, await accept(request.body, request.headers['idempotency-key']?.toString())));
+app.post('/jobs', async ({body, headers}, reply) => {
+	const key = headers['idempotency-key']?.toString();
+	return send(reply, await accept(body, key));
+});
 
-app.get<{Params: {id: string}; Querystring: {wait?: string}}>('/jobs/:id(^\\d+$)', async ({params, query}, reply) =>
-	send(reply, await look(Number(params.id), Number(query.wait ?? 0), closing.signal)),
-);
+type OfJob = {Params: {id: string}; Querystring: {wait?: string}};
+const job = '/jobs/:id(^\\d+$)';
+app.get<OfJob>(job, async ({params, query}, reply) => {
+	const waitSeconds = Number(query.wait ?? 0);
+	return send(reply, await look(Number(params.id), waitSeconds, closing.signal));
+});
+app.patch<OfJob>(job, async ({params, body}, reply) => send(reply, await change(Number(params.id), body)));
+app.delete<OfJob>(job, async ({params}, reply) => send(reply, await cancel(Number(params.id))));
+
+// Without it, each FaenaError would be answered by 500. Fastify's own errors have a status, too.
+app.setErrorHandler((error, _, reply) => send(reply, refusal(error)));
 
 function send(reply: FastifyReply, {status, headers = {}, body}: Answer): FastifyReply {
 	// A kept connection would keep the server from closing.
@@ -17,7 +28,7 @@ function send(reply: FastifyReply, {status, headers = {}, body}: Answer): Fastif
 	return reply.code(status).headers(headers).send(body);
 }
 
-// Fastify answers the requests it has between these two. Waits must end before, and the engine must stay open until then.
+// Between these two Fastify answers the requests it has: the waits end before, and the engine is open until then.
 app.addHook('preClose', async () => closing.abort());
 app.addHook('onClose', () => faena.close());
 

@@ -1,7 +1,8 @@
 /** What both servers do with a request, whatever the framework. */
 import {FaenaError, open} from 'faena';
 
-export const faena = await open<typeof import('./tasks.ts')>({queue: 'http.db', tasks: new URL('./tasks.ts', import.meta.url)});
+const tasks = new URL('./tasks.ts', import.meta.url);
+export const faena = await open<typeof import('./tasks.ts')>({queue: 'http.db', tasks});
 
 export interface Answer {
 	readonly status: number;
@@ -9,48 +10,67 @@ export interface Answer {
 	readonly body: object;
 }
 
-/** Accepts work. A client that got no answer sends it again with the same key, and there is one job all the same. */
-export function accept(body: unknown, key: string | undefined): Promise<Answer> {
-	return answer(async () => {
-		const {below} = Object(body) as {readonly below?: unknown};
-		if (!Number.isSafeInteger(below) || (below as number) < 2 || (below as number) > 1e8) return {status: 400, body: {error: 'below: a number from 2 to 1e8'}};
-		// The job is durable when this resolves.
-		const {id} = await faena.enqueue('countPrimes', {below: below as number}, key === undefined ? {} : {key});
-		return {status: 202, headers: {location: `/jobs/${id}`}, body: {id}};
-	});
+/** `POST /jobs`: 202 once the job is on the disk. The same key again gives the same job. */
+export async function accept(body: unknown, key: string | undefined): Promise<Answer> {
+	const {below} = Object(body) as {readonly below?: unknown};
+	if (!isInteger(below) || below < 2 || below > 1e8) throw httpError(400, 'below: a number from 2 to 1e8');
+	const {id} = await faena.enqueue('countPrimes', {below}, {expires: '1h', ...(key !== undefined && {key})});
+	return {status: 202, headers: {location: `/jobs/${id}`}, body: {id}};
 }
 
-/** The state of a job. If it has not ended, waits for its end: at most so many seconds, and until the signal aborts. */
-export function look(id: number, waitSeconds: number, signal: AbortSignal): Promise<Answer> {
-	return answer(async () => {
-		if (waitSeconds > 0)
-			await faena
-				.handle('countPrimes', id)
-				.outcome({timeout: 1000 * Math.min(waitSeconds, 60), signal})
-				.catch(unlessOver);
-		const job = await faena.job<'countPrimes'>(id);
-		if (!job) return {status: 404, body: {error: `There is no job ${id}.`}};
-		const {status, result, error} = job;
-		return {status: 200, body: {id, status, result, error: error?.message}};
-	});
+/** `GET /jobs/1?wait=10`: the state of a job, once it ends, the seconds are over or the signal aborts. */
+export async function look(id: number, waitSeconds: number, signal: AbortSignal): Promise<Answer> {
+	const timeout = 1000 * Math.min(waitSeconds, 60);
+	if (timeout > 0) await faena.handle('countPrimes', id).outcome({timeout, signal}).catch(unlessOver);
+	return stateOf(id);
+}
+
+/** `PATCH /jobs/1`: another priority, if the job has not started. */
+export async function change(id: number, body: unknown): Promise<Answer> {
+	const {priority} = Object(body) as {readonly priority?: unknown};
+	if (!isInteger(priority)) throw httpError(400, 'priority: a whole number');
+	const result = await faena.edit(id, {priority});
+	if (result !== 'edited' && result !== 'missing') throw httpError(409, `Job ${id} is ${result}.`);
+	return stateOf(id);
+}
+
+/** `DELETE /jobs/1`: cancels the job. A running one stops a little later; one that has ended stays as it is. */
+export async function cancel(id: number): Promise<Answer> {
+	await faena.cancel(id);
+	return stateOf(id);
+}
+
+async function stateOf(id: number): Promise<Answer> {
+	const job = await faena.job<'countPrimes'>(id);
+	if (!job) throw httpError(404, `There is no job ${id}.`);
+	const {status, progress, result, error} = job;
+	if (status === 'completed') return {status: 200, body: {id, status, result}};
+	return {status: 200, body: {id, status, progress, error: error?.message}};
+}
+
+function isInteger(value: unknown): value is number {
+	return Number.isSafeInteger(value);
 }
 
 /** The job goes on, and the answer says how far it is. */
 function unlessOver(error: unknown): void {
-	const isOver = error instanceof FaenaError ? error.code === 'WaitTimeout' || error.code === 'NoSuchJob' : (error as Error).name === 'AbortError';
-	if (!isOver) throw error;
+	const {name, code} = error as FaenaError;
+	if (code !== 'WaitTimeout' && code !== 'NoSuchJob' && name !== 'AbortError') throw error;
 }
 
-async function answer(work: () => Promise<Answer>): Promise<Answer> {
-	try {
-		return await work();
-	} catch (error) {
-		if (!(error instanceof FaenaError)) throw error;
-		const {code, message, retryAfterMs = 1000} = error;
-		const status = STATUSES[code] ?? 500;
-		const headers = status === 429 || status === 503 ? {'retry-after': String(Math.ceil(retryAfterMs / 1000))} : {};
-		return {status, headers, body: {error: message, code}};
-	}
+/** An error with the status of its answer, in Fastify's form. */
+export function httpError(statusCode: number, message: string): Error {
+	return Object.assign(new Error(message), {statusCode});
+}
+
+/** The answer to a request that failed. */
+export function refusal(error: unknown): Answer {
+	const {code, message, statusCode, retryAfterMs = 1000} = error as FaenaError & {readonly statusCode?: number};
+	const status = (error instanceof FaenaError ? STATUSES[code] : statusCode) ?? 500;
+	if (status === 500) console.error(error);
+	const headers: Record<string, string> = {};
+	if (status === 429 || status === 503) headers['retry-after'] = String(Math.ceil(retryAfterMs / 1000));
+	return {status, headers, body: status === 500 ? {error: 'internal error'} : {error: message, code}};
 }
 
 /** The status for each code of a `FaenaError`. After 503 the client sends its request again, with the same key. */

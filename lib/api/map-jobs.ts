@@ -129,7 +129,8 @@ export class MapJobs<Item> {
 		if (conflict !== undefined) {
 			const {group, batch} = this.#plan;
 			const other = batch === undefined ? 'use another key' : 'give this map another batch name';
-			const advice = `If the input has changed, add the option changed: 'rerun', which runs such items again; or ${other}.`;
+			const changed = `If the input has changed, add the option changed: 'rerun', which runs such items again; or ${other}.`;
+			const advice = `${changed} If two items of this input have this key, give each a key of its own.`;
 			this.#listener.failed(keyConflict({...group, key: keys[conflict] as string}, ids[conflict] as JobId, advice));
 			return;
 		}

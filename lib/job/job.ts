@@ -202,7 +202,7 @@ export interface JobSearch extends JobFilter {
 	readonly sort?: JobSort;
 	/** Only jobs with this time or a later one: their `createdAt`; with `sort: 'startedAt'` their `startedAt`, with the other sorts their `endedAt`. */
 	readonly since?: Date | number;
-	/** Only jobs with an earlier time than this; of which time, `since` says. */
+	/** Only jobs before this time. It is the same time as for `since`. */
 	readonly until?: Date | number;
 }
 

@@ -199,7 +199,8 @@ export function checkId(id: unknown): JobId {
  * @throws FaenaError `BadOption`
  */
 export function checkFilter(where: string, jobs: JobId | JobFilter): JobFilter {
-	if (typeof jobs !== 'object') return {ids: [checkId(jobs)]};
+	if (typeof jobs === 'number') return {ids: [checkId(jobs)]};
+	if (typeof jobs !== 'object' || jobs === null) throw bad(`${where} expects a job's id or a filter such as {task: 'hash'}; it got ${show(jobs)}`);
 	const filter: JobFilter = withScope(where, checked(where, jobs, FILTER_CHECKS));
 	const missing = Object.entries(jobs).find(([, value]) => value === undefined);
 	if (missing) throw bad(`${where} got ${missing[0]}: undefined, which would mean every job; leave ${missing[0]} out if that is meant`);

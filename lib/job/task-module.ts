@@ -19,7 +19,8 @@ type Global = {[DEFINED]?: Map<string, object>; [WORKER]?: string};
 
 /**
  * Names the tasks of a module together with the module itself, so that a program names neither its file nor its type. Each worker imports the
- * module again, so it should do nothing but define tasks: keep the program that calls `open()` in a file of its own.
+ * module again, so it should do nothing but define tasks: keep the program that calls `open()` in a file of its own, also in a bundle
+ * (docs/building.md).
  * @param module the calling module's `import.meta.url`; in CommonJS its `__filename`
  * @param tasks functions by task name, plain ones or those of `task()`
  * @example export const tasks = defineTasks(import.meta.url, {sha256, thumbnail});
@@ -68,6 +69,6 @@ export function refuseInWorker(): void {
 	if (href === undefined) return;
 	const file = href.startsWith('file:') ? fileURLToPath(href) : href;
 	throw bad(
-		`open() was called in a worker, which has loaded ${file} for its tasks. If that file is also the program, or a bundle of it, move the tasks to a module of their own that does not call open(). A task enqueues jobs by ctx.enqueue()`,
+		`open() was called in a worker, which imports ${file} for its tasks and so runs everything above open() in it. If that file is also the program, move the tasks to a module of their own that does not call open(). If a bundler has put the tasks into the program's file, name the bundled tasks module by tasks: new URL('./tasks.js', import.meta.url), or bundle with esbuild's --splitting: docs/building.md shows both. A task enqueues jobs by ctx.enqueue()`,
 	);
 }

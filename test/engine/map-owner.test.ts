@@ -221,10 +221,13 @@ test('a key in conflict names the ways out: running changed items again, or anot
 	const conflict = await t.throwsAsync<FaenaError>(all(faena.map('echo', [2], {batch: 'nightly'})), {code: 'KeyConflict'});
 	t.regex(
 		conflict?.message ?? '',
-		/"0" of task echo belongs to job 1, which has another payload\. If the input has changed, .*changed: 'rerun'.* another batch name\.$/,
+		/"0" of task echo belongs to job 1, which has another payload\. If the input has changed, .*changed: 'rerun'.* another batch name\. If two items .* a key of its own\.$/,
 	);
 	await all(faena.map('echo', [1], {key: String}));
-	await t.throwsAsync(all(faena.map('echo', [2], {key: () => '1'})), {code: 'KeyConflict', message: /changed: 'rerun'.* use another key\.$/});
+	await t.throwsAsync(all(faena.map('echo', [2], {key: () => '1'})), {
+		code: 'KeyConflict',
+		message: /changed: 'rerun'.* use another key\. If two items .* a key of its own\.$/,
+	});
 	t.like(await all(faena.map('echo', [2], {batch: 'nightly', changed: 'rerun'})), [{result: 2, reused: false}]);
 });
 

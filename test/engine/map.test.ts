@@ -278,7 +278,7 @@ test('leaving the loop early enqueues nothing more, ends the source, and leaves 
 test('the same key with another payload ends the loop with KeyConflict, in a sentence that names the key', async t => {
 	const faena = await openEngine(t);
 	const error = await t.throwsAsync(all(faena.map('echo', [1, 2, 3], {batch: 'b', key: () => 'same'})), {instanceOf: FaenaError, code: 'KeyConflict'});
-	t.regex(error?.message ?? '', /"same" of task echo/);
+	t.regex(error?.message ?? '', /"same" of task echo .* If two items of this input have this key, give each a key of its own/);
 	await all(faena.map('echo', ['a', 'b'], {batch: 'c'}));
 	await t.throwsAsync(all(faena.map('echo', ['a', 'changed'], {batch: 'c'})), {code: 'KeyConflict', message: /"1"/});
 });

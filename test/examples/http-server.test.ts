@@ -1,3 +1,4 @@
+import {availableParallelism} from 'node:os';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
@@ -55,8 +56,8 @@ class Server {
 		return {status: response.status, headers: response.headers, body: (await response.json()) as never};
 	}
 
-	async get(path: string): Promise<{readonly status: number; readonly body: Record<string, unknown>}> {
-		const response = await fetch(`${this.url}${path}`);
+	async get(path: string, options: RequestInit = {}): Promise<{readonly status: number; readonly body: Record<string, unknown>}> {
+		const response = await fetch(`${this.url}${path}`, options);
 		return {status: response.status, body: (await response.json()) as Record<string, unknown>};
 	}
 }
@@ -130,10 +131,11 @@ for (const name of ['main', 'fastify']) {
 		t.is(long.headers.get('location'), '/jobs/1');
 		t.like(await server.post({below: 50_000_000}, 'long'), {status: 202, body: {id: 1}});
 		t.like(await server.post({below: 5}, 'long'), {status: 409, body: {code: 'KeyConflict'}});
-		for (const bad of ['{', '5', 'null', '{"below":"many"}', '{"below":1}', '{"below":1e9}']) t.is((await server.post(bad)).status, 400, bad);
+		for (const bad of ['{', '', '[]', '5', 'null', '{"below":"many"}', '{"below":1}', '{"below":1e9}']) t.is((await server.post(bad)).status, 400, bad);
 		t.is((await server.post({below: 100, more: 'x'.repeat(100_000)})).status, 413);
 		for (const path of ['/jobs/99', '/jobs/99?wait=5', '/jobs/x', '/elsewhere']) t.is((await server.get(path)).status, 404, path);
 		t.is((await server.get('/jobs/99999999999999999999')).status, 400);
+		t.is((await server.get('//')).status, 404);
 		const state = await server.get('/jobs/1?wait=0.05');
 		t.true(state.status === 200 && ['pending', 'running'].includes(state.body['status'] as string), JSON.stringify(state));
 		const waiting = server.get('/jobs/1?wait=60');
@@ -141,6 +143,37 @@ for (const name of ['main', 'fastify']) {
 		server.program.child.kill('SIGTERM');
 		t.is((await waiting).status, 200);
 		t.is((await server.program.end()).code, 0);
+	});
+}
+
+for (const name of ['main', 'fastify']) {
+	test(`${name}.ts: a job shows its progress, gets another priority until it starts, and is cancelled`, async t => {
+		t.timeout(60_000);
+		const server = await Server.start(new Folder(t), name);
+		// More than there are workers, so that some wait.
+		const ids: number[] = [];
+		for (let job = 0; job < availableParallelism() + 10; job++) ids.push((await server.post({below: 100_000_000})).body.id);
+		const [first = 0, last = 0] = [ids[0], ids.at(-1)];
+		const patch = (id: number, body: unknown) =>
+			server.get(`/jobs/${id}`, {method: 'PATCH', headers: {'content-type': 'application/json'}, body: JSON.stringify(body)});
+		const remove = (id: number) => server.get(`/jobs/${id}`, {method: 'DELETE'});
+
+		let state = await server.get(`/jobs/${first}`);
+		while (!state.body['progress']) state = await server.get(`/jobs/${first}?wait=0.02`);
+		t.like(state, {status: 200, body: {status: 'running', progress: {total: 100_000_000}}});
+		t.like(await patch(first, {priority: 5}), {status: 409, body: {error: `Job ${first} is running.`}});
+		t.like(await patch(last, {priority: 5}), {status: 200, body: {id: last, status: 'pending'}});
+		t.is((await patch(last, {priority: 'high'})).status, 400);
+		t.is((await patch(last, {priority: 1e12})).status, 400);
+		t.is((await patch(99, {priority: 5})).status, 404);
+
+		t.like(await remove(last), {status: 200, body: {id: last, status: 'cancelled'}});
+		t.is((await remove(first)).status, 200);
+		t.like(await server.get(`/jobs/${first}?wait=20`), {status: 200, body: {id: first, status: 'cancelled'}});
+		t.is((await remove(99)).status, 404);
+		for (const id of ids) await remove(id);
+		server.program.child.kill('SIGTERM');
+		t.like(await server.program.end(), {code: 0, stderr: ''});
 	});
 }
 

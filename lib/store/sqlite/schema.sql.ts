@@ -257,7 +257,7 @@ export const MIGRATIONS: readonly string[] = [
 		primary key (id, execution)
 	) strict, without rowid;
 
-	-- Of a failure that an older version wrote they are not known.
+	-- Null for failures written by older versions.
 	alter table failure_state add column execution integer;
 	alter table failure_state add column ended_at integer;
 
