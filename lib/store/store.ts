@@ -107,8 +107,8 @@ export interface Store {
 
 	/**
 	 * Deletes a page of jobs. `endedBefore`: jobs that ended before this time, or the one of their task and status. `ids`: those of these jobs that have
-	 * ended. Both keep jobs of open batches, and delete with the last page the closed batches without jobs. `batch`: jobs of the batch, and with the
-	 * last page the batch itself.
+	 * ended. Both keep jobs of open batches. With one time for all jobs, the last page also deletes the closed batches without jobs; otherwise batches
+	 * stay. `batch`: jobs of the batch, and with the last page the batch itself.
 	 * @throws FaenaError `BatchRunning` if a job of the batch is running; jobs that were deleted before stay deleted
 	 */
 	delete(what: Deletion, page?: Page): Promise<Deleted>;

@@ -301,9 +301,13 @@ export class MemoryStore implements contract.Store {
 		for (const {id} of old) this.#jobs.delete(id);
 		const next = page.length < ended.length ? (page.at(-1)?.id ?? after) : null;
 		this.#updateBatches();
-		const needed = new Set(this.#all().map(({batch}) => batch));
-		for (const batch of this.#batches.values()) if (next === null && !isOpen(batch) && !needed.has(batch.id)) this.#batches.delete(batch.id);
+		if (next === null && 'endedBefore' in what && typeof what.endedBefore === 'number') this.#deleteEmptyBatches();
 		return {deleted: old.length, next};
+	}
+
+	#deleteEmptyBatches(): void {
+		const needed = new Set(this.#all().map(({batch}) => batch));
+		for (const batch of this.#batches.values()) if (!isOpen(batch) && !needed.has(batch.id)) this.#batches.delete(batch.id);
 	}
 
 	/** No other program can write to this store. So it reports `changed` only while running jobs of the owner are to be stopped. */

@@ -198,7 +198,7 @@ export class SqliteStore implements Store {
 		const deletePage = () =>
 			this.#transactions.write(tx => {
 				const result = 'ids' in what ? deleteEnded(tx, what.ids, page) : deleteEndedBefore(tx, what.endedBefore, page);
-				if (result.next === null) deleteEmptyBatches(tx);
+				if (result.next === null && 'endedBefore' in what && typeof what.endedBefore === 'number') deleteEmptyBatches(tx);
 				return result;
 			});
 		const {unnamed, ...result} = await deletePage().catch(error => {

@@ -90,7 +90,23 @@ law('cleanup by id deletes those of the jobs that have ended, except in open bat
 	t.deepEqual(await queue.cleanup({ids: [id]}), {deleted: 0, next: null});
 	await queue.closeBatch(batch, OWNER);
 	t.deepEqual(await queue.cleanup({ids: [id]}), {deleted: 1, next: null});
-	t.is(await queue.batch('nightly'), undefined);
+});
+
+law('a closed batch without jobs is deleted by a cleanup up to a time, and by nothing else that deletes jobs', async (t, queue, clock) => {
+	const [full, empty] = [await queue.openBatch('full', 'hash', OWNER), await queue.openBatch('empty', 'hash', OWNER)];
+	const [id] = await enqueue(queue, newJob({batch: full}));
+	await settleOne(queue, {type: 'returned', value: null});
+	for (const batch of [full, empty]) await queue.closeBatch(batch, OWNER);
+	const names = async () => (await queue.batches()).map(({name}) => name);
+	const endedBefore = clock.now() + 1;
+	await queue.cleanup({ids: [99]});
+	t.deepEqual(await names(), ['full', 'empty']);
+	t.like(await queue.store.delete({endedBefore: {completed: endedBefore, dead: endedBefore, cancelled: endedBefore, tasks: new Map()}}), {deleted: 1});
+	t.is(await queue.job(id as JobId), undefined);
+	t.deepEqual(await names(), ['full', 'empty']);
+	t.like(await queue.batch('full'), {counts: {completed: 0}});
+	await queue.cleanup({endedBefore});
+	t.deepEqual(await names(), []);
 });
 
 law('cleanup by id works in pages, and takes jobs out of the middle of others', async (t, queue) => {
