@@ -317,7 +317,8 @@ export class JobQueue {
 	 */
 	async cleanup(options: CleanupOptions): Promise<CleanupResult> {
 		const {limit, after, ...what} = checkCleanup(options);
-		return this.store.delete(what, defined({limit, after}));
+		const {deleted, next} = await this.store.delete(what, defined({limit, after}));
+		return {deleted, next: next as JobId | null};
 	}
 
 	/** As {@link Store.close}. */
