@@ -1,10 +1,14 @@
 import test from 'ava';
 import {Events} from '../../lib/api/events.ts';
-import {JobHandle} from '../../lib/api/handles.ts';
+import {detailsOf, JobHandle} from '../../lib/api/handles.ts';
 import {toEnvelope} from '../../lib/job/failure.ts';
 import {JobMaker} from '../../lib/job/new-job.ts';
+import {JobQueue} from '../../lib/store/job-queue.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import {DispatcherClient, type Transport} from '../../lib/transport/client.ts';
+import type {Call, Reply} from '../../lib/transport/messages.ts';
+import {newJob} from '../fixtures/dispatcher.ts';
+import {MemoryStore} from '../store/oracle.ts';
 
 test('a wait rejects if the dispatcher can not tell whether the job has ended', async t => {
 	const handle = new JobHandle(
@@ -17,16 +21,45 @@ test('a wait rejects if the dispatcher can not tell whether the job has ended', 
 	await t.throwsAsync(handle.result(), {code: 'OutcomeUnknown', message: 'The disk did not say.'});
 });
 
+test('a job is shown at one moment, also if it ends meanwhile', async t => {
+	const store = new MemoryStore();
+	const queue = new JobQueue(store);
+	await queue.enqueue([newJob()]);
+	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count']});
+	const answer = async (verb: string, args: readonly unknown[]) => {
+		const target = verb === 'jobs' ? store : queue;
+		const value = await (target as unknown as Readonly<Record<string, (...args: readonly unknown[]) => unknown>>)[verb]?.(...args);
+		await queue.settle(
+			lease,
+			jobs.map(({id, execution}) => ({id, execution, outcome: {type: 'returned', value: '7'}})),
+		);
+		return value;
+	};
+	const transport = answering(async call => ({call: call.call, value: call.type === 'verb' ? await answer(call.verb, call.args) : undefined}));
+	const client = new DispatcherClient(transport, new Events('jobs.db', undefined));
+	const before = await detailsOf(client, 1);
+	t.like(before, {status: 'running', history: [], logs: []});
+	t.false('result' in (before ?? {}));
+	t.like(await detailsOf(client, 1), {status: 'completed', result: 7, history: [{status: 'completed'}]});
+	t.is(await detailsOf(client, 2), undefined);
+});
+
 /** A connection to a dispatcher that refuses every call. */
 function refusing(error: FaenaError): Transport {
+	return answering(async ({call}) => ({call, error: toEnvelope(error)}));
+}
+
+/** A connection to a dispatcher that answers one call after the other. */
+function answering(answer: (call: Call) => Promise<Reply>): Transport {
 	let listener: Parameters<Transport['listen']>[0];
 	return {
 		tasks: [],
 		listen: onMessage => {
 			listener = onMessage;
 		},
-		send: calls => {
-			const replies = calls.map(({call}) => ({call, error: toEnvelope(error)}));
+		send: async calls => {
+			const replies: Reply[] = [];
+			for (const call of calls) replies.push(await answer(call));
 			setImmediate(() => listener({type: 'replies', replies, notices: [], events: []}));
 		},
 		ref: () => undefined,
