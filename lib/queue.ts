@@ -38,6 +38,7 @@ export type {
 	ClaimRequest,
 	Deletion,
 	EndedBefore,
+	EndedDeletion,
 	EndTimes,
 	LaneRequest,
 	MovePage,

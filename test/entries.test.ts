@@ -30,7 +30,7 @@ const ENTRIES: Readonly<Record<string, Names>> = {
 			...['Backoff', 'Batch', 'BatchChange', 'BatchDeletion', 'BatchId', 'BatchOptions', 'BatchPage', 'CancelResult', 'Changes'],
 			...['ChildJob', 'Claim', 'ClaimRequest', 'Claimed', 'ClaimedGroup', 'ClaimedJob', 'CleanupOptions', 'CleanupResult', 'Column'],
 			...['Committed', 'DeleteResult', 'Deleted', 'Deletion', 'DequeueOptions', 'Dequeued', 'DiscardOptions', 'DiscardResult'],
-			...['Encoded', 'EndTimes', 'EndedBefore', 'EndedGroup', 'Ending', 'Enqueued', 'EnqueuedGroup', 'ExecutionRecord', 'FullQueue', 'Ids'],
+			...['Encoded', 'EndTimes', 'EndedBefore', 'EndedDeletion', 'EndedGroup', 'Ending', 'Enqueued', 'EnqueuedGroup', 'ExecutionRecord', 'FullQueue', 'Ids'],
 			...['JobEdit', 'JobEnd', 'JobHandler', 'JobPage', 'JobUpdate', 'JobValues', 'LaneRequest', 'Lease', 'Mark', 'MovePage', 'MoveTarget'],
 			...['Moved', 'NewGroup', 'NewJob', 'News', 'Outcome', 'OutcomePage', 'OwnerFiles', 'OwnerId', 'PackedStrings', 'Page'],
 			...['PendingLimits', 'Place', 'Policy', 'QueueJob', 'QueueOptions', 'ReleaseOptions', 'Released', 'Rerun', 'SearchPage', 'Settled', 'SettledGroup'],

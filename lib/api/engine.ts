@@ -236,7 +236,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 	/**
 	 * Deletes completed, dead and cancelled jobs: one job, jobs by id, or those that ended at least `olderThan` ago. Jobs that have not ended and
-	 * jobs of open batches are kept. Returns the number of deleted jobs. A batch with all its jobs is deleted by {@link BatchHandle.delete}.
+	 * jobs of open batches are kept. `olderThan` also deletes the closed batches that then have no jobs: their names are free again. Returns the
+	 * number of deleted jobs. A batch with all its jobs is deleted by {@link BatchHandle.delete}.
 	 * @example await faena.cleanup({olderThan: '7d'});
 	 */
 	async cleanup(jobs: JobId | {readonly ids: readonly JobId[]} | {readonly olderThan: Duration}): Promise<number> {

@@ -4,6 +4,7 @@ import {decode} from '../job/encoding.ts';
 import {fromFailure} from '../job/failure.ts';
 import type {Batch, EditResult, Job, JobId, LogLine} from '../job/job.ts';
 import type {JobMaker} from '../job/new-job.ts';
+import type {StoredJob} from '../store/store.ts';
 import {startTimer} from '../support/clock.ts';
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
@@ -150,14 +151,10 @@ export interface PastExecution extends Omit<ExecutionRecord, 'error'> {
 }
 
 export async function detailsOf(client: DispatcherClient, id: JobId): Promise<JobDetails | undefined> {
-	const [job, values, logs, history] = await Promise.all([
-		client.verb('job', id),
-		client.verb('values', id),
-		client.verb('logs', id),
-		client.verb('history', id),
-	]);
-	if (!job || !values) return undefined;
-	const {error, ...rest} = job;
+	const {jobs} = await client.verb('jobs', {ids: [id]}, {limit: 1}, {values: true, logs: true, history: true});
+	const [job] = jobs as readonly Required<StoredJob>[];
+	if (!job) return undefined;
+	const {error, values, logs, history, ...rest} = job;
 	const {payload, result, checkpoint} = values;
 	return {
 		...rest,

@@ -69,7 +69,7 @@ export interface OpenOptions<Tasks = any> {
 	readonly nice?: number;
 	/**
 	 * How long ended jobs are kept, by how they ended, and closed batches with all their jobs; then the engine deletes them, in small steps
-	 * beside its work. Default: nothing is deleted. A task may have times of its own.
+	 * beside its work. Default: nothing is deleted. A task may have times of its own. A batch without jobs is deleted by `batches` alone.
 	 * @example {completed: '30d', dead: '90d'}
 	 */
 	readonly retention?: RetentionOption & {readonly batches?: Duration};

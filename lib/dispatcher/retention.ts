@@ -1,5 +1,5 @@
 import {checked} from '../job/checks.ts';
-import type {BatchId, JobId, Retention} from '../job/job.ts';
+import type {BatchId, Place, Retention} from '../job/job.ts';
 import {RETENTION_CHECKS} from '../job/options.ts';
 import type {TaskInfo} from '../job/task.ts';
 import type {EndedBefore, EndTimes} from '../store/store.ts';
@@ -10,9 +10,22 @@ import type {Host} from './job-flow.ts';
 const MIN_EVERY_MS = 1000;
 const MAX_EVERY_MS = 3_600_000;
 
+/** Where a search is: among the jobs, after this place in the order of their ends; then among the batches. */
+type Position = {readonly after?: Place} | OldBatches;
+
+interface OldBatches {
+	/** The names of batches that are to be deleted. */
+	readonly old: readonly string[];
+	/** The next page of batches begins after this one; `null` at the end. */
+	readonly next: BatchId | null;
+}
+
+const START: Position = {};
+
 /**
  * Deletes jobs and closed batches that are kept no longer: a page at a time, between the commits of the loop. Without a time nothing is deleted.
- * A search goes through all ended jobs, then through all batches, once at the start and then every hour, or more often for shorter times.
+ * A search goes through the jobs that ended long enough ago, then through all batches, once at the start and then every hour, or more often for
+ * shorter times.
  */
 export class Retentions {
 	/** True while a search is under way. */
@@ -20,7 +33,7 @@ export class Retentions {
 	readonly #host: Host;
 	readonly #usual: Retention;
 	#ofTasks: ReadonlyMap<string, Retention> = new Map();
-	#position: {readonly jobsAfter: JobId} | {readonly batchesAfter: BatchId} = {jobsAfter: 0};
+	#position: Position = START;
 	#endTimer: (() => void) | undefined;
 
 	constructor(host: Host, usual: Retention = {}) {
@@ -49,36 +62,34 @@ export class Retentions {
 
 	/** Deletes a page. */
 	async work(): Promise<void> {
-		if ('jobsAfter' in this.#position) await this.#deleteJobs(this.#position.jobsAfter);
-		else await this.#deleteBatch(this.#position.batchesAfter);
+		this.#position = 'old' in this.#position ? await this.#deleteBatch(this.#position) : await this.#deleteJobs(this.#position.after);
+		if ('old' in this.#position && this.#position.old.length === 0 && this.#position.next === null) {
+			this.isDue = false;
+			this.#position = START;
+		}
 		this.#host.wake();
 	}
 
-	async #deleteJobs(after: JobId): Promise<void> {
+	async #deleteJobs(after: Place | undefined): Promise<Position> {
 		const {store, clock} = this.#host;
-		const {next} = await store.delete({endedBefore: this.#endedBefore(clock.now())}, {after});
-		this.#position = next === null ? {batchesAfter: 0} : {jobsAfter: next};
+		const {next} = await store.delete({ended: this.#endedBefore(clock.now())}, {after});
+		return next === null ? {old: [], next: this.#usual.batches === undefined ? null : 0} : {after: next};
 	}
 
 	#endedBefore(now: number): EndedBefore {
 		return {...timesOf(this.#usual, now), tasks: new Map([...this.#ofTasks].map(([task, retention]) => [task, timesOf(retention, now)]))};
 	}
 
-	/** Deletes a page of the jobs of the next old batch, and with the last page the batch. */
-	async #deleteBatch(after: BatchId): Promise<void> {
+	/** Deletes a page of the jobs of the next old batch, and with the last page the batch; or looks for old batches. */
+	async #deleteBatch({old: [batch, ...others], next: after}: OldBatches): Promise<OldBatches> {
 		const {store, clock} = this.#host;
-		const {batches: keptMs} = this.#usual;
-		const {batches, next} = keptMs === undefined ? {batches: [], next: null} : await store.batches({}, {after});
-		const closedBefore = clock.now() - (keptMs ?? 0) + 1;
-		const old = batches.find(({closedAt = Infinity}) => closedAt < closedBefore);
-		if (old) {
-			const page = await store.delete({batch: old.name, closedBefore}).catch(unlessRunning);
-			if (page.next === null) this.#position = {batchesAfter: old.id};
-		} else if (next !== null) this.#position = {batchesAfter: next};
-		else {
-			this.isDue = false;
-			this.#position = {jobsAfter: 0};
+		const closedBefore = clock.now() - (this.#usual.batches ?? Infinity) + 1;
+		if (batch === undefined) {
+			const {batches, next} = await store.batches({}, {after: after ?? 0});
+			return {old: batches.flatMap(({name, closedAt = Infinity}) => (closedAt < closedBefore ? name : [])), next};
 		}
+		const {next} = await store.delete({batch, closedBefore}).catch(unlessRunning);
+		return {old: next === null ? others : [batch, ...others], next: after};
 	}
 }
 

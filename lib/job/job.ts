@@ -297,7 +297,10 @@ export interface DiscardResult {
 	readonly asked: readonly JobId[];
 }
 
-/** How long ended jobs are kept, in milliseconds, by status, and closed batches with all their jobs. What has no time is kept. */
+/**
+ * How long ended jobs are kept, in milliseconds, by status, and closed batches with all their jobs. What has no time is kept; so a batch outlives its
+ * jobs if these have times and it has none.
+ */
 export interface Retention {
 	readonly completed?: number;
 	readonly dead?: number;

@@ -315,10 +315,14 @@ export class JobQueue {
 		return {deleted, isGone: next === null};
 	}
 
-	/** Deletes a page of completed, dead and cancelled jobs: those that ended before a time, or of these ids. Jobs of open batches are kept. */
+	/**
+	 * Deletes a page of completed, dead and cancelled jobs: those that ended before a time, or of these ids. Jobs of open batches are kept. The last
+	 * page of a cleanup up to a time also deletes the closed batches without jobs.
+	 */
 	async cleanup(options: CleanupOptions): Promise<CleanupResult> {
 		const {limit, after, ...what} = checkCleanup(options);
-		return this.store.delete(what, defined({limit, after}));
+		const {deleted, next} = await this.store.delete(what, defined({limit, after}));
+		return {deleted, next: next as JobId | null};
 	}
 
 	/** As {@link Store.close}. */

@@ -106,12 +106,12 @@ export interface Store {
 	batches(filter?: {readonly name?: string}, page?: Page): Promise<BatchPage>;
 
 	/**
-	 * Deletes a page of jobs. `endedBefore`: jobs that ended before this time, or the one of their task and status. `ids`: those of these jobs that have
-	 * ended. Both keep jobs of open batches, and delete with the last page the closed batches without jobs. `batch`: jobs of the batch, and with the
-	 * last page the batch itself.
+	 * Deletes a page of jobs. `batch`: jobs of the batch, and with the last page the batch itself. The others delete jobs that have ended, and keep
+	 * those of open batches. `ids`: of these jobs. `endedBefore`: jobs that ended before this time, in order of arrival; the last page also deletes
+	 * the closed batches without jobs. `ended`: jobs that ended before the time of their task and status, in the order of their ends.
 	 * @throws FaenaError `BatchRunning` if a job of the batch is running; jobs that were deleted before stay deleted
 	 */
-	delete(what: Deletion, page?: Page): Promise<Deleted>;
+	delete(what: Deletion, page?: SearchPage): Promise<Deleted>;
 
 	/**
 	 * Calls the listener with news of the store. The store waits for the listener's promise before it polls again.
@@ -127,8 +127,11 @@ export interface Store {
 	close(): Promise<void>;
 }
 
-/** What {@link Store.delete} deletes. Times are milliseconds since 1970. */
-export type Deletion = {readonly endedBefore: number | EndedBefore} | {readonly ids: readonly JobId[]} | BatchDeletion;
+/** What {@link Store.delete} deletes. */
+export type Deletion = EndedDeletion | BatchDeletion;
+
+/** Jobs that have ended. `endedBefore` is in milliseconds since 1970. */
+export type EndedDeletion = {readonly endedBefore: number} | {readonly ended: EndedBefore} | {readonly ids: readonly JobId[]};
 
 /** A batch with its jobs. */
 export interface BatchDeletion {
@@ -138,7 +141,7 @@ export interface BatchDeletion {
 	readonly closedBefore?: number;
 }
 
-/** A time for each status of ended jobs. */
+/** A time for each status of ended jobs, in milliseconds since 1970. */
 export type EndTimes = Readonly<Record<'completed' | 'dead' | 'cancelled', number>>;
 
 /** Times for all tasks but those that have times of their own. -Infinity means never: of a task, that the time for all tasks applies. */
@@ -148,10 +151,9 @@ export interface EndedBefore extends EndTimes {
 }
 
 /** When a job of this task and status must have ended to be deleted. */
-export function endTimeOf(endedBefore: number | EndedBefore, task: string, status: keyof EndTimes): number {
-	if (typeof endedBefore === 'number') return endedBefore;
-	const own = endedBefore.tasks.get(task)?.[status] ?? -Infinity;
-	return own > -Infinity ? own : endedBefore[status];
+export function endTimeOf({tasks, ...times}: EndedBefore, task: string, status: keyof EndTimes): number {
+	const own = tasks.get(task)?.[status] ?? -Infinity;
+	return own > -Infinity ? own : times[status];
 }
 
 /** The work of one transaction. */
@@ -290,11 +292,11 @@ export interface Released {
 	readonly hasMore: boolean;
 }
 
-/** A page of a search. */
+/** A page of a search, or of a deletion. */
 export interface SearchPage {
-	/** Only jobs that come later in the order of the search than this place. */
+	/** Only jobs that come later in its order than this place. */
 	readonly after?: Place | undefined;
-	/** The most jobs; default 100. */
+	/** The most jobs; default 100, and 1,000 or more for a deletion. */
 	readonly limit?: number;
 }
 
@@ -404,8 +406,8 @@ export interface BatchPage {
 export interface Deleted {
 	/** The number of deleted jobs. */
 	readonly deleted: number;
-	/** Give it as `after` to go on; `null` at the end. */
-	readonly next: JobId | null;
+	/** Give it as `after` to go on; `null` at the end. Of `ended`, it is in the order of the ends; otherwise a job's id. */
+	readonly next: Place | null;
 }
 
 /** What {@link Store.listen} reports. */

@@ -1,6 +1,5 @@
 /** Messages between callers and their dispatcher, across the boundary of a thread. */
 
-import type {ExecutionRecord} from '../job/claim.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import type {ErrorEnvelope} from '../job/failure.ts';
 import type {EnqueuedGroup, FullQueue, NewGroup} from '../job/group.ts';
@@ -22,8 +21,8 @@ import type {
 	JobEnd,
 	JobFilter,
 	JobId,
-	JobValues,
-	LogLine,
+	JobSearch,
+	Place,
 	Retention,
 } from '../job/job.ts';
 import type {JobSource} from '../job/job-list.ts';
@@ -82,6 +81,9 @@ export interface EnqueueReply extends EnqueuedGroup {
 	readonly full?: FullQueue & {readonly retryAfterMs: number};
 }
 
+/** What to read of each job, besides its fields. */
+type Wanted = Readonly<Partial<Record<'count' | 'values' | 'logs' | 'history', true>>>;
+
 /** Verbs of the queue that a caller may use. The dispatcher adds its own owner where a verb needs one. */
 export interface Verbs {
 	cancel(filter: JobFilter): CancelResult;
@@ -92,10 +94,8 @@ export interface Verbs {
 	resume(tasks: readonly string[]): void;
 	paused(): readonly string[];
 	job(id: JobId): Job | undefined;
-	jobs(...args: Parameters<JobSource['page']>): Awaited<ReturnType<JobSource['page']>>;
-	values(id: JobId): JobValues | undefined;
-	logs(id: JobId): readonly LogLine[];
-	history(id: JobId): readonly ExecutionRecord[];
+	/** As the verb of a store. */
+	jobs(search: JobSearch, page: {readonly after?: Place | undefined; readonly limit: number}, want?: Wanted): Awaited<ReturnType<JobSource['page']>>;
 	/** Of a task, or of all. */
 	counts(task: string | undefined): Counts;
 	openBatch(name: string, task: string, options?: BatchOptions): BatchId;

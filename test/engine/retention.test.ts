@@ -81,6 +81,21 @@ test('closed batches are deleted with all their jobs, open ones are kept, and ma
 	await plain.close();
 });
 
+test('a closed batch outlives its jobs if only these have a time', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const faena = await openAt(t, queue, 0);
+	await faena.map('work', ['a', 'b'], {batch: 'nightly'}).toArray();
+	await faena.close();
+	t.deepEqual(await leftAfter(t, queue, 2, {completed: '1d'}), []);
+	const plain = await openQueue(queue);
+	t.like(await plain.batch('nightly'), {name: 'nightly', counts: {completed: 0}});
+	await plain.close();
+	await leftAfter(t, queue, 3, {batches: '1d'});
+	const later = await openQueue(queue);
+	t.is(await later.batch('nightly'), undefined);
+	await later.close();
+});
+
 test('a wrong retention is refused in a sentence', async t => {
 	const queue = join(makeFolder(t), 'jobs.db');
 	for (const [retention, words] of [

@@ -553,8 +553,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'cleanup deletes the jobs of open batches': {
 		file: 'lib/store/sqlite/delete.ts',
-		find: 'job.isInOpenBatch === 0 &&',
-		put: 'job.isInOpenBatch >= 0 &&',
+		find: 'job.isInOpenBatch === 0 && job.endedAt < what',
+		put: 'job.isInOpenBatch >= 0 && job.endedAt < what',
 		killer: [SQLITE, 'sqlite: cleanup keeps the jobs of open batches'],
 	},
 	'the file of a result is deleted while a job names it': {

@@ -6,7 +6,6 @@ import type {Encoded} from '../../lib/job/encoding.ts';
 import type {FailureRecord} from '../../lib/job/failure.ts';
 import {
 	type BatchId,
-	type CleanupResult,
 	type CompletedBatch,
 	type Job,
 	type JobEdit,
@@ -15,13 +14,14 @@ import {
 	type JobSearch,
 	type JobStatus,
 	MARK_EVERY_MS,
+	type Place,
 	type Policy,
 	SORTS,
 	STATUSES,
 	TRANSITIONS,
 } from '../../lib/job/job.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
-import type {ClaimRequest, Moved, MovePage, MoveTarget, Store, TaskCounts} from '../../lib/store/store.ts';
+import type {ClaimRequest, Deleted, EndedDeletion, Moved, MovePage, MoveTarget, Store, TaskCounts} from '../../lib/store/store.ts';
 import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {OpenedJobs} from '../fixtures/open-jobs.ts';
@@ -278,7 +278,15 @@ type Command =
 	/** Reclaims twice per lease for this time: about the time after which owners without a heartbeat are silent. */
 	| {readonly type: 'outlast'; readonly ms: number}
 	| {readonly type: 'reopen'}
-	| {readonly type: 'cleanup'; readonly age: number; readonly ids: readonly JobId[] | null; readonly limit: number; readonly after: number}
+	/** By ids, by one age, or by ages of two statuses and of a task. */
+	| {
+			readonly type: 'cleanup';
+			readonly ages: readonly [completed: number, cancelled: number, ofTask: number] | null;
+			readonly age: number;
+			readonly ids: readonly JobId[] | null;
+			readonly limit: number;
+			readonly after: number;
+	  }
 	| {readonly type: 'openBatch'; readonly name: string; readonly task: string; readonly owner: string; readonly onComplete: string | null}
 	| {readonly type: 'endInput'; readonly name: string; readonly total: number; readonly owner: string}
 	| {readonly type: 'deleteBatch'; readonly name: string; readonly limit: number}
@@ -356,7 +364,7 @@ function toAsk(command: AskedCommand, world: World): Ask {
 		case 'reclaim':
 			return ({queue}) => queue.reclaim();
 		case 'cleanup':
-			return ({queue}) => cleanUp(queue, command, command.ids === null ? {endedBefore: world.clock.now() - command.age} : {ids: command.ids});
+			return ({queue}) => cleanUp(queue, command, toDeletion(command, world.clock.now()));
 		case 'openBatch':
 			return async ({queue, batches}) => {
 				const {name, task, owner, onComplete} = command;
@@ -430,20 +438,29 @@ function openJobs(queue: JobQueue, {owner, of, final}: {readonly owner: string; 
 	if (claims[0]) world.opened.show(queue, owner, claims[0].lease, ids, final);
 }
 
+function toDeletion({ages, age, ids}: Command & {type: 'cleanup'}, now: number): EndedDeletion {
+	if (ids !== null) return {ids};
+	if (ages === null) return {endedBefore: now - age};
+	const [completed, cancelled, ofTask] = ages.map(each => now - each) as [number, number, number];
+	return {ended: {completed, dead: -Infinity, cancelled, tasks: new Map([['resize', {completed: ofTask, dead: ofTask, cancelled: -Infinity}]])}};
+}
+
 /** Cleans up all pages, since each store may look at different rows in a page. */
-async function cleanUp(
-	queue: JobQueue,
-	{limit, after}: {readonly limit: number; readonly after: JobId},
-	what: {readonly endedBefore: number} | {readonly ids: readonly JobId[]},
-): Promise<number> {
+async function cleanUp(queue: JobQueue, {limit, after}: {readonly limit: number; readonly after: JobId}, what: EndedDeletion): Promise<number> {
+	const start = 'ended' in what ? {value: after, id: 0} : after;
 	let total = 0;
-	for (let next: JobId | null = after; next !== null; ) {
-		const result: CleanupResult = await queue.cleanup({...what, limit, after: next});
+	for (let next: Place | null = start; next !== null; ) {
+		const result: Deleted = await ('ended' in what ? queue.store.delete(what, {limit, after: next}) : queue.cleanup({...what, limit, after: next as JobId}));
 		total += result.deleted;
-		assert.ok(result.next === null || result.next > next, 'each page ends after the one before');
+		assert.ok(result.next === null || isLater(result.next, next), 'each page ends after the one before');
 		next = result.next;
 	}
 	return total;
+}
+
+function isLater(one: Place, other: Place): boolean {
+	if (typeof one === 'number' || typeof other === 'number') return Number(one) > Number(other);
+	return one.value > other.value || (one.value === other.value && one.id > other.id);
 }
 
 function toChanges({settle, update, edit, enqueue, rejectConflicts, claim}: CommitCommand, world: World, batches: ReadonlyMap<string, BatchId>): PlainChanges {
@@ -520,6 +537,8 @@ const POLICIES: readonly Policy[] = [
 
 const PAYLOADS = ['1', '2', '{"a":1,"b":2}', '{"b":2,"a":1}', '"ä😀"', new Uint8Array([1, 7, 0]), new Uint8Array([1, 7, 1]), null];
 
+/** Ages at which ended jobs are deleted: at once, a millisecond later, or never. */
+const end = fc.constantFrom(-1, 0, 1e9);
 const task = fc.constantFrom(...TASKS);
 const owner = fc.constantFrom(...OWNERS);
 const payload = fc.constantFrom(...PAYLOADS);
@@ -662,7 +681,8 @@ const command: fc.Arbitrary<Command> = weighted<Command>(
 		fc.record({
 			type: fc.constant('cleanup'),
 			age: fc.integer({min: -1, max: 40}),
-			ids: fc.option(ids, {nil: null}),
+			ages: fc.option(fc.tuple(end, end, end), {nil: null, freq: 2}),
+			ids: fc.option(ids, {nil: null, freq: 2}),
 			limit: fc.integer({min: 1, max: 10}),
 			after: fc.nat(5),
 		}),

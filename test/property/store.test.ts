@@ -189,7 +189,10 @@ const DEFECTS: Readonly<Record<string, (options: StoreOptions) => Store>> = {
 		},
 	})),
 	'cleans up jobs that ended just now': broken(store => ({
-		delete: (what, page) => store.delete('endedBefore' in what ? {endedBefore: (what.endedBefore as number) + 1} : what, page),
+		delete: (what, page) => store.delete('endedBefore' in what ? {endedBefore: what.endedBefore + 1} : what, page),
+	})),
+	'forgets the times of tasks': broken(store => ({
+		delete: (what, page) => store.delete('ended' in what ? {ended: {...what.ended, tasks: new Map()}} : what, page),
 	})),
 	'begins pages with the last job of the page before': broken(store => ({
 		jobs: (search, {after, ...page} = {}, want) => store.jobs(search, {...page, after: typeof after === 'number' ? after - 1 : after}, want),

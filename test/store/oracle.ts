@@ -272,12 +272,12 @@ export class MemoryStore implements contract.Store {
 		};
 	}
 
-	async delete(what: contract.Deletion, page: Page = {}): Promise<contract.Deleted> {
+	async delete(what: contract.Deletion, page: contract.SearchPage = {}): Promise<contract.Deleted> {
 		this.#assertOpen();
 		return 'batch' in what ? this.#deleteBatch(what, page) : this.#deleteEnded(what, page);
 	}
 
-	#deleteBatch({batch: name, closedBefore}: contract.BatchDeletion, {limit = DEFAULT_PAGE_JOBS}: Page): contract.Deleted {
+	#deleteBatch({batch: name, closedBefore}: contract.BatchDeletion, {limit = DEFAULT_PAGE_JOBS}: contract.SearchPage): contract.Deleted {
 		const batch = [...this.#batches.values()].find(each => each.name === name);
 		if (!batch || (closedBefore !== undefined && (batch.closedAt ?? Infinity) >= closedBefore)) return {deleted: 0, next: null};
 		const jobs = this.#matching({batch: name});
@@ -293,17 +293,29 @@ export class MemoryStore implements contract.Store {
 		return {deleted: page.length, next: isGone ? null : (page.at(-1)?.id ?? 0)};
 	}
 
-	#deleteEnded(what: Exclude<contract.Deletion, contract.BatchDeletion>, {after = 0, limit = 2 * DEFAULT_PAGE_JOBS}: Page): contract.Deleted {
-		const ended = this.#all().filter(({id, state}) => id > after && state.type === 'ended' && !('ids' in what && !what.ids.includes(id)));
-		const page = ended.slice(0, limit);
-		const isOld = ({task, state}: JobRow) => 'ids' in what || (state.type === 'ended' && state.endedAt < endTimeOf(what.endedBefore, task, state.status));
-		const old = page.filter(job => isOld(job) && !isOpen(this.#batchOf(job)));
+	#deleteEnded(what: contract.EndedDeletion, {after, limit = 2 * DEFAULT_PAGE_JOBS}: contract.SearchPage): contract.Deleted {
+		const isAfter = ({id, endedAt}: {id: JobId; endedAt: number}) =>
+			typeof after === 'object' ? endedAt > after.value || (endedAt === after.value && id > after.id) : id > (after ?? 0);
+		const ended = this.#all()
+			.flatMap(job => (job.state.type === 'ended' ? {...job.state, job, id: job.id} : []))
+			.filter(({id, job, status, endedAt}) => {
+				if ('ids' in what) return what.ids.includes(id);
+				return 'endedBefore' in what || endedAt < endTimeOf(what.ended, job.task, status);
+			});
+		if ('ended' in what) ended.sort((a, b) => a.endedAt - b.endedAt || a.id - b.id);
+		const rest = ended.filter(isAfter);
+		const page = rest.slice(0, limit);
+		const old = page.filter(({job, endedAt}) => !('endedBefore' in what && endedAt >= what.endedBefore) && !isOpen(this.#batchOf(job)));
 		for (const {id} of old) this.#jobs.delete(id);
-		const next = page.length < ended.length ? (page.at(-1)?.id ?? after) : null;
 		this.#updateBatches();
+		const last = page.length < rest.length ? page.at(-1) : undefined;
+		if (!last && 'endedBefore' in what) this.#deleteEmptyBatches();
+		return {deleted: old.length, next: last ? ('ended' in what ? {value: last.endedAt, id: last.id} : last.id) : null};
+	}
+
+	#deleteEmptyBatches(): void {
 		const needed = new Set(this.#all().map(({batch}) => batch));
-		for (const batch of this.#batches.values()) if (next === null && !isOpen(batch) && !needed.has(batch.id)) this.#batches.delete(batch.id);
-		return {deleted: old.length, next};
+		for (const batch of this.#batches.values()) if (!isOpen(batch) && !needed.has(batch.id)) this.#batches.delete(batch.id);
 	}
 
 	/** No other program can write to this store. So it reports `changed` only while running jobs of the owner are to be stopped. */

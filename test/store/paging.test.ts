@@ -3,7 +3,7 @@ import {join} from 'node:path';
 import test from 'ava';
 import Database from 'better-sqlite3';
 import type {ClaimedJob, Outcome} from '../../lib/job/claim.ts';
-import {type JobId, type JobStatus, type Policy, STATUSES} from '../../lib/job/job.ts';
+import {type JobId, type JobStatus, type Place, type Policy, STATUSES} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
 import type {JobQueue} from '../../lib/store/job-queue.ts';
 import {MIGRATIONS} from '../../lib/store/sqlite/schema.sql.ts';
@@ -50,6 +50,9 @@ test('no statement reads the whole of a table that grows with the jobs, or sorts
 		until: 1,
 		highest: 1,
 		first: 1,
+		completed: 1,
+		dead: 1,
+		cancelled: 1,
 	};
 	const found = Object.entries(SQL).filter(([, sql]) => {
 		const explain = db.prepare(`explain query plan ${sql}`);
@@ -173,6 +176,16 @@ const PAGE_BYTES = 4096;
 /** The tree of a table with a hundred times as many rows has one more level, and a verb reads several tables. */
 const MORE_PAGES = 12;
 
+async function pagesRead(path: string, ask: (queue: JobQueue) => unknown): Promise<number> {
+	// A new connection has an empty cache.
+	const queue = await openQueueAt(path, {durability: 'normal'});
+	const before = bytesRead() as number;
+	await ask(queue);
+	const pages = ((bytesRead() as number) - before) / PAGE_BYTES;
+	await queue.close();
+	return Math.round(pages);
+}
+
 test.serial('a verb of a queue reads as much of a hundred thousand jobs as of a thousand', async t => {
 	t.timeout(120_000);
 	if (bytesRead() === undefined) return t.pass('This system does not tell what a thread has read.');
@@ -180,19 +193,44 @@ test.serial('a verb of a queue reads as much of a hundred thousand jobs as of a 
 	const [small, large] = [join(folder, 'small.db'), join(folder, 'large.db')];
 	await fill(small, 1000);
 	await fill(large, 100_000);
-	const pages = async (path: string, jobs: number, ask: (typeof ASKED)[string]) => {
-		// A new connection has an empty cache.
-		const queue = await openQueueAt(path, {durability: 'normal'});
-		const before = bytesRead() as number;
-		await ask(queue, 4 * RUN * Math.floor(jobs / (8 * RUN)) + 1 + RUN / 2);
-		const pages = ((bytesRead() as number) - before) / PAGE_BYTES;
-		await queue.close();
-		return Math.round(pages);
-	};
+	const middleOf = (jobs: number) => 4 * RUN * Math.floor(jobs / (8 * RUN)) + 1 + RUN / 2;
 	for (const [what, ask] of Object.entries(ASKED)) {
-		const [few, many] = [await pages(small, 1000, ask), await pages(large, 100_000, ask)];
+		const [few, many] = [await pagesRead(small, queue => ask(queue, middleOf(1000))), await pagesRead(large, queue => ask(queue, middleOf(100_000)))];
 		t.log(`${what}: ${few} → ${many} pages`);
 		t.true(many <= few + MORE_PAGES, `${what} reads ${few} pages of a thousand jobs, and ${many} of a hundred thousand`);
+	}
+});
+
+/** Ends this many jobs: half of them complete together, the others are cancelled. Then ends a few jobs in every way. */
+async function fillEnded(path: string, jobs: number): Promise<void> {
+	const queue = await openQueueAt(path, {durability: 'normal'});
+	for (let start = 0; start < jobs; start += 2 * RUN) {
+		await complete(queue, await run(queue, 'done', RUN));
+		await enqueue(queue, RUN, index => ({task: 'other', runAt: Date.now() + 1e9 + index}));
+	}
+	await queue.cancel({task: 'other'});
+	await sample(queue);
+	await queue.close();
+}
+
+test.serial('a search by retention reads as much of a hundred thousand jobs that are kept as of a thousand', async t => {
+	t.timeout(120_000);
+	if (bytesRead() === undefined) return t.pass('This system does not tell what a thread has read.');
+	const folder = makeFolder(t);
+	const [small, large] = [join(folder, 'small.db'), join(folder, 'large.db')];
+	await fillEnded(small, 1000);
+	await fillEnded(large, 100_000);
+	const [never, hourAgo] = [-Infinity, Date.now() - 3_600_000];
+	for (const times of [
+		{completed: hourAgo, dead: hourAgo, cancelled: hourAgo},
+		{completed: hourAgo, dead: Date.now() + 1000, cancelled: never},
+	]) {
+		const search = async ({store}: JobQueue) => {
+			for (let after: Place | null | undefined; after !== null; ) after = (await store.delete({ended: {...times, tasks: new Map()}}, {after})).next;
+		};
+		const [few, many] = [await pagesRead(small, search), await pagesRead(large, search)];
+		t.log(`${few} → ${many} pages`);
+		t.true(many <= few + MORE_PAGES);
 	}
 });
 

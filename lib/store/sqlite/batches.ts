@@ -5,7 +5,7 @@ import {toCompletionJob} from '../../job/new-job.ts';
 import {defined} from '../../support/defined.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {batchConflict, batchInUse, batchRunning} from '../conflict-errors.ts';
-import {type BatchChange, type BatchDeletion, type BatchPage, type Deleted, toCounts} from '../store.ts';
+import {type BatchChange, type BatchDeletion, type BatchPage, type Deleted, type SearchPage, toCounts} from '../store.ts';
 import {readCompletionJob, readMarks} from '../stored-json.ts';
 import {deleteRun} from './delete.ts';
 import {enqueue} from './enqueue.ts';
@@ -119,7 +119,7 @@ function toBatch({batchTally}: Statements, {id, name, task, createdAt, onComplet
 const MAX_DELETED_JOBS = 1000;
 
 /** Deletes a page of the batch's jobs, and with the last of them the batch. */
-export function deleteBatch(tx: Tx, {batch: name, closedBefore}: BatchDeletion, {limit = MAX_DELETED_JOBS}: Page): Deleted {
+export function deleteBatch(tx: Tx, {batch: name, closedBefore}: BatchDeletion, {limit = MAX_DELETED_JOBS}: SearchPage): Deleted {
 	const {statements} = tx;
 	const batch = batchNamed(statements, name);
 	if (!batch || (closedBefore !== undefined && (batch.closedAt ?? Infinity) >= closedBefore)) return {deleted: 0, next: null};

@@ -1,6 +1,6 @@
-import type {JobId, Page} from '../../job/job.ts';
+import type {JobId, Place} from '../../job/job.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {type Deleted, type EndedBefore, type EndTimes, endTimeOf} from '../store.ts';
+import {type Deleted, type EndedBefore, type EndedDeletion, type EndTimes, endTimeOf, type SearchPage} from '../store.ts';
 import {endExpiry} from './expiry.ts';
 import {laneKey} from './lanes.ts';
 import {deleteInRun, type FoundJob, findJob, lastOfRun, MAX_RUN_JOBS} from './packed-rows.ts';
@@ -8,24 +8,25 @@ import {STATUS_OF, StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 import {scopeOf, type Tx} from './tx.ts';
 
-/** Deletes a page of jobs that ended before a time. Returns the files of results that these jobs named as `unnamed`. */
-export function deleteEndedBefore(
-	tx: Tx,
-	endedBefore: number | EndedBefore,
-	{after = 0, limit = MAX_RUN_JOBS}: Page,
-): Deleted & {readonly unnamed: readonly string[]} {
-	const {page, next} = endedPage(tx.statements, after, limit);
-	const old = page.filter(job => job.isInOpenBatch === 0 && job.endedAt < timeFor(tx, endedBefore, job));
-	for (const job of old) {
-		if (job.state !== null) deleteJob(tx, job.first, {...job, state: job.state, rank: 0});
-		else for (let id = job.first; id <= job.last; ) id = deleteRun(tx, id, job.last) + 1;
-	}
-	if (old.length > 0) failpoint('cleanup:written');
-	return {deleted: old.reduce((jobs, {first, last}) => jobs + last - first + 1, 0), next, unnamed: old.flatMap(({blob}) => blob ?? [])};
+/** What a page deleted, with the files of results that these jobs named. */
+interface DeletedEnded extends Deleted {
+	readonly unnamed: readonly string[];
 }
 
-/** Deletes a page of those of the jobs that have ended, except in open batches. Returns the files of results that they named as `unnamed`. */
-export function deleteEnded(tx: Tx, ids: readonly JobId[], {after = 0, limit = MAX_RUN_JOBS}: Page): Deleted & {readonly unnamed: readonly string[]} {
+/** Deletes a page of jobs that have ended, except in open batches. */
+export function deleteEnded(tx: Tx, what: EndedDeletion, {after, limit = MAX_RUN_JOBS}: SearchPage): DeletedEnded {
+	const from = typeof after === 'number' ? after : 0;
+	if ('ids' in what) return deleteById(tx, what.ids, from, limit);
+	if ('ended' in what) {
+		const {old, next} = findOutdated(tx.statements, what.ended, {after, limit});
+		return {...deleteAll(tx, old), next};
+	}
+	const {page, hasMore} = takePage(tx.statements.endedJobs.iterate({after: from}) as IterableIterator<Ended>, from, limit);
+	const old = page.filter(job => job.isInOpenBatch === 0 && job.endedAt < what.endedBefore);
+	return {...deleteAll(tx, old), next: hasMore ? (page.at(-1)?.last ?? null) : null};
+}
+
+function deleteById(tx: Tx, ids: readonly JobId[], after: JobId, limit: number): DeletedEnded {
 	const {statements} = tx;
 	const wanted = [...new Set(ids.filter(id => id > after))].sort((a, b) => a - b);
 	const page = wanted.slice(0, limit);
@@ -43,16 +44,16 @@ export function deleteEnded(tx: Tx, ids: readonly JobId[], {after = 0, limit = M
 	return {deleted, next: page.length < wanted.length ? (page.at(-1) ?? null) : null, unnamed};
 }
 
-/** When this job, or the jobs of this run, must have ended to be deleted. A run has only completed jobs, all of one task. */
-function timeFor({statements}: Tx, endedBefore: number | EndedBefore, {first, state, task}: Ended): number {
-	if (typeof endedBefore === 'number') return endedBefore;
-	const status = STATUS_OF[state ?? StoredState.completed] as keyof EndTimes;
-	if (endedBefore.tasks.size === 0) return endedBefore[status];
-	const number = state === null ? findJob(statements, first)?.task : task;
-	return endTimeOf(endedBefore, statements.taskById.get(number ?? 0) as string, status);
+function deleteAll(tx: Tx, old: readonly Ended[]): Pick<DeletedEnded, 'deleted' | 'unnamed'> {
+	for (const job of old) {
+		if (job.state !== null) deleteJob(tx, job.first, {...job, state: job.state, rank: 0});
+		else for (let id = job.first; id <= job.last; ) id = deleteRun(tx, id, job.last) + 1;
+	}
+	if (old.length > 0) failpoint('cleanup:written');
+	return {deleted: old.reduce((jobs, {first, last}) => jobs + last - first + 1, 0), unnamed: old.flatMap(({blob}) => blob ?? [])};
 }
 
-/** A row of the statement `endedJobs`: an ended job that has a row of its own, or a run of completed jobs, of which no more is known. */
+/** A row of the statements `endedJobs` and `outdatedJobs`: an ended job that has a row of its own, or a run of completed jobs, of which no more is known. */
 interface Ended extends Pick<FoundJob, 'task' | 'batch' | 'key'> {
 	readonly first: JobId;
 	readonly last: JobId;
@@ -62,21 +63,47 @@ interface Ended extends Pick<FoundJob, 'task' | 'batch' | 'key'> {
 	readonly blob: string | null;
 }
 
-/** A page of ended jobs, in order. A run is cut only if it is longer than the limit, since the rest of a cut run must be written anew. */
-function endedPage({endedJobs}: Statements, after: JobId, limit: number): {readonly page: readonly Ended[]; readonly next: JobId | null} {
+/**
+ * A page of the jobs that ended before the time of their task and status, in the order of their ends. It passes by jobs of open batches, and jobs of
+ * tasks with an earlier time than the latest of all tasks.
+ */
+export function findOutdated(
+	statements: Statements,
+	ended: EndedBefore,
+	{after, limit = MAX_RUN_JOBS}: SearchPage,
+): {readonly old: readonly Ended[]; readonly next: Place | null} {
+	const from = typeof after === 'object' ? after : {value: 0, id: 0};
+	const latest = (status: keyof EndTimes) => Math.max(ended[status], ...[...ended.tasks.values()].map(times => times[status]));
+	const times = {completed: latest('completed'), dead: latest('dead'), cancelled: latest('cancelled')};
+	const {page, hasMore} = takePage(statements.outdatedJobs.iterate({...from, ...times}) as IterableIterator<Ended>, 0, limit);
+	const last = page.at(-1);
+	// In a damaged file rows may go backwards.
+	const next = hasMore && last && (last.endedAt > from.value || last.last > from.id) ? {value: last.endedAt, id: last.last} : null;
+	return {old: page.filter(job => job.isInOpenBatch === 0 && job.endedAt < timeFor(statements, ended, job)), next};
+}
+
+/** When this job, or the jobs of this run, must have ended to be deleted. A run has only completed jobs, all of one task. */
+function timeFor(statements: Statements, ended: EndedBefore, {first, state, task}: Ended): number {
+	const status = STATUS_OF[state ?? StoredState.completed] as keyof EndTimes;
+	if (ended.tasks.size === 0) return ended[status];
+	const number = state === null ? findJob(statements, first)?.task : task;
+	return endTimeOf(ended, statements.taskById.get(number ?? 0) as string, status);
+}
+
+/** The first of these rows. A run is cut only if it is longer than the limit, since the rest of a cut run must be written anew. */
+function takePage(rows: Iterable<Ended>, after: JobId, limit: number): {readonly page: readonly Ended[]; readonly hasMore: boolean} {
 	const page: Ended[] = [];
-	let [done, room] = [after, limit];
-	for (const ended of endedJobs.iterate({after}) as IterableIterator<Ended>) {
+	let room = limit;
+	for (const ended of rows) {
 		const [first, last] = [Math.max(ended.first, after + 1), lastOfRun(ended.first, ended.last)];
 		const jobs = last - first + 1;
 		if (jobs <= 0) continue;
-		if (jobs > room && page.length > 0) return {page, next: done};
-		done = Math.min(last, first + room - 1);
-		page.push({...ended, first, last: done});
-		if (done < last) return {page, next: done};
+		if (jobs > room && page.length > 0) return {page, hasMore: true};
+		page.push({...ended, first, last: Math.min(last, first + room - 1)});
+		if (jobs > room) return {page, hasMore: true};
 		room -= jobs;
 	}
-	return {page, next: null};
+	return {page, hasMore: false};
 }
 
 /** Deletes a job that is not running, and the jobs after it in its run, up to the id `upTo`. Returns the last job that was deleted or passed over. */

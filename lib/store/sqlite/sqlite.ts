@@ -9,7 +9,7 @@ import {IN_MEMORY, type OpenStoreOptions, type Store, URGENT_WAIT_MS} from '../s
 import {changeBatch, deleteBatch, deleteEmptyBatches, openBatch, readBatches, updateBatches} from './batches.ts';
 import {Blobs} from './blobs.ts';
 import {claim, promote, releaseClaims} from './claim.ts';
-import {deleteEnded, deleteEndedBefore} from './delete.ts';
+import {deleteEnded, findOutdated} from './delete.ts';
 import {editJob} from './edit.ts';
 import {enqueue} from './enqueue.ts';
 import {expiresInMs} from './expiry.ts';
@@ -193,17 +193,11 @@ export class SqliteStore implements Store {
 		return this.#transactions.use(({connection}) => connection.snapshot(() => readBatches(connection.statements, name, page)));
 	}
 
-	async delete(what: contract.Deletion, page: Page = {}): Promise<contract.Deleted> {
+	async delete(what: contract.Deletion, page: contract.SearchPage = {}): Promise<contract.Deleted> {
 		if ('batch' in what) return this.#transactions.write(tx => deleteBatch(tx, what, page));
-		const deletePage = () =>
-			this.#transactions.write(tx => {
-				const result = 'ids' in what ? deleteEnded(tx, what.ids, page) : deleteEndedBefore(tx, what.endedBefore, page);
-				if (result.next === null) deleteEmptyBatches(tx);
-				return result;
-			});
-		const {unnamed, ...result} = await deletePage().catch(error => {
+		const {unnamed, ...result} = await this.#deleteEnded(what, page).catch(error => {
 			// The failed attempt has moved the log into the database. That leaves room for a second attempt, which frees more.
-			if (error instanceof FaenaError && error.code === 'StorageFull') return deletePage();
+			if (error instanceof FaenaError && error.code === 'StorageFull') return this.#deleteEnded(what, page);
 			throw error;
 		});
 		if (result.deleted > 0) failpoint('cleanup:committed');
@@ -212,6 +206,19 @@ export class SqliteStore implements Store {
 		);
 		await this.#deleteBlobs([...unnamed, ...orphans]);
 		return result;
+	}
+
+	async #deleteEnded(what: contract.EndedDeletion, page: contract.SearchPage): Promise<ReturnType<typeof deleteEnded>> {
+		if ('ended' in what) {
+			const found = await this.#transactions.use(({connection}) => connection.snapshot(() => findOutdated(connection.statements, what.ended, page)));
+			// A page with nothing to delete takes no lock.
+			if (found.old.length === 0) return {deleted: 0, next: found.next, unnamed: []};
+		}
+		return this.#transactions.write(tx => {
+			const result = deleteEnded(tx, what, page);
+			if (result.next === null && 'endedBefore' in what) deleteEmptyBatches(tx);
+			return result;
+		});
 	}
 
 	/** Deletes those of the files that no job names. Call it after the transaction that deleted jobs, so that no row names a missing file. */

@@ -92,6 +92,17 @@ const EXECUTION_OF_OUTCOME = 'execution, status, ended_at, started_at, duration_
 /** The condition that an ended job has run. The execution of a dead one is that of its failure. */
 const HAS_RUN = `(status = ${StoredState.completed} or (status = ${StoredState.cancelled} and started_at is not null))`;
 
+const ENDED_JOBS = `select o.id as first, o.id as last, o.ended_at as endedAt, b.id is not null and b.closed_at is null as isInOpenBatch,
+		o.status as state, o.blob, j.task, j.batch, j.key
+	from outcome o join job j on j.id = o.id left join batch b on b.id = j.batch`;
+const ENDED_RUNS = `select r.first, r.last, r.ended_at, b.id is not null and b.closed_at is null, null, null, null, null, null
+	from outcome_run r left join batch b on b.id = r.batch`;
+
+/** The condition that a row comes after the place in the order of the ends, and ended before the time of its status. */
+function isOutdated(endedAt: string, id: string, status: string): string {
+	return `${endedAt} < cast(@${status} as integer) and (${endedAt}, ${id}) > (cast(@value as integer), ${ID})`;
+}
+
 export const SQL = {
 	...SORTED_SQL,
 	taskByName: 'select id from task where name = ?',
@@ -263,12 +274,12 @@ export const SQL = {
 	isBlobNamed: 'select 1 from outcome where blob = ? limit 1',
 	blobOf: 'select blob from outcome where id = ?',
 	deleteOutcome: 'delete from outcome where id = ?',
-	endedJobs: `select o.id as first, o.id as last, o.ended_at as endedAt, b.id is not null and b.closed_at is null as isInOpenBatch,
-			o.status as state, o.blob, j.task, j.batch, j.key
-		from outcome o join job j on j.id = o.id left join batch b on b.id = j.batch where o.id > ${AFTER}
-		union all select r.first, r.last, r.ended_at, b.id is not null and b.closed_at is null, null, null, null, null, null
-		from outcome_run r left join batch b on b.id = r.batch where ${runIsAfter('outcome_run')}
-		order by 1`,
+	endedJobs: `${ENDED_JOBS} where o.id > ${AFTER} union all ${ENDED_RUNS} where ${runIsAfter('outcome_run')} order by 1`,
+	outdatedJobs: `${ENDED_JOBS} where o.status = ${StoredState.completed} and ${isOutdated('o.ended_at', 'o.id', 'completed')}
+		union all ${ENDED_JOBS} where o.status = ${StoredState.dead} and ${isOutdated('o.ended_at', 'o.id', 'dead')}
+		union all ${ENDED_JOBS} where o.status = ${StoredState.cancelled} and ${isOutdated('o.ended_at', 'o.id', 'cancelled')}
+		union all ${ENDED_RUNS} where ${isOutdated('r.ended_at', 'r.first', 'completed')}
+		order by 3, 1`,
 
 	failureState: 'select attempts, suspicion, crashes from failure_state where id = ?',
 	setFailureState: `insert or replace into failure_state
@@ -328,7 +339,19 @@ export type Statements = Readonly<Record<keyof typeof SQL, Database.Statement<un
 
 /** Statements whose rows are read as objects, since they have many columns. A row of one column is read as its value, other rows as tuples. */
 const BY_NAME: ReadonlySet<string> = new Set<keyof typeof SQL>([
-	...(['jobState', 'packedState', 'jobView', 'packedView', 'jobColumns', 'jobByKey', 'dueJobs', 'jobRunOf', 'endedJobs', 'failureState'] as const),
+	...([
+		'jobState',
+		'packedState',
+		'jobView',
+		'packedView',
+		'jobColumns',
+		'jobByKey',
+		'dueJobs',
+		'jobRunOf',
+		'endedJobs',
+		'outdatedJobs',
+		'failureState',
+	] as const),
 	...(['batch', 'batches', 'batchById'] as const),
 ]);
 

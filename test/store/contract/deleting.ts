@@ -1,6 +1,6 @@
 import type {Claim, Settlement} from '../../../lib/job/claim.ts';
-import type {JobId} from '../../../lib/job/job.ts';
-import type {EndedBefore} from '../../../lib/store/store.ts';
+import type {JobId, Place} from '../../../lib/job/job.ts';
+import type {Deleted, EndedBefore} from '../../../lib/store/store.ts';
 import {
 	claimOf,
 	claimsOf,
@@ -90,7 +90,23 @@ law('cleanup by id deletes those of the jobs that have ended, except in open bat
 	t.deepEqual(await queue.cleanup({ids: [id]}), {deleted: 0, next: null});
 	await queue.closeBatch(batch, OWNER);
 	t.deepEqual(await queue.cleanup({ids: [id]}), {deleted: 1, next: null});
-	t.is(await queue.batch('nightly'), undefined);
+});
+
+law('a closed batch without jobs is deleted by a cleanup up to a time, and by nothing else that deletes jobs', async (t, queue, clock) => {
+	const [full, empty] = [await queue.openBatch('full', 'hash', OWNER), await queue.openBatch('empty', 'hash', OWNER)];
+	const [id] = await enqueue(queue, newJob({batch: full}));
+	await settleOne(queue, {type: 'returned', value: null});
+	for (const batch of [full, empty]) await queue.closeBatch(batch, OWNER);
+	const names = async () => (await queue.batches()).map(({name}) => name);
+	const endedBefore = clock.now() + 1;
+	await queue.cleanup({ids: [99]});
+	t.deepEqual(await names(), ['full', 'empty']);
+	t.like(await queue.store.delete({ended: {completed: endedBefore, dead: endedBefore, cancelled: endedBefore, tasks: new Map()}}), {deleted: 1});
+	t.is(await queue.job(id as JobId), undefined);
+	t.deepEqual(await names(), ['full', 'empty']);
+	t.like(await queue.batch('full'), {counts: {completed: 0}});
+	await queue.cleanup({endedBefore});
+	t.deepEqual(await names(), []);
 });
 
 law('cleanup by id works in pages, and takes jobs out of the middle of others', async (t, queue) => {
@@ -143,7 +159,7 @@ law('jobs are deleted by the time of their status, and of their task if it has o
 	await commit(queue, {settle: jobs.map(({id, execution}) => ({id, lease, execution, outcome: {type: 'returned', value: '1'} as const}))});
 	const left = async () => (await queue.jobs({limit: 100})).map(({id}) => id);
 	const [never, now] = [-Infinity, clock.now() + 1];
-	const remove = (endedBefore: EndedBefore) => queue.store.delete({endedBefore});
+	const remove = (ended: EndedBefore) => queue.store.delete({ended});
 	t.like(await remove({completed: never, dead: never, cancelled: never, tasks: new Map()}), {deleted: 0, next: null});
 	t.like(await remove({completed: never, dead: now - 1, cancelled: now, tasks: new Map()}), {deleted: 1});
 	t.false((await left()).includes(ended.cancelled));
@@ -155,6 +171,41 @@ law('jobs are deleted by the time of their status, and of their task if it has o
 		deleted: 3,
 	});
 	t.deepEqual(await left(), []);
+});
+
+law('jobs are deleted by the time of their status in pages in the order of their ends, which pass by jobs that are kept', async (t, queue, clock) => {
+	const batch = await queue.openBatch('open', 'hash', OWNER);
+	const ended: JobId[] = [];
+	const returned = async (count: number, job: Partial<ReturnType<typeof newJob>>) => {
+		clock.pass(1);
+		ended.push(...(await enqueue(queue, ...range(1, count).map(() => newJob({...job})))));
+		const {lease, jobs} = await take(queue, count);
+		await commit(queue, {settle: jobs.map(({id, execution}) => ({id, lease, execution, outcome: {type: 'returned', value: '1'} as const}))});
+	};
+	const waiting = await enqueue(queue, newJob({runAt: T0 + 1000}), newJob({runAt: T0 + 1000}));
+	await returned(3, {});
+	await returned(5, {batch});
+	await returned(2, {task: 'thumbnail'});
+	await returned(1, {});
+	// They ended last, and were enqueued first.
+	await queue.cancel({ids: waiting});
+	const now = clock.now();
+	await returned(4, {});
+	const [first, second] = [ended.slice(0, 3), ended.slice(10, 11)];
+	const tasks = new Map([['thumbnail', {completed: T0, dead: T0, cancelled: T0}]]);
+	const gone: JobId[][] = [];
+	let before = await listed(queue, {});
+	for (let after: Place | null | undefined; after !== null; ) {
+		const page: Deleted = await queue.store.delete({ended: {completed: now + 1, dead: now + 1, cancelled: now + 1, tasks}}, {after, limit: 2});
+		const left = await listed(queue, {});
+		gone.push(before.filter(id => !left.includes(id)));
+		t.is(gone.at(-1)?.length, page.deleted);
+		[before, after] = [left, page.next];
+	}
+	t.true(gone.every(page => page.length <= 2));
+	t.deepEqual(gone.flat().slice(0, 3), first);
+	t.deepEqual(new Set(gone.flat().slice(3)), new Set([...waiting, ...second]));
+	t.deepEqual(before, [...ended.slice(3, 10), ...ended.slice(11)]);
 });
 
 law('a batch is deleted only if it was closed before a time, if one is given', async (t, queue, clock) => {
