@@ -99,6 +99,11 @@ async function freePort(): Promise<number> {
 	return port;
 }
 
+test.serial('every step of docs/queue.md works, and prints what is written below it', async t => {
+	t.timeout(120_000);
+	await follow(t, stepsOf('queue.md'), makeProject('queue'), () => false);
+});
+
 const isHelp = ({commands}: Step): boolean => commands?.endsWith('--help\n') ?? false;
 
 test.serial('docs/command-line.md has what each command prints for --help, and what its examples print', async t => {

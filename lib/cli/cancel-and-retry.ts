@@ -13,7 +13,8 @@ export function addCancel(program: Command): void {
 		.description('Cancels jobs that have not ended: jobs by id, of a batch, or of a task. Running jobs are stopped.');
 	addChange(command, async (queue, filter) => {
 		const {cancelled, asked} = await queue.cancel(filter);
-		return `${count(cancelled.length)} cancelled, ${count(asked.length)} running and told to stop\n`;
+		const more = asked.length === 1 ? '; 1 more is running and was told to stop' : `; ${count(asked.length)} more are running and were told to stop`;
+		return `${count(cancelled.length)} cancelled${asked.length > 0 ? more : ''}\n`;
 	});
 }
 

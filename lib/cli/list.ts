@@ -34,7 +34,7 @@ export function addList(program: Command): void {
 		)
 		.option(
 			'--since <time>',
-			'enqueued since then, or how long ago: 2026-11-28, 2026-11-28T14:30, 2h. Sorted by startedAt: started since then; by endedAt or duration: ended',
+			'enqueued since then, or how long ago: 2026-11-28, 2026-11-28T14:30, 2h. Local time, or UTC with a Z at the end. Sorted by startedAt: started since then; by endedAt or duration: ended',
 			toPast,
 		)
 		.option('--until <time>', 'as --since: before then', toPast)

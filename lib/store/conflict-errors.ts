@@ -24,7 +24,7 @@ export function batchConflict(name: string, own: string, task: string): FaenaErr
 export function batchInUse(name: string): FaenaError {
 	return new FaenaError(
 		'BatchInUse',
-		`The batch ${JSON.stringify(name)} has a running map already, in this program or another one. A batch has one map at a time. Wait until the loop of that map has ended, or give this map another batch name. If its program has died, wait for its lease, 30 s by default.`,
+		`The batch ${JSON.stringify(name)} has a running map already, in this program or another one. A batch has one map at a time. Wait until the loop of that map has ended, or give this map another batch name. If its program was killed, the batch is free once all processes of that program have ended; if it hangs, after its lease, 30 s by default.`,
 	);
 }
 

@@ -15,7 +15,7 @@ import {Program} from '../fixtures/program.ts';
 const IN_USE = {
 	code: 'BatchInUse',
 	message:
-		/^The batch "nightly" has a running map already, .* one map at a time\. Wait .* another batch name\. If its program has died, wait for its lease, 30 s by default\.$/,
+		/^The batch "nightly" has a running map already, .* one map at a time\. Wait .* another batch name\. If its program was killed, .*; if it hangs, after its lease, 30 s by default\.$/,
 };
 
 test('a batch whose map is under way is refused to another one: in the same engine, in another engine, in another process', async t => {

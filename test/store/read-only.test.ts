@@ -34,7 +34,11 @@ test('a read-only queue returns the same as other queues, and writes nothing', a
 	t.deepEqual(await look.counts(), await queue.counts());
 	t.deepEqual(await look.batches(), []);
 	t.is(await look.reclaim(), 0);
-	await t.throwsAsync(async () => look.enqueue([JOB]), {code: 'BadDatabase'});
+	const refused = {code: 'BadDatabase', message: /jobs\.db can't be written here, because it was opened with readOnly: true\./};
+	await t.throwsAsync(look.enqueue([JOB]), refused);
+	await t.throwsAsync(look.cancel({task: 'count'}), refused);
+	await t.throwsAsync(look.dequeue({owner: 'reader', tasks: ['count']}), refused);
+	t.deepEqual(await look.counts(), await queue.counts());
 	await look.close();
 	t.deepEqual(contents(folder), before);
 	await queue.enqueue([JOB]);

@@ -7,7 +7,7 @@ import type {Blobs} from './blobs.ts';
 import {type Connection, connect} from './connection.ts';
 import {FileGuard} from './file-guard.ts';
 import type {Owners} from './owners.ts';
-import {retryWhileBusy, retryWhileBusySync, translate} from './sqlite-errors.ts';
+import {openedReadOnly, retryWhileBusy, retryWhileBusySync, translate} from './sqlite-errors.ts';
 import {Names, Tally, type Tx} from './tx.ts';
 
 export type TransactionOptions = {readonly [Name in 'durability' | 'readOnly' | 'clock' | 'random']: NonNullable<OpenStoreOptions[Name]>};
@@ -128,8 +128,10 @@ export class Transactions {
 			blobs,
 			owners,
 			onCompleted,
-			options: {clock, random},
+			location,
+			options: {readOnly, clock, random},
 		} = this.#parts;
+		if (readOnly) throw openedReadOnly(location);
 		const {connection, names} = opened;
 		const {statements} = connection;
 		this.#fileGuard?.check();
