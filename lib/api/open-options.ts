@@ -68,8 +68,9 @@ export interface OpenOptions<Tasks = any> {
 	/** Priority of the workers for the operating system, from -20 (first) to 19 (last). For threads on Linux only. */
 	readonly nice?: number;
 	/**
-	 * How long ended jobs are kept, by how they ended, and closed batches with all their jobs; then the engine deletes them, in small steps
-	 * beside its work. Default: nothing is deleted. A task may have times of its own. A batch without jobs is deleted by `batches` alone.
+	 * How long ended jobs are kept, by how they ended, and unused batches with all their jobs; then the engine deletes them, in small steps beside its
+	 * work. Default: nothing is deleted. A task may have times of its own. A job of an open batch, whose map was interrupted, is kept until `batches`
+	 * deletes the batch.
 	 * @example {completed: '30d', dead: '90d'}
 	 */
 	readonly retention?: RetentionOption & {readonly batches?: Duration};

@@ -2,7 +2,7 @@ import {checked} from '../job/checks.ts';
 import type {BatchId, Place, Retention} from '../job/job.ts';
 import {RETENTION_CHECKS} from '../job/options.ts';
 import type {TaskInfo} from '../job/task.ts';
-import type {EndedBefore, EndTimes} from '../store/store.ts';
+import {type EndedBefore, type EndTimes, lastUsedAt} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {Host} from './job-flow.ts';
 
@@ -23,7 +23,7 @@ interface OldBatches {
 const START: Position = {};
 
 /**
- * Deletes jobs and closed batches that are kept no longer: a page at a time, between the commits of the loop. Without a time nothing is deleted.
+ * Deletes jobs and batches that are kept no longer: a page at a time, between the commits of the loop. Without a time nothing is deleted.
  * A search goes through the jobs that ended long enough ago, then through all batches, once at the start and then every hour, or more often for
  * shorter times.
  */
@@ -71,8 +71,10 @@ export class Retentions {
 	}
 
 	async #deleteJobs(after: Place | undefined): Promise<Position> {
-		const {store, clock} = this.#host;
-		const {next} = await store.delete({ended: this.#endedBefore(clock.now())}, {after});
+		const {store, clock, clients} = this.#host;
+		const {deleted, next} = await store.delete({ended: this.#endedBefore(clock.now())}, {after});
+		// Callers may watch them.
+		if (deleted > 0) clients.allMayHaveEnded();
 		return next === null ? {old: [], next: this.#usual.batches === undefined ? null : 0} : {after: next};
 	}
 
@@ -82,13 +84,14 @@ export class Retentions {
 
 	/** Deletes a page of the jobs of the next old batch, and with the last page the batch; or looks for old batches. */
 	async #deleteBatch({old: [batch, ...others], next: after}: OldBatches): Promise<OldBatches> {
-		const {store, clock} = this.#host;
-		const closedBefore = clock.now() - (this.#usual.batches ?? Infinity) + 1;
+		const {store, clock, clients} = this.#host;
+		const unusedSince = clock.now() - (this.#usual.batches ?? Infinity) + 1;
 		if (batch === undefined) {
 			const {batches, next} = await store.batches({}, {after: after ?? 0});
-			return {old: batches.flatMap(({name, closedAt = Infinity}) => (closedAt < closedBefore ? name : [])), next};
+			return {old: batches.flatMap(batch => (lastUsedAt(batch) < unusedSince ? batch.name : [])), next};
 		}
-		const {next} = await store.delete({batch, closedBefore}).catch(unlessRunning);
+		const {next} = await store.delete({batch, unusedSince}).catch(unlessRunning);
+		clients.allMayHaveEnded();
 		return {old: next === null ? others : [batch, ...others], next: after};
 	}
 }

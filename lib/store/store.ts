@@ -137,8 +137,17 @@ export type EndedDeletion = {readonly endedBefore: number} | {readonly ended: En
 export interface BatchDeletion {
 	/** Its name. */
 	readonly batch: string;
-	/** Nothing is deleted unless the batch was closed before this time. */
-	readonly closedBefore?: number;
+	/** Nothing is deleted unless the batch has no owner and was last used before this time: {@link lastUsedAt}. */
+	readonly unusedSince?: number;
+}
+
+/**
+ * When a batch was last used, in milliseconds since 1970: when it was closed, or completed; if it never was, when about its last job ended. Infinity
+ * while a job of it has not ended.
+ */
+export function lastUsedAt({createdAt, completedAt, closedAt, counts, marks}: Batch): number {
+	if (UNENDED.some(status => counts[status] > 0)) return Infinity;
+	return completedAt === undefined && closedAt === undefined ? (marks.at(-1)?.at ?? createdAt) : Math.max(completedAt ?? 0, closedAt ?? 0);
 }
 
 /** A time for each status of ended jobs, in milliseconds since 1970. */

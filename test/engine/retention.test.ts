@@ -57,7 +57,7 @@ test('ended jobs are kept as long as their status and task say, and nothing is d
 	t.deepEqual(await leftAfter(t, queue, 91, {completed: '30d', dead: '90d'}), [waiting.id]);
 });
 
-test('closed batches are deleted with all their jobs, open ones are kept, and many jobs are deleted page by page', async t => {
+test('unused batches are deleted with all their jobs, also those of an interrupted map; those with unended jobs are kept; many jobs go page by page', async t => {
 	const queue = join(makeFolder(t), 'jobs.db');
 	const faena = await openAt(t, queue, 0);
 	await faena
@@ -67,8 +67,12 @@ test('closed batches are deleted with all their jobs, open ones are kept, and ma
 			{batch: 'old'},
 		)
 		.toArray();
-	for await (const _ of faena.map('work', ['a', 'b', 'c'], {batch: 'open', order: 'input'})) break;
+	for await (const _ of faena.map('work', ['a', 'b', 'c'], {batch: 'interrupted', order: 'input'})) break;
 	await faena.idle();
+	for await (const _ of faena.map('work', ['a', 'b', 'c'], {batch: 'waits', order: 'input'})) break;
+	await faena.idle();
+	await faena.pause();
+	await faena.retry({batch: 'waits', status: 'completed'});
 	await faena.close();
 	t.is((await leftAfter(t, queue, 29, {batches: '30d'})).length, 100);
 	const left = await leftAfter(t, queue, 31, {batches: '30d', completed: '1h'});
@@ -76,7 +80,7 @@ test('closed batches are deleted with all their jobs, open ones are kept, and ma
 	const plain = await openQueue(queue);
 	t.deepEqual(
 		(await plain.batches()).map(({name}) => name),
-		['open'],
+		['waits'],
 	);
 	await plain.close();
 });

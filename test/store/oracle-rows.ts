@@ -115,7 +115,7 @@ export function completes(batch: BatchRow, counts: Counts, now: number): boolean
 function mark(batch: BatchRow, {completed, dead, cancelled}: Counts, now: number): void {
 	const ended = completed + dead + cancelled;
 	const last = batch.marks.at(-1);
-	const isDue = ended !== batch.ended && (!last || now - last.at >= MARK_EVERY_MS);
+	const isDue = ended > batch.ended && (!last || now - last.at >= MARK_EVERY_MS);
 	if (isDue) batch.marks = [...batch.marks.slice(-1), {at: now, ended: batch.ended}];
 	batch.ended = ended;
 }

@@ -19,7 +19,7 @@ import {type NewJob, toCompletionJob} from '../../lib/job/new-job.ts';
 import type {OpenJobs} from '../../lib/job/open-jobs.ts';
 import {batchConflict, batchInUse, batchRunning} from '../../lib/store/conflict-errors.ts';
 import type * as contract from '../../lib/store/store.ts';
-import {endTimeOf, movableStatuses, RETRIED_BY_DEFAULT} from '../../lib/store/store.ts';
+import {endTimeOf, lastUsedAt, movableStatuses, RETRIED_BY_DEFAULT} from '../../lib/store/store.ts';
 import {type Clock, systemClock} from '../../lib/support/clock.ts';
 import {defined} from '../../lib/support/defined.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
@@ -277,10 +277,11 @@ export class MemoryStore implements contract.Store {
 		return 'batch' in what ? this.#deleteBatch(what, page) : this.#deleteEnded(what, page);
 	}
 
-	#deleteBatch({batch: name, closedBefore}: contract.BatchDeletion, {limit = DEFAULT_PAGE_JOBS}: contract.SearchPage): contract.Deleted {
+	#deleteBatch({batch: name, unusedSince}: contract.BatchDeletion, {limit = DEFAULT_PAGE_JOBS}: contract.SearchPage): contract.Deleted {
 		const batch = [...this.#batches.values()].find(each => each.name === name);
-		if (!batch || (closedBefore !== undefined && (batch.closedAt ?? Infinity) >= closedBefore)) return {deleted: 0, next: null};
 		const jobs = this.#matching({batch: name});
+		const isInUse = (each: BatchRow) => this.#owners.has(each.owner ?? '') || lastUsedAt(describeBatch(each, jobs)) >= (unusedSince ?? 0);
+		if (!batch || (unusedSince !== undefined && isInUse(batch))) return {deleted: 0, next: null};
 		const running = jobs.filter(({state}) => state.type === 'running').length;
 		if (running > 0) throw batchRunning(name, running);
 		const page = jobs.slice(0, limit);

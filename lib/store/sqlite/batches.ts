@@ -5,7 +5,7 @@ import {toCompletionJob} from '../../job/new-job.ts';
 import {defined} from '../../support/defined.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {batchConflict, batchInUse, batchRunning} from '../conflict-errors.ts';
-import {type BatchChange, type BatchDeletion, type BatchPage, type Deleted, type SearchPage, toCounts} from '../store.ts';
+import {type BatchChange, type BatchDeletion, type BatchPage, type Deleted, lastUsedAt, type SearchPage, toCounts} from '../store.ts';
 import {readCompletionJob, readMarks} from '../stored-json.ts';
 import {deleteRun} from './delete.ts';
 import {enqueue} from './enqueue.ts';
@@ -80,7 +80,7 @@ function updateBatch(tx: Tx, id: BatchId, newlyEnded: number): void {
 /** The same marks, or the last mark and a new one: the count before the jobs that end in this transaction. */
 function nextMarks({marks, counts}: Batch, newlyEnded: number, now: number): readonly Mark[] {
 	const last = marks.at(-1);
-	if (newlyEnded === 0 || (last && now - last.at < MARK_EVERY_MS)) return marks;
+	if (newlyEnded <= 0 || (last && now - last.at < MARK_EVERY_MS)) return marks;
 	return [...marks.slice(-1), {at: now, ended: endedOf(counts) - newlyEnded}];
 }
 
@@ -119,10 +119,11 @@ function toBatch({batchTally}: Statements, {id, name, task, createdAt, onComplet
 const MAX_DELETED_JOBS = 1000;
 
 /** Deletes a page of the batch's jobs, and with the last of them the batch. */
-export function deleteBatch(tx: Tx, {batch: name, closedBefore}: BatchDeletion, {limit = MAX_DELETED_JOBS}: SearchPage): Deleted {
+export function deleteBatch(tx: Tx, {batch: name, unusedSince}: BatchDeletion, {limit = MAX_DELETED_JOBS}: SearchPage): Deleted {
 	const {statements} = tx;
 	const batch = batchNamed(statements, name);
-	if (!batch || (closedBefore !== undefined && (batch.closedAt ?? Infinity) >= closedBefore)) return {deleted: 0, next: null};
+	const isInUse = (each: Batch) => statements.ownerOfBatch.get(each.id) !== undefined || lastUsedAt(each) >= (unusedSince ?? 0);
+	if (!batch || (unusedSince !== undefined && isInUse(batch))) return {deleted: 0, next: null};
 	const {id, counts} = batch;
 	if (counts.running > 0) throw batchRunning(name, counts.running);
 	// Otherwise the batch would complete with the deletion of its last unended job.

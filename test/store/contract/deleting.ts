@@ -5,6 +5,7 @@ import {
 	claimOf,
 	claimsOf,
 	commit,
+	completeAll,
 	ERROR,
 	enqueue,
 	ID_OF,
@@ -208,17 +209,42 @@ law('jobs are deleted by the time of their status in pages in the order of their
 	t.deepEqual(before, [...ended.slice(3, 10), ...ended.slice(11)]);
 });
 
-law('a batch is deleted only if it was closed before a time, if one is given', async (t, queue, clock) => {
+law('a batch is deleted only if it is not in use since a time, if one is given', async (t, queue, clock) => {
 	const batch = await queue.openBatch('nightly', 'hash', OWNER);
 	await enqueue(queue, newJob({batch}), newJob({batch}));
-	const remove = (closedBefore: number) => queue.store.delete({batch: 'nightly', closedBefore});
+	const remove = (unusedSince: number) => queue.store.delete({batch: 'nightly', unusedSince});
 	t.deepEqual(await remove(clock.now() + 1), {deleted: 0, next: null});
 	await queue.endInput(batch, 2, OWNER);
 	await queue.closeBatch(batch, OWNER);
+	// Its jobs have not ended.
+	t.deepEqual(await remove(clock.now() + 1), {deleted: 0, next: null});
+	await completeAll(queue);
+	clock.pass(1000);
+	await queue.retry({ids: [1]});
+	t.deepEqual(await remove(clock.now() + 1), {deleted: 0, next: null});
+	await completeAll(queue);
 	t.deepEqual(await remove(clock.now()), {deleted: 0, next: null});
 	t.deepEqual(await remove(clock.now() + 1), {deleted: 2, next: null});
 	t.is(await queue.batch('nightly'), undefined);
 });
+
+law(
+	'an open batch whose map was interrupted is deleted if it has no owner, its jobs have ended, and nothing of it happened since a time',
+	async (t, queue, clock) => {
+		const batch = await queue.openBatch('nightly', 'hash', OWNER);
+		await enqueue(queue, ...range(1, 3).map(() => newJob({batch})));
+		clock.pass(60_000);
+		await completeAll(queue);
+		const remove = (unusedSince: number) => queue.store.delete({batch: 'nightly', unusedSince}, {limit: 2});
+		t.deepEqual(await remove(clock.now() + 1), {deleted: 0, next: null});
+		await queue.leaveBatch(batch, OWNER);
+		t.deepEqual(await remove(clock.now()), {deleted: 0, next: null});
+		clock.pass(60_000);
+		t.like(await remove(clock.now()), {deleted: 2});
+		t.deepEqual(await remove(clock.now()), {deleted: 1, next: null});
+		t.is(await queue.batch('nightly'), undefined);
+	},
+);
 
 law('cleanup works in pages: it looks at no more jobs than its limit, and returns where the next page begins', async (t, queue, clock) => {
 	await enqueue(queue, ...range(1, 7).map(() => newJob()));
