@@ -1,8 +1,7 @@
 import {existsSync} from 'node:fs';
-import {dirname} from 'node:path';
 import type {Command} from 'commander';
 import {FaenaError} from '../index.ts';
-import {vacuum} from '../queue.ts';
+import {type Vacuumed, vacuum} from '../queue.ts';
 import {megabytes, print, toJson} from './print.ts';
 
 export function addVacuum(program: Command): void {
@@ -18,9 +17,12 @@ export function addVacuum(program: Command): void {
 		.option('--json', 'print one line of JSON')
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			if (!existsSync(file)) throw new FaenaError('BadDatabase', `There is no queue ${file} here; name its file with --queue.`);
-			// SQLite writes the new content there first. The folder for temporary files is often in memory.
-			process.env['SQLITE_TMPDIR'] ??= dirname(file);
-			const {beforeBytes, afterBytes} = await vacuum(file);
-			await print(json ? `${toJson({beforeBytes, afterBytes})}\n` : `${file}: ${megabytes(beforeBytes)} before, ${megabytes(afterBytes)} now\n`);
+			const sizes = await vacuum(file);
+			await print(json ? `${toJson(sizes)}\n` : describe(file, sizes));
 		});
+}
+
+function describe(file: string, {beforeBytes, afterBytes, laterBytes}: Vacuumed): string {
+	const later = laterBytes === undefined ? '' : `; ${megabytes(laterBytes)} once no program reads its old content, with the next checkpoint of an engine`;
+	return `${file}: ${megabytes(beforeBytes)} before, ${megabytes(afterBytes)} now${later}\n`;
 }

@@ -65,6 +65,11 @@ export interface Vacuumed {
 	readonly beforeBytes: number;
 	/** Its size now. */
 	readonly afterBytes: number;
+	/**
+	 * Its size later, if another program kept the file from becoming shorter because it reads it. Once that program is done, the next checkpoint of
+	 * an engine makes the file shorter; so does the end of the last program that has it open.
+	 */
+	readonly laterBytes?: number;
 }
 
 /** The size of what a store keeps, in bytes, without large results that lie in files of their own. */

@@ -43,7 +43,9 @@ export async function openQueue(location: string, options: QueueOptions = {}): P
 
 /**
  * Gives the space of deleted jobs back to the disk: writes the content of a queue's file anew, without the free parts. This needs free space of up to
- * twice the content, and takes about a second per 100 MB. Other programs may read meanwhile; their writes wait.
+ * twice the content, and takes about a second per 100 MB, in which it blocks the event loop of the caller. Other programs may read meanwhile; their
+ * writes wait. SQLite's temporary file lies beside the queue's file, unless the environment variable `SQLITE_TMPDIR` names a folder; in a worker
+ * thread, which can't set that variable, in SQLite's default folder.
  * @param location the path of an SQLite file that exists
  * @throws FaenaError `BadOption`, `BadDatabase`, `NewerDatabase`, `StorageFull`; `DatabaseBusy` if an engine uses a file with more than 256 MiB of content
  */

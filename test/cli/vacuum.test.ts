@@ -1,9 +1,11 @@
-import {statSync} from 'node:fs';
+import {once} from 'node:events';
+import {existsSync, statSync} from 'node:fs';
 import {join} from 'node:path';
+import {Worker} from 'node:worker_threads';
 import test from 'ava';
 import Database from 'better-sqlite3';
 import {open} from '../../lib/index.ts';
-import {vacuum} from '../../lib/queue.ts';
+import {openQueue, vacuum} from '../../lib/queue.ts';
 import {assertSentence, Folder} from './command.ts';
 
 type Tasks = typeof import('../fixtures/tasks.ts');
@@ -74,4 +76,66 @@ test('vacuum refuses a queue with more than 256 MiB of content while an engine u
 	t.is(await using.call('echo', 1), 1);
 	await using.close();
 	t.is((await folder.faena('vacuum').end()).code, 0);
+});
+
+test('vacuum tells the size that the file has while another program reads it, and the size that it will have', async t => {
+	const folder = new Folder(t);
+	const path = join(folder.path, 'faena.db');
+	const filling = await openQueue(path);
+	await filling.enqueue(Array.from({length: 300}, () => ({task: 'echo', payload: JSON.stringify('x'.repeat(10_000))})));
+	await filling.cancel({});
+	await filling.close();
+	const reader = new Database(path);
+	t.teardown(() => reader.close());
+	reader.exec('begin');
+	reader.prepare('select count(*) from job').get();
+	const emptying = await openQueue(path);
+	await emptying.cleanup({endedBefore: Infinity});
+	await emptying.close();
+	const {beforeBytes, afterBytes, laterBytes = 0} = await vacuum(path);
+	t.is(afterBytes, statSync(path).size);
+	t.true(laterBytes > 0 && laterBytes < beforeBytes / 2 && afterBytes > laterBytes);
+	const {stdout} = await folder.faena('vacuum').end();
+	t.regex(stdout, /^faena\.db: [\d.]+ MiB before, [\d.]+ MiB now; 0\.\d MiB once no program reads its old content, with the next checkpoint of an engine\n$/);
+	reader.exec('commit');
+	const engine = await openQueue(path);
+	await engine.enqueue([{task: 'echo', payload: null}]);
+	await engine.close();
+	reader.close();
+	t.true(statSync(path).size <= laterBytes + 4096);
+	t.false('laterBytes' in (await vacuum(path)));
+});
+
+test('the temporary file of a vacuum lies beside the database', async t => {
+	const folder = new Folder(t);
+	const path = join(folder.path, 'faena.db');
+	await (await openQueue(path)).close();
+	const db = new Database(path);
+	db.exec('create table ballast (content blob) strict');
+	const insert = db.prepare('insert into ballast values (zeroblob(?))');
+	// SQLite writes the file once its cache of 64 MiB is full.
+	db.transaction(() => {
+		for (let mebibytes = 0; mebibytes < 150; mebibytes += 10) insert.run(10 * 2 ** 20);
+	})();
+	db.close();
+	if (!existsSync('/proc/self/fd')) return t.pass('This system does not tell which files are open.');
+	const isDone = new Int32Array(new SharedArrayBuffer(4));
+	// The thread of the test can't look while SQLite works.
+	const looking = new Worker(
+		`const {readdirSync, readlinkSync} = require('node:fs'), {parentPort, workerData} = require('node:worker_threads');
+		const seen = new Set(), isDone = new Int32Array(workerData);
+		parentPort.postMessage('begun');
+		while (!Atomics.load(isDone, 0)) for (const fd of readdirSync('/proc/self/fd')) try { seen.add(readlinkSync('/proc/self/fd/' + fd)); } catch {}
+		parentPort.postMessage([...seen]);`,
+		{eval: true, workerData: isDone.buffer},
+	);
+	await once(looking, 'message');
+	await vacuum(path);
+	Atomics.store(isDone, 0, 1);
+	const [seen] = (await once(looking, 'message')) as [string[]];
+	t.true(
+		seen.some(file => file.startsWith(`${folder.path}/#`) || file.startsWith(`${folder.path}/etilqs`)),
+		seen.join(' '),
+	);
+	t.false('SQLITE_TMPDIR' in process.env);
 });

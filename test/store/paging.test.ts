@@ -245,6 +245,23 @@ test.serial('no status hides another: rare jobs are found among many', async t =
 	t.true(found.every(([status, jobs]) => jobs > 0 || status === 'running'));
 });
 
+test.serial('the time for a page grows no faster than the number of its jobs', async t => {
+	const queue = await openQueueAt(join(makeFolder(t), 'jobs.db'), {durability: 'normal'});
+	t.teardown(() => queue.close());
+	for (let jobs = 0; jobs < 40_000; jobs += 2000) await run(queue, 'later', 2000);
+	const cpuMs = async (limit: number) => {
+		const before = process.cpuUsage();
+		const {jobs} = await queue.store.jobs({}, {limit});
+		t.is(jobs.length, limit);
+		const {user, system} = process.cpuUsage(before);
+		return (user + system) / 1000;
+	};
+	await cpuMs(4000);
+	const [few, many] = [await cpuMs(4000), await cpuMs(40_000)];
+	t.log(`${few} → ${many} ms`);
+	t.true(many < 30 * few);
+});
+
 // Cleanup
 
 test.serial('a cleanup of jobs that were enqueued and completed together unpacks none of them, and the file does not grow', async t => {

@@ -73,10 +73,15 @@ export class Connection {
 		return {databaseBytes: pages * pageBytes, freeBytes: freePages * pageBytes};
 	}
 
-	/** Writes the database anew, without its free pages, while other connections wait with their writes; then makes the file shorter. */
+	/** Writes the database anew, without its free pages, while other connections wait with their writes. The result is in the log. */
 	vacuum(): void {
 		this.#db.exec('vacuum');
-		this.#db.pragma('wal_checkpoint(truncate)');
+	}
+
+	/** Moves all of the log into the database, which makes a file that is too long shorter. Returns false if another connection prevents it. */
+	shorten(): boolean {
+		const [{busy}] = this.#db.pragma('wal_checkpoint(truncate)') as [{readonly busy: number}];
+		return busy === 0;
 	}
 
 	close(): void {

@@ -39,7 +39,9 @@ export function readPage(source: Source, search: JobSearch, {after, limit = DEFA
 	if (want.count) return {jobs: [], count: places.length, next};
 	const jobs: StoredJob[] = [];
 	let bytes = 0;
-	for (const row of readRows(statements, places.map(idOf))) {
+	const ids = places.map(idOf);
+	const lastId = ids.at(-1);
+	for (const row of readRows(statements, ids)) {
 		const values = want.values ? readValues(source, row) : undefined;
 		bytes += values ? sizeBytes(values.payload) + sizeBytes(values.result ?? null) + sizeBytes(values.checkpoint?.state ?? null) : 0;
 		jobs.push({
@@ -48,8 +50,7 @@ export function readPage(source: Source, search: JobSearch, {after, limit = DEFA
 			...(want.logs && {logs: readLogs(statements, row.id)}),
 			...(want.history && {history: readHistory(statements, row.id)}),
 		});
-		const place = places.find(place => idOf(place) === row.id) ?? null;
-		if (bytes > MAX_PAGE_BYTES && place !== places.at(-1)) return {jobs, count: jobs.length, next: place};
+		if (bytes > MAX_PAGE_BYTES && row.id !== lastId) return {jobs, count: jobs.length, next: places.find(place => idOf(place) === row.id) ?? null};
 	}
 	return {jobs, count: jobs.length, next};
 }
