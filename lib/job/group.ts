@@ -76,6 +76,8 @@ export interface ClaimedGroup extends Pick<ClaimedJob, 'task'> {
 	readonly keys?: ReadonlyMap<number, string> | undefined;
 	/** The last `ctx.checkpoint` of an earlier execution, by index. */
 	readonly checkpoints?: ReadonlyMap<number, Encoded> | undefined;
+	/** From when on a job must not start, since it has expired, by index; only of jobs that may expire. In milliseconds since 1970. */
+	readonly expiries?: ReadonlyMap<number, number> | undefined;
 }
 
 /** A claimed group as its worker gets it. */
@@ -156,6 +158,7 @@ export function cutClaimed(group: ClaimedGroup, start: number, end: number): Cla
 		attempts: cutSparse(group.attempts, start, end),
 		keys: cutSparse(group.keys, start, end),
 		checkpoints: cutSparse(group.checkpoints, start, end),
+		expiries: cutSparse(group.expiries, start, end),
 	};
 }
 
@@ -203,6 +206,7 @@ export function joinClaimed(groups: readonly ClaimedGroup[]): ClaimedGroup {
 		attempts: joinSparse(groups, ({attempts}) => attempts),
 		keys: joinSparse(groups, ({keys}) => keys),
 		checkpoints: joinSparse(groups, ({checkpoints}) => checkpoints),
+		expiries: joinSparse(groups, ({expiries}) => expiries),
 	};
 }
 

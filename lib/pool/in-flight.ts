@@ -53,7 +53,7 @@ export class InFlightChunk {
 	confirmedUpTo = 0;
 	/** The outcomes of the jobs between the two. */
 	unconfirmed: EndedGroup[] = [];
-	/** Indexes of jobs that were taken back. */
+	/** Indexes of jobs that were taken back, or have expired in the worker. */
 	readonly takenBack = new Set<number>();
 	/** By index, of jobs that were asked to stop: when their grace ends. */
 	readonly deadlines = new Map<number, number>();
@@ -114,6 +114,12 @@ export class InFlightChunk {
 		return waiting.slice(Math.floor(waiting.length * (1 - share)));
 	}
 
+	/** Those of the waiting jobs that have expired. */
+	expired(): number[] {
+		const {expiries} = this.group;
+		return expiries ? this.waiting().filter(index => (expiries.get(index) ?? Infinity) <= this.#clock.now()) : [];
+	}
+
 	send(): void {
 		const {number, worker} = this;
 		this.isSent = true;
@@ -130,6 +136,8 @@ export class InFlightChunk {
 
 	/** Keeps reported outcomes until they are confirmed. */
 	report(message: OutcomesMessage): void {
+		// The store cancels them.
+		if (message.expired) this.settleTakenBack([...message.expired], {type: 'released'});
 		const reported = reportedBy(this, message);
 		if (reported) this.unconfirmed.push(reported);
 		this.reported = message.first + countOf(message.values);

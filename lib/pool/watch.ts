@@ -119,8 +119,10 @@ export class Watch {
 		this.#lifecycle.end(slot, 'stopped');
 	}
 
-	/** Takes jobs back that wait behind a long one, for an idle worker or for other processes. */
+	/** Takes jobs back that wait behind a long one, for an idle worker or for other processes, or since they have expired. */
 	#share(chunk: InFlightChunk, now: number, runningMs: number): void {
+		const expired = chunk.expired();
+		if (expired.length > 0) chunk.takeBack(expired, {type: 'released'});
 		const idle = this.#slots.capacity(chunk.worker.kind).idle - this.#asked.size;
 		const waiting = idle <= 0 && runningMs > STRANDED_MS ? chunk.waiting() : [];
 		if (waiting.length > 0) chunk.takeBack(waiting, {type: 'released'});

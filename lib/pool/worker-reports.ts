@@ -18,6 +18,7 @@ interface ReportedChunk {
 	readonly reported: number;
 	readonly takenBack: ReadonlySet<number>;
 	readonly deadlines: ReadonlyMap<number, number>;
+	readonly group: {readonly expiries?: ReadonlyMap<number, number> | undefined};
 }
 
 type Limits = Pick<PoolOptions, 'maxValueBytes' | 'maxCheckpointBytes'>;
@@ -34,7 +35,7 @@ export function problemOf(chunk: ReportedChunk, message: ChunkReport, limits: Li
 }
 
 function problemOfOutcomes(chunk: ReportedChunk, message: OutcomesMessage, {maxValueBytes}: Limits): string | undefined {
-	const {first, values, times, failures, stops, skipped, enqueues} = message;
+	const {first, values, times, failures, stops, skipped, expired, enqueues} = message;
 	const {reported, size} = chunk;
 	if (first !== reported) return `it reported job ${show(first)} of its chunk when job ${reported} was next`;
 	if (!areValues(values, size - reported, maxValueBytes)) return 'its results were not values of jobs that it had';
@@ -47,6 +48,8 @@ function problemOfOutcomes(chunk: ReportedChunk, message: OutcomesMessage, {maxV
 	if (stops !== undefined && !mapOf(wasStopped, oneOf(...STOP_REASONS, 'timedOutTogether'))(stops)) return 'it stopped jobs that it was not told to stop';
 	const wasTaken: Is = each => isOwn(each) && chunk.takenBack.has(each as number);
 	if (skipped !== undefined && !setOf(wasTaken)(skipped)) return 'it skipped jobs that its pool had not taken back';
+	const mayExpire: Is = each => isOwn(each) && chunk.group.expiries?.has(each as number) === true;
+	if (expired !== undefined && !setOf(mayExpire)(expired)) return 'it let jobs expire that may not';
 	if (enqueues !== undefined && !mapOf(isOwn, listOf(madeJob(maxValueBytes), MAX_CHILD_JOBS))(enqueues)) return 'the jobs that its jobs enqueue were none';
 	return undefined;
 }

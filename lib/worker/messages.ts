@@ -72,6 +72,8 @@ export interface OutcomesMessage {
 	readonly stops?: ReadonlyMap<number, StopReason | 'timedOutTogether'>;
 	/** Indexes in the chunk: jobs that were taken back before they started. Their entries have no meaning. */
 	readonly skipped?: ReadonlySet<number>;
+	/** Indexes in the chunk: jobs that the worker did not start, since they had expired. Their entries have no meaning. */
+	readonly expired?: ReadonlySet<number>;
 	readonly enqueues?: ReadonlyMap<number, readonly ChildJob[]>;
 }
 

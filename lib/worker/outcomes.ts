@@ -27,7 +27,7 @@ export class OutcomeBuffer {
 	#final = 0;
 	/** that were posted, */
 	#posted = 0;
-	/** and that have ended or were taken back. */
+	/** and that have ended, were taken back or have expired. */
 	#ended = 0;
 	/** When the first job began that is not posted. */
 	#since: number | undefined;
@@ -59,13 +59,15 @@ export class OutcomeBuffer {
 		this.#hasResult = new Uint8Array(jobs);
 	}
 
-	skip(index: number): void {
-		this.#notes.skipped ??= makeSet();
-		include(this.#notes.skipped, index);
+	skip(index: number, why: 'skipped' | 'expired' = 'skipped'): void {
+		this.#notes[why] ??= makeSet();
+		include(this.#notes[why], index);
 		this.#ended = index + 1;
 	}
 
 	begin(index: number, at: number): void {
+		// If the worker is lost with this job, the pool must not accuse those that never started.
+		if (this.#notes.expired) this.post();
 		this.#since ??= at;
 		this.#startedAt[index] = round(at + this.#epochMs);
 	}
@@ -186,6 +188,7 @@ export class OutcomeBuffer {
 interface Notes {
 	stops?: Map<number, StopReason | 'timedOutTogether'>;
 	skipped?: Set<number>;
+	expired?: Set<number>;
 	enqueues?: Map<number, readonly ChildJob[]>;
 }
 

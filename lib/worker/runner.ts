@@ -43,7 +43,7 @@ const {enterWith, getStore} = AsyncLocalStorage.prototype;
 /**
  * Runs chunks in a worker, one job at a time. Whatever a task returns, throws or leaves behind becomes an outcome.
  *
- * A job goes through: start in the chunk's state (unless it was taken back) → decode → call → encode → finish in the chunk's
+ * A job goes through: start in the chunk's state (unless it was taken back, or has expired) → decode → call → encode → finish in the chunk's
  * state (unless it was asked to stop) → its outcome waits → is posted → is final: a turn of the event loop after the last outcome of its chunk, or
  * earlier if a task awaits. An error that surfaces before that, such as an unhandled rejection, still fails the job; later it only goes to stderr.
  */
@@ -100,7 +100,7 @@ export class Runner {
 		const resource = this.#tasks.resourceOf(task);
 		const chunk = {message, payloads: unpack(values), chunkState, outcomes, resource, retryIf, options: this.#options};
 		if (!run || batchSize === undefined) await this.#runOneByOne(run, obstacle, chunk);
-		else for (let first = 0; first < open.jobs; first += batchSize) await this.#runBatch(run, first, Math.min(first + batchSize, open.jobs), chunk);
+		else await this.#runInBatches(run, batchSize, chunk);
 		chunkState.close();
 		await outcomes.conclude();
 	}
@@ -120,10 +120,7 @@ export class Runner {
 		const jobs = chunk.payloads.length;
 		let now = monotonicMs();
 		for (let index = 0; index < jobs; index++) {
-			if (!chunkState.start(index, now)) {
-				outcomes.skip(index);
-				continue;
-			}
+			if (!this.#start(index, now, chunk)) continue;
 			const execution = new Execution(chunk, index, 1);
 			outcomes.begin(index, now);
 			if (obstacle !== undefined) execution.fail(obstacle);
@@ -162,6 +159,40 @@ export class Runner {
 			execution.fail(error);
 		}
 		return undefined;
+	}
+
+	/** Starts the job, or skips it if it has expired or was taken back. */
+	#start(index: number, at: number, chunk: OpenChunk): boolean {
+		if (this.#skipExpired(index, chunk)) return false;
+		const isStarted = chunk.chunkState.start(index, at);
+		if (!isStarted) chunk.outcomes.skip(index);
+		return isStarted;
+	}
+
+	/** Skips the job if it has expired. */
+	#skipExpired(index: number, chunk: OpenChunk): boolean {
+		const isExpired = this.#hasExpired(index, chunk);
+		// Its pool may have taken it back for that.
+		if (isExpired) chunk.outcomes.skip(index, chunk.chunkState.take(index) ? 'expired' : 'skipped');
+		return isExpired;
+	}
+
+	#hasExpired(index: number, {message: {group}}: OpenChunk): boolean {
+		const at = group.expiries && get(group.expiries, index);
+		return at !== undefined && at <= (this.#options.now ?? wallMs)();
+	}
+
+	/** A micro-batch ends before a job that has expired. */
+	async #runInBatches(run: TaskFunction, batchSize: number, chunk: OpenChunk): Promise<void> {
+		const jobs = chunk.payloads.length;
+		for (let first = 0; first < jobs; ) {
+			let end = first + 1;
+			if (!this.#skipExpired(first, chunk)) {
+				while (end < jobs && end < first + batchSize && !this.#hasExpired(end, chunk)) end++;
+				await this.#runBatch(run, first, end, chunk);
+			}
+			first = end;
+		}
 	}
 
 	/** Runs the jobs from `first` up to `end` as a micro-batch. */

@@ -101,6 +101,26 @@ test("work() holds a task's concurrency beside other loops on the same file, and
 	t.is((await queue.counts()).completed, 4);
 });
 
+test('a job of work() that expires while another one computes never starts', async t => {
+	const {queue} = await open(t);
+	const ran: string[] = [];
+	const [, late] = await queue.enqueue([newJob('long', 0), {...newJob('short', 0), expiresMs: 300}]);
+	const controller = new AbortController();
+	const tasks = {
+		long() {
+			ran.push('long');
+			for (const end = Date.now() + 400; Date.now() < end; );
+		},
+		short: () => void ran.push('short'),
+	};
+	const ended = work(queue, tasks, {concurrency: 2, signal: controller.signal});
+	while (ran.length === 0 || (await queue.job(late?.id ?? 0))?.status !== 'cancelled') await sleep(5);
+	controller.abort();
+	await ended;
+	t.deepEqual(ran, ['long']);
+	t.like(await queue.job(late?.id ?? 0), {status: 'cancelled', error: {reason: 'expired'}});
+});
+
 test('jobs that work() runs at the same time keep their own progress', async t => {
 	const {queue} = await open(t);
 	const [one, two] = await queue.enqueue([newJob('one', 0), newJob('two', 0)]);

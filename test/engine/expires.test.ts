@@ -62,6 +62,21 @@ test('a job waits behind a long one, expires, and its caller hears of it while t
 	t.like(await long.info(), {status: 'running'});
 });
 
+for (const isolation of ['thread', 'process', 'inline'] as const) {
+	test(`jobs that a worker has, and that expire behind a long one, never start, with isolation ${isolation}`, async t => {
+		const faena = await openEngine(t, {workers: 1, isolation});
+		// So that the engine knows that these jobs are short, and gives the worker many at a time.
+		for (let warm = 0; warm < 20; warm++) await faena.call('spin', 0);
+		await faena.pause('spin');
+		const long = await faena.enqueue('spin', 900);
+		const behind = await faena.enqueueMany('spin', [1, 1, 1, 1, 1, 1, 1, 1, 1, 1], {expires: '500ms'});
+		await faena.resume('spin');
+		t.is(await long.result(), 900);
+		await faena.idle();
+		for (const id of behind.ids) t.like(await faena.job(id), {status: 'cancelled', startedAt: undefined, error: {reason: 'expired'}});
+	});
+}
+
 test('an engine cancels the expired jobs of a program that has enqueued and gone', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	const faena = await openEngine(t, {queue: path, tasks: null});

@@ -36,6 +36,7 @@ interface Row {
 	readonly policy: Policy;
 	readonly attempts: number;
 	readonly key: string | null;
+	readonly expiresAt: number | null;
 }
 
 const rows = fc.uniqueArray(
@@ -47,6 +48,7 @@ const rows = fc.uniqueArray(
 		payload: fc.oneof(fc.constant('1'), fc.constant(null), fc.constant('two\nlines'), fc.constant(new Uint8Array([1, 2]))),
 		attempts: fc.constantFrom(0, 0, 2),
 		key: fc.constantFrom(null, null, 'key'),
+		expiresAt: fc.constantFrom(null, null, 7, 8),
 	}),
 	{selector: ({id}) => id, minLength: 1, maxLength: 40},
 );
@@ -63,10 +65,11 @@ function claimed(all: readonly Row[]): ClaimedGroup {
 		values: pack(all.map(({payload}) => payload)),
 		attempts: sparse(({attempts}) => attempts || undefined),
 		keys: sparse(({key}) => key ?? undefined),
+		expiries: sparse(({expiresAt}) => expiresAt ?? undefined),
 	};
 }
 
-const list = (group: ClaimedGroup) => [...claimedJobsOf(group)];
+const list = (group: ClaimedGroup) => [...claimedJobsOf(group)].map((job, index) => ({...job, expiresAt: group.expiries?.get(index)}));
 
 test('a group cut in two and joined again has the same jobs', t => {
 	fc.assert(
@@ -115,6 +118,7 @@ function range(first: number, last: number): Row[] {
 		payload: '1',
 		policy: POLICY,
 		attempts: 0,
+		expiresAt: null,
 		key: null,
 	}));
 }

@@ -66,6 +66,23 @@ test('jobs that have waited for 20 ms are shared with an idle worker: half of th
 	t.deepEqual(listener.settled, []);
 });
 
+test('jobs that expire while they wait behind another one are given back then, though no worker is idle', t => {
+	const at = new HandClock().now() + 50;
+	const {look, open, listener} = setUp([4], 0, {
+		expiries: new Map([
+			[0, at],
+			[2, at],
+			[3, at + 1],
+		]),
+	});
+	look(49);
+	t.is(open(), 4);
+	look(1);
+	t.deepEqual(listener.settled, [[3, {type: 'released'}]]);
+	look(1);
+	t.is(open(), 2);
+});
+
 test('each chunk of a worker is shared with an idle worker of its own', t => {
 	const one = setUp([3, 2], 1);
 	one.look(30);

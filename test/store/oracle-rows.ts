@@ -312,6 +312,7 @@ export function toClaimedGroup(jobs: readonly JobRow[], lease: Lease): ClaimedGr
 		attempts: byIndex(({attempts}) => attempts || undefined),
 		keys: byIndex(({key}) => key),
 		checkpoints: byIndex(({checkpoint}) => checkpoint?.state),
+		expiries: byIndex(({expires}) => expires?.at),
 	};
 }
 

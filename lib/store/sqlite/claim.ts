@@ -6,7 +6,7 @@ import type {OpenJobs} from '../../job/open-jobs.ts';
 import {pack} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {Claimed, ClaimRequest, Released, ReleaseOptions} from '../store.ts';
-import {mayExpire} from './expiry.ts';
+import {mayExpire, withExpiries} from './expiry.ts';
 import {byOrder, failureStateOf, type Head, type Lane, laneKey, lanesToClaim, makeReady, type ReadyJob, type ReadyRow, readHead} from './lanes.ts';
 import {claimedRunOf, unpackClaimed} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';
@@ -23,7 +23,8 @@ export function claim(tx: Tx, request: ClaimRequest, requested: readonly Lane[],
 		if (head.parts.length === 0) continue;
 		lease ||= checkCounter('lease', tx.statements.nextLease.get());
 		const isComplete = claimHead(tx, lane, head, lease, owner);
-		groups.push(...toGroups(tx, lease, lane, isComplete ? head.parts : claimedParts(tx, head, lease, passedOver)));
+		const own = toGroups(tx, lease, lane, isComplete ? head.parts : claimedParts(tx, head, lease, passedOver));
+		groups.push(...own.map(group => withExpiries(tx, group)));
 	}
 	const placeOf = ({priorities, ids}: ClaimedGroup) => [-numberAt(priorities, 0), idAt(ids, 0)] as const;
 	groups.sort((a, b) => byOrder(placeOf(a), placeOf(b)));

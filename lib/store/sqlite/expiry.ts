@@ -1,3 +1,4 @@
+import {type ClaimedGroup, sizeOf} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import type {Tx} from './tx.ts';
 
@@ -27,6 +28,16 @@ export function endExpiry(tx: Tx, id: JobId, last = id): void {
 /** The job was claimed and comes back without having started: the next claim looks whether its time is over. */
 export function resumeExpiry(tx: Tx, id: JobId): void {
 	if (mayExpire(tx)) tx.statements.unmarkExpiry.run(id);
+}
+
+/** The group, with the times at which its jobs expire, if they may. */
+export function withExpiries(tx: Tx, group: ClaimedGroup): ClaimedGroup {
+	if (!mayExpire(tx)) return group;
+	const {ids} = group;
+	const read = (first: JobId, last: JobId, index: number) =>
+		(tx.statements.expiriesOf.all(first, last) as [JobId, number][]).map(([id, at]) => [index + id - first, at] as const);
+	const found = typeof ids === 'number' ? read(ids, ids + sizeOf(group) - 1, 0) : ids.flatMap((id, index) => read(id, id, index));
+	return found.length > 0 ? {...group, expiries: new Map(found)} : group;
 }
 
 /** Milliseconds for which no job expires; `undefined` if none may. */

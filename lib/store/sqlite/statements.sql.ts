@@ -237,6 +237,7 @@ export const SQL = {
 	unmarkExpiriesOfOwner: `update expiry set expires_at = -expires_at where expires_at < 0
 		and exists (select 1 from claimed c where c.id = expiry.id and c.owner = ${INTEGER} and c.lease > ${INTEGER} and c.id <= ${INTEGER})`,
 	anyExpiry: 'select 1 from expiry limit 1',
+	expiriesOf: 'select id, expires_at from expiry where id between ? and ?',
 	nextExpiry: 'select min(expires_at) from expiry where expires_at > 0',
 	deleteExpiries: 'delete from expiry where id between ? and ?',
 	deleteExpiriesOfOpenJobs: 'delete from expiry where id in (select id from claimed where owner = ? and lease = ? and id between ? and ?)',

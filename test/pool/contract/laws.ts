@@ -86,7 +86,7 @@ export class Crew implements PoolListener {
 	giveNow(
 		task: string,
 		payloads: readonly unknown[],
-		{policy = {}, policies = [policy], attempts = [], keys = [], checkpoints = [], quarantined = false}: Details = {},
+		{policy = {}, policies = [policy], attempts = [], keys = [], checkpoints = [], expiries = [], quarantined = false}: Details = {},
 	): JobId[] {
 		const ids = payloads.map(() => ++this.#lastId);
 		this.pool.run({
@@ -102,6 +102,7 @@ export class Crew implements PoolListener {
 			attempts: sparse(attempts, count => count || undefined),
 			keys: sparse(keys, key => key),
 			checkpoints: sparse(checkpoints, checkpoint => (checkpoint === undefined ? undefined : encode(checkpoint, 'checkpoint'))),
+			expiries: sparse(expiries, at => at),
 		});
 		return ids;
 	}
@@ -212,6 +213,7 @@ export interface Details {
 	readonly attempts?: readonly number[];
 	readonly keys?: readonly (string | undefined)[];
 	readonly checkpoints?: readonly unknown[];
+	readonly expiries?: readonly (number | undefined)[];
 }
 
 export function errorOf(outcome: Outcome | undefined): FailureRecord {

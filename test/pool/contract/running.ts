@@ -212,6 +212,36 @@ law('jobs stuck behind a long one while no worker is idle are given back, and ne
 	t.deepEqual(linesOf(order), []);
 });
 
+law('a worker starts no job that has expired, and gives it back; the others of its chunk run', async (t, crew) => {
+	await crew.load({workers: 1});
+	const past = Date.now() - 1;
+	const ids = await crew.give('echo', [1, 2, 3, 4], {expiries: [undefined, past, Date.now() + 3_600_000, past]});
+	t.deepEqual(await crew.values([ids[0], ids[2]]), [1, 3]);
+	t.deepEqual(await crew.outcomes([ids[1], ids[3]]), [{type: 'released'}, {type: 'released'}]);
+	t.deepEqual(await crew.values(await crew.give('echo', [5])), [5]);
+	t.is(crew.pool.size, 0);
+	t.deepEqual(crew.losses, []);
+});
+
+law('a micro-batch has no job that has expired', async (t, crew) => {
+	await crew.load({workers: 1, tasks: new URL('../../fixtures/batch-tasks.ts', import.meta.url).href});
+	const past = Date.now() - 1;
+	const [expired, one, ...others] = await crew.give('double', [1, 2, 3, 4, 5, 6, 7, 8], {expiries: [past, undefined, past]});
+	const [also, ...last] = others;
+	t.deepEqual(await crew.outcomes([expired, also]), [{type: 'released'}, {type: 'released'}]);
+	t.deepEqual(
+		await crew.values([one, ...last]),
+		[
+			[2, 1],
+			[4, 4],
+			[5, 4],
+			[6, 4],
+			[7, 4],
+			[8, 1],
+		].map(([number = 0, together]) => ({double: 2 * number, together})),
+	);
+});
+
 law('progress and log lines arrive while the task runs, also from a loop that never yields', async (t, crew) => {
 	const file = join(makeFolder(t), 'enough');
 	await crew.load({workers: 1});

@@ -1,5 +1,6 @@
 import type {Claim, Outcome} from '../../../lib/job/claim.ts';
 import {expiry} from '../../../lib/job/failure.ts';
+import {listIds, sizeOf} from '../../../lib/job/group.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import {claimOf, claimsOf, commit, ERROR, enqueue, idsOf, jobOf, law, lawOfOpenJobs, newJob, OTHER, OWNER, outlast, POLICY, range, T0, take} from './laws.ts';
 
@@ -49,6 +50,25 @@ law('no claim starts a job that has expired, whatever its lane, its state and th
 	}
 	t.is(new Set(expired).size, 2500);
 	t.like(await queue.counts({task: 'hash'}), {cancelled: 2500, pending: 0});
+});
+
+law('a claim says when its jobs expire, if they may', async (t, queue, clock) => {
+	await enqueue(queue, newJob({expiresMs: 10}), newJob({expiresMs: 10}));
+	await enqueue(queue, newJob(), newJob({expiresMs: 20, delayMs: 5}), newJob(), newJob({expiresMs: 30, key: 'a'}));
+	clock.pass(6);
+	const {claimed} = await queue.store.commit({claim: claimOf('hash')});
+	const found = claimed.groups.flatMap(({ids, values, expiries}) => listIds(ids, sizeOf({values})).map((id, index) => [id, expiries?.get(index)]));
+	t.deepEqual(
+		found.sort(([a = 0], [b = 0]) => a - b),
+		[
+			[1, T0 + 10],
+			[2, T0 + 10],
+			[3, undefined],
+			[4, T0 + 25],
+			[5, undefined],
+			[6, T0 + 30],
+		],
+	);
 });
 
 law('the time counts from when the job becomes due', async (t, queue, clock) => {
