@@ -616,7 +616,9 @@ export class MemoryStore implements contract.Store {
 		for (const job of jobs) {
 			const {owner, lease} = job.state;
 			const isOpen = this.#openJobs(owner).some(open => open.lease === lease && job.id >= open.first && job.id <= open.last);
-			if (isOpen) Object.assign(job, {suspicion: Math.min(job.suspicion + 1, MAX_SUSPICION), expires: undefined});
+			if (isOpen) job.suspicion = Math.min(job.suspicion + 1, MAX_SUSPICION);
+			// It may have started.
+			job.expires = undefined;
 		}
 		this.#releaseJobs(jobs);
 	}

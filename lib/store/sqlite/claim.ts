@@ -133,18 +133,14 @@ const MAX_RELEASED_JOBS = 5000;
 
 /**
  * Makes a page of an owner's running jobs ready again, uncharged, by a few statements. Jobs that were asked to stop end one by one.
- * @param open the jobs that the workers of a dead owner had open: their suspicion rises
+ * @param open of a dead owner, the jobs that its workers had open: their suspicion rises
  */
-export function releaseClaims(tx: Tx, owner: number, {after = 0, leave = false}: ReleaseOptions, open: readonly OpenJobs[] = []): Released {
+export function releaseClaims(tx: Tx, owner: number, {after = 0, leave = false}: ReleaseOptions, open?: readonly OpenJobs[]): Released {
 	const {statements, tally} = tx;
 	const upTo = unpackPage(tx, owner, after);
-	for (const {lease, first, last} of open) {
-		statements.suspectClaims.run(owner, lease, first, Math.min(last, upTo), MAX_SUSPICION);
-		// They have started.
-		statements.deleteExpiriesOfOpenJobs.run(owner, lease, first, Math.min(last, upTo));
-	}
-	// The next claim looks at all jobs whose time is over, also at these.
-	if (mayExpire(tx)) statements.unmarkExpiriesOfOwner.run(owner, after, upTo);
+	for (const {lease, first, last} of open ?? []) statements.suspectClaims.run(owner, lease, first, Math.min(last, upTo), MAX_SUSPICION);
+	// Any job of a dead owner may have started. The next claim looks at all other jobs whose time is over.
+	if (mayExpire(tx)) statements[open ? 'deleteExpiriesOfOwner' : 'unmarkExpiriesOfOwner'].run(owner, after, upTo);
 	const stopped = statements.stoppedClaimsOfOwner.all(owner, after, upTo) as ClaimRow[];
 	for (const claim of stopped) {
 		endExecution(tx, claim, {outcome: {type: 'released'}});

@@ -240,7 +240,8 @@ export const SQL = {
 	expiriesOf: 'select id, expires_at from expiry where id between ? and ?',
 	nextExpiry: 'select min(expires_at) from expiry where expires_at > 0',
 	deleteExpiries: 'delete from expiry where id between ? and ?',
-	deleteExpiriesOfOpenJobs: 'delete from expiry where id in (select id from claimed where owner = ? and lease = ? and id between ? and ?)',
+	deleteExpiriesOfOwner: `delete from expiry where id in (
+		select id from claimed where owner = ${INTEGER} and lease > ${INTEGER} and id <= ${INTEGER})`,
 
 	claimUpTo: `insert or ignore into claimed (id, lease, execution, owner, task, batch)
 		select id, ?, executions + 1, ?, abs(task), batch from ready where task = ? and (rank, id) <= (?, ?)`,
