@@ -104,21 +104,26 @@ test("work() holds a task's concurrency beside other loops on the same file, and
 test('a job of work() that expires while another one computes never starts', async t => {
 	const {queue} = await open(t);
 	const ran: string[] = [];
-	const [, late] = await queue.enqueue([newJob('long', 0), {...newJob('short', 0), expiresMs: 300}]);
+	const late = 3;
 	const controller = new AbortController();
 	const tasks = {
-		long() {
+		// Once the loop runs, it claims both at the same time.
+		async begin() {
+			await queue.enqueue([newJob('long', 0), {...newJob('short', 0), expiresMs: 400}]);
+		},
+		async long() {
 			ran.push('long');
-			for (const end = Date.now() + 400; Date.now() < end; );
+			for (const end = Date.now() + 600; Date.now() < end; );
 		},
 		short: () => void ran.push('short'),
 	};
-	const ended = work(queue, tasks, {concurrency: 2, signal: controller.signal});
-	while (ran.length === 0 || (await queue.job(late?.id ?? 0))?.status !== 'cancelled') await sleep(5);
+	await queue.enqueue([newJob('begin', 0)]);
+	const ended = work(queue, tasks, {concurrency: 3, signal: controller.signal});
+	while (!/^(cancelled|completed)$/.test((await queue.job(late))?.status ?? '')) await sleep(5);
 	controller.abort();
 	await ended;
 	t.deepEqual(ran, ['long']);
-	t.like(await queue.job(late?.id ?? 0), {status: 'cancelled', error: {reason: 'expired'}});
+	t.like(await queue.job(late), {status: 'cancelled', error: {reason: 'expired'}});
 });
 
 test('jobs that work() runs at the same time keep their own progress', async t => {
