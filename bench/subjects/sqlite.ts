@@ -1,6 +1,6 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
-import {inUnits, type PackedStrings, packTimes, toPackedStrings} from '../../lib/job/packed.ts';
+import {inUnits, type PackedStrings, PackedTimes, packTimes, toPackedStrings} from '../../lib/job/packed.ts';
 import {connect} from '../../lib/store/sqlite/connection.ts';
 import {insertOutcomeRun, type JobRun, jobRunOf, MAX_RUN_JOBS, payloadsOf, writeResults} from '../../lib/store/sqlite/packed-rows.ts';
 import {StoredState} from '../../lib/store/sqlite/schema.sql.ts';
@@ -105,7 +105,8 @@ class Store {
 		s.claimedRunsOfLease.all(lease, last, first);
 		s.deleteClaimedRun.run(first);
 		const times = this.#times(count);
-		insertOutcomeRun(s, [first, last, null, createdAt, ...writeResults([{group: {lease, ids: first, executions: 1, createdAt, values, times}}], count)]);
+		const part = {group: {lease, ids: first, executions: 1, createdAt, values, times}, times: new PackedTimes(times)};
+		insertOutcomeRun(s, [first, last, null, createdAt, ...writeResults([part], count)], [part]);
 		s.addToTally.run(TASK, StoredState.running, -count);
 		s.addToTally.run(TASK, StoredState.completed, count);
 		return count;

@@ -319,7 +319,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	#enqueueCall(where: string, task: string, payload: unknown, options: JobOptions | undefined, watch: boolean): EnqueueCall {
 		const {key, ...resolved} = this.#maker.resolve(where, task, options ?? {});
 		const values = pack([this.#maker.encode(payload)]);
-		const group = {...resolved, task, values, keys: key === undefined ? undefined : [key], maxPending: this.#maker.limitsOf(task)};
+		const maxPending = this.#maker.limitsOf(task);
+		const group = {...resolved, task, values, ...(key !== undefined && {keys: [key]}), ...(maxPending && {maxPending})};
 		return {type: 'enqueue', group, watch};
 	}
 

@@ -10,11 +10,14 @@ const MAX_ENQUEUED_JOBS = MAX_GROUP_JOBS + 1;
  */
 export class EnqueueCalls {
 	#calls: NumberedCall[] = [];
+	/** False if none of them waits for room, as in an engine without limits. */
+	#mayWait = false;
 	/** Tasks whose calls found no room. */
 	readonly #full = new Set<string>();
 
 	push(call: NumberedCall): void {
 		this.#calls.push(call);
+		this.#mayWait ||= call.waits === true;
 	}
 
 	/** True if there are calls, also if they wait for room. */
@@ -29,7 +32,17 @@ export class EnqueueCalls {
 
 	/** Takes calls for one commit: of those of a task that wait for room only the first, since the second must not overtake it. */
 	take(): NumberedCall[] {
-		if (!this.hasCalls) return [];
+		return this.#mayWait ? this.#takePast() : this.#takeFirst();
+	}
+
+	#takeFirst(): NumberedCall[] {
+		let [count, jobs] = [0, 0];
+		for (; count < this.#calls.length && jobs < MAX_ENQUEUED_JOBS; count++) jobs += sizeOf((this.#calls[count] as NumberedCall).group);
+		return this.#calls.splice(0, count);
+	}
+
+	/** Passes by calls that wait. */
+	#takePast(): NumberedCall[] {
 		const [taken, left]: [NumberedCall[], NumberedCall[]] = [[], []];
 		const busy = new Set(this.#full);
 		let [seen, jobs] = [0, 0];
@@ -44,12 +57,14 @@ export class EnqueueCalls {
 			if (waits) busy.add(group.task);
 		}
 		this.#calls = [...left, ...this.#calls.slice(seen)];
+		this.#mayWait = this.#calls.some(({waits}) => waits);
 		return taken;
 	}
 
 	/** This call found no room, and waits on in front of the others. */
 	putBack(call: NumberedCall): void {
 		this.#calls.unshift(call);
+		this.#mayWait = true;
 		this.#full.add(call.group.task);
 	}
 
@@ -62,6 +77,7 @@ export class EnqueueCalls {
 	takeWaiting(): NumberedCall[] {
 		const [waiting, others] = [this.#calls.filter(({waits}) => waits), this.#calls.filter(({waits}) => !waits)];
 		this.#calls = others;
+		this.#mayWait = false;
 		return waiting;
 	}
 }

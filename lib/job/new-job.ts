@@ -8,10 +8,11 @@ import type {JobOptions, TaskInfo} from './task.ts';
 /** Checks jobs to be enqueued, resolves their options and encodes their payloads: in the caller's thread, and for `ctx.enqueue` in a worker. */
 export class JobMaker {
 	/** By task. Each resolve without options returns the same policy object, so that jobs can share a group. */
-	readonly #tasks: ReadonlyMap<string, {readonly own: CheckedOptions; readonly resolved: ResolvedJobOptions}>;
+	readonly #tasks: ReadonlyMap<string, {readonly own: CheckedOptions; readonly resolved: ResolvedJobOptions; readonly limits: PendingLimits | undefined}>;
 	readonly #defaults: CheckedOptions;
 	readonly #maxValueBytes: number;
-	readonly #maxPending: number | undefined;
+	/** Of a task without a limit of its own. */
+	readonly #limits: PendingLimits | undefined;
 
 	/**
 	 * @param maxPending the most pending jobs of all tasks
@@ -19,12 +20,13 @@ export class JobMaker {
 	 */
 	constructor(tasks: readonly TaskInfo[], defaults: CheckedOptions, maxValueBytes: number, maxPending?: number) {
 		this.#defaults = defaults;
-		this.#maxPending = maxPending;
+		this.#limits = maxPending === undefined ? undefined : {all: maxPending};
 		this.#maxValueBytes = maxValueBytes;
 		this.#tasks = new Map(
 			tasks.map(({name, options}) => {
 				const own = checkTaskOptions(`task ${name}`, options);
-				return [name, {own, resolved: resolveJobOptions(defaults, own)}];
+				const limits = own.maxPending === undefined ? this.#limits : {task: own.maxPending, ...this.#limits};
+				return [name, {own, resolved: resolveJobOptions(defaults, own), limits}];
 			}),
 		);
 	}
@@ -55,8 +57,8 @@ export class JobMaker {
 
 	/** The limits of pending jobs for an enqueue of this task; `undefined` if there are none. */
 	limitsOf(task: string): PendingLimits | undefined {
-		const [own, all] = [this.#tasks.get(task)?.own.maxPending, this.#maxPending];
-		return own === undefined && all === undefined ? undefined : {...(own !== undefined && {task: own}), ...(all !== undefined && {all})};
+		const known = this.#tasks.get(task);
+		return known ? known.limits : this.#limits;
 	}
 
 	/** @throws FaenaError `NotEncodable`, `TooLarge` */

@@ -138,7 +138,16 @@ type MergedOptions = CheckedOptions & Required<Pick<CheckedOptions, keyof typeof
 /** Merges the options of a job. Each layer overrides those before it: first come those of `open({defaults})`, last those of `enqueue`. */
 export function resolveJobOptions(...layers: readonly (CheckedOptions | undefined)[]): ResolvedJobOptions {
 	const {priority, maxAttempts, timeout, retry, backoff, delay, runAt, expires, key, unique}: MergedOptions = Object.assign({}, JOB_DEFAULTS, ...layers);
-	return {priority, runAt: runAt ?? null, delayMs: delay, expiresMs: expires, key, unique, policy: {maxAttempts, ...timeout, retry, backoff}};
+	return {
+		priority,
+		runAt: runAt ?? null,
+		policy: {maxAttempts, ...timeout, retry, backoff},
+		// On the way to the dispatcher a field without a value costs as much as any other.
+		...(delay !== undefined && {delayMs: delay}),
+		...(expires !== undefined && {expiresMs: expires}),
+		...(key !== undefined && {key}),
+		...(unique !== undefined && {unique}),
+	};
 }
 
 /** The policy of a job without options. */

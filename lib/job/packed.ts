@@ -237,9 +237,12 @@ function columnOf(count: number, view: ColumnView, base: number, scale: number) 
 		every: (is: (value: number) => boolean) => (view instanceof Float64Array ? view.every(is) : is(base / scale) && is((base + 2 ** 32 - 1) / scale)),
 		/** The lowest and the highest known value; Infinity and -Infinity if there is none. */
 		bounds(): [least: number, most: number] {
+			// A view of no bytes per job is empty: all values are the base.
+			if (view.length === 0 && count > 0) return Number.isNaN(base) ? [Infinity, -Infinity] : [base / scale, base / scale];
 			let [least, most] = [Infinity, -Infinity];
-			// A comparison with NaN is false. A view of no bytes per job is empty: all values are the base.
-			for (const value of view.length < count ? [0] : view) {
+			// A comparison with NaN is false.
+			for (let job = 0; job < view.length; job++) {
+				const value = view[job] as number;
 				if (value < least) least = value;
 				if (value > most) most = value;
 			}

@@ -203,10 +203,10 @@ export interface Committed {
 	readonly backlog: number;
 	/** Milliseconds until the next waiting job becomes due; `null` if none waits. */
 	readonly dueInMs: number | null;
-	/** Jobs that this transaction cancelled because they had not started in time; absent if there were none. */
-	readonly expired?: readonly JobId[];
-	/** No job expires for this many milliseconds; absent if none may expire. */
-	readonly expiresInMs?: number;
+	/** Jobs that this transaction cancelled because they had not started in time; `undefined` if there were none. */
+	readonly expired?: readonly JobId[] | undefined;
+	/** No job expires for this many milliseconds; `undefined` if none may expire. */
+	readonly expiresInMs?: number | undefined;
 }
 
 /** A job's new status. `discarded`: the job was deleted with the end of this execution. `lost`: the claim no longer matched. */

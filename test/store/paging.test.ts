@@ -48,7 +48,7 @@ test('no statement reads the whole of a table that grows with the jobs, or sorts
 		value: 1,
 		since: 1,
 		until: 1,
-		highest: 1,
+		least: 1,
 		first: 1,
 		completed: 1,
 		dead: 1,

@@ -93,8 +93,10 @@ export function deleteInRun(statements: Statements, from: JobId, upTo: JobId, jo
 	if (outcomes) statements.deleteOutcomeRun.run(first);
 	else statements.deleteReadyRun.run(task, rank, first);
 	insertRest([first, last], [from, to], (...rest) => {
-		if (outcomes) insertOutcomeRun(statements, sliceOutcomeRun(outcomes, ...rest));
-		else statements.insertReadyRun.run(task, rank, ...rest, batch);
+		if (outcomes) {
+			const part = sliceOutcomeRun(outcomes, ...rest);
+			insertOutcomeRun(statements, part, [{times: new PackedTimes(part[4])}]);
+		} else statements.insertReadyRun.run(task, rank, ...rest, batch);
 	});
 	const run = jobRunOf(statements, from);
 	if (run) {
@@ -163,16 +165,38 @@ type OutcomeRun = readonly [
 	workers: string | null,
 ];
 
-/** Writes a run, with the bounds of its times: lists that are sorted by a time find it by them. */
-export function insertOutcomeRun({insertOutcomeRun}: Statements, run: OutcomeRun): void {
-	const times = new PackedTimes(run[4]);
-	insertOutcomeRun.run(...run, ...boundsOf(times, 'startedAt'), ...boundsOf(times, 'durationMs'));
+/**
+ * Writes a run, with the bounds of its times: lists that are sorted by a time find it by them. No job of it may have started after `endedAt`.
+ * @param parts the times of the run
+ */
+export function insertOutcomeRun({insertOutcomeRun}: Statements, run: OutcomeRun, parts: readonly Timed[]): void {
+	let [earliestStart, shortestMs, longestMs] = [Infinity, Infinity, -Infinity];
+	for (const part of parts) {
+		const [least, most] = boundsOf(part, 'durationMs');
+		earliestStart = Math.min(earliestStart, boundsOf(part, 'startedAt')[0]);
+		shortestMs = Math.min(shortestMs, least);
+		longestMs = Math.max(longestMs, most);
+	}
+	insertOutcomeRun.run(...run, ifKnown(earliestStart), ifKnown(shortestMs), ifKnown(longestMs));
 }
 
-/** The lowest and the highest value; -1 if none is known. */
-function boundsOf(times: PackedTimes, name: keyof JobTimes): readonly number[] {
-	const bounds = times.column(name)?.bounds() ?? [];
-	return bounds.every(Number.isFinite) && bounds.length > 0 ? bounds : [-1, -1];
+function ifKnown(bound: number): number {
+	return Number.isFinite(bound) ? bound : -1;
+}
+
+/** The times of a group, or of one execution. */
+type Timed = {readonly times: PackedTimes} | {readonly times?: undefined; readonly settlement: Settlement};
+
+/** The lowest and the highest known value; Infinity and -Infinity if there is none. */
+function boundsOf(part: Timed, name: 'startedAt' | 'durationMs'): readonly [least: number, most: number] {
+	if (part.times) return part.times.column(name)?.bounds() ?? [Infinity, -Infinity];
+	const value = part.settlement.outcome[name];
+	return [value ?? Infinity, value ?? -Infinity];
+}
+
+/** False if a job started after this moment: a clock was set back. */
+export function hasStartedBy(moment: number, part: Timed): boolean {
+	return boundsOf(part, 'startedAt')[1] <= moment;
 }
 
 /** The run that has this job, if it completed in one. */
@@ -189,8 +213,10 @@ function sliceOutcomeRun([first, last, batch, endedAt, times, results, workers]:
 	return [from, to, batch, endedAt, pickTimes(times, indexes), text, writeWorkers(ran.map(worker => [1, worker]))];
 }
 
-/** Executions that fit in a run: a group, or a single one. */
-export type RunPart = {readonly group: EndedGroup; readonly settlement?: undefined} | {readonly group?: undefined; readonly settlement: Settlement};
+/** Executions that fit in a run: a group, with its times, or a single one. */
+export type RunPart =
+	| {readonly group: EndedGroup; readonly times: PackedTimes; readonly settlement?: undefined}
+	| {readonly group?: undefined; readonly times?: undefined; readonly settlement: Settlement};
 
 /** The columns `times`, `results` and `workers` of these executions. */
 export function writeResults(parts: readonly RunPart[], jobs: number): [times: Uint8Array, results: string | null, workers: string | null] {
@@ -232,11 +258,11 @@ function valuesOf({group, settlement}: RunPart): PackedStrings {
 }
 
 function joinTimes(parts: readonly RunPart[], jobs: number): Uint8Array {
-	const times = parts.map(({group, settlement}) => (group ? new PackedTimes(group.times) : settlement.outcome));
+	const all = parts.map(({times, settlement}) => times ?? settlement.outcome);
 	const join = (name: keyof JobTimes): Float64Array => {
 		const column = new Float64Array(jobs);
 		let offset = 0;
-		for (const each of times) {
+		for (const each of all) {
 			if (each instanceof PackedTimes) offset += each.column(name).copyTo(column, offset);
 			else column[offset++] = each[name] ?? NaN;
 		}

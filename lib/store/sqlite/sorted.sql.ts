@@ -2,12 +2,19 @@
 
 import {StoredState} from './schema.sql.ts';
 
-/** The columns, and the bounds of a run as the indexes of the schema have them. */
+/** Runs whose longest job took less are not in the index of durations. */
+export const INDEXED_MS = 10;
+
+// The bounds of a run, as the indexes of the schema have them. A run of an older version has none: any time may be in it.
+const LONGEST = 'coalesce(longest_ms, 9e999)';
+const SHORTEST = 'coalesce(shortest_ms, 0)';
+
+/** The columns, and the bounds of a run, in its index. Only an index with a condition may be searched for all runs with it. */
 const ROWS = {
-	startedAt: {column: 'started_at', highest: 'coalesce(latest_start, ended_at)', lowest: 'coalesce(earliest_start, 0)'},
-	endedAt: {column: 'ended_at', highest: 'ended_at', lowest: 'ended_at'},
-	// A run of an older version has no bounds: any duration may be in it.
-	duration: {column: 'duration_ms', highest: 'coalesce(longest_ms, 9e999)', lowest: 'coalesce(shortest_ms, 0)'},
+	// A job starts before it ends, and all jobs of a run have ended at once.
+	startedAt: {column: 'started_at', highest: 'ended_at', lowest: 'coalesce(earliest_start, 0)', index: 'true'},
+	endedAt: {column: 'ended_at', highest: 'ended_at', lowest: 'ended_at', index: 'true'},
+	duration: {column: 'duration_ms', highest: LONGEST, lowest: SHORTEST, index: `${LONGEST} >= ${INDEXED_MS}`},
 } as const;
 
 type Sort = keyof typeof ROWS;
@@ -35,15 +42,15 @@ function runs(place: string, where: string, order: string): string {
 		from outcome_run where ${where}`;
 }
 
-/** Runs whose highest value is after the place. Runs without any known value are left out. */
-function runsBelow({highest}: (typeof ROWS)[Sort]): string {
-	return `${runs(`${highest}, last`, `${isAfter(highest, 'first')} and ${highest} >= 0`, highest)} order by ${highest} desc, first desc ${LIMIT}`;
+/** Runs whose highest value is after the place. */
+function runsBelow({highest, index}: (typeof ROWS)[Sort]): string {
+	return `${runs(`${highest}, last`, `${isAfter(highest, 'first')} and ${index}`, highest)} order by ${highest} desc, first desc ${LIMIT}`;
 }
 
-/** The other runs of which a job may come after the place; a page of them, from a run on. */
-function runsAcross({highest, lowest}: (typeof ROWS)[Sort]): string {
-	const from = `${highest} >= (@highest + 0.0) and (${highest} > (@highest + 0.0) or first > cast(@first as integer))`;
-	return `${runs(`${VALUE}, ${ID}`, `${from} and ${lowest} <= ${VALUE}`, highest)} order by ${highest}, first ${LIMIT}`;
+/** Other runs of which a job may come after the place: those with this condition, a page of them, after one of them in the order of the index. */
+function runsAcross(condition: string, index: string): string {
+	const after = `${index} >= (@key + 0.0) and (${index} > (@key + 0.0) or first > cast(@first as integer))`;
+	return `${runs(`${VALUE}, ${ID}`, `${after} and ${condition}`, index)} order by ${index}, first ${LIMIT}`;
 }
 
 /** Jobs whose last execution failed, and which show its figures. */
@@ -60,8 +67,9 @@ export const SORTED_SQL = {
 	runsByStart: runsBelow(ROWS.startedAt),
 	runsByEnd: runsBelow(ROWS.endedAt),
 	runsByDuration: runsBelow(ROWS.duration),
-	runsAcrossStart: runsAcross(ROWS.startedAt),
-	runsAcrossDuration: runsAcross(ROWS.duration),
+	runsAcrossStart: runsAcross(`${ROWS.startedAt.lowest} <= ${VALUE}`, 'ended_at'),
+	runsAcrossDuration: runsAcross(`${SHORTEST} <= ${VALUE} and ${ROWS.duration.index}`, LONGEST),
+	runsByShortDuration: runsAcross(`${SHORTEST} <= ${VALUE} and ${LONGEST} >= (@least + 0.0)`, 'ended_at'),
 	failuresByStart: failures(ROWS.startedAt),
 	failuresByDuration: failures(ROWS.duration),
 	// There are no more running jobs than the engines can hold.

@@ -2,11 +2,13 @@ import type {JobId, JobSearch, JobSort, JobStatus, Place} from '../../job/job.ts
 import {type JobTimes, PackedTimes} from '../../job/packed.ts';
 import {findJob, lastOfRun, type Range} from './packed-rows.ts';
 import {STATUS_OF, StoredState} from './schema.sql.ts';
+import {INDEXED_MS} from './sorted.sql.ts';
 import type {Statements} from './statements.sql.ts';
 
 /**
  * Lists that are sorted by a time or a duration, the highest first. The index of each table has its rows in this order. The row of a run stands where
- * the highest value of its jobs belongs; its times are read once a list comes there.
+ * the highest value of its jobs belongs, or higher; its times are read once a list comes there. Runs of short jobs are in no index of durations: a list
+ * that has come to such durations looks at all runs, a page of them at a time, before it returns the first job.
  */
 
 /** A place in a sorted list. */
@@ -41,29 +43,35 @@ type Row = readonly [
 	state: StoredState | null,
 	task: number | null,
 	batch: number | null,
-	/** Of a run. */
-	highest: number,
+	/** Of a run, its place in the index. */
+	key: number,
 ];
 
 /** The most rows that a page looks at if few of them match. */
 const MAX_ROWS = 20_000;
-/** The most runs across a place that a page looks at. */
+/** The most runs that a page looks at before it returns the first job. */
 const MAX_RUNS_ACROSS = 1000;
 
 /** Before all jobs, and after the runs of older versions, of which any value may be in any place. */
 const START: SortedPlace = {value: Number.MAX_VALUE, id: Number.MAX_SAFE_INTEGER};
+/** Before all short durations. */
+const SHORT: SortedPlace = {value: INDEXED_MS, id: 0};
 
 /** The statements by which a list finds its rows. */
 interface Sources {
 	readonly outcomes: keyof Statements;
-	readonly runs: keyof Statements;
+	/** Runs in the order of the list. */
+	readonly runs?: keyof Statements;
+	/** Runs that are looked at before all else, */
 	readonly runsAcross?: keyof Statements;
+	/** all of them. */
+	readonly isFromFirst?: true;
 	readonly others: readonly (keyof Statements)[];
 	/** Where a run has the values, if its jobs don't share one. */
 	readonly column?: keyof JobTimes;
 }
 
-const SOURCES: Readonly<Record<Sort, Sources>> = {
+const SOURCES: Readonly<Record<Sort | 'shortDuration', Sources>> = {
 	startedAt: {
 		outcomes: 'outcomesByStart',
 		runs: 'runsByStart',
@@ -79,6 +87,12 @@ const SOURCES: Readonly<Record<Sort, Sources>> = {
 		others: ['failuresByDuration'],
 		column: 'durationMs',
 	},
+	shortDuration: {
+		outcomes: 'outcomesByDuration',
+		runsAcross: 'runsByShortDuration',
+		isFromFirst: true,
+		others: ['failuresByDuration'],
+	},
 };
 
 const ENDED = {completed: StoredState.completed, dead: StoredState.dead, cancelled: StoredState.cancelled} as const satisfies Partial<
@@ -87,15 +101,13 @@ const ENDED = {completed: StoredState.completed, dead: StoredState.dead, cancell
 
 /** Finds a page of the list. It may be short, even empty, before the end: it looks at a limited number of rows. */
 export function findSorted(statements: Statements, search: SortedSearch, criteria: Criteria, after: SortedPlace = START, limit = 1): SortedFound {
-	const {sort, since = -Infinity, until = Infinity} = search;
-	// A range of times is a range of the list, unless the list is sorted by something else.
-	const [from, least] = sort === 'duration' ? [after, -Infinity] : [laterOf(after, {value: Number(until), id: 0}), Number(since)];
+	const {from, least, sources, nextPart} = partOf(search, after);
 	const found = new FirstPlaces(from, least, limit);
 	const take = (row: Row) => takeJobs(statements, row, search, criteria, found);
-	const rest = takeAcross(statements, sort, criteria, from, found, take);
+	const rest = takeAcross(statements, sources, criteria, from, found, take);
 	if (rest) return {places: [], next: rest};
 	let rows = 0;
-	for (const row of merge(sourcesOf(statements, sort, criteria, from))) {
+	for (const row of merge(sourcesOf(statements, sources, criteria, from))) {
 		const [value, id] = row;
 		if (value < least) break;
 		if (found.isFullBefore({value, id})) return found.page();
@@ -103,12 +115,27 @@ export function findSorted(statements: Statements, search: SortedSearch, criteri
 		if (++rows > MAX_ROWS && isBefore(from, rest)) return {places: found.all().filter(place => isBefore(place, rest)), next: rest};
 		take(row);
 	}
-	return found.page();
+	return found.page(nextPart);
 }
 
-/** What a page has found among the runs across its place, and the run from which the next one goes on. */
+/** Where the page is: from which place and down to which value of which rows, and where the next part of the list begins. */
+interface Part {
+	readonly from: SortedPlace;
+	readonly least: number;
+	readonly sources: Sources;
+	readonly nextPart: SortedPlace | null;
+}
+
+/** A range of times is a range of the list, unless the list is sorted by something else. */
+function partOf({sort, since = -Infinity, until = Infinity}: SortedSearch, after: SortedPlace): Part {
+	if (sort !== 'duration') return {from: laterOf(after, {value: Number(until), id: 0}), least: Number(since), sources: SOURCES[sort], nextPart: null};
+	if (isBefore(after, SHORT)) return {from: after, least: INDEXED_MS, sources: SOURCES.duration, nextPart: SHORT};
+	return {from: after, least: -Infinity, sources: SOURCES.shortDuration, nextPart: null};
+}
+
+/** What pages have found among the runs that are looked at first, and the run after which the next page goes on. */
 interface SoFar {
-	readonly highest: number;
+	readonly key: number;
 	readonly first: JobId;
 	readonly places: readonly SortedPlace[];
 }
@@ -119,22 +146,23 @@ interface SoFar {
  */
 function takeAcross(
 	statements: Statements,
-	sort: Sort,
+	{runsAcross, isFromFirst}: Sources,
 	{task, statuses}: Criteria,
 	from: SortedPlace,
 	found: FirstPlaces,
 	take: (row: Row) => void,
 ): SortedPlace | undefined {
-	const {runsAcross} = SOURCES[sort];
 	if (!runsAcross || !statuses.includes('completed')) return undefined;
-	const {highest, first, places} = (from.soFar as SoFar | undefined) ?? {highest: from.value, first: from.id - 1, places: []};
-	for (const {value, id} of places) found.add(value, id);
 	const {value, id} = from;
-	const rows = statements[runsAcross].all({value, id, task, highest, first, limit: MAX_RUNS_ACROSS}) as Row[];
+	const {key, first, places} = (from.soFar as SoFar | undefined) ?? {key: isFromFirst ? 0 : value, first: isFromFirst ? 0 : id - 1, places: []};
+	for (const place of places) found.add(place.value, place.id);
+	// Runs below all that was found need not be read.
+	const least = found.page().next?.value ?? 0;
+	const rows = statements[runsAcross].all({value, id, task, key, first, least, limit: MAX_RUNS_ACROSS}) as Row[];
 	for (const row of rows) take(row);
 	const last = rows.at(-1);
 	if (!last || rows.length < MAX_RUNS_ACROSS) return undefined;
-	return {value, id, soFar: {highest: last[8], first: last[2] as JobId, places: found.all()} satisfies SoFar};
+	return {value, id, soFar: {key: last[8], first: last[2] as JobId, places: found.all()} satisfies SoFar};
 }
 
 /** The first places of those that are added, in the order of the list. */
@@ -170,9 +198,9 @@ export class FirstPlaces {
 		return this.#places;
 	}
 
-	/** If there are enough, there may be more. */
-	page(): SortedFound {
-		return {places: this.all(), next: this.last ?? null};
+	/** @param end where the list goes on if there are not enough */
+	page(end: SortedPlace | null = null): SortedFound {
+		return {places: this.all(), next: this.last ?? end};
 	}
 
 	/** Leaves out what is too much. A job that moved between two pages may be there twice. */
@@ -198,13 +226,12 @@ function laterOf(one: SortedPlace, other: SortedPlace): SortedPlace {
 }
 
 /** The rows of each table in the order of the list. */
-function sourcesOf(statements: Statements, sort: Sort, {task, statuses}: Criteria, from: SortedPlace): Iterator<Row>[] {
-	const {outcomes, runs, others} = SOURCES[sort];
+function sourcesOf(statements: Statements, {outcomes, runs, others}: Sources, {task, statuses}: Criteria, from: SortedPlace): Iterator<Row>[] {
 	const ended = Object.entries(ENDED).filter(([status]) => statuses.includes(status as JobStatus));
 	const areOthersMeant = statuses.some(status => status !== 'completed');
 	return [
 		...ended.map(([, status]) => rowsOf(statements[outcomes], from, {status})),
-		...(statuses.includes('completed') ? [rowsOf(statements[runs], from, {task})] : []),
+		...(runs && statuses.includes('completed') ? [rowsOf(statements[runs], from, {task})] : []),
 		...(areOthersMeant ? others.map(name => rowsOf(statements[name], from)) : []),
 	];
 }

@@ -1,7 +1,6 @@
 import type {Claim, OwnerId} from '../../job/claim.ts';
 import type {BatchId, BatchOptions, CompletedBatch, JobFilter, JobId, JobSearch, Page} from '../../job/job.ts';
 import {systemClock} from '../../support/clock.ts';
-import {defined} from '../../support/defined.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type * as contract from '../store.ts';
@@ -89,8 +88,16 @@ export class SqliteStore implements Store {
 		const left = backlog(tx, tx.completed.length > 0 ? lanes() : requested);
 		const dueAt = (tx.statements.nextRunAt.get() ?? null) as number | null;
 		const dueInMs = dueAt === null ? null : Math.max(0, dueAt - tx.now);
-		const expiries = {...(expired?.ids.length && {expired: expired.ids}), ...defined({expiresInMs: expiresInMs(tx)})};
-		return {settled, ...(edited && {edited}), enqueued, claimed, backlog: left, dueInMs, ...expiries};
+		return {
+			settled,
+			...(edited && {edited}),
+			enqueued,
+			claimed,
+			backlog: left,
+			dueInMs,
+			expired: expired?.ids.length ? expired.ids : undefined,
+			expiresInMs: expiresInMs(tx),
+		};
 	}
 
 	move(filter: JobFilter, to: contract.MoveTarget, page: contract.MovePage = {}): Promise<contract.Moved> {

@@ -144,22 +144,32 @@ law('an awaited list says whether there are more jobs; an iterated one has them 
 	t.is(count, 270);
 });
 
-law('a sorted list has each job once, also if very many pairs of jobs that ended together have values that cross', async (t, queue) => {
-	const pairs = 1100;
-	await enqueue(queue, ...range(1, 2 * pairs).map(() => newJob()));
-	for (const pair of range(1, pairs)) {
-		const claims = claimsOf(await take(queue, 2));
-		const durations = [pair, 3 * pairs - pair];
-		await commit(queue, {
-			settle: claims.map((claim, index) => ({
-				...claim,
-				outcome: {type: 'returned', value: '1', startedAt: T0 + (durations[index] ?? 0), durationMs: durations[index] ?? 0},
-			})),
-		});
-	}
-	const wanted = [...range(1, pairs).map(pair => 2 * pair), ...range(1, pairs).map(pair => 2 * (pairs + 1 - pair) - 1)];
-	for (const sort of ['duration', 'startedAt'] as const) {
-		t.deepEqual(await pages(queue, {sort}, 500), wanted);
-		t.is((await queue.counts({sort})).completed, 2 * pairs);
-	}
-});
+const PAIRS = 1100;
+
+const CROSSING = [
+	{what: 'if very many pairs of jobs that ended together have values that cross', unitMs: 1, aheadMs: 4 * PAIRS},
+	{what: 'if all of them are short', unitMs: 1 / 512, aheadMs: 4 * PAIRS},
+	{what: 'if the clock was set back while they ran', unitMs: 1, aheadMs: 0},
+];
+
+for (const {what, unitMs, aheadMs} of CROSSING) {
+	law(`a sorted list has each job once, also ${what}`, async (t, queue, clock) => {
+		await enqueue(queue, ...range(1, 2 * PAIRS).map(() => newJob()));
+		clock.jump(aheadMs);
+		for (const pair of range(1, PAIRS)) {
+			const claims = claimsOf(await take(queue, 2));
+			const values = [pair, 3 * PAIRS - pair];
+			await commit(queue, {
+				settle: claims.map((claim, index) => {
+					const value = values[index] ?? 0;
+					return {...claim, outcome: {type: 'returned', value: '1', startedAt: T0 + value, durationMs: value * unitMs}};
+				}),
+			});
+		}
+		const wanted = [...range(1, PAIRS).map(pair => 2 * pair), ...range(1, PAIRS).map(pair => 2 * (PAIRS + 1 - pair) - 1)];
+		for (const sort of ['duration', 'startedAt'] as const) {
+			t.deepEqual(await pages(queue, {sort}, 500), wanted);
+			t.is((await queue.counts({sort})).completed, 2 * PAIRS);
+		}
+	});
+}
