@@ -17,7 +17,7 @@ export const uptime: typeof process.uptime = process.uptime.bind(process);
 export const {add, compareExchange, load, notify, store, wait, waitAsync} = Atomics;
 
 export const {parse, stringify} = JSON;
-export const {ceil, floor, round} = Math;
+export const {ceil, round} = Math;
 export const {is} = Object;
 export const isFiniteNumber: typeof Number.isFinite = Number.isFinite;
 export const withResolvers: typeof Promise.withResolvers = Promise.withResolvers.bind(Promise);

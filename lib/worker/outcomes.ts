@@ -7,7 +7,7 @@ import type {StopReason} from '../job/job.ts';
 import type {ChildJob} from '../job/new-job.ts';
 import {inUnits, pack, packTimes} from '../job/packed.ts';
 import type {Isolation} from '../job/task.ts';
-import {floor, include, makeMap, makeSet, set, setImmediate} from '../support/primordials.ts';
+import {include, makeMap, makeSet, round, set, setImmediate} from '../support/primordials.ts';
 import type {ChunkMessage, OutcomesMessage, WorkerMessage} from './messages.ts';
 
 /**
@@ -69,7 +69,7 @@ export class OutcomeBuffer {
 		// If the worker is lost with this job, the pool must not accuse those that never started.
 		if (this.#notes.expired) this.post();
 		this.#since ??= at;
-		this.#startedAt[index] = floor(at + this.#epochMs);
+		this.#startedAt[index] = round(at + this.#epochMs);
 	}
 
 	return(index: number, value: Encoded): void {

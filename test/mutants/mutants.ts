@@ -748,8 +748,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	// ——— finding ———
 	'runs across a place are left out of a sorted list': {
 		file: 'lib/store/sqlite/sorted.ts',
-		find: "if (!runsAcross || !statuses.includes('completed')) return undefined;",
-		put: 'return undefined;',
+		find: 'for (const row of rows) take(row);',
+		put: '',
 		killer: [SQLITE, `sqlite: ${SORTED_LIST}`],
 	},
 	'a list that is sorted by duration ignores its range of times': {

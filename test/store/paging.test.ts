@@ -48,6 +48,9 @@ test('no statement reads the whole of a table that grows with the jobs, or sorts
 		value: 1,
 		since: 1,
 		until: 1,
+		keyId: 1,
+		endKey: 1,
+		endId: 1,
 		least: 1,
 		first: 1,
 		completed: 1,
@@ -243,6 +246,26 @@ test.serial('no status hides another: rare jobs are found among many', async t =
 	const found = await Promise.all(STATUSES.map(async status => [status, (await queue.jobs({status, limit: 100_000})).length] as [JobStatus, number]));
 	t.deepEqual(Object.fromEntries(found), {...counts});
 	t.true(found.every(([status, jobs]) => jobs > 0 || status === 'running'));
+});
+
+test.serial('a list by duration has each of very many short jobs once', async t => {
+	const queue = await openQueueAt(join(makeFolder(t), 'jobs.db'), {durability: 'normal'});
+	t.teardown(() => queue.close());
+	const count = 11_000;
+	await enqueue(queue, count, index => ({task: 'done', key: String(index)}));
+	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['done'], limit: count});
+	// A few are long.
+	const durationOf = (id: JobId) => (id % 4000 === 0 ? id : ((id * 7919) % count) / count);
+	await queue.settle(
+		lease,
+		jobs.map(({id, execution}) => ({id, execution, outcome: {type: 'returned', value: null, startedAt: Date.now(), durationMs: durationOf(id)}})),
+	);
+	const listed: JobId[] = [];
+	for await (const {id} of queue.jobs({sort: 'duration'})) listed.push(id);
+	t.deepEqual(
+		listed,
+		jobs.map(({id}) => id).sort((a, b) => durationOf(b) - durationOf(a) || b - a),
+	);
 });
 
 test.serial('the time for a page grows no faster than the number of its jobs', async t => {

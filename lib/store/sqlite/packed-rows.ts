@@ -166,37 +166,26 @@ type OutcomeRun = readonly [
 ];
 
 /**
- * Writes a run, with the bounds of its times: lists that are sorted by a time find it by them. No job of it may have started after `endedAt`.
+ * Writes a run, with the bounds of its times: lists that are sorted by a time find it by them.
  * @param parts the times of the run
  */
 export function insertOutcomeRun({insertOutcomeRun}: Statements, run: OutcomeRun, parts: readonly Timed[]): void {
-	let [earliestStart, shortestMs, longestMs] = [Infinity, Infinity, -Infinity];
-	for (const part of parts) {
-		const [least, most] = boundsOf(part, 'durationMs');
-		earliestStart = Math.min(earliestStart, boundsOf(part, 'startedAt')[0]);
-		shortestMs = Math.min(shortestMs, least);
-		longestMs = Math.max(longestMs, most);
-	}
-	insertOutcomeRun.run(...run, ifKnown(earliestStart), ifKnown(shortestMs), ifKnown(longestMs));
-}
-
-function ifKnown(bound: number): number {
-	return Number.isFinite(bound) ? bound : -1;
+	insertOutcomeRun.run(...run, ...boundsOf(parts, 'startedAt'), ...boundsOf(parts, 'durationMs'));
 }
 
 /** The times of a group, or of one execution. */
 type Timed = {readonly times: PackedTimes} | {readonly times?: undefined; readonly settlement: Settlement};
 
-/** The lowest and the highest known value; Infinity and -Infinity if there is none. */
-function boundsOf(part: Timed, name: 'startedAt' | 'durationMs'): readonly [least: number, most: number] {
-	if (part.times) return part.times.column(name)?.bounds() ?? [Infinity, -Infinity];
-	const value = part.settlement.outcome[name];
-	return [value ?? Infinity, value ?? -Infinity];
-}
-
-/** False if a job started after this moment: a clock was set back. */
-export function hasStartedBy(moment: number, part: Timed): boolean {
-	return boundsOf(part, 'startedAt')[1] <= moment;
+/** The lowest and the highest value; -1 if none is known. */
+function boundsOf(parts: readonly Timed[], name: 'startedAt' | 'durationMs'): readonly [lowest: number, highest: number] {
+	let [lowest, highest] = [Infinity, -Infinity];
+	for (const part of parts) {
+		const value = part.times ? undefined : part.settlement.outcome[name];
+		const [least = value ?? Infinity, most = value ?? -Infinity] = part.times?.column(name)?.bounds() ?? [];
+		lowest = Math.min(lowest, least);
+		highest = Math.max(highest, most);
+	}
+	return Number.isFinite(lowest) && Number.isFinite(highest) ? [lowest, highest] : [-1, -1];
 }
 
 /** The run that has this job, if it completed in one. */

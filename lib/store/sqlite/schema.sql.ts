@@ -280,18 +280,20 @@ export const MIGRATIONS: readonly string[] = [
 	`
 	alter table batch add column completion_job integer;
 
-	-- For lists that are sorted by a time or a duration. The bounds of a run's times are -1 if none is known, and null if an older version wrote the run.
-	-- Each index costs a page for each commit, so that runs of short jobs are in only one.
+	-- For lists that are sorted by a time or a duration: lib/store/sqlite/sorted.sql.ts. Each index costs a page for each commit, so that usual jobs are
+	-- in only one. The bounds of a run's times are -1 if none is known, and null if an older version wrote the run.
 	alter table outcome_run add column earliest_start integer;
+	alter table outcome_run add column latest_start integer;
 	alter table outcome_run add column shortest_ms real;
 	alter table outcome_run add column longest_ms real;
-	create index outcome_run_by_end on outcome_run
-		(ended_at, first, coalesce(earliest_start, 0), coalesce(shortest_ms, 0), coalesce(longest_ms, 9e999));
+	create index outcome_run_by_end on outcome_run (ended_at, first, coalesce(shortest_ms, 0), coalesce(longest_ms, 9e999));
+	create index outcome_run_by_start on outcome_run (coalesce(latest_start, ended_at), first, coalesce(earliest_start, 0))
+		where earliest_start is null or (earliest_start >= 0 and earliest_start < ended_at - 1000) or latest_start > ended_at;
 	create index outcome_run_by_duration on outcome_run (coalesce(longest_ms, 9e999), first, coalesce(shortest_ms, 0))
-		where coalesce(longest_ms, 9e999) >= 10;
-	create index outcome_by_start on outcome (status, started_at) where started_at is not null;
-	create index outcome_by_end on outcome (status, ended_at);
-	create index outcome_by_duration on outcome (status, duration_ms) where duration_ms is not null;
+		where coalesce(longest_ms, 9e999) >= 1;
+	create index outcome_by_end on outcome (status, ended_at, id, duration_ms);
+	create index outcome_by_start on outcome (status, started_at) where started_at < ended_at - 1000 or started_at > ended_at;
+	create index outcome_by_duration on outcome (status, duration_ms) where duration_ms >= 1;
 	create index failure_by_start on failure_state (started_at) where started_at is not null;
 	create index failure_by_duration on failure_state (duration_ms) where duration_ms is not null;
 	`,

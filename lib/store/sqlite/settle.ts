@@ -13,7 +13,7 @@ import {enqueue, findConflict} from './enqueue.ts';
 import {endExpiry, resumeExpiry} from './expiry.ts';
 import {keepFailure} from './history.ts';
 import {type FailureState, failureStateOf, makeReady} from './lanes.ts';
-import {type ClaimedRun, hasStartedBy, insertOutcomeRun, type RunPart, unpackJobs, writeResults} from './packed-rows.ts';
+import {type ClaimedRun, insertOutcomeRun, type RunPart, unpackJobs, writeResults} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';
 import type {ClaimRow, Tx} from './tx.ts';
 
@@ -59,12 +59,12 @@ interface Ended {
 	readonly claim: ClaimRow;
 }
 
-function partsOf({blobs, now}: Tx, group: EndedGroup, result: Result, position: number): Part[] {
+function partsOf({blobs}: Tx, group: EndedGroup, result: Result, position: number): Part[] {
 	const {lease, ids, executions, endings, values} = group;
-	const isPlain = typeof ids === 'number' && executions === 1 && !endings && asPacked(values) !== undefined && !blobs.hasLarge(values);
+	const isRun = typeof ids === 'number' && executions === 1 && !endings && asPacked(values) !== undefined && !blobs.hasLarge(values);
 	const times = new PackedTimes(group.times);
 	const whole = {group, times, lease, first: idAt(ids, 0), last: idAt(ids, 0) + sizeOf(group) - 1, result, position, index: 0};
-	return isPlain && sizeOf(group) > 0 && hasStartedBy(now, whole) ? [whole] : toSingles(whole);
+	return isRun && sizeOf(group) > 0 ? [whole] : toSingles(whole);
 }
 
 function toSingles(part: Part): Single[] {
@@ -144,10 +144,10 @@ function settleRun(tx: Tx, run: ClaimedRun, parts: readonly Part[]): Ended[] {
 }
 
 /** True if the row of a run can hold the outcome. */
-function fits({blobs, now}: Tx, part: Part): boolean {
-	if (!part.settlement) return true;
-	const {outcome} = part.settlement;
-	return outcome.type === 'returned' && !outcome.enqueue && isPackable(outcome.value) && !blobs.isLarge(outcome.value) && hasStartedBy(now, part);
+function fits({blobs}: Tx, {settlement}: Part): boolean {
+	if (!settlement) return true;
+	const {outcome} = settlement;
+	return outcome.type === 'returned' && !outcome.enqueue && isPackable(outcome.value) && !blobs.isLarge(outcome.value);
 }
 
 function completeRun(tx: Tx, [, , , , task, batch]: ClaimedRun, parts: readonly Part[]): void {

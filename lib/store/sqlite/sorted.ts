@@ -2,13 +2,13 @@ import type {JobId, JobSearch, JobSort, JobStatus, Place} from '../../job/job.ts
 import {type JobTimes, PackedTimes} from '../../job/packed.ts';
 import {findJob, lastOfRun, type Range} from './packed-rows.ts';
 import {STATUS_OF, StoredState} from './schema.sql.ts';
-import {INDEXED_MS} from './sorted.sql.ts';
+import {INDEXED_MS, QUICK_MS} from './sorted.sql.ts';
 import type {Statements} from './statements.sql.ts';
 
 /**
- * Lists that are sorted by a time or a duration, the highest first. The index of each table has its rows in this order. The row of a run stands where
- * the highest value of its jobs belongs, or higher; its times are read once a list comes there. Runs of short jobs are in no index of durations: a list
- * that has come to such durations looks at all runs, a page of them at a time, before it returns the first job.
+ * Lists that are sorted by a time or a duration, the highest first. Rows are read in the order of indexes and merged. A row stands at the value of its
+ * job, or higher: a run where the highest value of its jobs belongs, and jobs that ended soon after they started at their ends. Short durations are in no
+ * index: a list that has come to them looks at all jobs, a page at a time, before it returns the first one.
  */
 
 /** A place in a sorted list. */
@@ -43,57 +43,69 @@ type Row = readonly [
 	state: StoredState | null,
 	task: number | null,
 	batch: number | null,
-	/** Of a run, its place in the index. */
-	key: number,
+	/** Of a job that stands higher: its value. */
+	own: number | null,
 ];
 
 /** The most rows that a page looks at if few of them match. */
 const MAX_ROWS = 20_000;
-/** The most runs that a page looks at before it returns the first job. */
-const MAX_RUNS_ACROSS = 1000;
-
 /** Before all jobs, and after the runs of older versions, of which any value may be in any place. */
 const START: SortedPlace = {value: Number.MAX_VALUE, id: Number.MAX_SAFE_INTEGER};
 /** Before all short durations. */
 const SHORT: SortedPlace = {value: INDEXED_MS, id: 0};
 
+type Name = keyof Statements;
+
+/** Rows that are looked at before the first job is returned. */
+interface Scan {
+	readonly rows: Name;
+	/** Where a page of them ends. */
+	readonly end: Name;
+	readonly isOfRuns: boolean;
+	/** Whether rows above the place, or all rows are looked at. */
+	readonly isOfAll: boolean;
+}
+
 /** The statements by which a list finds its rows. */
 interface Sources {
-	readonly outcomes: keyof Statements;
-	/** Runs in the order of the list. */
-	readonly runs?: keyof Statements;
-	/** Runs that are looked at before all else, */
-	readonly runsAcross?: keyof Statements;
-	/** all of them. */
-	readonly isFromFirst?: true;
-	readonly others: readonly (keyof Statements)[];
-	/** Where a run has the values, if its jobs don't share one. */
-	readonly column?: keyof JobTimes;
+	/** Jobs that have ended and have rows of their own, in the order of the list or of their ends. */
+	readonly outcomes?: Name;
+	readonly quickOutcomes?: Name;
+	/** Runs. */
+	readonly runs?: Name;
+	readonly quickRuns?: Name;
+	readonly scans: readonly Scan[];
+	/** Jobs that have not ended, or whose last execution failed. */
+	readonly others: readonly Name[];
 }
 
 const SOURCES: Readonly<Record<Sort | 'shortDuration', Sources>> = {
 	startedAt: {
 		outcomes: 'outcomesByStart',
+		quickOutcomes: 'quickOutcomes',
 		runs: 'runsByStart',
-		runsAcross: 'runsAcrossStart',
+		quickRuns: 'quickRuns',
+		scans: [{rows: 'runsAcrossStart', end: 'runsAcrossStartEnd', isOfRuns: true, isOfAll: false}],
 		others: ['failuresByStart', 'claimsByStart'],
-		column: 'startedAt',
 	},
-	endedAt: {outcomes: 'outcomesByEnd', runs: 'runsByEnd', others: []},
+	endedAt: {outcomes: 'outcomesByEnd', runs: 'runsByEnd', scans: [], others: []},
 	duration: {
 		outcomes: 'outcomesByDuration',
 		runs: 'runsByDuration',
-		runsAcross: 'runsAcrossDuration',
+		scans: [{rows: 'runsAcrossDuration', end: 'runsAcrossDurationEnd', isOfRuns: true, isOfAll: false}],
 		others: ['failuresByDuration'],
-		column: 'durationMs',
 	},
 	shortDuration: {
-		outcomes: 'outcomesByDuration',
-		runsAcross: 'runsByShortDuration',
-		isFromFirst: true,
+		scans: [
+			{rows: 'shortRuns', end: 'shortRunsEnd', isOfRuns: true, isOfAll: true},
+			{rows: 'shortOutcomes', end: 'shortOutcomesEnd', isOfRuns: false, isOfAll: true},
+		],
 		others: ['failuresByDuration'],
 	},
 };
+
+/** Where a run has the values of its jobs, if they don't share one. */
+const COLUMNS: Readonly<Record<Sort, keyof JobTimes | undefined>> = {startedAt: 'startedAt', endedAt: undefined, duration: 'durationMs'};
 
 const ENDED = {completed: StoredState.completed, dead: StoredState.dead, cancelled: StoredState.cancelled} as const satisfies Partial<
 	Record<JobStatus, StoredState>
@@ -104,7 +116,7 @@ export function findSorted(statements: Statements, search: SortedSearch, criteri
 	const {from, least, sources, nextPart} = partOf(search, after);
 	const found = new FirstPlaces(from, least, limit);
 	const take = (row: Row) => takeJobs(statements, row, search, criteria, found);
-	const rest = takeAcross(statements, sources, criteria, from, found, take);
+	const rest = takeScanned(statements, scansOf(sources, criteria), criteria, from, found, take);
 	if (rest) return {places: [], next: rest};
 	let rows = 0;
 	for (const row of merge(sourcesOf(statements, sources, criteria, from))) {
@@ -133,36 +145,47 @@ function partOf({sort, since = -Infinity, until = Infinity}: SortedSearch, after
 	return {from: after, least: -Infinity, sources: SOURCES.shortDuration, nextPart: null};
 }
 
-/** What pages have found among the runs that are looked at first, and the run after which the next page goes on. */
+/** What pages have found in scans, and the scan and the row after which the next page goes on. */
 interface SoFar {
+	readonly scan: number;
 	readonly key: number;
-	readonly first: JobId;
+	readonly keyId: JobId;
 	readonly places: readonly SortedPlace[];
 }
 
+type StatusScan = Scan & {readonly status: StoredState};
+
+function scansOf({scans}: Sources, criteria: Criteria): StatusScan[] {
+	return scans.flatMap(scan => endedStates(criteria, scan.isOfRuns).map(status => ({...scan, status})));
+}
+
 /**
- * Takes jobs of the runs that have jobs before and after the place. There may be very many.
- * @returns the same place with what was found, if there are more such runs
+ * Takes the jobs of scans. There may be very many rows: this page looks at a limited number.
+ * @returns the same place with what was found, if there are more rows
  */
-function takeAcross(
+function takeScanned(
 	statements: Statements,
-	{runsAcross, isFromFirst}: Sources,
-	{task, statuses}: Criteria,
+	scans: readonly StatusScan[],
+	{task}: Criteria,
 	from: SortedPlace,
 	found: FirstPlaces,
 	take: (row: Row) => void,
 ): SortedPlace | undefined {
-	if (!runsAcross || !statuses.includes('completed')) return undefined;
 	const {value, id} = from;
-	const {key, first, places} = (from.soFar as SoFar | undefined) ?? {key: isFromFirst ? 0 : value, first: isFromFirst ? 0 : id - 1, places: []};
-	for (const place of places) found.add(place.value, place.id);
-	// Runs below all that was found need not be read.
-	const least = found.page().next?.value ?? 0;
-	const rows = statements[runsAcross].all({value, id, task, key, first, least, limit: MAX_RUNS_ACROSS}) as Row[];
-	for (const row of rows) take(row);
-	const last = rows.at(-1);
-	if (!last || rows.length < MAX_RUNS_ACROSS) return undefined;
-	return {value, id, soFar: {key: last[8], first: last[2] as JobId, places: found.all()} satisfies SoFar};
+	const startOf = ({isOfAll}: StatusScan) => (isOfAll ? {key: 0, keyId: 0} : {key: value, keyId: id - 1});
+	const soFar = from.soFar as SoFar | undefined;
+	for (const place of soFar?.places ?? []) found.add(place.value, place.id);
+	for (let index = soFar?.scan ?? 0; index < scans.length; index++) {
+		const scan = scans[index] as StatusScan;
+		const {key, keyId} = soFar?.scan === index ? soFar : startOf(scan);
+		const [endKey, endId] = (statements[scan.end].get({status: scan.status, key, keyId}) ?? [Infinity, 0]) as [number, JobId];
+		// What is below all that was found need not be read.
+		const least = found.page().next?.value ?? 0;
+		const rows = statements[scan.rows].all({value, id, task, status: scan.status, key, keyId, endKey, endId, least}) as Row[];
+		for (const row of rows) take(row);
+		if (endKey < Infinity) return {value, id, soFar: {scan: index, key: endKey, keyId: endId, places: found.all()} satisfies SoFar};
+	}
+	return undefined;
 }
 
 /** The first places of those that are added, in the order of the list. */
@@ -225,15 +248,27 @@ function laterOf(one: SortedPlace, other: SortedPlace): SortedPlace {
 	return isBefore(one, other) ? other : one;
 }
 
-/** The rows of each table in the order of the list. */
-function sourcesOf(statements: Statements, {outcomes, runs, others}: Sources, {task, statuses}: Criteria, from: SortedPlace): Iterator<Row>[] {
-	const ended = Object.entries(ENDED).filter(([status]) => statuses.includes(status as JobStatus));
-	const areOthersMeant = statuses.some(status => status !== 'completed');
+/** The rows of each table, from the highest value on. */
+function sourcesOf(
+	statements: Statements,
+	{outcomes, quickOutcomes, runs, quickRuns, others}: Sources,
+	criteria: Criteria,
+	from: SortedPlace,
+): Iterator<Row>[] {
+	const {task, statuses} = criteria;
+	const quick = {value: from.value + QUICK_MS, id: START.id};
+	const read = (name: Name | undefined, start: SortedPlace, more?: object) => (name ? [rowsOf(statements[name], start, more)] : []);
 	return [
-		...ended.map(([, status]) => rowsOf(statements[outcomes], from, {status})),
-		...(runs && statuses.includes('completed') ? [rowsOf(statements[runs], from, {task})] : []),
-		...(areOthersMeant ? others.map(name => rowsOf(statements[name], from)) : []),
+		...endedStates(criteria, false).flatMap(status => [...read(outcomes, from, {status}), ...read(quickOutcomes, quick, {status})]),
+		...endedStates(criteria, true).flatMap(() => [...read(runs, from, {task}), ...read(quickRuns, quick, {task})]),
+		...(statuses.some(status => status !== 'completed') ? others : []).flatMap(name => read(name, from)),
 	];
+}
+
+/** The states of the wanted jobs that have ended. All jobs of a run are completed. */
+function endedStates({statuses}: Criteria, isOfRuns: boolean): StoredState[] {
+	const states = Object.entries(ENDED).flatMap(([status, state]) => (statuses.includes(status as JobStatus) ? state : []));
+	return isOfRuns ? states.filter(state => state === StoredState.completed) : states;
 }
 
 const MAX_BLOCK_ROWS = 256;
@@ -276,11 +311,11 @@ function isRowBefore([value, id]: Row, [otherValue, otherId]: Row): boolean {
 
 /** Takes the jobs of a row that match. */
 function takeJobs(statements: Statements, row: Row, search: SortedSearch, criteria: Criteria, found: FirstPlaces): void {
-	const [value, id, first, last, , state] = row;
+	const [value, id, first, last, , state, , , own] = row;
 	const status = STATUS_OF[state ?? findJob(statements, last)?.state ?? StoredState.parked];
 	if (!criteria.statuses.includes(status) || !matches(row, search, criteria)) return;
-	if (first !== null) takeRun(statements, [first, last], value, SOURCES[search.sort].column, criteria.ids, found);
-	else if (criteria.ids?.has(id) ?? true) found.add(value, id);
+	if (first !== null) takeRun(statements, [first, last], value, COLUMNS[search.sort], criteria.ids, found);
+	else if (criteria.ids?.has(id) ?? true) found.add(own ?? value, id);
 }
 
 function matches([, , , , endedAt, , task, batch]: Row, {sort, since = -Infinity, until = Infinity}: SortedSearch, criteria: Criteria): boolean {

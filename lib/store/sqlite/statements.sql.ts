@@ -266,8 +266,8 @@ export const SQL = {
 	claimRange: `insert into claimed (id, lease, execution, owner, task, batch) select id, ?, 1, ?, task, batch from job where id between ? and ?`,
 
 	insertOutcomeRun: `insert into outcome_run
-		(first, last, batch, ended_at, times, results, workers, earliest_start, shortest_ms, longest_ms)
-		values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		(first, last, batch, ended_at, times, results, workers, earliest_start, latest_start, shortest_ms, longest_ms)
+		values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 	outcomeRunOf: `select first, last, batch, ended_at, times, results, workers from outcome_run where ${hasJob('outcome_run')}`,
 	outcomeRunFirst: `select first from outcome_run where ${hasJob('outcome_run')}`,
 	deleteOutcomeRun: 'delete from outcome_run where first = ?',
