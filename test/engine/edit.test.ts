@@ -14,7 +14,8 @@ const tasks = {
 
 test('a waiting job gets another payload, priority and time, by its handle or its id; one that has ended stays as it is', async t => {
 	const run: string[] = [];
-	await using faena = await openForTest({mark: (name: string) => void run.push(name)});
+	const faena = await openForTest({mark: (name: string) => void run.push(name)});
+	t.teardown(() => faena.close());
 	await faena.pause();
 	const [a, b, c] = await Promise.all(['a', 'b', 'c'].map(name => faena.enqueue('mark', name)));
 	t.is(await b?.edit({priority: 1, payload: 'B'}), 'edited');
@@ -30,7 +31,8 @@ test('a waiting job gets another payload, priority and time, by its handle or it
 });
 
 test('a job that waits for its next attempt gets another payload, and runs at once, though its backoff is an hour', async t => {
-	await using faena = await openForTest(tasks);
+	const faena = await openForTest(tasks);
+	t.teardown(() => faena.close());
 	const job = await faena.enqueue('fails', false);
 	await faena.waitFor(job, 'failed');
 	t.is(await job.edit({payload: true, delay: 0}), 'edited');
@@ -49,7 +51,8 @@ test('a job that runs is not changed, and the answer says so', async t => {
 });
 
 test('edit() refuses what it can not use', async t => {
-	await using faena = await openForTest(tasks, {maxValueBytes: 100});
+	const faena = await openForTest(tasks, {maxValueBytes: 100});
+	t.teardown(() => faena.close());
 	const job = await faena.enqueue('echo', 1, {delay: '1h'});
 	const refusals = [
 		[{}, /^edit\(\) expects what to change, such as payload, priority, delay or runAt; it got nothing\.$/],

@@ -17,7 +17,8 @@ const tasks = {
 };
 
 test('a job that has not started in time is cancelled, and says why in its result, its outcome, job() and its history', async t => {
-	await using faena = await openForTest(tasks);
+	const faena = await openForTest(tasks);
+	t.teardown(() => faena.close());
 	await faena.pause('echo');
 	const job = await faena.enqueue('echo', 1, {expires: '10s'});
 	const cancelled: number[] = [];
@@ -39,7 +40,8 @@ test('a job that has not started in time is cancelled, and says why in its resul
 });
 
 test('the time counts from when a job becomes due, and a job that has failed does not expire', async t => {
-	await using faena = await openForTest(tasks);
+	const faena = await openForTest(tasks);
+	t.teardown(() => faena.close());
 	await faena.enqueue('parent');
 	await faena.enqueue('fails', undefined, {expires: '1m'});
 	await faena.drain();
@@ -88,7 +90,8 @@ test('an engine cancels the expired jobs of a program that has enqueued and gone
 
 test('thousands of jobs that have expired are cancelled before the next one starts, in several steps', async t => {
 	const started: number[] = [];
-	await using faena = await openForTest({mark: (n: number) => void started.push(n)});
+	const faena = await openForTest({mark: (n: number) => void started.push(n)});
+	t.teardown(() => faena.close());
 	await faena.pause();
 	await faena.enqueueMany(
 		'mark',
@@ -103,7 +106,8 @@ test('thousands of jobs that have expired are cancelled before the next one star
 });
 
 test('expires is at least a millisecond, and may be given to maps', async t => {
-	await using faena = await openForTest(tasks);
+	const faena = await openForTest(tasks);
+	t.teardown(() => faena.close());
 	await t.throwsAsync(faena.enqueue('echo', 1, {expires: 0}), {code: 'BadOption', message: /^enqueue\(\) expects as expires at least 1 ms/});
 	await faena.pause();
 	const map = faena.map('echo', [1, 2], {expires: '1s', order: 'input'});

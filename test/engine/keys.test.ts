@@ -107,7 +107,8 @@ test('a task may enqueue the next job of its own key', async t => {
 			return n;
 		},
 	};
-	await using faena = await openForTest(tasks);
+	const faena = await openForTest(tasks);
+	t.teardown(() => faena.close());
 	await faena.enqueue('poll', 1, {key: 'poll', unique: 'unended'});
 	for (const ended of [1, 2, 3]) {
 		t.like(await faena.drain(), {completed: ended, pending: ended < 3 ? 1 : 0});

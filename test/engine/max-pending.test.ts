@@ -13,7 +13,8 @@ const tasks = {
 };
 
 test('enqueue() and call() are refused with what an HTTP answer needs, and a key that exists is not', async t => {
-	await using faena = await openForTest(tasks, {maxPending: 4});
+	const faena = await openForTest(tasks, {maxPending: 4});
+	t.teardown(() => faena.close());
 	await faena.pause();
 	const first = await faena.enqueue('scarce', 1, {key: 'a'});
 	await faena.enqueue('scarce', 2, {delay: '1h'});
@@ -44,7 +45,8 @@ test('the limits hold for all programs that share the file, also while they enqu
 });
 
 test('enqueueMany() waits for room, and puts in all jobs in order; a map has at most so many items under way', async t => {
-	await using faena = await openForTest(tasks, {maxPending: 20});
+	const faena = await openForTest(tasks, {maxPending: 20});
+	t.teardown(() => faena.close());
 	let most = 0;
 	const numbers = async function* () {
 		for (let n = 1; n <= 500; n++) {
@@ -102,7 +104,8 @@ test('enqueueIn(), openQueue() and jobs that a task enqueues are not refused, an
 			for (const n of [1, 2, 3]) ctx.enqueue('scarce', n);
 		},
 	};
-	await using faena = await openForTest(parent, {queue, maxPending: 1});
+	const faena = await openForTest(parent, {queue, maxPending: 1});
+	t.teardown(() => faena.close());
 	await faena.pause('scarce');
 	await faena.call('parent', null);
 	t.is((await faena.counts({task: 'scarce'})).pending, 3);

@@ -86,6 +86,8 @@ export interface Payload {
 	readonly notBefore?: number;
 	/** Names its commands, where it runs some. */
 	readonly mark?: string;
+	/** A command is stopped after this time. */
+	readonly timeoutMs?: number;
 	/** Makes the result so many characters longer. */
 	readonly bulk?: number;
 }

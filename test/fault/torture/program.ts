@@ -119,7 +119,8 @@ const ACTIONS: Readonly<Record<string, () => Promise<unknown>>> = {
 		const token = name('command');
 		const mark = makeMark(process.pid, names);
 		say({what: 'try', tokens: [token]});
-		const job = await faena.enqueue('command', {token, mark}, {timeout: 50 + 200 * random(), maxAttempts: 1});
+		const timeoutMs = 50 + 200 * random();
+		const job = await faena.enqueue('command', {token, mark, timeoutMs}, {timeout: timeoutMs, maxAttempts: 1});
 		say({what: 'enqueued', tokens: [token], ids: [job.id]});
 		known.push(job.id);
 		const outcome = await job.outcome().catch(() => undefined);

@@ -221,12 +221,12 @@ function overlaps(given: Case, steps: readonly Step[]): boolean {
 }
 
 /** From when on an execution of which nothing more was heard may have been stopped: a worker that is ended says nothing, and had it not been, it would have said how it ended. */
-function leftAt({lives, ...given}: Case, {id, pid}: Step): number {
+function leftAt({lives, ...given}: Case, {id, pid, at, payload}: Step): number {
 	const life = lives.find(each => each.pid === pid);
 	const cancelledAt = told(given, 'cancelling').filter(each => each.id === id);
 	const closedAt = told(given, 'closing').filter(({slot, number}) => slot === life?.slot && number === life.number);
 	const endedAt = life ? life.endedAt - life.dyingMs : -Infinity;
-	return Math.min(endedAt, ...[...cancelledAt, ...closedAt].map(({at}) => at));
+	return Math.min(endedAt, at + (payload.timeoutMs ?? Infinity), ...[...cancelledAt, ...closedAt].map(({at}) => at));
 }
 
 /** A thread's commands live on when its program is killed. */
