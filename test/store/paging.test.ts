@@ -268,6 +268,84 @@ test.serial('a list by duration has each of very many short jobs once', async t 
 	);
 });
 
+/** Adds jobs that have ended and have rows of their own. */
+function addEnded(path: string, jobs: number, row: (index: number) => {readonly task?: number; readonly startedAt: number; readonly endedAt: number}): void {
+	const db = new Database(path);
+	const addJob = db.prepare('insert into job (id, task, policy, priority, created_at) values (?, ?, 1, 0, 0)');
+	const addOutcome = db.prepare('insert into outcome (id, status, execution, ended_at, started_at, duration_ms) values (?, 6, 1, ?, ?, ?)');
+	db.transaction(() => {
+		for (let index = 0; index < jobs; index++) {
+			const {task = 1, startedAt, endedAt} = row(index);
+			addJob.run(1000 + index, task);
+			addOutcome.run(1000 + index, endedAt, startedAt, endedAt - startedAt);
+		}
+	})();
+	db.close();
+}
+
+test.serial('a list by start reads few of the jobs that took long', async t => {
+	if (bytesRead() === undefined) return t.pass('This system does not tell what a thread has read.');
+	const folder = makeFolder(t);
+	const read = async (jobs: number) => {
+		const path = join(folder, `${jobs}.db`);
+		const queue = await openQueueAt(path, {durability: 'normal'});
+		await enqueue(queue, 1, () => ({}));
+		await queue.close();
+		addEnded(path, jobs, index => ({startedAt: 1e12 + 1000 * index - 5000, endedAt: 1e12 + 1000 * index}));
+		return pagesRead(path, async queue => t.is((await queue.jobs({sort: 'startedAt', limit: 10})).length, 10));
+	};
+	const [few, many] = [await read(1000), await read(100_000)];
+	t.true(many <= few + MORE_PAGES, `${few} → ${many} pages`);
+});
+
+test.serial('a list by start of a rare task takes few pages, though very many jobs ended within a second', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openQueueAt(path, {durability: 'normal'});
+	t.teardown(() => queue.close());
+	await enqueue(queue, 2, index => ({task: ['often', 'rare'][index] as string}));
+	addEnded(path, 50_000, index => ({task: index % 10_000 === 0 ? 2 : 1, startedAt: 1e12 + (index % 900) - 10, endedAt: 1e12 + (index % 900)}));
+	let [found, pages] = [0, 0];
+	for (let after: Place | null | undefined; after !== null; pages++) {
+		const page = await queue.store.jobs({sort: 'startedAt', task: 'rare'}, {after, limit: 100});
+		found += page.jobs.length;
+		after = page.next;
+	}
+	t.is(found, 5);
+	t.true(pages < 10);
+});
+
+test.serial('jobs that an older version completed are in each list once', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openQueueAt(path, {durability: 'normal'});
+	t.teardown(() => queue.close());
+	const [first, count] = [1, 2500];
+	await enqueue(queue, count, () => ({task: 'done'}));
+	for (let id = first; id < first + count; id++) {
+		const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['done'], limit: 1});
+		await queue.settle(
+			lease,
+			jobs.map(({id, execution}) => ({id, execution, outcome: {type: 'returned', value: '1', startedAt: Date.now() - 5, durationMs: (id % 50) / 7}})),
+		);
+	}
+	const db = new Database(path);
+	t.is(db.prepare('update outcome_run set earliest_start = null, latest_start = null, shortest_ms = null, longest_ms = null').run().changes, count);
+	db.close();
+	for (const sort of ['startedAt', 'endedAt', 'duration'] as const) {
+		const value = {startedAt: 'startedAt', endedAt: 'endedAt', duration: 'durationMs'} as const;
+		const listed: number[] = [];
+		const ids = new Set<JobId>();
+		for await (const job of queue.jobs({sort})) {
+			listed.push(job[value[sort]] as number);
+			ids.add(job.id);
+		}
+		t.is(ids.size, count);
+		t.deepEqual(
+			listed,
+			listed.toSorted((a, b) => b - a),
+		);
+	}
+});
+
 test.serial('the time for a page grows no faster than the number of its jobs', async t => {
 	const queue = await openQueueAt(join(makeFolder(t), 'jobs.db'), {durability: 'normal'});
 	t.teardown(() => queue.close());

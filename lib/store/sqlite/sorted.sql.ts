@@ -10,6 +10,9 @@ export const INDEXED_MS = 1;
 /** Jobs that started at most this long before they ended are not in the index of starts: they are found by their ends. */
 export const QUICK_MS = 1000;
 
+/** The value of a row that another statement finds. It is passed over by the caller: no index knows it, so a statement could read any number of them. */
+export const NOT_HERE = -1;
+
 /** The most rows that a page looks at in one scan. Of each run that may have a job of the list, all times are read. */
 const MAX_SCANNED_RUNS = 1000;
 const MAX_SCANNED_JOBS = 5000;
@@ -19,7 +22,7 @@ const VALUE = '(@value + 0.0)';
 const ID = 'cast(@id as integer)';
 const LIMIT = 'limit cast(@limit as integer)';
 
-// The bounds of a run, and the conditions of the indexes, as the schema has them. A run of an older version has no bounds: any time may be in it.
+// The bounds of a run, and the conditions of the indexes, as the schema has them. A run of an older version has no bounds: any duration may be in it.
 const LATEST = 'coalesce(latest_start, ended_at)';
 const EARLIEST = 'coalesce(earliest_start, 0)';
 const LONGEST = 'coalesce(longest_ms, 9e999)';
@@ -51,15 +54,15 @@ function outcomesInOrder(place: string, condition: string, value?: string): stri
 }
 
 /** Runs, each with its jobs' task if that is asked for. */
-function runs(place: string, where: string): string {
+function runs(place: string, where: string, value = 'null'): string {
 	return `select ${place}, first, last, ended_at, ${StoredState.completed}, iif(@task is null, null, coalesce((select task from job where id = outcome_run.first),
-			(select task from job_run where job_run.first = (select max(first) from job_run where first <= outcome_run.first)))), batch, null
+			(select task from job_run where job_run.first = (select max(first) from job_run where first <= outcome_run.first)))), batch, ${value}
 		from outcome_run where ${where}`;
 }
 
 /** Runs whose highest value is after the place. */
-function runsInOrder(highest: string, condition: string): string {
-	return `${runs(`${highest}, last`, `${isAfter(highest, 'first')} and ${condition}`)} order by ${highest} desc, first desc ${LIMIT}`;
+function runsInOrder(highest: string, condition: string, value?: string): string {
+	return `${runs(`${highest}, last`, `${isAfter(highest, 'first')} and ${condition}`, value)} order by ${highest} desc, first desc ${LIMIT}`;
 }
 
 /** Two statements that look at a limited number of rows, in the order of an index: the place of the last of them; and of all up to it, those that match. */
@@ -91,20 +94,21 @@ const SHORT_OUTCOMES = scan(
 
 /** Jobs whose last execution failed, and which show its figures. */
 function failures(column: string): string {
-	return `select x.${column}, x.id, null, x.id, o.ended_at, o.status, j.task, j.batch, null from failure_state x cross join job j on j.id = x.id
+	const value = `iif(o.${column} is null and c.started_at is null, null, ${NOT_HERE})`;
+	return `select x.${column}, x.id, null, x.id, o.ended_at, o.status, j.task, j.batch, ${value} from failure_state x cross join job j on j.id = x.id
 		left join outcome o on o.id = x.id left join claimed c on c.id = x.id
-		where ${isAfter(`x.${column}`, 'x.id')} and o.${column} is null and c.started_at is null order by x.${column} desc, x.id desc ${LIMIT}`;
+		where ${isAfter(`x.${column}`, 'x.id')} order by x.${column} desc, x.id desc ${LIMIT}`;
 }
 
 export const SORTED_SQL = {
 	outcomesByStart: outcomesInOrder('o.started_at', IS_SLOW),
 	outcomesByEnd: outcomesInOrder('o.ended_at', 'true'),
 	outcomesByDuration: outcomesInOrder('o.duration_ms', IS_LONG),
-	quickOutcomes: outcomesInOrder('o.ended_at', IS_QUICK, 'o.started_at'),
+	quickOutcomes: outcomesInOrder('o.ended_at', 'true', `iif(${IS_QUICK}, o.started_at, ${NOT_HERE})`),
 	runsByStart: runsInOrder(LATEST, IS_SLOW_RUN),
 	runsByEnd: runsInOrder('ended_at', 'true'),
 	runsByDuration: runsInOrder(LONGEST, IS_LONG_RUN),
-	quickRuns: runsInOrder('ended_at', IS_QUICK_RUN),
+	quickRuns: runsInOrder('ended_at', 'true', `iif(${IS_QUICK_RUN}, null, ${NOT_HERE})`),
 	runsAcrossStart: RUNS_ACROSS_START.rows,
 	runsAcrossStartEnd: RUNS_ACROSS_START.end,
 	runsAcrossDuration: RUNS_ACROSS_DURATION.rows,

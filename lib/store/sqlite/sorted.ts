@@ -2,13 +2,13 @@ import type {JobId, JobSearch, JobSort, JobStatus, Place} from '../../job/job.ts
 import {type JobTimes, PackedTimes} from '../../job/packed.ts';
 import {findJob, lastOfRun, type Range} from './packed-rows.ts';
 import {STATUS_OF, StoredState} from './schema.sql.ts';
-import {INDEXED_MS, QUICK_MS} from './sorted.sql.ts';
+import {INDEXED_MS, NOT_HERE, QUICK_MS} from './sorted.sql.ts';
 import type {Statements} from './statements.sql.ts';
 
 /**
  * Lists that are sorted by a time or a duration, the highest first. Rows are read in the order of indexes and merged. A row stands at the value of its
- * job, or higher: a run where the highest value of its jobs belongs, and jobs that ended soon after they started at their ends. Short durations are in no
- * index: a list that has come to them looks at all jobs, a page at a time, before it returns the first one.
+ * job, or higher: a run where the highest value of its jobs belongs, and jobs that ended soon after they started at their ends. No index is in the order of
+ * short durations: a list that has come to them looks at all jobs, a part at a time, for each page.
  */
 
 /** A place in a sorted list. */
@@ -43,13 +43,13 @@ type Row = readonly [
 	state: StoredState | null,
 	task: number | null,
 	batch: number | null,
-	/** Of a job that stands higher: its value. */
+	/** Of a job that stands higher: its value. {@link NOT_HERE} for a row that is found in another place of the list. */
 	own: number | null,
 ];
 
 /** The most rows that a page looks at if few of them match. */
 const MAX_ROWS = 20_000;
-/** Before all jobs, and after the runs of older versions, of which any value may be in any place. */
+/** Before all jobs, and after the runs of older versions, in which any duration may be. */
 const START: SortedPlace = {value: Number.MAX_VALUE, id: Number.MAX_SAFE_INTEGER};
 /** Before all short durations. */
 const SHORT: SortedPlace = {value: INDEXED_MS, id: 0};
@@ -116,7 +116,7 @@ export function findSorted(statements: Statements, search: SortedSearch, criteri
 	const {from, least, sources, nextPart} = partOf(search, after);
 	const found = new FirstPlaces(from, least, limit);
 	const take = (row: Row) => takeJobs(statements, row, search, criteria, found);
-	const rest = takeScanned(statements, scansOf(sources, criteria), criteria, from, found, take);
+	const rest = takeScanned(statements, scansOf(sources, criteria), {...search, ...criteria}, from, found, take);
 	if (rest) return {places: [], next: rest};
 	let rows = 0;
 	for (const row of merge(sourcesOf(statements, sources, criteria, from))) {
@@ -124,7 +124,7 @@ export function findSorted(statements: Statements, search: SortedSearch, criteri
 		if (value < least) break;
 		if (found.isFullBefore({value, id})) return found.page();
 		const rest = {value, id: id + 1};
-		if (++rows > MAX_ROWS && isBefore(from, rest)) return {places: found.all().filter(place => isBefore(place, rest)), next: rest};
+		if (isBefore(from, rest) && ++rows > MAX_ROWS) return {places: found.all().filter(place => isBefore(place, rest)), next: rest};
 		take(row);
 	}
 	return found.page(nextPart);
@@ -153,6 +153,8 @@ interface SoFar {
 	readonly places: readonly SortedPlace[];
 }
 
+type Key = readonly [key: number, id: JobId];
+
 type StatusScan = Scan & {readonly status: StoredState};
 
 function scansOf({scans}: Sources, criteria: Criteria): StatusScan[] {
@@ -166,24 +168,28 @@ function scansOf({scans}: Sources, criteria: Criteria): StatusScan[] {
 function takeScanned(
 	statements: Statements,
 	scans: readonly StatusScan[],
-	{task}: Criteria,
+	{task, since = -Infinity, until = Infinity}: Criteria & SortedSearch,
 	from: SortedPlace,
 	found: FirstPlaces,
 	take: (row: Row) => void,
 ): SortedPlace | undefined {
 	const {value, id} = from;
-	const startOf = ({isOfAll}: StatusScan) => (isOfAll ? {key: 0, keyId: 0} : {key: value, keyId: id - 1});
+	// All rows are in the order of their ends, which is what a range of times is about in a list by duration.
+	const startOf = ({isOfAll}: StatusScan) => (isOfAll ? {key: Math.max(0, Number(since)), keyId: 0} : {key: value, keyId: id - 1});
+	const limitOf = ({isOfAll}: StatusScan): Key => (isOfAll && until !== Infinity ? [Number(until), 0] : [Infinity, Number.MAX_SAFE_INTEGER]);
 	const soFar = from.soFar as SoFar | undefined;
 	for (const place of soFar?.places ?? []) found.add(place.value, place.id);
 	for (let index = soFar?.scan ?? 0; index < scans.length; index++) {
 		const scan = scans[index] as StatusScan;
 		const {key, keyId} = soFar?.scan === index ? soFar : startOf(scan);
-		const [endKey, endId] = (statements[scan.end].get({status: scan.status, key, keyId}) ?? [Infinity, 0]) as [number, JobId];
+		const end = statements[scan.end].get({status: scan.status, key, keyId}) as Key | undefined;
+		const isLast = !end || end[0] >= limitOf(scan)[0];
+		const [endKey, endId] = isLast ? limitOf(scan) : end;
 		// What is below all that was found need not be read.
 		const least = found.page().next?.value ?? 0;
 		const rows = statements[scan.rows].all({value, id, task, status: scan.status, key, keyId, endKey, endId, least}) as Row[];
 		for (const row of rows) take(row);
-		if (endKey < Infinity) return {value, id, soFar: {scan: index, key: endKey, keyId: endId, places: found.all()} satisfies SoFar};
+		if (!isLast) return {value, id, soFar: {scan: index, key: endKey, keyId: endId, places: found.all()} satisfies SoFar};
 	}
 	return undefined;
 }
@@ -312,6 +318,7 @@ function isRowBefore([value, id]: Row, [otherValue, otherId]: Row): boolean {
 /** Takes the jobs of a row that match. */
 function takeJobs(statements: Statements, row: Row, search: SortedSearch, criteria: Criteria, found: FirstPlaces): void {
 	const [value, id, first, last, , state, , , own] = row;
+	if (own === NOT_HERE) return;
 	const status = STATUS_OF[state ?? findJob(statements, last)?.state ?? StoredState.parked];
 	if (!criteria.statuses.includes(status) || !matches(row, search, criteria)) return;
 	if (first !== null) takeRun(statements, [first, last], value, COLUMNS[search.sort], criteria.ids, found);
