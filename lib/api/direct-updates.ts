@@ -12,6 +12,8 @@ export class DirectUpdateWriter {
 	readonly #store: Store;
 	#unwritten: JobUpdate[] = [];
 	#writing: Promise<void> | undefined;
+	/** After a refusal, jobs are written one by one: the store refuses all of a commit. */
+	#isOneByOne = false;
 
 	constructor(store: Store) {
 		this.#store = store;
@@ -36,18 +38,25 @@ export class DirectUpdateWriter {
 	}
 
 	#write(): void {
-		if (this.#writing || !this.#unwritten.some(({checkpoint}) => checkpoint)) return;
-		const update = this.#unwritten.splice(0);
+		if (this.#writing) return;
+		const urgent = this.#unwritten.find(({checkpoint}) => checkpoint);
+		this.#isOneByOne &&= urgent !== undefined;
+		if (!urgent) return;
+		const isMeant = (each: JobUpdate) => !this.#isOneByOne || isOfSameExecution(each, urgent);
+		const update = this.#unwritten.filter(isMeant);
+		this.#unwritten = this.#unwritten.filter(each => !isMeant(each));
 		const {promise, resolve} = Promise.withResolvers<void>();
 		this.#writing = promise;
 		// Called within `commit`, or else when its promise settles.
 		const tried = (error: unknown) => {
 			if (this.#writing !== promise) return;
 			this.#writing = undefined;
-			if (error === undefined) this.#write();
-			else if (isRefusal(error)) warn('refused', {id: update[0]?.id, error});
-			// To be written with the next checkpoint or with the outcome.
-			else this.#unwritten.unshift(...update);
+			const isOfOne = update.every(each => isOfSameExecution(each, urgent));
+			if (isRefusal(error) && isOfOne) warn('refused', {id: urgent.id, error});
+			// To be written one by one, with the next checkpoint, or with the outcome.
+			else if (error !== undefined) this.#unwritten.unshift(...update);
+			this.#isOneByOne ||= isRefusal(error);
+			if (error === undefined || isRefusal(error)) this.#write();
 			resolve();
 		};
 		this.#store.commit({update, urgent: tried}).then(() => tried(undefined), tried);

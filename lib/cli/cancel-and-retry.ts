@@ -24,7 +24,7 @@ export function addRetry(program: Command): void {
 		.summary('run failed, dead and cancelled jobs again')
 		.description(
 			'Runs failed, dead and cancelled jobs again, with all their attempts: jobs by id, of a batch, or of a task.\n' +
-				'A completed job is run again only if its id is given; its result is deleted.\n' +
+				'Completed jobs are run again only by id or by --status completed; their results are deleted.\n' +
 				'This command itself runs no job. A program with their task does, or their faena map when it is started again.',
 		);
 	addChange(command, async (queue, filter) => `${count(await queue.retry(filter))} to be run again\n`);

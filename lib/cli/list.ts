@@ -1,7 +1,7 @@
 import {type Command, Option} from 'commander';
 import {FaenaError, type Job, type JobId, type JobListOptions, type JobSearch, STATUSES} from '../index.ts';
 import {bad} from '../job/checks.ts';
-import {SORTS} from '../job/job.ts';
+import {SORTED_BY, SORTS} from '../job/job.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
 import {batchOf, toCount, toId, toPast, toStatuses, useQueue} from './input.ts';
@@ -59,10 +59,12 @@ async function list(queue: JobQueue, {limit = Infinity, after, json, ...search}:
 }
 
 /** The job after which a list goes on. In a sorted list its id alone says nothing. */
-async function placeOf(queue: JobQueue, {sort}: JobSearch, after: JobId | undefined): Promise<JobListOptions['after']> {
+async function placeOf(queue: JobQueue, {sort = 'id'}: JobSearch, after: JobId | undefined): Promise<JobListOptions['after']> {
 	if (after === undefined || sort === 'id') return after;
 	const job = await queue.job(after);
 	if (!job) throw new FaenaError('NoSuchJob', `There is no job ${after} in ${queue.location}; it may have been cleaned up.`);
+	if (job[SORTED_BY[sort].value] === undefined)
+		throw bad(`Job ${after} is in no list sorted by ${sort}: it has not come so far, or was retried. List from the beginning, without --after.`);
 	return job;
 }
 

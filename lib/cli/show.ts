@@ -49,6 +49,7 @@ const INDENT = 12;
 function describe({values: {payload, result, checkpoint}, logs, history, ...job}: Found): string {
 	const {error, status, timeoutMs, timeoutPercent} = job;
 	const isRunning = status === 'running';
+	const last = history.at(-1);
 	const rows: readonly (readonly [label: string, text: string | undefined])[] = [
 		[`job ${job.id}`, `${job.task}  ${status}`],
 		['key', job.key],
@@ -64,7 +65,7 @@ function describe({values: {payload, result, checkpoint}, logs, history, ...job}
 		['payload', describeValue(payload)],
 		['result', ifKnown(result, describeValue)],
 		['cost', describeCost(job)],
-		['worker', history.at(-1)?.worker],
+		['worker', last?.execution === job.executions ? last.worker : undefined],
 		['history', history.length > 1 ? history.slice(-MAX_LINES).map(describeExecution).join('\n') : undefined],
 		['error', ifKnown(error, describeError)],
 		['end', error?.postMortem && describeEnd(error, error.postMortem, checkpoint)],

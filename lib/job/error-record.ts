@@ -44,7 +44,7 @@ export function describeError(value: unknown, isInner = false): ErrorRecord {
 	// JSON can't hold other numbers.
 	const known = typeof code === 'number' && Number.isFinite(code) ? code : text(code);
 	const builtIn = builtInOf(value);
-	const fields = fieldsOf(value);
+	const fields = fieldsOf(value, builtIn);
 	const errors = builtIn === 'AggregateError' && !isInner ? read(value, 'errors') : undefined;
 	return {
 		name: name || 'Thrown',
@@ -73,14 +73,14 @@ function withName(stack: string, inherited: string | undefined, name: string | u
 }
 
 /** Properties that are no fields: they are described apart, or set by {@link fromFailure}. */
-const NO_FIELDS: readonly string[] = ['name', 'message', 'stack', 'code', 'cause', 'errors', 'reason'];
+const NO_FIELDS: readonly string[] = ['name', 'message', 'stack', 'code', 'cause', 'reason'];
 
 /** Copies of the properties of its own. Those are left out that can't be stored, or for which no room is left. */
-function fieldsOf(error: object): ErrorRecord['fields'] {
+function fieldsOf(error: object, builtIn: BuiltIn | undefined): ErrorRecord['fields'] {
 	let room = MAX_FIELDS_BYTES;
 	const fields: [string, unknown][] = [];
 	for (const name of namesOf(error)) {
-		if (NO_FIELDS.includes(name)) continue;
+		if (NO_FIELDS.includes(name) || (name === 'errors' && builtIn === 'AggregateError')) continue;
 		const encoded = encodeField(read(error, name), room - name.length);
 		if (encoded === null) continue;
 		room -= name.length + sizeBytes(encoded);
@@ -91,12 +91,34 @@ function fieldsOf(error: object): ErrorRecord['fields'] {
 
 /** `null` for `undefined`, and for a value that can't be stored in so many bytes. */
 function encodeField(value: unknown, maxBytes: number): Encoded {
-	const size = typeof value === 'string' ? value.length : ArrayBuffer.isView(value) ? value.byteLength : 0;
 	try {
-		return size > maxBytes ? null : encode(value, 'field', maxBytes);
+		return roomAfter(value, maxBytes) < 0 ? null : encode(value, 'field', maxBytes);
 	} catch {
 		return null;
 	}
+}
+
+/**
+ * What is left of so many bytes after the least that the value can take; below 0 if that is more. It looks at no more of the value than fits, since an
+ * error may carry any number of documents.
+ */
+function roomAfter(value: unknown, room: number, seen = new Set<unknown>()): number {
+	if (typeof value === 'string') return room - value.length;
+	if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return room - value.byteLength;
+	let left = room - 1;
+	if (!isObject(value) || seen.has(value)) return left;
+	seen.add(value);
+	for (const part of partsOf(value)) {
+		left = roomAfter(part, left, seen);
+		if (left < 0) break;
+	}
+	return left;
+}
+
+function* partsOf(value: object): Generator<unknown> {
+	if (Array.isArray(value) || value instanceof Set) yield* value;
+	else if (value instanceof Map) for (const pair of value) yield* pair;
+	else for (const name in value) yield read(value, name);
 }
 
 /** The enumerable properties of its own; none of an array, which may have any number. */

@@ -1,4 +1,5 @@
 import {fileURLToPath, pathToFileURL} from 'node:url';
+import {FaenaError} from '../support/errors.ts';
 import {argument, bad, callable, expected, object, text, textOr, url} from './checks.ts';
 import type {AnyTasks} from './task.ts';
 
@@ -15,7 +16,7 @@ export interface TaskModule<Tasks = AnyTasks> {
 	readonly tasks: Tasks;
 }
 
-type Global = {[DEFINED]?: Map<string, object>; [WORKER]?: string};
+type Global = {[DEFINED]?: Map<string, object[]>; [WORKER]?: string};
 
 /**
  * Names the tasks of a module together with the module itself, so that a program names neither its file nor its type. Each worker imports the
@@ -33,7 +34,7 @@ export function defineTasks<Tasks extends object>(module: string | URL, tasks: T
 	if (Object.keys(tasks).length === 0) throw bad('defineTasks() expects an object with a function for each task; it got an empty one');
 	const all = globalThis as Global;
 	all[DEFINED] ??= new Map();
-	all[DEFINED].set(href, tasks);
+	all[DEFINED].set(href, [...(all[DEFINED].get(href) ?? []), tasks]);
 	return Object.defineProperty({url: href, tasks}, MODULE, {value: true});
 }
 
@@ -52,10 +53,22 @@ export function isTaskModule(value: unknown): value is TaskModule {
 	return typeof value === 'object' && value !== null && MODULE in value;
 }
 
-/** The tasks that a module has defined, after its import; `undefined` if it has defined none. */
+/**
+ * The tasks that a module has defined, after its import; `undefined` if it has defined none. Of those that it exports, its own count before those of
+ * other modules, and before those that it has defined and does not export.
+ * @throws FaenaError `BadTasksModule` if there are several
+ */
 export function definedTasks(href: string, namespace: object): object | undefined {
-	const exported = Object.values(namespace).find(isTaskModule);
-	return exported?.tasks ?? (globalThis as Global)[DEFINED]?.get(href);
+	const exported = Object.values(namespace).filter(isTaskModule);
+	const own = exported.filter(({url}) => url === href);
+	const defined = (own.length > 0 ? own : exported).map(({tasks}) => tasks);
+	const all = new Set(defined.length > 0 ? defined : (globalThis as Global)[DEFINED]?.get(href));
+	if (all.size <= 1) return [...all][0];
+	const names = [...all].map(tasks => Object.keys(tasks).join(', ')).join('; ');
+	throw new FaenaError(
+		'BadTasksModule',
+		`The tasks module ${href} has the results of several defineTasks() (${names}). List all tasks in one call, or keep them in a module each.`,
+	);
 }
 
 /** Tells the code that a worker loads that it runs in a worker. */

@@ -95,7 +95,7 @@ export class Execution {
 			const mayRetry = argument(`retryIf of task ${task}`, 'its result', answer, boolean);
 			return mayRetry ? this.context.retryDecision : 'never';
 		} catch (problem) {
-			process.stderr.write(`faena: retryIf of task ${task} failed, so job ${id} is tried again: ${toFailure(problem).message}\n`);
+			process.stderr.write(`faena: retryIf of task ${task} failed, so it decides nothing about job ${id}: ${toFailure(problem).message}\n`);
 			return this.context.retryDecision;
 		}
 	}

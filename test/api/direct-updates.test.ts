@@ -66,3 +66,21 @@ test('updates of two jobs that run at the same time stay apart, and those of one
 		{...two, lease: two.lease + 1, ...progress(22)},
 	]);
 });
+
+test("updates that the store refuses take no other job's updates with them", async t => {
+	const {queue} = await openFile(t);
+	const [one, two, three] = (await claimJobs(queue, 3)) as [Claim, Claim, Claim];
+	const writer = new DirectUpdateWriter(queue.store);
+	// A column of whole numbers takes no text.
+	writer.add({...one, progress: {done: 'many' as never, at: 1}});
+	writer.add({...three, logs: [{at: 2, level: 'info', text: 'line'}]});
+	writer.add({...two, checkpoint: {at: 3, state: '2'}});
+	t.deepEqual(await writer.takeUnwritten([two.id]), []);
+	t.is((await queue.values(two.id))?.checkpoint?.state, '2');
+	t.deepEqual((await writer.takeUnwritten([three.id])).length, 1);
+	writer.add({...one, checkpoint: {at: 4, state: '1'}});
+	await writer.takeUnwritten([one.id]);
+	writer.add({...one, checkpoint: {at: 5, state: '5'}});
+	await writer.takeUnwritten([one.id]);
+	t.is((await queue.values(one.id))?.checkpoint?.state, '5');
+});

@@ -46,6 +46,11 @@ test('a sorted list has the latest or the longest jobs first; its next page begi
 	const gone = await listed(folder, '--sort', 'endedAt', '--after', '99');
 	t.is(gone.code, 3);
 	t.regex(gone.stderr, /^faena: There is no job 99 in /);
+	await folder.faena('retry', '3').end();
+	t.regex(
+		(await listed(folder, '--sort', 'endedAt', '--after', '3')).stderr,
+		/^faena: Job 3 is in no list sorted by endedAt: .* List from the beginning, without --after\.$/m,
+	);
 });
 
 test('a line of a list tells the status, the task, the key, when and how long it ran, and its error', async t => {

@@ -1,3 +1,4 @@
+import {writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
@@ -37,6 +38,23 @@ test('a module that defines its tasks can also be named by its file, and its tas
 	await loop;
 	t.is((await queue.values(1))?.result, '42');
 	await queue.close();
+});
+
+test('of several results of defineTasks() a worker takes the own one of the module, or refuses them in a sentence', async t => {
+	const folder = makeFolder(t);
+	const library = JSON.stringify(new URL('../../lib/index.ts', import.meta.url).href);
+	const write = (name: string, text: string) => writeFileSync(join(folder, name), `import {defineTasks} from ${library};\n${text}`);
+	write('base.ts', 'export const base = defineTasks(import.meta.url, {charge: () => "base", other: () => 1});');
+	write(
+		'own.ts',
+		'import {base} from "./base.ts"; export * from "./base.ts"; export const tasks = defineTasks(import.meta.url, {...base.tasks, charge: () => "own"});',
+	);
+	write('two.ts', 'export const a = defineTasks(import.meta.url, {x: () => 1}); export const b = defineTasks(import.meta.url, {y: () => 2});');
+	const openAt = (name: string) => open({queue: join(folder, 'jobs.db'), tasks: join(folder, name), workers: 1});
+	const faena = await openAt('own.ts');
+	t.deepEqual([await faena.call('charge'), await faena.call('other')], ['own', 1]);
+	await faena.close();
+	await t.throwsAsync(openAt('two.ts'), {code: 'BadTasksModule', message: /several defineTasks\(\) \(x; y\)\. List all tasks in one call/});
 });
 
 test('a program that is also the module of its tasks is refused in a sentence: its workers would open engines, and so on', async t => {

@@ -136,6 +136,24 @@ test('a record becomes an instance of its built-in class, and of no other', t =>
 	for (const error of [range, dom]) t.like(error, {name: 'Far', message: 'out of reach', code: 7, stack: 'Far: out of reach'});
 });
 
+test('of an error that carries very much only as much is read as can be stored', t => {
+	let reads = 0;
+	const get = (target: object, name: string | symbol) => {
+		reads++;
+		return Reflect.get(target, name) as unknown;
+	};
+	const documents = new Proxy(
+		Array.from({length: 3_000_000}, () => 'document'),
+		{get},
+	);
+	const error = Object.assign(new Error('bulk'), {documents, nested: {map: new Map([['all', documents]])}, errors: [{path: 'a'}], small: [1]});
+	const {fields} = toFailure(error, 'threw');
+	t.true(reads > 0 && reads < 100_000);
+	t.deepEqual(fields, {errors: [{path: 'a'}], small: [1]});
+	const joined = toFailure(Object.assign(new AggregateError([new Error('inner')], 'joined'), {small: 1}), 'threw');
+	t.deepEqual([joined.fields, joined.errors?.length], [{small: 1}, 1]);
+});
+
 test('fields of an error can be anything that can be a payload, and never change its prototype', t => {
 	const record = toFailure(Object.assign(new Error('a'), {status: 404, at: new Date(0), call() {}, name: 'Own', reason: 'mine'}));
 	t.deepEqual(record.fields, {status: 404, at: new Date(0)});
