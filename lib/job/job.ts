@@ -109,7 +109,7 @@ export interface Job extends Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeout
 	readonly runAt?: number;
 	/** Executions charged in this round. */
 	readonly attempts: number;
-	/** Executions that have begun or expired, in all rounds; also the number of the last one. */
+	/** Claims of the job in all rounds, also those that were released or expired before it began; also the number of the last one. */
 	readonly executions: number;
 	/** When the last execution started. For a running one it is known after about 100 ms. */
 	readonly startedAt?: number;
