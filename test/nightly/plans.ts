@@ -22,12 +22,12 @@ const SUITE = ['test/**/*.test.ts', ...LEFT_OUT, '!test/{cli/bench,building}.tes
 /** The surest to find something come first. */
 export const PLANS: readonly Plan[] = [
 	{script: 'torture', args: seeded('--kills', '400'), minutes: 6},
-	{script: 'torture', args: seeded('--kills', '80', '--endings', 'SIGSTOP,SIGKILL'), minutes: 3},
-	{script: 'torture', args: seeded('--kills', '120', '--endings', 'SIGTERM,SIGINT'), minutes: 3},
-	{script: 'simulate', args: seeded('--events', '1500000'), minutes: 4},
+	{script: 'torture', args: seeded('--kills', '80', '--endings', 'SIGSTOP,SIGKILL'), minutes: 2},
+	{script: 'torture', args: seeded('--kills', '120', '--endings', 'SIGTERM,SIGINT'), minutes: 2},
+	{script: 'simulate', args: seeded('--events', '1500000'), minutes: 3},
 	{script: 'bad-jobs', args: seeded('--jobs', '600'), minutes: 3},
 	{script: 'fuzz', args: seeded('--runs', '4000', '--what', 'values,decoder,cli'), minutes: 1},
-	{script: 'fuzz', args: seeded('--runs', '80', '--what', 'rows,commands,engines'), minutes: 3},
+	{script: 'fuzz', args: seeded('--runs', '80', '--what', 'rows,commands,engines'), minutes: 2},
 	{script: 'power-loss', args: seeded('--states', '6000'), minutes: 4},
 	{script: 'faults', args: seed => [`${seed % PARTS}/${PARTS}`], minutes: 5},
 	{script: 'byte-flips', args: seeded('--runs', '450'), minutes: 2},
@@ -35,5 +35,5 @@ export const PLANS: readonly Plan[] = [
 	{script: 'soak', args: () => ['--minutes', '2'], minutes: 3},
 	{script: 'mutants', args: () => [], minutes: 8},
 	{script: 'test:node', args: () => ['22.18.0', ...SUITE], minutes: 24},
-	{script: 'test:node', args: () => ['26.10.0', ...SUITE], minutes: 10},
+	{script: 'test:node', args: () => ['26.10.0', ...SUITE], minutes: 14},
 ];
