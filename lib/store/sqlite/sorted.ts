@@ -183,8 +183,10 @@ function takeScanned(
 		const scan = scans[index] as StatusScan;
 		const {key, keyId} = soFar?.scan === index ? soFar : startOf(scan);
 		const end = statements[scan.end].get({status: scan.status, key, keyId}) as Key | undefined;
-		const isLast = !end || end[0] >= limitOf(scan)[0];
-		const [endKey, endId] = isLast ? limitOf(scan) : end;
+		const limit = limitOf(scan);
+		// Runs of older versions have Infinity as their key: they, too, are read a page at a time.
+		const isLast = !end || (limit[0] < Infinity && end[0] >= limit[0]);
+		const [endKey, endId] = isLast ? limit : end;
 		// What is below all that was found need not be read.
 		const least = found.page().next?.value ?? 0;
 		const rows = statements[scan.rows].all({value, id, task, status: scan.status, key, keyId, endKey, endId, least}) as Row[];
