@@ -2,6 +2,7 @@ import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import {type Isolation, open} from '../../lib/index.ts';
+import {openQueue} from '../../lib/queue.ts';
 import {assertSentence, Folder, tasks} from './command.ts';
 
 type BadEnds = typeof import('../fixtures/ends-badly.ts');
@@ -184,6 +185,19 @@ test('each execution is shown with its end, its worker and its error', async t =
 		{execution: 1, status: 'failed', error: {name: 'RangeError'}},
 		{execution: 2, status: 'failed'},
 	]);
+});
+
+test('a running job is not shown with the worker of an earlier execution', async t => {
+	const folder = new Folder(t);
+	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--max-attempts', '1').end('one');
+	const queue = await openQueue(join(folder.path, 'faena.db'));
+	t.teardown(() => queue.close());
+	await queue.retry({ids: [1]});
+	const [job] = await queue.jobs({ids: [1]});
+	await queue.dequeue({owner: 'me', tasks: [job?.task ?? ''], limit: 1});
+	const {stdout} = await folder.faena('show', '1').end();
+	t.regex(stdout, /^job 1 .* running$/m);
+	t.notRegex(stdout, /^worker /m);
 });
 
 test('an id that no job has, or can have, is refused in a sentence', async t => {

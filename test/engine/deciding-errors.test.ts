@@ -111,6 +111,19 @@ for (const isolation of ['thread', 'inline'] as const) {
 	});
 }
 
+test('what is wrong with a retryIf is told on stderr, with the job', async t => {
+	const told: string[] = [];
+	const {write} = process.stderr;
+	process.stderr.write = (text: string | Uint8Array) => told.push(String(text)) > 0;
+	t.teardown(() => {
+		process.stderr.write = write;
+	});
+	const job = await (await openDeciding(t, {isolation: 'inline'})).enqueue('evasive');
+	await job.outcome();
+	const sentence = /^faena: retryIf of task evasive failed, so it decides nothing about job 1: .* true or false.*\n$/;
+	t.is(told.filter(text => sentence.test(text)).length, 2, told.join(''));
+});
+
 async function assertNotHeeded(t: ExecutionContext, faena: Awaited<ReturnType<typeof openDeciding>>): Promise<void> {
 	const job = await faena.enqueue('evasive');
 	t.is((await job.outcome()).status, 'dead');
