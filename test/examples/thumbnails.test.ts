@@ -49,8 +49,10 @@ for (const isolation of ['thread', 'process']) {
 		const {code, stdout, stderr} = await run();
 		t.is(code, 1);
 		t.regex(stdout, SUMMARY);
-		// How sharp says that a file ends too early depends on where in the picture.
-		t.regex(stderr, /^(half\.png: .+\n|notes\.txt: .*unsupported image format\n){2}$/);
+		// How sharp says that a file ends too early depends on where in the picture. libvips collects the errors of all threads in one text, so if two
+		// files fail at once, the message of one may also have lines of the other.
+		t.deepEqual(stderr.match(/^\S+(?=: )/gm)?.filter(name => /\.(png|txt)$/.test(name)).toSorted(), ['half.png', 'notes.txt']);
+		t.regex(stderr, /^notes\.txt: .*unsupported image format$/m);
 		await assertWhole(t, folder);
 		t.regex((await run()).stdout, /^24 images, .* out; 24 of them made before\n$/);
 		copyFileSync(join(folder.path, 'photos/1.png'), join(folder.path, 'photos/half.png'));
