@@ -51,7 +51,13 @@ for (const isolation of ['thread', 'process']) {
 		t.regex(stdout, SUMMARY);
 		// How sharp says that a file ends too early depends on where in the picture. libvips collects the errors of all threads in one text, so if two
 		// files fail at once, the message of one may also have lines of the other.
-		t.deepEqual(stderr.match(/^\S+(?=: )/gm)?.filter(name => /\.(png|txt)$/.test(name)).toSorted(), ['half.png', 'notes.txt']);
+		t.deepEqual(
+			stderr
+				.match(/^\S+(?=: )/gm)
+				?.filter(name => /\.(png|txt)$/.test(name))
+				.toSorted(),
+			['half.png', 'notes.txt'],
+		);
 		t.regex(stderr, /^notes\.txt: .*unsupported image format$/m);
 		await assertWhole(t, folder);
 		t.regex((await run()).stdout, /^24 images, .* out; 24 of them made before\n$/);
