@@ -70,7 +70,8 @@ class Store {
 		if (payloads.length === 0) return 0;
 		const first = this.#lastId + 1;
 		this.#lastId += payloads.length;
-		s.insertJobRun.run(first, this.#lastId, TASK, 1, 0, Date.now(), toPackedStrings(payloads.map(payload => JSON.stringify(payload))).text);
+		const {text} = toPackedStrings(payloads.map(payload => JSON.stringify(payload)));
+		s.insertJobRun.run(first, this.#lastId, TASK, 1, 0, Date.now(), null, null, null, text);
 		s.insertReadyRun.run(TASK, 0, first, this.#lastId, null);
 		s.setJobCounter.run(this.#lastId);
 		s.addToTally.run(TASK, StoredState.ready, payloads.length);

@@ -320,7 +320,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		const {key, ...resolved} = this.#maker.resolve(where, task, options ?? {});
 		const values = pack([this.#maker.encode(payload)]);
 		const maxPending = this.#maker.limitsOf(task);
-		const group = {...resolved, task, values, ...(key !== undefined && {keys: [key]}), ...(maxPending && {maxPending})};
+		const group = {...resolved, task, values, ...(key !== undefined && {keys: pack([key])}), ...(maxPending && {maxPending})};
 		return {type: 'enqueue', group, watch};
 	}
 

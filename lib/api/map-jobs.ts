@@ -107,7 +107,11 @@ export class MapJobs<Item> {
 			this.#listener.answered();
 		};
 		this.#client.send(
-			{type: 'enqueue', group: {...group, values: pack(payloads), keys: hasKeys ? keys : undefined, batch: this.#batch}, watch: true},
+			{
+				type: 'enqueue',
+				group: {...group, values: pack(payloads), keys: hasKeys ? (this.#plan.isNumbered ? start : pack(keys)) : undefined, batch: this.#batch},
+				watch: true,
+			},
 			reply => answered(() => this.#watch(items, keys, start, reply as EnqueuedGroup)),
 			error => answered(() => this.#listener.failed(error)),
 		);

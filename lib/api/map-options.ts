@@ -79,6 +79,7 @@ export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions
 		/** What its groups of jobs have in common. */
 		group: {...ofJobs, task, rerun},
 		hasKeys: key !== undefined || batch !== undefined,
+		isNumbered: key === undefined && batch !== undefined,
 		keyOf: (item: Item, index: number) => (key ? checkKey('map()', key(item, index)) : String(index)),
 		encode: (item: Item, index: number) => maker.encode(payload ? payload(item, index) : item),
 	};

@@ -20,12 +20,15 @@ export type Ids = JobId | readonly JobId[];
 /** A value for each job, or one value if it is the same for all. */
 export type Column<Each = number> = Each | readonly Each[];
 
+/** The keys of jobs: the first if they are consecutive numbers, as those of a map's items are by default; otherwise one for each job. */
+export type Keys = number | Values;
+
 /** Jobs to be enqueued. They differ only in their payloads and keys. */
 export interface NewGroup extends Omit<NewJob, 'payload' | 'key'> {
 	/** The payloads. */
 	readonly values: Values;
-	/** One for each job. */
-	readonly keys?: readonly string[] | undefined;
+	/** Absent if the jobs have none. */
+	readonly keys?: Keys | undefined;
 	/** None of the jobs is enqueued if they would make more jobs pending than this. Jobs whose keys exist count as none. Default: no limit. */
 	readonly maxPending?: PendingLimits | undefined;
 }
@@ -72,8 +75,8 @@ export interface ClaimedGroup extends Pick<ClaimedJob, 'task'> {
 	readonly values: Values;
 	/** Attempts charged before this execution, by index; only of jobs that have some. */
 	readonly attempts?: ReadonlyMap<number, number> | undefined;
-	/** Unique keys, by index; only of jobs that have one. */
-	readonly keys?: ReadonlyMap<number, string> | undefined;
+	/** Unique keys. By index if not all jobs have one. */
+	readonly keys?: Keys | ReadonlyMap<number, string> | undefined;
 	/** The last `ctx.checkpoint` of an earlier execution, by index. */
 	readonly checkpoints?: ReadonlyMap<number, Encoded> | undefined;
 	/** From when on a job must not start, since it has expired, by index; only of jobs that may expire. In milliseconds since 1970. */
@@ -154,9 +157,9 @@ export function cutClaimed(group: ClaimedGroup, start: number, end: number): Cla
 		...executionsOf(group, start, end),
 		priorities: cutColumn(group.priorities, start, end),
 		policies: cutColumn(group.policies, start, end),
-		values: isList(group.values) ? pack(group.values.slice(start, end)) : slicePacked(group.values, start, end),
+		values: cutValues(group.values, start, end),
 		attempts: cutSparse(group.attempts, start, end),
-		keys: cutSparse(group.keys, start, end),
+		keys: cutKeys(group.keys, start, end),
 		checkpoints: cutSparse(group.checkpoints, start, end),
 		expiries: cutSparse(group.expiries, start, end),
 	};
@@ -174,6 +177,49 @@ export function executionsOf({lease, ids, executions, createdAt}: ClaimedGroup, 
 
 function cutColumn<Each>(column: Column<Each>, start: number, end: number): Column<Each> {
 	return isEach(column) ? toColumn(column.slice(start, end)) : column;
+}
+
+function cutValues(values: Values, start: number, end: number): Values {
+	return isList(values) ? pack(values.slice(start, end)) : slicePacked(values, start, end);
+}
+
+function cutKeys(keys: ClaimedGroup['keys'], start: number, end: number): ClaimedGroup['keys'] {
+	if (keys === undefined || typeof keys === 'number') return keys && keys + start;
+	return areOfAll(keys) ? cutValues(keys, start, end) : cutSparse(keys, start, end);
+}
+
+/** True if each job of the group has a key. */
+function areOfAll(keys: Exclude<ClaimedGroup['keys'], number | undefined>): keys is Values {
+	return isList(keys as Values) || 'count' in keys;
+}
+
+function joinKeys(groups: readonly ClaimedGroup[]): ClaimedGroup['keys'] {
+	if (groups.every(({keys}) => keys === undefined)) return undefined;
+	const [{keys: first}] = groups as readonly [ClaimedGroup];
+	let next = first;
+	const areConsecutive = groups.every(({keys, values}) => {
+		const continues = typeof keys === 'number' && keys === next;
+		next = continues ? keys + countOf(values) : undefined;
+		return continues;
+	});
+	if (areConsecutive) return first;
+	return joinSparse(groups, group => {
+		const {keys} = group;
+		return keys === undefined || (typeof keys !== 'number' && !areOfAll(keys)) ? keys : new Map(listKeys(keys, sizeOf(group)).entries());
+	});
+}
+
+/** The keys of a group of so many jobs. */
+export function listKeys(keys: Keys, count: number): readonly string[] {
+	return typeof keys === 'number' ? Array.from({length: count}, (_, index) => `${keys + index}`) : (unpack(keys) as readonly string[]);
+}
+
+/** The key of one job. To read one of packed keys, all before it are read: if many are needed, unpack them first. */
+export function keyAt(keys: ClaimedGroup['keys'], index: number): string | undefined {
+	if (keys === undefined) return undefined;
+	if (typeof keys === 'number') return `${keys + index}`;
+	if (!areOfAll(keys)) return get(keys, index);
+	return (isList(keys) ? keys[index] : slicePacked(keys, index, index + 1).text) as string;
 }
 
 function isEach<Each>(column: Column<Each>): column is readonly Each[] {
@@ -204,7 +250,7 @@ export function joinClaimed(groups: readonly ClaimedGroup[]): ClaimedGroup {
 		policies: join(({policies}) => policies),
 		values: joinValues(groups.map(({values}) => values)),
 		attempts: joinSparse(groups, ({attempts}) => attempts),
-		keys: joinSparse(groups, ({keys}) => keys),
+		keys: joinKeys(groups),
 		checkpoints: joinSparse(groups, ({checkpoints}) => checkpoints),
 		expiries: joinSparse(groups, ({expiries}) => expiries),
 	};
@@ -234,7 +280,7 @@ export function pickClaimed(group: ClaimedGroup, indexes: readonly number[]): Cl
 	if (indexes.length === sizeOf(group)) return group;
 	if (indexes.length === 0) return cutClaimed(group, 0, 0);
 	// To cut packed values, each time all before them would be read.
-	const unpacked = {...group, values: unpack(group.values)};
+	const unpacked = withListedKeys({...group, values: unpack(group.values)});
 	const starts = indexes.filter((index, at) => indexes[at - 1] !== index - 1);
 	const ends = indexes.filter((index, at) => indexes[at + 1] !== index + 1);
 	return joinClaimed(starts.map((start, at) => cutClaimed(unpacked, start, (ends[at] as number) + 1)));
@@ -263,7 +309,7 @@ export function toNewGroups(jobs: readonly NewJob[]): NewGroup[] {
 	}
 	return groups.map(group => {
 		const {payload: _, key, ...options} = group[0] as NewJob;
-		return {...options, values: pack(group.map(({payload}) => payload)), keys: key === undefined ? undefined : [key]};
+		return {...options, values: pack(group.map(({payload}) => payload)), keys: key === undefined ? undefined : pack([key])};
 	});
 }
 
@@ -281,20 +327,29 @@ function areAlike(a: NewJob, b: NewJob): boolean {
 }
 
 export function* newJobsOf({values, keys, ...options}: NewGroup): Generator<NewJob> {
+	const listed = keys === undefined ? undefined : listKeys(keys, countOf(values));
 	for (const [index, payload] of unpack(values).entries()) {
-		const key = keys?.[index];
+		const key = listed?.[index];
 		yield key === undefined ? {...options, payload} : {...options, payload, key};
 	}
 }
 
 export function* claimedJobsOf(group: ClaimedGroup): Generator<ClaimedJob> {
-	for (const [index, payload] of unpack(group.values).entries()) yield {...claimedJobAt(group, index), policy: policyAt(group.policies, index), payload};
+	const listed = withListedKeys(group);
+	for (const [index, payload] of unpack(group.values).entries()) yield {...claimedJobAt(listed, index), policy: policyAt(group.policies, index), payload};
+}
+
+/** The group, with packed keys as a list, from which each can be read at once. */
+export function withListedKeys<Group extends Pick<ClaimedGroup, 'keys'>>(group: Group): Group {
+	const {keys} = group;
+	if (keys === undefined || typeof keys === 'number' || !areOfAll(keys) || isList(keys)) return group;
+	return {...group, keys: unpack(keys)};
 }
 
 /** One job of a group, without its payload: packed values stay packed. A task may have replaced methods of Map. */
 export function claimedJobAt(group: Omit<SentGroup, 'maxAttempts'>, index: number): Omit<ClaimedJob, 'payload' | 'policy'> {
 	const {task, quarantine, attempts, keys, checkpoints} = group;
-	const [key, checkpoint] = [keys && get(keys, index), checkpoints && get(checkpoints, index)];
+	const [key, checkpoint] = [keyAt(keys, index), checkpoints && get(checkpoints, index)];
 	return {
 		id: idAt(group.ids, index),
 		task,

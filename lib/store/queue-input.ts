@@ -95,18 +95,18 @@ export function toCheckedGroups(jobs: unknown): NewGroup[] {
 		if (given.unique !== undefined) checkUnique(job);
 		return {priority: 0, runAt: null, ...given, policy: policyOf(given.policy)};
 	};
-	const groups: {readonly first: QueueJob; readonly options: ReturnType<typeof optionsOf>; readonly payloads: Encoded[]; readonly keys?: readonly string[]}[] =
-		[];
+	const groups: {readonly first: QueueJob; readonly options: ReturnType<typeof optionsOf>; readonly payloads: Encoded[]; readonly keys: string[]}[] = [];
 	for (const job of argument('enqueue()', 'jobs', jobs, list) as QueueJob[]) {
 		const last = groups.at(-1);
 		const isLikeLast = last !== undefined && areAlike(last.first, job);
 		const options = isLikeLast ? last.options : optionsOf(job);
 		const payload = argument('enqueue()', 'payload', job.payload, encoded);
-		if (job.key !== undefined) groups.push({first: job, options, payloads: [payload], keys: [argument('enqueue()', 'key', job.key, string)]});
-		else if (isLikeLast) last.payloads.push(payload);
-		else groups.push({first: job, options, payloads: [payload]});
+		const group = isLikeLast ? last : {first: job, options, payloads: [], keys: []};
+		if (!isLikeLast) groups.push(group);
+		group.payloads.push(payload);
+		if (job.key !== undefined) group.keys.push(argument('enqueue()', 'key', job.key, string));
 	}
-	return groups.map(({options, payloads, keys}) => ({...options, values: pack(payloads), keys}));
+	return groups.map(({options, payloads, keys}) => ({...options, values: pack(payloads), ...(keys.length > 0 && {keys: pack(keys)})}));
 }
 
 function checkUnique({key, batch, rerun}: QueueJob): void {

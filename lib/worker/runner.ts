@@ -1,7 +1,7 @@
 import {AsyncLocalStorage, AsyncResource} from 'node:async_hooks';
 import {decode} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
-import {sizeOf} from '../job/group.ts';
+import {sizeOf, withListedKeys} from '../job/group.ts';
 import type {OpenJobsCell} from '../job/open-jobs.ts';
 import {unpack} from '../job/packed.ts';
 import {optionsOf, type TaskFunction} from '../job/task.ts';
@@ -84,8 +84,9 @@ export class Runner {
 		process.stderr.write(`faena: an error surfaced ${whose}: ${stack ?? message}\n`);
 	}
 
-	async #runAfter(before: Promise<void>, message: ChunkMessage): Promise<void> {
+	async #runAfter(before: Promise<void>, sent: ChunkMessage): Promise<void> {
 		await before;
+		const message = {...sent, group: withListedKeys(sent.group)};
 		const {openChunkState, now = wallMs, post, usage, openJobs} = this.#options;
 		const {task, lease, ids, values} = message.group;
 		const run = this.#tasks.get(task);

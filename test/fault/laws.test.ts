@@ -30,6 +30,7 @@ const CRIMES: Readonly<Record<keyof typeof LAWS, readonly string[]>> = {
 	'the tally is what a recount gives': ['update tally set jobs = jobs + 1 where state = 6', 'delete from tally where state = 0'],
 	'the tally of each batch is what a recount gives': ['update batch_tally set jobs = jobs + 1 where state = 6'],
 	'a key names the job that has it, and each job with a key is named, unless it has ended': ['delete from key', `update key set id = ${DEAD}`],
+	'no two jobs have the same key': ['insert into key_run (batch, first, last, first_id) values (1, 0, 2, 90), (1, 1, 1, 91)'],
 	'what is told of a job is told of one that is there': ['insert into progress (id, done, at) values (99, 1, 0)'],
 	'a run has all of its jobs, and no other has one of them': [
 		'insert into ready_run (task, rank, first, last) values (1, 0, 90, 95)',

@@ -38,9 +38,11 @@ export const LAWS: Readonly<Record<string, string>> = {
 			union all select batch, place, -count(*) from ${PLACES} where batch is not null group by batch, place)
 		group by batch, state having sum(jobs) <> 0`,
 	'a key names the job that has it, and each job with a key is named, unless it has ended': `
-		select * from key k full join (select id, key, coalesce(batch, -task) as scope from every_job where key is not null) j
+		select * from every_key k
+			full join (select id, key, coalesce(batch, -task) as scope from every_job where key is not null) j
 			on j.id = k.id and j.key = k.key and j.scope = k.scope
 		where j.id is null or (k.id is null and not exists (select 1 from ${PLACES} p where p.id = j.id and p.place >= ${StoredState.completed}))`,
+	'no two jobs have the same key': 'select scope, key, count(*) from every_key group by scope, key having count(*) > 1',
 	'what is told of a job is told of one that is there': `
 		select * from (
 			select 'failure_state' as source, id from failure_state union all select 'progress', id from progress

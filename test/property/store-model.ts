@@ -487,10 +487,16 @@ function toChanges({settle, update, edit, enqueue, rejectConflicts, claim}: Comm
 			return claimsAt(of, world).map(claim => ({...claim, ...start, ...progress, ...checkpoint, logs}));
 		}),
 		...(edit.length > 0 && {edit: edit.map(each => toEdit(each, now))}),
-		enqueue: enqueue.flatMap(({times, ...plan}) => Array.from({length: plan.key === undefined ? times : 1}, () => toNewJob(plan))),
+		enqueue: enqueue.flatMap(({times, key, ...plan}) => Array.from({length: times}, (_, index) => toNewJob({...plan, ...keyAfter(key, index)}))),
 		rejectConflicts,
 		...(claim && {claim: toRequest(claim)}),
 	};
+}
+
+/** The keys of the same plan: consecutive numbers, or different texts. */
+function keyAfter(key: string | undefined, index: number): Pick<PlainJob, 'key'> {
+	if (key === undefined) return {};
+	return {key: /^\d+$/.test(key) ? `${Number(key) + index}` : index === 0 ? key : `${key}.${index}`};
 }
 
 /** An even time becomes `delayMs`, an odd one or none `runAt`. */
@@ -575,14 +581,15 @@ const plan: fc.Arbitrary<JobPlan> = fc
 		priority: fc.integer({min: -1, max: 2}),
 		delayMs: weighted([3, fc.constant(null)], [1, fc.integer({min: -5, max: 40})]),
 		policy: fc.constantFrom(...POLICIES),
-		key: fc.option(fc.constantFrom('k1', 'k2', ''), {freq: 2}),
+		key: fc.option(fc.constantFrom('k1', 'k2', '', '0', '1', '4'), {freq: 3}),
 		batch: fc.option(fc.constantFrom(...BATCHES), {freq: 2}),
 		expiresMs: weighted([3, fc.constant(undefined)], [1, fc.integer({min: 1, max: 60})]),
 		unique: weighted([3, fc.constant(undefined)], [1, fc.constant('unended' as const)]),
 		rerun: weighted([4, fc.constant(null)], [1, fc.record({changed: fc.boolean(), failed: fc.boolean()})]),
 		maxPending: weighted([4, fc.constant(null)], [1, fc.record({task: fc.integer({min: 1, max: 4}), all: fc.integer({min: 1, max: 8})}, {requiredKeys: []})]),
 	})
-	.map(({key, rerun, maxPending, ...job}) => ({...job, ...(key !== null && {key}), ...(rerun && {rerun}), ...(maxPending && {maxPending})}));
+	// In a batch a key names an item, which has one job.
+	.map(({key, rerun, maxPending, unique, ...job}) => ({...job, unique: job.batch === null ? unique : undefined, ...(key !== null && {key}), ...(rerun && {rerun}), ...(maxPending && {maxPending})}));
 
 const request = fc.record({
 	owner,
@@ -636,7 +643,7 @@ const filter: fc.Arbitrary<JobFilter> = fc.oneof(
 	fc.constant({}),
 	fc.record({ids, status: fc.array(status, {maxLength: 3})}, {requiredKeys: [], noNullPrototype: true}),
 	fc.record({ids, task, status, batch: fc.constantFrom(...BATCHES)}, {requiredKeys: [], noNullPrototype: true}),
-	fc.record({task, key: fc.constantFrom('k1', 'k2'), batch: fc.constantFrom(...BATCHES)}, {requiredKeys: ['task', 'key'], noNullPrototype: true}),
+	fc.record({task, key: fc.constantFrom('k1', 'k2', '1', '5'), batch: fc.constantFrom(...BATCHES)}, {requiredKeys: ['task', 'key'], noNullPrototype: true}),
 );
 
 const time = fc.constantFrom(T0, T0 + 3, T0 + 5, T0 + 1000, T0 + 5000);

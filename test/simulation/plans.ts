@@ -71,7 +71,7 @@ export function planEnqueue(chance: Chance, now: number, batch: number | undefin
 	const group: NewGroup = {
 		task: chance.pick(TASKS).name,
 		values: pack(Array.from({length: jobs}, (_, index) => (keys ? `"${keys[index]}.${chance.is(0.9) ? 0 : 1}"` : `"${chance.int(1e9)}"`))),
-		...(keys && {keys}),
+		...(keys && {keys: pack(keys)}),
 		...(batch !== undefined && {batch}),
 		...(rerun && {rerun}),
 		priority: chance.is(0.2) ? chance.int(3) : 0,

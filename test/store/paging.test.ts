@@ -36,6 +36,8 @@ test('no statement reads the whole of a table that grows with the jobs, or sorts
 	const names = {
 		id: 1,
 		key: 1,
+		number: 1,
+		last: 1,
 		after: 1,
 		upTo: 1,
 		limit: 1,

@@ -135,6 +135,7 @@ export function deleteBatch(tx: Tx, {batch: name, unusedSince}: BatchDeletion, {
 	updateBatches(tx);
 	statements.deleteBatch.run(id);
 	statements.deleteBatchTally.run(id);
+	statements.deleteNumbersOfBatch.run(id);
 	return {deleted: ids.length, next: null};
 }
 

@@ -50,7 +50,7 @@ function claimHead({statements, tally}: Tx, {task, state}: Lane, {parts, lastRow
 	}
 	failpoint('dequeue:written');
 	for (const part of parts) {
-		if ('payloads' in part) tally.move(task, null, state, StoredState.running, part.payloads.count);
+		if ('payloads' in part) tally.move(task, part.batch, state, StoredState.running, part.payloads.count);
 		else for (const [batch, own] of Map.groupBy(part, row => row[3])) tally.move(task, batch, state, StoredState.running, own.length);
 	}
 	return isComplete;
@@ -73,8 +73,8 @@ function claimedParts({statements}: Tx, {parts}: Head, lease: number, passedOver
 function toGroups(tx: Tx, lease: number, lane: Lane, parts: Head['parts']): ClaimedGroup[] {
 	return parts.flatMap((part): ClaimedGroup[] => {
 		if (!('payloads' in part)) return part.length > 0 ? [groupOfRows(tx, lease, lane, part)] : [];
-		const {rank, first, policy, createdAt, payloads} = part;
-		const columns = {ids: first, executions: 1, createdAt, priorities: -rank, policies: tx.names.policy(policy), values: payloads};
+		const {rank, first, policy, createdAt, payloads, keys} = part;
+		const columns = {ids: first, executions: 1, createdAt, priorities: -rank, policies: tx.names.policy(policy), values: payloads, keys};
 		return [{task: lane.name, lease, ...columns}];
 	});
 }

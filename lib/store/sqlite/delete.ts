@@ -3,10 +3,11 @@ import {failpoint} from '../../support/failpoint.ts';
 import {type Deleted, type EndedBefore, type EndedDeletion, type EndTimes, endTimeOf, type SearchPage} from '../store.ts';
 import {endExpiry} from './expiry.ts';
 import {laneKey} from './lanes.ts';
+import {freeKey} from './numbered-keys.ts';
 import {deleteInRun, type FoundJob, findJob, lastOfRun, MAX_RUN_JOBS} from './packed-rows.ts';
 import {STATUS_OF, StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
-import {scopeOf, type Tx} from './tx.ts';
+import type {Tx} from './tx.ts';
 
 /** What a page deleted, with the files of results that these jobs named. */
 interface DeletedEnded extends Deleted {
@@ -139,7 +140,6 @@ export function deleteJobRows(tx: Tx, id: JobId, {task, batch, key, state}: Pick
 	endExpiry(tx, id);
 	for (const name of ['deleteFailureState', 'deleteExecutions', 'deleteProgress', 'deleteCheckpoint', 'deleteLog', 'deleteJob'] as const)
 		statements[name].run(id);
-	// Another job may have taken the key.
-	if (key !== null) statements.deleteKey.run(scopeOf(task, batch), key, id);
+	if (key !== null) freeKey(statements, task, batch, key, id);
 	tally.move(task, batch, state, null);
 }

@@ -1,22 +1,25 @@
 import {type Encoded, sameValue} from '../../job/encoding.ts';
 import type {FailureRecord} from '../../job/failure.ts';
-import {type EnqueuedGroup, type NewGroup, newJobsOf, sizeOf, toIds} from '../../job/group.ts';
+import {type EnqueuedGroup, keyAt, listKeys, type NewGroup, newJobsOf, sizeOf, toIds} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import {type ChildJob, dueAtOf, type NewJob} from '../../job/new-job.ts';
-import {asPacked, isPackable, joinPacked, type PackedStrings, slicePacked} from '../../job/packed.ts';
+import {asPacked, countOf, isPackable, joinPacked, type PackedStrings, slicePacked, toPackedStrings} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {enqueueFailure, keyConflict} from '../conflict-errors.ts';
 import {setExpiry} from './expiry.ts';
+import {type Holder, KeyLookup} from './keys.ts';
 import {replaceJob, retryJob} from './move.ts';
-import {findJob, MAX_RUN_JOBS} from './packed-rows.ts';
+import {insertJobRun, MAX_RUN_JOBS} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';
-import {checkCounter, scopeOf, type Tx} from './tx.ts';
+import {checkCounter, type Tx} from './tx.ts';
 
 /** Enqueues jobs with rising ids. For a job whose key exists, the result has the job with that key. */
 export function enqueue(tx: Tx, groups: readonly NewGroup[], rejectConflicts: boolean): EnqueuedGroup[] {
 	if (groups.length === 0) return [];
 	const runs = new RunBuilder(tx);
-	const enqueued = groups.map(group => refuseIfFull(tx, group) ?? addPacked(tx, group, runs) ?? addJobs(tx, group, runs, rejectConflicts));
+	const lookup = new KeyLookup(tx);
+	const enqueued = groups.map(group => refuseIfFull(tx, group, lookup) ?? add(tx, group, {runs, lookup}, rejectConflicts));
+	lookup.flush();
 	runs.flush();
 	if (runs.nextId > runs.firstId) {
 		tx.statements.setJobCounter.run(runs.nextId - 1);
@@ -31,10 +34,11 @@ export function enqueue(tx: Tx, groups: readonly NewGroup[], rejectConflicts: bo
  */
 export function findConflict(tx: Tx, jobs: readonly ChildJob[], parent: JobId): FailureRecord | undefined {
 	const own = new Map<string, Encoded>();
+	const keys = new KeyLookup(tx);
 	for (const job of jobs) {
 		if (job.key === undefined) continue;
 		const name = JSON.stringify([job.task, job.key]);
-		const found = findByKey(tx, job);
+		const found = keys.find(job);
 		const holder = job.unique && found?.id === parent ? undefined : found;
 		const held = holder ? holder.payload : own.get(name);
 		if (held !== undefined && !sameValue(held, job.payload)) return enqueueFailure(job, holder?.id);
@@ -44,14 +48,14 @@ export function findConflict(tx: Tx, jobs: readonly ChildJob[], parent: JobId): 
 }
 
 /** Refuses the group if its new jobs would exceed a limit of pending jobs. */
-function refuseIfFull(tx: Tx, group: NewGroup): EnqueuedGroup | undefined {
+function refuseIfFull(tx: Tx, group: NewGroup, lookup: KeyLookup): EnqueuedGroup | undefined {
 	if (!group.maxPending) return undefined;
 	for (const scope of ['task', 'all'] as const) {
 		const {[scope]: limit = Infinity} = group.maxPending;
 		if (limit === Infinity) continue;
 		const pending = countPending(tx, scope === 'task' ? tx.names.task(group.task) : null);
 		// Keys are looked up only if they matter.
-		const made = pending + sizeOf(group) > limit ? countNew(tx, group) : 0;
+		const made = pending + sizeOf(group) > limit ? countNew(group, lookup) : 0;
 		if (made > 0 && pending + made > limit) return {ids: [], full: {of: scope, pending, limit}};
 	}
 	return undefined;
@@ -66,40 +70,66 @@ function countPending({statements, tally}: Tx, task: number | null): number {
 }
 
 /** The number of jobs that the group would make: a key that exists makes none. */
-function countNew(tx: Tx, group: NewGroup): number {
-	const {keys} = group;
-	return keys ? [...new Set(keys)].filter(key => !findByKey(tx, {...group, key})).length : sizeOf(group);
+function countNew(group: NewGroup, lookup: KeyLookup): number {
+	if (group.keys === undefined) return sizeOf(group);
+	return [...new Set(listKeys(group.keys, sizeOf(group)))].filter(key => !lookup.find({...group, key})).length;
 }
 
-/** Adds the jobs of a group as runs, if they can be written so. */
-function addPacked(tx: Tx, group: NewGroup, runs: RunBuilder): EnqueuedGroup | undefined {
-	const payloads = asPacked(group.values);
-	if (!payloads || group.keys || group.batch !== undefined || dueAtOf(group, tx.now) !== null) return undefined;
-	const key = keyOf(tx, group, false);
-	tx.tally.move(key.task, null, null, StoredState.ready, payloads.count);
+/** What the groups of a transaction share. */
+interface Writers {
+	readonly runs: RunBuilder;
+	readonly lookup: KeyLookup;
+}
+
+function add(tx: Tx, group: NewGroup, {runs, lookup}: Writers, rejectConflicts: boolean): EnqueuedGroup {
+	if (!lookup.takeAll(group, runs.nextId)) return addWithKeys(tx, group, {runs, lookup}, rejectConflicts);
+	const dueAt = dueAtOf(group, tx.now);
+	// A single job with a key has rows of its own, which can join those of its neighbours.
+	const isRun = dueAt === null && (group.keys === undefined || sizeOf(group) > 1);
+	const payloads = isRun ? asPacked(group.values) : undefined;
 	const ids = runs.nextId;
-	if (group.expiresMs !== undefined) for (let index = 0; index < payloads.count; index++) setExpiry(tx, ids + index, group.expiresMs, null);
-	for (let start = 0; start < payloads.count; start += MAX_RUN_JOBS)
-		runs.add(key, slicePacked(payloads, start, Math.min(payloads.count, start + MAX_RUN_JOBS)));
+	if (payloads) addPacked(tx, group, payloads, runs);
+	else for (const job of newJobsOf(group)) addJob(tx, job, dueAt, runs);
 	return {ids};
+}
+
+/** Adds new jobs as runs. */
+function addPacked(tx: Tx, group: NewGroup, payloads: PackedStrings, runs: RunBuilder): void {
+	const key = keyOf(tx, group, false);
+	tx.tally.move(key.task, key.batch, null, StoredState.ready, payloads.count);
+	const first = runs.nextId;
+	if (group.expiresMs !== undefined) for (let index = 0; index < payloads.count; index++) setExpiry(tx, first + index, group.expiresMs, null);
+	for (let start = 0; start < payloads.count; start += MAX_RUN_JOBS) {
+		const end = Math.min(payloads.count, start + MAX_RUN_JOBS);
+		runs.add(key, slicePacked(payloads, start, end), keysOfRun(group, start, end));
+	}
+}
+
+/** The keys of a part of the group, as a run has them. Consecutive numbers are known only within a batch. */
+function keysOfRun({keys, batch, values}: NewGroup, start: number, end: number): OpenRun['keys'] {
+	if (keys === undefined) return undefined;
+	if (typeof keys === 'number' && batch !== undefined) return keys + start;
+	return slicePacked(toPackedStrings(listKeys(keys, countOf(values))), start, end);
 }
 
 function keyOf({names}: Tx, {task, policy, priority, batch}: Omit<NewJob, 'payload'>, hasOwnRows: boolean): RunKey {
 	return {task: names.task(task), policy: names.policyId(policy), priority, batch: batch ?? null, hasOwnRows};
 }
 
-function addJobs(tx: Tx, group: NewGroup, runs: RunBuilder, rejectConflicts: boolean): EnqueuedGroup {
+/** Adds jobs of which some may exist. */
+function addWithKeys(tx: Tx, group: NewGroup, {runs, lookup}: Writers, rejectConflicts: boolean): EnqueuedGroup {
 	const [ids, reused, conflicts]: [JobId[], number[], number[]] = [[], [], []];
 	const dueAt = dueAtOf(group, tx.now);
 	for (const job of newJobsOf(group)) {
-		const holder = findByKey(tx, job);
+		// The job with the key may be one of this transaction, whose rows are not written yet.
+		const holder = lookup.find(job);
 		if (!holder) {
+			lookup.take(job, runs.nextId);
 			ids.push(addJob(tx, job, dueAt, runs));
 			continue;
 		}
-		// The job with the key may be one of this transaction, whose rows are not written yet.
 		if (holder.id >= runs.firstId) runs.flush();
-		const isReused = resolveKeyCollision(tx, job, holder);
+		const isReused = resolveKeyCollision(tx, job, holder, lookup);
 		if (!isReused && rejectConflicts) throw keyConflict(job, holder.id);
 		(isReused ? reused : conflicts).push(ids.length);
 		ids.push(holder.id);
@@ -110,12 +140,11 @@ function addJobs(tx: Tx, group: NewGroup, runs: RunBuilder, rejectConflicts: boo
 function addJob(tx: Tx, job: NewJob, dueAt: number | null, runs: RunBuilder): JobId {
 	const {statements, tally, now} = tx;
 	const {payload, priority} = job;
-	const isPlain = job.key === undefined && job.batch === undefined && isPackable(payload);
+	const isPlain = job.key === undefined && isPackable(payload);
 	const key = keyOf(tx, job, dueAt !== null || !isPlain);
 	const {task, policy, batch, hasOwnRows} = key;
 	const id = runs.nextId;
 	if (hasOwnRows) statements.insertJob.run(id, task, policy, priority, now, batch, job.key ?? null, payload);
-	if (job.key !== undefined) statements[job.unique ? 'takeKey' : 'insertKey'].run(scopeOf(task, job.batch), job.key, id);
 	if (dueAt === null) runs.add(key, hasOwnRows ? NO_PAYLOAD : {count: 1, text: payload as string | null});
 	else {
 		statements.insertWaiting.run(id, dueAt, 0, 0);
@@ -126,23 +155,12 @@ function addJob(tx: Tx, job: NewJob, dueAt: number | null, runs: RunBuilder): Jo
 	return id;
 }
 
-/** The job that has a key. */
-interface Holder {
-	readonly id: JobId;
-	readonly payload: Encoded;
-}
-
-/** The job that has the new job's key, unless that job has ended and gives it away. */
-function findByKey({statements, names}: Tx, {task, batch, key, unique}: Pick<NewJob, 'task' | 'batch' | 'key' | 'unique'>): Holder | undefined {
-	if (key === undefined) return undefined;
-	const holder = statements.jobByKey.get(scopeOf(names.task(task), batch), key) as Holder | undefined;
-	const isFree = unique && holder && (findJob(statements, holder.id)?.state ?? 0) >= StoredState.completed;
-	return isFree ? undefined : holder;
-}
-
 /** The key of a new job belongs to an earlier job. Returns false if that job keeps another payload. */
-function resolveKeyCollision(tx: Tx, job: NewJob, {id, payload}: Holder): boolean {
-	if (!sameValue(payload, job.payload)) return job.rerun?.changed === true && replaceJob(tx, id, job);
+function resolveKeyCollision(tx: Tx, job: NewJob, {id, payload}: Holder, lookup: KeyLookup): boolean {
+	if (!sameValue(payload, job.payload)) {
+		lookup.forget();
+		return job.rerun?.changed === true && replaceJob(tx, id, job);
+	}
 	if (job.rerun?.failed) retryJob(tx, id);
 	return true;
 }
@@ -161,6 +179,7 @@ interface OpenRun extends RunKey {
 	readonly first: JobId;
 	count: number;
 	readonly payloads: PackedStrings[];
+	readonly keys: number | PackedStrings | undefined;
 }
 
 /** In place of the payload of a job that has a row in `job`. */
@@ -183,15 +202,16 @@ class RunBuilder {
 		this.nextId = this.firstId;
 	}
 
-	/** Adds the next jobs. The payloads are used only if the jobs have no rows in `job`. */
-	add(key: RunKey, payloads: PackedStrings): void {
-		if (!this.#run || !continues(this.#run, this.nextId, key, payloads.count)) {
+	/** Adds the next jobs. The payloads and keys are used only if the jobs have no rows in `job`. Jobs with keys are written at once, so that they are found by these. */
+	add(key: RunKey, payloads: PackedStrings, keys?: OpenRun['keys']): void {
+		if (!this.#run || keys !== undefined || !continues(this.#run, this.nextId, key, payloads.count)) {
 			this.#endRun();
-			this.#run = {...key, first: this.nextId, count: 0, payloads: []};
+			this.#run = {...key, first: this.nextId, count: 0, payloads: [], keys};
 		}
 		this.#run.count += payloads.count;
 		this.#run.payloads.push(payloads);
 		this.nextId += payloads.count;
+		if (keys !== undefined) this.#endRun();
 	}
 
 	/** Writes all jobs that were added. */
@@ -210,15 +230,18 @@ class RunBuilder {
 		const [{statements, now}, run] = [this.#tx, this.#run];
 		this.#run = undefined;
 		if (!run) return;
-		const {task, policy, priority, batch, hasOwnRows, first, count} = run;
+		const {task, policy, priority, batch, hasOwnRows, first, count, keys} = run;
 		const {text} = joinPacked(run.payloads);
 		if (count > 1) {
 			const last = first + count - 1;
-			if (!hasOwnRows) statements.insertJobRun.run(first, last, task, policy, priority, now, text);
+			const firstNumber = typeof keys === 'number' ? keys : null;
+			const columns = {first, last, task, policy, priority, createdAt: now, batch, firstNumber, keys: typeof keys === 'object' ? keys.text : null};
+			if (!hasOwnRows) insertJobRun(statements, {...columns, payloads: text});
 			statements.insertReadyRun.run(task, -priority, first, last, batch);
 			return;
 		}
-		if (!hasOwnRows) statements.insertJob.run(first, task, policy, priority, now, batch, null, text || null);
+		const key = keyAt(keys, 0) ?? null;
+		if (!hasOwnRows) statements.insertJob.run(first, task, policy, priority, now, batch, key, text || null);
 		if (this.#range?.last !== first - 1) {
 			this.flush();
 			this.#range = {run, last: first};

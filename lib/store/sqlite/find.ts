@@ -1,5 +1,6 @@
 import {type JobFilter, type JobId, type JobSearch, type JobStatus, STATUSES} from '../../job/job.ts';
 import {byOrder} from './lanes.ts';
+import {numberOf} from './numbered-keys.ts';
 import {findJob, lastOfRun, type Range} from './packed-rows.ts';
 import {STATUS_OF, StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
@@ -87,7 +88,9 @@ export function findIds(source: Source, filter: JobFilter, page: SearchedIds): F
 
 /** The jobs that have the key in the batch; or, without one, in the task and all batches; of these ids, if there are some. */
 function idsByKey(statements: Statements, key: string, {task, batch}: Pick<Criteria, 'task' | 'batch'>, among: readonly JobId[] | undefined): JobId[] {
-	const ids = statements.idsByKey.all({key, task, batch}) as JobId[];
+	const number = numberOf(key);
+	const byNumber = number === undefined ? [] : (statements.idsByNumber.all({number, batch}) as JobId[]);
+	const ids = [...(statements.idsByKey.all({key, task, batch}) as JobId[]), ...byNumber];
 	return among ? ids.filter(id => among.includes(id)) : ids;
 }
 
@@ -130,9 +133,19 @@ function tallyOf({tally}: Statements, {task, statuses}: Pick<Criteria, 'task' | 
 export function searchBatch(statements: Statements, criteria: Criteria): Found {
 	const isAnyStatus = criteria.statuses.length === STATUSES.length;
 	const limit = isAnyStatus ? criteria.limit : Math.min(criteria.limit, MAX_CHECKED_JOBS);
-	const ids = takeRanges(statements.pageOfBatch, criteria, limit + 1).map(([id]) => id);
+	const ids = idsOf(takeRanges(statements.pageOfBatch, criteria, limit + 1), {...criteria, limit: limit + 1});
 	if (!isAnyStatus) return checkOneByOne(statements, ids, criteria, limit);
 	return ids.length > limit ? {ids: ids.slice(0, limit), next: ids[limit - 1] as JobId} : {ids, next: null};
+}
+
+/** The first ids of the ranges. */
+function idsOf(ranges: readonly Range[], {after, upTo, limit}: Pick<Criteria, 'after' | 'upTo' | 'limit'>): JobId[] {
+	const ids: JobId[] = [];
+	for (const [first, last] of ranges) {
+		// Skips an id that was found before: if another program has written to the file, a job may be in two rows.
+		for (let id = Math.max(first, (ids.at(-1) ?? after) + 1); id <= Math.min(last, upTo); id++) if (ids.push(id) === limit) return ids;
+	}
+	return ids;
 }
 
 /** Reads the tables of all states that belong to these statuses, each in order of ids. */
@@ -141,13 +154,8 @@ function searchStates(statements: Statements, criteria: Criteria): Found {
 	const isMixed = task !== null || batch !== null;
 	const upTo = isMixed ? Math.min(criteria.upTo, after + MAX_WINDOW_IDS) : criteria.upTo;
 	const ranges = [...rangesOf(statements, {...criteria, upTo})].sort(([a], [b]) => a - b);
-	const ids: JobId[] = [];
-	for (const [first, last] of ranges) {
-		// Skips an id that was found before: if another program has written to the file, a job may be in two states.
-		for (let id = Math.max(first, (ids.at(-1) ?? after) + 1); id <= Math.min(last, upTo); id++) {
-			if (ids.push(id) === limit) return {ids, next: id};
-		}
-	}
+	const ids = idsOf(ranges, {after, upTo, limit});
+	if (ids.length === limit) return {ids, next: ids.at(-1) as JobId};
 	if (upTo >= criteria.upTo) return {ids, next: null};
 	return {ids, next: nextJob(statements, upTo)};
 }

@@ -2,7 +2,7 @@ import {type Encoded, sizeBytes} from '../../job/encoding.ts';
 import {type JobId, mostTogether} from '../../job/job.ts';
 import {type PackedStrings, readPacked, slicePacked, unpack} from '../../job/packed.ts';
 import type {ClaimRequest} from '../store.ts';
-import {type FoundJob, type JobRun, jobRunOf, payloadsOf} from './packed-rows.ts';
+import {type FoundJob, type JobRun, jobRunOf, keysOf, payloadsOf} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
@@ -134,9 +134,10 @@ export type ReadyRow = readonly [
 ];
 
 /** Jobs of a run that share a row in `job_run`. */
-export interface PackedHead extends Pick<JobRun, 'first' | 'policy' | 'createdAt'> {
+export interface PackedHead extends Pick<JobRun, 'first' | 'policy' | 'createdAt' | 'batch'> {
 	readonly rank: number;
 	readonly payloads: PackedStrings;
+	readonly keys: number | PackedStrings | undefined;
 }
 
 /** The head of a lane: its first jobs. */
@@ -168,7 +169,8 @@ export function readHead(statements: Statements, {task, state, limit}: Lane, max
 		const run = jobRunOf(statements, first);
 		if (run) {
 			const payloads = sliceToSize(payloadsOf(run, first, Math.min(last, first + limit - jobs - 1)), maxBytes - bytes);
-			parts.push({rank, first, policy: run.policy, createdAt: run.createdAt, payloads});
+			const {policy, createdAt, batch} = run;
+			parts.push({rank, first, policy, createdAt, batch, payloads, keys: keysFrom(run, first, payloads.count)});
 			jobs += payloads.count;
 			bytes += sizeOf(payloads);
 			return first + payloads.count - 1;
@@ -190,6 +192,14 @@ export function readHead(statements: Statements, {task, state, limit}: Lane, max
 		if (isFull()) break;
 	}
 	return {parts, lastRow, runs};
+}
+
+/** The keys of so many jobs of the run. */
+function keysFrom(run: JobRun, first: JobId, count: number): PackedHead['keys'] {
+	const keys = keysOf(run);
+	if (keys === undefined) return undefined;
+	const start = first - run.first;
+	return typeof keys === 'number' ? keys + start : slicePacked(keys, start, start + count);
 }
 
 /** The first payloads, up to the one that brings them to this size; at least one. */

@@ -126,10 +126,11 @@ export function expireJobs(tx: Tx): {readonly ids: readonly JobId[]; readonly ha
 
 /** Another job may have taken the job's key since it ended, and both would have it. If that one was deleted, the key is this job's again. */
 function regainsKey({statements}: Tx, id: JobId, {task, batch, key}: FoundJob): boolean {
-	if (key === null) return true;
+	// In a batch no job takes the key of another.
+	if (key === null || batch !== null) return true;
 	const scope = scopeOf(task, batch);
 	statements.regainKey.run(scope, key, id);
-	return (statements.jobByKey.get(scope, key) as {readonly id: JobId} | undefined)?.id === id;
+	return statements.idOfKey.get(scope, key) === id;
 }
 
 /** Begins a new round of a failed, dead or cancelled job: no attempts, no failure, no result, ready at once. The numbers of executions go on. */

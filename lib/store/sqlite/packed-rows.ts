@@ -1,9 +1,11 @@
 import type {Settlement} from '../../job/claim.ts';
-import {type EndedGroup, sizeOf} from '../../job/group.ts';
+import {type EndedGroup, keyAt, listKeys, sizeOf} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import {asPacked, type JobTimes, joinPacked, type PackedStrings, PackedTimes, packTimes, pickTimes, readPacked, slicePacked} from '../../job/packed.ts';
+import {freeKeys, freeNumbers} from './numbered-keys.ts';
 import {StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
+import {scopeOf} from './tx.ts';
 
 /**
  * A run is one row for many jobs with consecutive ids. `job_run` has their immutable columns; `ready_run`, `claimed_run` and `outcome_run` have the
@@ -35,13 +37,23 @@ export interface FoundJob {
 
 /** Finds the job by its id. Changes nothing. */
 export function findJob(statements: Statements, id: JobId): FoundJob | undefined {
-	const job = (statements.jobState.get(id) ?? statements.packedState.get(id, id)) as (FoundJob & {readonly state: StoredState | null}) | undefined;
-	if (job?.state !== null) return job;
+	const job = (statements.jobState.get(id) as StoredJob | undefined) ?? findPacked(statements, id);
+	if (job?.state !== null) return job as FoundJob | undefined;
 	if (readyRunOf(statements, id, job)) return {...job, state: StoredState.ready, isInRun: true};
 	if (claimedRunOf(statements, id)) return {...job, state: StoredState.running, executions: 1, isInRun: true};
 	if (statements.outcomeRunFirst.get(id, id) !== undefined) return {...job, state: StoredState.completed, executions: 1, isInRun: true};
 	// Another program has deleted the row of its state. As a parked job it can still be cancelled, retried and deleted.
 	return {...job, state: StoredState.parked};
+}
+
+/** The state is `null` if it is in the row of a run. */
+type StoredJob = Omit<FoundJob, 'state'> & {readonly state: StoredState | null};
+
+function findPacked({packedState}: Statements, id: JobId): StoredJob | undefined {
+	const run = packedState.get(id, id) as (Pick<JobRun, 'first' | 'task' | 'batch' | 'firstNumber' | 'keys'> & {readonly rank: number}) | undefined;
+	if (!run) return undefined;
+	const {task, batch, rank} = run;
+	return {task, batch, rank, key: keyAt(keysOf(run), id - run.first) ?? null, state: null, executions: 0};
 }
 
 /** Unpacks the runs that have this job: gives each of their jobs rows of its own. Returns the number of jobs. */
@@ -65,10 +77,15 @@ export function unpackRun(statements: Statements, id: JobId, job: FoundJob): num
 export function unpackJobs(statements: Statements, id: JobId): void {
 	const run = jobRunOf(statements, id);
 	if (!run) return;
-	const {first, last, task, policy, priority, createdAt} = run;
-	const payloadAt = readPacked(run.payloads);
+	const {first, last, task, policy, priority, createdAt, batch} = run;
+	const keys = keysOf(run);
+	const listed = keys === undefined ? undefined : listKeys(keys, last - first + 1);
+	const payloadAt = payloadReader(run);
 	statements.deleteJobRun.run(first);
-	for (let id = first; id <= last; id++) statements.insertJob.run(id, task, policy, priority, createdAt, null, null, payloadAt(id - first));
+	for (let id = first; id <= last; id++) {
+		const key = listed?.[id - first] ?? null;
+		statements.insertJob.run(id, task, policy, priority, createdAt, batch, key, payloadAt(id));
+	}
 }
 
 /** Unpacks the run in which this job is claimed. */
@@ -100,16 +117,22 @@ export function deleteInRun(statements: Statements, from: JobId, upTo: JobId, jo
 	});
 	const run = jobRunOf(statements, from);
 	if (run) {
-		const {policy, priority, createdAt} = run;
 		statements.deleteJobRun.run(run.first);
-		insertRest([run.first, run.last], [from, to], (...rest) =>
-			statements.insertJobRun.run(...rest, task, policy, priority, createdAt, payloadsOf(run, ...rest).text),
-		);
+		insertRest([run.first, run.last], [from, to], (...rest) => insertJobRun(statements, sliceJobRun(run, ...rest)));
+		freeKeysInRun(statements, run, from, to);
 	} else {
-		statements.deleteKeysOfJobs.run(from, to);
+		freeKeys(statements, from, to);
 		statements.deleteJobs.run(from, to);
 	}
 	return to;
+}
+
+function freeKeysInRun(statements: Statements, run: JobRun, from: JobId, to: JobId): void {
+	const {first, task, batch, firstNumber, keys} = run;
+	if (firstNumber !== null && batch !== null) freeNumbers(statements, batch, firstNumber + from - first, firstNumber + to - first);
+	if (keys === null) return;
+	const keyAt = readPacked(keys);
+	for (let id = from; id <= to; id++) statements.deleteKey.run(scopeOf(task, batch), keyAt(id - first), id);
 }
 
 /** Writes the jobs of a run before and after this part of it as runs. */
@@ -126,8 +149,42 @@ export interface JobRun {
 	readonly policy: number;
 	readonly priority: number;
 	readonly createdAt: number;
+	readonly batch: number | null;
+	/** The key of the first job, if the keys are consecutive numbers. They are also in `key_run`. */
+	readonly firstNumber: number | null;
+	/** Otherwise a line for each key, which are also in `key`; `null` if the jobs have none. */
+	readonly keys: string | null;
 	/** Packed strings. */
 	readonly payloads: string | null;
+}
+
+/** The keys of a run's jobs. */
+export function keysOf({firstNumber, keys}: Pick<JobRun, 'firstNumber' | 'keys'>): number | PackedStrings | undefined {
+	return firstNumber ?? (keys === null ? undefined : {count: MAX_RUN_JOBS, text: keys});
+}
+
+export function insertJobRun({insertJobRun}: Statements, run: JobRun): void {
+	const {first, last, task, policy, priority, createdAt, batch, firstNumber, keys, payloads} = run;
+	insertJobRun.run(first, last, task, policy, priority, createdAt, batch, firstNumber, keys, payloads);
+}
+
+/** The part of a run from one job up to another one. */
+function sliceJobRun(run: JobRun, from: JobId, to: JobId): JobRun {
+	const {first, last, firstNumber, keys} = run;
+	return {
+		...run,
+		first: from,
+		last: to,
+		firstNumber: firstNumber === null ? null : firstNumber + from - first,
+		keys: keys === null ? null : slicePacked({count: last - first + 1, text: keys}, from - first, to - first + 1).text,
+		payloads: payloadsOf(run, from, to).text,
+	};
+}
+
+/** A function that returns the payload of each job of the run. */
+export function payloadReader({first, payloads}: JobRun): (id: JobId) => string | null {
+	const payloadAt = readPacked(payloads);
+	return id => payloadAt(id - first);
 }
 
 /** The run that has this job; `undefined` if the job has a row of its own, or does not exist. */

@@ -1,4 +1,5 @@
 import {type Encoded, sizeBytes} from '../../job/encoding.ts';
+import {keyAt, withListedKeys} from '../../job/group.ts';
 import {
 	type Job,
 	type JobEnd,
@@ -13,14 +14,13 @@ import {
 	SORTED_BY,
 	STATUSES,
 } from '../../job/job.ts';
-import {readPacked} from '../../job/packed.ts';
 import {defined} from '../../support/defined.ts';
 import type {JobPage, OutcomePage, SearchPage, StoredJob, TaskCounts, Wanted} from '../store.ts';
 import {readFailure} from '../stored-json.ts';
 import type {Blobs} from './blobs.ts';
 import {findAll, findCreated, findIds, hasFewJobs, numbersOf} from './find.ts';
 import {readHistory} from './history.ts';
-import {claimedRunOf, type JobRun, jobRunOf, resultInRun} from './packed-rows.ts';
+import {claimedRunOf, type JobRun, jobRunOf, keysOf, payloadReader, resultInRun} from './packed-rows.ts';
 import {byState, STATUS_OF, StoredState} from './schema.sql.ts';
 import {FirstPlaces, findSorted, type SortedPlace} from './sorted.ts';
 import type {Statements} from './statements.sql.ts';
@@ -119,24 +119,35 @@ interface JobRow
 	readonly value?: string | null;
 }
 
-/** The jobs that exist. A run is read once for neighbours. */
+/** The jobs that exist. */
 function* readRows(statements: Statements, ids: readonly JobId[]): Generator<JobRow> {
-	let run: JobRun | undefined;
-	let packed: JobRow | undefined;
-	let payloadAt = readPacked(null);
+	const packedAt = packedReader(statements);
 	for (const id of ids) {
-		let row = statements.jobView.get(id) as JobRow | undefined;
-		if (!row && !(run && id >= run.first && id <= run.last)) {
-			run = jobRunOf(statements, id);
-			packed = run && (statements.packedView.get(run.first) as JobRow | undefined);
-			payloadAt = readPacked(run?.payloads ?? null);
-		}
-		if (!row && run && packed) {
-			const payload = payloadAt(id - run.first);
-			row = {...packed, id, payload, payloadBytes: sizeBytes(payload)};
-		}
+		const row = (statements.jobView.get(id) as JobRow | undefined) ?? packedAt(id);
 		if (row) yield row.state === null ? Object.assign(row, stateInRun(statements, id)) : row;
 	}
+}
+
+/** A function that returns the row of a job of a run. The run is read once for neighbours. */
+function packedReader(statements: Statements): (id: JobId) => JobRow | undefined {
+	let run: JobRun | undefined;
+	let read: ((id: JobId) => JobRow) | undefined;
+	return id => {
+		if (!run || id < run.first || id > run.last) {
+			run = jobRunOf(statements, id);
+			read = run && rowsOf(run, statements.packedView.get(run.first) as JobRow);
+		}
+		return read?.(id);
+	};
+}
+
+function rowsOf(run: JobRun, row: JobRow): (id: JobId) => JobRow {
+	const payloadAt = payloadReader(run);
+	const {keys} = withListedKeys({keys: keysOf(run)});
+	return id => {
+		const payload = payloadAt(id);
+		return {...row, id, payload, payloadBytes: sizeBytes(payload), key: keyAt(keys, id - run.first) ?? null};
+	};
 }
 
 /** The state of a job that is in the row of a run. */

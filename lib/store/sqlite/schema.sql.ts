@@ -297,6 +297,23 @@ export const MIGRATIONS: readonly string[] = [
 	create index failure_by_start on failure_state (started_at) where started_at is not null;
 	create index failure_by_duration on failure_state (duration_ms) where duration_ms is not null;
 	`,
+	`
+	-- Jobs of a batch, and jobs with keys, can share a row, too.
+	alter table job_run add column batch integer;
+	-- The first key, if the keys are consecutive numbers; otherwise one line per job.
+	alter table job_run add column first_number integer;
+	alter table job_run add column keys text;
+	create index job_run_by_batch on job_run (batch, first) where batch is not null;
+
+	-- Keys of a batch that are consecutive numbers, of jobs with consecutive ids. They are not in the table key.
+	create table key_run (
+		batch integer not null,
+		first integer not null,
+		last integer not null,
+		first_id integer not null,
+		primary key (batch, first)
+	) strict, without rowid;
+	`,
 ];
 
 /** The state of a job, with the names of `TaskCounts`. `tally.state`, `batch_tally.state` and `outcome.status` store these numbers: never renumber. */

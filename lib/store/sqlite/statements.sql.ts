@@ -85,6 +85,8 @@ const VIEW_JOINS = `join task t on t.id = j.task
 		left join failure_state x on x.id = j.id
 		left join progress p on p.id = j.id`;
 
+const JOB_RUN = 'first, last, task, policy, priority, created_at as createdAt, batch, first_number as firstNumber, keys, payloads';
+
 const EXECUTION = 'execution, state, ended_at, started_at, duration_ms, cpu_ms, memory_bytes, worker, failure';
 /** The columns of {@link EXECUTION}, from the table of the last failure, and from that of ended jobs. */
 const EXECUTION_OF_FAILURE = `execution, ${StoredState.failed}, coalesce(ended_at, 0), started_at, duration_ms, cpu_ms, memory_bytes, worker, failure`;
@@ -124,7 +126,8 @@ export const SQL = {
 	ownBatch: 'update batch set owner = ? where id = ?',
 	leaveBatch: 'update batch set closed_at = coalesce(?, closed_at), owner = null where id = ? and owner = (select id from owner where name = ?)',
 	isBatchOpen: 'select 1 from batch where id = ? and closed_at is null',
-	deleteEmptyBatches: 'delete from batch where closed_at is not null and not exists (select 1 from job where job.batch = batch.id) returning id',
+	deleteEmptyBatches: `delete from batch where closed_at is not null and not exists (select 1 from job where job.batch = batch.id)
+		and not exists (select 1 from job_run where job_run.batch = batch.id) returning id`,
 	deleteBatchTally: 'delete from batch_tally where batch = ?',
 	deleteBatch: 'delete from batch where id = ?',
 	batches: `select ${BATCH} where b.id > ${INTEGER} order by b.id limit ${INTEGER}`,
@@ -148,9 +151,9 @@ export const SQL = {
 	setPayload: 'update job set payload = ? where id = ?',
 	replaceJob: 'update job set policy = ?, priority = ?, payload = ? where id = ?',
 	jobState: `select j.task, j.batch, j.key, -j.priority as rank, ${STATE} from job j ${STATE_ROWS} where j.id = ${INTEGER}`,
-	packedState: `select task, null as batch, null as key, -priority as rank, null as state, 0 as executions from job_run where ${hasJob('job_run')}`,
+	packedState: `select first, task, batch, first_number as firstNumber, keys, -priority as rank from job_run where ${hasJob('job_run')}`,
 	jobView: `${VIEW} from job j ${VIEW_JOINS} where j.id = ${INTEGER}`,
-	packedView: `${VIEW} from (select *, first as id, null as batch, null as key, null as payload from job_run where first = ${INTEGER}) j ${VIEW_JOINS}`,
+	packedView: `${VIEW} from (select *, first as id, null as key, null as payload from job_run where first = ${INTEGER}) j ${VIEW_JOINS}`,
 	jobValues: `select j.payload, o.value, o.blob, c.execution, c.at, c.state
 		from job j left join outcome o on o.id = j.id left join checkpoint c on c.id = j.id
 		where j.id = ${INTEGER}`,
@@ -184,17 +187,35 @@ export const SQL = {
 		union all select min(max(r.first, ${AFTER} + 1)) from job_run r where ${runInWindow('job_run')} and ${isCreated('r')})`,
 	createdAt: `select coalesce((select created_at from job where id = ${ID}), (select created_at from job_run where ${hasJob('job_run', ID)}))`,
 	jobAfter: `select min(id) from (select min(id) as id from job where id > ${INTEGER} union all select min(first) from job_run where first > ${INTEGER})`,
-	pageOfBatch: `select j.id, j.id from job j where j.batch = cast(@batch as integer) and ${inWindow('j.id')} and ${ofTask('j')} order by j.id`,
+	pageOfBatch: `select j.id, j.id from job j where j.batch = cast(@batch as integer) and ${inWindow('j.id')} and ${ofTask('j')}
+		union all select r.first, r.last from job_run r
+		where r.batch = cast(@batch as integer) and ${runInWindow('job_run', 'batch = cast(@batch as integer) and ')} and ${ofTask('r')}
+		order by 1`,
 	jobColumns: 'select -priority as rank, policy, key from job where id = ?',
 	insertKey: 'insert into key (scope, key, id) values (?, ?, ?)',
 	/** Takes the key from the job that has it. */
 	takeKey: 'insert or replace into key (scope, key, id) values (?, ?, ?)',
 	regainKey: 'insert or ignore into key (scope, key, id) values (?, ?, ?)',
+	insertKeyIfFree: 'insert or ignore into key (scope, key, id) values (?, ?, ?)',
+	anyKey: 'select 1 from key where scope = ? limit 1',
+	anyNumber: 'select 1 from key_run where batch = ? limit 1',
+	// Numbers of a batch do not overlap: the last row that begins before the end has the highest numbers before it.
+	anyNumberIn:
+		'select 1 from key_run where batch = @batch and first = (select max(first) from key_run where batch = @batch and first <= @last) and last >= @first',
+	numbersOf: `select batch, first, last, first_id as firstId from key_run
+		where batch = @batch and first = (select max(first) from key_run where batch = @batch and first <= @number)`,
+	insertNumbers: 'insert into key_run (batch, first, last, first_id) values (?, ?, ?, ?)',
+	deleteNumbers: 'delete from key_run where batch = ? and first = ?',
+	deleteNumbersOfBatch: 'delete from key_run where batch = ?',
+	idsByNumber: `select k.first_id + cast(@number as integer) - k.first from batch b cross join key_run k on k.batch = b.id and k.first =
+			(select max(first) from key_run where batch = b.id and first <= cast(@number as integer))
+		where (@batch is null or b.id = @batch) and k.last >= cast(@number as integer)`,
 	idsByKey: `select id from key where key = cast(@key as text) and scope in (
 		select cast(@batch as integer) where @batch is not null
 		union all select -cast(@task as integer) where @batch is null
 		union all select id from batch where @batch is null)`,
-	jobByKey: `select k.id, j.payload from key k join job j on j.id = k.id where k.scope = ${INTEGER} and k.key = ${TEXT}`,
+	idOfKey: `select id from key where scope = ${INTEGER} and key = ${TEXT}`,
+	payloadOf: 'select payload from job where id = ?',
 
 	insertReady: 'insert or ignore into ready (task, rank, id, executions, batch) values (?, ?, ?, ?, ?)',
 	// Another program may have made a claimed job ready, too.
@@ -213,8 +234,9 @@ export const SQL = {
 	deleteReady: 'delete from ready where task = ? and rank = ? and id = ?',
 	deleteReadyUpTo: 'delete from ready where task = ? and (rank, id) <= (?, ?)',
 
-	insertJobRun: 'insert into job_run (first, last, task, policy, priority, created_at, payloads) values (?, ?, ?, ?, ?, ?, ?)',
-	jobRunOf: `select first, last, task, policy, priority, created_at as createdAt, payloads from job_run where ${hasJob('job_run')}`,
+	insertJobRun:
+		'insert into job_run (first, last, task, policy, priority, created_at, batch, first_number, keys, payloads) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+	jobRunOf: `select ${JOB_RUN} from job_run where ${hasJob('job_run')}`,
 	deleteJobRun: 'delete from job_run where first = ?',
 	insertReadyRun: 'insert into ready_run (task, rank, first, last, batch) values (?, ?, ?, ?, ?)',
 	readyRunOf: `select first, last from ready_run where ${hasJob('ready_run', '@id', 'task = @task and rank = @rank and ')}`,
@@ -327,6 +349,7 @@ export const SQL = {
 	deleteJob: 'delete from job where id = ?',
 	deleteKeysOfJobs: `delete from key
 		where (scope, key, id) in (select coalesce(batch, -task), key, id from job where id between ? and ? and key is not null)`,
+	batchKeysOfJobs: 'select batch, key from job where id between ? and ? and batch is not null and key is not null order by id',
 	deleteJobs: 'delete from job where id between ? and ?',
 
 	ownerById: 'select 1 from owner where id = ?',
@@ -347,7 +370,8 @@ const BY_NAME: ReadonlySet<string> = new Set<keyof typeof SQL>([
 		'jobView',
 		'packedView',
 		'jobColumns',
-		'jobByKey',
+		'numbersOf',
+		'payloadOf',
 		'dueJobs',
 		'jobRunOf',
 		'endedJobs',
@@ -362,7 +386,7 @@ export function prepare(db: Database.Database): Statements {
 		const statement = db.prepare(sql);
 		// A program that opened the connection itself may have another default for integers.
 		if (statement.reader) statement.safeIntegers(false);
-		if (statement.reader) statement.columns().length === 1 ? statement.pluck() : statement.raw(!BY_NAME.has(name));
+		if (statement.reader) statement.columns().length === 1 && !BY_NAME.has(name) ? statement.pluck() : statement.raw(!BY_NAME.has(name));
 		return [name, statement];
 	});
 	return Object.fromEntries(prepared) as Statements;
