@@ -1,26 +1,20 @@
 import {type Encoded, sameValue} from '../job/encoding.ts';
-import {type EnqueuedGroup, listIds} from '../job/group.ts';
+import {type EnqueuedGroup, idAt, listIds, rangeOf} from '../job/group.ts';
 import type {BatchId, JobId, Place} from '../job/job.ts';
 import {pack} from '../job/packed.ts';
 import {keyConflict} from '../store/conflict-errors.ts';
 import {FaenaError} from '../support/errors.ts';
-import type {DispatcherClient, Watcher} from '../transport/client.ts';
-import type {Notice, Verbs} from '../transport/messages.ts';
+import type {DispatcherClient, RangeWatcher, Watcher} from '../transport/client.ts';
+import type {IdRange, Notice, Verbs} from '../transport/messages.ts';
+import {ItemGroup} from './map-items.ts';
 import type {MapPlan} from './map-options.ts';
-
-/** An item of a map, and its job. */
-export interface MapItem<Item> {
-	/** Index in the input, from 0. */
-	readonly index: number;
-	readonly key: string;
-	readonly item: Item;
-	readonly jobId: JobId;
-}
 
 /** Notifications of a map about its jobs. */
 interface MapJobsListener<Item> {
-	/** @param reused true if the job had ended before this map began */
-	ended(item: MapItem<Item>, end: Notice, reused: boolean): void;
+	/** The jobs of the items from one offset up to another have completed. */
+	completed(group: ItemGroup<Item>, from: number, to: number): void;
+	/** A job has ended otherwise, or before the map began to watch it. */
+	ended(group: ItemGroup<Item>, offset: number, status: Notice['status'], isReused: boolean): void;
 	/** A group was answered: there is room for another. */
 	answered(): void;
 	failed(error: unknown): void;
@@ -45,8 +39,12 @@ export class MapJobs<Item> {
 	readonly #listener: MapJobsListener<Item>;
 	/** Number of items that were sent. */
 	sent = 0;
-	/** Jobs that are enqueued and have not ended, by index of their items. `isOwn`: this map has made the job. */
-	readonly underWay = new Map<number, {readonly jobId: JobId; readonly watcher: Watcher; readonly isOwn: boolean}>();
+	/** Number of jobs that are enqueued and have not ended. */
+	underWay = 0;
+	/** The groups that were answered and have open jobs, by the watchers of their ranges. */
+	readonly #groups = new Map<RangeWatcher, ItemGroup<Item>>();
+	/** Open jobs that are watched one by one, since their ids are not consecutive, by their watchers. */
+	readonly #singles = new Map<Watcher, {readonly group: ItemGroup<Item>; readonly offset: number}>();
 	/** With `changed: 'rerun'`: by key, the payloads of jobs that have not ended. */
 	readonly #payloads = new Map<string, Encoded>();
 	/** Groups that were sent and not answered. */
@@ -91,12 +89,13 @@ export class MapJobs<Item> {
 	 * Sends the items to be enqueued, as one group.
 	 * @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, and errors of the functions `key` and `payload`
 	 */
-	enqueue(items: readonly Item[]): void {
-		const {group, hasKeys, keyOf, encode} = this.#plan;
+	enqueue(items: readonly Item[]): ItemGroup<Item> {
+		const {group: common, batch, keyOf, encode} = this.#plan;
 		const start = this.sent;
-		const keys = items.map((item, index) => keyOf(item, start + index));
+		const keys = keyOf && items.map((item, index) => keyOf(item, start + index));
 		const payloads = items.map((item, index) => encode(item, start + index));
-		if (group.rerun?.changed) for (const [index, key] of keys.entries()) this.#keep(key, payloads[index] as Encoded);
+		const group = new ItemGroup(start, items, keys);
+		if (common.rerun?.changed) for (const [offset, payload] of payloads.entries()) this.#keep(group.keyAt(offset), payload);
 		this.sent += items.length;
 		const {promise, resolve} = Promise.withResolvers<void>();
 		this.unanswered.add(promise);
@@ -106,15 +105,13 @@ export class MapJobs<Item> {
 			resolve();
 			this.#listener.answered();
 		};
+		const numbers = batch === undefined ? undefined : start;
 		this.#client.send(
-			{
-				type: 'enqueue',
-				group: {...group, values: pack(payloads), keys: hasKeys ? (this.#plan.isNumbered ? start : pack(keys)) : undefined, batch: this.#batch},
-				watch: true,
-			},
-			reply => answered(() => this.#watch(items, keys, start, reply as EnqueuedGroup)),
+			{type: 'enqueue', group: {...common, values: pack(payloads), keys: keys ? pack(keys) : numbers, batch: this.#batch}, watch: true},
+			reply => answered(() => this.#watch(group, reply as EnqueuedGroup)),
 			error => answered(() => this.#listener.failed(error)),
 		);
+		return group;
 	}
 
 	/** Refuses a key that an item under way has with another payload: this item would take the other one's place. */
@@ -127,45 +124,88 @@ export class MapJobs<Item> {
 		this.#payloads.set(key, payload);
 	}
 
-	#watch(items: readonly Item[], keys: readonly string[], start: number, {ids: given, reused: existing, conflicts}: EnqueuedGroup): void {
-		const ids = listIds(given, items.length);
+	#watch(group: ItemGroup<Item>, {ids, reused, conflicts}: EnqueuedGroup): void {
 		const [conflict] = conflicts ?? [];
 		if (conflict !== undefined) {
-			const {group, batch} = this.#plan;
-			const other = batch === undefined ? 'use another key' : 'give this map another batch name';
-			const changed = `If the input has changed, add the option changed: 'rerun', which runs such items again; or ${other}.`;
-			const advice = `${changed} If two items of this input have this key, give each a key of its own.`;
-			this.#listener.failed(keyConflict({...group, key: keys[conflict] as string}, ids[conflict] as JobId, advice));
+			this.#listener.failed(this.#conflictOf(group.keyAt(conflict), idAt(ids, conflict)));
 			return;
 		}
-		const reused = new Set(existing);
-		for (const [offset, item] of items.entries()) {
-			const jobId = ids[offset] as JobId;
-			const isOwn = !reused.has(offset);
-			if (isOwn) this.#firstMade = Math.min(this.#firstMade, jobId);
-			if (this.#flags.get(jobId) === MISSING) {
-				this.#flags.set(jobId, UNENDED);
-				this.#missing--;
-			}
-			const about = {index: start + offset, key: keys[offset] as string, item, jobId};
-			const watcher: Watcher = end => this.#ended(about, isOwn, end);
-			this.underWay.set(about.index, {jobId, watcher, isOwn});
-			if (!this.#isLeft) this.#client.watch(jobId, watcher);
-		}
-		// The loop was left while the group was under way. If this call fails, the engine is closed, and watches no job.
-		if (this.#isLeft) this.#client.call({type: 'unwatch', ids}).catch(() => undefined);
+		group.ids = ids;
+		group.existing = new Set(reused);
+		this.underWay += group.size;
+		this.#note(group);
+		const range = rangeOf(ids, group.size);
+		// If such a call fails, the engine is closed, and watches no job.
+		const unwatch = range ? {ranges: [range]} : {ids: listIds(ids, group.size)};
+		if (this.#isLeft) this.#client.call({type: 'unwatch', ...unwatch}).catch(() => undefined);
+		else if (range) this.#watchRange(group, range);
+		else for (let offset = 0; offset < group.size; offset++) this.#watchOne(group, offset);
 	}
 
-	#ended(about: MapItem<Item>, isOwn: boolean, end: Notice | FaenaError): void {
-		this.underWay.delete(about.index);
-		this.#payloads.delete(about.key);
-		if (end instanceof FaenaError) {
-			this.#listener.failed(end);
-			return;
+	#conflictOf(key: string, id: JobId): FaenaError {
+		const {group, batch} = this.#plan;
+		const other = batch === undefined ? 'use another key' : 'give this map another batch name';
+		const changed = `If the input has changed, add the option changed: 'rerun', which runs such items again; or ${other}.`;
+		const advice = `${changed} If two items of this input have this key, give each a key of its own.`;
+		return keyConflict({...group, key}, id, advice);
+	}
+
+	/** Notes which of the group's jobs this map has made, and which of the unfinished ones are not missing. */
+	#note({ids, existing, size}: ItemGroup<Item>): void {
+		if (existing.size === 0 && typeof ids === 'number') this.#firstMade = Math.min(this.#firstMade, ids);
+		else for (let offset = 0; offset < size; offset++) if (!existing.has(offset)) this.#firstMade = Math.min(this.#firstMade, idAt(ids, offset));
+		for (const offset of existing) {
+			const id = idAt(ids, offset);
+			if (this.#flags.get(id) !== MISSING) continue;
+			this.#flags.set(id, UNENDED);
+			this.#missing--;
 		}
-		const reused = end.earlier === true && about.jobId < this.#firstMade && this.#flags.get(about.jobId) !== UNENDED;
-		if (!reused && !isOwn) this.#flags.set(about.jobId, UNENDED);
-		this.#listener.ended(about, end, reused);
+	}
+
+	#watchRange(group: ItemGroup<Item>, range: IdRange): void {
+		const watcher: RangeWatcher = {
+			completed: (first, results, start, end) => {
+				const from = first - range.first;
+				for (let index = start; index < end; index++) group.complete(from + index - start, results[index] as Encoded);
+				this.#close(group, from, from + end - start, false);
+				if (group.open === 0) this.#groups.delete(watcher);
+				this.#listener.completed(group, from, from + end - start);
+			},
+			ended: end => {
+				this.#ended(group, end.id - range.first, end);
+				if (group.open === 0) this.#groups.delete(watcher);
+			},
+			failed: error => this.#listener.failed(error),
+		};
+		this.#groups.set(watcher, group);
+		this.#client.watchRange(range, watcher);
+	}
+
+	#watchOne(group: ItemGroup<Item>, offset: number): void {
+		const watcher: Watcher = end => {
+			this.#singles.delete(watcher);
+			if (end instanceof FaenaError) this.#listener.failed(end);
+			else this.#ended(group, offset, end);
+		};
+		this.#singles.set(watcher, {group, offset});
+		this.#client.watch(idAt(group.ids, offset), watcher);
+	}
+
+	#ended(group: ItemGroup<Item>, offset: number, end: Notice): void {
+		const reused = end.earlier === true && end.id < this.#firstMade && this.#flags.get(end.id) !== UNENDED;
+		group.end(offset, end, reused);
+		this.#close(group, offset, offset + 1, reused);
+		this.#listener.ended(group, offset, end.status, reused);
+	}
+
+	/** The jobs from one offset up to another have ended. */
+	#close(group: ItemGroup<Item>, from: number, to: number, isReused: boolean): void {
+		this.underWay -= to - from;
+		if (group.existing.size === 0 && this.#payloads.size === 0) return;
+		for (let offset = from; offset < to; offset++) {
+			this.#payloads.delete(group.keyAt(offset));
+			if (!isReused && group.existing.has(offset)) this.#flags.set(idAt(group.ids, offset), UNENDED);
+		}
 	}
 
 	/** Resolves once every group that was sent is answered. */
@@ -177,12 +217,31 @@ export class MapJobs<Item> {
 	async own(): Promise<JobId[]> {
 		// Groups under way must be in the queue first, or their jobs would be missed.
 		await this.allAnswered();
-		for (const [index, {jobId, watcher, isOwn}] of this.underWay) {
-			if (isOwn || this.#plan.batch !== undefined) continue;
-			this.underWay.delete(index);
-			this.#client.unwatch(jobId, watcher);
+		if (this.#plan.batch === undefined) this.#dropExisting();
+		const inRanges = [...this.#groups.values()].flatMap(group => listIds(group.ids, group.size).filter((_, offset) => group.isOpen(offset)));
+		return [...inRanges, ...[...this.#singles.values()].map(({group, offset}) => idAt(group.ids, offset))];
+	}
+
+	#dropExisting(): void {
+		for (const [watcher, group] of this.#groups) {
+			for (const offset of group.existing) {
+				if (!group.isOpen(offset)) continue;
+				const id = idAt(group.ids, offset);
+				this.#client.unwatchRanges(new Set([watcher]), {first: id, last: id});
+				this.#drop(group, offset);
+			}
 		}
-		return [...this.underWay.values()].map(({jobId}) => jobId);
+		for (const [watcher, {group, offset}] of this.#singles) {
+			if (!group.existing.has(offset)) continue;
+			this.#singles.delete(watcher);
+			this.#client.unwatch(idAt(group.ids, offset), watcher);
+			this.#drop(group, offset);
+		}
+	}
+
+	#drop(group: ItemGroup<Item>, offset: number): void {
+		group.drop(offset);
+		this.underWay--;
 	}
 
 	/**
@@ -228,7 +287,8 @@ export class MapJobs<Item> {
 	 */
 	async leave({isDone}: {readonly isDone: boolean}): Promise<void> {
 		this.#isLeft = true;
-		for (const {jobId, watcher} of this.underWay.values()) this.#client.unwatch(jobId, watcher);
+		this.#client.unwatchRanges(new Set(this.#groups.keys()));
+		for (const [watcher, {group, offset}] of this.#singles) this.#client.unwatch(idAt(group.ids, offset), watcher);
 		if (this.#plan.batch === undefined) return;
 		await this.allAnswered();
 		const id = await this.#opening?.catch(() => undefined);

@@ -78,9 +78,8 @@ export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions
 		batchOptions: batchOptionsOf(maker, onComplete),
 		/** What its groups of jobs have in common. */
 		group: {...ofJobs, task, rerun},
-		hasKeys: key !== undefined || batch !== undefined,
-		isNumbered: key === undefined && batch !== undefined,
-		keyOf: (item: Item, index: number) => (key ? checkKey('map()', key(item, index)) : String(index)),
+		/** Absent if the items have their indexes as keys. */
+		keyOf: key && ((item: Item, index: number) => checkKey('map()', key(item, index))),
 		encode: (item: Item, index: number) => maker.encode(payload ? payload(item, index) : item),
 	};
 }

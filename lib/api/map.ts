@@ -1,19 +1,14 @@
-import {setImmediate as nextTurn} from 'node:timers/promises';
 import {bad, checkIterable} from '../job/checks.ts';
+import {MAX_GROUP_JOBS} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
 import {WakeUp} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import type {Notice} from '../transport/messages.ts';
-import {type JobOutcome, toOutcome} from './handles.ts';
-import {type MapItem, MapJobs} from './map-jobs.ts';
+import type {JobOutcome} from './handles.ts';
+import type {ItemGroup, MapResult} from './map-items.ts';
+import {MapJobs} from './map-jobs.ts';
 import type {MapPlan} from './map-options.ts';
-
-/** How an item's job ended. */
-export type MapResult<Item, Result> = MapItem<Item> & {
-	/** True if the job had ended before this map began; without a batch, before the map enqueued the item. Nothing was executed for it. */
-	readonly reused: boolean;
-} & JobOutcome<Result>;
 
 /** How far a map is: numbers of items. */
 export interface MapProgress {
@@ -35,9 +30,10 @@ export interface MapProgress {
 
 /** How often a map that waits for its input checks that its batch still exists. */
 const CHECK_BATCH_EVERY_MS = 1000;
-/** Items that are enqueued in one group. */
-const MAX_GROUP_ITEMS = 512;
-const MAX_GROUPS_UNDER_WAY = 4;
+/** Groups that may be under way to the queue. */
+const MAX_GROUPS_UNDER_WAY = 3;
+/** Once the window was full, the map reads on when this share of it is free: it would send groups of one item otherwise. */
+const MIN_ROOM_SHARE = 1 / 8;
 
 /**
  * A map under way: an async iterable of how each item's job ended. It reads the input as its results are consumed, at most
@@ -58,13 +54,19 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	readonly #feeder = new WakeUp();
 	readonly #consumer = new WakeUp();
 	/** Items that were read and not sent. */
-	#group: Item[] = [];
-	readonly #arrived = new Map<number, MapResult<Item, Result>>();
+	#unsent: Item[] = [];
+	/** True if the unsent items are sent in this turn of the event loop. */
+	#willSend = false;
+	/** In order of their ends, parts of groups that have ended and were not yielded; not used in order of the input. */
+	readonly #ended: {readonly group: ItemGroup<Item>; next: number; end: number}[] = [];
+	/** In order of the input, groups of which items were not yielded; and the offset of the next one in the first group. */
+	readonly #inOrder: ItemGroup<Item>[] = [];
+	#offset = 0;
 	readonly #progress = {read: 0, total: undefined as number | undefined, completed: 0, dead: 0, cancelled: 0, reused: 0, missing: 0};
 	#hasBegun = false;
 	#phase: 'new' | 'reading' | 'fed' | 'halted' | 'over' = 'new';
 	#failure: {readonly error: unknown} | undefined;
-	/** Results that were yielded. In order of the input, also the next index to yield. */
+	/** Items that were yielded, or will not be. */
 	#yielded = 0;
 
 	/** @internal Use `engine.map`. */
@@ -74,7 +76,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#plan = plan;
 		this.#source = openSource(items);
 		this.#jobs = new MapJobs(client, plan, {
-			ended: (item, end, reused) => this.#ended(item, end, reused),
+			completed: (group, from, to) => this.#complete(group, from, to),
+			ended: (group, offset, status, isReused) => this.#end(group, offset, status, isReused),
 			answered: () => {
 				this.#feeder.set();
 				this.#consumer.set();
@@ -138,7 +141,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 				const result = this.#next();
 				if (result) yield result;
 				else if (this.#failure) throw this.#failure.error;
-				else if (this.#hasAllArrived() && this.#arrived.size === 0) break;
+				else if (this.#hasAllArrived()) break;
 				else await this.#wait();
 			}
 			if (this.#phase === 'halted') this.#plan.halt?.throwIfFailed();
@@ -164,7 +167,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			await this.#jobs.open();
 			while (this.#goesOn()) {
 				if ('then' in step) {
-					if (!(await isSoon(step))) this.#sendGroup();
+					this.#sendSoon();
 					step = await step;
 				}
 				if (step.done) {
@@ -172,7 +175,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 					break;
 				}
 				this.#progress.read++;
-				if (this.#group.push(step.value) >= MAX_GROUP_ITEMS || this.#isWindowFull()) {
+				if (this.#unsent.push(step.value) >= MAX_GROUP_JOBS || this.#room() <= 0) {
 					this.#sendGroup();
 					await this.#hasRoom();
 				}
@@ -185,11 +188,23 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		}
 	}
 
+	/** Sends what was read by then at the end of this turn of the event loop. */
+	#sendSoon(): void {
+		if (this.#willSend) return;
+		this.#willSend = true;
+		setImmediate(() => {
+			this.#willSend = false;
+			this.#sendGroup();
+		});
+	}
+
 	#sendGroup(): void {
-		const group = this.#group;
-		this.#group = [];
+		const items = this.#unsent;
+		this.#unsent = [];
 		try {
-			if (group.length > 0 && this.#goesOn()) this.#jobs.enqueue(group);
+			if (items.length === 0 || !this.#goesOn()) return;
+			const group = this.#jobs.enqueue(items);
+			if (this.#plan.order === 'input') this.#inOrder.push(group);
 		} catch (error) {
 			// Not thrown: the source can be told to end only after its next item, for which the loop may be waiting.
 			this.#fail(error);
@@ -198,11 +213,17 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	/** Resolves once another group may be gathered, or the map does not go on. */
 	async #hasRoom(): Promise<void> {
-		while (this.#goesOn() && (this.#isWindowFull() || this.#jobs.unanswered.size >= MAX_GROUPS_UNDER_WAY)) await this.#feeder.wait(Infinity);
+		const least = this.#room() > 0 ? 1 : this.#minRoom();
+		while (this.#goesOn() && (this.#room() < least || this.#jobs.unanswered.size >= MAX_GROUPS_UNDER_WAY)) await this.#feeder.wait(Infinity);
 	}
 
-	#isWindowFull(): boolean {
-		return this.#progress.read - this.#yielded >= this.#plan.window;
+	/** The number of items that the window has room for. */
+	#room(): number {
+		return this.#plan.window - (this.#progress.read - this.#yielded);
+	}
+
+	#minRoom(): number {
+		return Math.max(1, Math.floor(this.#plan.window * MIN_ROOM_SHARE));
 	}
 
 	/** Ends the input once all jobs are in the queue. The batch can then complete even if this program ends. */
@@ -221,54 +242,87 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	}
 
 	#next(): MapResult<Item, Result> | undefined {
-		const index = this.#plan.order === 'input' ? this.#nextOfInput() : this.#arrived.keys().next().value;
-		const result = index === undefined ? undefined : this.#arrived.get(index);
-		if (!result) return undefined;
-		this.#arrived.delete(result.index);
-		this.#yielded++;
-		this.#feeder.set();
-		return result;
+		try {
+			return this.#plan.order === 'input' ? this.#nextOfInput() : this.#nextEnded();
+		} catch (error) {
+			this.#fail(error);
+			return undefined;
+		}
 	}
 
-	/** The next index. Once all results have arrived, it skips items for which the map waits no longer. */
-	#nextOfInput(): number {
-		while (this.#hasAllArrived() && this.#yielded < this.#jobs.sent && !this.#arrived.has(this.#yielded)) this.#yielded++;
-		return this.#yielded;
+	#nextEnded(): MapResult<Item, Result> | undefined {
+		const [part] = this.#ended;
+		if (!part) return undefined;
+		const offset = part.next++;
+		if (part.next === part.end) this.#ended.shift();
+		this.#countYielded();
+		return part.group.resultAt(offset);
+	}
+
+	#nextOfInput(): MapResult<Item, Result> | undefined {
+		for (let [group] = this.#inOrder; group; [group] = this.#inOrder) {
+			const offset = this.#offset;
+			if (group.isOpen(offset)) return undefined;
+			this.#offset++;
+			if (this.#offset === group.size) {
+				this.#inOrder.shift();
+				this.#offset = 0;
+			}
+			this.#countYielded();
+			if (!group.isDropped(offset)) return group.resultAt(offset);
+		}
+		return undefined;
+	}
+
+	#countYielded(): void {
+		this.#yielded++;
+		if (this.#room() >= this.#minRoom()) this.#feeder.set();
 	}
 
 	/** Waits for a result. If the map waits for its input, and no job is under way, it also checks that its batch was not deleted. */
 	async #wait(): Promise<void> {
 		const checksBatch = this.#phase === 'reading' && this.#plan.batch !== undefined;
 		const isSet = await this.#consumer.wait(checksBatch ? CHECK_BATCH_EVERY_MS : Infinity);
-		if (isSet || !checksBatch || this.#jobs.underWay.size > 0) return;
+		if (isSet || !checksBatch || this.#jobs.underWay > 0) return;
 		// A check that fails proves nothing.
 		const deleted = await this.#jobs.batchDeleted().catch(() => undefined);
 		if (deleted) this.#fail(deleted);
 	}
 
 	#hasAllArrived(): boolean {
-		return (this.#phase === 'fed' || this.#phase === 'halted') && this.#jobs.unanswered.size === 0 && this.#jobs.underWay.size === 0;
+		return (this.#phase === 'fed' || this.#phase === 'halted') && this.#jobs.unanswered.size === 0 && this.#jobs.underWay === 0;
 	}
 
-	#ended(item: MapItem<Item>, end: Notice, reused: boolean): void {
-		try {
-			if (end.status === 'missing' && this.#phase === 'halted') return;
-			const outcome = toOutcome(end) as JobOutcome<Result>;
-			this.#progress[outcome.status]++;
-			if (reused) this.#progress.reused++;
-			this.#arrived.set(item.index, {...item, reused, ...outcome});
-			if (!reused) this.#haltIfDue(outcome);
-		} catch (error) {
-			this.#fail(error);
-		} finally {
+	#complete(group: ItemGroup<Item>, from: number, to: number): void {
+		this.#progress.completed += to - from;
+		this.#addEnded(group, from, to);
+		if (this.#plan.halt) for (let offset = from; offset < to; offset++) this.#haltIfDue('completed');
+	}
+
+	#end(group: ItemGroup<Item>, offset: number, status: Notice['status'], isReused: boolean): void {
+		if (status === 'missing' && this.#phase === 'halted') {
+			group.drop(offset);
 			this.#consumer.set();
+			return;
 		}
+		if (status !== 'missing') this.#progress[status]++;
+		if (isReused) this.#progress.reused++;
+		this.#addEnded(group, offset, offset + 1);
+		if (!isReused && status !== 'missing') this.#haltIfDue(status, group.errorAt(offset));
+	}
+
+	#addEnded(group: ItemGroup<Item>, from: number, to: number): void {
+		const last = this.#ended.at(-1);
+		if (this.#plan.order === 'input') return this.#consumer.set();
+		if (last?.group === group && last.end === from) last.end = to;
+		else this.#ended.push({group, next: from, end: to});
+		this.#consumer.set();
 	}
 
 	/** Once enough items have failed or succeeded, asks for a discard of the jobs that have not ended. */
-	#haltIfDue(outcome: JobOutcome): void {
+	#haltIfDue(status: JobOutcome['status'], error?: Error): void {
 		const {halt} = this.#plan;
-		if (!halt?.observe(outcome.status, 'error' in outcome ? outcome.error : undefined)) return;
+		if (!halt?.observe(status, error)) return;
 		if (this.#phase === 'halted' || this.#phase === 'over') return;
 		this.#phase = 'halted';
 		this.#endOwnJobs(ids => this.#client.verb('discard', ids, {stop: halt.option.when === 'now'})).catch(error => this.#fail(error));
@@ -284,7 +338,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	#abort(reason: unknown): void {
 		this.#fail(reason);
 		// After an abort, results that have arrived are not yielded.
-		this.#arrived.clear();
+		this.#ended.length = 0;
+		this.#inOrder.length = 0;
 		// If the queue is closed already, there is nothing to cancel, and the loop ends with the reason all the same.
 		this.cancel().catch(() => undefined);
 	}
@@ -320,12 +375,6 @@ function openSource<Item>(items: Iterable<Item> | AsyncIterable<Item>) {
 			await iterator.return?.();
 		},
 	};
-}
-
-/** True if the promise settles before the event loop's next turn. */
-async function isSoon(step: Promise<unknown>): Promise<boolean> {
-	const settled = () => true;
-	return Promise.race([step.then(settled, settled), nextTurn(false)]);
 }
 
 /** A map whose loop has not begun. */

@@ -60,7 +60,7 @@ export class Calls {
 					clients.mayHaveEnded(call.ids);
 					break;
 				case 'unwatch':
-					clients.unwatch(call.ids);
+					clients.unwatch(call.ids ?? [], call.ranges);
 					break;
 				case 'subscribe':
 					clients.subscribe(call.events);

@@ -1,12 +1,15 @@
 import type {JobUpdate, Settlement} from '../job/claim.ts';
+import type {Encoded} from '../job/encoding.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import {toEnvelope, toFailure} from '../job/failure.ts';
-import {type EndedGroup, listIds, settlementsOf, sizeOf} from '../job/group.ts';
+import {type EndedGroup, idAt, listIds, rangeOf, settlementsOf, sizeOf, toIds} from '../job/group.ts';
 import {isTerminal, type JobId} from '../job/job.ts';
+import {pack, unpack} from '../job/packed.ts';
 import type {Settled, SettledGroup, Store} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
-import type {DispatcherMessage, EnqueueCall, EnqueueReply, Notice, Reply} from '../transport/messages.ts';
+import {IdRanges} from '../transport/id-ranges.ts';
+import type {CompletedJobs, DispatcherMessage, EnqueueCall, EnqueueReply, IdRange, Notice, Reply} from '../transport/messages.ts';
 
 export type NumberedCall = EnqueueCall & {readonly call: number};
 
@@ -26,16 +29,21 @@ const MAX_LOOKED_UP_JOBS = 200;
 export class Clients {
 	/** The number of callers that watch each job: when one gives up, the others still watch it. */
 	readonly watched = new Map<JobId, number>();
+	/** Jobs that were enqueued together by a caller that watches all of them. */
+	readonly #ranges = new IdRanges<undefined>();
 	readonly output: (message: DispatcherMessage) => void;
 	readonly #store: Store;
 	#subscribed: ReadonlySet<EventName>;
 	readonly #replies: Reply[] = [];
+	readonly #completed: CompletedJobs[] = [];
 	readonly #notices: Notice[] = [];
 	readonly #events: JobEvent[] = [];
 	/** Jobs to look up. They may have ended before they were watched, or in another dispatcher. */
 	readonly #lookUps: {readonly ids: readonly JobId[]; readonly earlier: boolean}[] = [];
-	/** The number of watched jobs that were not looked up since another process wrote. */
-	#unverified = 0;
+	/** Watched jobs that were not looked up since another process wrote. */
+	#unverified: JobId[] = [];
+	/** True if another process has written since these began to be looked up. */
+	#isUnverifiedAgain = false;
 
 	constructor(store: Store, output: (message: DispatcherMessage) => void, events: readonly EventName[] = []) {
 		this.#store = store;
@@ -65,16 +73,25 @@ export class Clients {
 		this.reply(call, result);
 		// Otherwise the caller waits for no job of the call.
 		if (!watch || result.conflicts || result.full) return;
-		const ids = listIds(result.ids, sizeOf(group));
-		this.watch(ids);
-		const reused = result.reused?.map(index => ids[index] as JobId) ?? [];
-		this.mayHaveEnded(reused, true);
+		const {ids, reused = []} = result;
+		const count = sizeOf(group);
+		const range = rangeOf(ids, count);
+		if (range) this.#ranges.add(range.first, range.last, undefined);
+		else this.watch(listIds(ids, count));
+		this.mayHaveEnded(
+			reused.map(index => idAt(ids, index)),
+			true,
+		);
 	}
 
 	/** Collects the events and notices of settled executions. */
-	settled(group: EndedGroup, {others, refusals}: SettledGroup): void {
+	settled(group: EndedGroup, result: SettledGroup): void {
+		if (this.#isWatching) this.#notifyCompleted(group, result);
 		// Usually no caller waits for any of them.
-		if (others.size === 0 && this.watched.size === 0 && !this.#subscribed.has('completed')) return;
+		if (result.others.size > 0 || this.#subscribed.has('completed')) this.#settledOneByOne(group, result);
+	}
+
+	#settledOneByOne(group: EndedGroup, {others, refusals}: SettledGroup): void {
 		// By another engine, or by our own commit that reported an error and took effect. Watches must look up how.
 		const settledBefore: JobId[] = [];
 		let index = 0;
@@ -85,10 +102,57 @@ export class Clients {
 			const event = toEvent(settlement, status);
 			if (event) this.publish(event);
 			if (status === 'lost' || status === 'discarded') settledBefore.push(settlement.id);
-			else if (isTerminal(status)) this.notifyEnd(settlement.id, () => toNotice(settlement, status as Notice['status']));
+			else if (isTerminal(status) && status !== 'completed') this.notifyEnd(settlement.id, () => toNotice(settlement, status as Notice['status']));
 			index++;
 		}
 		this.mayHaveEnded(settledBefore);
+	}
+
+	/** Collects the results of the watched jobs that completed. */
+	#notifyCompleted(group: EndedGroup, {others}: SettledGroup): void {
+		const {ids, values} = group;
+		const count = sizeOf(group);
+		if (typeof ids === 'number' && others.size === 0 && this.#ranges.covers(ids, ids + count - 1)) {
+			this.#ranges.take(ids, ids + count - 1);
+			for (let index = 0; index < count && this.watched.size > 0; index++) this.watched.delete(ids + index);
+			this.#completed.push({ids, values});
+			return;
+		}
+		const watched = this.#watchedIn(group).filter(index => !others.has(index));
+		if (watched.length === 0) return;
+		const listed = watched.length === count ? undefined : unpack(values);
+		for (const index of watched) this.#forget(idAt(ids, index));
+		this.#completed.push({
+			ids: toIds(watched.map(index => idAt(ids, index))),
+			values: listed ? pack(watched.map(index => listed[index] as Encoded)) : values,
+		});
+	}
+
+	/** The indexes of watched jobs, in rising order. */
+	#watchedIn(group: EndedGroup): number[] {
+		const {ids} = group;
+		const count = sizeOf(group);
+		if (typeof ids !== 'number') return [...ids.keys()].filter(index => this.#isWatched(ids[index] as JobId));
+		const indexes = new Set<number>();
+		if (this.watched.size < count) {
+			for (const id of this.watched.keys()) if (id >= ids && id < ids + count) indexes.add(id - ids);
+		} else for (let index = 0; index < count; index++) if (this.watched.has(ids + index)) indexes.add(index);
+		for (const {first, last} of this.#ranges.within(ids, ids + count - 1)) for (let id = first; id <= last; id++) indexes.add(id - ids);
+		return [...indexes].sort((a, b) => a - b);
+	}
+
+	get #isWatching(): boolean {
+		return this.watched.size > 0 || this.#ranges.size > 0;
+	}
+
+	#isWatched(id: JobId): boolean {
+		return this.watched.has(id) || this.#ranges.has(id);
+	}
+
+	/** Ends the watches of a job. Returns true if there were some. */
+	#forget(id: JobId): boolean {
+		const wasWatched = this.watched.delete(id);
+		return this.#ranges.take(id, id).length > 0 || wasWatched;
 	}
 
 	updated({id, progress, logs = []}: JobUpdate): void {
@@ -113,17 +177,24 @@ export class Clients {
 	}
 
 	flush(): void {
-		if (this.#replies.length + this.#notices.length + this.#events.length === 0) return;
+		if (this.#replies.length + this.#completed.length + this.#notices.length + this.#events.length === 0) return;
 		failpoint('replies:ready');
-		this.output({type: 'replies', replies: this.#replies.splice(0), notices: this.#notices.splice(0), events: this.#events.splice(0)});
+		this.output({
+			type: 'replies',
+			replies: this.#replies.splice(0),
+			completed: this.#completed.splice(0),
+			notices: this.#notices.splice(0),
+			events: this.#events.splice(0),
+		});
 	}
 
 	watch(ids: readonly JobId[]): void {
 		for (const id of ids) this.watched.set(id, (this.watched.get(id) ?? 0) + 1);
 	}
 
-	/** Undoes one {@link watch}. */
-	unwatch(ids: readonly JobId[]): void {
+	/** Undoes one {@link watch}, or the watch of jobs that were enqueued together. */
+	unwatch(ids: readonly JobId[], ranges: readonly IdRange[] = []): void {
+		for (const {first, last} of ranges) this.#ranges.takeOnce(first, last);
 		for (const id of ids) {
 			const others = (this.watched.get(id) ?? 0) - 1;
 			if (others > 0) this.watched.set(id, others);
@@ -133,7 +204,7 @@ export class Clients {
 
 	/** The job has ended: notifies its watchers, if there are any. */
 	notifyEnd(id: JobId, toNotice: () => Notice): void {
-		if (this.watched.delete(id)) this.#notices.push(toNotice());
+		if (this.#forget(id)) this.#notices.push(toNotice());
 	}
 
 	/** True if there are jobs to look up by {@link mayHaveEnded}. */
@@ -143,7 +214,7 @@ export class Clients {
 
 	/** True if there are jobs to look up by {@link allMayHaveEnded}. */
 	get isUnverified(): boolean {
-		return this.#unverified > 0;
+		return this.#unverified.length > 0;
 	}
 
 	/** These jobs will be looked up. `earlier`: they existed before they were watched. */
@@ -153,28 +224,31 @@ export class Clients {
 
 	/** Another process has written, so any watched job may have ended: all will be looked up. */
 	allMayHaveEnded(): void {
-		this.#unverified = this.watched.size;
+		if (this.#unverified.length > 0) this.#isUnverifiedAgain = true;
+		else this.#unverified = this.#allWatched();
 	}
 
-	/** Looks up all of {@link mayHaveEnded} and, if it verifies, a part of {@link allMayHaveEnded}, first those looked up longest ago. */
+	#allWatched(): JobId[] {
+		const inRanges = [...this.#ranges].flatMap(({first, last}) => listIds(first, last - first + 1));
+		return [...this.watched.keys(), ...inRanges];
+	}
+
+	/** Looks up all of {@link mayHaveEnded} and, if it verifies, a part of {@link allMayHaveEnded}. */
 	async lookUp(verifies = true): Promise<void> {
 		for (let next = this.#lookUps[0]; next; next = this.#lookUps[0]) {
 			await this.#lookUp(next.ids, next.earlier);
 			this.#lookUps.shift();
 		}
-		if (!verifies || this.#unverified <= 0) return;
-		const some = [...this.watched.keys().take(MAX_LOOKED_UP_JOBS)];
-		await this.#lookUp(some, false);
-		this.#unverified -= MAX_LOOKED_UP_JOBS;
-		for (const id of some) {
-			const callers = this.watched.get(id);
-			this.watched.delete(id);
-			if (callers !== undefined) this.watched.set(id, callers);
-		}
+		if (!verifies || !this.isUnverified) return;
+		await this.#lookUp(this.#unverified.slice(0, MAX_LOOKED_UP_JOBS), false);
+		this.#unverified.splice(0, MAX_LOOKED_UP_JOBS);
+		if (this.isUnverified || !this.#isUnverifiedAgain) return;
+		this.#isUnverifiedAgain = false;
+		this.allMayHaveEnded();
 	}
 
 	async #lookUp(ids: readonly JobId[], earlier: boolean): Promise<void> {
-		const watched = ids.filter(id => this.watched.has(id));
+		const watched = ids.filter(id => this.#isWatched(id));
 		for (let after: number | null = 0; after !== null && watched.length > 0; ) {
 			const {outcomes, next} = await this.#store.outcomes(watched, {after});
 			for (const outcome of outcomes) this.notifyEnd(outcome.id, () => (earlier ? {...outcome, earlier} : outcome));

@@ -145,6 +145,11 @@ export function toIds(ids: readonly JobId[]): Ids {
 	return ids.every((id, index) => id === first + index) ? first : ids;
 }
 
+/** The range of ids of several jobs; `undefined` if they are not consecutive, or only one. */
+export function rangeOf(ids: Ids, count: number): {readonly first: JobId; readonly last: JobId} | undefined {
+	return typeof ids === 'number' && count > 1 ? {first: ids, last: ids + count - 1} : undefined;
+}
+
 export function listIds(ids: Ids, count: number): readonly JobId[] {
 	return typeof ids === 'number' ? Array.from({length: count}, (_, index) => ids + index) : ids;
 }

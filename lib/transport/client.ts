@@ -1,13 +1,17 @@
 /** The station `transport/`: carries calls from a caller to its dispatcher, and replies, notices and events back. It never decides about a job. */
 
 import type {Worker} from 'node:worker_threads';
+import type {Encoded} from '../job/encoding.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import {fromEnvelope} from '../job/failure.ts';
+import {idAt} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
+import {unpack} from '../job/packed.ts';
 import type {TaskInfo} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import {startThread, workerUrl} from '../support/node.ts';
-import type {Call, CallBody, DispatcherMessage, DispatcherStart, Notice, RepliesMessage, Started, Verbs} from './messages.ts';
+import {IdRanges} from './id-ranges.ts';
+import type {Call, CallBody, CompletedJobs, DispatcherMessage, DispatcherStart, IdRange, Notice, RepliesMessage, Started, Verbs} from './messages.ts';
 import {payloadBuffers} from './messages.ts';
 
 type Result<Verb extends keyof Verbs> = ReturnType<Verbs[Verb]>;
@@ -23,6 +27,15 @@ interface EventSink {
 /** Called once: with a notice when the job has ended, or with the error that ended the client. */
 export type Watcher = (end: Notice | FaenaError) => void;
 
+/** Hears of the ends of jobs with consecutive ids. */
+export interface RangeWatcher {
+	/** Jobs from this one on have completed: the results are those from index `start` up to `end`. */
+	completed(first: JobId, results: readonly Encoded[], start: number, end: number): void;
+	ended(end: Notice): void;
+	/** Called once, if the client has ended before all of the jobs. */
+	failed(error: FaenaError): void;
+}
+
 /** The caller's end of the transport. Calls of one turn of the event loop travel in one message. An open call, a watch or a hold keeps the process alive. */
 export class DispatcherClient {
 	readonly tasks: readonly TaskInfo[];
@@ -30,6 +43,7 @@ export class DispatcherClient {
 	readonly #events: EventSink;
 	readonly #pending = new Map<number, {resolve(value: unknown): void; reject(error: unknown): void}>();
 	readonly #watchers = new Map<JobId, Watcher[]>();
+	readonly #ranges = new IdRanges<RangeWatcher>();
 	readonly #endListeners = new Set<(error: FaenaError) => void>();
 	#outbox: Call[] = [];
 	#lastCall = 0;
@@ -98,6 +112,27 @@ export class DispatcherClient {
 		this.call({type: 'unwatch', ids: [id]}).catch(() => undefined);
 	}
 
+	/** Registers a watcher of jobs with consecutive ids, as {@link watch} does. They are at most a group. */
+	watchRange({first, last}: IdRange, watcher: RangeWatcher): void {
+		if (this.#end) {
+			watcher.failed(this.#end);
+			return;
+		}
+		this.#ranges.add(first, last, watcher);
+		this.hold(last - first + 1);
+	}
+
+	/** Ends the watches of these watchers, of all jobs or of one range. */
+	unwatchRanges(watchers: ReadonlySet<RangeWatcher>, {first, last}: IdRange = {first: 0, last: Infinity}): void {
+		const ranges = [...this.#ranges].filter(range => watchers.has(range.owner) && range.first <= last && range.last >= first);
+		const parts = ranges.map(range => ({first: Math.max(first, range.first), last: Math.min(last, range.last), owner: range.owner}));
+		for (const part of parts) {
+			this.#ranges.take(part.first, part.last, part.owner);
+			this.release(part.last - part.first + 1);
+		}
+		if (parts.length > 0) this.call({type: 'unwatch', ranges: parts.map(part => ({first: part.first, last: part.last}))}).catch(() => undefined);
+	}
+
 	/** Runs the listener once, when the connection ends. Returns a function that removes it. */
 	onEnd(listener: (error: FaenaError) => void): () => void {
 		if (this.#end) listener(this.#end);
@@ -105,13 +140,15 @@ export class DispatcherClient {
 		return () => void this.#endListeners.delete(listener);
 	}
 
-	/** Keeps the process alive until {@link release}. */
-	hold(): void {
-		if (this.#holds++ === 0) this.#transport.ref();
+	/** Keeps the process alive until {@link release}, for each of so many reasons. */
+	hold(reasons = 1): void {
+		if (this.#holds === 0) this.#transport.ref();
+		this.#holds += reasons;
 	}
 
-	release(): void {
-		if (--this.#holds === 0) this.#transport.unref();
+	release(reasons = 1): void {
+		this.#holds -= reasons;
+		if (this.#holds === 0) this.#transport.unref();
 	}
 
 	/** Ends the transport. Later calls are refused. */
@@ -144,11 +181,39 @@ export class DispatcherClient {
 			if ('error' in reply) pending?.reject(fromEnvelope(reply.error));
 			else pending?.resolve(reply.value);
 		}
+		for (const jobs of message.completed) this.#complete(jobs);
 		for (const notice of message.notices) this.#notify(notice);
 		for (const event of message.events) this.#events.publish(event);
 	}
 
+	#complete({ids, values}: CompletedJobs): void {
+		const results = unpack(values);
+		if (typeof ids === 'number') this.#completeRange(ids, results, 0, results.length);
+		else for (let index = 0; index < results.length; index++) this.#completeRange(idAt(ids, index), results, index, index + 1);
+		if (this.#watchers.size === 0) return;
+		for (let index = 0; index < results.length; index++) {
+			const id = idAt(ids, index);
+			if (this.#watchers.has(id)) this.#notifyWatchers({id, status: 'completed', result: results[index] as Encoded});
+		}
+	}
+
+	#completeRange(first: JobId, results: readonly Encoded[], start: number, end: number): void {
+		for (const part of this.#ranges.take(first, first + end - start - 1)) {
+			const from = start + part.first - first;
+			this.release(part.last - part.first + 1);
+			part.owner.completed(part.first, results, from, from + part.last - part.first + 1);
+		}
+	}
+
 	#notify(notice: Notice): void {
+		for (const {owner} of this.#ranges.take(notice.id, notice.id)) {
+			this.release();
+			owner.ended(notice);
+		}
+		this.#notifyWatchers(notice);
+	}
+
+	#notifyWatchers(notice: Notice): void {
 		const watchers = this.#watchers.get(notice.id) ?? [];
 		this.#watchers.delete(notice.id);
 		for (const watcher of watchers) {
@@ -165,9 +230,11 @@ export class DispatcherClient {
 
 	#rejectAll(error: FaenaError): void {
 		const calls = [...this.#pending.values()].map(({reject}) => reject);
-		const all = [...calls, ...[...this.#watchers.values()].flat(), ...this.#endListeners];
+		const rangeWatchers = [...new Set([...this.#ranges].map(({owner}) => owner))].map(owner => (end: FaenaError) => owner.failed(end));
+		const all = [...calls, ...[...this.#watchers.values()].flat(), ...rangeWatchers, ...this.#endListeners];
 		this.#pending.clear();
 		this.#watchers.clear();
+		this.#ranges.clear();
 		this.#endListeners.clear();
 		for (const end of all) end(error);
 		if (this.#holds > 0) this.#transport.unref();

@@ -2,7 +2,7 @@
 
 import type {EventName, JobEvent} from '../job/events.ts';
 import type {ErrorEnvelope} from '../job/failure.ts';
-import type {EnqueuedGroup, FullQueue, NewGroup} from '../job/group.ts';
+import type {EndedGroup, EnqueuedGroup, FullQueue, NewGroup} from '../job/group.ts';
 import type {
 	Batch,
 	BatchId,
@@ -53,9 +53,9 @@ export type Call = {readonly call: number} & CallBody;
 export type CallBody =
 	| EnqueueCall
 	| {readonly type: 'verb'; readonly verb: keyof Verbs; readonly args: readonly unknown[]}
-	/** Asks for a {@link Notice} of each job's end. Answered at once, with the notices of jobs that have ended already. */
+	/** Asks for news of each job's end. Answered at once, with the notices of jobs that have ended already. */
 	| {readonly type: 'watch'; readonly ids: readonly JobId[]}
-	| {readonly type: 'unwatch'; readonly ids: readonly JobId[]}
+	| {readonly type: 'unwatch'; readonly ids?: readonly JobId[]; readonly ranges?: readonly IdRange[]}
 	| {readonly type: 'subscribe'; readonly events: readonly EventName[]}
 	/** Answered once no job of the dispatcher's tasks can run by itself any more; with `waiting: false`, once none is due. */
 	| {readonly type: 'idle'; readonly waiting: boolean}
@@ -115,8 +115,18 @@ export type Reply = {readonly call: number} & ({readonly value: unknown} | {read
 export interface RepliesMessage {
 	readonly type: 'replies';
 	readonly replies: readonly Reply[];
+	readonly completed: readonly CompletedJobs[];
 	readonly notices: readonly Notice[];
 	readonly events: readonly JobEvent[];
+}
+
+/** Watched jobs that have completed, with their results. */
+export type CompletedJobs = Pick<EndedGroup, 'ids' | 'values'>;
+
+/** Jobs with consecutive ids. */
+export interface IdRange {
+	readonly first: JobId;
+	readonly last: JobId;
 }
 
 /** A watched job has ended; `earlier` if it had already ended when its caller began to watch it. */
@@ -142,5 +152,6 @@ export function payloadBuffers(calls: readonly Call[]): ArrayBuffer[] {
 
 /** The buffers of the large binary results in a message from a dispatcher's thread. */
 export function resultBuffers(message: DispatcherMessage | Started): ArrayBuffer[] {
-	return message.type === 'replies' ? buffersOf(message.notices.map(({result}) => result)) : [];
+	if (message.type !== 'replies') return [];
+	return [...buffersOf(message.notices.map(({result}) => result)), ...message.completed.flatMap(({values}) => buffersOf(values))];
 }

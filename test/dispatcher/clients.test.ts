@@ -10,6 +10,7 @@ import {arm} from '../../lib/support/failpoint.ts';
 import type {EnqueueCall, EnqueueReply, RepliesMessage} from '../../lib/transport/messages.ts';
 import {POLICY} from '../fixtures/dispatcher.ts';
 import {endedGroup, returnedGroup} from '../fixtures/groups.ts';
+import {noticesOf} from '../fixtures/notices.ts';
 import {MemoryStore} from '../store/oracle.ts';
 
 const EVENTS: readonly EventName[] = ['completed', 'failed', 'dead', 'cancelled', 'progress', 'log', 'recovered'];
@@ -20,7 +21,10 @@ function setUp(events: readonly EventName[] = EVENTS) {
 	/** What leaves now. */
 	const flush = (): Partial<RepliesMessage> => {
 		clients.flush();
-		return messages.pop() ?? {};
+		const message = messages.pop();
+		if (!message) return {};
+		const {completed: _, ...rest} = {...message, notices: noticesOf(message)};
+		return rest;
 	};
 	return {clients, messages, flush};
 }
@@ -152,7 +156,10 @@ for (const [what, [outcome, status, event, notice]] of Object.entries(ENDS)) {
 		clients.settled(endedGroup([THREW, outcome, RETURNED]), {others: new Map([...others, [0, 'lost']])});
 		const {events, notices} = flush();
 		t.deepEqual(events, [...(event ? [{...event, id: 2}] : []), {type: 'completed', id: 3, durationMs: 5}]);
-		t.deepEqual(notices, [...(notice ? [{...notice, id: 2}] : []), {id: 3, status: 'completed', result: '1'}]);
+		t.deepEqual(
+			notices?.toSorted((a, b) => a.id - b.id),
+			[...(notice ? [{...notice, id: 2}] : []), {id: 3, status: 'completed', result: '1'}],
+		);
 	});
 }
 

@@ -10,6 +10,7 @@ import type {DispatcherMessage, Notice, RepliesMessage} from '../../lib/transpor
 import {makeStore, newJob, POLICY, promptPool, stayAlive} from '../fixtures/dispatcher.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
+import {noticesOf} from '../fixtures/notices.ts';
 import {groupNew} from '../fixtures/plain.ts';
 import {openQueueAt} from '../fixtures/queue.ts';
 
@@ -29,7 +30,10 @@ test('a claim that took effect though its commit seemed to fail leaves no job wi
 	const dispatcher = new Dispatcher(store, listener => promptPool(listener), {
 		owner: 'owner',
 		leaseMs: 30_000,
-		output: message => message.type === 'replies' && message.notices[0] && ended.resolve(message.notices[0]),
+		output: message => {
+			const [notice] = message.type === 'replies' ? noticesOf(message) : [];
+			if (notice) ended.resolve(notice);
+		},
 	});
 	await dispatcher.start();
 	dispatcher.receive([{call: 1, type: 'watch', ids: [1]}]);
@@ -57,7 +61,8 @@ test('a transaction that fails for a while is reported each time, and outcomes a
 		output: message => {
 			if (message.type !== 'replies') return;
 			for (const event of message.events) if (event.type === 'setBack') told.push([event.setbacks, event.waitMs, event.error.code]);
-			if (message.notices[0]) ended.resolve(message.notices[0]);
+			const [notice] = noticesOf(message);
+			if (notice) ended.resolve(notice);
 		},
 	});
 	dispatcher.receive([{call: 1, type: 'watch', ids: [1]}]);
@@ -190,7 +195,7 @@ test('a look-up that fails beside the transactions is made again: the engine goe
 	// Of jobs that another process cancelled,
 	await queue.enqueue([newJob({task: 'elsewhere', policy}), newJob({policy})]);
 	hasChanged();
-	let isTold = next(({notices}) => notices.some(({id}) => id === 1));
+	let isTold = next(message => noticesOf(message).some(({id}) => id === 1));
 	failing = 'outcomes';
 	dispatcher.receive([{call: 1, type: 'watch', ids: [1]}]);
 	while (failing) await turn();
@@ -211,7 +216,7 @@ test('a look-up that fails beside the transactions is made again: the engine goe
 	const keyed = newJob({task: 'elsewhere', key: 'a', policy});
 	await queue.enqueue([keyed]);
 	await queue.cancel({ids: [3]});
-	isTold = next(({notices}) => notices.some(({id, earlier}) => id === 3 && earlier === true));
+	isTold = next(message => noticesOf(message).some(({id, earlier}) => id === 3 && earlier === true));
 	failing = 'outcomes';
 	const [group] = groupNew([keyed]);
 	dispatcher.receive([{call: 2, type: 'enqueue', group: group ?? t.fail(), watch: true}]);
@@ -268,7 +273,7 @@ test('a result of more bytes than SQLite can hold is a failure of its job, and o
 		leaseMs: 30_000,
 		output: message => {
 			if (message.type !== 'replies') return;
-			if (notices.push(...message.notices) === 4) ended.resolve();
+			if (notices.push(...noticesOf(message)) === 4) ended.resolve();
 			if (message.replies.some(({call}) => call === 2)) closed.resolve();
 		},
 	});

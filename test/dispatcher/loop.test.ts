@@ -12,6 +12,7 @@ import type {Call, DispatcherMessage, Notice, Reply} from '../../lib/transport/m
 import {newJob, verb} from '../fixtures/dispatcher.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {HandPool} from '../fixtures/hand-pool.ts';
+import {noticesOf} from '../fixtures/notices.ts';
 import {override} from '../fixtures/override.ts';
 import {groupNew} from '../fixtures/plain.ts';
 import {MemoryStore} from '../store/oracle.ts';
@@ -72,7 +73,7 @@ async function setUp({jobs = 0, verbs = () => ({}), hasPool = true, asksForSigna
 			if (message.type !== 'replies') others.push(message);
 			else {
 				replies.push(...message.replies);
-				notices.push(...message.notices);
+				notices.push(...noticesOf(message));
 				events.push(...message.events);
 			}
 		}

@@ -10,6 +10,7 @@ import {openThread, type Transport} from '../../lib/transport/client.ts';
 import type {Call, DispatcherMessage, RepliesMessage} from '../../lib/transport/messages.ts';
 import {openEngine, TASKS, type Tasks, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
+import {noticesOf} from '../fixtures/notices.ts';
 import {Program} from '../fixtures/program.ts';
 
 const IN_USE = {
@@ -259,18 +260,20 @@ class Watches {
 
 	#sent(call: Call): void {
 		if (call.type === 'enqueue' && call.watch) this.#enqueues.set(call.call, sizeOf(call.group));
-		if (call.type === 'unwatch') for (const id of call.ids) this.#add(id, -1);
+		if (call.type !== 'unwatch') return;
+		const inRanges = (call.ranges ?? []).flatMap(({first, last}) => listIds(first, last - first + 1));
+		for (const id of [...(call.ids ?? []), ...inRanges]) this.#add(id, -1);
 	}
 
-	#heard({replies, notices}: RepliesMessage): void {
-		for (const reply of replies) {
+	#heard(message: RepliesMessage): void {
+		for (const reply of message.replies) {
 			const jobs = this.#enqueues.get(reply.call);
 			if (jobs === undefined || 'error' in reply) continue;
 			const answer = reply.value as EnqueuedGroup;
 			// Of a call in which there is a conflict nothing is watched.
 			if (!answer.conflicts) for (const id of listIds(answer.ids, jobs)) this.#add(id, 1);
 		}
-		for (const {id} of notices) this.#jobs.delete(id);
+		for (const {id} of noticesOf(message)) this.#jobs.delete(id);
 	}
 
 	#add(id: JobId, times: number): void {

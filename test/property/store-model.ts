@@ -589,7 +589,13 @@ const plan: fc.Arbitrary<JobPlan> = fc
 		maxPending: weighted([4, fc.constant(null)], [1, fc.record({task: fc.integer({min: 1, max: 4}), all: fc.integer({min: 1, max: 8})}, {requiredKeys: []})]),
 	})
 	// In a batch a key names an item, which has one job.
-	.map(({key, rerun, maxPending, unique, ...job}) => ({...job, unique: job.batch === null ? unique : undefined, ...(key !== null && {key}), ...(rerun && {rerun}), ...(maxPending && {maxPending})}));
+	.map(({key, rerun, maxPending, unique, ...job}) => ({
+		...job,
+		unique: job.batch === null ? unique : undefined,
+		...(key !== null && {key}),
+		...(rerun && {rerun}),
+		...(maxPending && {maxPending}),
+	}));
 
 const request = fc.record({
 	owner,

@@ -1,6 +1,7 @@
 import {type EnqueuedGroup, listIds, sizeOf} from '../../lib/job/group.ts';
 import type {BatchId, CancelResult, JobFilter} from '../../lib/job/job.ts';
 import type {Call, CallBody, DispatcherMessage, Notice, Verbs} from '../../lib/transport/messages.ts';
+import {noticesOf} from '../fixtures/notices.ts';
 import type {Ledger} from './ledger.ts';
 import {BATCHES, onCompleteOf, planEnqueue, planFilter, TASKS} from './plans.ts';
 import type {Actor, Scheduler} from './scheduler.ts';
@@ -89,7 +90,7 @@ export class Program {
 			if (message.type === 'failed') closed();
 			if (message.type !== 'replies') return;
 			for (const reply of message.replies) this.#replied(reply.call, 'error' in reply ? undefined : {value: reply.value}, closed);
-			for (const notice of message.notices) this.#noticed(notice);
+			for (const notice of noticesOf(message)) this.#noticed(notice);
 		});
 	}
 

@@ -38,7 +38,7 @@ class HandTransport implements Transport {
 	}
 
 	reply(parts: Partial<RepliesMessage>): void {
-		this.tell({type: 'replies', replies: [], notices: [], events: [], ...parts});
+		this.tell({type: 'replies', replies: [], completed: [], notices: [], events: [], ...parts});
 	}
 }
 

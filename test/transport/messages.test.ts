@@ -13,7 +13,7 @@ function enqueue(values: Values): Call {
 }
 
 function replies(results: readonly Notice['result'][]): DispatcherMessage {
-	return {type: 'replies', replies: [], notices: results.map((result, index) => ({id: index + 1, status: 'completed', result})), events: []};
+	return {type: 'replies', replies: [], completed: [], notices: results.map((result, index) => ({id: index + 1, status: 'completed', result})), events: []};
 }
 
 test('the memory of large binary payloads goes to the dispatcher, and that of large results to the caller', t => {

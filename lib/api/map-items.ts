@@ -1,0 +1,103 @@
+import {decode, type Encoded} from '../job/encoding.ts';
+import {type Ids, idAt} from '../job/group.ts';
+import type {JobId} from '../job/job.ts';
+import type {Notice} from '../transport/messages.ts';
+import {type JobOutcome, toOutcome} from './handles.ts';
+
+/** An item of a map, and its job. */
+export interface MapItem<Item> {
+	/** Index in the input, from 0. */
+	readonly index: number;
+	readonly key: string;
+	readonly item: Item;
+	readonly jobId: JobId;
+}
+
+/** How an item's job ended. */
+export type MapResult<Item, Result> = MapItem<Item> & {
+	/** True if the job had ended before this map began; without a batch, before the map enqueued the item. Nothing was executed for it. */
+	readonly reused: boolean;
+} & JobOutcome<Result>;
+
+const State = {open: 0, completed: 1, ended: 2, dropped: 3} as const;
+
+/** Items of a map that are enqueued together, and how their jobs ended. An item is named by its offset in the group. */
+export class ItemGroup<Item> {
+	/** The index of the first item. */
+	readonly start: number;
+	readonly items: readonly Item[];
+	/** `undefined` if the items have their indexes as keys. */
+	readonly keys: readonly string[] | undefined;
+	/** The ids of the jobs, once they are enqueued. */
+	ids: Ids = [];
+	/** Offsets of items whose jobs existed. */
+	existing: ReadonlySet<number> = new Set();
+	/** The number of items whose jobs have not ended. */
+	open: number;
+	/** Offsets of items whose jobs had ended before this map began. */
+	readonly #reused = new Set<number>();
+	readonly #states: Uint8Array;
+	/** The result of each job that completed, the notice of each that ended otherwise. */
+	readonly #ends: (Encoded | Notice)[];
+
+	constructor(start: number, items: readonly Item[], keys: readonly string[] | undefined) {
+		this.start = start;
+		this.items = items;
+		this.keys = keys;
+		this.open = items.length;
+		this.#states = new Uint8Array(items.length);
+		this.#ends = new Array<Encoded>(items.length).fill(null);
+	}
+
+	get size(): number {
+		return this.items.length;
+	}
+
+	keyAt(offset: number): string {
+		return this.keys ? (this.keys[offset] as string) : `${this.start + offset}`;
+	}
+
+	complete(offset: number, result: Encoded): void {
+		this.open--;
+		this.#states[offset] = State.completed;
+		this.#ends[offset] = result;
+	}
+
+	end(offset: number, notice: Notice, isReused: boolean): void {
+		if (isReused) this.#reused.add(offset);
+		if (notice.status === 'completed') return this.complete(offset, notice.result);
+		this.open--;
+		this.#states[offset] = State.ended;
+		this.#ends[offset] = notice;
+	}
+
+	/** The map waits for this item's job no longer, and will not yield it. */
+	drop(offset: number): void {
+		if (this.isOpen(offset)) this.open--;
+		this.#states[offset] = State.dropped;
+	}
+
+	isOpen(offset: number): boolean {
+		return this.#states[offset] === State.open;
+	}
+
+	isDropped(offset: number): boolean {
+		return this.#states[offset] === State.dropped;
+	}
+
+	/** The error of a job that is dead or was cancelled. */
+	errorAt(offset: number): Error | undefined {
+		if (this.#states[offset] !== State.ended) return undefined;
+		const outcome = toOutcome(this.#ends[offset] as Notice);
+		return 'error' in outcome ? outcome.error : undefined;
+	}
+
+	/** What is yielded for an item whose job has ended. @throws FaenaError `NoSuchJob`; `NotEncodable` if the result is damaged */
+	resultAt<Result>(offset: number): MapResult<Item, Result> {
+		const reused = this.#reused.size > 0 && this.#reused.has(offset);
+		const about = {index: this.start + offset, key: this.keyAt(offset), item: this.items[offset] as Item, jobId: idAt(this.ids, offset), reused};
+		const end = this.#ends[offset];
+		if (this.#states[offset] === State.completed) return {...about, status: 'completed', result: decode(end as Encoded) as Result};
+		return {...about, ...(toOutcome(end as Notice) as Exclude<JobOutcome<Result>, {status: 'completed'}>)};
+	}
+}
