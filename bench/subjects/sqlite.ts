@@ -73,14 +73,15 @@ class Store {
 		const {text} = toPackedStrings(payloads.map(payload => JSON.stringify(payload)));
 		s.insertJobRun.run(first, this.#lastId, TASK, 1, 0, Date.now(), null, null, null, text);
 		s.insertReadyRun.run(TASK, 0, first, this.#lastId, null);
-		s.setJobCounter.run(this.#lastId);
+		s.addToTally.run(0, 0, payloads.length);
 		s.addToTally.run(TASK, StoredState.ready, payloads.length);
 		return payloads.length;
 	}
 
 	claim(): Claimed[] {
-		const {nextLease, readyJobs, addToTally} = this.#statements;
-		this.#lease = nextLease.get() as number;
+		const {readyJobs, addToTally} = this.#statements;
+		this.#lease++;
+		addToTally.run(0, 1, 1);
 		const runs = readyJobs.all({lane: TASK, limit: RUNS}) as ReadyRun[];
 		const claimed = runs.map(run => this.#claimRun(run));
 		const jobs = claimed.reduce((sum, {payloads}) => sum + payloads.count, 0);

@@ -93,7 +93,7 @@ test('enqueueMany() that another program keeps from its commit is refused if the
 	await setTimeout(100);
 	db.exec('commit');
 	await Promise.all([t.throwsAsync(enqueued, {code: 'Closed'}), closed]);
-	t.is(db.prepare('select last from counter where name = ?').pluck().get('job'), 1);
+	t.is(db.prepare('select jobs from tally where task = 0 and state = 0').pluck().get(), 1);
 });
 
 test('enqueueIn(), openQueue() and jobs that a task enqueues are not refused, and count', async t => {

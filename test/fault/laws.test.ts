@@ -27,7 +27,7 @@ const CRIMES: Readonly<Record<keyof typeof LAWS, readonly string[]>> = {
 		`update ready set rank = 7 where id = ${READY}`,
 		`update claimed set task = 9 where id = ${RUNNING}`,
 	],
-	'the tally is what a recount gives': ['update tally set jobs = jobs + 1 where state = 6', 'delete from tally where state = 0'],
+	'the tally is what a recount gives': ['update tally set jobs = jobs + 1 where state = 6', 'delete from tally where task > 0 and state = 0'],
 	'the tally of each batch is what a recount gives': ['update batch_tally set jobs = jobs + 1 where state = 6'],
 	'a key names the job that has it, and each job with a key is named, unless it has ended': ['delete from key', `update key set id = ${DEAD}`],
 	'no two jobs have the same key': ['insert into key_run (batch, first, last, first_id) values (1, 0, 2, 90), (1, 1, 1, 91)'],
@@ -48,7 +48,10 @@ const CRIMES: Readonly<Record<keyof typeof LAWS, readonly string[]>> = {
 		`insert into outcome_run (first, last, ended_at, times, results) values (${READY}, ${READY}, 0, zeroblob(32), '1' || char(10) || '2')`,
 	],
 	'a running job has been claimed by an owner that is there': ['delete from owner'],
-	'ids and leases are at most what the counters say': ["update counter set last = 1 where name = 'job'", "update counter set last = 0 where name = 'lease'"],
+	'ids and leases are at most what the counters say': [
+		'update tally set jobs = 1 where task = 0 and state = 0',
+		'update tally set jobs = 0 where task = 0 and state = 1',
+	],
 	'a job was executed before it ended by itself, and runs at least for the first time': [`update claimed set execution = 0 where id = ${RUNNING}`],
 	'attempts are at most those allowed and at most the executions': [
 		`update failure_state set attempts = 3 where id = ${DEAD}; update outcome set execution = 9 where id = ${DEAD}`,

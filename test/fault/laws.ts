@@ -30,7 +30,7 @@ export const LAWS: Readonly<Record<string, string>> = {
 		select p.* from ${PLACES} p left join every_job j on j.id = p.id
 		where j.id is null or j.task <> p.task or j.batch is not p.batch or -j.priority <> p.rank`,
 	'the tally is what a recount gives': `
-		select * from (select task, state, jobs from tally where jobs <> 0 union all select task, place, -count(*) from ${PLACES} group by task, place)
+		select * from (select task, state, jobs from tally where jobs <> 0 and task > 0 union all select task, place, -count(*) from ${PLACES} group by task, place)
 		group by task, state having sum(jobs) <> 0`,
 	'the tally of each batch is what a recount gives': `
 		select * from (
@@ -66,7 +66,7 @@ export const LAWS: Readonly<Record<string, string>> = {
 	'a running job has been claimed by an owner that is there':
 		'select owner from claimed where owner not in (select id from owner) union all select owner from claimed_run where owner not in (select id from owner)',
 	'ids and leases are at most what the counters say': `
-		select * from counter where last < case name when 'job' then (select max(id) from every_job) when 'lease' then max(coalesce((select max(lease) from claimed), 0), coalesce((select max(lease) from claimed_run), 0)) end`,
+		select * from tally where task = 0 and jobs < iif(state = 0, (select max(id) from every_job), max(coalesce((select max(lease) from claimed), 0), coalesce((select max(lease) from claimed_run), 0)))`,
 	'a job was executed before it ended by itself, and runs at least for the first time': `
 		select * from ${PLACES} where place in (${StoredState.running}, ${StoredState.completed}, ${StoredState.dead}, ${StoredState.failed}, ${StoredState.parked}) and executions < 1`,
 	'attempts are at most those allowed and at most the executions': `

@@ -221,13 +221,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'the names of a failed commit stay known': {
 		file: 'lib/store/sqlite/transactions.ts',
-		find: '\t\t\topened.names = new Names(statements);\n',
+		find: '\t\t\tObject.assign(opened, newCaches(statements));\n',
 		put: '',
 		killer: ['test/store/hostile.test.ts', ROLLBACK],
 	},
 	'an owner that a failed commit registered stays registered': {
 		file: 'lib/store/sqlite/transactions.ts',
-		find: '\t\t\tfor (const owner of tx.registered) owners.forget(owner);\n',
+		find: '\t\t\tfor (const owner of lists.registered) owners.forget(owner);\n',
 		put: '',
 		killer: ['test/store/hostile.test.ts', ROLLBACK],
 	},
@@ -686,7 +686,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		file: 'lib/store/sqlite/tx.ts',
 		find: 'if (Number.isSafeInteger(number)) return number as number;',
 		put: 'return number as number;',
-		killer: ['test/store/hostile.test.ts', 'without a counter no job is enqueued or claimed: delete from counter'],
+		killer: ['test/store/hostile.test.ts', 'without a counter no job is enqueued or claimed: delete from tally where task = 0'],
 	},
 	'an owner keeps its lock though it has no row': {
 		file: 'lib/store/sqlite/owners.ts',

@@ -23,7 +23,8 @@ LARGE.push('checkpoint', 'log', 'execution', 'expiry');
 
 /** Statements that read the whole of a large table, and why they may. */
 const SCANS: Readonly<Record<string, string>> = {
-	anyExpiry: 'it reads one row',
+	anyCheckpoint: 'it reads one row',
+	anyExpiry: 'the same',
 	claimGroupsOfOwner: 'the number of running jobs is bounded by the workers, and an index would cost an entry per claim',
 	claimOfOwnerAt: 'the same',
 	claimedRunsOfOwner: 'the same',

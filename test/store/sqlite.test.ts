@@ -275,8 +275,8 @@ for (const [durability, level] of [
 ] as const) {
 	test(`durability ${durability} holds from the first write on`, async t => {
 		const connection = await connect(join(makeFolder(t), 'jobs.db'), durability);
-		connection.transaction(() => connection.statements.setJobCounter.run(5));
-		t.is(connection.statements.setJobCounter.database.pragma('synchronous', {simple: true}), level);
+		connection.transaction(() => connection.statements.takeWriteLock.run());
+		t.is(connection.statements.takeWriteLock.database.pragma('synchronous', {simple: true}), level);
 		connection.close();
 	});
 }

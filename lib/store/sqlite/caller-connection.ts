@@ -8,6 +8,7 @@ import type {Enqueued} from '../job-queue.ts';
 import {Blobs} from './blobs.ts';
 import {enqueue} from './enqueue.ts';
 import {numberOf, refuseNewer, WHY_ONE_LIBRARY} from './file-guard.ts';
+import {Known} from './known.ts';
 import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
 import {prepare, type Statements} from './statements.sql.ts';
 import {refuse} from './trusted-files.ts';
@@ -42,7 +43,7 @@ export function enqueueOn(connection: OwnConnection, job: NewJob, now: number): 
 		checkSchema(connection);
 		const tally = new Tally();
 		// Nothing is cached between calls: the program may roll back any savepoint, and Faena would not notice.
-		const caches = {names: new Names(statements), blobs: new Blobs(connection.name, Infinity)};
+		const caches = {names: new Names(statements, () => undefined), known: new Known(statements), blobs: new Blobs(connection.name, Infinity)};
 		const tx = {statements, tally, ...caches, now, random: Math.random, completed: [], registered: [], unpacked: 0};
 		[enqueued] = enqueue(tx, toNewGroups([job]), true);
 		for (const change of tally.tasks.take()) statements.addToTally.run(...change);

@@ -11,7 +11,7 @@ import {byOrder, failureStateOf, type Head, type Lane, laneKey, lanesToClaim, ma
 import {claimedRunOf, unpackClaimed} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';
 import {endExecution} from './settle.ts';
-import {type ClaimRow, checkCounter, type Tx} from './tx.ts';
+import {type ClaimRow, giveNumbers, lastNumber, type Tx} from './tx.ts';
 
 /** Claims the first jobs of the requested lanes: by priority, then in order of arrival, across all lanes. */
 export function claim(tx: Tx, request: ClaimRequest, requested: readonly Lane[], owner: number): Claimed {
@@ -21,7 +21,7 @@ export function claim(tx: Tx, request: ClaimRequest, requested: readonly Lane[],
 	for (const lane of lanesToClaim(tx, requested, request)) {
 		const head = readHead(tx.statements, lane, request.maxBytes);
 		if (head.parts.length === 0) continue;
-		lease ||= checkCounter('lease', tx.statements.nextLease.get());
+		lease ||= nextLease(tx);
 		const isComplete = claimHead(tx, lane, head, lease, owner);
 		const own = toGroups(tx, lease, lane, isComplete ? head.parts : claimedParts(tx, head, lease, passedOver));
 		groups.push(...own.map(group => withExpiries(tx, group)));
@@ -29,6 +29,13 @@ export function claim(tx: Tx, request: ClaimRequest, requested: readonly Lane[],
 	const placeOf = ({priorities, ids}: ClaimedGroup) => [-numberAt(priorities, 0), idAt(ids, 0)] as const;
 	groups.sort((a, b) => byOrder(placeOf(a), placeOf(b)));
 	return {lease, groups, ...(passedOver.length > 0 && {passedOver})};
+}
+
+/** The number of a new lease. */
+export function nextLease(tx: Tx): Lease {
+	const last = lastNumber(tx, 'lease');
+	giveNumbers(tx, 'lease', 1);
+	return last + 1;
 }
 
 /**
@@ -88,7 +95,7 @@ function groupOfRows(tx: Tx, lease: number, {name, state}: Lane, rows: readonly 
 		if (key !== null) keys.set(index, key);
 		if (executions === 0) continue;
 		const before = failureStateOf(tx, id);
-		const checkpoint = tx.statements.checkpointState.get(id) as Encoded | undefined;
+		const checkpoint = (tx.known.get('hasCheckpoints') ? tx.statements.checkpointState.get(id) : undefined) as Encoded | undefined;
 		if (before.attempts > 0) attempts.set(index, before.attempts);
 		if (quarantine && before.suspicion === MAX_SUSPICION) quarantine = 'alone';
 		if (checkpoint !== undefined) checkpoints.set(index, checkpoint);
@@ -119,7 +126,9 @@ const MAX_PROMOTED_JOBS = 5000;
 
 /** Makes delayed and failed jobs ready whose time has come. */
 export function promote(tx: Tx): void {
-	const {statements, now} = tx;
+	const {statements, known, now} = tx;
+	if ((known.get('nextRunAt') ?? Infinity) > now) return;
+	known.forget('nextRunAt');
 	const due = statements.dueJobs.all(now, MAX_PROMOTED_JOBS) as (ReadyJob & {readonly id: JobId; readonly failed: number})[];
 	for (const job of due) {
 		statements.deleteWaiting.run(job.id);
@@ -140,6 +149,7 @@ export function releaseClaims(tx: Tx, owner: number, {after = 0, leave = false}:
 	const upTo = unpackPage(tx, owner, after);
 	for (const {lease, first, last} of open ?? []) statements.suspectClaims.run(owner, lease, first, Math.min(last, upTo), MAX_SUSPICION);
 	// Any job of a dead owner may have started. The next claim looks at all other jobs whose time is over.
+	tx.known.forget('hasExpiries');
 	if (mayExpire(tx)) statements[open ? 'deleteExpiriesOfOwner' : 'unmarkExpiriesOfOwner'].run(owner, after, upTo);
 	const stopped = statements.stoppedClaimsOfOwner.all(owner, after, upTo) as ClaimRow[];
 	for (const claim of stopped) {

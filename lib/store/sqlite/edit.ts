@@ -39,6 +39,7 @@ function changeOrder(tx: Tx, {id, priority, runAt, delayMs}: JobEdit, job: Found
 	if (dueAt === null) makeReady(tx, id, {...job, rank}, job.state);
 	else {
 		tx.statements.insertWaiting.run(id, dueAt, hasFailed ? 1 : 0, job.executions);
+		tx.known.forget('nextRunAt');
 		tx.tally.move(job.task, job.batch, job.state, hasFailed ? StoredState.failed : StoredState.delayed);
 	}
 }

@@ -3,26 +3,30 @@ import type {FailureRecord} from '../../job/failure.ts';
 import {type EnqueuedGroup, keyAt, listKeys, type NewGroup, newJobsOf, sizeOf, toIds} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import {type ChildJob, dueAtOf, type NewJob} from '../../job/new-job.ts';
-import {asPacked, countOf, isPackable, joinPacked, type PackedStrings, slicePacked, toPackedStrings} from '../../job/packed.ts';
+import {asPacked, countOf, isPackable, joinPacked, type PackedStrings, pack, slicePacked, toPackedStrings} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {enqueueFailure, keyConflict} from '../conflict-errors.ts';
+import type {DirectClaim, NewRun} from './direct-claim.ts';
 import {setExpiry} from './expiry.ts';
 import {type Holder, KeyLookup} from './keys.ts';
 import {replaceJob, retryJob} from './move.ts';
 import {insertJobRun, MAX_RUN_JOBS} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';
-import {checkCounter, type Tx} from './tx.ts';
+import {giveNumbers, lastNumber, type Tx} from './tx.ts';
 
-/** Enqueues jobs with rising ids. For a job whose key exists, the result has the job with that key. */
-export function enqueue(tx: Tx, groups: readonly NewGroup[], rejectConflicts: boolean): EnqueuedGroup[] {
+/**
+ * Enqueues jobs with rising ids. For a job whose key exists, the result has the job with that key.
+ * @param direct claims the jobs at once
+ */
+export function enqueue(tx: Tx, groups: readonly NewGroup[], rejectConflicts: boolean, direct?: DirectClaim): EnqueuedGroup[] {
 	if (groups.length === 0) return [];
-	const runs = new RunBuilder(tx);
+	const runs = new RunBuilder(tx, direct);
 	const lookup = new KeyLookup(tx);
 	const enqueued = groups.map(group => refuseIfFull(tx, group, lookup) ?? add(tx, group, {runs, lookup}, rejectConflicts));
 	lookup.flush();
 	runs.flush();
 	if (runs.nextId > runs.firstId) {
-		tx.statements.setJobCounter.run(runs.nextId - 1);
+		giveNumbers(tx, 'job', runs.nextId - runs.firstId);
 		failpoint('enqueue:written');
 	}
 	return enqueued;
@@ -64,9 +68,8 @@ function refuseIfFull(tx: Tx, group: NewGroup, lookup: KeyLookup): EnqueuedGroup
 const PENDING = [StoredState.ready, StoredState.quarantined, StoredState.delayed];
 
 /** The number of pending jobs at this moment of the transaction, of a task or of all. */
-function countPending({statements, tally}: Tx, task: number | null): number {
-	const before = statements.pendingJobs.get({task}) as number;
-	return PENDING.reduce((jobs, state) => jobs + (task === null ? tally.tasks.sum(state) : tally.tasks.get(task, state)), before);
+function countPending({known, tally}: Tx, task: number | null): number {
+	return PENDING.reduce((jobs, state) => jobs + (task === null ? tally.tasks.sum(state) : tally.tasks.get(task, state)), known.sumOf(task, PENDING));
 }
 
 /** The number of jobs that the group would make: a key that exists makes none. */
@@ -145,9 +148,10 @@ function addJob(tx: Tx, job: NewJob, dueAt: number | null, runs: RunBuilder): Jo
 	const {task, policy, batch, hasOwnRows} = key;
 	const id = runs.nextId;
 	if (hasOwnRows) statements.insertJob.run(id, task, policy, priority, now, batch, job.key ?? null, payload);
-	if (dueAt === null) runs.add(key, hasOwnRows ? NO_PAYLOAD : {count: 1, text: payload as string | null});
+	if (dueAt === null) runs.add(key, hasOwnRows ? job : {count: 1, text: payload as string | null});
 	else {
 		statements.insertWaiting.run(id, dueAt, 0, 0);
+		tx.known.forget('nextRunAt');
 		runs.nextId++;
 	}
 	setExpiry(tx, id, job.expiresMs, dueAt);
@@ -178,12 +182,12 @@ interface RunKey {
 interface OpenRun extends RunKey {
 	readonly first: JobId;
 	count: number;
+	/** Of jobs that have no rows in `job`. */
 	readonly payloads: PackedStrings[];
+	/** The others. */
+	readonly jobs: Pick<NewJob, 'payload' | 'key'>[];
 	readonly keys: number | PackedStrings | undefined;
 }
-
-/** In place of the payload of a job that has a row in `job`. */
-const NO_PAYLOAD: PackedStrings = {count: 1, text: null};
 
 /** Makes new jobs ready, in order. A packed group becomes a run, and so do neighbours with the same {@link RunKey}. Others get rows in `ready`. */
 class RunBuilder {
@@ -192,25 +196,29 @@ class RunBuilder {
 	/** The id of the next job. */
 	nextId: JobId;
 	readonly #tx: Tx;
+	readonly #direct: DirectClaim | undefined;
 	#run: OpenRun | undefined;
 	/** Jobs that are no run, and have no rows in `ready` yet: one statement writes them. `run` has the first of them. */
 	#range: {readonly run: OpenRun; last: JobId} | undefined;
 
-	constructor(tx: Tx) {
+	constructor(tx: Tx, direct: DirectClaim | undefined) {
 		this.#tx = tx;
-		this.firstId = checkCounter('job', (tx.statements.jobCounter.get() as number) + 1);
+		this.#direct = direct;
+		this.firstId = lastNumber(tx, 'job') + 1;
 		this.nextId = this.firstId;
 	}
 
-	/** Adds the next jobs. The payloads and keys are used only if the jobs have no rows in `job`. Jobs with keys are written at once, so that they are found by these. */
-	add(key: RunKey, payloads: PackedStrings, keys?: OpenRun['keys']): void {
-		if (!this.#run || keys !== undefined || !continues(this.#run, this.nextId, key, payloads.count)) {
+	/** Adds the next jobs: packed ones, or one that has a row in `job`. Jobs with keys are written at once, so that they are found by these. */
+	add(key: RunKey, added: PackedStrings | NewJob, keys?: OpenRun['keys']): void {
+		const count = 'count' in added ? added.count : 1;
+		if (!this.#run || keys !== undefined || !continues(this.#run, this.nextId, key, count)) {
 			this.#endRun();
-			this.#run = {...key, first: this.nextId, count: 0, payloads: [], keys};
+			this.#run = {...key, first: this.nextId, count: 0, payloads: [], jobs: [], keys};
 		}
-		this.#run.count += payloads.count;
-		this.#run.payloads.push(payloads);
-		this.nextId += payloads.count;
+		this.#run.count += count;
+		if ('count' in added) this.#run.payloads.push(added);
+		else this.#run.jobs.push(added);
+		this.nextId += count;
 		if (keys !== undefined) this.#endRun();
 	}
 
@@ -231,23 +239,29 @@ class RunBuilder {
 		this.#run = undefined;
 		if (!run) return;
 		const {task, policy, priority, batch, hasOwnRows, first, count, keys} = run;
-		const {text} = joinPacked(run.payloads);
-		if (count > 1) {
-			const last = first + count - 1;
+		const packed = joinPacked(run.payloads);
+		if (!hasOwnRows && count > 1) {
 			const firstNumber = typeof keys === 'number' ? keys : null;
-			const columns = {first, last, task, policy, priority, createdAt: now, batch, firstNumber, keys: typeof keys === 'object' ? keys.text : null};
-			if (!hasOwnRows) insertJobRun(statements, {...columns, payloads: text});
-			statements.insertReadyRun.run(task, -priority, first, last, batch);
+			const columns = {first, last: first + count - 1, task, policy, priority, createdAt: now, batch, firstNumber};
+			insertJobRun(statements, {...columns, keys: typeof keys === 'object' ? keys.text : null, payloads: packed.text});
+		} else if (!hasOwnRows) statements.insertJob.run(first, task, policy, priority, now, batch, keyAt(keys, 0) ?? null, packed.text || null);
+		if (this.#direct?.take({...run, ...(hasOwnRows ? columnsOf(run.jobs) : {values: packed})})) return;
+		if (count > 1) {
+			statements.insertReadyRun.run(task, -priority, first, first + count - 1, batch);
 			return;
 		}
-		const key = keyAt(keys, 0) ?? null;
-		if (!hasOwnRows) statements.insertJob.run(first, task, policy, priority, now, batch, key, text || null);
 		if (this.#range?.last !== first - 1) {
 			this.flush();
 			this.#range = {run, last: first};
 		}
 		this.#range.last = first;
 	}
+}
+
+/** The payloads and keys of jobs that have rows in `job`, as a claim returns them. */
+function columnsOf(jobs: OpenRun['jobs']): Pick<NewRun, 'values' | 'keys'> {
+	const keys = new Map(jobs.flatMap(({key}, index) => (key === undefined ? [] : [[index, key] as const])));
+	return {values: pack(jobs.map(({payload}) => payload)), keys: keys.size > 0 ? keys : undefined};
 }
 
 function continues(run: OpenRun, id: JobId, {task, policy, priority, batch, hasOwnRows}: RunKey, count: number): boolean {

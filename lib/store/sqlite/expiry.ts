@@ -7,22 +7,23 @@ import type {Tx} from './tx.ts';
  * job may have been claimed and not have started. So its row stays when its time comes, but is marked, so that it is not looked up again and again.
  */
 
-/** True if some job may expire. Without one, a transaction pays this one look. */
-export function mayExpire(tx: Tx): boolean {
-	tx.hasExpiries ??= tx.statements.anyExpiry.get() !== undefined;
-	return tx.hasExpiries;
+/** True if some job may expire. */
+export function mayExpire({known}: Tx): boolean {
+	return known.get('hasExpiries');
 }
 
 /** Sets when the new job, or the new round of a job, expires. */
 export function setExpiry(tx: Tx, id: JobId, expiresMs: number | undefined, dueAt: number | null): void {
 	if (expiresMs === undefined) return;
 	tx.statements.insertExpiry.run(id, expiresMs, (dueAt ?? tx.now) + expiresMs);
-	tx.hasExpiries = true;
+	tx.known.forget('hasExpiries');
 }
 
 /** The job, or each job from this one up to `last`, has started or is deleted, or its round has ended. */
 export function endExpiry(tx: Tx, id: JobId, last = id): void {
-	if (mayExpire(tx)) tx.statements.deleteExpiries.run(id, last);
+	if (!mayExpire(tx)) return;
+	tx.statements.deleteExpiries.run(id, last);
+	tx.known.forget('hasExpiries');
 }
 
 /** The job was claimed and comes back without having started: the next claim looks whether its time is over. */

@@ -127,7 +127,9 @@ function jobsOfBatch(statements: Statements, batch: number): number {
 /** The number of jobs in the states of these statuses. */
 function tallyOf({tally}: Statements, {task, statuses}: Pick<Criteria, 'task' | 'statuses'>): Tallied[] {
 	const rows = tally.all() as [task: number, state: StoredState, jobs: number][];
-	return rows.flatMap(([each, state, jobs]) => ((task === null || each === task) && statuses.includes(STATUS_OF[state]) ? [[state, jobs] as const] : []));
+	return rows.flatMap(([each, state, jobs]) =>
+		(task === null ? each > 0 : each === task) && statuses.includes(STATUS_OF[state]) ? [[state, jobs] as const] : [],
+	);
 }
 
 export function searchBatch(statements: Statements, criteria: Criteria): Found {

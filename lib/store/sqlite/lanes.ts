@@ -21,10 +21,9 @@ export interface Lane {
 }
 
 /** Call it before the tally is written. */
-export function requestedLanes({statements}: Tx, {lanes}: ClaimRequest): Lane[] {
-	// Not cached, since another process may have paused or added a task. One statement, since there may be many tasks.
-	const unpaused = new Map(statements.unpausedTasks.all() as [name: string, task: number][]);
-	const jobsIn = (task: number, state: StoredState) => (statements.tallyOf.get(task, state) ?? 0) as number;
+export function requestedLanes({known}: Tx, {lanes}: ClaimRequest): Lane[] {
+	const unpaused = known.get('unpaused');
+	const jobsIn = (task: number, state: StoredState) => known.jobsIn(task, state);
 	return lanes.flatMap(({task: name, limit, isQuarantined, concurrency = Infinity}) => {
 		const task = unpaused.get(name);
 		if (task === undefined) return [];
@@ -43,12 +42,13 @@ export function backlog(tx: Tx, requested: readonly Lane[]): number {
 	return jobs;
 }
 
-function readyIn({tally}: Tx, {task, state, ready}: Lane): number {
+/** The number of ready jobs in the lane, at this moment of the transaction. */
+export function readyIn({tally}: Tx, {task, state, ready}: Lane): number {
 	return ready + tally.tasks.get(task, state);
 }
 
 /** The number of jobs of the task, in all its lanes, that can be claimed without exceeding its concurrency. */
-function roomOf({tally}: Tx, {task, concurrency, running}: Lane): number {
+export function roomOf({tally}: Tx, {task, concurrency, running}: Lane): number {
 	return Math.max(0, concurrency - running - tally.tasks.get(task, StoredState.running));
 }
 

@@ -10,7 +10,7 @@ import {keepLastExecution} from './history.ts';
 import {makeReady} from './lanes.ts';
 import {type FoundJob, findJob, MAX_RUN_JOBS, unpackRun} from './packed-rows.ts';
 import {STATUS_OF, StoredState} from './schema.sql.ts';
-import {Stop, scopeOf, type Tx} from './tx.ts';
+import {lastNumber, Stop, scopeOf, type Tx} from './tx.ts';
 
 /** A transaction that has unpacked this many jobs moves no more. To move one job of a run, all of the run are unpacked. */
 const MAX_UNPACKED_JOBS = 2 * MAX_RUN_JOBS;
@@ -18,7 +18,7 @@ const MAX_UNPACKED_JOBS = 2 * MAX_RUN_JOBS;
 /** Moves a page of the filter's jobs, in order, as far as one transaction goes. */
 export function moveJobs(tx: Tx, filter: JobFilter, to: MoveTarget, {after = 0, limit = 1000, stop = false, ...page}: MovePage): Moved {
 	const statuses = movableStatuses(to, filter);
-	const upTo = page.upTo ?? (tx.statements.jobCounter.get() as JobId);
+	const upTo = page.upTo ?? lastNumber(tx, 'job');
 	const {ids, next} = findIds(tx, filter, {statuses, after, upTo, limit});
 	const moved = {ids: [] as JobId[], asked: [] as JobId[]};
 	const goingOnAfter = (last: JobId) => ({...moved, next: {after: last, upTo, limit, stop}});
@@ -153,6 +153,7 @@ export function replaceJob(tx: Tx, id: JobId, {payload, priority, policy, ...whe
 	if (dueAt === null) makeReady(tx, id, {...job, rank: -priority}, job.state);
 	else {
 		statements.insertWaiting.run(id, dueAt, 0, job.executions);
+		tx.known.forget('nextRunAt');
 		tally.move(job.task, job.batch, job.state, StoredState.delayed);
 	}
 	return true;

@@ -39,13 +39,17 @@ export function freeKey(statements: Statements, task: number, batch: number | nu
 	if (changes === 0 && number !== undefined) freeNumbers(statements, batch as number, number, number);
 }
 
-/** Frees consecutive numbers of one row. */
+/** Frees consecutive numbers, which may be in several rows. */
 export function freeNumbers(statements: Statements, batch: number, first: number, last: number): void {
-	const run = numbersWith(statements, batch, first);
-	if (!run) return;
-	statements.deleteNumbers.run(batch, run.first);
-	if (run.first < first) statements.insertNumbers.run(batch, run.first, first - 1, run.firstId);
-	if (last < run.last) statements.insertNumbers.run(batch, last + 1, run.last, idOfNumber(run, last + 1));
+	for (let next = first; next <= last; next++) {
+		const run = numbersWith(statements, batch, next);
+		if (!run) continue;
+		const end = Math.min(last, run.last);
+		statements.deleteNumbers.run(batch, run.first);
+		if (run.first < next) statements.insertNumbers.run(batch, run.first, next - 1, run.firstId);
+		if (end < run.last) statements.insertNumbers.run(batch, end + 1, run.last, idOfNumber(run, end + 1));
+		next = end;
+	}
 }
 
 /** Frees the keys of jobs with consecutive ids that have rows of their own. */

@@ -313,6 +313,10 @@ export const MIGRATIONS: readonly string[] = [
 		first_id integer not null,
 		primary key (batch, first)
 	) strict, without rowid;
+
+	-- The last number of a job, and of a lease: as task 0 in the table that most transactions write anyway.
+	insert into tally select 0, iif(name = 'job', 0, 1), last from counter;
+	drop table counter;
 	`,
 ];
 

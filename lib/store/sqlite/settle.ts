@@ -93,8 +93,8 @@ function settleLease(tx: Tx, lease: number, parts: readonly Part[]): Ended[] {
 		return run ? settleRun(tx, run, own) : settleRows(tx, lease, own as Single[]);
 	});
 	for (const {part, claim} of ended) if (!childrenOf(part)) setStatus(part, endExecution(tx, claim, part.settlement));
-	// One statement for the whole lease. It costs almost nothing if no job has a checkpoint.
-	tx.statements.deleteCheckpointsOfCompleted.run(low, high);
+	// One statement for the whole lease.
+	if (tx.known.get('hasCheckpoints')) tx.statements.deleteCheckpointsOfCompleted.run(low, high);
 	return ended.filter(({part}) => childrenOf(part));
 }
 
@@ -250,6 +250,7 @@ function endFailed(tx: Tx, claim: ClaimRow, ran: Ran & {readonly outcome: Failed
 	const waitMs = retry?.afterMs ?? backoffMs(policy.backoff, attempts, random());
 	const runAt = policy.retry === 'manual' ? null : now + waitMs;
 	statements.insertWaiting.run(id, runAt, 1, execution);
+	tx.known.forget('nextRunAt');
 	tally.move(task, batch, StoredState.running, runAt === null ? StoredState.parked : StoredState.failed);
 	return 'failed';
 }

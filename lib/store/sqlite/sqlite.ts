@@ -9,6 +9,7 @@ import {changeBatch, deleteBatch, deleteEmptyBatches, openBatch, readBatches, up
 import {Blobs} from './blobs.ts';
 import {claim, promote, releaseClaims} from './claim.ts';
 import {deleteEnded, findOutdated} from './delete.ts';
+import {canClaimDirectly, DirectClaim} from './direct-claim.ts';
 import {editJob} from './edit.ts';
 import {enqueue} from './enqueue.ts';
 import {expiresInMs} from './expiry.ts';
@@ -75,18 +76,23 @@ export class SqliteStore implements Store {
 		for (const each of update) writeUpdate(tx, each);
 		const settled = settle(tx, ended);
 		const edited = edit?.map(each => editJob(tx, each));
-		const enqueued = enqueue(tx, arrived, rejectConflicts);
+		const lanes = () => (request ? requestedLanes(tx, request) : []);
+		let requested = lanes();
+		const owner = () => (request ? this.#owners.register(request.owner, tx) : 0);
+		const mayBeDirect = request && !rejectConflicts && canClaimDirectly(tx, request, requested, arrived);
+		const direct = mayBeDirect ? new DirectClaim(tx, requested, owner()) : undefined;
+		const enqueued = enqueue(tx, arrived, rejectConflicts, direct);
 		const expired = request ? expireJobs(tx) : undefined;
 		if (request) promote(tx);
-		const lanes = () => (request ? requestedLanes(tx, request) : []);
-		const requested = lanes();
+		// A task may be new.
+		if (!direct) requested = lanes();
 		// While jobs are left that have expired, none is claimed.
 		const open = expired?.hasMore ? [] : requested;
-		const claimed = request ? claim(tx, request, open, this.#owners.register(request.owner, tx)) : {lease: 0, groups: []};
+		const claimed = request && !direct ? claim(tx, request, open, owner()) : {lease: direct?.lease ?? 0, groups: direct?.groups ?? []};
 		updateBatches(tx);
 		// A batch that completed may have enqueued the first job of a task.
 		const left = backlog(tx, tx.completed.length > 0 ? lanes() : requested);
-		const dueAt = (tx.statements.nextRunAt.get() ?? null) as number | null;
+		const dueAt = tx.known.get('nextRunAt');
 		const dueInMs = dueAt === null ? null : Math.max(0, dueAt - tx.now);
 		return {
 			settled,
@@ -109,8 +115,9 @@ export class SqliteStore implements Store {
 	}
 
 	setPaused(tasks: readonly string[], isPaused: boolean): Promise<void> {
-		return this.#transactions.write(({statements, names}) => {
+		return this.#transactions.write(({statements, names, known}) => {
 			for (const task of tasks) statements.pauseTask.run(isPaused ? 1 : 0, names.task(task));
+			known.forget('unpaused');
 		});
 	}
 

@@ -133,16 +133,11 @@ export const SQL = {
 	batches: `select ${BATCH} where b.id > ${INTEGER} order by b.id limit ${INTEGER}`,
 	batch: `select ${BATCH} where b.name = ${TEXT}`,
 	batchById: `select ${BATCH} where b.id = ${INTEGER}`,
-	jobCounter: "select last from counter where name = 'job'",
-	setJobCounter: "update counter set last = ? where name = 'job'",
-	nextLease: "update counter set last = last + 1 where name = 'lease' returning last",
 	// Changes with every commit of another connection, and with none of this one.
 	dataVersion: 'pragma data_version',
-	takeWriteLock: "update counter set last = last where name = 'job'",
+	takeWriteLock: 'update tally set jobs = jobs where task = 0 and state = 0',
 	addToTally: 'insert into tally (task, state, jobs) values (?, ?, ?) on conflict (task, state) do update set jobs = jobs + excluded.jobs',
 	tally: 'select task, state, jobs from tally',
-	tallyOf: 'select jobs from tally where task = ? and state = ?',
-	pendingJobs: `select coalesce(sum(jobs), 0) from tally where state <= ${StoredState.delayed} and (@task is null or task = @task)`,
 	addToBatchTally: 'insert into batch_tally (batch, state, jobs) values (?, ?, ?) on conflict (batch, state) do update set jobs = jobs + excluded.jobs',
 	batchTally: 'select state, jobs from batch_tally where batch = ?',
 
@@ -267,6 +262,7 @@ export const SQL = {
 
 	claimUpTo: `insert or ignore into claimed (id, lease, execution, owner, task, batch)
 		select id, ?, executions + 1, ?, abs(task), batch from ready where task = ? and (rank, id) <= (?, ?)`,
+	insertClaim: 'insert or ignore into claimed (id, lease, execution, owner, task, batch) values (?, ?, 1, ?, ?, ?)',
 	claimsOfLease: 'select id, execution, task, batch, stop from claimed where id between ? and ? and lease = ?',
 	stoppedClaimsOfOwner: `select id, execution, task, batch, stop from claimed where owner = ${INTEGER} and lease > ${INTEGER} and id <= ${INTEGER} and stop is not null order by id`,
 	claimGroupsOfOwner: `select c.task, c.batch, coalesce(x.suspicion, 0) > 0, j.id is not null, count(*)
@@ -335,6 +331,7 @@ export const SQL = {
 	setProgress: 'insert or replace into progress (id, done, total, at) values (?, ?, ?, ?)',
 	deleteProgress: 'delete from progress where id = ?',
 	setCheckpoint: 'insert or replace into checkpoint (id, execution, at, state) values (?, ?, ?, ?)',
+	anyCheckpoint: 'select 1 from checkpoint limit 1',
 	checkpointState: 'select state from checkpoint where id = ?',
 	deleteCheckpoint: 'delete from checkpoint where id = ?',
 	deleteCheckpointsOfCompleted: `delete from checkpoint

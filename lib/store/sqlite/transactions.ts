@@ -1,3 +1,4 @@
+import type {OwnerId} from '../../job/claim.ts';
 import type {Health} from '../../job/events.ts';
 import type {CompletedBatch} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
@@ -6,8 +7,10 @@ import {updateBatches} from './batches.ts';
 import type {Blobs} from './blobs.ts';
 import {type Connection, connect} from './connection.ts';
 import {FileGuard} from './file-guard.ts';
+import {Known} from './known.ts';
 import type {Owners} from './owners.ts';
 import {openedReadOnly, retryWhileBusy, retryWhileBusySync, translate} from './sqlite-errors.ts';
+import type {Statements} from './statements.sql.ts';
 import {Names, Tally, type Tx} from './tx.ts';
 
 export type TransactionOptions = {readonly [Name in 'durability' | 'readOnly' | 'clock' | 'random']: NonNullable<OpenStoreOptions[Name]>};
@@ -15,6 +18,7 @@ export type TransactionOptions = {readonly [Name in 'durability' | 'readOnly' | 
 interface Opened {
 	readonly connection: Connection;
 	names: Names;
+	known: Known;
 	/** The number of times that the database was opened. Other connections may have written before each of them. */
 	readonly opening: number;
 }
@@ -135,23 +139,31 @@ export class Transactions {
 		const {connection, names} = opened;
 		const {statements} = connection;
 		this.#fileGuard?.check();
-		const tx: Tx = {statements, names, tally: new Tally(), blobs, now: clock.now(), random, completed: [], registered: [], unpacked: 0};
+		const lists = {completed: [] as CompletedBatch[], registered: [] as OwnerId[]};
 		let result: Result;
 		try {
 			result = connection.transaction(() => {
+				// Read within the transaction: from here on no other connection can commit.
+				const version = statements.dataVersion.get();
+				if (version !== opened.known.version) opened.known.reset(version);
+				const {known} = opened;
+				const tx: Tx = {statements, names, known, tally: new Tally(), blobs, now: clock.now(), random, ...lists, unpacked: 0};
 				const result = run(tx);
 				updateBatches(tx);
-				for (const change of tx.tally.tasks.take()) statements.addToTally.run(...change);
+				for (const change of tx.tally.tasks.take()) {
+					statements.addToTally.run(...change);
+					known.addToTally(...change);
+				}
 				return result;
 			});
 		} catch (error) {
-			opened.names = new Names(statements);
+			Object.assign(opened, newCaches(statements));
 			// Another owner may get their numbers, and their locks would prevent the next attempt.
-			for (const owner of tx.registered) owners.forget(owner);
+			for (const owner of lists.registered) owners.forget(owner);
 			throw error;
 		}
 		if (this.#isShortOfRoom) this.#makeRoom(connection);
-		for (const batch of tx.completed) onCompleted(batch);
+		for (const batch of lists.completed) onCompleted(batch);
 		return result;
 	}
 
@@ -205,11 +217,18 @@ export class Transactions {
 							() => connection.size().databaseBytes,
 						),
 				);
-			this.#opened = {connection, names: new Names(connection.statements), opening: ++this.#openings};
+			const {statements} = connection;
+			this.#opened = {connection, ...newCaches(statements), opening: ++this.#openings};
 			return this.#opened;
 		} catch (error) {
 			connection.close();
 			throw error;
 		}
 	}
+}
+
+/** What a connection remembers of the database. */
+function newCaches(statements: Statements): Pick<Opened, 'names' | 'known'> {
+	const known = new Known(statements);
+	return {known, names: new Names(statements, () => known.forget('unpaused'))};
 }

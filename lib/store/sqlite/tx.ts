@@ -3,6 +3,7 @@ import type {CompletedBatch, Policy} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {readPolicy} from '../stored-json.ts';
 import type {Blobs} from './blobs.ts';
+import type {Known} from './known.ts';
 import type {StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 
@@ -11,6 +12,7 @@ export interface Tx {
 	readonly statements: Statements;
 	readonly names: Names;
 	readonly tally: Tally;
+	readonly known: Known;
 	readonly blobs: Blobs;
 	/** Batches that complete in this transaction. */
 	readonly completed: CompletedBatch[];
@@ -18,8 +20,6 @@ export interface Tx {
 	readonly registered: OwnerId[];
 	/** The number of jobs unpacked so far. */
 	unpacked: number;
-	/** Whether some job may expire, once that is known: see `mayExpire`. */
-	hasExpiries?: boolean;
 	/** The time of the transaction, in milliseconds since 1970. */
 	readonly now: number;
 	/** A number in [0, 1). */
@@ -32,13 +32,21 @@ export type ClaimRow = readonly [id: number, execution: number, task: number, ba
 /** The values of `claimed.stop` besides the time of a cancel: a job with one of these is deleted when its execution ends. */
 export const Stop = {discard: -1, discardNow: -2} as const;
 
+/** The numbers that are given out, with the state under which `tally` has the last one, as task 0: so they cost no page of their own. */
+const NUMBERS = {job: 0, lease: 1} as const;
+
 /**
- * The number as it was read from the table `counter`.
+ * The last number that was given out.
  * @throws FaenaError `BadRow` if the counter is damaged: a job without a number could not be found again
  */
-export function checkCounter(what: 'job' | 'lease', number: unknown): number {
-	if (Number.isSafeInteger(number)) return number as number;
-	throw new FaenaError('BadRow', `The database does not say which numbers of a ${what} were used: another program has written to its table counter.`);
+export function lastNumber({known, tally}: Tx, what: keyof typeof NUMBERS): number {
+	const number = known.counter(0, NUMBERS[what]);
+	if (Number.isSafeInteger(number)) return (number as number) + tally.tasks.get(0, NUMBERS[what] as StoredState);
+	throw new FaenaError('BadRow', `The database does not say which numbers of a ${what} were used: another program has written to its table tally.`);
+}
+
+export function giveNumbers({tally}: Tx, what: keyof typeof NUMBERS, count: number): void {
+	tally.tasks.move(0, null, NUMBERS[what] as StoredState, count);
 }
 
 /** When a cache is full, it is emptied: in some programs each job has a policy of its own. */
@@ -47,19 +55,28 @@ const MAX_CACHED = 10_000;
 /** The numbers by which rows name tasks and policies. A task or policy gets its number on first use. After a rollback, numbers may not exist. */
 export class Names {
 	readonly #statements: Statements;
+	readonly #onNewTask: () => void;
 	readonly #tasks = new Map<string, number>();
 	readonly #policyIds = new Map<string, number>();
 	/** The last policy, since the jobs of a call share one object. */
 	#last: {readonly policy: Policy; readonly id: number} | undefined;
 	readonly #policies = new Map<number, Policy>();
 
-	constructor(statements: Statements) {
+	/** @param onNewTask called after a task was inserted */
+	constructor(statements: Statements, onNewTask: () => void) {
 		this.#statements = statements;
+		this.#onNewTask = onNewTask;
 	}
 
 	/** The task's number. A new task is inserted. */
 	task(name: string): number {
-		return cache(this.#tasks, name, () => this.knownTask(name) ?? (this.#statements.insertTask.get(name) as number));
+		return cache(this.#tasks, name, () => this.knownTask(name) ?? this.#insertTask(name));
+	}
+
+	#insertTask(name: string): number {
+		const task = this.#statements.insertTask.get(name) as number;
+		this.#onNewTask();
+		return task;
 	}
 
 	/** The task's number; `undefined` if the store does not know the task. */
@@ -127,9 +144,10 @@ class TallyChanges {
 		return this.#changes.get(number * STATE_STRIDE + state) ?? 0;
 	}
 
-	/** Of all numbers together. */
+	/** Of all tasks or batches together. */
 	sum(state: StoredState): number {
-		return this.#changes.entries().reduce((sum, [cell, jobs]) => (cell % STATE_STRIDE === state ? sum + jobs : sum), 0);
+		const own = this.#changes.entries().filter(([cell]) => cell >= STATE_STRIDE && cell % STATE_STRIDE === state);
+		return own.reduce((sum, [, jobs]) => sum + jobs, 0);
 	}
 
 	/** Yields the changes and forgets them. */

@@ -16,7 +16,10 @@ export function writeUpdate(tx: Tx, {id, lease, execution, startedAt, progress, 
 		endExpiry(tx, id);
 	}
 	if (progress) statements.setProgress.run(id, progress.done, progress.total ?? null, progress.at);
-	if (checkpoint) statements.setCheckpoint.run(id, execution, checkpoint.at, checkpoint.state);
+	if (checkpoint) {
+		statements.setCheckpoint.run(id, execution, checkpoint.at, checkpoint.state);
+		tx.known.forget('hasCheckpoints');
+	}
 	failpoint('updates:written');
 	if (!logs) return;
 	for (const {at, level, text} of logs.slice(-MAX_LOG_LINES)) statements.insertLog.run(id, execution, at, level, text);

@@ -1,0 +1,85 @@
+import type {Lease} from '../../job/claim.ts';
+import {type Encoded, sizeBytes} from '../../job/encoding.ts';
+import {type ClaimedGroup, type NewGroup, sizeOf} from '../../job/group.ts';
+import type {JobId} from '../../job/job.ts';
+import {dueAtOf} from '../../job/new-job.ts';
+import {isList, type PackedStrings, type Values} from '../../job/packed.ts';
+import {failpoint} from '../../support/failpoint.ts';
+import type {ClaimRequest} from '../store.ts';
+import {nextLease} from './claim.ts';
+import {mayExpire} from './expiry.ts';
+import {type Lane, readyIn, roomOf} from './lanes.ts';
+import {StoredState} from './schema.sql.ts';
+import type {Tx} from './tx.ts';
+
+/** New jobs with consecutive ids that share these properties. */
+export interface NewRun {
+	readonly task: number;
+	readonly policy: number;
+	readonly priority: number;
+	readonly batch: number | null;
+	readonly first: JobId;
+	readonly count: number;
+	readonly values: Values;
+	readonly keys: number | PackedStrings | ReadonlyMap<number, string> | undefined;
+}
+
+/**
+ * Claims jobs in the transaction that enqueues them, so that rows of ready jobs need not be written and deleted. It is possible if the request can take
+ * all new jobs of its tasks, and there are no others.
+ */
+export class DirectClaim {
+	readonly groups: ClaimedGroup[] = [];
+	/** 0 if no job was claimed. */
+	lease: Lease = 0;
+	readonly #tx: Tx;
+	readonly #owner: number;
+	/** The names of the requested tasks, by number. */
+	readonly #tasks: ReadonlyMap<number, string>;
+
+	constructor(tx: Tx, lanes: readonly Lane[], owner: number) {
+		this.#tx = tx;
+		this.#owner = owner;
+		this.#tasks = new Map(lanes.map(({task, name}) => [task, name]));
+	}
+
+	/** Writes that the jobs are running. Returns false, and writes nothing, if their task is not requested. */
+	take({task, policy, priority, batch, first, count, values, keys}: NewRun): boolean {
+		const name = this.#tasks.get(task);
+		if (name === undefined) return false;
+		const {statements, tally, names, now} = this.#tx;
+		this.lease ||= nextLease(this.#tx);
+		if (count > 1) statements.insertClaimedRun.run(first, first + count - 1, this.lease, this.#owner, task, batch);
+		else statements.insertClaim.run(first, this.lease, this.#owner, task, batch);
+		failpoint('dequeue:written');
+		tally.move(task, batch, StoredState.ready, StoredState.running, count);
+		const columns = {ids: first, executions: 1, createdAt: now, priorities: priority, policies: names.policy(policy)};
+		this.groups.push({task: name, lease: this.lease, ...columns, values, keys});
+		return true;
+	}
+}
+
+/** True if the request can take all of these groups' jobs of its tasks at once, and no other job is ready, due or expired. */
+export function canClaimDirectly(tx: Tx, {lanes: requested, limit, maxBytes}: ClaimRequest, lanes: readonly Lane[], groups: readonly NewGroup[]): boolean {
+	const {known, now} = tx;
+	if (groups.length === 0 || mayExpire(tx) || (known.get('nextRunAt') ?? Infinity) <= now || lanes.some(lane => readyIn(tx, lane) > 0)) return false;
+	const left = new Map(lanes.filter(({state}) => state === StoredState.ready).map(lane => [lane.name, Math.min(lane.limit, roomOf(tx, lane))]));
+	let [jobs, bytes] = [0, 0];
+	for (const group of groups) {
+		// A new round of an existing job is not a new job.
+		if (group.rerun || group.expiresMs !== undefined) return false;
+		const room = left.get(group.task);
+		// A task that is requested and has no lane is new, or paused.
+		if (room === undefined && requested.some(({task}) => task === group.task)) return false;
+		if (room === undefined || dueAtOf(group, now) !== null) continue;
+		left.set(group.task, room - sizeOf(group));
+		jobs += sizeOf(group);
+		bytes += bytesOf(group.values);
+		if (room < sizeOf(group) || jobs > limit || bytes >= maxBytes) return false;
+	}
+	return jobs > 0;
+}
+
+function bytesOf(values: Values): number {
+	return isList(values) ? values.reduce((sum, value) => sum + sizeBytes(value as Encoded), 0) : sizeBytes(values.text);
+}
