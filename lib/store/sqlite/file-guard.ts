@@ -2,10 +2,15 @@ import {existsSync, readFileSync, statSync} from 'node:fs';
 import {dirname} from 'node:path';
 import Database from 'better-sqlite3';
 import type {Health} from '../../job/events.ts';
+import {monotonicMs} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
+import {LogProbe} from './log-probe.ts';
 import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
 import {NO_WAIT, retryWhileBusy} from './sqlite-errors.ts';
 import {createPrivately, refuse, refuseUntrusted} from './trusted-files.ts';
+
+/** How often the attributes of the log are read. Before each transaction, {@link LogProbe} looks at its length. */
+const CHECK_LOG_EVERY_MS = 20;
 
 /**
  * Checks the files of an open database. If another program deletes or replaces a file, a connection still writes to the old one. If another program
@@ -21,6 +26,9 @@ export class FileGuard {
 	readonly #identities = new Map<string, string>();
 	#sizeBytes = 0;
 	#logBytes = 0;
+	readonly #log: LogProbe | undefined;
+	/** When the attributes of the log were read, by the steady clock. */
+	#logCheckedAt = -Infinity;
 	/** Set once several SQLite libraries of this process have had the database open. */
 	#secondLibrary: Health['secondLibrary'];
 
@@ -33,6 +41,12 @@ export class FileGuard {
 		refuseUntrusted(path);
 		this.checkHealth();
 		refuse(this.#secondLibrary?.message);
+		this.#log = LogProbe.open(`${path}-wal`);
+	}
+
+	/** Call it when the connection is closed. */
+	close(): void {
+		this.#log?.close();
 	}
 
 	/**
@@ -41,7 +55,7 @@ export class FileGuard {
 	 */
 	check(): void {
 		const sizeBytes = this.#sizeOf('');
-		const logBytes = this.#sizeOf('-wal');
+		const logBytes = this.#logSize();
 		// An empty file would pass as a new, undamaged database.
 		if (sizeBytes < this.#sizeBytes && sizeBytes === 0) throw this.#lost('', 'emptied');
 		// A vacuum also makes a database shorter, and loses nothing. If the file can't be known to be whole, its content decides.
@@ -54,6 +68,14 @@ export class FileGuard {
 		// Last, so that a file that was refused once is refused again.
 		this.#sizeBytes = sizeBytes;
 		this.#logBytes = logBytes;
+	}
+
+	/** The length of the log; in between, that of the last time, if the log is not shorter. */
+	#logSize(): number {
+		const now = monotonicMs();
+		if (now - this.#logCheckedAt < CHECK_LOG_EVERY_MS && this.#log?.hasBytes(this.#logBytes)) return this.#logBytes;
+		this.#logCheckedAt = now;
+		return this.#sizeOf('-wal');
 	}
 
 	/** True if the file of this size has all pages of the last commit: a vacuum has made it shorter. To check the content of a large one takes seconds. */

@@ -123,6 +123,7 @@ export class Transactions {
 		while (this.#last) await this.#last;
 		for (const owner of this.#parts.owners.names) this.#parts.owners.unlock(owner);
 		this.#opened?.connection.close();
+		if (this.#opened) this.#fileGuard?.close();
 		this.#opened = undefined;
 		this.#refusal = () => new FaenaError('Closed', 'This queue is closed.');
 	}
@@ -175,6 +176,7 @@ export class Transactions {
 		if (code === 'OutcomeUnknown' && this.#parts.location !== IN_MEMORY) {
 			this.#opened = undefined;
 			connection.close();
+			this.#fileGuard?.close();
 		}
 		if (code === 'StorageFull') this.#makeRoom(connection);
 		// A BadDatabase of our own is about the file of a result, or comes from the file guard, which throws it again in the next call.
