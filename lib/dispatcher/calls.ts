@@ -52,6 +52,7 @@ export class Calls {
 					return await this.#movePage(call);
 				case 'idle':
 					this.idle.push(call);
+					this.#flow.isIdleAwaited = true;
 					return;
 				case 'stats':
 					return clients.reply(call.call, this.#flow.statistics.report());
@@ -160,6 +161,7 @@ export class Calls {
 			if (call.waiting ? isDelayed : isDue) this.idle.push(call);
 			else this.#host.clients.reply(call.call, undefined);
 		}
+		this.#flow.isIdleAwaited = this.idle.length > 0;
 	}
 }
 

@@ -19,6 +19,9 @@ export interface Refused {
 	readonly task?: string;
 }
 
+/** The events of which one follows each execution. */
+const END_EVENTS = ['completed', 'failed', 'dead', 'cancelled'] as const;
+
 /** Jobs looked up at once after another process has written. This many take about a millisecond. */
 const MAX_LOOKED_UP_JOBS = 200;
 
@@ -82,6 +85,11 @@ export class Clients {
 			reused.map(index => idAt(ids, index)),
 			true,
 		);
+	}
+
+	/** True if a caller waits to hear of the end of one of these executions. */
+	awaits(group: EndedGroup): boolean {
+		return END_EVENTS.some(event => this.#subscribed.has(event)) || (this.#isWatching && this.#watchedIn(group).length > 0);
 	}
 
 	/** Collects the events and notices of settled executions. */

@@ -22,6 +22,9 @@ const MAX_CLAIMED_BYTES = 64 * 1024 * 1024;
 const MIN_LEFT_OUT_MS = 20;
 /** Updates of running jobs wait at most this long for company. With up to 50 ms in their worker and the commit, a checkpoint loses below 100 ms. */
 const MAX_UPDATE_DELAY_MS = 20;
+/** The least and the most time that an outcome waits for company, if no caller waits for it. */
+const MIN_OUTCOME_DELAY_MS = 2;
+const MAX_OUTCOME_DELAY_MS = 50;
 /** How soon a dispatcher looks whether jobs of other programs expire. */
 const EXPIRE_EVERY_MS = 1000;
 /** How often calls that wait for room are tried, besides after each claim: other programs may have made room. */
@@ -53,6 +56,10 @@ export class JobFlow implements PoolListener {
 	readonly #commits: Commits;
 	#updates: JobUpdate[] = [];
 	#outbox: EndedGroup[] = [];
+	/** When the outcomes that wait must be committed, by the steady clock: at once if somebody waits for them. */
+	#outboxDueAt = Infinity;
+	/** True while a caller waits until no job runs. */
+	isIdleAwaited = false;
 	/** Claimed chunks for which the pool has no capacity yet. A claim of several tasks may return more chunks than there are idle workers. */
 	#chunks: ClaimedGroup[] = [];
 	#mayHaveReadyJobs = true;
@@ -79,14 +86,25 @@ export class JobFlow implements PoolListener {
 	}
 
 	ended(task: string, groups: readonly EndedGroup[]): void {
-		this.signals.pass(groups, passed => {
-			this.#outbox.push(...passed);
-			this.#host.wake();
-		});
 		const {jobs, totalMs} = this.statistics.countEnded(task, groups);
 		if (jobs > 0) this.demand.sizer.observe(task, jobs, totalMs);
+		this.signals.pass(groups, passed => {
+			this.#settleSoon(passed, this.#delayFor(passed, totalMs / Math.max(1, jobs)));
+			this.#host.wake();
+		});
 		// When a job of a task with a limit ends, there is room for the next.
 		if (this.demand.tasks.get(task)?.concurrency !== undefined) this.jobsMayBeReady();
+	}
+
+	#settleSoon(groups: readonly EndedGroup[], delayMs = 0): void {
+		this.#outbox.push(...groups);
+		this.#outboxDueAt = Math.min(this.#outboxDueAt, this.#host.clock.steadyMs() + delayMs);
+	}
+
+	/** Outcomes that no caller waits for can wait for the next enqueue, for about as long as their jobs took: no more would be repeated after a crash. */
+	#delayFor(groups: readonly EndedGroup[], jobMs: number): number {
+		const isAwaited = this.isIdleAwaited || groups.some(group => group.endings !== undefined || this.#host.clients.awaits(group));
+		return isAwaited ? 0 : Math.min(MAX_OUTCOME_DELAY_MS, Math.max(MIN_OUTCOME_DELAY_MS, jobMs));
 	}
 
 	updated(update: JobUpdate): void {
@@ -143,9 +161,15 @@ export class JobFlow implements PoolListener {
 	/** How long the next commit can wait for more to write. Updates make it wait less. */
 	lingerMs(): number {
 		if (!this.pool || !this.mayClaim || this.enqueues.areDue || this.#host.retries.commit.count > 0) return 0;
-		const commitAt = this.#committedAt + this.demand.sizer.lingerMs(this.pool.capacity(), this.#shortestChunkMs);
+		const companyUntil = this.#hasOnlyOutcomes ? this.#outboxDueAt : 0;
+		const commitAt = Math.max(companyUntil, this.#committedAt + this.demand.sizer.lingerMs(this.pool.capacity(), this.#shortestChunkMs));
 		const updatesDueAt = this.#updates.length > 0 ? this.#updatesDueAt : Infinity;
 		return Math.max(0, Math.min(commitAt, updatesDueAt) - this.#host.clock.steadyMs());
+	}
+
+	/** True if the next commit would only settle jobs: there is nothing to claim. */
+	get #hasOnlyOutcomes(): boolean {
+		return this.#outbox.length > 0 && !this.#mayHaveReadyJobs && !this.isDue;
 	}
 
 	/** How long until there may be jobs that the pool can take: until a delayed job is due, or until a lane that was left out may be tried. */
@@ -198,6 +222,7 @@ export class JobFlow implements PoolListener {
 
 	#takeWrites(): Writes {
 		if (this.#outbox.length > 0) failpoint('outcome:received');
+		this.#outboxDueAt = Infinity;
 		return {updates: this.#updates.splice(0), settle: this.#outbox.splice(0), enqueues: this.enqueues.take()};
 	}
 
@@ -225,7 +250,7 @@ export class JobFlow implements PoolListener {
 		const asksAll = request?.lanes.length === 2 * this.demand.tasks.size;
 		if (request ? backlog > 0 || !asksAll : arrived) this.jobsMayBeReady();
 		// If a close came during the transaction, no job starts any more.
-		if (!this.mayClaim) this.#outbox.push(...claimed.groups.map(toReleased));
+		if (!this.mayClaim) this.#settleSoon(claimed.groups.map(toReleased));
 		else if (claimed.groups.length > 0) this.#dispatch(claimed.groups, backlog);
 		clients.expired(expired);
 		for (const id of claimed.passedOver ?? []) clients.refused({id}, passedOver(id));
@@ -292,6 +317,7 @@ export class JobFlow implements PoolListener {
 		);
 		if (stopped) {
 			this.#outbox = [...stopped.left.settle, ...this.#outbox];
+			this.#outboxDueAt = 0;
 			this.#updates = [...stopped.left.updates, ...this.#updates];
 			for (const {call} of stopped.left.enqueues) clients.refuse(call, stopped.error);
 		}
@@ -337,7 +363,7 @@ export class JobFlow implements PoolListener {
 	}
 
 	#takeBack(matches: (chunk: ClaimedGroup) => boolean): void {
-		this.#outbox.push(...this.#chunks.filter(matches).map(toReleased));
+		this.#settleSoon(this.#chunks.filter(matches).map(toReleased));
 		this.#chunks = this.#chunks.filter(chunk => !matches(chunk));
 		this.#noteHeld();
 	}
