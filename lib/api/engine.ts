@@ -7,12 +7,12 @@ import type {CleanupResult, Counts, EditResult, JobFilter, JobId, JobSearch} fro
 import {countJobs, JobList, type JobListOptions, type JobSource} from '../job/job-list.ts';
 import {JobMaker} from '../job/new-job.ts';
 import {checkFilter, checkId, jobIds} from '../job/options.ts';
-import {pack} from '../job/packed.ts';
 import type {AnyTasks, EnqueueArgs, JobOptions, PayloadOf, ResultOf, TasksOf} from '../job/task.ts';
 import {refuseInWorker} from '../job/task-module.ts';
 import {keyConflict, queueFull} from '../store/conflict-errors.ts';
 import {DispatcherClient, openThread, type Transport} from '../transport/client.ts';
-import type {DispatcherStart, EnqueueCall, EnqueueReply, Notice} from '../transport/messages.ts';
+import type {SingleJob} from '../transport/merged-enqueue.ts';
+import type {DispatcherStart, EnqueueReply, Notice} from '../transport/messages.ts';
 import {editJob, type JobChanges} from './edit.ts';
 import {type EnqueuedMany, type EnqueueManyOptions, enqueueMany} from './enqueue-many.ts';
 import {type EngineEvents, Events} from './events.ts';
@@ -91,7 +91,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		task: Name,
 		...[payload, options]: EnqueueArgs<Tasks, Name, JobOptions>
 	): Promise<JobHandle<ResultOf<Tasks, Name>, PayloadOf<Tasks, Name>>> {
-		const reply = (await this.#client.call(this.#enqueueCall('enqueue()', task, payload, options, false))) as EnqueueReply;
+		const job = this.#toJob('enqueue()', task, payload, options, false);
+		const reply = await new Promise<EnqueueReply>((resolve, reject) => this.#client.enqueue(job, {resolve, reject}));
 		return new JobHandle(this.#client, this.#maker, idOfEnqueued(reply, task, options), task, reply.reused !== undefined);
 	}
 
@@ -119,16 +120,16 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	): Promise<ResultOf<Tasks, Name>> {
 		const {signal, ...jobOptions} = options ?? {};
 		const wait = checked('call()', {signal}, {signal: abortSignal});
-		const call = this.#enqueueCall('call()', task, payload, jobOptions, true);
+		const job = this.#toJob('call()', task, payload, jobOptions, true);
 		const notice = await new Promise<Notice>((resolve, reject) => {
-			const onReply = (reply: unknown) => {
+			const resolveWithEnd = (reply: EnqueueReply) => {
 				try {
-					waitForEnd(this.#client, idOfEnqueued(reply as EnqueueReply, task, jobOptions), wait).then(resolve, reject);
+					waitForEnd(this.#client, idOfEnqueued(reply, task, jobOptions), wait).then(resolve, reject);
 				} catch (error) {
 					reject(error);
 				}
 			};
-			this.#client.send(call, onReply, reject);
+			this.#client.enqueue(job, {resolve: resolveWithEnd, reject});
 		});
 		return toResult(notice.id, task, toOutcome(notice)) as ResultOf<Tasks, Name>;
 	}
@@ -316,12 +317,10 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		return ids ? {ids} : {endedBefore: this.#now() - (olderThan as number) + 1};
 	}
 
-	#enqueueCall(where: string, task: string, payload: unknown, options: JobOptions | undefined, watch: boolean): EnqueueCall {
+	#toJob(where: string, task: string, payload: unknown, options: JobOptions | undefined, watch: boolean): SingleJob {
 		const {key, ...resolved} = this.#maker.resolve(where, task, options ?? {});
-		const values = pack([this.#maker.encode(payload)]);
 		const maxPending = this.#maker.limitsOf(task);
-		const group = {...resolved, task, values, ...(key !== undefined && {keys: pack([key])}), ...(maxPending && {maxPending})};
-		return {type: 'enqueue', group, watch};
+		return {options: {...resolved, task, ...(maxPending && {maxPending})}, payload: this.#maker.encode(payload), key, watch};
 	}
 
 	#names(where: string, task: string | undefined): string[] {

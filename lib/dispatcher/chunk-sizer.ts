@@ -8,6 +8,8 @@ const MIN_WORK_MS = 4;
 const MAX_WORK_MS = 100;
 /** Less work is not worth a message of its own. */
 const MIN_MESSAGE_WORK_MS = 2;
+/** It takes about so long until a second worker has begun, and its outcomes have arrived. */
+const TINY_MS = 0.2;
 /** A slow transaction takes this many times as long as usual. */
 const SLOW_COMMIT_FACTOR = 4;
 /** Tasks with longer jobs get no second chunk in a worker: the next commit takes less time than the job. */
@@ -58,6 +60,11 @@ export class ChunkSizer {
 	/** Fewer jobs of the task are not worth a message of their own. */
 	minSize(task: string): number {
 		return Math.max(1, Math.floor(MIN_MESSAGE_WORK_MS / Math.max(this.#tasks.get(task)?.meanMs ?? MIN_MESSAGE_WORK_MS, 0.001)));
+	}
+
+	/** True if so many jobs take less time than it takes to wake a second worker for half of them. */
+	isTiny(task: string, jobs: number): boolean {
+		return this.#tasks.has(task) && this.expectedMs(task, jobs) < TINY_MS;
 	}
 
 	/** How long a worker will be busy with this many jobs of the task. */

@@ -47,7 +47,9 @@ export class Demand {
 	}
 
 	#cut(task: string, groups: readonly ClaimedGroup[], backlog: number): ClaimedGroup[] {
-		const most = Math.min(this.#chunkSize(task), Math.ceil(jobsIn(groups) / Math.max(1, this.#chunksFor(task))));
+		const jobs = jobsIn(groups);
+		const isTiny = backlog === 0 && this.sizer.isTiny(task, jobs);
+		const most = isTiny ? this.#chunkSize(task) : Math.min(this.#chunkSize(task), Math.ceil(jobs / Math.max(1, this.#chunksFor(task))));
 		const least = Math.min(most, Math.max(this.sizer.minSize(task), this.tasks.get(task)?.batchSize ?? 1));
 		return cutIntoChunks(groups, left => Math.max(least, Math.min(most, Math.ceil((left + backlog) / (2 * (this.#pool?.slots ?? 1))))));
 	}

@@ -11,7 +11,20 @@ import type {TaskInfo} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import {startThread, workerUrl} from '../support/node.ts';
 import {IdRanges} from './id-ranges.ts';
-import type {Call, CallBody, CompletedJobs, DispatcherMessage, DispatcherStart, IdRange, Notice, RepliesMessage, Started, Verbs} from './messages.ts';
+import {type Answer, MergedEnqueue, type SingleJob} from './merged-enqueue.ts';
+import type {
+	Call,
+	CallBody,
+	CompletedJobs,
+	DispatcherMessage,
+	DispatcherStart,
+	EnqueueReply,
+	IdRange,
+	Notice,
+	RepliesMessage,
+	Started,
+	Verbs,
+} from './messages.ts';
 import {payloadBuffers} from './messages.ts';
 
 type Result<Verb extends keyof Verbs> = ReturnType<Verbs[Verb]>;
@@ -45,7 +58,9 @@ export class DispatcherClient {
 	readonly #watchers = new Map<JobId, Watcher[]>();
 	readonly #ranges = new IdRanges<RangeWatcher>();
 	readonly #endListeners = new Set<(error: FaenaError) => void>();
-	#outbox: Call[] = [];
+	#outbox: (() => Call)[] = [];
+	/** Takes more enqueues of this turn that are like it. */
+	#merging: MergedEnqueue | undefined;
 	#lastCall = 0;
 	#holds = 0;
 	/** Why the connection has ended. */
@@ -70,6 +85,28 @@ export class DispatcherClient {
 		return new Promise((resolve, reject) => this.send(body, resolve, reject));
 	}
 
+	/** Enqueues one job. The answer comes before the rest of the reply's message is handled. Jobs of one turn that are alike travel as one call. */
+	enqueue(job: SingleJob, answer: Answer): void {
+		if (this.#end) {
+			answer.reject(this.#end);
+			return;
+		}
+		if (this.#merging?.add(job, answer)) return;
+		if (this.#outbox.length === 0) this.subscribe();
+		const merged = new MergedEnqueue(job, answer);
+		const body = () => merged.toCall();
+		const again = (single: SingleJob, own: Answer) => {
+			this.#merging = undefined;
+			this.enqueue(single, own);
+		};
+		this.#push(
+			body,
+			reply => merged.resolve(reply as EnqueueReply),
+			error => merged.reject(error, again),
+		);
+		this.#merging = merged;
+	}
+
 	/** Like {@link call}, but runs a callback before the rest of the reply's message is handled. */
 	send(body: CallBody, resolve: (value: unknown) => void, reject: (error: unknown) => void): void {
 		if (this.#end) {
@@ -77,11 +114,23 @@ export class DispatcherClient {
 			return;
 		}
 		if (this.#outbox.length === 0 && body.type !== 'subscribe') this.subscribe();
-		if (this.#outbox.length === 0) queueMicrotask(() => this.#transport.send(this.#outbox.splice(0)));
+		this.#push(() => body, resolve, reject);
+	}
+
+	/** @param toBody called when the message is sent */
+	#push(toBody: () => CallBody, resolve: (value: unknown) => void, reject: (error: unknown) => void): void {
+		if (this.#outbox.length === 0) queueMicrotask(() => this.#flush());
 		const call = ++this.#lastCall;
-		this.#outbox.push({...body, call});
+		this.#outbox.push(() => ({...toBody(), call}));
+		// The order of the calls stays.
+		this.#merging = undefined;
 		this.hold();
 		this.#pending.set(call, {resolve, reject});
+	}
+
+	#flush(): void {
+		this.#merging = undefined;
+		this.#transport.send(this.#outbox.splice(0).map(toCall => toCall()));
 	}
 
 	/** Tells the dispatcher which events have listeners, if that has changed. Also called before each message. */
