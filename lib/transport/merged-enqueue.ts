@@ -1,0 +1,96 @@
+import {type Encoded, sizeBytes} from '../job/encoding.ts';
+import {idAt, MAX_GROUP_JOBS, type NewGroup} from '../job/group.ts';
+import {pack} from '../job/packed.ts';
+import {FaenaError} from '../support/errors.ts';
+import type {EnqueueCall, EnqueueReply} from './messages.ts';
+
+/** A job that a call of its own enqueues. */
+export interface SingleJob {
+	/** Its task and options, without payload and key. */
+	readonly options: Omit<NewGroup, 'values' | 'keys'>;
+	readonly payload: Encoded;
+	readonly key: string | undefined;
+	/** Whether to watch it, from the moment it exists. */
+	readonly watch: boolean;
+}
+
+/** Takes the answer to the enqueue of a single job. */
+export interface Answer {
+	resolve(reply: EnqueueReply): void;
+	reject(error: unknown): void;
+}
+
+/** A group is full at about this size. */
+const MAX_GROUP_BYTES = 1024 ** 2;
+
+/** Single jobs of one turn of the event loop that differ only in payloads and keys: they travel and are stored as one group. */
+export class MergedEnqueue {
+	readonly #first: SingleJob;
+	readonly #jobs: SingleJob[] = [];
+	readonly #answers: Answer[] = [];
+	#bytes = 0;
+
+	constructor(first: SingleJob, answer: Answer) {
+		this.#first = first;
+		this.#push(first, answer);
+	}
+
+	/** Adds the job, if it fits. */
+	add(job: SingleJob, answer: Answer): boolean {
+		if (this.#jobs.length >= MAX_GROUP_JOBS || this.#bytes >= MAX_GROUP_BYTES || !areAlike(this.#first, job)) return false;
+		this.#push(job, answer);
+		return true;
+	}
+
+	#push(job: SingleJob, answer: Answer): void {
+		this.#jobs.push(job);
+		this.#answers.push(answer);
+		this.#bytes += sizeBytes(job.payload, MAX_GROUP_BYTES);
+	}
+
+	toCall(): EnqueueCall {
+		const {options, key, watch} = this.#first;
+		const values = pack(this.#jobs.map(({payload}) => payload));
+		const keys = key === undefined ? undefined : pack(this.#jobs.map(each => each.key as string));
+		return {type: 'enqueue', group: keys ? {...options, values, keys} : {...options, values}, watch};
+	}
+
+	resolve({ids, reused = [], conflicts = [], full}: EnqueueReply): void {
+		const [wasReused, isConflict] = [new Set(reused), new Set(conflicts)];
+		for (const [index, answer] of this.#answers.entries()) {
+			const own: EnqueueReply = {
+				ids: full ? [] : idAt(ids, index),
+				...(wasReused.has(index) && {reused: [0]}),
+				...(isConflict.has(index) && {conflicts: [0]}),
+			};
+			answer.resolve(full ? {ids: [], full} : own);
+		}
+	}
+
+	/** @param again enqueues a job by itself: the store may refuse only one of them */
+	reject(error: unknown, again: (job: SingleJob, answer: Answer) => void): void {
+		const isRefused = error instanceof FaenaError && (error.code === 'BadRow' || error.code === 'TooLarge');
+		for (const [index, answer] of this.#answers.entries()) {
+			if (isRefused && this.#answers.length > 1) again(this.#jobs[index] as SingleJob, answer);
+			else answer.reject(error);
+		}
+	}
+}
+
+function areAlike(a: SingleJob, b: SingleJob): boolean {
+	if (a.watch !== b.watch || (a.key === undefined) !== (b.key === undefined)) return false;
+	const [one, other] = [a.options, b.options];
+	if (one === other) return one.maxPending === undefined;
+	return (
+		one.task === other.task &&
+		one.policy === other.policy &&
+		one.priority === other.priority &&
+		one.runAt === other.runAt &&
+		one.delayMs === other.delayMs &&
+		one.expiresMs === other.expiresMs &&
+		one.unique === other.unique &&
+		// A group is refused as a whole if it would exceed a limit.
+		one.maxPending === undefined &&
+		other.maxPending === undefined
+	);
+}
