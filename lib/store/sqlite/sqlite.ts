@@ -7,6 +7,7 @@ import type * as contract from '../store.ts';
 import {IN_MEMORY, type OpenStoreOptions, type Store, URGENT_WAIT_MS} from '../store.ts';
 import {changeBatch, deleteBatch, deleteEmptyBatches, openBatch, readBatches, updateBatches} from './batches.ts';
 import {Blobs} from './blobs.ts';
+import {ChangeWatch} from './change-watch.ts';
 import {claim, promote, releaseClaims} from './claim.ts';
 import {deleteEnded, findOutdated} from './delete.ts';
 import {canClaimDirectly, DirectClaim} from './direct-claim.ts';
@@ -23,7 +24,7 @@ import {type TransactionOptions, Transactions} from './transactions.ts';
 import type {Tx} from './tx.ts';
 import {writeUpdate} from './updates.ts';
 
-/** A cancel by another process must reach a listener within 50 ms. */
+/** A cancel by another process must reach a listener within 50 ms. A file on the system's clock has a {@link ChangeWatch}. */
 const POLL_INTERVAL_MS = 20;
 const HEALTH_INTERVAL_MS = 1000;
 /** The longest wait after polls that failed. */
@@ -41,6 +42,8 @@ export class SqliteStore implements Store {
 	readonly #owners: Owners;
 	readonly #transactions: Transactions;
 	readonly #listeners = new Set<{readonly tell: (news: contract.News) => void; readonly end: () => void}>();
+	/** Of the listeners. */
+	readonly #watches = new Set<ChangeWatch>();
 	/** The number of jobs that moves of this store have asked owners to stop. */
 	#askedJobs = 0;
 	#closed: Promise<void> | undefined;
@@ -61,7 +64,8 @@ export class SqliteStore implements Store {
 	}
 
 	commit(changes: contract.Changes): Promise<contract.Committed> {
-		const {settle: ended = [], urgent} = changes;
+		const {settle: ended = [], enqueue: arrived = [], urgent} = changes;
+		if (ended.length + arrived.length > 0) this.#used();
 		if (urgent && ended.length === 0) return this.#transactions.writeNow(tx => this.#commit(tx, changes), URGENT_WAIT_MS, urgent);
 		return this.#transactions.write(
 			tx => this.#commit(tx, changes),
@@ -110,6 +114,7 @@ export class SqliteStore implements Store {
 		return this.#transactions.write(tx => {
 			const moved = moveJobs(tx, filter, to, page);
 			this.#askedJobs += moved.asked.length;
+			if (moved.asked.length > 0) this.#used();
 			return moved;
 		});
 	}
@@ -271,7 +276,10 @@ export class SqliteStore implements Store {
 				const before = known;
 				const {version, stop} = await this.#changes(owner, before);
 				known = version;
-				if (stop && before !== undefined) await tell({type: 'changed', stop});
+				if (stop && before !== undefined) {
+					this.#used();
+					await tell({type: 'changed', stop});
+				}
 				if (steadyMs() >= nextHealthCheck) {
 					nextHealthCheck = steadyMs() + HEALTH_INTERVAL_MS;
 					await tell({type: 'health', ...(await this.#transactions.checkHealth())});
@@ -287,7 +295,20 @@ export class SqliteStore implements Store {
 			}
 		};
 		void poll();
-		return every(POLL_INTERVAL_MS, () => void poll());
+		if (owner === undefined || this.location === IN_MEMORY || this.#options.clock !== systemClock) return every(POLL_INTERVAL_MS, () => void poll());
+		// A heartbeat that is due later anyway.
+		const write = async () => (await this.#transactions.write(({statements, now}) => statements.heartbeat.run(now, owner))).changes > 0;
+		const changes = new ChangeWatch({log: `${this.location}-wal`, poll: () => void poll(), write});
+		this.#watches.add(changes);
+		return () => {
+			changes.close();
+			this.#watches.delete(changes);
+		};
+	}
+
+	/** The store is in use: its listeners look for changes often. */
+	#used(): void {
+		for (const watch of this.#watches) watch.used();
 	}
 
 	/**
