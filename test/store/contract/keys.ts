@@ -310,3 +310,54 @@ law('enqueue() refuses unique without a key, in a batch, and together with rerun
 	await t.throwsAsync(queue.enqueue([newJob({...UNENDED, rerun: RERUN})]), {code: 'BadOption', message: /both unique and rerun/});
 	await t.throwsAsync(queue.enqueue([newJob({key: 'a', unique: 'always' as never})]), {code: 'BadOption', message: /unique/});
 });
+
+law('consecutive numbers as keys: a batch knows which of them it has, whatever has happened to their jobs', async (t, queue) => {
+	const batch = await queue.openBatch('numbered', 'hash', OWNER);
+	const {payload: _, ...options} = newJob({batch});
+	const numbers = (first: number, count: number) => ({
+		...options,
+		keys: first,
+		values: {count, text: Array.from({length: count}, (_, index) => first + index).join('\n')},
+	});
+	const add = async (first: number, count: number) => (await queue.store.commit({enqueue: [numbers(first, count)]})).enqueued[0];
+	t.deepEqual(await add(0, 6), {ids: 1});
+	t.deepEqual(await add(3, 6), {ids: 4, reused: [0, 1, 2]});
+	t.deepEqual(await add(20, 2), {ids: 10});
+	const {lease, jobs} = await take(queue, 9);
+	t.deepEqual(
+		jobs.map(({id, key}) => [id, key]),
+		Array.from({length: 9}, (_, index) => [index + 1, `${index}`]),
+	);
+	const failed = {type: 'threw', error: ERROR} as const;
+	await queue.settle(
+		lease,
+		jobs.map(({id, execution}, index) => ({id, execution, outcome: index === 4 ? failed : {type: 'returned', value: '1'}})),
+	);
+	t.deepEqual(await add(0, 10), {ids: [1, 2, 3, 4, 5, 6, 7, 8, 9, 12], reused: [0, 1, 2, 3, 4, 5, 6, 7, 8]});
+	for (const [key, id] of [
+		['4', 5],
+		['9', 12],
+		['21', 11],
+	] as const)
+		t.deepEqual(
+			(await queue.jobs({batch: 'numbered', key})).map(each => each.id),
+			[id],
+		);
+	t.deepEqual(
+		(await queue.jobs({batch: 'numbered', key: '10'})).map(each => each.id),
+		[],
+	);
+	t.like(await jobOf(queue, 8), {key: '7', batch: 'numbered'});
+	// A key given as a text is the same key.
+	t.deepEqual(await queue.enqueue([newJob({batch, key: '2', payload: '2'}), newJob({batch, key: '02', payload: '2'})]), [reused(3), fresh(13)]);
+	t.deepEqual(await add(20, 1), {ids: 10, reused: [0]});
+	const other = {...numbers(21, 1), values: {count: 1, text: '0'}};
+	t.deepEqual((await queue.store.commit({enqueue: [other]})).enqueued, [{ids: 11, conflicts: [0]}]);
+	await queue.discard([5, 10], {stop: false});
+	t.deepEqual(await add(4, 2), {ids: [14, 6], reused: [1]});
+	t.deepEqual(await add(20, 2), {ids: [15, 11], reused: [1]});
+	await queue.leave(OWNER);
+	t.true((await queue.deleteBatch('numbered')).isGone);
+	const again = await queue.openBatch('numbered', 'hash', OWNER);
+	t.deepEqual((await queue.store.commit({enqueue: [{...numbers(0, 3), batch: again}]})).enqueued, [{ids: 16}]);
+});
