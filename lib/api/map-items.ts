@@ -23,11 +23,13 @@ const State = {open: 0, completed: 1, ended: 2, dropped: 3} as const;
 
 /** Items of a map that are enqueued together, and how their jobs ended. An item is named by its offset in the group. */
 export class ItemGroup<Item> {
-	/** The index of the first item. */
+	/** The number of items that were sent before. */
 	readonly start: number;
 	readonly items: readonly Item[];
 	/** `undefined` if the items have their indexes as keys. */
 	readonly keys: readonly string[] | undefined;
+	/** The index of each item in the input, if they are in another order. */
+	readonly #indexes: readonly number[] | undefined;
 	/** The ids of the jobs, once they are enqueued. */
 	ids: Ids = [];
 	/** Offsets of items whose jobs existed. */
@@ -40,10 +42,11 @@ export class ItemGroup<Item> {
 	/** The result of each job that completed, the notice of each that ended otherwise. */
 	readonly #ends: (Encoded | Notice)[];
 
-	constructor(start: number, items: readonly Item[], keys: readonly string[] | undefined) {
+	constructor(start: number, items: readonly Item[], keys: readonly string[] | undefined, indexes: readonly number[] | undefined) {
 		this.start = start;
 		this.items = items;
 		this.keys = keys;
+		this.#indexes = indexes;
 		this.open = items.length;
 		this.#states = new Uint8Array(items.length);
 		this.#ends = new Array<Encoded>(items.length).fill(null);
@@ -53,8 +56,13 @@ export class ItemGroup<Item> {
 		return this.items.length;
 	}
 
+	/** The index of an item in the input. */
+	indexAt(offset: number): number {
+		return this.#indexes ? (this.#indexes[offset] as number) : this.start + offset;
+	}
+
 	keyAt(offset: number): string {
-		return this.keys ? (this.keys[offset] as string) : `${this.start + offset}`;
+		return this.keys ? (this.keys[offset] as string) : `${this.indexAt(offset)}`;
 	}
 
 	complete(offset: number, result: Encoded): void {
@@ -65,10 +73,10 @@ export class ItemGroup<Item> {
 
 	end(offset: number, notice: Notice, isReused: boolean): void {
 		if (isReused) this.#reused.add(offset);
-		if (notice.status === 'completed') return this.complete(offset, notice.result);
+		const isCompleted = notice.status === 'completed';
 		this.open--;
-		this.#states[offset] = State.ended;
-		this.#ends[offset] = notice;
+		this.#states[offset] = isCompleted ? State.completed : State.ended;
+		this.#ends[offset] = isCompleted ? notice.result : notice;
 	}
 
 	/** The map waits for this item's job no longer, and will not yield it. */
@@ -95,7 +103,7 @@ export class ItemGroup<Item> {
 	/** What is yielded for an item whose job has ended. @throws FaenaError `NoSuchJob`; `NotEncodable` if the result is damaged */
 	resultAt<Result>(offset: number): MapResult<Item, Result> {
 		const reused = this.#reused.size > 0 && this.#reused.has(offset);
-		const about = {index: this.start + offset, key: this.keyAt(offset), item: this.items[offset] as Item, jobId: idAt(this.ids, offset), reused};
+		const about = {index: this.indexAt(offset), key: this.keyAt(offset), item: this.items[offset] as Item, jobId: idAt(this.ids, offset), reused};
 		const end = this.#ends[offset];
 		if (this.#states[offset] === State.completed) return {...about, status: 'completed', result: decode(end as Encoded) as Result};
 		return {...about, ...(toOutcome(end as Notice) as Exclude<JobOutcome<Result>, {status: 'completed'}>)};

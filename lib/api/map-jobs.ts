@@ -87,14 +87,16 @@ export class MapJobs<Item> {
 
 	/**
 	 * Sends the items to be enqueued, as one group.
+	 * @param indexes of the items in the input, if they are in another order
 	 * @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, and errors of the functions `key` and `payload`
 	 */
-	enqueue(items: readonly Item[]): ItemGroup<Item> {
+	enqueue(items: readonly Item[], indexes?: readonly number[]): ItemGroup<Item> {
 		const {group: common, batch, keyOf, encode} = this.#plan;
 		const start = this.sent;
-		const keys = keyOf && items.map((item, index) => keyOf(item, start + index));
-		const payloads = items.map((item, index) => encode(item, start + index));
-		const group = new ItemGroup(start, items, keys);
+		const indexAt = (offset: number) => (indexes ? (indexes[offset] as number) : start + offset);
+		const keys = keyOf && items.map((item, offset) => keyOf(item, indexAt(offset)));
+		const payloads = items.map((item, offset) => encode(item, indexAt(offset)));
+		const group = new ItemGroup(start, items, keys, indexes);
 		if (common.rerun?.changed) for (const [offset, payload] of payloads.entries()) this.#keep(group.keyAt(offset), payload);
 		this.sent += items.length;
 		const {promise, resolve} = Promise.withResolvers<void>();
@@ -105,7 +107,7 @@ export class MapJobs<Item> {
 			resolve();
 			this.#listener.answered();
 		};
-		const numbers = batch === undefined ? undefined : start;
+		const numbers = batch === undefined ? undefined : indexes ? pack(indexes.map(index => `${index}`)) : start;
 		this.#client.send(
 			{type: 'enqueue', group: {...common, values: pack(payloads), keys: keys ? pack(keys) : numbers, batch: this.#batch}, watch: true},
 			reply => answered(() => this.#watch(group, reply as EnqueuedGroup)),

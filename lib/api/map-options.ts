@@ -1,4 +1,4 @@
-import {abortSignal, bad, boolean, type Checks, callable, checked, choice, expected, integer, text} from '../job/checks.ts';
+import {abortSignal, bad, boolean, type Checks, callable, checked, choice, expected, integer, show, text} from '../job/checks.ts';
 import type {BatchOptions} from '../job/job.ts';
 import {type JobMaker, lowestOf} from '../job/new-job.ts';
 import {checkJobOptions, checkKey, DEFAULTS} from '../job/options.ts';
@@ -15,6 +15,11 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 	readonly payload?: (item: Item, index: number) => Payload;
 	/** `finished` (default) yields as jobs end, `input` in the order of the items. */
 	readonly order?: 'input' | 'finished';
+	/**
+	 * How long an item's job will take, in any unit: a file's size, for instance. Long jobs then run first, so that the last one does not run alone. All
+	 * items of an array are ordered so. Of another input, or with `order: 'input'`, those of a window. Default: the order of the input.
+	 */
+	readonly weight?: (item: Item, index: number) => number;
 	/** The most items under way, from read to yielded; default 4,096, and at most `maxPending`. The map reads the input no further. */
 	readonly window?: number;
 	/** When it aborts, jobs that have not ended are cancelled, and the loop throws the signal's reason. */
@@ -61,7 +66,7 @@ export type MapPlan<Item> = ReturnType<typeof planMap<Item>>;
 export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions<Item, unknown>) {
 	if (Object(options).unique !== undefined) throw bad(NO_UNIQUE);
 	const given = checkJobOptions<Omit<MapOptions<Item, unknown>, keyof JobOptions>>('map()', options, MAP_CHECKS);
-	const {batch, payload, order, window, signal, onComplete, changed, missing, retryFailed, halt, key: _, ...jobOptions} = {...DEFAULTS.map, ...given};
+	const {batch, payload, weight, order, window, signal, onComplete, changed, missing, retryFailed, halt, key: _, ...jobOptions} = {...DEFAULTS.map, ...given};
 	const {key} = options;
 	const rerun = changed === 'rerun' || retryFailed ? {changed: changed === 'rerun', failed: retryFailed} : undefined;
 	if (given.missing !== undefined && batch === undefined)
@@ -78,10 +83,17 @@ export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions
 		batchOptions: batchOptionsOf(maker, onComplete),
 		/** What its groups of jobs have in common. */
 		group: {...ofJobs, task, rerun},
+		weightOf: weight && ((item: Item, index: number) => checkWeight(weight(item, index))),
 		/** Absent if the items have their indexes as keys. */
 		keyOf: key && ((item: Item, index: number) => checkKey('map()', key(item, index))),
 		encode: (item: Item, index: number) => maker.encode(payload ? payload(item, index) : item),
 	};
+}
+
+/** @throws FaenaError `BadOption` */
+function checkWeight(weight: unknown): number {
+	if (typeof weight === 'number' && !Number.isNaN(weight)) return weight;
+	throw bad(`map() expects from the function weight a number, such as a file's size; it got ${show(weight)}`);
 }
 
 const NO_UNIQUE =
@@ -97,6 +109,7 @@ export const MAP_CHECKS: Checks = {
 	batch: text,
 	key: callable,
 	payload: callable,
+	weight: callable,
 	order: choice('input', 'finished'),
 	window: integer(1, 10_000_000),
 	signal: abortSignal,

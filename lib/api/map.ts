@@ -47,7 +47,10 @@ const MIN_ROOM_SHARE = 1 / 8;
 export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Result>> {
 	readonly #client: DispatcherClient;
 	readonly #plan: MapPlan<Item>;
-	readonly #source: ReturnType<typeof openSource<Item>>;
+	#source: ReturnType<typeof openSource<Item>>;
+	readonly #items: Iterable<Item> | AsyncIterable<Item>;
+	/** The indexes of all items, the longest first, if they are known. */
+	#longestFirst: readonly number[] | undefined;
 	readonly #jobs: MapJobs<Item>;
 	/** Removes it from the list of maps that have not begun. */
 	readonly #removeFromUnread: () => void;
@@ -59,6 +62,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	#willSend = false;
 	/** In order of their ends, parts of groups that have ended and were not yielded; not used in order of the input. */
 	readonly #ended: {readonly group: ItemGroup<Item>; next: number; end: number}[] = [];
+	/** In order of the input with weights, by their indexes, items whose jobs have ended. */
+	readonly #byIndex = new Map<number, readonly [group: ItemGroup<Item>, offset: number]>();
 	/** In order of the input, groups of which items were not yielded; and the offset of the next one in the first group. */
 	readonly #inOrder: ItemGroup<Item>[] = [];
 	#offset = 0;
@@ -74,6 +79,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		checkIterable('map()', items);
 		this.#client = client;
 		this.#plan = plan;
+		this.#items = items;
 		this.#source = openSource(items);
 		this.#jobs = new MapJobs(client, plan, {
 			completed: (group, from, to) => this.#complete(group, from, to),
@@ -162,6 +168,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	async #feed(): Promise<void> {
 		this.#phase = 'reading';
 		try {
+			this.#orderItems();
 			// Read before anything is awaited: only from then on does the source listen to a stream, which may fail meanwhile.
 			let step = this.#source.next();
 			await this.#jobs.open();
@@ -175,7 +182,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 					break;
 				}
 				this.#progress.read++;
-				if (this.#unsent.push(step.value) >= MAX_GROUP_JOBS || this.#room() <= 0) {
+				if (this.#unsent.push(step.value) >= this.#groupSize || this.#room() <= 0) {
 					this.#sendGroup();
 					await this.#hasRoom();
 				}
@@ -198,17 +205,41 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		});
 	}
 
+	/** Orders an array as a whole. In order of the input the map could not yield the first item before it has read all, so that is left out. */
+	#orderItems(): void {
+		const {weightOf, order} = this.#plan;
+		if (!weightOf || order === 'input' || !Array.isArray(this.#items)) return;
+		const items: readonly Item[] = this.#items;
+		const indexes = longestFirst(items, weightOf, 0);
+		this.#longestFirst = indexes;
+		this.#source = openSource(indexes.map(index => items[index] as Item));
+	}
+
+	/** With weights, as many items as possible are gathered and ordered. */
+	get #groupSize(): number {
+		return this.#plan.weightOf && !this.#longestFirst ? Infinity : MAX_GROUP_JOBS;
+	}
+
 	#sendGroup(): void {
 		const items = this.#unsent;
 		this.#unsent = [];
 		try {
-			if (items.length === 0 || !this.#goesOn()) return;
-			const group = this.#jobs.enqueue(items);
-			if (this.#plan.order === 'input') this.#inOrder.push(group);
+			const {weightOf} = this.#plan;
+			const start = this.#jobs.sent;
+			const known = this.#longestFirst?.slice(start, start + items.length);
+			const indexes = known ?? (weightOf && longestFirst(items, weightOf, start));
+			const inOrder = indexes && !known ? indexes.map(index => items[index - start] as Item) : items;
+			for (let from = 0; from < items.length && this.#goesOn(); from += MAX_GROUP_JOBS)
+				this.#enqueue(inOrder.slice(from, from + MAX_GROUP_JOBS), indexes?.slice(from, from + MAX_GROUP_JOBS));
 		} catch (error) {
 			// Not thrown: the source can be told to end only after its next item, for which the loop may be waiting.
 			this.#fail(error);
 		}
+	}
+
+	#enqueue(items: readonly Item[], indexes: readonly number[] | undefined): void {
+		const group = this.#jobs.enqueue(items, indexes);
+		if (this.#plan.order === 'input' && !indexes) this.#inOrder.push(group);
 	}
 
 	/** Resolves once another group may be gathered, or the map does not go on. */
@@ -243,7 +274,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	#next(): MapResult<Item, Result> | undefined {
 		try {
-			return this.#plan.order === 'input' ? this.#nextOfInput() : this.#nextEnded();
+			if (this.#plan.order === 'finished') return this.#nextEnded();
+			return this.#plan.weightOf ? this.#nextByIndex() : this.#nextOfInput();
 		} catch (error) {
 			this.#fail(error);
 			return undefined;
@@ -270,6 +302,17 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			}
 			this.#countYielded();
 			if (!group.isDropped(offset)) return group.resultAt(offset);
+		}
+		return undefined;
+	}
+
+	#nextByIndex(): MapResult<Item, Result> | undefined {
+		// Once all have ended, an item that is not there was dropped.
+		while (this.#yielded < this.#jobs.sent && (this.#byIndex.has(this.#yielded) || this.#hasAllArrived())) {
+			const [group, offset] = this.#byIndex.get(this.#yielded) ?? [];
+			this.#byIndex.delete(this.#yielded);
+			this.#countYielded();
+			if (group && offset !== undefined && !group.isDropped(offset)) return group.resultAt(offset);
 		}
 		return undefined;
 	}
@@ -312,9 +355,11 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	}
 
 	#addEnded(group: ItemGroup<Item>, from: number, to: number): void {
+		const {order, weightOf} = this.#plan;
 		const last = this.#ended.at(-1);
-		if (this.#plan.order === 'input') return this.#consumer.set();
-		if (last?.group === group && last.end === from) last.end = to;
+		if (order === 'input') {
+			if (weightOf) for (let offset = from; offset < to; offset++) this.#byIndex.set(group.indexAt(offset), [group, offset]);
+		} else if (last?.group === group && last.end === from) last.end = to;
 		else this.#ended.push({group, next: from, end: to});
 		this.#consumer.set();
 	}
@@ -340,6 +385,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		// After an abort, results that have arrived are not yielded.
 		this.#ended.length = 0;
 		this.#inOrder.length = 0;
+		this.#byIndex.clear();
 		// If the queue is closed already, there is nothing to cancel, and the loop ends with the reason all the same.
 		this.cancel().catch(() => undefined);
 	}
@@ -349,6 +395,13 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#failure ??= {error};
 		this.#consumer.set();
 	}
+}
+
+/** The indexes of items, from `start` on, by their weights; equal ones in order of the input. */
+function longestFirst<Item>(items: readonly Item[], weightOf: (item: Item, index: number) => number, start: number): number[] {
+	const weights = items.map((item, offset) => weightOf(item, start + offset));
+	const offsets = [...weights.keys()].sort((a, b) => (weights[b] as number) - (weights[a] as number) || a - b);
+	return offsets.map(offset => start + offset);
 }
 
 /** The iterator of a map's input. It is created with the map: readline, for instance, loses lines that come before its iterator is created. */

@@ -1,6 +1,6 @@
 import {createHash} from 'node:crypto';
 import {once} from 'node:events';
-import {existsSync} from 'node:fs';
+import {existsSync, statSync} from 'node:fs';
 import {dirname, relative, resolve} from 'node:path';
 import {type Command, Option} from 'commander';
 import {closeOnSignals, type Engine, FaenaError, type Job, type JobId, type JobMap, type MapOptions, type MapResult, open} from '../index.ts';
@@ -81,7 +81,9 @@ async function map(target: string, globs: readonly string[], options: Options): 
 	try {
 		// A line's key is its number, so the line may have changed.
 		const keyed = {batch, key: (item: Item) => item.key, payload: (item: Item) => item.payload, changed: 'rerun'} as const;
-		const results = engine.map(task, items as Iterable<Item>, {...mapOptions, ...keyed});
+		// Of files the largest first, so that the last one does not run alone.
+		const weight = globs.length > 0 ? {weight: ({key}: Item) => statSync(key, {throwIfNoEntry: false})?.size ?? 0} : {};
+		const results = engine.map(task, items as Iterable<Item>, {...mapOptions, ...keyed, ...weight});
 		const code = await new MapRun(engine, results, options, 'length' in items ? items.length : undefined).print();
 		await engine.close();
 		return code;

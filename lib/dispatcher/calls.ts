@@ -42,6 +42,11 @@ export class Calls {
 		this.waiting = [...calls.slice(performed), ...this.waiting];
 	}
 
+	/** True if calls wait that read or change jobs. */
+	get hasVerbs(): boolean {
+		return this.waiting.some(({type}) => type === 'verb');
+	}
+
 	async #perform(call: OtherCall | Move): Promise<void> {
 		const {clients} = this.#host;
 		try {

@@ -139,14 +139,17 @@ export class Clients {
 	/** The indexes of watched jobs, in rising order. */
 	#watchedIn(group: EndedGroup): number[] {
 		const {ids} = group;
-		const count = sizeOf(group);
 		if (typeof ids !== 'number') return [...ids.keys()].filter(index => this.#isWatched(ids[index] as JobId));
-		const indexes = new Set<number>();
-		if (this.watched.size < count) {
-			for (const id of this.watched.keys()) if (id >= ids && id < ids + count) indexes.add(id - ids);
-		} else for (let index = 0; index < count; index++) if (this.watched.has(ids + index)) indexes.add(index);
-		for (const {first, last} of this.#ranges.within(ids, ids + count - 1)) for (let id = first; id <= last; id++) indexes.add(id - ids);
-		return [...indexes].sort((a, b) => a - b);
+		const last = ids + sizeOf(group) - 1;
+		const inRanges = this.#ranges.within(ids, last).flatMap(part => listIds(part.first, part.last - part.first + 1));
+		return [...new Set([...this.#singlesIn(ids, last), ...inRanges])].map(id => id - ids).sort((a, b) => a - b);
+	}
+
+	/** The jobs of this range that are watched one by one. */
+	#singlesIn(first: JobId, last: JobId): JobId[] {
+		const {watched} = this;
+		if (watched.size < last - first) return [...watched.keys()].filter(id => id >= first && id <= last);
+		return listIds(first, last - first + 1).filter(id => watched.has(id));
 	}
 
 	get #isWatching(): boolean {

@@ -128,7 +128,7 @@ export class Dispatcher {
 	}
 
 	async #run(): Promise<void> {
-		const {clock, clients, retries} = this.#host;
+		const {clock, clients} = this.#host;
 		while (this.#phase !== 'closed') {
 			await this.#wakeUp.wait(this.#sleepMs());
 			// While all workers are busy, most outcomes need no commit of their own.
@@ -139,10 +139,7 @@ export class Dispatcher {
 				this.#maintenance.handleNews();
 				await this.#do('maintenance');
 				await this.#do('batches');
-				if (!this.#lingers) {
-					await this.#calls.perform();
-					if (retries.commit.waitMs === 0) await this.#flow.commit();
-				}
+				if (!this.#lingers) await this.#performAndCommit();
 				await this.#do('lookUps');
 				await this.#do('idle');
 				await this.#do('retention');
@@ -152,6 +149,14 @@ export class Dispatcher {
 				this.#fail(error);
 			}
 		}
+	}
+
+	async #performAndCommit(): Promise<void> {
+		const {commit} = this.#host.retries;
+		// What a caller reads shows what has ended before.
+		if (this.#calls.hasVerbs && this.#flow.hasOutcomes && commit.waitMs === 0) await this.#flow.commit({enqueues: false});
+		await this.#calls.perform();
+		if (commit.waitMs === 0) await this.#flow.commit();
 	}
 
 	/** How long until the loop must run, if nothing happens before. */

@@ -188,10 +188,17 @@ export class JobFlow implements PoolListener {
 		this.#expiresAt = Math.min(this.#expiresAt, this.#host.clock.now() + inMs);
 	}
 
-	/** One transaction: settle, enqueue, claim. */
-	async commit(): Promise<void> {
+	get hasOutcomes(): boolean {
+		return this.#outbox.length > 0;
+	}
+
+	/**
+	 * One transaction: settle, enqueue, claim.
+	 * @param enqueues whether to take enqueue calls, too; default true
+	 */
+	async commit({enqueues: takesEnqueues = true} = {}): Promise<void> {
 		const {clock, retries} = this.#host;
-		const writes = this.#takeWrites();
+		const writes = this.#takeWrites(takesEnqueues);
 		const {updates, settle, enqueues} = writes;
 		const request = this.#request(writes);
 		if (settle.length + updates.length + enqueues.length === 0 && !request) return retries.commit.clear();
@@ -220,10 +227,10 @@ export class JobFlow implements PoolListener {
 		await this.#apply(result, writes, request);
 	}
 
-	#takeWrites(): Writes {
+	#takeWrites(takesEnqueues: boolean): Writes {
 		if (this.#outbox.length > 0) failpoint('outcome:received');
 		this.#outboxDueAt = Infinity;
-		return {updates: this.#updates.splice(0), settle: this.#outbox.splice(0), enqueues: this.enqueues.take()};
+		return {updates: this.#updates.splice(0), settle: this.#outbox.splice(0), enqueues: takesEnqueues ? this.enqueues.take() : []};
 	}
 
 	#request(writes: Writes): ClaimRequest | undefined {

@@ -51,23 +51,17 @@ export class IdRanges<Owner> {
 
 	/** Removes these ids, of one owner or of all. Returns the parts of ranges that had them. */
 	take(first: JobId, last: JobId, owner?: Owner): OwnedRange<Owner>[] {
-		const taken: OwnedRange<Owner>[] = [];
-		if (this.size === 0) return taken;
-		const rest: OwnedRange<Owner>[] = [];
+		if (this.size === 0) return [];
+		const [taken, rest]: [OwnedRange<Owner>[], OwnedRange<Owner>[]] = [[], []];
 		const start = this.#indexReaching(first);
 		let end = start;
-		for (; end < this.#ranges.length; end++) {
-			const range = this.#ranges[end] as OwnedRange<Owner>;
-			if (range.first > last) break;
-			if (range.last < first || (owner !== undefined && range.owner !== owner)) rest.push(range);
-			else {
-				const part = {...range, first: Math.max(first, range.first), last: Math.min(last, range.last)};
-				taken.push(part);
-				this.size -= part.last - part.first + 1;
-				if (range.first < part.first) rest.push({...range, last: part.first - 1});
-				if (part.last < range.last) rest.push({...range, first: part.last + 1});
-			}
+		for (let range = this.#ranges[end]; range && range.first <= last; range = this.#ranges[++end]) {
+			const isTaken = range.last >= first && (owner === undefined || range.owner === owner);
+			if (isTaken) taken.push({...range, first: Math.max(first, range.first), last: Math.min(last, range.last)});
+			if (!isTaken) rest.push(range);
+			else rest.push(...restOf(range, first, last));
 		}
+		this.size -= taken.reduce((ids, part) => ids + part.last - part.first + 1, 0);
 		if (taken.length > 0) this.#ranges.splice(start, end - start, ...rest.sort((a, b) => a.first - b.first));
 		return taken;
 	}
@@ -106,4 +100,10 @@ export class IdRanges<Owner> {
 		}
 		return low;
 	}
+}
+
+/** What is left of the range without these ids. */
+function restOf<Owner>(range: OwnedRange<Owner>, first: JobId, last: JobId): OwnedRange<Owner>[] {
+	const before = range.first < first ? [{...range, last: first - 1}] : [];
+	return last < range.last ? [...before, {...range, first: last + 1}] : before;
 }

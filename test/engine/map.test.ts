@@ -1,5 +1,6 @@
 import {existsSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import type {ExecutionContext} from 'ava';
 import {FaenaError, type MapResult} from '../../lib/index.ts';
 import {openQueue} from '../../lib/queue.ts';
 import {appears} from '../fixtures/appears.ts';
@@ -543,3 +544,71 @@ async function completedKeys(location: string): Promise<string[]> {
 function linesOf(file: string): string[] {
 	return existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1) : [];
 }
+
+/** Runs one job after the other, and returns the items in the order in which they ran. */
+async function ran(t: ExecutionContext, items: Iterable<number> | AsyncIterable<number>, options: object): Promise<number[]> {
+	const faena = await openEngine(t, {workers: 1});
+	const starts = new Map<number, number>();
+	for await (const {item, jobId} of faena.map('echo', items, options)) starts.set(jobId, item as number);
+	// Jobs of one worker run in the order of their ids.
+	return [...starts].sort(([a], [b]) => a - b).map(([, item]) => item);
+}
+
+const WEIGHTS = [3, 1, 4, 1, 5, 9, 2, 6];
+const byWeight = {weight: (item: number) => item};
+const SORTED = [9, 6, 5, 4, 3, 2, 1, 1];
+
+test('with weights the longest items of an array run first, though the window is smaller', async t => {
+	t.deepEqual(await ran(t, WEIGHTS, {...byWeight, window: 3}), SORTED);
+	t.deepEqual(await ran(t, WEIGHTS, {...byWeight, window: 3, batch: 'b'}), SORTED);
+});
+
+test('of another input, or in the order of the input, those of a window', async t => {
+	t.deepEqual(await ran(t, new Set(WEIGHTS.toSorted((a, b) => a - b)), byWeight), [...new Set(SORTED)]);
+	const inFours = [4, 3, 1, 1, 9, 6, 5, 2];
+	const four = async function* () {
+		yield* WEIGHTS;
+	};
+	t.deepEqual((await ran(t, four(), {...byWeight, window: 4})).slice(0, 4), inFours.slice(0, 4));
+	t.deepEqual((await ran(t, WEIGHTS, {...byWeight, window: 4, order: 'input'})).slice(0, 4), inFours.slice(0, 4));
+});
+
+for (const order of ['input', 'finished'] as const) {
+	for (const batch of [undefined, 'b']) {
+		test(`weights change neither index nor key nor result: ${order}, ${batch ?? 'no batch'}`, async t => {
+			const faena = await openEngine(t);
+			const options = {...byWeight, order, window: 4, ...(batch && {batch})};
+			const results = await all(faena.map('echo', WEIGHTS, options));
+			const wanted = WEIGHTS.map((item, index) => ({index, key: String(index), item, status: 'completed', result: item}));
+			t.like(
+				results.toSorted((a, b) => a.index - b.index),
+				wanted,
+			);
+			if (order === 'input') t.like(results, wanted);
+			if (!batch) return;
+			const again = await all(faena.map('echo', WEIGHTS, {order: 'input', batch}));
+			t.true(again.every(({reused}) => reused));
+			t.like(again, wanted);
+		});
+	}
+}
+
+test('a weight that is no number ends the loop in a sentence', async t => {
+	const faena = await openEngine(t);
+	for (const items of [WEIGHTS, new Set(WEIGHTS)])
+		await t.throwsAsync(all(faena.map('echo', items, {weight: () => undefined as never})), {code: 'BadOption', message: /weight a number.*it got undefined/});
+	t.throws(() => faena.map('echo', WEIGHTS, {weight: 'size' as never}), {code: 'BadOption'});
+});
+
+test('items that a source gives in one turn are enqueued together, and the next ones as soon as it gives them', async t => {
+	const faena = await openEngine(t);
+	const source = async function* () {
+		for (let item = 0; item < 100; item++) yield item;
+		await appears(join(folder, 'go on'));
+		yield 100;
+	};
+	const folder = makeFolder(t);
+	let results = 0;
+	for await (const _ of faena.map('echo', source())) if (++results === 100) writeFileSync(join(folder, 'go on'), '');
+	t.is(results, 101);
+});

@@ -47,6 +47,7 @@ const OTHERS = [
 		'execArgv',
 		'retry',
 		'key',
+		'weight',
 		'unique',
 		'setup',
 		'teardown',

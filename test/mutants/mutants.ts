@@ -184,9 +184,9 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'durability full holds from the first write on'],
 	},
 	'a key is looked up outside the transaction': {
-		file: 'lib/store/sqlite/enqueue.ts',
-		find: 'const holder = statements.jobByKey.get(scopeOf(names.task(task), batch), key) as Holder | undefined;',
-		put: 'const seen = (names as never as {seen?: Map<string, Holder | undefined>}).seen ??= new Map();\n\tconst name = JSON.stringify([task, batch, key]);\n\tif (!seen.has(name)) seen.set(name, statements.jobByKey.get(scopeOf(names.task(task), batch), key) as Holder | undefined);\n\tconst holder = seen.get(name);',
+		file: 'lib/store/sqlite/keys.ts',
+		find: 'const id = byNumber ?? (statements.idOfKey.get(scopeOf(names.task(task), batch), key) as JobId | undefined);',
+		put: 'const seen = (names as never as {seen?: Map<string, JobId | undefined>}).seen ??= new Map();\n\t\tconst name = JSON.stringify([task, batch, key]);\n\t\tif (!seen.has(name)) seen.set(name, statements.idOfKey.get(scopeOf(names.task(task), batch), key) as JobId | undefined);\n\t\tconst id = byNumber ?? seen.get(name);',
 		killer: [SQLITE, 'sqlite: a key stays in use when its job has ended, and is free once the job is cleaned up'],
 	},
 	'the log is not moved into the database': {
@@ -583,8 +583,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a map reads its source as fast as it can': {
 		file: 'lib/api/map.ts',
-		find: 'return this.#progress.read - this.#yielded >= this.#plan.window;',
-		put: 'return false;',
+		find: 'return this.#plan.window - (this.#progress.read - this.#yielded);',
+		put: 'return this.#plan.window;',
 		killer: ['test/engine/map.test.ts', 'the source is never read more than the window ahead of the yielded results, in order finished'],
 	},
 	'a map reads its source only once its batch is open': {
@@ -634,14 +634,14 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	"a map's cancel reaches the jobs of others": {
 		file: 'lib/api/map-jobs.ts',
-		find: 'if (isOwn || this.#plan.batch !== undefined) continue;',
-		put: 'if (isOwn || !isOwn) continue;',
+		find: 'if (this.#plan.batch === undefined) this.#dropExisting();',
+		put: '',
 		killer: ['test/engine/map-owner.test.ts', 'cancel() of a map without a batch spares the jobs of others that its keys name, and waits for them no longer'],
 	},
 	'a loop that was left goes on to watch its jobs': {
 		file: 'lib/api/map-jobs.ts',
-		find: "if (this.#isLeft) this.#client.call({type: 'unwatch', ids}).catch(() => undefined);",
-		put: '',
+		find: "if (this.#isLeft) this.#client.call({type: 'unwatch', ...unwatch}).catch(() => undefined);",
+		put: 'if (this.#isLeft) return;',
 		killer: ['test/engine/map-owner.test.ts', 'an engine watches no job of a map whose loop was left, or that has failed'],
 	},
 	// ——— stops and failures ———
@@ -684,8 +684,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a job without a number is enqueued': {
 		file: 'lib/store/sqlite/tx.ts',
-		find: 'if (Number.isSafeInteger(number)) return number as number;',
-		put: 'return number as number;',
+		find: 'if (Number.isSafeInteger(number)) return (number as number) + tally.tasks.get(0, NUMBERS[what] as StoredState);',
+		put: 'return ((number ?? 0) as number) + tally.tasks.get(0, NUMBERS[what] as StoredState);',
 		killer: ['test/store/hostile.test.ts', 'without a counter no job is enqueued or claimed: delete from tally where task = 0'],
 	},
 	'an owner keeps its lock though it has no row': {

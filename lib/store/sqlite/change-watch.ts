@@ -60,19 +60,20 @@ export class ChangeWatch {
 	}
 
 	#watch(): void {
-		const {log, poll} = this.#options;
 		try {
-			this.#watcher = watch(log, {persistent: false}, () => {
-				if (this.#isReported === undefined) this.#poll(IDLE_POLL_MS);
-				this.#isReported = true;
-				poll();
-			});
+			this.#watcher = watch(this.#options.log, {persistent: false}, () => this.#onReport());
 			this.#watcher.on('error', () => this.#giveUp());
+			if (this.#isReported) this.#poll(IDLE_POLL_MS);
+			else void this.#prove();
 		} catch {
-			return this.#giveUp();
+			this.#giveUp();
 		}
-		if (this.#isReported) this.#poll(IDLE_POLL_MS);
-		else void this.#prove();
+	}
+
+	#onReport(): void {
+		if (this.#isReported === undefined) this.#poll(IDLE_POLL_MS);
+		this.#isReported = true;
+		this.#options.poll();
 	}
 
 	async #prove(): Promise<void> {

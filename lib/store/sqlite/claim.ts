@@ -11,7 +11,7 @@ import {byOrder, failureStateOf, type Head, type Lane, laneKey, lanesToClaim, ma
 import {claimedRunOf, unpackClaimed} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';
 import {endExecution} from './settle.ts';
-import {type ClaimRow, giveNumbers, lastNumber, type Tx} from './tx.ts';
+import {type ClaimRow, nextLease, type Tx} from './tx.ts';
 
 /** Claims the first jobs of the requested lanes: by priority, then in order of arrival, across all lanes. */
 export function claim(tx: Tx, request: ClaimRequest, requested: readonly Lane[], owner: number): Claimed {
@@ -29,13 +29,6 @@ export function claim(tx: Tx, request: ClaimRequest, requested: readonly Lane[],
 	const placeOf = ({priorities, ids}: ClaimedGroup) => [-numberAt(priorities, 0), idAt(ids, 0)] as const;
 	groups.sort((a, b) => byOrder(placeOf(a), placeOf(b)));
 	return {lease, groups, ...(passedOver.length > 0 && {passedOver})};
-}
-
-/** The number of a new lease. */
-export function nextLease(tx: Tx): Lease {
-	const last = lastNumber(tx, 'lease');
-	giveNumbers(tx, 'lease', 1);
-	return last + 1;
 }
 
 /**

@@ -6,11 +6,10 @@ import {dueAtOf} from '../../job/new-job.ts';
 import {isList, type PackedStrings, type Values} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {ClaimRequest} from '../store.ts';
-import {nextLease} from './claim.ts';
 import {mayExpire} from './expiry.ts';
 import {type Lane, readyIn, roomOf} from './lanes.ts';
 import {StoredState} from './schema.sql.ts';
-import type {Tx} from './tx.ts';
+import {nextLease, type Tx} from './tx.ts';
 
 /** New jobs with consecutive ids that share these properties. */
 export interface NewRun {
@@ -60,24 +59,29 @@ export class DirectClaim {
 }
 
 /** True if the request can take all of these groups' jobs of its tasks at once, and no other job is ready, due or expired. */
-export function canClaimDirectly(tx: Tx, {lanes: requested, limit, maxBytes}: ClaimRequest, lanes: readonly Lane[], groups: readonly NewGroup[]): boolean {
+export function canClaimDirectly(tx: Tx, request: ClaimRequest, lanes: readonly Lane[], groups: readonly NewGroup[]): boolean {
 	const {known, now} = tx;
-	if (groups.length === 0 || mayExpire(tx) || (known.get('nextRunAt') ?? Infinity) <= now || lanes.some(lane => readyIn(tx, lane) > 0)) return false;
-	const left = new Map(lanes.filter(({state}) => state === StoredState.ready).map(lane => [lane.name, Math.min(lane.limit, roomOf(tx, lane))]));
+	const isQuiet = !mayExpire(tx) && (known.get('nextRunAt') ?? Infinity) > now && lanes.every(lane => readyIn(tx, lane) === 0);
+	// A new round of an existing job is not a new job.
+	if (!isQuiet || groups.some(({rerun, expiresMs}) => rerun || expiresMs !== undefined)) return false;
+	const requested = new Set(request.lanes.map(({task}) => task));
+	const own = groups.filter(group => requested.has(group.task) && dueAtOf(group, now) === null);
+	return own.length > 0 && fits(tx, request, lanes, own);
+}
+
+function fits(tx: Tx, {limit, maxBytes}: ClaimRequest, lanes: readonly Lane[], groups: readonly NewGroup[]): boolean {
+	const ready = lanes.filter(({state}) => state === StoredState.ready);
+	// A task that is requested and has no lane is new, or paused.
+	const left = new Map(ready.map(lane => [lane.name, Math.min(lane.limit, roomOf(tx, lane))]));
 	let [jobs, bytes] = [0, 0];
 	for (const group of groups) {
-		// A new round of an existing job is not a new job.
-		if (group.rerun || group.expiresMs !== undefined) return false;
-		const room = left.get(group.task);
-		// A task that is requested and has no lane is new, or paused.
-		if (room === undefined && requested.some(({task}) => task === group.task)) return false;
-		if (room === undefined || dueAtOf(group, now) !== null) continue;
-		left.set(group.task, room - sizeOf(group));
+		const room = (left.get(group.task) ?? 0) - sizeOf(group);
+		left.set(group.task, room);
 		jobs += sizeOf(group);
 		bytes += bytesOf(group.values);
-		if (room < sizeOf(group) || jobs > limit || bytes >= maxBytes) return false;
+		if (room < 0 || jobs > limit || bytes >= maxBytes) return false;
 	}
-	return jobs > 0;
+	return true;
 }
 
 function bytesOf(values: Values): number {

@@ -1,4 +1,4 @@
-import type {OwnerId} from '../../job/claim.ts';
+import type {Lease, OwnerId} from '../../job/claim.ts';
 import type {CompletedBatch, Policy} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {readPolicy} from '../stored-json.ts';
@@ -47,6 +47,13 @@ export function lastNumber({known, tally}: Tx, what: keyof typeof NUMBERS): numb
 
 export function giveNumbers({tally}: Tx, what: keyof typeof NUMBERS, count: number): void {
 	tally.tasks.move(0, null, NUMBERS[what] as StoredState, count);
+}
+
+/** The number of a new lease. */
+export function nextLease(tx: Tx): Lease {
+	const last = lastNumber(tx, 'lease');
+	giveNumbers(tx, 'lease', 1);
+	return last + 1;
 }
 
 /** When a cache is full, it is emptied: in some programs each job has a policy of its own. */
