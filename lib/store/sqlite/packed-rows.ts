@@ -88,6 +88,17 @@ export function unpackJobs(statements: Statements, id: JobId): void {
 	}
 }
 
+/** Gives one job of a run a row in `job`. The jobs before and after it stay runs. No row of a run may have the job's state. */
+export function extractJob(statements: Statements, id: JobId): void {
+	const run = jobRunOf(statements, id);
+	if (!run) return;
+	const {first, last, task, policy, priority, createdAt, batch} = run;
+	statements.deleteJobRun.run(first);
+	insertRest([first, last], [id, id], (...rest) => insertJobRun(statements, sliceJobRun(run, ...rest)));
+	const key = keyAt(keysOf(run), id - first) ?? null;
+	statements.insertJob.run(id, task, policy, priority, createdAt, batch, key, payloadsOf(run, id, id).text || null);
+}
+
 /** Unpacks the run in which this job is claimed. */
 export function unpackClaimed(statements: Statements, id: JobId): number {
 	unpackJobs(statements, id);

@@ -13,7 +13,7 @@ import {enqueue, findConflict} from './enqueue.ts';
 import {endExpiry, resumeExpiry} from './expiry.ts';
 import {keepFailure} from './history.ts';
 import {type FailureState, failureStateOf, makeReady} from './lanes.ts';
-import {type ClaimedRun, insertOutcomeRun, type RunPart, unpackJobs, writeResults} from './packed-rows.ts';
+import {type ClaimedRun, extractJob, insertOutcomeRun, type RunPart, writeResults} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';
 import type {ClaimRow, Tx} from './tx.ts';
 
@@ -134,7 +134,7 @@ function settleRun(tx: Tx, run: ClaimedRun, parts: readonly Part[]): Ended[] {
 		if (fits(tx, part)) neighbours.push(part);
 		else {
 			completeRun(tx, run, neighbours.splice(0));
-			unpackJobs(tx.statements, part.first);
+			extractJob(tx.statements, part.first);
 			ended.push({part: part as Single, claim: [part.first, 1, task, batch, null]});
 		}
 	}
