@@ -35,12 +35,14 @@ test('an idle store waits for the reports of writes to its log, and looks at onc
 	const {log, watch, looks} = setUp(t, append);
 	t.true((await looks(1000)) > 10);
 	// It becomes idle, and learns that its own write is reported.
-	await sleep(1000);
+	await sleep(2000);
 	const idle = await looks(2000);
 	t.true(idle <= 4, `${idle} looks in two seconds`);
 	append(log);
 	t.true((await looks(500)) >= 1);
 	watch.used();
+	t.true((await looks(800)) <= 3);
+	for (let use = 0; use < 20; use++) watch.used();
 	t.true((await looks(800)) > 10);
 });
 

@@ -1,11 +1,12 @@
 import {type FSWatcher, watch} from 'node:fs';
 
-/** How often a store looks for changes while it is in use: a cancel by another process must be heard within 50 ms. */
+/** How often a store looks for changes while it is busy: a cancel by another process must be heard within 50 ms. */
 const BUSY_POLL_MS = 20;
-/** How often it looks while it is idle and the system reports writes to the log. */
-const IDLE_POLL_MS = 1000;
-/** A store is idle after this time without a commit or a change. */
-const IDLE_AFTER_MS = 1000;
+/** How often it looks while it is not busy and the system reports writes to the log. */
+const QUIET_POLL_MS = 1000;
+/** A store is busy with more commits and changes than this in a second. */
+const MAX_QUIET_USES = 10;
+const WINDOW_MS = 1000;
 /** A write of our own must be reported within this time. Otherwise the system reports none for this file, as on some network file systems. */
 const MAX_REPORT_MS = 500;
 
@@ -19,16 +20,21 @@ interface WatchOptions {
 }
 
 /**
- * Says when to look for changes by other processes: often while the store is in use. While it is idle, it waits for the system's reports of writes to the
- * log. Under load these would cost more than a timer: each commit writes many times.
+ * Says when to look for changes by other processes: often while the store is busy. Otherwise it waits for the system's reports of writes to the log. Under
+ * load these would cost more than a timer: each commit writes many times.
  */
 export class ChangeWatch {
 	readonly #options: WatchOptions;
 	#timer: NodeJS.Timeout | undefined;
+	#nextLook: NodeJS.Timeout | undefined;
 	#watcher: FSWatcher | undefined;
 	/** Whether writes are reported, once that is known. */
 	#isReported: boolean | undefined;
-	#usedAt = performance.now();
+	/** Uses since the window began, and in the window before. */
+	#uses = 0;
+	#usesBefore = Infinity;
+	#windowAt = performance.now();
+	#lastPollAt = -Infinity;
 
 	constructor(options: WatchOptions) {
 		this.#options = options;
@@ -37,14 +43,14 @@ export class ChangeWatch {
 
 	/** The store was used, or has changed. */
 	used(): void {
-		this.#usedAt = performance.now();
-		if (!this.#watcher) return;
+		if (++this.#uses <= MAX_QUIET_USES || !this.#watcher) return;
 		this.#endWatch();
 		this.#poll(BUSY_POLL_MS);
 	}
 
 	close(): void {
 		clearInterval(this.#timer);
+		clearTimeout(this.#nextLook);
 		this.#endWatch();
 	}
 
@@ -54,8 +60,15 @@ export class ChangeWatch {
 	}
 
 	#tick(): void {
-		const isIdle = performance.now() - this.#usedAt >= IDLE_AFTER_MS;
-		if (isIdle && !this.#watcher && this.#isReported !== false) this.#watch();
+		const now = performance.now();
+		if (now - this.#windowAt >= WINDOW_MS) [this.#windowAt, this.#usesBefore, this.#uses] = [now, this.#uses, 0];
+		const isQuiet = this.#usesBefore <= MAX_QUIET_USES && this.#uses <= MAX_QUIET_USES;
+		if (isQuiet && !this.#watcher && this.#isReported !== false) this.#watch();
+		this.#look();
+	}
+
+	#look(): void {
+		this.#lastPollAt = performance.now();
 		this.#options.poll();
 	}
 
@@ -63,7 +76,7 @@ export class ChangeWatch {
 		try {
 			this.#watcher = watch(this.#options.log, {persistent: false}, () => this.#onReport());
 			this.#watcher.on('error', () => this.#giveUp());
-			if (this.#isReported) this.#poll(IDLE_POLL_MS);
+			if (this.#isReported) this.#poll(QUIET_POLL_MS);
 			else void this.#prove();
 		} catch {
 			this.#giveUp();
@@ -71,9 +84,16 @@ export class ChangeWatch {
 	}
 
 	#onReport(): void {
-		if (this.#isReported === undefined) this.#poll(IDLE_POLL_MS);
+		if (this.#isReported === undefined) this.#poll(QUIET_POLL_MS);
 		this.#isReported = true;
-		this.#options.poll();
+		// One commit is reported several times.
+		const waitMs = this.#lastPollAt + BUSY_POLL_MS - performance.now();
+		if (waitMs <= 0) this.#look();
+		else
+			this.#nextLook ??= setTimeout(() => {
+				this.#nextLook = undefined;
+				this.#look();
+			}, waitMs).unref();
 	}
 
 	async #prove(): Promise<void> {
