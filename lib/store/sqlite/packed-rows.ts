@@ -356,6 +356,12 @@ const cached = new WeakMap<Statements, Map<JobId, readonly RunResult[]>>();
  * be deleted but never changes, and no later run begins with the same job. Don't call this in a transaction that may be rolled back.
  */
 export function resultInRun(statements: Statements, id: JobId): RunResult | undefined {
+	const found = resultsWith(statements, id);
+	return found?.results[id - found.first];
+}
+
+/** The outcomes of the run that has this job. */
+export function resultsWith(statements: Statements, id: JobId): {readonly first: JobId; readonly results: readonly RunResult[]} | undefined {
 	const first = statements.outcomeRunFirst.get(id, id) as JobId | undefined;
 	if (first === undefined) return undefined;
 	const runs = cached.get(statements) ?? new Map<JobId, readonly RunResult[]>();
@@ -366,5 +372,5 @@ export function resultInRun(statements: Statements, id: JobId): RunResult | unde
 		runs.set(first, results);
 		for (const oldest of runs.keys()) if (runs.size > MAX_CACHED_RUNS) runs.delete(oldest);
 	}
-	return results[id - first];
+	return {first, results};
 }

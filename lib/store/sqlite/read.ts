@@ -20,7 +20,7 @@ import {readFailure} from '../stored-json.ts';
 import type {Blobs} from './blobs.ts';
 import {findAll, findCreated, findIds, hasFewJobs, numbersOf} from './find.ts';
 import {readHistory} from './history.ts';
-import {claimedRunOf, type JobRun, jobRunOf, keysOf, payloadReader, resultInRun} from './packed-rows.ts';
+import {claimedRunOf, type JobRun, jobRunOf, keysOf, payloadReader, resultInRun, resultsWith} from './packed-rows.ts';
 import {byState, STATUS_OF, StoredState} from './schema.sql.ts';
 import {FirstPlaces, findSorted, type SortedPlace} from './sorted.ts';
 import type {Statements} from './statements.sql.ts';
@@ -194,9 +194,10 @@ function readLogs({logOfJob}: Statements, id: JobId): LogLine[] {
 /** The ends of jobs from this index on. */
 export function readOutcomes(statements: Statements, blobs: Blobs, ids: readonly JobId[], after: number): OutcomePage {
 	const outcomes: JobEnd[] = [];
+	const read = outcomeReader(statements, blobs);
 	let bytes = 0;
 	for (let index = after; index < ids.length; index++) {
-		const outcome = readOutcome(statements, blobs, ids[index] as JobId);
+		const outcome = read(ids[index] as JobId);
 		if (!outcome) continue;
 		outcomes.push(outcome);
 		bytes += sizeBytes(outcome.result);
@@ -208,11 +209,20 @@ export function readOutcomes(statements: Statements, blobs: Blobs, ids: readonly
 /** A row of the statement `jobEnd`. The state is null if the job has not ended, or is in the row of a run. */
 type EndRow = readonly [state: StoredState | null, value: Encoded | number, blob: string | null, failure: string | null];
 
-/** Returns `undefined` if the job has not ended. */
-function readOutcome(statements: Statements, blobs: Blobs, id: JobId): JobEnd | undefined {
-	const row = statements.jobEnd.get(id) as EndRow | undefined;
-	const inRun = (row?.[0] ?? null) === null ? resultInRun(statements, id) : undefined;
-	if (inRun) return {id, status: 'completed', result: inRun.value};
+/** Returns a function that reads how a job ended; `undefined` if it has not. A run is read once for neighbours: its jobs have no other end. */
+function outcomeReader(statements: Statements, blobs: Blobs): (id: JobId) => JobEnd | undefined {
+	let run: ReturnType<typeof resultsWith>;
+	return id => {
+		if (!run?.results[id - run.first]) {
+			const row = statements.jobEnd.get(id) as EndRow | undefined;
+			run = (row?.[0] ?? null) === null ? resultsWith(statements, id) : undefined;
+			if (!run) return readOutcome(statements, blobs, id, row);
+		}
+		return {id, status: 'completed', result: run.results[id - run.first]?.value ?? null};
+	};
+}
+
+function readOutcome(statements: Statements, blobs: Blobs, id: JobId, row: EndRow | undefined): JobEnd | undefined {
 	if (!row) return statements.packedState.get(id, id) === undefined ? {id, status: 'missing', result: null} : undefined;
 	const [state, value, blob, failure] = row;
 	if (state === null) return undefined;
