@@ -9,7 +9,8 @@ import {scopeOf} from './tx.ts';
 
 /**
  * A run is one row for many jobs with consecutive ids. `job_run` has their immutable columns; `ready_run`, `claimed_run` and `outcome_run` have the
- * state that they share. Before one job of a run can change by itself, all its jobs get rows of their own: {@link unpackRun}.
+ * state that they share. A job that fails is cut out of its run: {@link extractJob}. Before anything else happens to one job of a run, all its jobs get
+ * rows of their own: {@link unpackRun}.
  */
 
 /** The most jobs in a run. It limits the cost of unpacking one. */
