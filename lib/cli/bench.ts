@@ -44,7 +44,7 @@ export function addBench(program: Command): void {
 		.description(
 			'Measures how many jobs a second Faena runs on this machine and this disk, the cost of a job, and how large jobs should be. ' +
 				'"dequeue" measures how fast one process claims jobs, by the number of jobs in a claim. "contention" measures how fast and how ' +
-				'evenly several processes claim from one file. Each block takes about half a minute. Run nothing else meanwhile: a measurement ' +
+				'evenly several processes claim from one file. Each block takes about a minute. Run nothing else meanwhile: a measurement ' +
 				'that another program disturbs is repeated.',
 		)
 		.addArgument(new Argument('[suite]', 'measure this instead').choices(Object.keys(CLAIM_SUITES)))

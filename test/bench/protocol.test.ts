@@ -33,7 +33,7 @@ for (const [name, {cases}] of Object.entries(PLANS))
 			[],
 		);
 		const keys = comparisons.map(comparison => {
-			const own = new Set(comparison.map(({trial, task, workMicros}) => [trial, task, workMicros].join()));
+			const own = new Set(comparison.map(({trial, task, workMicros, intake}) => [trial, task, workMicros, trial === 'drain' && intake].join()));
 			t.is(own.size, 1);
 			return [...own][0];
 		});

@@ -64,16 +64,16 @@ export class FileGuard {
 			const damage = readFrom(this.#path, true, damageOf);
 			refuse(damage && `${this.#path} was truncated or damaged while it was in use: ${damage}. ${HOW_TO_RESTORE}`);
 		}
-		if (logBytes < this.#logBytes) this.#refuseTruncatedLog();
+		if (logBytes !== undefined) this.#refuseTruncatedLog();
 		// Last, so that a file that was refused once is refused again.
 		this.#sizeBytes = sizeBytes;
-		this.#logBytes = logBytes;
+		this.#logBytes = logBytes ?? this.#logBytes;
 	}
 
-	/** The length of the log; in between, that of the last time, if the log is not shorter. */
-	#logSize(): number {
+	/** The length of the log; `undefined` if it was read a moment ago and the log is not shorter. */
+	#logSize(): number | undefined {
 		const now = monotonicMs();
-		if (now - this.#logCheckedAt < CHECK_LOG_EVERY_MS && this.#log?.hasBytes(this.#logBytes)) return this.#logBytes;
+		if (now - this.#logCheckedAt < CHECK_LOG_EVERY_MS && this.#log?.hasBytes(this.#logBytes)) return undefined;
 		this.#logCheckedAt = now;
 		return this.#sizeOf('-wal');
 	}
