@@ -3,7 +3,7 @@ import type {Case, Durability, Intake} from '../plan/suite.ts';
 /** Names of the subjects for readers, in the order of the tables. */
 const SUBJECTS: Readonly<Record<string, string>> = {
 	faena: 'Faena',
-	sqlite: 'better-sqlite3 alone (ceiling)',
+	sqlite: 'the same statements in better-sqlite3 alone',
 	'bare-sqlite': 'a bare claim in SQLite',
 	ideal: 'Ideal: a bare loop in each thread',
 	'piscina-chunks': 'Piscina, with Faena’s chunks',
@@ -39,8 +39,17 @@ const DURABILITIES: Readonly<Record<Durability, string>> = {
 const INTAKES: Readonly<Record<Intake, string>> = {
 	strict: 'each enqueue awaited before the next',
 	default: 'enqueues awaited, 64 under way',
+	call: 'results awaited, 64 calls under way',
 	bulk: 'enqueued in one call',
 	map: 'by a durable map()',
+	'map-sorted-keys': 'by a durable map() with sorted keys',
+	'map-random-keys': 'by a durable map() with random keys',
+	keys: 'enqueued in one call, with keys',
+	priorities: 'enqueued in one call, with three priorities',
+	delays: 'enqueued in one call, each due up to 20 ms later',
+	failures: 'enqueued in one call; one in a hundred fails, and is repeated at once',
+	'two-tasks': 'enqueued in two calls at once, for two tasks',
+	watched: 'enqueued in one call, while another caller awaits jobs one by one',
 };
 
 export type Lane = Pick<Case, 'durability' | 'intake'>;
@@ -59,5 +68,5 @@ export function laneName({durability, intake}: Lane): string {
 }
 
 export function rankOfLane({durability, intake}: Lane): number {
-	return Object.keys(DURABILITIES).indexOf(durability) * 10 + Object.keys(INTAKES).indexOf(intake);
+	return Object.keys(DURABILITIES).indexOf(durability) * 100 + Object.keys(INTAKES).indexOf(intake);
 }

@@ -9,6 +9,7 @@ export function moduleUrl(name: Module): URL {
 type Module =
 	| 'one'
 	| 'measure/tasks'
+	| 'measure/record-statements'
 	| 'measure/arrivals-thread'
 	| `subjects/${'ideal' | 'workerpool'}-worker`
 	| `trials/${'producer-thread' | 'drainer-process' | 'contender' | 'recovery-victim' | 'recovery-start'}`

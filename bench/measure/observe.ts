@@ -1,5 +1,6 @@
 import {monitorEventLoopDelay} from 'node:perf_hooks';
 import type {Measurement, Surroundings} from '../plan/suite.ts';
+import {sharedMs} from './clock.ts';
 import {CostMeter} from './cost.ts';
 import {quantilesOf} from './quantiles.ts';
 
@@ -10,14 +11,14 @@ const LOOK_MS = 1;
 export async function observe(
 	surroundings: Pick<Surroundings, 'servers' | 'counter'>,
 	run: () => Promise<unknown>,
-): Promise<Pick<Measurement, 'wallMs' | 'cpu' | 'fsyncs' | 'fsyncMs' | 'sleeps' | 'loopMs'>> {
+): Promise<Pick<Measurement, 'startMs' | 'wallMs' | 'cpu' | 'fsyncs' | 'fsyncMs' | 'sleeps' | 'loopMs'>> {
 	const delay = monitorEventLoopDelay({resolution: LOOK_MS});
 	delay.enable();
 	const cost = new CostMeter(surroundings);
-	const start = performance.now();
+	const startMs = sharedMs();
 	await run();
-	const wallMs = performance.now() - start;
+	const wallMs = sharedMs() - startMs;
 	const spent = cost.read();
 	delay.disable();
-	return {wallMs, ...spent, loopMs: quantilesOf(delay, LOOK_MS)};
+	return {startMs, wallMs, ...spent, loopMs: quantilesOf(delay, LOOK_MS)};
 }

@@ -16,10 +16,11 @@ export function sumBelow(count: number): number {
 /**
  * Number of the jobs in a Faena database that their first execution completed, and the sum of their results.
  * @param result the SQL expression for the number in a result
+ * @param execution the SQL expression for the only execution that may complete the job
  */
-export function recordedSums(file: string, result: 'value' | "json_extract(value, '$[0]')" = 'value'): Sums {
+export function recordedSums(file: string, result: 'value' | "json_extract(value, '$[0]')" = 'value', execution = '1'): Sums {
 	const database = new Database(file, {readonly: true});
-	const sql = `select count(*), total(${result}) from ${RECORDED} where execution = 1`;
+	const sql = `select count(*), total(${result}) from ${RECORDED} where execution = ${execution}`;
 	const [completed, results] = database.prepare(sql).raw().get() as [number, number];
 	database.close();
 	return {completed, results};

@@ -3,7 +3,8 @@
  * of work. A result is this number plus what the kernel returns, so that the sum of all results shows whether each job ran once.
  */
 
-import type {TaskName} from '../plan/suite.ts';
+import type {TaskContext} from '../../lib/index.ts';
+import {FAILING_EVERY, type TaskName} from '../plan/suite.ts';
 import {sharedMs} from './clock.ts';
 import {KERNELS} from './kernels.ts';
 
@@ -23,6 +24,17 @@ export function sha256([number, rounds]: Job): number {
 
 export function json([number, rounds]: Job): number {
 	return number + KERNELS.json(rounds);
+}
+
+/** As `identity`, for the intake `two-tasks`. */
+export function other(number: number): number {
+	return number;
+}
+
+/** As `identity`, but one job in a hundred fails at its first execution, for the intake `failures`. */
+export function failing(number: number, {job: {execution}}: TaskContext): number {
+	if (number % FAILING_EVERY === 0 && execution === 1) throw new Error('One in a hundred fails');
+	return number;
 }
 
 /** Returns its payload, for the trial `payloads`. */

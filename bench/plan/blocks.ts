@@ -40,7 +40,9 @@ type Comparison = readonly [PlannedCase, ...PlannedCase[]];
  */
 export function comparisonsOf(cases: readonly PlannedCase[], chance: Chance): Comparison[] {
 	const isComparingRevisions = cases.some(({revision}) => revision !== undefined);
-	const byWork = Map.groupBy(cases, each => (isComparingRevisions ? keyOfAllRevisions(each) : JSON.stringify([each.trial, each.task, each.workMicros])));
+	const byWork = Map.groupBy(cases, each =>
+		isComparingRevisions ? keyOfAllRevisions(each) : JSON.stringify([each.trial, each.task, each.workMicros, each.trial === 'drain' && each.intake]),
+	);
 	return shuffle([...byWork.values()], chance).map(own => shuffle(own, chance) as [PlannedCase, ...PlannedCase[]]);
 }
 

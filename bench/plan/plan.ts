@@ -67,8 +67,19 @@ const DRAIN: Row = {
 	],
 };
 const OTHERS: Row = {trial: 'drain', jobs: 200_000, lanes: [['memory', 'bulk', ...OTHER_POOLS]]};
-const AWAITED: Row = {trial: 'drain', jobs: 60_000, lanes: [['full', 'default', 'faena']]};
+
+/** The lanes in which programs use one call for each job, or for all, beside the pool that most of them know. */
+const MAP: Row = {trial: 'drain', jobs: 400_000, lanes: besidePiscina('map')};
+const AWAITED: Row = {trial: 'drain', jobs: 60_000, lanes: besidePiscina('default')};
+const CALLED: Row = {trial: 'drain', jobs: 60_000, lanes: besidePiscina('call')};
 const STRICT: Row = {trial: 'drain', jobs: 3000, lanes: [['full', 'strict', 'faena']]};
+
+export function besidePiscina(intake: Intake): Row['lanes'] {
+	return [
+		['full', intake, 'faena'],
+		['memory', intake, 'piscina'],
+	];
+}
 const GRANULARITY: Row = {
 	trial: 'granularity',
 	task: 'spin',
@@ -114,7 +125,9 @@ const QUICK_DRAINS: readonly Row[] = [
 		],
 	},
 	{...DRAIN, jobs: 100_000, lanes: [['memory', 'bulk', 'piscina']]},
-	{...AWAITED, jobs: 30_000},
+	MAP,
+	...[AWAITED, CALLED].map(row => ({...row, jobs: 30_000})),
+	{...STRICT, jobs: 1500},
 ];
 
 const CLAIMED: Row = {trial: 'dequeue', jobs: 0, blocks: 3, lanes: [['full', 'bulk', 'faena', 'bare-sqlite']]};
@@ -163,13 +176,33 @@ const GRAINS: readonly Row[] = [
 	{...GRANULARITY, task: 'json', workMicros: [10, 100, 1000, 10_000]},
 ];
 
+/** What else may be asked of jobs, and how many of them such a run has. */
+const ASKED: Partial<Record<Intake, number>> = {
+	...{'map-sorted-keys': 200_000, 'map-random-keys': 200_000, keys: 200_000},
+	...{priorities: 400_000, delays: 100_000, failures: 200_000, 'two-tasks': 400_000, watched: 800_000},
+};
+
 /** Faena in all its lanes, beside the ceiling of each. */
 const LANES: readonly Row[] = [
-	{...DRAIN, lanes: [...DRAIN.lanes, ['full', 'map', 'faena'], ['normal', 'bulk', 'faena', 'sqlite'], ['normal', 'map', 'faena']]},
+	DRAIN,
 	OTHERS,
-	{...AWAITED, lanes: [...AWAITED.lanes, ['normal', 'default', 'faena']]},
-	{...STRICT, lanes: [...STRICT.lanes, ['normal', 'strict', 'faena']]},
+	...[MAP, AWAITED, CALLED, STRICT].flatMap(row => [row, ceilingOf(row)]),
+	...[DRAIN, MAP, AWAITED, CALLED, STRICT].map(inNormal),
+	...Object.entries(ASKED).map(([intake, jobs]): Row => ({trial: 'drain', jobs, lanes: [['full', intake as Intake, 'faena', 'sqlite']]})),
+	{...DRAIN, jobs: 200_000, vary: [{isolated: 1}], lanes: [['full', 'bulk', 'faena']]},
 ];
+
+function ceilingOf(row: Row): Row {
+	return {...row, lanes: [['full', intakeOf(row), 'sqlite']]};
+}
+
+function inNormal(row: Row): Row {
+	return {...row, lanes: [['normal', intakeOf(row), 'faena', 'sqlite']]};
+}
+
+function intakeOf({lanes: [lane]}: Row): Intake {
+	return lane?.[1] as Intake;
+}
 
 const CALLS: Row = {...CALL, lanes: [...CALL.lanes, ['normal', 'default', 'faena']]};
 
@@ -196,7 +229,7 @@ function numbersOfWorkers(): number[] {
 	return [...dense, ...sparse].filter(workers => workers <= 2 * PROCESSORS);
 }
 
-const SIZES_BYTES = [100, 1000, 10_000, 100_000, 1_000_000, 16_000_000] as const;
+const SIZES_BYTES = [100, 300, 4096, 65_536, 1_000_000, 16_000_000] as const;
 /** Most bytes of the payloads of one run. A run has at least eight jobs all the same. */
 const PAYLOAD_BYTES = 100e6;
 
@@ -207,7 +240,7 @@ const PAYLOADS: readonly Row[] = SIZES_BYTES.flatMap(bytes => {
 		{bytes, binary: 1},
 	];
 	const pools: Row = {...row, vary: both, lanes: [['memory', 'bulk', 'piscina']]};
-	const inDatabase: Row = {...row, vary: both, lanes: [['full', 'map', 'faena']]};
+	const inDatabase: Row = {...row, vary: both, lanes: [['full', 'map', 'faena', 'sqlite']]};
 	const inFiles: Row = {...row, vary: [{bytes, binary: 1, blobs: 65_536}], lanes: [['full', 'map', 'faena']]};
 	return bytes > 65_536 ? [pools, inDatabase, inFiles] : [pools, inDatabase];
 });

@@ -6,11 +6,37 @@
 /** What the jobs survive: nothing, a crash of the process, a loss of power. */
 export type Durability = 'memory' | 'normal' | 'full';
 
-/** How jobs are enqueued: each awaited before the next; awaited, 64 of them under way; all in one call; by a durable map. */
-export type Intake = 'strict' | 'default' | 'bulk' | 'map';
+/** How jobs are enqueued, and what else is asked of them. */
+export type Intake =
+	/** Each enqueue awaited before the next. */
+	| 'strict'
+	/** Enqueues awaited, 64 of them under way. */
+	| 'default'
+	/** Results awaited, 64 calls under way. */
+	| 'call'
+	/** All in one call. */
+	| 'bulk'
+	/** By a durable map. */
+	| 'map'
+	/** By a durable map with keys of the user's: in order, or in none. */
+	| 'map-sorted-keys'
+	| 'map-random-keys'
+	/** In one call, and each: has a key; has one of three priorities; is due some milliseconds later. */
+	| 'keys'
+	| 'priorities'
+	| 'delays'
+	/** In one call, and one job in a hundred fails at its first attempt and is repeated at once. */
+	| 'failures'
+	/** In two calls at once, for two tasks. */
+	| 'two-tasks'
+	/** In one call, and one job of another task is awaited meanwhile, again and again. */
+	| 'watched';
 
-/** Number of enqueues under way at a time with the intake `default`. */
+/** Number of enqueues or calls under way at a time with the intakes `default` and `call`. */
 export const IN_FLIGHT = 64;
+
+/** With the intake `failures`, jobs with a multiple of this number fail at their first execution. */
+export const FAILING_EVERY = 100;
 
 export type TaskName = 'identity' | 'spin' | 'sha256' | 'json';
 
@@ -25,7 +51,7 @@ export interface Case {
 	readonly workMicros: number;
 	/** Threads or processes that execute. */
 	readonly workers: number;
-	/** Other parameters of the trial: producers, processes, payload bytes, share of capacity. */
+	/** Other parameters of the trial: producers, processes, payload bytes, share of capacity; 1 as `isolated` if child processes run the jobs. */
 	readonly vary?: Readonly<Record<string, number>>;
 	/** Short hash of the measured revision; missing for this code. */
 	readonly revision?: string;
@@ -59,6 +85,8 @@ export interface CpuSplit {
 
 /** The figures of one measurement. */
 export interface Measurement {
+	/** When the clock started, in milliseconds that all processes share. */
+	readonly startMs?: number;
 	readonly wallMs: number;
 	/** Number of jobs, if the case doesn't fix it: the trial `dequeue` runs for a fixed time. */
 	readonly jobs?: number;

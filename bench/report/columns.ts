@@ -73,6 +73,7 @@ export function figuresIn(groups: readonly Group[]): Cell[] {
 const VARIED: Readonly<Record<string, {readonly title: string; readonly show?: (value: number) => string}>> = {
 	share: {title: 'share of capacity', show: value => `${Math.round(value * 100)} %`},
 	bytes: {title: 'bytes of a value', show: value => value.toLocaleString('en')},
+	isolated: {title: 'jobs run in', show: value => (value === 1 ? 'child processes' : 'threads')},
 	binary: {title: 'as', show: value => (value === 1 ? 'bytes' : 'text')},
 	batch: {title: 'jobs per call'},
 	backlog: {title: 'backlog', show: value => value.toLocaleString('en')},

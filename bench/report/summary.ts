@@ -9,10 +9,10 @@ const COLUMNS: readonly Column<Line>[] = [
 	{title: '', cell: ({value}) => value},
 ];
 
-/** The five figures of a run that README.md shows, in Markdown. */
+/** The figures of a run that README.md shows, in Markdown. */
 export function summary(run: Run): string {
 	const blocks = new Set(run.measured.map(({block}) => block)).size;
-	const {cpuMicros: _cpu, shareOfSqlite: _share, timesPiscina: _times, callP99Ms: _p99, ...figures} = shortFigures(run);
+	const {cpuMicros: _cpu, shareOfSqlite: _share, callP99Ms: _p99, ...figures} = shortFigures(run);
 	const measured = `${machineOf(run)} Medians of ${blocks} blocks, commit \`${run.machine.commit}\`.`;
 	return `${inLines(measured)}\n\n${markdownTable(COLUMNS, linesOf(figures))}`;
 }

@@ -23,11 +23,13 @@ export interface Line {
 /** The main figures, each with its value and, from three blocks on, its interval. */
 export function linesOf(figures: ShortFigures): Line[] {
 	return [
-		line('jobs that do nothing, enqueued in one call', figures.bulkRate, value => `${show(value)} jobs/s`),
+		line('map() of items that need no work', figures.mapRate, perSecond, figures.mapTimesPiscina),
+		line('results awaited, 64 call()s under way', figures.calledRate, perSecond, figures.calledTimesPiscina),
+		line('enqueue() awaited, 64 under way', figures.awaitedRate, perSecond, figures.awaitedTimesPiscina),
+		line('enqueue() awaited one by one', figures.strictRate, perSecond),
+		line('all in one enqueueMany()', figures.bulkRate, perSecond, figures.timesPiscina),
 		line('CPU time of one of them, all threads', figures.cpuMicros, value => `${show(value)} µs`),
 		line('rate beside the same statements in SQLite alone', figures.shareOfSqlite, showPercent),
-		line('rate beside Piscina, which keeps nothing', figures.timesPiscina, value => `${show(value)} ×`),
-		line('jobs enqueued one by one, 64 under way', figures.awaitedRate, value => `${show(value)} jobs/s`),
 		line('a call on an idle engine, median', figures.callMs, value => `${show(value)} ms`),
 		line('a call on an idle engine, 99 of 100 within', figures.callP99Ms, value => `${show(value)} ms`),
 		...(figures.metg95 ? [{what: 'smallest job worth it, METG(95 %)', value: smallest(figures.metg95)}] : []),
@@ -40,10 +42,16 @@ function inColumns(lines: readonly Line[]): string[] {
 	return lines.map(({what, value}) => `  ${what.padEnd(width)}  ${value}`);
 }
 
-function line(what: string, interval: Interval | undefined, showValue: (value: number) => string): Line | undefined {
+/** @param besidePiscina the same figure divided by that of Piscina, which keeps nothing */
+function line(what: string, interval: Interval | undefined, showValue: (value: number) => string, besidePiscina?: Interval): Line | undefined {
 	if (!interval) return undefined;
 	const {median, low, high, count} = interval;
-	return {what, value: `${showValue(median)}${count < 3 ? '' : `  (${show95(low, high, showValue)})`}`};
+	const beside = besidePiscina ? `, ${show(besidePiscina.median)} × Piscina’s run()` : '';
+	return {what, value: `${showValue(median)}${count < 3 ? '' : `  (${show95(low, high, showValue)})`}${beside}`};
+}
+
+function perSecond(rate: number): string {
+	return `${show(rate)} jobs/s`;
 }
 
 function show95(low: number, high: number, showValue: (value: number) => string): string {

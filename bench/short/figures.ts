@@ -4,18 +4,25 @@ import {type Figure, type Group, groupsOf, over, ratio} from '../analyse/group.t
 import type {Metg} from '../analyse/metg.ts';
 import type {Run} from '../analyse/run.ts';
 import type {Interval} from '../analyse/statistics.ts';
-import type {Case} from '../plan/suite.ts';
+import type {Case, Intake} from '../plan/suite.ts';
 
 /** Figures of the short suite. A figure is missing if no measurement of it counts. */
 export interface ShortFigures {
+	/** Rates of no-op jobs, each divided by that of Piscina's `run()` too, which keeps nothing: by a durable `map()`; 64 calls under way; 64 enqueues. */
+	readonly mapRate?: Interval;
+	readonly mapTimesPiscina?: Interval;
+	readonly calledRate?: Interval;
+	readonly calledTimesPiscina?: Interval;
+	readonly awaitedRate?: Interval;
+	readonly awaitedTimesPiscina?: Interval;
+	/** Rate of no-op jobs, each enqueue awaited before the next. */
+	readonly strictRate?: Interval;
 	/** Rate of no-op jobs that are enqueued in one call, and CPU microseconds of each. */
 	readonly bulkRate?: Interval;
 	readonly cpuMicros?: Interval;
 	/** That rate divided by that of the same statements in SQLite alone, and by Piscina's, which keeps nothing. */
 	readonly shareOfSqlite?: Interval;
 	readonly timesPiscina?: Interval;
-	/** Rate of no-op jobs whose enqueues are awaited, 64 of them under way. */
-	readonly awaitedRate?: Interval;
 	/** Milliseconds from enqueue to durable result on an idle engine: the median and the 99th percentile. */
 	readonly callMs?: Interval;
 	readonly callP99Ms?: Interval;
@@ -33,17 +40,21 @@ const LEAST_FSYNC_MS = 0.02;
 export function shortFigures(run: Run): ShortFigures {
 	const groups = groupsOf(run);
 	const find = (wanted: Partial<Case>) => groups.find(group => Object.entries(wanted).every(([name, value]) => group[name as keyof Case] === value));
-	const bulk = find({trial: 'drain', subject: 'faena', intake: 'bulk'});
-	const awaited = find({trial: 'drain', subject: 'faena', intake: 'default'});
+	const drained = (intake: Intake, subject = 'faena') => find({trial: 'drain', subject, intake, durability: subject === 'piscina' ? 'memory' : 'full'});
+	const timesPiscina = (intake: Intake) => ratioIf(drained(intake), drained(intake, 'piscina'));
+	const bulk = drained('bulk');
 	const call = find({trial: 'call'});
 	const curve = efficiencyCurves(run).find(({subject}) => subject === 'faena');
 	const {fsyncMs} = run.machine;
 	return withoutMissing({
+		...{mapRate: overIf(drained('map'), rate), mapTimesPiscina: timesPiscina('map')},
+		...{calledRate: overIf(drained('call'), rate), calledTimesPiscina: timesPiscina('call')},
+		...{awaitedRate: overIf(drained('default'), rate), awaitedTimesPiscina: timesPiscina('default')},
+		strictRate: overIf(drained('strict'), rate),
 		bulkRate: overIf(bulk, rate),
 		cpuMicros: overIf(bulk, cpuMicrosPerJob),
-		shareOfSqlite: bulk && ratio(bulk, find({trial: 'drain', subject: 'sqlite'}), rate),
-		timesPiscina: bulk && ratio(bulk, find({trial: 'drain', subject: 'piscina'}), rate),
-		awaitedRate: overIf(awaited, rate),
+		shareOfSqlite: ratioIf(bulk, drained('bulk', 'sqlite')),
+		timesPiscina: timesPiscina('bulk'),
 		callMs: overIf(call, ({measurement}) => measurement.latencyMs?.durableResult?.p50),
 		callP99Ms: overIf(call, ({measurement}) => measurement.latencyMs?.durableResult?.p99),
 		metg95: curve && metgOf(curve, 0.95, 'byTime')?.metg,
@@ -54,6 +65,10 @@ export function shortFigures(run: Run): ShortFigures {
 
 function overIf(group: Group | undefined, figure: Figure): Interval | undefined {
 	return group && over(group, figure);
+}
+
+function ratioIf(group: Group | undefined, base: Group | undefined): Interval | undefined {
+	return group && ratio(group, base, rate);
 }
 
 type MaybeMissing = {readonly [Name in keyof ShortFigures]: ShortFigures[Name] | undefined} & Pick<ShortFigures, 'fsyncMs' | 'fsyncLooksReal'>;

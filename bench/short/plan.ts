@@ -1,7 +1,7 @@
-import {cases, type Row} from '../plan/plan.ts';
+import {besidePiscina, cases, type Row} from '../plan/plan.ts';
 import type {Case} from '../plan/suite.ts';
 
-/** The cases of `faena bench`, about half a minute a block. They need nothing but the package itself. */
+/** The cases of `faena bench`, about a minute a block. They need nothing but the package itself. */
 const ROWS: readonly Row[] = [
 	{
 		trial: 'drain',
@@ -11,13 +11,15 @@ const ROWS: readonly Row[] = [
 			['memory', 'bulk', 'piscina'],
 		],
 	},
-	{trial: 'drain', jobs: 30_000, lanes: [['full', 'default', 'faena']]},
+	{trial: 'drain', jobs: 100_000, lanes: besidePiscina('map')},
+	...(['default', 'call'] as const).map((intake): Row => ({trial: 'drain', jobs: 20_000, lanes: besidePiscina(intake)})),
+	{trial: 'drain', jobs: 1000, lanes: [['full', 'strict', 'faena']]},
 	{trial: 'call', jobs: 1000, lanes: [['full', 'default', 'faena']]},
 	{
 		...{trial: 'granularity', task: 'spin', workMicros: [100, 1000], runMs: 600},
 		lanes: [
 			['full', 'bulk', 'faena'],
-			['memory', 'bulk', 'ideal', 'piscina'],
+			['memory', 'bulk', 'ideal'],
 		],
 	},
 ];

@@ -3,18 +3,19 @@ import {join} from 'node:path';
 import {type Engine, open} from '../../lib/index.ts';
 import {TASKS, type Tasks} from '../measure/engine.ts';
 import {recordedSums} from '../measure/sums.ts';
-import {IN_FLIGHT, type Intake} from '../plan/suite.ts';
-import {inLanes} from './lanes.ts';
+import {type Case, FAILING_EVERY, type Intake} from '../plan/suite.ts';
+import {INTAKES} from './faena-intakes.ts';
 import type {Running, Subject} from './subject.ts';
 
-/** Faena with default settings and the case's durability. */
+/** Faena with default settings and the case's durability. With `vary.isolated` 1, child processes run the jobs. */
 export const subject: Subject = {
-	async open({durability, workers}, {folder}) {
+	async open(given, {folder}) {
+		const {durability, workers, vary} = given;
 		if (durability === 'memory') throw new Error('An engine keeps its jobs in a file: it has no lane in memory.');
 		const place = mkdtempSync(join(folder, 'faena-bench-'));
 		const file = join(place, 'jobs.db');
-		const faena = await open<Tasks>({queue: file, tasks: TASKS, workers, durability});
-		return new FaenaRunning(faena, file, async () => {
+		const faena = await open<Tasks>({queue: file, tasks: TASKS, workers, durability, ...(vary?.['isolated'] === 1 && {isolation: 'process'})});
+		return new FaenaRunning(faena, file, given, async () => {
 			await faena.close();
 			rmSync(place, {recursive: true});
 		});
@@ -24,32 +25,23 @@ export const subject: Subject = {
 class FaenaRunning implements Running {
 	readonly #faena: Engine<Tasks>;
 	readonly #file: string;
+	readonly #given: Case;
 	readonly close: () => Promise<void>;
-	#maps = 0;
+	#drains = 0;
 
-	constructor(faena: Engine<Tasks>, file: string, close: () => Promise<void>) {
+	constructor(faena: Engine<Tasks>, file: string, given: Case, close: () => Promise<void>) {
 		this.#faena = faena;
 		this.#file = file;
+		this.#given = given;
 		this.close = close;
 	}
 
 	async drain(task: 'spin', payloads: readonly [number, number][], intake: Intake): Promise<void> {
-		switch (intake) {
-			case 'bulk':
-				await this.#faena.enqueueMany(task, payloads);
-				return this.#faena.idle();
-			case 'map':
-				for await (const {status} of this.#faena.map(task, payloads, {batch: `${++this.#maps}`}))
-					if (status !== 'completed') throw new Error(`void: an item is ${status}`);
-				return;
-			default:
-				await inLanes(payloads, intake === 'strict' ? 1 : IN_FLIGHT, payload => this.#faena.enqueue(task, payload));
-				return this.#faena.idle();
-		}
+		await INTAKES[intake](this.#faena, task, payloads, `${++this.#drains}`);
 	}
 
 	async sums() {
-		return recordedSums(this.#file);
+		return recordedSums(this.#file, 'value', this.#given.intake === 'failures' ? `iif(value % ${FAILING_EVERY} = 0, 2, 1)` : '1');
 	}
 
 	async counters() {

@@ -5,7 +5,6 @@ import type {Subject} from './subject.ts';
 const MODULES: Readonly<Record<string, () => Promise<{readonly subject: Subject}>>> = {
 	faena: () => import('./faena.ts'),
 	ideal: () => import('./ideal.ts'),
-	sqlite: () => import('./sqlite.ts'),
 	piscina: () => import('./piscina.ts'),
 	'piscina-chunks': () => import('./piscina-chunks.ts'),
 	tinypool: () => import('./tinypool.ts'),

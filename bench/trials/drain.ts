@@ -4,6 +4,7 @@ import {makeWorkload} from '../measure/workload.ts';
 import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 import {load} from '../subjects/index.ts';
 import type {Running, Sums} from '../subjects/subject.ts';
+import {replay} from './replay.ts';
 
 /**
  * Jobs with work are warmed up by no-ops for this share of the time. No-ops bring more commits and messages a second, so V8 sooner
@@ -16,6 +17,7 @@ const ROUND = {jobs: 30_000, strictJobs: 300, workMs: 100} as const;
 
 /** Measures the time from the first job's enqueue to the last one's durable result, after a warm-up. */
 export async function drain(given: Case, surroundings: Surroundings): Promise<Measurement> {
+	if (given.subject === 'sqlite') return replay(given, surroundings);
 	const subject = await load(given.subject);
 	const running = await subject.open(given, surroundings);
 	try {

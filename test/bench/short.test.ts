@@ -15,7 +15,8 @@ const MEASURED = SHORT_PLAN.map(({jobs: _, ...given}) => {
 test('each case of the short plan says something', t => {
 	const figures = shortFigures(runOf(t, MEASURED));
 	t.is(figures.bulkRate?.median, 1000);
-	t.is(figures.awaitedRate?.median, 1000);
+	for (const rate of [figures.mapRate, figures.calledRate, figures.awaitedRate, figures.strictRate]) t.is(rate?.median, 1000);
+	for (const ratio of [figures.mapTimesPiscina, figures.calledTimesPiscina, figures.awaitedTimesPiscina]) t.is(ratio?.median, 2);
 	t.is(figures.shareOfSqlite?.median, 0.5);
 	t.is(figures.timesPiscina?.median, 2);
 	t.is(figures.cpuMicros?.median, 6);
@@ -28,7 +29,8 @@ test('each case of the short plan says something', t => {
 test('results are printed as a table and as sentences', t => {
 	const run = runOf(t, MEASURED);
 	const text = describe(run, shortFigures(run));
-	t.regex(text, /jobs that do nothing, enqueued in one call +1,000 jobs\/s\n/);
+	t.regex(text, /map\(\) of items that need no work +1,000 jobs\/s, 2 × Piscina’s run\(\)\n/);
+	t.regex(text, /enqueue\(\) awaited one by one +1,000 jobs\/s\n/);
 	t.regex(text, /smallest job worth it, METG\(95 %\) +100 µs or less\n/);
 	t.regex(text, /two fsyncs; one of them takes 0\.2 ms here\./);
 	t.regex(text, /The fsync takes as long as one that reaches a disk\./);
@@ -56,6 +58,6 @@ test('disturbed and void measurements have no figure, and are listed', t => {
 	t.false('callMs' in figures || 'shareOfSqlite' in figures);
 	const text = describe(run, figures);
 	t.regex(text, /Other programs disturbed 1 of \d+ measurements/);
-	t.regex(text, /drain of better-sqlite3 alone \(ceiling\) is void: 7 jobs completed\./);
+	t.regex(text, /drain of the same statements in better-sqlite3 alone is void: 7 jobs completed\./);
 	t.regex(text, /So there is no figure for .*call of Faena/);
 });

@@ -1,7 +1,8 @@
 import {readdirSync} from 'node:fs';
 import test, {type ExecutionContext} from 'ava';
 import {compileSyncCounter} from '../../bench/measure/sync-counter.ts';
-import type {Case, Measurement, Span} from '../../bench/plan/suite.ts';
+import type {Case, Intake, Measurement, Span} from '../../bench/plan/suite.ts';
+import {INTAKES} from '../../bench/subjects/faena-intakes.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {measure} from './measure.ts';
 
@@ -36,6 +37,18 @@ test.serial('drain: from the first enqueue to the last durable result', async t 
 	const {transactions, meanChunk} = await taken(t, {trial: 'drain', jobs: 500, intake: 'bulk'});
 	t.true((transactions ?? 0) > 0);
 	t.true((meanChunk ?? 0) >= 1);
+});
+
+for (const intake of Object.keys(INTAKES) as Intake[]) {
+	test.serial(`drain: ${intake}, and its statements in better-sqlite3 alone`, async t => {
+		const {transactions = 0} = await taken(t, {trial: 'drain', jobs: 300, intake});
+		const alone = await taken(t, {trial: 'drain', jobs: 300, intake, subject: 'sqlite'});
+		t.true(transactions > 0 && (alone.transactions ?? 0) > 0);
+	});
+}
+
+test.serial('drain: in child processes', async t => {
+	await taken(t, {trial: 'drain', jobs: 300, intake: 'bulk', vary: {isolated: 1}});
 });
 
 test.serial('mixed: one job in a hundred is longer', async t => {
