@@ -256,9 +256,9 @@ export class JobFlow implements PoolListener {
 		// Lanes that the request left out may have jobs.
 		const asksAll = request?.lanes.length === 2 * this.demand.tasks.size;
 		if (request ? backlog > 0 || !asksAll : arrived) this.jobsMayBeReady();
-		// If a close came during the transaction, no job starts any more.
-		if (!this.mayClaim) this.#settleSoon(claimed.groups.map(toReleased));
-		else if (claimed.groups.length > 0) this.#dispatch(claimed.groups, backlog);
+		// A caller that waits for its enqueue goes on while its jobs are sent to workers. A caller that waits for results needs its jobs sent first.
+		const answersFirst = writes.enqueues.some(({watch}) => !watch);
+		if (!answersFirst) this.#start(claimed.groups, backlog);
 		clients.expired(expired);
 		for (const id of claimed.passedOver ?? []) clients.refused({id}, passedOver(id));
 		for (const update of writes.updates) clients.updated(update);
@@ -266,6 +266,10 @@ export class JobFlow implements PoolListener {
 		for (const [index, group] of writes.settle.entries()) clients.settled(group, await this.#withPoison(group, settled[index] as SettledGroup));
 		// Afterwards, since an enqueue may begin a new round of a job that this transaction has settled: its watch is for the new round.
 		this.#answer(writes.enqueues, {enqueued, claimed});
+		if (answersFirst) {
+			clients.flush();
+			this.#start(claimed.groups, backlog);
+		}
 		// If the store counts more jobs than it has, claiming again at once would never end.
 		const isFruitless = request !== undefined && claimed.groups.length === 0;
 		if (this.#mayHaveReadyJobs && !isFruitless && this.demand.hasCapacity) this.#host.wake();
@@ -335,7 +339,10 @@ export class JobFlow implements PoolListener {
 		wake();
 	}
 
-	#dispatch(groups: readonly ClaimedGroup[], backlog: number): void {
+	#start(groups: readonly ClaimedGroup[], backlog: number): void {
+		if (groups.length === 0) return;
+		// If a close came during the transaction, no job starts any more.
+		if (!this.mayClaim) return this.#settleSoon(groups.map(toReleased));
 		const chunks = this.demand.toChunks(groups, backlog);
 		this.#shortestChunkMs = Math.min(...chunks.map(chunk => this.demand.sizer.expectedMs(chunk.task, sizeOf(chunk))));
 		this.#chunks.push(...chunks);
