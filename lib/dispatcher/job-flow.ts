@@ -342,7 +342,10 @@ export class JobFlow implements PoolListener {
 	#start(groups: readonly ClaimedGroup[], backlog: number): void {
 		if (groups.length === 0) return;
 		// If a close came during the transaction, no job starts any more.
-		if (!this.mayClaim) return this.#settleSoon(groups.map(toReleased));
+		if (!this.mayClaim) {
+			this.#settleSoon(groups.map(toReleased));
+			return;
+		}
 		const chunks = this.demand.toChunks(groups, backlog);
 		this.#shortestChunkMs = Math.min(...chunks.map(chunk => this.demand.sizer.expectedMs(chunk.task, sizeOf(chunk))));
 		this.#chunks.push(...chunks);

@@ -1,4 +1,4 @@
-import {closeSync, constants, fstatSync, openSync, readFileSync, type Stats, writeSync} from 'node:fs';
+import {closeSync, constants, fstatSync, openSync, readFileSync, readlinkSync, type Stats, writeSync} from 'node:fs';
 import {crc32} from 'node:zlib';
 import type {Lease} from './claim.ts';
 import {type Ids, idAt} from './group.ts';
@@ -36,7 +36,7 @@ export class OpenJobsCell {
 	readonly #offset: number;
 	readonly #words = new Float64Array(CELL_WORDS);
 	readonly #bytes = new Uint8Array(this.#words.buffer);
-	#file: {readonly descriptor: number; readonly opened: Stats} | undefined;
+	#file: {readonly descriptor: number; readonly opened: Stats; readonly name: string | undefined} | undefined;
 
 	constructor(path: string, cell: number) {
 		this.#path = path;
@@ -60,31 +60,49 @@ export class OpenJobsCell {
 	}
 
 	close(): void {
-		if (this.#file && this.#stat) closeSync(this.#file.descriptor);
+		if (this.#file && this.#state !== 'another') closeSync(this.#file.descriptor);
 		this.#file = undefined;
 	}
 
 	/** The descriptor. It is checked each time: the file is made anew if its owner registers again, and a task may have closed the descriptor. */
 	#open(): number | undefined {
-		if (this.#file && this.#stat?.nlink === 1) return this.#file.descriptor;
+		if (this.#file && this.#state === 'ours') return this.#file.descriptor;
 		this.close();
 		const descriptor = openSync(this.#path, constants.O_RDWR | NO_FOLLOW);
 		const opened = fstatSync(descriptor);
-		if (isOwn(opened)) this.#file = {descriptor, opened};
+		if (isOwn(opened)) this.#file = {descriptor, opened, name: nameOf(descriptor)};
 		else closeSync(descriptor);
 		return this.#file?.descriptor;
 	}
 
-	/** The file's status, if the descriptor is still that of the file that was opened. */
-	get #stat(): Stats | undefined {
-		if (!this.#file) return undefined;
-		const {descriptor, opened} = this.#file;
-		try {
-			const stat = fstatSync(descriptor);
-			return stat.ino === opened.ino && stat.dev === opened.dev ? stat : undefined;
-		} catch {
-			return undefined;
+	/** Whether the descriptor is still that of the file that was opened, and that file still has its name. */
+	get #state(): 'ours' | 'deleted' | 'another' {
+		const {descriptor, opened, name} = this.#file ?? {};
+		if (descriptor === undefined || !opened) return 'another';
+		if (name !== undefined) {
+			const now = nameOf(descriptor);
+			return now === name ? 'ours' : now === `${name} (deleted)` ? 'deleted' : 'another';
 		}
+		try {
+			const {ino, dev, nlink} = fstatSync(descriptor);
+			if (ino !== opened.ino || dev !== opened.dev) return 'another';
+			return nlink === 1 ? 'ours' : 'deleted';
+		} catch {
+			return 'another';
+		}
+	}
+}
+
+/**
+ * The name of the descriptor's file as Linux knows it; `undefined` on other systems. The file's attributes would tell the same. But on Linux since
+ * 6.13, a file whose times were asked for gets exact times with its next write, and then so does each other file: each commit of the database would
+ * also write the times of its log, which makes it slower by 0.05 to 0.1 ms.
+ */
+function nameOf(descriptor: number): string | undefined {
+	try {
+		return readlinkSync(`/proc/self/fd/${descriptor}`);
+	} catch {
+		return undefined;
 	}
 }
 
