@@ -39,9 +39,10 @@ const SHORT_SUITE = [
 	'lib/cli/bench.ts',
 	'bench/one.ts',
 	'bench/measure/tasks.ts',
+	'bench/measure/record-statements.ts',
 	'bench/trials/contender.ts',
 	'bench/stores/faena.ts',
-	...['ideal-worker', 'ideal', 'faena', 'sqlite', 'piscina'].map(name => `bench/subjects/${name}.ts`),
+	...['ideal-worker', 'ideal', 'faena', 'piscina'].map(name => `bench/subjects/${name}.ts`),
 ];
 
 function importsOf(file: string): string[] {
