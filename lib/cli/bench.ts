@@ -1,6 +1,6 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
-import {Argument, type Command, Option} from 'commander';
+import {type Command, Option} from 'commander';
 import {nanoid} from 'nanoid';
 import {keyOf} from '../../bench/analyse/group.ts';
 import {type Run, runOf} from '../../bench/analyse/run.ts';
@@ -10,11 +10,14 @@ import type {Case, Entry} from '../../bench/plan/suite.ts';
 import {CONTENTION_PLAN, claimFigures, DEQUEUE_PLAN} from '../../bench/short/claims.ts';
 import {describe} from '../../bench/short/describe.ts';
 import {describeContention, describeDequeue} from '../../bench/short/describe-claims.ts';
+import {describeOwnTask} from '../../bench/short/describe-own-task.ts';
 import {shortFigures} from '../../bench/short/figures.ts';
+import {measureOwnTask} from '../../bench/short/own-task.ts';
 import {SHORT_PLAN, SHORT_TRIALS} from '../../bench/short/plan.ts';
 import {closeOnSignals} from '../api/signals.ts';
 import {FaenaError} from '../index.ts';
-import {toCount} from './input.ts';
+import {bad} from '../job/checks.ts';
+import {itemsOf, toCount, toTask} from './input.ts';
 import {ExitCode, print, printError, showBar, toJson} from './print.ts';
 
 interface Options {
@@ -23,6 +26,9 @@ interface Options {
 	readonly trial?: readonly string[];
 	readonly json?: true;
 	readonly jobs?: number;
+	readonly task?: string;
+	readonly lines?: true;
+	readonly ndjson?: true;
 }
 
 /** A suite for users: its cases, and how their measurements are shown. */
@@ -45,20 +51,57 @@ export function addBench(program: Command): void {
 			'Measures how many jobs a second Faena runs on this machine and this disk, the cost of a job, and how large jobs should be. ' +
 				'"dequeue" measures how fast one process claims jobs, by the number of jobs in a claim. "contention" measures how fast and how ' +
 				'evenly several processes claim from one file. Each block takes about a minute. Run nothing else meanwhile: a measurement ' +
-				'that another program disturbs is repeated.',
+				'that another program disturbs is repeated.\n' +
+				'With --task it measures a task of yours on your inputs: the cost of a job, whether jobs should be larger, and how many workers pay. ' +
+				'The task runs several times for each input.',
 		)
-		.addArgument(new Argument('[suite]', 'measure this instead').choices(Object.keys(CLAIM_SUITES)))
+		.argument('[words...]', '"dequeue" or "contention", to measure this instead; with --task, globs of the input files')
+		.option('--task <module#task>', "measure this task, for instance './tasks.ts#thumbnail'")
+		.option('--lines', 'with --task: run it for every line of stdin instead of files')
+		.option('--ndjson', 'with --task: run it for every line of stdin, parsed as JSON')
 		.option('--folder <folder>', 'folder on the disk to measure; files written there are removed', '.')
 		.option('--blocks <n>', 'how often to measure everything; from 3 on there are intervals', toCount, 3)
 		.addOption(new Option('--trial <names...>', 'measure only these').choices(SHORT_TRIALS))
 		.option('--json', 'print one line of JSON')
 		// For tests, which check the words and not the figures.
 		.addOption(new Option('--jobs <n>', 'the most jobs in a measurement').argParser(toCount).hideHelp())
-		.action(async (suite: keyof typeof CLAIM_SUITES | undefined, options: Options) => {
-			if (suite && options.trial) throw new FaenaError('BadOption', `faena bench ${suite} has no trials to choose from; leave out --trial.`);
-			const short = {cases: SHORT_PLAN.filter(({trial}) => options.trial?.includes(trial) ?? true), figuresOf: shortFigures, describe};
-			process.exitCode = await (suite ? measure(options, CLAIM_SUITES[suite]) : measure(options, short));
+		.action(async (words: readonly string[], options: Options) => {
+			process.exitCode = await (options.task === undefined ? measureSuite(words, options) : measureTask(options.task, words, options));
 		});
+}
+
+function measureSuite([suite, ...more]: readonly string[], options: Options): Promise<number> {
+	const {trial, lines, ndjson} = options;
+	if (suite !== undefined && (!isClaimSuite(suite) || more.length > 0))
+		throw bad(`faena bench measures dequeue or contention, or with --task a task of yours; it got ${[suite, ...more].join(' ')}.`);
+	if (lines || ndjson) throw bad('--lines and --ndjson are the input of a task; name it with --task.');
+	if (suite && trial) throw bad(`faena bench ${suite} has no trials to choose from; leave out --trial.`);
+	if (suite) return measure(options, CLAIM_SUITES[suite]);
+	return measure(options, {cases: SHORT_PLAN.filter(each => trial?.includes(each.trial) ?? true), figuresOf: shortFigures, describe});
+}
+
+function isClaimSuite(name: string): name is keyof typeof CLAIM_SUITES {
+	return name in CLAIM_SUITES;
+}
+
+async function measureTask(target: string, globs: readonly string[], options: Options): Promise<number> {
+	const {folder, blocks, json, trial} = options;
+	if (trial) throw bad('A task has no trials to choose from; leave out --trial.');
+	const own = toTask(target);
+	const inputs: unknown[] = [];
+	for await (const {payload} of await itemsOf(globs, options)) inputs.push(payload);
+	if (inputs.length === 0) throw bad('There are no inputs; give at least one.');
+	const figures = await inTemporaryFolder(folder, async (temporary, signal) => {
+		let [done, total] = [0, 0];
+		let endBar = () => {};
+		const onMeasured = (measured: number, all: number) => {
+			[done, total] = [measured, all];
+			if (measured === 0) endBar = showBar(() => ({done, executed: done, dead: 0, total, isStopping: signal.aborted}));
+		};
+		return measureOwnTask({...own, inputs, folder: temporary, blocks, signal, onMeasured}).finally(() => endBar());
+	});
+	await print(json ? `${toJson({task: target, ...figures})}\n` : describeOwnTask(target, figures));
+	return ExitCode.done;
 }
 
 const BRIEF_WARM_UP_MS = 100;

@@ -7,6 +7,7 @@ import type {StringValue} from 'ms';
 import ms from 'ms';
 import {convertPathToPattern, glob} from 'tinyglobby';
 import {FaenaError, type HaltOption, type JobId, type JobStatus, STATUSES} from '../index.ts';
+import {bad} from '../job/checks.ts';
 import {DEFAULT_MAX_VALUE_BYTES} from '../job/encoding.ts';
 import {type Batch, type JobQueue, openQueue} from '../queue.ts';
 
@@ -76,6 +77,29 @@ export function toId(text: string): JobId {
 export interface Item {
 	readonly key: string;
 	readonly payload: unknown;
+}
+
+/** @throws FaenaError `BadOption` */
+export function toTask(text: string): {readonly module: string; readonly task: string} {
+	const [, module, task] = /^(.+)#([^#]+)$/.exec(text) ?? [];
+	if (module !== undefined && task !== undefined) return {module, task};
+	throw bad(`Name a module and one of its functions, for instance './tasks.ts#thumbnail'; this is ${JSON.stringify(text)}.`);
+}
+
+/**
+ * The files that the globs match, or the lines of stdin.
+ * @throws FaenaError `BadOption`; {@link InputError}
+ */
+export async function itemsOf(
+	globs: readonly string[],
+	{lines, ndjson}: {readonly lines?: true; readonly ndjson?: true},
+): Promise<readonly Item[] | AsyncIterable<Item>> {
+	const sources = [globs.length > 0, lines, ndjson].filter(Boolean).length;
+	if (sources > 1) throw bad('Give only one of these: globs, --lines, --ndjson.');
+	if (sources === 0) throw bad("Give globs that name the files, for instance 'photos/*.jpg', or --lines or --ndjson to read items from stdin.");
+	if (globs.length > 0) return filesOf(globs);
+	refuseFolderAsInput();
+	return linesOf(process.stdin, {json: ndjson === true});
 }
 
 /** The input could not be read to its end, so items may be missing. */

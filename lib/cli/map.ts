@@ -7,7 +7,7 @@ import {closeOnSignals, type Engine, FaenaError, type Job, type JobId, type JobM
 import {bad} from '../job/checks.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
-import {filesOf, type Item, linesOf, refuseFolderAsInput, toCount, toHalt, toTime, useQueue} from './input.ts';
+import {type Item, itemsOf, toCount, toHalt, toTask, toTime, useQueue} from './input.ts';
 import {count, ExitCode, escapeControls, explain, formatRate, type MapStatus, printError, showBar, toJson} from './print.ts';
 
 /** The flags. Those of jobs and maps have the names of the options of `map()`. */
@@ -70,9 +70,7 @@ Examples:
 
 async function map(target: string, globs: readonly string[], options: Options): Promise<number> {
 	const {queue, workers, isolation, lines: _, ndjson, quiet: __, ...mapOptions} = options;
-	const [, module, task] = /^(.+)#([^#]+)$/.exec(target) ?? [];
-	if (module === undefined || task === undefined)
-		throw bad(`Name a module and one of its functions, for instance './tasks.ts#thumbnail'; this is ${JSON.stringify(target)}.`);
+	const {module, task} = toTask(target);
 	const items = await itemsOf(globs, options);
 	const input = globs.length > 0 ? globs : [ndjson ? '--ndjson' : '--lines'];
 	const {batch = batchName(target, input, queue)} = options;
@@ -97,15 +95,6 @@ async function map(target: string, globs: readonly string[], options: Options): 
 		// An open stdin would keep the process alive.
 		if (!('length' in items)) process.stdin.destroy();
 	}
-}
-
-async function itemsOf(globs: readonly string[], {lines, ndjson}: Options): Promise<readonly Item[] | AsyncIterable<Item>> {
-	const sources = [globs.length > 0, lines, ndjson].filter(Boolean).length;
-	if (sources > 1) throw bad('Give only one of these: globs, --lines, --ndjson.');
-	if (sources === 0) throw bad("Give globs that name the files, for instance 'photos/*.jpg', or --lines or --ndjson to read items from stdin.");
-	if (globs.length > 0) return filesOf(globs);
-	refuseFolderAsInput();
-	return linesOf(process.stdin, {json: ndjson === true});
 }
 
 const MAX_NAME_LENGTH = 200;
