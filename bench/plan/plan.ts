@@ -145,7 +145,7 @@ const QUICK_CLAIMS = claims(
 	[1, 100].flatMap(batch => [1, 4].map(contenders => ({...ONE_CONTENDER, batch, contenders}))),
 );
 
-/** `npm run bench`: the most informative cases, in less than four minutes, without services. */
+/** `npm run bench`: the most informative cases, in about six minutes, without services. */
 const QUICK: Plan = {
 	blocks: 5,
 	cases: [...QUICK_DRAINS, {...CALL, jobs: 400}, {...latency(0.25, 2), blocks: 3}, ...QUICK_CLAIMS, ...QUICK_GRAINS].flatMap(cases),
