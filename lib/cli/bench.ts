@@ -55,7 +55,7 @@ export function addBench(program: Command): void {
 				'With --task it measures a task of yours on your inputs: the cost of a job, whether jobs should be larger, and how many workers pay. ' +
 				'The task runs several times for each input.',
 		)
-		.argument('[words...]', '"dequeue" or "contention", to measure this instead; with --task, globs of the input files')
+		.argument('[suite|globs...]', '"dequeue" or "contention", to measure this instead; with --task, globs of the input files')
 		.option('--task <module#task>', "measure this task, for instance './tasks.ts#thumbnail'")
 		.option('--lines', 'with --task: run it for every line of stdin instead of files')
 		.option('--ndjson', 'with --task: run it for every line of stdin, parsed as JSON')
