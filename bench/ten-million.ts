@@ -1,7 +1,7 @@
 /**
  * Maps no-op items from a generator, and prints its speed and memory after each tenth of them:
  * `node bench/ten-million.ts [ITEMS] [FOLDER]`, by default 10,000,000 in the working directory. You can kill it at any moment: the same
- * command continues, and yields the results of completed items from the queue. It leaves its database, about 100 bytes an item.
+ * command continues, and yields the results of completed items from the queue. It leaves its database, about 18 bytes an item.
  */
 import {statSync} from 'node:fs';
 import {join} from 'node:path';
