@@ -3,7 +3,9 @@ import type {Case, Durability, Intake} from '../plan/suite.ts';
 /** Names of the subjects for readers, in the order of the tables. */
 const SUBJECTS: Readonly<Record<string, string>> = {
 	faena: 'Faena',
-	sqlite: 'the same statements in better-sqlite3 alone',
+	statements: 'the same statements in better-sqlite3 alone',
+	// Until the commit 3b1cb5b.
+	sqlite: 'statements of the suite’s own in better-sqlite3 alone',
 	'bare-sqlite': 'a bare claim in SQLite',
 	ideal: 'Ideal: a bare loop in each thread',
 	'piscina-chunks': 'Piscina, with Faena’s chunks',

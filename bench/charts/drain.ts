@@ -36,7 +36,7 @@ function panel(lane: string, groups: readonly Group[], isLast: boolean): Panel {
 				...interval,
 				label: labelOf(group.subject),
 				shown: show(interval.median),
-				colour: isFaena ? FAENA : group.subject === 'sqlite' ? '#D5D5D5' : BAR,
+				colour: isFaena ? FAENA : ['statements', 'sqlite'].includes(group.subject) ? '#D5D5D5' : BAR,
 			},
 		];
 	});

@@ -62,7 +62,7 @@ const DRAIN: Row = {
 	trial: 'drain',
 	jobs: 400_000,
 	lanes: [
-		['full', 'bulk', 'faena', 'sqlite'],
+		['full', 'bulk', 'faena', 'statements'],
 		['memory', 'bulk', ...FASTEST_POOLS],
 	],
 };
@@ -120,7 +120,7 @@ const QUICK_DRAINS: readonly Row[] = [
 		...DRAIN,
 		jobs: 800_000,
 		lanes: [
-			['full', 'bulk', 'faena', 'sqlite'],
+			['full', 'bulk', 'faena', 'statements'],
 			['memory', 'bulk', 'piscina-chunks'],
 		],
 	},
@@ -188,16 +188,16 @@ const LANES: readonly Row[] = [
 	OTHERS,
 	...[MAP, AWAITED, CALLED, STRICT].flatMap(row => [row, ceilingOf(row)]),
 	...[DRAIN, MAP, AWAITED, CALLED, STRICT].map(inNormal),
-	...Object.entries(ASKED).map(([intake, jobs]): Row => ({trial: 'drain', jobs, lanes: [['full', intake as Intake, 'faena', 'sqlite']]})),
+	...Object.entries(ASKED).map(([intake, jobs]): Row => ({trial: 'drain', jobs, lanes: [['full', intake as Intake, 'faena', 'statements']]})),
 	{...DRAIN, jobs: 200_000, vary: [{isolated: 1}], lanes: [['full', 'bulk', 'faena']]},
 ];
 
 function ceilingOf(row: Row): Row {
-	return {...row, lanes: [['full', intakeOf(row), 'sqlite']]};
+	return {...row, lanes: [['full', intakeOf(row), 'statements']]};
 }
 
 function inNormal(row: Row): Row {
-	return {...row, lanes: [['normal', intakeOf(row), 'faena', 'sqlite']]};
+	return {...row, lanes: [['normal', intakeOf(row), 'faena', 'statements']]};
 }
 
 function intakeOf({lanes: [lane]}: Row): Intake {
@@ -240,7 +240,7 @@ const PAYLOADS: readonly Row[] = SIZES_BYTES.flatMap(bytes => {
 		{bytes, binary: 1},
 	];
 	const pools: Row = {...row, vary: both, lanes: [['memory', 'bulk', 'piscina']]};
-	const inDatabase: Row = {...row, vary: both, lanes: [['full', 'map', 'faena', 'sqlite']]};
+	const inDatabase: Row = {...row, vary: both, lanes: [['full', 'map', 'faena', 'statements']]};
 	const inFiles: Row = {...row, vary: [{bytes, binary: 1, blobs: 65_536}], lanes: [['full', 'map', 'faena']]};
 	return bytes > 65_536 ? [pools, inDatabase, inFiles] : [pools, inDatabase];
 });

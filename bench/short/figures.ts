@@ -53,7 +53,7 @@ export function shortFigures(run: Run): ShortFigures {
 		strictRate: overIf(drained('strict'), rate),
 		bulkRate: overIf(bulk, rate),
 		cpuMicros: overIf(bulk, cpuMicrosPerJob),
-		shareOfSqlite: ratioIf(bulk, drained('bulk', 'sqlite')),
+		shareOfSqlite: ratioIf(bulk, drained('bulk', 'statements')),
 		timesPiscina: timesPiscina('bulk'),
 		callMs: overIf(call, ({measurement}) => measurement.latencyMs?.durableResult?.p50),
 		callP99Ms: overIf(call, ({measurement}) => measurement.latencyMs?.durableResult?.p99),

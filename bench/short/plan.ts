@@ -7,7 +7,7 @@ const ROWS: readonly Row[] = [
 		trial: 'drain',
 		jobs: 100_000,
 		lanes: [
-			['full', 'bulk', 'faena', 'sqlite'],
+			['full', 'bulk', 'faena', 'statements'],
 			['memory', 'bulk', 'piscina'],
 		],
 	},

@@ -12,7 +12,7 @@ type Payload = readonly [number, number];
 
 const PRIORITIES = [0, 1, 2];
 const LONGEST_DELAY_MS = 20;
-/** Delays of a drain. */
+/** The number of different delays. */
 const DELAYS = 5;
 
 /** How the jobs of each lane are enqueued. */

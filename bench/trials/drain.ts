@@ -17,7 +17,7 @@ const ROUND = {jobs: 30_000, strictJobs: 300, workMs: 100} as const;
 
 /** Measures the time from the first job's enqueue to the last one's durable result, after a warm-up. */
 export async function drain(given: Case, surroundings: Surroundings): Promise<Measurement> {
-	if (given.subject === 'sqlite') return replay(given, surroundings);
+	if (given.subject === 'statements') return replay(given, surroundings);
 	const subject = await load(given.subject);
 	const running = await subject.open(given, surroundings);
 	try {

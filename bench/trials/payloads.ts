@@ -25,11 +25,11 @@ const WARM_UP_BYTES = 16e6;
  * `vary.blobs`, results of more than that many bytes are files.
  */
 export async function payloads(given: Case, surroundings: Surroundings): Promise<Measurement> {
-	if (given.subject === 'sqlite') return replay(given, surroundings);
+	if (given.subject === 'statements') return replay(given, surroundings);
 	const {bytes, binary} = given.vary ?? {};
 	if (bytes === undefined || bytes < 10 || binary === undefined) throw new Error('The trial payloads expects vary.bytes, at least 10, and vary.binary, 0 or 1');
 	const echoing = ECHOING[given.subject];
-	if (!echoing) throw new Error(`The trial payloads is for ${[...Object.keys(ECHOING), 'sqlite'].join(', ')}; it got ${given.subject}`);
+	if (!echoing) throw new Error(`The trial payloads is for ${[...Object.keys(ECHOING), 'statements'].join(', ')}; it got ${given.subject}`);
 	const contents = makeContents(given.jobs, bytes, binary === 1, surroundings.seed);
 	return echoing(given, surroundings, async echo => {
 		const warmUp = contents.slice(0, Math.ceil(WARM_UP_BYTES / bytes));

@@ -1,7 +1,7 @@
 import {MAX_GROUP_JOBS} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
 
-/** Consecutive job ids, and who watches them. */
+/** Consecutive job ids that one owner watches. */
 export interface OwnedRange<Owner> {
 	readonly first: JobId;
 	readonly last: JobId;
@@ -66,7 +66,7 @@ export class IdRanges<Owner> {
 		return taken;
 	}
 
-	/** Removes these ids once, whoever watches them: each part from one of its owners. */
+	/** Ends one watch of each of these ids, whoever the owner is. */
 	takeOnce(first: JobId, last: JobId): void {
 		const parts = this.take(first, last);
 		let next = first;

@@ -7,7 +7,7 @@ import {cpuOf, entry, runOf} from './results.ts';
 /** What each of the plan's cases might measure: a second for whatever jobs, so that there are as many a second. */
 const MEASURED = SHORT_PLAN.map(({jobs: _, ...given}) => {
 	const durableResult = {p50: 0.5, p90: 0.6, p99: 0.7, p999: 0.8, max: 0.9};
-	const wallMs = given.subject === 'sqlite' ? 500 : given.subject === 'piscina' ? 2000 : 1000;
+	const wallMs = given.subject === 'statements' ? 500 : given.subject === 'piscina' ? 2000 : 1000;
 	const measured = {...(given.trial === 'call' && {latencyMs: {durableResult}}), ...(given.workMicros > 0 && {cpu: cpuOf(given.workMicros)})};
 	return entry({...given, measurement: {wallMs, ...measured}});
 });
@@ -51,7 +51,7 @@ test('disturbed and void measurements have no figure, and are listed', t => {
 		MEASURED.map(each => ({
 			...each,
 			...(each.trial === 'call' && {discarded: 'the spin drifted by 50 %'}),
-			...(each.subject === 'sqlite' && {discarded: 'void: 7 jobs completed'}),
+			...(each.subject === 'statements' && {discarded: 'void: 7 jobs completed'}),
 		})),
 	);
 	const figures = shortFigures(run);

@@ -42,7 +42,7 @@ test.serial('drain: from the first enqueue to the last durable result', async t 
 for (const intake of Object.keys(INTAKES) as Intake[]) {
 	test.serial(`drain: ${intake}, and its statements in better-sqlite3 alone`, async t => {
 		const {transactions = 0} = await taken(t, {trial: 'drain', jobs: 300, intake});
-		const alone = await taken(t, {trial: 'drain', jobs: 300, intake, subject: 'sqlite'});
+		const alone = await taken(t, {trial: 'drain', jobs: 300, intake, subject: 'statements'});
 		t.true(transactions > 0 && (alone.transactions ?? 0) > 0);
 	});
 }
