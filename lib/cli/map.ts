@@ -80,9 +80,10 @@ async function map(target: string, globs: readonly string[], options: Options): 
 		// A line's key is its number, so the line may have changed.
 		const keyed = {batch, key: (item: Item) => item.key, payload: (item: Item) => item.payload, changed: 'rerun'} as const;
 		// Of files the largest first, so that the last one does not run alone.
-		const weight = globs.length > 0 ? {weight: ({key}: Item) => statSync(key, {throwIfNoEntry: false})?.size ?? 0} : {};
+		const sizes = 'length' in items ? new Map(items.map(({key}) => [key, statSync(key, {throwIfNoEntry: false})?.size ?? 0])) : undefined;
+		const weight = sizes && {weight: ({key}: Item) => sizes.get(key) as number};
 		const results = engine.map(task, items as Iterable<Item>, {...mapOptions, ...keyed, ...weight});
-		const code = await new MapRun(engine, results, options, 'length' in items ? items.length : undefined).print();
+		const code = await new MapRun(engine, results, options, sizes).print();
 		await engine.close();
 		return code;
 	} catch (error) {
@@ -157,6 +158,9 @@ class MapRun {
 	readonly #options: Options;
 	/** Number of items, if it is known from the start: that of the files. */
 	readonly #total: number | undefined;
+	/** By path. */
+	readonly #sizes: ReadonlyMap<string, number> | undefined;
+	readonly #bytes: {done: number; executed: number; readonly total: number};
 	readonly #start = performance.now();
 	#phase: 'running' | 'halted' | 'signalled' | 'unwritable' = 'running';
 	/** Aborted by the second signal: from then on the run waits neither for jobs nor for the reader of the results. */
@@ -164,11 +168,13 @@ class MapRun {
 	#outputError: NodeJS.ErrnoException | undefined;
 	#firstDead: JobId | undefined;
 
-	constructor(engine: Engine, results: JobMap<Item, unknown>, options: Options, total: number | undefined) {
+	constructor(engine: Engine, results: JobMap<Item, unknown>, options: Options, sizes: ReadonlyMap<string, number> | undefined) {
 		this.#engine = engine;
 		this.#results = results;
 		this.#options = options;
-		this.#total = total;
+		this.#total = sizes?.size;
+		this.#sizes = sizes;
+		this.#bytes = {done: 0, executed: 0, total: [...(sizes?.values() ?? [])].reduce((sum, size) => sum + size, 0)};
 	}
 
 	/** Prints all results, and a summary. Returns the exit code. After a signal, the process ends by the signal instead. */
@@ -201,7 +207,7 @@ class MapRun {
 	async #printAll(): Promise<void> {
 		try {
 			for await (const result of this.#results) {
-				if (result.status === 'dead') this.#firstDead ??= result.jobId;
+				this.#note(result);
 				// A file's key is its path, which says what the item is.
 				const hasRoom = process.stdout.write(toLine(result, this.#total === undefined ? result.item.payload : undefined));
 				if (!hasRoom) await once(process.stdout, 'drain', {signal: this.#hurry.signal});
@@ -213,6 +219,13 @@ class MapRun {
 			// The summary counts jobs that end until then.
 			else await this.#engine.close();
 		}
+	}
+
+	#note({status, key, jobId, reused}: MapResult<Item, unknown>): void {
+		if (status === 'dead') this.#firstDead ??= jobId;
+		const size = this.#sizes?.get(key) ?? 0;
+		this.#bytes.done += size;
+		if (!reused) this.#bytes.executed += size;
 	}
 
 	/** Waits until stdout is written. A signal ends the process as soon as this run has ended, and would cut off output for a slow reader. */
@@ -229,7 +242,7 @@ class MapRun {
 	#status(): MapStatus {
 		const {completed, dead, cancelled, reused, total} = this.#results.progress();
 		const done = completed + dead + cancelled;
-		return {done, executed: done - reused, dead, total: this.#total ?? total, isStopping: this.#phase !== 'running'};
+		return {done, executed: done - reused, dead, total: this.#total ?? total, isStopping: this.#phase !== 'running', bytes: this.#sizes && this.#bytes};
 	}
 
 	#printEnd(): number {

@@ -132,6 +132,8 @@ export interface MapStatus {
 	/** Items of the input; `undefined` until it has ended. */
 	readonly total: number | undefined;
 	readonly isStopping: boolean;
+	/** The same as `done`, `executed` and `total` in bytes, if the largest items come first: then a number of items says little about the time. */
+	readonly bytes?: {readonly done: number; readonly executed: number; readonly total: number} | undefined;
 }
 
 const CLEAR_LINE = '\r\x1B[K';
@@ -168,14 +170,15 @@ export function showBar(status: () => MapStatus): () => void {
 }
 
 /** For instance `1,204 of 3,012  40%  112/s  ETA 0:16  2 dead`. Rate and ETA count only items that this run executes. */
-export function describeStatus({done, executed, dead, total, isStopping}: MapStatus, seconds: number): string {
+export function describeStatus({done, executed, dead, total, isStopping, bytes}: MapStatus, seconds: number): string {
 	const rate = executed / seconds;
+	const work = bytes && bytes.total > 0 ? bytes : {done, executed, total};
 	const parts = [
 		total === undefined ? `${count(done)} done` : `${count(done)} of ${count(total)}`,
 		// Rounded down, so that it is 100 only at the end.
-		total !== undefined && `${total === 0 ? 100 : Math.floor((100 * done) / total)}%`,
+		work.total !== undefined && `${work.total === 0 ? 100 : Math.floor((100 * work.done) / work.total)}%`,
 		executed > 0 && formatRate(rate),
-		executed > 0 && total !== undefined && done < total && `ETA ${clock((total - done) / rate)}`,
+		work.executed > 0 && work.total !== undefined && work.done < work.total && `ETA ${clock((work.total - work.done) / (work.executed / seconds))}`,
 		dead > 0 && `${count(dead)} dead`,
 		isStopping && 'stopping (Ctrl-C again: at once)',
 	];
@@ -186,7 +189,8 @@ const MAX_BAR_WIDTH = 40;
 const MIN_BAR_WIDTH = 8;
 
 /** The text after a bar, if there is room for one. The text is cut off at the width of the terminal. */
-function withBar({done, total}: MapStatus, text: string, width: number): string {
+function withBar({done: items, total: allItems, bytes}: MapStatus, text: string, width: number): string {
+	const {done, total} = bytes && bytes.total > 0 ? bytes : {done: items, total: allItems};
 	const room = Math.min(MAX_BAR_WIDTH, width - text.length - 3);
 	if (total === undefined || room < MIN_BAR_WIDTH) return text.slice(0, width - 1);
 	const full = total === 0 ? room : Math.floor((room * done) / total);

@@ -14,6 +14,12 @@ test('rate and ETA count only items that this run executes', t => {
 	t.is(describeStatus({...STATUS, done: 900, total: 1000}, 1), '900 of 1,000  90%');
 });
 
+test('with sizes, the largest items come first: the share that is done and the time that is left go by bytes', t => {
+	const status = {...STATUS, done: 30, executed: 10, total: 8000};
+	t.is(describeStatus({...status, bytes: {done: 500, executed: 250, total: 1000}}, 10), '30 of 8,000  50%  1.0/s  ETA 0:20');
+	t.is(describeStatus({...status, bytes: {done: 0, executed: 0, total: 0}}, 10), describeStatus(status, 10), 'empty files count as items');
+});
+
 test('there is no percentage until the input has ended, and 100% only at the end', t => {
 	t.is(describeStatus({...STATUS, done: 5, executed: 5}, 1), '5 done  5.0/s');
 	t.regex(describeStatus({...STATUS, done: 9999, executed: 9999, total: 10_000}, 1), /99%/);
