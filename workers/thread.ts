@@ -1,12 +1,12 @@
 /**
- * First file of a pool's worker thread. Piscina calls the default export for each message, through `thread-entry.cts`; the first
- * message loads the tasks module.
+ * First file of a pool's worker thread. Piscina calls the default export for each of its tasks, through `thread-entry.cts`: the first
+ * loads the tasks module, the second runs the chunks until the thread ends, and the last tears down.
  */
 import {parentPort} from 'node:worker_threads';
 import {WorkerLeftovers} from '../lib/pool/descendants.ts';
 import {MARK, ownThread} from '../lib/pool/process-table.ts';
 import {ChunkState} from '../lib/worker/chunk-state.ts';
-import type {ThreadIdentity, WorkerRequest} from '../lib/worker/messages.ts';
+import type {ServeMessage, ThreadIdentity, WorkerRequest} from '../lib/worker/messages.ts';
 import {transferListOf} from '../lib/worker/messages.ts';
 import {TaskWorker} from '../lib/worker/worker.ts';
 
@@ -15,7 +15,8 @@ const post = parentPort?.postMessage.bind(parentPort);
 
 let worker: TaskWorker;
 
-export default function handle(request: WorkerRequest): Promise<unknown> {
+export default function handle(request: WorkerRequest | ServeMessage): Promise<unknown> {
+	if (request.type === 'serve') return serve(request);
 	if (request.type === 'load') {
 		worker = new TaskWorker({
 			kind: 'thread',
@@ -25,6 +26,12 @@ export default function handle(request: WorkerRequest): Promise<unknown> {
 		});
 	}
 	return worker.handle(request);
+}
+
+/** Piscina blocks its thread while no task of its own is under way: this one never ends, so that the port is heard. */
+function serve({port}: ServeMessage): Promise<never> {
+	port.on('message', (request: WorkerRequest) => void worker.handle(request));
+	return new Promise(() => undefined);
 }
 
 /** Tells the pool this thread's id, and marks the processes that its tasks will start. A thread has an environment of its own. */

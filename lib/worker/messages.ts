@@ -1,5 +1,6 @@
 /** Messages between a pool and its workers, across the boundary of a thread or process. */
 
+import type {MessagePort} from 'node:worker_threads';
 import type {JobUpdate} from '../job/claim.ts';
 import type {ErrorEnvelope, FailureRecord} from '../job/failure.ts';
 import type {SentGroup} from '../job/group.ts';
@@ -28,6 +29,12 @@ export interface ThreadIdentity {
 
 /** `teardown` is the last request, before the worker is ended in good order. */
 export type WorkerRequest = LoadMessage | ChunkMessage | {readonly type: 'teardown'};
+
+/** To a worker thread, after its `load`: its chunks come through this port. It is answered when the port is closed. */
+export interface ServeMessage {
+	readonly type: 'serve';
+	readonly port: MessagePort;
+}
 
 export type Loaded = {readonly tasks: readonly TaskInfo[]} | {readonly error: ErrorEnvelope};
 
