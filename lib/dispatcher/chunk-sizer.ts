@@ -13,7 +13,7 @@ const TINY_MS = 0.2;
 /** A slow transaction takes this many times as long as usual. */
 const SLOW_COMMIT_FACTOR = 4;
 /** Tasks with longer jobs get no second chunk in a worker: the next commit takes less time than the job. */
-const MAX_SHORT_JOB_MS = 100;
+const MAX_SHORT_JOB_MS = 250;
 /** Weight of the newest measurement in running means. */
 const NEWEST_WEIGHT = 0.3;
 /** A chunk is at most this many times as large as the one before, so that one wrong estimate does not fill a worker. */

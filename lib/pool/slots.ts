@@ -4,8 +4,8 @@ import type {Loaded} from '../worker/messages.ts';
 import type {InFlightChunk} from './in-flight.ts';
 import type {Capacity, PoolWorker, WorkerKind} from './pool.ts';
 
-/** A worker whose job has run for this long gets no second chunk to wait behind it, and the outcomes before that job are settled. */
-export const LONG_MS = 100;
+/** A worker whose job has run for this long gets no second chunk to wait behind it. */
+const NO_PREFETCH_MS = 250;
 
 /** Why the pool ended a worker; `retired` after enough work. */
 export type EndReason = 'stopped' | 'blocked' | 'broken' | 'unready' | 'retired';
@@ -25,8 +25,8 @@ export interface Slot {
 	jobs: number;
 	readonly startedAt: number;
 	hasReported: boolean;
-	/** How often in a row the watch saw it with a chunk, running nothing and reporting nothing. */
-	quietLooks: number;
+	/** For how long the watch has seen it with a chunk, running nothing and reporting nothing. */
+	quietMs: number;
 	loaded?: Promise<Loaded | undefined>;
 	/** While it loads or sets up a task: cancels the report of a slow start. */
 	endPreparing?: (() => void) | undefined;
@@ -74,7 +74,7 @@ export class Slots {
 			jobs: 0,
 			startedAt: this.#clock.steadyMs(),
 			hasReported: false,
-			quietLooks: 0,
+			quietMs: 0,
 		};
 		this.all.add(slot);
 		return slot;
@@ -124,5 +124,5 @@ export class Slots {
 
 function isLong({chunks}: Slot, now: number): boolean {
 	const running = chunks[0]?.chunkState.running();
-	return running !== undefined && now - running.since > LONG_MS;
+	return running !== undefined && now - running.since > NO_PREFETCH_MS;
 }

@@ -3,18 +3,22 @@ import type {StopReason} from '../job/job.ts';
 import {isTransferred, unpack} from '../job/packed.ts';
 import type {Clock} from '../support/clock.ts';
 import type {InFlightChunk} from './in-flight.ts';
-import {LONG_MS, type Slot, type Slots} from './slots.ts';
+import type {Slot, Slots} from './slots.ts';
 import type {WorkerLifecycle} from './worker-lifecycle.ts';
 import {isExamination} from './worker-reports.ts';
 
-/** How often running jobs are checked. A timeout may be late by this much. */
-const WATCH_EVERY_MS = 20;
-/** A worker that has a chunk and does not go on with it for 5 s is blocked by what an earlier job left behind, and ended. */
-const MAX_QUIET_LOOKS = 5000 / WATCH_EVERY_MS;
+/** How long until the next look, while jobs are to be stopped or given to an idle worker. A timeout may be late by this much. */
+const CLOSE_MS = 20;
+/** And otherwise: each look wakes the dispatcher's thread. */
+const FAR_MS = 100;
+/** A worker that has a chunk and does not go on with it for so long is blocked by what an earlier job left behind, and ended. */
+const MAX_QUIET_MS = 5000;
 /** The clocks of two threads differ by less than this: a start that lies further ahead is impossible. */
 const MAX_AHEAD_MS = 1000;
 /** How long a worker without shared memory may take to answer. To stop a job, it has this time besides the grace. */
 export const MAX_SILENCE_MS = 2000;
+/** The outcomes before a job that has run for this long are settled. */
+const LONG_MS = 100;
 /** Jobs that have waited in a worker for longer than this are moved to an idle one. */
 const STUCK_MS = 20;
 /** Jobs behind one that has run for longer than this are released for other processes, if there is no idle worker. */
@@ -36,6 +40,9 @@ export class Watch {
 	readonly #examined = new Set<Slot>();
 	/** Chunks whose worker was asked to give jobs back; an idle worker waits for each. */
 	readonly #asked = new Set<InFlightChunk>();
+	/** By the pool's steady clock. */
+	#lookedAt = -Infinity;
+	#nextLookAt = Infinity;
 	#cancel: (() => void) | undefined;
 
 	/** @param run gives jobs that were taken back to another worker */
@@ -47,31 +54,57 @@ export class Watch {
 		this.#run = run;
 	}
 
-	/** Looks at the workers until none has a chunk. */
-	start(): void {
-		this.#cancel ??= this.#clock.every(WATCH_EVERY_MS, () => this.look());
+	/** From now on the worker has this chunk, too. */
+	follow(slot: Slot, chunk: InFlightChunk): void {
+		this.#lookWithin(this.#mayShare(slot) ? CLOSE_MS : shortestTimeoutMs(chunk));
+		chunk.onEnd.push(() => {
+			// Jobs may wait behind a long one in another worker.
+			if (slot.chunks.length === 0 && this.#slots.busy > 0) this.#lookWithin(CLOSE_MS);
+		});
 	}
 
 	close(): void {
 		this.#cancel?.();
 		this.#cancel = undefined;
+		this.#nextLookAt = Infinity;
 	}
 
+	#lookWithin(ms: number): void {
+		const inMs = Math.max(CLOSE_MS, Math.min(FAR_MS, ms));
+		const at = this.#clock.steadyMs() + inMs;
+		if (at >= this.#nextLookAt) return;
+		this.close();
+		this.#nextLookAt = at;
+		this.#cancel = this.#clock.after(inMs, () => this.look());
+	}
+
+	/** Looks at the workers, and again until none has a chunk. */
 	look(): void {
-		if (this.#slots.chunks.length === 0) this.close();
-		for (const slot of this.#slots.all) if (slot.phase === 'ready' || slot.phase === 'retiring') this.#lookAt(slot, this.#clock.steadyMs());
+		this.close();
+		const now = this.#clock.steadyMs();
+		// The machine may have been suspended meanwhile.
+		const passedMs = Math.min(FAR_MS, now - this.#lookedAt);
+		this.#lookedAt = now;
+		let dueInMs = Infinity;
+		for (const slot of this.#slots.all) {
+			if (slot.phase === 'ready' || slot.phase === 'retiring') dueInMs = Math.min(dueInMs, this.#lookAt(slot, now, passedMs));
+		}
+		if (this.#slots.busy > 0) this.#lookWithin(dueInMs);
 	}
 
-	#lookAt(slot: Slot, now: number): void {
+	/** Returns within which time the next look at the worker should come. */
+	#lookAt(slot: Slot, now: number, passedMs: number): number {
 		const [chunk] = slot.chunks;
-		if (!chunk) return;
+		if (!chunk) return Infinity;
 		for (const {chunkState} of slot.chunks) chunkState.refresh();
 		const running = chunk.running();
+		const ofWaiting = Math.min(...slot.chunks.map(shortestTimeoutMs));
 		if (!running || running.since > now + MAX_AHEAD_MS) {
-			if (!slot.endPreparing && ++slot.quietLooks > MAX_QUIET_LOOKS) this.#lifecycle.end(slot, 'blocked');
-			return;
+			if (!slot.endPreparing) slot.quietMs += passedMs;
+			if (slot.quietMs > MAX_QUIET_MS) this.#lifecycle.end(slot, 'blocked');
+			return ofWaiting;
 		}
-		slot.quietLooks = 0;
+		slot.quietMs = 0;
 		chunk.tellProgress();
 		const {indexes, since} = running;
 		const runningMs = now - since;
@@ -85,11 +118,19 @@ export class Watch {
 			chunk.confirm({isLast: false});
 		}
 		for (const each of [...slot.chunks]) this.#share(each, now, runningMs);
+		return chunk.intent === 'interrupted' || chunk.deadlines.size > 0 || this.#mayShare(slot) ? CLOSE_MS : Math.min(shortestMs - runningMs, ofWaiting);
+	}
+
+	/** True if an idle worker could take jobs that wait behind the one that runs. */
+	#mayShare({chunks, worker: {kind}}: Slot): boolean {
+		const hasWaiting = chunks.length > 1 || (chunks[0]?.open ?? 0) > 1;
+		return hasWaiting && this.#slots.capacity(kind).idle > 0;
 	}
 
 	/** Tells running jobs to stop. */
 	stop({chunkState, deadlines}: InFlightChunk, indexes: readonly number[], reason: StopReason): void {
 		const graceEnd = () => this.#clock.steadyMs() + this.#graceMs;
+		this.#lookWithin(CLOSE_MS);
 		for (const index of indexes) {
 			chunkState.tellToStop(index, reason, () => deadlines.set(index, graceEnd()));
 			// A process that was suspended by a signal does not answer.
@@ -152,4 +193,10 @@ export class Watch {
 			this.#run(group);
 		}
 	}
+}
+
+/** The shortest timeout of the chunk's jobs. */
+function shortestTimeoutMs({group: {policies}}: InFlightChunk): number {
+	const each = 'backoff' in policies ? [policies] : policies;
+	return each.reduce((shortest, {timeoutMs}) => Math.min(shortest, timeoutMs ?? Infinity), Infinity);
 }

@@ -95,9 +95,9 @@ export class WorkerPool implements Pool {
 		this.#memory.started(this.#memoryOf(chunk));
 		const kind = this.#kindOf(laneOf(chunk));
 		const slot = this.#slots.pick(kind, () => this.#lifecycle.add(kind));
-		this.#watch.start();
 		const inFlight = new InFlightChunk(++this.#lastNumber, slot.worker, chunk, this.#listener, this.#clock);
 		this.#slots.assign(slot, inFlight);
+		this.#watch.follow(slot, inFlight);
 		if (slot.phase !== 'loading') inFlight.send();
 	}
 
@@ -185,7 +185,7 @@ export class WorkerPool implements Pool {
 			chunk.tell(index, update);
 		} else if (message.type === 'outcomes') {
 			chunk.report(message);
-			slot.quietLooks = 0;
+			slot.quietMs = 0;
 			slot.hasReported = true;
 		} else {
 			chunk.confirm(message);

@@ -72,9 +72,9 @@ test('the newest measurement of a task has a weight of 30 %', t => {
 	near(t, sizer.expectedMs('count', 10), 13);
 });
 
-test('a task is short while its jobs take less than 100 ms', t => {
+test('a task is short while its jobs take less than 250 ms', t => {
 	const sizer = makeSizer();
-	sizer.observe('long', 1, 100);
-	sizer.observe('short', 1, 99.9);
+	sizer.observe('long', 1, 250);
+	sizer.observe('short', 1, 249.9);
 	t.deepEqual([sizer.isShort('long'), sizer.isShort('short')], [false, true]);
 });

@@ -31,7 +31,7 @@ test('a lane of short jobs is filled up to its idle workers and those with room 
 	const pool = new HandPool();
 	pool.capacity = () => ({idle: 1, prefetch: 2});
 	t.deepEqual(limitsOf(makeDemand(pool, {count: {}})), [12, 4]);
-	t.deepEqual(limitsOf(makeDemand(pool, {count: {}}, 100)), [1, 1]);
+	t.deepEqual(limitsOf(makeDemand(pool, {count: {}}, 250)), [1, 1]);
 	pool.capacity = () => ({idle: 0, prefetch: 2});
 	t.deepEqual(limitsOf(makeDemand(pool, {count: {}})), [8, 0]);
 });
@@ -45,7 +45,7 @@ test('suspects are claimed for an idle worker alone, as many as may run together
 
 test('there is capacity if the pool can take a chunk of some task', t => {
 	const pool = new HandPool();
-	const [short, long] = [makeDemand(pool, {count: {}, other: {}}), makeDemand(pool, {count: {}, other: {}}, 100)];
+	const [short, long] = [makeDemand(pool, {count: {}, other: {}}), makeDemand(pool, {count: {}, other: {}}, 250)];
 	t.true(short.hasCapacity);
 	pool.capacity = lane => ({idle: lane?.task === 'other' ? 1 : 0, prefetch: 0});
 	t.true(long.hasCapacity);

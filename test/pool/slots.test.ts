@@ -32,7 +32,7 @@ test('a worker begins as one that loads, without chunks, with a number of its ow
 	const {slots, clock} = setUp(0);
 	clock.pass(5);
 	const [first, second] = [new HandWorker(), new HandWorker()];
-	t.like(slots.add(first), {worker: first, number: 0, phase: 'loading', chunks: [], jobs: 0, startedAt: 1005, hasReported: false, quietLooks: 0});
+	t.like(slots.add(first), {worker: first, number: 0, phase: 'loading', chunks: [], jobs: 0, startedAt: 1005, hasReported: false, quietMs: 0});
 	t.like(slots.add(second), {worker: second, number: 1});
 	t.is(slots.all.size, 2);
 });
@@ -62,7 +62,7 @@ test('ready workers without a chunk are idle; those with one whose job is short 
 	slots.all.delete(three);
 	t.deepEqual([slots.addable('thread'), slots.capacity('thread')], [1, {idle: 1, prefetch: 1}]);
 	slots.isClosed = true;
-	clock.pass(100);
+	clock.pass(250);
 	t.deepEqual(slots.capacity('thread'), {idle: 0, prefetch: 1});
 	clock.pass(1);
 	t.deepEqual(slots.capacity('thread'), {idle: 0, prefetch: 0});
@@ -89,7 +89,7 @@ test('a chunk goes to an idle worker first, then to a new one, then behind a sho
 	const three = slots.pick('thread', () => add());
 	t.is(three.number, 2);
 	give(three);
-	clock.pass(101);
+	clock.pass(251);
 	t.is(slots.pick('thread', none), one);
 	sideOf(two.chunks[0] as InFlightChunk).finish(0);
 	t.is(slots.pick('thread', none), two);
