@@ -1,3 +1,4 @@
+import {availableParallelism} from 'node:os';
 import {fileURLToPath} from 'node:url';
 import type {WorkerLoss} from '../job/events.ts';
 import {type FailureRecord, fromEnvelope, toFailure} from '../job/failure.ts';
@@ -27,9 +28,11 @@ export class WorkerLifecycle {
 	readonly #slots: Slots;
 	readonly #clock: Clock;
 	readonly #receive: (slot: Slot, message: unknown) => void;
+	readonly #together: number;
 	/** Of each kind that was started: how many workers it has at least, and that the first has loaded the tasks, or failed to. */
 	readonly #starts = new Map<WorkerKind, PromiseWithResolvers<readonly TaskInfo[]> & {readonly atLeast: number}>();
 
+	/** @param together how many workers {@link start} lets load at the same time: more would only delay the first */
 	constructor(
 		sources: WorkerSources,
 		options: PoolOptions,
@@ -37,6 +40,7 @@ export class WorkerLifecycle {
 		slots: Slots,
 		clock: Clock,
 		receive: (slot: Slot, message: unknown) => void,
+		together = availableParallelism(),
 	) {
 		this.#sources = sources;
 		this.#options = options;
@@ -44,14 +48,20 @@ export class WorkerLifecycle {
 		this.#slots = slots;
 		this.#clock = clock;
 		this.#receive = receive;
+		this.#together = together;
 	}
 
 	/** Starts so many workers, and replaces them; others start with their first chunk. Resolves with the tasks once the first has loaded them. */
 	start(kind: WorkerKind, atLeast: number): Promise<readonly TaskInfo[]> {
 		const start = {...Promise.withResolvers<readonly TaskInfo[]>(), atLeast};
 		this.#starts.set(kind, start);
-		for (let started = 0; started < atLeast; started++) this.#startWorker(kind);
+		for (let started = 0; started < Math.min(atLeast, this.#together); started++) this.#startMissing(kind);
 		return start.promise;
+	}
+
+	#startMissing(kind: WorkerKind): void {
+		const count = this.#slots.count(({worker}) => worker.kind === kind);
+		if (!this.#slots.isClosed && count < (this.#starts.get(kind)?.atLeast ?? 0)) this.#startWorker(kind);
 	}
 
 	add(kind: WorkerKind): Slot | undefined {
@@ -84,6 +94,7 @@ export class WorkerLifecycle {
 			slot.phase = 'ready';
 			for (const chunk of slot.chunks) chunk.send();
 			this.#starts.get(slot.worker.kind)?.resolve(loaded.tasks);
+			this.#startMissing(slot.worker.kind);
 			this.#listener.freed();
 			return;
 		}
@@ -161,9 +172,7 @@ export class WorkerLifecycle {
 		if (!this.#slots.isClosed && slot.end?.reason !== 'retired' && slot.worker.kind !== 'caller') this.#listener.lost(lossOf(slot, ending));
 		this.#loseChunks(slot, ending);
 		this.#slots.all.delete(slot);
-		const {kind} = slot.worker;
-		const left = this.#slots.count(({worker}) => worker.kind === kind);
-		if (!this.#slots.isClosed && left < (this.#starts.get(kind)?.atLeast ?? 0)) this.#startWorker(kind);
+		this.#startMissing(slot.worker.kind);
 		this.#listener.freed();
 	}
 

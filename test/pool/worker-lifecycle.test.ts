@@ -15,12 +15,12 @@ import {type HandWorker, StaleChunkState, sideOf} from '../fixtures/hand-worker.
 
 const TASKS = [{name: 'count', options: {}}];
 
-function setUp(options: Partial<PoolOptions> = {}, kind: PoolWorker['kind'] = 'thread') {
+function setUp(options: Partial<PoolOptions> = {}, kind: PoolWorker['kind'] = 'thread', together = 4) {
 	const [clock, listener, source] = [new HandClock(), new HandListener(), new HandSource(kind)];
 	const slots = new Slots(options.workers ?? HAND_POOL_OPTIONS.workers, clock);
 	const received: unknown[] = [];
 	const receive = (_: Slot, message: unknown) => void received.push(message);
-	const lifecycle = new WorkerLifecycle({[kind]: source.make}, {...HAND_POOL_OPTIONS, ...options}, listener, slots, clock, receive);
+	const lifecycle = new WorkerLifecycle({[kind]: source.make}, {...HAND_POOL_OPTIONS, ...options}, listener, slots, clock, receive, together);
 	const turn = async () => {
 		for (let turns = 0; turns < 3; turns++) await clock.nextTurn();
 	};
@@ -71,6 +71,26 @@ test('all workers load the tasks; the pool has started with the first that has, 
 	t.deepEqual(received, ['hello']);
 	t.is(slots.addable('thread'), 0);
 	t.is(lifecycle.add('thread'), undefined);
+});
+
+test('at most so many workers load at the same time; each that has loaded, or has ended, makes room for the next', async t => {
+	const {lifecycle, source, turn, clock} = setUp({workers: 5}, 'thread', 2);
+	const started = lifecycle.start('thread', 5);
+	t.is(source.workers.length, 2);
+	source.workers[1]?.load?.resolve({tasks: TASKS});
+	t.deepEqual(await started, TASKS);
+	await turn();
+	t.is(source.workers.length, 3);
+	source.lose(source.workers[0] as HandWorker, {exitCode: 1});
+	await clock.advance(1000);
+	await turn();
+	t.is(source.workers.length, 4);
+	for (const loaded of [2, 3, 4, 5]) {
+		source.workers[loaded]?.load?.resolve({tasks: TASKS});
+		await turn();
+	}
+	// Five, and the one that was lost.
+	t.is(source.workers.length, 6);
 });
 
 test('further workers start only when one is needed, at most so many', async t => {
