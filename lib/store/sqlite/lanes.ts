@@ -77,19 +77,22 @@ function quarantineLimit({statements}: Tx, {task, state}: Lane, limit: number): 
 
 /** Limits each lane to its share of the first jobs of all lanes. Reads the ranks, ids and sizes of jobs only. */
 function shareOut(tx: Tx, lanes: readonly Lane[], {limit, maxBytes}: ClaimRequest): Lane[] {
-	const heads = lanes.flatMap(lane => sizesIn(tx.statements, lane).map(head => [...head, lane] as const));
-	heads.sort(byOrder);
+	const spans = lanes.flatMap(lane => spansIn(tx.statements, lane));
+	const mayBeLarge = spans.reduce((sum, {maxBytes}) => sum + maxBytes, 0) >= maxBytes;
+	const parts = mayBeLarge ? spans.flatMap(toSingles) : spans;
+	parts.sort((a, b) => byOrder([a.rank, a.first], [b.rank, b.first]));
 	const limits = new Map<Lane, number>();
 	const rooms = new Map(lanes.map(lane => [lane.task, roomOf(tx, lane)]));
 	let [jobs, bytes] = [0, 0];
-	for (const [, , size, lane] of heads) {
+	for (const {lane, count, maxBytes: size} of parts) {
 		if (jobs >= limit || (jobs > 0 && bytes >= maxBytes)) break;
 		const room = rooms.get(lane.task) as number;
-		if (room === 0) continue;
-		rooms.set(lane.task, room - 1);
-		limits.set(lane, (limits.get(lane) ?? 0) + 1);
-		jobs++;
-		bytes += size ?? 0;
+		const taken = Math.min(count, room, limit - jobs);
+		if (taken === 0) continue;
+		rooms.set(lane.task, room - taken);
+		limits.set(lane, (limits.get(lane) ?? 0) + taken);
+		jobs += taken;
+		bytes += size;
 	}
 	return [...limits].map(([lane, limit]) => ({...lane, limit}));
 }
@@ -99,25 +102,46 @@ export function byOrder([rank, id]: readonly [number, number, ...unknown[]], [ot
 	return rank - otherRank || id - otherId;
 }
 
-type JobSize = [rank: number, id: JobId, sizeBytes: number | null];
-
-/** The sizes of the lane's first jobs, in the order of claiming. */
-function sizesIn(statements: Statements, {task, state, limit}: Lane): JobSize[] {
-	const sizes: JobSize[] = [];
-	const rows = statements.readySizes.all({lane: laneKey(task, state), limit}) as [...JobSize, last: JobId | null][];
-	for (const [rank, first, size, last] of rows) {
-		if (last === null) sizes.push([rank, first, size]);
-		else sizes.push(...sizesInRun(statements, rank, first, Math.min(last, first + limit - sizes.length - 1)));
-		if (sizes.length >= limit) break;
-	}
-	return sizes;
+/** Jobs of a lane with consecutive ids, so that no job of another lane comes between them. */
+interface Span {
+	readonly lane: Lane;
+	readonly rank: number;
+	readonly first: JobId;
+	readonly count: number;
+	/** The size of the payload of a single job. The payloads of several are not larger. */
+	readonly maxBytes: number;
+	/** They share this row. */
+	readonly run?: JobRun;
 }
 
-function sizesInRun(statements: Statements, rank: number, first: JobId, last: JobId): JobSize[] {
-	const run = jobRunOf(statements, first);
-	if (!run) return statements.newSizes.all(first, last) as JobSize[];
+type JobSize = [rank: number, id: JobId, sizeBytes: number | null];
+
+/** The lane's first jobs. */
+function spansIn(statements: Statements, lane: Lane): Span[] {
+	const {task, state, limit} = lane;
+	const spans: Span[] = [];
+	let jobs = 0;
+	const rows = statements.readySizes.all({lane: laneKey(task, state), limit}) as [...JobSize, last: JobId | null][];
+	const addOne = ([rank, first, size]: JobSize) => spans.push({lane, rank, first, count: 1, maxBytes: size ?? 0});
+	for (const [rank, first, size, last] of rows) {
+		const count = last === null ? 1 : Math.min(last - first + 1, limit - jobs);
+		const run = last === null ? undefined : jobRunOf(statements, first);
+		// A letter takes at most three bytes.
+		if (run) spans.push({lane, rank, first, count, maxBytes: 3 * (run.payloads?.length ?? 0), run});
+		else if (last === null) addOne([rank, first, size]);
+		else for (const each of statements.newSizes.all(first, first + count - 1) as JobSize[]) addOne(each);
+		jobs += count;
+		if (jobs >= limit) break;
+	}
+	return spans;
+}
+
+/** The span's jobs, each with its size. */
+function toSingles({run, ...span}: Span): readonly Span[] {
+	if (!run) return [span];
 	const payloadAt = readPacked(run.payloads);
-	return Array.from({length: last - first + 1}, (_, index) => [rank, first + index, sizeBytes(payloadAt(first + index - run.first))]);
+	const sizeOf = (id: JobId) => sizeBytes(payloadAt(id - run.first));
+	return Array.from({length: span.count}, (_, index) => ({...span, first: span.first + index, count: 1, maxBytes: sizeOf(span.first + index)}));
 }
 
 /** A row of the statements `readyJobs` and `newJobs`: a job with a row in `job`; or a run, with its `last` job, no key and no payload. */
