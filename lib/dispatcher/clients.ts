@@ -102,8 +102,9 @@ export class Clients {
 	#settledOneByOne(group: EndedGroup, {others, refusals}: SettledGroup): void {
 		// By another engine, or by our own commit that reported an error and took effect. Watches must look up how.
 		const settledBefore: JobId[] = [];
-		let index = 0;
-		for (const given of settlementsOf(group)) {
+		const indexes = this.#subscribed.has('completed') ? Array.from({length: sizeOf(group)}, (_, index) => index) : [...others.keys()].sort((a, b) => a - b);
+		for (const [at, given] of settlementsOf(group, indexes).toArray().entries()) {
+			const index = indexes[at] as number;
 			const status = others.get(index) ?? 'completed';
 			const error = refusals?.get(index);
 			const settlement: Settlement = error ? {...given, outcome: {type: 'threw', error}} : given;
@@ -111,7 +112,6 @@ export class Clients {
 			if (event) this.publish(event);
 			if (status === 'lost' || status === 'discarded') settledBefore.push(settlement.id);
 			else if (isTerminal(status) && status !== 'completed') this.notifyEnd(settlement.id, () => toNotice(settlement, status as Notice['status']));
-			index++;
 		}
 		this.mayHaveEnded(settledBefore);
 	}

@@ -180,7 +180,7 @@ export function executionsOf({lease, ids, executions, createdAt}: ClaimedGroup, 
 	};
 }
 
-function cutColumn<Each>(column: Column<Each>, start: number, end: number): Column<Each> {
+export function cutColumn<Each>(column: Column<Each>, start: number, end: number): Column<Each> {
 	return isEach(column) ? toColumn(column.slice(start, end)) : column;
 }
 
@@ -404,9 +404,11 @@ function toEnding(outcome: Outcome): Ending | undefined {
 	return ending;
 }
 
-export function* settlementsOf(group: EndedGroup): Generator<Settlement> {
-	const times = new PackedTimes(group.times);
-	for (const [index, value] of unpack(group.values).entries()) {
+/** @param indexes of the wanted executions; by default all */
+export function* settlementsOf(group: EndedGroup, indexes?: Iterable<number>): Generator<Settlement> {
+	const [times, values] = [new PackedTimes(group.times), unpack(group.values)];
+	for (const index of indexes ?? values.keys()) {
+		const value = values[index] as Encoded;
 		const ending = group.endings?.get(index) ?? RETURNED;
 		const timing = times.known(index);
 		const outcome: Outcome = ending.type === 'returned' ? {...ending, value, ...timing} : {...ending, ...timing};

@@ -78,6 +78,18 @@ export function slicePacked({count, text}: PackedStrings, start: number, end: nu
 	return {count: end - start, text: text.slice(from, startOf(text, end - start, from) - 1)};
 }
 
+/** The values from each bound up to the next one. The bounds rise. */
+export function cutPacked({text}: PackedStrings, bounds: readonly number[]): PackedStrings[] {
+	let start = text === null ? 0 : startOf(text, bounds[0] as number, 0);
+	return bounds.slice(1).map((bound, index) => {
+		const count = bound - (bounds[index] as number);
+		if (text === null) return {count, text};
+		const from = start;
+		start = startOf(text, count, from);
+		return {count, text: text.slice(from, start - 1)};
+	});
+}
+
 /** Where a line begins: `lines` lines after the one that begins at `from`. Past the end of the text if there is no such line. */
 function startOf(text: string, lines: number, from: number): number {
 	let start = from;
@@ -223,6 +235,16 @@ export function pickTimes(packed: Uint8Array, indexes: readonly number[]): Uint8
 	const times = new PackedTimes(packed);
 	const column = (name: keyof JobTimes) => Float64Array.from(indexes, index => times.at(index)[name]);
 	return packTimes(indexes.length, columnsBy(column));
+}
+
+/** The times of the jobs from `start` up to `end`. */
+export function cutTimes(times: PackedTimes, start: number, end: number): Uint8Array<ArrayBuffer> {
+	const cut = (name: keyof JobTimes) => {
+		const [column, part] = [times.column(name), new Float64Array(end - start)];
+		for (let job = 0; job < part.length; job++) part[job] = column.at(start + job);
+		return part;
+	};
+	return packTimes(end - start, columnsBy(cut));
 }
 
 type TimesColumn = ReturnType<typeof columnOf>;

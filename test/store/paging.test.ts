@@ -180,7 +180,7 @@ const ASKED: Readonly<Record<string, (queue: JobQueue, middle: JobId) => unknown
 
 const PAGE_BYTES = 4096;
 /** The tree of a table with a hundred times as many rows has one more level, and a verb reads several tables. */
-const MORE_PAGES = 12;
+const MORE_PAGES = 15;
 
 async function pagesRead(path: string, ask: (queue: JobQueue) => unknown): Promise<number> {
 	// A new connection has an empty cache.

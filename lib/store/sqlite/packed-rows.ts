@@ -1,7 +1,18 @@
 import type {Settlement} from '../../job/claim.ts';
 import {type EndedGroup, keyAt, listKeys, sizeOf} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
-import {asPacked, type JobTimes, joinPacked, type PackedStrings, PackedTimes, packTimes, pickTimes, readPacked, slicePacked} from '../../job/packed.ts';
+import {
+	asPacked,
+	cutPacked,
+	type JobTimes,
+	joinPacked,
+	type PackedStrings,
+	PackedTimes,
+	packTimes,
+	pickTimes,
+	readPacked,
+	slicePacked,
+} from '../../job/packed.ts';
 import {freeKeys, freeNumbers} from './numbered-keys.ts';
 import {StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
@@ -9,7 +20,7 @@ import {scopeOf} from './tx.ts';
 
 /**
  * A run is one row for many jobs with consecutive ids. `job_run` has their immutable columns; `ready_run`, `claimed_run` and `outcome_run` have the
- * state that they share. A job that fails is cut out of its run: {@link extractJob}. Before anything else happens to one job of a run, all its jobs get
+ * state that they share. A job that fails is cut out of its run: {@link extractJobs}. Before anything else happens to one job of a run, all its jobs get
  * rows of their own: {@link unpackRun}.
  */
 
@@ -89,15 +100,28 @@ export function unpackJobs(statements: Statements, id: JobId): void {
 	}
 }
 
-/** Gives one job of a run a row in `job`. The jobs before and after it stay runs. No row of a run may have the job's state. */
-export function extractJob(statements: Statements, id: JobId): void {
-	const run = jobRunOf(statements, id);
-	if (!run) return;
-	const {first, last, task, policy, priority, createdAt, batch} = run;
+/** Gives these jobs, in the order of their ids, rows in `job`. The jobs between them stay runs. No row of a run may have the state of one of them. */
+export function extractJobs(statements: Statements, ids: readonly JobId[]): void {
+	for (let next = 0; next < ids.length; ) {
+		const run = jobRunOf(statements, ids[next] as JobId);
+		const start = next++;
+		if (!run) continue;
+		while (next < ids.length && (ids[next] as JobId) <= run.last) next++;
+		extractFrom(statements, run, ids.slice(start, next));
+	}
+}
+
+function extractFrom(statements: Statements, run: JobRun, ids: readonly JobId[]): void {
+	const {first, task, policy, priority, createdAt, batch} = run;
 	statements.deleteJobRun.run(first);
-	insertRest([first, last], [id, id], (...rest) => insertJobRun(statements, sliceJobRun(run, ...rest)));
-	const key = keyAt(keysOf(run), id - first) ?? null;
-	statements.insertJob.run(id, task, policy, priority, createdAt, batch, key, payloadsOf(run, id, id).text || null);
+	const extracted = new Set(ids);
+	for (const part of cutJobRun(
+		run,
+		ids.flatMap(id => [id, id + 1]),
+	)) {
+		if (!extracted.has(part.first)) insertJobRun(statements, part);
+		else statements.insertJob.run(part.first, task, policy, priority, createdAt, batch, keyAt(keysOf(part), 0) ?? null, part.payloads || null);
+	}
 }
 
 /** Unpacks the run in which this job is claimed. */
@@ -191,6 +215,22 @@ function sliceJobRun(run: JobRun, from: JobId, to: JobId): JobRun {
 		keys: keys === null ? null : slicePacked({count: last - first + 1, text: keys}, from - first, to - first + 1).text,
 		payloads: payloadsOf(run, from, to).text,
 	};
+}
+
+/** The run in parts. These jobs, in the order of their ids, are the first of a part. */
+function cutJobRun(run: JobRun, starts: readonly JobId[]): JobRun[] {
+	const {first, last, firstNumber} = run;
+	const end = last + 1;
+	const bounds = [first, ...starts, end].filter((id, index, all) => id <= end && id !== all[index - 1]).map(id => id - first);
+	const cut = (text: string | null) => cutPacked({count: end - first, text}, bounds).map(part => part.text);
+	const [keys, payloads] = [cut(run.keys), cut(run.payloads)];
+	return payloads.map((part, index) => {
+		const [from, to] = [bounds[index] as number, bounds[index + 1] as number];
+		return {
+			...{...run, first: first + from, last: first + to - 1, payloads: part, keys: keys[index] as string | null},
+			firstNumber: firstNumber === null ? null : firstNumber + from,
+		};
+	});
 }
 
 /** A function that returns the payload of each job of the run. */

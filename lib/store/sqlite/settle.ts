@@ -1,10 +1,10 @@
 import {backoffMs} from '../../job/backoff.ts';
 import type {Outcome, Settlement} from '../../job/claim.ts';
 import {type FailureRecord, poison} from '../../job/failure.ts';
-import {type EndedGroup, idAt, settlementsOf, sizeOf, toNewGroups} from '../../job/group.ts';
+import {cutColumn, type EndedGroup, idAt, settlementsOf, sizeOf, toNewGroups} from '../../job/group.ts';
 import {type JobId, MAX_CRASHES} from '../../job/job.ts';
 import type {ChildJob} from '../../job/new-job.ts';
-import {asPacked, isPackable, PackedTimes} from '../../job/packed.ts';
+import {asPacked, cutPacked, cutTimes, isPackable, type PackedStrings, PackedTimes} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {Settled, SettledGroup} from '../store.ts';
 import {writeFailure} from '../stored-json.ts';
@@ -13,7 +13,7 @@ import {enqueue, findConflict} from './enqueue.ts';
 import {endExpiry, resumeExpiry} from './expiry.ts';
 import {keepFailure} from './history.ts';
 import {type FailureState, failureStateOf, makeReady} from './lanes.ts';
-import {type ClaimedRun, extractJob, insertOutcomeRun, type RunPart, writeResults} from './packed-rows.ts';
+import {type ClaimedRun, extractJobs, insertOutcomeRun, type RunPart, writeResults} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';
 import type {ClaimRow, Tx} from './tx.ts';
 
@@ -61,18 +61,37 @@ interface Ended {
 
 function partsOf({blobs}: Tx, group: EndedGroup, result: Result, position: number): Part[] {
 	const {lease, ids, executions, endings, values} = group;
-	const isRun = typeof ids === 'number' && executions === 1 && !endings && asPacked(values) !== undefined && !blobs.hasLarge(values);
+	const isRun = typeof ids === 'number' && executions === 1 && asPacked(values) !== undefined && !blobs.hasLarge(values);
 	const times = new PackedTimes(group.times);
 	const whole = {group, times, lease, first: idAt(ids, 0), last: idAt(ids, 0) + sizeOf(group) - 1, result, position, index: 0};
-	return isRun && sizeOf(group) > 0 ? [whole] : toSingles(whole);
+	if (!isRun || sizeOf(group) === 0) return toSingles(whole);
+	return endings ? toStretches(whole) : [whole];
 }
 
-function toSingles(part: Part): Single[] {
+/** Splits a group of neighbours: those that end in their own way become single, and the others between them stay groups. */
+function toStretches(part: Part & {readonly group: EndedGroup}): Part[] {
+	const {group, times, first} = part;
+	const {endings = new Map(), values, ...rest} = group;
+	const size = sizeOf(group);
+	const alone = [...endings.keys()].sort((a, b) => a - b);
+	const singles = toSingles(part, alone);
+	const bounds = [0, ...alone.flatMap(index => [index, index + 1]), size].filter((bound, index, all) => index === 0 || bound !== all[index - 1]);
+	return cutPacked(asPacked(values) as PackedStrings, bounds).flatMap((own, at): Part[] => {
+		const [start, end] = [bounds[at] as number, bounds[at + 1] as number];
+		if (endings.has(start)) return singles.splice(0, 1);
+		const packed = cutTimes(times, start, end);
+		const stretch = {...rest, ids: first + start, createdAt: cutColumn(group.createdAt, start, end), endings: undefined, values: own, times: packed};
+		return [{...part, group: stretch, times: new PackedTimes(packed), first: first + start, last: first + end - 1, index: start}];
+	});
+}
+
+/** @param indexes of the wanted executions of a group; by default all */
+function toSingles(part: Part, indexes?: readonly number[]): Single[] {
 	if (!part.group) return [part];
 	const {lease, result, position, index} = part;
-	return [...settlementsOf(part.group)].map((settlement, offset) => {
+	return [...settlementsOf(part.group, indexes)].map((settlement, at) => {
 		const {id} = settlement;
-		return {lease, result, settlement, first: id, last: id, position, index: index + offset};
+		return {lease, result, settlement, first: id, last: id, position, index: index + (indexes?.[at] ?? at)};
 	});
 }
 
@@ -110,7 +129,7 @@ function boundsOf(inOrder: readonly Part[]): [low: JobId, high: JobId] {
 function sortParts(parts: readonly Part[]): Part[] {
 	const inOrder = parts.toSorted((a, b) => a.first - b.first);
 	const overlap = inOrder.some(({first}, index) => index > 0 && first <= (inOrder[index - 1] as Part).last);
-	return overlap && parts.some(({group}) => group) ? sortParts(parts.flatMap(toSingles)) : inOrder;
+	return overlap && parts.some(({group}) => group) ? sortParts(parts.flatMap(part => toSingles(part))) : inOrder;
 }
 
 /** Removes the ended jobs from the claimed run. Neighbours that fit in a run complete as one run. The others are returned. */
@@ -134,11 +153,14 @@ function settleRun(tx: Tx, run: ClaimedRun, parts: readonly Part[]): Ended[] {
 		if (fits(tx, part)) neighbours.push(part);
 		else {
 			completeRun(tx, run, neighbours.splice(0));
-			extractJob(tx.statements, part.first);
 			ended.push({part: part as Single, claim: [part.first, 1, task, batch, null]});
 		}
 	}
 	completeRun(tx, run, neighbours);
+	extractJobs(
+		tx.statements,
+		ended.map(({part}) => part.first),
+	);
 	if (next <= last) insertClaimedRun.run(next, last, lease, owner, task, batch);
 	return ended;
 }
