@@ -1,6 +1,6 @@
 import {type ClaimedGroup, cutClaimed, joinClaimed, sizeOf} from '../job/group.ts';
 
-/** A group that fills this share of a chunk is a chunk by itself. */
+/** A group that fills this share of a chunk is a chunk by itself: joined with others it would need a list for each of its columns. */
 const MIN_CHUNK_SHARE = 1 / 8;
 
 /** Cuts groups of one task into chunks, in order. `mostOf` is the most jobs of the next chunk, if so many are left. */
@@ -9,9 +9,10 @@ export function cutIntoChunks(groups: readonly ClaimedGroup[], mostOf: (left: nu
 	let chunk: ClaimedGroup[] = [];
 	let left = jobsIn(groups);
 	let [most, room] = [0, 0];
+	const isLarge = (jobs: number) => jobs > 1 && jobs >= most * MIN_CHUNK_SHARE;
 	for (const group of groups) {
 		for (let start = 0; start < sizeOf(group); ) {
-			if (room === 0) {
+			if (room === 0 || isLarge(Math.min(sizeOf(group) - start, most))) {
 				most = mostOf(left);
 				room = most;
 				chunk = [];
@@ -21,7 +22,7 @@ export function cutIntoChunks(groups: readonly ClaimedGroup[], mostOf: (left: nu
 			chunk.push(cutClaimed(group, start, start + count));
 			start += count;
 			left -= count;
-			room = chunk.length === 1 && count > 1 && count >= most * MIN_CHUNK_SHARE ? 0 : room - count;
+			room = chunk.length === 1 && isLarge(count) ? 0 : room - count;
 		}
 	}
 	return chunks.map(joinClaimed);

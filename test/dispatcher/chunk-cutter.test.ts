@@ -2,7 +2,7 @@ import test from 'ava';
 import {cutIntoChunks} from '../../lib/dispatcher/chunk-cutter.ts';
 import {type ClaimedGroup, claimedJobsOf, listIds, sizeOf} from '../../lib/job/group.ts';
 import type {Policy} from '../../lib/job/job.ts';
-import {pack} from '../../lib/job/packed.ts';
+import {countOf, pack} from '../../lib/job/packed.ts';
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1, factor: 1, maxMs: 1, jitter: 0}, retry: 'auto'};
 
@@ -32,6 +32,18 @@ test('chunks cut from groups are these groups, in order; a group that is large e
 		[1, 5, 21, [30, 31, 40, 41, 42, 43, 44]],
 	);
 	t.deepEqual(lefts, [29, 27, 11, 7]);
+});
+
+test('a large group is not joined with a few jobs before it', t => {
+	const chunks = cutIntoChunks([group(1, 1), group(3, 4), group(10, 29)], () => 16);
+	t.deepEqual(
+		chunks.map(({ids, values}) => [ids, countOf(values)]),
+		[
+			[[1, 3, 4], 3],
+			[10, 16],
+			[26, 4],
+		],
+	);
 });
 
 test('jobs of different policies share a chunk', t => {
