@@ -24,7 +24,7 @@ class ThreadWorker implements PoolWorker {
 	readonly #listener: WorkerListener;
 	readonly #identity: ThreadIdentity = {mark: nanoid(), thread: new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))};
 	#piscina: Piscina | undefined;
-	/** Its chunks go through it: `run()` of Piscina costs 40 µs more for each, and its answer wakes this thread once more. */
+	/** For its chunks: a `run()` of Piscina for each would cost 40 µs more, and an answer. */
 	#port: MessagePort | undefined;
 	#isTornDown = false;
 	/** Resolves when its end was reported. */
