@@ -69,7 +69,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a group is settled before an earlier settlement of one of its jobs': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: 'return overlap && parts.some(({group}) => group) ? sortParts(parts.flatMap(toSingles)) : inOrder;',
+		find: 'return overlap && parts.some(({group}) => group) ? sortParts(parts.flatMap(part => toSingles(part))) : inOrder;',
 		put: 'return inOrder;',
 		killer: [SQLITE, 'sqlite: if two groups settle the same job, the first group counts, even if the second begins with an earlier job'],
 	},
