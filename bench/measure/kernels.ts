@@ -7,6 +7,7 @@ export const KERNELS: Readonly<Record<TaskName, (rounds: number) => number>> = {
 	spin,
 	sha256,
 	json,
+	wait,
 };
 
 /** Marsaglia's xorshift32, {@link STEPS} steps a round. */
@@ -66,6 +67,14 @@ function json(rounds: number): number {
 	return sum;
 }
 
+const NEVER_CHANGES = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+
+/** Waits a microsecond a round, and uses no processor meanwhile: so a worker stands for a processor that the machine does not have. */
+function wait(rounds: number): number {
+	Atomics.wait(NEVER_CHANGES, 0, 0, rounds / 1000);
+	return 0;
+}
+
 /** A calibration takes at least this long: long enough for the clock, short beside a measurement. */
 const CALIBRATION_MS = 20;
 const CALIBRATIONS = 4;
@@ -76,6 +85,7 @@ const CALIBRATIONS = 4;
  */
 export function roundsPerMicro(task: TaskName): number {
 	if (task === 'identity') return 0;
+	if (task === 'wait') return 1;
 	for (let rounds = 64; ; rounds *= 2) {
 		if (timeOf(task, rounds) < CALIBRATION_MS) continue;
 		const ms = Math.min(...Array.from({length: CALIBRATIONS}, () => timeOf(task, rounds)));

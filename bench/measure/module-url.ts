@@ -12,5 +12,6 @@ type Module =
 	| 'measure/record-statements'
 	| 'measure/arrivals-thread'
 	| `subjects/${'ideal' | 'workerpool'}-worker`
-	| `trials/${'producer-thread' | 'drainer-process' | 'contender' | 'recovery-victim' | 'recovery-start'}`
+	| `trials/${'producer-thread' | 'drainer-process' | 'contender' | 'recovery-victim' | 'recovery-start' | 'first-call'}`
+	| '../lib/cli/main'
 	| `peers/${'subjects' | 'stores'}/${string}`;

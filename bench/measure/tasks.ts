@@ -26,6 +26,10 @@ export function json([number, rounds]: Job): number {
 	return number + KERNELS.json(rounds);
 }
 
+export function wait([number, rounds]: Job): number {
+	return number + KERNELS.wait(rounds);
+}
+
 /** As `identity`, for the intake `two-tasks`. */
 export function other(number: number): number {
 	return number;
@@ -47,10 +51,10 @@ export function started(number: number): [number: number, atMs: number] {
 	return [number, sharedMs()];
 }
 
-const TASKS: Readonly<Record<Request['task'], (payload: never) => unknown>> = {identity, spin, sha256, json, echo};
+const TASKS: Readonly<Record<Request['task'], (payload: never) => unknown>> = {identity, spin, sha256, json, wait, echo, started};
 
 export interface Request {
-	readonly task: TaskName | 'echo';
+	readonly task: TaskName | 'echo' | 'started';
 	readonly payload: unknown;
 }
 

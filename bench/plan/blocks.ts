@@ -49,5 +49,5 @@ export function comparisonsOf(cases: readonly PlannedCase[], chance: Chance): Co
 /** Calibrates the task's kernel, and `spin` for the discard rule of `protocol.ts`. */
 function calibrate(task: TaskName): Surroundings['roundsPerMicro'] {
 	const calibrated = [...new Set(['spin', task] as const)].map(each => [each, roundsPerMicro(each)]);
-	return {identity: 0, spin: 0, sha256: 0, json: 0, ...Object.fromEntries(calibrated)};
+	return {identity: 0, spin: 0, sha256: 0, json: 0, wait: 0, ...Object.fromEntries(calibrated)};
 }

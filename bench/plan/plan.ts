@@ -94,7 +94,7 @@ const CALL: Row = {trial: 'call', jobs: 1000, lanes: [['full', 'default', 'faena
 export const CAPACITY_PER_SECOND = 20_000;
 
 function latency(share: number, seconds: number): Row {
-	return {trial: 'latency', jobs: Math.ceil(share * CAPACITY_PER_SECOND * seconds), vary: [{share}], lanes: [['full', 'default', 'faena']]};
+	return {trial: 'latency', jobs: Math.ceil(share * CAPACITY_PER_SECOND * seconds), vary: [{share}], lanes: besidePiscina('default')};
 }
 
 /**
@@ -254,6 +254,24 @@ const MIXED: Row = {
 	lanes: GRANULARITY.lanes,
 };
 
+/** Workers that stand for 64 processors. */
+const WAITING: readonly Row[] = [1000, 20_000, 100_000].map(micros => ({
+	trial: 'waiting',
+	task: 'wait',
+	workMicros: [micros],
+	workers: 64,
+	jobs: Math.ceil((2 * RUN_MS * 1000 * 64) / micros),
+	lanes: [
+		['full', 'bulk', 'faena'],
+		['memory', 'bulk', 'ideal'],
+	],
+	blocks: 3,
+}));
+
+const IDLE: Row = {trial: 'idle', jobs: 0, lanes: [['full', 'bulk', 'faena']], blocks: 3};
+/** So many processes. */
+const START: Row = {trial: 'start', jobs: 5, lanes: [['full', 'bulk', 'faena']], blocks: 3};
+
 const HISTORY: Row = {trial: 'history', jobs: 10_000_000, lanes: [['full', 'bulk', 'faena']], blocks: 1};
 const RECOVERY: Row = {trial: 'recovery', jobs: 1_000_000, lanes: [['full', 'bulk', 'faena']], blocks: 3};
 
@@ -272,7 +290,7 @@ const FULL: Plan = {
 	blocks: 5,
 	cases: [
 		...[...GRAINS, ...LANES, ...CLAIMS, ...CONTENTION, ...PAYLOADS],
-		...[CALLS, latency(0.1, 5), latency(0.25, 5), latency(0.5, 5), MIXED, HISTORY, RECOVERY, ...BACKLOG],
+		...[CALLS, latency(0.1, 5), latency(0.25, 5), latency(0.5, 5), MIXED, ...WAITING, IDLE, START, HISTORY, RECOVERY, ...BACKLOG],
 	].flatMap(cases),
 	notRun: [{subject: 'faena', reason: IN_MEMORY}],
 };

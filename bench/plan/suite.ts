@@ -38,7 +38,7 @@ export const IN_FLIGHT = 64;
 /** With the intake `failures`, jobs with a multiple of this number fail at their first execution. */
 export const FAILING_EVERY = 100;
 
-export type TaskName = 'identity' | 'spin' | 'sha256' | 'json';
+export type TaskName = 'identity' | 'spin' | 'sha256' | 'json' | 'wait';
 
 export interface Case {
 	readonly trial: string;
@@ -47,7 +47,7 @@ export interface Case {
 	readonly intake: Intake;
 	readonly task: TaskName;
 	readonly jobs: number;
-	/** Intended work of one job. `identity` has none. */
+	/** Intended work of one job, or how long it waits. `identity` has none. */
 	readonly workMicros: number;
 	/** Threads or processes that execute. */
 	readonly workers: number;

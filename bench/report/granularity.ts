@@ -12,6 +12,7 @@ const WORK: Readonly<Record<TaskName, string>> = {
 	spin: 'an integer kernel (xorshift)',
 	sha256: 'SHA-256 of one message, in pieces of 4 KiB',
 	json: 'parsing and printing JSON',
+	wait: 'waiting',
 };
 
 /** Efficiency over the size of jobs, and the smallest jobs that are worth it. */

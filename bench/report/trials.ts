@@ -61,7 +61,7 @@ const SHOWN: readonly Shown[] = [
 	{
 		trial: 'latency',
 		title: 'Latency at a steady load',
-		explanation: 'Jobs arrive at random times (Poisson), at a share of the engine’s capacity. Latencies count from a job’s intended arrival.',
+		explanation: 'Jobs arrive at random times (Poisson), at a share of the subject’s own capacity. Latencies count from a job’s intended arrival.',
 		columns: groups => [CPU, ...BESIDE_RATES, LOOP_DELAY, ...figuresIn(groups)],
 	},
 	{
@@ -101,6 +101,29 @@ const SHOWN: readonly Shown[] = [
 			subject: 'ideal',
 			columns: baseOf => [toBase('its rate ÷ the ideal’s', baseOf, rate), toBase('its CPU ÷ the ideal’s', baseOf, cpuMicrosPerJob)],
 		},
+	},
+	{
+		trial: 'waiting',
+		title: 'Waiting workers',
+		explanation: 'Jobs wait and compute nothing, so that a worker stands for a processor. Then the CPU time is all that the engine adds.',
+		hasIntake: true,
+		columns: () => [RATE, CPU, ...CPU_SPLIT, ...BESIDE_RATES],
+		base: {
+			subject: 'ideal',
+			columns: baseOf => [toBase('its rate ÷ the ideal’s', baseOf, rate), toBase('its CPU ÷ the ideal’s', baseOf, cpuMicrosPerJob)],
+		},
+	},
+	{
+		trial: 'idle',
+		title: 'An idle engine',
+		explanation: 'There is no job. The wake-ups are those of all threads but the caller’s.',
+		columns: figuresIn,
+	},
+	{
+		trial: 'start',
+		title: 'Start',
+		explanation: 'A new process imports Faena, opens an engine and calls once. *Status* is `faena status`, without the time of a Node that does nothing.',
+		columns: figuresIn,
 	},
 	{
 		trial: 'recovery',

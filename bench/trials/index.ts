@@ -5,15 +5,20 @@ import {contention} from './contention.ts';
 import {dequeue} from './dequeue.ts';
 import {drain} from './drain.ts';
 import {history} from './history.ts';
+import {idle} from './idle.ts';
 import {latency} from './latency.ts';
 import {payloads} from './payloads.ts';
 import {recovery} from './recovery.ts';
+import {start} from './start.ts';
 
 /** The function of each trial. Several trials drain different jobs. */
 export const TRIALS: Readonly<Record<string, (given: Case, surroundings: Surroundings) => Promise<Measurement>>> = {
 	drain,
 	granularity: drain,
 	mixed: drain,
+	waiting: drain,
+	idle,
+	start,
 	call,
 	latency,
 	contention,

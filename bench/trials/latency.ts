@@ -1,46 +1,59 @@
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
-import type {Engine} from '../../lib/index.ts';
 import {generate, poissonMs} from '../measure/arrivals.ts';
 import {sharedMs} from '../measure/clock.ts';
-import {type Tasks, withEngine} from '../measure/engine.ts';
+import {withEngine} from '../measure/engine.ts';
 import {observe} from '../measure/observe.ts';
 import {curveOf, quantilesOf, recordMs} from '../measure/quantiles.ts';
 import {recordedSums, refuseUnlessEqual, sumBelow} from '../measure/sums.ts';
 import {chanceOf} from '../plan/chance.ts';
 import {type Case, IN_FLIGHT, type Measurement, type Surroundings} from '../plan/suite.ts';
 import {inLanes} from '../subjects/lanes.ts';
+import {makePiscina, PER_WORKER} from '../subjects/piscina.ts';
 
 /** The most jobs of the two drains before the arrivals: the first warms up, the second measures the capacity. */
 const DRAINS = [5000, 20_000] as const;
 
+/** What the trial needs of its subject. */
+interface Served {
+	/** Resolves when the job is as durable as the lane says. */
+	enqueue(number: number): Promise<{result(): Promise<readonly [number: number, startedMs: number]>}>;
+	/** As a drain gives it a job: an engine when it has taken the job, a pool when it has the result. */
+	give(number: number): Promise<unknown>;
+	idle(): Promise<unknown>;
+	transactions(): Promise<number | undefined>;
+	/** Refuses a run in which not each job was executed and recorded once. */
+	check(expected: {readonly completed: number; readonly results: number}): void;
+}
+
 /**
- * Measures latencies while jobs arrive at random times, at the share `vary.share` of the engine's capacity or at the rate
- * `vary.perSecond`, whether or not the engine keeps up. A latency counts from the intended arrival. So a stall of the engine, or of this
+ * Measures latencies while jobs arrive at random times, at the share `vary.share` of the subject's capacity or at the rate
+ * `vary.perSecond`, whether or not it keeps up. A latency counts from the intended arrival. So a stall of the subject, or of this
  * thread, shows in all jobs that it delayed.
  */
 export async function latency(given: Case, surroundings: Surroundings): Promise<Measurement> {
 	const {share, perSecond} = given.vary ?? {};
 	if (!((perSecond ?? share ?? 0) > 0)) throw new Error('The trial latency expects vary.share, a share of the capacity, or vary.perSecond, a rate');
-	return withEngine(given, surroundings, async (faena, file) => {
+	return withSubject(given, surroundings, async served => {
 		const drains = DRAINS.map(jobs => Math.min(jobs, given.jobs)) as [number, number];
-		await drainRate(faena, drains[0]);
-		const capacityPerSecond = await drainRate(faena, drains[1]);
+		await drainRate(served, drains[0]);
+		const capacityPerSecond = await drainRate(served, drains[1]);
 		const offeredPerSecond = perSecond ?? (share ?? 0) * capacityPerSecond;
 		const chance = chanceOf(surroundings.seed);
 		const warmUpJobs = Math.ceil((offeredPerSecond * surroundings.warmUpMs) / 1000);
-		await openLoop(faena, poissonMs(warmUpJobs, offeredPerSecond, chance), newSpans(), createHistogram());
+		await openLoop(served, poissonMs(warmUpJobs, offeredPerSecond, chance), newSpans(), createHistogram());
 		const timesMs = poissonMs(given.jobs, offeredPerSecond, chance);
 		const [spans, late] = [newSpans(), createHistogram()];
-		const {commits: before} = await faena.stats();
-		const observed = await observe(surroundings, () => openLoop(faena, timesMs, spans, late));
-		const {commits: after} = await faena.stats();
+		const before = await served.transactions();
+		const observed = await observe(surroundings, () => openLoop(served, timesMs, spans, late));
+		const after = await served.transactions();
 		const jobs = [...drains, warmUpJobs, given.jobs];
 		const expected = {completed: jobs.reduce((sum, each) => sum + each), results: jobs.reduce((sum, each) => sum + sumBelow(each), 0)};
-		refuseUnlessEqual(recordedSums(file, "json_extract(value, '$[0]')"), expected);
-		const names = Object.entries(spans);
+		served.check(expected);
+		// A pool keeps no job: nothing is durable before the result.
+		const names = Object.entries(spans).filter(([name]) => given.durability !== 'memory' || name !== 'durableEnqueue');
 		return {
 			...observed,
-			transactions: after.count - before.count,
+			...(before !== undefined && after !== undefined && {transactions: after - before}),
 			latencyMs: Object.fromEntries(names.map(([name, histogram]) => [name, quantilesOf(histogram)])),
 			curvesMs: Object.fromEntries(names.map(([name, histogram]) => [name, curveOf(histogram)])),
 			figures: {
@@ -51,12 +64,45 @@ export async function latency(given: Case, surroundings: Surroundings): Promise<
 	});
 }
 
-/** Drains jobs in the default lane (enqueues awaited, 64 under way). Returns the rate. */
-async function drainRate(faena: Engine<Tasks>, jobs: number): Promise<number> {
+async function withSubject(given: Case, surroundings: Surroundings, use: (served: Served) => Promise<Measurement>): Promise<Measurement> {
+	if (given.subject === 'piscina') return withPiscina(given.workers, use);
+	return withEngine(given, surroundings, (faena, file) =>
+		use({
+			enqueue: number => faena.enqueue('started', number),
+			give: number => faena.enqueue('started', number),
+			idle: () => faena.idle(),
+			transactions: async () => (await faena.stats()).commits.count,
+			check: expected => refuseUnlessEqual(recordedSums(file, "json_extract(value, '$[0]')"), expected),
+		}),
+	);
+}
+
+/** Each result is awaited, and compared with its job's number. */
+async function withPiscina(workers: number, use: (served: Served) => Promise<Measurement>): Promise<Measurement> {
+	const pool = makePiscina(workers, PER_WORKER);
+	const run = (number: number) => pool.run({task: 'started', payload: number}) as Promise<readonly [number, number]>;
+	try {
+		return await use({
+			enqueue: async number => {
+				const result = run(number);
+				return {result: () => result};
+			},
+			give: run,
+			idle: async () => undefined,
+			transactions: async () => undefined,
+			check: () => undefined,
+		});
+	} finally {
+		await pool.destroy();
+	}
+}
+
+/** Drains jobs, 64 of which are given at a time. Returns the rate. */
+async function drainRate(served: Served, jobs: number): Promise<number> {
 	const numbers = Array.from({length: jobs}, (_, number) => number);
 	const start = performance.now();
-	await inLanes(numbers, IN_FLIGHT, number => faena.enqueue('started', number));
-	await faena.idle();
+	await inLanes(numbers, IN_FLIGHT, number => served.give(number));
+	await served.idle();
 	return (jobs / (performance.now() - start)) * 1000;
 }
 
@@ -67,12 +113,12 @@ function newSpans(): Spans {
 	return {durableEnqueue: createHistogram(), start: createHistogram(), durableResult: createHistogram()};
 }
 
-/** @param late times from the intended arrival to the call of the engine; all spans contain them */
-async function openLoop(faena: Engine<Tasks>, timesMs: Float64Array, spans: Spans, late: RecordableHistogram): Promise<void> {
+/** @param late times from the intended arrival to the call of the subject; all spans contain them */
+async function openLoop(served: Served, timesMs: Float64Array, spans: Spans, late: RecordableHistogram): Promise<void> {
 	const jobs: Promise<void>[] = [];
 	await generate(timesMs, (number, intendedMs) => {
 		recordMs(late, sharedMs() - intendedMs);
-		const job = oneJob(faena, number, intendedMs, spans);
+		const job = oneJob(served, number, intendedMs, spans);
 		// All are awaited below. Until then a failed one must not end the process.
 		job.catch(() => undefined);
 		jobs.push(job);
@@ -80,9 +126,9 @@ async function openLoop(faena: Engine<Tasks>, timesMs: Float64Array, spans: Span
 	await Promise.all(jobs);
 }
 
-async function oneJob(faena: Engine<Tasks>, number: number, intendedMs: number, spans: Spans): Promise<void> {
+async function oneJob(served: Served, number: number, intendedMs: number, spans: Spans): Promise<void> {
 	const calledMs = sharedMs();
-	const job = await faena.enqueue('started', number);
+	const job = await served.enqueue(number);
 	recordMs(spans.durableEnqueue, sharedMs() - intendedMs);
 	const [result, startedMs] = await job.result();
 	const resultMs = sharedMs();

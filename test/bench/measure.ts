@@ -13,7 +13,7 @@ export async function measure(
 ): Promise<Measurement> {
 	const whole: Case = {subject, durability, intake, task: 'identity', workMicros: 0, workers: 2, ...given};
 	const surroundings: Surroundings = {
-		roundsPerMicro: {identity: 0, spin: 2, sha256: 0.1, json: 0.1},
+		roundsPerMicro: {identity: 0, spin: 2, sha256: 0.1, json: 0.1, wait: 1},
 		folder,
 		seed: 1,
 		warmUpMs: 100,

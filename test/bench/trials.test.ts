@@ -80,6 +80,28 @@ test.serial('latency: open loop, from the intended arrival', async t => {
 	t.true(Math.abs(offeredPerSecond / capacityPerSecond - 0.2) < 1e-9);
 });
 
+test.serial('latency: of a pool, which keeps nothing', async t => {
+	const measurement = await taken(t, {trial: 'latency', jobs: 200, vary: {share: 0.2}, subject: 'piscina', durability: 'memory'});
+	for (const name of ['start', 'durableResult'] as const) hasDistribution(t, measurement, name);
+	t.deepEqual([measurement.latencyMs?.durableEnqueue, measurement.transactions], [undefined, undefined]);
+});
+
+test.serial('waiting: jobs that compute nothing', async t => {
+	const {wallMs} = await taken(t, {trial: 'waiting', jobs: 40, intake: 'bulk', task: 'wait', workMicros: 5000, workers: 2});
+	t.true(wallMs >= 100, 'twenty waits of 5 ms, one after the other');
+});
+
+test.serial('idle: what an engine without jobs costs', async t => {
+	const measurement = await taken(t, {trial: 'idle', jobs: 0});
+	hasFigures(t, measurement, 'cpuPercent');
+	if (process.platform === 'linux') hasFigures(t, measurement, 'wakeUpsPerSecond');
+});
+
+test.serial('start: a process from its first line to its first result', async t => {
+	const measurement = await taken(t, {trial: 'start', jobs: 1});
+	hasFigures(t, measurement, 'importMs', 'openMs', 'callMs', 'firstResultMs', 'statusBeyondNodeMs');
+});
+
 test.serial('contention: producers on one file', async t => {
 	const measurement = await taken(t, {trial: 'contention', jobs: 103, vary: {producers: 3, batch: 10}});
 	hasFigures(t, measurement, 'enqueuesPerSecond', 'slowestPerSecond', 'fastestPerSecond');
