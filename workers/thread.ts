@@ -28,7 +28,7 @@ export default function handle(request: WorkerRequest | ServeMessage): Promise<u
 	return worker.handle(request);
 }
 
-/** Piscina blocks its thread while no task of its own is under way: this one never ends, so that the port is heard. */
+/** Piscina blocks the thread unless one of its tasks runs. This task never ends, so the thread receives chunks from the port. */
 function serve({port}: ServeMessage): Promise<never> {
 	port.on('message', (request: WorkerRequest) => void worker.handle(request));
 	return new Promise(() => undefined);

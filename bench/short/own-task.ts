@@ -58,6 +58,8 @@ const LEAST_KNOWN_MS = 0.1;
 const ENOUGH = 0.95;
 /** A task that is on a processor for less of its time may gain from more workers than processors. */
 const WAITING_SHARE = 0.8;
+/** A longer job is no job too small. */
+const MAX_SMALL_MS = 100;
 
 /**
  * Runs the task on a few files of jobs, with 1, 2, 4 and so on workers up to the number of processors, and up to twice as many if the task waits.
@@ -67,7 +69,7 @@ export async function measureOwnTask(own: OwnTask): Promise<OwnTaskFigures> {
 	const processors = availableParallelism();
 	const sample = await sampleOf(own, processors);
 	const cpuShare = cpuShareOf(sample) ?? 1;
-	const numbers = numbersOfWorkers(cpuShare < WAITING_SHARE ? 2 * processors : processors);
+	const numbers = numbersOfWorkers(processors, cpuShare < WAITING_SHARE ? 2 * processors : processors);
 	const cases = [...numbers.map(workers => ({workers, durability: 'full'}) as const), {workers: processors, durability: 'normal'} as const];
 	const taken: Measured[] = [];
 	own.onMeasured(0, own.blocks * cases.length);
@@ -96,19 +98,21 @@ function figuresOf({inputs}: OwnTask, taken: readonly Measured[], processors: nu
 	const workers = [...new Set(taken.map(each => each.workers))].sort((one, other) => one - other);
 	const byWorkers = workers.map(number => ({workers: number, jobsPerSecond: of(number, 'full', rateOf), inTask: of(number, 'full', inTaskShare)}));
 	const highest = Math.max(...byWorkers.map(({jobsPerSecond}) => jobsPerSecond));
-	const most = (figure: (measured: Measured) => number) => of(processors, 'full', figure);
-	const [meanMs, besideMs] = [most(({inTaskMs, jobs}) => inTaskMs / jobs), most(beside)];
-	const costMs = most(({ownCpuMs, cpuMs, jobs}) => (ownCpuMs - cpuMs) / jobs);
+	const atProcessors = (figure: (measured: Measured) => number) => of(processors, 'full', figure);
+	const meanOf = ({inTaskMs, jobs}: Measured) => inTaskMs / jobs;
+	// Of several workers, one that has no more jobs at the end would count as busy beside the task.
+	const [aloneMs, besideMs] = [of(1, 'full', meanOf), of(1, 'full', beside)];
+	const costMs = atProcessors(({ownCpuMs, cpuMs, jobs}) => (ownCpuMs - cpuMs) / jobs);
 	return {
 		inputs: inputs.length,
-		jobMs: {p50: most(({p50}) => p50), p95: most(({p95}) => p95), mean: meanMs},
-		...(most(({p50}) => p50) >= LEAST_KNOWN_MS && {cpuShare: most(measured => cpuShareOf(measured) ?? 1)}),
+		jobMs: {p50: atProcessors(({p50}) => p50), p95: atProcessors(({p95}) => p95), mean: atProcessors(meanOf)},
+		...(atProcessors(({p50}) => p50) >= LEAST_KNOWN_MS && {cpuShare: atProcessors(measured => cpuShareOf(measured) ?? 1)}),
 		// The CPU time of child processes is not this process's.
-		...(costMs > 0 && {costMs}),
+		...(taken.every(({inThreads}) => inThreads) && costMs > 0 && {costMs}),
 		byWorkers,
 		enoughWorkers: byWorkers.find(({jobsPerSecond}) => jobsPerSecond >= ENOUGH * highest)?.workers ?? processors,
-		inputsInJob: Math.max(1, Math.ceil((besideMs * ENOUGH) / (meanMs * (1 - ENOUGH)))),
-		fullBesideNormal: most(rateOf) / of(processors, 'normal', rateOf),
+		inputsInJob: aloneMs > MAX_SMALL_MS ? 1 : Math.max(1, Math.ceil((besideMs * ENOUGH) / (aloneMs * (1 - ENOUGH)))),
+		fullBesideNormal: atProcessors(rateOf) / of(processors, 'normal', rateOf),
 	};
 }
 
@@ -122,6 +126,7 @@ interface Measured {
 	readonly cpuMs: number;
 	/** CPU time of this process, with all its threads. */
 	readonly ownCpuMs: number;
+	readonly inThreads: boolean;
 	readonly p50: number;
 	readonly p95: number;
 }
@@ -154,8 +159,10 @@ async function measure(own: OwnTask, {workers, durability, jobs}: Pick<Measured,
 		const wallMs = performance.now() - start;
 		const {user, system} = process.cpuUsage(cpu);
 		const after = await totals(engine, own.task);
+		const [first] = await engine.jobs({limit: 1});
+		const [execution] = (await engine.job(first?.id ?? 0))?.history ?? [];
 		return {
-			...{workers, durability, jobs, wallMs, ownCpuMs: (user + system) / 1000},
+			...{workers, durability, jobs, wallMs, ownCpuMs: (user + system) / 1000, inThreads: execution?.worker?.startsWith('thread') ?? false},
 			...{inTaskMs: after.inTaskMs - before.inTaskMs, cpuMs: after.cpuMs - before.cpuMs, p50: after.p50, p95: after.p95},
 		};
 	} finally {
@@ -184,8 +191,8 @@ async function totals(engine: Engine, task: string) {
 	return {inTaskMs: completed * (duration?.mean ?? 0), cpuMs, p50: duration?.p50 ?? 0, p95: duration?.p95 ?? 0};
 }
 
-/** 1, 2, 4 and so on, and the highest. */
-function numbersOfWorkers(most: number): number[] {
-	const powers = Array.from({length: Math.ceil(Math.log2(most))}, (_, power) => 2 ** power);
-	return [...powers, most];
+/** 1, 2, 4 and so on, the number of processors, and the highest. */
+export function numbersOfWorkers(processors: number, highest: number): number[] {
+	const powers = Array.from({length: Math.ceil(Math.log2(highest))}, (_, power) => 2 ** power);
+	return [...new Set([...powers, processors, highest])].sort((one, other) => one - other);
 }

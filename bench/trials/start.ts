@@ -14,17 +14,18 @@ export type Phases = Readonly<Record<'importMs' | 'openMs' | 'callMs', number>>;
 export async function start(given: Case, surroundings: Surroundings): Promise<Measurement> {
 	return withFile(surroundings, async file => {
 		const phases: Phases[] = [];
-		const [bareNodeMs, statusMs]: number[][] = [[], []];
+		const bareNodeMs: number[] = [];
+		const statusMs: number[] = [];
 		const observed = await observe(surroundings, async () => {
-			for (let process = 0; process < given.jobs; process++) {
+			for (let round = 0; round < given.jobs; round++) {
 				phases.push(await firstCall(file, given));
-				bareNodeMs?.push(timeOf(['-e', '0']));
-				statusMs?.push(timeOf([fileURLToPath(moduleUrl('../lib/cli/main')), 'status', '--queue', file]));
+				bareNodeMs.push(timeOf(['-e', '0']));
+				statusMs.push(timeOf([fileURLToPath(moduleUrl('../lib/cli/main')), 'status', '--queue', file]));
 			}
 		});
 		const of = (name: keyof Phases) => median(phases.map(each => each[name]));
 		const firstResultMs = median(phases.map(({importMs, openMs, callMs}) => importMs + openMs + callMs));
-		const status = median(statusMs ?? []) - median(bareNodeMs ?? []);
+		const status = median(statusMs) - median(bareNodeMs);
 		return {...observed, figures: {importMs: of('importMs'), openMs: of('openMs'), callMs: of('callMs'), firstResultMs, statusBeyondNodeMs: status}};
 	});
 }

@@ -75,12 +75,12 @@ export class Clients {
 	enqueued({call, group, watch}: NumberedCall, result: EnqueueReply): void {
 		this.reply(call, result);
 		// Otherwise the caller waits for no job of the call.
-		if (!watch || result.conflicts || result.full) return;
-		const {ids, reused = []} = result;
+		if (!watch || result.full) return;
+		const {ids, reused = [], conflicts} = result;
 		const count = sizeOf(group);
-		const range = rangeOf(ids, count);
+		const range = conflicts ? undefined : rangeOf(ids, count);
 		if (range) this.#ranges.add(range.first, range.last, undefined);
-		else this.watch(listIds(ids, count));
+		else this.watch(listIds(ids, count).filter((_, index) => !conflicts?.includes(index)));
 		this.mayHaveEnded(
 			reused.map(index => idAt(ids, index)),
 			true,
@@ -207,8 +207,9 @@ export class Clients {
 	unwatch(ids: readonly JobId[], ranges: readonly IdRange[] = []): void {
 		for (const {first, last} of ranges) this.#ranges.takeOnce(first, last);
 		for (const id of ids) {
-			const others = (this.watched.get(id) ?? 0) - 1;
-			if (others > 0) this.watched.set(id, others);
+			const watches = this.watched.get(id);
+			if (watches === undefined) this.#ranges.takeOnce(id, id);
+			else if (watches > 1) this.watched.set(id, watches - 1);
 			else this.watched.delete(id);
 		}
 	}

@@ -101,10 +101,11 @@ export class JobFlow implements PoolListener {
 		this.#outboxDueAt = Math.min(this.#outboxDueAt, this.#host.clock.steadyMs() + delayMs);
 	}
 
-	/** Outcomes that no caller waits for can wait for the next enqueue, for about as long as their jobs took: no more would be repeated after a crash. */
+	/** Outcomes of short jobs that no caller waits for can wait for the next enqueue, for about as long as one job took. A long job is too much to repeat. */
 	#delayFor(groups: readonly EndedGroup[], jobMs: number): number {
-		const isAwaited = this.isIdleAwaited || groups.some(group => group.endings !== undefined || this.#host.clients.awaits(group));
-		return isAwaited ? 0 : Math.min(MAX_OUTCOME_DELAY_MS, Math.max(MIN_OUTCOME_DELAY_MS, jobMs));
+		if (this.isIdleAwaited || jobMs > MAX_OUTCOME_DELAY_MS) return 0;
+		const isAwaited = groups.some(group => group.endings !== undefined || this.#host.clients.awaits(group));
+		return isAwaited ? 0 : Math.max(MIN_OUTCOME_DELAY_MS, jobMs);
 	}
 
 	updated(update: JobUpdate): void {
@@ -256,7 +257,8 @@ export class JobFlow implements PoolListener {
 		// Lanes that the request left out may have jobs.
 		const asksAll = request?.lanes.length === 2 * this.demand.tasks.size;
 		if (request ? backlog > 0 || !asksAll : arrived) this.jobsMayBeReady();
-		// A caller that waits for its enqueue goes on while its jobs are sent to workers. A caller that waits for results needs its jobs sent first.
+		// A caller that waits for its enqueue goes on while its jobs are sent to workers; a caller that waits for results needs its jobs sent first. If
+		// both are in one transaction, all are answered first.
 		const answersFirst = writes.enqueues.some(({watch}) => !watch);
 		if (!answersFirst) this.#start(claimed.groups, backlog);
 		clients.expired(expired);

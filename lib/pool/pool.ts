@@ -111,7 +111,10 @@ export interface PoolWorker {
 	readonly name?: string;
 	/** The state of a chunk with so many jobs; only of a worker that shares no memory with the pool. */
 	chunkState?(jobs: number): PoolChunkState;
-	/** Resolves with the answer to `load`, the first request, or with nothing at the end of others. Rejects if the worker ends before. */
+	/**
+	 * Resolves with the answer to `load`, the first request, or with nothing: after a `teardown`, and at any time after a chunk. Rejects if the
+	 * worker ends before.
+	 */
 	request(request: WorkerRequest): Promise<unknown>;
 	/** Finds out where it is and what it uses, before it is ended. Takes at most about 3 s. */
 	examine(): Promise<Examination>;

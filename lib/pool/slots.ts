@@ -41,6 +41,8 @@ export class Slots {
 	readonly #most: number;
 	readonly #clock: Clock;
 	readonly all = new Set<Slot>();
+	/** By kind: so many workers start by themselves, and none of these is added for a chunk. */
+	readonly reserved = new Map<WorkerKind, number>();
 	/** From then on no worker is added. */
 	isClosed = false;
 
@@ -82,7 +84,8 @@ export class Slots {
 
 	/** How many workers of this kind may be added. */
 	addable(kind: WorkerKind): number {
-		return this.isClosed ? 0 : this.#most - this.count(({worker}) => worker.kind === kind);
+		const count = this.count(({worker}) => worker.kind === kind);
+		return this.isClosed ? 0 : this.#most - Math.max(count, this.reserved.get(kind) ?? 0);
 	}
 
 	capacity(kind: WorkerKind): Capacity {

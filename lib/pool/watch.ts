@@ -2,15 +2,15 @@ import {type ClaimedGroup, pickClaimed, policyAt} from '../job/group.ts';
 import type {StopReason} from '../job/job.ts';
 import {isTransferred, unpack} from '../job/packed.ts';
 import type {Clock} from '../support/clock.ts';
-import type {InFlightChunk} from './in-flight.ts';
+import type {InFlightChunk, RunningJobs} from './in-flight.ts';
 import type {Slot, Slots} from './slots.ts';
 import type {WorkerLifecycle} from './worker-lifecycle.ts';
 import {isExamination} from './worker-reports.ts';
 
 /** How long until the next look, while jobs are to be stopped or given to an idle worker. A timeout may be late by this much. */
-const CLOSE_MS = 20;
+const URGENT_MS = 20;
 /** And otherwise: each look wakes the dispatcher's thread. */
-const FAR_MS = 100;
+const USUAL_MS = 100;
 /** A worker that has a chunk and does not go on with it for so long is blocked by what an earlier job left behind, and ended. */
 const MAX_QUIET_MS = 5000;
 /** The clocks of two threads differ by less than this: a start that lies further ahead is impossible. */
@@ -54,15 +54,16 @@ export class Watch {
 		this.#run = run;
 	}
 
-	/** From now on the worker has this chunk, too. */
+	/** The worker was given this chunk: plans a look in time for its timeouts. */
 	follow(slot: Slot, chunk: InFlightChunk): void {
-		this.#lookWithin(this.#mayShare(slot) ? CLOSE_MS : shortestTimeoutMs(chunk));
+		this.#lookWithin(this.#mayShare(slot) ? URGENT_MS : shortestTimeoutMs(chunk));
 		chunk.onEnd.push(() => {
 			// Jobs may wait behind a long one in another worker.
-			if (slot.chunks.length === 0 && this.#slots.busy > 0) this.#lookWithin(CLOSE_MS);
+			if (slot.chunks.length === 0 && this.#slots.busy > 0) this.#lookWithin(URGENT_MS);
 		});
 	}
 
+	/** Looks no more until the next chunk. */
 	close(): void {
 		this.#cancel?.();
 		this.#cancel = undefined;
@@ -70,7 +71,7 @@ export class Watch {
 	}
 
 	#lookWithin(ms: number): void {
-		const inMs = Math.max(CLOSE_MS, Math.min(FAR_MS, ms));
+		const inMs = Math.max(URGENT_MS, Math.min(USUAL_MS, ms));
 		const at = this.#clock.steadyMs() + inMs;
 		if (at >= this.#nextLookAt) return;
 		this.close();
@@ -83,7 +84,7 @@ export class Watch {
 		this.close();
 		const now = this.#clock.steadyMs();
 		// The machine may have been suspended meanwhile.
-		const passedMs = Math.min(FAR_MS, now - this.#lookedAt);
+		const passedMs = Math.min(USUAL_MS, now - this.#lookedAt);
 		this.#lookedAt = now;
 		let dueInMs = Infinity;
 		for (const slot of this.#slots.all) {
@@ -98,15 +99,21 @@ export class Watch {
 		if (!chunk) return Infinity;
 		for (const {chunkState} of slot.chunks) chunkState.refresh();
 		const running = chunk.running();
-		const ofWaiting = Math.min(...slot.chunks.map(shortestTimeoutMs));
-		if (!running || running.since > now + MAX_AHEAD_MS) {
-			if (!slot.endPreparing) slot.quietMs += passedMs;
-			if (slot.quietMs > MAX_QUIET_MS) this.#lifecycle.end(slot, 'blocked');
-			return ofWaiting;
-		}
+		const leftMs = running && running.since <= now + MAX_AHEAD_MS ? this.#lookAtRunning(slot, chunk, running, now) : this.#lookAtQuiet(slot, passedMs);
+		const isUrgent = chunk.intent === 'interrupted' || chunk.deadlines.size > 0 || this.#mayShare(slot);
+		return isUrgent ? URGENT_MS : Math.min(leftMs, ...slot.chunks.map(shortestTimeoutMs));
+	}
+
+	#lookAtQuiet(slot: Slot, passedMs: number): number {
+		if (!slot.endPreparing) slot.quietMs += passedMs;
+		if (slot.quietMs > MAX_QUIET_MS) this.#lifecycle.end(slot, 'blocked');
+		return Infinity;
+	}
+
+	/** Returns how long until the running jobs time out. */
+	#lookAtRunning(slot: Slot, chunk: InFlightChunk, {indexes, since}: RunningJobs, now: number): number {
 		slot.quietMs = 0;
 		chunk.tellProgress();
-		const {indexes, since} = running;
 		const runningMs = now - since;
 		if (indexes.some(index => now > (chunk.deadlines.get(index) ?? Infinity))) void this.#endHard(slot, chunk, indexes[0] as number);
 		if (chunk.intent === 'interrupted') this.stop(chunk, indexes, 'interrupted');
@@ -114,11 +121,11 @@ export class Watch {
 		if (runningMs > shortestMs) this.stop(chunk, indexes, 'timedOut');
 		// Outcomes before a long job are confirmed now, not at its end.
 		if (runningMs > LONG_MS) {
-			chunk.tellStarts(running);
+			chunk.tellStarts({indexes, since});
 			chunk.confirm({isLast: false});
 		}
 		for (const each of [...slot.chunks]) this.#share(each, now, runningMs);
-		return chunk.intent === 'interrupted' || chunk.deadlines.size > 0 || this.#mayShare(slot) ? CLOSE_MS : Math.min(shortestMs - runningMs, ofWaiting);
+		return shortestMs - runningMs;
 	}
 
 	/** True if an idle worker could take jobs that wait behind the one that runs. */
@@ -130,7 +137,7 @@ export class Watch {
 	/** Tells running jobs to stop. */
 	stop({chunkState, deadlines}: InFlightChunk, indexes: readonly number[], reason: StopReason): void {
 		const graceEnd = () => this.#clock.steadyMs() + this.#graceMs;
-		this.#lookWithin(CLOSE_MS);
+		this.#lookWithin(URGENT_MS);
 		for (const index of indexes) {
 			chunkState.tellToStop(index, reason, () => deadlines.set(index, graceEnd()));
 			// A process that was suspended by a signal does not answer.

@@ -28,11 +28,11 @@ export class WorkerLifecycle {
 	readonly #slots: Slots;
 	readonly #clock: Clock;
 	readonly #receive: (slot: Slot, message: unknown) => void;
-	readonly #together: number;
+	readonly #maxLoading: number;
 	/** Of each kind that was started: how many workers it has at least, and that the first has loaded the tasks, or failed to. */
 	readonly #starts = new Map<WorkerKind, PromiseWithResolvers<readonly TaskInfo[]> & {readonly atLeast: number}>();
 
-	/** @param together how many workers {@link start} lets load at the same time: more would only delay the first */
+	/** @param maxLoading how many workers {@link start} lets load at the same time: more would only delay the first */
 	constructor(
 		sources: WorkerSources,
 		options: PoolOptions,
@@ -40,7 +40,7 @@ export class WorkerLifecycle {
 		slots: Slots,
 		clock: Clock,
 		receive: (slot: Slot, message: unknown) => void,
-		together = availableParallelism(),
+		maxLoading = availableParallelism(),
 	) {
 		this.#sources = sources;
 		this.#options = options;
@@ -48,14 +48,15 @@ export class WorkerLifecycle {
 		this.#slots = slots;
 		this.#clock = clock;
 		this.#receive = receive;
-		this.#together = together;
+		this.#maxLoading = maxLoading;
 	}
 
 	/** Starts so many workers, and replaces them; others start with their first chunk. Resolves with the tasks once the first has loaded them. */
 	start(kind: WorkerKind, atLeast: number): Promise<readonly TaskInfo[]> {
 		const start = {...Promise.withResolvers<readonly TaskInfo[]>(), atLeast};
 		this.#starts.set(kind, start);
-		for (let started = 0; started < Math.min(atLeast, this.#together); started++) this.#startMissing(kind);
+		this.#slots.reserved.set(kind, atLeast);
+		for (let started = 0; started < Math.min(atLeast, this.#maxLoading); started++) this.#startMissing(kind);
 		return start.promise;
 	}
 

@@ -1,3 +1,4 @@
+import {isDeepStrictEqual} from 'node:util';
 import {type Encoded, sizeBytes} from '../job/encoding.ts';
 import {idAt, MAX_GROUP_JOBS, type NewGroup} from '../job/group.ts';
 import {pack} from '../job/packed.ts';
@@ -83,7 +84,7 @@ function areAlike(a: SingleJob, b: SingleJob): boolean {
 	if (one === other) return one.maxPending === undefined;
 	return (
 		one.task === other.task &&
-		one.policy === other.policy &&
+		(one.policy === other.policy || isDeepStrictEqual(one.policy, other.policy)) &&
 		one.priority === other.priority &&
 		one.runAt === other.runAt &&
 		one.delayMs === other.delayMs &&

@@ -30,7 +30,7 @@ export interface ThreadIdentity {
 /** `teardown` is the last request, before the worker is ended in good order. */
 export type WorkerRequest = LoadMessage | ChunkMessage | {readonly type: 'teardown'};
 
-/** To a worker thread, after its `load`: its chunks come through this port. It is answered when the port is closed. */
+/** To a worker thread, after its `load`: its chunks come through this port. It is never answered. */
 export interface ServeMessage {
 	readonly type: 'serve';
 	readonly port: MessagePort;

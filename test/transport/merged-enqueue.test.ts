@@ -50,6 +50,13 @@ test('single jobs of one turn that are alike travel as one group, and each gets 
 	t.deepEqual(answers, [{ids: 7}, {ids: 8}, {ids: 9}]);
 });
 
+test('equal policies need not be the same object', async t => {
+	const {sent, enqueue} = setUp();
+	for (const payload of ['1', '2']) enqueue(payload, {}, {policy: {...POLICY}});
+	await turn();
+	t.deepEqual(sent.map(payloadsOf), [['1\n2']]);
+});
+
 test('those with keys keep them, and each hears whether its key existed', async t => {
 	const {sent, enqueue, answers, reply} = setUp();
 	for (const key of ['a', 'b', 'c']) enqueue('1', {key});
@@ -61,7 +68,7 @@ test('those with keys keep them, and each hears whether its key existed', async 
 
 for (const [what, parts, options] of [
 	['another task', {}, {task: 'other'}],
-	['another policy', {}, {policy: {...POLICY}}],
+	['another policy', {}, {policy: {...POLICY, timeoutMs: 5}}],
 	['another priority', {}, {priority: 1}],
 	['another time', {}, {runAt: 5}],
 	['a delay', {}, {delayMs: 5}],

@@ -26,9 +26,13 @@ export function claim(tx: Tx, request: ClaimRequest, requested: readonly Lane[],
 		const own = toGroups(tx, lease, lane, isComplete ? head.parts : claimedParts(tx, head, lease, passedOver));
 		groups.push(...own.map(group => withExpiries(tx, group)));
 	}
+	return {lease, groups: groups.sort(inOrder), ...(passedOver.length > 0 && {passedOver})};
+}
+
+/** The order of claiming: by priority, then in order of arrival. */
+export function inOrder(a: ClaimedGroup, b: ClaimedGroup): number {
 	const placeOf = ({priorities, ids}: ClaimedGroup) => [-numberAt(priorities, 0), idAt(ids, 0)] as const;
-	groups.sort((a, b) => byOrder(placeOf(a), placeOf(b)));
-	return {lease, groups, ...(passedOver.length > 0 && {passedOver})};
+	return byOrder(placeOf(a), placeOf(b));
 }
 
 /**

@@ -14,8 +14,8 @@ const CHECK_LOG_EVERY_MS = 20;
 
 /**
  * Checks the files of an open database. If another program deletes or replaces a file, a connection still writes to the old one. If another program
- * truncates a file, a connection still reads the missing part from memory. Such commits are lost when the connection closes. This only reads the
- * attributes of the files: to open and close one would drop SQLite's locks on it.
+ * truncates a file, a connection still reads the missing part from memory. Such commits are lost when the connection closes. Of the database and its
+ * index only attributes are read: to open and close them would drop SQLite's locks. The log has none; {@link LogProbe} opens it.
  */
 export class FileGuard {
 	readonly #path: string;

@@ -8,7 +8,7 @@ import {IN_MEMORY, type OpenStoreOptions, type Store, URGENT_WAIT_MS} from '../s
 import {changeBatch, deleteBatch, deleteEmptyBatches, openBatch, readBatches, updateBatches} from './batches.ts';
 import {Blobs} from './blobs.ts';
 import {ChangeWatch} from './change-watch.ts';
-import {claim, promote, releaseClaims} from './claim.ts';
+import {claim, inOrder, promote, releaseClaims} from './claim.ts';
 import {deleteEnded, findOutdated} from './delete.ts';
 import {canClaimDirectly, DirectClaim} from './direct-claim.ts';
 import {editJob} from './edit.ts';
@@ -92,7 +92,7 @@ export class SqliteStore implements Store {
 		if (!direct) requested = lanes();
 		// While jobs are left that have expired, none is claimed.
 		const open = expired?.hasMore ? [] : requested;
-		const claimed = request && !direct ? claim(tx, request, open, owner()) : {lease: direct?.lease ?? 0, groups: direct?.groups ?? []};
+		const claimed = request && !direct ? claim(tx, request, open, owner()) : {lease: direct?.lease ?? 0, groups: direct?.groups.sort(inOrder) ?? []};
 		updateBatches(tx);
 		// A batch that completed may have enqueued the first job of a task.
 		const left = backlog(tx, tx.completed.length > 0 ? lanes() : requested);
@@ -266,12 +266,17 @@ export class SqliteStore implements Store {
 		const {steadyMs, every} = this.#options.clock;
 		let known: string | undefined;
 		let isPolling = false;
+		/** A poll was asked for while another one was under way. */
+		let isAskedAgain = false;
 		let failures = 0;
 		let nextPoll = -Infinity;
 		let nextHealthCheck = steadyMs();
 		const poll = async () => {
+			if (isPolling) isAskedAgain = true;
 			if (isPolling || steadyMs() < nextPoll) return;
 			isPolling = true;
+			isAskedAgain = false;
+			const begunAt = steadyMs();
 			try {
 				const before = known;
 				const {version, stop} = await this.#changes(owner, before);
@@ -280,8 +285,9 @@ export class SqliteStore implements Store {
 					this.#used();
 					await tell({type: 'changed', stop});
 				}
-				if (steadyMs() >= nextHealthCheck) {
-					nextHealthCheck = steadyMs() + HEALTH_INTERVAL_MS;
+				// A quiet store polls as often as this.
+				if (begunAt >= nextHealthCheck - POLL_INTERVAL_MS) {
+					nextHealthCheck = begunAt + HEALTH_INTERVAL_MS;
 					await tell({type: 'health', ...(await this.#transactions.checkHealth())});
 				}
 				failures = 0;
@@ -292,6 +298,7 @@ export class SqliteStore implements Store {
 				await tell({type: 'failed', error});
 			} finally {
 				isPolling = false;
+				if (isAskedAgain) void poll();
 			}
 		};
 		void poll();
