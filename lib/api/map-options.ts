@@ -17,7 +17,8 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 	readonly order?: 'input' | 'finished';
 	/**
 	 * How long an item's job will take, in any unit: a file's size, for instance. Long jobs then run first, so that the last one does not run alone. All
-	 * items of an array are ordered so. Of another input, or with `order: 'input'`, those of a window. Default: the order of the input.
+	 * items of an array are ordered so. Of another input, or with `order: 'input'`, those that are read together: at first a window, later an eighth of
+	 * one; of a stream, what has arrived. Default: the order of the input.
 	 */
 	readonly weight?: (item: Item, index: number) => number;
 	/** The most items under way, from read to yielded; default 4,096, and at most `maxPending`. The map reads the input no further. */

@@ -79,7 +79,7 @@ export const MAX_EXECUTIONS = 20;
 
 /** Progress, log lines and the checkpoint of a running job, and when it started. */
 export interface JobUpdate extends Claim {
-	/** When it started, in milliseconds since 1970. The pool reports it only for jobs that run for about 100 ms. */
+	/** When it started, in milliseconds since 1970. The pool reports it only for jobs that run for 100 to 200 ms or longer. */
 	readonly startedAt?: number;
 	/** The last progress. */
 	readonly progress?: Progress;

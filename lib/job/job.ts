@@ -111,7 +111,7 @@ export interface Job extends Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeout
 	readonly attempts: number;
 	/** Claims of the job in all rounds, also those that were released or expired before it began; also the number of the last one. */
 	readonly executions: number;
-	/** When the last execution started. For a running one it is known after about 100 ms. */
+	/** When the last execution started. For a running one it is known after 100 to 200 ms. */
 	readonly startedAt?: number;
 	/** When its round ended. */
 	readonly endedAt?: number;

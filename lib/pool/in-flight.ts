@@ -24,6 +24,9 @@ import type {FinalMessage, OutcomesMessage} from '../worker/messages.ts';
 import {type Examination, PoolChunkState, type PoolListener, type PoolWorker} from './pool.ts';
 import {isProgress} from './worker-reports.ts';
 
+/** Outcomes that wait for so long are passed on although their chunk goes on: if the process is killed, they would be repeated. */
+const MAX_UNCONFIRMED_MS = 100;
+
 /** The jobs that run, one or those of a micro-batch, and since when on the pool's steady clock. */
 export interface RunningJobs {
 	readonly indexes: readonly number[];
@@ -53,6 +56,8 @@ export class InFlightChunk {
 	confirmedUpTo = 0;
 	/** The outcomes of the jobs between the two. */
 	unconfirmed: EndedGroup[] = [];
+	/** When the first of them were reported. */
+	#unconfirmedSince = 0;
 	/** Indexes of jobs that were taken back, or have expired in the worker. */
 	readonly takenBack = new Set<number>();
 	/** By index, of jobs that were asked to stop: when their grace ends. */
@@ -134,12 +139,14 @@ export class InFlightChunk {
 		void worker.request({type: 'chunk', chunk: number, chunkState: this.chunkState.address, group: toSent(this.group)}).catch(() => undefined);
 	}
 
-	/** Keeps reported outcomes until they are confirmed. */
+	/** Keeps reported outcomes until they are confirmed: by the worker or, in a chunk that takes longer than was expected, by a later report. */
 	report(message: OutcomesMessage): void {
+		const now = this.#clock.steadyMs();
+		if (this.unconfirmed.length > 0 && now - this.#unconfirmedSince > MAX_UNCONFIRMED_MS) this.confirm({isLast: false});
 		// The store cancels them.
 		if (message.expired) this.settleTakenBack([...message.expired], {type: 'released'});
 		const reported = reportedBy(this, message);
-		if (reported) this.unconfirmed.push(reported);
+		if (reported && this.unconfirmed.push(reported) === 1) this.#unconfirmedSince = now;
 		this.reported = message.first + countOf(message.values);
 	}
 

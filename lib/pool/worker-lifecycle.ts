@@ -14,6 +14,8 @@ import {toLoaded} from './worker-reports.ts';
 
 /** Wait before a worker whose module could not be loaded again is replaced. */
 const RELOAD_MS = 1000;
+/** A load that takes longer than this holds up no other: it probably waits for something. */
+const MAX_ALONE_MS = 1000;
 /** A worker that loads or sets up for longer than this is reported. */
 const SLOW_START_MS = 10_000;
 
@@ -86,9 +88,11 @@ export class WorkerLifecycle {
 
 	async #load(slot: Slot): Promise<void> {
 		this.#startPreparing(slot);
+		const endAlone = this.#clock.after(MAX_ALONE_MS, () => this.#startMissing(slot.worker.kind));
 		// A request that is not answered is that of a worker that ended.
 		slot.loaded = slot.worker.request({...this.#options, type: 'load', worker: slot.number}).then(toLoaded, () => undefined);
 		const loaded = await slot.loaded;
+		endAlone();
 		endPreparing(slot);
 		if (!loaded || slot.phase !== 'loading') return;
 		if ('tasks' in loaded) {

@@ -116,19 +116,34 @@ test('each enqueue call is answered with the result of its own group', t => {
 	t.is(clients.watched.size === 0, true);
 });
 
-test('a caller that watches the jobs that it enqueues gets their ends: jobs that existed before are looked up; after a conflict it waits for none', async t => {
+test('a caller that watches the jobs that it enqueues gets their ends: jobs that existed before are looked up; a job in conflict is not watched', async t => {
 	const {clients, flush} = setUp();
 	clients.enqueued(enqueueCall(1, 2, true), {ids: 1});
 	clients.enqueued(enqueueCall(2, 2, true), {ids: [5, 9], reused: [1]});
-	clients.enqueued(enqueueCall(3, 1, true), {ids: 4, conflicts: [0]});
+	clients.enqueued(enqueueCall(3, 2, true), {ids: [4, 6], conflicts: [0]});
 	clients.enqueued(enqueueCall(4, 1, true), {ids: [], full: {of: 'all', pending: 9, limit: 9, retryAfterMs: 1000}});
 	await clients.lookUp();
 	// The store has no such job.
 	t.deepEqual(flush().notices, [{id: 9, status: 'missing', result: null, earlier: true}]);
-	for (const id of [1, 2, 4, 5]) clients.notifyEnd(id, () => ({id, status: 'missing', result: null}));
+	for (const id of [1, 2, 4, 5, 6]) clients.notifyEnd(id, () => ({id, status: 'missing', result: null}));
 	t.deepEqual(
 		flush().notices?.map(({id}) => id),
-		[1, 2, 5],
+		[1, 2, 5, 6],
+	);
+});
+
+test('a caller that gives up one of the jobs that it has enqueued together hears no more of it, and still of the others', t => {
+	const {clients, flush} = setUp([]);
+	clients.enqueued(enqueueCall(1, 3, true), {ids: 1});
+	clients.unwatch([2]);
+	t.deepEqual(
+		[1, 2, 3].map(id => clients.awaits(returnedGroup([1], {ids: id}))),
+		[true, false, true],
+	);
+	for (const id of [1, 2, 3]) clients.notifyEnd(id, () => ({id, status: 'missing', result: null}));
+	t.deepEqual(
+		flush().notices?.map(({id}) => id),
+		[1, 3],
 	);
 });
 

@@ -103,6 +103,26 @@ test('a commit claims as many jobs as the pool can take and starts them; the nex
 	t.is(commits.length, 2);
 });
 
+test('the outcome of a short job that no caller waits for waits as long as the job took, at least 2 ms; that of a long job does not wait', async t => {
+	for (const [durationMs, waitMs] of [
+		[0, 2],
+		[20, 20],
+		[50, 50],
+		[51, 0],
+		[600_000, 0],
+	] as const) {
+		const {flow, clients, clock, pool, end} = await setUp({jobs: 1});
+		clients.subscribe([]);
+		await flow.commit();
+		clock.pass(1000);
+		end(pool.given[0] as ClaimedGroup, {...RETURNED, startedAt: 1, durationMs});
+		t.is(flow.lingerMs(), waitMs);
+		clients.watch([1]);
+		end(pool.given[0] as ClaimedGroup, {...RETURNED, startedAt: 1, durationMs});
+		t.is(flow.lingerMs(), 0);
+	}
+});
+
 test('the pool has jobs as long as it says so', async t => {
 	const {flow, pool} = await setUp();
 	pool.size = 1;

@@ -92,6 +92,23 @@ test('reported outcomes are kept until they are confirmed, and confirmed once', 
 	t.deepEqual([slot.chunks.length, slots.busy, open(), hasEnded], [0, 0, 0, true]);
 });
 
+test('a report confirms those before it if they have waited for more than 100 ms', t => {
+	const {add, clock, listener} = setUp();
+	const chunk = add(claimedGroup(9));
+	chunk.report(report(0, 2));
+	clock.pass(60);
+	chunk.report(report(2, 1));
+	clock.pass(40);
+	chunk.report(report(3, 1));
+	t.deepEqual([chunk.confirmedUpTo, listener.takeSettled()], [0, []]);
+	clock.pass(1);
+	chunk.report(report(4, 1));
+	t.deepEqual([chunk.confirmedUpTo, chunk.reported, listener.takeSettled().length], [4, 5, 4]);
+	clock.pass(100);
+	chunk.report(report(5, 1));
+	t.is(chunk.confirmedUpTo, 4);
+});
+
 test('a failure that came to light before the confirmation counts, and only for the job that it names', t => {
 	const {add, listener} = setUp();
 	const chunk = add(claimedGroup(3));

@@ -48,6 +48,14 @@ test('each worker has the lowest number that is free, whatever its kind', t => {
 	t.deepEqual([add('process').number, add('process').number], [2, 5]);
 });
 
+test('no worker is added for a chunk where so many start by themselves', t => {
+	const {slots} = setUp(1, 4);
+	t.is(slots.addable('thread'), 3);
+	slots.reserved.set('thread', 3);
+	t.deepEqual([slots.addable('thread'), slots.addable('process')], [1, 4]);
+	t.deepEqual(slots.capacity('thread'), {idle: 2, prefetch: 0});
+});
+
 test('ready workers without a chunk are idle; those with one whose job is short have room for a second; workers that may be added count as idle', t => {
 	const {slots, all, give, clock} = setUp(4);
 	const [one, two, three, four] = all as [Slot, Slot, Slot, Slot];

@@ -79,6 +79,34 @@ test('a file that is opened twice in one process gives two queues with the same 
 	await two.close();
 });
 
+test('a commit of another connection that is reported while a listener is busy is heard as soon as it is done', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const clock = new HandClock();
+	const options = {steadyMs: clock.steadyMs, every: clock.every};
+	const [one, two] = [await openQueueAt(path, options), await openQueueAt(path, options)];
+	let changes = 0;
+	let done: (() => void) | undefined;
+	two.store.listen('me', ({type}) => {
+		if (type !== 'changed') return undefined;
+		changes++;
+		return new Promise<void>(resolve => {
+			done = resolve;
+		});
+	});
+	for (const heard of [1, 1]) {
+		await one.enqueue(newJobs(1));
+		for (let looks = 0; looks < 5; looks++) await clock.advance(20);
+		t.is(changes, heard);
+	}
+	// The clock stands still from now on.
+	done?.();
+	for (let turns = 0; turns < 10; turns++) await clock.nextTurn();
+	t.is(changes, 2);
+	done?.();
+	await one.close();
+	await two.close();
+});
+
 test('a listener gets news once of a commit of another connection, and of the jobs of its owner that are to be stopped', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	const clock = new HandClock();

@@ -11,6 +11,11 @@ law('jobs are claimed by priority, then in order of arrival, across tasks', asyn
 	t.deepEqual(idsOf(await take(queue, 10)), [1, 5, 3]);
 });
 
+law('jobs that one commit enqueues and claims come by priority, then in order of arrival', async (t, queue) => {
+	const jobs = [0, 0, 9, 5].map(priority => newJob({priority}));
+	t.deepEqual(idsOf((await commit(queue, {enqueue: jobs, claim: claimOf('hash')})).claimed), [3, 4, 1, 2]);
+});
+
 law('a claimed job is running and has all fields that a worker needs', async (t, queue) => {
 	await enqueue(queue, newJob({payload: '{"file":"a.png"}', key: 'a'}));
 	t.deepEqual(await take(queue), {
