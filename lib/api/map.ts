@@ -14,7 +14,7 @@ import type {MapPlan} from './map-options.ts';
 export interface MapProgress {
 	/** Items read from the input. */
 	readonly read: number;
-	/** Items in the input, once it has ended. */
+	/** Items in the input, if it is an array or has ended. */
 	readonly total: number | undefined;
 	/** Items whose jobs completed. */
 	readonly completed: number;
@@ -80,6 +80,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#client = client;
 		this.#plan = plan;
 		this.#items = items;
+		if (Array.isArray(items)) this.#progress.total = items.length;
 		this.#source = openSource(items);
 		this.#jobs = new MapJobs(client, plan, {
 			completed: (group, from, to) => this.#complete(group, from, to),

@@ -172,11 +172,12 @@ export function showBar(status: () => MapStatus): () => void {
 /** For instance `1,204 of 3,012  40%  112/s  ETA 0:16  2 dead`. Rate and ETA count only items that this run executes. */
 export function describeStatus({done, executed, dead, total, isStopping, bytes}: MapStatus, seconds: number): string {
 	const rate = executed / seconds;
-	const work = bytes && bytes.total > 0 ? bytes : {done, executed, total};
+	const isByBytes = bytes !== undefined && bytes.total > 0;
+	const work = isByBytes ? bytes : {done, executed, total};
 	const parts = [
 		total === undefined ? `${count(done)} done` : `${count(done)} of ${count(total)}`,
 		// Rounded down, so that it is 100 only at the end.
-		work.total !== undefined && `${work.total === 0 ? 100 : Math.floor((100 * work.done) / work.total)}%`,
+		work.total !== undefined && `${work.total === 0 ? 100 : Math.floor((100 * work.done) / work.total)}%${isByBytes ? ' of the bytes' : ''}`,
 		executed > 0 && formatRate(rate),
 		work.executed > 0 && work.total !== undefined && work.done < work.total && `ETA ${clock((work.total - work.done) / (work.executed / seconds))}`,
 		dead > 0 && `${count(dead)} dead`,

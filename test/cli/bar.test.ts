@@ -16,7 +16,7 @@ test('rate and ETA count only items that this run executes', t => {
 
 test('with sizes, the largest items come first: the share that is done and the time that is left go by bytes', t => {
 	const status = {...STATUS, done: 30, executed: 10, total: 8000};
-	t.is(describeStatus({...status, bytes: {done: 500, executed: 250, total: 1000}}, 10), '30 of 8,000  50%  1.0/s  ETA 0:20');
+	t.is(describeStatus({...status, bytes: {done: 500, executed: 250, total: 1000}}, 10), '30 of 8,000  50% of the bytes  1.0/s  ETA 0:20');
 	t.is(describeStatus({...status, bytes: {done: 0, executed: 0, total: 0}}, 10), describeStatus(status, 10), 'empty files count as items');
 });
 
