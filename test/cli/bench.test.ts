@@ -86,7 +86,8 @@ test('bench --task measures a task of the user on the given inputs, and leaves n
 	t.is(text.code, 0, text.stderr);
 	t.regex(text.stdout, /^\.\/tasks\.mjs#square, 1 input, one in each job\n\n {2}a job takes, median +\d/);
 	t.regex(text.stdout, / workers +jobs\/s +beside one worker +time in the task\n +1 /);
-	t.regex(text.stdout, /inputs in one job would have the workers spend 95 % of their time in the task \(derived\)\./);
+	// While other tests load the machine there is no advice.
+	t.regex(text.stdout, /inputs in one job would have the workers spend 95 % of their time in the task \(derived\)\.|Other programs took/);
 	t.notRegex(text.stdout, /NaN|undefined|Infinity/);
 	assertSentence(
 		t,

@@ -100,6 +100,7 @@ test('a job that enqueues one which the database refuses has failed, and those i
 
 test('of calls that share a turn only the one is refused whose job the database refuses', async t => {
 	const {faena, db} = await openWith(t);
+	refuse(db, 'job_run', `new.payloads like '%evil%'`);
 	refuse(db, 'job', `new.payload like '%evil%'`);
 	const calls = await Promise.allSettled(WORDS.map((value, index) => faena.enqueue('echo', value, {key: `${index}`})));
 	t.deepEqual(

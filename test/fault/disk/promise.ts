@@ -31,7 +31,7 @@ export function* brokenAsFound(queue: string, told: readonly string[]): Iterable
 		makeEveryJob(db);
 		const isThere = db.prepare('select 1 from every_job where id = ? and (key = ? or key is null)');
 		const completed = new Set(outcomesOf(db).flatMap(({id, status}) => (status === 6 ? [id] : [])));
-		const idOf = db.prepare('select id from job where key = ?').pluck();
+		const idOf = db.prepare('select id from key where key = ?').pluck();
 		const isCleaned = told.includes('cleaning');
 		const before = new Set(isCleaned ? told.slice(0, told.indexOf('cleaning')) : []);
 		for (const line of told) {
