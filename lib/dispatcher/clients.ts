@@ -89,7 +89,7 @@ export class Clients {
 
 	/** True if a caller waits to hear of the end of one of these executions. */
 	awaits(group: EndedGroup): boolean {
-		return END_EVENTS.some(event => this.#subscribed.has(event)) || (this.#isWatching && this.#watchedIn(group).length > 0);
+		return END_EVENTS.some(event => this.#subscribed.has(event)) || (this.#isWatching && this.#watchesAny(group));
 	}
 
 	/** Collects the events and notices of settled executions. */
@@ -134,6 +134,13 @@ export class Clients {
 			ids: toIds(watched.map(index => idAt(ids, index))),
 			values: listed ? pack(watched.map(index => listed[index] as Encoded)) : values,
 		});
+	}
+
+	#watchesAny(group: EndedGroup): boolean {
+		const {ids} = group;
+		if (typeof ids !== 'number') return ids.some(id => this.#isWatched(id));
+		const last = ids + sizeOf(group) - 1;
+		return this.#ranges.within(ids, last).length > 0 || this.#singlesIn(ids, last).length > 0;
 	}
 
 	/** The indexes of watched jobs, in rising order. */

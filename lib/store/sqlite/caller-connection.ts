@@ -7,7 +7,7 @@ import {FaenaError} from '../../support/errors.ts';
 import type {Enqueued} from '../job-queue.ts';
 import {Blobs} from './blobs.ts';
 import {enqueue} from './enqueue.ts';
-import {numberOf, refuseNewer, WHY_ONE_LIBRARY} from './file-guard.ts';
+import {pragmaNumber, refuseNewer, WHY_ONE_LIBRARY} from './file-guard.ts';
 import {Known} from './known.ts';
 import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
 import {prepare, type Statements} from './statements.sql.ts';
@@ -56,7 +56,7 @@ export function enqueueOn(connection: OwnConnection, job: NewJob, now: number): 
 /** Called in each transaction: a newer Faena may have upgraded the file since the last one. */
 function checkSchema(connection: OwnConnection): void {
 	const {name} = connection;
-	if (numberOf(connection, 'application_id') !== APPLICATION_ID) throw foreign(name);
+	if (pragmaNumber(connection, 'application_id') !== APPLICATION_ID) throw foreign(name);
 	const version = refuseNewer(connection, name);
 	if (version === MIGRATIONS.length) return;
 	refuse(`${name} was last opened by an older Faena (schema ${version}; this one has ${MIGRATIONS.length}). Open it with open() once: that upgrades it.`);
@@ -93,9 +93,9 @@ function foreign(name: string, cause?: unknown): FaenaError {
 function hasSameLibrary(connection: OwnConnection): boolean {
 	const own = new Database(':memory:');
 	try {
-		if (numberOf(own, 'soft_heap_limit') === 0) own.pragma(`soft_heap_limit = ${NO_LIMIT_BYTES + randomInt(2 ** 40)}`);
+		if (pragmaNumber(own, 'soft_heap_limit') === 0) own.pragma(`soft_heap_limit = ${NO_LIMIT_BYTES + randomInt(2 ** 40)}`);
 		// Read twice, since another thread may have set it between the two readings.
-		const [before, theirs, after] = [own, connection, own].map(each => numberOf(each, 'soft_heap_limit'));
+		const [before, theirs, after] = [own, connection, own].map(each => pragmaNumber(each, 'soft_heap_limit'));
 		return theirs === before || theirs === after;
 	} finally {
 		own.close();

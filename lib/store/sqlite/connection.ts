@@ -3,7 +3,7 @@ import type {StorageSize} from '../../job/events.ts';
 import type {Durability} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {IN_MEMORY} from '../store.ts';
-import {numberOf, prepareFile, prepareReading, refuseNewer} from './file-guard.ts';
+import {pragmaNumber, prepareFile, prepareReading, refuseNewer} from './file-guard.ts';
 import {migrate} from './migrate.ts';
 import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
 import {isBusy, NO_WAIT, retryWhileBusy, translate} from './sqlite-errors.ts';
@@ -60,7 +60,7 @@ export class Connection {
 		if (this.#db.readonly) return 0;
 		try {
 			const [{log, checkpointed}] = this.#db.pragma('wal_checkpoint(noop)') as [{readonly log: number; readonly checkpointed: number}];
-			return log > checkpointed ? LOG_HEADER_BYTES + log * (FRAME_HEADER_BYTES + numberOf(this.#db, 'page_size')) : 0;
+			return log > checkpointed ? LOG_HEADER_BYTES + log * (FRAME_HEADER_BYTES + pragmaNumber(this.#db, 'page_size')) : 0;
 		} catch (error) {
 			if (isBusy(error)) return 0;
 			throw error;
@@ -69,7 +69,7 @@ export class Connection {
 
 	/** The size of the database, which may in part be in the log alone. */
 	size(): Pick<StorageSize, 'databaseBytes' | 'freeBytes'> {
-		const [pageBytes, pages, freePages] = ['page_size', 'page_count', 'freelist_count'].map(name => numberOf(this.#db, name)) as [number, number, number];
+		const [pageBytes, pages, freePages] = ['page_size', 'page_count', 'freelist_count'].map(name => pragmaNumber(this.#db, name)) as [number, number, number];
 		return {databaseBytes: pages * pageBytes, freeBytes: freePages * pageBytes};
 	}
 
@@ -118,7 +118,7 @@ export async function connect(path: string, durability: Durability, isReadOnly =
 async function setUp(db: Database.Database, path: string, durability: Durability, isReadOnly: boolean): Promise<Statements> {
 	if (!isReadOnly) await retryWhileBusy(() => configure(db, durability));
 	// Before the first write: this fails, with nothing changed, if tables are missing although the header says that this is a Faena database.
-	const isCurrent = () => numberOf(db, 'application_id') === APPLICATION_ID && refuseNewer(db, path) === MIGRATIONS.length;
+	const isCurrent = () => pragmaNumber(db, 'application_id') === APPLICATION_ID && refuseNewer(db, path) === MIGRATIONS.length;
 	const current = await retryWhileBusy(() => (isCurrent() ? prepare(db) : undefined));
 	if (isReadOnly && !current) refuse(`${path} was never finished, or an older Faena wrote it. Open it once with open(), which finishes or upgrades it.`);
 	if (isReadOnly) return current as Statements;
@@ -145,7 +145,7 @@ function configure(db: Database.Database, durability: Durability): void {
 /** A new connection reports `full`, but may fall back to SQLite's compiled default with the first write. So this reads the setting after a write. */
 function verifyDurability(db: Database.Database, {takeWriteLock}: Statements, durability: Durability): void {
 	takeWriteLock.run();
-	const actual = numberOf(db, 'synchronous');
+	const actual = pragmaNumber(db, 'synchronous');
 	const expected = durability === 'full' ? 2 : 1;
 	if (actual !== expected) refuse(`SQLite did not accept durability ${durability}: synchronous is ${actual}, not ${expected}.`);
 }

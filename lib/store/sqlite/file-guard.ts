@@ -199,10 +199,10 @@ function problemOf(db: Database.Database, path: string): string | undefined {
 	// One transaction, since another process may be creating the tables now.
 	db.exec('begin');
 	const tables = db.prepare("select count(*) from sqlite_schema where type = 'table'").pluck().get();
-	if (numberOf(db, 'application_id') !== APPLICATION_ID && tables !== 0)
+	if (pragmaNumber(db, 'application_id') !== APPLICATION_ID && tables !== 0)
 		return `${path} is a database of another program; it was left untouched. Name another file.`;
 	refuseNewer(db, path);
-	const sizeBytes = numberOf(db, 'page_count') * numberOf(db, 'page_size');
+	const sizeBytes = pragmaNumber(db, 'page_count') * pragmaNumber(db, 'page_size');
 	// Pages may still be in the log. Looked for before the file's size is read, since the log is removed only once all pages are in the file.
 	const actualBytes = existsSync(`${path}-wal`) ? Infinity : statSync(path).size;
 	if (sizeBytes > actualBytes) return `${path} is truncated: it should be ${sizeBytes} bytes long and is ${actualBytes}. Restore it from a backup.`;
@@ -223,7 +223,7 @@ function damageOf(db: Database.Database): string | undefined {
 
 /** Returns the version of the schema. Throws if a newer Faena wrote it. */
 export function refuseNewer(db: Pragmas, path: string): number {
-	const version = numberOf(db, 'user_version');
+	const version = pragmaNumber(db, 'user_version');
 	if (version > MIGRATIONS.length) {
 		throw new FaenaError(
 			'NewerDatabase',
@@ -267,7 +267,7 @@ function mappedFiles(): string[] {
 }
 
 /** The value of a pragma. A program that opened the connection itself may have another type for integers. */
-export function numberOf(connection: Pragmas, pragma: string): number {
+export function pragmaNumber(connection: Pragmas, pragma: string): number {
 	return Number(connection.pragma(pragma, {simple: true}));
 }
 

@@ -1,6 +1,6 @@
 import {type JobFilter, type JobId, type JobSearch, type JobStatus, STATUSES} from '../../job/job.ts';
 import {byOrder} from './lanes.ts';
-import {numberOf} from './numbered-keys.ts';
+import {numberOfKey} from './numbered-keys.ts';
 import {findJob, lastOfRun, type Range} from './packed-rows.ts';
 import {STATUS_OF, StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
@@ -88,7 +88,7 @@ export function findIds(source: Source, filter: JobFilter, page: SearchedIds): F
 
 /** The jobs that have the key in the batch; or, without one, in the task and all batches; of these ids, if there are some. */
 function idsByKey(statements: Statements, key: string, {task, batch}: Pick<Criteria, 'task' | 'batch'>, among: readonly JobId[] | undefined): JobId[] {
-	const number = numberOf(key);
+	const number = numberOfKey(key);
 	const byNumber = number === undefined ? [] : (statements.idsByNumber.all({number, batch}) as JobId[]);
 	const ids = [...(statements.idsByKey.all({key, task, batch}) as JobId[]), ...byNumber];
 	return among ? ids.filter(id => among.includes(id)) : ids;

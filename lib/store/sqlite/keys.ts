@@ -3,7 +3,7 @@ import {listKeys, type NewGroup, sizeOf} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import type {NewJob} from '../../job/new-job.ts';
 import {isPackable} from '../../job/packed.ts';
-import {hasNumber, idOfNumber, type NumberRun, numberOf, numbersWith} from './numbered-keys.ts';
+import {hasNumber, idOfNumber, type NumberRun, numberOfKey, numbersWith} from './numbered-keys.ts';
 import {findJob, type JobRun, jobRunOf, payloadReader} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
@@ -37,7 +37,7 @@ export class KeyLookup {
 	find({task, batch, key, unique}: Keyed): Holder | undefined {
 		if (key === undefined) return undefined;
 		const {statements, names} = this.#tx;
-		const number = batch === undefined ? undefined : numberOf(key);
+		const number = batch === undefined ? undefined : numberOfKey(key);
 		const byNumber = number === undefined ? undefined : this.#idOfNumber(batch as number, number);
 		const id = byNumber ?? (statements.idOfKey.get(scopeOf(names.task(task), batch), key) as JobId | undefined);
 		if (id === undefined) return undefined;
@@ -50,7 +50,7 @@ export class KeyLookup {
 	take({task, batch, key, unique}: Keyed, id: JobId): void {
 		if (key === undefined) return;
 		const {statements, names} = this.#tx;
-		const number = batch === undefined ? undefined : numberOf(key);
+		const number = batch === undefined ? undefined : numberOfKey(key);
 		if (number === undefined) statements[unique ? 'takeKey' : 'insertKey'].run(scopeOf(names.task(task), batch), key, id);
 		else this.#takeNumber(batch as number, number, id);
 	}

@@ -14,7 +14,7 @@ export interface NumberRun {
 const NUMBER = /^(0|[1-9]\d{0,14})$/;
 
 /** The number that the key is; `undefined` if it is another text, also one like `007`. */
-export function numberOf(key: string): number | undefined {
+export function numberOfKey(key: string): number | undefined {
 	return NUMBER.test(key) ? Number(key) : undefined;
 }
 
@@ -34,7 +34,7 @@ export function numbersWith({numbersOf}: Statements, batch: number, number: numb
 
 /** Frees the key of a job that is deleted. Another job may have taken it. */
 export function freeKey(statements: Statements, task: number, batch: number | null, key: string, id: JobId): void {
-	const number = batch === null ? undefined : numberOf(key);
+	const number = batch === null ? undefined : numberOfKey(key);
 	const {changes} = statements.deleteKey.run(scopeOf(task, batch), key, id);
 	if (changes === 0 && number !== undefined) freeNumbers(statements, batch as number, number, number);
 }
@@ -58,7 +58,7 @@ export function freeKeys(statements: Statements, from: JobId, to: JobId): void {
 	let freed: {batch: number; first: number; last: number} | undefined;
 	const free = () => freed && freeNumbers(statements, freed.batch, freed.first, freed.last);
 	for (const [batch, key] of statements.batchKeysOfJobs.all(from, to) as [number, string][]) {
-		const number = numberOf(key);
+		const number = numberOfKey(key);
 		if (number === undefined) continue;
 		if (freed?.batch === batch && freed.last + 1 === number) freed.last = number;
 		else {
