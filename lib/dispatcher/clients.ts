@@ -103,8 +103,9 @@ export class Clients {
 		// By another engine, or by our own commit that reported an error and took effect. Watches must look up how.
 		const settledBefore: JobId[] = [];
 		const indexes = this.#subscribed.has('completed') ? Array.from({length: sizeOf(group)}, (_, index) => index) : [...others.keys()].sort((a, b) => a - b);
-		for (const [at, given] of settlementsOf(group, indexes).toArray().entries()) {
-			const index = indexes[at] as number;
+		const settlements = [...settlementsOf(group, indexes)];
+		for (const [at, index] of indexes.entries()) {
+			const given = settlements[at] as Settlement;
 			const status = others.get(index) ?? 'completed';
 			const error = refusals?.get(index);
 			const settlement: Settlement = error ? {...given, outcome: {type: 'threw', error}} : given;

@@ -31,8 +31,8 @@ export class WorkerLifecycle {
 	readonly #clock: Clock;
 	readonly #receive: (slot: Slot, message: unknown) => void;
 	readonly #maxLoading: number;
-	/** Of each kind that was started: how many workers it has at least, and that the first has loaded the tasks, or failed to. */
-	readonly #starts = new Map<WorkerKind, PromiseWithResolvers<readonly TaskInfo[]> & {readonly atLeast: number}>();
+	/** Of each kind that was started: that the first worker has loaded the tasks, or failed to. */
+	readonly #starts = new Map<WorkerKind, PromiseWithResolvers<readonly TaskInfo[]>>();
 
 	/** @param maxLoading how many workers {@link start} lets load at the same time: more would only delay the first */
 	constructor(
@@ -55,16 +55,17 @@ export class WorkerLifecycle {
 
 	/** Starts so many workers, and replaces them; others start with their first chunk. Resolves with the tasks once the first has loaded them. */
 	start(kind: WorkerKind, atLeast: number): Promise<readonly TaskInfo[]> {
-		const start = {...Promise.withResolvers<readonly TaskInfo[]>(), atLeast};
+		const start = Promise.withResolvers<readonly TaskInfo[]>();
 		this.#starts.set(kind, start);
 		this.#slots.reserved.set(kind, atLeast);
 		for (let started = 0; started < Math.min(atLeast, this.#maxLoading); started++) this.#startMissing(kind);
 		return start.promise;
 	}
 
+	/** Starts one of the reserved workers, if one is missing. */
 	#startMissing(kind: WorkerKind): void {
 		const count = this.#slots.count(({worker}) => worker.kind === kind);
-		if (!this.#slots.isClosed && count < (this.#starts.get(kind)?.atLeast ?? 0)) this.#startWorker(kind);
+		if (!this.#slots.isClosed && count < (this.#slots.reserved.get(kind) ?? 0)) this.#startWorker(kind);
 	}
 
 	add(kind: WorkerKind): Slot | undefined {

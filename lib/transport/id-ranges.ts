@@ -66,7 +66,7 @@ export class IdRanges<Owner> {
 		return taken;
 	}
 
-	/** Ends one watch of each of these ids, whoever the owner is. */
+	/** Ends one watch of each of these ids, of any owner. */
 	takeOnce(first: JobId, last: JobId): void {
 		const parts = this.take(first, last);
 		let next = first;
