@@ -6,7 +6,7 @@ const SUBJECTS: Readonly<Record<string, string>> = {
 	statements: 'the same statements in better-sqlite3 alone',
 	// Until the commit 3b1cb5b.
 	sqlite: 'statements of the suite’s own in better-sqlite3 alone',
-	'bare-sqlite': 'a bare claim in SQLite',
+	'bare-sqlite': 'bare statements in SQLite',
 	ideal: 'Ideal: a bare loop in each thread',
 	'piscina-chunks': 'Piscina, with Faena’s chunks',
 	piscina: 'Piscina, one run() per job',
@@ -19,7 +19,7 @@ const SUBJECTS: Readonly<Record<string, string>> = {
 	'bullmq-sandbox': 'BullMQ, sandboxed threads (Redis)',
 	'graphile-worker': 'graphile-worker (PostgreSQL)',
 	'pg-boss': 'pg-boss (PostgreSQL)',
-	'bare-postgres': 'a bare claim in PostgreSQL',
+	'bare-postgres': 'bare statements in PostgreSQL',
 };
 
 export function labelOf(subject: string): string {

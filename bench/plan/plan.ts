@@ -307,6 +307,7 @@ const BESIDE_PEERS: readonly Row[] = [
 	...drains(['full'], 'bulk', {plainjob: 5000}),
 	...drains(['normal'], 'default', {faena: 60_000, plainjob: 20_000, bullmq: 15_000, 'graphile-worker': 4000, 'pg-boss': 4000, liteque: 2000, sidequest: 1500}),
 	...drains(['full'], 'default', {faena: 60_000, plainjob: 3000, bullmq: 10_000, 'graphile-worker': 2000, 'pg-boss': 3000, liteque: 1000, sidequest: 1500}),
+	...drains(BOTH, 'call', {faena: 60_000, bullmq: 10_000}),
 	...drains(['normal'], 'strict', {faena: 3000, plainjob: 4000, bullmq: 3000, 'graphile-worker': 1000, 'pg-boss': 1000, liteque: 1000, sidequest: 500}),
 	...drains(['full'], 'strict', {faena: 3000, plainjob: 2000, bullmq: 2000, 'graphile-worker': 1000, 'pg-boss': 1000, liteque: 500, sidequest: 500}),
 	// Jobs with work, the same for all, enqueued in the fastest way that each offers.
@@ -326,8 +327,9 @@ const BESIDE_PEERS: readonly Row[] = [
 	})),
 ];
 
-/** The stores whose interface claims many jobs at a time, and all stores. */
+/** The stores whose interface claims many jobs at a time, those that add many, and all stores. */
 const CLAIMING_MANY = ['faena', 'bare-sqlite', 'graphile-worker', 'pg-boss', 'bare-postgres'] as const;
+const ADDING_MANY = [...CLAIMING_MANY, 'plainjob', 'bullmq'] as const;
 const CLAIMING = [...CLAIMING_MANY, 'plainjob', 'liteque', 'bullmq'] as const;
 
 /** The backlog is short, because the peers take long to fill it. */
@@ -338,6 +340,30 @@ const CLAIMS_BESIDE_PEERS: readonly Row[] = [1, 4, 8].flatMap(contenders =>
 	]),
 );
 
+/** BullMQ is the one peer whose callers can wait for a result. The rates are the same for all. */
+const LATENCIES_BESIDE_PEERS: readonly Row[] = [
+	{perSecond: 50, seconds: 8},
+	{perSecond: 1000, seconds: 5},
+].map(({perSecond, seconds}) => ({
+	trial: 'latency',
+	jobs: perSecond * seconds,
+	vary: [{perSecond}],
+	lanes: [...BOTH.map(durability => [durability, 'default', 'faena', 'bullmq'] as const), ['memory', 'default', 'piscina'] as const],
+	blocks: 3,
+}));
+
+/** Producers, each with a connection of its own, of jobs that no one takes. */
+const PRODUCERS_BESIDE_PEERS: readonly Row[] = [1, 8].flatMap(producers => [
+	{
+		...{trial: 'contention', jobs: 2000, vary: [{producers, batch: 1}], blocks: 3},
+		lanes: BOTH.map(durability => [durability, 'strict', ...CLAIMING] as const),
+	},
+	{
+		...{trial: 'contention', jobs: 20_000, vary: [{producers, batch: 100}], blocks: 3},
+		lanes: BOTH.map(durability => [durability, 'bulk', ...ADDING_MANY] as const),
+	},
+]);
+
 function drains(durabilities: readonly Durability[], intake: Intake, jobsOf: Readonly<Record<string, number>>): Row[] {
 	return Object.entries(jobsOf).map(([subject, jobs]) => ({
 		trial: 'drain',
@@ -347,6 +373,6 @@ function drains(durabilities: readonly Durability[], intake: Intake, jobsOf: Rea
 }
 
 /** `npm run bench:peers`, which also starts the servers that the peers need. */
-const PEERS: Plan = {blocks: 5, cases: [...BESIDE_PEERS, ...CLAIMS_BESIDE_PEERS].flatMap(cases)};
+const PEERS: Plan = {blocks: 5, cases: [...BESIDE_PEERS, ...LATENCIES_BESIDE_PEERS, ...PRODUCERS_BESIDE_PEERS, ...CLAIMS_BESIDE_PEERS].flatMap(cases)};
 
 export const PLANS: Readonly<Record<string, Plan>> = {quick: QUICK, full: FULL, peers: PEERS};

@@ -24,13 +24,9 @@ export const store: StoreSubject = {
 		const address = join(place, 'jobs.db');
 		const database = connect(address, given);
 		database.exec(SCHEMA);
-		const insert = database.prepare(`insert into job (number, state) values (?, 'ready')`);
 		return {
 			address,
-			fill: async (first, end) =>
-				database.transaction(() => {
-					for (let number = first; number < end; number++) insert.run(number);
-				})(),
+			fill: adder(database),
 			ready: async () => database.prepare(`select count(*) from job where state = 'ready'`).pluck().get() as number,
 			async close() {
 				database.close();
@@ -42,6 +38,7 @@ export const store: StoreSubject = {
 		const database = connect(address, given);
 		const [claim, complete] = [database.prepare(CLAIM), database.prepare(COMPLETE)];
 		return {
+			add: adder(database),
 			async claim(most) {
 				const rows = claim.all(most) as {readonly id: number; readonly number: number}[];
 				return {numbers: rows.map(({number}) => number), handle: rows.map(({id}) => id)};
@@ -51,6 +48,14 @@ export const store: StoreSubject = {
 		};
 	},
 };
+
+function adder(database: Database.Database): (first: number, end: number) => Promise<void> {
+	const insert = database.prepare(`insert into job (number, state) values (?, 'ready')`);
+	const insertAll = database.transaction((first: number, end: number) => {
+		for (let number = first; number < end; number++) insert.run(number);
+	});
+	return async (first, end) => insertAll(first, end);
+}
 
 function connect(file: string, {durability}: Case): Database.Database {
 	if (durability === 'memory') throw new Error('Contenders share a file: there is no lane in memory.');

@@ -31,6 +31,7 @@ export const store: StoreSubject = {
 		const queue = await open(address, given);
 		const owner = nanoid();
 		return {
+			add: (first, end) => queue.enqueue(newJobs(TASK, first, end)),
 			async claim(limit) {
 				const handle = await queue.dequeue({owner, tasks: [TASK], limit});
 				return {numbers: handle.jobs.map(({payload}) => Number(payload)), handle};

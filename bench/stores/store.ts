@@ -1,10 +1,10 @@
 import type {Case, Surroundings} from '../plan/suite.ts';
 
-/** A store whose dequeue is measured alone: no job is executed. The payload of each job is a whole number. */
+/** A store whose enqueue and dequeue are measured alone: no job is executed. The payload of each job is a whole number. */
 export interface StoreSubject {
 	/** Makes an empty store for one measurement. */
 	create(given: Case, surroundings: Surroundings): Promise<Store>;
-	/** Opens a contender's own connection, in a process or thread of its own. */
+	/** Opens a connection of a contender, which has a process or thread of its own. */
 	connect(address: string, given: Case): Promise<Contender>;
 }
 
@@ -21,6 +21,8 @@ export interface Store {
 }
 
 export interface Contender {
+	/** Adds one ready job for each number from `first` up to, not including, `end`, in one call and one transaction where the store can. */
+	add(first: number, end: number): Promise<unknown>;
 	/** Claims up to `most` jobs; none only if none is ready. */
 	claim(most: number): Promise<Claimed>;
 	/** Records that these jobs are done. */

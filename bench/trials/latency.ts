@@ -7,23 +7,13 @@ import {curveOf, quantilesOf, recordMs} from '../measure/quantiles.ts';
 import {recordedSums, refuseUnlessEqual, sumBelow} from '../measure/sums.ts';
 import {chanceOf} from '../plan/chance.ts';
 import {type Case, IN_FLIGHT, type Measurement, type Surroundings} from '../plan/suite.ts';
+import {isPeer} from '../subjects/index.ts';
 import {inLanes} from '../subjects/lanes.ts';
 import {makePiscina, PER_WORKER} from '../subjects/piscina.ts';
+import {loadServed, type Served, type Use} from './served.ts';
 
 /** The most jobs of the two drains before the arrivals: the first warms up, the second measures the capacity. */
 const DRAINS = [5000, 20_000] as const;
-
-/** What the trial needs of its subject. */
-interface Served {
-	/** Resolves when the job is as durable as the lane says. */
-	enqueue(number: number): Promise<{result(): Promise<readonly [number: number, startedMs: number]>}>;
-	/** As a drain gives it a job: an engine when it has taken the job, a pool when it has the result. */
-	give(number: number): Promise<unknown>;
-	idle(): Promise<unknown>;
-	transactions(): Promise<number | undefined>;
-	/** Refuses a run in which not each job was executed and recorded once. */
-	check(expected: {readonly completed: number; readonly results: number}): void;
-}
 
 /**
  * Measures latencies while jobs arrive at random times, at the share `vary.share` of the subject's capacity or at the rate
@@ -48,7 +38,7 @@ export async function latency(given: Case, surroundings: Surroundings): Promise<
 		const after = await served.transactions();
 		const jobs = [...drains, warmUpJobs, given.jobs];
 		const expected = {completed: jobs.reduce((sum, each) => sum + each), results: jobs.reduce((sum, each) => sum + sumBelow(each), 0)};
-		served.check(expected);
+		await served.check(expected);
 		// A pool keeps no job: nothing is durable before the result.
 		const names = Object.entries(spans).filter(([name]) => given.durability !== 'memory' || name !== 'durableEnqueue');
 		return {
@@ -64,21 +54,22 @@ export async function latency(given: Case, surroundings: Surroundings): Promise<
 	});
 }
 
-async function withSubject(given: Case, surroundings: Surroundings, use: (served: Served) => Promise<Measurement>): Promise<Measurement> {
+async function withSubject(given: Case, surroundings: Surroundings, use: Use): Promise<Measurement> {
 	if (given.subject === 'piscina') return withPiscina(given.workers, use);
+	if (isPeer(given.subject)) return (await loadServed(given.subject)).serve(given, surroundings, use);
 	return withEngine(given, surroundings, (faena, file) =>
 		use({
 			enqueue: number => faena.enqueue('started', number),
 			give: number => faena.enqueue('started', number),
 			idle: () => faena.idle(),
 			transactions: async () => (await faena.stats()).commits.count,
-			check: expected => refuseUnlessEqual(recordedSums(file, "json_extract(value, '$[0]')"), expected),
+			check: async expected => refuseUnlessEqual(recordedSums(file, "json_extract(value, '$[0]')"), expected),
 		}),
 	);
 }
 
 /** Each result is awaited, and compared with its job's number. */
-async function withPiscina(workers: number, use: (served: Served) => Promise<Measurement>): Promise<Measurement> {
+async function withPiscina(workers: number, use: Use): Promise<Measurement> {
 	const pool = makePiscina(workers, PER_WORKER);
 	const run = (number: number) => pool.run({task: 'started', payload: number}) as Promise<readonly [number, number]>;
 	try {
@@ -90,7 +81,7 @@ async function withPiscina(workers: number, use: (served: Served) => Promise<Mea
 			give: run,
 			idle: async () => undefined,
 			transactions: async () => undefined,
-			check: () => undefined,
+			check: async () => undefined,
 		});
 	} finally {
 		await pool.destroy();

@@ -1,46 +1,46 @@
-/** One of several producers that enqueue jobs into one file. It first warms up with a file of its own. */
+/** One of several producers that add jobs to a store. */
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
 import {parentPort, workerData} from 'node:worker_threads';
-import type {Durability} from '../../lib/index.ts';
-import {type JobQueue, openQueue} from '../../lib/queue.ts';
-import {newJobs} from '../measure/new-jobs.ts';
 import {recordMs} from '../measure/quantiles.ts';
+import type {Case} from '../plan/suite.ts';
+import {loadStore} from '../stores/index.ts';
+import type {Contender} from '../stores/store.ts';
 
-export interface Production {
-	readonly file: string;
-	readonly durability: Durability;
-	readonly batch: number;
+/** What a producer gets: a store to connect to, or the numbers to add to it. */
+export type Request = {readonly address: string} | Range | 'disconnect';
+
+export interface Range {
 	readonly first: number;
 	readonly end: number;
 }
 
 export interface Produced {
-	readonly transactionsNs: RecordableHistogram;
+	/** Time of each call. */
+	readonly callsNs: RecordableHistogram;
 	readonly perSecond: number;
 }
 
-const WARM_UP_TRANSACTIONS = 100;
+const given = workerData as Case;
+const {batch = 1} = given.vary ?? {};
+const store = await loadStore(given.subject);
+let connected: Contender | undefined;
 
-const {file, durability, batch, first, end} = workerData as Production;
-await warmUp();
-const queue = await openQueue(file, {durability});
-parentPort?.once('message', async () => parentPort?.postMessage(await produce(queue, first, end)));
-parentPort?.postMessage('ready');
+async function answerTo(request: Request): Promise<Produced | undefined> {
+	if (request === 'disconnect') await connected?.close();
+	else if ('address' in request) connected = await store.connect(request.address, given);
+	else return produce(connected as Contender, request);
+	return undefined;
+}
 
-async function produce(queue: JobQueue, first: number, end: number): Promise<Produced> {
-	const transactionsNs = createHistogram();
+async function produce({add}: Contender, {first, end}: Range): Promise<Produced> {
+	const callsNs = createHistogram();
 	const start = performance.now();
 	for (let next = first; next < end; next += batch) {
 		const before = performance.now();
-		await queue.enqueue(newJobs('identity', next, Math.min(next + batch, end)));
-		recordMs(transactionsNs, performance.now() - before);
+		await add(next, Math.min(next + batch, end));
+		recordMs(callsNs, performance.now() - before);
 	}
-	return {transactionsNs, perSecond: ((end - first) / (performance.now() - start)) * 1000};
+	return {callsNs, perSecond: ((end - first) / (performance.now() - start)) * 1000};
 }
 
-/** Uses a file of its own, because the measured file may contain only jobs that count. */
-async function warmUp(): Promise<void> {
-	const own = await openQueue(`${file}-warm-up-${first}`, {durability});
-	await produce(own, 0, WARM_UP_TRANSACTIONS * batch);
-	await own.close();
-}
+parentPort?.on('message', async (request: Request) => parentPort?.postMessage(await answerTo(request)));

@@ -1,80 +1,100 @@
+import {once} from 'node:events';
 import {createHistogram} from 'node:perf_hooks';
 import {Worker} from 'node:worker_threads';
-import Database from 'better-sqlite3';
-import {withFile} from '../measure/file.ts';
 import {moduleUrl} from '../measure/module-url.ts';
 import {shareOf} from '../measure/new-jobs.ts';
 import {observe} from '../measure/observe.ts';
 import {curveOf, quantilesOf} from '../measure/quantiles.ts';
-import {PAYLOADS} from '../measure/recorded.ts';
-import {sumBelow} from '../measure/sums.ts';
 import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
-import type {Produced, Production} from './producer-thread.ts';
+import {loadStore} from '../stores/index.ts';
+import type {StoreSubject} from '../stores/store.ts';
+import type {Produced, Request} from './producer-thread.ts';
+
+/** Calls of each producer in the warm-up. */
+const WARM_UP_CALLS = 100;
+/** The most jobs of a claim with which the trial looks whether all are there. */
+const CLAIM = 100;
+
+type Ask = (requestOf: (index: number) => Request) => Promise<readonly unknown[]>;
 
 /**
- * Measures how `vary.producers` threads, each with its own connection, enqueue jobs into one file, `vary.batch` in a transaction. No
- * job is executed. SQLite lets one connection write at a time; the others poll for its lock every millisecond or two.
+ * Measures how `vary.producers` threads, each with its own connection, add jobs to one store, `vary.batch` in a call. No job is
+ * executed. They warm up with a store of their own.
  */
-export async function producers({jobs, durability, vary}: Case, surroundings: Surroundings): Promise<Measurement> {
-	const {producers: count = 1, batch = 1} = vary ?? {};
-	return withFile(surroundings, async file => {
-		const threads = await Promise.all(
-			Array.from({length: count}, (_, index) => start({file, durability: durability as 'full' | 'normal', batch, ...shareOf(jobs, index, count)})),
-		);
-		try {
+export async function producers(given: Case, surroundings: Surroundings): Promise<Measurement> {
+	const {producers: count = 1, batch = 1} = given.vary ?? {};
+	const subject = await loadStore(given.subject);
+	const threads = Array.from({length: count}, () => new Worker(moduleUrl('trials/producer-thread'), {workerData: given}));
+	const ask: Ask = requestOf => Promise.all(threads.map((thread, index) => answerOf(thread, requestOf(index))));
+	const add = (jobs: number) => ask(index => shareOf(jobs, index, count)) as Promise<readonly Produced[]>;
+	try {
+		await withStore(subject, given, surroundings, ask, async () => void (await add(WARM_UP_CALLS * batch * count)));
+		return await withStore(subject, given, surroundings, ask, async address => {
 			let produced: readonly Produced[] = [];
 			const observed = await observe(surroundings, async () => {
-				produced = await Promise.all(threads.map(thread => ask(thread)));
+				produced = await add(given.jobs);
 			});
-			refuseUnlessWhole(file, jobs);
-			const spans = createHistogram();
-			for (const {transactionsNs} of produced) spans.add(transactionsNs);
-			const rates = produced.map(({perSecond}) => perSecond);
-			return {
-				...observed,
-				transactions: spans.count,
-				latencyMs: {durableEnqueue: quantilesOf(spans)},
-				curvesMs: {durableEnqueue: curveOf(spans)},
-				figures: {
-					enqueuesPerSecond: (jobs / observed.wallMs) * 1000,
-					...(observed.sleeps !== undefined && {busyWaits: observed.sleeps}),
-					slowestPerSecond: Math.min(...rates),
-					fastestPerSecond: Math.max(...rates),
-				},
-			};
-		} finally {
-			await Promise.all(threads.map(thread => thread.terminate()));
-		}
-	});
+			await refuseUnlessWhole(subject, address, given);
+			return {...observed, ...figuresOf(produced, observed, given.jobs)};
+		});
+	} finally {
+		await Promise.all(threads.map(thread => thread.terminate()));
+	}
 }
 
-async function start(production: Production): Promise<Worker> {
-	const thread = new Worker(moduleUrl('trials/producer-thread'), {workerData: production});
-	await answer(thread);
-	return thread;
+async function withStore<Result>(
+	subject: StoreSubject,
+	given: Case,
+	surroundings: Surroundings,
+	ask: Ask,
+	use: (address: string) => Promise<Result>,
+): Promise<Result> {
+	const {address, close} = await subject.create(given, surroundings);
+	try {
+		await ask(() => ({address}));
+		const result = await use(address);
+		await ask(() => 'disconnect');
+		return result;
+	} finally {
+		await close();
+	}
 }
 
-function ask(thread: Worker): Promise<Produced> {
-	thread.postMessage('go');
-	return answer(thread) as Promise<Produced>;
+function figuresOf(produced: readonly Produced[], {wallMs, sleeps}: Pick<Measurement, 'wallMs' | 'sleeps'>, jobs: number): Partial<Measurement> {
+	const spans = createHistogram();
+	for (const {callsNs} of produced) spans.add(callsNs);
+	const rates = produced.map(({perSecond}) => perSecond);
+	return {
+		transactions: spans.count,
+		latencyMs: {durableEnqueue: quantilesOf(spans)},
+		curvesMs: {durableEnqueue: curveOf(spans)},
+		figures: {
+			enqueuesPerSecond: (jobs / wallMs) * 1000,
+			...(sleeps !== undefined && {busyWaits: sleeps}),
+			slowestPerSecond: Math.min(...rates),
+			fastestPerSecond: Math.max(...rates),
+		},
+	};
 }
 
-function answer(thread: Worker): Promise<unknown> {
-	return new Promise((resolve, reject) => {
-		thread.once('message', resolve);
-		thread.once('error', reject);
-	});
+async function answerOf(thread: Worker, request: Request): Promise<unknown> {
+	thread.postMessage(request);
+	const [answer] = await once(thread, 'message');
+	return answer;
 }
 
-/** Throws, and so voids the run, unless each number is there once, ready to run. */
-function refuseUnlessWhole(file: string, jobs: number): void {
-	const database = new Database(file, {readonly: true});
-	const ready = '(select count(*) from ready) + (select total(last - first + 1) from ready_run)';
-	const sql = `select count(*), count(distinct payload), total(payload), ${ready} from ${PAYLOADS}`;
-	const [count, different, sum, readyJobs] = database.prepare(sql).raw().get() as [number, number, number, number];
-	database.close();
-	if (count !== jobs || different !== jobs || sum !== sumBelow(jobs) || readyJobs !== jobs)
-		throw new Error(
-			`${count} jobs are there, ${different} of them different, ${readyJobs} ready, and they add up to ${sum}; expected were ${jobs} and ${sumBelow(jobs)}`,
-		);
+/** Claims everything. Throws, and so voids the run, unless each number is there once, ready to run. */
+async function refuseUnlessWhole(subject: StoreSubject, address: string, given: Case): Promise<void> {
+	const contender = await subject.connect(address, given);
+	const seen = new Set<number>();
+	let claims = 0;
+	for (;;) {
+		const {numbers} = await contender.claim(CLAIM);
+		if (numbers.length === 0) break;
+		claims += numbers.length;
+		for (const number of numbers) seen.add(number);
+	}
+	await contender.close();
+	if (claims !== given.jobs || seen.size !== given.jobs || !seen.has(0) || !seen.has(given.jobs - 1))
+		throw new Error(`${claims} jobs were ready, ${seen.size} of them different; expected were ${given.jobs}`);
 }

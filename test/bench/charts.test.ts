@@ -41,7 +41,7 @@ const EXPECTED: Readonly<Record<string, {readonly entries: readonly object[]; re
 	drain: {entries: DRAIN, words: [/>BullMQ \(Redis\)</, />1,000</, />125</, /Jobs survive a loss of power; enqueued in one call/]},
 	latency: {entries: LATENCY, words: [/>25 % of capacity</, />result on disk</, />99\.9</]},
 	contention: {entries: CONTENTION, words: [/>1 job a commit</, />2,000\/s alone</, />Producers</]},
-	dequeue: {entries: DEQUEUE, words: [/>One job at a time</, />a bare claim in SQLite</, />processes</, /ms of a claim/]},
+	dequeue: {entries: DEQUEUE, words: [/>One job at a time</, />bare statements in SQLite</, />processes</, /ms of a claim/]},
 	history: {entries: HISTORY, words: [/at 50 % of the first tenth’s rate/]},
 };
 

@@ -6,6 +6,7 @@ const SCHEMA = `
 	create table job (id bigserial primary key, number int not null, state text not null);
 	create index job_ready on job (id) where state = 'ready';
 `;
+const ADD = {name: 'add', text: `insert into job (number, state) select number, 'ready' from generate_series($1::int, $2::int) number`};
 const CLAIM = {
 	name: 'claim',
 	text: `update job set state = 'running' where id in
@@ -21,7 +22,7 @@ export const store: StoreSubject = {
 		return {
 			address: database.url,
 			async fill(first, end) {
-				await database.client.query(`insert into job (number, state) select number, 'ready' from generate_series($1::int, $2::int) number`, [first, end - 1]);
+				await database.client.query({...ADD, values: [first, end - 1]});
 			},
 			prepare: database.vacuum,
 			async ready() {
@@ -35,6 +36,7 @@ export const store: StoreSubject = {
 		const client = new pg.Client({connectionString: address});
 		await client.connect();
 		return {
+			add: (first, end) => client.query({...ADD, values: [first, end - 1]}),
 			async claim(most) {
 				const {rows} = await client.query<{id: string; number: number}>({...CLAIM, values: [most]});
 				return {numbers: rows.map(({number}) => number), handle: rows.map(({id}) => id)};

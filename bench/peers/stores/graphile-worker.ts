@@ -24,7 +24,7 @@ const {batchCompleteJobs} = await internal<{
 	batchCompleteJobs(context: unknown, client: unknown, pool: string, jobs: unknown): Promise<void>;
 }>('sql/completeJobs');
 
-/** graphile-worker's own statements. Each contender has one connection. */
+/** graphile-worker's own statements. Each contender has a connection for them, and one that adds jobs. */
 export const store: StoreSubject = {
 	async create(given, surroundings) {
 		const database = await createDatabase(given, surroundings);
@@ -33,10 +33,7 @@ export const store: StoreSubject = {
 		return {
 			address: database.url,
 			async fill(first, end) {
-				for (let at = first; at < end; at += FILL_BATCH) {
-					const count = Math.min(FILL_BATCH, end - at);
-					await utils.addJobs(Array.from({length: count}, (_, index) => ({identifier: 'bench', payload: {number: at + index}})));
-				}
+				for (let at = first; at < end; at += FILL_BATCH) await utils.addJobs(jobs(at, Math.min(at + FILL_BATCH, end)));
 			},
 			prepare: database.vacuum,
 			async ready() {
@@ -53,17 +50,26 @@ export const store: StoreSubject = {
 		const [context, release] = await getUtilsAndReleasersFromOptions({
 			preset: {worker: {connectionString: address, maxPoolSize: 1, logger: SILENT}},
 		});
+		const utils = await makeWorkerUtils({preset: {worker: {connectionString: address, maxPoolSize: 1, logger: SILENT}}});
 		const pool = nanoid();
 		return {
+			add: (first, end) => (end - first === 1 ? utils.addJob('bench', {number: first}) : utils.addJobs(jobs(first, end))),
 			async claim(most): Promise<Claimed> {
 				const jobs = await batchGetJobs(context, context.withPgClient, TASKS, pool, null, most);
 				return {numbers: jobs.map(({payload}) => payload.number), handle: jobs};
 			},
 			complete: ({handle}) => batchCompleteJobs(context, context.withPgClient, pool, handle),
-			close: release,
+			async close() {
+				await utils.release();
+				release();
+			},
 		};
 	},
 };
+
+function jobs(first: number, end: number): {identifier: string; payload: {number: number}}[] {
+	return Array.from({length: end - first}, (_, index) => ({identifier: 'bench', payload: {number: first + index}}));
+}
 
 async function internal<Module>(name: string): Promise<Module> {
 	return (await import(new URL(`./${name}.js`, import.meta.resolve('graphile-worker')).href)) as Module;

@@ -27,6 +27,9 @@ export const store: StoreSubject = {
 		const {queue, database} = openLiteque(address, durability);
 		database.run(sql`pragma busy_timeout = 60000`);
 		return {
+			async add(first, end) {
+				for (let number = first; number < end; number++) await queue.enqueue(number);
+			},
 			async claim() {
 				do {
 					const job = await queue.attemptDequeue({timeoutSecs: TIMEOUT_SECONDS});

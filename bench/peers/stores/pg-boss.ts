@@ -15,13 +15,7 @@ export const store: StoreSubject = {
 		return {
 			address: database.url,
 			async fill(first, end) {
-				for (let at = first; at < end; at += FILL_BATCH) {
-					const count = Math.min(FILL_BATCH, end - at);
-					await boss.insert(
-						NAME,
-						Array.from({length: count}, (_, index) => ({data: {number: at + index}})),
-					);
-				}
+				for (let at = first; at < end; at += FILL_BATCH) await boss.insert(NAME, jobs(at, Math.min(at + FILL_BATCH, end)));
 			},
 			prepare: database.vacuum,
 			async ready() {
@@ -38,6 +32,7 @@ export const store: StoreSubject = {
 		const boss = new PgBoss({connectionString: address, max: 1, supervise: false, schedule: false, migrate: false});
 		await boss.start();
 		return {
+			add: (first, end) => (end - first === 1 ? boss.send(NAME, {number: first}) : boss.insert(NAME, jobs(first, end))),
 			async claim(batchSize) {
 				const jobs = await boss.fetch<{number: number}>(NAME, {batchSize});
 				return {numbers: jobs.map(({data}) => data.number), handle: jobs.map(({id}) => id)};
@@ -49,3 +44,7 @@ export const store: StoreSubject = {
 		};
 	},
 };
+
+function jobs(first: number, end: number): {data: {number: number}}[] {
+	return Array.from({length: end - first}, (_, index) => ({data: {number: first + index}}));
+}

@@ -24,6 +24,7 @@ export const store: StoreSubject = {
 	async connect(address, {durability}) {
 		const {queue} = openPlainjob(address, durability);
 		return {
+			add: async (first, end) => void (end - first === 1 ? queue.add(TYPE, first) : queue.addMany(TYPE, numbers(first, end))),
 			async claim() {
 				const claimed = queue.getAndMarkJobAsProcessing(TYPE);
 				if (!claimed) return {numbers: [], handle: undefined};
