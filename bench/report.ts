@@ -1,12 +1,13 @@
 /**
  * Prints the tables of a run: `node bench/report.ts [FILE] [--run ID]`, by default of the newest run in `bench/results/quick.jsonl`.
- * With `--write` it prints nothing: it puts the tables of the newest run of each plan into `bench/README.md`, and a summary of the
- * quick plan and four charts into `README.md`.
+ * With `--write` it prints nothing: it puts the tables of the newest run of each plan into `bench/README.md`, and summaries of the
+ * plans `quick` and `peers` and four charts into `README.md`.
  */
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import {readRun, readRuns} from './analyse/run.ts';
 import {frontCharts} from './report/front-charts.ts';
+import {peersSummary} from './report/front-peers.ts';
 import {historyTable} from './report/history.ts';
 import {report} from './report/markdown.ts';
 import {summary} from './report/summary.ts';
@@ -22,6 +23,7 @@ try {
 		writeTables(README, RESULTS);
 		writeSection(README, 'history', historyTable(readRuns(`${RESULTS}quick.jsonl`)));
 		writeSection(FRONT, 'speed', summary(readRun(`${RESULTS}quick.jsonl`)));
+		writeSection(FRONT, 'peers', peersSummary(readRun(`${RESULTS}peers.jsonl`)));
 		writeSection(FRONT, 'charts', frontCharts(RESULTS, 'bench/results'));
 	} else process.stdout.write(report(readRun(positionals[0] ?? `${RESULTS}quick.jsonl`, values.run)));
 } catch (error) {

@@ -1,4 +1,7 @@
+import {groupsOf, over} from '../analyse/group.ts';
+import {show} from '../analyse/numbers.ts';
 import type {Run} from '../analyse/run.ts';
+import type {Intake} from '../plan/suite.ts';
 import {type Line, linesOf} from '../short/describe.ts';
 import {shortFigures} from '../short/figures.ts';
 import {machineOf} from './markdown.ts';
@@ -14,5 +17,25 @@ export function summary(run: Run): string {
 	const blocks = new Set(run.measured.map(({block}) => block)).size;
 	const {cpuMicros: _cpu, shareOfSqlite: _share, callP99Ms: _p99, ...figures} = shortFigures(run);
 	const measured = `${machineOf(run)} Medians of ${blocks} blocks, commit \`${run.machine.commit}\`.`;
-	return `${inLines(measured)}\n\n${markdownTable(COLUMNS, linesOf(figures))}`;
+	return `${inLines(measured)}\n\n${markdownTable(COLUMNS, linesOf(figures))}\n\n${inLines(repeated(run))}`;
+}
+
+/** The rates of the table, in its order, for the sentence about them. */
+const RATES: readonly (readonly [intake: Intake, name: string])[] = [
+	['map', 'the map'],
+	['call', 'the calls'],
+	['default', 'the 64 enqueues'],
+	['strict', 'the enqueues one by one'],
+	['bulk', 'enqueueMany()'],
+];
+
+/** How many finished jobs a kill repeats at each of the rates. */
+function repeated(run: Run): string {
+	const drains = groupsOf(run).filter(({trial, subject, durability}) => trial === 'drain' && subject === 'faena' && durability === 'full');
+	const parts = RATES.flatMap(([intake, name]) => {
+		const group = drains.find(each => each.intake === intake);
+		const jobs = group && over(group, ({measurement}) => measurement.atRisk);
+		return jobs ? [`${show(jobs.median)} of ${name}`] : [];
+	});
+	return `At these rates a \`kill -9\` repeats at most so many finished jobs: ${parts.join(', ')}.`;
 }
