@@ -117,11 +117,13 @@ law('one transaction can settle a job, enqueue another and claim both', async (t
 });
 
 law('a delayed job is claimed at its time, not before', async (t, queue, clock) => {
-	await enqueue(queue, newJob({runAt: T0 + 1000}));
+	await enqueue(queue, newJob({runAt: T0 + 1000}), newJob({runAt: T0 + 1001}));
 	clock.pass(999);
-	t.deepEqual(idsOf(await take(queue)), []);
+	t.deepEqual(idsOf(await take(queue, 2)), []);
 	clock.pass(1);
-	t.deepEqual(idsOf(await take(queue)), [1]);
+	t.deepEqual(idsOf(await take(queue, 2)), [1]);
+	clock.pass(1);
+	t.deepEqual(idsOf(await take(queue, 2)), [2]);
 });
 
 law('a delayed job whose time has come has no runAt, and is claimed by priority and arrival', async (t, queue, clock) => {

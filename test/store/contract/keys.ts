@@ -215,7 +215,9 @@ law('a key stays in use when its job has ended, and is free once the job is clea
 	);
 	await queue.closeBatch(batch, OWNER);
 	await queue.cleanup({endedBefore: clock.now() + 1});
-	t.deepEqual(await enqueue(queue, newJob({key: 'a', payload: '"other"'})), [3]);
+	const other = newJob({key: 'a', payload: '"other"'});
+	t.deepEqual(await enqueue(queue, other), [3]);
+	t.deepEqual(await queue.enqueue([other]), [reused(3)]);
 });
 
 law('the empty text is a key like any other', async (t, queue) => {
