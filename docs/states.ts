@@ -32,8 +32,8 @@ export async function draw(transitions: Readonly<Record<JobStatus, Readonly<Part
 function toArrow({from, to, cause}: Move): string {
 	const label = `"${from} to ${to}"`;
 	const node = `${label} [penwidth=0 fillcolor=white fontsize=10 margin="0.14,0.04" label="${toLines(cause)}"]`;
-	// Moves back to pending are drawn backwards, so that pending stays on the left.
-	if (to === 'pending') return `${node}; ${to} -> ${label} [dir=back]; ${label} -> ${from} [dir=none]`;
+	// Moves back are drawn backwards, so that blocked and pending stay on the left.
+	if (to === 'blocked' || (to === 'pending' && from !== 'blocked')) return `${node}; ${to} -> ${label} [dir=back]; ${label} -> ${from} [dir=none]`;
 	return `${node}; ${from} -> ${label} [dir=none]; ${label} -> ${to}`;
 }
 

@@ -9,7 +9,7 @@ import {JobMaker} from '../job/new-job.ts';
 import {checkFilter, checkId, jobIds} from '../job/options.ts';
 import type {AnyTasks, EnqueueArgs, JobOptions, PayloadOf, ResultOf, TasksOf} from '../job/task.ts';
 import {refuseInWorker} from '../job/task-module.ts';
-import {keyConflict, queueFull} from '../store/conflict-errors.ts';
+import {keyConflict, noParent, queueFull} from '../store/conflict-errors.ts';
 import {DispatcherClient, openThread, type Transport} from '../transport/client.ts';
 import type {SingleJob} from '../transport/merged-enqueue.ts';
 import type {DispatcherStart, EnqueueReply, Notice} from '../transport/messages.ts';
@@ -332,9 +332,10 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 /**
  * The id of the one job of an enqueue.
- * @throws FaenaError `QueueFull`, `KeyConflict`
+ * @throws FaenaError `QueueFull`, `KeyConflict`, `NoSuchJob`
  */
-function idOfEnqueued({ids, full, conflicts}: EnqueueReply, task: string, options?: JobOptions): JobId {
+function idOfEnqueued({ids, full, missing, conflicts}: EnqueueReply, task: string, options?: JobOptions): JobId {
+	if (missing !== undefined) throw noParent(task, missing);
 	if (full) throw queueFull(task, full, full.retryAfterMs);
 	const id = idAt(ids, 0);
 	if (conflicts) throw keyConflict({task, key: options?.key ?? ''}, id);

@@ -6,7 +6,7 @@ import {type JobMaker, lowestOf} from '../job/new-job.ts';
 import {checkKey} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
 import type {JobOptions} from '../job/task.ts';
-import {keyConflict, queueFull} from '../store/conflict-errors.ts';
+import {keyConflict, noParent, queueFull} from '../store/conflict-errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import type {EnqueueReply} from '../transport/messages.ts';
 
@@ -60,8 +60,9 @@ export async function enqueueMany<Payload>(
 		const sent = {...resolved, task, values: pack(values), keys: toKey && pack(keys), maxPending};
 		const call = client.call({type: 'enqueue', group: sent, watch: false, waits: maxPending !== undefined});
 		[start, values, keys, size] = [start + values.length, [], [], 0];
-		const {ids, full, reused = [], conflicts: [conflict] = []} = (await call) as EnqueueReply;
+		const {ids, full, missing, reused = [], conflicts: [conflict] = []} = (await call) as EnqueueReply;
 		if (full) throw queueFull(task, full, full.retryAfterMs);
+		if (missing !== undefined) throw noParent(task, missing);
 		if (conflict !== undefined) throw keyConflict({task, key: group.keys[conflict] ?? ''}, idAt(ids, conflict));
 		for (let index = 0; index < group.count; index++) result.ids[group.start + index] = idAt(ids, index);
 		for (const index of reused) result.reused.push(idAt(ids, index));

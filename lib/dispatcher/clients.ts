@@ -75,7 +75,7 @@ export class Clients {
 	enqueued({call, group, watch}: NumberedCall, result: EnqueueReply): void {
 		this.reply(call, result);
 		// Otherwise the caller waits for no job of the call.
-		if (!watch || result.full) return;
+		if (!watch || result.full || result.missing !== undefined) return;
 		const {ids, reused = [], conflicts} = result;
 		const count = sizeOf(group);
 		const range = conflicts ? undefined : rangeOf(ids, count);

@@ -63,6 +63,8 @@ export class JobFlow implements PoolListener {
 	/** Claimed chunks for which the pool has no capacity yet. A claim of several tasks may return more chunks than there are idle workers. */
 	#chunks: ClaimedGroup[] = [];
 	#mayHaveReadyJobs = true;
+	/** True if the last outcomes made jobs ready that waited for them: the next ones may, too. */
+	#unblocks = false;
 	/** When the next waiting job becomes due, by the wall clock. */
 	#dueAt = Infinity;
 	/** When the next job may expire, by the wall clock. Jobs expire in a commit with a claim. */
@@ -235,7 +237,7 @@ export class JobFlow implements PoolListener {
 	}
 
 	#request(writes: Writes): ClaimRequest | undefined {
-		const mayHaveJobs = this.#mayHaveReadyJobs || this.isDue || bringsJobs(writes);
+		const mayHaveJobs = this.#mayHaveReadyJobs || this.isDue || bringsJobs(writes) || (this.#unblocks && writes.settle.length > 0);
 		if (!this.mayClaim) return undefined;
 		const expiry = this.#expiresAt <= this.#host.clock.now() ? nothingFor(this.#host.owner) : undefined;
 		if (!mayHaveJobs) return expiry;
@@ -245,18 +247,10 @@ export class JobFlow implements PoolListener {
 		return limit === 0 ? expiry : {...request, limit};
 	}
 
-	async #apply(
-		{settled, enqueued, claimed, backlog, dueInMs, expired, expiresInMs = Infinity}: Committed,
-		writes: Writes,
-		request: ClaimRequest | undefined,
-	): Promise<void> {
-		const {clients, clock} = this.#host;
-		this.#dueAt = dueInMs === null ? Infinity : clock.now() + dueInMs;
-		this.#expiresAt = clock.now() + expiresInMs;
-		const arrived = bringsJobs(writes) || settled.some(({others}) => [...others.values()].includes('pending'));
-		// Lanes that the request left out may have jobs.
-		const asksAll = request?.lanes.length === 2 * this.demand.tasks.size;
-		if (request ? backlog > 0 || !asksAll : arrived) this.jobsMayBeReady();
+	async #apply(result: Committed, writes: Writes, request: ClaimRequest | undefined): Promise<void> {
+		const {settled, enqueued, claimed, backlog, expired} = result;
+		const {clients} = this.#host;
+		this.#lookAhead(result, writes, request);
 		// A caller that waits for its enqueue goes on while its jobs are sent to workers; a caller that waits for results needs its jobs sent first. If
 		// both are in one transaction, all are answered first.
 		const answersFirst = writes.enqueues.some(({watch}) => !watch);
@@ -273,8 +267,20 @@ export class JobFlow implements PoolListener {
 			this.#start(claimed.groups, backlog);
 		}
 		// If the store counts more jobs than it has, claiming again at once would never end.
-		const isFruitless = request !== undefined && claimed.groups.length === 0;
+		const isFruitless = request !== undefined && claimed.groups.length === 0 && !result.unblocked;
 		if (this.#mayHaveReadyJobs && !isFruitless && this.demand.hasCapacity) this.#host.wake();
+	}
+
+	/** Notes what the transaction says about the next ones. */
+	#lookAhead({settled, backlog, unblocked = false, dueInMs, expiresInMs = Infinity}: Committed, writes: Writes, request: ClaimRequest | undefined): void {
+		const {clock} = this.#host;
+		this.#dueAt = dueInMs === null ? Infinity : clock.now() + dueInMs;
+		this.#expiresAt = clock.now() + expiresInMs;
+		const arrived = bringsJobs(writes) || settled.some(({others}) => [...others.values()].includes('pending'));
+		// Lanes that the request left out may have jobs.
+		const asksAll = request?.lanes.length === 2 * this.demand.tasks.size;
+		if (unblocked || (request ? backlog > 0 || !asksAll : arrived)) this.jobsMayBeReady();
+		if (writes.settle.length > 0) this.#unblocks = unblocked;
 	}
 
 	/** Answers enqueue calls. Those that wait for room, and found none, wait on, unless a close came during the transaction. */

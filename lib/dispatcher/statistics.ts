@@ -74,7 +74,7 @@ export class Statistics {
 			completed += sizeOf(group) - others.size;
 			for (const status of others.values()) {
 				if (status === 'pending' || status === 'discarded') this.#executions.released++;
-				else if (status !== 'running') this.#executions[status]++;
+				else if (status !== 'running' && status !== 'blocked') this.#executions[status]++;
 			}
 		}
 		this.#executions.completed += completed;

@@ -5,8 +5,8 @@ import {DECISION, type RetryDecision, toDecision} from './task-errors.ts';
 
 /** Why an execution failed, as plain data. */
 export interface FailureRecord extends ErrorRecord {
-	/** What happened. `expired`: it did not start in time. `poison`: it killed its worker too often. `badResult`: its result can't be stored. `unknownTask`: the module has no such task. */
-	readonly reason: 'threw' | 'timedOut' | 'lostWorker' | 'poison' | 'cancelled' | 'expired' | 'badResult' | 'unknownTask';
+	/** What happened. `expired`: it did not start in time. `parent`: a job for which it waited is dead, cancelled or deleted. `poison`: it killed its worker too often. `badResult`: its result can't be stored. `unknownTask`: the module has no such task. */
+	readonly reason: 'threw' | 'timedOut' | 'lostWorker' | 'poison' | 'cancelled' | 'expired' | 'parent' | 'badResult' | 'unknownTask';
 	/** The chain of causes, outermost first: at most {@link MAX_CAUSES}, and none of them twice. */
 	readonly causes?: readonly ErrorRecord[];
 	/** What the task decided about the next attempt, if it did. */
@@ -63,6 +63,11 @@ export function poison(crashes: number, {builtIn: _, ...last}: FailureRecord): F
 /** Why a job was cancelled that had not started this long after it became due. */
 export function expiry(expiresMs: number): FailureRecord {
 	return {reason: 'expired', name: 'Expired', message: `It had not started ${expiresMs / 1000} s after it became due.`};
+}
+
+/** Why a job was cancelled that waited for this one. */
+export function parentFailure(parent: number): FailureRecord {
+	return {reason: 'parent', name: 'ParentFailed', message: `It waited for job ${parent}, which is dead, cancelled or deleted.`};
 }
 
 /** Makes an error with all that the record holds, of its built-in class. `JobFailed` has it as its `cause`. */

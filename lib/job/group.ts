@@ -1,6 +1,7 @@
 import {get} from '../support/primordials.ts';
 import type {Claim, ClaimedJob, Ending, Lease, Outcome, Settlement} from './claim.ts';
 import type {Encoded} from './encoding.ts';
+import type {FailureRecord} from './failure.ts';
 import type {JobId, Policy} from './job.ts';
 import type {NewJob, PendingLimits} from './new-job.ts';
 import {asPacked, columnsBy, countOf, isList, type JobTimes, joinPacked, PackedTimes, pack, packTimes, slicePacked, unpack, type Values} from './packed.ts';
@@ -43,6 +44,8 @@ export interface EnqueuedGroup {
 	readonly conflicts?: readonly number[];
 	/** No job of the group was enqueued, for want of room: there are no ids. */
 	readonly full?: FullQueue;
+	/** No job of the group was enqueued, since this parent does not exist: there are no ids. */
+	readonly missing?: JobId;
 }
 
 /** The limit that a group would have exceeded. */
@@ -79,8 +82,24 @@ export interface ClaimedGroup extends Pick<ClaimedJob, 'task'> {
 	readonly keys?: Keys | ReadonlyMap<number, string> | undefined;
 	/** The last `ctx.checkpoint` of an earlier execution, by index. */
 	readonly checkpoints?: ReadonlyMap<number, Encoded> | undefined;
+	/** What became of the jobs for which a job has waited, in their order, by index. */
+	readonly parents?: ReadonlyMap<number, readonly ParentResults[]> | undefined;
 	/** From when on a job must not start, since it has expired, by index; only of jobs that may expire. In milliseconds since 1970. */
 	readonly expiries?: ReadonlyMap<number, number> | undefined;
+}
+
+/** What became of parents with consecutive ids. Jobs that have the same parents share this object. */
+export interface ParentResults {
+	readonly first: JobId;
+	/** Their results; `null` for those in `others`. */
+	readonly values: Values;
+	/** By index, those that did not complete. `missing`: it was deleted; `open`: it has a new round. */
+	readonly others?: ReadonlyMap<number, ParentEnd>;
+}
+
+export interface ParentEnd {
+	readonly status: 'dead' | 'cancelled' | 'missing' | 'open';
+	readonly error?: FailureRecord;
 }
 
 /** A claimed group as its worker gets it. */
@@ -167,6 +186,7 @@ export function cutClaimed(group: ClaimedGroup, start: number, end: number): Cla
 		keys: cutKeys(group.keys, start, end),
 		checkpoints: cutSparse(group.checkpoints, start, end),
 		expiries: cutSparse(group.expiries, start, end),
+		parents: cutSparse(group.parents, start, end),
 	};
 }
 
@@ -258,6 +278,7 @@ export function joinClaimed(groups: readonly ClaimedGroup[]): ClaimedGroup {
 		keys: joinKeys(groups),
 		checkpoints: joinSparse(groups, ({checkpoints}) => checkpoints),
 		expiries: joinSparse(groups, ({expiries}) => expiries),
+		parents: joinSparse(groups, ({parents}) => parents),
 	};
 }
 
@@ -265,7 +286,7 @@ function listColumn<Each>(column: Column<Each>, count: number): readonly Each[] 
 	return isEach(column) ? column : new Array<Each>(count).fill(column);
 }
 
-function joinValues(all: readonly Values[]): Values {
+export function joinValues(all: readonly Values[]): Values {
 	const packed = all.flatMap(values => asPacked(values) ?? []);
 	return packed.length === all.length ? joinPacked(packed) : all.flatMap(unpack);
 }
@@ -319,7 +340,7 @@ export function toNewGroups(jobs: readonly NewJob[]): NewGroup[] {
 }
 
 function areAlike(a: NewJob, b: NewJob): boolean {
-	if (a.key !== undefined || b.key !== undefined || a.rerun || b.rerun) return false;
+	if (a.key !== undefined || b.key !== undefined || a.rerun || b.rerun || a.parents || b.parents) return false;
 	return (
 		a.task === b.task &&
 		a.policy === b.policy &&

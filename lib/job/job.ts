@@ -9,15 +9,16 @@ import type {FailureRecord} from './failure.ts';
 export type JobId = number;
 
 /**
- * The state of a job. `pending`: it waits to run, at once or at `runAt`. `running`: a dispatcher has claimed it. `failed`: its last
+ * The state of a job. `blocked`: it waits for the ends of other jobs. `pending`: it waits to run, at once or at `runAt`. `running`: a dispatcher has claimed it. `failed`: its last
  * execution failed, and it waits for the next one at `runAt`, or for `retry()` if it has no `runAt`. `completed`, `dead` and
  * `cancelled` end a round; {@link TRANSITIONS} says how a new round begins.
  */
-export type JobStatus = 'pending' | 'running' | 'completed' | 'failed' | 'dead' | 'cancelled';
+export type JobStatus = 'blocked' | 'pending' | 'running' | 'completed' | 'failed' | 'dead' | 'cancelled';
 
 /** The legal changes of status, and what causes each. An enqueue opens a new round only if the `rerun` of the new job says so. */
 export const TRANSITIONS: Readonly<Record<JobStatus, Readonly<Partial<Record<JobStatus, string>>>>> = {
-	pending: {running: 'claim', cancelled: 'cancel; expired'},
+	blocked: {pending: 'its parents have ended', cancelled: 'cancel; a parent is dead, cancelled or deleted'},
+	pending: {running: 'claim', cancelled: 'cancel; expired', blocked: 'retry of a parent'},
 	running: {
 		completed: 'settle: returned',
 		failed: 'settle: threw, timed out or lost its worker, attempts left',
@@ -25,14 +26,14 @@ export const TRANSITIONS: Readonly<Record<JobStatus, Readonly<Partial<Record<Job
 		cancelled: 'settle: cancelled',
 		pending: 'settle: released; reclaim from a dead owner',
 	},
-	failed: {pending: 'due; retry; enqueue with a changed payload or again', cancelled: 'cancel'},
-	completed: {pending: 'retry; enqueue with a changed payload'},
-	dead: {pending: 'retry; enqueue with a changed payload or again'},
-	cancelled: {pending: 'retry; enqueue with a changed payload or again'},
+	failed: {pending: 'due; retry; enqueue with a changed payload or again', cancelled: 'cancel', blocked: 'retry, while a parent has not ended'},
+	completed: {pending: 'retry; enqueue with a changed payload', blocked: 'retry, while a parent has not ended'},
+	dead: {pending: 'retry; enqueue with a changed payload or again', blocked: 'retry, while a parent has not ended'},
+	cancelled: {pending: 'retry; enqueue with a changed payload or again', blocked: 'retry, while a parent has not ended; retry of the parent'},
 };
 
 /** All statuses, in the order in which they are shown. */
-export const STATUSES = ['pending', 'running', 'failed', 'completed', 'dead', 'cancelled'] as const satisfies readonly JobStatus[];
+export const STATUSES = ['blocked', 'pending', 'running', 'failed', 'completed', 'dead', 'cancelled'] as const satisfies readonly JobStatus[];
 
 /** True for the statuses that end a round: only a new round changes them. */
 export function isTerminal(status: JobStatus): boolean {
@@ -161,7 +162,7 @@ export interface LogLine {
 /** Numbers of jobs by status. */
 export type Counts = Readonly<Record<JobStatus, number>>;
 
-export const NO_JOBS: Counts = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
+export const NO_JOBS: Counts = {blocked: 0, pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
 
 /** Describes counts in one line, such as `17 pending, 3 running, 1,204 completed, 2 dead`, or `no jobs`. */
 export function statusSummary(counts: Counts): string {

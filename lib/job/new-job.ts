@@ -3,6 +3,7 @@ import {argument, kind, nearest} from './checks.ts';
 import {type Encoded, encode, sameValue, sizeBytes} from './encoding.ts';
 import type {BatchId, CompletedBatch} from './job.ts';
 import {type CheckedOptions, checkJobOptions, checkTaskOptions, type ResolvedJobOptions, resolveJobOptions} from './options.ts';
+import type {Parents} from './parents.ts';
 import type {JobOptions, TaskInfo} from './task.ts';
 
 /** Checks jobs to be enqueued, resolves their options and encodes their payloads: in the caller's thread, and for `ctx.enqueue` in a worker. */
@@ -90,6 +91,8 @@ export interface NewJob extends ResolvedJobOptions {
 	readonly payload: Encoded;
 	/** The batch that it belongs to. */
 	readonly batch?: BatchId | undefined;
+	/** The jobs that must end before. */
+	readonly parents?: Parents | undefined;
 	/** When an existing job with the key gets a new round; default: never. */
 	readonly rerun?: Rerun | undefined;
 }

@@ -19,6 +19,7 @@ import {
 } from './checks.ts';
 import {DEFAULT_MAX_VALUE_BYTES} from './encoding.ts';
 import {type Backoff, type JobFilter, type JobId, type JobSearch, type Policy, SORTS, STATUSES} from './job.ts';
+import type {OnDead, Parents} from './parents.ts';
 import type {Isolation} from './task.ts';
 
 /** All defaults, as a program would write them. A test compares docs/options.md with them. */
@@ -95,6 +96,8 @@ export const JOB_CHECKS: Checks = {
 	expires: atLeast(1),
 	key: text,
 	unique: choice('unended'),
+	dependsOn: parentIds,
+	onDead: choice('cancel', 'run'),
 };
 
 /** Options of a job as their checks return them. One that is not given is absent. */
@@ -109,6 +112,8 @@ export interface CheckedOptions extends Partial<Pick<Policy, 'maxAttempts' | 're
 	readonly expires?: number;
 	readonly key?: string;
 	readonly unique?: 'unended';
+	readonly dependsOn?: readonly JobId[];
+	readonly onDead?: OnDead;
 	/** Of a task. */
 	readonly maxPending?: number;
 }
@@ -129,6 +134,8 @@ export interface ResolvedJobOptions {
 	readonly key?: string | undefined;
 	/** If the job that has the key has ended, the new job takes the key from it. Default: that job keeps the key. */
 	readonly unique?: 'unended' | undefined;
+	/** The jobs that must end before. */
+	readonly parents?: Parents | undefined;
 }
 
 const JOB_DEFAULTS = checked('DEFAULTS.job', DEFAULTS.job, EXECUTION_CHECKS);
@@ -137,7 +144,20 @@ type MergedOptions = CheckedOptions & Required<Pick<CheckedOptions, keyof typeof
 
 /** Merges the options of a job. Each layer overrides those before it: first come those of `open({defaults})`, last those of `enqueue`. */
 export function resolveJobOptions(...layers: readonly (CheckedOptions | undefined)[]): ResolvedJobOptions {
-	const {priority, maxAttempts, timeout, retry, backoff, delay, runAt, expires, key, unique}: MergedOptions = Object.assign({}, JOB_DEFAULTS, ...layers);
+	const {
+		priority,
+		maxAttempts,
+		timeout,
+		retry,
+		backoff,
+		delay,
+		runAt,
+		expires,
+		key,
+		unique,
+		dependsOn,
+		onDead = 'cancel',
+	}: MergedOptions = Object.assign({}, JOB_DEFAULTS, ...layers);
 	return {
 		priority,
 		runAt: runAt ?? null,
@@ -147,6 +167,7 @@ export function resolveJobOptions(...layers: readonly (CheckedOptions | undefine
 		...(expires !== undefined && {expiresMs: expires}),
 		...(key !== undefined && {key}),
 		...(unique !== undefined && {unique}),
+		...(dependsOn && dependsOn.length > 0 && {parents: {edges: [{kind: 'all', parents: {ids: dependsOn, count: dependsOn.length}}], onDead}}),
 	};
 }
 
@@ -157,6 +178,8 @@ export const DEFAULT_POLICY = resolveJobOptions().policy;
 export function checkJobOptions<More = unknown>(where: string, options: unknown, more: Checks = {}): CheckedOptions & More {
 	const given = checked(where, options, {...JOB_CHECKS, ...more}) as CheckedOptions & More;
 	checkTimes(where, given);
+	if (given.onDead !== undefined && given.dependsOn === undefined)
+		throw bad(`${where} got onDead without dependsOn; onDead says what becomes of a job whose parent is dead`);
 	if (given.unique !== undefined && given.key === undefined) throw bad(`${where} got unique without a key; unique says how long a key is taken`);
 	return given;
 }
@@ -228,6 +251,12 @@ function withScope<Filter extends JobFilter>(where: string, given: Filter): Filt
 	if (given.key !== undefined && given.task === undefined && given.batch === undefined)
 		throw bad(`${where} got a key alone, which is unique only in a task or a batch; name one of them, too`);
 	return given;
+}
+
+/** Ids of jobs, or handles of them, each once. */
+function parentIds(value: unknown): readonly JobId[] {
+	const ids = list(value).map(each => checkId(typeof each === 'object' && each !== null && 'id' in each ? each.id : each));
+	return [...new Set(ids)];
 }
 
 /** A check of a list of ids. */

@@ -1,5 +1,6 @@
 import {argument, callable, type Duration, object} from './checks.ts';
-import type {BackoffOption, CompletedBatch, LogLevel, StopReason} from './job.ts';
+import type {BackoffOption, CompletedBatch, JobId, LogLevel, StopReason} from './job.ts';
+import type {OnDead} from './parents.ts';
 
 /** Options of jobs at every level: options passed to `enqueue` override the task's own, which override `open({defaults})`. */
 export interface ExecutionOptions {
@@ -102,6 +103,13 @@ export interface TaskContext<Resource = unknown, State = unknown, Tasks = AnyTas
 	readonly cancelled: boolean;
 	/** Why the job is asked to stop. `interrupted`: Faena shuts down, and the job will run again. `undefined` while it may go on. As cheap as {@link cancelled}. */
 	readonly stopReason: StopReason | undefined;
+	/**
+	 * The results of the jobs for which this one has waited, in the order of `dependsOn`; `undefined` for one that did not complete: see {@link parents}.
+	 * They are decoded when they are read.
+	 */
+	readonly results: readonly unknown[];
+	/** These jobs, in the same order, and what became of them. */
+	readonly parents: readonly ParentOutcome[];
 	/** Reports how far the job is. Returns at once; calls in quick succession are combined. After the job's end it does nothing, as {@link checkpoint} and {@link log}. */
 	progress(done: number, total?: number): void;
 	/**
@@ -132,6 +140,11 @@ export interface TaskContext<Resource = unknown, State = unknown, Tasks = AnyTas
 	/** Stores a line with the job. `ctx.log('…')` is `ctx.log.info('…')`. The last 200 lines are kept, each up to 4,096 characters. */
 	readonly log: TaskLog;
 }
+
+/** What became of a job for which another one has waited. `missing`: it was deleted; `open`: it was retried since, and has not ended again. */
+export type ParentOutcome =
+	| {readonly id: JobId; readonly status: 'completed'; readonly result: unknown}
+	| {readonly id: JobId; readonly status: 'dead' | 'cancelled' | 'missing' | 'open'; readonly error?: Error};
 
 /** Writes a line of the level `info`, or of the level of its name, formatted as by `console.log`. */
 export type TaskLog = ((...values: readonly unknown[]) => void) & Readonly<Record<LogLevel, (...values: readonly unknown[]) => void>>;
@@ -201,6 +214,14 @@ export interface JobOptions extends ExecutionOptions {
 	 * @example await faena.enqueue('rebuildIndex', {}, {key: 'index', unique: 'unended'});
 	 */
 	readonly unique?: 'unended';
+	/**
+	 * Jobs that must end before this one may start, by handle or id: until then it is `blocked`. The task finds their results in
+	 * {@link TaskContext.results}.
+	 * @example const merged = await faena.enqueue('merge', {}, {dependsOn: [first, second]});
+	 */
+	readonly dependsOn?: readonly (JobId | {readonly id: JobId})[];
+	/** What becomes of the job if one of these ends as dead or cancelled. Default `'cancel'`: it is cancelled, too. `'run'`: it runs all the same. */
+	readonly onDead?: OnDead;
 }
 
 // Types that are derived from the type of a tasks module, such as `typeof import('./tasks.ts')`.

@@ -15,6 +15,11 @@ export function queueFull(task: string, {of, pending, limit}: FullQueue, retryAf
 	return Object.assign(new FaenaError('QueueFull', message), {task, pending, limit, retryAfterMs});
 }
 
+/** Thrown by enqueues whose `dependsOn` names a job that does not exist. */
+export function noParent(task: string, id: JobId): FaenaError {
+	return new FaenaError('NoSuchJob', `A job of task ${task} can't wait for job ${id}: there is no such job in this queue. It may have been cleaned up.`);
+}
+
 /** Thrown by `Store.openBatch` if the batch belongs to another task. */
 export function batchConflict(name: string, own: string, task: string): FaenaError {
 	return new FaenaError('BatchConflict', `The batch ${JSON.stringify(name)} belongs to the task ${own}, not to ${task}. Give this batch another name.`);

@@ -201,9 +201,11 @@ export interface Committed {
 	readonly claimed: Claimed;
 	/** The number of jobs of the requested lanes that could have been claimed and were not. May be a lower bound. */
 	readonly backlog: number;
+	/** True if jobs that waited for others became ready, or may become ready in the next transaction. */
+	readonly unblocked?: boolean;
 	/** Milliseconds until the next waiting job becomes due; `null` if none waits. */
 	readonly dueInMs: number | null;
-	/** Jobs that this transaction cancelled because they had not started in time; `undefined` if there were none. */
+	/** Jobs that this transaction cancelled: they had not started in time, or wait for a job that will not complete; `undefined` if there were none. */
 	readonly expired?: readonly JobId[] | undefined;
 	/** No job expires for this many milliseconds; `undefined` if none may expire. */
 	readonly expiresInMs?: number | undefined;
@@ -354,7 +356,7 @@ export type JobState = keyof Omit<TaskCounts, 'task' | 'isPaused'>;
 
 /** A job's status, by its state. */
 export const STATUS_OF_STATE = {
-	...({ready: 'pending', quarantined: 'pending', delayed: 'pending', failed: 'failed', parked: 'failed'} as const),
+	...({blocked: 'blocked', ready: 'pending', quarantined: 'pending', delayed: 'pending', failed: 'failed', parked: 'failed'} as const),
 	...({running: 'running', completed: 'completed', dead: 'dead', cancelled: 'cancelled'} as const),
 } satisfies Readonly<Record<JobState, JobStatus>>;
 
@@ -371,6 +373,8 @@ export interface TaskCounts {
 	readonly task: string;
 	/** True if its jobs are not claimed. */
 	readonly isPaused: boolean;
+	/** Waiting for the ends of other jobs. */
+	readonly blocked: number;
 	/** Due, and not suspected. */
 	readonly ready: number;
 	/** Ready, and suspected of killing their process. */
@@ -439,7 +443,7 @@ export const URGENT_WAIT_MS = 100;
 /** Jobs in these statuses get a new round if the filter names no status. */
 export const RETRIED_BY_DEFAULT: readonly JobStatus[] = ['failed', 'dead', 'cancelled'];
 
-const UNENDED: readonly JobStatus[] = ['pending', 'running', 'failed'];
+const UNENDED: readonly JobStatus[] = ['blocked', 'pending', 'running', 'failed'];
 
 /** The statuses in which {@link Store.move} takes jobs of the filter. */
 export function movableStatuses(to: MoveTarget, {status, ids}: JobFilter): readonly JobStatus[] {

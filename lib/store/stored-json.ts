@@ -53,7 +53,7 @@ const readPostMortem: Reader<PostMortem> = object(
 	{execution: number, attempt: number, startedAt: number, durationMs: number},
 	{progress: object({done: number, at: number}, {total: number}), heap: object({limitBytes: number}, {usedBytes: number}), stack: text, noStack: text},
 );
-const readReason = oneOf<FailureRecord['reason']>('threw', 'timedOut', 'lostWorker', 'poison', 'cancelled', 'expired', 'badResult', 'unknownTask');
+const readReason = oneOf<FailureRecord['reason']>('threw', 'timedOut', 'lostWorker', 'poison', 'cancelled', 'expired', 'parent', 'badResult', 'unknownTask');
 const readDetails = object(
 	{},
 	{reason: readReason, causes: listOf(readError), retry: toDecision, exitCode: number, signal: text, stderr: text, postMortem: readPostMortem},

@@ -56,7 +56,13 @@ export class MergedEnqueue {
 		return {type: 'enqueue', group: keys ? {...options, values, keys} : {...options, values}, watch};
 	}
 
-	resolve({ids, reused = [], conflicts = [], full}: EnqueueReply): void {
+	resolve(reply: EnqueueReply): void {
+		const {ids, reused = [], conflicts = [], full} = reply;
+		// It is the only one: jobs that wait for others are not merged.
+		if (reply.missing !== undefined) {
+			this.#answers[0]?.resolve(reply);
+			return;
+		}
 		const [wasReused, isConflict] = [new Set(reused), new Set(conflicts)];
 		for (const [index, answer] of this.#answers.entries()) {
 			const own: EnqueueReply = {
@@ -81,7 +87,7 @@ export class MergedEnqueue {
 function areAlike(a: SingleJob, b: SingleJob): boolean {
 	if (a.watch !== b.watch || (a.key === undefined) !== (b.key === undefined)) return false;
 	const [one, other] = [a.options, b.options];
-	if (one === other) return one.maxPending === undefined;
+	if (one === other) return one.maxPending === undefined && one.parents === undefined;
 	return (
 		one.task === other.task &&
 		(one.policy === other.policy || isDeepStrictEqual(one.policy, other.policy)) &&
@@ -90,6 +96,8 @@ function areAlike(a: SingleJob, b: SingleJob): boolean {
 		one.delayMs === other.delayMs &&
 		one.expiresMs === other.expiresMs &&
 		one.unique === other.unique &&
+		one.parents === undefined &&
+		other.parents === undefined &&
 		// A group is refused as a whole if it would exceed a limit.
 		one.maxPending === undefined &&
 		other.maxPending === undefined

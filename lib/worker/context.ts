@@ -2,14 +2,15 @@ import {format} from 'node:util';
 import {argument, boolean, duration, finite} from '../job/checks.ts';
 import {type ClaimedJob, MAX_LOG_LINES} from '../job/claim.ts';
 import {decode, type Encoded, encode} from '../job/encoding.ts';
-import {type FailureRecord, toFailure} from '../job/failure.ts';
-import {claimedJobAt, numberAt} from '../job/group.ts';
+import {type FailureRecord, fromFailure, toFailure} from '../job/failure.ts';
+import {claimedJobAt, numberAt, type ParentResults} from '../job/group.ts';
 import type {LogLevel, LogLine, Progress, StopReason} from '../job/job.ts';
 import {type ChildJob, ChildJobs, type JobMaker} from '../job/new-job.ts';
-import type {TaskContext, TaskLog, TaskOptions} from '../job/task.ts';
+import {unpack} from '../job/packed.ts';
+import type {ParentOutcome, TaskContext, TaskLog, TaskOptions} from '../job/task.ts';
 import type {RetryDecision} from '../job/task-errors.ts';
 import {FaenaError} from '../support/errors.ts';
-import {clearTimeout, setTimeout, steadyMs, wallMs} from '../support/primordials.ts';
+import {clearTimeout, get, setTimeout, steadyMs, wallMs} from '../support/primordials.ts';
 import type {ChunkState} from './chunk-state.ts';
 import type {ChunkMessage, WorkerMessage} from './messages.ts';
 import type {OutcomeBuffer} from './outcomes.ts';
@@ -56,6 +57,11 @@ export class Execution {
 
 	get claimed(): Omit<ClaimedJob, 'payload' | 'policy'> {
 		return claimedJobAt(this.chunk.message.group, this.index);
+	}
+
+	get parents(): readonly ParentResults[] {
+		const {parents} = this.chunk.message.group;
+		return (parents && get(parents, this.index)) ?? [];
 	}
 
 	get payload(): Encoded {
@@ -124,6 +130,7 @@ interface Used {
 	retryInMs?: number;
 	updates?: JobUpdates;
 	childJobs?: ChildJobs;
+	parents?: readonly ParentOutcome[];
 }
 
 /** The context of one execution. It creates its parts when they are used. Its methods are getters of functions, since a task may take them out of it. */
@@ -208,6 +215,15 @@ export class JobContext implements TaskContext {
 		return this.#own.resumeFrom.state;
 	}
 
+	get parents(): TaskContext['parents'] {
+		this.#own.parents ??= this.#execution.parents.flatMap(toOutcomes);
+		return this.#own.parents;
+	}
+
+	get results(): TaskContext['results'] {
+		return this.parents.map(parent => (parent.status === 'completed' ? parent.result : undefined));
+	}
+
 	get retryIn(): TaskContext['retryIn'] {
 		return wait => {
 			this.#own.retryInMs = argument('ctx.retryIn()', 'its argument', wait, duration);
@@ -246,6 +262,14 @@ export class JobContext implements TaskContext {
 	get isWatched(): boolean {
 		return this.#used?.controller !== undefined;
 	}
+}
+
+function toOutcomes({first, values, others}: ParentResults): ParentOutcome[] {
+	return unpack(values).map((value, index): ParentOutcome => {
+		const [id, other] = [first + index, others && get(others, index)];
+		if (!other) return {id, status: 'completed', result: decode(value)};
+		return {id, status: other.status, ...(other.error && {error: fromFailure(other.error)})};
+	});
 }
 
 function makeLog(add: (level: LogLevel, text: string) => void): TaskLog {

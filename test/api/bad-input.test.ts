@@ -362,7 +362,7 @@ test('negative, absurd and misspelt options of enqueue(), map(), result() and th
 		['cancel {batch: undefined}', () => faena.cancel({batch: undefined} as Wrong), /batch: undefined, which would mean every job/],
 		['retry {ids: undefined}', () => faena.retry({ids: undefined} as Wrong), /ids: undefined, which would mean every job/],
 		['cancel {stauts: "dead"}', () => faena.cancel({stauts: 'dead'} as Wrong), /did you mean "status"/],
-		['retry {status: "gone"}', () => faena.retry({status: 'gone'} as Wrong), /as status "pending" or/],
+		['retry {status: "gone"}', () => faena.retry({status: 'gone'} as Wrong), /as status "blocked" or/],
 		['jobs {limit: 0}', () => faena.jobs({limit: 0}), /as limit a whole number/],
 		['cleanup {}', () => faena.cleanup({} as Wrong), /expects a job's id, \{ids: \[…\]\}, or a time/],
 		['cleanup with ids and a time', () => faena.cleanup({ids: [1], olderThan: '7d'}), /expects a job's id/],
@@ -396,7 +396,7 @@ test('negative, absurd and misspelt options of enqueue(), map(), result() and th
 	for (const [what, act, words] of cases) {
 		await refused(t, what, (async () => act())(), 'BadOption', words);
 	}
-	t.deepEqual(await faena.counts(), {pending: 0, running: 0, failed: 0, completed: 1, dead: 0, cancelled: 0});
+	t.deepEqual(await faena.counts(), {blocked: 0, pending: 0, running: 0, failed: 0, completed: 1, dead: 0, cancelled: 0});
 });
 
 test('a former option is refused in a sentence that names the new one', async t => {

@@ -114,7 +114,7 @@ test('drain() waits for running jobs, and not for paused and parked ones', async
 	await faena.waitFor(3, 'running');
 	t.false(isDrained);
 	resolve();
-	t.deepEqual(await drained, {pending: 1, running: 0, failed: 1, completed: 1, dead: 0, cancelled: 0});
+	t.deepEqual(await drained, {blocked: 0, pending: 1, running: 0, failed: 1, completed: 1, dead: 0, cancelled: 0});
 });
 
 test('a job that runs while the clock is moved by years is not taken for lost', async t => {
@@ -185,7 +185,7 @@ test('waitFor() resolves with the job, or rejects with a sentence about its stat
 	await t.throwsAsync(faena.waitFor(done, undefined as never), {code: 'BadOption', message: /waitFor\(\) expects as status/});
 	for (const by of [-1, NaN, 'soon'])
 		t.throws(() => faena.clock.advance(by as never), {code: 'BadOption', message: /clock\.advance\(\) expects as time a time/});
-	await t.throwsAsync(faena.waitFor(done, 'finished' as 'dead'), {code: 'BadOption', message: /waitFor\(\) expects as status "pending" or/});
+	await t.throwsAsync(faena.waitFor(done, 'finished' as 'dead'), {code: 'BadOption', message: /waitFor\(\) expects as status "blocked" or/});
 });
 
 test('close() removes the database; a database that was named is kept', async t => {

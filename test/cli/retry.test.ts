@@ -24,7 +24,7 @@ test('retry and cancel take the jobs of a batch that are in a status', async t =
 	t.is((await folder.faena('retry', '--batch', 'nightly', '--status', 'dead').end()).stdout, '1 to be run again\n');
 	t.is((await folder.faena('cancel', '--batch', 'nightly', '--status', 'failed').end()).stdout, '0 cancelled\n');
 	t.is((await folder.faena('cancel', '--batch', 'nightly', '--status', 'pending').end()).stdout, '1 cancelled\n');
-	assertSentence(t, await folder.faena('retry', '--batch', 'nightly', '--status', 'done').end(), /'done' is invalid\. It is one of pending, /);
+	assertSentence(t, await folder.faena('retry', '--batch', 'nightly', '--status', 'done').end(), /'done' is invalid\. It is one of blocked, /);
 });
 
 test('retry without ids, batch and task is refused', async t => {

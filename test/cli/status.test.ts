@@ -22,7 +22,7 @@ test('the status of a queue is one line, followed by running, waiting and dead j
 	t.regex(rows.join('\n'), /^pending {3}#4 +hang {2}key 2 {2}since \d{4}-.*\n +and 1 more$/m);
 	t.regex(rows.join('\n'), /^dead {6}#1 +fail {2}key 1 {2}RangeError: no luck with one$/m);
 	const json = JSON.parse((await folder.faena('status', '--json').end()).stdout);
-	t.deepEqual(json.counts, {pending: 2, running: 1, failed: 0, completed: 0, dead: 2, cancelled: 0});
+	t.deepEqual(json.counts, {blocked: 0, pending: 2, running: 1, failed: 0, completed: 0, dead: 2, cancelled: 0});
 	t.is(json.running[0].id, 3);
 });
 

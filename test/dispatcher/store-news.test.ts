@@ -73,7 +73,7 @@ test('after a write of another process jobs may be ready, watched jobs are in do
 
 test('a completed batch is reported to the callers, and its job may be ready', t => {
 	const {news, takeTold, tell} = setUp();
-	const counts = {pending: 0, running: 0, completed: 1, failed: 0, dead: 0, cancelled: 0};
+	const counts = {blocked: 0, pending: 0, running: 0, completed: 1, failed: 0, dead: 0, cancelled: 0};
 	tell({type: 'batchCompleted', batch: 'nightly', counts});
 	takeTold();
 	news.handleNews();

@@ -6,7 +6,7 @@ import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
 
-const NONE = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
+const NONE = {blocked: 0, pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
 const ITEMS = Array.from({length: 20}, (_, a) => ({a, b: 1}));
 
 test('a batch has its jobs by status, its total, and when it began and completed', async t => {

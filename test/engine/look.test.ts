@@ -57,8 +57,8 @@ test('counts() counts jobs by status, of all tasks or of one', async t => {
 	await Promise.all([faena.call('echo', 1), faena.call('echo', 2), faena.enqueue('boom', 'oh').then(job => job.outcome())]);
 	await faena.enqueue('echo', 3, {delay: '1h'});
 	await faena.cancel((await faena.enqueue('echo', 4, {delay: '1h'})).id);
-	t.deepEqual(await faena.counts(), {pending: 1, running: 0, failed: 0, completed: 2, dead: 1, cancelled: 1});
-	t.deepEqual(await faena.counts({task: 'boom'}), {pending: 0, running: 0, failed: 0, completed: 0, dead: 1, cancelled: 0});
+	t.deepEqual(await faena.counts(), {blocked: 0, pending: 1, running: 0, failed: 0, completed: 2, dead: 1, cancelled: 1});
+	t.deepEqual(await faena.counts({task: 'boom'}), {blocked: 0, pending: 0, running: 0, failed: 0, completed: 0, dead: 1, cancelled: 0});
 	t.is(statusSummary(await faena.counts()), '1 pending, 2 completed, 1 dead, 1 cancelled');
 });
 
@@ -100,7 +100,7 @@ test('jobs() lists the latest and the longest jobs first, and goes on after a jo
 	t.deepEqual([...page.map(({id}) => id), last?.id], [4, 3, 2, 1]);
 	const {endedAt = 0} = (await faena.job(3)) ?? {};
 	t.deepEqual(await ids({sort: 'endedAt', since: new Date(endedAt), status: ['completed', 'dead']}), [4, 3]);
-	t.deepEqual(await faena.counts({sort: 'endedAt', until: endedAt}), {pending: 0, running: 0, failed: 0, completed: 2, dead: 0, cancelled: 0});
+	t.deepEqual(await faena.counts({sort: 'endedAt', until: endedAt}), {blocked: 0, pending: 0, running: 0, failed: 0, completed: 2, dead: 0, cancelled: 0});
 	t.is((await faena.counts({task: 'echo', since: 0})).pending, 1);
 });
 

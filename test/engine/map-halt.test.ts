@@ -25,7 +25,10 @@ for (const order of ['input', 'finished'] as const) {
 				results.map(({index}) => index).toSorted((a, b) => a - b),
 			);
 		const {counts, total} = (await faena.batch('b').info()) ?? {};
-		t.deepEqual([total, counts], [undefined, {pending: 0, running: 0, failed: 0, cancelled: 0, completed: results.length - dead.length, dead: dead.length}]);
+		t.deepEqual(
+			[total, counts],
+			[undefined, {blocked: 0, pending: 0, running: 0, failed: 0, cancelled: 0, completed: results.length - dead.length, dead: dead.length}],
+		);
 	});
 }
 
@@ -71,7 +74,7 @@ test('halting now also stops running jobs; the same map runs them again, uncharg
 		results.map(({index, status}) => [index, status]),
 		[[1, 'dead']],
 	);
-	t.like(await faena.batch('b').info(), {counts: {pending: 0, running: 0, failed: 0, completed: 0, dead: 1, cancelled: 0}, completedAt: undefined});
+	t.like(await faena.batch('b').info(), {counts: {blocked: 0, pending: 0, running: 0, failed: 0, completed: 0, dead: 1, cancelled: 0}, completedAt: undefined});
 	writeFileSync(file, '');
 	// The item that died before is yielded as it is, and does not halt this one.
 	const again = await collect(faena.map('failOrWait', items, options));

@@ -176,7 +176,7 @@ test("with missing: 'cancel' they are cancelled when the input ends, and no othe
 	await all(map);
 	t.is(map.progress().missing, 3);
 	while ((await faena.batch('b').info())?.completedAt === undefined);
-	t.like(await faena.batch('b').info(), {total: 1, counts: {pending: 0, running: 0, failed: 0, completed: 1, cancelled: 3}});
+	t.like(await faena.batch('b').info(), {total: 1, counts: {blocked: 0, pending: 0, running: 0, failed: 0, completed: 1, cancelled: 3}});
 	t.is((await other.info())?.status, 'pending');
 	t.deepEqual(
 		(await all(faena.map('wait', items, BY_NAME))).map(({status}) => status),

@@ -118,7 +118,7 @@ test('a program that is killed at any moment loses no job: jobs that had begun r
 	}
 	const faena = await openEngine(t, {queue});
 	await faena.idle();
-	t.deepEqual(await faena.counts(), {pending: 0, running: 0, failed: 0, completed: jobs, dead: 0, cancelled: 0});
+	t.deepEqual(await faena.counts(), {blocked: 0, pending: 0, running: 0, failed: 0, completed: jobs, dead: 0, cancelled: 0});
 	t.true((await faena.jobs({limit: jobs})).every(({attempts, executions}) => attempts === 0 && executions >= 1));
 	for (const [id, result] of results) t.is((await faena.job(id))?.result, result);
 	const runs = readFileSync(file, 'utf8').split('\n').slice(0, -1);

@@ -70,7 +70,7 @@ class Told {
 
 	async verify(completed: number): Promise<void> {
 		const faena = await openEngine(this.#t, {queue: this.#queue, tasks: null});
-		this.#t.deepEqual(await faena.counts(), {pending: 0, running: 0, failed: 0, completed, dead: 0, cancelled: 0});
+		this.#t.deepEqual(await faena.counts(), {blocked: 0, pending: 0, running: 0, failed: 0, completed, dead: 0, cancelled: 0});
 		for (const {attempts} of await faena.jobs()) this.#t.is(attempts, 0);
 		await faena.close();
 		this.#t.is(new Set(this.#ran()).size, 40);

@@ -31,6 +31,6 @@ testOnSmallDisk(`a full disk refuses what is new and holds up the rest; freed, a
 		t.regex(refused, /^StorageFull: The disk is full, so .*jobs\.db can't grow\. Nothing of this call was stored\. Free some space and try again\.$/);
 		t.true(later, 'the program goes on');
 	}
-	t.deepEqual(JSON.parse(await program.line()), {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0});
+	t.deepEqual(JSON.parse(await program.line()), {blocked: 0, pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0});
 	t.like(await program.ended(), {code: 0, stderr: ''});
 });

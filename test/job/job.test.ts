@@ -23,7 +23,8 @@ test('completed, dead and cancelled are terminal, the others are not', t => {
 });
 
 test('only retry, and an enqueue with rerun, open a new round of a job that has ended', t => {
-	const reopenings = moves.filter(({from}) => isTerminal(from));
+	const reopenings = moves.filter(({from, to}) => isTerminal(from) && to !== 'blocked');
+	t.true(moves.filter(({from, to}) => isTerminal(from) && to === 'blocked').every(({because}) => because.startsWith('retry')));
 	t.deepEqual(
 		reopenings,
 		STATUSES.filter(isTerminal).map(from => ({

@@ -52,6 +52,8 @@ const OTHERS = [
 		'setup',
 		'teardown',
 		'retryIf',
+		'dependsOn',
+		'onDead',
 	],
 	...['batch', 'payload', 'order', 'signal', 'onComplete', 'changed', 'missing', 'retryFailed', 'when', 'on', 'now', 'random', 'readOnly', 'postMortem'],
 ];

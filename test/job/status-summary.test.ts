@@ -2,7 +2,7 @@ import test from 'ava';
 import {type Counts, STATUSES, statusSummary} from '../../lib/job/job.ts';
 import fc from '../fixtures/property.ts';
 
-const NONE: Counts = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
+const NONE: Counts = {blocked: 0, pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
 
 test('a summary is one line, without statuses that no job has', t => {
 	t.is(statusSummary({...NONE, completed: 1204, running: 3, pending: 17, dead: 2}), '17 pending, 3 running, 1,204 completed, 2 dead');
@@ -12,6 +12,7 @@ test('a summary is one line, without statuses that no job has', t => {
 
 test('the counts can be read back from a summary, in the order of statuses', t => {
 	const counts: fc.Arbitrary<Counts> = fc.record({
+		blocked: fc.nat(1),
 		pending: fc.nat(),
 		running: fc.nat(2),
 		failed: fc.nat(2),

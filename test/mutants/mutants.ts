@@ -456,8 +456,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	// ——— states, times and orders ———
 	'the tally is not moved when a job ends': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: '\ttx.tally.move(task, batch, StoredState.running, state);\n}',
-		put: '}',
+		find: '\ttx.tally.move(task, batch, StoredState.running, state);\n',
+		put: '',
 		killer: [SQLITE, 'sqlite: counts covers all six statuses, of all tasks or of one'],
 	},
 	'a delayed job is promoted early': {
@@ -704,8 +704,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'two jobs that have not ended have one key': {
 		file: 'lib/store/sqlite/move.ts',
-		find: '\t\tif (!regainsKey(tx, id, job)) return {};\n',
-		put: '',
+		find: ' || !regainsKey(tx, id, job)) return {};',
+		put: ') return {};',
 		killer: [SQLITE, 'sqlite: a job whose key another job has taken gets no new round, unless that one is deleted'],
 	},
 	'a job can not pass on its own key': {
@@ -722,7 +722,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'an edited job expires at its old time': {
 		file: 'lib/store/sqlite/edit.ts',
-		find: '\tif (hasTime) tx.statements.renewExpiry.run(dueAt ?? tx.now, id);\n',
+		find: '\ttx.statements.renewExpiry.run(dueAt ?? tx.now, id);\n',
 		put: '',
 		killer: [SQLITE, 'sqlite: an edit of the time moves the time at which the job expires; other edits leave it'],
 	},

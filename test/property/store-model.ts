@@ -20,6 +20,7 @@ import {
 	STATUSES,
 	TRANSITIONS,
 } from '../../lib/job/job.ts';
+import type {OnDead, Parents} from '../../lib/job/parents.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {ClaimRequest, Deleted, EndedDeletion, Moved, MovePage, MoveTarget, Store, TaskCounts} from '../../lib/store/store.ts';
 import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';
@@ -185,6 +186,8 @@ function comparable(value: unknown): unknown {
 	if (value instanceof Uint8Array) return {bytes: Buffer.from(value).toString('hex')};
 	if (value instanceof Map) return comparable([...value]);
 	if (Array.isArray(value)) return value.map(comparable);
+	// If several parents are lost at once, stores may name another one.
+	if (typeof value === 'string') return value.replace(/^It waited for job \d+, /, 'It waited for a job ');
 	if (typeof value !== 'object' || value === null) return value;
 	return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, comparable(each)]));
 }
@@ -204,7 +207,10 @@ async function checkLaws(world: World, command: Command): Promise<void> {
 	const before = new Map(world.jobs.map(job => [job.id, job]));
 	world.jobs = await world.model.queue.jobs({limit: MAX_JOBS});
 	for (const job of world.jobs) {
-		const {status, executions} = before.get(job.id) ?? {status: 'pending', executions: 0};
+		const {status, executions} = before.get(job.id) ?? {
+			status: job.status === 'blocked' || job.error?.reason === 'parent' ? 'blocked' : 'pending',
+			executions: 0,
+		};
 		const because = `job ${job.id}: ${status} → ${job.status} by ${command.type}`;
 		assert.ok(job.status === status || isLegal(status, job.status, command), because);
 		assert.ok(job.executions >= executions, because);
@@ -333,7 +339,12 @@ interface Picked {
 }
 
 /** An even delay becomes `delayMs`, an odd one `runAt`. */
-type JobPlan = Omit<PlainJob, 'runAt' | 'delayMs' | 'batch'> & {readonly delayMs: number | null; readonly batch: string | null};
+type JobPlan = Omit<PlainJob, 'runAt' | 'delayMs' | 'batch' | 'parents'> & {
+	readonly delayMs: number | null;
+	readonly batch: string | null;
+	/** Counted from the last job; -1 for one that does not exist. */
+	readonly after: {readonly nthLast: readonly number[]; readonly onDead: OnDead} | null;
+};
 
 type AskedCommand = Exclude<Command, {type: 'advance' | 'set' | 'reopen' | 'outlast' | 'poll'}>;
 
@@ -465,17 +476,17 @@ function isLater(one: Place, other: Place): boolean {
 
 function toChanges({settle, update, edit, enqueue, rejectConflicts, claim}: CommitCommand, world: World, batches: ReadonlyMap<string, BatchId>): PlainChanges {
 	const now = world.clock.now();
-	const toNewJob = ({delayMs, batch, ...job}: JobPlan): PlainJob => {
+	const toNewJob = ({delayMs, batch, after, ...job}: JobPlan): PlainJob => {
 		const id = batch === null ? undefined : batches.get(batch);
 		const isDelay = delayMs !== null && delayMs % 2 === 0 && delayMs >= 0;
 		const time = isDelay ? {runAt: null, delayMs} : {runAt: delayMs === null ? null : now + delayMs};
-		return {...job, ...time, ...(id !== undefined && {batch: id})};
+		return {...job, ...time, ...(id !== undefined && {batch: id}), ...(after && {parents: toParents(after, world)})};
 	};
 	return {
 		settle: settle.flatMap(({of, outcome, worker, children}) => {
 			const ended =
 				outcome.type === 'returned' && children.length > 0
-					? {...outcome, enqueue: children.map(({rerun: _, maxPending: __, ...plan}) => toNewJob({...plan, batch: null}))}
+					? {...outcome, enqueue: children.map(({rerun: _, maxPending: __, ...plan}) => toNewJob({...plan, batch: null, after: null}))}
 					: outcome;
 			return claimsAt(of, world).map(claim => ({...claim, outcome: ended, worker}));
 		}),
@@ -491,6 +502,12 @@ function toChanges({settle, update, edit, enqueue, rejectConflicts, claim}: Comm
 		rejectConflicts,
 		...(claim && {claim: toRequest(claim)}),
 	};
+}
+
+function toParents({nthLast, onDead}: NonNullable<JobPlan['after']>, {jobs}: World): Parents {
+	const idAt = (nth: number) => (nth < 0 ? undefined : jobs[jobs.length - 1 - (nth % Math.max(1, jobs.length))]?.id) ?? 999_999;
+	const ids = [...new Set(nthLast.map(idAt))];
+	return {edges: [{kind: 'all', parents: {ids, count: ids.length}}], onDead};
 }
 
 /** The keys of the same plan: consecutive numbers, or different texts. */
@@ -585,6 +602,13 @@ const plan: fc.Arbitrary<JobPlan> = fc
 		batch: fc.option(fc.constantFrom(...BATCHES), {freq: 2}),
 		expiresMs: weighted([3, fc.constant(undefined)], [1, fc.integer({min: 1, max: 60})]),
 		unique: weighted([3, fc.constant(undefined)], [1, fc.constant('unended' as const)]),
+		after: weighted(
+			[2, fc.constant(null)],
+			[
+				1,
+				fc.record({nthLast: fc.array(fc.integer({min: -1, max: 8}), {minLength: 1, maxLength: 3}), onDead: fc.constantFrom('cancel' as const, 'run' as const)}),
+			],
+		),
 		rerun: weighted([4, fc.constant(null)], [1, fc.record({changed: fc.boolean(), failed: fc.boolean()})]),
 		maxPending: weighted([4, fc.constant(null)], [1, fc.record({task: fc.integer({min: 1, max: 4}), all: fc.integer({min: 1, max: 8})}, {requiredKeys: []})]),
 	})

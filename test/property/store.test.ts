@@ -184,7 +184,7 @@ const DEFECTS: Readonly<Record<string, (options: StoreOptions) => Store>> = {
 	'counts no jobs of batches': broken(store => ({
 		async batches(filter, page) {
 			const {batches, next} = await store.batches(filter, page);
-			const counts = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
+			const counts = {blocked: 0, pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
 			return {batches: batches.map(batch => ({...batch, counts})), next};
 		},
 	})),

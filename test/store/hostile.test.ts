@@ -177,7 +177,7 @@ test('a commit that fails changes no counts, and makes no task or owner known', 
 	t.is((await queue.dequeue({owner: 'first', tasks: ['new']})).jobs.length, 1);
 	t.is(await queue.store.heartbeat('first'), 'alive');
 	t.like(await queue.counts(), {running: before.running + 2});
-	t.deepEqual(await queue.counts({task: 'new'}), {pending: 0, running: 1, failed: 0, completed: 0, dead: 0, cancelled: 0});
+	t.deepEqual(await queue.counts({task: 'new'}), {blocked: 0, pending: 0, running: 1, failed: 0, completed: 0, dead: 0, cancelled: 0});
 });
 
 test('a name is data, even if it looks like SQL', async t => {

@@ -1,7 +1,7 @@
 import {backoffMs} from '../../lib/job/backoff.ts';
 import {type Claim, type ExecutionRecord, type Lease, MAX_EXECUTIONS, type Outcome, type OwnerId, type Timing} from '../../lib/job/claim.ts';
 import {type Encoded, sameValue, sizeBytes} from '../../lib/job/encoding.ts';
-import {expiry, type FailureRecord, poison} from '../../lib/job/failure.ts';
+import {expiry, type FailureRecord, parentFailure, poison} from '../../lib/job/failure.ts';
 import {type ClaimedGroup, type EnqueuedGroup, idAt, type NewGroup, newJobsOf, toColumn, toIds} from '../../lib/job/group.ts';
 import {
 	type Batch,
@@ -26,6 +26,7 @@ import {
 } from '../../lib/job/job.ts';
 import type {ChildJob, NewJob} from '../../lib/job/new-job.ts';
 import {pack} from '../../lib/job/packed.ts';
+import type {OnDead, ParentEdge} from '../../lib/job/parents.ts';
 import {enqueueFailure, keyConflict} from '../../lib/store/conflict-errors.ts';
 import type {ClaimRequest, LaneRequest, Settled, SettledGroup, StoredJob, TaskCounts, Wanted} from '../../lib/store/store.ts';
 import {defined} from '../../lib/support/defined.ts';
@@ -43,6 +44,8 @@ export interface JobRow {
 	hasKey: boolean;
 	readonly batch: BatchId | undefined;
 	readonly createdAt: number;
+	/** The jobs for which it waits. */
+	readonly parents: {readonly ids: readonly JobId[]; readonly onDead: OnDead} | undefined;
 	state: State;
 	/** Milliseconds after which the job expires, and when that is; `undefined` if it may not expire, or has started. */
 	expires: {readonly ms: number; readonly at: number} | undefined;
@@ -63,6 +66,7 @@ export interface JobRow {
 
 /** A failed job without `runAt` is parked. */
 export type State =
+	| {readonly type: 'blocked'; readonly runAt: number | null}
 	| {readonly type: 'ready'}
 	| {readonly type: 'delayed'; readonly runAt: number}
 	| {readonly type: 'failed'; readonly runAt: number | null}
@@ -103,7 +107,7 @@ export function isOpen(batch: BatchRow | undefined): boolean {
 
 /** Updates the times and marks of the batch. Returns true if the batch completes now. */
 export function completes(batch: BatchRow, counts: Counts, now: number): boolean {
-	const isUnended = counts.pending + counts.running + counts.failed > 0;
+	const isUnended = counts.blocked + counts.pending + counts.running + counts.failed > 0;
 	if (counts.running > 0) batch.startedAt ??= now;
 	mark(batch, counts, now);
 	if (isUnended) batch.completedAt = undefined;
@@ -128,7 +132,7 @@ export function statusOf(state: State): JobStatus {
 }
 
 export function runAtOf(state: State): number | undefined {
-	return state.type === 'delayed' || state.type === 'failed' ? (state.runAt ?? undefined) : undefined;
+	return state.type === 'blocked' || state.type === 'delayed' || state.type === 'failed' ? (state.runAt ?? undefined) : undefined;
 }
 
 export function stateOfNew({runAt, delayMs}: Pick<NewJob, 'runAt' | 'delayMs'>, now: number): State {
@@ -147,7 +151,25 @@ export function expiresOf(ms: number | undefined, state: State, now: number): Jo
 
 /** Cancels a job that has not started in time. */
 export function expire(job: JobRow, ms: number, now: number): void {
-	const error = expiry(ms);
+	cancelFor(job, expiry(ms), now);
+}
+
+/** Cancels a job that waits for a parent that will not complete. */
+export function lose(job: JobRow, parent: JobId, now: number): void {
+	cancelFor(job, parentFailure(parent), now);
+}
+
+/** The parents of the job at this index of its group. @param first the id of the group's first job */
+export function parentIds({kind, parents, start = 0}: ParentEdge, index: number, before: readonly EnqueuedGroup[], first: JobId): JobId[] {
+	const idOf = (at: number) => {
+		if ('ids' in parents) return idAt(parents.ids, at);
+		return parents.groupsBefore === 0 ? first + parents.first + at : idAt((before.at(-parents.groupsBefore) as EnqueuedGroup).ids, parents.first + at);
+	};
+	if (kind === 'all') return Array.from({length: parents.count}, (_, at) => idOf(at));
+	return index >= start && index < start + parents.count ? [idOf(index - start)] : [];
+}
+
+function cancelFor(job: JobRow, error: FailureRecord, now: number): void {
 	job.executions += 1;
 	const record = {execution: job.executions, status: 'cancelled', endedAt: now, error} as const;
 	Object.assign(job, {state: {type: 'ended', status: 'cancelled', endedAt: now}, expires: undefined, error, history: keepEnds([...job.history, record])});
@@ -255,6 +277,7 @@ export function countStates(jobs: readonly JobRow[]): Omit<TaskCounts, 'task' | 
 	const count = (isMeant: (job: JobRow) => boolean) => jobs.filter(isMeant).length;
 	const {running, completed, dead, cancelled} = countStatuses(jobs);
 	return {
+		blocked: count(({state}) => state.type === 'blocked'),
 		ready: count(({state, suspicion}) => state.type === 'ready' && suspicion === 0),
 		quarantined: count(({state, suspicion}) => state.type === 'ready' && suspicion > 0),
 		delayed: count(({state}) => state.type === 'delayed'),

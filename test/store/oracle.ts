@@ -1,16 +1,18 @@
 import {type Claim, type JobUpdate, type Lease, MAX_LOG_LINES, type Outcome, type OwnerId, type Settlement} from '../../lib/job/claim.ts';
 import {sameValue, sizeBytes} from '../../lib/job/encoding.ts';
-import {type EndedGroup, type EnqueuedGroup, type FullQueue, type NewGroup, newJobsOf, settlementsOf, sizeOf, toIds} from '../../lib/job/group.ts';
+import {type EndedGroup, type EnqueuedGroup, type FullQueue, listIds, type NewGroup, newJobsOf, settlementsOf, sizeOf, toIds} from '../../lib/job/group.ts';
 import {
 	type BatchId,
 	type BatchOptions,
 	type CompletedBatch,
 	type EditResult,
+	isTerminal,
 	type JobEdit,
 	type JobEnd,
 	type JobFilter,
 	type JobId,
 	type JobSearch,
+	type JobStatus,
 	MAX_SUSPICION,
 	type Page,
 	STATUSES,
@@ -45,8 +47,10 @@ import {
 	type JobRow,
 	keepExecution,
 	listed,
+	lose,
 	newBatchRow,
 	outcomeOf,
+	parentIds,
 	quarantineOf,
 	READY,
 	type RunningJob,
@@ -99,6 +103,8 @@ export class MemoryStore implements contract.Store {
 	readonly #paused = new Set<string>();
 	/** By listener, the function that removes it. */
 	readonly #listeners = new Map<Listener, () => void>();
+	/** The jobs that this transaction has cancelled because of a parent. */
+	#lost: JobId[] = [];
 	#lastId: JobId = 0;
 	#lastLease: Lease = 0;
 	#lastBatch: BatchId = 0;
@@ -118,8 +124,11 @@ export class MemoryStore implements contract.Store {
 		const before = {jobs: [...this.#jobs].map(([id, job]) => [id, {...job}] as const), lastId: this.#lastId};
 		for (const each of update) this.#update(each);
 		const settled = this.#settleGroups(settle);
+		this.#lost = [];
+		this.#reachChildren();
 		const edited = edit?.map(each => this.#edit(each));
-		const enqueued = enqueue.map(group => this.#enqueueGroup(group));
+		const enqueued: EnqueuedGroup[] = [];
+		for (const group of enqueue) enqueued.push(this.#enqueueGroup(group, enqueued));
 		const conflict = rejectConflicts ? findConflict(enqueue, enqueued) : undefined;
 		if (conflict) {
 			// A transaction that fails must change nothing.
@@ -127,7 +136,9 @@ export class MemoryStore implements contract.Store {
 			this.#lastId = before.lastId;
 			throw conflict;
 		}
+		this.#reachChildren();
 		const expired = claim ? this.#expire() : [];
+		this.#reachChildren();
 		const claimed = claim ? this.#claim(claim) : {lease: 0, groups: []};
 		this.#updateBatches();
 		return {
@@ -137,7 +148,7 @@ export class MemoryStore implements contract.Store {
 			claimed,
 			backlog: claim ? this.#backlog(claim) : 0,
 			dueInMs: this.#dueInMs(),
-			...this.#expiries(expired),
+			...this.#expiries([...expired, ...this.#lost]),
 		};
 	}
 
@@ -151,8 +162,16 @@ export class MemoryStore implements contract.Store {
 		const matching = this.#matching(filter).filter(({id, state}) => id > after && id <= upTo && statuses.includes(statusOf(state)));
 		const page = matching.slice(0, limit);
 		const asked = page.filter(({state}) => state.type === 'running').map(({id}) => id);
-		const moved = page.filter(job => to !== 'pending' || this.#regainsKey(job));
-		for (const job of moved) this.#moveJob(job, to, stop);
+		const moved: JobRow[] = [];
+		for (const job of page) {
+			// It may have been reopened with a parent.
+			if (!statuses.includes(statusOf(job.state))) continue;
+			if (to === 'pending' && (this.#lostParentOf(job) !== undefined || !this.#regainsKey(job))) continue;
+			this.#moveJob(job, to, stop);
+			if (to === 'pending') this.#reachChildren();
+			moved.push(job);
+		}
+		this.#reachChildren();
 		this.#updateBatches();
 		const next = page.length < matching.length ? {after: page.at(-1)?.id ?? after, upTo, limit, stop} : null;
 		return {ids: moved.map(({id}) => id).filter(id => !asked.includes(id)), asked, next};
@@ -168,7 +187,7 @@ export class MemoryStore implements contract.Store {
 		const {state} = job;
 		const batch = this.#batchOf(job);
 		if (to === 'discarded' && batch) batch.total = undefined;
-		if (to === 'pending') beginRound(job, READY);
+		if (to === 'pending') this.#beginRound(job, READY);
 		else if (state.type === 'running' && to === 'cancelled') job.state = {...state, asked: 'cancel'};
 		else if (state.type === 'running' && state.asked !== 'cancel') job.state = {...state, asked: stop ? 'discardNow' : 'discard'};
 		else if (state.type !== 'running' && to === 'cancelled') job.state = {type: 'ended', status: 'cancelled', endedAt: this.#clock.now()};
@@ -196,6 +215,7 @@ export class MemoryStore implements contract.Store {
 			this.#fenced.delete(owner);
 		}
 		this.#releaseJobs(held.slice(0, DEFAULT_PAGE_JOBS));
+		this.#reachChildren();
 		this.#updateBatches();
 		return {jobs: Math.min(held.length, DEFAULT_PAGE_JOBS), hasMore};
 	}
@@ -206,6 +226,7 @@ export class MemoryStore implements contract.Store {
 		const held = this.#runningJobs().filter(({state}) => !this.#owners.has(state.owner));
 		const hasMore = held.length > DEFAULT_PAGE_JOBS;
 		this.#reclaimJobs(held.slice(0, DEFAULT_PAGE_JOBS));
+		this.#reachChildren();
 		this.#updateBatches();
 		return {jobs: Math.min(held.length, DEFAULT_PAGE_JOBS), hasMore};
 	}
@@ -288,6 +309,7 @@ export class MemoryStore implements contract.Store {
 		// The batch must not complete because its last unended job is deleted.
 		batch.total = undefined;
 		for (const {id} of page) this.#jobs.delete(id);
+		this.#reachChildren();
 		this.#updateBatches();
 		const isGone = page.length === jobs.length;
 		if (isGone) this.#batches.delete(batch.id);
@@ -306,7 +328,8 @@ export class MemoryStore implements contract.Store {
 		if ('ended' in what) ended.sort((a, b) => a.endedAt - b.endedAt || a.id - b.id);
 		const rest = ended.filter(isAfter);
 		const page = rest.slice(0, limit);
-		const old = page.filter(({job, endedAt}) => !('endedBefore' in what && endedAt >= what.endedBefore) && !isOpen(this.#batchOf(job)));
+		const isNeeded = (id: JobId) => this.#all().some(({parents, state}) => parents?.ids.includes(id) && state.type !== 'ended');
+		const old = page.filter(({id, job, endedAt}) => !('endedBefore' in what && endedAt >= what.endedBefore) && !isOpen(this.#batchOf(job)) && !isNeeded(id));
 		for (const {id} of old) this.#jobs.delete(id);
 		this.#updateBatches();
 		const last = page.length < rest.length ? page.at(-1) : undefined;
@@ -369,11 +392,15 @@ export class MemoryStore implements contract.Store {
 		const job = this.#jobs.get(id);
 		if (!job) return 'missing';
 		const status = statusOf(job.state);
-		if (status !== 'pending' && status !== 'failed') return status;
+		if (status !== 'blocked' && status !== 'pending' && status !== 'failed') return status;
 		Object.assign(job, defined({priority}));
 		if (payload !== undefined) Object.assign(job, {payload, checkpoint: undefined});
 		if (runAt === undefined && delayMs === undefined) return 'edited';
 		const state = stateOfNew({runAt: runAt ?? null, delayMs}, this.#clock.now());
+		if (status === 'blocked') {
+			job.state = {type: 'blocked', runAt: runAtOf(state) ?? null};
+			return 'edited';
+		}
 		if (job.expires) job.expires = expiresOf(job.expires.ms, state, this.#clock.now());
 		job.state = state.type === 'delayed' ? {...state, type: status === 'failed' ? 'failed' : 'delayed'} : state;
 		return 'edited';
@@ -381,10 +408,16 @@ export class MemoryStore implements contract.Store {
 
 	// Enqueuing
 
-	#enqueueGroup(group: NewGroup): EnqueuedGroup {
+	#enqueueGroup({parents, ...group}: NewGroup, before: readonly EnqueuedGroup[]): EnqueuedGroup {
 		const full = this.#refuse(group);
 		if (full) return {ids: [], full};
-		const results = [...newJobsOf(group)].map(job => this.#enqueue(job));
+		const first = this.#lastId + 1;
+		const parentsOf = (index: number) => parents && {onDead: parents.onDead, ids: parents.edges.flatMap(edge => parentIds(edge, index, before, first))};
+		const known = (parents?.edges ?? []).flatMap(({parents: {count, ...of}}) => ('ids' in of ? listIds(of.ids, count) : []));
+		const missing = known.find(id => !this.#jobs.has(id));
+		if (missing !== undefined) return {ids: [], missing};
+		const results = [...newJobsOf(group)].map((job, index) => this.#enqueue(job, parentsOf(index)));
+		if (parents) this.#reachChildren();
 		const indexesOf = (type: EnqueuedJob['type']) => results.flatMap((result, index) => (result.type === type ? index : []));
 		const [reused, conflicts] = [indexesOf('reused'), indexesOf('conflict')];
 		return {ids: toIds(results.map(({id}) => id)), ...(reused.length > 0 && {reused}), ...(conflicts.length > 0 && {conflicts})};
@@ -402,19 +435,22 @@ export class MemoryStore implements contract.Store {
 		return undefined;
 	}
 
-	#enqueue(job: NewJob): EnqueuedJob {
+	#enqueue(job: NewJob, parents?: JobRow['parents']): EnqueuedJob {
 		const now = this.#clock.now();
 		const holder = this.#holderOf(job);
-		if (!holder) return {type: 'new', id: this.#add(job, now)};
+		if (!holder) return {type: 'new', id: this.#add(job, now, parents)};
 		const {id, state} = holder;
 		if (sameValue(holder.payload, job.payload)) {
-			if (job.rerun?.failed && RETRIED_BY_DEFAULT.includes(statusOf(state))) beginRound(holder, READY);
+			const isRetried = job.rerun?.failed && RETRIED_BY_DEFAULT.includes(statusOf(state)) && this.#lostParentOf(holder) === undefined;
+			if (isRetried) this.#beginRound(holder, READY);
+			if (isRetried) this.#reachChildren();
 			return {type: 'reused', id};
 		}
 		if (!job.rerun?.changed || state.type === 'running') return {type: 'conflict', id};
 		const {payload, priority, policy} = job;
-		beginRound(Object.assign(holder, {payload, priority, policy, checkpoint: undefined}), stateOfNew(job, now));
+		this.#beginRound(Object.assign(holder, {payload, priority, policy, checkpoint: undefined}), stateOfNew(job, now));
 		holder.expires = expiresOf(job.expiresMs, holder.state, now);
+		this.#reachChildren();
 		return {type: 'reused', id};
 	}
 
@@ -431,7 +467,7 @@ export class MemoryStore implements contract.Store {
 			: this.#all().find(job => job.hasKey && job.key === key && job.batch === batch && (batch !== undefined || job.task === task));
 	}
 
-	#add({task, payload, priority, policy, key, batch, expiresMs, ...times}: NewJob, now: number): JobId {
+	#add({task, payload, priority, policy, key, batch, expiresMs, ...times}: NewJob, now: number, parents?: JobRow['parents']): JobId {
 		const before = this.#withKey({task, key, batch});
 		if (before) before.hasKey = false;
 		const id = ++this.#lastId;
@@ -450,10 +486,68 @@ export class MemoryStore implements contract.Store {
 			createdAt: now,
 			state,
 			expires: expiresOf(expiresMs, state, now),
+			parents,
 			...counters,
 			...nothingYet,
 		});
+		const job = this.#jobs.get(id) as JobRow;
+		if (this.#isBlocked(job)) this.#block(job);
 		return id;
+	}
+
+	// Jobs that wait for others
+
+	#parentsIn(job: JobRow, isMeant: (status: JobStatus | undefined) => boolean): JobId[] {
+		return (job.parents?.ids ?? []).filter(id => {
+			const parent = this.#jobs.get(id);
+			return isMeant(parent && statusOf(parent.state));
+		});
+	}
+
+	/** The first parent for which the job can't run: it is dead or deleted. */
+	#lostParentOf(job: JobRow): JobId | undefined {
+		return this.#parentsIn(job, status => status === undefined || (job.parents?.onDead === 'cancel' && (status === 'dead' || status === 'cancelled')))[0];
+	}
+
+	#isBlocked(job: JobRow): boolean {
+		return this.#lostParentOf(job) !== undefined || this.#parentsIn(job, status => status !== undefined && !isTerminal(status)).length > 0;
+	}
+
+	#block(job: JobRow): void {
+		job.state = {type: 'blocked', runAt: runAtOf(job.state) ?? null};
+	}
+
+	#beginRound(job: JobRow, state: JobRow['state']): void {
+		beginRound(job, state);
+		if (this.#isBlocked(job)) this.#block(job);
+		// Its children that have not started wait for it again.
+		for (const child of this.#all().filter(({parents, state: {type}}) => parents?.ids.includes(job.id) && (type === 'ready' || type === 'delayed')))
+			if (this.#lostParentOf(child) === undefined) this.#block(child);
+	}
+
+	/** Changes the states of children until nothing changes any more. */
+	#reachChildren(): void {
+		for (let isChanged = true; isChanged; ) {
+			isChanged = false;
+			for (const job of this.#all().filter(({parents}) => parents)) {
+				const {state} = job;
+				this.#reachChild(job);
+				isChanged ||= job.state !== state;
+				if (state.type === 'blocked' && job.state.type === 'ended') this.#lost.push(job.id);
+			}
+		}
+	}
+
+	#reachChild(job: JobRow): void {
+		const {state, expires} = job;
+		const now = this.#clock.now();
+		const parent = this.#lostParentOf(job);
+		if (parent !== undefined) {
+			if (state.type === 'blocked') lose(job, parent, now);
+		} else if (state.type === 'blocked' && !this.#isBlocked(job)) {
+			job.state = state.runAt !== null && state.runAt > now ? {type: 'delayed', runAt: state.runAt} : READY;
+			if (expires) job.expires = expiresOf(expires.ms, job.state, now);
+		} else if (statusOf(state) === 'cancelled' && job.error?.reason === 'parent') this.#beginRound(job, READY);
 	}
 
 	// Settling
@@ -534,7 +628,7 @@ export class MemoryStore implements contract.Store {
 
 	#claim(request: contract.ClaimRequest): contract.Claimed {
 		this.#register(request.owner);
-		for (const job of this.#all()) if ((runAtOf(job.state) ?? Infinity) <= this.#clock.now()) job.state = READY;
+		for (const job of this.#all()) if (job.state.type !== 'blocked' && (runAtOf(job.state) ?? Infinity) <= this.#clock.now()) job.state = READY;
 		const chosen = choose(this.#ready(request), request, this.#rooms(request));
 		if (chosen.length === 0) return {lease: 0, groups: []};
 		const lease = ++this.#lastLease;
@@ -580,7 +674,7 @@ export class MemoryStore implements contract.Store {
 	}
 
 	#dueInMs(): number | null {
-		const times = this.#all().flatMap(({state}) => runAtOf(state) ?? []);
+		const times = this.#all().flatMap(({state}) => (state.type === 'blocked' ? [] : (runAtOf(state) ?? [])));
 		return times.length === 0 ? null : Math.max(0, Math.min(...times) - this.#clock.now());
 	}
 

@@ -87,7 +87,7 @@ test('a read-only queue needs no permission to write while a program has the fil
 	allow(0o644);
 	chmodSync(folder, 0o555);
 	program.process.stdin?.write('look\n');
-	t.is(await program.line(), '{"pending":1,"running":1,"failed":0,"completed":0,"dead":0,"cancelled":0}');
+	t.is(await program.line(), '{"blocked":0,"pending":1,"running":1,"failed":0,"completed":0,"dead":0,"cancelled":0}');
 	await queue.close();
 	program.process.stdin?.write('look\n');
 	t.regex(await program.line(), /^BadDatabase: .*jobs\.db can't be read: SQLite must write .*jobs\.db-shm and .*jobs\.db-wal beside it/);

@@ -10,7 +10,7 @@ import {readCompletionJob, readMarks} from '../stored-json.ts';
 import {deleteRun} from './delete.ts';
 import {enqueue} from './enqueue.ts';
 import {searchBatch} from './find.ts';
-import {byState, StoredState} from './schema.sql.ts';
+import {byState, hasEnded, type StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
 
@@ -19,7 +19,7 @@ export function updateBatches(tx: Tx): void {
 	const ended = new Map<BatchId, number>();
 	for (const [batch, state, jobs] of tx.tally.batches.take()) {
 		tx.statements.addToBatchTally.run(batch, state, jobs);
-		ended.set(batch, (ended.get(batch) ?? 0) + (state >= StoredState.completed ? jobs : 0));
+		ended.set(batch, (ended.get(batch) ?? 0) + (hasEnded(state) ? jobs : 0));
 	}
 	for (const [batch, newlyEnded] of [...ended].sort((a, b) => a[0] - b[0])) updateBatch(tx, batch, newlyEnded);
 }
@@ -57,7 +57,7 @@ function updateBatch(tx: Tx, id: BatchId, newlyEnded: number): void {
 	if (!row) return;
 	const batch = toBatch(statements, row);
 	const {counts, total, startedAt, completedAt} = batch;
-	const isUnended = counts.pending + counts.running + counts.failed > 0;
+	const isUnended = counts.blocked + counts.pending + counts.running + counts.failed > 0;
 	const completes = !isUnended && total !== undefined && completedAt === undefined;
 	const next = {
 		startedAt: startedAt ?? (counts.running > 0 ? now : null),

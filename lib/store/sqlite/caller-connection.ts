@@ -44,7 +44,19 @@ export function enqueueOn(connection: OwnConnection, job: NewJob, now: number): 
 		const tally = new Tally();
 		// Nothing is cached between calls: the program may roll back any savepoint, and Faena would not notice.
 		const caches = {names: new Names(statements, () => undefined), known: new Known(statements), blobs: new Blobs(connection.name, Infinity)};
-		const tx = {statements, tally, ...caches, now, random: Math.random, completed: [], registered: [], unpacked: 0};
+		const tx = {
+			statements,
+			tally,
+			...caches,
+			now,
+			random: Math.random,
+			completed: [],
+			registered: [],
+			changedParents: [],
+			lostChildren: [],
+			isUnblocked: false,
+			unpacked: 0,
+		};
 		[enqueued] = enqueue(tx, toNewGroups([job]), true);
 		for (const change of tally.tasks.take()) statements.addToTally.run(...change);
 	});

@@ -9,6 +9,7 @@ import type {Claimed, ClaimRequest, Released, ReleaseOptions} from '../store.ts'
 import {mayExpire, withExpiries} from './expiry.ts';
 import {byOrder, failureStateOf, type Head, type Lane, laneKey, lanesToClaim, makeReady, type ReadyJob, type ReadyRow, readHead} from './lanes.ts';
 import {claimedRunOf, unpackClaimed} from './packed-rows.ts';
+import {withParents} from './parent-results.ts';
 import {StoredState} from './schema.sql.ts';
 import {endExecution} from './settle.ts';
 import {type ClaimRow, nextLease, type Tx} from './tx.ts';
@@ -24,7 +25,7 @@ export function claim(tx: Tx, request: ClaimRequest, requested: readonly Lane[],
 		lease ||= nextLease(tx);
 		const isComplete = claimHead(tx, lane, head, lease, owner);
 		const own = toGroups(tx, lease, lane, isComplete ? head.parts : claimedParts(tx, head, lease, passedOver));
-		groups.push(...own.map(group => withExpiries(tx, group)));
+		groups.push(...own.map(group => withParents(tx, withExpiries(tx, group))));
 	}
 	return {lease, groups: groups.sort(inOrder), ...(passedOver.length > 0 && {passedOver})};
 }

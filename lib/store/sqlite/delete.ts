@@ -1,13 +1,15 @@
 import type {JobId, Place} from '../../job/job.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {type Deleted, type EndedBefore, type EndedDeletion, type EndTimes, endTimeOf, type SearchPage} from '../store.ts';
+import {type BlockedRun, blockedRunOf, takeBlocked} from './blocked.ts';
+import {isNeeded} from './edges.ts';
 import {endExpiry} from './expiry.ts';
 import {laneKey} from './lanes.ts';
 import {freeKey} from './numbered-keys.ts';
-import {deleteInRun, type FoundJob, findJob, lastOfRun, MAX_RUN_JOBS} from './packed-rows.ts';
-import {STATUS_OF, StoredState} from './schema.sql.ts';
+import {deleteInRun, type FoundJob, findJob, lastOfRun} from './packed-rows.ts';
+import {hasEnded, MAX_RUN_JOBS, STATUS_OF, StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
-import type {Tx} from './tx.ts';
+import {parentsChanged, type Tx} from './tx.ts';
 
 /** What a page deleted, with the files of results that these jobs named. */
 interface DeletedEnded extends Deleted {
@@ -35,7 +37,8 @@ function deleteById(tx: Tx, ids: readonly JobId[], after: JobId, limit: number):
 	let deleted = 0;
 	for (const id of page) {
 		const job = findJob(statements, id);
-		if (!job || job.state < StoredState.completed || (job.batch !== null && statements.isBatchOpen.get(job.batch) !== undefined)) continue;
+		if (!job || !hasEnded(job.state) || (job.batch !== null && statements.isBatchOpen.get(job.batch) !== undefined)) continue;
+		if (isNeeded(tx, [id, id])) continue;
 		const blob = statements.blobOf.get(id) as string | null | undefined;
 		if (blob) unnamed.push(blob);
 		deleteRun(tx, id, id);
@@ -45,13 +48,27 @@ function deleteById(tx: Tx, ids: readonly JobId[], after: JobId, limit: number):
 	return {deleted, next: page.length < wanted.length ? (page.at(-1) ?? null) : null, unnamed};
 }
 
-function deleteAll(tx: Tx, old: readonly Ended[]): Pick<DeletedEnded, 'deleted' | 'unnamed'> {
+function deleteAll(tx: Tx, found: readonly Ended[]): Pick<DeletedEnded, 'deleted' | 'unnamed'> {
+	const old = found.flatMap(each => unneededOf(tx, each));
 	for (const job of old) {
 		if (job.state !== null) deleteJob(tx, job.first, {...job, state: job.state, rank: 0});
 		else for (let id = job.first; id <= job.last; ) id = deleteRun(tx, id, job.last) + 1;
 	}
 	if (old.length > 0) failpoint('cleanup:written');
 	return {deleted: old.reduce((jobs, {first, last}) => jobs + last - first + 1, 0), unnamed: old.flatMap(({blob}) => blob ?? [])};
+}
+
+/** The job, or the parts of the run, without those for which an unended job has waited: it needs their results. */
+function unneededOf(tx: Tx, ended: Ended): Ended[] {
+	if (!isNeeded(tx, [ended.first, ended.last])) return [ended];
+	const parts: {first: JobId; last: JobId}[] = [];
+	for (let id = ended.first; id <= ended.last; id++) {
+		const last = parts.at(-1);
+		if (isNeeded(tx, [id, id])) continue;
+		if (last?.last === id - 1) last.last = id;
+		else parts.push({first: id, last: id});
+	}
+	return parts.map(part => ({...ended, ...part}));
 }
 
 /** A row of the statements `endedJobs` and `outdatedJobs`: an ended job that has a row of its own, or a run of completed jobs, of which no more is known. */
@@ -117,6 +134,7 @@ export function deleteRun(tx: Tx, id: JobId, upTo: JobId): JobId {
 	}
 	const last = deleteInRun(tx.statements, id, upTo, job);
 	endExpiry(tx, id, last);
+	forgetEdges(tx, id, last);
 	tx.tally.move(job.task, job.batch, job.state, null, last - id + 1);
 	return last;
 }
@@ -130,7 +148,8 @@ function deleteJob(tx: Tx, id: JobId, job: Pick<FoundJob, 'task' | 'batch' | 'ke
 /** Deletes the row of a job's state. The job must not be running. */
 export function deleteStateRow({statements, known}: Tx, id: JobId, {task, rank, state}: Pick<FoundJob, 'task' | 'rank' | 'state'>): void {
 	if (state === StoredState.ready || state === StoredState.quarantined) statements.deleteReady.run(laneKey(task, state), rank, id);
-	else if (state >= StoredState.completed) statements.deleteOutcome.run(id);
+	else if (hasEnded(state)) statements.deleteOutcome.run(id);
+	else if (state === StoredState.blocked) takeBlocked(statements, blockedRunOf(statements, id) as BlockedRun, id, id);
 	else {
 		statements.deleteWaiting.run(id);
 		known.forget('nextRunAt');
@@ -144,5 +163,14 @@ export function deleteJobRows(tx: Tx, id: JobId, {task, batch, key, state}: Pick
 	for (const name of ['deleteFailureState', 'deleteExecutions', 'deleteProgress', 'deleteCheckpoint', 'deleteLog', 'deleteJob'] as const)
 		statements[name].run(id);
 	if (key !== null) freeKey(statements, task, batch, key, id);
+	forgetEdges(tx, id, id);
 	tally.move(task, batch, state, null);
+}
+
+/** These jobs were deleted. Those that wait for them can't run any more, and the edges to them are not needed. */
+function forgetEdges(tx: Tx, first: JobId, last: JobId): void {
+	parentsChanged(tx, first, last, 'deleted');
+	if (!tx.known.get('hasEdges')) return;
+	tx.statements.deleteEdgesTo.run(first - MAX_RUN_JOBS, last, first);
+	tx.known.forget('hasEdges');
 }

@@ -63,7 +63,7 @@ export function canClaimDirectly(tx: Tx, request: ClaimRequest, lanes: readonly 
 	const {known, now} = tx;
 	const isQuiet = !mayExpire(tx) && (known.get('nextRunAt') ?? Infinity) > now && lanes.every(lane => readyIn(tx, lane) === 0);
 	// A new round of an existing job is not a new job.
-	if (!isQuiet || groups.some(({rerun, expiresMs}) => rerun || expiresMs !== undefined)) return false;
+	if (!isQuiet || groups.some(({rerun, expiresMs, parents}) => rerun || parents || expiresMs !== undefined)) return false;
 	const requested = new Set(request.lanes.map(({task}) => task));
 	const own = groups.filter(group => requested.has(group.task) && dueAtOf(group, now) === null);
 	return own.length > 0 && fits(tx, request, lanes, own);

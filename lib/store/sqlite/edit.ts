@@ -1,20 +1,21 @@
-import type {EditResult, JobEdit} from '../../job/job.ts';
+import type {EditResult, JobEdit, JobId, JobStatus} from '../../job/job.ts';
 import {dueAtOf} from '../../job/new-job.ts';
+import {type BlockedRun, blockedRunOf, insertBlocked, takeBlocked} from './blocked.ts';
 import {deleteStateRow} from './delete.ts';
 import {makeReady} from './lanes.ts';
-import {unpack} from './move.ts';
 import {type FoundJob, findJob} from './packed-rows.ts';
+import {unpack} from './rounds.ts';
 import {STATUS_OF, StoredState} from './schema.sql.ts';
 import type {Tx} from './tx.ts';
 
-/** Changes a pending or failed job. Attempts, failure and the number of executions stay. */
+/** Changes a blocked, pending or failed job. Attempts, failure and the number of executions stay. */
 export function editJob(tx: Tx, edit: JobEdit): EditResult {
 	const {statements} = tx;
 	const {id, payload, priority} = edit;
 	const job = findJob(statements, id);
 	if (!job) return 'missing';
 	const status = STATUS_OF[job.state];
-	if (status !== 'pending' && status !== 'failed') return status;
+	if (!isEditable(status)) return status;
 	unpack(tx, id, job);
 	changeOrder(tx, edit, job);
 	if (priority !== undefined) statements.setPriority.run(priority, id);
@@ -26,20 +27,42 @@ export function editJob(tx: Tx, edit: JobEdit): EditResult {
 	return 'edited';
 }
 
-/** Writes the row of the job's state anew, if the edit changes it: a time may change the state, and the rows of ready jobs have the rank. */
+function isEditable(status: JobStatus): status is 'blocked' | 'pending' | 'failed' {
+	return status === 'blocked' || status === 'pending' || status === 'failed';
+}
+
+/** Writes the row of the job's state anew, if the edit changes it: a time may change the state, and some rows have the rank. */
 function changeOrder(tx: Tx, {id, priority, runAt, delayMs}: JobEdit, job: FoundJob): void {
 	const rank = priority === undefined ? job.rank : -priority;
-	const isReady = job.state <= StoredState.quarantined;
 	const hasTime = runAt !== undefined || delayMs !== undefined;
-	if (!hasTime && (rank === job.rank || !isReady)) return;
-	deleteStateRow(tx, id, job);
+	if (!hasTime && (rank === job.rank || !hasRank(job.state))) return;
 	const dueAt = dueAtOf({runAt: runAt ?? null, delayMs}, tx.now);
-	if (hasTime) tx.statements.renewExpiry.run(dueAt ?? tx.now, id);
-	const hasFailed = STATUS_OF[job.state] === 'failed';
-	if (dueAt === null) makeReady(tx, id, {...job, rank}, job.state);
+	if (job.state === StoredState.blocked) changeBlocked(tx, id, rank, hasTime ? dueAt : undefined);
+	else if (hasTime) changeTime(tx, id, job, rank, dueAt);
 	else {
-		tx.statements.insertWaiting.run(id, dueAt, hasFailed ? 1 : 0, job.executions);
-		tx.known.forget('nextRunAt');
-		tx.tally.move(job.task, job.batch, job.state, hasFailed ? StoredState.failed : StoredState.delayed);
+		deleteStateRow(tx, id, job);
+		makeReady(tx, id, {...job, rank}, job.state);
 	}
+}
+
+function hasRank(state: StoredState): boolean {
+	return state <= StoredState.quarantined || state === StoredState.blocked;
+}
+
+function changeTime(tx: Tx, id: JobId, job: FoundJob, rank: number, dueAt: number | null): void {
+	deleteStateRow(tx, id, job);
+	tx.statements.renewExpiry.run(dueAt ?? tx.now, id);
+	if (dueAt === null) {
+		makeReady(tx, id, {...job, rank}, job.state);
+		return;
+	}
+	const hasFailed = STATUS_OF[job.state] === 'failed';
+	tx.statements.insertWaiting.run(id, dueAt, hasFailed ? 1 : 0, job.executions);
+	tx.known.forget('nextRunAt');
+	tx.tally.move(job.task, job.batch, job.state, hasFailed ? StoredState.failed : StoredState.delayed);
+}
+
+function changeBlocked({statements}: Tx, id: JobId, rank: number, dueAt: number | null | undefined): void {
+	const run = takeBlocked(statements, blockedRunOf(statements, id) as BlockedRun, id, id);
+	insertBlocked(statements, {...run, rank, ...(dueAt !== undefined && {runAt: dueAt})});
 }

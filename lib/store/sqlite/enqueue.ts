@@ -1,17 +1,21 @@
 import {type Encoded, sameValue} from '../../job/encoding.ts';
-import type {FailureRecord} from '../../job/failure.ts';
-import {type EnqueuedGroup, keyAt, listKeys, type NewGroup, newJobsOf, sizeOf, toIds} from '../../job/group.ts';
+import {type FailureRecord, toFailure} from '../../job/failure.ts';
+import {type EnqueuedGroup, idAt, keyAt, listKeys, type NewGroup, newJobsOf, sizeOf, toIds} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import {type ChildJob, dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {asPacked, countOf, isPackable, joinPacked, type PackedStrings, pack, slicePacked, toPackedStrings} from '../../job/packed.ts';
+import type {Parents} from '../../job/parents.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {enqueueFailure, keyConflict} from '../conflict-errors.ts';
+import {enqueueFailure, keyConflict, noParent} from '../conflict-errors.ts';
+import {insertBlocked} from './blocked.ts';
+import {cancelChild, reachChildren} from './children.ts';
 import type {DirectClaim, NewRun} from './direct-claim.ts';
-import {setExpiry} from './expiry.ts';
+import {insertEdges, missingParent, resolveParents, type Waits} from './edges.ts';
+import {holdExpiry, setExpiry} from './expiry.ts';
 import {type Holder, KeyLookup} from './keys.ts';
 import {replaceJob, retryJob} from './move.ts';
-import {insertJobRun, MAX_RUN_JOBS} from './packed-rows.ts';
-import {StoredState} from './schema.sql.ts';
+import {insertJobRun} from './packed-rows.ts';
+import {MAX_RUN_JOBS, StoredState} from './schema.sql.ts';
 import {giveNumbers, lastNumber, type Tx} from './tx.ts';
 
 /**
@@ -22,7 +26,13 @@ export function enqueue(tx: Tx, groups: readonly NewGroup[], rejectConflicts: bo
 	if (groups.length === 0) return [];
 	const runs = new RunBuilder(tx, direct);
 	const lookup = new KeyLookup(tx);
-	const enqueued = groups.map(group => refuseIfFull(tx, group, lookup) ?? add(tx, group, {runs, lookup}, rejectConflicts));
+	const enqueued: EnqueuedGroup[] = [];
+	for (const group of groups) {
+		const full = refuseIfFull(tx, group, lookup);
+		const result =
+			full ?? (group.parents ? addChildren(tx, group, {runs, lookup}, rejectConflicts, enqueued) : add(tx, group, {runs, lookup}, rejectConflicts));
+		enqueued.push(result);
+	}
 	lookup.flush();
 	runs.flush();
 	if (runs.nextId > runs.firstId) {
@@ -40,6 +50,8 @@ export function findConflict(tx: Tx, jobs: readonly ChildJob[], parent: JobId): 
 	const own = new Map<string, Encoded>();
 	const keys = new KeyLookup(tx);
 	for (const job of jobs) {
+		const missing = job.parents && missingParent(tx, job.parents);
+		if (missing !== undefined) return toFailure(noParent(job.task, missing));
 		if (job.key === undefined) continue;
 		const name = JSON.stringify([job.task, job.key]);
 		const found = keys.find(job);
@@ -76,6 +88,33 @@ function countPending({known, tally}: Tx, task: number | null): number {
 function countNew(group: NewGroup, lookup: KeyLookup): number {
 	if (group.keys === undefined) return sizeOf(group);
 	return [...new Set(listKeys(group.keys, sizeOf(group)))].filter(key => !lookup.find({...group, key})).length;
+}
+
+/** Adds jobs that wait for others. @param before the groups that were enqueued before this one */
+function addChildren(tx: Tx, group: NewGroup, {runs, lookup}: Writers, rejectConflicts: boolean, before: readonly EnqueuedGroup[]): EnqueuedGroup {
+	runs.flush();
+	reachChildren(tx, Infinity);
+	const waits = resolveParents(tx, group, before, runs.nextId, runs.firstId);
+	if ('missing' in waits) return {ids: [], missing: waits.missing};
+	const {parents: _, ...plain} = group;
+	const first = runs.nextId;
+	const enqueued = addWithKeys(tx, plain, {runs, lookup}, rejectConflicts, waits);
+	runs.flush();
+	const {onDead} = group.parents as Parents;
+	const made = runs.nextId - first;
+	// By index, since jobs whose keys exist are not new.
+	for (let index = 0, next = first; next < first + made; ) {
+		while (idAt(enqueued.ids, index) !== next) index++;
+		let count = 1;
+		while (next + count < first + made && idAt(enqueued.ids, index + count) === next + count) count++;
+		insertEdges(tx, waits, onDead, index, [next, next + count - 1]);
+		for (let at = index; at < index + count; at++) {
+			if (waits.lost.has(at)) cancelChild(tx, next + at - index);
+		}
+		index += count;
+		next += count;
+	}
+	return enqueued;
 }
 
 /** What the groups of a transaction share. */
@@ -119,8 +158,8 @@ function keyOf({names}: Tx, {task, policy, priority, batch}: Omit<NewJob, 'paylo
 	return {task: names.task(task), policy: names.policyId(policy), priority, batch: batch ?? null, hasOwnRows};
 }
 
-/** Adds jobs of which some may exist. */
-function addWithKeys(tx: Tx, group: NewGroup, {runs, lookup}: Writers, rejectConflicts: boolean): EnqueuedGroup {
+/** Adds jobs of which some may exist, or wait for others. */
+function addWithKeys(tx: Tx, group: NewGroup, {runs, lookup}: Writers, rejectConflicts: boolean, waits?: Waits): EnqueuedGroup {
 	const [ids, reused, conflicts]: [JobId[], number[], number[]] = [[], [], []];
 	const dueAt = dueAtOf(group, tx.now);
 	for (const job of newJobsOf(group)) {
@@ -128,7 +167,7 @@ function addWithKeys(tx: Tx, group: NewGroup, {runs, lookup}: Writers, rejectCon
 		const holder = lookup.find(job);
 		if (!holder) {
 			lookup.take(job, runs.nextId);
-			ids.push(addJob(tx, job, dueAt, runs));
+			ids.push(addJob(tx, job, dueAt, runs, waits?.parents[ids.length]));
 			continue;
 		}
 		if (holder.id >= runs.firstId) runs.flush();
@@ -140,22 +179,24 @@ function addWithKeys(tx: Tx, group: NewGroup, {runs, lookup}: Writers, rejectCon
 	return {ids: toIds(ids), ...(reused.length > 0 && {reused}), ...(conflicts.length > 0 && {conflicts})};
 }
 
-function addJob(tx: Tx, job: NewJob, dueAt: number | null, runs: RunBuilder): JobId {
+/** @param parents the number of parents for which it waits */
+function addJob(tx: Tx, job: NewJob, dueAt: number | null, runs: RunBuilder, parents = 0): JobId {
 	const {statements, tally, now} = tx;
 	const {payload, priority} = job;
 	const isPlain = job.key === undefined && isPackable(payload);
-	const key = keyOf(tx, job, dueAt !== null || !isPlain);
+	const key = {...keyOf(tx, job, dueAt !== null || !isPlain), parents, runAt: parents > 0 ? dueAt : null};
 	const {task, policy, batch, hasOwnRows} = key;
 	const id = runs.nextId;
 	if (hasOwnRows) statements.insertJob.run(id, task, policy, priority, now, batch, job.key ?? null, payload);
-	if (dueAt === null) runs.add(key, hasOwnRows ? job : {count: 1, text: payload as string | null});
+	if (dueAt === null || parents > 0) runs.add(key, hasOwnRows ? job : {count: 1, text: payload as string | null});
 	else {
 		statements.insertWaiting.run(id, dueAt, 0, 0);
 		tx.known.forget('nextRunAt');
 		runs.nextId++;
 	}
-	setExpiry(tx, id, job.expiresMs, dueAt);
-	tally.move(task, batch, null, dueAt === null ? StoredState.ready : StoredState.delayed);
+	if (parents > 0) holdExpiry(tx, id, job.expiresMs);
+	else setExpiry(tx, id, job.expiresMs, dueAt);
+	tally.move(task, batch, null, parents > 0 ? StoredState.blocked : dueAt === null ? StoredState.ready : StoredState.delayed);
 	return id;
 }
 
@@ -177,6 +218,10 @@ interface RunKey {
 	readonly batch: number | null;
 	/** True if the jobs have rows in `job`. */
 	readonly hasOwnRows: boolean;
+	/** The number of parents for which each waits; default 0. */
+	readonly parents?: number;
+	/** When jobs that wait for parents become due. */
+	readonly runAt?: number | null;
 }
 
 interface OpenRun extends RunKey {
@@ -235,19 +280,34 @@ class RunBuilder {
 	}
 
 	#endRun(): void {
-		const [{statements, now}, run] = [this.#tx, this.#run];
+		const run = this.#run;
 		this.#run = undefined;
 		if (!run) return;
-		const {task, policy, priority, batch, hasOwnRows, first, count, keys} = run;
-		const packed = joinPacked(run.payloads);
-		if (!hasOwnRows && count > 1) {
-			const firstNumber = typeof keys === 'number' ? keys : null;
-			const columns = {first, last: first + count - 1, task, policy, priority, createdAt: now, batch, firstNumber};
-			insertJobRun(statements, {...columns, keys: typeof keys === 'object' ? keys.text : null, payloads: packed.text});
-		} else if (!hasOwnRows) statements.insertJob.run(first, task, policy, priority, now, batch, keyAt(keys, 0) ?? null, packed.text || null);
-		if (this.#direct?.take({...run, ...(hasOwnRows ? columnsOf(run.jobs) : {values: packed})})) return;
+		const values = joinPacked(run.payloads);
+		if (!run.hasOwnRows) this.#writeJobs(run, values);
+		const {task, priority, batch, first, count, parents = 0, runAt = null} = run;
+		if (parents > 0) {
+			insertBlocked(this.#tx.statements, {first, last: first + count - 1, task, rank: -priority, batch, runAt, executions: 0, parents});
+			return;
+		}
+		if (!this.#direct?.take({...run, ...(run.hasOwnRows ? columnsOf(run.jobs) : {values})})) this.#makeReady(run);
+	}
+
+	#writeJobs({task, policy, priority, batch, first, count, keys}: OpenRun, payloads: PackedStrings): void {
+		const {statements, now} = this.#tx;
+		if (count === 1) {
+			statements.insertJob.run(first, task, policy, priority, now, batch, keyAt(keys, 0) ?? null, payloads.text || null);
+			return;
+		}
+		const firstNumber = typeof keys === 'number' ? keys : null;
+		const columns = {first, last: first + count - 1, task, policy, priority, createdAt: now, batch, firstNumber};
+		insertJobRun(statements, {...columns, keys: typeof keys === 'object' ? keys.text : null, payloads: payloads.text});
+	}
+
+	#makeReady(run: OpenRun): void {
+		const {task, priority, batch, first, count} = run;
 		if (count > 1) {
-			statements.insertReadyRun.run(task, -priority, first, first + count - 1, batch);
+			this.#tx.statements.insertReadyRun.run(task, -priority, first, first + count - 1, batch);
 			return;
 		}
 		if (this.#range?.last !== first - 1) {
@@ -264,7 +324,9 @@ function columnsOf(jobs: OpenRun['jobs']): Pick<NewRun, 'values' | 'keys'> {
 	return {values: pack(jobs.map(({payload}) => payload)), keys: keys.size > 0 ? keys : undefined};
 }
 
-function continues(run: OpenRun, id: JobId, {task, policy, priority, batch, hasOwnRows}: RunKey, count: number): boolean {
+function continues(run: OpenRun, id: JobId, key: RunKey, count: number): boolean {
+	const {task, policy, priority, batch, hasOwnRows, parents = 0, runAt = null} = key;
 	const isNext = id === run.first + run.count && count === 1 && run.count < MAX_RUN_JOBS;
-	return isNext && run.task === task && run.policy === policy && run.priority === priority && run.batch === batch && run.hasOwnRows === hasOwnRows;
+	const waitAlike = (run.parents ?? 0) === parents && (run.runAt ?? null) === runAt;
+	return isNext && waitAlike && run.task === task && run.policy === policy && run.priority === priority && run.batch === batch && run.hasOwnRows === hasOwnRows;
 }

@@ -19,6 +19,16 @@ export function setExpiry(tx: Tx, id: JobId, expiresMs: number | undefined, dueA
 	tx.known.forget('hasExpiries');
 }
 
+/** The job waits for others, and does not expire before they have ended: `renewExpiry` sets the time then. */
+export function holdExpiry(tx: Tx, id: JobId, expiresMs?: number): void {
+	if (expiresMs !== undefined) tx.statements.insertExpiry.run(id, expiresMs, HELD);
+	else if (mayExpire(tx)) tx.statements.holdExpiry.run(HELD, id);
+	tx.known.forget('hasExpiries');
+}
+
+/** A time that never comes. */
+const HELD = -1;
+
 /** The job, or each job from this one up to `last`, has started or is deleted, or its round has ended. */
 export function endExpiry(tx: Tx, id: JobId, last = id): void {
 	if (!mayExpire(tx)) return;

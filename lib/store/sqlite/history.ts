@@ -56,6 +56,6 @@ export function readHistory(statements: Statements, id: JobId): ExecutionRecord[
 }
 
 function statusOf(state: StoredState, reason: string | undefined): ExecutionRecord['status'] {
-	if (reason === 'cancelled' || reason === 'expired' || state === StoredState.cancelled) return 'cancelled';
+	if (reason === 'cancelled' || reason === 'expired' || reason === 'parent' || state === StoredState.cancelled) return 'cancelled';
 	return state === StoredState.completed ? 'completed' : 'failed';
 }

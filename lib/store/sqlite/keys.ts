@@ -5,7 +5,7 @@ import type {NewJob} from '../../job/new-job.ts';
 import {isPackable} from '../../job/packed.ts';
 import {hasNumber, idOfNumber, type NumberRun, numberOfKey, numbersWith} from './numbered-keys.ts';
 import {findJob, type JobRun, jobRunOf, payloadReader} from './packed-rows.ts';
-import {StoredState} from './schema.sql.ts';
+import {hasEnded, StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 import {scopeOf, type Tx} from './tx.ts';
 
@@ -41,7 +41,7 @@ export class KeyLookup {
 		const byNumber = number === undefined ? undefined : this.#idOfNumber(batch as number, number);
 		const id = byNumber ?? (statements.idOfKey.get(scopeOf(names.task(task), batch), key) as JobId | undefined);
 		if (id === undefined) return undefined;
-		const isFree = unique && (findJob(statements, id)?.state ?? 0) >= StoredState.completed;
+		const isFree = unique && hasEnded(findJob(statements, id)?.state ?? StoredState.ready);
 		const payload = isFree ? undefined : this.#payloadOf(id);
 		return payload === undefined ? undefined : {id, payload};
 	}

@@ -10,6 +10,9 @@ const READ = {
 	/** When the next waiting job becomes due; `null` if none waits. */
 	nextRunAt: ({nextRunAt}: Statements) => (nextRunAt.get() ?? null) as number | null,
 	hasExpiries: ({anyExpiry}: Statements) => anyExpiry.get() !== undefined,
+	/** True if some job waits for others, or has waited. */
+	hasEdges: ({anyEdge}: Statements) => anyEdge.get() !== undefined,
+	hasParentChanges: ({anyParentChange}: Statements) => anyParentChange.get() !== undefined,
 	hasCheckpoints: ({anyCheckpoint}: Statements) => anyCheckpoint.get() !== undefined,
 	/** The number of jobs by `task * STATE_STRIDE + state`. */
 	tally: ({tally}: Statements) => {

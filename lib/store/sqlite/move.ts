@@ -3,13 +3,14 @@ import type {JobFilter, JobId, JobStatus} from '../../job/job.ts';
 import {dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {type Moved, type MovePage, type MoveTarget, movableStatuses, RETRIED_BY_DEFAULT} from '../store.ts';
 import {writeFailure} from '../stored-json.ts';
-import {deleteRun, deleteStateRow} from './delete.ts';
-import {endExpiry, mayExpire, setExpiry} from './expiry.ts';
+import {cancelChild, reachChildren} from './children.ts';
+import {deleteRun} from './delete.ts';
+import {waitsOf} from './edges.ts';
+import {endExpiry, holdExpiry, mayExpire, setExpiry} from './expiry.ts';
 import {findIds} from './find.ts';
-import {keepLastExecution} from './history.ts';
-import {makeReady} from './lanes.ts';
-import {type FoundJob, findJob, MAX_RUN_JOBS, unpackRun} from './packed-rows.ts';
-import {STATUS_OF, StoredState} from './schema.sql.ts';
+import {type FoundJob, findJob} from './packed-rows.ts';
+import {beginRound, cancelJob, endRound, unpack} from './rounds.ts';
+import {MAX_RUN_JOBS, STATUS_OF, StoredState} from './schema.sql.ts';
 import {lastNumber, Stop, scopeOf, type Tx} from './tx.ts';
 
 /** A transaction that has unpacked this many jobs moves no more. To move one job of a run, all of the run are unpacked. */
@@ -69,9 +70,12 @@ const MOVES: Readonly<Record<MoveTarget, MoveJob>> = {
 		return {list: 'ids'};
 	},
 	pending(tx, id, job) {
-		if (!regainsKey(tx, id, job)) return {};
+		// A job whose parent is dead can't run before that has a new round, too.
+		if (waitsOf(tx, id).lost !== undefined || !regainsKey(tx, id, job)) return {};
 		endRound(tx, id, job);
-		makeReady(tx, id, job, job.state);
+		beginRound(tx, id, job);
+		// Before the next job is moved, which may wait for this one.
+		reachChildren(tx, Infinity);
 		return {list: 'ids'};
 	},
 	discarded(tx, id, job, {stop, upTo}) {
@@ -85,15 +89,6 @@ const MOVES: Readonly<Record<MoveTarget, MoveJob>> = {
 		return {list: 'ids', last: deleteRun(tx, id, upTo)};
 	},
 };
-
-/** @param execution the number of the last one */
-function cancelJob(tx: Tx, id: JobId, job: FoundJob, execution: number): void {
-	const {statements, tally, now} = tx;
-	deleteStateRow(tx, id, job);
-	statements.insertOutcome.run(id, StoredState.cancelled, execution, now, null, null, null, null, null, null, null);
-	endExpiry(tx, id);
-	tally.move(job.task, job.batch, job.state, StoredState.cancelled);
-}
 
 /** The most jobs that expire in one transaction. */
 const MAX_EXPIRED_JOBS = 1000;
@@ -143,32 +138,16 @@ export function retryJob(tx: Tx, id: JobId): void {
 export function replaceJob(tx: Tx, id: JobId, {payload, priority, policy, ...when}: NewJob): boolean {
 	const job = findJob(tx.statements, id);
 	if (!job || job.state === StoredState.running) return false;
-	const {statements, tally, names, now} = tx;
+	const {statements, names, now} = tx;
 	endRound(tx, id, job);
 	// The checkpoint belongs to the old payload.
 	statements.deleteCheckpoint.run(id);
 	statements.replaceJob.run(names.policyId(policy), priority, payload, id);
 	const dueAt = dueAtOf(when, now);
-	setExpiry(tx, id, when.expiresMs, dueAt);
-	if (dueAt === null) makeReady(tx, id, {...job, rank: -priority}, job.state);
-	else {
-		statements.insertWaiting.run(id, dueAt, 0, job.executions);
-		tx.known.forget('nextRunAt');
-		tally.move(job.task, job.batch, job.state, StoredState.delayed);
-	}
+	beginRound(tx, id, job, -priority, dueAt);
+	if (waitsOf(tx, id).parents > 0) holdExpiry(tx, id, when.expiresMs);
+	else setExpiry(tx, id, when.expiresMs, dueAt);
+	if (waitsOf(tx, id).lost !== undefined) cancelChild(tx, id);
+	reachChildren(tx, Infinity);
 	return true;
-}
-
-function endRound(tx: Tx, id: JobId, job: FoundJob): void {
-	unpack(tx, id, job);
-	if (job.executions > 0) keepLastExecution(tx.statements, id);
-	deleteStateRow(tx, id, job);
-	tx.statements.deleteFailureState.run(id);
-	tx.statements.deleteProgress.run(id);
-	endExpiry(tx, id);
-}
-
-/** Gives the job, and the others of its run, rows of their own. */
-export function unpack(tx: Tx, id: JobId, job: FoundJob): void {
-	if (job.isInRun) tx.unpacked += unpackRun(tx.statements, id, job);
 }

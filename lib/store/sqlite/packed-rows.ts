@@ -13,8 +13,9 @@ import {
 	readPacked,
 	slicePacked,
 } from '../../job/packed.ts';
+import {blockedRunOf, takeBlocked} from './blocked.ts';
 import {freeKeys, freeNumbers} from './numbered-keys.ts';
-import {StoredState} from './schema.sql.ts';
+import {MAX_RUN_JOBS, StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 import {scopeOf} from './tx.ts';
 
@@ -23,9 +24,6 @@ import {scopeOf} from './tx.ts';
  * state that they share. A job that fails is cut out of its run: {@link extractJobs}. Before anything else happens to one job of a run, all its jobs get
  * rows of their own: {@link unpackRun}.
  */
-
-/** The most jobs in a run. It limits the cost of unpacking one. */
-export const MAX_RUN_JOBS = 2000;
 
 /** The last job of a run. If another program wrote a row that is too long, the excess is ignored. */
 export function lastOfRun(first: JobId, last: JobId): JobId {
@@ -54,6 +52,9 @@ export function findJob(statements: Statements, id: JobId): FoundJob | undefined
 	if (readyRunOf(statements, id, job)) return {...job, state: StoredState.ready, isInRun: true};
 	if (claimedRunOf(statements, id)) return {...job, state: StoredState.running, executions: 1, isInRun: true};
 	if (statements.outcomeRunFirst.get(id, id) !== undefined) return {...job, state: StoredState.completed, executions: 1, isInRun: true};
+	const blocked = blockedRunOf(statements, id);
+	// After its first execution a job has rows of its own.
+	if (blocked) return {...job, state: StoredState.blocked, executions: blocked.executions, ...(blocked.executions === 0 && {isInRun: true})};
 	// Another program has deleted the row of its state. As a parked job it can still be cancelled, retried and deleted.
 	return {...job, state: StoredState.parked};
 }
@@ -72,6 +73,8 @@ function findPacked({packedState}: Statements, id: JobId): StoredJob | undefined
 export function unpackRun(statements: Statements, id: JobId, job: FoundJob): number {
 	if (job.state === StoredState.running) return unpackClaimed(statements, id);
 	unpackJobs(statements, id);
+	// The row of its state is cut when the job leaves it.
+	if (job.state === StoredState.blocked) return 1;
 	if (job.state === StoredState.ready) {
 		const [first, last] = readyRunOf(statements, id, job) as Range;
 		statements.deleteReadyRun.run(job.task, job.rank, first);
@@ -140,12 +143,14 @@ export function unpackClaimed(statements: Statements, id: JobId): number {
 export function deleteInRun(statements: Statements, from: JobId, upTo: JobId, job: FoundJob): JobId {
 	const {task, batch, rank} = job;
 	const outcomes = job.state === StoredState.completed ? outcomeRunOf(statements, from) : undefined;
-	const [first, end] = outcomes ?? (readyRunOf(statements, from, job) as Range);
+	const blocked = job.state === StoredState.blocked ? blockedRunOf(statements, from) : undefined;
+	const [first, end] = outcomes ?? (blocked ? [blocked.first, blocked.last] : (readyRunOf(statements, from, job) as Range));
 	const last = lastOfRun(first, end);
 	const to = Math.max(from, Math.min(last, upTo));
-	if (outcomes) statements.deleteOutcomeRun.run(first);
+	if (blocked) takeBlocked(statements, blocked, from, to);
+	else if (outcomes) statements.deleteOutcomeRun.run(first);
 	else statements.deleteReadyRun.run(task, rank, first);
-	insertRest([first, last], [from, to], (...rest) => {
+	insertRest(blocked ? [from, to] : [first, last], [from, to], (...rest) => {
 		if (outcomes) {
 			const part = sliceOutcomeRun(outcomes, ...rest);
 			insertOutcomeRun(statements, part, [{times: new PackedTimes(part[4])}]);
@@ -300,6 +305,14 @@ function boundsOf(parts: readonly Timed[], name: 'startedAt' | 'durationMs'): re
 /** The run that has this job, if it completed in one. */
 function outcomeRunOf({outcomeRunOf}: Statements, id: JobId): OutcomeRun | undefined {
 	return outcomeRunOf.get(id, id) as OutcomeRun | undefined;
+}
+
+/** The results of completed jobs of a run, from this job up to `last` at most; `undefined` if the job did not complete in a run. */
+export function resultsOfRun(statements: Statements, id: JobId, last: JobId): PackedStrings | undefined {
+	const run = outcomeRunOf(statements, id);
+	if (!run) return undefined;
+	const [first, end, , , , results] = run;
+	return slicePacked({count: end - first + 1, text: results}, id - first, Math.min(last, end) - first + 1);
 }
 
 /** The part of a run from one job up to another one. */

@@ -18,6 +18,7 @@ import {defined} from '../../support/defined.ts';
 import type {JobPage, OutcomePage, SearchPage, StoredJob, TaskCounts, Wanted} from '../store.ts';
 import {readFailure} from '../stored-json.ts';
 import type {Blobs} from './blobs.ts';
+import {blockedRunOf} from './blocked.ts';
 import {findAll, findCreated, findIds, hasFewJobs, numbersOf} from './find.ts';
 import {readHistory} from './history.ts';
 import {claimedRunOf, type JobRun, jobRunOf, keysOf, payloadReader, resultInRun, resultsWith} from './packed-rows.ts';
@@ -154,7 +155,9 @@ function rowsOf(run: JobRun, row: JobRow): (id: JobId) => JobRow {
 function stateInRun(statements: Statements, id: JobId): Partial<JobRow> {
 	if (claimedRunOf(statements, id)) return {state: StoredState.running, executions: 1};
 	const result = resultInRun(statements, id);
-	return result ? {state: StoredState.completed, executions: 1, ...result, resultBytes: sizeBytes(result.value)} : {state: StoredState.ready};
+	if (result) return {state: StoredState.completed, executions: 1, ...result, resultBytes: sizeBytes(result.value)};
+	const blocked = blockedRunOf(statements, id);
+	return blocked ? {state: StoredState.blocked, executions: blocked.executions, runAt: blocked.runAt} : {state: StoredState.ready};
 }
 
 function toJob(row: JobRow, {maxAttempts, timeoutMs, timeoutPercent}: Policy): Job {

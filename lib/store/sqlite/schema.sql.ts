@@ -318,12 +318,56 @@ export const MIGRATIONS: readonly string[] = [
 	insert into tally select 0, iif(name = 'job', 0, 1), last from counter;
 	drop table counter;
 	`,
+	`
+	-- Jobs that wait for others: lib/store/sqlite/edges.ts. Those with consecutive ids and the same columns share a row.
+	create table blocked_run (
+		first integer primary key,
+		last integer not null,
+		task integer not null,
+		rank integer not null,
+		batch integer,
+		run_at integer,
+		executions integer not null,
+		-- The number of parents that have not ended as they must.
+		parents integer not null
+	) strict;
+
+	-- Who waits for whom. \`is_each\`: the first child waits for the first parent, the second for the second; otherwise each child for each parent.
+	create table edge (
+		id integer primary key,
+		parent_first integer not null,
+		parent_last integer not null,
+		child_first integer not null,
+		child_last integer not null,
+		is_each integer not null,
+		-- Whether a child runs although a parent is dead or cancelled.
+		runs_on_dead integer not null
+	) strict;
+	create index edge_by_parent on edge (parent_first, parent_last);
+	create index edge_by_child on edge (child_first, child_last);
+
+	-- Changes of parents that have not reached all children, in order.
+	create table parent_change (
+		id integer primary key,
+		first integer not null,
+		last integer not null,
+		change integer not null
+	) strict;
+	`,
 ];
 
+/** The most jobs in a row of a run. It limits the cost of unpacking one, and how far before a job its row may begin. */
+export const MAX_RUN_JOBS = 2000;
+
 /** The state of a job, with the names of `TaskCounts`. `tally.state`, `batch_tally.state` and `outcome.status` store these numbers: never renumber. */
-export const StoredState = {ready: 0, quarantined: 1, delayed: 2, failed: 3, parked: 4, running: 5, completed: 6, dead: 7, cancelled: 8} as const;
+export const StoredState = {ready: 0, quarantined: 1, delayed: 2, failed: 3, parked: 4, running: 5, completed: 6, dead: 7, cancelled: 8, blocked: 9} as const;
 
 export type StoredState = (typeof StoredState)[keyof typeof StoredState];
+
+/** True if a job in this state has ended. */
+export function hasEnded(state: StoredState): boolean {
+	return state >= StoredState.completed && state <= StoredState.cancelled;
+}
 
 /** A job's status, by its state. */
 export const STATUS_OF = Object.fromEntries(Object.entries(STATUS_OF_STATE).map(([name, status]) => [StoredState[name as JobState], status])) as Readonly<

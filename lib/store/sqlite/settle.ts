@@ -15,7 +15,7 @@ import {keepFailure} from './history.ts';
 import {type FailureState, failureStateOf, makeReady} from './lanes.ts';
 import {type ClaimedRun, extractJobs, insertOutcomeRun, type RunPart, writeResults} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';
-import type {ClaimRow, Tx} from './tx.ts';
+import {type ClaimRow, parentsChanged, type Tx} from './tx.ts';
 
 /**
  * Records the outcomes of executions. The fence is the row in `claimed` or `claimed_run`: if the lease or the number of an execution does not match it,
@@ -180,6 +180,7 @@ function completeRun(tx: Tx, [, , , , task, batch]: ClaimedRun, parts: readonly 
 	insertOutcomeRun(statements, [first, last, batch, now, ...writeResults(parts, jobs)], parts);
 	endExpiry(tx, first, last);
 	tally.move(task, batch, StoredState.running, StoredState.completed, jobs);
+	parentsChanged(tx, first, last, 'completed');
 }
 
 /** Deletes the claims of ended jobs that have rows of their own. */
@@ -301,6 +302,7 @@ function insertOutcome(tx: Tx, [id, execution, task, batch]: ClaimRow, state: St
 	const value = outcome.type === 'returned' && state === StoredState.completed ? outcome.value : null;
 	tx.statements.insertOutcome.run(id, state, execution, tx.now, worker ?? null, ...timesOf(outcome), ...tx.blobs.store(value));
 	tx.tally.move(task, batch, StoredState.running, state);
+	parentsChanged(tx, id, id, state === StoredState.completed ? 'completed' : 'dead');
 }
 
 function setFailureState(

@@ -8,6 +8,7 @@ import {IN_MEMORY, type OpenStoreOptions, type Store, URGENT_WAIT_MS} from '../s
 import {changeBatch, deleteBatch, deleteEmptyBatches, openBatch, readBatches, updateBatches} from './batches.ts';
 import {Blobs} from './blobs.ts';
 import {ChangeWatch} from './change-watch.ts';
+import {reachChildren} from './children.ts';
 import {claim, inOrder, promote, releaseClaims} from './claim.ts';
 import {deleteEnded, findOutdated} from './delete.ts';
 import {canClaimDirectly, DirectClaim} from './direct-claim.ts';
@@ -79,6 +80,7 @@ export class SqliteStore implements Store {
 	): contract.Committed {
 		for (const each of update) writeUpdate(tx, each);
 		const settled = settle(tx, ended);
+		reachChildren(tx);
 		const edited = edit?.map(each => editJob(tx, each));
 		const lanes = () => (request ? requestedLanes(tx, request) : []);
 		let requested = lanes();
@@ -87,6 +89,7 @@ export class SqliteStore implements Store {
 		const direct = mayBeDirect ? new DirectClaim(tx, requested, owner()) : undefined;
 		const enqueued = enqueue(tx, arrived, rejectConflicts, direct);
 		const expired = request ? expireJobs(tx) : undefined;
+		reachChildren(tx);
 		if (request) promote(tx);
 		// A task may be new.
 		if (!direct) requested = lanes();
@@ -104,8 +107,9 @@ export class SqliteStore implements Store {
 			enqueued,
 			claimed,
 			backlog: left,
+			...(mayHaveUnblocked(tx) && {unblocked: true}),
 			dueInMs,
-			expired: expired?.ids.length ? expired.ids : undefined,
+			expired: cancelledBy(tx, expired?.ids),
 			expiresInMs: expiresInMs(tx),
 		};
 	}
@@ -345,6 +349,17 @@ export class SqliteStore implements Store {
 			await this.#transactions.close();
 		}
 	}
+}
+
+/** True if jobs that waited for others became ready, or changes of their parents are left for the next transaction. */
+function mayHaveUnblocked({isUnblocked, known}: Tx): boolean {
+	return isUnblocked || (known.get('hasEdges') && known.get('hasParentChanges'));
+}
+
+/** The jobs that expired in the transaction, and those that wait for a parent that will not complete; `undefined` if there are none. */
+function cancelledBy({lostChildren}: Tx, expired: readonly JobId[] = []): readonly JobId[] | undefined {
+	const all = [...expired, ...lostChildren];
+	return all.length > 0 ? all : undefined;
 }
 
 /** True if a job names the file of a result. */

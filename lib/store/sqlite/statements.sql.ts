@@ -87,6 +87,9 @@ const VIEW_JOINS = `join task t on t.id = j.task
 
 const JOB_RUN = 'first, last, task, policy, priority, created_at as createdAt, batch, first_number as firstNumber, keys, payloads';
 
+const BLOCKED_RUN = 'first, last, task, rank, batch, run_at as runAt, executions, parents';
+const EDGE = 'id, parent_first, parent_last, child_first, child_last, is_each, runs_on_dead';
+
 const EXECUTION = 'execution, state, ended_at, started_at, duration_ms, cpu_ms, memory_bytes, worker, failure';
 /** The columns of {@link EXECUTION}, from the table of the last failure, and from that of ended jobs. */
 const EXECUTION_OF_FAILURE = `execution, ${StoredState.failed}, coalesce(ended_at, 0), started_at, duration_ms, cpu_ms, memory_bytes, worker, failure`;
@@ -244,11 +247,32 @@ export const SQL = {
 		from waiting w join job j on j.id = w.id
 		where w.run_at <= ${INTEGER} order by w.run_at, w.id limit ${INTEGER}`,
 	deleteWaiting: 'delete from waiting where id = ?',
+	runAtOf: 'select run_at from waiting where id = ?',
 	nextRunAt: 'select min(run_at) from waiting where run_at is not null',
+
+	insertBlockedRun: 'insert into blocked_run (first, last, task, rank, batch, run_at, executions, parents) values (?, ?, ?, ?, ?, ?, ?, ?)',
+	blockedRunOf: `select ${BLOCKED_RUN} from blocked_run where ${hasJob('blocked_run')}`,
+	blockedRunsIn: `select ${BLOCKED_RUN} from blocked_run where first > ${INTEGER} and first <= ${INTEGER} and last >= ${INTEGER} order by first`,
+	deleteBlockedRun: 'delete from blocked_run where first = ?',
+	pageOfBlocked: `select r.first, r.last from blocked_run r where ${runInWindow('blocked_run')} and ${ofTask('r')} and ${ofBatch('r')} order by 1`,
+
+	insertEdge: 'insert into edge (parent_first, parent_last, child_first, child_last, is_each, runs_on_dead) values (?, ?, ?, ?, ?, ?)',
+	anyEdge: 'select 1 from edge limit 1',
+	edgesFrom: `select ${EDGE} from edge where parent_first > ${INTEGER} and parent_first <= ${INTEGER} and parent_last >= ${INTEGER}`,
+	edgesTo: `select ${EDGE} from edge where child_first > ${INTEGER} and child_first <= ${INTEGER} and child_last >= ${INTEGER}`,
+	deleteEdgesTo: `delete from edge where child_first > ${INTEGER} and child_first <= ${INTEGER} and child_last >= ${INTEGER}
+		and not exists (select 1 from job where id between child_first and child_last)
+		and not exists (select 1 from job_run where first between child_first and child_last)
+		and not exists (select 1 from job_run where first = (select max(first) from job_run where first <= child_first) and last >= child_first)`,
+	insertParentChange: 'insert into parent_change (first, last, change) values (?, ?, ?)',
+	anyParentChange: 'select 1 from parent_change limit 1',
+	parentChanges: 'select first, last, change from parent_change order by id',
+	deleteParentChanges: 'delete from parent_change',
 
 	insertExpiry: 'insert into expiry (id, expires_ms, expires_at) values (?, ?, ?)',
 	dueExpiries: `select id, expires_ms from expiry where expires_at between 1 and ${INTEGER} order by expires_at, id limit ${INTEGER}`,
 	renewExpiry: 'update expiry set expires_at = ? + expires_ms where id = ?',
+	holdExpiry: 'update expiry set expires_at = ? where id = ?',
 	markExpiry: 'update expiry set expires_at = -expires_at where id = ?',
 	unmarkExpiry: 'update expiry set expires_at = -expires_at where id = ? and expires_at < 0',
 	unmarkExpiriesOfOwner: `update expiry set expires_at = -expires_at where expires_at < 0
@@ -315,6 +339,7 @@ export const SQL = {
 		on conflict (id) do update set suspicion = max(suspicion, excluded.suspicion)`,
 	suspicionsInLane: `select coalesce(x.suspicion, 0) from ready r left join failure_state x on x.id = r.id
 		where r.task = ${INTEGER} order by r.rank, r.id limit ${INTEGER}`,
+	failureOf: 'select failure from failure_state where id = ?',
 	deleteFailureState: 'delete from failure_state where id = ?',
 
 	keepFailure: `insert or ignore into execution (id, ${EXECUTION})
@@ -374,6 +399,8 @@ const BY_NAME: ReadonlySet<string> = new Set<keyof typeof SQL>([
 		'endedJobs',
 		'outdatedJobs',
 		'failureState',
+		'blockedRunOf',
+		'blockedRunsIn',
 	] as const),
 	...(['batch', 'batches', 'batchById'] as const),
 ]);

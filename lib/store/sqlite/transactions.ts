@@ -5,6 +5,7 @@ import {FaenaError} from '../../support/errors.ts';
 import {IN_MEMORY, type OpenStoreOptions} from '../store.ts';
 import {updateBatches} from './batches.ts';
 import type {Blobs} from './blobs.ts';
+import {reachChildren} from './children.ts';
 import {type Connection, connect} from './connection.ts';
 import {FileGuard} from './file-guard.ts';
 import {Known} from './known.ts';
@@ -140,7 +141,7 @@ export class Transactions {
 		const {connection, names} = opened;
 		const {statements} = connection;
 		this.#fileGuard?.check();
-		const lists = {completed: [] as CompletedBatch[], registered: [] as OwnerId[]};
+		const lists = {completed: [] as CompletedBatch[], registered: [] as OwnerId[], changedParents: [], lostChildren: []};
 		let result: Result;
 		try {
 			result = connection.transaction(() => {
@@ -148,8 +149,9 @@ export class Transactions {
 				const version = statements.dataVersion.get();
 				if (version !== opened.known.version) opened.known.reset(version);
 				const {known} = opened;
-				const tx: Tx = {statements, names, known, tally: new Tally(), blobs, now: clock.now(), random, ...lists, unpacked: 0};
+				const tx: Tx = {statements, names, known, tally: new Tally(), blobs, now: clock.now(), random, ...lists, isUnblocked: false, unpacked: 0};
 				const result = run(tx);
+				reachChildren(tx);
 				updateBatches(tx);
 				for (const change of tx.tally.tasks.take()) {
 					statements.addToTally.run(...change);

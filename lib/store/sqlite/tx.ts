@@ -1,5 +1,5 @@
 import type {Lease, OwnerId} from '../../job/claim.ts';
-import type {CompletedBatch, Policy} from '../../job/job.ts';
+import type {CompletedBatch, JobId, Policy} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {readPolicy} from '../stored-json.ts';
 import type {Blobs} from './blobs.ts';
@@ -18,12 +18,30 @@ export interface Tx {
 	readonly completed: CompletedBatch[];
 	/** Owners that this transaction has registered. */
 	readonly registered: OwnerId[];
+	/** Changes of jobs for which others wait, in order: `children.ts` passes them on. Empty if no job waits for another. */
+	readonly changedParents: ParentChange[];
+	/** Jobs that were cancelled because they waited for a parent that will not complete. */
+	readonly lostChildren: JobId[];
+	/** True once jobs that waited for others became ready. */
+	isUnblocked: boolean;
 	/** The number of jobs unpacked so far. */
 	unpacked: number;
 	/** The time of the transaction, in milliseconds since 1970. */
 	readonly now: number;
 	/** A number in [0, 1). */
 	readonly random: () => number;
+}
+
+/** What has become of a range of jobs for which others may wait. `reopened…`: they have a new round, after this end of the one before. */
+export interface ParentChange {
+	readonly first: JobId;
+	readonly last: JobId;
+	readonly change: 'completed' | 'dead' | 'deleted' | 'reopenedCompleted' | 'reopenedDead';
+}
+
+/** Jobs may wait for these, which have changed. */
+export function parentsChanged({known, changedParents}: Tx, first: JobId, last: JobId, change: ParentChange['change']): void {
+	if (known.get('hasEdges')) changedParents.push({first, last, change});
 }
 
 /** A row of the statements `claimsOfLease` and `stoppedClaimsOfOwner`. */

@@ -91,7 +91,7 @@ law('an owner that was taken for dead gets its batch back when its input ends, i
 });
 
 law('a batch counts its own jobs in each status, however they move', async (t, queue, clock) => {
-	const none = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
+	const none = {blocked: 0, pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
 	const [nightly, weekly] = [await queue.openBatch('nightly', 'hash', OWNER), await queue.openBatch('weekly', 'hash', OWNER)];
 	const countsOf = async (name: string) => (await queue.batch(name))?.counts;
 	t.deepEqual(await countsOf('nightly'), none);
@@ -128,7 +128,7 @@ law('a batch counts its own jobs in each status, however they move', async (t, q
 			...rest.map(claim => ({...claim, outcome: {type: 'threw', error: ERROR} as const})),
 		],
 	});
-	const counts = {pending: 2, running: 0, failed: 1, completed: 1, dead: 1, cancelled: 1};
+	const counts = {blocked: 0, pending: 2, running: 0, failed: 1, completed: 1, dead: 1, cancelled: 1};
 	t.deepEqual([await countsOf('nightly'), await countsOf('weekly')], [counts, {...none, failed: 1}]);
 	clock.pass(1000);
 	await queue.dequeue({owner: OWNER, tasks: []});
@@ -152,7 +152,7 @@ law('batches are listed in the order of their creation, each with its task and t
 	await queue.closeBatch(second, OWNER);
 	await queue.leaveBatch(first, OWNER);
 	await queue.openBatch('weekly', 'thumbnail', OWNER);
-	const counts = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
+	const counts = {blocked: 0, pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
 	t.deepEqual(await queue.batches(), [
 		{id: first, name: 'weekly', task: 'thumbnail', createdAt: T0, counts, marks: [{at: T0 + 10, ended: 0}]},
 		{id: second, name: 'nightly', task: 'hash', createdAt: T0 + 5, closedAt: T0 + 10, counts, marks: [{at: T0 + 5, ended: 0}]},
@@ -175,7 +175,7 @@ law('a batch completes in the transaction that ends its input or its last job, w
 	t.deepEqual([heard, (await queue.jobs({task: 'thumbnail'})).length], [[], 0]);
 	t.like(await queue.batch('one'), {total: 2, startedAt: T0, completedAt: undefined});
 	await commit(queue, {settle: [{...b, outcome: {type: 'cancelled'}}]});
-	const counts = {pending: 0, running: 0, failed: 0, completed: 1, dead: 0, cancelled: 1};
+	const counts = {blocked: 0, pending: 0, running: 0, failed: 0, completed: 1, dead: 0, cancelled: 1};
 	t.deepEqual(heard, [{batch: 'one', counts}]);
 	t.like(await queue.batch('one'), {completedAt: T0 + 5, counts, completionJobId: 4});
 	const [id] = await listed(queue, {task: 'thumbnail'});

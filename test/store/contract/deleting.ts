@@ -46,10 +46,10 @@ law('a batch is deleted in bounded pages with all its jobs, in any states, and n
 	t.deepEqual(await queue.deleteBatch('one'), {deleted: 0, isGone: true});
 	t.deepEqual(await queue.batches(), []);
 	t.deepEqual(await listed(queue, {}), range(1, 6));
-	t.deepEqual(await queue.counts(), {pending: 2, running: 0, failed: 1, completed: 1, dead: 1, cancelled: 1});
+	t.deepEqual(await queue.counts(), {blocked: 0, pending: 2, running: 0, failed: 1, completed: 1, dead: 1, cancelled: 1});
 	const again = await queue.openBatch('one', 'thumbnail', OWNER);
 	t.deepEqual(await enqueue(queue, newJob({batch: again, task: 'thumbnail', key: 'a', payload: '"other"'})), [12]);
-	t.deepEqual((await queue.batch('one'))?.counts, {pending: 1, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0});
+	t.deepEqual((await queue.batch('one'))?.counts, {blocked: 0, pending: 1, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0});
 });
 
 law('a closed batch is deleted with the last of its jobs', async (t, queue, clock) => {
@@ -76,7 +76,7 @@ law('cleanup deletes jobs that ended before the time given, and no others', asyn
 	await queue.cancel({ids: [ID_OF.pending]});
 	t.deepEqual(await queue.cleanup({endedBefore: endedAt + 1}), {deleted: 3, next: null});
 	t.deepEqual(await listed(queue, {}), [ID_OF.pending, ID_OF.running, ID_OF.failed]);
-	t.deepEqual(await queue.counts(), {pending: 0, running: 1, failed: 1, completed: 0, dead: 0, cancelled: 1});
+	t.deepEqual(await queue.counts(), {blocked: 0, pending: 0, running: 1, failed: 1, completed: 0, dead: 0, cancelled: 1});
 });
 
 law('cleanup by id deletes those of the jobs that have ended, except in open batches', async (t, queue, clock) => {
@@ -278,7 +278,7 @@ law('completed jobs are cleaned up in pages of any size, also if a page ends amo
 	for (const id of range(13, 20)) t.like(await queue.values(id), {payload: String(id), result: `${id}0`});
 	t.deepEqual(await listed(queue, {}), range(13, 30));
 	t.deepEqual(await queue.cleanup({endedBefore: clock.now() + 1}), {deleted: 8, next: null});
-	t.deepEqual(await queue.counts(), {pending: 5, running: 5, failed: 0, completed: 0, dead: 0, cancelled: 0});
+	t.deepEqual(await queue.counts(), {blocked: 0, pending: 5, running: 5, failed: 0, completed: 0, dead: 0, cancelled: 0});
 	await queue.leave(OWNER);
 	t.is((await take(queue, 100)).jobs.length, 10);
 });

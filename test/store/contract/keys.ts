@@ -132,7 +132,7 @@ law(
 			);
 			t.deepEqual(await queue.values(id), {payload: '"new"'});
 		}
-		t.deepEqual(await queue.counts(), {pending: 5, running: 1, failed: 0, completed: 0, dead: 0, cancelled: 0});
+		t.deepEqual(await queue.counts(), {blocked: 0, pending: 5, running: 1, failed: 0, completed: 0, dead: 0, cancelled: 0});
 		t.deepEqual(
 			(await take(queue, 10)).jobs.map(({id, payload}) => [id, payload]),
 			Object.values(ids).map(id => [id, '"new"']),

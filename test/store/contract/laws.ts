@@ -121,7 +121,7 @@ export async function completeAll(queue: JobQueue): Promise<void> {
 }
 
 /** The ids of the jobs of {@link oneJobOfEachStatus}. */
-export const ID_OF = {pending: 1, running: 2, failed: 3, completed: 4, dead: 5, cancelled: 6} as const satisfies Record<JobStatus, JobId>;
+export const ID_OF = {pending: 1, running: 2, failed: 3, completed: 4, dead: 5, cancelled: 6} as const satisfies Record<Exclude<JobStatus, 'blocked'>, JobId>;
 
 /** Brings six jobs of the task `hash` into the six statuses; the failed one becomes due in a second. */
 export async function oneJobOfEachStatus(queue: JobQueue, clock: SuiteClock, parts: (status: string) => Partial<NewJob> = () => ({})): Promise<void> {

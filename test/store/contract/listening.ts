@@ -29,7 +29,7 @@ law('each listener gets news of a completed batch once, after the commit that co
 	await queue.endInput(batch, 2, OWNER);
 	await completeAll(queue);
 	t.deepEqual(await Promise.all(counts), [2]);
-	const completed = {pending: 0, running: 0, failed: 0, completed: 2, dead: 0, cancelled: 0};
+	const completed = {blocked: 0, pending: 0, running: 0, failed: 0, completed: 2, dead: 0, cancelled: 0};
 	t.deepEqual(
 		(await heard()).filter(({type}) => type !== 'health'),
 		[{type: 'batchCompleted', batch: 'one', counts: completed}],

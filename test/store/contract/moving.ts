@@ -126,7 +126,7 @@ for (const stop of [false, true]) {
 		t.deepEqual(settled, ['completed', 'discarded', 'dead', 'discarded', 'discarded']);
 		await queue.leave(OWNER);
 		t.deepEqual(await listed(queue, {}), [1, 3]);
-		t.deepEqual(await queue.counts(), {pending: 0, running: 0, failed: 0, completed: 1, dead: 1, cancelled: 0});
+		t.deepEqual(await queue.counts(), {blocked: 0, pending: 0, running: 0, failed: 0, completed: 1, dead: 1, cancelled: 0});
 		t.deepEqual(await queue.enqueue([newJob({key: '4', payload: '"other"'})]), [fresh(7)]);
 	});
 }
@@ -257,7 +257,7 @@ law('a verb takes any number of jobs, named by a filter or by their ids, in any 
 		discarded.toSorted((a, b) => a - b),
 		range(1, 4500),
 	);
-	t.deepEqual(await queue.counts(), {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0});
+	t.deepEqual(await queue.counts(), {blocked: 0, pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0});
 });
 
 law('a filter with an unknown or an undefined condition is refused, and changes no job', async (t, queue) => {

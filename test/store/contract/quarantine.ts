@@ -204,7 +204,7 @@ lawOfOpenJobs('suspects are pending, and can be paused and cancelled like other 
 	await queue.resume(['hash']);
 	t.deepEqual(await queue.cancel({ids: [1]}), {cancelled: [1], asked: []});
 	t.deepEqual(idsOf((await commit(queue, {claim: claimOf({isQuarantined: true})})).claimed), [2]);
-	t.deepEqual(await queue.counts(), {pending: 0, running: 1, failed: 0, completed: 0, dead: 0, cancelled: 1});
+	t.deepEqual(await queue.counts(), {blocked: 0, pending: 0, running: 1, failed: 0, completed: 0, dead: 0, cancelled: 1});
 });
 
 law('a job that killed its worker three times is dead, however many attempts it has left', async (t, queue, clock) => {

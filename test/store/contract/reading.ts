@@ -127,17 +127,17 @@ law('pages follow each other through all jobs of a filter, with jobs of other st
 });
 
 law('counts covers all six statuses, of all tasks or of one', async (t, queue, clock) => {
-	const none = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
+	const none = {blocked: 0, pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
 	t.deepEqual(await queue.counts(), none);
 	await oneJobOfEachStatus(queue, clock);
 	await enqueue(queue, newJob({task: 'thumbnail', runAt: clock.now() + 1}));
-	t.deepEqual(await queue.counts(), {pending: 2, running: 1, failed: 1, completed: 1, dead: 1, cancelled: 1});
+	t.deepEqual(await queue.counts(), {blocked: 0, pending: 2, running: 1, failed: 1, completed: 1, dead: 1, cancelled: 1});
 	t.deepEqual(await queue.counts({task: 'thumbnail'}), {...none, pending: 1});
 	t.deepEqual(await queue.counts({task: 'unknown'}), none);
 });
 
 law('a store counts the jobs of each task by state', async (t, queue, clock) => {
-	const none = {isPaused: false, ready: 0, quarantined: 0, delayed: 0, failed: 0, parked: 0, running: 0, completed: 0, dead: 0, cancelled: 0};
+	const none = {isPaused: false, blocked: 0, ready: 0, quarantined: 0, delayed: 0, failed: 0, parked: 0, running: 0, completed: 0, dead: 0, cancelled: 0};
 	const countsOf = async (task: string) => (await queue.store.counts()).find(each => each.task === task);
 	await oneJobOfEachStatus(queue, clock);
 	await enqueue(queue, newJob({runAt: clock.now() + 100}), newJob({task: 'thumbnail', policy: {...POLICY, retry: 'manual'}}));
@@ -160,7 +160,7 @@ law('a store counts the jobs of each task by state', async (t, queue, clock) => 
 	await queue.resume(['hash']);
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	await commit(queue, {settle: [{...claim, outcome: {type: 'released', suspicion: 1}}]});
-	t.like(await countsOf('hash'), {isPaused: false, ready: 0, quarantined: 1});
+	t.like(await countsOf('hash'), {isPaused: false, blocked: 0, ready: 0, quarantined: 1});
 });
 
 law('jobs of a paused task are enqueued, not claimed, and do not hold up other jobs', async (t, queue) => {

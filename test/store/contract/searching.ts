@@ -78,7 +78,7 @@ const SEARCHES: readonly JobSearch[] = [
 	{task: 'hash', status: ['dead', 'failed']},
 	{batch: 'one'},
 	{status: 'completed'},
-	{status: ['cancelled', 'running', 'pending']},
+	{status: ['cancelled', 'running', 'blocked', 'pending']},
 	{since: T0 + 30},
 	{until: T0 + 60},
 	{since: T0 + 20, until: T0 + 90, task: 'thumbnail'},
@@ -86,6 +86,8 @@ const SEARCHES: readonly JobSearch[] = [
 
 law('a list is sorted by a time or a duration, highest first, then by id; its pages follow each other through all jobs that match', async (t, queue, clock) => {
 	await fill(queue, clock);
+	const [parent] = await enqueue(queue, newJob({priority: -1}));
+	await commit(queue, {enqueue: [newJob({parents: {edges: [{kind: 'all', parents: {ids: parent, count: 1}}], onDead: 'cancel'}})]});
 	const all: Job[] = [];
 	for await (const job of queue.jobs()) all.push(job);
 	t.true(all.length > 1200);

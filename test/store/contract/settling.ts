@@ -314,7 +314,7 @@ law(
 		);
 		t.is(plain((await queue.values(4))?.result), '"4"');
 		t.like(await jobOf(queue, 4), {executions: 1, endedAt: clock.now(), resultBytes: 3});
-		t.deepEqual(await queue.counts(), {pending: 2, running: 2, failed: 1, completed: 5, dead: 0, cancelled: 0});
+		t.deepEqual(await queue.counts(), {blocked: 0, pending: 2, running: 2, failed: 1, completed: 5, dead: 0, cancelled: 0});
 		t.deepEqual(await listed(queue, {status: 'completed'}), [1, 2, 4, 5, 6]);
 		t.is(await queue.retry({ids: [4]}), 1);
 		t.deepEqual(await listed(queue, {status: 'completed'}), [1, 2, 5, 6]);

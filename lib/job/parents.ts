@@ -1,0 +1,39 @@
+import type {JobId} from './job.ts';
+
+/** What becomes of a job if one of its parents ends as dead or cancelled: it is cancelled, too; or it runs all the same. */
+export type OnDead = 'cancel' | 'run';
+
+/** The jobs for which the jobs of a group wait: their parents. Until all have ended, such a job is `blocked`. */
+export interface Parents {
+	readonly edges: readonly ParentEdge[];
+	readonly onDead: OnDead;
+}
+
+/** Parents of a group's jobs. */
+export interface ParentEdge {
+	/**
+	 * `all`: each job of the group waits for each of these. `each`: the job at the index {@link start} waits for the first of these, the next job for
+	 * the second, and so on.
+	 */
+	readonly kind: 'all' | 'each';
+	readonly parents: KnownParents | ParentsOfCall;
+	/** Default 0. */
+	readonly start?: number;
+}
+
+/** Jobs that the store has. */
+export interface KnownParents {
+	/** A list; or the first, if they are consecutive. */
+	readonly ids: JobId | readonly JobId[];
+	/** The number of ids. */
+	readonly count: number;
+}
+
+/** Jobs that are enqueued by the same transaction, so that no one knows their ids yet. */
+export interface ParentsOfCall {
+	/** How many groups before this one theirs is: 0 for this group itself, whose jobs then have no keys. */
+	readonly groupsBefore: number;
+	/** The index of the first of these jobs in their group. */
+	readonly first: number;
+	readonly count: number;
+}

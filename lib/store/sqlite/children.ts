@@ -1,0 +1,155 @@
+import {type FailureRecord, parentFailure} from '../../job/failure.ts';
+import type {JobId} from '../../job/job.ts';
+import {readFailure, writeFailure} from '../stored-json.ts';
+import {type BlockedRun, blockedRunOf, blockedRunsIn, insertBlocked, takeBlocked} from './blocked.ts';
+import {deleteStateRow} from './delete.ts';
+import {type Edge, edgesFrom, waitsOf} from './edges.ts';
+import {holdExpiry, mayExpire} from './expiry.ts';
+import {makeReady} from './lanes.ts';
+import {findJob, type Range, unpackJobs} from './packed-rows.ts';
+import {beginRound, cancelJob, endRound, unpack} from './rounds.ts';
+import {StoredState} from './schema.sql.ts';
+import type {ParentChange, Tx} from './tx.ts';
+
+/** A transaction that has changed this many rows of children leaves the rest to later ones. */
+const MAX_CHANGED_ROWS = 5000;
+
+/** Changes of parents that have not reached all children are stored as their positions here: never reorder. */
+const CHANGES = ['completed', 'dead', 'deleted', 'reopenedCompleted', 'reopenedDead'] as const satisfies readonly ParentChange['change'][];
+
+/**
+ * Passes the changes of this transaction's jobs on to the jobs that wait for them, and those to the jobs that wait for these. What is too much for one
+ * transaction is stored, and left to later ones, in the same order.
+ * @param maxRows Infinity before parents are counted: the count of a job must not miss a change that is not passed on yet
+ */
+export function reachChildren(tx: Tx, maxRows = MAX_CHANGED_ROWS): void {
+	const {statements, known, changedParents} = tx;
+	if (!known.get('hasEdges')) return void changedParents.splice(0);
+	if (known.get('hasParentChanges')) {
+		changedParents.unshift(...(statements.parentChanges.all() as [JobId, JobId, number][]).map(toChange));
+		statements.deleteParentChanges.run();
+		known.forget('hasParentChanges');
+	}
+	let rows = 0;
+	while (changedParents.length > 0 && rows < maxRows) rows += pass(tx, changedParents.shift() as ParentChange);
+	for (const {first, last, change} of changedParents.splice(0)) {
+		statements.insertParentChange.run(first, last, CHANGES.indexOf(change));
+		known.forget('hasParentChanges');
+	}
+}
+
+function toChange([first, last, change]: readonly [first: JobId, last: JobId, change: number]): ParentChange {
+	return {first, last, change: CHANGES[change] ?? 'completed'};
+}
+
+/** Returns the number of changed rows. */
+function pass(tx: Tx, {first, last, change}: ParentChange): number {
+	let rows = 0;
+	for (const edge of edgesFrom(tx.statements, [first, last])) rows += PASSES[change](tx, edge);
+	return rows;
+}
+
+const PASSES: Readonly<Record<ParentChange['change'], (tx: Tx, edge: Edge) => number>> = {
+	completed: countDown,
+	dead: (tx, edge) => (edge.onDead === 'cancel' ? cancelChildren(tx, edge) : countDown(tx, edge)),
+	deleted: cancelChildren,
+	reopenedCompleted: blockAgain,
+	reopenedDead: (tx, edge) => (edge.onDead === 'cancel' ? reopenChildren(tx, edge) : blockAgain(tx, edge)),
+};
+
+function countDown(tx: Tx, {parents, children, isEach}: Edge): number {
+	const ended = isEach ? 1 : parents[1] - parents[0] + 1;
+	const runs = blockedRunsIn(tx.statements, ...children);
+	for (const run of runs) {
+		const taken = takeBlocked(tx.statements, run, ...children);
+		if (taken.parents > ended) insertBlocked(tx.statements, {...taken, parents: taken.parents - ended});
+		else unblock(tx, taken);
+	}
+	return runs.length;
+}
+
+function unblock(tx: Tx, run: BlockedRun): void {
+	const {first, last, task, rank, batch, executions} = run;
+	const {statements, tally, known, now} = tx;
+	const runAt = run.runAt !== null && run.runAt > now ? run.runAt : null;
+	tx.isUnblocked = true;
+	if (mayExpire(tx)) for (let id = first; id <= last; id++) statements.renewExpiry.run(runAt ?? now, id);
+	if (runAt !== null) {
+		for (let id = first; id <= last; id++) statements.insertWaiting.run(id, runAt, 0, executions);
+		known.forget('nextRunAt');
+		tally.move(task, batch, StoredState.blocked, StoredState.delayed, last - first + 1);
+	} else if (executions > 0) {
+		for (let id = first; id <= last; id++) makeReady(tx, id, {task, batch, rank, executions}, StoredState.blocked);
+	} else {
+		statements.insertReadyRun.run(task, rank, first, last, batch);
+		tally.move(task, batch, StoredState.blocked, StoredState.ready, last - first + 1);
+	}
+}
+
+function cancelChildren(tx: Tx, {children}: Edge): number {
+	let rows = 0;
+	for (const {first, last} of blockedRunsIn(tx.statements, ...children)) {
+		const [from, to]: Range = [Math.max(first, children[0]), Math.min(last, children[1])];
+		for (let id = from; id <= to; id++) cancelChild(tx, id);
+		rows += to - from + 1;
+	}
+	return rows;
+}
+
+/** Cancels a blocked job, because it waits for a parent that will not complete. */
+export function cancelChild(tx: Tx, id: JobId): void {
+	const {statements, now} = tx;
+	const job = findJob(statements, id);
+	if (job?.state !== StoredState.blocked) return;
+	const {lost = 0} = waitsOf(tx, id);
+	unpackJobs(statements, id);
+	// Its history has each number once.
+	const execution = job.executions + 1;
+	cancelJob(tx, id, job, execution);
+	tx.lostChildren.push(id);
+	statements.setFailureState.run(id, 0, 0, 0, execution, now, null, null, null, null, null, writeFailure(parentFailure(lost)));
+}
+
+/** A parent that had ended as it must has a new round: its children that have not started wait for it again. */
+function blockAgain(tx: Tx, {parents, children, isEach}: Edge): number {
+	const {statements, tally, known} = tx;
+	const count = isEach ? 1 : parents[1] - parents[0] + 1;
+	let rows = 0;
+	for (let id = children[0]; id <= children[1]; id++) {
+		const job = findJob(statements, id);
+		if (!job || (job.state !== StoredState.blocked && job.state > StoredState.delayed)) continue;
+		rows++;
+		if (job.state === StoredState.blocked) {
+			const taken = takeBlocked(statements, blockedRunOf(statements, id) as BlockedRun, id, id);
+			insertBlocked(statements, {...taken, parents: taken.parents + count});
+			continue;
+		}
+		unpack(tx, id, job);
+		const runAt = job.state === StoredState.delayed ? (statements.runAtOf.get(id) as number | null) : null;
+		deleteStateRow(tx, id, job);
+		insertBlocked(statements, {...job, first: id, last: id, runAt, parents: count});
+		holdExpiry(tx, id);
+		tally.move(job.task, job.batch, job.state, StoredState.blocked);
+		known.forget('nextRunAt');
+	}
+	return rows;
+}
+
+/** A parent that was dead has a new round: its children that were cancelled because of that wait for it again. */
+function reopenChildren(tx: Tx, {children}: Edge): number {
+	const {statements} = tx;
+	let rows = 0;
+	for (let id = children[0]; id <= children[1]; id++) {
+		const job = findJob(statements, id);
+		if (job?.state !== StoredState.cancelled || failureOf(tx, id)?.reason !== 'parent' || waitsOf(tx, id).lost !== undefined) continue;
+		rows++;
+		endRound(tx, id, job);
+		beginRound(tx, id, job);
+	}
+	return rows;
+}
+
+function failureOf({statements}: Tx, id: JobId): FailureRecord | undefined {
+	const failure = statements.failureOf.get(id) as string | null | undefined;
+	return failure ? readFailure(failure) : undefined;
+}

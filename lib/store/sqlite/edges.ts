@@ -1,0 +1,199 @@
+import {type EnqueuedGroup, type Ids, idAt, listIds, type NewGroup, sizeOf, toIds} from '../../job/group.ts';
+import type {JobId} from '../../job/job.ts';
+import type {OnDead, ParentEdge, Parents, ParentsOfCall} from '../../job/parents.ts';
+import {findJob, type Range} from './packed-rows.ts';
+import {hasEnded, MAX_RUN_JOBS, StoredState} from './schema.sql.ts';
+import type {Statements} from './statements.sql.ts';
+import type {Tx} from './tx.ts';
+
+/**
+ * An edge says that jobs wait for others. A row of `edge` has a range of parents and one of children, each of at most {@link MAX_RUN_JOBS} jobs, so that
+ * the rows which overlap a range are found by an index, and a fan-in of 50,000 jobs has 25 rows. Parents have lower ids than their children.
+ */
+export interface Edge {
+	readonly parents: Range;
+	readonly children: Range;
+	/** True if the first child waits for the first parent, the second for the second, and so on; false if each child waits for each parent. */
+	readonly isEach: boolean;
+	readonly onDead: OnDead;
+}
+
+/** How the jobs of a new group wait. */
+export interface Waits {
+	/** By index, the number of parents that have not ended as they must. */
+	readonly parents: Uint32Array;
+	/** The indexes of jobs that can't run, since a parent is dead. */
+	readonly lost: ReadonlySet<number>;
+	readonly links: readonly Link[];
+}
+
+/** Parents with consecutive ids, and the index of the first job that waits for them. */
+interface Link {
+	readonly parents: Range;
+	readonly start: number;
+	readonly isEach: boolean;
+	/** True if this transaction may have made them. */
+	readonly isOfCall: boolean;
+}
+
+/**
+ * Finds the parents of a group that is about to be enqueued. The rows of all earlier jobs must be written.
+ * @param before the groups of this transaction that were enqueued before it
+ * @param first the id of the group's first new job
+ * @returns a parent that does not exist, if there is one
+ */
+export function resolveParents(tx: Tx, group: NewGroup, before: readonly EnqueuedGroup[], first: JobId, firstNew: JobId): Waits | {readonly missing: JobId} {
+	const {edges, onDead} = group.parents as NonNullable<NewGroup['parents']>;
+	const waits = {parents: new Uint32Array(sizeOf(group)), lost: new Set<number>(), links: edges.flatMap(edge => linksOf(edge, before, first))};
+	for (const link of waits.links) {
+		for (const part of statesIn(tx, link.parents, link.isOfCall ? firstNew : Infinity)) {
+			const [missing, , state] = part;
+			if (state === 'missing') return {missing};
+			if (!isMet(state, onDead)) addTo(waits, link, part);
+		}
+	}
+	return waits;
+}
+
+/** Whether a child need no longer wait for a parent in this state. */
+function isMet(state: ParentState, onDead: OnDead): boolean {
+	return state === 'completed' || (state === 'dead' && onDead === 'run');
+}
+
+/** Adds these parents of the link to the numbers of its children. */
+function addTo({parents, lost}: {readonly parents: Uint32Array; readonly lost: Set<number>}, link: Link, [from, to, state]: StatePart): void {
+	const shift = link.start - link.parents[0];
+	const [low, high] = link.isEach ? [from + shift, Math.min(to + shift, parents.length - 1)] : [0, parents.length - 1];
+	const count = link.isEach ? 1 : to - from + 1;
+	for (let index = low; index <= high; index++) {
+		parents[index] = (parents[index] as number) + count;
+		if (state === 'dead') lost.add(index);
+	}
+}
+
+function linksOf({kind, parents, start = 0}: ParentEdge, before: readonly EnqueuedGroup[], first: JobId): Link[] {
+	const ids = 'ids' in parents ? parents.ids : idsInCall(parents, before, first);
+	const links: Link[] = [];
+	for (let index = 0; index < parents.count; ) {
+		const from = idAt(ids, index);
+		let count = 1;
+		while (index + count < parents.count && idAt(ids, index + count) === from + count) count++;
+		links.push({parents: [from, from + count - 1], start: start + index, isEach: kind === 'each', isOfCall: !('ids' in parents)});
+		index += count;
+	}
+	return links;
+}
+
+function idsInCall({groupsBefore, first: offset, count}: ParentsOfCall, before: readonly EnqueuedGroup[], first: JobId): Ids {
+	if (groupsBefore === 0) return first + offset;
+	const {ids} = before[before.length - groupsBefore] as EnqueuedGroup;
+	return typeof ids === 'number' ? ids + offset : toIds(ids.slice(offset, offset + count));
+}
+
+type StatePart = readonly [from: JobId, to: JobId, state: ParentState];
+
+type ParentState = 'open' | 'completed' | 'dead' | 'missing';
+
+/** The states of these jobs: neighbours that are new or have completed together are one part. */
+function* statesIn({statements}: Tx, [first, last]: Range, firstNew: JobId): Generator<StatePart> {
+	for (let id = first; id <= last; ) {
+		if (id >= firstNew) return yield [id, last, 'open'];
+		const job = findJob(statements, id);
+		const end = job?.isInRun && job.state === StoredState.completed ? Math.min(last, firstNew - 1, lastOfOutcomeRun(statements, id)) : id;
+		yield [id, end, job ? stateOf(job.state) : 'missing'];
+		id = end + 1;
+	}
+}
+
+function lastOfOutcomeRun({outcomeRunOf}: Statements, id: JobId): JobId {
+	return (outcomeRunOf.get(id, id) as Range)[1];
+}
+
+function stateOf(state: StoredState): 'open' | 'completed' | 'dead' {
+	if (!hasEnded(state)) return 'open';
+	return state === StoredState.completed ? 'completed' : 'dead';
+}
+
+/** Writes the edges of new jobs. @param start the index of the first of these jobs in its group, of which the links are */
+export function insertEdges(tx: Tx, {links}: Waits, onDead: OnDead, start: number, [first, last]: Range): void {
+	for (const link of links) {
+		const [parentFirst, parentLast] = link.parents;
+		if (!link.isEach) {
+			for (const parents of inParts(link.parents)) for (const children of inParts([first, last])) insertEdge(tx, {parents, children, isEach: false, onDead});
+			continue;
+		}
+		// The children of this link that are among these jobs.
+		const from = Math.max(first, first + link.start - start);
+		const to = Math.min(last, first + link.start - start + parentLast - parentFirst);
+		for (const children of inParts([from, to])) {
+			const parent = parentFirst + children[0] - (first + link.start - start);
+			insertEdge(tx, {parents: [parent, parent + children[1] - children[0]], children, isEach: true, onDead});
+		}
+	}
+	tx.known.forget('hasEdges');
+}
+
+function insertEdge({statements}: Tx, {parents, children, isEach, onDead}: Edge): void {
+	statements.insertEdge.run(...parents, ...children, isEach ? 1 : 0, onDead === 'run' ? 1 : 0);
+}
+
+function* inParts([first, last]: Range): Generator<Range> {
+	for (let from = first; from <= last; from += MAX_RUN_JOBS) yield [from, Math.min(last, from + MAX_RUN_JOBS - 1)];
+}
+
+type EdgeRow = readonly [id: number, parentFirst: JobId, parentLast: JobId, childFirst: JobId, childLast: JobId, isEach: number, runsOnDead: number];
+
+/** The edges from these parents, each cut to them. */
+export function edgesFrom(statements: Statements, [first, last]: Range): Edge[] {
+	return inOrder(statements.edgesFrom.all(first - MAX_RUN_JOBS, last, first) as EdgeRow[]).map(row => {
+		const edge = toEdge(row);
+		const [from, to] = [Math.max(first, edge.parents[0]), Math.min(last, edge.parents[1])];
+		const shift = edge.children[0] - edge.parents[0];
+		return {...edge, parents: [from, to], children: edge.isEach ? [from + shift, to + shift] : edge.children};
+	});
+}
+
+/** The edges to these children, each cut to them. */
+export function edgesTo(statements: Statements, [first, last]: Range): Edge[] {
+	return inOrder(statements.edgesTo.all(first - MAX_RUN_JOBS, last, first) as EdgeRow[]).map(row => {
+		const edge = toEdge(row);
+		const [from, to] = [Math.max(first, edge.children[0]), Math.min(last, edge.children[1])];
+		const shift = edge.parents[0] - edge.children[0];
+		return {...edge, children: [from, to], parents: edge.isEach ? [from + shift, to + shift] : edge.parents};
+	});
+}
+
+/** In the order in which they were written, which is that of `dependsOn`. */
+function inOrder(rows: EdgeRow[]): EdgeRow[] {
+	return rows.sort(([one], [other]) => one - other);
+}
+
+function toEdge([, parentFirst, parentLast, childFirst, childLast, isEach, runsOnDead]: EdgeRow): Edge {
+	return {parents: [parentFirst, parentLast], children: [childFirst, childLast], isEach: isEach === 1, onDead: runsOnDead === 1 ? 'run' : 'cancel'};
+}
+
+/** How a job that exists waits now. `lost`: the first parent for which it can't run, since that is dead or deleted. */
+export function waitsOf(tx: Tx, id: JobId): {readonly parents: number; readonly lost: JobId | undefined} {
+	let parents = 0;
+	let lost: JobId | undefined;
+	for (const {parents: range, onDead} of tx.known.get('hasEdges') ? edgesTo(tx.statements, [id, id]) : []) {
+		for (const [from, to, state] of statesIn(tx, range, Infinity)) {
+			if (isMet(state, onDead)) continue;
+			parents += to - from + 1;
+			if (state !== 'open') lost ??= from;
+		}
+	}
+	return {parents, lost};
+}
+
+/** True if an unended job has waited for one of these, or waits: it needs their results. */
+export function isNeeded(tx: Tx, parents: Range): boolean {
+	if (!tx.known.get('hasEdges')) return false;
+	return edgesFrom(tx.statements, parents).some(({children}) => [...statesIn(tx, children, Infinity)].some(([, , state]) => state === 'open'));
+}
+
+/** A parent that does not exist, if there is one. */
+export function missingParent({statements}: Tx, {edges}: Parents): JobId | undefined {
+	const ids = edges.flatMap(({parents}) => ('ids' in parents ? listIds(parents.ids, parents.count) : []));
+	return ids.find(id => findJob(statements, id) === undefined);
+}

@@ -1,0 +1,52 @@
+import type {JobId} from '../../job/job.ts';
+import {insertBlocked} from './blocked.ts';
+import {deleteStateRow} from './delete.ts';
+import {waitsOf} from './edges.ts';
+import {endExpiry} from './expiry.ts';
+import {keepLastExecution} from './history.ts';
+import {makeReady} from './lanes.ts';
+import {type FoundJob, unpackRun} from './packed-rows.ts';
+import {hasEnded, StoredState} from './schema.sql.ts';
+import {parentsChanged, type Tx} from './tx.ts';
+
+/** Cancels a job that is not running. @param execution the number of the last one */
+export function cancelJob(tx: Tx, id: JobId, job: FoundJob, execution: number): void {
+	const {statements, tally, now} = tx;
+	deleteStateRow(tx, id, job);
+	statements.insertOutcome.run(id, StoredState.cancelled, execution, now, null, null, null, null, null, null, null);
+	endExpiry(tx, id);
+	tally.move(job.task, job.batch, job.state, StoredState.cancelled);
+	parentsChanged(tx, id, id, 'dead');
+}
+
+/** Ends the round of a job: of its state only the number of executions is left. A new state must follow. */
+export function endRound(tx: Tx, id: JobId, job: FoundJob): void {
+	unpack(tx, id, job);
+	if (job.executions > 0) keepLastExecution(tx.statements, id);
+	deleteStateRow(tx, id, job);
+	tx.statements.deleteFailureState.run(id);
+	tx.statements.deleteProgress.run(id);
+	endExpiry(tx, id);
+	if (hasEnded(job.state)) parentsChanged(tx, id, id, job.state === StoredState.completed ? 'reopenedCompleted' : 'reopenedDead');
+}
+
+/** Gives a job whose round was ended its new state. @param dueAt in milliseconds since 1970; `null` for at once */
+export function beginRound(tx: Tx, id: JobId, job: FoundJob, rank = job.rank, dueAt: number | null = null): void {
+	const {statements, tally, known} = tx;
+	const {task, batch, state, executions} = job;
+	const {parents} = waitsOf(tx, id);
+	if (parents > 0) {
+		insertBlocked(statements, {first: id, last: id, task, rank, batch, runAt: dueAt, executions, parents});
+		tally.move(task, batch, state, StoredState.blocked);
+	} else if (dueAt === null) makeReady(tx, id, {...job, rank}, state);
+	else {
+		statements.insertWaiting.run(id, dueAt, 0, executions);
+		known.forget('nextRunAt');
+		tally.move(task, batch, state, StoredState.delayed);
+	}
+}
+
+/** Gives the job, and the others of its run, rows of their own. */
+export function unpack(tx: Tx, id: JobId, job: FoundJob): void {
+	if (job.isInRun) tx.unpacked += unpackRun(tx.statements, id, job);
+}

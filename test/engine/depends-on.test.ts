@@ -1,0 +1,58 @@
+import {openEngine, test} from '../fixtures/engine.ts';
+
+test('a job starts after the jobs that it depends on, and its task gets their results in the order of dependsOn', async t => {
+	const faena = await openEngine(t);
+	const first = await faena.enqueue('echo', 'a', {delay: 1000});
+	const second = await faena.enqueue('add', {a: 1, b: 2});
+	const third = await faena.enqueue('gather', null, {dependsOn: [second, first.id]});
+	t.is((await third.info())?.status, 'blocked');
+	t.deepEqual(await third.result(), [3, 'a']);
+	t.deepEqual(await faena.call('gather', null, {dependsOn: [first, third]}), ['a', [3, 'a']]);
+});
+
+test('a fan-in of 5,000 jobs gets all their results', async t => {
+	const faena = await openEngine(t);
+	const payloads = Array.from({length: 5000}, (_, index) => index);
+	const {ids} = await faena.enqueueMany('echo', payloads);
+	t.deepEqual(await faena.call('gather', null, {dependsOn: ids}), payloads);
+});
+
+test('enqueueMany() takes dependsOn, too', async t => {
+	const faena = await openEngine(t);
+	const parent = await faena.enqueue('echo', 'x', {delay: 50});
+	const {ids} = await faena.enqueueMany('gather', [1, 2, 3], {dependsOn: [parent]});
+	for (const id of ids) t.deepEqual(await faena.handle('gather', id).result(), ['x']);
+});
+
+test('if a parent is dead its child is cancelled, and a caller that awaits it hears why; with onDead it runs', async t => {
+	const faena = await openEngine(t);
+	const parent = await faena.enqueue('boom', 'no', {maxAttempts: 1, delay: 50});
+	const child = await faena.enqueue('gather', null, {dependsOn: [parent]});
+	const grandchild = await faena.enqueue('gather', null, {dependsOn: [child]});
+	const other = await faena.enqueue('endsOfParents', null, {dependsOn: [parent], onDead: 'run'});
+	const error = await t.throwsAsync(grandchild.result(), {code: 'JobCancelled'});
+	t.is((error as Error & {cause: Error}).cause.message, `It waited for job ${child.id}, which is dead, cancelled or deleted.`);
+	t.deepEqual(await other.result(), [[parent.id, 'dead', 'no']]);
+	const late = await faena.enqueue('gather', null, {dependsOn: [parent]});
+	t.is((await late.outcome()).status, 'cancelled');
+});
+
+test('bad dependsOn: a sentence each', async t => {
+	const faena = await openEngine(t);
+	await t.throwsAsync(faena.enqueue('gather', null, {dependsOn: [99]}), {
+		code: 'NoSuchJob',
+		message: "A job of task gather can't wait for job 99: there is no such job in this queue. It may have been cleaned up.",
+	});
+	await t.throwsAsync(faena.call('gather', null, {dependsOn: [99]}), {code: 'NoSuchJob'});
+	await t.throwsAsync(faena.enqueueMany('gather', [1], {dependsOn: [99]}), {code: 'NoSuchJob'});
+	await t.throwsAsync(faena.enqueue('gather', null, {dependsOn: ['a' as never]}), {code: 'BadOption'});
+	await t.throwsAsync(faena.enqueue('gather', null, {onDead: 'run'}), {code: 'BadOption', message: /onDead without dependsOn/});
+});
+
+test('idle() waits for jobs that wait for others', async t => {
+	const faena = await openEngine(t);
+	const parent = await faena.enqueue('echo', 1, {delay: 100});
+	for (let depth = 0, before = parent.id; depth < 5; depth++) before = (await faena.enqueue('gather', null, {dependsOn: [before]})).id;
+	await faena.idle();
+	t.like(await faena.counts(), {completed: 6, blocked: 0});
+});
