@@ -125,8 +125,13 @@ export class Calls {
 		failpoint('verb:committed');
 		ids.push(...page.ids);
 		asked.push(...page.asked);
-		if (verb === 'retry') this.#flow.jobsMayBeReady();
-		else clients.mayHaveEnded(page.ids);
+		// Also of a cancel: jobs that waited for these may run now.
+		this.#flow.jobsMayBeReady();
+		if (verb !== 'retry') {
+			clients.mayHaveEnded(page.ids);
+			// Jobs that waited for these may be cancelled, too.
+			clients.allMayHaveEnded();
+		}
 		if (verb === 'cancel') for (const id of page.ids) clients.publish({type: 'cancelled', id});
 		if (stop) for (const id of page.asked) this.#flow.stop(id);
 		// Running jobs go on. Jobs that have not started are released, and are deleted when that is settled.

@@ -205,7 +205,7 @@ test('a cancel is answered with the cancelled jobs; running jobs are stopped fir
 		{type: 'cancelled', id: 3},
 		{type: 'cancelled', id: 4},
 	]);
-	t.deepEqual(asked, [['stop', 1], ['stop', 2], ['confirmStops']]);
+	t.deepEqual(asked, [['jobsMayBeReady'], ['stop', 1], ['stop', 2], ['confirmStops']]);
 	resolve();
 	await clock.nextTurn();
 	t.deepEqual(
@@ -217,18 +217,18 @@ test('a cancel is answered with the cancelled jobs; running jobs are stopped fir
 test('a cancel of jobs that do not run asks the pool nothing', async t => {
 	const {ask, asked} = await setUp({jobs: 2});
 	t.deepEqual(await ask('cancel', {ids: [2]}), {call: 1, value: {cancelled: [2], asked: []}});
-	t.deepEqual(asked, []);
+	t.deepEqual(asked, [['jobsMayBeReady']]);
 });
 
 test('a discard lets running jobs end, or stops them; waiting jobs come back from the pool, and no job is reported as cancelled', async t => {
 	const {ask, queue, asked, flush} = await setUp({jobs: 3});
 	await queue.dequeue({owner: 'owner', tasks: ['count'], limit: 1});
 	t.deepEqual(await ask('discard', [1, 2], {stop: false}), {call: 1, value: {discarded: [2], asked: [1]}});
-	t.deepEqual(asked.splice(0), [['release'], ['confirmStops'], ['wake']]);
+	t.deepEqual(asked.splice(0), [['jobsMayBeReady'], ['release'], ['confirmStops'], ['wake']]);
 	t.deepEqual(await ask('discard', [1], {stop: true}), {call: 1, value: {discarded: [], asked: [1]}});
-	t.deepEqual(asked.splice(0), [['stop', 1], ['confirmStops'], ['wake']]);
+	t.deepEqual(asked.splice(0), [['jobsMayBeReady'], ['stop', 1], ['confirmStops'], ['wake']]);
 	t.deepEqual(await ask('discard', [3], {stop: false}), {call: 1, value: {discarded: [3], asked: []}});
-	t.deepEqual(asked, []);
+	t.deepEqual(asked, [['jobsMayBeReady']]);
 	t.deepEqual(flush().events, []);
 });
 

@@ -56,3 +56,16 @@ test('idle() waits for jobs that wait for others', async t => {
 	await faena.idle();
 	t.like(await faena.counts(), {completed: 6, blocked: 0});
 });
+
+test('a cancel of a parent cancels a child that a caller awaits, and starts one with onDead run', async t => {
+	const faena = await openEngine(t);
+	const parent = await faena.enqueue('echo', 1, {delay: '1h'});
+	const child = await faena.enqueue('gather', null, {dependsOn: [parent]});
+	const other = await faena.enqueue('endsOfParents', null, {dependsOn: [parent], onDead: 'run'});
+	const ends = Promise.all([child.outcome({timeout: '10s'}), other.outcome({timeout: '10s'})]);
+	await faena.cancel(parent.id);
+	t.deepEqual(
+		(await ends).map(({status}) => status),
+		['cancelled', 'completed'],
+	);
+});

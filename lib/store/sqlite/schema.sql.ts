@@ -332,7 +332,8 @@ export const MIGRATIONS: readonly string[] = [
 		parents integer not null
 	) strict;
 
-	-- Who waits for whom. \`is_each\`: the first child waits for the first parent, the second for the second; otherwise each child for each parent.
+	-- Jobs (children) that wait for others (parents). If is_each is 1, the first child waits for the first parent, the second for the second, and so on.
+	-- If it is 0, each child waits for each parent.
 	create table edge (
 		id integer primary key,
 		parent_first integer not null,
