@@ -16,6 +16,7 @@ import type {DispatcherStart, EnqueueReply, Notice} from '../transport/messages.
 import {editJob, type JobChanges} from './edit.ts';
 import {type EnqueuedMany, type EnqueueManyOptions, enqueueMany} from './enqueue-many.ts';
 import {type EngineEvents, Events} from './events.ts';
+import {Flow} from './flow.ts';
 import {BatchHandle, type BatchInfo, detailsOf, type JobDetails, JobHandle, toBatchInfo, toOutcome, toResult, type WaitOptions, waitForEnd} from './handles.ts';
 import {dismissUnread, JobMap} from './map.ts';
 import {type MapArgs, type MapOptions, planMap} from './map-options.ts';
@@ -147,6 +148,17 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		...[options]: MapArgs<Tasks, Name, Item>
 	): JobMap<Item, ResultOf<Tasks, Name>> {
 		return new JobMap(this.#client, planMap<Item>(this.#maker, task, (options === undefined ? {} : options) as MapOptions<Item, unknown>), items);
+	}
+
+	/**
+	 * A builder for a flow: jobs that wait for each other, and get each other's results as payloads. Its name is that of a batch.
+	 * @example
+	 * const flow = faena.flow('report');
+	 * const merged = flow.job('merge', flow.map('fetch', urls));
+	 * await flow.enqueue();
+	 */
+	flow(name: string): Flow<Tasks> {
+		return new Flow(this.#client, this.#maker, argument('flow()', 'name', name, text), this.#now);
 	}
 
 	/** A handle for a job with a known id, for instance one that another program enqueued. */

@@ -82,7 +82,7 @@ export function addBatches(program: Command): void {
 
 function describeBatches(file: string, batches: readonly BatchInfo[]): string {
 	if (batches.length === 0) return `${file}: no batches\n`;
-	const rows = batches.map(batch => [inLine(batch.name), inLine(batch.task), describeBatch(batch)] as const);
+	const rows = batches.map(batch => [inLine(batch.name), inLine(batch.task ?? 'flow'), describeBatch(batch)] as const);
 	const widthOf = (column: 0 | 1) => rows.reduce((most, row) => Math.max(most, row[column].length), 0);
 	const [names, tasks] = [widthOf(0), widthOf(1)];
 	return rows.map(([name, task, end]) => `${name.padEnd(names)}  ${task.padEnd(tasks)}  ${end}\n`).join('');

@@ -1,3 +1,4 @@
+import type {EnqueuedGroup, NewGroup} from '../job/group.ts';
 import type {BatchId, DiscardOptions, JobFilter, JobId} from '../job/job.ts';
 import {JobQueue, type MovedPage, movePages} from '../store/job-queue.ts';
 import type {MoveTarget} from '../store/store.ts';
@@ -87,7 +88,7 @@ export class Calls {
 		}
 		const result = await this.#ask(verb, args);
 		failpoint('verb:committed');
-		if (verb === 'resume' || verb === 'edit') this.#flow.jobsMayBeReady();
+		if (verb === 'resume' || verb === 'edit' || verb === 'sealFlow') this.#flow.jobsMayBeReady();
 		// Callers may watch jobs that were deleted.
 		if (verb === 'deleteBatch') clients.allMayHaveEnded();
 		if (verb !== 'pause') return clients.reply(call, result);
@@ -97,12 +98,22 @@ export class Calls {
 	}
 
 	#ask(verb: Exclude<keyof Verbs, 'openBatch'>, args: readonly unknown[]): unknown {
-		if (verb === 'jobs') return this.#host.store.jobs(...(args as Parameters<Verbs['jobs']>));
+		const {store, owner} = this.#host;
+		if (verb === 'jobs') return store.jobs(...(args as Parameters<Verbs['jobs']>));
+		if (verb === 'addToFlow') return this.#addToFlow(...(args as Parameters<Verbs['addToFlow']>));
+		if (verb === 'sealFlow') {
+			const [batch, total, flowJobs] = args as Parameters<Verbs['sealFlow']>;
+			return store.updateBatch(batch, owner, {total, flowJobs});
+		}
 		if (verb === 'counts') return this.#queue.counts(defined({task: args[0] as string | undefined}));
 		if (verb === 'closeBatch') return this.#batches.leave(args[0] as BatchId, {isClosed: true});
 		if (verb === 'leaveBatch') return this.#batches.leave(args[0] as BatchId, {isLeft: true});
-		const all = verb === 'endInput' ? [...args, this.#host.owner] : args;
+		const all = verb === 'endInput' ? [...args, owner] : args;
 		return (this.#queue[verb] as (...args: readonly unknown[]) => unknown).apply(this.#queue, all as unknown[]);
+	}
+
+	async #addToFlow(groups: readonly NewGroup[]): Promise<readonly EnqueuedGroup[]> {
+		return (await this.#host.store.commit({enqueue: groups})).enqueued;
 	}
 
 	/** Answers a call beside the loop, which does not wait: the work may take a while. */

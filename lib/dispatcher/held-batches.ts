@@ -29,7 +29,7 @@ export class HeldBatches {
 	}
 
 	/** Opens a batch. If another owner has it, this tries again for a while: a dead owner's child processes may take a moment to die, too. */
-	async open(name: string, task: string, options?: BatchOptions): Promise<BatchId> {
+	async open(name: string, task: string | undefined, options?: BatchOptions): Promise<BatchId> {
 		const {clock} = this.#host;
 		for (const until = clock.steadyMs() + MAX_WAIT_MS; ; ) {
 			try {
@@ -42,7 +42,7 @@ export class HeldBatches {
 		}
 	}
 
-	async #open(name: string, task: string, options?: BatchOptions): Promise<BatchId> {
+	async #open(name: string, task: string | undefined, options?: BatchOptions): Promise<BatchId> {
 		const {store, owner} = this.#host;
 		await this.#leavePendingOf(name);
 		try {

@@ -7,7 +7,7 @@ import {damaged, fromTree, isPlainNumber, nameOfView, namesOfView, refusal, refu
  * A payload or result as it travels and is stored. Its sender encodes it once, and its reader decodes it once. Between them only
  * a store decodes payloads, to compare those of two jobs with one key.
  *
- * - `string`: JSON text, for everything JSON can hold;
+ * - `string`: JSON text, for everything JSON can hold; or `=` and JSON with tagged nodes, for a payload made of results ({@link encodeWithResults});
  * - `Uint8Array`: a format byte (see {@link Format}) and what it announces;
  * - `null`: the value `undefined`.
  */
@@ -40,25 +40,44 @@ export const MAX_VALUE_LIMIT_BYTES = 1024 ** 3;
  */
 export function encode(value: unknown, what: string, maxBytes: number = DEFAULT_MAX_VALUE_BYTES, option = 'maxValueBytes'): Encoded {
 	if (value === undefined) return null;
-	const encoded = encodeAny(value, what);
+	return limited(encodeAny(value, what), what, maxBytes, option);
+}
+
+function limited(encoded: Encoded, what: string, maxBytes: number, option: string): Encoded {
 	const size = sizeBytes(encoded, maxBytes);
 	if (size <= maxBytes) return encoded;
 	const message = `The ${what} is ${size} bytes long once encoded; the limit is ${maxBytes} (option ${option}).`;
 	throw new FaenaError('TooLarge', `${message} Pass a file name or a key instead of the content.`);
 }
 
+/** Reads results of a job's parents, in their order: the one at this index, or if `count` is a number, an array of so many from this index on. */
+export type ResultsOfParents = (index: number, count: number | null) => unknown;
+
+/**
+ * Encodes a payload that is made of results of other jobs.
+ * @param placeOf returns, for an object that stands for results, the arguments of {@link ResultsOfParents} by which {@link decode} reads them
+ * @throws as {@link encode}
+ */
+export function encodeWithResults(value: unknown, what: string, maxBytes: number, placeOf: NonNullable<Walk['placeOf']>): Encoded {
+	return value === undefined ? null : limited(encodeAny(value, what, placeOf), what, maxBytes, 'maxValueBytes');
+}
+
 /**
  * Decodes a value. Builds only the types listed at {@link encode}, and never an instance of a user's class.
+ * @param results of a payload that is made of results; by default, a text stands for each
  * @throws FaenaError `NotEncodable` if the value is damaged or of an unknown format; `BadDatabase` if it is {@link unreadable}
  */
-export function decode(encoded: Encoded): unknown {
+export function decode(encoded: Encoded, results?: ResultsOfParents): unknown {
 	try {
 		if (encoded === null) return undefined;
-		if (typeof encoded === 'string') return toCount(encoded) ?? parse(encoded);
+		if (typeof encoded === 'string') {
+			if (encoded.charCodeAt(0) === EQUALS) return fromTree(parse(encoded.slice(1)), {buffer: NO_PARTS, offset: 0, results});
+			return toCount(encoded) ?? parse(encoded);
+		}
 		if (encoded.byteLength === 0) throw damaged('is empty');
 		// A store may return a Buffer, whose subarray would be a Buffer too.
 		if (encoded[0] === Format.bytes) return new Uint8Array(encoded.buffer, encoded.byteOffset + 1, encoded.byteLength - 1);
-		if (encoded[0] === Format.rich) return decodeRich(encoded);
+		if (encoded[0] === Format.rich) return decodeRich(encoded, results);
 		if (encoded[0] === Format.unreadable) throw new FaenaError('BadDatabase', TEXT.decode(encoded.subarray(1)));
 		throw unknown(`begins with the format byte ${encoded[0]}`);
 	} catch (error) {
@@ -89,17 +108,18 @@ export function sizeBytes(encoded: Encoded, limit = 0): number {
 	return encoded.length * 3 < limit ? encoded.length : Buffer.byteLength(encoded);
 }
 
-function encodeAny(value: unknown, what: string): Encoded {
+function encodeAny(value: unknown, what: string, placeOf?: Walk['placeOf']): Encoded {
 	// The usual results of small tasks need no walk. For a number, `stringify` would take three times as long.
 	if (isPlainNumber(value)) return `${value}`;
 	if (typeof value === 'string') return stringify(value);
-	const walk: Walk = {path: [what], ancestors: [], parts: [], rich: false};
+	const walk: Walk = {path: [what], ancestors: [], parts: [], rich: false, placeOf};
 	try {
 		if (value instanceof Uint8Array && nameOfView(value) === 'Uint8Array' && namesOfView(value).length === 0) {
 			refuseDetached(value.buffer, walk);
 			return concat(Format.bytes, value);
 		}
 		const json = stringify(toTree(value, walk));
+		if (placeOf && walk.rich && walk.parts.length === 0) return `=${json}`;
 		return walk.rich ? encodeRich(json, walk.parts) : json;
 	} catch (error) {
 		// Getters, proxies and objects that only pretend to be a Date or Map may throw anything.
@@ -142,12 +162,14 @@ function toCount(json: string): number | undefined {
 }
 
 const ZERO = '0'.charCodeAt(0);
+const EQUALS = '='.charCodeAt(0);
+const NO_PARTS = Buffer.alloc(0);
 
-function decodeRich(encoded: Uint8Array): unknown {
+function decodeRich(encoded: Uint8Array, results: ResultsOfParents | undefined): unknown {
 	const buffer = Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength);
 	const end = 5 + buffer.readUInt32LE(1);
 	if (end > buffer.byteLength) throw damaged('ends too early');
-	const parts = {buffer, offset: end};
+	const parts = {buffer, offset: end, results};
 	const value = fromTree(parse(TEXT.decode(buffer.subarray(5, end))), parts);
 	if (parts.offset < buffer.byteLength) throw damaged('goes on after its end');
 	return value;

@@ -82,21 +82,27 @@ export interface ClaimedGroup extends Pick<ClaimedJob, 'task'> {
 	readonly keys?: Keys | ReadonlyMap<number, string> | undefined;
 	/** The last `ctx.checkpoint` of an earlier execution, by index. */
 	readonly checkpoints?: ReadonlyMap<number, Encoded> | undefined;
-	/** What became of the jobs for which a job has waited, in their order, by index. */
-	readonly parents?: ReadonlyMap<number, readonly ParentResults[]> | undefined;
+	/** What became of the jobs for which these have waited. Those of one job are in the order of its `dependsOn`. */
+	readonly parents?: readonly ParentResults[] | undefined;
 	/** From when on a job must not start, since it has expired, by index; only of jobs that may expire. In milliseconds since 1970. */
 	readonly expiries?: ReadonlyMap<number, number> | undefined;
 }
 
-/** What became of parents with consecutive ids. Jobs that have the same parents share this object. */
+/** What became of parents with consecutive ids, for the jobs from the index `start` up to `end`. */
 export interface ParentResults {
+	readonly start: number;
+	readonly end: number;
+	/** True if the first of these jobs has waited for the first parent, the second for the second, and so on; false if each has waited for all. */
+	readonly isEach: boolean;
+	/** The id of the first parent. */
 	readonly first: JobId;
 	/** Their results; `null` for those in `others`. */
 	readonly values: Values;
-	/** By index, those that did not complete. `missing`: it was deleted; `open`: it has a new round. */
-	readonly others?: ReadonlyMap<number, ParentEnd>;
+	/** By index, those that did not complete. */
+	readonly others?: ReadonlyMap<number, ParentEnd> | undefined;
 }
 
+/** `missing`: it was deleted; `open`: it has a new round. */
 export interface ParentEnd {
 	readonly status: 'dead' | 'cancelled' | 'missing' | 'open';
 	readonly error?: FailureRecord;
@@ -186,7 +192,7 @@ export function cutClaimed(group: ClaimedGroup, start: number, end: number): Cla
 		keys: cutKeys(group.keys, start, end),
 		checkpoints: cutSparse(group.checkpoints, start, end),
 		expiries: cutSparse(group.expiries, start, end),
-		parents: cutSparse(group.parents, start, end),
+		parents: cutParents(group.parents, start, end),
 	};
 }
 
@@ -278,7 +284,7 @@ export function joinClaimed(groups: readonly ClaimedGroup[]): ClaimedGroup {
 		keys: joinKeys(groups),
 		checkpoints: joinSparse(groups, ({checkpoints}) => checkpoints),
 		expiries: joinSparse(groups, ({expiries}) => expiries),
-		parents: joinSparse(groups, ({parents}) => parents),
+		parents: joinParents(groups),
 	};
 }
 
@@ -299,6 +305,29 @@ function joinSparse<Each>(groups: readonly ClaimedGroup[], of: (group: ClaimedGr
 		offset += sizeOf(group);
 	}
 	return joined.size > 0 ? joined : undefined;
+}
+
+function cutParents(parents: ClaimedGroup['parents'], start: number, end: number): ClaimedGroup['parents'] {
+	const cut = parents?.filter(each => each.start < end && each.end > start).map(each => cutResults(each, start, end));
+	return cut && cut.length > 0 ? cut : undefined;
+}
+
+function cutResults(results: ParentResults, start: number, end: number): ParentResults {
+	const [from, to] = [Math.max(start, results.start), Math.min(end, results.end)];
+	const place = {...results, start: from - start, end: to - start};
+	if (!results.isEach) return place;
+	const [first, last] = [from - results.start, to - results.start];
+	return {...place, first: results.first + first, values: cutValues(results.values, first, last), others: cutSparse(results.others, first, last)};
+}
+
+function joinParents(groups: readonly ClaimedGroup[]): ClaimedGroup['parents'] {
+	const joined: ParentResults[] = [];
+	let offset = 0;
+	for (const group of groups) {
+		for (const results of group.parents ?? []) joined.push({...results, start: offset + results.start, end: offset + results.end});
+		offset += sizeOf(group);
+	}
+	return joined.length > 0 ? joined : undefined;
 }
 
 /** The jobs at these indexes, in rising order: cuts out neighbours, and joins them. */

@@ -347,9 +347,11 @@ export interface Batch {
 	readonly id: BatchId;
 	/** Unique among batches. */
 	readonly name: string;
-	/** The task of all its jobs. */
-	readonly task: string;
-	/** When a map first opened it. */
+	/** The task of all its jobs; absent for a flow. */
+	readonly task?: string;
+	/** Of a flow. */
+	readonly flow?: Flow;
+	/** When it was first opened. */
 	readonly createdAt: number;
 	/** Number of items in its input, once that has ended. */
 	readonly total?: number;
@@ -367,6 +369,17 @@ export interface Batch {
 	readonly marks: readonly Mark[];
 }
 
+/** A flow is a batch whose jobs wait for each other. They are blocked until its input has ended, so that none runs before all are there. */
+export interface Flow {
+	/** Equal for flows with the same jobs, payloads and edges. */
+	readonly structure: string;
+	/** Its jobs in order, as ranges of ids; absent until its input has ended. */
+	readonly jobs?: FlowJobs;
+}
+
+/** Ranges of consecutive ids. */
+export type FlowJobs = readonly (readonly [first: JobId, count: number])[];
+
 /** How many jobs of a batch had ended at a moment. */
 export interface Mark {
 	/** Milliseconds since 1970. */
@@ -379,6 +392,8 @@ export interface Mark {
 export interface BatchOptions {
 	/** A job that the store enqueues in the same transaction whenever the batch completes. Its payload is a {@link CompletedBatch}. */
 	readonly onComplete?: {readonly task: string; readonly priority: number; readonly policy: Policy};
+	/** For a flow: its {@link Flow.structure}. */
+	readonly flow?: string;
 }
 
 /** A batch whose input and jobs have all ended. */

@@ -11,7 +11,8 @@ export class JobMaker {
 	/** By task. Each resolve without options returns the same policy object, so that jobs can share a group. */
 	readonly #tasks: ReadonlyMap<string, {readonly own: CheckedOptions; readonly resolved: ResolvedJobOptions; readonly limits: PendingLimits | undefined}>;
 	readonly #defaults: CheckedOptions;
-	readonly #maxValueBytes: number;
+	/** The limit of an encoded payload. */
+	readonly maxValueBytes: number;
 	/** Of a task without a limit of its own. */
 	readonly #limits: PendingLimits | undefined;
 
@@ -22,7 +23,7 @@ export class JobMaker {
 	constructor(tasks: readonly TaskInfo[], defaults: CheckedOptions, maxValueBytes: number, maxPending?: number) {
 		this.#defaults = defaults;
 		this.#limits = maxPending === undefined ? undefined : {all: maxPending};
-		this.#maxValueBytes = maxValueBytes;
+		this.maxValueBytes = maxValueBytes;
 		this.#tasks = new Map(
 			tasks.map(({name, options}) => {
 				const own = checkTaskOptions(`task ${name}`, options);
@@ -64,7 +65,7 @@ export class JobMaker {
 
 	/** @throws FaenaError `NotEncodable`, `TooLarge` */
 	encode(payload: unknown): Encoded {
-		return encode(payload, 'payload', this.#maxValueBytes);
+		return encode(payload, 'payload', this.maxValueBytes);
 	}
 }
 

@@ -7,6 +7,8 @@ export type OnDead = 'cancel' | 'run';
 export interface Parents {
 	readonly edges: readonly ParentEdge[];
 	readonly onDead: OnDead;
+	/** True if the jobs also wait for the end of their batch's input. The batch is a flow. */
+	readonly areHeld?: boolean;
 }
 
 /** Parents of a group's jobs. */

@@ -1,6 +1,7 @@
 import {inspect} from 'node:util';
 import {FaenaError} from '../support/errors.ts';
 import {is, isFiniteNumber, stringify} from '../support/primordials.ts';
+import type {ResultsOfParents} from './encoding.ts';
 
 const MAX_DEPTH = 500;
 
@@ -12,6 +13,8 @@ export interface Walk {
 	readonly parts: Uint8Array[];
 	/** The walk has met something that JSON can't hold. */
 	rich: boolean;
+	/** Of a payload that is made of results: where the results are for which this object stands. */
+	readonly placeOf?: ((value: object) => readonly [index: number, count: number | null] | undefined) | undefined;
 }
 
 /** The property that marks a node of the JSON tree as something else: `{"$": [kind, …]}`. */
@@ -49,6 +52,8 @@ export function isPlainNumber(value: unknown): value is number {
 }
 
 function objectToTree(value: object, walk: Walk): unknown {
+	const place = walk.placeOf?.(value);
+	if (place) return tag(walk, 'results', place);
 	if (walk.ancestors.includes(value)) throw refusal(walk, 'refers back to an object that contains it');
 	if (walk.ancestors.length >= MAX_DEPTH) throw refusal(walk, `is nested more than ${MAX_DEPTH} levels deep`);
 	walk.ancestors.push(value);
@@ -225,6 +230,8 @@ export function unknown(what: string): FaenaError {
 interface Parts {
 	readonly buffer: Buffer;
 	offset: number;
+	/** Reads the results for which nodes stand. */
+	readonly results?: ResultsOfParents | undefined;
 }
 
 /** The value of a JSON tree that `toTree` made. */
@@ -249,6 +256,10 @@ const KINDS: Readonly<Record<string, (content: unknown, parts: Parts) => unknown
 	set: (content, parts) => new Set(itemsFrom(content, parts)),
 	object: (content, parts) => Object.fromEntries((content as [string, unknown][]).map(([name, value]) => [name, fromTree(value, parts)])),
 	holes: content => new Array(content as number),
+	results(content, {results = describeResults}) {
+		const [index, count] = content as Parameters<ResultsOfParents>;
+		return results(index, count);
+	},
 	with(content, parts) {
 		const [tree, properties] = content as [unknown, [string, unknown][]];
 		const value = fromTree(tree, parts) as object;
@@ -263,6 +274,10 @@ const KINDS: Readonly<Record<string, (content: unknown, parts: Parts) => unknown
 		return error;
 	},
 };
+
+function describeResults(index: number, count: number | null): string {
+	return count === null ? `(the result of parent ${index + 1})` : `(the results of parents ${index + 1} to ${index + count})`;
+}
 
 function itemsFrom(list: unknown, parts: Parts): unknown[] {
 	return (list as unknown[]).map(item => fromTree(item, parts));

@@ -20,9 +20,14 @@ export function noParent(task: string, id: JobId): FaenaError {
 	return new FaenaError('NoSuchJob', `A job of task ${task} can't wait for job ${id}: there is no such job in this queue. It may have been cleaned up.`);
 }
 
-/** Thrown by `Store.openBatch` if the batch belongs to another task. */
-export function batchConflict(name: string, own: string, task: string): FaenaError {
-	return new FaenaError('BatchConflict', `The batch ${JSON.stringify(name)} belongs to the task ${own}, not to ${task}. Give this batch another name.`);
+/**
+ * Thrown by `Store.openBatch` if the batch belongs to another task, or one of both is a flow.
+ * @param own the task of the batch; `undefined` for a flow, as `task`
+ */
+export function batchConflict(name: string, own: string | undefined, task: string | undefined): FaenaError {
+	const [is, other] = [own, task].map(each => (each === undefined ? 'a flow' : `a map of the task ${each}`));
+	const problem = own === task ? 'is a flow that was enqueued already' : `is ${is}, not ${other}`;
+	return new FaenaError('BatchConflict', `The batch ${JSON.stringify(name)} ${problem}. Give this one another name.`);
 }
 
 /** Thrown by `Store.openBatch` if the batch has an owner. */

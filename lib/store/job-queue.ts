@@ -1,8 +1,8 @@
 import {argument, boolean, text} from '../job/checks.ts';
 import type {Claim, ClaimedJob, ExecutionRecord, Lease, Outcome, OwnerId, Settlement} from '../job/claim.ts';
-import type {Encoded} from '../job/encoding.ts';
+import {decode, type Encoded, encode, MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
-import {claimedJobsOf, type EnqueuedGroup, idAt, numberAt, sizeOf, toEndedGroup} from '../job/group.ts';
+import {type ClaimedGroup, claimedJobsOf, type EnqueuedGroup, idAt, numberAt, sizeOf, toEndedGroup} from '../job/group.ts';
 import type {
 	Batch,
 	BatchId,
@@ -27,6 +27,8 @@ import type {
 } from '../job/job.ts';
 import {countJobs, JobList, type JobListOptions, type JobSource} from '../job/job-list.ts';
 import {checkFilter, checkId} from '../job/options.ts';
+import {unpack} from '../job/packed.ts';
+import {listParents, readerOf} from '../job/parent-results.ts';
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import {nameOfProcess} from '../support/node.ts';
@@ -357,9 +359,17 @@ export function lanesOf(tasks: readonly string[], limit: number): ClaimRequest['
 
 /** The jobs of all groups by priority, then by arrival. A group has the jobs of one task alone. */
 function inOrder({groups}: Claimed): ClaimedJob[] {
-	const jobs = groups.flatMap(group => [...claimedJobsOf(group)].map((job, index) => ({job, priority: numberAt(group.priorities, index)})));
+	const jobs = groups.flatMap(group => [...claimedJobsOf(withPayloads(group))].map((job, index) => ({job, priority: numberAt(group.priorities, index)})));
 	if (groups.length > 1) jobs.sort((a, b) => b.priority - a.priority || a.job.id - b.job.id);
 	return jobs.map(({job}) => job);
+}
+
+/** The group, with payloads that are made of results made. */
+function withPayloads(group: ClaimedGroup): ClaimedGroup {
+	if (!group.parents) return group;
+	const parents = listParents(group);
+	const make = (payload: Encoded, index: number) => encode(decode(payload, readerOf(parents.get(index) ?? [])), 'payload', MAX_VALUE_LIMIT_BYTES);
+	return {...group, values: unpack(group.values).map(make)};
 }
 
 /** Reads one page after the other. */

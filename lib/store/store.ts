@@ -12,6 +12,7 @@ import type {
 	Counts,
 	Durability,
 	EditResult,
+	FlowJobs,
 	Job,
 	JobEdit,
 	JobEnd,
@@ -92,9 +93,11 @@ export interface Store {
 	/**
 	 * Opens the batch of this name for more input, or creates it. The owner has the batch until {@link updateBatch} closes or leaves it, or until
 	 * the owner ends: a batch has one map at a time. While a batch is open, {@link delete} by `endedBefore` keeps its jobs.
-	 * @throws FaenaError `BatchInUse` if an owner has the batch, even this owner; `BatchConflict` if the batch belongs to another task
+	 * @param task the task of all its jobs; `undefined` for a flow. A flow is opened again only while its input has not ended
+	 * @throws FaenaError `BatchInUse` if an owner has the batch, even this owner; `BatchConflict` if the batch belongs to another task, or is a flow
+	 *   whose input has ended
 	 */
-	openBatch(name: string, task: string, owner: OwnerId, options?: BatchOptions): Promise<BatchId>;
+	openBatch(name: string, task: string | undefined, owner: OwnerId, options?: BatchOptions): Promise<BatchId>;
 
 	/**
 	 * Changes a batch that the owner has. An owner may also end the input of a batch that has no owner.
@@ -402,6 +405,8 @@ export type BatchChange =
 	 * ends. If a job of it is retried or added, the batch is incomplete again.
 	 */
 	| {readonly total: number}
+	/** Ends the input of a flow, with its jobs in order. They may run, and the owner leaves the batch, which is closed. */
+	| {readonly total: number; readonly flowJobs: FlowJobs}
 	/** The owner has read all results and leaves the batch. `delete` may delete it. Changes nothing if the owner does not have the batch. */
 	| {readonly isClosed: true}
 	/** The owner leaves the batch open. Another map may continue it. Changes nothing if the owner does not have the batch. */

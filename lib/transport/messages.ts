@@ -16,6 +16,7 @@ import type {
 	DiscardResult,
 	Durability,
 	EditResult,
+	FlowJobs,
 	Job,
 	JobEdit,
 	JobEnd,
@@ -98,8 +99,12 @@ export interface Verbs {
 	jobs(search: JobSearch, page: {readonly after?: Place | undefined; readonly limit: number}, want?: Wanted): Awaited<ReturnType<JobSource['page']>>;
 	/** Of a task, or of all. */
 	counts(task: string | undefined): Counts;
-	openBatch(name: string, task: string, options?: BatchOptions): BatchId;
+	openBatch(name: string, task: string | undefined, options?: BatchOptions): BatchId;
 	endInput(batch: BatchId, total: number): boolean;
+	/** Enqueues jobs of a flow in one transaction. */
+	addToFlow(groups: readonly NewGroup[]): readonly EnqueuedGroup[];
+	/** Ends the input of a flow: its jobs may run. */
+	sealFlow(batch: BatchId, total: number, flowJobs: FlowJobs): boolean;
 	closeBatch(batch: BatchId): void;
 	leaveBatch(batch: BatchId): void;
 	deleteBatch(name: string, limit?: number): DeleteResult;

@@ -2,11 +2,11 @@ import {format} from 'node:util';
 import {argument, boolean, duration, finite} from '../job/checks.ts';
 import {type ClaimedJob, MAX_LOG_LINES} from '../job/claim.ts';
 import {decode, type Encoded, encode} from '../job/encoding.ts';
-import {type FailureRecord, fromFailure, toFailure} from '../job/failure.ts';
-import {claimedJobAt, numberAt, type ParentResults} from '../job/group.ts';
+import {type FailureRecord, toFailure} from '../job/failure.ts';
+import {claimedJobAt, numberAt} from '../job/group.ts';
 import type {LogLevel, LogLine, Progress, StopReason} from '../job/job.ts';
 import {type ChildJob, ChildJobs, type JobMaker} from '../job/new-job.ts';
-import {unpack} from '../job/packed.ts';
+import {outcomesOf, type ParentsOfJob, readerOf} from '../job/parent-results.ts';
 import type {ParentOutcome, TaskContext, TaskLog, TaskOptions} from '../job/task.ts';
 import type {RetryDecision} from '../job/task-errors.ts';
 import {FaenaError} from '../support/errors.ts';
@@ -19,6 +19,8 @@ import type {OutcomeBuffer} from './outcomes.ts';
 export interface OpenChunk {
 	readonly message: ChunkMessage;
 	readonly payloads: readonly Encoded[];
+	/** By index, of jobs that have waited for others. */
+	readonly parents: ReadonlyMap<number, ParentsOfJob> | undefined;
 	readonly chunkState: ChunkState;
 	readonly outcomes: OutcomeBuffer;
 	/** The result of the task's setup. */
@@ -59,13 +61,14 @@ export class Execution {
 		return claimedJobAt(this.chunk.message.group, this.index);
 	}
 
-	get parents(): readonly ParentResults[] {
-		const {parents} = this.chunk.message.group;
-		return (parents && get(parents, this.index)) ?? [];
+	get parents(): ParentsOfJob {
+		return (this.chunk.parents && get(this.chunk.parents, this.index)) ?? [];
 	}
 
-	get payload(): Encoded {
-		return this.chunk.payloads[this.index] as Encoded;
+	/** The payload, decoded. */
+	get payload(): unknown {
+		const encoded = this.chunk.payloads[this.index] as Encoded;
+		return this.chunk.parents ? decode(encoded, readerOf(this.parents)) : decode(encoded);
 	}
 
 	/** Keeps the result, unless a stray error has failed the job before. */
@@ -216,7 +219,7 @@ export class JobContext implements TaskContext {
 	}
 
 	get parents(): TaskContext['parents'] {
-		this.#own.parents ??= this.#execution.parents.flatMap(toOutcomes);
+		this.#own.parents ??= outcomesOf(this.#execution.parents);
 		return this.#own.parents;
 	}
 
@@ -262,14 +265,6 @@ export class JobContext implements TaskContext {
 	get isWatched(): boolean {
 		return this.#used?.controller !== undefined;
 	}
-}
-
-function toOutcomes({first, values, others}: ParentResults): ParentOutcome[] {
-	return unpack(values).map((value, index): ParentOutcome => {
-		const [id, other] = [first + index, others && get(others, index)];
-		if (!other) return {id, status: 'completed', result: decode(value)};
-		return {id, status: other.status, ...(other.error && {error: fromFailure(other.error)})};
-	});
 }
 
 function makeLog(add: (level: LogLevel, text: string) => void): TaskLog {

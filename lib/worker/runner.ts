@@ -1,9 +1,9 @@
 import {AsyncLocalStorage, AsyncResource} from 'node:async_hooks';
-import {decode} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
 import {sizeOf, withListedKeys} from '../job/group.ts';
 import type {OpenJobsCell} from '../job/open-jobs.ts';
 import {unpack} from '../job/packed.ts';
+import {listParents} from '../job/parent-results.ts';
 import {optionsOf, type TaskFunction} from '../job/task.ts';
 import {monotonicMs} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
@@ -99,7 +99,16 @@ export class Runner {
 		const outcomes = new OutcomeBuffer(message, post, usage, epochMs, final => openJobs?.write(open, final));
 		const {batchSize, retryIf} = run && obstacle === undefined ? optionsOf(run) : {};
 		const resource = this.#tasks.resourceOf(task);
-		const chunk = {message, payloads: unpack(values), chunkState, outcomes, resource, retryIf, options: this.#options};
+		const chunk = {
+			message,
+			payloads: unpack(values),
+			parents: message.group.parents && listParents(message.group),
+			chunkState,
+			outcomes,
+			resource,
+			retryIf,
+			options: this.#options,
+		};
 		if (!run || batchSize === undefined) await this.#runOneByOne(run, obstacle, chunk);
 		else await this.#runInBatches(run, batchSize, chunk);
 		chunkState.close();
@@ -146,7 +155,7 @@ export class Runner {
 	#execute(run: TaskFunction, execution: Execution): Promise<void> | undefined {
 		this.#execution.enterWith(execution);
 		try {
-			const result = run(decode(execution.payload), execution.context);
+			const result = run(execution.payload, execution.context);
 			if (isThenable(result)) {
 				// The outcomes before this job need not wait for it.
 				execution.chunk.outcomes.postSoon();
@@ -250,7 +259,7 @@ async function settle(result: PromiseLike<unknown>, execution: Execution): Promi
 /** Each job ends by its own result. Promises are awaited at the same time, so that no rejection stays unhandled. */
 async function settleBatch(run: TaskFunction, batch: readonly Execution[]): Promise<void> {
 	try {
-		const payloads = batch.map(({payload}) => decode(payload));
+		const payloads = batch.map(({payload}) => payload);
 		const results = resultsFor(batch, await run(payloads, batch.map(({context}) => context) as never));
 		for (let offset = 0; offset < batch.length; offset++) {
 			const [execution, result] = [batch[offset] as Execution, results[offset]];

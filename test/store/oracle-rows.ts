@@ -8,6 +8,7 @@ import {
 	type BatchId,
 	type BatchOptions,
 	type Counts,
+	type Flow,
 	type JobEnd,
 	type JobId,
 	type JobSearch,
@@ -45,7 +46,7 @@ export interface JobRow {
 	readonly batch: BatchId | undefined;
 	readonly createdAt: number;
 	/** The jobs for which it waits. */
-	readonly parents: {readonly ids: readonly JobId[]; readonly onDead: OnDead} | undefined;
+	readonly parents: {readonly ids: readonly JobId[]; readonly onDead: OnDead; readonly areHeld?: boolean} | undefined;
 	state: State;
 	/** Milliseconds after which the job expires, and when that is; `undefined` if it may not expire, or has started. */
 	expires: {readonly ms: number; readonly at: number} | undefined;
@@ -81,7 +82,8 @@ export type RunningJob = JobRow & {readonly state: Extract<State, {type: 'runnin
 export interface BatchRow {
 	readonly id: BatchId;
 	readonly name: string;
-	readonly task: string;
+	readonly task: string | undefined;
+	flow: Flow | undefined;
 	readonly createdAt: number;
 	total: number | undefined;
 	startedAt: number | undefined;
@@ -95,9 +97,9 @@ export interface BatchRow {
 	ended: number;
 }
 
-export function newBatchRow(id: BatchId, name: string, task: string, createdAt: number): BatchRow {
+export function newBatchRow(id: BatchId, name: string, task: string | undefined, createdAt: number): BatchRow {
 	const nothingYet = {total: undefined, startedAt: undefined, completedAt: undefined, closedAt: undefined, completionJobId: undefined};
-	const nothingGiven = {owner: undefined, onComplete: undefined};
+	const nothingGiven = {owner: undefined, onComplete: undefined, flow: undefined};
 	return {id, name, task, createdAt, ...nothingYet, ...nothingGiven, marks: [], ended: 0};
 }
 
@@ -382,8 +384,8 @@ export function outcomeOf(id: JobId, job: JobRow | undefined): JobEnd[] {
 }
 
 export function describeBatch(
-	{id, name, task, createdAt, marks, total, startedAt, completedAt, closedAt, completionJobId}: BatchRow,
+	{id, name, task, flow, createdAt, marks, total, startedAt, completedAt, closedAt, completionJobId}: BatchRow,
 	jobs: readonly JobRow[],
 ): Batch {
-	return {id, name, task, createdAt, marks, counts: countStatuses(jobs), ...defined({total, startedAt, completedAt, closedAt, completionJobId})};
+	return {id, name, createdAt, marks, counts: countStatuses(jobs), ...defined({task, flow, total, startedAt, completedAt, closedAt, completionJobId})};
 }

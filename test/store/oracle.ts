@@ -1,6 +1,18 @@
 import {type Claim, type JobUpdate, type Lease, MAX_LOG_LINES, type Outcome, type OwnerId, type Settlement} from '../../lib/job/claim.ts';
 import {sameValue, sizeBytes} from '../../lib/job/encoding.ts';
-import {type EndedGroup, type EnqueuedGroup, type FullQueue, listIds, type NewGroup, newJobsOf, settlementsOf, sizeOf, toIds} from '../../lib/job/group.ts';
+import {
+	type ClaimedGroup,
+	type EndedGroup,
+	type EnqueuedGroup,
+	type FullQueue,
+	listIds,
+	type NewGroup,
+	newJobsOf,
+	type ParentResults,
+	settlementsOf,
+	sizeOf,
+	toIds,
+} from '../../lib/job/group.ts';
 import {
 	type BatchId,
 	type BatchOptions,
@@ -19,6 +31,7 @@ import {
 } from '../../lib/job/job.ts';
 import {type NewJob, toCompletionJob} from '../../lib/job/new-job.ts';
 import type {OpenJobs} from '../../lib/job/open-jobs.ts';
+import {pack} from '../../lib/job/packed.ts';
 import {batchConflict, batchInUse, batchRunning} from '../../lib/store/conflict-errors.ts';
 import type * as contract from '../../lib/store/store.ts';
 import {endTimeOf, lastUsedAt, movableStatuses, RETRIED_BY_DEFAULT} from '../../lib/store/store.ts';
@@ -259,16 +272,19 @@ export class MemoryStore implements contract.Store {
 		return [...tasks].map(task => ({task, isPaused: this.#paused.has(task), ...countStates(this.#matching({task}))}));
 	}
 
-	async openBatch(name: string, task: string, owner: OwnerId, {onComplete}: BatchOptions = {}): Promise<BatchId> {
+	async openBatch(name: string, task: string | undefined, owner: OwnerId, {onComplete, flow}: BatchOptions = {}): Promise<BatchId> {
 		this.#assertOpen();
 		const known = [...this.#batches.values()].find(batch => batch.name === name);
 		const batch = known ?? newBatchRow(this.#lastBatch + 1, name, task, this.#clock.now());
-		if (batch.task !== task) throw batchConflict(name, batch.task, task);
+		if (batch.task !== task || (batch.flow && batch.total !== undefined)) throw batchConflict(name, batch.task, task);
 		if (batch.owner !== undefined) throw batchInUse(name);
 		this.#register(owner);
 		this.#lastBatch = Math.max(this.#lastBatch, batch.id);
 		const marks = [{at: this.#clock.now(), ended: batch.ended}];
-		this.#batches.set(batch.id, Object.assign(batch, {total: undefined, closedAt: undefined, marks, onComplete, owner}));
+		this.#batches.set(
+			batch.id,
+			Object.assign(batch, {total: undefined, closedAt: undefined, marks, onComplete, owner, flow: flow === undefined ? undefined : {structure: flow}}),
+		);
 		return batch.id;
 	}
 
@@ -279,6 +295,8 @@ export class MemoryStore implements contract.Store {
 		const holder = 'total' in change ? (batch?.owner ?? owner) : batch?.owner;
 		if (!batch || holder !== owner) return false;
 		Object.assign(batch, 'total' in change ? {total: change.total, owner} : {owner: undefined}, 'isClosed' in change && {closedAt: this.#clock.now()});
+		if ('flowJobs' in change && batch.flow) Object.assign(batch, {flow: {...batch.flow, jobs: change.flowJobs}, owner: undefined, closedAt: this.#clock.now()});
+		this.#reachChildren();
 		this.#updateBatches();
 		return true;
 	}
@@ -412,9 +430,10 @@ export class MemoryStore implements contract.Store {
 		const full = this.#refuse(group);
 		if (full) return {ids: [], full};
 		const first = this.#lastId + 1;
-		const parentsOf = (index: number) => parents && {onDead: parents.onDead, ids: parents.edges.flatMap(edge => parentIds(edge, index, before, first))};
+		const parentsOf = (index: number) => parents && {...parents, ids: parents.edges.flatMap(edge => parentIds(edge, index, before, first))};
 		const known = (parents?.edges ?? []).flatMap(({parents: {count, ...of}}) => ('ids' in of ? listIds(of.ids, count) : []));
-		const missing = known.find(id => !this.#jobs.has(id));
+		const flow = parents?.areHeld && group.batch !== undefined && !this.#batches.has(group.batch) ? -group.batch : undefined;
+		const missing = known.find(id => !this.#jobs.has(id)) ?? flow;
 		if (missing !== undefined) return {ids: [], missing};
 		const results = [...newJobsOf(group)].map((job, index) => this.#enqueue(job, parentsOf(index)));
 		if (parents) this.#reachChildren();
@@ -510,6 +529,7 @@ export class MemoryStore implements contract.Store {
 	}
 
 	#isBlocked(job: JobRow): boolean {
+		if (job.parents?.areHeld && this.#batchOf(job)?.total === undefined) return true;
 		return this.#lostParentOf(job) !== undefined || this.#parentsIn(job, status => status !== undefined && !isTerminal(status)).length > 0;
 	}
 
@@ -638,7 +658,20 @@ export class MemoryStore implements contract.Store {
 			job.progress = undefined;
 		}
 		const alike = Map.groupBy(chosen, ({task, suspicion}) => JSON.stringify([task, quarantineOf(suspicion)]));
-		return {lease, groups: [...alike.values()].map(jobs => toClaimedGroup(jobs, lease))};
+		return {lease, groups: [...alike.values()].map(jobs => ({...toClaimedGroup(jobs, lease), ...this.#resultsFor(jobs)}))};
+	}
+
+	/** What became of the parents of these jobs. */
+	#resultsFor(jobs: readonly JobRow[]): {readonly parents?: ClaimedGroup['parents']} {
+		const parents = jobs.flatMap(({parents}, start) => (parents?.ids ?? []).map(id => ({start, end: start + 1, isEach: false, ...this.#resultOf(id)})));
+		return parents.length > 0 ? {parents} : {};
+	}
+
+	#resultOf(id: JobId): Omit<ParentResults, 'start' | 'end' | 'isEach'> {
+		const job = this.#jobs.get(id);
+		if (job?.state.type === 'ended' && job.state.status === 'completed') return {first: id, values: pack([job.state.result ?? null])};
+		const status = job?.state.type === 'ended' ? (job.state.status as 'dead' | 'cancelled') : job ? 'open' : 'missing';
+		return {first: id, values: pack([null]), others: new Map([[0, {status, ...defined({error: job?.state.type === 'ended' ? job.error : undefined})}]])};
 	}
 
 	/** Cancels jobs that have not started in time. */

@@ -14,6 +14,7 @@ function make() {
 		{
 			message: {type: 'chunk', chunk: 1, chunkState: 1, group: GROUP},
 			payloads: ['1'],
+			parents: undefined,
 			chunkState,
 			outcomes: undefined as never,
 			resource: 'model',

@@ -1,18 +1,30 @@
 import type {OwnerId} from '../../job/claim.ts';
 import {idAt, toNewGroups} from '../../job/group.ts';
-import {type Batch, type BatchId, type BatchOptions, type Counts, MARK_EVERY_MS, type Mark, type Page, STATUSES} from '../../job/job.ts';
+import {
+	type Batch,
+	type BatchId,
+	type BatchOptions,
+	type Counts,
+	type Flow,
+	type FlowJobs,
+	MARK_EVERY_MS,
+	type Mark,
+	type Page,
+	STATUSES,
+} from '../../job/job.ts';
 import {toCompletionJob} from '../../job/new-job.ts';
 import {defined} from '../../support/defined.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {batchConflict, batchInUse, batchRunning} from '../conflict-errors.ts';
 import {type BatchChange, type BatchDeletion, type BatchPage, type Deleted, lastUsedAt, type SearchPage, toCounts} from '../store.ts';
-import {readCompletionJob, readMarks} from '../stored-json.ts';
+import {readCompletionJob, readFlow, readMarks} from '../stored-json.ts';
 import {deleteRun} from './delete.ts';
+import {endOfInput} from './edges.ts';
 import {enqueue} from './enqueue.ts';
 import {searchBatch} from './find.ts';
 import {byState, hasEnded, type StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
-import type {Tx} from './tx.ts';
+import {parentsChanged, type Tx} from './tx.ts';
 
 /** Writes the tallies of batches, and completes batches. Call it before the tally of tasks is written, since it may enqueue jobs. */
 export function updateBatches(tx: Tx): void {
@@ -24,15 +36,19 @@ export function updateBatches(tx: Tx): void {
 	for (const [batch, newlyEnded] of [...ended].sort((a, b) => a[0] - b[0])) updateBatch(tx, batch, newlyEnded);
 }
 
-export function openBatch({statements, names, now}: Tx, name: string, task: string, {onComplete}: BatchOptions): BatchId {
+export function openBatch({statements, names, now}: Tx, name: string, task: string | undefined, {onComplete, flow}: BatchOptions): BatchId {
 	const job = onComplete ? JSON.stringify(onComplete) : null;
+	const structure = flow === undefined ? null : JSON.stringify({structure: flow} satisfies Flow);
 	const batch = batchNamed(statements, name);
-	if (!batch) return statements.insertBatch.get(name, names.task(task), now, job, toMarks(now, 0)) as BatchId;
-	if (batch.task !== task) throw batchConflict(name, batch.task, task);
+	if (!batch) return statements.insertBatch.get(name, task === undefined ? FLOW_TASK : names.task(task), now, job, toMarks(now, 0), structure) as BatchId;
+	if (batch.task !== task || (batch.flow && batch.total !== undefined)) throw batchConflict(name, batch.task, task);
 	if (statements.ownerOfBatch.get(batch.id) !== undefined) throw batchInUse(name);
-	statements.reopenBatch.run(job, toMarks(now, endedOf(batch.counts)), batch.id);
+	statements.reopenBatch.run(job, toMarks(now, endedOf(batch.counts)), structure, batch.id);
 	return batch.id;
 }
+
+/** The value of `batch.task` for a flow: no task has this number. */
+const FLOW_TASK = 0;
 
 function toMarks(at: number, ended: number): string {
 	return JSON.stringify([{at, ended}] satisfies Mark[]);
@@ -47,8 +63,18 @@ export function changeBatch(tx: Tx, id: BatchId, owner: OwnerId, change: BatchCh
 	if (holder !== undefined && holder !== own) return false;
 	statements.ownBatch.run(own, id);
 	const {changes} = statements.endInput.run(change.total, id);
+	if ('flowJobs' in change) sealFlow(tx, id, change.flowJobs);
 	updateBatch(tx, id, 0);
 	return changes > 0;
+}
+
+/** Its jobs may run. */
+function sealFlow(tx: Tx, id: BatchId, jobs: FlowJobs): void {
+	const {statements, now} = tx;
+	const flow = readFlow((statements.batchById.get(id) as BatchRow | undefined)?.flow ?? null);
+	if (!flow) return;
+	statements.sealFlow.run(JSON.stringify({...flow, jobs} satisfies Flow), now, id);
+	parentsChanged(tx, endOfInput(id), endOfInput(id), 'completed');
 }
 
 function updateBatch(tx: Tx, id: BatchId, newlyEnded: number): void {
@@ -89,9 +115,11 @@ function endedOf({completed, dead, cancelled}: Counts): number {
 }
 
 /** A row of the statements `batch`, `batches` and `batchById`. */
-type BatchRow = Pick<Batch, 'id' | 'name' | 'task' | 'createdAt'> &
+type BatchRow = Pick<Batch, 'id' | 'name' | 'createdAt'> &
 	Readonly<Record<'total' | 'startedAt' | 'completedAt' | 'closedAt' | 'completionJobId', number | null>> & {
+		readonly task: string | null;
 		readonly onComplete: string | null;
+		readonly flow: string | null;
 		readonly marks: string;
 	};
 
@@ -111,9 +139,9 @@ function batchNamed(statements: Statements, name: string): Batch | undefined {
 	return row && toBatch(statements, row);
 }
 
-function toBatch({batchTally}: Statements, {id, name, task, createdAt, onComplete: _, marks, ...row}: BatchRow): Batch {
+function toBatch({batchTally}: Statements, {id, name, createdAt, onComplete: _, flow, marks, ...row}: BatchRow): Batch {
 	const jobs = new Map(batchTally.all(id) as [StoredState, number][]);
-	return {id, name, task, createdAt, ...defined(row), counts: toCounts([byState(state => jobs.get(state) ?? 0)]), marks: readMarks(marks)};
+	return {id, name, createdAt, ...defined({...row, flow: readFlow(flow)}), counts: toCounts([byState(state => jobs.get(state) ?? 0)]), marks: readMarks(marks)};
 }
 
 const MAX_DELETED_JOBS = 1000;

@@ -1,5 +1,5 @@
 import {type EnqueuedGroup, type Ids, idAt, listIds, type NewGroup, sizeOf, toIds} from '../../job/group.ts';
-import type {JobId} from '../../job/job.ts';
+import type {BatchId, JobId} from '../../job/job.ts';
 import type {OnDead, ParentEdge, Parents, ParentsOfCall} from '../../job/parents.ts';
 import {findJob, type Range} from './packed-rows.ts';
 import {hasEnded, MAX_RUN_JOBS, StoredState} from './schema.sql.ts';
@@ -16,6 +16,11 @@ export interface Edge {
 	/** True if the first child waits for the first parent, the second for the second, and so on; false if each child waits for each parent. */
 	readonly isEach: boolean;
 	readonly onDead: OnDead;
+}
+
+/** The parent that stands for the end of a flow's input. */
+export function endOfInput(flow: BatchId): JobId {
+	return -flow;
 }
 
 /** How the jobs of a new group wait. */
@@ -43,8 +48,9 @@ interface Link {
  * @returns a parent that does not exist, if there is one
  */
 export function resolveParents(tx: Tx, group: NewGroup, before: readonly EnqueuedGroup[], first: JobId, firstNew: JobId): Waits | {readonly missing: JobId} {
-	const {edges, onDead} = group.parents as NonNullable<NewGroup['parents']>;
-	const waits = {parents: new Uint32Array(sizeOf(group)), lost: new Set<number>(), links: edges.flatMap(edge => linksOf(edge, before, first))};
+	const {edges, onDead, areHeld} = group.parents as NonNullable<NewGroup['parents']>;
+	const held = areHeld && group.batch !== undefined ? [linkTo(endOfInput(group.batch))] : [];
+	const waits = {parents: new Uint32Array(sizeOf(group)), lost: new Set<number>(), links: [...edges.flatMap(edge => linksOf(edge, before, first)), ...held]};
 	for (const link of waits.links) {
 		for (const part of statesIn(tx, link.parents, link.isOfCall ? firstNew : Infinity)) {
 			const [missing, , state] = part;
@@ -84,6 +90,10 @@ function linksOf({kind, parents, start = 0}: ParentEdge, before: readonly Enqueu
 	return links;
 }
 
+function linkTo(parent: JobId): Link {
+	return {parents: [parent, parent], start: 0, isEach: false, isOfCall: false};
+}
+
 function idsInCall({groupsBefore, first: offset, count}: ParentsOfCall, before: readonly EnqueuedGroup[], first: JobId): Ids {
 	if (groupsBefore === 0) return first + offset;
 	const {ids} = before[before.length - groupsBefore] as EnqueuedGroup;
@@ -96,6 +106,7 @@ type ParentState = 'open' | 'completed' | 'dead' | 'missing';
 
 /** The states of these jobs: neighbours that are new or have completed together are one part. */
 function* statesIn({statements}: Tx, [first, last]: Range, firstNew: JobId): Generator<StatePart> {
+	if (first < 0) return yield [first, last, stateOfInput(statements.hasInputEnded.get(-first) as 0 | 1 | undefined)];
 	for (let id = first; id <= last; ) {
 		if (id >= firstNew) return yield [id, last, 'open'];
 		const job = findJob(statements, id);
@@ -103,6 +114,10 @@ function* statesIn({statements}: Tx, [first, last]: Range, firstNew: JobId): Gen
 		yield [id, end, job ? stateOf(job.state) : 'missing'];
 		id = end + 1;
 	}
+}
+
+function stateOfInput(hasEnded: 0 | 1 | undefined): ParentState {
+	return hasEnded === undefined ? 'missing' : hasEnded === 1 ? 'completed' : 'open';
 }
 
 function lastOfOutcomeRun({outcomeRunOf}: Statements, id: JobId): JobId {

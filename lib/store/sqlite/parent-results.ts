@@ -1,41 +1,40 @@
-import {type ClaimedGroup, idAt, joinValues, type ParentEnd, type ParentResults, sizeOf} from '../../job/group.ts';
+import {type ClaimedGroup, type Ids, idAt, joinValues, type ParentEnd, type ParentResults, sizeOf} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import {pack, type Values} from '../../job/packed.ts';
 import {readFailure} from '../stored-json.ts';
-import {type Edge, edgesTo} from './edges.ts';
+import {edgesTo} from './edges.ts';
 import {findJob, type Range, resultsOfRun} from './packed-rows.ts';
 import {hasEnded, STATUS_OF, StoredState} from './schema.sql.ts';
 import type {Tx} from './tx.ts';
 
-/** The group, with what became of its jobs' parents, if they have some. Jobs with the same parents share an object. */
+/** The group, with what became of its jobs' parents, if they have some. */
 export function withParents(tx: Tx, group: ClaimedGroup): ClaimedGroup {
 	if (!tx.known.get('hasEdges')) return group;
-	const [first, last] = [idAt(group.ids, 0), idAt(group.ids, sizeOf(group) - 1)];
-	const edges = edgesTo(tx.statements, [Math.min(first, last), Math.max(first, last)]);
-	if (edges.length === 0) return group;
-	const known = new Map<string, ParentResults>();
-	const read = (parents: Range): ParentResults => {
-		const name = parents.join();
-		const results = known.get(name) ?? readResults(tx, parents);
-		known.set(name, results);
-		return results;
-	};
-	const found = new Map<number, readonly ParentResults[]>();
-	for (let index = 0; index < sizeOf(group); index++) {
-		const own = edges.flatMap(edge => parentsIn(edge, idAt(group.ids, index)));
-		if (own.length > 0) found.set(index, own.map(read));
+	const parents = rangesOf(group.ids, sizeOf(group)).flatMap(([start, jobs]) =>
+		edgesTo(tx.statements, jobs).flatMap(({parents, children, isEach}) => {
+			// The end of a flow's input has no result.
+			if (parents[0] < 0) return [];
+			const from = start + children[0] - jobs[0];
+			return {start: from, end: from + children[1] - children[0] + 1, isEach, ...readResults(tx, parents)};
+		}),
+	);
+	return parents.length > 0 ? {...group, parents} : group;
+}
+
+/** The ranges of consecutive ids, each with the index of its first job. */
+function rangesOf(ids: Ids, count: number): [start: number, jobs: Range][] {
+	const ranges: [start: number, jobs: Range][] = [];
+	for (let start = 0; start < count; ) {
+		const first = idAt(ids, start);
+		let end = typeof ids === 'number' ? count : start + 1;
+		while (end < count && idAt(ids, end) === first + end - start) end++;
+		ranges.push([start, [first, first + end - start - 1]]);
+		start = end;
 	}
-	return {...group, parents: found};
+	return ranges;
 }
 
-/** The parents of this job by the edge. */
-function parentsIn({parents, children, isEach}: Edge, child: JobId): Range[] {
-	if (child < children[0] || child > children[1]) return [];
-	const parent = parents[0] + child - children[0];
-	return [isEach ? [parent, parent] : parents];
-}
-
-function readResults(tx: Tx, [first, last]: Range): ParentResults {
+function readResults(tx: Tx, [first, last]: Range): Pick<ParentResults, 'first' | 'values' | 'others'> {
 	const parts: Values[] = [];
 	const others = new Map<number, ParentEnd>();
 	for (let id = first; id <= last; ) {

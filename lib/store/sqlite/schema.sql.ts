@@ -319,6 +319,9 @@ export const MIGRATIONS: readonly string[] = [
 	drop table counter;
 	`,
 	`
+	-- JSON: of a flow, what its jobs and edges are like, and the ids of its jobs. The task of a flow is 0.
+	alter table batch add column flow text;
+
 	-- Jobs that wait for others: lib/store/sqlite/edges.ts. Those with consecutive ids and the same columns share a row.
 	create table blocked_run (
 		first integer primary key,
@@ -332,7 +335,7 @@ export const MIGRATIONS: readonly string[] = [
 		parents integer not null
 	) strict;
 
-	-- Jobs (children) that wait for others (parents). If is_each is 1, the first child waits for the first parent, the second for the second, and so on.
+	-- Jobs (children) that wait for others (parents). Minus the id of a flow as parent stands for the end of its input. If is_each is 1, the first child waits for the first parent, the second for the second, and so on.
 	-- If it is 0, each child waits for each parent.
 	create table edge (
 		id integer primary key,

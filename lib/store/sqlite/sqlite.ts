@@ -200,7 +200,7 @@ export class SqliteStore implements Store {
 		return this.#transactions.use(({connection}) => readCounts(connection.statements));
 	}
 
-	openBatch(name: string, task: string, owner: OwnerId, options: BatchOptions = {}): Promise<BatchId> {
+	openBatch(name: string, task: string | undefined, owner: OwnerId, options: BatchOptions = {}): Promise<BatchId> {
 		return this.#transactions.write(tx => {
 			const batch = openBatch(tx, name, task, options);
 			tx.statements.ownBatch.run(this.#owners.register(owner, tx), batch);

@@ -66,8 +66,8 @@ function isCreated(table: string): string {
 }
 
 const BATCH = `b.id, b.name, t.name as task, b.created_at as createdAt, b.total, b.started_at as startedAt, b.completed_at as completedAt,
-		b.closed_at as closedAt, b.completion_job as completionJobId, b.on_complete as onComplete, b.marks
-		from batch b join task t on t.id = b.task`;
+		b.closed_at as closedAt, b.completion_job as completionJobId, b.on_complete as onComplete, b.flow, b.marks
+		from batch b left join task t on t.id = b.task`;
 
 /** The columns of jobs that are shown. */
 const VIEW = `select j.id, t.name as task, j.policy, j.priority, j.created_at as createdAt, j.key, b.name as batch, ${STATE},
@@ -120,9 +120,11 @@ export const SQL = {
 	policyById: 'select spec from policy where id = ?',
 	insertPolicy: 'insert into policy (spec) values (?) returning id',
 
-	insertBatch: 'insert into batch (name, task, created_at, on_complete, marks) values (?, ?, ?, ?, ?) returning id',
-	reopenBatch: 'update batch set closed_at = null, total = null, on_complete = ?, marks = ? where id = ?',
+	insertBatch: 'insert into batch (name, task, created_at, on_complete, marks, flow) values (?, ?, ?, ?, ?, ?) returning id',
+	reopenBatch: 'update batch set closed_at = null, total = null, on_complete = ?, marks = ?, flow = ? where id = ?',
 	endInput: 'update batch set total = ? where id = ?',
+	sealFlow: 'update batch set flow = ?, closed_at = ?, owner = null where id = ?',
+	hasInputEnded: 'select total is not null from batch where id = ?',
 	setCompletionJob: 'update batch set completion_job = ? where id = ?',
 	setBatch: 'update batch set started_at = ?, completed_at = ?, marks = ? where id = ?',
 	ownerOfBatch: `select o.id from batch b join owner o on o.id = b.owner where b.id = ${INTEGER}`,

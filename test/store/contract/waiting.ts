@@ -1,8 +1,10 @@
 import type {Claim} from '../../../lib/job/claim.ts';
-import {idAt, type NewGroup} from '../../../lib/job/group.ts';
+import {type ClaimedGroup, type EndedGroup, executionsOf, idAt, type NewGroup, sizeOf} from '../../../lib/job/group.ts';
 import type {JobId} from '../../../lib/job/job.ts';
-import {pack} from '../../../lib/job/packed.ts';
+import {pack, packTimes} from '../../../lib/job/packed.ts';
+import {listParents, outcomesOf} from '../../../lib/job/parent-results.ts';
 import type {OnDead, ParentEdge, Parents} from '../../../lib/job/parents.ts';
+import type {ParentOutcome} from '../../../lib/job/task.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import {claimOf, claimsOf, commit, ERROR, idsOf, jobOf, law, newJob, POLICY, T0, take} from './laws.ts';
 
@@ -26,6 +28,12 @@ async function end(queue: JobQueue, limit: number, type: 'returned' | 'threw' = 
 	const outcome = type === 'returned' ? {type, value: '1'} : {type, error: {...ERROR, retry: 'never' as const}};
 	await commit(queue, {settle: claimsOf(taken).map(claim => ({...claim, outcome}))});
 	return idsOf(taken);
+}
+
+/** The executions of the group, as returned. */
+function toReturned(group: ClaimedGroup): EndedGroup {
+	const count = sizeOf(group);
+	return {...executionsOf(group, 0, count), values: pack(new Array(count).fill('1')), times: packTimes(count, {})};
 }
 
 async function statusesOf(queue: JobQueue): Promise<string> {
@@ -233,4 +241,93 @@ law('jobs of a dead owner go back, and their children still wait', async (t, que
 	t.is(await statusesOf(queue), 'fb');
 	t.deepEqual(await end(queue, 9), [1]);
 	t.deepEqual(await end(queue, 9), [2]);
+});
+
+/** What became of the parents of each claimed job. */
+function parentsOf(groups: readonly ClaimedGroup[]): ReadonlyMap<JobId, readonly ParentOutcome[]> {
+	return new Map(groups.flatMap(group => [...listParents(group)].map(([index, parents]) => [idAt(group.ids, index), outcomesOf(parents)] as const)));
+}
+
+async function claimAll(queue: JobQueue): Promise<readonly ClaimedGroup[]> {
+	return (await queue.store.commit({claim: claimOf({limit: 10})})).claimed.groups;
+}
+
+law('a claim has what became of the parents of each job, in their order', async (t, queue) => {
+	const [first] = (await enqueueGroups(queue, groupOf(4))) as [JobId];
+	const claims = claimsOf(await take(queue, 4));
+	const failed = {type: 'threw', error: {...ERROR, retry: 'never'}} as const;
+	const outcomes = claims.map(({id}) => (id === first + 2 ? failed : ({type: 'returned', value: id === first ? null : `${id - first}`} as const)));
+	await commit(queue, {settle: claims.map((claim, index) => ({...claim, outcome: outcomes[index] ?? failed}))});
+	const each: ParentEdge = {kind: 'each', parents: {ids: first, count: 4}};
+	const pair: ParentEdge = {kind: 'all', parents: {ids: [first + 3, first + 1], count: 2}};
+	const [zip, both] = (await enqueueGroups(
+		queue,
+		groupOf(4, [], {parents: {edges: [each], onDead: 'run'}}),
+		groupOf(2, [], {parents: {edges: [pair, each], onDead: 'run'}}),
+	)) as [JobId, JobId];
+	const completed = (index: number) => ({id: first + index, status: 'completed' as const, result: index === 0 ? undefined : index});
+	const parents = parentsOf(await claimAll(queue));
+	t.deepEqual(
+		[0, 1, 3].map(index => parents.get(zip + index)),
+		[0, 1, 3].map(index => [completed(index)]),
+	);
+	t.like(parents.get(zip + 2), {length: 1, 0: {id: first + 2, status: 'dead', error: {message: ERROR.message}}});
+	t.deepEqual(
+		[parents.get(both), parents.get(both + 1)],
+		[
+			[completed(3), completed(1), completed(0)],
+			[completed(3), completed(1), completed(1)],
+		],
+	);
+});
+
+const FLOW = {areHeld: true, edges: [], onDead: 'cancel'} as const;
+
+law('the jobs of a flow wait until its input has ended; then it is closed, and completes with the last of them', async (t, queue) => {
+	const batch = await queue.store.openBatch('report', undefined, 'me', {flow: 'one'});
+	const [first] = (await enqueueGroups(queue, groupOf(3, [], {batch, parents: FLOW}))) as [JobId];
+	const [merge] = (await enqueueGroups(queue, groupOf(1, [{kind: 'all', parents: {ids: first, count: 3}}], {batch}))) as [JobId];
+	t.deepEqual(idsOf(await take(queue, 9)), []);
+	t.like(await queue.batch('report'), {flow: {structure: 'one'}, counts: {blocked: 4}});
+	t.true(await queue.store.updateBatch(batch, 'me', {total: 4, flowJobs: [[first, 4]]}));
+	const sealed = await queue.batch('report');
+	t.is(sealed?.task, undefined);
+	t.like(sealed, {total: 4, flow: {structure: 'one', jobs: [[first, 4]]}, counts: {blocked: 1, pending: 3}});
+	t.truthy(sealed?.closedAt);
+	await t.throwsAsync(queue.store.openBatch('report', undefined, 'me', {flow: 'one'}), {code: 'BatchConflict'});
+	t.deepEqual(await end(queue, 9), [first, first + 1, first + 2]);
+	t.is((await queue.batch('report'))?.completedAt, undefined);
+	const [group] = await claimAll(queue);
+	t.is(group && idAt(group.ids, 0), merge);
+	t.is(group && parentsOf([group]).get(merge)?.length, 3);
+	await queue.store.commit({settle: group ? [toReturned(group)] : []});
+	t.like(await queue.batch('report'), {completedAt: T0, counts: {completed: 4}});
+});
+
+law('a flow whose owner left it before the end of its input can be opened again, or deleted; no job of it ever runs', async (t, queue) => {
+	const batch = await queue.store.openBatch('report', undefined, 'me', {flow: 'one'});
+	await t.throwsAsync(queue.store.openBatch('report', undefined, 'other', {flow: 'one'}), {code: 'BatchInUse'});
+	await t.throwsAsync(queue.store.openBatch('report', 'hash', 'other'), {code: 'BatchConflict'});
+	await enqueueGroups(queue, groupOf(2, [], {batch, parents: FLOW}));
+	await queue.store.updateBatch(batch, 'me', {isLeft: true});
+	t.is(await queue.store.openBatch('report', undefined, 'other', {flow: 'two'}), batch);
+	t.deepEqual((await queue.batch('report'))?.flow, {structure: 'two'});
+	t.deepEqual(idsOf(await take(queue, 9)), []);
+	await queue.store.delete({batch: 'report'});
+	t.is((await queue.jobs({})).length, 0);
+	const {enqueued} = await queue.store.commit({enqueue: [groupOf(2, [], {batch, parents: FLOW})]});
+	t.is(enqueued[0]?.missing, -batch);
+	t.is((await queue.jobs({})).length, 0);
+});
+
+law('a job of a flow that is retried does not wait for the end of the input again', async (t, queue) => {
+	const batch = await queue.store.openBatch('report', undefined, 'me', {flow: 'one'});
+	const [first] = (await enqueueGroups(queue, groupOf(2, [], {batch, parents: FLOW}))) as [JobId];
+	await queue.cancel({ids: [first]});
+	t.is(await queue.retry({ids: [first]}), 1);
+	t.is((await jobOf(queue, first)).status, 'blocked');
+	await queue.store.updateBatch(batch, 'me', {total: 2, flowJobs: [[first, 2]]});
+	await queue.cancel({ids: [first]});
+	t.is(await queue.retry({ids: [first]}), 1);
+	t.deepEqual(idsOf(await take(queue, 9)), [first, first + 1]);
 });
