@@ -36,6 +36,9 @@ export type {
 	Progress,
 	StopReason,
 } from './job/job.ts';
+export {Flow, type FlowInput, type FlowJobOptions, type FlowMapOptions} from './api/flow.ts';
+export {FlowJob, FlowMap, FlowNode} from './api/flow-nodes.ts';
+export {FlowRun} from './api/flow-run.ts';
 export {JobList, type JobListOptions, type JobListPage} from './job/job-list.ts';
 export {isTerminal, STATUSES, statusSummary} from './job/job.ts';
 export {DEFAULTS} from './job/options.ts';
@@ -43,15 +46,18 @@ export type {EngineStats, Quantiles, TaskStats} from './job/events.ts';
 export type {
 	BatchResults,
 	BatchTaskOptions,
+	ChildOptions,
 	ExecutionOptions,
 	Isolation,
 	JobOptions,
+	ParentOutcome,
 	RetentionOption,
 	TaskContext,
 	TaskFunction,
 	TaskLog,
 	TaskOptions,
 } from './job/task.ts';
+export type {EnqueuedChild} from './job/parents.ts';
 export {task} from './job/task.ts';
 export {defineTasks, type TaskModule} from './job/task-module.ts';
 export {PermanentError, RetryAfter, type RetryDecision} from './job/task-errors.ts';

@@ -10,6 +10,7 @@ import {checkFilter, checkId, jobIds} from '../job/options.ts';
 import type {AnyTasks, EnqueueArgs, JobOptions, PayloadOf, ResultOf, TasksOf} from '../job/task.ts';
 import {refuseInWorker} from '../job/task-module.ts';
 import {keyConflict, noParent, queueFull} from '../store/conflict-errors.ts';
+import {IN_MEMORY} from '../store/store.ts';
 import {DispatcherClient, openThread, type Transport} from '../transport/client.ts';
 import type {SingleJob} from '../transport/merged-enqueue.ts';
 import type {DispatcherStart, EnqueueReply, Notice} from '../transport/messages.ts';
@@ -78,7 +79,13 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		this.#settings = settings;
 		this.#client = client;
 		this.#events = events;
-		this.#maker = new JobMaker(client.tasks, settings.defaults, settings.maxValueBytes, settings.maxPending);
+		this.#maker = new JobMaker(
+			client.tasks,
+			settings.defaults,
+			settings.maxValueBytes,
+			settings.maxPending,
+			settings.queue === IN_MEMORY ? {} : settings.queue,
+		);
 		this.#now = now;
 		if (settings.closeOnSignals) this.#stopListening = closeOnSignals(this);
 	}

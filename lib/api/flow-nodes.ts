@@ -75,12 +75,12 @@ export function inOrder(nodes: readonly FlowNode[]): readonly FlowNode[] {
 	const isAfter = (node: FlowNode, parent: FlowNode) => (places.get(parent) as number) < (places.get(node) as number);
 	if (nodes.every(node => node.plan.parents.every(parent => !('node' in parent) || isAfter(node, parent.node)))) return nodes;
 	const ordered = new Set<FlowNode>();
-	for (const start of nodes) visit(start, ordered);
+	for (const start of nodes) visit(start, ordered, nodes);
 	return [...ordered];
 }
 
 /** Adds the node after those for which it waits. It keeps a stack of its own: a chain may have 10,000 nodes. */
-function visit(start: FlowNode, ordered: Set<FlowNode>): void {
+function visit(start: FlowNode, ordered: Set<FlowNode>, all: readonly FlowNode[]): void {
 	const path: {readonly node: FlowNode; readonly left: FlowNode[]}[] = [];
 	const onPath = new Set<FlowNode>();
 	const enter = (node: FlowNode) => {
@@ -90,7 +90,7 @@ function visit(start: FlowNode, ordered: Set<FlowNode>): void {
 	if (!ordered.has(start)) enter(start);
 	for (let top = path.at(-1); top; top = path.at(-1)) {
 		const next = top.left.pop();
-		if (next && onPath.has(next)) throw cycle([...path.slice(path.findIndex(({node}) => node === next)).map(({node}) => node), next]);
+		if (next && onPath.has(next)) throw cycle([...path.slice(path.findIndex(({node}) => node === next)).map(({node}) => node), next], all);
 		if (next && !ordered.has(next)) enter(next);
 		if (next) continue;
 		ordered.add(top.node);
@@ -101,8 +101,16 @@ function visit(start: FlowNode, ordered: Set<FlowNode>): void {
 
 const MAX_NAMED = 10;
 
-function cycle(nodes: readonly FlowNode[]): Error {
-	const names = nodes.map(({plan: {task, keys}}) => (keys?.length === 1 ? `${task} (${keys[0]})` : task));
+function cycle(nodes: readonly FlowNode[], all: readonly FlowNode[]): Error {
+	const names = nodes.map(node => nameOf(node, all));
 	const shown = names.length <= MAX_NAMED ? names : [...names.slice(0, MAX_NAMED - 1), '…', names.at(-1)];
 	return bad(`These jobs of the flow would wait for each other for ever: ${shown.join(' → ')}. Each arrow reads "waits for"; leave one of them out.`);
+}
+
+/** The task of the node, with its key, or if there are several of the task, with its place among these. */
+function nameOf(node: FlowNode, all: readonly FlowNode[]): string {
+	const {task, keys} = node.plan;
+	if (keys?.length === 1) return `${task} (${keys[0]})`;
+	const ofTask = all.filter(({plan}) => plan.task === task);
+	return ofTask.length > 1 ? `${task} #${ofTask.indexOf(node) + 1}` : task;
 }

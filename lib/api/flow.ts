@@ -150,6 +150,7 @@ export class Flow<Tasks> {
 
 	#parents(parents: readonly unknown[]): Parent[] {
 		if (!Array.isArray(parents)) throw bad(`dependsOn expects an array of a flow's nodes, handles or ids; it got ${show(parents)}`);
+		this.#maker.refuseForeign('dependsOn', parents);
 		return parents.map((parent): Parent => {
 			if (parent instanceof FlowNode) return {node: this.#own(parent), kind: 'all'};
 			return {ids: [checkId(typeof parent === 'object' && parent !== null && 'id' in parent ? parent.id : parent)], kind: 'all'};

@@ -39,6 +39,11 @@ export class JobHandle<Result = unknown, Payload = unknown> {
 	readonly #client: DispatcherClient;
 	readonly #maker: JobMaker;
 
+	/** @internal Tells queues apart. */
+	get queue(): JobMaker['queue'] {
+		return this.#maker.queue;
+	}
+
 	constructor(client: DispatcherClient, maker: JobMaker, id: JobId, task: string, reused: boolean) {
 		this.id = id;
 		this.task = task;
@@ -167,14 +172,16 @@ export async function detailsOf(client: DispatcherClient, id: JobId): Promise<Jo
 }
 
 /** The state of a batch. Times are milliseconds since 1970. A field is absent if its event has not happened, or it is not known. */
-export interface BatchInfo extends Omit<Batch, 'id' | 'marks'> {
+export interface BatchInfo extends Omit<Batch, 'id' | 'marks' | 'flow'> {
+	/** `map`: the jobs of a named map; `flow`: the jobs of a flow, which has no task. */
+	readonly kind: 'map' | 'flow';
 	/** Jobs that ended per second, over the last 10 seconds or more, or since its map last began. Known while jobs of it run. */
 	readonly jobsPerSecond?: number;
 	/** Milliseconds until it completes at this rate. Known once its input has ended. */
 	readonly remainingMs?: number;
 }
 
-/** A batch of the queue: a named map, of this program or another. */
+/** A batch of the queue: a named map, or a flow, of this program or another. */
 export class BatchHandle {
 	/** The name of the batch. */
 	readonly name: string;
@@ -219,12 +226,13 @@ export class BatchHandle {
 	}
 }
 
-export function toBatchInfo({id: _, marks, ...batch}: Batch, now: number): BatchInfo {
-	const {pending, running, failed, completed, dead, cancelled} = batch.counts;
+export function toBatchInfo({id: _, marks, flow, ...own}: Batch, now: number): BatchInfo {
+	const batch: BatchInfo = {...own, kind: flow ? 'flow' : 'map'};
+	const {blocked, pending, running, failed, completed, dead, cancelled} = batch.counts;
 	const [oldest] = marks;
 	if (!oldest || batch.completedAt !== undefined || running === 0 || now <= oldest.at) return batch;
 	// The number of ended jobs falls when jobs are retried or cleaned up.
 	const jobsPerSecond = (1000 * Math.max(0, completed + dead + cancelled - oldest.ended)) / (now - oldest.at);
 	const hasEstimate = batch.total !== undefined && jobsPerSecond > 0;
-	return {...batch, jobsPerSecond, ...(hasEstimate && {remainingMs: (1000 * (pending + running + failed)) / jobsPerSecond})};
+	return {...batch, jobsPerSecond, ...(hasEstimate && {remainingMs: (1000 * (blocked + pending + running + failed)) / jobsPerSecond})};
 }

@@ -3,8 +3,9 @@ import type {Claim, ClaimedJob, Ending, Lease, Outcome, Settlement} from './clai
 import type {Encoded} from './encoding.ts';
 import type {FailureRecord} from './failure.ts';
 import type {JobId, Policy} from './job.ts';
-import type {NewJob, PendingLimits} from './new-job.ts';
+import type {ChildJob, NewJob, PendingLimits} from './new-job.ts';
 import {asPacked, columnsBy, countOf, isList, type JobTimes, joinPacked, PackedTimes, pack, packTimes, slicePacked, unpack, type Values} from './packed.ts';
+import type {ParentEdge} from './parents.ts';
 
 /**
  * A group holds jobs of one task, as columns. It is the one shape in which jobs travel from the caller to a worker
@@ -366,6 +367,40 @@ export function toNewGroups(jobs: readonly NewJob[]): NewGroup[] {
 		const {payload: _, key, ...options} = group[0] as NewJob;
 		return {...options, values: pack(group.map(({payload}) => payload)), keys: key === undefined ? undefined : pack([key])};
 	});
+}
+
+/** Puts the jobs that an execution enqueues into groups, in order. */
+export function groupChildJobs(jobs: readonly ChildJob[]): NewGroup[] {
+	// Jobs that are alike share a group. One that waits for others has its own.
+	const groups = toNewGroups(jobs.map(({after, onDead = 'cancel', ...job}) => (after ? {...job, parents: {edges: [], onDead}} : job)));
+	const places = groups.flatMap((group, at) => Array.from({length: sizeOf(group)}, (_, offset) => ({at, offset})));
+	let next = 0;
+	return groups.map((group, at) => {
+		const {after} = jobs[next] as ChildJob;
+		next += sizeOf(group);
+		if (!after || !group.parents) return group;
+		const edges = after.map((parent): ParentEdge => {
+			if (typeof parent === 'number') return {kind: 'all', parents: {ids: parent, count: 1}};
+			const place = places[parent.index] as {at: number; offset: number};
+			return {kind: 'all', parents: {groupsBefore: at - place.at, first: place.offset, count: 1}};
+		});
+		return {...group, parents: {...group.parents, edges: joinEdges(edges)}};
+	});
+}
+
+/** Joins neighbours whose parents are neighbours. */
+function joinEdges(edges: readonly ParentEdge[]): ParentEdge[] {
+	const joined: ParentEdge[] = [];
+	for (const edge of edges) {
+		const [last, {parents: next}] = [joined.at(-1), edge];
+		const isNext =
+			last && 'first' in last.parents && 'first' in next
+				? last.parents.groupsBefore === next.groupsBefore && last.parents.first + last.parents.count === next.first
+				: last && 'ids' in last.parents && 'ids' in next && (last.parents.ids as JobId) + last.parents.count === next.ids;
+		if (last && isNext) joined[joined.length - 1] = {...last, parents: {...last.parents, count: last.parents.count + 1}};
+		else joined.push(edge);
+	}
+	return joined;
 }
 
 function areAlike(a: NewJob, b: NewJob): boolean {

@@ -1,10 +1,10 @@
 import {FaenaError} from '../support/errors.ts';
-import {argument, kind, nearest} from './checks.ts';
+import {argument, bad, expected, kind, list, nearest} from './checks.ts';
 import {type Encoded, encode, sameValue, sizeBytes} from './encoding.ts';
-import type {BatchId, CompletedBatch} from './job.ts';
-import {type CheckedOptions, checkJobOptions, checkTaskOptions, type ResolvedJobOptions, resolveJobOptions} from './options.ts';
-import type {Parents} from './parents.ts';
-import type {JobOptions, TaskInfo} from './task.ts';
+import type {BatchId, CompletedBatch, JobId} from './job.ts';
+import {type CheckedOptions, checkId, checkJobOptions, checkTaskOptions, type ResolvedJobOptions, resolveJobOptions} from './options.ts';
+import {EnqueuedChild, type OnDead, type Parents} from './parents.ts';
+import type {ChildOptions, JobOptions, TaskInfo} from './task.ts';
 
 /** Checks jobs to be enqueued, resolves their options and encodes their payloads: in the caller's thread, and for `ctx.enqueue` in a worker. */
 export class JobMaker {
@@ -13,14 +13,18 @@ export class JobMaker {
 	readonly #defaults: CheckedOptions;
 	/** The limit of an encoded payload. */
 	readonly maxValueBytes: number;
+	/** Tells queues apart: handles of jobs of another one are refused as parents. */
+	readonly queue: string | object | undefined;
 	/** Of a task without a limit of its own. */
 	readonly #limits: PendingLimits | undefined;
 
 	/**
 	 * @param maxPending the most pending jobs of all tasks
+	 * @param queue the path of the file of the jobs; of a queue in memory, an object
 	 * @throws FaenaError `BadOption` if a task's own options are wrong
 	 */
-	constructor(tasks: readonly TaskInfo[], defaults: CheckedOptions, maxValueBytes: number, maxPending?: number) {
+	constructor(tasks: readonly TaskInfo[], defaults: CheckedOptions, maxValueBytes: number, maxPending?: number, queue?: string | object) {
+		this.queue = queue;
 		this.#defaults = defaults;
 		this.#limits = maxPending === undefined ? undefined : {all: maxPending};
 		this.maxValueBytes = maxValueBytes;
@@ -47,7 +51,18 @@ export class JobMaker {
 
 	/** @throws FaenaError `UnknownTask`, `BadOption` */
 	resolve(where: string, task: string, options: JobOptions): ResolvedJobOptions {
+		this.refuseForeign(where, options?.dependsOn);
 		return this.resolveChecked(where, task, checkJobOptions(where, options));
+	}
+
+	/** @throws FaenaError `BadOption` if one of the parents is the handle of a job in another queue */
+	refuseForeign(where: string, parents: unknown): void {
+		for (const parent of Array.isArray(parents) ? (parents as readonly unknown[]) : []) {
+			const {id, queue} = Object(parent) as {readonly id?: unknown; readonly queue?: unknown};
+			if (queue === undefined || this.queue === undefined || queue === this.queue) continue;
+			const [other, own] = [queue, this.queue].map(each => (typeof each === 'string' ? each : 'another one in memory'));
+			throw bad(`${where} expects in dependsOn jobs of its own queue, ${own}; job ${id} is in ${other}`);
+		}
 	}
 
 	/** @throws FaenaError `UnknownTask`, `BadOption` */
@@ -99,7 +114,11 @@ export interface NewJob extends ResolvedJobOptions {
 }
 
 /** A job that a task enqueues. */
-export type ChildJob = Omit<NewJob, 'batch' | 'rerun'>;
+export interface ChildJob extends Omit<NewJob, 'batch' | 'rerun' | 'parents'> {
+	/** What it waits for, in order: the ids of jobs, and the indexes of jobs that the execution has enqueued before it. */
+	readonly after?: readonly (JobId | {readonly index: number})[];
+	readonly onDead?: OnDead;
+}
 
 /** When an enqueue begins a new round of the job that already has the key. */
 export interface Rerun {
@@ -122,14 +141,16 @@ export function toCompletionJob({task, priority, policy}: Pick<NewJob, 'task' | 
 
 /** The most that one execution may enqueue. Its worker keeps it in memory until the task ends, and the store writes it in one transaction. */
 export const MAX_CHILD_JOBS = 10_000;
+/** The most jobs for which one of them may wait. */
+export const MAX_CHILD_PARENTS = 100_000;
 const MAX_CHILD_JOBS_BYTES = 64 * 1024 * 1024;
 
 /** The jobs that a task enqueues with `ctx.enqueue`, for the transaction that completes its own. Only the store knows whether a key is another job's. */
 export class ChildJobs {
 	readonly all: ChildJob[] = [];
 	readonly #maker: JobMaker;
-	/** Payloads by task and key. */
-	readonly #keyed = new Map<string, Encoded>();
+	/** By task and key, the jobs that have one. */
+	readonly #keyed = new Map<string, {readonly index: number; readonly payload: Encoded}>();
 	#bytes = 0;
 
 	constructor(maker: JobMaker) {
@@ -137,30 +158,46 @@ export class ChildJobs {
 	}
 
 	/** @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict` */
-	add(task: string, payload: unknown, options: JobOptions): void {
-		const {key, ...resolved} = this.#maker.resolve('ctx.enqueue()', task, options);
+	add(task: string, payload: unknown, options: ChildOptions): EnqueuedChild {
+		const after =
+			Object(options).dependsOn === undefined ? undefined : argument('ctx.enqueue()', 'dependsOn', options.dependsOn, value => this.#toParents(value));
+		const {key, parents: _, ...resolved} = this.#maker.resolve('ctx.enqueue()', task, after ? {...options, dependsOn: []} : (options as JobOptions));
 		const encoded = this.#maker.encode(payload);
-		if (key !== undefined && this.#isKnown(task, key, encoded)) return;
+		const known = key === undefined ? undefined : this.#find(task, key, encoded);
+		if (known !== undefined) return new EnqueuedChild(this, known);
 		this.#bytes += sizeBytes(encoded);
 		const count = this.all.length;
 		if (count >= MAX_CHILD_JOBS) throw tooMany(`${MAX_CHILD_JOBS.toLocaleString('en')} jobs`);
 		if (this.#bytes > MAX_CHILD_JOBS_BYTES) throw tooMany(`${MAX_CHILD_JOBS_BYTES / 1024 ** 2} MiB of payloads`);
-		this.all[count] = {task, payload: encoded, ...resolved, ...(key !== undefined && {key})};
+		const waits = after && after.length > 0 ? {after, onDead: options.onDead ?? 'cancel'} : undefined;
+		this.all[count] = {task, payload: encoded, ...resolved, ...(key !== undefined && {key}), ...waits};
 		// An earlier task may have replaced functions of arrays.
 		if (this.all.length === count) throw new Error('A job could not be kept until this one completes.');
+		if (key !== undefined) this.#keyed.set(JSON.stringify([task, key]), {index: count, payload: encoded});
+		return new EnqueuedChild(this, count);
 	}
 
-	/** True if this execution has enqueued that job already. */
-	#isKnown(task: string, key: string, payload: Encoded): boolean {
-		const name = JSON.stringify([task, key]);
-		const known = this.#keyed.get(name);
-		if (known !== undefined && !sameValue(known, payload))
+	/** Jobs by id, by handle, or as this execution has enqueued them. */
+	#toParents(value: unknown): NonNullable<ChildJob['after']> {
+		const parents = list(value);
+		if (parents.length > MAX_CHILD_PARENTS) throw expected(`at most ${MAX_CHILD_PARENTS.toLocaleString('en')} jobs`, parents.length);
+		return parents.map(each => {
+			if (!(each instanceof EnqueuedChild)) return checkId(typeof each === 'object' && each !== null && 'id' in each ? each.id : each);
+			const index = each.indexIn(this);
+			if (index === undefined) throw expected('jobs that this execution has enqueued', 'one of another execution');
+			return {index};
+		});
+	}
+
+	/** The index of the job with this key, if this execution has enqueued it already. */
+	#find(task: string, key: string, payload: Encoded): number | undefined {
+		const known = this.#keyed.get(JSON.stringify([task, key]));
+		if (known !== undefined && !sameValue(known.payload, payload))
 			throw new FaenaError(
 				'KeyConflict',
 				`This job has already enqueued one with the key ${JSON.stringify(key)} of task ${task}, and another payload. Give another payload another key.`,
 			);
-		this.#keyed.set(name, payload);
-		return known !== undefined;
+		return known?.index;
 	}
 }
 

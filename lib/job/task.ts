@@ -1,6 +1,6 @@
 import {argument, callable, type Duration, object} from './checks.ts';
 import type {BackoffOption, CompletedBatch, JobId, LogLevel, StopReason} from './job.ts';
-import type {OnDead} from './parents.ts';
+import type {EnqueuedChild, OnDead} from './parents.ts';
 
 /** Options of jobs at every level: options passed to `enqueue` override the task's own, which override `open({defaults})`. */
 export interface ExecutionOptions {
@@ -80,10 +80,11 @@ export type BatchResults<Result> = readonly (Result | Error | Promise<Result | E
 
 /**
  * The second argument of a task. Its methods also work when they are taken out of it. {@link cancelled} and {@link stopReason} are never out of date.
- * Its types: what the task's `setup` returns; the state of its checkpoints; and the module whose tasks it enqueues.
+ * Its types: what the task's `setup` returns; the state of its checkpoints; the module whose tasks it enqueues; and the results of the jobs for which it
+ * has waited, each perhaps `undefined` if it runs though one is dead.
  * @example (upTo: number, ctx: TaskContext<undefined, {next: number}, typeof import('./tasks.ts')>) => …
  */
-export interface TaskContext<Resource = unknown, State = unknown, Tasks = AnyTasks> {
+export interface TaskContext<Resource = unknown, State = unknown, Tasks = AnyTasks, Results extends readonly unknown[] = readonly unknown[]> {
 	/** The job that is running. */
 	readonly job: {
 		readonly id: number;
@@ -107,7 +108,7 @@ export interface TaskContext<Resource = unknown, State = unknown, Tasks = AnyTas
 	 * The results of the jobs for which this one has waited, in the order of `dependsOn`; `undefined` for one that did not complete: see {@link parents}.
 	 * They are decoded when they are read.
 	 */
-	readonly results: readonly unknown[];
+	readonly results: Results;
 	/** These jobs, in the same order, and what became of them. */
 	readonly parents: readonly ParentOutcome[];
 	/** Reports how far the job is. Returns at once; calls in quick succession are combined. After the job's end it does nothing, as {@link checkpoint} and {@link log}. */
@@ -127,9 +128,11 @@ export interface TaskContext<Resource = unknown, State = unknown, Tasks = AnyTas
 	 * dropped if this job throws, times out, is cancelled or interrupted. Checks and defaults are those of `engine.enqueue`. If the
 	 * `key` exists with the same payload, nothing is enqueued; with another payload, this job fails. At most 10,000 jobs and 64 MiB
 	 * of payloads.
+	 * @returns what stands for the job in `dependsOn` of a later one
+	 * @example ctx.enqueue('merge', {}, {dependsOn: parts.map(part => ctx.enqueue('compress', part))});
 	 * @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, `Closed`
 	 */
-	enqueue<Name extends keyof TasksOf<Tasks> & string>(task: Name, ...args: EnqueueArgs<Tasks, Name, JobOptions>): void;
+	enqueue<Name extends keyof TasksOf<Tasks> & string>(task: Name, ...args: EnqueueArgs<Tasks, Name, ChildOptions>): EnqueuedChild;
 	/**
 	 * If this execution throws, the next attempt comes after this time instead of the job's `backoff`; for errors of other code, where
 	 * `throw new RetryAfter()` can't be written. The last call counts.
@@ -222,6 +225,12 @@ export interface JobOptions extends ExecutionOptions {
 	readonly dependsOn?: readonly (JobId | {readonly id: JobId})[];
 	/** What becomes of the job if one of these ends as dead or cancelled. Default `'cancel'`: it is cancelled, too. `'run'`: it runs all the same. */
 	readonly onDead?: OnDead;
+}
+
+/** Options of `ctx.enqueue`. */
+export interface ChildOptions extends Omit<JobOptions, 'dependsOn'> {
+	/** As that of {@link JobOptions}; also jobs that this execution has enqueued, as `ctx.enqueue` has returned them. */
+	readonly dependsOn?: readonly (JobId | {readonly id: JobId} | EnqueuedChild)[];
 }
 
 // Types that are derived from the type of a tasks module, such as `typeof import('./tasks.ts')`.

@@ -258,6 +258,8 @@ const KINDS: Readonly<Record<string, (content: unknown, parts: Parts) => unknown
 	holes: content => new Array(content as number),
 	results(content, {results = describeResults}) {
 		const [index, count] = content as Parameters<ResultsOfParents>;
+		// A map without items: its job may have no parents.
+		if (count === 0) return [];
 		return results(index, count);
 	},
 	with(content, parts) {

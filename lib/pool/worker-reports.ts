@@ -2,8 +2,8 @@ import {MAX_LOG_LINES} from '../job/claim.ts';
 import {type Encoded, encode, sizeBytes} from '../job/encoding.ts';
 import {BUILT_INS, MAX_CAUSES, MAX_FIELDS_BYTES, MAX_TEXT} from '../job/error-record.ts';
 import {type FailureRecord, toEnvelope} from '../job/failure.ts';
-import {STOP_REASONS} from '../job/job.ts';
-import {MAX_CHILD_JOBS} from '../job/new-job.ts';
+import {type JobId, STOP_REASONS} from '../job/job.ts';
+import {type ChildJob, MAX_CHILD_JOBS, MAX_CHILD_PARENTS} from '../job/new-job.ts';
 import type {PoolOptions} from '../job/options.ts';
 import {checkTaskOptions} from '../job/options.ts';
 import {arePackedStrings, countOf, type PackedStrings, PackedTimes} from '../job/packed.ts';
@@ -50,7 +50,7 @@ function problemOfOutcomes(chunk: ReportedChunk, message: OutcomesMessage, {maxV
 	if (skipped !== undefined && !setOf(wasTaken)(skipped)) return 'it skipped jobs that its pool had not taken back';
 	const mayExpire: Is = each => isOwn(each) && chunk.group.expiries?.has(each as number) === true;
 	if (expired !== undefined && !setOf(mayExpire)(expired)) return 'it let jobs expire that may not';
-	if (enqueues !== undefined && !mapOf(isOwn, listOf(madeJob(maxValueBytes), MAX_CHILD_JOBS))(enqueues)) return 'the jobs that its jobs enqueue were none';
+	if (enqueues !== undefined && !mapOf(isOwn, childJobs(maxValueBytes))(enqueues)) return 'the jobs that its jobs enqueue were none';
 	return undefined;
 }
 
@@ -203,10 +203,19 @@ const isPolicy = shaped(
 	{timeoutPercent: finite},
 );
 
-function madeJob(maxBytes: number): Is {
+/** Jobs of `ctx.enqueue`. A job can wait only for such as come before it. */
+function childJobs(maxBytes: number): Is {
+	const areJobs = listOf(childJob(maxBytes), MAX_CHILD_JOBS);
+	const isBefore = (own: number) => (parent: JobId | {readonly index: number}) => typeof parent === 'number' || parent.index < own;
+	return value => areJobs(value) && (value as readonly ChildJob[]).every(({after = []}, index) => after.every(isBefore(index)));
+}
+
+function childJob(maxBytes: number): Is {
+	const isParent = either(integer(1, Number.MAX_SAFE_INTEGER), shaped({index: integer(0, MAX_CHILD_JOBS)}));
+	const times = {delayMs: either(oneOf(undefined), finite), expiresMs: either(oneOf(undefined), finite)};
 	return shaped(
 		{task: text(Infinity), payload: encoded(maxBytes), priority: integer(-1e9, 1e9), runAt: either(oneOf(null), finite), policy: isPolicy},
-		{key: text(Infinity), delayMs: either(oneOf(undefined), finite), expiresMs: either(oneOf(undefined), finite), unique: oneOf(undefined, 'unended')},
+		{key: text(Infinity), ...times, unique: oneOf(undefined, 'unended'), after: listOf(isParent, MAX_CHILD_PARENTS), onDead: oneOf('cancel', 'run')},
 	);
 }
 

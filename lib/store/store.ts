@@ -243,7 +243,10 @@ export interface ClaimRequest {
 	readonly lanes: readonly LaneRequest[];
 	/** The most jobs in all. */
 	readonly limit: number;
-	/** The claim ends with the job whose payload brings the total to this size. It has at least one job. */
+	/**
+	 * The claim ends with the job that brings the total to this size: of the payloads, and of the parents' results of {@link MIN_COUNTED_RESULT_BYTES} or
+	 * more. It has at least one job. A result that several jobs get may count once.
+	 */
 	readonly maxBytes: number;
 }
 
@@ -441,6 +444,9 @@ export type News =
 
 /** The location of a store without files, which ends with the process. */
 export const IN_MEMORY = ':memory:';
+
+/** Smaller results of parents don't count for {@link ClaimRequest.maxBytes}. */
+export const MIN_COUNTED_RESULT_BYTES = 1024;
 
 /** The longest wait for a lock under {@link Changes.urgent}. */
 export const URGENT_WAIT_MS = 100;

@@ -244,7 +244,7 @@ export class JobContext implements TaskContext {
 			if (this.#isClosed)
 				throw new FaenaError('Closed', `Job ${this.job.id} has ended, so it can't enqueue jobs any more. Call ctx.enqueue() before the task returns.`);
 			this.#own.childJobs ??= new ChildJobs(this.#execution.chunk.options.maker);
-			this.#own.childJobs.add(task, payload, options);
+			return this.#own.childJobs.add(task, payload, options);
 		};
 	}
 

@@ -1,7 +1,7 @@
 import {backoffMs} from '../../lib/job/backoff.ts';
 import {type Claim, type ExecutionRecord, type Lease, MAX_EXECUTIONS, type Outcome, type OwnerId, type Timing} from '../../lib/job/claim.ts';
 import {type Encoded, sameValue, sizeBytes} from '../../lib/job/encoding.ts';
-import {expiry, type FailureRecord, parentFailure, poison} from '../../lib/job/failure.ts';
+import {expiry, type FailureRecord, parentFailure, poison, toFailure} from '../../lib/job/failure.ts';
 import {type ClaimedGroup, type EnqueuedGroup, idAt, type NewGroup, newJobsOf, toColumn, toIds} from '../../lib/job/group.ts';
 import {
 	type Batch,
@@ -28,7 +28,7 @@ import {
 import type {ChildJob, NewJob} from '../../lib/job/new-job.ts';
 import {pack} from '../../lib/job/packed.ts';
 import type {OnDead, ParentEdge} from '../../lib/job/parents.ts';
-import {enqueueFailure, keyConflict} from '../../lib/store/conflict-errors.ts';
+import {enqueueFailure, keyConflict, noParent} from '../../lib/store/conflict-errors.ts';
 import type {ClaimRequest, LaneRequest, Settled, SettledGroup, StoredJob, TaskCounts, Wanted} from '../../lib/store/store.ts';
 import {defined} from '../../lib/support/defined.ts';
 import type {FaenaError} from '../../lib/support/errors.ts';
@@ -240,8 +240,14 @@ export function childJobsOf(outcome: Outcome): readonly ChildJob[] | undefined {
 }
 
 /** The failure of a job that enqueues these jobs, if the key of one belongs to another payload: in the store, or among the jobs before it. */
-export function refusalOf(children: readonly ChildJob[], holderOf: (child: ChildJob) => JobRow | undefined): FailureRecord | undefined {
+export function refusalOf(
+	children: readonly ChildJob[],
+	holderOf: (child: ChildJob) => JobRow | undefined,
+	exists: (id: JobId) => boolean,
+): FailureRecord | undefined {
 	for (const [index, child] of children.entries()) {
+		const missing = child.after?.find((parent): parent is JobId => typeof parent === 'number' && !exists(parent));
+		if (missing !== undefined) return toFailure(noParent(child.task, missing));
 		if (child.key === undefined) continue;
 		const holder = holderOf(child);
 		const held = holder ?? children.slice(0, index).find(({key, task}) => key === child.key && task === child.task);
@@ -301,7 +307,12 @@ export function quarantineOf(suspicion: number): 'together' | 'alone' | undefine
  * The jobs that the request claims.
  * @param rooms the number of jobs of each limited task that may start
  */
-export function choose(ready: readonly JobRow[], {lanes, limit, maxBytes}: ClaimRequest, rooms: ReadonlyMap<string, number>): JobRow[] {
+export function choose(
+	ready: readonly JobRow[],
+	{lanes, limit, maxBytes}: ClaimRequest,
+	rooms: ReadonlyMap<string, number>,
+	bytesOf: (job: JobRow) => number,
+): JobRow[] {
 	const taken = new Map<LaneRequest | string, number>();
 	const take = (what: LaneRequest | string) => taken.set(what, (taken.get(what) ?? 0) + 1);
 	const most = new Map(lanes.map(lane => [lane, Math.min(lane.limit, limit)]));
@@ -317,7 +328,7 @@ export function choose(ready: readonly JobRow[], {lanes, limit, maxBytes}: Claim
 		take(lane);
 		take(job.task);
 		chosen.push(job);
-		bytes += sizeBytes(job.payload);
+		bytes += bytesOf(job);
 	}
 	return chosen;
 }

@@ -29,12 +29,12 @@ import {
 	type Page,
 	STATUSES,
 } from '../../lib/job/job.ts';
-import {type NewJob, toCompletionJob} from '../../lib/job/new-job.ts';
+import {type ChildJob, type NewJob, toCompletionJob} from '../../lib/job/new-job.ts';
 import type {OpenJobs} from '../../lib/job/open-jobs.ts';
 import {pack} from '../../lib/job/packed.ts';
 import {batchConflict, batchInUse, batchRunning} from '../../lib/store/conflict-errors.ts';
 import type * as contract from '../../lib/store/store.ts';
-import {endTimeOf, lastUsedAt, movableStatuses, RETRIED_BY_DEFAULT} from '../../lib/store/store.ts';
+import {endTimeOf, lastUsedAt, MIN_COUNTED_RESULT_BYTES, movableStatuses, RETRIED_BY_DEFAULT} from '../../lib/store/store.ts';
 import {type Clock, systemClock} from '../../lib/support/clock.ts';
 import {defined} from '../../lib/support/defined.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
@@ -598,14 +598,27 @@ export class MemoryStore implements contract.Store {
 		const job = this.#claimed(claim);
 		if (!job) return {status: 'lost'};
 		const children = childJobsOf(outcome) ?? [];
-		const refusal = refusalOf(children, child => {
-			const holder = this.#holderOf(child);
-			return child.unique && holder === job ? undefined : holder;
-		});
+		const refusal = refusalOf(
+			children,
+			child => {
+				const holder = this.#holderOf(child);
+				return child.unique && holder === job ? undefined : holder;
+			},
+			id => this.#jobs.has(id),
+		);
 		if (refusal) return {status: this.#end(job, {...outcome, type: 'threw', error: refusal}, worker), refusal};
 		const status = this.#end(job, outcome, worker);
-		for (const child of children) this.#enqueue(child);
+		this.#enqueueChildren(children);
 		return {status};
+	}
+
+	#enqueueChildren(children: readonly ChildJob[]): void {
+		const ids: JobId[] = [];
+		for (const {after, onDead = 'cancel', ...child} of children) {
+			const parents = after?.map(parent => (typeof parent === 'number' ? parent : (ids[parent.index] as JobId)));
+			ids.push(this.#enqueue(child, parents && {ids: parents, onDead}).id);
+			this.#reachChildren();
+		}
 	}
 
 	#end(job: RunningJob, outcome: Outcome, worker?: string): contract.Settled {
@@ -649,7 +662,7 @@ export class MemoryStore implements contract.Store {
 	#claim(request: contract.ClaimRequest): contract.Claimed {
 		this.#register(request.owner);
 		for (const job of this.#all()) if (job.state.type !== 'blocked' && (runAtOf(job.state) ?? Infinity) <= this.#clock.now()) job.state = READY;
-		const chosen = choose(this.#ready(request), request, this.#rooms(request));
+		const chosen = choose(this.#ready(request), request, this.#rooms(request), job => this.#bytesOf(job));
 		if (chosen.length === 0) return {lease: 0, groups: []};
 		const lease = ++this.#lastLease;
 		for (const job of chosen) {
@@ -659,6 +672,15 @@ export class MemoryStore implements contract.Store {
 		}
 		const alike = Map.groupBy(chosen, ({task, suspicion}) => JSON.stringify([task, quarantineOf(suspicion)]));
 		return {lease, groups: [...alike.values()].map(jobs => ({...toClaimedGroup(jobs, lease), ...this.#resultsFor(jobs)}))};
+	}
+
+	/** The size of a job's payload, and of the large results of its parents. */
+	#bytesOf({payload, parents}: JobRow): number {
+		const results = (parents?.ids ?? []).map(id => {
+			const state = this.#jobs.get(id)?.state;
+			return state?.type === 'ended' ? sizeBytes(state.result ?? null) : 0;
+		});
+		return results.filter(bytes => bytes >= MIN_COUNTED_RESULT_BYTES).reduce((sum, bytes) => sum + bytes, sizeBytes(payload));
 	}
 
 	/** What became of the parents of these jobs. */

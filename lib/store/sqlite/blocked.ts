@@ -1,5 +1,4 @@
 import type {JobId} from '../../job/job.ts';
-import {MAX_RUN_JOBS} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 
 /** Neighbours that wait for the same number of parents: a row of `blocked_run`. */
@@ -27,7 +26,7 @@ export function blockedRunOf({blockedRunOf}: Statements, id: JobId): BlockedRun 
 
 /** The rows with blocked jobs from one job up to another one, in order. */
 export function blockedRunsIn({blockedRunsIn}: Statements, first: JobId, last: JobId): BlockedRun[] {
-	return blockedRunsIn.all(first - MAX_RUN_JOBS, last, first) as BlockedRun[];
+	return blockedRunsIn.all({first, last}) as BlockedRun[];
 }
 
 /** Takes these jobs out of the row. The other jobs of the row stay blocked. Returns what was taken. */

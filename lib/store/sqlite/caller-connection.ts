@@ -4,6 +4,7 @@ import {bad} from '../../job/checks.ts';
 import {type EnqueuedGroup, idAt, toNewGroups} from '../../job/group.ts';
 import type {NewJob} from '../../job/new-job.ts';
 import {FaenaError} from '../../support/errors.ts';
+import {noParent} from '../conflict-errors.ts';
 import type {Enqueued} from '../job-queue.ts';
 import {Blobs} from './blobs.ts';
 import {enqueue} from './enqueue.ts';
@@ -61,7 +62,8 @@ export function enqueueOn(connection: OwnConnection, job: NewJob, now: number): 
 		for (const change of tally.tasks.take()) statements.addToTally.run(...change);
 	});
 	run.immediate();
-	const {ids, reused = []} = enqueued as EnqueuedGroup;
+	const {ids, reused = [], missing} = enqueued as EnqueuedGroup;
+	if (missing !== undefined) throw noParent(job.task, missing);
 	return {id: idAt(ids, 0), reused: reused.length > 0};
 }
 

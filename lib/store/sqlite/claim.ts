@@ -9,7 +9,7 @@ import type {Claimed, ClaimRequest, Released, ReleaseOptions} from '../store.ts'
 import {mayExpire, withExpiries} from './expiry.ts';
 import {byOrder, failureStateOf, type Head, type Lane, laneKey, lanesToClaim, makeReady, type ReadyJob, type ReadyRow, readHead} from './lanes.ts';
 import {claimedRunOf, unpackClaimed} from './packed-rows.ts';
-import {withParents} from './parent-results.ts';
+import {sizesOfResults, withParents} from './parent-results.ts';
 import {StoredState} from './schema.sql.ts';
 import {endExecution} from './settle.ts';
 import {type ClaimRow, nextLease, type Tx} from './tx.ts';
@@ -20,7 +20,7 @@ export function claim(tx: Tx, request: ClaimRequest, requested: readonly Lane[],
 	const passedOver: JobId[] = [];
 	let lease = 0;
 	for (const lane of lanesToClaim(tx, requested, request)) {
-		const head = readHead(tx.statements, lane, request.maxBytes);
+		const head = readHead(tx.statements, lane, request.maxBytes, tx.known.get('hasEdges') ? jobs => sizesOfResults(tx, jobs) : undefined);
 		if (head.parts.length === 0) continue;
 		lease ||= nextLease(tx);
 		const isComplete = claimHead(tx, lane, head, lease, owner);

@@ -171,6 +171,6 @@ export function deleteJobRows(tx: Tx, id: JobId, {task, batch, key, state}: Pick
 function forgetEdges(tx: Tx, first: JobId, last: JobId): void {
 	parentsChanged(tx, first, last, 'deleted');
 	if (!tx.known.get('hasEdges')) return;
-	tx.statements.deleteEdgesTo.run(first - MAX_RUN_JOBS, last, first);
+	tx.statements.deleteEdgesTo.run({first, last});
 	tx.known.forget('hasEdges');
 }

@@ -1,7 +1,9 @@
-import {type EnqueuedGroup, type Ids, idAt, listIds, type NewGroup, sizeOf, toIds} from '../../job/group.ts';
+import {type EnqueuedGroup, type Ids, idAt, type NewGroup, sizeOf, toIds} from '../../job/group.ts';
 import type {BatchId, JobId} from '../../job/job.ts';
-import type {OnDead, ParentEdge, Parents, ParentsOfCall} from '../../job/parents.ts';
-import {findJob, type Range} from './packed-rows.ts';
+import type {ChildJob} from '../../job/new-job.ts';
+import type {OnDead, ParentEdge, ParentsOfCall} from '../../job/parents.ts';
+import type {BlockedRun} from './blocked.ts';
+import {type FoundJob, findJob, type Range} from './packed-rows.ts';
 import {hasEnded, MAX_RUN_JOBS, StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
@@ -110,7 +112,7 @@ function* statesIn({statements}: Tx, [first, last]: Range, firstNew: JobId): Gen
 	for (let id = first; id <= last; ) {
 		if (id >= firstNew) return yield [id, last, 'open'];
 		const job = findJob(statements, id);
-		const end = job?.isInRun && job.state === StoredState.completed ? Math.min(last, firstNew - 1, lastOfOutcomeRun(statements, id)) : id;
+		const end = Math.min(last, firstNew - 1, job ? lastAlike(statements, id, job) : id);
 		yield [id, end, job ? stateOf(job.state) : 'missing'];
 		id = end + 1;
 	}
@@ -120,8 +122,10 @@ function stateOfInput(hasEnded: 0 | 1 | undefined): ParentState {
 	return hasEnded === undefined ? 'missing' : hasEnded === 1 ? 'completed' : 'open';
 }
 
-function lastOfOutcomeRun({outcomeRunOf}: Statements, id: JobId): JobId {
-	return (outcomeRunOf.get(id, id) as Range)[1];
+/** The last of the jobs that share a row with this one, and so its state; the job itself if there is no such row. */
+function lastAlike({outcomeRunOf, blockedRunOf}: Statements, id: JobId, {state, isInRun}: FoundJob): JobId {
+	if (state === StoredState.blocked) return (blockedRunOf.get(id, id) as BlockedRun).last;
+	return isInRun && state === StoredState.completed ? (outcomeRunOf.get(id, id) as Range)[1] : id;
 }
 
 function stateOf(state: StoredState): 'open' | 'completed' | 'dead' {
@@ -160,7 +164,7 @@ type EdgeRow = readonly [id: number, parentFirst: JobId, parentLast: JobId, chil
 
 /** The edges from these parents, each cut to them. */
 export function edgesFrom(statements: Statements, [first, last]: Range): Edge[] {
-	return inOrder(statements.edgesFrom.all(first - MAX_RUN_JOBS, last, first) as EdgeRow[]).map(row => {
+	return inOrder(statements.edgesFrom.all({first, last}) as EdgeRow[]).map(row => {
 		const edge = toEdge(row);
 		const [from, to] = [Math.max(first, edge.parents[0]), Math.min(last, edge.parents[1])];
 		const shift = edge.children[0] - edge.parents[0];
@@ -170,7 +174,7 @@ export function edgesFrom(statements: Statements, [first, last]: Range): Edge[] 
 
 /** The edges to these children, each cut to them. */
 export function edgesTo(statements: Statements, [first, last]: Range): Edge[] {
-	return inOrder(statements.edgesTo.all(first - MAX_RUN_JOBS, last, first) as EdgeRow[]).map(row => {
+	return inOrder(statements.edgesTo.all({first, last}) as EdgeRow[]).map(row => {
 		const edge = toEdge(row);
 		const [from, to] = [Math.max(first, edge.children[0]), Math.min(last, edge.children[1])];
 		const shift = edge.parents[0] - edge.children[0];
@@ -207,8 +211,7 @@ export function isNeeded(tx: Tx, parents: Range): boolean {
 	return edgesFrom(tx.statements, parents).some(({children}) => [...statesIn(tx, children, Infinity)].some(([, , state]) => state === 'open'));
 }
 
-/** A parent that does not exist, if there is one. */
-export function missingParent({statements}: Tx, {edges}: Parents): JobId | undefined {
-	const ids = edges.flatMap(({parents}) => ('ids' in parents ? listIds(parents.ids, parents.count) : []));
-	return ids.find(id => findJob(statements, id) === undefined);
+/** A parent of the new job that does not exist, if there is one. */
+export function missingParent({statements}: Tx, {after = []}: ChildJob): JobId | undefined {
+	return after.find((parent): parent is JobId => typeof parent === 'number' && findJob(statements, parent) === undefined);
 }

@@ -50,7 +50,7 @@ export function findConflict(tx: Tx, jobs: readonly ChildJob[], parent: JobId): 
 	const own = new Map<string, Encoded>();
 	const keys = new KeyLookup(tx);
 	for (const job of jobs) {
-		const missing = job.parents && missingParent(tx, job.parents);
+		const missing = missingParent(tx, job);
 		if (missing !== undefined) return toFailure(noParent(job.task, missing));
 		if (job.key === undefined) continue;
 		const name = JSON.stringify([job.task, job.key]);

@@ -2,7 +2,7 @@ import {type Encoded, sizeBytes} from '../../job/encoding.ts';
 import {type JobId, mostTogether} from '../../job/job.ts';
 import {type PackedStrings, readPacked, slicePacked, unpack} from '../../job/packed.ts';
 import type {ClaimRequest} from '../store.ts';
-import {type FoundJob, type JobRun, jobRunOf, keysOf, payloadsOf} from './packed-rows.ts';
+import {type FoundJob, type JobRun, jobRunOf, keysOf, payloadsOf, type Range} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
@@ -174,8 +174,16 @@ export interface Head {
 	readonly runs: readonly (readonly [run: ReadyRow, upTo: JobId])[];
 }
 
-/** Reads the first jobs of a lane, up to its limit and to this size of payloads; at least one. */
-export function readHead(statements: Statements, {task, state, limit}: Lane, maxBytes: number): Head {
+/**
+ * Reads the first jobs of a lane, up to its limit and to this size of payloads; at least one.
+ * @param sizesOf the sizes of what comes with the payloads of consecutive jobs; `undefined` for none
+ */
+export function readHead(
+	statements: Statements,
+	{task, state, limit}: Lane,
+	maxBytes: number,
+	sizesOf: (jobs: Range) => readonly number[] | undefined = () => undefined,
+): Head {
 	const parts: (PackedHead | ReadyRow[])[] = [];
 	const runs: [run: ReadyRow, upTo: JobId][] = [];
 	let lastRow: ReadyRow | undefined;
@@ -186,17 +194,19 @@ export function readHead(statements: Statements, {task, state, limit}: Lane, max
 		if (Array.isArray(rows)) rows.push(row);
 		else parts.push([row]);
 		jobs++;
-		bytes += sizeBytes(row[7]);
+		bytes += sizeBytes(row[7]) + (sizesOf([row[1], row[1]])?.[0] ?? 0);
 	};
 	/** @returns the last job taken */
 	const takeRun = (rank: number, first: JobId, last: JobId): JobId => {
 		const run = jobRunOf(statements, first);
 		if (run) {
-			const payloads = sliceToSize(payloadsOf(run, first, Math.min(last, first + limit - jobs - 1)), maxBytes - bytes);
+			const upTo = Math.min(last, first + limit - jobs - 1);
+			const sizes = sizesOf([first, upTo]);
+			const payloads = sliceToSize(payloadsOf(run, first, upTo), maxBytes - bytes, sizes);
 			const {policy, createdAt, batch} = run;
 			parts.push({rank, first, policy, createdAt, batch, payloads, keys: keysFrom(run, first, payloads.count)});
 			jobs += payloads.count;
-			bytes += sizeOf(payloads);
+			bytes += sizeOf(payloads) + (sizes?.slice(0, payloads.count).reduce((sum, size) => sum + size, 0) ?? 0);
 			return first + payloads.count - 1;
 		}
 		for (const row of statements.newJobs.iterate(first, last) as IterableIterator<ReadyRow>) {
@@ -226,12 +236,12 @@ function keysFrom(run: JobRun, first: JobId, count: number): PackedHead['keys'] 
 	return typeof keys === 'number' ? keys + start : slicePacked(keys, start, start + count);
 }
 
-/** The first payloads, up to the one that brings them to this size; at least one. */
-function sliceToSize(payloads: PackedStrings, bytes: number): PackedStrings {
-	if (sizeOf(payloads) < bytes) return payloads;
+/** The first payloads, up to the one that brings them, with what comes with them, to this size; at least one. */
+function sliceToSize(payloads: PackedStrings, bytes: number, others?: readonly number[]): PackedStrings {
+	if (!others && sizeOf(payloads) < bytes) return payloads;
 	const values = unpack(payloads);
 	let [count, size] = [0, 0];
-	do size += sizeBytes(values[count++] as Encoded);
+	do size += (others?.[count] ?? 0) + sizeBytes(values[count++] as Encoded);
 	while (count < values.length && size < bytes);
 	return slicePacked(payloads, 0, count);
 }

@@ -21,6 +21,23 @@ export function withParents(tx: Tx, group: ClaimedGroup): ClaimedGroup {
 	return parents.length > 0 ? {...group, parents} : group;
 }
 
+/**
+ * The sizes of the results that each of these jobs gets, in bytes; `undefined` if all are small. A result that several get counts for the first, since
+ * it travels once.
+ */
+export function sizesOfResults({statements}: Tx, jobs: Range): readonly number[] | undefined {
+	let sizes: number[] | undefined;
+	for (const {parents, children, isEach} of edgesTo(statements, jobs)) {
+		for (const [id, bytes] of statements.resultSizes.iterate(...parents) as IterableIterator<[JobId, number | null]>) {
+			sizes ??= new Array<number>(jobs[1] - jobs[0] + 1).fill(0);
+			const index = children[0] - jobs[0] + (isEach ? id - parents[0] : 0);
+			// The size of a file is not known.
+			sizes[index] = (sizes[index] as number) + (bytes ?? Infinity);
+		}
+	}
+	return sizes;
+}
+
 /** The ranges of consecutive ids, each with the index of its first job. */
 function rangesOf(ids: Ids, count: number): [start: number, jobs: Range][] {
 	const ranges: [start: number, jobs: Range][] = [];

@@ -347,8 +347,11 @@ export const MIGRATIONS: readonly string[] = [
 		-- Whether a child runs although a parent is dead or cancelled.
 		runs_on_dead integer not null
 	) strict;
-	create index edge_by_parent on edge (parent_first, parent_last);
-	create index edge_by_child on edge (child_first, child_last);
+	-- An index for short ranges and one for long ones: edgesWith() in lib/store/sqlite/statements.sql.ts.
+	create index edge_by_parent on edge (parent_first, parent_last) where parent_last - parent_first < 32;
+	create index edge_by_long_parent on edge (parent_first, parent_last) where parent_last - parent_first >= 32;
+	create index edge_by_child on edge (child_first, child_last) where child_last - child_first < 32;
+	create index edge_by_long_child on edge (child_first, child_last) where child_last - child_first >= 32;
 
 	-- Changes of parents that have not reached all children, in order.
 	create table parent_change (
@@ -362,6 +365,9 @@ export const MIGRATIONS: readonly string[] = [
 
 /** The most jobs in a row of a run. It limits the cost of unpacking one, and how far before a job its row may begin. */
 export const MAX_RUN_JOBS = 2000;
+
+/** A range of an edge with fewer jobs than this, less one, is in the indexes for short ranges. */
+export const MAX_SHORT_EDGE = 32;
 
 /** The state of a job, with the names of `TaskCounts`. `tally.state`, `batch_tally.state` and `outcome.status` store these numbers: never renumber. */
 export const StoredState = {ready: 0, quarantined: 1, delayed: 2, failed: 3, parked: 4, running: 5, completed: 6, dead: 7, cancelled: 8, blocked: 9} as const;

@@ -1,7 +1,7 @@
 import {backoffMs} from '../../job/backoff.ts';
 import type {Outcome, Settlement} from '../../job/claim.ts';
 import {type FailureRecord, poison} from '../../job/failure.ts';
-import {cutColumn, type EndedGroup, idAt, settlementsOf, sizeOf, toNewGroups} from '../../job/group.ts';
+import {cutColumn, type EndedGroup, groupChildJobs, idAt, settlementsOf, sizeOf} from '../../job/group.ts';
 import {type JobId, MAX_CRASHES} from '../../job/job.ts';
 import type {ChildJob} from '../../job/new-job.ts';
 import {asPacked, cutPacked, cutTimes, isPackable, type PackedStrings, PackedTimes} from '../../job/packed.ts';
@@ -216,7 +216,7 @@ function settleParent(tx: Tx, {part, claim}: Ended): void {
 	}
 	// First, since this job may have the key of one that it enqueues.
 	setStatus(part, endExecution(tx, claim, settlement));
-	enqueue(tx, toNewGroups(children), false);
+	enqueue(tx, groupChildJobs(children), false);
 	tx.statements.deleteCheckpoint.run(claim[0]);
 }
 

@@ -2,7 +2,8 @@
 
 import type Database from 'better-sqlite3';
 import {MAX_EXECUTIONS} from '../../job/claim.ts';
-import {StoredState} from './schema.sql.ts';
+import {MIN_COUNTED_RESULT_BYTES} from '../store.ts';
+import {MAX_RUN_JOBS, MAX_SHORT_EDGE, StoredState} from './schema.sql.ts';
 import {SORTED_SQL} from './sorted.sql.ts';
 
 /**
@@ -89,6 +90,17 @@ const JOB_RUN = 'first, last, task, policy, priority, created_at as createdAt, b
 
 const BLOCKED_RUN = 'first, last, task, rank, batch, run_at as runAt, executions, parents';
 const EDGE = 'id, parent_first, parent_last, child_first, child_last, is_each, runs_on_dead';
+
+/**
+ * The edges whose parents, or children, overlap the jobs from `@first` to `@last`. An index finds ranges only by their starts, so that it searches as far
+ * back as a range may be long. There is one index for short ranges and one for long ones: thousands of edges with one parent each lie close together.
+ */
+function edgesWith(side: 'parent' | 'child', columns: string): string {
+	const overlaps = (longest: number) =>
+		`${side}_first > cast(@first as integer) - ${longest} and ${side}_first <= cast(@last as integer) and ${side}_last >= cast(@first as integer)`;
+	return `select ${columns} from edge where ${side}_last - ${side}_first < ${MAX_SHORT_EDGE} and ${overlaps(MAX_SHORT_EDGE)}
+		union all select ${columns} from edge where ${side}_last - ${side}_first >= ${MAX_SHORT_EDGE} and ${overlaps(MAX_RUN_JOBS)}`;
+}
 
 const EXECUTION = 'execution, state, ended_at, started_at, duration_ms, cpu_ms, memory_bytes, worker, failure';
 /** The columns of {@link EXECUTION}, from the table of the last failure, and from that of ended jobs. */
@@ -254,15 +266,18 @@ export const SQL = {
 
 	insertBlockedRun: 'insert into blocked_run (first, last, task, rank, batch, run_at, executions, parents) values (?, ?, ?, ?, ?, ?, ?, ?)',
 	blockedRunOf: `select ${BLOCKED_RUN} from blocked_run where ${hasJob('blocked_run')}`,
-	blockedRunsIn: `select ${BLOCKED_RUN} from blocked_run where first > ${INTEGER} and first <= ${INTEGER} and last >= ${INTEGER} order by first`,
+	blockedRunsIn: `select ${BLOCKED_RUN} from blocked_run where first <= cast(@last as integer) and last >= cast(@first as integer)
+		and first >= coalesce((select max(first) from blocked_run where first <= cast(@first as integer)), cast(@first as integer)) order by first`,
 	deleteBlockedRun: 'delete from blocked_run where first = ?',
 	pageOfBlocked: `select r.first, r.last from blocked_run r where ${runInWindow('blocked_run')} and ${ofTask('r')} and ${ofBatch('r')} order by 1`,
 
 	insertEdge: 'insert into edge (parent_first, parent_last, child_first, child_last, is_each, runs_on_dead) values (?, ?, ?, ?, ?, ?)',
+	resultSizes: `select id, iif(blob is null, octet_length(value), null) from outcome
+		where id between ? and ? and (octet_length(value) >= ${MIN_COUNTED_RESULT_BYTES} or blob is not null)`,
 	anyEdge: 'select 1 from edge limit 1',
-	edgesFrom: `select ${EDGE} from edge where parent_first > ${INTEGER} and parent_first <= ${INTEGER} and parent_last >= ${INTEGER}`,
-	edgesTo: `select ${EDGE} from edge where child_first > ${INTEGER} and child_first <= ${INTEGER} and child_last >= ${INTEGER}`,
-	deleteEdgesTo: `delete from edge where child_first > ${INTEGER} and child_first <= ${INTEGER} and child_last >= ${INTEGER}
+	edgesFrom: edgesWith('parent', EDGE),
+	edgesTo: edgesWith('child', EDGE),
+	deleteEdgesTo: `delete from edge where id in (${edgesWith('child', 'id')})
 		and not exists (select 1 from job where id between child_first and child_last)
 		and not exists (select 1 from job_run where first between child_first and child_last)
 		and not exists (select 1 from job_run where first = (select max(first) from job_run where first <= child_first) and last >= child_first)`,

@@ -1,7 +1,7 @@
 import type {Claim} from '../../../lib/job/claim.ts';
-import {type ClaimedGroup, type EndedGroup, executionsOf, idAt, type NewGroup, sizeOf} from '../../../lib/job/group.ts';
+import {type ClaimedGroup, type EndedGroup, executionsOf, idAt, listIds, type NewGroup, sizeOf} from '../../../lib/job/group.ts';
 import type {JobId} from '../../../lib/job/job.ts';
-import {pack, packTimes} from '../../../lib/job/packed.ts';
+import {countOf, pack, packTimes} from '../../../lib/job/packed.ts';
 import {listParents, outcomesOf} from '../../../lib/job/parent-results.ts';
 import type {OnDead, ParentEdge, Parents} from '../../../lib/job/parents.ts';
 import type {ParentOutcome} from '../../../lib/job/task.ts';
@@ -330,4 +330,15 @@ law('a job of a flow that is retried does not wait for the end of the input agai
 	await queue.cancel({ids: [first]});
 	t.is(await queue.retry({ids: [first]}), 1);
 	t.deepEqual(idsOf(await take(queue, 9)), [first, first + 1]);
+});
+
+law('large results of parents count for the size of a claim', async (t, queue) => {
+	const [first] = (await enqueueGroups(queue, groupOf(4))) as [JobId];
+	const value = JSON.stringify('x'.repeat(2000));
+	await commit(queue, {settle: claimsOf(await take(queue, 4)).map(claim => ({...claim, outcome: {type: 'returned', value}}))});
+	const [zip] = (await enqueueGroups(queue, groupOf(4, [{kind: 'each', parents: {ids: first, count: 4}}]))) as [JobId];
+	const claim = async () =>
+		(await queue.store.commit({claim: {...claimOf('hash'), maxBytes: 3000}})).claimed.groups.flatMap(({ids, values}) => [...listIds(ids, countOf(values))]);
+	t.deepEqual(await claim(), [zip, zip + 1]);
+	t.deepEqual(await claim(), [zip + 2, zip + 3]);
 });
