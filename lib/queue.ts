@@ -49,6 +49,6 @@ export type {
 	Store,
 	Wanted,
 } from './store/store.ts';
-export type {BatchPage, Claimed, Committed, Deleted, JobPage, Moved, News, OutcomePage, Released} from './store/store.ts';
+export type {BatchPage, Claimed, Committed, Deleted, JobEdges, JobPage, JobRange, Moved, News, OutcomePage, Released} from './store/store.ts';
 export type {Settled, SettledGroup, StoredJob, TaskCounts} from './store/store.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

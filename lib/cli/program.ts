@@ -3,6 +3,7 @@ import {Command, Option} from 'commander';
 import {FaenaError} from '../index.ts';
 import {addBench} from './bench.ts';
 import {addCancel, addRetry} from './cancel-and-retry.ts';
+import {addFlow} from './flow.ts';
 import {addList} from './list.ts';
 import {addMap} from './map.ts';
 import {explain} from './print.ts';
@@ -28,7 +29,7 @@ function makeProgram(): Command {
 		.version(version)
 		.exitOverride()
 		.configureOutput({outputError: (text, write) => write(text.replace(/^error: /, 'faena: ').replace('\n(', ' ('))});
-	for (const add of [addMap, addStatus, addBatches, addList, addShow, addCancel, addRetry, addVacuum, addBench]) add(program);
+	for (const add of [addMap, addStatus, addBatches, addList, addShow, addFlow, addCancel, addRetry, addVacuum, addBench]) add(program);
 	for (const command of program.commands) refuseRenamedFlags(command);
 	return program;
 }

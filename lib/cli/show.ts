@@ -1,9 +1,9 @@
 import type {Command} from 'commander';
 import {type ErrorRecord, FaenaError, type FailureRecord, type Job, type JobId, type LogLine, type PostMortem, type Progress} from '../index.ts';
-import {decode, type Encoded, type ExecutionRecord, type JobValues, type StoredJob} from '../queue.ts';
+import {decode, type Encoded, type ExecutionRecord, type JobQueue, type JobRange, type JobValues, type StoredJob} from '../queue.ts';
 import {defined} from '../support/defined.ts';
 import {toId, useQueue} from './input.ts';
-import {count, formatTime, megabytes, print, toJson} from './print.ts';
+import {count, formatTime, inLine, megabytes, print, toJson} from './print.ts';
 
 export function addShow(program: Command): void {
 	program
@@ -14,17 +14,61 @@ export function addShow(program: Command): void {
 		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
 		.option('--json', 'print one line of JSON, with nothing shortened')
 		.action(async (id: JobId, {queue: file, json}: {readonly queue: string; readonly json?: true}) => {
-			const page = await useQueue(file, queue => queue.store.jobs({ids: [id]}, {}, {values: true, logs: true, history: true}), {readOnly: true});
-			const [job] = page.jobs as readonly Found[];
-			if (!job) throw new FaenaError('NoSuchJob', `There is no job ${id} in ${file}; it may have been cleaned up.`);
-			await print(json ? `${toJson(plain(job))}\n` : describe(job));
+			const text = await useQueue(
+				file,
+				async queue => {
+					const {jobs} = await queue.store.jobs({ids: [id]}, {}, {values: true, logs: true, history: true, edges: true});
+					const [job] = jobs as readonly Found[];
+					if (!job) throw new FaenaError('NoSuchJob', `There is no job ${id} in ${file}; it may have been cleaned up.`);
+					return json ? `${toJson(plain(job))}\n` : describe(job, await relativesOf(queue, job));
+				},
+				{readOnly: true},
+			);
+			await print(text);
 		});
 }
 
 /** A job with all that the store has of it. */
-type Found = StoredJob & Required<Pick<StoredJob, 'values' | 'logs' | 'history'>>;
+type Found = StoredJob & Required<Pick<StoredJob, 'values' | 'logs' | 'history' | 'edges'>>;
 
-function plain({values: {payload, result, checkpoint}, logs, history, ...job}: Found): object {
+/** The parents and children of a job, as text. */
+interface Relatives {
+	readonly parents: string | undefined;
+	readonly children: string | undefined;
+}
+
+async function relativesOf(queue: JobQueue, {edges: {parents, children}}: Found): Promise<Relatives> {
+	return {parents: await describeRelatives(queue, parents), children: await describeRelatives(queue, children)};
+}
+
+/** A line for each of a few jobs; of many, their ids. */
+async function describeRelatives(queue: JobQueue, ranges: readonly JobRange[]): Promise<string | undefined> {
+	const jobs = ranges.reduce((sum, [first, last]) => sum + last - first + 1, 0);
+	if (jobs === 0) return undefined;
+	if (jobs > MAX_LINES) return `${count(jobs)} jobs: ${describeRanges(ranges)}`;
+	const ids = ranges.flatMap(([first, last]) => Array.from({length: last - first + 1}, (_, index) => first + index));
+	const known = new Map((await queue.jobs({ids, limit: Infinity})).map(job => [job.id, job]));
+	return ids.map(id => `${id}  ${describeOther(known.get(id))}`).join('\n');
+}
+
+function describeOther(job: Job | undefined): string {
+	return job ? `${inLine(job.task)}  ${job.status}` : 'deleted';
+}
+
+const MAX_RANGES = 5;
+
+function describeRanges(ranges: readonly JobRange[]): string {
+	const joined: [first: JobId, last: JobId][] = [];
+	for (const [first, last] of ranges) {
+		const before = joined.at(-1);
+		if (before && before[1] + 1 === first) before[1] = last;
+		else joined.push([first, last]);
+	}
+	const shown = joined.slice(0, MAX_RANGES).map(([first, last]) => (first === last ? `${first}` : `${first}–${last}`));
+	return [...shown, ...(joined.length > MAX_RANGES ? ['…'] : [])].join(', ');
+}
+
+function plain({values: {payload, result, checkpoint}, logs, history, edges, ...job}: Found): object {
 	return {
 		...job,
 		payload: toReadable(payload),
@@ -32,6 +76,7 @@ function plain({values: {payload, result, checkpoint}, logs, history, ...job}: F
 		checkpoint: checkpoint && {...checkpoint, state: toReadable(checkpoint.state)},
 		logs,
 		history,
+		...edges,
 	};
 }
 
@@ -46,7 +91,7 @@ function toReadable(encoded: Encoded): unknown {
 
 const INDENT = 12;
 
-function describe({values: {payload, result, checkpoint}, logs, history, ...job}: Found): string {
+function describe({values: {payload, result, checkpoint}, logs, history, ...job}: Found, {parents, children}: Relatives): string {
 	const {error, status, timeoutMs, timeoutPercent} = job;
 	const isRunning = status === 'running';
 	const last = history.at(-1);
@@ -62,6 +107,8 @@ function describe({values: {payload, result, checkpoint}, logs, history, ...job}
 		['timeout', ifKnown(timeoutPercent, percent => `${percent}% of the median`) ?? ifKnown(timeoutMs ?? undefined, ms => `${ms / 1000} s`)],
 		['progress', ifKnown(job.progress, describeProgress)],
 		['checkpoint', ifKnown(checkpoint, ({execution, at, state}) => `of execution ${count(execution)} at ${formatTime(at)}\n${describeValue(state)}`)],
+		['parents', parents],
+		['children', children],
 		['payload', describeValue(payload)],
 		['result', ifKnown(result, describeValue)],
 		['cost', describeCost(job)],

@@ -1,7 +1,19 @@
 import {isDeepStrictEqual} from 'node:util';
 import {FaenaError} from '../support/errors.ts';
 import {parse, stringify} from '../support/primordials.ts';
-import {damaged, fromTree, isPlainNumber, nameOfView, namesOfView, refusal, refuseDetached, toTree, unknown, type Walk} from './value-tree.ts';
+import {
+	damaged,
+	fromTree,
+	isPlainNumber,
+	nameOfView,
+	namesOfView,
+	type ResultsOfParents,
+	refusal,
+	refuseDetached,
+	toTree,
+	unknown,
+	type Walk,
+} from './value-tree.ts';
 
 /**
  * A payload or result as it travels and is stored. Its sender encodes it once, and its reader decodes it once. Between them only
@@ -49,9 +61,6 @@ function limited(encoded: Encoded, what: string, maxBytes: number, option: strin
 	const message = `The ${what} is ${size} bytes long once encoded; the limit is ${maxBytes} (option ${option}).`;
 	throw new FaenaError('TooLarge', `${message} Pass a file name or a key instead of the content.`);
 }
-
-/** Reads results of a job's parents, in their order: the one at this index, or if `count` is a number, an array of so many from this index on. */
-export type ResultsOfParents = (index: number, count: number | null) => unknown;
 
 /**
  * Encodes a payload that is made of results of other jobs.

@@ -1,8 +1,9 @@
-import {decode, type Encoded, type ResultsOfParents} from './encoding.ts';
+import {decode, type Encoded} from './encoding.ts';
 import {fromFailure} from './failure.ts';
 import type {ClaimedGroup, ParentResults} from './group.ts';
 import {unpack} from './packed.ts';
 import type {ParentOutcome} from './task.ts';
+import type {ResultsOfParents} from './value-tree.ts';
 
 /** Parents of one job: `count` of `results`, from the index `from` on. */
 interface ParentsPart {

@@ -1,9 +1,11 @@
 import {inspect} from 'node:util';
 import {FaenaError} from '../support/errors.ts';
 import {is, isFiniteNumber, stringify} from '../support/primordials.ts';
-import type {ResultsOfParents} from './encoding.ts';
 
 const MAX_DEPTH = 500;
+
+/** Reads results of a job's parents, in their order: the one at this index, or if `count` is a number, an array of so many from this index on. */
+export type ResultsOfParents = (index: number, count: number | null) => unknown;
 
 export interface Walk {
 	/** Where the walk is, for error messages: the name of the value, then property names and indexes. */

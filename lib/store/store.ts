@@ -327,6 +327,8 @@ export interface Wanted {
 	readonly logs?: boolean;
 	/** The executions that the store kept. */
 	readonly history?: boolean;
+	/** The jobs for which it has waited, and those that have waited for it. */
+	readonly edges?: boolean;
 }
 
 /** A page of jobs. */
@@ -347,7 +349,17 @@ export interface StoredJob extends Job {
 	readonly logs?: readonly LogLine[];
 	/** If they were wanted: the executions that have ended, in order. */
 	readonly history?: readonly ExecutionRecord[];
+	/** If they were wanted. */
+	readonly edges?: JobEdges;
 }
+
+/** The jobs for which a job has waited, in order, and those that have waited for it: ranges of consecutive ids. */
+export interface JobEdges {
+	readonly parents: readonly JobRange[];
+	readonly children: readonly JobRange[];
+}
+
+export type JobRange = readonly [first: JobId, last: JobId];
 
 /** A page of ends. */
 export interface OutcomePage {

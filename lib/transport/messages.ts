@@ -83,7 +83,7 @@ export interface EnqueueReply extends EnqueuedGroup {
 }
 
 /** What to read of each job, besides its fields. */
-type Wanted = Readonly<Partial<Record<'count' | 'values' | 'logs' | 'history', true>>>;
+type Wanted = Readonly<Partial<Record<'count' | 'values' | 'logs' | 'history' | 'edges', true>>>;
 
 /** Verbs of the queue that a caller may use. The dispatcher adds its own owner where a verb needs one. */
 export interface Verbs {

@@ -29,7 +29,7 @@ import type {ChildJob, NewJob} from '../../lib/job/new-job.ts';
 import {pack} from '../../lib/job/packed.ts';
 import type {OnDead, ParentEdge} from '../../lib/job/parents.ts';
 import {enqueueFailure, keyConflict, noParent} from '../../lib/store/conflict-errors.ts';
-import type {ClaimRequest, LaneRequest, Settled, SettledGroup, StoredJob, TaskCounts, Wanted} from '../../lib/store/store.ts';
+import type {ClaimRequest, JobEdges, LaneRequest, Settled, SettledGroup, StoredJob, TaskCounts, Wanted} from '../../lib/store/store.ts';
 import {defined} from '../../lib/support/defined.ts';
 import type {FaenaError} from '../../lib/support/errors.ts';
 
@@ -352,7 +352,7 @@ export function toClaimedGroup(jobs: readonly JobRow[], lease: Lease): ClaimedGr
 	};
 }
 
-export function describeJob(job: JobRow, batch: string | undefined, {values, logs, history}: Wanted): StoredJob {
+export function describeJob(job: JobRow, batch: string | undefined, {values, logs, history}: Wanted, edges?: JobEdges): StoredJob {
 	const {id, task, state, priority, key, createdAt, attempts, executions, policy, progress, error} = job;
 	// A running job shows the start of this execution, and no figures of the one before.
 	const timing: Timing | undefined = state.type === 'running' && state.startedAt !== undefined ? {startedAt: state.startedAt} : job.timing;
@@ -360,7 +360,7 @@ export function describeJob(job: JobRow, batch: string | undefined, {values, log
 	const {endedAt, result} = state.type === 'ended' ? state : {};
 	return {
 		...{id, task, status: statusOf(state), priority, createdAt, attempts, maxAttempts, executions, timeoutMs, payloadBytes: sizeBytes(job.payload)},
-		...defined({timeoutPercent, key, batch, runAt: runAtOf(state), ...timing, endedAt, progress, error}),
+		...defined({edges, timeoutPercent, key, batch, runAt: runAtOf(state), ...timing, endedAt, progress, error}),
 		...defined({
 			waitMs: timing?.startedAt !== undefined && executions === 1 ? Math.max(0, timing.startedAt - createdAt) : undefined,
 			resultBytes: result === undefined ? undefined : sizeBytes(result),

@@ -246,7 +246,7 @@ export class MemoryStore implements contract.Store {
 
 	async jobs(search: JobSearch, {after, limit = 100}: contract.SearchPage = {}, want: contract.Wanted = {}): Promise<contract.JobPage> {
 		this.#assertOpen();
-		const all = this.#matching(search).map(job => describeJob(job, this.#batchOf(job)?.name, want));
+		const all = this.#matching(search).map(job => describeJob(job, this.#batchOf(job)?.name, want, want.edges ? this.#edgesOf(job) : undefined));
 		const found = listed(all, search).filter(({place}) => after === undefined || comesBefore(after, place));
 		const page = found.slice(0, limit);
 		const next = page.length < found.length ? (page.at(-1)?.place ?? after ?? 0) : null;
@@ -515,6 +515,12 @@ export class MemoryStore implements contract.Store {
 	}
 
 	// Jobs that wait for others
+
+	#edgesOf({id, parents}: JobRow): contract.JobEdges {
+		const toRange = (each: JobId) => [each, each] as const;
+		const children = this.#all().filter(child => child.parents?.ids.includes(id));
+		return {parents: (parents?.ids ?? []).map(toRange), children: children.map(child => toRange(child.id))};
+	}
 
 	#parentsIn(job: JobRow, isMeant: (status: JobStatus | undefined) => boolean): JobId[] {
 		return (job.parents?.ids ?? []).filter(id => {

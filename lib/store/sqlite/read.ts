@@ -15,10 +15,11 @@ import {
 	STATUSES,
 } from '../../job/job.ts';
 import {defined} from '../../support/defined.ts';
-import type {JobPage, OutcomePage, SearchPage, StoredJob, TaskCounts, Wanted} from '../store.ts';
+import type {JobEdges, JobPage, OutcomePage, SearchPage, StoredJob, TaskCounts, Wanted} from '../store.ts';
 import {readFailure} from '../stored-json.ts';
 import type {Blobs} from './blobs.ts';
 import {blockedRunOf} from './blocked.ts';
+import {edgesFrom, edgesTo} from './edges.ts';
 import {findAll, findCreated, findIds, hasFewJobs, numbersOf} from './find.ts';
 import {readHistory} from './history.ts';
 import {claimedRunOf, type JobRun, jobRunOf, keysOf, payloadReader, resultInRun, resultsWith} from './packed-rows.ts';
@@ -48,12 +49,26 @@ export function readPage(source: Source, search: JobSearch, {after, limit = DEFA
 		jobs.push({
 			...toJob(row, names.policy(row.policy)),
 			...(values && {values}),
-			...(want.logs && {logs: readLogs(statements, row.id)}),
-			...(want.history && {history: readHistory(statements, row.id)}),
+			...readOthers(statements, row.id, want),
 		});
 		if (bytes > MAX_PAGE_BYTES && row.id !== lastId) return {jobs, count: jobs.length, next: places.find(place => idOf(place) === row.id) ?? null};
 	}
 	return {jobs, count: jobs.length, next};
+}
+
+/** What is wanted of a job besides its fields and values. */
+function readOthers(statements: Statements, id: JobId, {logs, history, edges}: Wanted): Pick<StoredJob, 'logs' | 'history' | 'edges'> {
+	return {
+		...(logs && {logs: readLogs(statements, id)}),
+		...(history && {history: readHistory(statements, id)}),
+		...(edges && {edges: readEdges(statements, id)}),
+	};
+}
+
+function readEdges(statements: Statements, id: JobId): JobEdges {
+	// The end of a flow's input is no job.
+	const parents = edgesTo(statements, [id, id]).flatMap(edge => (edge.parents[0] < 0 ? [] : [edge.parents]));
+	return {parents, children: edgesFrom(statements, [id, id]).map(({children}) => children)};
 }
 
 function idOf(place: Place): JobId {

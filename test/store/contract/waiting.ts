@@ -6,6 +6,7 @@ import {listParents, outcomesOf} from '../../../lib/job/parent-results.ts';
 import type {OnDead, ParentEdge, Parents} from '../../../lib/job/parents.ts';
 import type {ParentOutcome} from '../../../lib/job/task.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
+import type {JobRange, StoredJob} from '../../../lib/store/store.ts';
 import {claimOf, claimsOf, commit, ERROR, idsOf, jobOf, law, newJob, POLICY, T0, take} from './laws.ts';
 
 /** Jobs that wait for all of these. */
@@ -341,4 +342,22 @@ law('large results of parents count for the size of a claim', async (t, queue) =
 		(await queue.store.commit({claim: {...claimOf('hash'), maxBytes: 3000}})).claimed.groups.flatMap(({ids, values}) => [...listIds(ids, countOf(values))]);
 	t.deepEqual(await claim(), [zip, zip + 1]);
 	t.deepEqual(await claim(), [zip + 2, zip + 3]);
+});
+
+law('a job is shown with the jobs for which it has waited, in order, and those that have waited for it', async (t, queue) => {
+	const [first] = (await enqueueGroups(queue, groupOf(3))) as [JobId];
+	const [zip, merge] = (await enqueueGroups(
+		queue,
+		groupOf(3, [{kind: 'each', parents: {ids: first, count: 3}}]),
+		groupOf(1, after([first + 2, first, first + 1]).edges),
+	)) as [JobId, JobId];
+	const edgesOf = async (id: JobId) => {
+		const {jobs} = await queue.store.jobs({ids: [id]}, {}, {edges: true});
+		const {parents, children} = (jobs[0] as Required<StoredJob>).edges;
+		const list = (ranges: readonly JobRange[]) => ranges.flatMap(([from, to]) => listIds(from, to - from + 1));
+		return [list(parents), list(children)];
+	};
+	t.deepEqual(await edgesOf(first + 1), [[], [zip + 1, merge]]);
+	t.deepEqual(await edgesOf(zip + 2), [[first + 2], []]);
+	t.deepEqual(await edgesOf(merge), [[first + 2, first, first + 1], []]);
 });
