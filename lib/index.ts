@@ -39,6 +39,9 @@ export type {
 export {Flow, type FlowInput, type FlowJobOptions, type FlowMapOptions} from './api/flow.ts';
 export {FlowJob, FlowMap, FlowNode} from './api/flow-nodes.ts';
 export {FlowRun} from './api/flow-run.ts';
+export {JobPipe, type PipeProgress} from './api/pipe.ts';
+export type {DeadItem, PipeOptions, StageOptions} from './api/pipe-plan.ts';
+export type {PipeSource, StageOf} from './api/pipe-types.ts';
 export {JobList, type JobListOptions, type JobListPage} from './job/job-list.ts';
 export {isTerminal, STATUSES, statusSummary} from './job/job.ts';
 export {DEFAULTS} from './job/options.ts';

@@ -23,6 +23,9 @@ import {dismissUnread, JobMap} from './map.ts';
 import {type MapArgs, type MapOptions, planMap} from './map-options.ts';
 import type {OpenOptions, Settings} from './open-options.ts';
 import {resolveOpenOptions} from './open-options.ts';
+import {JobPipe} from './pipe.ts';
+import {type PipeOptions, planPipe, type StageOptions} from './pipe-plan.ts';
+import type {Fits, OutputOf, PipeSource, StageOf} from './pipe-types.ts';
 import {closeOnSignals, isSignalled} from './signals.ts';
 
 /**
@@ -166,6 +169,42 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 */
 	flow(name: string): Flow<Tasks> {
 		return new Flow(this.#client, this.#maker, argument('flow()', 'name', name, text), this.#now);
+	}
+
+	/**
+	 * Runs items through stages, each a task that gets the result of the one before, and yields the results of the last one. All stages of an item are in
+	 * the queue from the start, so that they go on without this program. With a name, the option `batch`, the pipe can be resumed. The pipe begins when it
+	 * is iterated. Takes up to eight stages, then options.
+	 * @throws FaenaError `BadOption`, `UnknownTask`; its loop as {@link JobPipe}
+	 * @example for await (const row of faena.pipe(lines, 'parse', {task: 'enrich', onDead: 'drop'}, {batch: 'import'})) console.log(row);
+	 */
+	pipe<Item, const A extends StageOf<Tasks>>(source: PipeSource<Item>, a: Fits<Tasks, A, Item>, options?: PipeOptions): JobPipe<OutputOf<Tasks, A>>;
+	pipe<Item, const A extends StageOf<Tasks>, const B extends StageOf<Tasks>>(
+		source: PipeSource<Item>,
+		a: Fits<Tasks, A, Item>,
+		b: Fits<Tasks, B, OutputOf<Tasks, A>>,
+		options?: PipeOptions,
+	): JobPipe<OutputOf<Tasks, B>>;
+	pipe<Item, const A extends StageOf<Tasks>, const B extends StageOf<Tasks>, const C extends StageOf<Tasks>>(
+		source: PipeSource<Item>,
+		a: Fits<Tasks, A, Item>,
+		b: Fits<Tasks, B, OutputOf<Tasks, A>>,
+		c: Fits<Tasks, C, OutputOf<Tasks, B>>,
+		options?: PipeOptions,
+	): JobPipe<OutputOf<Tasks, C>>;
+	pipe<Item, const A extends StageOf<Tasks>, const B extends StageOf<Tasks>, const C extends StageOf<Tasks>, const D extends StageOf<Tasks>>(
+		source: PipeSource<Item>,
+		a: Fits<Tasks, A, Item>,
+		b: Fits<Tasks, B, OutputOf<Tasks, A>>,
+		c: Fits<Tasks, C, OutputOf<Tasks, B>>,
+		d: Fits<Tasks, D, OutputOf<Tasks, C>>,
+		options?: PipeOptions,
+	): JobPipe<OutputOf<Tasks, D>>;
+	pipe(source: Iterable<unknown> | AsyncIterable<unknown>, ...args: readonly unknown[]): JobPipe<unknown> {
+		const last = args.at(-1);
+		const options = typeof last === 'object' && last !== null && !('task' in last) ? last : undefined;
+		const stages = (options ? args.slice(0, -1) : args.filter(each => each !== undefined)) as readonly (string | StageOptions)[];
+		return new JobPipe(this.#client, this.#maker, planPipe(this.#maker, stages, (options ?? {}) as PipeOptions), source);
 	}
 
 	/** A handle for a job with a known id, for instance one that another program enqueued. */

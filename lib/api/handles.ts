@@ -173,15 +173,15 @@ export async function detailsOf(client: DispatcherClient, id: JobId): Promise<Jo
 
 /** The state of a batch. Times are milliseconds since 1970. A field is absent if its event has not happened, or it is not known. */
 export interface BatchInfo extends Omit<Batch, 'id' | 'marks' | 'flow'> {
-	/** `map`: the jobs of a named map; `flow`: the jobs of a flow, which has no task. */
-	readonly kind: 'map' | 'flow';
+	/** What made its jobs: a named map, a flow, or a named pipe. */
+	readonly kind: 'map' | 'flow' | 'pipe';
 	/** Jobs that ended per second, over the last 10 seconds or more, or since its map last began. Known while jobs of it run. */
 	readonly jobsPerSecond?: number;
 	/** Milliseconds until it completes at this rate. Known once its input has ended. */
 	readonly remainingMs?: number;
 }
 
-/** A batch of the queue: a named map, or a flow, of this program or another. */
+/** A batch of the queue: a named map or pipe, or a flow, of this program or another. */
 export class BatchHandle {
 	/** The name of the batch. */
 	readonly name: string;
@@ -227,7 +227,7 @@ export class BatchHandle {
 }
 
 export function toBatchInfo({id: _, marks, flow, ...own}: Batch, now: number): BatchInfo {
-	const batch: BatchInfo = {...own, kind: flow ? 'flow' : 'map'};
+	const batch: BatchInfo = {...own, kind: own.stages ? 'pipe' : flow ? 'flow' : 'map'};
 	const {blocked, pending, running, failed, completed, dead, cancelled} = batch.counts;
 	const [oldest] = marks;
 	if (!oldest || batch.completedAt !== undefined || running === 0 || now <= oldest.at) return batch;

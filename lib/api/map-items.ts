@@ -32,6 +32,8 @@ export class ItemGroup<Item> {
 	readonly #indexes: readonly number[] | undefined;
 	/** The ids of the jobs, once they are enqueued. */
 	ids: Ids = [];
+	/** Of a pipe: the ids of the jobs of each stage before the last one, with the number that an item has. */
+	earlier: readonly {readonly ids: Ids; readonly count: number; readonly perItem: number}[] = [];
 	/** Offsets of items whose jobs existed. */
 	existing: ReadonlySet<number> = new Set();
 	/** The number of items whose jobs have not ended. */
@@ -91,6 +93,13 @@ export class ItemGroup<Item> {
 
 	isDropped(offset: number): boolean {
 		return this.#states[offset] === State.dropped;
+	}
+
+	/** The ids of an item's jobs in a stage of a pipe before the last one. */
+	earlierIdsAt(stage: number, offset: number): JobId[] {
+		const {ids, count, perItem} = this.earlier[stage] as (typeof this.earlier)[number];
+		const first = offset * perItem;
+		return Array.from({length: Math.min(perItem, count - first)}, (_, index) => idAt(ids, first + index));
 	}
 
 	/** The error of a job that is dead or was cancelled. */

@@ -8,6 +8,8 @@ import type {DispatcherClient, RangeWatcher, Watcher} from '../transport/client.
 import type {IdRange, Notice, Verbs} from '../transport/messages.ts';
 import {ItemGroup} from './map-items.ts';
 import type {MapPlan} from './map-options.ts';
+import {groupUnits, joinEnqueued, type StageJobs} from './pipe-groups.ts';
+import type {PipePlan, Stage} from './pipe-plan.ts';
 
 /** Notifications of a map about its jobs. */
 interface MapJobsListener<Item> {
@@ -71,10 +73,12 @@ export class MapJobs<Item> {
 	 * @throws FaenaError `BatchInUse`, `BatchConflict`, `Closed`
 	 */
 	async open(): Promise<void> {
-		const {batch: name, group, batchOptions} = this.#plan;
+		const {batch: name, group, batchOptions, pipe} = this.#plan;
 		if (name === undefined) return;
-		this.#opening = this.#client.verb('openBatch', name, group.task, batchOptions);
+		this.#opening = this.#client.verb('openBatch', name, pipe ? undefined : group.task, batchOptions);
 		this.#batch = await this.#opening;
+		// The jobs of a pipe's earlier stages are not in its groups.
+		if (pipe) return;
 		const {counts} = (await this.#client.verb('batch', name)) ?? {};
 		if (!counts || UNENDED_STATUSES.every(status => counts[status] === 0)) return;
 		for (let after: Place | null | undefined; after !== null; ) {
@@ -91,7 +95,8 @@ export class MapJobs<Item> {
 	 * @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, and errors of the functions `key` and `payload`
 	 */
 	enqueue(items: readonly Item[], indexes?: readonly number[]): ItemGroup<Item> {
-		const {group: common, batch, keyOf, encode} = this.#plan;
+		const {group: common, batch, keyOf, encode, pipe} = this.#plan;
+		if (pipe) return this.#enqueueUnits(pipe, items);
 		const start = this.sent;
 		const indexAt = (offset: number) => (indexes ? (indexes[offset] as number) : start + offset);
 		const keys = keyOf && items.map((item, offset) => keyOf(item, indexAt(offset)));
@@ -99,14 +104,7 @@ export class MapJobs<Item> {
 		const group = new ItemGroup(start, items, keys, indexes);
 		if (common.rerun?.changed) for (const [offset, payload] of payloads.entries()) this.#keep(group.keyAt(offset), payload);
 		this.sent += items.length;
-		const {promise, resolve} = Promise.withResolvers<void>();
-		this.unanswered.add(promise);
-		const answered = (take: () => void) => {
-			this.unanswered.delete(promise);
-			take();
-			resolve();
-			this.#listener.answered();
-		};
+		const answered = this.#expectAnswer();
 		const numbers = batch === undefined ? undefined : indexes ? pack(indexes.map(index => `${index}`)) : start;
 		this.#client.send(
 			{type: 'enqueue', group: {...common, values: pack(payloads), keys: keys ? pack(keys) : numbers, batch: this.#batch}, watch: true},
@@ -114,6 +112,43 @@ export class MapJobs<Item> {
 			error => answered(() => this.#listener.failed(error)),
 		);
 		return group;
+	}
+
+	/** Sends units of a pipe's items: jobs of all stages, in one transaction. */
+	#enqueueUnits(pipe: PipePlan, units: readonly Item[]): ItemGroup<Item> {
+		const group = new ItemGroup(this.sent, units, undefined, undefined);
+		const jobs = groupUnits(pipe, units, this.sent, this.#batch);
+		this.sent += units.length;
+		const answered = this.#expectAnswer();
+		const last = jobs.stages.at(-1) as StageJobs;
+		this.#client.send(
+			{type: 'verb', verb: 'addToFlow', args: [jobs.groups, last.group]},
+			reply =>
+				answered(() => {
+					const results = jobs.stages.map(stage => joinEnqueued(stage, jobs, reply as EnqueuedGroup[]));
+					const {ids, reused = []} = results.at(-1) as EnqueuedGroup;
+					group.earlier = results.slice(0, -1).map((result, at) => ({
+						ids: result.ids,
+						count: (jobs.stages[at] as StageJobs).count,
+						perItem: (pipe.stages[at] as Stage).jobs,
+					}));
+					this.#watch(group, {ids, reused, conflicts: results[0]?.conflicts ?? []});
+				}),
+			error => answered(() => this.#listener.failed(error)),
+		);
+		return group;
+	}
+
+	/** Registers a group that is sent. Returns a function that handles its answer. */
+	#expectAnswer(): (take: () => void) => void {
+		const {promise, resolve} = Promise.withResolvers<void>();
+		this.unanswered.add(promise);
+		return take => {
+			this.unanswered.delete(promise);
+			take();
+			resolve();
+			this.#listener.answered();
+		};
 	}
 
 	/** Refuses a key that an item under way has with another payload: this item would take the other one's place. */
@@ -145,7 +180,11 @@ export class MapJobs<Item> {
 	}
 
 	#conflictOf(key: string, id: JobId): FaenaError {
-		const {group, batch} = this.#plan;
+		const {group, batch, pipe} = this.#plan;
+		if (pipe) {
+			const what = `An item of this source is not the one that an earlier pipe of the batch ${JSON.stringify(batch)} had in its place (job ${id})`;
+			return new FaenaError('KeyConflict', `${what}. Give this pipe another batch name, or delete that batch.`);
+		}
 		const other = batch === undefined ? 'use another key' : 'give this map another batch name';
 		const changed = `If the input has changed, add the option changed: 'rerun', which runs such items again; or ${other}.`;
 		const advice = `${changed} If two items of this input have this key, give each a key of its own.`;
@@ -215,13 +254,24 @@ export class MapJobs<Item> {
 		await Promise.all(this.unanswered);
 	}
 
-	/** Ids of this map's jobs that have not ended. Without a batch, a job that existed is not this map's, and the map waits for it no longer. */
-	async own(): Promise<JobId[]> {
+	/**
+	 * Ids of this map's jobs that have not ended. Without a batch, a job that existed is not this map's, and the map waits for it no longer. Of a pipe,
+	 * all jobs of these items, stage by stage: first those of the last one, so that no job is deleted before those that wait for it.
+	 */
+	async own(): Promise<JobId[][]> {
 		// Groups under way must be in the queue first, or their jobs would be missed.
 		await this.allAnswered();
 		if (this.#plan.batch === undefined) this.#dropExisting();
 		const inRanges = [...this.#groups.values()].flatMap(group => listIds(group.ids, group.size).filter((_, offset) => group.isOpen(offset)));
-		return [...inRanges, ...[...this.#singles.values()].map(({group, offset}) => idAt(group.ids, offset))];
+		const last = [...inRanges, ...[...this.#singles.values()].map(({group, offset}) => idAt(group.ids, offset))];
+		const stages = this.#plan.pipe?.stages.slice(0, -1) ?? [];
+		return [last, ...stages.map((_, stage) => [...this.#open()].flatMap(([group, offset]) => group.earlierIdsAt(stage, offset))).reverse()];
+	}
+
+	/** The items whose jobs have not ended. */
+	*#open(): Generator<readonly [group: ItemGroup<Item>, offset: number]> {
+		for (const group of this.#groups.values()) for (let offset = 0; offset < group.size; offset++) if (group.isOpen(offset)) yield [group, offset];
+		for (const {group, offset} of this.#singles.values()) yield [group, offset];
 	}
 
 	#dropExisting(): void {

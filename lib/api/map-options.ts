@@ -4,6 +4,7 @@ import {type JobMaker, lowestOf} from '../job/new-job.ts';
 import {checkJobOptions, checkKey, DEFAULTS} from '../job/options.ts';
 import type {CompletionTasksOf, JobOptions, PayloadOf, ProblemOf, TaskName} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
+import type {PipePlan} from './pipe-plan.ts';
 
 /** Options of `map()`, besides those of its jobs. */
 export interface MapOptions<Item, Payload, Task extends string = string> extends Omit<JobOptions, 'key' | 'unique'> {
@@ -61,7 +62,10 @@ export type MapArgs<Tasks, Name extends keyof Tasks, Item> =
 type OptionsFor<Tasks, Name extends keyof Tasks, Item> = MapOptions<Item, PayloadOf<Tasks, Name>, keyof CompletionTasksOf<Tasks> & string>;
 
 /** A map's task and options, after checks and defaults. */
-export type MapPlan<Item> = ReturnType<typeof planMap<Item>>;
+export interface MapPlan<Item> extends ReturnType<typeof planMap<Item>> {
+	/** Of a pipe: its stages. The group is that of the last one. */
+	readonly pipe?: PipePlan;
+}
 
 /** @throws FaenaError `BadOption`, `UnknownTask` */
 export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions<Item, unknown>) {

@@ -95,7 +95,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			this.#fail(new FaenaError('Closed', 'The engine was closed before the loop of this map began.'));
 			this.#dismiss();
 		};
-		this.#removeFromUnread = addUnread({client, task: plan.group.task, batch: plan.batch, dismiss});
+		this.#removeFromUnread = addUnread({client, task: plan.group.task, batch: plan.batch, what: plan.pipe ? 'pipe' : 'map', dismiss});
 	}
 
 	/** How far the map is, at this moment. */
@@ -111,6 +111,12 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		if (this.#phase === 'new') this.#dismiss();
 		if (this.#phase === 'reading') this.#phase = 'fed';
 		await this.#endOwnJobs(ids => this.#client.verb('cancel', {ids}));
+	}
+
+	/** @internal Enqueues nothing more, and discards the jobs that have not ended, so that a later map of the batch runs them. Running jobs end. */
+	async halt(): Promise<void> {
+		this.#phase = 'halted';
+		await this.#endOwnJobs(ids => this.#client.verb('discard', ids, {stop: false}));
 	}
 
 	#dismiss(): void {
@@ -218,6 +224,9 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	/** With weights, as many items as possible are gathered and ordered. */
 	get #groupSize(): number {
+		const {pipe} = this.#plan;
+		// A group of a pipe has at most so many jobs in its first stage.
+		if (pipe) return Math.max(1, Math.floor(MAX_GROUP_JOBS / (pipe.stages[0]?.jobs ?? 1)));
 		return this.#plan.weightOf && !this.#longestFirst ? Infinity : MAX_GROUP_JOBS;
 	}
 
@@ -376,8 +385,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	async #endOwnJobs(end: (ids: readonly JobId[]) => Promise<unknown>): Promise<void> {
 		this.#feeder.set();
-		const ids = await this.#jobs.own();
-		if (ids.length > 0) await end(ids);
+		for (const ids of await this.#jobs.own()) if (ids.length > 0) await end(ids);
 		this.#consumer.set();
 	}
 
@@ -436,6 +444,7 @@ interface UnreadMap {
 	readonly client: DispatcherClient;
 	readonly task: string;
 	readonly batch: string | undefined;
+	readonly what: 'map' | 'pipe';
 	/** Ends the map and its source, and removes it from {@link unread}. */
 	dismiss(): void;
 }
@@ -468,5 +477,6 @@ function warnAtExit(): void {
 function describe([first, ...others]: readonly UnreadMap[]): string {
 	const batch = first?.batch === undefined ? '' : ` with the batch ${JSON.stringify(first.batch)}`;
 	const more = others.length === 0 ? '' : ` The same goes for ${others.length} more ${others.length === 1 ? 'map' : 'maps'}.`;
-	return `A map() of the task ${first?.task}${batch} was never iterated, so it ran no jobs. Write: for await (const item of faena.map(…)) …, or: await faena.map(…).toArray().${more}`;
+	const what = first?.what ?? 'map';
+	return `A ${what}() of the task ${first?.task}${batch} was never iterated, so it ran no jobs. Write: for await (const item of faena.${what}(…)) …, or: await faena.${what}(…).toArray().${more}`;
 }

@@ -1,6 +1,7 @@
 import type {Command} from 'commander';
 import {type BatchInfo, toBatchInfo} from '../api/handles.ts';
 import {type Job, type JobStatus, statusSummary} from '../index.ts';
+import {describeStages} from '../job/job.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
 import {batchOf, useQueue} from './input.ts';
@@ -82,19 +83,19 @@ export function addBatches(program: Command): void {
 
 function describeBatches(file: string, batches: readonly BatchInfo[]): string {
 	if (batches.length === 0) return `${file}: no batches\n`;
-	const rows = batches.map(batch => [inLine(batch.name), inLine(batch.task ?? 'flow'), describeBatch(batch)] as const);
+	const rows = batches.map(batch => [inLine(batch.name), inLine(batch.task ?? batch.kind), describeBatch(batch)] as const);
 	const widthOf = (column: 0 | 1) => rows.reduce((most, row) => Math.max(most, row[column].length), 0);
 	const [names, tasks] = [widthOf(0), widthOf(1)];
 	return rows.map(([name, task, end]) => `${name.padEnd(names)}  ${task.padEnd(tasks)}  ${end}\n`).join('');
 }
 
 /** For instance `1,204 completed, 370 pending  of 1,574  112/s  ETA 0:04`. */
-function describeBatch({counts, total, completedAt, jobsPerSecond = 0, remainingMs}: BatchInfo): string {
+function describeBatch({counts, total, stages, tasks = {}, completedAt, jobsPerSecond = 0, remainingMs}: BatchInfo): string {
 	// The batch has more jobs than the last input had items if an earlier input was longer.
 	const jobs = Object.values(counts).reduce((sum, each) => sum + each, 0);
 	const parts = [
-		statusSummary(counts),
-		total !== undefined && `of ${count(Math.max(total, jobs))}`,
+		stages ? describeStages(stages, tasks) : statusSummary(counts),
+		total !== undefined && !stages && `of ${count(Math.max(total, jobs))}`,
 		completedAt !== undefined && `done ${formatTime(completedAt)}`,
 		jobsPerSecond > 0 && formatRate(jobsPerSecond),
 		remainingMs !== undefined && `ETA ${clock(remainingMs / 1000)}`,

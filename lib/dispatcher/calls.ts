@@ -112,8 +112,11 @@ export class Calls {
 		return (this.#queue[verb] as (...args: readonly unknown[]) => unknown).apply(this.#queue, all as unknown[]);
 	}
 
-	async #addToFlow(groups: readonly NewGroup[]): Promise<readonly EnqueuedGroup[]> {
-		return (await this.#host.store.commit({enqueue: groups})).enqueued;
+	async #addToFlow(groups: readonly NewGroup[], watchFrom = groups.length): Promise<readonly EnqueuedGroup[]> {
+		const {enqueued} = await this.#host.store.commit({enqueue: groups});
+		for (let index = watchFrom; index < groups.length; index++) this.#host.clients.watchEnqueued(groups[index] as NewGroup, enqueued[index] as EnqueuedGroup);
+		this.#flow.jobsMayBeReady();
+		return enqueued;
 	}
 
 	/** Answers a call beside the loop, which does not wait: the work may take a while. */

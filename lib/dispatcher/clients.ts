@@ -2,7 +2,7 @@ import type {JobUpdate, Settlement} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import {toEnvelope, toFailure} from '../job/failure.ts';
-import {type EndedGroup, idAt, listIds, rangeOf, settlementsOf, sizeOf, toIds} from '../job/group.ts';
+import {type EndedGroup, type EnqueuedGroup, idAt, listIds, type NewGroup, rangeOf, settlementsOf, sizeOf, toIds} from '../job/group.ts';
 import {isTerminal, type JobId} from '../job/job.ts';
 import {pack, unpack} from '../job/packed.ts';
 import type {Settled, SettledGroup, Store} from '../store/store.ts';
@@ -75,8 +75,11 @@ export class Clients {
 	enqueued({call, group, watch}: NumberedCall, result: EnqueueReply): void {
 		this.reply(call, result);
 		// Otherwise the caller waits for no job of the call.
-		if (!watch || result.full || result.missing !== undefined) return;
-		const {ids, reused = [], conflicts} = result;
+		if (watch && !result.full && result.missing === undefined) this.watchEnqueued(group, result);
+	}
+
+	/** Watches the jobs of a group that was enqueued. */
+	watchEnqueued(group: NewGroup, {ids, reused = [], conflicts}: Omit<EnqueuedGroup, 'full'>): void {
 		const count = sizeOf(group);
 		const range = conflicts ? undefined : rangeOf(ids, count);
 		if (range) this.#ranges.add(range.first, range.last, undefined);

@@ -171,6 +171,11 @@ export function statusSummary(counts: Counts): string {
 	return parts.join(', ') || 'no jobs';
 }
 
+/** The stages of a pipe with their jobs by status, in one line. A task that has two stages is named once. */
+export function describeStages(stages: readonly string[], tasks: Readonly<Record<string, Counts>>): string {
+	return [...new Set(stages)].map(task => `${task} ${statusSummary(tasks[task] ?? NO_JOBS)}`).join(' → ');
+}
+
 /** Selects jobs that meet all conditions; without any, every job. A page reads about as many rows as it has jobs, unless it selects by task. */
 export interface JobFilter {
 	/** Any number of ids, in any order. */
@@ -347,10 +352,14 @@ export interface Batch {
 	readonly id: BatchId;
 	/** Unique among batches. */
 	readonly name: string;
-	/** The task of all its jobs; absent for a flow. */
+	/** The task of all its jobs; absent for a flow and for a pipe. */
 	readonly task?: string;
 	/** Of a flow. */
 	readonly flow?: Flow;
+	/** Of a pipe: the tasks of its stages, in order. */
+	readonly stages?: readonly string[];
+	/** Of a flow and of a pipe: its jobs by task and status. */
+	readonly tasks?: Readonly<Record<string, Counts>>;
 	/** When it was first opened. */
 	readonly createdAt: number;
 	/** Number of items in its input, once that has ended. */
@@ -394,6 +403,8 @@ export interface BatchOptions {
 	readonly onComplete?: {readonly task: string; readonly priority: number; readonly policy: Policy};
 	/** For a flow: its {@link Flow.structure}. */
 	readonly flow?: string;
+	/** For a pipe: the tasks of its stages. */
+	readonly stages?: readonly string[];
 }
 
 /** A batch whose input and jobs have all ended. */

@@ -20,14 +20,19 @@ export function noParent(task: string, id: JobId): FaenaError {
 	return new FaenaError('NoSuchJob', `A job of task ${task} can't wait for job ${id}: there is no such job in this queue. It may have been cleaned up.`);
 }
 
-/**
- * Thrown by `Store.openBatch` if the batch belongs to another task, or one of both is a flow.
- * @param own the task of the batch; `undefined` for a flow, as `task`
- */
-export function batchConflict(name: string, own: string | undefined, task: string | undefined): FaenaError {
-	const [is, other] = [own, task].map(each => (each === undefined ? 'a flow' : `a map of the task ${each}`));
-	const problem = own === task ? 'is a flow that was enqueued already' : `is ${is}, not ${other}`;
+type BatchKind = {readonly task?: string | undefined; readonly stages?: readonly string[] | undefined};
+
+/** Thrown by `Store.openBatch` if the batch is another map, pipe or flow. */
+export function batchConflict(name: string, own: BatchKind, wanted: BatchKind): FaenaError {
+	const [is, other] = [kindOf(own), kindOf(wanted)];
+	const problem = is === other ? 'is a flow that was enqueued already' : `is ${is}, not ${other}`;
 	return new FaenaError('BatchConflict', `The batch ${JSON.stringify(name)} ${problem}. Give this one another name.`);
+}
+
+/** Equal for batches of the same task, and for pipes of the same stages. */
+export function kindOf({task, stages}: BatchKind): string {
+	if (stages) return `a pipe of the stages ${stages.join(' → ')}`;
+	return task === undefined ? 'a flow' : `a map of the task ${task}`;
 }
 
 /** Thrown by `Store.openBatch` if the batch has an owner. */

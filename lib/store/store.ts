@@ -93,9 +93,9 @@ export interface Store {
 	/**
 	 * Opens the batch of this name for more input, or creates it. The owner has the batch until {@link updateBatch} closes or leaves it, or until
 	 * the owner ends: a batch has one map at a time. While a batch is open, {@link delete} by `endedBefore` keeps its jobs.
-	 * @param task the task of all its jobs; `undefined` for a flow. A flow is opened again only while its input has not ended
-	 * @throws FaenaError `BatchInUse` if an owner has the batch, even this owner; `BatchConflict` if the batch belongs to another task, or is a flow
-	 *   whose input has ended
+	 * @param task the task of all its jobs; `undefined` for a flow or a pipe. A flow is opened again only while its input has not ended
+	 * @throws FaenaError `BatchInUse` if an owner has the batch, even this owner; `BatchConflict` if the batch belongs to another task, to a pipe of
+	 *   other stages, or is a flow whose input has ended
 	 */
 	openBatch(name: string, task: string | undefined, owner: OwnerId, options?: BatchOptions): Promise<BatchId>;
 

@@ -6,7 +6,7 @@
 import {decode, type Encoded, encode} from '../job/encoding.ts';
 import {BUILT_INS, type ErrorRecord} from '../job/error-record.ts';
 import type {FailureRecord, PostMortem} from '../job/failure.ts';
-import type {Flow, FlowJobs, Mark, Policy} from '../job/job.ts';
+import type {Batch, FlowJobs, Mark, Policy} from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
 import {toDecision} from '../job/task-errors.ts';
 
@@ -113,13 +113,13 @@ export function readMarks(stored: string): Mark[] {
 	return Array.isArray(marks) ? marks.slice(0, 2).flatMap(each => readMark(each) ?? []) : [];
 }
 
-/** `undefined` for the batch of a map. */
-export function readFlow(stored: string | null): Flow | undefined {
-	const value = parse(stored);
-	if (typeof value !== 'object' || value === null) return undefined;
-	const {structure, jobs} = value as {readonly structure?: unknown; readonly jobs?: unknown};
+/** What is stored of a flow or of a pipe; empty for a map. */
+export function readShape(stored: string | null): Pick<Batch, 'flow' | 'stages'> {
+	const {structure, jobs, stages} = Object(parse(stored)) as Readonly<Record<'structure' | 'jobs' | 'stages', unknown>>;
 	const isRange = (each: unknown) => Array.isArray(each) && each.length === 2 && each.every(number => Number.isSafeInteger(number) && number > 0);
-	return {structure: String(structure), ...(Array.isArray(jobs) && jobs.every(isRange) && {jobs: jobs as FlowJobs})};
+	if (Array.isArray(stages)) return {stages: stages.map(String)};
+	if (typeof structure !== 'string') return {};
+	return {flow: {structure, ...(Array.isArray(jobs) && jobs.every(isRange) && {jobs: jobs as FlowJobs})}};
 }
 
 /** The job to enqueue when a batch completes; `undefined` if there is none. */

@@ -101,8 +101,8 @@ export interface Verbs {
 	counts(task: string | undefined): Counts;
 	openBatch(name: string, task: string | undefined, options?: BatchOptions): BatchId;
 	endInput(batch: BatchId, total: number): boolean;
-	/** Enqueues jobs of a flow in one transaction. */
-	addToFlow(groups: readonly NewGroup[]): readonly EnqueuedGroup[];
+	/** Enqueues jobs of a flow or a pipe in one transaction. Watches those of the groups from the index `watchFrom` on. */
+	addToFlow(groups: readonly NewGroup[], watchFrom?: number): readonly EnqueuedGroup[];
 	/** Ends the input of a flow: its jobs may run. */
 	sealFlow(batch: BatchId, total: number, flowJobs: FlowJobs): boolean;
 	closeBatch(batch: BatchId): void;

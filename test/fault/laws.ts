@@ -34,9 +34,9 @@ export const LAWS: Readonly<Record<string, string>> = {
 		group by task, state having sum(jobs) <> 0`,
 	'the tally of each batch is what a recount gives': `
 		select * from (
-			select batch, state, jobs from batch_tally where jobs <> 0
-			union all select batch, place, -count(*) from ${PLACES} where batch is not null group by batch, place)
-		group by batch, state having sum(jobs) <> 0`,
+			select batch, task, state, jobs from batch_tally where jobs <> 0
+			union all select batch, task, place, -count(*) from ${PLACES} where batch is not null group by batch, task, place)
+		group by batch, task, state having sum(jobs) <> 0`,
 	'a key names the job that has it, and each job with a key is named, unless it has ended': `
 		select * from every_key k
 			full join (select id, key, coalesce(batch, -task) as scope from every_job where key is not null) j

@@ -84,6 +84,7 @@ export interface BatchRow {
 	readonly name: string;
 	readonly task: string | undefined;
 	flow: Flow | undefined;
+	stages: readonly string[] | undefined;
 	readonly createdAt: number;
 	total: number | undefined;
 	startedAt: number | undefined;
@@ -99,7 +100,7 @@ export interface BatchRow {
 
 export function newBatchRow(id: BatchId, name: string, task: string | undefined, createdAt: number): BatchRow {
 	const nothingYet = {total: undefined, startedAt: undefined, completedAt: undefined, closedAt: undefined, completionJobId: undefined};
-	const nothingGiven = {owner: undefined, onComplete: undefined, flow: undefined};
+	const nothingGiven = {owner: undefined, onComplete: undefined, flow: undefined, stages: undefined};
 	return {id, name, task, createdAt, ...nothingYet, ...nothingGiven, marks: [], ended: 0};
 }
 
@@ -395,8 +396,17 @@ export function outcomeOf(id: JobId, job: JobRow | undefined): JobEnd[] {
 }
 
 export function describeBatch(
-	{id, name, task, flow, createdAt, marks, total, startedAt, completedAt, closedAt, completionJobId}: BatchRow,
+	{id, name, task, flow, stages, createdAt, marks, total, startedAt, completedAt, closedAt, completionJobId}: BatchRow,
 	jobs: readonly JobRow[],
 ): Batch {
-	return {id, name, createdAt, marks, counts: countStatuses(jobs), ...defined({task, flow, total, startedAt, completedAt, closedAt, completionJobId})};
+	const byTask = Map.groupBy(jobs, job => job.task);
+	const tasks = task === undefined ? Object.fromEntries([...byTask].map(([name, own]) => [name, countStatuses(own)])) : undefined;
+	return {
+		id,
+		name,
+		createdAt,
+		marks,
+		counts: countStatuses(jobs),
+		...defined({task, flow, stages, tasks, total, startedAt, completedAt, closedAt, completionJobId}),
+	};
 }

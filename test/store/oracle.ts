@@ -32,7 +32,7 @@ import {
 import {type ChildJob, type NewJob, toCompletionJob} from '../../lib/job/new-job.ts';
 import type {OpenJobs} from '../../lib/job/open-jobs.ts';
 import {pack} from '../../lib/job/packed.ts';
-import {batchConflict, batchInUse, batchRunning} from '../../lib/store/conflict-errors.ts';
+import {batchConflict, batchInUse, batchRunning, kindOf} from '../../lib/store/conflict-errors.ts';
 import type * as contract from '../../lib/store/store.ts';
 import {endTimeOf, lastUsedAt, MIN_COUNTED_RESULT_BYTES, movableStatuses, RETRIED_BY_DEFAULT} from '../../lib/store/store.ts';
 import {type Clock, systemClock} from '../../lib/support/clock.ts';
@@ -272,18 +272,19 @@ export class MemoryStore implements contract.Store {
 		return [...tasks].map(task => ({task, isPaused: this.#paused.has(task), ...countStates(this.#matching({task}))}));
 	}
 
-	async openBatch(name: string, task: string | undefined, owner: OwnerId, {onComplete, flow}: BatchOptions = {}): Promise<BatchId> {
+	async openBatch(name: string, task: string | undefined, owner: OwnerId, {onComplete, flow, stages}: BatchOptions = {}): Promise<BatchId> {
 		this.#assertOpen();
 		const known = [...this.#batches.values()].find(batch => batch.name === name);
 		const batch = known ?? newBatchRow(this.#lastBatch + 1, name, task, this.#clock.now());
-		if (batch.task !== task || (batch.flow && batch.total !== undefined)) throw batchConflict(name, batch.task, task);
+		const isOther = known && kindOf(batch) !== kindOf({task, stages});
+		if (isOther || (batch.flow && batch.total !== undefined)) throw batchConflict(name, batch, {task, stages});
 		if (batch.owner !== undefined) throw batchInUse(name);
 		this.#register(owner);
 		this.#lastBatch = Math.max(this.#lastBatch, batch.id);
 		const marks = [{at: this.#clock.now(), ended: batch.ended}];
 		this.#batches.set(
 			batch.id,
-			Object.assign(batch, {total: undefined, closedAt: undefined, marks, onComplete, owner, flow: flow === undefined ? undefined : {structure: flow}}),
+			Object.assign(batch, {total: undefined, closedAt: undefined, marks, onComplete, owner, stages, flow: flow === undefined ? undefined : {structure: flow}}),
 		);
 		return batch.id;
 	}

@@ -15,9 +15,9 @@ import {
 import {toCompletionJob} from '../../job/new-job.ts';
 import {defined} from '../../support/defined.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {batchConflict, batchInUse, batchRunning} from '../conflict-errors.ts';
+import {batchConflict, batchInUse, batchRunning, kindOf} from '../conflict-errors.ts';
 import {type BatchChange, type BatchDeletion, type BatchPage, type Deleted, lastUsedAt, type SearchPage, toCounts} from '../store.ts';
-import {readCompletionJob, readFlow, readMarks} from '../stored-json.ts';
+import {readCompletionJob, readMarks, readShape} from '../stored-json.ts';
 import {deleteRun} from './delete.ts';
 import {endOfInput} from './edges.ts';
 import {enqueue} from './enqueue.ts';
@@ -29,26 +29,26 @@ import {parentsChanged, type Tx} from './tx.ts';
 /** Writes the tallies of batches, and completes batches. Call it before the tally of tasks is written, since it may enqueue jobs. */
 export function updateBatches(tx: Tx): void {
 	const ended = new Map<BatchId, number>();
-	for (const [batch, state, jobs] of tx.tally.batches.take()) {
-		tx.statements.addToBatchTally.run(batch, state, jobs);
+	for (const [batch, task, state, jobs] of tx.tally.takeBatches()) {
+		tx.statements.addToBatchTally.run(batch, task, state, jobs);
 		ended.set(batch, (ended.get(batch) ?? 0) + (hasEnded(state) ? jobs : 0));
 	}
 	for (const [batch, newlyEnded] of [...ended].sort((a, b) => a[0] - b[0])) updateBatch(tx, batch, newlyEnded);
 }
 
-export function openBatch({statements, names, now}: Tx, name: string, task: string | undefined, {onComplete, flow}: BatchOptions): BatchId {
+export function openBatch({statements, names, now}: Tx, name: string, task: string | undefined, {onComplete, flow, stages}: BatchOptions): BatchId {
 	const job = onComplete ? JSON.stringify(onComplete) : null;
-	const structure = flow === undefined ? null : JSON.stringify({structure: flow} satisfies Flow);
+	const shape = stages ? JSON.stringify({stages}) : flow === undefined ? null : JSON.stringify({structure: flow} satisfies Flow);
 	const batch = batchNamed(statements, name);
-	if (!batch) return statements.insertBatch.get(name, task === undefined ? FLOW_TASK : names.task(task), now, job, toMarks(now, 0), structure) as BatchId;
-	if (batch.task !== task || (batch.flow && batch.total !== undefined)) throw batchConflict(name, batch.task, task);
+	if (!batch) return statements.insertBatch.get(name, task === undefined ? NO_TASK : names.task(task), now, job, toMarks(now, 0), shape) as BatchId;
+	if (kindOf(batch) !== kindOf({task, stages}) || (batch.flow && batch.total !== undefined)) throw batchConflict(name, batch, {task, stages});
 	if (statements.ownerOfBatch.get(batch.id) !== undefined) throw batchInUse(name);
-	statements.reopenBatch.run(job, toMarks(now, endedOf(batch.counts)), structure, batch.id);
+	statements.reopenBatch.run(job, toMarks(now, endedOf(batch.counts)), shape, batch.id);
 	return batch.id;
 }
 
-/** The value of `batch.task` for a flow: no task has this number. */
-const FLOW_TASK = 0;
+/** The value of `batch.task` for a flow or a pipe: no task has this number. */
+const NO_TASK = 0;
 
 function toMarks(at: number, ended: number): string {
 	return JSON.stringify([{at, ended}] satisfies Mark[]);
@@ -71,7 +71,7 @@ export function changeBatch(tx: Tx, id: BatchId, owner: OwnerId, change: BatchCh
 /** Its jobs may run. */
 function sealFlow(tx: Tx, id: BatchId, jobs: FlowJobs): void {
 	const {statements, now} = tx;
-	const flow = readFlow((statements.batchById.get(id) as BatchRow | undefined)?.flow ?? null);
+	const {flow} = readShape((statements.batchById.get(id) as BatchRow | undefined)?.shape ?? null);
 	if (!flow) return;
 	statements.sealFlow.run(JSON.stringify({...flow, jobs} satisfies Flow), now, id);
 	parentsChanged(tx, endOfInput(id), endOfInput(id), 'completed');
@@ -119,7 +119,7 @@ type BatchRow = Pick<Batch, 'id' | 'name' | 'createdAt'> &
 	Readonly<Record<'total' | 'startedAt' | 'completedAt' | 'closedAt' | 'completionJobId', number | null>> & {
 		readonly task: string | null;
 		readonly onComplete: string | null;
-		readonly flow: string | null;
+		readonly shape: string | null;
 		readonly marks: string;
 	};
 
@@ -139,9 +139,12 @@ function batchNamed(statements: Statements, name: string): Batch | undefined {
 	return row && toBatch(statements, row);
 }
 
-function toBatch({batchTally}: Statements, {id, name, createdAt, onComplete: _, flow, marks, ...row}: BatchRow): Batch {
-	const jobs = new Map(batchTally.all(id) as [StoredState, number][]);
-	return {id, name, createdAt, ...defined({...row, flow: readFlow(flow)}), counts: toCounts([byState(state => jobs.get(state) ?? 0)]), marks: readMarks(marks)};
+function toBatch({batchTally}: Statements, {id, name, createdAt, onComplete: _, shape: stored, marks, ...row}: BatchRow): Batch {
+	const shape = readShape(stored);
+	const byTask = Map.groupBy(batchTally.all(id) as [task: string, state: StoredState, jobs: number][], ([task]) => task);
+	const counts = [...byTask].map(([task, rows]) => [task, byState(state => rows.find(row => row[1] === state)?.[2] ?? 0)] as const);
+	const tasks = row.task === null ? Object.fromEntries(counts.map(([task, jobs]) => [task, toCounts([jobs])])) : undefined;
+	return {id, name, createdAt, ...defined({...row, ...shape, tasks}), counts: toCounts(counts.map(([, jobs]) => jobs)), marks: readMarks(marks)};
 }
 
 const MAX_DELETED_JOBS = 1000;

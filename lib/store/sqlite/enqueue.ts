@@ -98,7 +98,7 @@ function addChildren(tx: Tx, group: NewGroup, {runs, lookup}: Writers, rejectCon
 	if ('missing' in waits) return {ids: [], missing: waits.missing};
 	const {parents: _, ...plain} = group;
 	const first = runs.nextId;
-	const enqueued = addWithKeys(tx, plain, {runs, lookup}, rejectConflicts, waits);
+	const enqueued = addAlike(tx, plain, {runs, lookup}, waits) ?? addWithKeys(tx, plain, {runs, lookup}, rejectConflicts, waits);
 	runs.flush();
 	const {onDead} = group.parents as Parents;
 	const made = runs.nextId - first;
@@ -115,6 +115,15 @@ function addChildren(tx: Tx, group: NewGroup, {runs, lookup}: Writers, rejectCon
 		next += count;
 	}
 	return enqueued;
+}
+
+/** Adds jobs that wait for the same number of parents, as runs; `undefined` if these are none, or some exist. */
+function addAlike(tx: Tx, group: NewGroup, {runs, lookup}: Writers, {parents}: Waits): EnqueuedGroup | undefined {
+	const payloads = sizeOf(group) > 1 && dueAtOf(group, tx.now) === null ? asPacked(group.values) : undefined;
+	if (!payloads || parents.some(each => each !== parents[0]) || !lookup.takeAll(group, runs.nextId)) return undefined;
+	const ids = runs.nextId;
+	addPacked(tx, group, payloads, runs, parents[0]);
+	return {ids};
 }
 
 /** What the groups of a transaction share. */
@@ -135,12 +144,17 @@ function add(tx: Tx, group: NewGroup, {runs, lookup}: Writers, rejectConflicts: 
 	return {ids};
 }
 
-/** Adds new jobs as runs. */
-function addPacked(tx: Tx, group: NewGroup, payloads: PackedStrings, runs: RunBuilder): void {
-	const key = keyOf(tx, group, false);
-	tx.tally.move(key.task, key.batch, null, StoredState.ready, payloads.count);
+/** Adds new jobs as runs. @param parents the number of parents for which each waits */
+function addPacked(tx: Tx, group: NewGroup, payloads: PackedStrings, runs: RunBuilder, parents = 0): void {
+	const key = {...keyOf(tx, group, false), parents};
+	tx.tally.move(key.task, key.batch, null, parents > 0 ? StoredState.blocked : StoredState.ready, payloads.count);
 	const first = runs.nextId;
-	if (group.expiresMs !== undefined) for (let index = 0; index < payloads.count; index++) setExpiry(tx, first + index, group.expiresMs, null);
+	if (group.expiresMs !== undefined) {
+		for (let id = first; id < first + payloads.count; id++) {
+			if (parents > 0) holdExpiry(tx, id, group.expiresMs);
+			else setExpiry(tx, id, group.expiresMs, null);
+		}
+	}
 	for (let start = 0; start < payloads.count; start += MAX_RUN_JOBS) {
 		const end = Math.min(payloads.count, start + MAX_RUN_JOBS);
 		runs.add(key, slicePacked(payloads, start, end), keysOfRun(group, start, end));

@@ -121,7 +121,7 @@ function jobsIn(rows: readonly Tallied[]): number {
 }
 
 function jobsOfBatch(statements: Statements, batch: number): number {
-	return jobsIn(statements.batchTally.all(batch) as Tallied[]);
+	return jobsIn(statements.batchStates.all(batch) as Tallied[]);
 }
 
 /** The number of jobs in the states of these statuses. */
@@ -173,7 +173,7 @@ function* rangesOf(statements: Statements, criteria: Criteria): Generator<Range>
 	const {batch, statuses} = criteria;
 	if (batch === null && statuses.length === STATUSES.length) return yield* takeRanges(statements.pageOfJobs, criteria);
 	// A state may have many jobs, but none of the task or the batch.
-	const ofBatch = batch === null ? undefined : new Set((statements.batchTally.all(batch) as Tallied[]).flatMap(([state, jobs]) => (jobs > 0 ? state : [])));
+	const ofBatch = batch === null ? undefined : new Set((statements.batchStates.all(batch) as Tallied[]).flatMap(([state, jobs]) => (jobs > 0 ? state : [])));
 	const counted = tallyOf(statements, criteria).filter(([state, jobs]) => jobs > 0 && (ofBatch?.has(state) ?? true));
 	const states = new Set(counted.map(([state]) => state));
 	if (states.has(StoredState.ready) || states.has(StoredState.quarantined)) yield* readyRanges(statements, criteria);

@@ -319,8 +319,19 @@ export const MIGRATIONS: readonly string[] = [
 	drop table counter;
 	`,
 	`
-	-- JSON: of a flow, what its jobs and edges are like, and the ids of its jobs. The task of a flow is 0.
-	alter table batch add column flow text;
+	-- JSON: of a flow, what its jobs and edges are like, and the ids of its jobs; of a pipe, its stages. The task of both is 0.
+	alter table batch add column shape text;
+
+	alter table batch_tally rename to old_batch_tally;
+	create table batch_tally (
+		batch integer not null,
+		task integer not null,
+		state integer not null,
+		jobs integer not null,
+		primary key (batch, task, state)
+	) strict, without rowid;
+	insert into batch_tally select o.batch, b.task, o.state, o.jobs from old_batch_tally o join batch b on b.id = o.batch;
+	drop table old_batch_tally;
 
 	-- Jobs that wait for others: lib/store/sqlite/edges.ts. Those with consecutive ids and the same columns share a row.
 	create table blocked_run (

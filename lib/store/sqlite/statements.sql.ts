@@ -67,7 +67,7 @@ function isCreated(table: string): string {
 }
 
 const BATCH = `b.id, b.name, t.name as task, b.created_at as createdAt, b.total, b.started_at as startedAt, b.completed_at as completedAt,
-		b.closed_at as closedAt, b.completion_job as completionJobId, b.on_complete as onComplete, b.flow, b.marks
+		b.closed_at as closedAt, b.completion_job as completionJobId, b.on_complete as onComplete, b.shape, b.marks
 		from batch b left join task t on t.id = b.task`;
 
 /** The columns of jobs that are shown. */
@@ -132,10 +132,10 @@ export const SQL = {
 	policyById: 'select spec from policy where id = ?',
 	insertPolicy: 'insert into policy (spec) values (?) returning id',
 
-	insertBatch: 'insert into batch (name, task, created_at, on_complete, marks, flow) values (?, ?, ?, ?, ?, ?) returning id',
-	reopenBatch: 'update batch set closed_at = null, total = null, on_complete = ?, marks = ?, flow = ? where id = ?',
+	insertBatch: 'insert into batch (name, task, created_at, on_complete, marks, shape) values (?, ?, ?, ?, ?, ?) returning id',
+	reopenBatch: 'update batch set closed_at = null, total = null, on_complete = ?, marks = ?, shape = ? where id = ?',
 	endInput: 'update batch set total = ? where id = ?',
-	sealFlow: 'update batch set flow = ?, closed_at = ?, owner = null where id = ?',
+	sealFlow: 'update batch set shape = ?, closed_at = ?, owner = null where id = ?',
 	hasInputEnded: 'select total is not null from batch where id = ?',
 	setCompletionJob: 'update batch set completion_job = ? where id = ?',
 	setBatch: 'update batch set started_at = ?, completed_at = ?, marks = ? where id = ?',
@@ -155,8 +155,10 @@ export const SQL = {
 	takeWriteLock: 'update tally set jobs = jobs where task = 0 and state = 0',
 	addToTally: 'insert into tally (task, state, jobs) values (?, ?, ?) on conflict (task, state) do update set jobs = jobs + excluded.jobs',
 	tally: 'select task, state, jobs from tally',
-	addToBatchTally: 'insert into batch_tally (batch, state, jobs) values (?, ?, ?) on conflict (batch, state) do update set jobs = jobs + excluded.jobs',
-	batchTally: 'select state, jobs from batch_tally where batch = ?',
+	addToBatchTally: `insert into batch_tally (batch, task, state, jobs) values (?, ?, ?, ?)
+		on conflict (batch, task, state) do update set jobs = jobs + excluded.jobs`,
+	batchStates: `select state, sum(jobs) from batch_tally where batch = ${INTEGER} group by state`,
+	batchTally: `select t.name, b.state, b.jobs from batch_tally b join task t on t.id = b.task where b.batch = ${INTEGER}`,
 
 	insertJob: 'insert into job (id, task, policy, priority, created_at, batch, key, payload) values (?, ?, ?, ?, ?, ?, ?, ?)',
 	setPriority: 'update job set priority = ? where id = ?',

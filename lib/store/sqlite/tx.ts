@@ -1,5 +1,5 @@
 import type {Lease, OwnerId} from '../../job/claim.ts';
-import type {CompletedBatch, JobId, Policy} from '../../job/job.ts';
+import type {BatchId, CompletedBatch, JobId, Policy} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {readPolicy} from '../stored-json.ts';
 import type {Blobs} from './blobs.ts';
@@ -144,18 +144,30 @@ export function scopeOf(task: number, batch: number | null | undefined): number 
 /** How the current transaction changes the tallies: the number of jobs per task and state, and per batch and state. */
 export class Tally {
 	readonly tasks = new TallyChanges();
-	readonly batches = new TallyChanges();
+	readonly #batches = new Map<BatchId, TallyChanges>();
 
 	move(task: number, batch: number | null, from: StoredState | null, to: StoredState | null, jobs = 1): void {
 		this.tasks.move(task, from, to, jobs);
-		if (batch !== null) this.batches.move(batch, from, to, jobs);
+		if (batch === null) return;
+		let changes = this.#batches.get(batch);
+		if (!changes) {
+			changes = new TallyChanges();
+			this.#batches.set(batch, changes);
+		}
+		changes.move(task, from, to, jobs);
+	}
+
+	/** Yields the changes of batches and forgets them. */
+	*takeBatches(): Generator<[batch: BatchId, task: number, state: StoredState, jobs: number]> {
+		for (const [batch, changes] of this.#batches) for (const change of changes.take()) yield [batch, ...change];
+		this.#batches.clear();
 	}
 }
 
 /** Stride of the key of a cell; must exceed the largest state. */
 const STATE_STRIDE = 16;
 
-/** Changes by the number of a task or batch, and by state. */
+/** Changes by the number of a task, and by state. */
 class TallyChanges {
 	/** By `number * STATE_STRIDE + state`. */
 	readonly #changes = new Map<number, number>();
@@ -169,7 +181,7 @@ class TallyChanges {
 		return this.#changes.get(number * STATE_STRIDE + state) ?? 0;
 	}
 
-	/** Of all tasks or batches together. */
+	/** Of all tasks together. */
 	sum(state: StoredState): number {
 		const own = this.#changes.entries().filter(([cell]) => cell >= STATE_STRIDE && cell % STATE_STRIDE === state);
 		return own.reduce((sum, [, jobs]) => sum + jobs, 0);
