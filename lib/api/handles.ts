@@ -2,15 +2,15 @@ import {abortSignal, checked, type Duration, duration} from '../job/checks.ts';
 import type {ExecutionRecord} from '../job/claim.ts';
 import {decode} from '../job/encoding.ts';
 import {fromFailure} from '../job/failure.ts';
-import type {Batch, EditResult, Job, JobId, LogLine} from '../job/job.ts';
+import type {Batch, EditResult, Job, JobId, LogLine, Place} from '../job/job.ts';
 import type {JobMaker} from '../job/new-job.ts';
-import type {StoredJob} from '../store/store.ts';
+import type {JobRange, StoredJob} from '../store/store.ts';
 import {startTimer} from '../support/clock.ts';
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import {atCaller} from '../support/stack.ts';
 import type {DispatcherClient} from '../transport/client.ts';
-import type {Notice} from '../transport/messages.ts';
+import type {Notice, Verbs} from '../transport/messages.ts';
 import {editJob, type JobChanges} from './edit.ts';
 
 /** How a job ended, as a value. */
@@ -143,6 +143,10 @@ export interface JobDetails<Payload = unknown, Result = unknown> extends Omit<Jo
 	readonly checkpoint?: {readonly execution: number; readonly at: number; readonly state: unknown};
 	/** Why the last execution failed, or why the job ended as dead or cancelled. */
 	readonly error?: Error;
+	/** The jobs for which it has waited, in the order of `dependsOn`. */
+	readonly parents: readonly JobId[];
+	/** The jobs that have waited for it, or wait. */
+	readonly children: readonly JobId[];
 	/** The last log lines, at most 200. */
 	readonly logs: readonly LogLine[];
 	/** Its executions that have ended, in order, also those of earlier rounds: at most the first ten and the last ten. */
@@ -156,19 +160,57 @@ export interface PastExecution extends Omit<ExecutionRecord, 'error'> {
 }
 
 export async function detailsOf(client: DispatcherClient, id: JobId): Promise<JobDetails | undefined> {
-	const {jobs} = await client.verb('jobs', {ids: [id]}, {limit: 1}, {values: true, logs: true, history: true});
+	const {jobs} = await client.verb('jobs', {ids: [id]}, {limit: 1}, {values: true, logs: true, history: true, edges: true});
 	const [job] = jobs as readonly Required<StoredJob>[];
 	if (!job) return undefined;
-	const {error, values, logs, history, ...rest} = job;
-	const {payload, result, checkpoint} = values;
+	const {error, values, logs, history, edges, ...rest} = job;
+	const {result, checkpoint} = values;
 	return {
 		...rest,
-		payload: decode(payload),
+		payload: await payloadOf(client, job),
+		parents: listRanges(edges.parents),
+		children: listRanges(edges.children),
 		...(result !== undefined && {result: decode(result)}),
 		...defined({checkpoint: checkpoint && {...checkpoint, state: decode(checkpoint.state)}, error: error && fromFailure(error)}),
 		logs,
 		history: history.map(({error, ...execution}) => ({...execution, ...(error && {error: fromFailure(error)})})),
 	};
+}
+
+/**
+ * The payload of a job, decoded. One that is made of results of other jobs is made of those that they have now.
+ * @param job with its values and edges
+ */
+export async function payloadOf(client: DispatcherClient, {values, edges}: StoredJob): Promise<unknown> {
+	const payload = values?.payload ?? null;
+	let isMade = false;
+	const plain = decode(payload, () => {
+		isMade = true;
+	});
+	if (!isMade) return plain;
+	const results = await resultsOf(client, listRanges(edges?.parents ?? []));
+	return decode(payload, (index, count) => (count === null ? results[index] : results.slice(index, index + count)));
+}
+
+/** Jobs that are read together. */
+const MAX_READ_JOBS = 1000;
+
+/** The results of jobs, in the order of their ids here; `undefined` for one that has not completed. */
+async function resultsOf(client: DispatcherClient, ids: readonly JobId[]): Promise<unknown[]> {
+	const results = new Map<JobId, unknown>();
+	for (let start = 0; start < ids.length; start += MAX_READ_JOBS) {
+		const page = ids.slice(start, start + MAX_READ_JOBS);
+		for (let after: Place | null | undefined; after !== null; ) {
+			const {jobs, next}: ReturnType<Verbs['jobs']> = await client.verb('jobs', {ids: page}, {after, limit: MAX_READ_JOBS}, {values: true});
+			for (const {id, values} of jobs as readonly StoredJob[]) results.set(id, decode(values?.result ?? null));
+			after = next;
+		}
+	}
+	return ids.map(id => results.get(id));
+}
+
+function listRanges(ranges: readonly JobRange[]): JobId[] {
+	return ranges.flatMap(([first, last]) => Array.from({length: last - first + 1}, (_, index) => first + index));
 }
 
 /** The state of a batch. Times are milliseconds since 1970. A field is absent if its event has not happened, or it is not known. */

@@ -1,7 +1,6 @@
 import {Readable} from 'node:stream';
 import {pipeline} from 'node:stream/promises';
 import {checkIterable} from '../job/checks.ts';
-import {decode} from '../job/encoding.ts';
 import {fromFailure} from '../job/failure.ts';
 import type {Counts, JobId} from '../job/job.ts';
 import {describeStages, NO_JOBS} from '../job/job.ts';
@@ -10,6 +9,7 @@ import type {StoredJob} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import type {EnqueueReply} from '../transport/messages.ts';
+import {payloadOf} from './handles.ts';
 import {JobMap} from './map.ts';
 import type {MapResult} from './map-items.ts';
 import type {MapPlan} from './map-options.ts';
@@ -134,19 +134,19 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 	}
 
 	/** Enqueues the job for a dead item. In a batch it has a key, so that a pipe that is resumed does not enqueue it again. */
-	async #bury(task: string, stage: Stage, {id, values}: StoredJob, error: Error, index: number): Promise<void> {
+	async #bury(task: string, stage: Stage, job: StoredJob, error: Error, index: number): Promise<void> {
 		const item: DeadItem = {
 			stage: stage.task,
-			payload: decode(values?.payload ?? null),
-			jobId: id,
+			payload: await payloadOf(this.#client, job),
+			jobId: job.id,
 			error: {name: error.name, message: error.message},
 			index,
 		};
 		const {batch} = this.#plan;
-		const key = batch === undefined ? undefined : `dead:${batch}:${id}`;
+		const key = batch === undefined ? undefined : `dead:${batch}:${job.id}`;
 		const {key: _, ...options} = this.#maker.resolve('pipe({onDead})', task, key === undefined ? {} : {key});
-		const job = {options: {...options, task}, payload: this.#maker.encode(item), key, watch: false};
-		await new Promise<EnqueueReply>((resolve, reject) => this.#client.enqueue(job, {resolve, reject}));
+		const enqueued = {options: {...options, task}, payload: this.#maker.encode(item), key, watch: false};
+		await new Promise<EnqueueReply>((resolve, reject) => this.#client.enqueue(enqueued, {resolve, reject}));
 	}
 }
 

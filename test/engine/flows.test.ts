@@ -20,7 +20,9 @@ test('a node in a payload stands for its result, at any depth; a map stands for 
 	t.like(await run.ended(), {completed: 9});
 	t.like(await run.info(), {kind: 'flow', total: 9, counts: {completed: 9}});
 	const info = await faena.job(run.ids(all)[0] ?? 0);
-	t.like(info?.payload, {list: ['(the result of parent 1)', '(the results of parents 2 to 4)', '(the result of parent 1)']});
+	t.deepEqual(info?.payload, await run.result(all));
+	t.like(info, {parents: [...run.ids(sum), ...run.ids(words), ...run.ids(again)], children: []});
+	t.deepEqual((await faena.job(run.ids(sum)[0] ?? 0))?.children, run.ids(all));
 });
 
 test('dependsOn names nodes, handles and ids; ctx.results has their results after those of the payload', async t => {
