@@ -42,6 +42,7 @@ export {FlowRun} from './api/flow-run.ts';
 export {JobPipe, type PipeProgress} from './api/pipe.ts';
 export type {DeadItem, PipeOptions, StageOptions} from './api/pipe-plan.ts';
 export type {PipeSource, StageOf} from './api/pipe-types.ts';
+export {ScheduleHandle, type ScheduleInfo, type ScheduleOptions, type ScheduleRuns, type ScheduleTimes} from './api/schedules.ts';
 export {JobList, type JobListOptions, type JobListPage} from './job/job-list.ts';
 export {isTerminal, STATUSES, statusSummary} from './job/job.ts';
 export {DEFAULTS} from './job/options.ts';

@@ -26,6 +26,7 @@ import {resolveOpenOptions} from './open-options.ts';
 import {JobPipe} from './pipe.ts';
 import {type PipeOptions, planPipe, type StageOptions} from './pipe-plan.ts';
 import type {Fits, OutputOf, PipeSource, StageOf} from './pipe-types.ts';
+import {ScheduleHandle, type ScheduleInfo, type ScheduleOptions, toScheduleInfo} from './schedules.ts';
 import {closeOnSignals, isSignalled} from './signals.ts';
 
 /**
@@ -169,6 +170,26 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 */
 	flow(name: string): Flow<Tasks> {
 		return new Flow(this.#client, this.#maker, argument('flow()', 'name', name, text), this.#now);
+	}
+
+	/**
+	 * Makes a schedule, or changes the one of this name. It is kept in the queue: whichever engine runs enqueues its jobs, one for each moment. The same
+	 * schedule again changes nothing, so that a program can call this at each start. A job of it knows its moment: `ctx.job.scheduledAt`.
+	 * @throws FaenaError `BadOption`, `UnknownTask`, `NotEncodable`, `TooLarge`, `Closed`, `StorageFull`
+	 * @example await faena.schedule('nightly', {cron: '0 2 * * *', timezone: 'Europe/Berlin', task: 'report', payload: {all: true}});
+	 */
+	async schedule(name: string, options: ScheduleOptions<Tasks>): Promise<ScheduleHandle>;
+	/** A handle for the schedule of this name. It need not exist. */
+	async schedule(name: string): Promise<ScheduleHandle>;
+	async schedule(name: string, options?: ScheduleOptions<Tasks>): Promise<ScheduleHandle> {
+		const host = {client: this.#client, maker: this.#maker, now: this.#now};
+		const handle = new ScheduleHandle(host, argument('schedule()', 'name', name, text));
+		return options === undefined ? handle : handle.set(options);
+	}
+
+	/** All schedules, by name. */
+	async schedules(): Promise<readonly ScheduleInfo[]> {
+		return (await this.#client.verb('schedules')).map(toScheduleInfo);
 	}
 
 	/**

@@ -1,5 +1,6 @@
 import type {EnqueuedGroup, NewGroup} from '../job/group.ts';
 import type {BatchId, DiscardOptions, JobFilter, JobId} from '../job/job.ts';
+import type {ScheduleChange, ScheduleResult} from '../job/schedule.ts';
 import {JobQueue, type MovedPage, movePages} from '../store/job-queue.ts';
 import type {MoveTarget} from '../store/store.ts';
 import {defined} from '../support/defined.ts';
@@ -101,6 +102,8 @@ export class Calls {
 		const {store, owner} = this.#host;
 		if (verb === 'jobs') return store.jobs(...(args as Parameters<Verbs['jobs']>));
 		if (verb === 'addToFlow') return this.#addToFlow(...(args as Parameters<Verbs['addToFlow']>));
+		if (verb === 'schedules') return store.schedules();
+		if (verb === 'schedule') return this.#changeSchedule(...(args as Parameters<Verbs['schedule']>));
 		if (verb === 'sealFlow') {
 			const [batch, total, flowJobs] = args as Parameters<Verbs['sealFlow']>;
 			return store.updateBatch(batch, owner, {total, flowJobs});
@@ -117,6 +120,13 @@ export class Calls {
 		for (let index = watchFrom; index < groups.length; index++) this.#host.clients.watchEnqueued(groups[index] as NewGroup, enqueued[index] as EnqueuedGroup);
 		this.#flow.jobsMayBeReady();
 		return enqueued;
+	}
+
+	async #changeSchedule(change: ScheduleChange): Promise<ScheduleResult> {
+		const {scheduled, momentInMs} = await this.#host.store.commit({schedule: [change]});
+		this.#flow.momentIn(momentInMs);
+		this.#flow.jobsMayBeReady();
+		return scheduled?.[0] as ScheduleResult;
 	}
 
 	/** Answers a call beside the loop, which does not wait: the work may take a while. */
@@ -178,6 +188,8 @@ export class Calls {
 		const {tasks} = this.#flow.demand;
 		const counts = (await this.#host.store.counts()).filter(({task}) => tasks.has(task));
 		if (counts.some(each => each.running > 0 || (!each.isPaused && each.ready + each.quarantined > 0))) return;
+		// A schedule that is due enqueues jobs at once.
+		if (this.#flow.momentAt <= this.#host.clock.now()) return;
 		const isDelayed = counts.some(each => !each.isPaused && each.delayed + each.failed > 0);
 		// The next commit makes a delayed job that is due ready.
 		const isDue = this.#flow.isDue && tasks.size > 0;

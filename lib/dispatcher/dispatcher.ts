@@ -18,6 +18,7 @@ import {type Host, JobFlow} from './job-flow.ts';
 import {Maintenance} from './maintenance.ts';
 import {Retentions} from './retention.ts';
 import {makeRetries} from './retries.ts';
+import {Schedules} from './schedules.ts';
 
 export interface DispatcherOptions {
 	readonly owner: OwnerId;
@@ -36,7 +37,7 @@ export interface DispatcherOptions {
 const VERIFY_EVERY_MS = 20;
 
 /** Work beside the commits. If it fails, it is reported, and tried again after a while. */
-const CHORES = ['maintenance', 'lookUps', 'batches', 'idle', 'retention'] as const;
+const CHORES = ['maintenance', 'lookUps', 'batches', 'idle', 'retention', 'schedules'] as const;
 
 /**
  * The loop between store and pool. All that happens, such as a call, an outcome or news of the store, only stores something and wakes the loop.
@@ -54,6 +55,7 @@ export class Dispatcher {
 	readonly #batches: HeldBatches;
 	readonly #calls: Calls;
 	readonly #retentions: Retentions;
+	readonly #schedules: Schedules;
 	#phase: 'running' | 'draining' | 'interrupting' | 'closed' = 'running';
 	/** When the time to drain is over, by the steady clock. */
 	#deadline = Infinity;
@@ -68,6 +70,7 @@ export class Dispatcher {
 		batches: {isDue: () => this.#phase === 'running' && this.#batches.pending.size > 0, work: () => this.#batches.leavePending()},
 		idle: {isDue: () => this.#calls.idle.length > 0 && !this.#flow.hasJobs && !this.#flow.enqueues.hasCalls, work: () => this.#calls.answerIdle()},
 		retention: {isDue: () => this.#phase === 'running' && this.#retentions.isDue, work: () => this.#retentions.work()},
+		schedules: {isDue: () => this.#runsSchedules && this.#schedules.isDue, work: () => this.#schedules.work()},
 	};
 
 	constructor(
@@ -93,6 +96,7 @@ export class Dispatcher {
 		this.#batches = new HeldBatches(this.#host, this.#maintenance);
 		this.#calls = new Calls(this.#host, this.#flow, this.#batches);
 		this.#retentions = new Retentions(this.#host, retention);
+		this.#schedules = new Schedules(this.#host, this.#flow);
 	}
 
 	/** Loads the tasks and starts the loop. Resolves with the tasks. */
@@ -139,6 +143,7 @@ export class Dispatcher {
 				this.#maintenance.handleNews();
 				await this.#do('maintenance');
 				await this.#do('batches');
+				await this.#do('schedules');
 				if (!this.#lingers) await this.#performAndCommit();
 				await this.#do('lookUps');
 				await this.#do('idle');
@@ -162,8 +167,14 @@ export class Dispatcher {
 	/** How long until the loop must run, if nothing happens before. */
 	#sleepMs(): number {
 		const commitDueInMs = this.#calls.waiting.length > 0 ? 0 : this.#flow.commitDueInMs();
+		const momentInMs = this.#runsSchedules && this.#host.retries.schedules.count === 0 ? Math.max(0, this.#schedules.dueInMs) : Infinity;
 		const deadlineInMs = this.#phase === 'draining' ? this.#deadline - this.#host.clock.steadyMs() : Infinity;
-		return Math.min(commitDueInMs, deadlineInMs, this.#choreDueInMs());
+		return Math.min(commitDueInMs, momentInMs, deadlineInMs, this.#choreDueInMs());
+	}
+
+	/** An engine without tasks leaves schedules to the others. */
+	get #runsSchedules(): boolean {
+		return this.#phase === 'running' && this.#flow.pool !== undefined;
 	}
 
 	get #lingers(): boolean {

@@ -52,6 +52,8 @@ export class JobFlow implements PoolListener {
 	mayClaim = true;
 	/** Calls that wait for the next commit, as {@link #outbox} and {@link #updates} do. */
 	readonly enqueues = new EnqueueCalls();
+	/** When the next moment of a schedule comes, in milliseconds since 1970; -Infinity while that is not known. */
+	momentAt = -Infinity;
 	readonly #host: Host;
 	readonly #commits: Commits;
 	#updates: JobUpdate[] = [];
@@ -146,6 +148,11 @@ export class JobFlow implements PoolListener {
 	/** True if the next commit has something to settle or to enqueue. */
 	get mustCommit(): boolean {
 		return this.#outbox.length > 0 || this.enqueues.areDue;
+	}
+
+	/** The store has said how long it is until the next moment of a schedule. */
+	momentIn(ms = Infinity): void {
+		this.momentAt = this.#host.clock.now() + ms;
 	}
 
 	get isDue(): boolean {
@@ -272,10 +279,15 @@ export class JobFlow implements PoolListener {
 	}
 
 	/** Notes what the transaction says about the next ones. */
-	#lookAhead({settled, backlog, unblocked = false, dueInMs, expiresInMs = Infinity}: Committed, writes: Writes, request: ClaimRequest | undefined): void {
+	#lookAhead(
+		{settled, backlog, unblocked = false, dueInMs, expiresInMs = Infinity, momentInMs}: Committed,
+		writes: Writes,
+		request: ClaimRequest | undefined,
+	): void {
 		const {clock} = this.#host;
 		this.#dueAt = dueInMs === null ? Infinity : clock.now() + dueInMs;
 		this.#expiresAt = clock.now() + expiresInMs;
+		this.momentIn(momentInMs);
 		const arrived = bringsJobs(writes) || settled.some(({others}) => [...others.values()].includes('pending'));
 		// Lanes that the request left out may have jobs.
 		const asksAll = request?.lanes.length === 2 * this.demand.tasks.size;

@@ -7,7 +7,7 @@ export type Retries = Readonly<ReturnType<typeof makeRetries>>;
 
 export function makeRetries(...options: ConstructorParameters<typeof RetryState>) {
 	const make = () => new RetryState(...options);
-	return {commit: make(), maintenance: make(), lookUps: make(), batches: make(), idle: make(), retention: make(), listening: make()};
+	return {commit: make(), maintenance: make(), lookUps: make(), batches: make(), idle: make(), retention: make(), schedules: make(), listening: make()};
 }
 
 /** After more failures in a row another try is hopeless. With waits that grow to a second, this takes about a minute. */

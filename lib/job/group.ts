@@ -85,6 +85,8 @@ export interface ClaimedGroup extends Pick<ClaimedJob, 'task'> {
 	readonly checkpoints?: ReadonlyMap<number, Encoded> | undefined;
 	/** What became of the jobs for which these have waited. Those of one job are in the order of its `dependsOn`. */
 	readonly parents?: readonly ParentResults[] | undefined;
+	/** The moments for which a schedule has enqueued jobs, by index. In milliseconds since 1970. */
+	readonly scheduledAt?: ReadonlyMap<number, number> | undefined;
 	/** From when on a job must not start, since it has expired, by index; only of jobs that may expire. In milliseconds since 1970. */
 	readonly expiries?: ReadonlyMap<number, number> | undefined;
 }
@@ -194,6 +196,7 @@ export function cutClaimed(group: ClaimedGroup, start: number, end: number): Cla
 		checkpoints: cutSparse(group.checkpoints, start, end),
 		expiries: cutSparse(group.expiries, start, end),
 		parents: cutParents(group.parents, start, end),
+		scheduledAt: cutSparse(group.scheduledAt, start, end),
 	};
 }
 
@@ -286,6 +289,7 @@ export function joinClaimed(groups: readonly ClaimedGroup[]): ClaimedGroup {
 		checkpoints: joinSparse(groups, ({checkpoints}) => checkpoints),
 		expiries: joinSparse(groups, ({expiries}) => expiries),
 		parents: joinParents(groups),
+		scheduledAt: joinSparse(groups, ({scheduledAt}) => scheduledAt),
 	};
 }
 

@@ -106,6 +106,8 @@ export interface Job extends Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeout
 	readonly batch?: string;
 	/** When it was enqueued. */
 	readonly createdAt: number;
+	/** The moment for which a schedule has enqueued it. */
+	readonly scheduledAt?: number;
 	/** When it becomes due, if it waits for a time. */
 	readonly runAt?: number;
 	/** Executions charged in this round. */

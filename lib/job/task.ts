@@ -95,6 +95,8 @@ export interface TaskContext<Resource = unknown, State = unknown, Tasks = AnyTas
 		readonly attempts: number;
 		readonly maxAttempts: number;
 		readonly key?: string;
+		/** The moment for which a schedule has enqueued it; also if it starts later. */
+		readonly scheduledAt?: Date;
 	};
 	/** The result of the task's `setup` in this worker. */
 	readonly resource: Resource;

@@ -26,6 +26,7 @@ import type {
 	Place,
 } from '../job/job.ts';
 import {NO_JOBS} from '../job/job.ts';
+import type {Schedule, ScheduleChange, ScheduleResult} from '../job/schedule.ts';
 import type {Clock} from '../support/clock.ts';
 
 /**
@@ -89,6 +90,9 @@ export interface Store {
 
 	/** The number of jobs by task and state. Every transaction keeps these numbers, so reading them is quick with any number of jobs. */
 	counts(): Promise<readonly TaskCounts[]>;
+
+	/** All schedules, by name. {@link commit} changes them. */
+	schedules(): Promise<readonly Schedule[]>;
 
 	/**
 	 * Opens the batch of this name for more input, or creates it. The owner has the batch until {@link updateBatch} closes or leaves it, or until
@@ -178,6 +182,8 @@ export interface Changes {
 	readonly edit?: readonly JobEdit[];
 	/** New jobs. */
 	readonly enqueue?: readonly NewGroup[];
+	/** Changes of schedules, which may enqueue jobs, too. */
+	readonly schedule?: readonly ScheduleChange[];
 	/** If a key belongs to another payload: true fails the whole transaction with `KeyConflict`; by default the job is in `conflicts` of its group. */
 	readonly rejectConflicts?: boolean;
 	/**
@@ -198,6 +204,8 @@ export interface Committed {
 	readonly settled: readonly SettledGroup[];
 	/** A result for each edit, in order; absent if there were none. */
 	readonly edited?: readonly EditResult[];
+	/** A result for each change of a schedule, in order; absent if there were none. */
+	readonly scheduled?: readonly ScheduleResult[];
 	/** A result for each enqueued group, in order. */
 	readonly enqueued: readonly EnqueuedGroup[];
 	/** The claimed jobs. */
@@ -212,6 +220,8 @@ export interface Committed {
 	readonly expired?: readonly JobId[] | undefined;
 	/** No job expires for this many milliseconds; `undefined` if none may expire. */
 	readonly expiresInMs?: number | undefined;
+	/** Milliseconds until the next moment of a schedule; `undefined` if there is none. */
+	readonly momentInMs?: number | undefined;
 }
 
 /** A job's new status. `discarded`: the job was deleted with the end of this execution. `lost`: the claim no longer matched. */

@@ -8,6 +8,7 @@ import {BUILT_INS, type ErrorRecord} from '../job/error-record.ts';
 import type {FailureRecord, PostMortem} from '../job/failure.ts';
 import type {Batch, FlowJobs, Mark, Policy} from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
+import type {ScheduleSpec} from '../job/schedule.ts';
 import {toDecision} from '../job/task-errors.ts';
 
 /** Returns the value if it is of the type, otherwise `undefined`. */
@@ -120,6 +121,25 @@ export function readShape(stored: string | null): Pick<Batch, 'flow' | 'stages'>
 	if (Array.isArray(stages)) return {stages: stages.map(String)};
 	if (typeof structure !== 'string') return {};
 	return {flow: {structure, ...(Array.isArray(jobs) && jobs.every(isRange) && {jobs: jobs as FlowJobs})}};
+}
+
+const readCron = object<{cron: string; timezone: string}>({cron: text, timezone: text});
+const readEvery = object<{everyMs: number; from: 'clock' | 'end'}>({everyMs: number, from: oneOf<'clock' | 'end'>('clock', 'end')});
+const readSpec = object<Omit<ScheduleSpec, 'payload'>>({
+	timing: value => readCron(value) ?? readEvery(value),
+	catchUp: oneOf<ScheduleSpec['catchUp']>('none', 'one', 'all'),
+	overlap: oneOf<ScheduleSpec['overlap']>('skip', 'queue'),
+	jitterMs: number,
+	until: readTimeout,
+	expiresMs: readTimeout,
+	task: text,
+	priority: readPriority,
+	policy: readValidPolicy,
+});
+
+/** What a schedule is to do, without its payload; `undefined` if it can't be read. */
+export function readScheduleSpec(stored: string): Omit<ScheduleSpec, 'payload'> | undefined {
+	return readSpec(parse(stored));
 }
 
 /** The job to enqueue when a batch completes; `undefined` if there is none. */

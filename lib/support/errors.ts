@@ -24,6 +24,7 @@ export type ErrorCode =
 	| 'BatchRunning'
 	/** No batch has this name; or the batch was deleted while its map was running. */
 	| 'NoSuchBatch'
+	| 'NoSuchSchedule'
 	/** No job has this id. */
 	| 'NoSuchJob'
 	/** The awaited job died; `cause` is the task's error. */

@@ -13,6 +13,7 @@ export const FAILPOINTS = {
 	'heartbeat:written': 'the heartbeat of an owner was written',
 	'enqueue:written': 'new jobs were written',
 	'enqueue:committed': 'new jobs are durable, and their caller was not told',
+	'schedule:written': 'a schedule has enqueued jobs, and its next moment was written',
 	'promotion:written': 'a job whose time had come was made ready',
 	'dequeue:written': 'jobs were claimed',
 	'dequeue:committed': 'jobs are claimed, and no worker has them yet',

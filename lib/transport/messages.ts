@@ -29,6 +29,7 @@ import type {
 import type {JobSource} from '../job/job-list.ts';
 import type {PoolOptions} from '../job/options.ts';
 import {buffersOf} from '../job/packed.ts';
+import type {Schedule, ScheduleChange, ScheduleResult} from '../job/schedule.ts';
 import type {TaskInfo} from '../job/task.ts';
 
 /** Start data of a dispatcher's thread. */
@@ -106,6 +107,8 @@ export interface Verbs {
 	/** Ends the input of a flow: its jobs may run. */
 	sealFlow(batch: BatchId, total: number, flowJobs: FlowJobs): boolean;
 	closeBatch(batch: BatchId): void;
+	schedules(): readonly Schedule[];
+	schedule(change: ScheduleChange): ScheduleResult;
 	leaveBatch(batch: BatchId): void;
 	deleteBatch(name: string, limit?: number): DeleteResult;
 	batch(name: string): Batch | undefined;

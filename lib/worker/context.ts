@@ -61,6 +61,11 @@ export class Execution {
 		return claimedJobAt(this.chunk.message.group, this.index);
 	}
 
+	get scheduledAt(): number | undefined {
+		const {scheduledAt} = this.chunk.message.group;
+		return scheduledAt && get(scheduledAt, this.index);
+	}
+
 	get parents(): ParentsOfJob {
 		return (this.chunk.parents && get(this.chunk.parents, this.index)) ?? [];
 	}
@@ -152,9 +157,18 @@ export class JobContext implements TaskContext {
 	}
 
 	get job(): TaskContext['job'] {
-		const {chunk, index, claimed} = this.#execution;
+		const {chunk, index, claimed, scheduledAt} = this.#execution;
 		const {id, task, execution, attempts, key} = claimed;
-		return {id, task, execution, attempts, maxAttempts: numberAt(chunk.message.group.maxAttempts, index), ...(key !== undefined && {key})};
+		const maxAttempts = numberAt(chunk.message.group.maxAttempts, index);
+		return {
+			id,
+			task,
+			execution,
+			attempts,
+			maxAttempts,
+			...(key !== undefined && {key}),
+			...(scheduledAt !== undefined && {scheduledAt: new Date(scheduledAt)}),
+		};
 	}
 
 	get resource(): unknown {

@@ -129,14 +129,14 @@ test('onDead of a stage: stop ends the pipe, and a later one runs the item again
 	const error = await t.throwsAsync(pipe('stop').toArray(), {code: 'JobFailed', message: /Job \d+ \(failTimes\) failed, which stopped the pipe: /});
 	t.true(error?.cause instanceof Error);
 	t.is((await pipe('stop').toArray()).length, 3);
-	const dropping = faena.pipe(['x', 'y'], 'echo', {task: 'boom', maxAttempts: 1, onDead: 'drop'}, 'echo', {batch: 'dropped'});
+	const dropping = faena.pipe(['x', 'y'], {task: 'boom', maxAttempts: 1, onDead: 'drop'}, 'echo', {batch: 'dropped'});
 	t.deepEqual(await dropping.toArray(), []);
 	t.like(await dropping.progress(), {read: 2, dropped: 2});
 });
 
 test('onDead of a stage may name a task, which gets each dead item once, also if the pipe is resumed', async t => {
 	const faena = await openEngine(t);
-	const pipe = () => faena.pipe([1, 2, 3], 'echo', {task: 'failOdd', maxAttempts: 1, onDead: {task: 'echo'}}, 'sumOf', {batch: 'buried', order: 'input'});
+	const pipe = () => faena.pipe([0, 1, 2], 'sumOf', {task: 'failOdd', maxAttempts: 1, onDead: {task: 'echo'}}, 'sumOf', {batch: 'buried', order: 'input'});
 	t.deepEqual(await pipe().toArray(), [3]);
 	await faena.idle();
 	t.deepEqual(await pipe().toArray(), [3]);

@@ -45,6 +45,8 @@ export interface JobRow {
 	hasKey: boolean;
 	readonly batch: BatchId | undefined;
 	readonly createdAt: number;
+	/** The moment for which a schedule has enqueued it. */
+	scheduledAt?: number;
 	/** The jobs for which it waits. */
 	readonly parents: {readonly ids: readonly JobId[]; readonly onDead: OnDead; readonly areHeld?: boolean} | undefined;
 	state: State;
@@ -350,6 +352,7 @@ export function toClaimedGroup(jobs: readonly JobRow[], lease: Lease): ClaimedGr
 		keys: byIndex(({key}) => key),
 		checkpoints: byIndex(({checkpoint}) => checkpoint?.state),
 		expiries: byIndex(({expires}) => expires?.at),
+		scheduledAt: byIndex(({scheduledAt}) => scheduledAt),
 	};
 }
 
@@ -361,7 +364,7 @@ export function describeJob(job: JobRow, batch: string | undefined, {values, log
 	const {endedAt, result} = state.type === 'ended' ? state : {};
 	return {
 		...{id, task, status: statusOf(state), priority, createdAt, attempts, maxAttempts, executions, timeoutMs, payloadBytes: sizeBytes(job.payload)},
-		...defined({edges, timeoutPercent, key, batch, runAt: runAtOf(state), ...timing, endedAt, progress, error}),
+		...defined({edges, scheduledAt: job.scheduledAt, timeoutPercent, key, batch, runAt: runAtOf(state), ...timing, endedAt, progress, error}),
 		...defined({
 			waitMs: timing?.startedAt !== undefined && executions === 1 ? Math.max(0, timing.startedAt - createdAt) : undefined,
 			resultBytes: result === undefined ? undefined : sizeBytes(result),

@@ -1,3 +1,4 @@
+import {isDeepStrictEqual} from 'node:util';
 import {type Claim, type JobUpdate, type Lease, MAX_LOG_LINES, type Outcome, type OwnerId, type Settlement} from '../../lib/job/claim.ts';
 import {sameValue, sizeBytes} from '../../lib/job/encoding.ts';
 import {
@@ -32,6 +33,7 @@ import {
 import {type ChildJob, type NewJob, toCompletionJob} from '../../lib/job/new-job.ts';
 import type {OpenJobs} from '../../lib/job/open-jobs.ts';
 import {pack} from '../../lib/job/packed.ts';
+import type {Schedule, ScheduleChange, ScheduleResult} from '../../lib/job/schedule.ts';
 import {batchConflict, batchInUse, batchRunning, kindOf} from '../../lib/store/conflict-errors.ts';
 import type * as contract from '../../lib/store/store.ts';
 import {endTimeOf, lastUsedAt, MIN_COUNTED_RESULT_BYTES, movableStatuses, RETRIED_BY_DEFAULT} from '../../lib/store/store.ts';
@@ -86,6 +88,9 @@ export interface MemoryStoreOptions {
 	readonly openJobs?: (owner: OwnerId) => readonly OpenJobs[];
 }
 
+/** `isOver`: the next moment would come after `until`. */
+type OracleSchedule = Schedule & {readonly isOver: boolean};
+
 /** The default size of a page. */
 const DEFAULT_PAGE_JOBS = 1000;
 /** A page of outcomes ends with the value that brings it to this size. */
@@ -109,6 +114,7 @@ export class MemoryStore implements contract.Store {
 	/** In order of arrival, which is the order of ids. */
 	#jobs = new Map<JobId, JobRow>();
 	readonly #batches = new Map<BatchId, BatchRow>();
+	readonly #schedules = new Map<string, OracleSchedule>();
 	/** The owners that are registered. */
 	readonly #owners = new Map<OwnerId, OwnerRow>();
 	/** Owners that were taken for dead, and have not heard of it. */
@@ -132,7 +138,7 @@ export class MemoryStore implements contract.Store {
 		this.#openJobs = openJobs;
 	}
 
-	async commit({update = [], settle = [], edit, enqueue = [], rejectConflicts = false, claim}: contract.Changes): Promise<contract.Committed> {
+	async commit({update = [], settle = [], edit, enqueue = [], schedule, rejectConflicts = false, claim}: contract.Changes): Promise<contract.Committed> {
 		this.#assertOpen();
 		const before = {jobs: [...this.#jobs].map(([id, job]) => [id, {...job}] as const), lastId: this.#lastId};
 		for (const each of update) this.#update(each);
@@ -149,6 +155,7 @@ export class MemoryStore implements contract.Store {
 			this.#lastId = before.lastId;
 			throw conflict;
 		}
+		const scheduled = schedule?.map(change => this.#changeSchedule(change));
 		this.#reachChildren();
 		const expired = claim ? this.#expire() : [];
 		this.#reachChildren();
@@ -157,6 +164,8 @@ export class MemoryStore implements contract.Store {
 		return {
 			settled,
 			...(edited && {edited}),
+			...(scheduled && {scheduled}),
+			...this.#nextMoment(),
 			enqueued,
 			claimed,
 			backlog: claim ? this.#backlog(claim) : 0,
@@ -783,10 +792,92 @@ export class MemoryStore implements contract.Store {
 		for (const job of jobs) this.#end(job, {type: 'released'});
 	}
 
+	// Schedules
+
+	async schedules(): Promise<readonly Schedule[]> {
+		this.#assertOpen();
+		return [...this.#schedules.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1)).map(({isOver: _, ...schedule}) => schedule);
+	}
+
+	#changeSchedule(change: ScheduleChange): ScheduleResult {
+		const {name} = change;
+		const now = this.#clock.now();
+		const known = this.#schedules.get(name);
+		const done = {isDone: true, jobIds: []};
+		if (change.type === 'set') {
+			if (known && isDeepStrictEqual(known.spec, change.spec)) return {isDone: false, jobIds: []};
+			const fresh = {name, isPaused: false, lastJobId: null, lastAt: null, runs: 0, skipped: 0, missed: 0};
+			this.#schedules.set(name, {...(known ?? fresh), spec: change.spec, createdAt: now, nextAt: change.nextAt, isOver: false});
+			return done;
+		}
+		if (!known) return {isDone: false, jobIds: []};
+		if (change.type === 'delete') this.#schedules.delete(name);
+		else if (change.type === 'pause') this.#schedules.set(name, {...known, isPaused: true});
+		else if (change.type === 'resume') this.#schedules.set(name, {...known, isPaused: false, nextAt: change.nextAt});
+		else if (change.type === 'run') return this.#runSchedule(known, {moments: [now], nextAt: known.nextAt, missed: 0});
+		else if (known.isPaused || known.nextAt !== change.at) return {isDone: false, jobIds: []};
+		else return this.#runSchedule(known, change);
+		return done;
+	}
+
+	#runSchedule(
+		schedule: OracleSchedule,
+		{moments, nextAt, missed}: {readonly moments: readonly number[]; readonly nextAt: number | null; readonly missed: number},
+	): ScheduleResult {
+		const {task, payload, priority, policy, overlap, jitterMs, expiresMs} = schedule.spec;
+		const isRunning = this.#isUnended(schedule.lastJobId);
+		const isSkipped = isRunning && overlap === 'skip';
+		const jobIds: JobId[] = [];
+		let before = isRunning ? schedule.lastJobId : null;
+		for (const moment of isSkipped ? [] : moments) {
+			const runAt = jitterMs > 0 ? moment + Math.floor(this.#random() * jitterMs) : null;
+			const {id} = this.#enqueue(
+				{task, payload, priority, policy, runAt, ...(expiresMs !== null && {expiresMs})},
+				before === null ? undefined : {ids: [before], onDead: 'run'},
+			);
+			(this.#jobs.get(id) as JobRow).scheduledAt = moment;
+			jobIds.push(id);
+			before = id;
+		}
+		this.#schedules.set(schedule.name, {
+			...schedule,
+			nextAt,
+			lastJobId: jobIds.at(-1) ?? schedule.lastJobId,
+			lastAt: isSkipped ? schedule.lastAt : (moments.at(-1) ?? schedule.lastAt),
+			runs: schedule.runs + jobIds.length,
+			skipped: schedule.skipped + (isSkipped ? moments.length : 0),
+			missed: schedule.missed + missed,
+		});
+		return {isDone: true, jobIds};
+	}
+
+	#isUnended(id: JobId | null): boolean {
+		const job = id === null ? undefined : this.#jobs.get(id);
+		return job !== undefined && job.state.type !== 'ended';
+	}
+
+	/** Sets the next moments that count from the end of a job. */
+	#updateSchedules(): void {
+		for (const [name, schedule] of this.#schedules) {
+			const {timing, until} = schedule.spec;
+			if (!('from' in timing) || timing.from !== 'end' || schedule.nextAt !== null || schedule.isPaused || schedule.isOver) continue;
+			if (this.#isUnended(schedule.lastJobId)) continue;
+			const next = this.#clock.now() + timing.everyMs;
+			const isOver = until !== null && next > until;
+			this.#schedules.set(name, {...schedule, nextAt: isOver ? null : next, isOver});
+		}
+	}
+
+	#nextMoment(): {readonly momentInMs?: number} {
+		const moments = [...this.#schedules.values()].flatMap(({nextAt, isPaused}) => (nextAt === null || isPaused ? [] : nextAt));
+		return moments.length > 0 ? {momentInMs: Math.max(0, Math.min(...moments) - this.#clock.now())} : {};
+	}
+
 	// Batches
 
-	/** Updates the batches. Every verb that changes the states of jobs ends with this. */
+	/** Updates the schedules and the batches. Every verb that changes the states of jobs ends with this. */
 	#updateBatches(): void {
+		this.#updateSchedules();
 		const now = this.#clock.now();
 		const completed: CompletedBatch[] = [];
 		for (const batch of this.#batches.values()) {

@@ -10,6 +10,7 @@ import {mayExpire, withExpiries} from './expiry.ts';
 import {byOrder, failureStateOf, type Head, type Lane, laneKey, lanesToClaim, makeReady, type ReadyJob, type ReadyRow, readHead} from './lanes.ts';
 import {claimedRunOf, unpackClaimed} from './packed-rows.ts';
 import {sizesOfResults, withParents} from './parent-results.ts';
+import {withMoments} from './scheduled-jobs.ts';
 import {StoredState} from './schema.sql.ts';
 import {endExecution} from './settle.ts';
 import {type ClaimRow, nextLease, type Tx} from './tx.ts';
@@ -25,7 +26,7 @@ export function claim(tx: Tx, request: ClaimRequest, requested: readonly Lane[],
 		lease ||= nextLease(tx);
 		const isComplete = claimHead(tx, lane, head, lease, owner);
 		const own = toGroups(tx, lease, lane, isComplete ? head.parts : claimedParts(tx, head, lease, passedOver));
-		groups.push(...own.map(group => withParents(tx, withExpiries(tx, group))));
+		groups.push(...own.map(group => withMoments(tx, withParents(tx, withExpiries(tx, group)))));
 	}
 	return {lease, groups: groups.sort(inOrder), ...(passedOver.length > 0 && {passedOver})};
 }

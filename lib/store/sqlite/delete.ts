@@ -7,6 +7,7 @@ import {endExpiry} from './expiry.ts';
 import {laneKey} from './lanes.ts';
 import {freeKey} from './numbered-keys.ts';
 import {deleteInRun, type FoundJob, findJob, lastOfRun} from './packed-rows.ts';
+import {forgetMoments} from './scheduled-jobs.ts';
 import {hasEnded, MAX_RUN_JOBS, STATUS_OF, StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 import {parentsChanged, type Tx} from './tx.ts';
@@ -134,6 +135,7 @@ export function deleteRun(tx: Tx, id: JobId, upTo: JobId): JobId {
 	}
 	const last = deleteInRun(tx.statements, id, upTo, job);
 	endExpiry(tx, id, last);
+	forgetMoments(tx, id, last);
 	forgetEdges(tx, id, last);
 	tx.tally.move(job.task, job.batch, job.state, null, last - id + 1);
 	return last;
@@ -160,6 +162,7 @@ export function deleteStateRow({statements, known}: Tx, id: JobId, {task, rank, 
 export function deleteJobRows(tx: Tx, id: JobId, {task, batch, key, state}: Pick<FoundJob, 'task' | 'batch' | 'key' | 'state'>): void {
 	const {statements, tally} = tx;
 	endExpiry(tx, id);
+	forgetMoments(tx, id);
 	for (const name of ['deleteFailureState', 'deleteExecutions', 'deleteProgress', 'deleteCheckpoint', 'deleteLog', 'deleteJob'] as const)
 		statements[name].run(id);
 	if (key !== null) freeKey(statements, task, batch, key, id);

@@ -13,6 +13,12 @@ const READ = {
 	/** True if some job waits for others, or has waited. */
 	hasEdges: ({anyEdge}: Statements) => anyEdge.get() !== undefined,
 	hasParentChanges: ({anyParentChange}: Statements) => anyParentChange.get() !== undefined,
+	/** The next moment of a schedule; `null` if there is none. */
+	nextMoment: ({nextMoment}: Statements) => (nextMoment.get() ?? null) as number | null,
+	/** True if the next moment of a schedule depends on the end of a job. */
+	hasEndWaits: ({anyEndWait}: Statements) => anyEndWait.get() !== undefined,
+	/** True if a schedule has enqueued some job. */
+	hasScheduled: ({anyScheduled}: Statements) => anyScheduled.get() !== undefined,
 	hasCheckpoints: ({anyCheckpoint}: Statements) => anyCheckpoint.get() !== undefined,
 	/** The number of jobs by `task * STATE_STRIDE + state`. */
 	tally: ({tally}: Statements) => {
@@ -43,7 +49,7 @@ export class Known {
 		this.#facts = {};
 	}
 
-	get<Name extends keyof Facts>(name: Name): NonNullable<Facts[Name]> | (Name extends 'nextRunAt' ? null : never) {
+	get<Name extends keyof Facts>(name: Name): NonNullable<Facts[Name]> | (Name extends 'nextRunAt' | 'nextMoment' ? null : never) {
 		if (this.#facts[name] === undefined) this.#facts[name] = READ[name](this.#statements) as Facts[Name];
 		return this.#facts[name] as never;
 	}

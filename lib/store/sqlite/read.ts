@@ -117,7 +117,7 @@ function sortJobs(
 	return found.page();
 }
 
-type Numbers = 'runAt' | 'endedAt' | 'startedAt' | 'durationMs' | 'cpuMs' | 'memoryBytes' | 'resultBytes' | 'done' | 'total' | 'at';
+type Numbers = 'scheduledAt' | 'runAt' | 'endedAt' | 'startedAt' | 'durationMs' | 'cpuMs' | 'memoryBytes' | 'resultBytes' | 'done' | 'total' | 'at';
 
 /** A row of the statement `jobView`. */
 interface JobRow
@@ -177,10 +177,10 @@ function stateInRun(statements: Statements, id: JobId): Partial<JobRow> {
 
 function toJob(row: JobRow, {maxAttempts, timeoutMs, timeoutPercent}: Policy): Job {
 	const {id, task, priority, createdAt, attempts, executions, payloadBytes} = row;
-	const {key, batch, runAt, endedAt, startedAt, durationMs, cpuMs, memoryBytes, resultBytes, done, total, at, failure} = row;
+	const {key, batch, scheduledAt, runAt, endedAt, startedAt, durationMs, cpuMs, memoryBytes, resultBytes, done, total, at, failure} = row;
 	return {
 		...{id, task, status: STATUS_OF[row.state as StoredState] ?? 'dead', priority, createdAt, attempts, maxAttempts, executions, timeoutMs, payloadBytes},
-		...defined({timeoutPercent: timeoutPercent ?? null, key, batch, runAt, endedAt, startedAt, durationMs}),
+		...defined({timeoutPercent: timeoutPercent ?? null, key, batch, scheduledAt, runAt, endedAt, startedAt, durationMs}),
 		...defined({
 			waitMs: startedAt !== null && executions === 1 ? Math.max(0, startedAt - createdAt) : null,
 			cpuMs,

@@ -364,6 +364,32 @@ export const MIGRATIONS: readonly string[] = [
 	create index edge_by_child on edge (child_first, child_last) where child_last - child_first < 32;
 	create index edge_by_long_child on edge (child_first, child_last) where child_last - child_first >= 32;
 
+	-- Jobs at certain times: lib/store/sqlite/schedules.ts.
+	create table schedule (
+		id integer primary key,
+		name text not null unique,
+		-- JSON: all of ScheduleSpec in lib/job/schedule.ts but the payload.
+		spec text not null,
+		payload any,
+		created_at integer not null,
+		-- Null if there is none, or not yet.
+		next_at integer,
+		-- 1 if the next moment is so long after the end of the last job.
+		from_end integer not null,
+		paused integer not null default 0,
+		last_job integer,
+		last_at integer,
+		runs integer not null default 0,
+		skipped integer not null default 0,
+		missed integer not null default 0
+	) strict;
+
+	-- The moment for which a schedule has enqueued a job.
+	create table scheduled (
+		id integer primary key,
+		at integer not null
+	) strict;
+
 	-- Changes of parents that have not reached all children, in order.
 	create table parent_change (
 		id integer primary key,

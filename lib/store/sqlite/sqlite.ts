@@ -1,5 +1,6 @@
 import type {Claim, OwnerId} from '../../job/claim.ts';
 import type {BatchId, BatchOptions, CompletedBatch, JobFilter, JobId, JobSearch, Page} from '../../job/job.ts';
+import type {Schedule} from '../../job/schedule.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
@@ -19,6 +20,7 @@ import {backlog, requestedLanes} from './lanes.ts';
 import {expireJobs, moveJobs} from './move.ts';
 import {type OwnerRow, Owners, openJobsAt, ownerLockAt} from './owners.ts';
 import {readCounts, readOutcomes, readPage} from './read.ts';
+import {changeSchedule, momentInMs, readSchedules, updateSchedules} from './schedules.ts';
 import {settle} from './settle.ts';
 import type {Statements} from './statements.sql.ts';
 import {type TransactionOptions, Transactions} from './transactions.ts';
@@ -76,7 +78,7 @@ export class SqliteStore implements Store {
 
 	#commit(
 		tx: Tx,
-		{update = [], settle: ended = [], edit, enqueue: arrived = [], rejectConflicts = false, claim: request}: contract.Changes,
+		{update = [], settle: ended = [], edit, enqueue: arrived = [], schedule, rejectConflicts = false, claim: request}: contract.Changes,
 	): contract.Committed {
 		for (const each of update) writeUpdate(tx, each);
 		const settled = settle(tx, ended);
@@ -88,6 +90,7 @@ export class SqliteStore implements Store {
 		const mayBeDirect = request && !rejectConflicts && canClaimDirectly(tx, request, requested, arrived);
 		const direct = mayBeDirect ? new DirectClaim(tx, requested, owner()) : undefined;
 		const enqueued = enqueue(tx, arrived, rejectConflicts, direct);
+		const scheduled = schedule?.map(change => changeSchedule(tx, change));
 		const expired = request ? expireJobs(tx) : undefined;
 		reachChildren(tx);
 		if (request) promote(tx);
@@ -96,21 +99,22 @@ export class SqliteStore implements Store {
 		// While jobs are left that have expired, none is claimed.
 		const open = expired?.hasMore ? [] : requested;
 		const claimed = request && !direct ? claim(tx, request, open, owner()) : {lease: direct?.lease ?? 0, groups: direct?.groups.sort(inOrder) ?? []};
+		updateSchedules(tx);
 		updateBatches(tx);
 		// A batch that completed may have enqueued the first job of a task.
 		const left = backlog(tx, tx.completed.length > 0 ? lanes() : requested);
-		const dueAt = tx.known.get('nextRunAt');
-		const dueInMs = dueAt === null ? null : Math.max(0, dueAt - tx.now);
 		return {
 			settled,
 			...(edited && {edited}),
+			...(scheduled && {scheduled}),
 			enqueued,
 			claimed,
 			backlog: left,
 			...(mayHaveUnblocked(tx) && {unblocked: true}),
-			dueInMs,
+			dueInMs: dueInMs(tx),
 			expired: cancelledBy(tx, expired?.ids),
 			expiresInMs: expiresInMs(tx),
+			momentInMs: momentInMs(tx),
 		};
 	}
 
@@ -214,6 +218,10 @@ export class SqliteStore implements Store {
 
 	batches({name}: {readonly name?: string} = {}, page: Page = {}): Promise<contract.BatchPage> {
 		return this.#transactions.use(({connection}) => connection.snapshot(() => readBatches(connection.statements, name, page)));
+	}
+
+	schedules(): Promise<readonly Schedule[]> {
+		return this.#transactions.use(({connection}) => readSchedules(connection.statements));
 	}
 
 	async delete(what: contract.Deletion, page: contract.SearchPage = {}): Promise<contract.Deleted> {
@@ -352,6 +360,12 @@ export class SqliteStore implements Store {
 }
 
 /** True if jobs that waited for others became ready, or changes of their parents are left for the next transaction. */
+/** Milliseconds until the next waiting job becomes due; `null` if none waits. */
+function dueInMs({known, now}: Tx): number | null {
+	const dueAt = known.get('nextRunAt');
+	return dueAt === null ? null : Math.max(0, dueAt - now);
+}
+
 function mayHaveUnblocked({isUnblocked, known}: Tx): boolean {
 	return isUnblocked || (known.get('hasEdges') && known.get('hasParentChanges'));
 }

@@ -72,7 +72,7 @@ const BATCH = `b.id, b.name, t.name as task, b.created_at as createdAt, b.total,
 
 /** The columns of jobs that are shown. */
 const VIEW = `select j.id, t.name as task, j.policy, j.priority, j.created_at as createdAt, j.key, b.name as batch, ${STATE},
-			coalesce(x.attempts, 0) as attempts, coalesce(octet_length(j.payload), 0) as payloadBytes, w.run_at as runAt, o.ended_at as endedAt,
+			coalesce(x.attempts, 0) as attempts, coalesce(octet_length(j.payload), 0) as payloadBytes, m.at as scheduledAt, w.run_at as runAt, o.ended_at as endedAt,
 			coalesce(c.started_at, o.started_at, x.started_at) as startedAt,
 			-- The figures of an earlier execution are not shown beside the start of the running one.
 			iif(c.started_at is null, coalesce(o.duration_ms, x.duration_ms), null) as durationMs,
@@ -84,11 +84,14 @@ const VIEW_JOINS = `join task t on t.id = j.task
 		left join batch b on b.id = j.batch
 		${STATE_ROWS}
 		left join failure_state x on x.id = j.id
-		left join progress p on p.id = j.id`;
+		left join progress p on p.id = j.id
+		left join scheduled m on m.id = j.id`;
 
 const JOB_RUN = 'first, last, task, policy, priority, created_at as createdAt, batch, first_number as firstNumber, keys, payloads';
 
 const BLOCKED_RUN = 'first, last, task, rank, batch, run_at as runAt, executions, parents';
+const SCHEDULE = `name, spec, payload, created_at as createdAt, next_at as nextAt, paused, last_job as lastJobId, last_at as lastAt, runs, skipped,
+	missed`;
 const EDGE = 'id, parent_first, parent_last, child_first, child_last, is_each, runs_on_dead';
 
 /**
@@ -283,6 +286,24 @@ export const SQL = {
 		and not exists (select 1 from job where id between child_first and child_last)
 		and not exists (select 1 from job_run where first between child_first and child_last)
 		and not exists (select 1 from job_run where first = (select max(first) from job_run where first <= child_first) and last >= child_first)`,
+	schedules: `select ${SCHEDULE} from schedule order by name`,
+	schedule: `select ${SCHEDULE} from schedule where name = ${TEXT}`,
+	schedulesThatWait: `select ${SCHEDULE} from schedule where from_end = 1 and next_at is null and paused = 0`,
+	anyEndWait: 'select 1 from schedule where from_end = 1 and next_at is null and paused = 0 limit 1',
+	nextMoment: 'select min(next_at) from schedule where paused = 0',
+	setSchedule: `insert into schedule (name, spec, payload, created_at, next_at, from_end) values (?, ?, ?, ?, ?, ?)
+		on conflict (name) do update set spec = excluded.spec, payload = excluded.payload, created_at = excluded.created_at, next_at = excluded.next_at,
+			from_end = excluded.from_end`,
+	deleteSchedule: 'delete from schedule where name = ?',
+	pauseSchedule: 'update schedule set paused = ?, next_at = ? where name = ?',
+	advanceSchedule: `update schedule set next_at = ?, last_job = ?, last_at = ?, runs = runs + ?, skipped = skipped + ?, missed = missed + ?
+		where name = ?`,
+	setNextMoment: 'update schedule set next_at = ?, from_end = ? where name = ?',
+	insertScheduled: 'insert into scheduled (id, at) values (?, ?)',
+	anyScheduled: 'select 1 from scheduled limit 1',
+	momentOf: 'select at from scheduled where id = ?',
+	deleteScheduled: 'delete from scheduled where id between ? and ?',
+
 	insertParentChange: 'insert into parent_change (first, last, change) values (?, ?, ?)',
 	anyParentChange: 'select 1 from parent_change limit 1',
 	parentChanges: 'select first, last, change from parent_change order by id',
@@ -421,7 +442,7 @@ const BY_NAME: ReadonlySet<string> = new Set<keyof typeof SQL>([
 		'blockedRunOf',
 		'blockedRunsIn',
 	] as const),
-	...(['batch', 'batches', 'batchById'] as const),
+	...(['batch', 'batches', 'batchById', 'schedule', 'schedules', 'schedulesThatWait'] as const),
 ]);
 
 export function prepare(db: Database.Database): Statements {

@@ -10,6 +10,7 @@ import {type Connection, connect} from './connection.ts';
 import {FileGuard} from './file-guard.ts';
 import {Known} from './known.ts';
 import type {Owners} from './owners.ts';
+import {updateSchedules} from './schedules.ts';
 import {openedReadOnly, retryWhileBusy, retryWhileBusySync, translate} from './sqlite-errors.ts';
 import type {Statements} from './statements.sql.ts';
 import {Names, Tally, type Tx} from './tx.ts';
@@ -152,6 +153,7 @@ export class Transactions {
 				const tx: Tx = {statements, names, known, tally: new Tally(), blobs, now: clock.now(), random, ...lists, isUnblocked: false, unpacked: 0};
 				const result = run(tx);
 				reachChildren(tx);
+				updateSchedules(tx);
 				updateBatches(tx);
 				for (const change of tx.tally.tasks.take()) {
 					statements.addToTally.run(...change);

@@ -52,6 +52,7 @@ const STORE_VERBS: Readonly<Record<Exclude<Verbs<Store>, 'ownerFiles' | 'leaseMs
 	openBatch: store => store.openBatch('nightly', 'hash', OWNER),
 	updateBatch: store => store.updateBatch(1, OWNER, {total: 1}),
 	batches: store => store.batches(),
+	schedules: store => store.schedules(),
 	delete: store => store.delete({endedBefore: T0}),
 	listen: store => store.listen(OWNER, () => undefined),
 };

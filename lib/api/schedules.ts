@@ -1,0 +1,241 @@
+import {atLeast, bad, type Checks, checked, choice, type Duration, duration, show, text, time} from '../job/checks.ts';
+import {decode} from '../job/encoding.ts';
+import type {JobId} from '../job/job.ts';
+import type {JobMaker} from '../job/new-job.ts';
+import {checkJobOptions, EXECUTION_CHECKS} from '../job/options.ts';
+import type {Schedule, ScheduleChange, ScheduleSpec, Timing} from '../job/schedule.ts';
+import type {ExecutionOptions, PayloadOf, ProblemOf, TasksOf} from '../job/task.ts';
+import {FaenaError} from '../support/errors.ts';
+import type {DispatcherClient} from '../transport/client.ts';
+import {JobHandle} from './handles.ts';
+
+/** When a schedule enqueues a job. */
+export type ScheduleTimes =
+	| {
+			/** A cron expression: minute, hour, day of the month, month, day of the week; before them, if there are six, the second. */
+			readonly cron: string;
+			/** The time zone of the expression, a name of the IANA database; default that of the system. */
+			readonly timezone?: string;
+			readonly every?: undefined;
+			readonly from?: undefined;
+	  }
+	| {
+			/** The time between two moments, at least a second. */
+			readonly every: Duration;
+			/** `clock` (default): at whole multiples of this time since 1970, in UTC. `end`: so long after the end of the job before. */
+			readonly from?: 'clock' | 'end';
+			readonly cron?: undefined;
+			readonly timezone?: undefined;
+	  };
+
+/** What a schedule does, besides its times. Options of its jobs have the defaults of `enqueue`. */
+export interface ScheduleRuns extends ExecutionOptions {
+	/**
+	 * What to do about moments that were missed, since no engine ran at them or within a minute. `one` (default): one job, for the last of them. `none`:
+	 * nothing. `all`: a job for each of the last 1,000, one after the other.
+	 */
+	readonly catchUp?: 'none' | 'one' | 'all';
+	/** What to do if the job before has not ended at a moment. `skip` (default): nothing. `queue`: enqueue a job that waits for it. */
+	readonly overlap?: 'skip' | 'queue';
+	/** Jobs start by chance up to this time after their moment, so that many schedules don't start at once. Default: none. */
+	readonly jitter?: Duration;
+	/** There is no moment after this time: a Date, or milliseconds since 1970. */
+	readonly until?: Date | number;
+	/** As the option of `enqueue`. */
+	readonly expires?: Duration;
+}
+
+/** Options of `schedule()`. */
+export type ScheduleOptions<Tasks> = ScheduleTimes &
+	ScheduleRuns &
+	{
+		[Name in keyof TasksOf<Tasks> & string]: ProblemOf<Tasks[Name]> extends never
+			? undefined extends PayloadOf<Tasks, Name>
+				? {readonly task: Name; readonly payload?: PayloadOf<Tasks, Name>}
+				: {readonly task: Name; readonly payload: PayloadOf<Tasks, Name>}
+			: never;
+	}[keyof TasksOf<Tasks> & string];
+
+/** A schedule, as it is now. */
+export interface ScheduleInfo {
+	readonly name: string;
+	readonly task: string;
+	readonly payload: unknown;
+	/** The cron expression and its time zone, or the interval in milliseconds. */
+	readonly timing: Timing;
+	readonly catchUp: 'none' | 'one' | 'all';
+	readonly overlap: 'skip' | 'queue';
+	readonly isPaused: boolean;
+	/** The next moment; absent if there is none, or if it depends on the end of the job before. */
+	readonly next?: Date;
+	/** The job that it enqueued last, and the moment of that job. */
+	readonly lastJobId?: JobId;
+	readonly last?: Date;
+	/** The number of jobs that it has enqueued. */
+	readonly runs: number;
+	/** The number of moments without a job, since the job before had not ended. */
+	readonly skipped: number;
+	/** The number of moments without a job, since no engine ran. */
+	readonly missed: number;
+}
+
+const SCHEDULE_CHECKS: Checks = {
+	task: text,
+	payload: value => value,
+	cron: text,
+	timezone: text,
+	every: atLeast(1000),
+	from: choice('clock', 'end'),
+	catchUp: choice('none', 'one', 'all'),
+	overlap: choice('skip', 'queue'),
+	jitter: duration,
+	until: time,
+	expires: atLeast(1),
+	...Object.fromEntries(Object.keys(EXECUTION_CHECKS).map(name => [name, (value: unknown) => value])),
+};
+
+interface Checked extends Pick<ScheduleSpec, 'catchUp' | 'overlap'> {
+	readonly task?: string;
+	readonly payload?: unknown;
+	readonly cron?: string;
+	readonly timezone?: string;
+	readonly every?: number;
+	readonly from?: 'clock' | 'end';
+	readonly jitter?: number;
+	readonly until?: number;
+	readonly expires?: number;
+}
+
+/** @throws FaenaError `BadOption`, `UnknownTask`, `NotEncodable`, `TooLarge` */
+function toSpec(maker: JobMaker, options: unknown): ScheduleSpec {
+	const given = checked('schedule()', options, SCHEDULE_CHECKS) as unknown as Checked & ExecutionOptions;
+	const {task, payload, cron, timezone, every, from, catchUp = 'one', overlap = 'skip', jitter = 0, until, expires, ...execution} = given;
+	if (task === undefined) throw bad(`schedule() expects the option task; it got ${show(options)}`);
+	if ((cron === undefined) === (every === undefined)) throw bad('schedule() expects either cron or every');
+	if (cron === undefined && timezone !== undefined) throw bad('schedule() got timezone without cron; the times of every are counted from 1970 in UTC');
+	if (every === undefined && from !== undefined) throw bad('schedule() got from without every');
+	const {priority, policy} = maker.resolveChecked('schedule()', task, checkJobOptions('schedule()', execution));
+	const timing: Timing =
+		every === undefined
+			? {cron: cron as string, timezone: timezone ?? new Intl.DateTimeFormat().resolvedOptions().timeZone}
+			: {everyMs: Math.round(every), from: from ?? 'clock'};
+	const rest = {jitterMs: jitter, until: until ?? null, expiresMs: expires ?? null};
+	return {timing, catchUp, overlap, ...rest, task, payload: maker.encode(payload), priority, policy};
+}
+
+/** What schedules need of their engine. */
+interface ScheduleHost {
+	readonly client: DispatcherClient;
+	readonly maker: JobMaker;
+	readonly now: () => number;
+}
+
+/** A schedule in the queue. It goes on without the program that made it, in any engine on the queue. */
+export class ScheduleHandle {
+	readonly name: string;
+	readonly #host: ScheduleHost;
+
+	/** @internal Use `engine.schedule`. */
+	constructor(host: ScheduleHost, name: string) {
+		this.#host = host;
+		this.name = name;
+	}
+
+	/** @internal Makes or changes the schedule. */
+	async set(options: unknown): Promise<this> {
+		const {maker, now} = this.#host;
+		const spec = toSpec(maker, options);
+		const moments = await momentsOf(spec);
+		// The first one does not wait for an end, since there is none.
+		const nextAt = 'from' in spec.timing && spec.timing.from === 'end' ? now() : moments.after(now());
+		if (nextAt === null || nextAt > (spec.until ?? Infinity)) throw bad('schedule() got a time until before its first moment');
+		await this.#change({type: 'set', name: this.name, spec, nextAt});
+		return this;
+	}
+
+	/** The schedule as it is now; `undefined` if it was deleted. */
+	async info(): Promise<ScheduleInfo | undefined> {
+		const schedule = await this.#find();
+		return schedule && toScheduleInfo(schedule);
+	}
+
+	/** The next moments, five by default; fewer if it ends before. Of an interval that counts from the end of a job, only one that is known. */
+	async next(count = 5): Promise<readonly Date[]> {
+		const schedule = await this.#find();
+		return schedule ? nextMoments(schedule, count) : [];
+	}
+
+	/** From now on it enqueues nothing, in any engine. Moments that pass meanwhile are not missed. */
+	async pause(): Promise<void> {
+		await this.#changeExisting({type: 'pause', name: this.name});
+	}
+
+	/** Ends a {@link pause}. */
+	async resume(): Promise<void> {
+		const schedule = await this.#existing();
+		const {spec, isPaused, nextAt} = schedule;
+		const waits = 'from' in spec.timing && spec.timing.from === 'end';
+		if (isPaused) await this.#changeExisting({type: 'resume', name: this.name, nextAt: waits ? nextAt : (await momentsOf(spec)).after(this.#host.now())});
+	}
+
+	/** Enqueues a job at once, beside its moments. `undefined` if the job before has not ended, and the schedule says `overlap: 'skip'`. */
+	async runNow(): Promise<JobHandle | undefined> {
+		const {spec} = await this.#existing();
+		const [id] = await this.#changeExisting({type: 'run', name: this.name});
+		return id === undefined ? undefined : new JobHandle(this.#host.client, this.#host.maker, id, spec.task, false);
+	}
+
+	/** Deletes the schedule. Its jobs stay. Returns false if there was none. */
+	async delete(): Promise<boolean> {
+		return (await this.#change({type: 'delete', name: this.name})).isDone;
+	}
+
+	async #find(): Promise<Schedule | undefined> {
+		return (await this.#host.client.verb('schedules')).find(({name}) => name === this.name);
+	}
+
+	/** @throws FaenaError `NoSuchSchedule` */
+	async #existing(): Promise<Schedule> {
+		const schedule = await this.#find();
+		if (!schedule) throw noSuchSchedule(this.name);
+		return schedule;
+	}
+
+	async #changeExisting(change: ScheduleChange): Promise<readonly JobId[]> {
+		const {isDone, jobIds} = await this.#change(change);
+		if (!isDone) throw noSuchSchedule(this.name);
+		return jobIds;
+	}
+
+	#change(change: ScheduleChange) {
+		return this.#host.client.verb('schedule', change);
+	}
+}
+
+export function noSuchSchedule(name: string): FaenaError {
+	return new FaenaError('NoSuchSchedule', `There is no schedule ${JSON.stringify(name)}; it may have been deleted.`);
+}
+
+/** The code that reads cron expressions is loaded only for programs that have schedules. */
+async function momentsOf({timing, until}: ScheduleSpec) {
+	const {Moments} = await import('../job/moments.ts');
+	return new Moments(timing, until);
+}
+
+export async function nextMoments({spec, nextAt, isPaused}: Schedule, count: number): Promise<readonly Date[]> {
+	if (nextAt === null || isPaused) return [];
+	const waits = 'from' in spec.timing && spec.timing.from === 'end';
+	const more = waits ? [] : (await momentsOf(spec)).list(nextAt, count - 1);
+	return [nextAt, ...more].map(at => new Date(at));
+}
+
+export function toScheduleInfo({name, spec, isPaused, nextAt, lastJobId, lastAt, runs, skipped, missed}: Schedule): ScheduleInfo {
+	const {task, payload, timing, catchUp, overlap} = spec;
+	return {
+		...{name, task, payload: decode(payload), timing, catchUp, overlap, isPaused},
+		...(nextAt !== null && {next: new Date(nextAt)}),
+		...(lastJobId !== null && {lastJobId}),
+		...(lastAt !== null && {last: new Date(lastAt)}),
+		...{runs, skipped, missed},
+	};
+}

@@ -1,0 +1,77 @@
+import type {Encoded} from './encoding.ts';
+import type {JobId, Policy} from './job.ts';
+
+/** When a schedule enqueues its jobs. */
+export type Timing =
+	/** At the times of a cron expression, in a time zone. */
+	| {readonly cron: string; readonly timezone: string}
+	/** At whole multiples of the interval since 1970; or so long after the end of the job before. */
+	| {readonly everyMs: number; readonly from: 'clock' | 'end'};
+
+/** What a schedule is to do. */
+export interface ScheduleSpec {
+	readonly timing: Timing;
+	/** What to do about moments that passed while no engine ran: nothing; one job, for the last of them; or one for each of the last {@link MAX_CAUGHT_UP}. */
+	readonly catchUp: 'none' | 'one' | 'all';
+	/** What to do at a moment when the job of an earlier one has not ended: nothing; or enqueue a job that waits for it. */
+	readonly overlap: 'skip' | 'queue';
+	/** A job starts up to this many milliseconds after its moment, by chance. */
+	readonly jitterMs: number;
+	/** There is no moment after this time, in milliseconds since 1970. */
+	readonly until: number | null;
+	readonly expiresMs: number | null;
+	readonly task: string;
+	readonly payload: Encoded;
+	readonly priority: number;
+	readonly policy: Policy;
+}
+
+/** A schedule as the store keeps it. Times are milliseconds since 1970. */
+export interface Schedule {
+	/** Unique among schedules. */
+	readonly name: string;
+	readonly spec: ScheduleSpec;
+	/** When it was made, or last changed. */
+	readonly createdAt: number;
+	/** The next moment; `null` if there is none, or not yet: while the job before runs, from whose end the interval counts. */
+	readonly nextAt: number | null;
+	readonly isPaused: boolean;
+	/** The job that it enqueued last. */
+	readonly lastJobId: JobId | null;
+	/** The moment of that job. */
+	readonly lastAt: number | null;
+	/** The number of jobs that it has enqueued. */
+	readonly runs: number;
+	/** The number of moments without a job, since that of an earlier moment had not ended. */
+	readonly skipped: number;
+	/** The number of moments without a job, since no engine ran. */
+	readonly missed: number;
+}
+
+/** A change of a schedule. */
+export type ScheduleChange = {readonly name: string} & (
+	| {
+			readonly type: 'set';
+			/** Makes the schedule, or changes it. One that is the same already keeps its next moment. */
+			readonly spec: ScheduleSpec;
+			readonly nextAt: number | null;
+	  }
+	| {readonly type: 'pause'}
+	| {readonly type: 'delete'}
+	| {readonly type: 'resume'; readonly nextAt: number | null}
+	/** Enqueues a job for each of these moments, in order, if the next moment is still `at` and the schedule is not paused. */
+	| {readonly type: 'advance'; readonly at: number; readonly moments: readonly number[]; readonly nextAt: number | null; readonly missed: number}
+	/** Enqueues a job now, beside the moments. */
+	| {readonly type: 'run'}
+);
+
+/** What became of a {@link ScheduleChange}. */
+export interface ScheduleResult {
+	/** False if nothing was changed: there is no such schedule; it was the same already; or another engine has advanced it. */
+	readonly isDone: boolean;
+	/** The jobs that were enqueued. */
+	readonly jobIds: readonly JobId[];
+}
+
+/** The most missed moments that get a job. */
+export const MAX_CAUGHT_UP = 1000;
