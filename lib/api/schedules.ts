@@ -1,9 +1,9 @@
-import {atLeast, bad, type Checks, checked, choice, type Duration, duration, show, text, time} from '../job/checks.ts';
+import {argument, atLeast, bad, type Checks, checked, choice, type Duration, duration, integer, show, text, time} from '../job/checks.ts';
 import {decode} from '../job/encoding.ts';
 import type {JobId} from '../job/job.ts';
 import type {JobMaker} from '../job/new-job.ts';
 import {checkJobOptions, EXECUTION_CHECKS} from '../job/options.ts';
-import type {Schedule, ScheduleChange, ScheduleSpec, Timing} from '../job/schedule.ts';
+import type {Schedule, ScheduleChange, ScheduleResult, ScheduleSpec, Timing} from '../job/schedule.ts';
 import type {ExecutionOptions, PayloadOf, ProblemOf, TasksOf} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
@@ -123,7 +123,13 @@ function toSpec(maker: JobMaker, options: unknown): ScheduleSpec {
 	return {timing, catchUp, overlap, ...rest, task, payload: maker.encode(payload), priority, policy};
 }
 
-/** What schedules need of their engine. */
+/** How schedules are read and changed: by an engine's dispatcher, or by a command directly. */
+export interface ScheduleVerbs {
+	list(): Promise<readonly Schedule[]>;
+	change(change: ScheduleChange): Promise<ScheduleResult>;
+}
+
+/** What a handle needs of its engine. */
 interface ScheduleHost {
 	readonly client: DispatcherClient;
 	readonly maker: JobMaker;
@@ -134,10 +140,12 @@ interface ScheduleHost {
 export class ScheduleHandle {
 	readonly name: string;
 	readonly #host: ScheduleHost;
+	readonly #verbs: ScheduleVerbs;
 
 	/** @internal Use `engine.schedule`. */
 	constructor(host: ScheduleHost, name: string) {
 		this.#host = host;
+		this.#verbs = {list: () => host.client.verb('schedules'), change: change => host.client.verb('schedule', change)};
 		this.name = name;
 	}
 
@@ -147,72 +155,79 @@ export class ScheduleHandle {
 		const spec = toSpec(maker, options);
 		const moments = await momentsOf(spec);
 		// The first one does not wait for an end, since there is none.
-		const nextAt = 'from' in spec.timing && spec.timing.from === 'end' ? now() : moments.after(now());
+		const nextAt = waitsForEnd(spec) ? now() : moments.after(now());
 		if (nextAt === null || nextAt > (spec.until ?? Infinity)) throw bad('schedule() got a time until before its first moment');
-		await this.#change({type: 'set', name: this.name, spec, nextAt});
+		await this.#verbs.change({type: 'set', name: this.name, spec, nextAt});
 		return this;
 	}
 
 	/** The schedule as it is now; `undefined` if it was deleted. */
 	async info(): Promise<ScheduleInfo | undefined> {
-		const schedule = await this.#find();
+		const schedule = await findSchedule(this.#verbs, this.name);
 		return schedule && toScheduleInfo(schedule);
 	}
 
 	/** The next moments, five by default; fewer if it ends before. Of an interval that counts from the end of a job, only one that is known. */
 	async next(count = 5): Promise<readonly Date[]> {
-		const schedule = await this.#find();
-		return schedule ? nextMoments(schedule, count) : [];
+		const schedule = await findSchedule(this.#verbs, this.name);
+		return schedule ? nextMoments(schedule, argument('next()', 'count', count, integer(1, 1000))) : [];
 	}
 
-	/** From now on it enqueues nothing, in any engine. Moments that pass meanwhile are not missed. */
+	/**
+	 * From now on it enqueues nothing, in any engine. Moments that pass meanwhile are not missed.
+	 * @throws FaenaError `NoSuchSchedule`
+	 */
 	async pause(): Promise<void> {
-		await this.#changeExisting({type: 'pause', name: this.name});
+		await changeExisting(this.#verbs, {type: 'pause', name: this.name});
 	}
 
-	/** Ends a {@link pause}. */
+	/** Ends a {@link pause}. @throws FaenaError `NoSuchSchedule` */
 	async resume(): Promise<void> {
-		const schedule = await this.#existing();
-		const {spec, isPaused, nextAt} = schedule;
-		const waits = 'from' in spec.timing && spec.timing.from === 'end';
-		if (isPaused) await this.#changeExisting({type: 'resume', name: this.name, nextAt: waits ? nextAt : (await momentsOf(spec)).after(this.#host.now())});
+		await resumeSchedule(this.#verbs, this.name, this.#host.now());
 	}
 
-	/** Enqueues a job at once, beside its moments. `undefined` if the job before has not ended, and the schedule says `overlap: 'skip'`. */
+	/**
+	 * Enqueues a job at once, beside its moments. `undefined` if the job before has not ended, and the schedule says `overlap: 'skip'`.
+	 * @throws FaenaError `NoSuchSchedule`
+	 */
 	async runNow(): Promise<JobHandle | undefined> {
-		const {spec} = await this.#existing();
-		const [id] = await this.#changeExisting({type: 'run', name: this.name});
-		return id === undefined ? undefined : new JobHandle(this.#host.client, this.#host.maker, id, spec.task, false);
+		const {client, maker} = this.#host;
+		const [id] = await changeExisting(this.#verbs, {type: 'run', name: this.name});
+		const task = (await findSchedule(this.#verbs, this.name))?.spec.task ?? '';
+		return id === undefined ? undefined : new JobHandle(client, maker, id, task, false);
 	}
 
 	/** Deletes the schedule. Its jobs stay. Returns false if there was none. */
 	async delete(): Promise<boolean> {
-		return (await this.#change({type: 'delete', name: this.name})).isDone;
-	}
-
-	async #find(): Promise<Schedule | undefined> {
-		return (await this.#host.client.verb('schedules')).find(({name}) => name === this.name);
-	}
-
-	/** @throws FaenaError `NoSuchSchedule` */
-	async #existing(): Promise<Schedule> {
-		const schedule = await this.#find();
-		if (!schedule) throw noSuchSchedule(this.name);
-		return schedule;
-	}
-
-	async #changeExisting(change: ScheduleChange): Promise<readonly JobId[]> {
-		const {isDone, jobIds} = await this.#change(change);
-		if (!isDone) throw noSuchSchedule(this.name);
-		return jobIds;
-	}
-
-	#change(change: ScheduleChange) {
-		return this.#host.client.verb('schedule', change);
+		return (await this.#verbs.change({type: 'delete', name: this.name})).isDone;
 	}
 }
 
-export function noSuchSchedule(name: string): FaenaError {
+export async function findSchedule(verbs: Pick<ScheduleVerbs, 'list'>, name: string): Promise<Schedule | undefined> {
+	return (await verbs.list()).find(schedule => schedule.name === name);
+}
+
+/** Returns the jobs that the change has enqueued. @throws FaenaError `NoSuchSchedule` */
+export async function changeExisting(verbs: ScheduleVerbs, change: ScheduleChange): Promise<readonly JobId[]> {
+	const {isDone, jobIds} = await verbs.change(change);
+	if (!isDone) throw noSuchSchedule(change.name);
+	return jobIds;
+}
+
+/** @throws FaenaError `NoSuchSchedule` */
+export async function resumeSchedule(verbs: ScheduleVerbs, name: string, now: number): Promise<void> {
+	const schedule = await findSchedule(verbs, name);
+	if (!schedule) throw noSuchSchedule(name);
+	const {spec, isPaused, nextAt} = schedule;
+	if (isPaused) await changeExisting(verbs, {type: 'resume', name, nextAt: waitsForEnd(spec) ? nextAt : (await momentsOf(spec)).after(now)});
+}
+
+/** True if the interval counts from the end of the job before. */
+function waitsForEnd({timing}: ScheduleSpec): boolean {
+	return 'from' in timing && timing.from === 'end';
+}
+
+function noSuchSchedule(name: string): FaenaError {
 	return new FaenaError('NoSuchSchedule', `There is no schedule ${JSON.stringify(name)}; it may have been deleted.`);
 }
 
@@ -224,8 +239,7 @@ async function momentsOf({timing, until}: ScheduleSpec) {
 
 export async function nextMoments({spec, nextAt, isPaused}: Schedule, count: number): Promise<readonly Date[]> {
 	if (nextAt === null || isPaused) return [];
-	const waits = 'from' in spec.timing && spec.timing.from === 'end';
-	const more = waits ? [] : (await momentsOf(spec)).list(nextAt, count - 1);
+	const more = waitsForEnd(spec) ? [] : (await momentsOf(spec)).list(nextAt, count - 1);
 	return [nextAt, ...more].map(at => new Date(at));
 }
 

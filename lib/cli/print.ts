@@ -63,6 +63,7 @@ export const ExitCode = {
 const CODES: Partial<Record<ErrorCode, number>> = {
 	NoSuchJob: ExitCode.notFound,
 	NoSuchBatch: ExitCode.notFound,
+	NoSuchSchedule: ExitCode.notFound,
 	StorageFull: ExitCode.failed,
 	DatabaseBusy: ExitCode.failed,
 	OutcomeUnknown: ExitCode.failed,

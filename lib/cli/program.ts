@@ -7,6 +7,7 @@ import {addFlow} from './flow.ts';
 import {addList} from './list.ts';
 import {addMap} from './map.ts';
 import {explain} from './print.ts';
+import {addSchedule, addSchedules} from './schedules.ts';
 import {addShow} from './show.ts';
 import {addBatches, addStatus} from './status-and-batches.ts';
 import {addVacuum} from './vacuum.ts';
@@ -29,7 +30,8 @@ function makeProgram(): Command {
 		.version(version)
 		.exitOverride()
 		.configureOutput({outputError: (text, write) => write(text.replace(/^error: /, 'faena: ').replace('\n(', ' ('))});
-	for (const add of [addMap, addStatus, addBatches, addList, addShow, addFlow, addCancel, addRetry, addVacuum, addBench]) add(program);
+	for (const add of [addMap, addStatus, addBatches, addList, addShow, addFlow, addSchedules, addSchedule, addCancel, addRetry, addVacuum, addBench])
+		add(program);
 	for (const command of program.commands) refuseRenamedFlags(command);
 	return program;
 }

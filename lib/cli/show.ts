@@ -101,6 +101,7 @@ function describe({values: {payload, result, checkpoint}, logs, history, ...job}
 		['batch', job.batch],
 		['attempts', describeAttempts(job)],
 		['enqueued', formatTime(job.createdAt)],
+		['scheduled', ifKnown(job.scheduledAt, at => `for ${formatTime(at)}`)],
 		['due', ifKnown(job.runAt, formatTime)],
 		[isRunning ? 'running' : 'started', ifKnown(job.startedAt, at => `${isRunning ? 'since ' : ''}${formatTime(at)}`)],
 		['ended', ifKnown(job.endedAt, formatTime)],
