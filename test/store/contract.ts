@@ -8,6 +8,7 @@ import './contract/keys.ts';
 import './contract/limits.ts';
 import './contract/editing.ts';
 import './contract/expiring.ts';
+import './contract/schedules.ts';
 import './contract/waiting.ts';
 import './contract/claiming.ts';
 import './contract/settling.ts';

@@ -108,10 +108,10 @@ export function updateSchedules(tx: Tx): void {
 	}
 }
 
-/** Milliseconds until the next moment of a schedule; `undefined` if there is none. */
-export function momentInMs({known, now}: Tx): number | undefined {
+/** Milliseconds until the next moment of a schedule, if there is one. */
+export function momentInMs({known, now}: Tx): {readonly momentInMs?: number} {
 	const at = known.get('nextMoment');
-	return at === null ? undefined : Math.max(0, at - now);
+	return at === null ? {} : {momentInMs: Math.max(0, at - now)};
 }
 
 interface ScheduleRow extends Pick<Schedule, 'name' | 'createdAt' | 'nextAt' | 'lastJobId' | 'lastAt' | 'runs' | 'skipped' | 'missed'> {

@@ -114,7 +114,7 @@ export class SqliteStore implements Store {
 			dueInMs: dueInMs(tx),
 			expired: cancelledBy(tx, expired?.ids),
 			expiresInMs: expiresInMs(tx),
-			momentInMs: momentInMs(tx),
+			...momentInMs(tx),
 		};
 	}
 

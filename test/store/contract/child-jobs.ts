@@ -1,4 +1,5 @@
 import type {Claim, Outcome} from '../../../lib/job/claim.ts';
+import {listIds} from '../../../lib/job/group.ts';
 import {claimOf, claimsOf, commit, enqueue, fresh, idsOf, jobOf, law, listed, newJob, POLICY, T0, take} from './laws.ts';
 
 law('jobs that a job enqueues are stored when it completes, and can be claimed in the same transaction', async (t, queue, clock) => {
@@ -119,4 +120,31 @@ law('a job that ends without enqueuing frees its key for jobs that others enqueu
 	});
 	t.deepEqual(settled, ['completed', 'discarded']);
 	t.like(await jobOf(queue, 3), {key: 'a', status: 'pending'});
+});
+
+law('jobs that an execution enqueues may wait for each other, for other jobs, and for the execution itself', async (t, queue) => {
+	const [other] = await enqueue(queue, newJob());
+	await take(queue);
+	await enqueue(queue, newJob());
+	const [parent] = claimsOf(await take(queue)) as [Claim];
+	const child = {task: 'hash', payload: '2', priority: 0, runAt: null, policy: POLICY} as const;
+	const all = [child, child, {...child, payload: '3', after: [{index: 1}, other, {index: 0}, parent.id], onDead: 'run'}] as const;
+	await commit(queue, {settle: [{...parent, outcome: {type: 'returned', value: '"own"', enqueue: all}}]});
+	const jobs = await queue.jobs({});
+	const [first = 0, second = 0, third = 0] = jobs.slice(-3).map(({id}) => id);
+	t.like(await queue.counts(), {pending: 2, blocked: 1, running: 1, completed: 1});
+	const {jobs: shown} = await queue.store.jobs({ids: [third]}, {}, {edges: true});
+	t.deepEqual(
+		shown[0]?.edges?.parents.flatMap(([from, to]) => listIds(from, to - from + 1)),
+		[second, other, first, parent.id],
+	);
+});
+
+law('an execution that enqueues a job for which there is no parent fails', async (t, queue) => {
+	await enqueue(queue, newJob());
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	const child = {task: 'hash', payload: '2', priority: 0, runAt: null, policy: POLICY, after: [99], onDead: 'cancel'} as const;
+	const {settled} = await commit(queue, {settle: [{...claim, outcome: {type: 'returned', value: '1', enqueue: [child]}}]});
+	t.deepEqual(settled, ['failed']);
+	t.regex((await jobOf(queue, claim.id)).error?.message ?? '', /can't wait for job 99/);
 });
