@@ -58,11 +58,13 @@ export class FlowNode {
 
 /** One job of a flow. In the payload of another one it stands for its result. */
 export class FlowJob<Result = unknown> extends FlowNode {
+	/** Only for TypeScript: the type of the result. */
 	declare readonly [RESULT]?: Result;
 }
 
 /** Jobs of a flow, one for each item. In the payload of another one it stands for the array of their results; as the items of a map, for each result. */
 export class FlowMap<Result = unknown> extends FlowNode {
+	/** Only for TypeScript: the type of the result. */
 	declare readonly [RESULT]?: Result;
 }
 

@@ -58,18 +58,25 @@ export type ScheduleOptions<Tasks> = ScheduleTimes &
 
 /** A schedule, as it is now. */
 export interface ScheduleInfo {
+	/** Unique among schedules. */
 	readonly name: string;
+	/** The task of its jobs. */
 	readonly task: string;
+	/** Their payload, decoded. */
 	readonly payload: unknown;
 	/** The cron expression and its time zone, or the interval in milliseconds. */
 	readonly timing: Timing;
+	/** As in {@link ScheduleRuns}. */
 	readonly catchUp: 'none' | 'one' | 'all';
+	/** As in {@link ScheduleRuns}. */
 	readonly overlap: 'skip' | 'queue';
+	/** True if it enqueues nothing. */
 	readonly isPaused: boolean;
 	/** The next moment; absent if there is none, or if it depends on the end of the job before. */
 	readonly next?: Date;
-	/** The job that it enqueued last, and the moment of that job. */
+	/** The job that it enqueued last. */
 	readonly lastJobId?: JobId;
+	/** The moment of that job. */
 	readonly last?: Date;
 	/** The number of jobs that it has enqueued. */
 	readonly runs: number;
@@ -138,6 +145,7 @@ interface ScheduleHost {
 
 /** A schedule in the queue. It goes on without the program that made it, in any engine on the queue. */
 export class ScheduleHandle {
+	/** The name of the schedule. */
 	readonly name: string;
 	readonly #host: ScheduleHost;
 	readonly #verbs: ScheduleVerbs;

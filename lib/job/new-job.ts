@@ -117,6 +117,7 @@ export interface NewJob extends ResolvedJobOptions {
 export interface ChildJob extends Omit<NewJob, 'batch' | 'rerun' | 'parents'> {
 	/** What it waits for, in order: the ids of jobs, and the indexes of jobs that the execution has enqueued before it. */
 	readonly after?: readonly (JobId | {readonly index: number})[];
+	/** What becomes of the job if one of them ends as dead or cancelled; default `cancel`. */
 	readonly onDead?: OnDead;
 }
 

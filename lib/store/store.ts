@@ -365,10 +365,13 @@ export interface StoredJob extends Job {
 
 /** The jobs for which a job has waited, in order, and those that have waited for it: ranges of consecutive ids. */
 export interface JobEdges {
+	/** For which it has waited. */
 	readonly parents: readonly JobRange[];
+	/** Which have waited for it, or wait. */
 	readonly children: readonly JobRange[];
 }
 
+/** Jobs with consecutive ids. */
 export type JobRange = readonly [first: JobId, last: JobId];
 
 /** A page of ends. */

@@ -160,7 +160,7 @@ export const SQL = {
 	tally: 'select task, state, jobs from tally',
 	addToBatchTally: `insert into batch_tally (batch, task, state, jobs) values (?, ?, ?, ?)
 		on conflict (batch, task, state) do update set jobs = jobs + excluded.jobs`,
-	batchStates: `select state, sum(jobs) from batch_tally where batch = ${INTEGER} group by state`,
+	batchStates: 'select state, jobs from batch_tally where batch = ?',
 	batchTally: `select t.name, b.state, b.jobs from batch_tally b join task t on t.id = b.task where b.batch = ${INTEGER}`,
 
 	insertJob: 'insert into job (id, task, policy, priority, created_at, batch, key, payload) values (?, ?, ?, ?, ?, ?, ?, ?)',
