@@ -3,7 +3,7 @@ import {decode} from '../job/encoding.ts';
 import type {JobId} from '../job/job.ts';
 import type {JobMaker} from '../job/new-job.ts';
 import {checkJobOptions, EXECUTION_CHECKS} from '../job/options.ts';
-import type {Schedule, ScheduleChange, ScheduleResult, ScheduleSpec, Timing} from '../job/schedule.ts';
+import {isSameSchedule, type Schedule, type ScheduleChange, type ScheduleResult, type ScheduleSpec, type Timing} from '../job/schedule.ts';
 import type {ExecutionOptions, PayloadOf, ProblemOf, TasksOf} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
@@ -162,11 +162,16 @@ export class ScheduleHandle {
 		const {maker, now} = this.#host;
 		const spec = toSpec(maker, options);
 		const moments = await momentsOf(spec);
-		// The first one does not wait for an end, since there is none.
-		const nextAt = waitsForEnd(spec) ? now() : moments.after(now());
-		if (nextAt === null || nextAt > (spec.until ?? Infinity)) throw bad('schedule() got a time until before its first moment');
-		await this.#verbs.change({type: 'set', name: this.name, spec, nextAt});
-		return this;
+		for (;;) {
+			const old = await findSchedule(this.#verbs, this.name);
+			if (old && isSameSchedule(old.spec, spec)) return this;
+			// Not before the last moment: the clock may have been set back. The first one does not wait for an end, since there is none.
+			const from = Math.max(now(), old?.lastAt ?? 0);
+			const nextAt = waitsForEnd(spec) ? from : moments.after(from);
+			if (nextAt === null || nextAt > (spec.until ?? Infinity)) throw bad('schedule() got a time until before its first moment');
+			// Otherwise another engine has advanced it meanwhile.
+			if ((await this.#verbs.change({type: 'set', name: this.name, spec, nextAt, lastAt: old?.lastAt ?? null})).isDone) return this;
+		}
 	}
 
 	/** The schedule as it is now; `undefined` if it was deleted. */
@@ -226,8 +231,10 @@ export async function changeExisting(verbs: ScheduleVerbs, change: ScheduleChang
 export async function resumeSchedule(verbs: ScheduleVerbs, name: string, now: number): Promise<void> {
 	const schedule = await findSchedule(verbs, name);
 	if (!schedule) throw noSuchSchedule(name);
-	const {spec, isPaused, nextAt} = schedule;
-	if (isPaused) await changeExisting(verbs, {type: 'resume', name, nextAt: waitsForEnd(spec) ? nextAt : (await momentsOf(spec)).after(now)});
+	const {spec, isPaused, nextAt, lastAt} = schedule;
+	if (!isPaused) return;
+	const next = waitsForEnd(spec) ? nextAt : (await momentsOf(spec)).after(Math.max(now, lastAt ?? 0));
+	await changeExisting(verbs, {type: 'resume', name, nextAt: next});
 }
 
 /** True if the interval counts from the end of the job before. */

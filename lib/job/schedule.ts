@@ -1,3 +1,4 @@
+import {isDeepStrictEqual} from 'node:util';
 import type {Encoded} from './encoding.ts';
 import type {JobId, Policy} from './job.ts';
 
@@ -55,6 +56,8 @@ export type ScheduleChange = {readonly name: string} & (
 			/** Makes the schedule, or changes it. One that is the same already keeps its next moment. */
 			readonly spec: ScheduleSpec;
 			readonly nextAt: number | null;
+			/** The moment of its last job, by which `nextAt` was found: if there is a later one, nothing is changed. `null` for none. */
+			readonly lastAt: number | null;
 	  }
 	| {readonly type: 'pause'}
 	| {readonly type: 'delete'}
@@ -75,3 +78,9 @@ export interface ScheduleResult {
 
 /** The most missed moments that get a job. */
 export const MAX_CAUGHT_UP = 1000;
+
+/** True if both do the same. A store may return bytes as a Buffer, and properties in another order. */
+export function isSameSchedule(a: ScheduleSpec, b: ScheduleSpec): boolean {
+	const plain = ({payload, ...spec}: ScheduleSpec) => ({...spec, payload: payload instanceof Uint8Array ? [...payload] : payload});
+	return isDeepStrictEqual(plain(a), plain(b));
+}

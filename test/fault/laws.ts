@@ -13,6 +13,7 @@ const PLACES = `(
 	union all select c.id, c.task, -j.priority, c.batch, c.execution, ${StoredState.running} from claimed c left join every_job j on j.id = c.id
 	union all select o.id, j.task, -j.priority, j.batch, o.execution, o.status from outcome o left join every_job j on j.id = o.id
 	union all select j.id, r.task, r.rank, r.batch, 0, ${StoredState.ready} from ready_run r join every_job j on j.id between r.first and r.last
+	union all select j.id, r.task, r.rank, r.batch, r.executions, ${StoredState.blocked} from blocked_run r join every_job j on j.id between r.first and r.last
 	union all select j.id, r.task, -j.priority, r.batch, 1, ${StoredState.running} from claimed_run r join every_job j on j.id between r.first and r.last
 	union all select j.id, j.task, -j.priority, r.batch, 1, ${StoredState.completed} from outcome_run r join every_job j on j.id between r.first and r.last)`;
 
@@ -37,6 +38,19 @@ export const LAWS: Readonly<Record<string, string>> = {
 			select batch, task, state, jobs from batch_tally where jobs <> 0
 			union all select batch, task, place, -count(*) from ${PLACES} where batch is not null group by batch, task, place)
 		group by batch, task, state having sum(jobs) <> 0`,
+	'a blocked job waits for as many parents as have not ended as they must': `
+		select b.id, b.parents, count(p.id) + count(f.id) as unmet
+			from (select j.id, r.parents from blocked_run r join every_job j on j.id between r.first and r.last) b
+			left join edge e on b.id between e.child_first and e.child_last
+			left join batch f on e.parent_first = -f.id and f.total is null
+			left join ${PLACES} p on p.id between iif(e.is_each, e.parent_first + b.id - e.child_first, e.parent_first)
+				and iif(e.is_each, e.parent_first + b.id - e.child_first, e.parent_last)
+				and p.place <> ${StoredState.completed} and not (e.runs_on_dead and p.place in (${StoredState.dead}, ${StoredState.cancelled}))
+		where not exists (select 1 from parent_change)
+		group by b.id having unmet <> b.parents`,
+	'each edge has a child that exists': `
+		select e.id from edge e where not exists (select 1 from every_job j where j.id between e.child_first and e.child_last)`,
+	'the moment of a schedule is that of a job that exists': 'select s.id from scheduled s left join every_job j on j.id = s.id where j.id is null',
 	'a key names the job that has it, and each job with a key is named, unless it has ended': `
 		select * from every_key k
 			full join (select id, key, coalesce(batch, -task) as scope from every_job where key is not null) j

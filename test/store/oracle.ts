@@ -1,4 +1,3 @@
-import {isDeepStrictEqual} from 'node:util';
 import {type Claim, type JobUpdate, type Lease, MAX_LOG_LINES, type Outcome, type OwnerId, type Settlement} from '../../lib/job/claim.ts';
 import {sameValue, sizeBytes} from '../../lib/job/encoding.ts';
 import {
@@ -33,7 +32,7 @@ import {
 import {type ChildJob, type NewJob, toCompletionJob} from '../../lib/job/new-job.ts';
 import type {OpenJobs} from '../../lib/job/open-jobs.ts';
 import {pack} from '../../lib/job/packed.ts';
-import type {Schedule, ScheduleChange, ScheduleResult} from '../../lib/job/schedule.ts';
+import {isSameSchedule, type Schedule, type ScheduleChange, type ScheduleResult} from '../../lib/job/schedule.ts';
 import {batchConflict, batchInUse, batchRunning, kindOf} from '../../lib/store/conflict-errors.ts';
 import type * as contract from '../../lib/store/store.ts';
 import {endTimeOf, lastUsedAt, MIN_COUNTED_RESULT_BYTES, movableStatuses, RETRIED_BY_DEFAULT} from '../../lib/store/store.ts';
@@ -805,7 +804,7 @@ export class MemoryStore implements contract.Store {
 		const known = this.#schedules.get(name);
 		const done = {isDone: true, jobIds: []};
 		if (change.type === 'set') {
-			if (known && isDeepStrictEqual(known.spec, change.spec)) return {isDone: false, jobIds: []};
+			if (known && (known.lastAt !== change.lastAt || isSameSchedule(known.spec, change.spec))) return {isDone: false, jobIds: []};
 			const fresh = {name, isPaused: false, lastJobId: null, lastAt: null, runs: 0, skipped: 0, missed: 0};
 			this.#schedules.set(name, {...(known ?? fresh), spec: change.spec, createdAt: now, nextAt: change.nextAt, isOver: false});
 			return done;

@@ -2,7 +2,7 @@ import {idAt, type NewGroup} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import {pack} from '../../job/packed.ts';
 import type {Parents} from '../../job/parents.ts';
-import type {Schedule, ScheduleChange, ScheduleResult, ScheduleSpec} from '../../job/schedule.ts';
+import {isSameSchedule, type Schedule, type ScheduleChange, type ScheduleResult, type ScheduleSpec} from '../../job/schedule.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {readScheduleSpec} from '../stored-json.ts';
 import {enqueue} from './enqueue.ts';
@@ -20,7 +20,7 @@ export function changeSchedule(tx: Tx, change: ScheduleChange): ScheduleResult {
 	known.forget('nextMoment');
 	known.forget('hasEndWaits');
 	const schedule = scheduleNamed(statements, change.name);
-	if (change.type === 'set') return setSchedule(tx, schedule, change.name, change.spec, change.nextAt);
+	if (change.type === 'set') return setSchedule(tx, schedule, change);
 	if (!schedule) return NOTHING;
 	switch (change.type) {
 		case 'delete':
@@ -40,16 +40,11 @@ export function changeSchedule(tx: Tx, change: ScheduleChange): ScheduleResult {
 	}
 }
 
-function setSchedule({statements, now}: Tx, old: Schedule | undefined, name: string, spec: ScheduleSpec, nextAt: number | null): ScheduleResult {
+function setSchedule({statements, now}: Tx, old: Schedule | undefined, {name, spec, nextAt, lastAt}: ScheduleChange & {type: 'set'}): ScheduleResult {
+	if (old && (old.lastAt !== lastAt || isSameSchedule(old.spec, spec))) return NOTHING;
 	const {payload, ...rest} = spec;
-	const stored = JSON.stringify(rest);
-	if (old && JSON.stringify({...old.spec, payload: undefined}) === stored && isSame(old.spec.payload, payload)) return NOTHING;
-	statements.setSchedule.run(name, stored, payload, now, nextAt, waitsForEnd(spec) ? 1 : 0);
+	statements.setSchedule.run(name, JSON.stringify(rest), payload, now, nextAt, waitsForEnd(spec) ? 1 : 0);
 	return DONE;
-}
-
-function isSame(a: ScheduleSpec['payload'], b: ScheduleSpec['payload']): boolean {
-	return a === b || (a instanceof Uint8Array && b instanceof Uint8Array && Buffer.compare(a, b) === 0);
 }
 
 /** True if the interval counts from the end of the job before. */

@@ -157,8 +157,21 @@ function reachable({cleans}: Campaign, number: number): FailpointName[] {
 
 function roundOf({seed, isolation, cleans, endings}: Campaign, slot: number, number: number, told: readonly Told[]): Round {
 	const mapped = told.flatMap(each => (each.what === 'mapped' && each.slot === slot ? [each.batch] : []));
+	const countOf = (what: 'flowed' | 'piped') => told.filter(each => each.what === what && each.slot === slot).length;
 	const leaseMs = endings.includes('SIGSTOP') ? SHORT_LEASE_MS : 30_000;
-	return {seed, slot, number, isolation, cleans, roams: false, leaseMs, batch: Math.max(-1, ...mapped) + 1, finishes: false};
+	return {
+		seed,
+		slot,
+		number,
+		isolation,
+		cleans,
+		roams: false,
+		leaseMs,
+		batch: Math.max(-1, ...mapped) + 1,
+		flow: countOf('flowed'),
+		pipe: countOf('piped'),
+		finishes: false,
+	};
 }
 
 const FILE = fileURLToPath(new URL('./program.ts', import.meta.url));

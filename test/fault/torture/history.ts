@@ -15,6 +15,9 @@ export interface Round {
 	readonly leaseMs: number;
 	/** The batch of this slot that its map goes on with. */
 	readonly batch: number;
+	/** The flow, and the pipe, of this slot that it goes on with. */
+	readonly flow: number;
+	readonly pipe: number;
 	/** Closes its engine after so long; without it only when all is done that was begun. */
 	readonly closesAfterMs?: number;
 	/** Begins nothing new and ends when everything has. */
@@ -47,6 +50,10 @@ interface Sayings {
 	readonly cleaning: object;
 	readonly item: Ended & {readonly batch: string; readonly key: string};
 	readonly mapped: {readonly batch: number};
+	/** A flow is in the queue. */
+	readonly flowed: {readonly flow: number};
+	/** A pipe has come to its end, with these results. */
+	readonly piped: {readonly pipe: number; readonly values: readonly string[]};
 	readonly closing: object;
 	readonly closed: object;
 	/** What its engine logged. */
@@ -73,6 +80,8 @@ export interface Step {
 	/** The execution whose checkpoint it was given. */
 	readonly from?: number;
 	readonly value?: string;
+	/** The moment for which a schedule has enqueued the job, in milliseconds since 1970. */
+	readonly moment?: number;
 }
 
 export interface Payload {
@@ -90,6 +99,10 @@ export interface Payload {
 	readonly timeoutMs?: number;
 	/** Makes the result so many characters longer. */
 	readonly bulk?: number;
+	/** The results of its parents. */
+	readonly parents?: readonly string[];
+	/** The tokens of its parents. */
+	readonly of?: readonly string[];
 }
 
 export const steadyMs = (): number => Number(process.hrtime.bigint() / 1000n) / 1000;
@@ -118,6 +131,11 @@ export function linesOf(text: string): unknown[] {
 		.split('\n')
 		.slice(0, -1)
 		.map(line => JSON.parse(line) as unknown);
+}
+
+/** The token of a job, in what it returned. */
+export function tokenOf(value: string): string {
+	return value.slice(0, value.lastIndexOf('#'));
 }
 
 /** The token of the job that the job of a token makes. */

@@ -78,6 +78,58 @@ function makeOptions(): Omit<JobOptions, 'key'> {
 	return {...(random() < 0.3 && {priority: between(random, -2, 2)}), ...(random() < 0.1 && {timeout: '20s'})};
 }
 
+/** Some flows are enqueued by several transactions. */
+const LARGE_SHARE = 0.02;
+let flow = round.flow;
+let isFlowing = false;
+
+/** Enqueues the next flow of this slot. The content follows from its name, so that a program which is started after a kill enqueues the same. */
+async function enqueueFlow(): Promise<void> {
+	const name = `flow${round.slot}.${flow}`;
+	const own = seeded(1000 * round.slot + flow);
+	const size = own() < LARGE_SHARE ? 10_500 : between(own, 1, 30);
+	const leaves = Array.from(
+		{length: size},
+		(_, index): Payload => ({token: `${name}.${index}`, ...(own() < 0.05 && {fails: 'throws', times: between(own, 1, 3)})}),
+	);
+	const tokens = leaves.map(({token}) => token);
+	const made = faena.flow(name);
+	const all = made.map('compute', leaves);
+	const one = made.job('compute', {token: `${name}.one`});
+	const merged = made.job('gather', {token: `${name}.all`, parents: all, of: tokens});
+	const chain = [made.job('gather', {token: `${name}.chain0`, parents: [one], of: [`${name}.one`]})];
+	for (let link = 1; link < 5; link++) {
+		const before = chain.at(-1) as (typeof chain)[0];
+		chain.push(made.job('gather', {token: `${name}.chain${link}`, parents: [before, one], of: [`${name}.chain${link - 1}`, `${name}.one`]}));
+	}
+	const nodes = [one, merged, ...chain];
+	const named = [`${name}.one`, `${name}.all`, ...chain.map((_, link) => `${name}.chain${link}`)];
+	say({what: 'try', tokens: [...tokens, ...named]});
+	const run = await made.enqueue();
+	const ids = [...run.ids(all), ...nodes.flatMap(node => run.ids(node))];
+	say({what: 'enqueued', tokens: [...tokens, ...named], ids});
+	say({what: 'flowed', flow});
+	known.push(...ids.slice(-20));
+	flow++;
+}
+
+let pipe = round.pipe;
+let isPiping = false;
+
+/** Runs the next pipe of this slot. */
+async function runPipe(): Promise<void> {
+	const batch = `pipe${round.slot}.${pipe}`;
+	const tokens = Array.from({length: 40}, (_, index) => `${batch}.${index}`);
+	say({what: 'try', tokens});
+	const items = tokens.map((token, index): Payload => ({token, ...(index % 9 === 0 && {fails: 'throws', times: 1})}));
+	const values = await faena.pipe(items, 'compute', 'second', {batch, window: 15, order: pipe % 2 === 0 ? 'input' : 'finished'}).toArray();
+	say({what: 'piped', pipe, values});
+	pipe++;
+}
+
+const SECONDS = 'each second';
+await faena.schedule(SECONDS, {every: '1s', task: 'moment', payload: null, catchUp: 'all', overlap: 'queue'});
+
 const ACTIONS: Readonly<Record<string, () => Promise<unknown>>> = {
 	async enqueue() {
 		const isKeyed = random() < 0.3;
@@ -138,6 +190,21 @@ const ACTIONS: Readonly<Record<string, () => Promise<unknown>>> = {
 		say({what: 'retrying', id});
 		await faena.retry(id);
 	},
+	async flow() {
+		// One at a time, as the next one of this slot.
+		if (isFlowing || random() < 0.5) return;
+		isFlowing = true;
+		await enqueueFlow().finally(() => {
+			isFlowing = false;
+		});
+	},
+	async pipe() {
+		if (isPiping || random() < 0.5) return;
+		isPiping = true;
+		await runPipe().finally(() => {
+			isPiping = false;
+		});
+	},
 	async pause() {
 		// One at a time: a resume that is under way already may come after a pause that is told first.
 		if (round.slot !== 0 || isPausing) return;
@@ -193,6 +260,7 @@ const untilClosed = (doings: Promise<unknown>) =>
 
 if (round.finishes) {
 	await faena.resume();
+	await (await faena.schedule(SECONDS)).pause();
 	await map();
 	await faena.idle();
 } else {

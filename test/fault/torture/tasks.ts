@@ -5,7 +5,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {promisify} from 'node:util';
 import {type TaskContext, task} from '../../../lib/index.ts';
 import {commandLine} from './commands.ts';
-import {childOf, type Payload, type Step, steadyMs, stepsFile} from './history.ts';
+import {childOf, type Payload, type Step, steadyMs, stepsFile, tokenOf} from './history.ts';
 
 const steps = openSync(stepsFile(process.env['STEPS'] as string), 'a');
 
@@ -59,6 +59,24 @@ export async function command(payload: Payload, context: TaskContext): Promise<s
 	return finish(step, payload, context);
 }
 
+/** Gets the results of its parents. */
+export function gather(payload: Payload, context: TaskContext): string {
+	return finish(begin('gather', payload, context), payload, context);
+}
+
+/** The second stage of a pipe: gets what the first one returned. */
+export function second(value: string, context: TaskContext): string {
+	const payload = {token: `${tokenOf(value)}/second`, parents: [value], of: [tokenOf(value)]};
+	return finish(begin('second', payload, context), payload, context);
+}
+
+/** Runs each second. */
+export function moment(_: null, context: TaskContext): string {
+	const at = context.job.scheduledAt?.getTime() ?? 0;
+	const payload = {token: `moment ${at}`};
+	return finish(begin('moment', payload, context), payload, context);
+}
+
 /** Several at once. */
 export const many = task(
 	(payloads: readonly Payload[], contexts: readonly TaskContext[]): string[] => {
@@ -70,9 +88,20 @@ export const many = task(
 
 type Write = (step: Step['step'], more?: Partial<Step>) => void;
 
-function begin(name: string, payload: Payload, {job: {id, execution}, resumeFrom}: TaskContext): Write {
+function begin(name: string, payload: Payload, {job: {id, execution, scheduledAt}, resumeFrom}: TaskContext): Write {
 	const write: Write = (step, more) => {
-		const line: Step = {at: steadyMs(), wall: Date.now(), pid: process.pid, step, task: name, id, execution, payload, ...more};
+		const line: Step = {
+			at: steadyMs(),
+			wall: Date.now(),
+			pid: process.pid,
+			step,
+			task: name,
+			id,
+			execution,
+			payload,
+			...(scheduledAt && {moment: scheduledAt.getTime()}),
+			...more,
+		};
 		writeSync(steps, `${JSON.stringify(line)}\n`);
 	};
 	const from = (resumeFrom as {execution: number} | undefined)?.execution;

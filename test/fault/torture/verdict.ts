@@ -4,7 +4,7 @@ import Database from 'better-sqlite3';
 import {makeEveryJob, outcomesOf} from '../../fixtures/stored.ts';
 import {brokenLaws} from '../laws.ts';
 import type {Evidence} from './campaign.ts';
-import {childOf, type Payload, type Step, type Told, type What} from './history.ts';
+import {childOf, type Payload, type Step, type Told, tokenOf, type What} from './history.ts';
 
 /** As the database has it in the end. */
 interface EndedJob {
@@ -17,6 +17,10 @@ interface EndedJob {
 	readonly attempts: number;
 	readonly suspicions: number;
 	readonly value: string | undefined;
+	/** It is of a flow that a program was killed in enqueuing, and no other has enqueued. */
+	readonly isHeld: boolean;
+	/** The tokens of its parents in a flow. */
+	readonly of: readonly string[] | undefined;
 }
 
 interface Case extends Evidence {
@@ -35,15 +39,16 @@ export const LAWS: Readonly<Record<string, (given: Case) => readonly unknown[]>>
 	'a program that exits with 0 has printed no error': ({lives}) => lives.filter(({end, stderr}) => end.code === 0 && stderr !== ''),
 	'no program waits for an answer while others get thousands': given => (isSuspending(given) ? [] : overtaken(given).filter(({by}) => by > MOST_OVERTAKEN)),
 	'no transaction fails, however many programs write': given => told(given, 'warned').filter(({message}) => message.startsWith('transaction failed')),
-	'every job ends': ({jobs}) => jobs.filter(({status}) => status === null),
+	'every job ends': ({jobs}) => jobs.filter(({status, isHeld}) => status === null && !isHeld),
+	'no job of a flow runs that was not enqueued wholly': ({jobs, stepsById}) => jobs.filter(({id, isHeld}) => isHeld && stepsById.has(id)),
 	'an acknowledged job is there, unless it ended and was cleaned up': given =>
 		told(given, 'enqueued').flatMap(({ids, tokens}) =>
-			[...ids.entries()].filter(([index, id]) => given.jobById.get(id)?.token !== tokens[index] && !mayBeCleaned(given, id)).map(([, id]) => id),
+			[...ids.entries()].filter(([index, id]) => given.jobById.get(id)?.token !== tokens[index] && !mayBeCleaned(given, id, tokens[index])).map(([, id]) => id),
 		),
 	'every job was enqueued': ({jobs, ...given}) => {
 		const tried = new Set(told(given, 'try').flatMap(({tokens}) => tokens));
 		const made = new Set(given.steps.filter(({step, task}) => step === 'returns' && task === 'make').map(({payload}) => childOf(payload.token)));
-		return jobs.filter(({token, task}) => !tried.has(token) && !made.has(token) && task !== 'batchCompleted');
+		return jobs.filter(({token, task}) => !tried.has(token) && !made.has(token) && !['batchCompleted', 'second', 'moment'].includes(task));
 	},
 	'no job is there twice': ({jobs}) => [...Map.groupBy(jobs, ({token}) => token)].filter(([, same]) => same.length > 1),
 	"an execution's number is used once": ({stepsById}) =>
@@ -116,6 +121,40 @@ export const LAWS: Readonly<Record<string, (given: Case) => readonly unknown[]>>
 		given.campaign.cleans
 			? []
 			: told(given, 'mapped').filter(({slot, batch}) => given.jobs.filter(({token}) => token === `batch${slot}.${batch}/completed`).length !== 1),
+	'no child starts before its parents have returned, and it gets what they returned': ({steps}) => {
+		const returned = new Map(steps.flatMap(({step, value, at}) => (step === 'returns' ? [[value, at] as const] : [])));
+		return steps.filter(({step, payload: {parents, of}, at}) => {
+			if (step !== 'start' || !parents) return false;
+			const isEach = parents.length === of?.length && parents.every((value, index) => tokenOf(value) === of[index]);
+			return !isEach || parents.some(value => (returned.get(value) ?? Infinity) > at);
+		});
+	},
+	'a child whose parents have completed is not cancelled because of them': ({jobs, retried, ...given}) => {
+		const byToken = new Map(jobs.map(job => [job.token, job]));
+		const cancelled = new Set(told(given, 'cancelling').map(({id}) => id));
+		return jobs.filter(
+			({id, status, of}) =>
+				status === 'cancelled' && of && !cancelled.has(id) && !retried.has(id) && of.every(token => byToken.get(token)?.status === 'completed'),
+		);
+	},
+	'a pipe yields a result for each item, once': given =>
+		told(given, 'piped').filter(({slot, pipe, values}) => {
+			const tokens = Array.from({length: 40}, (_, index) => `pipe${slot}.${pipe}.${index}/second`);
+			return tokens.toSorted().join() !== values.map(tokenOf).toSorted().join();
+		}),
+	'each moment of a schedule has one job': ({steps}) => {
+		const byMoment = Map.groupBy(
+			steps.filter(({step, task}) => step === 'start' && task === 'moment'),
+			({moment}) => moment ?? 0,
+		);
+		return [...byMoment].filter(([, same]) => new Set(same.map(({id}) => id)).size > 1);
+	},
+	'no moment of a schedule is lost': ({steps}) => {
+		const moments = new Set(steps.flatMap(({step, moment}) => (step === 'returns' && moment !== undefined ? [moment] : [])));
+		const [first, last] = [Math.min(...moments), Math.max(...moments)];
+		const all = moments.size === 0 ? 0 : (last - first) / 1000 + 1;
+		return moments.size === all ? [] : [{first, last, moments: moments.size, all}];
+	},
 	'a signal ends a program soon': ({lives}) => lives.filter(({by, dyingMs}) => (by === 'SIGTERM' || by === 'SIGINT') && dyingMs > PATIENCE_MS),
 	'a program that ends in good order leaves no suspects': ({campaign, jobs}) =>
 		campaign.endings.some(ending => ending === 'SIGKILL' || ending === 'SIGSTOP') ? [] : jobs.filter(({suspicions}) => suspicions > 0),
@@ -148,18 +187,21 @@ function toCase(evidence: Evidence, db: Database.Database): Case {
 	makeEveryJob(db);
 	const rows = db
 		.prepare(`
-			select j.id, t.name as task, j.payload, b.name as batch, coalesce(x.attempts, 0) as attempts, coalesce(x.suspicion, 0) as suspicions
+			select j.id, t.name as task, j.payload, b.name as batch, coalesce(x.attempts, 0) as attempts, coalesce(x.suspicion, 0) as suspicions,
+				b.shape is not null and b.total is null and b.name like 'flow%' as isHeld
 			from every_job j join task t on t.id = j.task left join batch b on b.id = j.batch left join failure_state x on x.id = j.id`)
 		.all() as Row[];
 	const outcomes = new Map(outcomesOf(db).map(outcome => [outcome.id, outcome]));
 	const jobs = rows.map(({payload, ...rest}) => {
-		const {token, batch} = JSON.parse(payload) as Payload & {readonly batch?: string};
+		const {token, batch, of} = readPayload(payload, rest);
 		const {status = 0, execution = 0, value = null, blob = null} = outcomes.get(rest.id) ?? {};
 		const result = blob === null ? (value as string | null) : readFileSync(join(`${evidence.database}-blobs`, blob), 'utf8');
 		return {
 			...rest,
+			isHeld: Boolean(rest.isHeld),
 			execution,
 			token: token ?? `${batch}/completed`,
+			of,
 			status: STATUS[status] ?? null,
 			value: result === null ? undefined : (JSON.parse(result) as string),
 		};
@@ -173,7 +215,13 @@ function toCase(evidence: Evidence, db: Database.Database): Case {
 	};
 }
 
-type Row = Omit<EndedJob, 'status' | 'value' | 'token' | 'execution'> & {readonly payload: string};
+/** A payload that is made of results begins with an equals sign. A moment, and a second stage, have none of their own. */
+function readPayload(payload: string | null, {id, task}: Pick<EndedJob, 'id' | 'task'>): Partial<Payload> & {readonly batch?: string} {
+	if (payload === null || task === 'second' || task === 'moment') return {token: `${task} ${id}`};
+	return JSON.parse(payload.replace(/^=/, ''));
+}
+
+type Row = Omit<EndedJob, 'status' | 'value' | 'token' | 'execution' | 'of'> & {readonly payload: string | null};
 
 const STATUS: Readonly<Record<number, EndedJob['status']>> = {6: 'completed', 7: 'dead', 8: 'cancelled'};
 
@@ -202,9 +250,11 @@ function starts(steps: readonly Step[]): Step[] {
 	return steps.filter(({step}) => step === 'start');
 }
 
-/** It had ended by all that is known: it returned, died of its failures, or was to be cancelled. */
-function mayBeCleaned({campaign, stepsById, ...given}: Case, id: number): boolean {
+/** It had ended by all that is known: it returned, died of its failures or those of its parent, or was to be cancelled. */
+function mayBeCleaned({campaign, stepsById, ...given}: Case, id: number, token: string | undefined): boolean {
 	if (!campaign.cleans) return false;
+	// A child is cancelled if its parent is dead.
+	if (/\.(all|chain\d)$/.test(token ?? '')) return true;
 	const steps = stepsById.get(id) ?? [];
 	const failures = steps.filter(({step}) => step === 'throws' || step === 'exits').length;
 	return failures >= 3 || steps.some(({step, task}) => step === 'returns' || task === 'command') || told(given, 'cancelling').some(cancel => cancel.id === id);

@@ -5,6 +5,9 @@ import {claimOf, claimsOf, commit, jobOf, law, newJob, POLICY, T0, take} from '.
 
 const HOUR = 3_600_000;
 
+/** Its properties in another order than any store may keep them. */
+const OTHER_POLICY: ScheduleSpec['policy'] = {retry: POLICY.retry, timeoutMs: POLICY.timeoutMs, backoff: POLICY.backoff, maxAttempts: POLICY.maxAttempts};
+
 function specOf(parts: Partial<ScheduleSpec> = {}): ScheduleSpec {
 	const plain = {catchUp: 'one', overlap: 'skip', jitterMs: 0, until: null, expiresMs: null} as const;
 	return {timing: {everyMs: HOUR, from: 'clock'}, ...plain, task: 'hash', payload: '"x"', priority: 0, policy: POLICY, ...parts};
@@ -15,7 +18,8 @@ async function change(queue: JobQueue, ...changes: ScheduleChange[]): Promise<re
 }
 
 async function set(queue: JobQueue, parts: Partial<ScheduleSpec> = {}, nextAt: number | null = T0 + HOUR): Promise<void> {
-	await change(queue, {type: 'set', name: 'hourly', spec: specOf(parts), nextAt});
+	const lastAt = (await queue.store.schedules()).find(({name}) => name === 'hourly')?.lastAt ?? null;
+	await change(queue, {type: 'set', name: 'hourly', spec: specOf(parts), nextAt, lastAt});
 }
 
 /** Advances the schedule from one moment over these to the next one. */
@@ -40,12 +44,14 @@ law('a schedule is kept as it was set; the same again changes nothing, another o
 		...{name: 'hourly', spec: specOf(), createdAt: T0, nextAt: T0 + HOUR, isPaused: false},
 		...{lastJobId: null, lastAt: null, runs: 0, skipped: 0, missed: 0},
 	});
-	t.deepEqual(await change(queue, {type: 'set', name: 'hourly', spec: specOf(), nextAt: T0 + 5}), [{isDone: false, jobIds: []}]);
+	t.deepEqual(await change(queue, {type: 'set', name: 'hourly', spec: specOf({policy: OTHER_POLICY}), nextAt: T0 + 5, lastAt: null}), [
+		{isDone: false, jobIds: []},
+	]);
 	t.deepEqual(await theSchedule(queue), first);
 	await set(queue, {payload: '"y"'}, T0 + 5);
 	t.like(await theSchedule(queue), {nextAt: T0 + 5, spec: {payload: '"y"'}});
 	t.is((await queue.store.commit({})).momentInMs, 5);
-	await change(queue, {type: 'set', name: 'also', spec: specOf({payload: new Uint8Array([1, 7])}), nextAt: null});
+	await change(queue, {type: 'set', name: 'also', spec: specOf({payload: new Uint8Array([1, 7])}), nextAt: null, lastAt: null});
 	t.deepEqual(
 		(await queue.store.schedules()).map(({name, spec: {payload}}) => [name, payload === null || typeof payload === 'string' ? payload : [...payload]]),
 		[
@@ -161,4 +167,14 @@ law('the moment of a job is deleted with it', async (t, queue) => {
 	await commit(queue, {enqueue: [newJob()]});
 	const {jobs} = await queue.store.jobs({});
 	t.is(jobs[0]?.scheduledAt, undefined);
+});
+
+law('a schedule is not changed by one who does not know its last moment: the next one could come twice', async (t, queue) => {
+	await set(queue);
+	await advance(queue, T0 + HOUR, [T0 + HOUR], T0 + 2 * HOUR);
+	const stale = {type: 'set', name: 'hourly', spec: specOf({payload: '"y"'}), nextAt: T0 + HOUR, lastAt: null} as const;
+	t.deepEqual(await change(queue, stale), [{isDone: false, jobIds: []}]);
+	t.like(await theSchedule(queue), {nextAt: T0 + 2 * HOUR, spec: {payload: '"x"'}});
+	t.like(await change(queue, {...stale, nextAt: T0 + 3 * HOUR, lastAt: T0 + HOUR}), {0: {isDone: true}});
+	t.like(await theSchedule(queue), {nextAt: T0 + 3 * HOUR, spec: {payload: '"y"'}});
 });
