@@ -7,7 +7,7 @@ export type OnDead = 'cancel' | 'run';
 export interface Parents {
 	readonly edges: readonly ParentEdge[];
 	readonly onDead: OnDead;
-	/** True if the jobs also wait for the end of their batch's input. The batch is a flow. */
+	/** True if the jobs also wait for the end of their batch's input, as those of a flow do. */
 	readonly areHeld?: boolean;
 }
 

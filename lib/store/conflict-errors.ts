@@ -22,6 +22,11 @@ export function noParent(task: string, id: JobId): FaenaError {
 
 type BatchKind = {readonly task?: string | undefined; readonly stages?: readonly string[] | undefined};
 
+/** The failure of a job that enqueues a job which depends on one that does not exist. */
+export function noParentFailure({task}: ChildJob, id: JobId): FailureRecord {
+	return {reason: 'threw', name: 'FaenaError', message: noParent(task, id).message, code: 'NoSuchJob'};
+}
+
 /** Thrown by `Store.openBatch` if the batch is another map, pipe or flow. */
 export function batchConflict(name: string, own: BatchKind, wanted: BatchKind): FaenaError {
 	const [is, other] = [kindOf(own), kindOf(wanted)];

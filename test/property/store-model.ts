@@ -20,7 +20,9 @@ import {
 	STATUSES,
 	TRANSITIONS,
 } from '../../lib/job/job.ts';
+import type {ChildJob} from '../../lib/job/new-job.ts';
 import type {OnDead, Parents} from '../../lib/job/parents.ts';
+import type {Schedule, ScheduleChange, ScheduleSpec} from '../../lib/job/schedule.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {ClaimRequest, Deleted, EndedDeletion, Moved, MovePage, MoveTarget, Store, TaskCounts} from '../../lib/store/store.ts';
 import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';
@@ -246,6 +248,7 @@ async function compareAll(world: World): Promise<void> {
 		counts: ({queue}) => queue.counts(),
 		paused: async ({queue}) => [...(await queue.paused())].sort(),
 		'counts by state': async ({queue}) => byTask(await queue.store.counts()),
+		schedules: ({queue}) => queue.store.schedules(),
 		batches: async ({queue}) => (await queue.batches()).map(({id: _, ...batch}) => batch),
 		completed: ({completed}) => completed,
 		commit: ({queue}) => commitPlain(queue.store, {}),
@@ -294,6 +297,9 @@ type Command =
 			readonly after: number;
 	  }
 	| {readonly type: 'openBatch'; readonly name: string; readonly task: string; readonly owner: string; readonly onComplete: string | null}
+	| {readonly type: 'openFlow'; readonly owner: string; readonly structure: string}
+	| {readonly type: 'sealFlow'; readonly owner: string; readonly total: number}
+	| {readonly type: 'schedule'; readonly name: string; readonly change: SchedulePlan}
 	| {readonly type: 'endInput'; readonly name: string; readonly total: number; readonly owner: string}
 	| {readonly type: 'deleteBatch'; readonly name: string; readonly limit: number}
 	| {readonly type: 'closeBatch' | 'leaveBatch'; readonly name: string; readonly owner: string}
@@ -338,12 +344,22 @@ interface Picked {
 	readonly forged: Partial<Claim>;
 }
 
+/** A change of a schedule, whose times are counted from the moment of the command. */
+type SchedulePlan =
+	| {readonly type: 'set'; readonly spec: ScheduleSpec; readonly inMs: number}
+	| {readonly type: 'pause' | 'delete' | 'run'}
+	| {readonly type: 'resume'; readonly inMs: number}
+	/** `isNext` for one who knows the next moment. */
+	| {readonly type: 'advance'; readonly isNext: boolean; readonly moments: number; readonly inMs: number | null};
+
 /** An even delay becomes `delayMs`, an odd one `runAt`. */
 type JobPlan = Omit<PlainJob, 'runAt' | 'delayMs' | 'batch' | 'parents'> & {
 	readonly delayMs: number | null;
 	readonly batch: string | null;
 	/** Counted from the last job; -1 for one that does not exist. */
 	readonly after: {readonly nthLast: readonly number[]; readonly onDead: OnDead} | null;
+	/** Waits for the end of the input, if its batch is the flow. */
+	readonly isHeld: boolean;
 };
 
 type AskedCommand = Exclude<Command, {type: 'advance' | 'set' | 'reopen' | 'outlast' | 'poll'}>;
@@ -382,6 +398,17 @@ function toAsk(command: AskedCommand, world: World): Ask {
 				const options = onComplete === null ? {} : {onComplete: {task: onComplete, priority: 1, policy: POLICIES[1] as Policy}};
 				batches.set(name, await queue.openBatch(name, task, owner, options));
 			};
+		case 'openFlow':
+			return async ({queue, batches}) => {
+				batches.set(FLOW, await queue.store.openBatch(FLOW, undefined, command.owner, {flow: command.structure}));
+			};
+		case 'sealFlow':
+			return async ({queue, batches}) => {
+				const batch = batches.get(FLOW);
+				return batch !== undefined && queue.store.updateBatch(batch, command.owner, {total: command.total, flowJobs: [[1, 2]]});
+			};
+		case 'schedule':
+			return ({queue}) => changeSchedule(queue, command, world.clock.now());
 		case 'endInput':
 			return async ({queue, batches}) => {
 				const batch = batches.get(command.name);
@@ -416,6 +443,22 @@ function toAsk(command: AskedCommand, world: World): Ask {
 				return batch;
 			};
 	}
+}
+
+async function changeSchedule(queue: JobQueue, {name, change}: Command & {type: 'schedule'}, now: number): Promise<unknown> {
+	const known = (await queue.store.schedules()).find(schedule => schedule.name === name);
+	const {scheduled, momentInMs} = await queue.store.commit({schedule: [toScheduleChange(name, change, now, known)]});
+	return {scheduled, momentInMs};
+}
+
+function toScheduleChange(name: string, change: SchedulePlan, now: number, known: Schedule | undefined): ScheduleChange {
+	const {type} = change;
+	if (type === 'set') return {type, name, spec: change.spec, nextAt: now + change.inMs, lastAt: known?.lastAt ?? null};
+	if (type === 'resume') return {type, name, nextAt: now + change.inMs};
+	if (type !== 'advance') return {type, name};
+	const at = change.isNext ? (known?.nextAt ?? 0) : now;
+	const moments = Array.from({length: change.moments}, (_, index) => at + index);
+	return {type, name, at, moments, nextAt: change.inMs === null ? null : at + change.inMs, missed: change.moments};
 }
 
 /** A page of the list, after the jobs that `after` says. */
@@ -476,17 +519,23 @@ function isLater(one: Place, other: Place): boolean {
 
 function toChanges({settle, update, edit, enqueue, rejectConflicts, claim}: CommitCommand, world: World, batches: ReadonlyMap<string, BatchId>): PlainChanges {
 	const now = world.clock.now();
-	const toNewJob = ({delayMs, batch, after, ...job}: JobPlan): PlainJob => {
+	const toNewJob = ({delayMs, batch, after, isHeld, ...job}: JobPlan): PlainJob => {
 		const id = batch === null ? undefined : batches.get(batch);
 		const isDelay = delayMs !== null && delayMs % 2 === 0 && delayMs >= 0;
 		const time = isDelay ? {runAt: null, delayMs} : {runAt: delayMs === null ? null : now + delayMs};
-		return {...job, ...time, ...(id !== undefined && {batch: id}), ...(after && {parents: toParents(after, world)})};
+		return {...job, ...time, ...(id !== undefined && {batch: id}), ...parentsOf(after, isHeld && batch === FLOW && id !== undefined, world)};
 	};
 	return {
 		settle: settle.flatMap(({of, outcome, worker, children}) => {
 			const ended =
 				outcome.type === 'returned' && children.length > 0
-					? {...outcome, enqueue: children.map(({rerun: _, maxPending: __, ...plan}) => toNewJob({...plan, batch: null, after: null}))}
+					? {
+							...outcome,
+							enqueue: children.map(({rerun: _, maxPending: __, after, ...plan}, index) => ({
+								...toNewJob({...plan, batch: null, after: null}),
+								...toChildParents(after, index, world),
+							})),
+						}
 					: outcome;
 			return claimsAt(of, world).map(claim => ({...claim, outcome: ended, worker}));
 		}),
@@ -502,6 +551,19 @@ function toChanges({settle, update, edit, enqueue, rejectConflicts, claim}: Comm
 		rejectConflicts,
 		...(claim && {claim: toRequest(claim)}),
 	};
+}
+
+function parentsOf(after: JobPlan['after'], areHeld: boolean, world: World): {readonly parents?: Parents} {
+	if (after) return {parents: {...toParents(after, world), areHeld}};
+	return areHeld ? {parents: {edges: [], onDead: 'cancel', areHeld}} : {};
+}
+
+/** Half of them are jobs that the same execution has enqueued before. */
+function toChildParents(after: JobPlan['after'], index: number, {jobs}: World): Pick<ChildJob, 'after' | 'onDead'> {
+	if (!after) return {};
+	const idAt = (nth: number) => (nth < 0 ? undefined : jobs[jobs.length - 1 - (nth % Math.max(1, jobs.length))]?.id) ?? 999_999;
+	const parents = after.nthLast.map(nth => (nth >= 0 && index > 0 && nth % 2 === 0 ? {index: nth % index} : idAt(nth)));
+	return {after: parents.filter((each, at) => parents.findIndex(other => isDeepStrictEqual(other, each)) === at), onDead: after.onDead};
 }
 
 function toParents({nthLast, onDead}: NonNullable<JobPlan['after']>, {jobs}: World): Parents {
@@ -549,7 +611,10 @@ function claimsAt({holds, nthLast, others, forged}: Picked, {claims, jobs}: Worl
 const TASKS = ['hash', 'resize', 'parse'];
 const OWNERS = ['owner-1', 'owner-2', 'owner-3'];
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
-const BATCHES = ['nightly', 'weekly'];
+const FLOW = 'report';
+const MAPS = ['nightly', 'weekly'];
+const BATCHES = [...MAPS, FLOW];
+const SCHEDULES = ['daily', 'hourly'];
 
 const POLICIES: readonly Policy[] = [
 	{maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 10, factor: 2, maxMs: 60, jitter: 0.5}, retry: 'auto'},
@@ -609,6 +674,7 @@ const plan: fc.Arbitrary<JobPlan> = fc
 				fc.record({nthLast: fc.array(fc.integer({min: -1, max: 8}), {minLength: 1, maxLength: 3}), onDead: fc.constantFrom('cancel' as const, 'run' as const)}),
 			],
 		),
+		isHeld: fc.boolean(),
 		rerun: weighted([4, fc.constant(null)], [1, fc.record({changed: fc.boolean(), failed: fc.boolean()})]),
 		maxPending: weighted([4, fc.constant(null)], [1, fc.record({task: fc.integer({min: 1, max: 4}), all: fc.integer({min: 1, max: 8})}, {requiredKeys: []})]),
 	})
@@ -681,6 +747,34 @@ const search: fc.Arbitrary<JobSearch> = fc
 	.tuple(filter, fc.record({sort: fc.constantFrom(...SORTS), since: time, until: time}, {requiredKeys: [], noNullPrototype: true}))
 	.map(([filter, order]) => ({...filter, ...order}));
 
+const spec: fc.Arbitrary<ScheduleSpec> = fc.record({
+	timing: fc.constantFrom({everyMs: 20, from: 'clock'} as const, {everyMs: 20, from: 'end'} as const, {cron: '0 2 * * *', timezone: 'UTC'}),
+	catchUp: fc.constantFrom('none', 'one', 'all'),
+	overlap: fc.constantFrom('skip', 'queue'),
+	jitterMs: fc.constantFrom(0, 0, 15),
+	until: fc.constantFrom(null, null, T0 + 60),
+	expiresMs: fc.constantFrom(null, null, 30),
+	task,
+	payload,
+	priority: fc.integer({min: -1, max: 1}),
+	policy: fc.constantFrom(...POLICIES),
+});
+const inMs = fc.integer({min: -5, max: 30});
+const scheduleChange: fc.Arbitrary<SchedulePlan> = weighted<SchedulePlan>(
+	[3, fc.record({type: fc.constant('set'), spec, inMs})],
+	[1, fc.record({type: fc.constantFrom('pause', 'delete', 'run')})],
+	[1, fc.record({type: fc.constant('resume'), inMs})],
+	[
+		4,
+		fc.record({
+			type: fc.constant('advance'),
+			isNext: weighted([4, fc.constant(true)], [1, fc.constant(false)]),
+			moments: fc.nat(3),
+			inMs: fc.option(inMs, {nil: null}),
+		}),
+	],
+);
+
 const command: fc.Arbitrary<Command> = weighted<Command>(
 	[14, commit],
 	[
@@ -724,8 +818,11 @@ const command: fc.Arbitrary<Command> = weighted<Command>(
 			after: fc.nat(5),
 		}),
 	],
-	[2, fc.record({type: fc.constant('openBatch'), name: fc.constantFrom(...BATCHES), task, owner, onComplete: fc.option(task, {nil: null})})],
-	[2, fc.record({type: fc.constant('endInput'), name: fc.constantFrom(...BATCHES), total: fc.nat(3), owner})],
+	[2, fc.record({type: fc.constant('openBatch'), name: fc.constantFrom(...MAPS), task, owner, onComplete: fc.option(task, {nil: null})})],
+	[2, fc.record({type: fc.constant('openFlow'), owner, structure: fc.constantFrom('one', 'two')})],
+	[1, fc.record({type: fc.constant('sealFlow'), owner, total: fc.nat(3)})],
+	[3, fc.record({type: fc.constant('schedule'), name: fc.constantFrom(...SCHEDULES), change: scheduleChange})],
+	[2, fc.record({type: fc.constant('endInput'), name: fc.constantFrom(...MAPS), total: fc.nat(3), owner})],
 	[1, fc.record({type: fc.constant('deleteBatch'), name: fc.constantFrom(...BATCHES), limit: fc.integer({min: 1, max: 6})})],
 	[2, fc.record({type: fc.constantFrom('closeBatch', 'leaveBatch'), name: fc.constantFrom(...BATCHES), owner})],
 	[4, fc.record({type: fc.constant('jobs'), search, after: fc.nat(3), limit: fc.integer({min: 1, max: 10})})],

@@ -1,7 +1,7 @@
 import {backoffMs} from '../../lib/job/backoff.ts';
 import {type Claim, type ExecutionRecord, type Lease, MAX_EXECUTIONS, type Outcome, type OwnerId, type Timing} from '../../lib/job/claim.ts';
 import {type Encoded, sameValue, sizeBytes} from '../../lib/job/encoding.ts';
-import {expiry, type FailureRecord, parentFailure, poison, toFailure} from '../../lib/job/failure.ts';
+import {expiry, type FailureRecord, parentFailure, poison} from '../../lib/job/failure.ts';
 import {type ClaimedGroup, type EnqueuedGroup, idAt, type NewGroup, newJobsOf, toColumn, toIds} from '../../lib/job/group.ts';
 import {
 	type Batch,
@@ -28,7 +28,7 @@ import {
 import type {ChildJob, NewJob} from '../../lib/job/new-job.ts';
 import {pack} from '../../lib/job/packed.ts';
 import type {OnDead, ParentEdge} from '../../lib/job/parents.ts';
-import {enqueueFailure, keyConflict, noParent} from '../../lib/store/conflict-errors.ts';
+import {enqueueFailure, keyConflict, noParentFailure} from '../../lib/store/conflict-errors.ts';
 import type {ClaimRequest, JobEdges, LaneRequest, Settled, SettledGroup, StoredJob, TaskCounts, Wanted} from '../../lib/store/store.ts';
 import {defined} from '../../lib/support/defined.ts';
 import type {FaenaError} from '../../lib/support/errors.ts';
@@ -250,7 +250,7 @@ export function refusalOf(
 ): FailureRecord | undefined {
 	for (const [index, child] of children.entries()) {
 		const missing = child.after?.find((parent): parent is JobId => typeof parent === 'number' && !exists(parent));
-		if (missing !== undefined) return toFailure(noParent(child.task, missing));
+		if (missing !== undefined) return noParentFailure(child, missing);
 		if (child.key === undefined) continue;
 		const holder = holderOf(child);
 		const held = holder ?? children.slice(0, index).find(({key, task}) => key === child.key && task === child.task);

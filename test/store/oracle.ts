@@ -141,8 +141,8 @@ export class MemoryStore implements contract.Store {
 		this.#assertOpen();
 		const before = {jobs: [...this.#jobs].map(([id, job]) => [id, {...job}] as const), lastId: this.#lastId};
 		for (const each of update) this.#update(each);
-		const settled = this.#settleGroups(settle);
 		this.#lost = [];
+		const settled = this.#settleGroups(settle);
 		this.#reachChildren();
 		const edited = edit?.map(each => this.#edit(each));
 		const enqueued: EnqueuedGroup[] = [];

@@ -62,19 +62,19 @@ export function changeBatch(tx: Tx, id: BatchId, owner: OwnerId, change: BatchCh
 	// An owner that was taken for dead gets its batch back, if no other owner has the batch.
 	if (holder !== undefined && holder !== own) return false;
 	statements.ownBatch.run(own, id);
+	const isFirst = statements.hasInputEnded.get(id) === 0;
 	const {changes} = statements.endInput.run(change.total, id);
-	if ('flowJobs' in change) sealFlow(tx, id, change.flowJobs);
+	if ('flowJobs' in change) closeFlow(tx, id, change.flowJobs);
+	if (isFirst) parentsChanged(tx, endOfInput(id), endOfInput(id), 'completed');
 	updateBatch(tx, id, 0);
 	return changes > 0;
 }
 
-/** Its jobs may run. */
-function sealFlow(tx: Tx, id: BatchId, jobs: FlowJobs): void {
+/** The owner leaves the flow, whose jobs are known. */
+function closeFlow(tx: Tx, id: BatchId, jobs: FlowJobs): void {
 	const {statements, now} = tx;
 	const {flow} = readShape((statements.batchById.get(id) as BatchRow | undefined)?.shape ?? null);
-	if (!flow) return;
-	statements.sealFlow.run(JSON.stringify({...flow, jobs} satisfies Flow), now, id);
-	parentsChanged(tx, endOfInput(id), endOfInput(id), 'completed');
+	if (flow) statements.closeFlow.run(JSON.stringify({...flow, jobs} satisfies Flow), now, id);
 }
 
 function updateBatch(tx: Tx, id: BatchId, newlyEnded: number): void {

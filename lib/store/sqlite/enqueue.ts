@@ -1,12 +1,12 @@
 import {type Encoded, sameValue} from '../../job/encoding.ts';
-import {type FailureRecord, toFailure} from '../../job/failure.ts';
+import type {FailureRecord} from '../../job/failure.ts';
 import {type EnqueuedGroup, idAt, keyAt, listKeys, type NewGroup, newJobsOf, sizeOf, toIds} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import {type ChildJob, dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {asPacked, countOf, isPackable, joinPacked, type PackedStrings, pack, slicePacked, toPackedStrings} from '../../job/packed.ts';
 import type {Parents} from '../../job/parents.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {enqueueFailure, keyConflict, noParent} from '../conflict-errors.ts';
+import {enqueueFailure, keyConflict, noParentFailure} from '../conflict-errors.ts';
 import {insertBlocked} from './blocked.ts';
 import {cancelChild, reachChildren} from './children.ts';
 import type {DirectClaim, NewRun} from './direct-claim.ts';
@@ -51,7 +51,7 @@ export function findConflict(tx: Tx, jobs: readonly ChildJob[], parent: JobId): 
 	const keys = new KeyLookup(tx);
 	for (const job of jobs) {
 		const missing = missingParent(tx, job);
-		if (missing !== undefined) return toFailure(noParent(job.task, missing));
+		if (missing !== undefined) return noParentFailure(job, missing);
 		if (job.key === undefined) continue;
 		const name = JSON.stringify([job.task, job.key]);
 		const found = keys.find(job);

@@ -28,11 +28,10 @@ export function withParents(tx: Tx, group: ClaimedGroup): ClaimedGroup {
 export function sizesOfResults({statements}: Tx, jobs: Range): readonly number[] | undefined {
 	let sizes: number[] | undefined;
 	for (const {parents, children, isEach} of edgesTo(statements, jobs)) {
-		for (const [id, bytes] of statements.resultSizes.iterate(...parents) as IterableIterator<[JobId, number | null]>) {
+		for (const [id, bytes] of statements.resultSizes.iterate(...parents) as IterableIterator<[JobId, number]>) {
 			sizes ??= new Array<number>(jobs[1] - jobs[0] + 1).fill(0);
 			const index = children[0] - jobs[0] + (isEach ? id - parents[0] : 0);
-			// The size of a file is not known.
-			sizes[index] = (sizes[index] as number) + (bytes ?? Infinity);
+			sizes[index] = (sizes[index] as number) + bytes;
 		}
 	}
 	return sizes;

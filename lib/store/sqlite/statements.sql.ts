@@ -138,7 +138,7 @@ export const SQL = {
 	insertBatch: 'insert into batch (name, task, created_at, on_complete, marks, shape) values (?, ?, ?, ?, ?, ?) returning id',
 	reopenBatch: 'update batch set closed_at = null, total = null, on_complete = ?, marks = ?, shape = ? where id = ?',
 	endInput: 'update batch set total = ? where id = ?',
-	sealFlow: 'update batch set shape = ?, closed_at = ?, owner = null where id = ?',
+	closeFlow: 'update batch set shape = ?, closed_at = ?, owner = null where id = ?',
 	hasInputEnded: 'select total is not null from batch where id = ?',
 	setCompletionJob: 'update batch set completion_job = ? where id = ?',
 	setBatch: 'update batch set started_at = ?, completed_at = ?, marks = ? where id = ?',
@@ -161,7 +161,7 @@ export const SQL = {
 	addToBatchTally: `insert into batch_tally (batch, task, state, jobs) values (?, ?, ?, ?)
 		on conflict (batch, task, state) do update set jobs = jobs + excluded.jobs`,
 	batchStates: 'select state, jobs from batch_tally where batch = ?',
-	batchTally: `select t.name, b.state, b.jobs from batch_tally b join task t on t.id = b.task where b.batch = ${INTEGER}`,
+	batchTally: `select t.name, b.state, b.jobs from batch_tally b join task t on t.id = b.task where b.batch = ${INTEGER} and b.jobs <> 0`,
 
 	insertJob: 'insert into job (id, task, policy, priority, created_at, batch, key, payload) values (?, ?, ?, ?, ?, ?, ?, ?)',
 	setPriority: 'update job set priority = ? where id = ?',
@@ -277,8 +277,9 @@ export const SQL = {
 	pageOfBlocked: `select r.first, r.last from blocked_run r where ${runInWindow('blocked_run')} and ${ofTask('r')} and ${ofBatch('r')} order by 1`,
 
 	insertEdge: 'insert into edge (parent_first, parent_last, child_first, child_last, is_each, runs_on_dead) values (?, ?, ?, ?, ?, ?)',
-	resultSizes: `select id, iif(blob is null, octet_length(value), null) from outcome
-		where id between ? and ? and (octet_length(value) >= ${MIN_COUNTED_RESULT_BYTES} or blob is not null)`,
+	// Of a result in a file, the value is its size.
+	resultSizes: `select id, iif(blob is null, octet_length(value), value) as bytes from outcome
+		where id between ? and ? and bytes >= ${MIN_COUNTED_RESULT_BYTES}`,
 	anyEdge: 'select 1 from edge limit 1',
 	edgesFrom: edgesWith('parent', EDGE),
 	edgesTo: edgesWith('child', EDGE),
