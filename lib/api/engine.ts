@@ -178,10 +178,13 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * @throws FaenaError `BadOption`, `UnknownTask`, `NotEncodable`, `TooLarge`, `Closed`, `StorageFull`
 	 * @example await faena.schedule('nightly', {cron: '0 2 * * *', timezone: 'Europe/Berlin', task: 'report', payload: {all: true}});
 	 */
-	async schedule(name: string, options: ScheduleOptions<Tasks>): Promise<ScheduleHandle>;
+	async schedule<Name extends keyof TasksOf<Tasks> & string>(
+		name: string,
+		options: ScheduleOptions<Tasks, Name>,
+	): Promise<ScheduleHandle<ResultOf<Tasks, Name>>>;
 	/** A handle for the schedule of this name. It need not exist. */
 	async schedule(name: string): Promise<ScheduleHandle>;
-	async schedule(name: string, options?: ScheduleOptions<Tasks>): Promise<ScheduleHandle> {
+	async schedule(name: string, options?: unknown): Promise<ScheduleHandle> {
 		const host = {client: this.#client, maker: this.#maker, now: this.#now};
 		const handle = new ScheduleHandle(host, argument('schedule()', 'name', name, text));
 		return options === undefined ? handle : handle.set(options);
@@ -221,6 +224,82 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		d: Fits<Tasks, D, OutputOf<Tasks, C>>,
 		options?: PipeOptions,
 	): JobPipe<OutputOf<Tasks, D>>;
+	pipe<
+		Item,
+		const A extends StageOf<Tasks>,
+		const B extends StageOf<Tasks>,
+		const C extends StageOf<Tasks>,
+		const D extends StageOf<Tasks>,
+		const E extends StageOf<Tasks>,
+	>(
+		source: PipeSource<Item>,
+		a: Fits<Tasks, A, Item>,
+		b: Fits<Tasks, B, OutputOf<Tasks, A>>,
+		c: Fits<Tasks, C, OutputOf<Tasks, B>>,
+		d: Fits<Tasks, D, OutputOf<Tasks, C>>,
+		e: Fits<Tasks, E, OutputOf<Tasks, D>>,
+		options?: PipeOptions,
+	): JobPipe<OutputOf<Tasks, E>>;
+	pipe<
+		Item,
+		const A extends StageOf<Tasks>,
+		const B extends StageOf<Tasks>,
+		const C extends StageOf<Tasks>,
+		const D extends StageOf<Tasks>,
+		const E extends StageOf<Tasks>,
+		const F extends StageOf<Tasks>,
+	>(
+		source: PipeSource<Item>,
+		a: Fits<Tasks, A, Item>,
+		b: Fits<Tasks, B, OutputOf<Tasks, A>>,
+		c: Fits<Tasks, C, OutputOf<Tasks, B>>,
+		d: Fits<Tasks, D, OutputOf<Tasks, C>>,
+		e: Fits<Tasks, E, OutputOf<Tasks, D>>,
+		f: Fits<Tasks, F, OutputOf<Tasks, E>>,
+		options?: PipeOptions,
+	): JobPipe<OutputOf<Tasks, F>>;
+	pipe<
+		Item,
+		const A extends StageOf<Tasks>,
+		const B extends StageOf<Tasks>,
+		const C extends StageOf<Tasks>,
+		const D extends StageOf<Tasks>,
+		const E extends StageOf<Tasks>,
+		const F extends StageOf<Tasks>,
+		const G extends StageOf<Tasks>,
+	>(
+		source: PipeSource<Item>,
+		a: Fits<Tasks, A, Item>,
+		b: Fits<Tasks, B, OutputOf<Tasks, A>>,
+		c: Fits<Tasks, C, OutputOf<Tasks, B>>,
+		d: Fits<Tasks, D, OutputOf<Tasks, C>>,
+		e: Fits<Tasks, E, OutputOf<Tasks, D>>,
+		f: Fits<Tasks, F, OutputOf<Tasks, E>>,
+		g: Fits<Tasks, G, OutputOf<Tasks, F>>,
+		options?: PipeOptions,
+	): JobPipe<OutputOf<Tasks, G>>;
+	pipe<
+		Item,
+		const A extends StageOf<Tasks>,
+		const B extends StageOf<Tasks>,
+		const C extends StageOf<Tasks>,
+		const D extends StageOf<Tasks>,
+		const E extends StageOf<Tasks>,
+		const F extends StageOf<Tasks>,
+		const G extends StageOf<Tasks>,
+		const H extends StageOf<Tasks>,
+	>(
+		source: PipeSource<Item>,
+		a: Fits<Tasks, A, Item>,
+		b: Fits<Tasks, B, OutputOf<Tasks, A>>,
+		c: Fits<Tasks, C, OutputOf<Tasks, B>>,
+		d: Fits<Tasks, D, OutputOf<Tasks, C>>,
+		e: Fits<Tasks, E, OutputOf<Tasks, D>>,
+		f: Fits<Tasks, F, OutputOf<Tasks, E>>,
+		g: Fits<Tasks, G, OutputOf<Tasks, F>>,
+		h: Fits<Tasks, H, OutputOf<Tasks, G>>,
+		options?: PipeOptions,
+	): JobPipe<OutputOf<Tasks, H>>;
 	pipe(source: Iterable<unknown> | AsyncIterable<unknown>, ...args: readonly unknown[]): JobPipe<unknown> {
 		const last = args.at(-1);
 		const options = typeof last === 'object' && last !== null && !('task' in last) ? last : undefined;

@@ -46,6 +46,13 @@ export class FlowNode {
 		return this.plan.payloads.length;
 	}
 
+	/** @internal A node in a text would be no result. */
+	[Symbol.toPrimitive](): never {
+		throw bad(
+			`A node of a flow has no value while the flow is built; pass the node itself as the payload, or as a part of it, to a job of task ${this.plan.task}`,
+		);
+	}
+
 	/**
 	 * Its jobs also wait for these: other nodes of the flow, also such as were made later, and jobs outside it, by handle or id.
 	 * @throws FaenaError `BadOption`
@@ -58,12 +65,16 @@ export class FlowNode {
 
 /** One job of a flow. In the payload of another one it stands for its result. */
 export class FlowJob<Result = unknown> extends FlowNode {
+	/** Tells it from a {@link FlowMap}. */
+	readonly kind = 'job';
 	/** Only for TypeScript: the type of the result. */
 	declare readonly [RESULT]?: Result;
 }
 
 /** Jobs of a flow, one for each item. In the payload of another one it stands for the array of their results; as the items of a map, for each result. */
 export class FlowMap<Result = unknown> extends FlowNode {
+	/** Tells it from a {@link FlowJob}. */
+	readonly kind = 'map';
 	/** Only for TypeScript: the type of the result. */
 	declare readonly [RESULT]?: Result;
 }

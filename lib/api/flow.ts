@@ -107,6 +107,8 @@ export class Flow<Tasks> {
 			const payload = encodeWithResults(items, 'payload', this.#maker.maxValueBytes, () => [0, null]);
 			return this.#add(FlowMap<ResultOf<Tasks, Name>>, {...plan, payloads: new Array(items.size).fill(payload)});
 		}
+		if ((items as unknown) instanceof FlowNode)
+			throw bad('flow.map() over the result of one job is not possible, since its length is not known; let that task enqueue the jobs with ctx.enqueue()');
 		checkIterable('flow.map()', items);
 		if (!(Symbol.iterator in items)) throw bad('flow.map() expects an iterable, such as an array; of an async iterable, read the items first');
 		const all = [...items];

@@ -188,25 +188,30 @@ export async function payloadOf(client: DispatcherClient, {values, edges}: Store
 		isMade = true;
 	});
 	if (!isMade) return plain;
-	const results = await resultsOf(client, listRanges(edges?.parents ?? []));
-	return decode(payload, (index, count) => (count === null ? results[index] : results.slice(index, index + count)));
+	const ids = listRanges(edges?.parents ?? []);
+	const results = await resultsOf(client, ids);
+	return decode(payload, (index, count, onlyCompleted) => {
+		if (count === null) return results.get(ids[index] as JobId);
+		const named = ids.slice(index, index + count);
+		return (onlyCompleted ? named.filter(id => results.has(id)) : named).map(id => results.get(id));
+	});
 }
 
 /** Jobs that are read together. */
 const MAX_READ_JOBS = 1000;
 
-/** The results of jobs, in the order of their ids here; `undefined` for one that has not completed. */
-async function resultsOf(client: DispatcherClient, ids: readonly JobId[]): Promise<unknown[]> {
+/** The results of those of the jobs that have completed. */
+async function resultsOf(client: DispatcherClient, ids: readonly JobId[]): Promise<ReadonlyMap<JobId, unknown>> {
 	const results = new Map<JobId, unknown>();
 	for (let start = 0; start < ids.length; start += MAX_READ_JOBS) {
 		const page = ids.slice(start, start + MAX_READ_JOBS);
 		for (let after: Place | null | undefined; after !== null; ) {
 			const {jobs, next}: ReturnType<Verbs['jobs']> = await client.verb('jobs', {ids: page}, {after, limit: MAX_READ_JOBS}, {values: true});
-			for (const {id, values} of jobs as readonly StoredJob[]) results.set(id, decode(values?.result ?? null));
+			for (const {id, status, values} of jobs as readonly StoredJob[]) if (status === 'completed') results.set(id, decode(values?.result ?? null));
 			after = next;
 		}
 	}
-	return ids.map(id => results.get(id));
+	return results;
 }
 
 function listRanges(ranges: readonly JobRange[]): JobId[] {

@@ -11,6 +11,8 @@ export interface MapItem<Item> {
 	readonly key: string;
 	readonly item: Item;
 	readonly jobId: JobId;
+	/** @internal Of a pipe: the ids of its jobs in each stage before the last one. */
+	readonly earlier?: readonly (readonly JobId[])[];
 }
 
 /** How an item's job ended. */
@@ -114,6 +116,7 @@ export class ItemGroup<Item> {
 		const reused = this.#reused.size > 0 && this.#reused.has(offset);
 		const about = {index: this.indexAt(offset), key: this.keyAt(offset), item: this.items[offset] as Item, jobId: idAt(this.ids, offset), reused};
 		const end = this.#ends[offset];
+		if (this.earlier.length > 0) Object.assign(about, {earlier: this.earlier.map((_, stage) => this.earlierIdsAt(stage, offset))});
 		if (this.#states[offset] === State.completed) return {...about, status: 'completed', result: decode(end as Encoded) as Result};
 		return {...about, ...(toOutcome(end as Notice) as Exclude<JobOutcome<Result>, {status: 'completed'}>)};
 	}

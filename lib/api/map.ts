@@ -135,7 +135,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	/** Yields a result for each item. It can be iterated once. */
 	async *[Symbol.asyncIterator](): AsyncGenerator<MapResult<Item, Result>, void, undefined> {
-		if (this.#hasBegun) throw bad('This map was iterated already; call map() again, with the same batch to go on');
+		const what = this.#plan.pipe ? 'pipe' : 'map';
+		if (this.#hasBegun) throw bad(`This ${what} was iterated already; call ${what}() again, with the same batch to go on`);
 		this.#hasBegun = true;
 		this.#removeFromUnread();
 		const {signal} = this.#plan;

@@ -31,7 +31,7 @@ export function groupUnits(plan: PipePlan, units: readonly unknown[], start: num
 			values: pack(values),
 			batch,
 			...(batch !== undefined && {keys: stage.firstKey + start * stage.jobs + offset}),
-			...(before && {parents: {edges, onDead: 'cancel'}}),
+			...(before && {parents: {edges, onDead: stage.runsOnDead ? 'run' : 'cancel'}}),
 		});
 		const group = groups.length;
 		if (!before || stage.group === 1) {
@@ -71,9 +71,9 @@ const RESULT = {};
 /** The payload of a job that gets the result of one other. */
 const ONE_RESULT = encodeWithResults(RESULT, 'payload', Infinity, () => [0, null]);
 
-/** The payload of a job that gets the results of so many others. */
+/** The payload of a job that gets the results of so many others, as far as they completed. */
 function resultsOf(count: number): Encoded {
-	return encodeWithResults(RESULT, 'payload', Infinity, () => [0, count]);
+	return encodeWithResults(RESULT, 'payload', Infinity, () => [0, count, true]);
 }
 
 /** The ids of a stage's jobs. */

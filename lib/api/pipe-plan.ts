@@ -1,4 +1,4 @@
-import {abortSignal, bad, boolean, type Checks, checked, choice, integer, show, text} from '../job/checks.ts';
+import {abortSignal, bad, boolean, type Checks, checked, choice, expected, integer, show, text} from '../job/checks.ts';
 import type {Encoded} from '../job/encoding.ts';
 import {MAX_GROUP_JOBS, type NewGroup} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
@@ -29,7 +29,7 @@ export interface DeadItem {
 	readonly jobId: JobId;
 	/** The name and message of its error. */
 	readonly error: {readonly name: string; readonly message: string};
-	/** The index of its item in the source, from 0; of a group, that of its first. */
+	/** The index of its item in the source, from 0; of a job with several items, that of the first. */
 	readonly index: number;
 }
 
@@ -54,6 +54,8 @@ export interface Stage {
 	readonly onDead: 'stop' | 'drop' | {readonly task: string};
 	/** What its groups of jobs have in common. */
 	readonly common: Omit<NewGroup, 'values' | 'keys' | 'batch' | 'parents'>;
+	/** True if a job of it runs though one of its parents is dead: it gets the results of the others. */
+	readonly runsOnDead: boolean;
 	/** The most jobs of it that one unit has: see {@link PipePlan.unit}. */
 	readonly jobs: number;
 	/** The key of its first job. */
@@ -84,11 +86,15 @@ export function planPipe(maker: JobMaker, stages: readonly (string | StageOption
 	if (later > MAX_GROUP_JOBS)
 		throw bad(`pipe() expects that the options group of the stages after the first multiply to at most ${MAX_GROUP_JOBS}; they multiply to ${later}`);
 	let jobs = unit;
+	// True after a stage that goes on without items.
+	let drops = false;
 	const planned = given.map(({group, onDead, ...stage}, place): Stage => {
 		jobs /= group;
 		const failed = retryFailed ?? onDead === 'stop';
 		const common = {...maker.resolveChecked('pipe()', stage.task, stage.jobOptions), task: stage.task, ...(failed && {rerun: {changed: false, failed}})};
-		return {task: stage.task, group, onDead, common, jobs, firstKey: place === given.length - 1 ? 0 : KEYS_PER_STAGE * (place + 1)};
+		const runsOnDead = drops && group > 1;
+		drops = onDead !== 'stop' || (drops && group === 1);
+		return {task: stage.task, group, onDead, runsOnDead, common, jobs, firstKey: place === given.length - 1 ? 0 : KEYS_PER_STAGE * (place + 1)};
 	});
 	const most = Math.min(...given.map(({task}) => lowestOf(maker.limitsOf(task))));
 	return {stages: planned, unit, batch, window: Math.min(window, most), order, signal, encode: item => maker.encode(item)};
@@ -98,14 +104,22 @@ function checkStage(maker: JobMaker, stage: string | StageOptions) {
 	if (typeof stage !== 'string' && (typeof stage !== 'object' || stage === null))
 		throw bad(`pipe() expects as a stage a task's name, or an object such as {task: 'parse', group: 100}; it got ${show(stage)}`);
 	const {task, group = 1, onDead = 'stop', ...others} = typeof stage === 'string' ? {task: stage} : stage;
-	const given = checked('pipe({task})', {task, group, onDead: typeof onDead === 'object' ? undefined : onDead}, STAGE_CHECKS);
-	if (typeof onDead === 'object') maker.checkName('pipe({onDead})', Object(onDead).task);
-	maker.checkName('pipe()', given['task']);
 	const where = `pipe({task: ${JSON.stringify(task)}})`;
-	return {task, group, onDead, jobOptions: checkJobOptions(where, checked(where, others, EXECUTION_CHECKS) && others)};
+	checked(where, {task, group, onDead, ...others}, STAGE_CHECKS);
+	if (typeof onDead === 'object') maker.checkName('pipe({onDead})', onDead.task);
+	maker.checkName('pipe()', task);
+	return {task, group, onDead, jobOptions: checkJobOptions(where, others)};
 }
 
-const STAGE_CHECKS: Checks = {task: text, group: integer(1, 1_000_000), onDead: choice('stop', 'drop')};
+const STAGE_CHECKS: Checks = {
+	...EXECUTION_CHECKS,
+	task: text,
+	group: integer(1, 1_000_000),
+	onDead(value) {
+		if (value === 'stop' || value === 'drop' || (typeof value === 'object' && value !== null && 'task' in value)) return value;
+		throw expected("'stop', 'drop' or a task such as {task: 'noteDead'}", value);
+	},
+};
 
 export const PIPE_CHECKS: Checks = {
 	batch: text,

@@ -18,7 +18,12 @@ export type OutputOf<Tasks, S> = TaskOf<S> extends keyof Tasks ? ResultOf<Tasks,
 /** The stage; or, if its task does not take what it gets, a sentence that TypeScript shows. */
 export type Fits<Tasks, S, Before> =
 	TaskOf<S> extends keyof Tasks
-		? [InputOf<S, Before>] extends [PayloadOf<Tasks, TaskOf<S>>]
-			? S
-			: {readonly problem: 'The task of this stage does not take what the stage before it returns.'; readonly gets: InputOf<S, Before>}
+		? [UnknownOption<S>] extends [never]
+			? [InputOf<S, Before>] extends [PayloadOf<Tasks, TaskOf<S>>]
+				? S
+				: {readonly problem: 'The task of this stage does not take what the stage before it returns.'; readonly gets: InputOf<S, Before>}
+			: {readonly problem: 'A stage has no such option.'; readonly option: UnknownOption<S>}
 		: never;
+
+/** Options that a stage does not have: TypeScript does not look for them where a type is inferred. */
+type UnknownOption<S> = S extends string ? never : Exclude<keyof S, keyof StageOptions>;

@@ -40,6 +40,7 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 	readonly #map: JobMap<unknown, Result>;
 	#read = 0;
 	#dropped = 0;
+	#isCancelled = false;
 
 	/** @internal Use `engine.pipe`. */
 	constructor(client: DispatcherClient, maker: JobMaker, plan: PipePlan, source: Iterable<unknown> | AsyncIterable<unknown>) {
@@ -58,8 +59,11 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 	 */
 	async *[Symbol.asyncIterator](): AsyncGenerator<Result, void, undefined> {
 		for await (const end of this.#map) {
-			if (end.status === 'completed') yield end.result;
-			else await this.#drop(end);
+			if (end.status !== 'completed') await this.#drop(end);
+			else {
+				if (this.#plan.stages.some(({runsOnDead}) => runsOnDead)) await this.#dropFrom(end);
+				yield end.result;
+			}
 		}
 	}
 
@@ -88,6 +92,7 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 
 	/** Cancels the jobs that have not ended, and enqueues nothing more. The loop ends. */
 	async cancel(): Promise<void> {
+		this.#isCancelled = true;
 		await this.#map.cancel();
 	}
 
@@ -104,21 +109,47 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 	}
 
 	/** Does with an item whose job is dead or was cancelled what its stage says. */
-	async #drop({jobId, index, error}: Exclude<MapResult<unknown, Result>, {status: 'completed'}>): Promise<void> {
+	async #drop(end: Exclude<MapResult<unknown, Result>, {status: 'completed'}>): Promise<void> {
+		const {jobId, error} = end;
 		const dead = await this.#findDead(jobId);
-		const stage = dead && this.#plan.stages.find(({task}) => task === dead.task);
-		if (!dead || !stage || dead.status === 'cancelled') {
-			// Cancelled by someone: no stage has failed.
-			this.#dropped++;
-			return;
-		}
-		const cause = dead.error ? fromFailure(dead.error) : error;
+		if (dead?.status === 'dead') return this.#dropDead(dead, end);
+		// Cancelled by this program, which knows; or by another one.
+		this.#dropped++;
+		const mayDrop = this.#isCancelled || this.#plan.stages.some(({task, onDead}) => task === dead?.task && onDead !== 'stop');
+		if (mayDrop) return;
+		await this.#map.halt();
+		throw new FaenaError('JobCancelled', `Job ${dead?.id ?? jobId} (${dead?.task}) was cancelled, which stopped the pipe. Start it again to run the rest.`, {
+			cause: error,
+		});
+	}
+
+	async #dropDead(dead: StoredJob, unit: Unit): Promise<void> {
+		const stage = this.#plan.stages.find(({task}) => task === dead.task);
+		if (!stage) return;
+		const cause = dead.error ? fromFailure(dead.error) : new Error('The job is dead.');
 		if (stage.onDead === 'stop') {
 			await this.#map.halt();
 			throw new FaenaError('JobFailed', `Job ${dead.id} (${stage.task}) failed, which stopped the pipe: ${cause.message}`, {cause});
 		}
-		if (stage.onDead !== 'drop') await this.#bury(stage.onDead.task, stage, dead, cause, index * this.#plan.unit);
+		if (stage.onDead !== 'drop') await this.#bury(stage.onDead.task, stage, dead, cause, this.#indexOf(dead.id, stage, unit));
 		this.#dropped++;
+	}
+
+	/** Handles the dead items of a unit whose last job ran without them. */
+	async #dropFrom(unit: Unit): Promise<void> {
+		const ids = unit.earlier?.flat() ?? [];
+		for (let start = 0; start < ids.length; start += MAX_LISTED) {
+			const search = {ids: ids.slice(start, start + MAX_LISTED), status: 'dead'} as const;
+			const {jobs} = await this.#client.verb('jobs', search, {limit: MAX_LISTED}, {values: true, edges: true});
+			for (const dead of jobs as readonly StoredJob[]) await this.#dropDead(dead, unit);
+		}
+	}
+
+	/** The index in the source of the first item that this job of the unit has. */
+	#indexOf(id: JobId, stage: Stage, {index, earlier}: Unit): number {
+		const {unit: size, stages} = this.#plan;
+		const place = earlier?.[stages.indexOf(stage)]?.indexOf(id) ?? 0;
+		return index * size + Math.max(0, place) * (size / stage.jobs);
 	}
 
 	/** The job because of which this one did not complete: itself, or the first one before it that is dead. */
@@ -149,6 +180,12 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 		await new Promise<EnqueueReply>((resolve, reject) => this.#client.enqueue(enqueued, {resolve, reject}));
 	}
 }
+
+/** A unit of items, by its place in the source, with its jobs. */
+type Unit = Pick<MapResult<unknown, unknown>, 'index' | 'earlier'>;
+
+/** Jobs that are looked up together. */
+const MAX_LISTED = 1000;
 
 /** The map of the pipe's units: its jobs are those of the last stage. */
 function toMapPlan(pipe: PipePlan): MapPlan<unknown> {

@@ -35,7 +35,10 @@ export interface ScheduleRuns extends ExecutionOptions {
 	 * nothing. `all`: a job for each of the last 1,000, one after the other.
 	 */
 	readonly catchUp?: 'none' | 'one' | 'all';
-	/** What to do if the job before has not ended at a moment. `skip` (default): nothing. `queue`: enqueue a job that waits for it. */
+	/**
+	 * What to do if the job before has not ended at a moment. `skip`: nothing. `queue`: enqueue a job that waits for it. Default `skip`; with `catchUp:
+	 * 'all'`, which is to lose no moment, `queue`.
+	 */
 	readonly overlap?: 'skip' | 'queue';
 	/** Jobs start by chance up to this time after their moment, so that many schedules don't start at once. Default: none. */
 	readonly jitter?: Duration;
@@ -46,15 +49,15 @@ export interface ScheduleRuns extends ExecutionOptions {
 }
 
 /** Options of `schedule()`. */
-export type ScheduleOptions<Tasks> = ScheduleTimes &
+export type ScheduleOptions<Tasks, Name extends keyof TasksOf<Tasks> & string = keyof TasksOf<Tasks> & string> = ScheduleTimes &
 	ScheduleRuns &
 	{
-		[Name in keyof TasksOf<Tasks> & string]: ProblemOf<Tasks[Name]> extends never
-			? undefined extends PayloadOf<Tasks, Name>
-				? {readonly task: Name; readonly payload?: PayloadOf<Tasks, Name>}
-				: {readonly task: Name; readonly payload: PayloadOf<Tasks, Name>}
+		[Each in Name]: ProblemOf<Tasks[Each]> extends never
+			? undefined extends PayloadOf<Tasks, Each>
+				? {readonly task: Each; readonly payload?: PayloadOf<Tasks, Each>}
+				: {readonly task: Each; readonly payload: PayloadOf<Tasks, Each>}
 			: never;
-	}[keyof TasksOf<Tasks> & string];
+	}[Name];
 
 /** A schedule, as it is now. */
 export interface ScheduleInfo {
@@ -116,7 +119,20 @@ interface Checked extends Pick<ScheduleSpec, 'catchUp' | 'overlap'> {
 /** @throws FaenaError `BadOption`, `UnknownTask`, `NotEncodable`, `TooLarge` */
 function toSpec(maker: JobMaker, options: unknown): ScheduleSpec {
 	const given = checked('schedule()', options, SCHEDULE_CHECKS) as unknown as Checked & ExecutionOptions;
-	const {task, payload, cron, timezone, every, from, catchUp = 'one', overlap = 'skip', jitter = 0, until, expires, ...execution} = given;
+	const {
+		task,
+		payload,
+		cron,
+		timezone,
+		every,
+		from,
+		catchUp = 'one',
+		overlap = catchUp === 'all' ? 'queue' : 'skip',
+		jitter = 0,
+		until,
+		expires,
+		...execution
+	} = given;
 	if (task === undefined) throw bad(`schedule() expects the option task; it got ${show(options)}`);
 	if ((cron === undefined) === (every === undefined)) throw bad('schedule() expects either cron or every');
 	if (cron === undefined && timezone !== undefined) throw bad('schedule() got timezone without cron; the times of every are counted from 1970 in UTC');
@@ -144,7 +160,7 @@ interface ScheduleHost {
 }
 
 /** A schedule in the queue. It goes on without the program that made it, in any engine on the queue. */
-export class ScheduleHandle {
+export class ScheduleHandle<Result = unknown> {
 	/** The name of the schedule. */
 	readonly name: string;
 	readonly #host: ScheduleHost;
@@ -203,11 +219,11 @@ export class ScheduleHandle {
 	 * Enqueues a job at once, beside its moments. `undefined` if the job before has not ended, and the schedule says `overlap: 'skip'`.
 	 * @throws FaenaError `NoSuchSchedule`
 	 */
-	async runNow(): Promise<JobHandle | undefined> {
+	async runNow(): Promise<JobHandle<Result> | undefined> {
 		const {client, maker} = this.#host;
 		const [id] = await changeExisting(this.#verbs, {type: 'run', name: this.name});
 		const task = (await findSchedule(this.#verbs, this.name))?.spec.task ?? '';
-		return id === undefined ? undefined : new JobHandle(client, maker, id, task, false);
+		return id === undefined ? undefined : new JobHandle<Result>(client, maker, id, task, false);
 	}
 
 	/** Deletes the schedule. Its jobs stay. Returns false if there was none. */
@@ -233,7 +249,13 @@ export async function resumeSchedule(verbs: ScheduleVerbs, name: string, now: nu
 	if (!schedule) throw noSuchSchedule(name);
 	const {spec, isPaused, nextAt, lastAt} = schedule;
 	if (!isPaused) return;
-	const next = waitsForEnd(spec) ? nextAt : (await momentsOf(spec)).after(Math.max(now, lastAt ?? 0));
+	// A moment that passed during the pause is not made up for.
+	const {timing} = spec;
+	const next = waitsForEnd(spec)
+		? nextAt !== null && nextAt <= now && 'everyMs' in timing
+			? now + timing.everyMs
+			: nextAt
+		: (await momentsOf(spec)).after(Math.max(now, lastAt ?? 0));
 	await changeExisting(verbs, {type: 'resume', name, nextAt: next});
 }
 

@@ -34,8 +34,8 @@ interface ShownFlow {
 const PAGE_JOBS = 1000;
 
 async function readFlow(queue: JobQueue, name: string): Promise<ShownFlow> {
-	const {flow, counts, total} = await batchOf(queue, name);
-	if (!flow) throw new FaenaError('NoSuchBatch', `The batch ${JSON.stringify(name)} is a map, not a flow; see faena status --batch.`);
+	const {flow, stages, counts, total} = await batchOf(queue, name);
+	if (!flow) throw new FaenaError('NoSuchBatch', `The batch ${JSON.stringify(name)} is ${stages ? 'a pipe' : 'a map'}, not a flow; see faena status --batch.`);
 	const graph = new FlowGraph();
 	for (let after: Place | null | undefined; after !== null; ) {
 		const page = await queue.store.jobs({batch: name}, {after, limit: PAGE_JOBS}, {edges: true});

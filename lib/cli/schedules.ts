@@ -4,7 +4,7 @@ import {FaenaError, type JobId} from '../index.ts';
 import type {Schedule, ScheduleResult} from '../job/schedule.ts';
 import type {JobQueue} from '../queue.ts';
 import {toCount, useQueue} from './input.ts';
-import {count, formatTime, inLine, print, toJson} from './print.ts';
+import {count, ExitCode, formatTime, inLine, print, toJson} from './print.ts';
 
 export function addSchedules(program: Command): void {
 	program
@@ -54,7 +54,13 @@ export function addSchedule(program: Command): void {
 			const actions = (['pause', 'resume', 'run', 'delete'] as const).filter(action => flags[action]);
 			if (actions.length > 1) throw new FaenaError('BadOption', `Give one of --${actions.join(' and --')}.`);
 			const [action] = actions;
-			await print(await useQueue(flags.queue, queue => (action ? change(queue, name, action) : show(queue, name, flags)), {readOnly: action === undefined}));
+			const {text, exitCode} = await useQueue(
+				flags.queue,
+				async queue => (action ? change(queue, name, action) : {text: await show(queue, name, flags), exitCode: ExitCode.done}),
+				{readOnly: action === undefined},
+			);
+			await print(text);
+			process.exitCode = exitCode;
 		});
 }
 
@@ -65,13 +71,18 @@ function verbsOf({store}: JobQueue): ScheduleVerbs {
 	};
 }
 
-async function change(queue: JobQueue, name: string, action: 'pause' | 'resume' | 'run' | 'delete'): Promise<string> {
+async function change(
+	queue: JobQueue,
+	name: string,
+	action: 'pause' | 'resume' | 'run' | 'delete',
+): Promise<{readonly text: string; readonly exitCode: number}> {
 	const verbs = verbsOf(queue);
 	const shown = JSON.stringify(name);
 	if (action === 'resume') await resumeSchedule(verbs, name, Date.now());
 	const ids: readonly JobId[] = action === 'resume' ? [] : await changeExisting(verbs, {type: action, name});
-	if (action !== 'run') return `${PAST[action]} the schedule ${shown}\n`;
-	return ids[0] === undefined ? `The last job of ${shown} has not ended, so none was enqueued.\n` : `enqueued job ${ids[0]}\n`;
+	if (action !== 'run') return {text: `${PAST[action]} the schedule ${shown}\n`, exitCode: ExitCode.done};
+	if (ids[0] !== undefined) return {text: `enqueued job ${ids[0]}\n`, exitCode: ExitCode.done};
+	return {text: `The last job of ${shown} has not ended, so none was enqueued.\n`, exitCode: ExitCode.someFailed};
 }
 
 const PAST = {pause: 'paused', resume: 'resumed', delete: 'deleted'} as const;
@@ -116,7 +127,13 @@ async function describeLast(queue: JobQueue, {lastJobId, lastAt}: Schedule): Pro
 async function describeOne(queue: JobQueue, schedule: Schedule): Promise<readonly string[]> {
 	const {name, spec, nextAt, isPaused} = schedule;
 	const times = 'cron' in spec.timing ? `${spec.timing.cron} ${spec.timing.timezone}` : `every ${spec.timing.everyMs / 1000} s`;
-	const next = isPaused ? 'paused' : nextAt === null ? 'no next moment' : `next ${formatTime(nextAt)}`;
+	const next = isPaused
+		? 'paused'
+		: nextAt === null
+			? 'from' in spec.timing && spec.timing.from === 'end'
+				? 'next after its job ends'
+				: 'no next moment'
+			: `next ${formatTime(nextAt)}`;
 	return [inLine(name), inLine(spec.task), inLine(times), next, `last ${await describeLast(queue, schedule)}`];
 }
 

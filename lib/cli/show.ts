@@ -1,5 +1,6 @@
 import type {Command} from 'commander';
 import {type ErrorRecord, FaenaError, type FailureRecord, type Job, type JobId, type LogLine, type PostMortem, type Progress} from '../index.ts';
+import type {ResultsOfParents} from '../job/value-tree.ts';
 import {decode, type Encoded, type ExecutionRecord, type JobQueue, type JobRange, type JobValues, type StoredJob} from '../queue.ts';
 import {defined} from '../support/defined.ts';
 import {toId, useQueue} from './input.ts';
@@ -69,9 +70,10 @@ function describeRanges(ranges: readonly JobRange[]): string {
 }
 
 function plain({values: {payload, result, checkpoint}, logs, history, edges, ...job}: Found): object {
+	const named = namesResults(edges.parents);
 	return {
 		...job,
-		payload: toReadable(payload),
+		payload: toReadable(payload, named),
 		result: result === undefined ? undefined : toReadable(result),
 		checkpoint: checkpoint && {...checkpoint, state: toReadable(checkpoint.state)},
 		logs,
@@ -80,10 +82,19 @@ function plain({values: {payload, result, checkpoint}, logs, history, edges, ...
 	};
 }
 
+/** What stands for results in a payload that is made of them: the jobs that return them. */
+function namesResults(parents: readonly JobRange[]): ResultsOfParents {
+	const ids = parents.flatMap(([first, last]) => Array.from({length: last - first + 1}, (_, index) => first + index));
+	return (index, count) => {
+		if (count === null) return `(the result of job ${ids[index]})`;
+		return count === 0 ? [] : `(the results of jobs ${ids[index]} to ${ids[index + count - 1]})`;
+	};
+}
+
 /** The value; or, if it can't be read, the reason, so that the rest of the job is shown. */
-function toReadable(encoded: Encoded): unknown {
+function toReadable(encoded: Encoded, results?: ResultsOfParents): unknown {
 	try {
-		return decode(encoded);
+		return decode(encoded, results);
 	} catch (error) {
 		return {unreadable: (error as Error).message};
 	}
@@ -91,7 +102,7 @@ function toReadable(encoded: Encoded): unknown {
 
 const INDENT = 12;
 
-function describe({values: {payload, result, checkpoint}, logs, history, ...job}: Found, {parents, children}: Relatives): string {
+function describe({values: {payload, result, checkpoint}, logs, history, edges, ...job}: Found, {parents, children}: Relatives): string {
 	const {error, status, timeoutMs, timeoutPercent} = job;
 	const isRunning = status === 'running';
 	const last = history.at(-1);
@@ -110,8 +121,8 @@ function describe({values: {payload, result, checkpoint}, logs, history, ...job}
 		['checkpoint', ifKnown(checkpoint, ({execution, at, state}) => `of execution ${count(execution)} at ${formatTime(at)}\n${describeValue(state)}`)],
 		['parents', parents],
 		['children', children],
-		['payload', describeValue(payload)],
-		['result', ifKnown(result, describeValue)],
+		['payload', describeValue(payload, namesResults(edges.parents))],
+		['result', ifKnown(result, value => describeValue(value))],
 		['cost', describeCost(job)],
 		['worker', last?.execution === job.executions ? last.worker : undefined],
 		['history', history.length > 1 ? history.slice(-MAX_LINES).map(describeExecution).join('\n') : undefined],
@@ -133,10 +144,10 @@ function ifKnown<Value>(value: Value | undefined, describe: (value: Value) => st
 
 const MAX_VALUE_LENGTH = 400;
 
-function describeValue(encoded: Encoded): string {
+function describeValue(encoded: Encoded, results?: ResultsOfParents): string {
 	let text: string;
 	try {
-		text = toJson(decode(encoded));
+		text = toJson(decode(encoded, results));
 	} catch (error) {
 		return `can't be read: ${(error as Error).message}`;
 	}

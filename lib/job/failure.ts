@@ -66,8 +66,8 @@ export function expiry(expiresMs: number): FailureRecord {
 }
 
 /** Why a job was cancelled that waited for this one. */
-export function parentFailure(parent: number): FailureRecord {
-	return {reason: 'parent', name: 'ParentFailed', message: `It waited for job ${parent}, which is dead, cancelled or deleted.`};
+export function parentFailure(parent: number, status: 'dead' | 'cancelled' | 'deleted'): FailureRecord {
+	return {reason: 'parent', name: 'ParentFailed', message: `It waited for job ${parent}, which ${status === 'dead' ? 'is' : 'was'} ${status}.`};
 }
 
 /** Makes an error with all that the record holds, of its built-in class. `JobFailed` has it as its `cause`. */

@@ -44,16 +44,25 @@ export function outcomesOf(parents: ParentsOfJob): ParentOutcome[] {
 
 /** Reads results for a payload that is made of them. That of a parent that did not complete is `undefined`. */
 export function readerOf(parents: ParentsOfJob): ResultsOfParents {
-	return (start, count) => {
-		const found: unknown[] = [];
-		let [skipped, wanted] = [start, count ?? 1];
-		for (const {results, from, count: own} of parents) {
-			for (let offset = Math.min(skipped, own); offset < own && wanted > 0; offset++, wanted--) {
-				const index = from + offset;
-				found.push(results.others?.has(index) ? undefined : decode(results.values[index] ?? null));
-			}
-			skipped = Math.max(0, skipped - own);
-		}
+	return (start, count, onlyCompleted = false) => {
+		const found = partsIn(parents, start, count ?? 1).flatMap(({results: {values, others}, from, count: own}) => {
+			const isCompleted = (_: Encoded, offset: number) => !others?.has(from + offset);
+			const wanted = values.slice(from, from + own);
+			if (onlyCompleted) return wanted.filter(isCompleted).map(value => decode(value));
+			return wanted.map((value, offset) => (isCompleted(value, offset) ? decode(value) : undefined));
+		});
 		return count === null ? found[0] : found;
 	};
+}
+
+/** Of the parents, so many from this one on. */
+function partsIn(parents: ParentsOfJob, start: number, count: number): ParentsPart[] {
+	const parts: ParentsPart[] = [];
+	let before = 0;
+	for (const {results, from, count: own} of parents) {
+		const [first, end] = [Math.max(0, start - before), Math.min(own, start + count - before)];
+		if (first < end) parts.push({results, from: from + first, count: end - first});
+		before += own;
+	}
+	return parts;
 }

@@ -4,8 +4,11 @@ import {is, isFiniteNumber, stringify} from '../support/primordials.ts';
 
 const MAX_DEPTH = 500;
 
-/** Reads results of a job's parents, in their order: the one at this index, or if `count` is a number, an array of so many from this index on. */
-export type ResultsOfParents = (index: number, count: number | null) => unknown;
+/**
+ * Reads results of a job's parents, in their order: the one at this index, or if `count` is a number, an array of so many from this index on.
+ * `onlyCompleted`: leaves out of the array those of parents that did not complete.
+ */
+export type ResultsOfParents = (index: number, count: number | null, onlyCompleted?: boolean) => unknown;
 
 export interface Walk {
 	/** Where the walk is, for error messages: the name of the value, then property names and indexes. */
@@ -16,7 +19,7 @@ export interface Walk {
 	/** The walk has met something that JSON can't hold. */
 	rich: boolean;
 	/** Of a payload that is made of results: where the results are for which this object stands. */
-	readonly placeOf?: ((value: object) => readonly [index: number, count: number | null] | undefined) | undefined;
+	readonly placeOf?: ((value: object) => Readonly<Parameters<ResultsOfParents>> | undefined) | undefined;
 }
 
 /** The property that marks a node of the JSON tree as something else: `{"$": [kind, …]}`. */
@@ -259,10 +262,10 @@ const KINDS: Readonly<Record<string, (content: unknown, parts: Parts) => unknown
 	object: (content, parts) => Object.fromEntries((content as [string, unknown][]).map(([name, value]) => [name, fromTree(value, parts)])),
 	holes: content => new Array(content as number),
 	results(content, {results = describeResults}) {
-		const [index, count] = content as Parameters<ResultsOfParents>;
+		const [index, count, onlyCompleted] = content as Parameters<ResultsOfParents>;
 		// A map without items: its job may have no parents.
 		if (count === 0) return [];
-		return results(index, count);
+		return results(index, count, onlyCompleted);
 	},
 	with(content, parts) {
 		const [tree, properties] = content as [unknown, [string, unknown][]];

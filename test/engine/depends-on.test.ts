@@ -31,7 +31,7 @@ test('if a parent is dead its child is cancelled, and a caller that awaits it he
 	const grandchild = await faena.enqueue('gather', null, {dependsOn: [child]});
 	const other = await faena.enqueue('endsOfParents', null, {dependsOn: [parent], onDead: 'run'});
 	const error = await t.throwsAsync(grandchild.result(), {code: 'JobCancelled'});
-	t.is((error as Error & {cause: Error}).cause.message, `It waited for job ${child.id}, which is dead, cancelled or deleted.`);
+	t.is((error as Error & {cause: Error}).cause.message, `It waited for job ${child.id}, which was cancelled.`);
 	t.deepEqual(await other.result(), [[parent.id, 'dead', 'no']]);
 	const late = await faena.enqueue('gather', null, {dependsOn: [parent]});
 	t.is((await late.outcome()).status, 'cancelled');

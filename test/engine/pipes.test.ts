@@ -153,6 +153,46 @@ test('onDead of a stage may name a task, which gets each dead item once, also if
 	);
 });
 
+test('a stage with the option group goes on without the items that were dropped before, and each is noted with its place', async t => {
+	const faena = await openEngine(t);
+	for (const onDead of ['drop', {task: 'echo'}] as const) {
+		const pipe = faena.pipe(numbers(20), {task: 'failOdd', maxAttempts: 1, onDead}, 'sumOf', {task: 'echo', group: 5}, 'echo', {
+			order: 'input',
+			batch: `grouped ${JSON.stringify(onDead)}`,
+		});
+		const groups = (await pipe.toArray()) as number[][];
+		t.deepEqual(groups, [
+			[1, 3, 5],
+			[7, 9],
+			[11, 13, 15],
+			[17, 19],
+		]);
+		t.is((await pipe.progress()).dropped, 10);
+	}
+	await faena.idle();
+	const notes = (await faena.jobs({task: 'echo', limit: 1000})).filter(({batch}) => batch === undefined);
+	const items = (await Promise.all(notes.map(({id}) => faena.handle('echo', id).result()))) as DeadItem[];
+	t.deepEqual(
+		items.map(({index, payload}) => [index, payload]).toSorted(([a], [b]) => Number(a) - Number(b)),
+		numbers(20)
+			.filter(each => each % 2 === 1)
+			.map(each => [each, each]),
+	);
+	const stopping = faena.pipe(numbers(20), {task: 'failOdd', maxAttempts: 1}, {task: 'echo', group: 5});
+	await t.throwsAsync(stopping.toArray(), {code: 'JobFailed', message: /is odd/});
+});
+
+test('a pipe whose jobs another program cancels ends with an error, and is resumed', async t => {
+	const faena = await openEngine(t);
+	const pipe = () => faena.pipe(numbers(30), 'echo', 'echoLater', {batch: 'stopped', window: 10});
+	await faena.pause('echoLater');
+	const first = pipe().toArray();
+	setTimeout(() => void faena.batch('stopped').cancel(), 200);
+	await t.throwsAsync(first, {code: 'JobCancelled', message: /was cancelled, which stopped the pipe/});
+	await faena.resume('echoLater');
+	t.is((await pipe().toArray()).length, 30);
+});
+
 test('a pipe is cancelled, aborted or left: nothing more is enqueued', async t => {
 	const faena = await openEngine(t);
 	const aborted = new AbortController();

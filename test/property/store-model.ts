@@ -189,7 +189,7 @@ function comparable(value: unknown): unknown {
 	if (value instanceof Map) return comparable([...value]);
 	if (Array.isArray(value)) return value.map(comparable);
 	// If several parents are lost at once, stores may name another one.
-	if (typeof value === 'string') return value.replace(/^It waited for job \d+, /, 'It waited for a job ');
+	if (typeof value === 'string') return value.replace(/^It waited for job \d+, .*$/, 'It waited for a job that is lost.');
 	if (typeof value !== 'object' || value === null) return value;
 	return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, comparable(each)]));
 }

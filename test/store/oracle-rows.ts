@@ -160,8 +160,8 @@ export function expire(job: JobRow, ms: number, now: number): void {
 }
 
 /** Cancels a job that waits for a parent that will not complete. */
-export function lose(job: JobRow, parent: JobId, now: number): void {
-	cancelFor(job, parentFailure(parent), now);
+export function lose(job: JobRow, parent: JobId, status: JobStatus | undefined, now: number): void {
+	cancelFor(job, parentFailure(parent, status === 'dead' || status === 'cancelled' ? status : 'deleted'), now);
 }
 
 /** The parents of the job at this index of its group. @param first the id of the group's first job */

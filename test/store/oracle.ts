@@ -578,7 +578,8 @@ export class MemoryStore implements contract.Store {
 		const now = this.#clock.now();
 		const parent = this.#lostParentOf(job);
 		if (parent !== undefined) {
-			if (state.type === 'blocked') lose(job, parent, now);
+			const lost = this.#jobs.get(parent);
+			if (state.type === 'blocked') lose(job, parent, lost && statusOf(lost.state), now);
 		} else if (state.type === 'blocked' && !this.#isBlocked(job)) {
 			job.state = state.runAt !== null && state.runAt > now ? {type: 'delayed', runAt: state.runAt} : READY;
 			if (expires) job.expires = expiresOf(expires.ms, job.state, now);

@@ -107,7 +107,12 @@ export function cancelChild(tx: Tx, id: JobId): void {
 	const execution = job.executions + 1;
 	cancelJob(tx, id, job, execution);
 	tx.lostChildren.push(id);
-	statements.setFailureState.run(id, 0, 0, 0, execution, now, null, null, null, null, null, writeFailure(parentFailure(lost)));
+	statements.setFailureState.run(id, 0, 0, 0, execution, now, null, null, null, null, null, writeFailure(parentFailure(lost, stateOfLost(tx, lost))));
+}
+
+function stateOfLost({statements}: Tx, parent: JobId): 'dead' | 'cancelled' | 'deleted' {
+	const state = findJob(statements, parent)?.state;
+	return state === StoredState.dead ? 'dead' : state === StoredState.cancelled ? 'cancelled' : 'deleted';
 }
 
 /** A parent that had ended as it must has a new round: its children that have not started wait for it again. */

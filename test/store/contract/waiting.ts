@@ -134,8 +134,8 @@ law('if a parent is dead or cancelled, its children are cancelled, and theirs; w
 	await enqueueGroups(queue, groupOf(1, [], {parents: after([1, 2, 3], 'run')}), groupOf(1, after([2]).edges));
 	await end(queue, 1, 'threw');
 	t.is(await statusesOf(queue), 'dpccbb');
-	t.like(await jobOf(queue, 3), {error: {reason: 'parent', message: 'It waited for job 1, which is dead, cancelled or deleted.'}});
-	t.like(await jobOf(queue, 4), {error: {reason: 'parent', message: 'It waited for job 3, which is dead, cancelled or deleted.'}});
+	t.like(await jobOf(queue, 3), {error: {reason: 'parent', message: 'It waited for job 1, which is dead.'}});
+	t.like(await jobOf(queue, 4), {error: {reason: 'parent', message: 'It waited for job 3, which was cancelled.'}});
 	await queue.cancel({ids: [2]});
 	t.is(await statusesOf(queue), 'dcccpc');
 	t.deepEqual(await end(queue, 9), [5]);
