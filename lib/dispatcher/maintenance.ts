@@ -129,6 +129,11 @@ export class Maintenance {
 				this.#flow.jobsMayBeReady();
 				clients.publish(news);
 				break;
+			case 'childrenCancelled':
+				// Those that run though a parent is dead may be ready.
+				this.#flow.jobsMayBeReady();
+				clients.expired(news.ids);
+				break;
 			case 'health':
 				retries.listening.clear();
 				this.#report(news);

@@ -216,7 +216,7 @@ export interface Committed {
 	readonly unblocked?: boolean;
 	/** Milliseconds until the next waiting job becomes due; `null` if none waits. */
 	readonly dueInMs: number | null;
-	/** Jobs that this transaction cancelled: they had not started in time, or wait for a job that will not complete; `undefined` if there were none. */
+	/** Jobs that this transaction cancelled, since they had not started in time; `undefined` if there were none. */
 	readonly expired?: readonly JobId[] | undefined;
 	/** No job expires for this many milliseconds; `undefined` if none may expire. */
 	readonly expiresInMs?: number | undefined;
@@ -462,6 +462,8 @@ export type News =
 	| {readonly type: 'changed'; readonly stop: readonly Claim[]}
 	/** A batch completed in a transaction of this store, which is committed. */
 	| ({readonly type: 'batchCompleted'} & CompletedBatch)
+	/** A transaction of this store has cancelled these jobs, which waited for a job that will not complete. */
+	| {readonly type: 'childrenCancelled'; readonly ids: readonly JobId[]}
 	/** About every second: the condition of the database's files. */
 	| ({readonly type: 'health'} & Health)
 	/** The store could not read its news. It tries again. */

@@ -121,7 +121,7 @@ export class MemoryStore implements contract.Store {
 	readonly #paused = new Set<string>();
 	/** By listener, the function that removes it. */
 	readonly #listeners = new Map<Listener, () => void>();
-	/** The jobs that this transaction has cancelled because of a parent. */
+	/** The jobs that this transaction has cancelled because of a parent, until the listeners are told. */
 	#lost: JobId[] = [];
 	#lastId: JobId = 0;
 	#lastLease: Lease = 0;
@@ -141,7 +141,6 @@ export class MemoryStore implements contract.Store {
 		this.#assertOpen();
 		const before = {jobs: [...this.#jobs].map(([id, job]) => [id, {...job}] as const), lastId: this.#lastId};
 		for (const each of update) this.#update(each);
-		this.#lost = [];
 		const settled = this.#settleGroups(settle);
 		this.#reachChildren();
 		const edited = edit?.map(each => this.#edit(each));
@@ -152,6 +151,7 @@ export class MemoryStore implements contract.Store {
 			// A transaction that fails must change nothing.
 			this.#jobs = new Map(before.jobs);
 			this.#lastId = before.lastId;
+			this.#lost = [];
 			throw conflict;
 		}
 		const scheduled = schedule?.map(change => this.#changeSchedule(change));
@@ -169,7 +169,7 @@ export class MemoryStore implements contract.Store {
 			claimed,
 			backlog: claim ? this.#backlog(claim) : 0,
 			dueInMs: this.#dueInMs(),
-			...this.#expiries([...expired, ...this.#lost]),
+			...this.#expiries(expired),
 		};
 	}
 
@@ -207,7 +207,7 @@ export class MemoryStore implements contract.Store {
 	#moveJob(job: JobRow, to: contract.MoveTarget, stop: boolean): void {
 		const {state} = job;
 		const batch = this.#batchOf(job);
-		if (to === 'discarded' && batch) batch.total = undefined;
+		if (to === 'discarded' && batch && !batch.flow) batch.total = undefined;
 		if (to === 'pending') this.#beginRound(job, READY);
 		else if (state.type === 'running' && to === 'cancelled') job.state = {...state, asked: 'cancel'};
 		else if (state.type === 'running' && state.asked !== 'cancel') job.state = {...state, asked: stop ? 'discardNow' : 'discard'};
@@ -285,7 +285,7 @@ export class MemoryStore implements contract.Store {
 		const known = [...this.#batches.values()].find(batch => batch.name === name);
 		const batch = known ?? newBatchRow(this.#lastBatch + 1, name, task, this.#clock.now());
 		const isOther = known && kindOf(batch) !== kindOf({task, stages});
-		if (isOther || (batch.flow && batch.total !== undefined)) throw batchConflict(name, batch, {task, stages});
+		if (isOther || batch.flow?.jobs !== undefined) throw batchConflict(name, batch, {task, stages});
 		if (batch.owner !== undefined) throw batchInUse(name);
 		this.#register(owner);
 		this.#lastBatch = Math.max(this.#lastBatch, batch.id);
@@ -544,7 +544,7 @@ export class MemoryStore implements contract.Store {
 	}
 
 	#isBlocked(job: JobRow): boolean {
-		if (job.parents?.areHeld && this.#batchOf(job)?.total === undefined) return true;
+		if (job.parents?.areHeld && !this.#batchOf(job)?.flow?.jobs) return true;
 		return this.#lostParentOf(job) !== undefined || this.#parentsIn(job, status => status !== undefined && !isTerminal(status)).length > 0;
 	}
 
@@ -886,7 +886,12 @@ export class MemoryStore implements contract.Store {
 			completed.push({batch: batch.name, counts});
 			if (batch.onComplete) batch.completionJobId = this.#add(toCompletionJob(batch.onComplete, {batch: batch.name, counts}), now);
 		}
-		for (const batch of completed) for (const tell of this.#listeners.keys()) void tell({type: 'batchCompleted', ...batch});
+		for (const batch of completed) this.#tell({type: 'batchCompleted', ...batch});
+		if (this.#lost.length > 0) this.#tell({type: 'childrenCancelled', ids: this.#lost.splice(0)});
+	}
+
+	#tell(news: contract.News): void {
+		for (const tell of this.#listeners.keys()) void tell(news);
 	}
 
 	#batchOf({batch}: JobRow): BatchRow | undefined {

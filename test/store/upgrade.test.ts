@@ -62,7 +62,7 @@ for (const release of RELEASES) {
 		const path = copyOf(t, release);
 		const store = await openStore(path);
 		// The upgrade writes the schema and the tallies.
-		t.true(statSync(`${path}-wal`).size < 30 * 4096 && statSync(path).size > 50 * 4096);
+		t.true(statSync(`${path}-wal`).size < 40 * 4096 && statSync(path).size > 80 * 4096);
 		await store.close();
 	});
 

@@ -41,7 +41,7 @@ export function openBatch({statements, names, now}: Tx, name: string, task: stri
 	const shape = stages ? JSON.stringify({stages}) : flow === undefined ? null : JSON.stringify({structure: flow} satisfies Flow);
 	const batch = batchNamed(statements, name);
 	if (!batch) return statements.insertBatch.get(name, task === undefined ? NO_TASK : names.task(task), now, job, toMarks(now, 0), shape) as BatchId;
-	if (kindOf(batch) !== kindOf({task, stages}) || (batch.flow && batch.total !== undefined)) throw batchConflict(name, batch, {task, stages});
+	if (kindOf(batch) !== kindOf({task, stages}) || batch.flow?.jobs !== undefined) throw batchConflict(name, batch, {task, stages});
 	if (statements.ownerOfBatch.get(batch.id) !== undefined) throw batchInUse(name);
 	statements.reopenBatch.run(job, toMarks(now, endedOf(batch.counts)), shape, batch.id);
 	return batch.id;
@@ -62,10 +62,8 @@ export function changeBatch(tx: Tx, id: BatchId, owner: OwnerId, change: BatchCh
 	// An owner that was taken for dead gets its batch back, if no other owner has the batch.
 	if (holder !== undefined && holder !== own) return false;
 	statements.ownBatch.run(own, id);
-	const isFirst = statements.hasInputEnded.get(id) === 0;
 	const {changes} = statements.endInput.run(change.total, id);
 	if ('flowJobs' in change) closeFlow(tx, id, change.flowJobs);
-	if (isFirst) parentsChanged(tx, endOfInput(id), endOfInput(id), 'completed');
 	updateBatch(tx, id, 0);
 	return changes > 0;
 }
@@ -74,7 +72,9 @@ export function changeBatch(tx: Tx, id: BatchId, owner: OwnerId, change: BatchCh
 function closeFlow(tx: Tx, id: BatchId, jobs: FlowJobs): void {
 	const {statements, now} = tx;
 	const {flow} = readShape((statements.batchById.get(id) as BatchRow | undefined)?.shape ?? null);
-	if (flow) statements.closeFlow.run(JSON.stringify({...flow, jobs} satisfies Flow), now, id);
+	if (!flow) return;
+	statements.closeFlow.run(JSON.stringify({...flow, jobs} satisfies Flow), now, id);
+	if (!flow.jobs) parentsChanged(tx, endOfInput(id), endOfInput(id), 'completed');
 }
 
 function updateBatch(tx: Tx, id: BatchId, newlyEnded: number): void {

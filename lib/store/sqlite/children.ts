@@ -3,7 +3,7 @@ import type {JobId} from '../../job/job.ts';
 import {readFailure, writeFailure} from '../stored-json.ts';
 import {type BlockedRun, blockedRunOf, blockedRunsIn, insertBlocked, takeBlocked} from './blocked.ts';
 import {deleteStateRow} from './delete.ts';
-import {type Edge, edgesFrom, waitsOf} from './edges.ts';
+import {type Edge, edgesFrom, lostParentOf} from './edges.ts';
 import {holdExpiry, mayExpire} from './expiry.ts';
 import {makeReady} from './lanes.ts';
 import {findJob, type Range, unpackJobs} from './packed-rows.ts';
@@ -26,26 +26,34 @@ export function reachChildren(tx: Tx, maxRows = MAX_CHANGED_ROWS): void {
 	const {statements, known, changedParents} = tx;
 	if (!known.get('hasEdges')) return void changedParents.splice(0);
 	if (known.get('hasParentChanges')) {
-		changedParents.unshift(...(statements.parentChanges.all() as [JobId, JobId, number][]).map(toChange));
+		changedParents.unshift(...(statements.parentChanges.all() as ChangeRow[]).map(toChange));
 		statements.deleteParentChanges.run();
 		known.forget('hasParentChanges');
 	}
 	let rows = 0;
-	while (changedParents.length > 0 && rows < maxRows) rows += pass(tx, changedParents.shift() as ParentChange);
-	for (const {first, last, change} of changedParents.splice(0)) {
-		statements.insertParentChange.run(first, last, CHANGES.indexOf(change));
+	while (changedParents.length > 0 && rows < maxRows) rows += pass(tx, changedParents.shift() as ParentChange, maxRows - rows);
+	for (const {first, last, change, edge = 0} of changedParents.splice(0)) {
+		statements.insertParentChange.run(first, last, CHANGES.indexOf(change), edge);
 		known.forget('hasParentChanges');
 	}
 }
 
-function toChange([first, last, change]: readonly [first: JobId, last: JobId, change: number]): ParentChange {
-	return {first, last, change: CHANGES[change] ?? 'completed'};
+type ChangeRow = readonly [first: JobId, last: JobId, change: number, edge: number];
+
+function toChange([first, last, change, edge]: ChangeRow): ParentChange {
+	return {first, last, change: CHANGES[change] ?? 'completed', edge};
 }
 
-/** Returns the number of changed rows. */
-function pass(tx: Tx, {first, last, change}: ParentChange): number {
+/** Passes the change over edges, until so many rows have changed: the rest of it comes next. Returns the number of changed rows. */
+function pass(tx: Tx, change: ParentChange, maxRows: number): number {
 	let rows = 0;
-	for (const edge of edgesFrom(tx.statements, [first, last])) rows += PASSES[change](tx, edge);
+	for (const edge of edgesFrom(tx.statements, [change.first, change.last], change.edge)) {
+		if (rows >= maxRows) {
+			tx.changedParents.unshift({...change, edge: edge.id - 1});
+			break;
+		}
+		rows += PASSES[change.change](tx, edge);
+	}
 	return rows;
 }
 
@@ -86,22 +94,21 @@ function unblock(tx: Tx, run: BlockedRun): void {
 	}
 }
 
-function cancelChildren(tx: Tx, {children}: Edge): number {
+function cancelChildren(tx: Tx, {parents, children, isEach}: Edge): number {
 	let rows = 0;
 	for (const {first, last} of blockedRunsIn(tx.statements, ...children)) {
 		const [from, to]: Range = [Math.max(first, children[0]), Math.min(last, children[1])];
-		for (let id = from; id <= to; id++) cancelChild(tx, id);
+		for (let id = from; id <= to; id++) cancelChild(tx, id, isEach ? parents[0] + id - children[0] : parents[0]);
 		rows += to - from + 1;
 	}
 	return rows;
 }
 
-/** Cancels a blocked job, because it waits for a parent that will not complete. */
-export function cancelChild(tx: Tx, id: JobId): void {
+/** Cancels a blocked job, because it waits for this parent, which will not complete. */
+export function cancelChild(tx: Tx, id: JobId, lost: JobId): void {
 	const {statements, now} = tx;
 	const job = findJob(statements, id);
 	if (job?.state !== StoredState.blocked) return;
-	const {lost = 0} = waitsOf(tx, id);
 	unpackJobs(statements, id);
 	// Its history has each number once.
 	const execution = job.executions + 1;
@@ -146,7 +153,7 @@ function reopenChildren(tx: Tx, {children}: Edge): number {
 	let rows = 0;
 	for (let id = children[0]; id <= children[1]; id++) {
 		const job = findJob(statements, id);
-		if (job?.state !== StoredState.cancelled || failureOf(tx, id)?.reason !== 'parent' || waitsOf(tx, id).lost !== undefined) continue;
+		if (job?.state !== StoredState.cancelled || failureOf(tx, id)?.reason !== 'parent' || lostParentOf(tx, id) !== undefined) continue;
 		rows++;
 		endRound(tx, id, job);
 		beginRound(tx, id, job);

@@ -13,6 +13,7 @@ import type {Tx} from './tx.ts';
  * the rows which overlap a range are found by an index, and a fan-in of 50,000 jobs has 25 rows. Parents have lower ids than their children.
  */
 export interface Edge {
+	readonly id: number;
 	readonly parents: Range;
 	readonly children: Range;
 	/** True if the first child waits for the first parent, the second for the second, and so on; false if each child waits for each parent. */
@@ -29,8 +30,8 @@ export function endOfInput(flow: BatchId): JobId {
 export interface Waits {
 	/** By index, the number of parents that have not ended as they must. */
 	readonly parents: Uint32Array;
-	/** The indexes of jobs that can't run, since a parent is dead. */
-	readonly lost: ReadonlySet<number>;
+	/** By index, of jobs that can't run, a parent that is dead. */
+	readonly lost: ReadonlyMap<number, JobId>;
 	readonly links: readonly Link[];
 }
 
@@ -50,11 +51,12 @@ interface Link {
  * @returns a parent that does not exist, if there is one
  */
 export function resolveParents(tx: Tx, group: NewGroup, before: readonly EnqueuedGroup[], first: JobId, firstNew: JobId): Waits | {readonly missing: JobId} {
-	const {edges, onDead, areHeld} = group.parents as NonNullable<NewGroup['parents']>;
-	const held = areHeld && group.batch !== undefined ? [linkTo(endOfInput(group.batch))] : [];
-	const waits = {parents: new Uint32Array(sizeOf(group)), lost: new Set<number>(), links: [...edges.flatMap(edge => linksOf(edge, before, first)), ...held]};
+	const {onDead} = group.parents as NonNullable<NewGroup['parents']>;
+	// A job of this transaction is open, unless it was cancelled at once because of a parent of its own.
+	const firstOpen = tx.lostChildren.some(id => id >= firstNew) ? first : firstNew;
+	const waits = {parents: new Uint32Array(sizeOf(group)), lost: new Map<number, JobId>(), links: linksTo(group, before, first)};
 	for (const link of waits.links) {
-		for (const part of statesIn(tx, link.parents, link.isOfCall ? firstNew : Infinity)) {
+		for (const part of statesIn(tx, link.parents, link.isOfCall ? firstOpen : Infinity)) {
 			const [missing, , state] = part;
 			if (state === 'missing') return {missing};
 			if (!isMet(state, onDead)) addTo(waits, link, part);
@@ -63,19 +65,25 @@ export function resolveParents(tx: Tx, group: NewGroup, before: readonly Enqueue
 	return waits;
 }
 
+function linksTo({parents, batch}: NewGroup, before: readonly EnqueuedGroup[], first: JobId): Link[] {
+	const links = (parents?.edges ?? []).flatMap(edge => linksOf(edge, before, first));
+	if (parents?.areHeld && batch !== undefined) links.push(linkTo(endOfInput(batch)));
+	return links;
+}
+
 /** Whether a child need no longer wait for a parent in this state. */
 function isMet(state: ParentState, onDead: OnDead): boolean {
 	return state === 'completed' || (state === 'dead' && onDead === 'run');
 }
 
 /** Adds these parents of the link to the numbers of its children. */
-function addTo({parents, lost}: {readonly parents: Uint32Array; readonly lost: Set<number>}, link: Link, [from, to, state]: StatePart): void {
+function addTo({parents, lost}: {readonly parents: Uint32Array; readonly lost: Map<number, JobId>}, link: Link, [from, to, state]: StatePart): void {
 	const shift = link.start - link.parents[0];
 	const [low, high] = link.isEach ? [from + shift, Math.min(to + shift, parents.length - 1)] : [0, parents.length - 1];
 	const count = link.isEach ? 1 : to - from + 1;
 	for (let index = low; index <= high; index++) {
 		parents[index] = (parents[index] as number) + count;
-		if (state === 'dead') lost.add(index);
+		if (state === 'dead') lost.set(index, link.isEach ? from + index - low : from);
 	}
 }
 
@@ -108,7 +116,7 @@ type ParentState = 'open' | 'completed' | 'dead' | 'missing';
 
 /** The states of these jobs: neighbours that are new or have completed together are one part. */
 function* statesIn({statements}: Tx, [first, last]: Range, firstNew: JobId): Generator<StatePart> {
-	if (first < 0) return yield [first, last, stateOfInput(statements.hasInputEnded.get(-first) as 0 | 1 | undefined)];
+	if (first < 0) return yield [first, last, stateOfInput(statements.hasFlowInputEnded.get(-first) as 0 | 1 | undefined)];
 	for (let id = first; id <= last; ) {
 		if (id >= firstNew) return yield [id, last, 'open'];
 		const job = findJob(statements, id);
@@ -152,7 +160,7 @@ export function insertEdges(tx: Tx, {links}: Waits, onDead: OnDead, start: numbe
 	tx.known.forget('hasEdges');
 }
 
-function insertEdge({statements}: Tx, {parents, children, isEach, onDead}: Edge): void {
+function insertEdge({statements}: Tx, {parents, children, isEach, onDead}: Omit<Edge, 'id'>): void {
 	statements.insertEdge.run(...parents, ...children, isEach ? 1 : 0, onDead === 'run' ? 1 : 0);
 }
 
@@ -162,9 +170,10 @@ function* inParts([first, last]: Range): Generator<Range> {
 
 type EdgeRow = readonly [id: number, parentFirst: JobId, parentLast: JobId, childFirst: JobId, childLast: JobId, isEach: number, runsOnDead: number];
 
-/** The edges from these parents, each cut to them. */
-export function edgesFrom(statements: Statements, [first, last]: Range): Edge[] {
-	return inOrder(statements.edgesFrom.all({first, last}) as EdgeRow[]).map(row => {
+/** The edges from these parents, each cut to them. @param after only edges that were written after this one */
+export function edgesFrom(statements: Statements, [first, last]: Range, after = 0): Edge[] {
+	const rows = (statements.edgesFrom.all({first, last}) as EdgeRow[]).filter(([id]) => id > after);
+	return inOrder(rows).map(row => {
 		const edge = toEdge(row);
 		const [from, to] = [Math.max(first, edge.parents[0]), Math.min(last, edge.parents[1])];
 		const shift = edge.children[0] - edge.parents[0];
@@ -187,8 +196,17 @@ function inOrder(rows: EdgeRow[]): EdgeRow[] {
 	return rows.sort(([one], [other]) => one - other);
 }
 
-function toEdge([, parentFirst, parentLast, childFirst, childLast, isEach, runsOnDead]: EdgeRow): Edge {
-	return {parents: [parentFirst, parentLast], children: [childFirst, childLast], isEach: isEach === 1, onDead: runsOnDead === 1 ? 'run' : 'cancel'};
+function toEdge([id, parentFirst, parentLast, childFirst, childLast, isEach, runsOnDead]: EdgeRow): Edge {
+	return {id, parents: [parentFirst, parentLast], children: [childFirst, childLast], isEach: isEach === 1, onDead: runsOnDead === 1 ? 'run' : 'cancel'};
+}
+
+/** The first parent for which a job that exists can't run, since that is dead or deleted. */
+export function lostParentOf(tx: Tx, id: JobId): JobId | undefined {
+	if (!tx.known.get('hasEdges')) return undefined;
+	for (const {parents, onDead} of edgesTo(tx.statements, [id, id])) {
+		for (const [from, , state] of statesIn(tx, parents, Infinity)) if (state !== 'open' && !isMet(state, onDead)) return from;
+	}
+	return undefined;
 }
 
 /** How a job that exists waits now. `lost`: the first parent for which it can't run, since that is dead or deleted. */
@@ -208,7 +226,7 @@ export function waitsOf(tx: Tx, id: JobId): {readonly parents: number; readonly 
 /** True if an unended job has waited for one of these, or waits: it needs their results. */
 export function isNeeded(tx: Tx, parents: Range): boolean {
 	if (!tx.known.get('hasEdges')) return false;
-	return edgesFrom(tx.statements, parents).some(({children}) => [...statesIn(tx, children, Infinity)].some(([, , state]) => state === 'open'));
+	return edgesFrom(tx.statements, parents).some(({children}) => statesIn(tx, children, Infinity).some(([, , state]) => state === 'open'));
 }
 
 /** A parent of the new job that does not exist, if there is one. */

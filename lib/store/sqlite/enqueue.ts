@@ -109,7 +109,8 @@ function addChildren(tx: Tx, group: NewGroup, {runs, lookup}: Writers, rejectCon
 		while (next + count < first + made && idAt(enqueued.ids, index + count) === next + count) count++;
 		insertEdges(tx, waits, onDead, index, [next, next + count - 1]);
 		for (let at = index; at < index + count; at++) {
-			if (waits.lost.has(at)) cancelChild(tx, next + at - index);
+			const lost = waits.lost.get(at);
+			if (lost !== undefined) cancelChild(tx, next + at - index, lost);
 		}
 		index += count;
 		next += count;

@@ -5,7 +5,7 @@ import {type Moved, type MovePage, type MoveTarget, movableStatuses, RETRIED_BY_
 import {writeFailure} from '../stored-json.ts';
 import {cancelChild, reachChildren} from './children.ts';
 import {deleteRun} from './delete.ts';
-import {waitsOf} from './edges.ts';
+import {lostParentOf, waitsOf} from './edges.ts';
 import {endExpiry, holdExpiry, mayExpire, setExpiry} from './expiry.ts';
 import {findIds} from './find.ts';
 import {type FoundJob, findJob} from './packed-rows.ts';
@@ -22,6 +22,8 @@ export function moveJobs(tx: Tx, filter: JobFilter, to: MoveTarget, {after = 0, 
 	const upTo = page.upTo ?? lastNumber(tx, 'job');
 	const {ids, next} = findIds(tx, filter, {statuses, after, upTo, limit});
 	const moved = {ids: [] as JobId[], asked: [] as JobId[]};
+	// The parents of a job are counted for its new round: no change of theirs may be on its way.
+	if (to === 'pending') reachChildren(tx, Infinity);
 	const goingOnAfter = (last: JobId) => ({...moved, next: {after: last, upTo, limit, stop}});
 	const ends = neighboursOf(ids);
 	for (let index = 0; index < ids.length; ) {
@@ -71,7 +73,7 @@ const MOVES: Readonly<Record<MoveTarget, MoveJob>> = {
 	},
 	pending(tx, id, job) {
 		// A job whose parent is dead can't run before that has a new round, too.
-		if (waitsOf(tx, id).lost !== undefined || !regainsKey(tx, id, job)) return {};
+		if (lostParentOf(tx, id) !== undefined || !regainsKey(tx, id, job)) return {};
 		endRound(tx, id, job);
 		beginRound(tx, id, job);
 		// Before the next job is moved, which may wait for this one.
@@ -80,7 +82,7 @@ const MOVES: Readonly<Record<MoveTarget, MoveJob>> = {
 	},
 	discarded(tx, id, job, {stop, upTo}) {
 		const {statements} = tx;
-		if (job.batch !== null) statements.endInput.run(null, job.batch);
+		if (job.batch !== null) statements.reopenInput.run(job.batch);
 		if (job.state === StoredState.running) {
 			unpack(tx, id, job);
 			statements.askToStop.run(stop ? Stop.discardNow : Stop.discard, id);
@@ -130,6 +132,7 @@ function regainsKey({statements}: Tx, id: JobId, {task, batch, key}: FoundJob): 
 
 /** Begins a new round of a failed, dead or cancelled job: no attempts, no failure, no result, ready at once. The numbers of executions go on. */
 export function retryJob(tx: Tx, id: JobId): void {
+	reachChildren(tx, Infinity);
 	const job = findIn(tx, id, RETRIED_BY_DEFAULT);
 	if (job) MOVES.pending(tx, id, job, {stop: false, upTo: id});
 }
@@ -139,6 +142,7 @@ export function replaceJob(tx: Tx, id: JobId, {payload, priority, policy, ...whe
 	const job = findJob(tx.statements, id);
 	if (!job || job.state === StoredState.running) return false;
 	const {statements, names, now} = tx;
+	reachChildren(tx, Infinity);
 	endRound(tx, id, job);
 	// The checkpoint belongs to the old payload.
 	statements.deleteCheckpoint.run(id);
@@ -147,7 +151,8 @@ export function replaceJob(tx: Tx, id: JobId, {payload, priority, policy, ...whe
 	beginRound(tx, id, job, -priority, dueAt);
 	if (waitsOf(tx, id).parents > 0) holdExpiry(tx, id, when.expiresMs);
 	else setExpiry(tx, id, when.expiresMs, dueAt);
-	if (waitsOf(tx, id).lost !== undefined) cancelChild(tx, id);
+	const lost = lostParentOf(tx, id);
+	if (lost !== undefined) cancelChild(tx, id, lost);
 	reachChildren(tx, Infinity);
 	return true;
 }

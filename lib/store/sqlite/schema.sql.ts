@@ -395,7 +395,9 @@ export const MIGRATIONS: readonly string[] = [
 		id integer primary key,
 		first integer not null,
 		last integer not null,
-		change integer not null
+		change integer not null,
+		-- The edges up to this one have been passed.
+		edge integer not null
 	) strict;
 	`,
 ];

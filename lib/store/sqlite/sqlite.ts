@@ -59,11 +59,13 @@ export class SqliteStore implements Store {
 		this.#options = {durability, readOnly, clock, random};
 		this.#blobs = new Blobs(location, location === IN_MEMORY ? Infinity : blobThresholdBytes);
 		this.#owners = new Owners(location, leaseMs, clock.steadyMs);
-		const onCompleted = (batch: CompletedBatch) => {
-			// An error of a listener is not one of the commit, which has taken effect.
-			for (const {tell} of this.#listeners) void (async () => tell({type: 'batchCompleted', ...batch}))();
+		// An error of a listener is not one of the commit, which has taken effect.
+		const tellAll = (news: contract.News) => {
+			for (const {tell} of this.#listeners) void (async () => tell(news))();
 		};
-		this.#transactions = new Transactions({location, options: this.#options, blobs: this.#blobs, owners: this.#owners, onCompleted});
+		const onCompleted = (batch: CompletedBatch) => tellAll({type: 'batchCompleted', ...batch});
+		const onLost = (ids: readonly JobId[]) => tellAll({type: 'childrenCancelled', ids});
+		this.#transactions = new Transactions({location, options: this.#options, blobs: this.#blobs, owners: this.#owners, onCompleted, onLost});
 	}
 
 	commit(changes: contract.Changes): Promise<contract.Committed> {
@@ -112,8 +114,7 @@ export class SqliteStore implements Store {
 			backlog: left,
 			...(mayHaveUnblocked(tx) && {unblocked: true}),
 			dueInMs: dueInMs(tx),
-			expired: cancelledBy(tx, expired?.ids),
-			expiresInMs: expiresInMs(tx),
+			...expiries(tx, expired?.ids),
 			...momentInMs(tx),
 		};
 	}
@@ -370,10 +371,8 @@ function mayHaveUnblocked({isUnblocked, known}: Tx): boolean {
 	return isUnblocked || (known.get('hasEdges') && known.get('hasParentChanges'));
 }
 
-/** The jobs that expired in the transaction, and those that wait for a parent that will not complete; `undefined` if there are none. */
-function cancelledBy({lostChildren}: Tx, expired: readonly JobId[] = []): readonly JobId[] | undefined {
-	const all = [...expired, ...lostChildren];
-	return all.length > 0 ? all : undefined;
+function expiries(tx: Tx, expired: readonly JobId[] = []): Pick<contract.Committed, 'expired' | 'expiresInMs'> {
+	return {expired: expired.length > 0 ? expired : undefined, expiresInMs: expiresInMs(tx)};
 }
 
 /** True if a job names the file of a result. */

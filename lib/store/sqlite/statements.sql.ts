@@ -138,8 +138,11 @@ export const SQL = {
 	insertBatch: 'insert into batch (name, task, created_at, on_complete, marks, shape) values (?, ?, ?, ?, ?, ?) returning id',
 	reopenBatch: 'update batch set closed_at = null, total = null, on_complete = ?, marks = ?, shape = ? where id = ?',
 	endInput: 'update batch set total = ? where id = ?',
+	// A flow is not enqueued again, so that its input stays at its end.
+	reopenInput: `update batch set total = null where id = ? and shape ->> '$.structure' is null`,
 	closeFlow: 'update batch set shape = ?, closed_at = ?, owner = null where id = ?',
-	hasInputEnded: 'select total is not null from batch where id = ?',
+	// Not its total: while the flow is deleted, it has none, so that it does not complete.
+	hasFlowInputEnded: `select shape ->> '$.jobs' is not null from batch where id = ?`,
 	setCompletionJob: 'update batch set completion_job = ? where id = ?',
 	setBatch: 'update batch set started_at = ?, completed_at = ?, marks = ? where id = ?',
 	ownerOfBatch: `select o.id from batch b join owner o on o.id = b.owner where b.id = ${INTEGER}`,
@@ -305,9 +308,9 @@ export const SQL = {
 	momentOf: 'select at from scheduled where id = ?',
 	deleteScheduled: 'delete from scheduled where id between ? and ?',
 
-	insertParentChange: 'insert into parent_change (first, last, change) values (?, ?, ?)',
+	insertParentChange: 'insert into parent_change (first, last, change, edge) values (?, ?, ?, ?)',
 	anyParentChange: 'select 1 from parent_change limit 1',
-	parentChanges: 'select first, last, change from parent_change order by id',
+	parentChanges: 'select first, last, change, edge from parent_change order by id',
 	deleteParentChanges: 'delete from parent_change',
 
 	insertExpiry: 'insert into expiry (id, expires_ms, expires_at) values (?, ?, ?)',

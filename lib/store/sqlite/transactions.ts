@@ -1,6 +1,6 @@
 import type {OwnerId} from '../../job/claim.ts';
 import type {Health} from '../../job/events.ts';
-import type {CompletedBatch} from '../../job/job.ts';
+import type {CompletedBatch, JobId} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {IN_MEMORY, type OpenStoreOptions} from '../store.ts';
 import {updateBatches} from './batches.ts';
@@ -33,6 +33,8 @@ interface Parts {
 	readonly owners: Owners;
 	/** Called after each commit for each batch that it completed. */
 	readonly onCompleted: (batch: CompletedBatch) => void;
+	/** Called after each commit that cancelled jobs because of a parent. */
+	readonly onLost: (ids: readonly JobId[]) => void;
 }
 
 /**
@@ -135,6 +137,7 @@ export class Transactions {
 			blobs,
 			owners,
 			onCompleted,
+			onLost,
 			location,
 			options: {readOnly, clock, random},
 		} = this.#parts;
@@ -142,7 +145,7 @@ export class Transactions {
 		const {connection, names} = opened;
 		const {statements} = connection;
 		this.#fileGuard?.check();
-		const lists = {completed: [] as CompletedBatch[], registered: [] as OwnerId[], changedParents: [], lostChildren: []};
+		const lists = {completed: [] as CompletedBatch[], registered: [] as OwnerId[], changedParents: [], lostChildren: [] as JobId[]};
 		let result: Result;
 		try {
 			result = connection.transaction(() => {
@@ -169,6 +172,7 @@ export class Transactions {
 		}
 		if (this.#isShortOfRoom) this.#makeRoom(connection);
 		for (const batch of lists.completed) onCompleted(batch);
+		if (lists.lostChildren.length > 0) onLost(lists.lostChildren);
 		return result;
 	}
 

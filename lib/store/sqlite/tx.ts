@@ -37,6 +37,8 @@ export interface ParentChange {
 	readonly first: JobId;
 	readonly last: JobId;
 	readonly change: 'completed' | 'dead' | 'deleted' | 'reopenedCompleted' | 'reopenedDead';
+	/** It has passed the edges up to this one. Default: none. */
+	readonly edge?: number;
 }
 
 /** Jobs may wait for these, which have changed. */

@@ -7,7 +7,7 @@ import type {OnDead, ParentEdge, Parents} from '../../../lib/job/parents.ts';
 import type {ParentOutcome} from '../../../lib/job/task.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import type {JobRange, StoredJob} from '../../../lib/store/store.ts';
-import {claimOf, claimsOf, commit, ERROR, idsOf, jobOf, law, newJob, POLICY, T0, take} from './laws.ts';
+import {claimOf, claimsOf, commit, ERROR, idsOf, jobOf, law, newJob, OWNER, POLICY, T0, take} from './laws.ts';
 
 /** Jobs that wait for all of these. */
 function after(ids: readonly JobId[], onDead: OnDead = 'cancel'): Parents {
@@ -141,11 +141,16 @@ law('if a parent is dead or cancelled, its children are cancelled, and theirs; w
 	t.deepEqual(await end(queue, 9), [5]);
 });
 
-law('the transaction that loses children names them', async (t, queue) => {
-	await enqueueGroups(queue, groupOf(1), groupOf(2, after([1]).edges));
+law('each transaction that loses children tells the listeners which', async (t, queue) => {
+	const lost: (readonly JobId[])[] = [];
+	const stop = queue.store.listen(OWNER, news => void (news.type === 'childrenCancelled' && lost.push(news.ids)));
+	await enqueueGroups(queue, groupOf(1), groupOf(2, after([1]).edges), groupOf(1), groupOf(1, after([4]).edges));
 	const [claim] = claimsOf(await take(queue)) as [Claim];
-	const {expired} = await commit(queue, {settle: [{...claim, outcome: {type: 'cancelled'}}]});
-	t.deepEqual(expired, [2, 3]);
+	await commit(queue, {settle: [{...claim, outcome: {type: 'cancelled'}}]});
+	await queue.cancel({ids: [4]});
+	await enqueueGroups(queue, groupOf(1, after([1]).edges));
+	stop();
+	t.deepEqual(lost, [[2, 3], [5], [6]]);
 });
 
 law('a job that is enqueued with a dead parent is cancelled at once', async (t, queue) => {
