@@ -6,6 +6,7 @@ import test, {type ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import type {Policy} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
+import {pack} from '../../lib/job/packed.ts';
 import {openStore} from '../../lib/store/open-store.ts';
 import {connect} from '../../lib/store/sqlite/connection.ts';
 import {APPLICATION_ID, MIGRATIONS} from '../../lib/store/sqlite/schema.sql.ts';
@@ -40,6 +41,29 @@ test('a new database has its tables and indexes, and a WAL', async t => {
 		t.true(names.includes(name));
 	t.is(db.pragma('journal_mode', {simple: true}), 'wal');
 	db.close();
+	await queue.close();
+});
+
+test('a change of a parent that is too large for one transaction reaches each child once, also if the parent changes again meanwhile', async t => {
+	const queue = await openQueueAt(join(makeFolder(t), 'jobs.db'));
+	await queue.enqueue(newJobs(1));
+	const parents = {edges: [{kind: 'all', parents: {ids: 1, count: 1}}], onDead: 'cancel'} as const;
+	const count = 30_000;
+	const blocked = async () => (await queue.counts()).blocked;
+	const child = {task: 'child', priority: 0, policy: POLICY, runAt: null, values: pack(['1']), parents};
+	await queue.store.commit({enqueue: Array.from({length: count}, () => child)});
+	const complete = async () => {
+		const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count']});
+		await queue.settle(lease, [{id: jobs[0]?.id as number, execution: jobs[0]?.execution as number, outcome: {type: 'returned', value: '1'}}]);
+	};
+	await complete();
+	t.true((await blocked()) > 0);
+	t.is(await queue.retry({ids: [1]}), 1);
+	t.like(await queue.counts(), {blocked: count, pending: 1});
+	await complete();
+	t.true((await blocked()) > 0);
+	while ((await queue.store.commit({})).unblocked);
+	t.like(await queue.counts(), {blocked: 0, pending: count});
 	await queue.close();
 });
 

@@ -160,6 +160,15 @@ law('a job that is enqueued with a dead parent is cancelled at once', async (t, 
 	t.is(await statusesOf(queue), 'dpcp');
 });
 
+law('a job whose parent of the same call is cancelled at once is cancelled, too', async (t, queue) => {
+	await enqueueGroups(queue, groupOf(1));
+	await end(queue, 1, 'threw');
+	const ofCall = (groupsBefore: number): ParentEdge[] => [{kind: 'all', parents: {groupsBefore, first: 0, count: 1}}];
+	await enqueueGroups(queue, groupOf(1, after([1]).edges), groupOf(1, ofCall(1)), groupOf(1), groupOf(1, ofCall(1)));
+	t.is(await statusesOf(queue), 'dccpb');
+	t.like(await jobOf(queue, 3), {error: {message: 'It waited for job 2, which was cancelled.'}});
+});
+
 law('a retry of a dead parent brings back the children that it took with it', async (t, queue) => {
 	await enqueueGroups(queue, groupOf(1), groupOf(2, after([1]).edges), groupOf(1, after([2, 3]).edges), groupOf(1, after([1]).edges));
 	await queue.cancel({ids: [5]});
@@ -336,6 +345,18 @@ law('a job of a flow that is retried does not wait for the end of the input agai
 	await queue.cancel({ids: [first]});
 	t.is(await queue.retry({ids: [first]}), 1);
 	t.deepEqual(idsOf(await take(queue, 9)), [first, first + 1]);
+});
+
+law('a flow of which jobs were discarded keeps its end', async (t, queue) => {
+	const batch = await queue.store.openBatch('report', undefined, 'me', {flow: 'one'});
+	const [first] = (await enqueueGroups(queue, groupOf(3, [], {batch, parents: FLOW}))) as [JobId];
+	await queue.store.updateBatch(batch, 'me', {total: 3, flowJobs: [[first, 3]]});
+	t.deepEqual((await queue.discard([first], {stop: false})).discarded, [first]);
+	await queue.cancel({ids: [first + 1]});
+	t.is(await queue.retry({ids: [first + 1]}), 1);
+	t.deepEqual(await end(queue, 9), [first + 1, first + 2]);
+	t.like(await queue.batch('report'), {total: 3, completedAt: T0});
+	await t.throwsAsync(queue.store.openBatch('report', undefined, 'me', {flow: 'one'}), {code: 'BatchConflict'});
 });
 
 law('large results of parents count for the size of a claim', async (t, queue) => {
