@@ -79,7 +79,7 @@ export interface ScheduleInfo {
 	readonly next?: Date;
 	/** The job that it enqueued last. */
 	readonly lastJobId?: JobId;
-	/** The moment of that job. */
+	/** The last moment for which it enqueued a job. */
 	readonly last?: Date;
 	/** The number of jobs that it has enqueued. */
 	readonly runs: number;
@@ -184,7 +184,7 @@ export class ScheduleHandle<Result = unknown> {
 			// Not before the last moment: the clock may have been set back. The first one does not wait for an end, since there is none.
 			const from = Math.max(now(), old?.lastAt ?? 0);
 			const nextAt = waitsForEnd(spec) ? from : moments.after(from);
-			if (nextAt === null || nextAt > (spec.until ?? Infinity)) throw bad('schedule() got a time until before its first moment');
+			if (nextAt === null || nextAt > (spec.until ?? Infinity)) throw noMoment(spec);
 			// Otherwise another engine has advanced it meanwhile.
 			if ((await this.#verbs.change({type: 'set', name: this.name, spec, nextAt, lastAt: old?.lastAt ?? null})).isDone) return this;
 		}
@@ -241,6 +241,11 @@ export async function changeExisting(verbs: ScheduleVerbs, change: ScheduleChang
 	const {isDone, jobIds} = await verbs.change(change);
 	if (!isDone) throw noSuchSchedule(change.name);
 	return jobIds;
+}
+
+function noMoment({until, timing}: ScheduleSpec): FaenaError {
+	if (until === null && 'cron' in timing) return bad(`schedule() got the cron expression ${show(timing.cron)}, whose time never comes`);
+	return bad('schedule() got a time until before its first moment');
 }
 
 /** @throws FaenaError `NoSuchSchedule` */

@@ -9,6 +9,7 @@ import {failpoint} from '../support/failpoint.ts';
 import type {Call, EnqueueCall, Verbs} from '../transport/messages.ts';
 import type {HeldBatches} from './held-batches.ts';
 import type {Host, JobFlow} from './job-flow.ts';
+import type {Schedules} from './schedules.ts';
 
 /** The most time for calls between two commits. */
 const MAX_PERFORM_MS = 20;
@@ -25,12 +26,14 @@ export class Calls {
 	readonly #host: Host;
 	readonly #flow: JobFlow;
 	readonly #batches: HeldBatches;
+	readonly #schedules: Schedules;
 	readonly #queue: JobQueue;
 
-	constructor(host: Host, flow: JobFlow, batches: HeldBatches) {
+	constructor(host: Host, flow: JobFlow, batches: HeldBatches, schedules: Schedules) {
 		this.#host = host;
 		this.#flow = flow;
 		this.#batches = batches;
+		this.#schedules = schedules;
 		this.#queue = new JobQueue(host.store);
 	}
 
@@ -186,10 +189,11 @@ export class Calls {
 	/** Answers the idle calls if the store has no job to wait for. Call it only while the dispatcher itself has none. */
 	async answerIdle(): Promise<void> {
 		const {tasks} = this.#flow.demand;
+		if (this.#flow.mayUnblock) return this.#unblock();
 		const counts = (await this.#host.store.counts()).filter(({task}) => tasks.has(task));
 		if (counts.some(each => each.running > 0 || (!each.isPaused && each.ready + each.quarantined > 0))) return;
 		// A schedule that is due enqueues jobs at once.
-		if (this.#flow.momentAt <= this.#host.clock.now()) return;
+		if (this.#schedules.isDue) return;
 		const isDelayed = counts.some(each => !each.isPaused && each.delayed + each.failed > 0);
 		// The next commit makes a delayed job that is due ready.
 		const isDue = this.#flow.isDue && tasks.size > 0;
@@ -198,6 +202,15 @@ export class Calls {
 			else this.#host.clients.reply(call.call, undefined);
 		}
 		this.#flow.isIdleAwaited = this.idle.length > 0;
+	}
+
+	/** Passes changes of parents on: jobs may be ready then. */
+	async #unblock(): Promise<void> {
+		const {store, wake} = this.#host;
+		const {unblocked = false} = await store.commit({});
+		this.#flow.mayUnblock = unblocked;
+		this.#flow.jobsMayBeReady();
+		wake();
 	}
 }
 

@@ -94,9 +94,9 @@ export class Dispatcher {
 		this.#flow = new JobFlow(this.#host, makePool, closeOnSignals);
 		this.#maintenance = new Maintenance(this.#host, this.#flow, leaseMs);
 		this.#batches = new HeldBatches(this.#host, this.#maintenance);
-		this.#calls = new Calls(this.#host, this.#flow, this.#batches);
-		this.#retentions = new Retentions(this.#host, retention);
 		this.#schedules = new Schedules(this.#host, this.#flow);
+		this.#calls = new Calls(this.#host, this.#flow, this.#batches, this.#schedules);
+		this.#retentions = new Retentions(this.#host, retention);
 	}
 
 	/** Loads the tasks and starts the loop. Resolves with the tasks. */

@@ -54,6 +54,8 @@ export class JobFlow implements PoolListener {
 	readonly enqueues = new EnqueueCalls();
 	/** When the next moment of a schedule comes, in milliseconds since 1970; -Infinity while that is not known. */
 	momentAt = -Infinity;
+	/** True if a change of a parent may not have reached all jobs that wait for it. The next commits pass it on. */
+	mayUnblock = false;
 	readonly #host: Host;
 	readonly #commits: Commits;
 	#updates: JobUpdate[] = [];
@@ -288,6 +290,7 @@ export class JobFlow implements PoolListener {
 		this.#dueAt = dueInMs === null ? Infinity : clock.now() + dueInMs;
 		this.#expiresAt = clock.now() + expiresInMs;
 		this.momentIn(momentInMs);
+		this.mayUnblock = unblocked;
 		const arrived = bringsJobs(writes) || settled.some(({others}) => [...others.values()].includes('pending'));
 		// Lanes that the request left out may have jobs.
 		const asksAll = request?.lanes.length === 2 * this.demand.tasks.size;

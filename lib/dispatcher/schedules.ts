@@ -1,5 +1,10 @@
 import type {Schedule, ScheduleChange} from '../job/schedule.ts';
+import {FaenaError} from '../support/errors.ts';
 import type {Host, JobFlow} from './job-flow.ts';
+import {isRefusal} from './retries.ts';
+
+/** If no schedule that is due could be advanced, this long passes before the next try: another program has damaged it, or its time zone is unknown here. */
+const REST_MS = 1000;
 
 /**
  * Enqueues the jobs of schedules whose moment has come. Each engine does it, and the store lets only one of them advance a schedule from one moment to
@@ -8,6 +13,12 @@ import type {Host, JobFlow} from './job-flow.ts';
 export class Schedules {
 	readonly #host: Host;
 	readonly #flow: JobFlow;
+	/** The names of schedules that could not be advanced, which was reported. */
+	readonly #broken = new Set<string>();
+	/** By the steady clock. */
+	#restsUntil = -Infinity;
+	/** The next moment of a schedule that can be advanced, while this rests. */
+	#nextSoundAt = Infinity;
 
 	constructor(host: Host, flow: JobFlow) {
 		this.#host = host;
@@ -16,30 +27,57 @@ export class Schedules {
 
 	/** True if the moment of a schedule has come; and at first, since none is known then. */
 	get isDue(): boolean {
-		return this.#flow.momentAt <= this.#host.clock.now();
+		return this.dueInMs <= 0;
 	}
 
 	/** How long until the next moment. */
 	get dueInMs(): number {
-		return this.#flow.momentAt - this.#host.clock.now();
+		const {clock} = this.#host;
+		const restMs = Math.min(this.#restsUntil - clock.steadyMs(), this.#nextSoundAt - clock.now());
+		return Math.max(this.#flow.momentAt - clock.now(), restMs);
 	}
 
+	/** Advances each schedule in a transaction of its own: one may enqueue 1,000 jobs, and one that can't be advanced must not keep back the others. */
 	async work(): Promise<void> {
-		const {store, clock} = this.#host;
+		const {store, clock, maintain} = this.#host;
 		const now = clock.now();
-		const due = (await store.schedules()).filter(({nextAt, isPaused}) => !isPaused && nextAt !== null && nextAt <= now);
-		const schedule = due.length > 0 ? await changesFor(due, now) : [];
-		const {momentInMs, scheduled = []} = await store.commit({schedule});
+		const momentOf = ({nextAt, isPaused}: Schedule) => (isPaused ? Infinity : (nextAt ?? Infinity));
+		const schedules = await store.schedules();
+		const due = schedules.filter(schedule => momentOf(schedule) <= now);
+		let advanced = 0;
+		for (const [index, schedule] of due.entries()) {
+			if (index > 0) await maintain();
+			if (await this.#advance(schedule, now)) advanced++;
+		}
+		const {momentInMs} = await store.commit({});
 		this.#flow.momentIn(momentInMs);
-		if (scheduled.some(({jobIds}) => jobIds.length > 0)) this.#flow.jobsMayBeReady();
+		const isFruitless = advanced === 0 && momentInMs === 0;
+		this.#restsUntil = isFruitless ? clock.steadyMs() + REST_MS : -Infinity;
+		this.#nextSoundAt = Math.min(...schedules.map(momentOf).filter(at => at > now));
+	}
+
+	/** Returns false if it can't be advanced. */
+	async #advance(schedule: Schedule, now: number): Promise<boolean> {
+		const {store, clients} = this.#host;
+		const {name, spec} = schedule;
+		try {
+			const {scheduled} = await store.commit({schedule: [await changeFor(schedule, now)]});
+			this.#broken.delete(name);
+			if (scheduled?.some(({jobIds}) => jobIds.length > 0)) this.#flow.jobsMayBeReady();
+			return true;
+		} catch (error) {
+			if (!isRefusal(error) && !(error instanceof FaenaError && error.code === 'BadOption')) throw error;
+			const why = `The schedule ${JSON.stringify(name)} enqueues nothing. ${error.message} Set the schedule anew, or delete it.`;
+			if (!this.#broken.has(name)) clients.refused({task: spec.task}, new FaenaError('BadRow', why));
+			this.#broken.add(name);
+			return false;
+		}
 	}
 }
 
-async function changesFor(due: readonly Schedule[], now: number): Promise<ScheduleChange[]> {
+async function changeFor(schedule: Schedule, now: number): Promise<ScheduleChange> {
 	// Loaded only here: most programs have no schedules.
 	const {dueMoments} = await import('../job/moments.ts');
-	return due.map(schedule => {
-		const at = schedule.nextAt as number;
-		return {name: schedule.name, type: 'advance', at, ...dueMoments(schedule, at, now)};
-	});
+	const at = schedule.nextAt as number;
+	return {name: schedule.name, type: 'advance', at, ...dueMoments(schedule, at, now)};
 }

@@ -4,23 +4,20 @@ import {MAX_CAUGHT_UP, type Schedule, type Timing} from './schedule.ts';
 
 /** A moment that is older than this was missed: no engine ran, or all were busy for so long. */
 const LATE_MS = 60_000;
-/** More moments than this are not walked through one by one. */
-const MAX_STEPS = 10_000;
-
 /** Finds the moments of a schedule. */
 export class Moments {
-	readonly #next: (after: number) => number | null;
+	readonly #all: AllMoments;
 	readonly #until: number;
 
-	/** @throws FaenaError `BadOption` if the cron expression or the time zone is none, or the expression never comes */
+	/** @throws FaenaError `BadOption` if the cron expression or the time zone is none */
 	constructor(timing: Timing, until: number | null) {
-		this.#next = 'cron' in timing ? cronOf(timing.cron, timing.timezone) : after => (Math.floor(after / timing.everyMs) + 1) * timing.everyMs;
+		this.#all = 'cron' in timing ? momentsOfCron(timing.cron, timing.timezone) : momentsOfInterval(timing.everyMs);
 		this.#until = until ?? Infinity;
 	}
 
 	/** The first moment after this time; `null` if there is none. */
 	after(time: number): number | null {
-		const next = this.#next(time);
+		const next = this.#all.after(time);
 		return next === null || next > this.#until ? null : next;
 	}
 
@@ -31,27 +28,45 @@ export class Moments {
 		return moments;
 	}
 
-	/** The last moments from the first one, which is one itself, up to `now`; and how many there are in all, as far as they were counted. */
-	upTo(first: number, now: number, limit: number): {readonly moments: number[]; readonly count: number} {
+	/** The last moments from the first one, which is one itself, up to `now`; and how many there are in all, which is estimated if they are more than `limit`. */
+	upTo(first: number, now: number, limit: number): {readonly moments: readonly number[]; readonly count: number} {
 		const moments: number[] = [];
-		let count = 0;
 		let at: number | null = first;
-		for (; at !== null && at <= now && count < MAX_STEPS; at = this.after(at)) {
-			count++;
-			if (moments.push(at) > limit) moments.shift();
-		}
-		if (at === null || at > now) return {moments, count};
-		// Far too many: goes on near the end, at a distance in which there should be as many as are wanted.
-		const averageMs = (at - first) / count;
-		const near = this.after(Math.max(at, now - averageMs * limit * 2));
-		const rest = near === null ? {moments, count: 0} : this.upTo(near, now, limit);
-		return {moments: rest.moments, count: Math.round((now - first) / averageMs)};
+		for (; at !== null && at <= now && moments.length < limit; at = this.after(at)) moments.push(at);
+		if (at === null || at > now) return {moments, count: moments.length};
+		const latest = this.#all.latest(Math.min(now, this.#until), limit);
+		const last = latest.at(-1) as number;
+		const averageMs = (last - (latest[0] as number)) / (limit - 1);
+		return {moments: latest, count: Math.round((last - first) / averageMs) + 1};
 	}
 }
 
-function cronOf(cron: string, timezone: string): (after: number) => number | null {
+/** The moments of a schedule that never ends. */
+interface AllMoments {
+	/** The first one after this time; `null` if there is none. */
+	after(time: number): number | null;
+	/** The last ones up to this time, in order. */
+	latest(time: number, count: number): number[];
+}
+
+function momentsOfInterval(everyMs: number): AllMoments {
+	const latest = (time: number) => Math.floor(time / everyMs) * everyMs;
+	return {
+		after: time => latest(time) + everyMs,
+		latest: (time, count) => Array.from({length: count}, (_, index) => latest(time) - (count - 1 - index) * everyMs),
+	};
+}
+
+function momentsOfCron(cron: string, timezone: string): AllMoments {
 	const expression = parseCron(cron, timezone);
-	return after => expression.nextRun(new Date(after))?.getTime() ?? null;
+	return {
+		after: time => expression.nextRun(new Date(time))?.getTime() ?? null,
+		latest: (time, count) =>
+			expression
+				.previousRuns(count, new Date(time + 1))
+				.map(each => each.getTime())
+				.reverse(),
+	};
 }
 
 function parseCron(cron: string, timezone: string): Cron {
@@ -60,17 +75,14 @@ function parseCron(cron: string, timezone: string): Cron {
 	} catch {
 		throw bad(`schedule() expects as timezone a name of the IANA database, such as 'Europe/Berlin'; it got ${show(timezone)}`);
 	}
-	let expression: Cron;
 	try {
-		expression = new Cron(cron, {timezone, paused: true});
+		return new Cron(cron, {timezone, paused: true});
 	} catch (error) {
 		const why = (error as Error).message.replace(/^CronPattern: /, '').replace(/\.$/, '');
 		throw bad(
 			`schedule() expects as cron an expression such as '0 2 * * *' (minute, hour, day of the month, month, day of the week); it got ${show(cron)}: ${why}`,
 		);
 	}
-	if (expression.nextRun(new Date()) === null) throw bad(`schedule() got the cron expression ${show(cron)}, whose time never comes`);
-	return expression;
 }
 
 /** For which moments a schedule that is due enqueues jobs. */

@@ -39,7 +39,7 @@ export interface Schedule {
 	readonly isPaused: boolean;
 	/** The job that it enqueued last. */
 	readonly lastJobId: JobId | null;
-	/** The moment of that job. */
+	/** The last moment for which it enqueued a job. */
 	readonly lastAt: number | null;
 	/** The number of jobs that it has enqueued. */
 	readonly runs: number;

@@ -2,6 +2,7 @@ import test from 'ava';
 import {Calls, type OtherCall} from '../../lib/dispatcher/calls.ts';
 import {HeldBatches} from '../../lib/dispatcher/held-batches.ts';
 import type {JobFlow} from '../../lib/dispatcher/job-flow.ts';
+import {Schedules} from '../../lib/dispatcher/schedules.ts';
 import type {BatchId, JobId} from '../../lib/job/job.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {Store} from '../../lib/store/store.ts';
@@ -57,7 +58,7 @@ async function setUp({jobs = 0, verbs = () => ({}), reclaim = async () => 0, obe
 			return {jobs: await reclaim(), hasMore: false};
 		},
 	});
-	const calls = new Calls(host, flow, batches);
+	const calls = new Calls(host, flow, batches, new Schedules(host, flow));
 	/** As the dispatcher's loop does it. */
 	const performAll = async () => {
 		await calls.perform();

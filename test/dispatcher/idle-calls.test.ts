@@ -2,6 +2,7 @@ import test from 'ava';
 import {Calls} from '../../lib/dispatcher/calls.ts';
 import type {HeldBatches} from '../../lib/dispatcher/held-batches.ts';
 import type {JobFlow} from '../../lib/dispatcher/job-flow.ts';
+import {Schedules} from '../../lib/dispatcher/schedules.ts';
 import type {TaskCounts} from '../../lib/store/store.ts';
 import {makeHost} from '../fixtures/dispatcher.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
@@ -17,8 +18,10 @@ const NO_JOBS: TaskCounts = {
 async function setUp(...counts: readonly Partial<TaskCounts>[]) {
 	const store = override(new MemoryStore(), () => ({counts: async () => counts.map(each => ({...NO_JOBS, ...each}))}));
 	const {host, flush} = makeHost(store, {clock: new HandClock()});
-	const flow = {demand: {tasks: new Map(['count', 'other'].map(task => [task, {}]))}, isDue: false};
-	const calls = new Calls(host, flow as unknown as JobFlow, undefined as unknown as HeldBatches);
+	const flow = {demand: {tasks: new Map(['count', 'other'].map(task => [task, {}]))}, isDue: false, momentAt: Infinity} as unknown as JobFlow & {
+		isDue: boolean;
+	};
+	const calls = new Calls(host, flow, undefined as unknown as HeldBatches, new Schedules(host, flow));
 	calls.waiting.push({call: 1, type: 'idle', waiting: true});
 	calls.waiting.push({call: 2, type: 'idle', waiting: false});
 	await calls.perform();

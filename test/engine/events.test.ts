@@ -6,9 +6,10 @@ import type {ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import {pino} from 'pino';
 import {Events} from '../../lib/api/events.ts';
-import {CHANNELS, type Engine, type EngineEvents, type Logger, type OpenOptions} from '../../lib/index.ts';
+import {CHANNELS, type Engine, type EngineEvents, type OpenOptions} from '../../lib/index.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
+import {makeLogger} from '../fixtures/logger.ts';
 import {Program} from '../fixtures/program.ts';
 
 type Message = {readonly queue: string; readonly id?: number; readonly error?: Error; readonly batch?: string};
@@ -67,33 +68,6 @@ test('a dispatcher is asked only for the events that have a listener, once, and 
 	events.emitter.removeAllListeners();
 	t.deepEqual(events.changedSubscriptions(), warned);
 });
-
-interface Line {
-	readonly level: string;
-	readonly message: string;
-	readonly [field: string]: unknown;
-}
-
-/** A plain object as logger, and what it was told; `until` resolves with the first line that has the words. */
-function makeLogger() {
-	const lines: Line[] = [];
-	let heard = (): void => undefined;
-	const take = (level: string) => (fields: object, message: string) => {
-		lines.push({level, message, ...fields});
-		heard();
-	};
-	const logger: Logger = {debug: take('debug'), info: take('info'), warn: take('warn'), error: take('error')};
-	const until = async (words: string): Promise<Line> => {
-		for (;;) {
-			const line = lines.find(({message}) => message.includes(words));
-			if (line) return line;
-			await new Promise<void>(resolve => {
-				heard = resolve;
-			});
-		}
-	};
-	return {logger, lines, until};
-}
 
 test('a logger gets a line when the engine opens and closes, a job dies, or a worker is lost', async t => {
 	const queue = join(makeFolder(t), 'jobs.db');

@@ -1,11 +1,14 @@
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
+import Database from 'better-sqlite3';
+import type {OpenOptions} from '../../lib/index.ts';
 import {openForTest, type TestEngine} from '../../lib/testing.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
+import {makeLogger} from '../fixtures/logger.ts';
 
 /** An engine whose task `note` keeps the moments for which it ran. */
-async function openNotes(now: string, t: {teardown(fn: () => unknown): void}) {
+async function openNotes(now: string, t: {teardown(fn: () => unknown): void}, options: Partial<Pick<OpenOptions, 'logger' | 'queue'>> = {}) {
 	const noted: string[] = [];
 	const tasks = {
 		note(_: unknown, {job}: {job: {scheduledAt?: Date}}) {
@@ -15,9 +18,15 @@ async function openNotes(now: string, t: {teardown(fn: () => unknown): void}) {
 			throw new Error('no');
 		},
 	};
-	const faena: TestEngine<typeof tasks> = await openForTest(tasks, {now: new Date(now)});
+	const faena: TestEngine<typeof tasks> = await openForTest(tasks, {...options, now: new Date(now)});
 	t.teardown(() => faena.close());
 	return {faena, noted};
+}
+
+function changeDatabase(queue: string, sql: string): void {
+	const db = new Database(queue);
+	db.exec(sql);
+	db.close();
 }
 
 test('both changes of a year between summer and winter: each night has one moment, also the one whose 02:30 there is twice or not at all', async t => {
@@ -152,6 +161,40 @@ test('the same schedule at each start of a program changes nothing; runNow() enq
 	t.deepEqual(noted, ['2026-01-01T01:00:00.000Z']);
 	t.like((await faena.schedules())[0], {name: 'daily', runs: 1, next: new Date('2026-01-02T00:00:00Z')});
 	t.like(await (await faena.schedule('daily')).info(), {name: 'daily'});
+});
+
+test('a schedule that cannot be advanced is reported once, and keeps no other from its moments', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const {logger, lines} = makeLogger();
+	const {faena, noted} = await openNotes('2026-01-01T00:00:00Z', t, {queue, logger});
+	await faena.schedule('broken', {cron: '0 * * * *', timezone: 'UTC', task: 'note', payload: null});
+	await faena.schedule('sound', {every: '1h', task: 'note', payload: null});
+	changeDatabase(queue, `update schedule set spec = replace(spec, 'UTC', 'Mars') where name = 'broken'`);
+	for (let hour = 0; hour < 3; hour++) {
+		faena.clock.advance('1h');
+		await faena.drain();
+	}
+	t.deepEqual(noted, ['2026-01-01T01:00:00.000Z', '2026-01-01T02:00:00.000Z', '2026-01-01T03:00:00.000Z']);
+	const refusals = lines.filter(({level}) => level === 'error');
+	t.is(refusals.length, 1);
+	t.like(refusals[0], {task: 'note'});
+	await faena.schedule('broken', {cron: '0 * * * *', timezone: 'UTC', task: 'note', payload: null});
+	faena.clock.advance('1h');
+	await faena.drain();
+	t.is(noted.length, 5);
+});
+
+test('a schedule that another program has made unreadable takes no processor time', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const faena = await openEngine(t, {queue});
+	await faena.schedule('each second', {every: '1s', task: 'echo', payload: 1});
+	changeDatabase(queue, `update schedule set spec = 'nonsense'`);
+	await sleep(1100);
+	const before = process.cpuUsage();
+	await sleep(1000);
+	const {user, system} = process.cpuUsage(before);
+	t.log(`${(user + system) / 1000} ms`);
+	t.true(user + system < 500_000);
 });
 
 test('bad input of a schedule: a sentence each', async t => {

@@ -814,10 +814,18 @@ export class MemoryStore implements contract.Store {
 		if (change.type === 'delete') this.#schedules.delete(name);
 		else if (change.type === 'pause') this.#schedules.set(name, {...known, isPaused: true});
 		else if (change.type === 'resume') this.#schedules.set(name, {...known, isPaused: false, nextAt: change.nextAt});
-		else if (change.type === 'run') return this.#runSchedule(known, {moments: [now], nextAt: known.nextAt, missed: 0});
+		else if (change.type === 'run') return this.#runNow(known);
 		else if (known.isPaused || known.nextAt !== change.at) return {isDone: false, jobIds: []};
 		else return this.#runSchedule(known, change);
 		return done;
+	}
+
+	/** A run beside the moments. */
+	#runNow(schedule: OracleSchedule): ScheduleResult {
+		const {spec, nextAt, lastAt, skipped} = schedule;
+		const result = this.#runSchedule({...schedule, spec: {...spec, jitterMs: 0}}, {moments: [this.#clock.now()], nextAt, missed: 0});
+		this.#schedules.set(schedule.name, {...(this.#schedules.get(schedule.name) as OracleSchedule), spec, lastAt, skipped});
+		return result;
 	}
 
 	#runSchedule(

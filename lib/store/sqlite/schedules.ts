@@ -16,7 +16,7 @@ const NOTHING: ScheduleResult = {isDone: false, jobIds: []};
 const DONE: ScheduleResult = {isDone: true, jobIds: []};
 
 export function changeSchedule(tx: Tx, change: ScheduleChange): ScheduleResult {
-	const {statements, known, now} = tx;
+	const {statements, known} = tx;
 	known.forget('nextMoment');
 	known.forget('hasEndWaits');
 	const schedule = scheduleNamed(statements, change.name);
@@ -33,10 +33,10 @@ export function changeSchedule(tx: Tx, change: ScheduleChange): ScheduleResult {
 			statements.pauseSchedule.run(0, change.nextAt, change.name);
 			return DONE;
 		case 'run':
-			return run(tx, schedule, [now], schedule.nextAt, 0, schedule.spec.overlap);
+			return {isDone: true, jobIds: runNow(tx, schedule)};
 		case 'advance':
 			if (schedule.isPaused || schedule.nextAt !== change.at) return NOTHING;
-			return run(tx, schedule, change.moments, change.nextAt, change.missed, schedule.spec.overlap);
+			return {isDone: true, jobIds: advance(tx, schedule, change)};
 	}
 }
 
@@ -52,25 +52,34 @@ function waitsForEnd({timing}: ScheduleSpec): boolean {
 	return 'from' in timing && timing.from === 'end';
 }
 
+/** Enqueues a job beside the moments, without a delay by chance. */
+function runNow(tx: Tx, schedule: Schedule): readonly JobId[] {
+	const {name, spec, lastJobId, lastAt, nextAt} = schedule;
+	const isRunning = hasUnendedJob(tx, schedule);
+	if (isRunning && spec.overlap === 'skip') return [];
+	const id = enqueueRun(tx, spec, tx.now, {before: isRunning ? lastJobId : null});
+	tx.statements.advanceSchedule.run(nextAt, id, lastAt, 1, 0, 0, name);
+	return [id];
+}
+
 /** Enqueues a job for each moment. With several, and with `overlap: 'queue'`, each waits for the one before. */
-function run(tx: Tx, schedule: Schedule, moments: readonly number[], nextAt: number | null, missed: number, overlap: ScheduleSpec['overlap']): ScheduleResult {
+function advance(tx: Tx, schedule: Schedule, {moments, nextAt, missed}: ScheduleChange & {type: 'advance'}): readonly JobId[] {
 	const {statements} = tx;
-	const {name, lastJobId} = schedule;
-	const isRunning = lastJobId !== null && isUnended(tx, lastJobId);
-	if (isRunning && overlap === 'skip') {
-		statements.advanceSchedule.run(nextAt, lastJobId, schedule.lastAt, 0, moments.length, missed, name);
-		return {isDone: true, jobIds: []};
+	const {name, spec, lastJobId, lastAt} = schedule;
+	const isRunning = hasUnendedJob(tx, schedule);
+	if (isRunning && spec.overlap === 'skip') {
+		statements.advanceSchedule.run(nextAt, lastJobId, lastAt, 0, moments.length, missed, name);
+		return [];
 	}
 	const jobIds: JobId[] = [];
-	let before = isRunning ? lastJobId : null;
-	for (const moment of moments) {
-		const id = enqueueRun(tx, schedule.spec, moment, before);
-		jobIds.push(id);
-		before = id;
-	}
-	statements.advanceSchedule.run(nextAt, jobIds.at(-1) ?? lastJobId, moments.at(-1) ?? schedule.lastAt, jobIds.length, 0, missed, name);
+	for (const moment of moments) jobIds.push(enqueueRun(tx, spec, moment, {before: jobIds.at(-1) ?? (isRunning ? lastJobId : null), jitterMs: spec.jitterMs}));
+	statements.advanceSchedule.run(nextAt, jobIds.at(-1) ?? lastJobId, moments.at(-1) ?? lastAt, jobIds.length, 0, missed, name);
 	failpoint('schedule:written');
-	return {isDone: true, jobIds};
+	return jobIds;
+}
+
+function hasUnendedJob(tx: Tx, {lastJobId}: Schedule): boolean {
+	return lastJobId !== null && isUnended(tx, lastJobId);
 }
 
 function isUnended({statements}: Tx, id: JobId): boolean {
@@ -78,7 +87,13 @@ function isUnended({statements}: Tx, id: JobId): boolean {
 	return job !== undefined && !hasEnded(job.state);
 }
 
-function enqueueRun(tx: Tx, {task, payload, priority, policy, expiresMs, jitterMs}: ScheduleSpec, moment: number, before: JobId | null): JobId {
+/** @param options.before the job waits for this one */
+function enqueueRun(
+	tx: Tx,
+	{task, payload, priority, policy, expiresMs}: ScheduleSpec,
+	moment: number,
+	{before, jitterMs = 0}: {readonly before: JobId | null; readonly jitterMs?: number},
+): JobId {
 	const parents: Parents | undefined = before === null ? undefined : {edges: [{kind: 'all', parents: {ids: before, count: 1}}], onDead: 'run'};
 	const runAt = jitterMs > 0 ? moment + Math.floor(tx.random() * jitterMs) : null;
 	const group: NewGroup = {task, priority, policy, runAt, values: pack([payload]), ...(expiresMs !== null && {expiresMs}), ...(parents && {parents})};
@@ -94,7 +109,7 @@ export function updateSchedules(tx: Tx): void {
 	if (!known.get('hasEndWaits')) return;
 	for (const schedule of (statements.schedulesThatWait.all() as ScheduleRow[]).flatMap(row => toSchedule(row) ?? [])) {
 		const {timing, until} = schedule.spec;
-		if (!('from' in timing) || (schedule.lastJobId !== null && isUnended(tx, schedule.lastJobId))) continue;
+		if (!('from' in timing) || hasUnendedJob(tx, schedule)) continue;
 		const next = now + timing.everyMs;
 		const isOver = until !== null && next > until;
 		statements.setNextMoment.run(isOver ? null : next, isOver ? 0 : 1, schedule.name);

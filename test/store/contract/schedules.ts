@@ -120,13 +120,13 @@ law('a paused schedule enqueues nothing, and goes on where it is told', async (t
 	t.is((await queue.store.commit({})).momentInMs, 9 * HOUR);
 });
 
-law('run enqueues a job at once, and leaves the next moment as it is', async (t, queue) => {
-	await set(queue);
+law('run enqueues a job at once, and leaves the next moment as it is, and what is known of earlier ones', async (t, queue) => {
+	await set(queue, {jitterMs: HOUR});
 	const [one, two] = await change(queue, {type: 'run', name: 'hourly'}, {type: 'run', name: 'hourly'});
 	t.is(one?.jobIds.length, 1);
 	t.deepEqual(two, {isDone: true, jobIds: []});
-	t.like(await jobOf(queue, one?.jobIds[0] ?? 0), {scheduledAt: T0});
-	t.like(await theSchedule(queue), {nextAt: T0 + HOUR, runs: 1, skipped: 1});
+	t.like(await jobOf(queue, one?.jobIds[0] ?? 0), {scheduledAt: T0, status: 'pending'});
+	t.like(await theSchedule(queue), {nextAt: T0 + HOUR, runs: 1, skipped: 0, lastAt: null});
 });
 
 law('an interval from the end of the job: the next moment is known in the transaction that ends it, in whatever way', async (t, queue, clock) => {
