@@ -25,8 +25,8 @@ async function setUp(...counts: readonly Partial<TaskCounts>[]) {
 	calls.waiting.push({call: 1, type: 'idle', waiting: true});
 	calls.waiting.push({call: 2, type: 'idle', waiting: false});
 	await calls.perform();
-	const answered = async (isDue = false) => {
-		flow.isDue = isDue;
+	const answered = async (isDue = false, mayUnblock = false) => {
+		Object.assign(flow, {isDue, mayUnblock, jobsMayBeReady: () => undefined});
 		await calls.answerIdle();
 		return flush().replies.map(({call}) => call);
 	};
@@ -61,4 +61,10 @@ test('a call that does not wait for delayed jobs waits for one that is due', asy
 	const {answered} = await setUp({delayed: 1});
 	t.deepEqual(await answered(true), []);
 	t.deepEqual(await answered(false), [2]);
+});
+
+test('no call is answered while a change is on its way to jobs that wait', async t => {
+	const {answered} = await setUp();
+	t.deepEqual(await answered(false, true), []);
+	t.deepEqual(await answered(), [1, 2]);
 });

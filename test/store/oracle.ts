@@ -540,7 +540,8 @@ export class MemoryStore implements contract.Store {
 
 	/** The first parent for which the job can't run: it is dead or deleted. */
 	#lostParentOf(job: JobRow): JobId | undefined {
-		return this.#parentsIn(job, status => status === undefined || (job.parents?.onDead === 'cancel' && (status === 'dead' || status === 'cancelled')))[0];
+		const [dead] = this.#parentsIn(job, status => job.parents?.onDead === 'cancel' && (status === 'dead' || status === 'cancelled'));
+		return dead ?? this.#parentsIn(job, status => status === undefined)[0];
 	}
 
 	#isBlocked(job: JobRow): boolean {

@@ -31,7 +31,7 @@ export interface Waits {
 	/** By index, the number of parents that have not ended as they must. */
 	readonly parents: Uint32Array;
 	/** By index, of jobs that can't run, a parent that is dead. */
-	readonly lost: ReadonlyMap<number, JobId>;
+	readonly lost: Map<number, JobId>;
 	readonly links: readonly Link[];
 }
 
@@ -56,11 +56,8 @@ export function resolveParents(tx: Tx, group: NewGroup, before: readonly Enqueue
 	const firstOpen = tx.lostChildren.some(id => id >= firstNew) ? first : firstNew;
 	const waits = {parents: new Uint32Array(sizeOf(group)), lost: new Map<number, JobId>(), links: linksTo(group, before, first)};
 	for (const link of waits.links) {
-		for (const part of statesIn(tx, link.parents, link.isOfCall ? firstOpen : Infinity)) {
-			const [missing, , state] = part;
-			if (state === 'missing') return {missing};
-			if (!isMet(state, onDead)) addTo(waits, link, part);
-		}
+		const missing = addTo(tx, waits, link, link.isOfCall ? firstOpen : Infinity, onDead);
+		if (missing !== undefined) return {missing};
 	}
 	return waits;
 }
@@ -76,14 +73,36 @@ function isMet(state: ParentState, onDead: OnDead): boolean {
 	return state === 'completed' || (state === 'dead' && onDead === 'run');
 }
 
-/** Adds these parents of the link to the numbers of its children. */
-function addTo({parents, lost}: {readonly parents: Uint32Array; readonly lost: Map<number, JobId>}, link: Link, [from, to, state]: StatePart): void {
+/** Adds the parents of the link to the numbers of its children. Returns one that does not exist, if there is one. */
+function addTo(tx: Tx, waits: Waits, link: Link, firstOpen: JobId, onDead: OnDead): JobId | undefined {
+	if (!link.isEach && firstOpen === Infinity) {
+		const sum = sumOf(tx, link.parents, onDead);
+		addSum(waits, sum);
+		return sum.missing;
+	}
+	for (const part of statesIn(tx, link.parents, firstOpen)) {
+		const [missing, , state] = part;
+		if (state === 'missing') return missing;
+		if (!isMet(state, onDead)) addPart(waits, link, part);
+	}
+	return undefined;
+}
+
+function addPart({parents, lost}: Waits, link: Link, [from, to, state]: StatePart): void {
 	const shift = link.start - link.parents[0];
 	const [low, high] = link.isEach ? [from + shift, Math.min(to + shift, parents.length - 1)] : [0, parents.length - 1];
 	const count = link.isEach ? 1 : to - from + 1;
 	for (let index = low; index <= high; index++) {
 		parents[index] = (parents[index] as number) + count;
-		if (state === 'dead') lost.set(index, link.isEach ? from + index - low : from);
+		if (state === 'dead' && !lost.has(index)) lost.set(index, link.isEach ? from + index - low : from);
+	}
+}
+
+/** Adds parents for which all children wait. */
+function addSum({parents, lost}: Waits, sum: Sum): void {
+	for (let index = 0; index < parents.length; index++) {
+		parents[index] = (parents[index] as number) + sum.unmet;
+		if (sum.lost !== undefined && !lost.has(index)) lost.set(index, sum.lost);
 	}
 }
 
@@ -108,6 +127,45 @@ function idsInCall({groupsBefore, first: offset, count}: ParentsOfCall, before: 
 	if (groupsBefore === 0) return first + offset;
 	const {ids} = before[before.length - groupsBefore] as EnqueuedGroup;
 	return typeof ids === 'number' ? ids + offset : toIds(ids.slice(offset, offset + count));
+}
+
+/** What a child needs to know of a range of parents. */
+interface Sum {
+	/** The number of parents that have not ended as they must. */
+	readonly unmet: number;
+	/** The first parent that is dead. */
+	readonly lost: JobId | undefined;
+	/** The first parent that does not exist. */
+	readonly missing: JobId | undefined;
+}
+
+/** From so many parents on, it is faster to count them by their indexes than to look at each. */
+const LONG_RANGE = 8;
+
+function sumOf(tx: Tx, range: Range, onDead: OnDead): Sum {
+	const {statements} = tx;
+	const [first, last] = range;
+	if (last - first + 1 < LONG_RANGE) return sumOfEach(tx, range, onDead);
+	const count = (statement: 'jobsInRange' | 'endedInRange' | 'unhappyInRange') => statements[statement].get({first, last}) as number;
+	if (count('jobsInRange') <= last - first) return sumOfEach(tx, range, onDead);
+	const unhappy = onDead === 'cancel' ? count('unhappyInRange') : 0;
+	const lost = unhappy > 0 ? firstUnhappy(tx, range) : undefined;
+	return {unmet: last - first + 1 - count('endedInRange') + unhappy, lost, missing: undefined};
+}
+
+function firstUnhappy({statements}: Tx, [first, last]: Range): JobId | undefined {
+	return (statements.firstUnhappy.get({first, last}) as JobId | null) ?? undefined;
+}
+
+function sumOfEach(tx: Tx, range: Range, onDead: OnDead): Sum {
+	let [unmet, lost, missing]: [number, JobId | undefined, JobId | undefined] = [0, undefined, undefined];
+	for (const [from, to, state] of statesIn(tx, range, Infinity)) {
+		if (isMet(state, onDead)) continue;
+		unmet += to - from + 1;
+		if (state === 'dead') lost ??= from;
+		if (state === 'missing') missing ??= from;
+	}
+	return {unmet, lost, missing};
 }
 
 type StatePart = readonly [from: JobId, to: JobId, state: ParentState];
@@ -200,27 +258,26 @@ function toEdge([id, parentFirst, parentLast, childFirst, childLast, isEach, run
 	return {id, parents: [parentFirst, parentLast], children: [childFirst, childLast], isEach: isEach === 1, onDead: runsOnDead === 1 ? 'run' : 'cancel'};
 }
 
-/** The first parent for which a job that exists can't run, since that is dead or deleted. */
+/** A parent for which a job that exists can't run: the first one that is dead, or the first one that was deleted. */
 export function lostParentOf(tx: Tx, id: JobId): JobId | undefined {
 	if (!tx.known.get('hasEdges')) return undefined;
-	for (const {parents, onDead} of edgesTo(tx.statements, [id, id])) {
-		for (const [from, , state] of statesIn(tx, parents, Infinity)) if (state !== 'open' && !isMet(state, onDead)) return from;
+	const edges = edgesTo(tx.statements, [id, id]);
+	// Found by an index, however many parents there are.
+	for (const {parents, onDead} of edges) {
+		const dead = onDead === 'cancel' && parents[0] > 0 ? firstUnhappy(tx, parents) : undefined;
+		if (dead !== undefined) return dead;
+	}
+	for (const {parents, onDead} of edges) {
+		const {missing} = sumOf(tx, parents, onDead);
+		if (missing !== undefined) return missing;
 	}
 	return undefined;
 }
 
-/** How a job that exists waits now. `lost`: the first parent for which it can't run, since that is dead or deleted. */
-export function waitsOf(tx: Tx, id: JobId): {readonly parents: number; readonly lost: JobId | undefined} {
-	let parents = 0;
-	let lost: JobId | undefined;
-	for (const {parents: range, onDead} of tx.known.get('hasEdges') ? edgesTo(tx.statements, [id, id]) : []) {
-		for (const [from, to, state] of statesIn(tx, range, Infinity)) {
-			if (isMet(state, onDead)) continue;
-			parents += to - from + 1;
-			if (state !== 'open') lost ??= from;
-		}
-	}
-	return {parents, lost};
+/** The number of parents of a job that exists that have not ended as they must. */
+export function unmetParentsOf(tx: Tx, id: JobId): number {
+	if (!tx.known.get('hasEdges')) return 0;
+	return edgesTo(tx.statements, [id, id]).reduce((sum, {parents, onDead}) => sum + sumOf(tx, parents, onDead).unmet, 0);
 }
 
 /** True if an unended job has waited for one of these, or waits: it needs their results. */

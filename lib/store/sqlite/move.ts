@@ -5,7 +5,7 @@ import {type Moved, type MovePage, type MoveTarget, movableStatuses, RETRIED_BY_
 import {writeFailure} from '../stored-json.ts';
 import {cancelChild, reachChildren} from './children.ts';
 import {deleteRun} from './delete.ts';
-import {lostParentOf, waitsOf} from './edges.ts';
+import {lostParentOf, unmetParentsOf} from './edges.ts';
 import {endExpiry, holdExpiry, mayExpire, setExpiry} from './expiry.ts';
 import {findIds} from './find.ts';
 import {type FoundJob, findJob} from './packed-rows.ts';
@@ -149,7 +149,7 @@ export function replaceJob(tx: Tx, id: JobId, {payload, priority, policy, ...whe
 	statements.replaceJob.run(names.policyId(policy), priority, payload, id);
 	const dueAt = dueAtOf(when, now);
 	beginRound(tx, id, job, -priority, dueAt);
-	if (waitsOf(tx, id).parents > 0) holdExpiry(tx, id, when.expiresMs);
+	if (unmetParentsOf(tx, id) > 0) holdExpiry(tx, id, when.expiresMs);
 	else setExpiry(tx, id, when.expiresMs, dueAt);
 	const lost = lostParentOf(tx, id);
 	if (lost !== undefined) cancelChild(tx, id, lost);

@@ -1,7 +1,7 @@
 import type {JobId} from '../../job/job.ts';
 import {insertBlocked} from './blocked.ts';
 import {deleteStateRow} from './delete.ts';
-import {waitsOf} from './edges.ts';
+import {unmetParentsOf} from './edges.ts';
 import {endExpiry} from './expiry.ts';
 import {keepLastExecution} from './history.ts';
 import {makeReady} from './lanes.ts';
@@ -34,7 +34,7 @@ export function endRound(tx: Tx, id: JobId, job: FoundJob): void {
 export function beginRound(tx: Tx, id: JobId, job: FoundJob, rank = job.rank, dueAt: number | null = null): void {
 	const {statements, tally, known} = tx;
 	const {task, batch, state, executions} = job;
-	const {parents} = waitsOf(tx, id);
+	const parents = unmetParentsOf(tx, id);
 	if (parents > 0) {
 		insertBlocked(statements, {first: id, last: id, task, rank, batch, runAt: dueAt, executions, parents});
 		tally.move(task, batch, state, StoredState.blocked);

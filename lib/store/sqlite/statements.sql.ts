@@ -23,6 +23,25 @@ function hasJob(table: string, id = '?', lane = ''): string {
 	return `${lane}first = (select max(first) from ${table} where ${lane}first <= ${id}) and last >= ${id}`;
 }
 
+/** A condition for the runs that overlap a range. */
+function overlaps(table: string): string {
+	return `first <= cast(@last as integer) and last >= cast(@first as integer)
+		and first >= coalesce((select max(first) from ${table} where first <= cast(@first as integer)), cast(@first as integer))`;
+}
+
+/** The number of jobs of a range that have a row, or are in a run. */
+function countInRange(rows: string, runs: string): string {
+	return `select (select count(*) from ${rows} where id between cast(@first as integer) and cast(@last as integer))
+		+ (select coalesce(sum(min(last, cast(@last as integer)) - max(first, cast(@first as integer)) + 1), 0) from ${runs} where ${overlaps(runs)})`;
+}
+
+// SQLite uses the index outcome_unhappy only with the second condition.
+const UNHAPPY = `status in (${StoredState.dead}, ${StoredState.cancelled}) and status <> 6`;
+
+function firstOf(status: StoredState): string {
+	return `select id from outcome where status = ${status} and status <> 6 and id between cast(@first as integer) and cast(@last as integer) order by id limit 1`;
+}
+
 const HAS_READY_ROW = 'r.task in (j.task, -j.task) and r.rank = -j.priority and r.id = j.id';
 
 /** The rows of the states of job `j`. */
@@ -274,11 +293,16 @@ export const SQL = {
 
 	insertBlockedRun: 'insert into blocked_run (first, last, task, rank, batch, run_at, executions, parents) values (?, ?, ?, ?, ?, ?, ?, ?)',
 	blockedRunOf: `select ${BLOCKED_RUN} from blocked_run where ${hasJob('blocked_run')}`,
-	blockedRunsIn: `select ${BLOCKED_RUN} from blocked_run where first <= cast(@last as integer) and last >= cast(@first as integer)
-		and first >= coalesce((select max(first) from blocked_run where first <= cast(@first as integer)), cast(@first as integer)) order by first`,
+	blockedRunsIn: `select ${BLOCKED_RUN} from blocked_run where ${overlaps('blocked_run')} order by first`,
 	deleteBlockedRun: 'delete from blocked_run where first = ?',
 	pageOfBlocked: `select r.first, r.last from blocked_run r where ${runInWindow('blocked_run')} and ${ofTask('r')} and ${ofBatch('r')} order by 1`,
 
+	/** Of the jobs in a range, how many have rows, have ended, and are dead or cancelled. */
+	jobsInRange: countInRange('job', 'job_run'),
+	endedInRange: countInRange('outcome', 'outcome_run'),
+	unhappyInRange: `select count(*) from outcome where ${UNHAPPY} and id between cast(@first as integer) and cast(@last as integer)`,
+	firstUnhappy: `select min(id) from (
+		select * from (${firstOf(StoredState.dead)}) union all select * from (${firstOf(StoredState.cancelled)}))`,
 	insertEdge: 'insert into edge (parent_first, parent_last, child_first, child_last, is_each, runs_on_dead) values (?, ?, ?, ?, ?, ?)',
 	// Of a result in a file, the value is its size.
 	resultSizes: `select id, iif(blob is null, octet_length(value), value) as bytes from outcome
