@@ -37,7 +37,20 @@ export function toGroups(nodes: readonly FlowNode[]): {readonly groups: readonly
 		for (const group of groupsOf(node, start, starts)) if (!joins(groups.at(-1), group)) groups.push(group);
 		start += node.size;
 	}
+	for (const {edges} of groups) edges.splice(0, edges.length, ...mergeEdges(edges));
 	return {groups, starts};
+}
+
+/** Makes one edge of those to neighbours, such as `[a, b, c]` in a payload. The order of the parents stays. */
+function mergeEdges(edges: readonly FlowEdge[]): FlowEdge[] {
+	const merged: FlowEdge[] = [];
+	for (const edge of edges) {
+		const last = merged.at(-1);
+		const isNext = last?.kind === 'all' && edge.kind === 'all' && 'first' in last && 'first' in edge && last.first + last.count === edge.first;
+		if (isNext) merged.splice(-1, 1, {...last, count: last.count + edge.count});
+		else merged.push(edge);
+	}
+	return merged;
 }
 
 function* groupsOf({plan}: FlowNode, start: number, starts: ReadonlyMap<FlowNode, number>): Generator<FlowGroup> {

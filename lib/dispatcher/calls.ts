@@ -154,6 +154,7 @@ export class Calls {
 		asked.push(...page.asked);
 		// Also of a cancel: jobs that waited for these may run now.
 		this.#flow.jobsMayBeReady();
+		this.#flow.mayUnblock = true;
 		if (verb !== 'retry') {
 			clients.mayHaveEnded(page.ids);
 			// Jobs that waited for these may be cancelled, too.
