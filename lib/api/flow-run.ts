@@ -1,7 +1,7 @@
 import {abortSignal, bad, checked, duration} from '../job/checks.ts';
 import type {Counts, JobId, Place} from '../job/job.ts';
+import {UNENDED_STATUSES} from '../job/job.ts';
 import type {JobMaker} from '../job/new-job.ts';
-import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import type {Notice, Verbs} from '../transport/messages.ts';
@@ -20,6 +20,12 @@ interface EnqueuedFlow {
 
 /** {@link WaitOptions}, checked: the time in milliseconds. */
 type CheckedWait = Parameters<typeof waitForEnd>[2];
+
+/** Returns a function that returns the same wait, with the time that is left of it. */
+function timeLeft(wait: CheckedWait): () => CheckedWait {
+	const until = performance.now() + (wait.timeout ?? Infinity);
+	return () => (wait.timeout === undefined ? wait : {...wait, timeout: Math.max(0, until - performance.now())});
+}
 
 /** Jobs that are awaited together. */
 const MAX_AWAITED = 1000;
@@ -60,10 +66,11 @@ export class FlowRun extends BatchHandle {
 		if (node instanceof FlowJob) return this.job(node).result(options);
 		const wait = checked('result()', options, {timeout: duration, signal: abortSignal});
 		const ids = this.ids(node);
+		const left = timeLeft(wait);
 		const results: unknown[] = [];
 		for (let start = 0; start < ids.length; start += MAX_AWAITED) {
 			const page = ids.slice(start, start + MAX_AWAITED);
-			for (const end of await this.#awaitAll(page, wait)) results.push(toResult(end.id, node.plan.task, toOutcome(end)));
+			for (const end of await this.#awaitAll(page, left())) results.push(toResult(end.id, node.plan.task, toOutcome(end)));
 		}
 		return results;
 	}
@@ -74,20 +81,22 @@ export class FlowRun extends BatchHandle {
 	 */
 	async ended(options?: WaitOptions): Promise<Counts> {
 		const wait: CheckedWait = checked('ended()', options, {timeout: duration, signal: abortSignal});
-		const until = performance.now() + (wait.timeout ?? Infinity);
-		for (;;) {
+		const left = timeLeft(wait);
+		for (let isOver = false; ; ) {
 			const batch = await this.#client.verb('batch', this.name);
 			if (!batch) throw new FaenaError('NoSuchBatch', `The flow ${JSON.stringify(this.name)} was deleted.`);
-			if (batch.completedAt !== undefined) return batch.counts;
-			const timeout = wait.timeout === undefined ? undefined : Math.max(0, until - performance.now());
-			await this.#awaitAll(await this.#unended(), {...wait, ...defined({timeout})});
+			if (batch.completedAt !== undefined || isOver) return batch.counts;
+			const ids = await this.#unended();
+			await this.#awaitAll(ids, left());
+			// All have ended: its numbers are read once more.
+			isOver = ids.length === 0;
 		}
 	}
 
 	/** Some of its jobs that have not ended. */
 	async #unended(): Promise<readonly JobId[]> {
 		for (let after: Place | null | undefined; after !== null; ) {
-			const search = {batch: this.name, status: ['blocked', 'pending', 'running', 'failed']} as const;
+			const search = {batch: this.name, status: UNENDED_STATUSES};
 			const {jobs, next}: ReturnType<Verbs['jobs']> = await this.#client.verb('jobs', search, {after, limit: MAX_AWAITED});
 			if (jobs.length > 0) return jobs.map(({id}) => id);
 			after = next;

@@ -1,6 +1,7 @@
 import {setTimeout} from 'node:timers/promises';
+import {sizeBytes} from '../job/encoding.ts';
 import {type EnqueuedGroup, idAt} from '../job/group.ts';
-import type {Batch, BatchId} from '../job/job.ts';
+import type {Batch, BatchId, JobId} from '../job/job.ts';
 import {noParent} from '../store/conflict-errors.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
@@ -12,9 +13,10 @@ export interface NewFlow {
 	readonly structure: string;
 }
 
-/** One transaction enqueues at most so many jobs, and groups, so that the dispatcher can do other things between two. */
+/** A transaction that enqueues so many jobs, groups or bytes of payloads takes no more, so that the dispatcher can do other things between two. */
 const MAX_PAGE_JOBS = 10_000;
 const MAX_PAGE_GROUPS = 1000;
+const MAX_PAGE_BYTES = 8 * 1024 ** 2;
 /** A flow that another program is enqueuing is looked at again after this time. */
 const LOOK_AGAIN_MS = 50;
 
@@ -22,17 +24,26 @@ const LOOK_AGAIN_MS = 50;
 export async function openFlow(client: DispatcherClient, name: string, flow: NewFlow): Promise<FlowIds> {
 	for (;;) {
 		const known = await client.verb('batch', name);
-		if (known && (known.total !== undefined || !known.flow)) return idsOf(known, flow);
+		if (known && (known.flow?.jobs || !known.flow)) return idsOf(known, flow);
 		const batch = await open(client, name, flow.structure);
 		if (batch === undefined) continue;
 		try {
-			if (!known) return await enqueue(client, name, batch, flow);
+			// Read again, since from now on no other program changes it.
+			if (isEmpty(await client.verb('batch', name))) return await enqueue(client, name, batch, flow);
 			// What a program that was killed had not enqueued wholly. No job of it has run.
-			while (!(await client.verb('deleteBatch', name)).isGone);
+			await deleteAll(client, name);
 		} finally {
 			await client.verb('leaveBatch', batch);
 		}
 	}
+}
+
+function isEmpty(batch: Batch | undefined): boolean {
+	return batch !== undefined && Object.values(batch.counts).every(jobs => jobs === 0);
+}
+
+async function deleteAll(client: DispatcherClient, name: string): Promise<void> {
+	while (!(await client.verb('deleteBatch', name)).isGone);
 }
 
 /** Returns `undefined` if another program is enqueuing the flow, or has enqueued it meanwhile. */
@@ -59,7 +70,7 @@ async function enqueue(client: DispatcherClient, name: string, batch: BatchId, {
 	for (const page of pagesOf(groups)) {
 		const enqueued = await client.verb('addToFlow', toNewGroups(page, ids, batch));
 		const index = enqueued.findIndex(({missing}) => missing !== undefined);
-		if (index >= 0) await giveUp(client, name, page[index] as FlowGroup, enqueued[index] as EnqueuedGroup);
+		if (index >= 0) throw await giveUp(client, name, batch, page[index] as FlowGroup, enqueued[index]?.missing as JobId);
 		for (const [at, {payloads}] of page.entries()) ids.add(idAt((enqueued[at] as EnqueuedGroup).ids, 0), payloads.length);
 	}
 	if (await client.verb('sealFlow', batch, ids.size, ids.toJobs())) return ids;
@@ -68,22 +79,26 @@ async function enqueue(client: DispatcherClient, name: string, batch: BatchId, {
 
 function* pagesOf(groups: readonly FlowGroup[]): Generator<FlowGroup[]> {
 	let page: FlowGroup[] = [];
-	let jobs = 0;
+	let [jobs, bytes] = [0, 0];
 	for (const group of groups) {
 		page.push(group);
 		jobs += group.payloads.length;
-		if (jobs < MAX_PAGE_JOBS && page.length < MAX_PAGE_GROUPS) continue;
+		bytes += group.payloads.reduce((sum, payload) => sum + sizeBytes(payload), 0);
+		if (jobs < MAX_PAGE_JOBS && page.length < MAX_PAGE_GROUPS && bytes < MAX_PAGE_BYTES) continue;
 		yield page;
-		[page, jobs] = [[], 0];
+		[page, jobs, bytes] = [[], 0, 0];
 	}
 	if (page.length > 0) yield page;
 }
 
-/** A job outside the flow does not exist, or the flow itself was deleted. */
-async function giveUp(client: DispatcherClient, name: string, {task}: FlowGroup, {missing = 0}: EnqueuedGroup): Promise<never> {
-	if (missing < 0) throw takenOver(name);
-	while (!(await client.verb('deleteBatch', name)).isGone);
-	throw noParent(task, missing);
+/** A job outside the flow does not exist, or the flow itself was deleted. Returns the error. */
+async function giveUp(client: DispatcherClient, name: string, batch: BatchId, {task, edges}: FlowGroup, missing: JobId): Promise<FaenaError> {
+	const isOutside = edges.some(edge => 'ids' in edge && edge.ids.includes(missing));
+	// Another program may have enqueued the flow meanwhile.
+	const isOwn = (await client.verb('batch', name))?.id === batch;
+	if (!isOutside || !isOwn) return takenOver(name);
+	await deleteAll(client, name);
+	return noParent(task, missing);
 }
 
 function takenOver(name: string): FaenaError {

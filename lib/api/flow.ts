@@ -100,6 +100,7 @@ export class Flow<Tasks> {
 	): FlowMap<ResultOf<Tasks, Name>> {
 		const {key: keyOf, ...others} = options;
 		const {plan} = this.#plan('flow.map()', task, others);
+		if (keyOf !== undefined && typeof keyOf !== 'function') throw bad(`flow.map() expects as key a function of an item and its index; it got ${show(keyOf)}`);
 		if (items instanceof FlowMap) {
 			if (keyOf) throw bad('flow.map() over another map of the flow has no option key: the items are not known yet');
 			this.#own(items);

@@ -248,7 +248,10 @@ export class BatchHandle {
 		return batch && toBatchInfo(batch, this.#now());
 	}
 
-	/** Cancels its jobs that have not ended. A map of it that is under way goes on enqueuing. Returns the number of jobs, running ones included. */
+	/**
+	 * Cancels its jobs that have not ended. A map of it that is under way, or a flow that is being enqueued, goes on enqueuing. Returns the number of
+	 * jobs, running ones included.
+	 */
 	async cancel(): Promise<number> {
 		const {cancelled, asked} = await this.#client.verb('cancel', {batch: this.name});
 		return cancelled.length + asked.length;

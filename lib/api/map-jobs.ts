@@ -1,6 +1,7 @@
 import {type Encoded, sameValue} from '../job/encoding.ts';
 import {type EnqueuedGroup, idAt, listIds, rangeOf} from '../job/group.ts';
 import type {BatchId, JobId, Place} from '../job/job.ts';
+import {UNENDED_STATUSES} from '../job/job.ts';
 import {pack} from '../job/packed.ts';
 import {keyConflict} from '../store/conflict-errors.ts';
 import {FaenaError} from '../support/errors.ts';
@@ -24,7 +25,6 @@ interface MapJobsListener<Item> {
 
 /** Jobs that are listed in one call: usually all that an earlier map of the default window left unfinished. */
 const MAX_PAGE_JOBS = 5000;
-const UNENDED_STATUSES = ['pending', 'running', 'failed'] as const;
 
 /** The flag of unfinished jobs of an earlier map that the input has not had yet. */
 const MISSING = 1;

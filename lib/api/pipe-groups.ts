@@ -77,7 +77,7 @@ function resultsOf(count: number): Encoded {
 }
 
 /** The ids of a stage's jobs. */
-export function idsOfStage({group, count, isOneGroup}: StageJobs, enqueued: readonly EnqueuedGroup[]): Ids {
+function idsOfStage({group, count, isOneGroup}: StageJobs, enqueued: readonly EnqueuedGroup[]): Ids {
 	if (isOneGroup) return (enqueued[group] as EnqueuedGroup).ids;
 	return toIds(enqueued.slice(group, group + count).map(({ids}) => idAt(ids, 0)));
 }

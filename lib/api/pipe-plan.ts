@@ -121,7 +121,7 @@ const STAGE_CHECKS: Checks = {
 	},
 };
 
-export const PIPE_CHECKS: Checks = {
+const PIPE_CHECKS: Checks = {
 	batch: text,
 	window: integer(1, 10_000_000),
 	order: choice('input', 'finished'),

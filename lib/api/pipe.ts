@@ -1,6 +1,6 @@
 import {Readable} from 'node:stream';
 import {pipeline} from 'node:stream/promises';
-import {checkIterable} from '../job/checks.ts';
+import {bad, checkIterable, show} from '../job/checks.ts';
 import {fromFailure} from '../job/failure.ts';
 import type {Counts, JobId} from '../job/job.ts';
 import {describeStages, NO_JOBS} from '../job/job.ts';
@@ -80,7 +80,14 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 	 * @example await faena.pipe(lines, 'parse', 'toLine').to(createWriteStream('out.txt'));
 	 */
 	async to(stream: NodeJS.WritableStream): Promise<void> {
-		await pipeline(Readable.from(this), stream);
+		await pipeline(Readable.from(this.#chunks()), stream);
+	}
+
+	async *#chunks(): AsyncGenerator<Result, void, undefined> {
+		for await (const result of this) {
+			if (result === null || result === undefined) throw bad(`pipe.to() expects results that a stream takes, such as texts; it got ${show(result)}`);
+			yield result;
+		}
 	}
 
 	/** Runs the pipe for what its tasks do, and drops the results. Resolves with their number. */
@@ -115,17 +122,16 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 		if (dead?.status === 'dead') return this.#dropDead(dead, end);
 		// Cancelled by this program, which knows; or by another one.
 		this.#dropped++;
-		const mayDrop = this.#isCancelled || this.#plan.stages.some(({task, onDead}) => task === dead?.task && onDead !== 'stop');
-		if (mayDrop) return;
+		const stage = this.#stageOf(dead?.id ?? jobId, end);
+		if (this.#isCancelled || stage.onDead !== 'stop') return;
 		await this.#map.halt();
-		throw new FaenaError('JobCancelled', `Job ${dead?.id ?? jobId} (${dead?.task}) was cancelled, which stopped the pipe. Start it again to run the rest.`, {
+		throw new FaenaError('JobCancelled', `Job ${dead?.id ?? jobId} (${stage.task}) was cancelled, which stopped the pipe. Start it again to run the rest.`, {
 			cause: error,
 		});
 	}
 
 	async #dropDead(dead: StoredJob, unit: Unit): Promise<void> {
-		const stage = this.#plan.stages.find(({task}) => task === dead.task);
-		if (!stage) return;
+		const stage = this.#stageOf(dead.id, unit);
 		const cause = dead.error ? fromFailure(dead.error) : new Error('The job is dead.');
 		if (stage.onDead === 'stop') {
 			await this.#map.halt();
@@ -143,6 +149,12 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 			const {jobs} = await this.#client.verb('jobs', search, {limit: MAX_LISTED}, {values: true, edges: true});
 			for (const dead of jobs as readonly StoredJob[]) await this.#dropDead(dead, unit);
 		}
+	}
+
+	#stageOf(id: JobId, {earlier = []}: Unit): Stage {
+		// The jobs of the last stage are not among the earlier ones.
+		const place = earlier.findIndex(ids => ids.includes(id));
+		return this.#plan.stages.at(place) as Stage;
 	}
 
 	/** The index in the source of the first item that this job of the unit has. */

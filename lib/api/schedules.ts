@@ -1,9 +1,10 @@
 import {argument, atLeast, bad, type Checks, checked, choice, type Duration, duration, integer, show, text, time} from '../job/checks.ts';
 import {decode} from '../job/encoding.ts';
 import type {JobId} from '../job/job.ts';
+import type {Moments} from '../job/moments.ts';
 import type {JobMaker} from '../job/new-job.ts';
 import {checkJobOptions, EXECUTION_CHECKS} from '../job/options.ts';
-import {isSameSchedule, type Schedule, type ScheduleChange, type ScheduleResult, type ScheduleSpec, type Timing} from '../job/schedule.ts';
+import {isSameSchedule, type Schedule, type ScheduleChange, type ScheduleResult, type ScheduleSpec, type Timing, waitsForEnd} from '../job/schedule.ts';
 import type {ExecutionOptions, PayloadOf, ProblemOf, TasksOf} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
@@ -181,10 +182,7 @@ export class ScheduleHandle<Result = unknown> {
 		for (;;) {
 			const old = await findSchedule(this.#verbs, this.name);
 			if (old && isSameSchedule(old.spec, spec)) return this;
-			// Not before the last moment: the clock may have been set back. The first one does not wait for an end, since there is none.
-			const from = Math.max(now(), old?.lastAt ?? 0);
-			const nextAt = waitsForEnd(spec) ? from : moments.after(from);
-			if (nextAt === null || nextAt > (spec.until ?? Infinity)) throw noMoment(spec);
+			const nextAt = firstMoment(spec, moments, old, now());
 			// Otherwise another engine has advanced it meanwhile.
 			if ((await this.#verbs.change({type: 'set', name: this.name, spec, nextAt, lastAt: old?.lastAt ?? null})).isDone) return this;
 		}
@@ -243,6 +241,16 @@ export async function changeExisting(verbs: ScheduleVerbs, change: ScheduleChang
 	return jobIds;
 }
 
+/** The next moment of a schedule that is made, or changed; `null` if the store finds it, when the job before has ended. */
+function firstMoment(spec: ScheduleSpec, moments: Moments, old: Schedule | undefined, now: number): number | null {
+	if (waitsForEnd(spec) && old && old.lastJobId !== null) return null;
+	// Not before the last moment: the clock may have been set back.
+	const from = Math.max(now, old?.lastAt ?? 0);
+	const next = waitsForEnd(spec) ? from : moments.after(from);
+	if (next === null || next > (spec.until ?? Infinity)) throw noMoment(spec);
+	return next;
+}
+
 function noMoment({until, timing}: ScheduleSpec): FaenaError {
 	if (until === null && 'cron' in timing) return bad(`schedule() got the cron expression ${show(timing.cron)}, whose time never comes`);
 	return bad('schedule() got a time until before its first moment');
@@ -262,11 +270,6 @@ export async function resumeSchedule(verbs: ScheduleVerbs, name: string, now: nu
 			: nextAt
 		: (await momentsOf(spec)).after(Math.max(now, lastAt ?? 0));
 	await changeExisting(verbs, {type: 'resume', name, nextAt: next});
-}
-
-/** True if the interval counts from the end of the job before. */
-function waitsForEnd({timing}: ScheduleSpec): boolean {
-	return 'from' in timing && timing.from === 'end';
 }
 
 function noSuchSchedule(name: string): FaenaError {

@@ -5,6 +5,7 @@ import {dirname, relative, resolve} from 'node:path';
 import {type Command, Option} from 'commander';
 import {closeOnSignals, type Engine, FaenaError, type Job, type JobId, type JobMap, type MapOptions, type MapResult, open} from '../index.ts';
 import {bad} from '../job/checks.ts';
+import {UNENDED_STATUSES} from '../job/job.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
 import {type Item, itemsOf, toCount, toHalt, toTask, toTime, useQueue} from './input.ts';
@@ -120,7 +121,7 @@ const MAX_LISTED_JOBS = 5000;
  * @throws FaenaError `BadOption`
  */
 async function refuseUnfinished(queue: JobQueue, file: string, {module, task, batch}: Readonly<Record<'module' | 'task' | 'batch', string>>): Promise<void> {
-	const unfinished = await queue.jobs({status: ['pending', 'running', 'failed'], limit: MAX_LISTED_JOBS});
+	const unfinished = await queue.jobs({status: UNENDED_STATUSES, limit: MAX_LISTED_JOBS});
 	const other = unfinished.find(job => job.batch !== batch && (job.task === task || isOf(module, job)));
 	if (!other) return;
 	const loose = unfinished.filter(job => job.batch === undefined && job.task === other.task).length;

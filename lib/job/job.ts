@@ -35,6 +35,9 @@ export const TRANSITIONS: Readonly<Record<JobStatus, Readonly<Partial<Record<Job
 /** All statuses, in the order in which they are shown. */
 export const STATUSES = ['blocked', 'pending', 'running', 'failed', 'completed', 'dead', 'cancelled'] as const satisfies readonly JobStatus[];
 
+/** The statuses that are not {@link isTerminal}. */
+export const UNENDED_STATUSES: readonly JobStatus[] = STATUSES.filter(status => !isTerminal(status));
+
 /** True for the statuses that end a round: only a new round changes them. */
 export function isTerminal(status: JobStatus): boolean {
 	return status === 'completed' || status === 'dead' || status === 'cancelled';

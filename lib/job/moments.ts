@@ -1,9 +1,10 @@
 import {Cron} from 'croner';
 import {bad, show} from './checks.ts';
-import {MAX_CAUGHT_UP, type Schedule, type Timing} from './schedule.ts';
+import {MAX_CAUGHT_UP, type Schedule, type Timing, waitsForEnd} from './schedule.ts';
 
 /** A moment that is older than this was missed: no engine ran, or all were busy for so long. */
 const LATE_MS = 60_000;
+const MAX_CRON_LENGTH = 500;
 /** Finds the moments of a schedule. */
 export class Moments {
 	readonly #all: AllMoments;
@@ -70,6 +71,7 @@ function momentsOfCron(cron: string, timezone: string): AllMoments {
 }
 
 function parseCron(cron: string, timezone: string): Cron {
+	if (cron.length > MAX_CRON_LENGTH) throw bad(`schedule() expects as cron at most ${MAX_CRON_LENGTH} characters; it got ${cron.length}`);
 	try {
 		new Intl.DateTimeFormat('en', {timeZone: timezone});
 	} catch {
@@ -92,7 +94,7 @@ export function dueMoments(
 	now: number,
 ): {readonly moments: readonly number[]; readonly nextAt: number | null; readonly missed: number} {
 	// The next one is known when the job has ended.
-	if ('from' in timing && timing.from === 'end') return {moments: [at], nextAt: null, missed: 0};
+	if (waitsForEnd({timing})) return {moments: [at], nextAt: null, missed: 0};
 	const all = new Moments(timing, until);
 	const {moments, count} = all.upTo(at, now, MAX_CAUGHT_UP);
 	const nextAt = all.after(now);

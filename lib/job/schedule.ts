@@ -76,6 +76,11 @@ export interface ScheduleResult {
 	readonly jobIds: readonly JobId[];
 }
 
+/** True if the interval counts from the end of the job before. */
+export function waitsForEnd({timing}: Pick<ScheduleSpec, 'timing'>): boolean {
+	return 'from' in timing && timing.from === 'end';
+}
+
 /** The most missed moments that get a job. */
 export const MAX_CAUGHT_UP = 1000;
 

@@ -25,7 +25,7 @@ import type {
 	Page,
 	Place,
 } from '../job/job.ts';
-import {NO_JOBS} from '../job/job.ts';
+import {NO_JOBS, UNENDED_STATUSES} from '../job/job.ts';
 import type {Schedule, ScheduleChange, ScheduleResult} from '../job/schedule.ts';
 import type {Clock} from '../support/clock.ts';
 
@@ -153,7 +153,7 @@ export interface BatchDeletion {
  * while a job of it has not ended.
  */
 export function lastUsedAt({createdAt, completedAt, closedAt, counts, marks}: Batch): number {
-	if (UNENDED.some(status => counts[status] > 0)) return Infinity;
+	if (UNENDED_STATUSES.some(status => counts[status] > 0)) return Infinity;
 	return completedAt === undefined && closedAt === undefined ? (marks.at(-1)?.at ?? createdAt) : Math.max(completedAt ?? 0, closedAt ?? 0);
 }
 
@@ -481,13 +481,11 @@ export const URGENT_WAIT_MS = 100;
 /** Jobs in these statuses get a new round if the filter names no status. */
 export const RETRIED_BY_DEFAULT: readonly JobStatus[] = ['failed', 'dead', 'cancelled'];
 
-const UNENDED: readonly JobStatus[] = ['blocked', 'pending', 'running', 'failed'];
-
 /** The statuses in which {@link Store.move} takes jobs of the filter. */
 export function movableStatuses(to: MoveTarget, {status, ids}: JobFilter): readonly JobStatus[] {
 	const named = status === undefined ? undefined : [status].flat();
 	const isCompletedMeant = named?.includes('completed') ?? ids !== undefined;
-	const movable = to !== 'pending' ? UNENDED : isCompletedMeant ? [...RETRIED_BY_DEFAULT, 'completed' as const] : RETRIED_BY_DEFAULT;
+	const movable = to !== 'pending' ? UNENDED_STATUSES : isCompletedMeant ? [...RETRIED_BY_DEFAULT, 'completed' as const] : RETRIED_BY_DEFAULT;
 	return named ? movable.filter(each => named.includes(each)) : movable;
 }
 

@@ -1,4 +1,5 @@
 import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import fc from 'fast-check';
 import {type Engine, type Flow, type FlowJob, FlowMap, open} from '../../lib/index.ts';
 import {openQueue} from '../../lib/queue.ts';
@@ -90,6 +91,7 @@ test('bad input of a flow: a sentence each', async t => {
 	t.throws(() => other.map('echo', 5 as never), {code: 'BadOption', message: /expects an iterable/});
 	t.throws(() => other.map('echo', ['x', 'x'], {key: each => each as string}), {message: /got the key "x" a second time/});
 	t.throws(() => other.map('echo', [() => 1]), {code: 'NotEncodable'});
+	t.throws(() => other.map('echo', [1], {key: 'id' as never}), {code: 'BadOption', message: /expects as key a function of an item and its index; it got "id"/});
 	t.throws(() => faena.flow(''), {code: 'BadOption'});
 	await t.throwsAsync(faena.enqueue('echo', a as never), {code: 'NotEncodable', message: /payload is an instance of FlowJob/});
 	other.job('gather', null, {dependsOn: [12345]});
@@ -267,4 +269,57 @@ test('random flows: each job gets the results of those that it names', async t =
 		t.like(await run.ended(), {dead: 0, cancelled: 0});
 	});
 	await fc.assert(property, {numRuns: 60, seed: SEED});
+});
+
+test('ended() resolves for a flow that is cancelled, also once its jobs were cleaned up', async t => {
+	const faena = await openEngine(t);
+	const flow = faena.flow('thinned');
+	flow.map('echo', ['a', 'b', 'c'], {delay: '1h'});
+	const run = await flow.enqueue();
+	const ended = run.ended();
+	await run.cancel();
+	t.like(await ended, {cancelled: 3});
+	await faena.cleanup({olderThan: 0});
+	t.like(await run.ended(), {cancelled: 0});
+});
+
+test('a flow that is deleted while it is enqueued says so, also to jobs that wait for deleted ones; the name is free then', async t => {
+	const faena = await openEngine(t);
+	for (const jobs of [5000, 30_000]) {
+		const flow = faena.flow('large');
+		const numbers = flow.map(
+			'echo',
+			Array.from({length: jobs}, (_, index) => index),
+			{delay: '1h'},
+		);
+		for (let step = 0, last = numbers as FlowMap<unknown>; step < 3; step++) last = flow.map('echo', last);
+		const enqueued = flow.enqueue();
+		const outcome = enqueued.then(
+			() => 'enqueued',
+			(error: Error & {code?: string}) => error.code,
+		);
+		while (!(await faena.batch('large').info())) await sleep(1);
+		await faena.batch('large').delete();
+		t.true(['NoSuchBatch', 'enqueued'].includes((await outcome) ?? ''));
+		await faena.batch('large').delete();
+	}
+});
+
+test('programs that enqueue the same flow at once, make each job once', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const engines = [await openEngine(t, {queue}), await openEngine(t, {queue}), await openEngine(t, {queue})] as const;
+	const runs = await Promise.all(
+		engines.map(async faena => {
+			const flow = faena.flow('shared');
+			const all = flow.map(
+				'echo',
+				Array.from({length: 25_000}, (_, index) => index),
+			);
+			const run = await flow.enqueue();
+			return [run, run.ids(all)] as const;
+		}),
+	);
+	for (const [, ids] of runs) t.deepEqual(ids, runs[0]?.[1]);
+	t.like(await runs[0]?.[0].ended(), {completed: 25_000});
+	t.like(await engines[0].counts(), {completed: 25_000, blocked: 0});
 });

@@ -206,6 +206,23 @@ test('a pipe is cancelled, aborted or left: nothing more is enqueued', async t =
 	t.deepEqual(await cancelled.toArray(), []);
 });
 
+test('a task may be in several stages: each says for itself what becomes of its dead items', async t => {
+	const faena = await openEngine(t, {defaults: {maxAttempts: 1}});
+	const lenient = {task: 'onlyNumbers', onDead: 'drop'} as const;
+	t.deepEqual(await faena.pipe([1, 'x', 3], lenient, 'echo', 'onlyNumbers', {order: 'input'}).toArray(), [1, 3]);
+	await t.throwsAsync(faena.pipe(['x'], 'onlyNumbers', lenient).toArray(), {code: 'JobFailed', message: /\(onlyNumbers\) failed, which stopped the pipe/});
+	// The second stage gets arrays, which are no numbers.
+	await t.throwsAsync(faena.pipe([1, 2], lenient, {task: 'onlyNumbers', group: 2}).toArray(), {code: 'JobFailed'});
+});
+
+test('a pipe ends a stream with an error if a result is no chunk', async t => {
+	const faena = await openEngine(t);
+	await t.throwsAsync(faena.pipe([null], 'echo').to(new Writable()), {
+		code: 'BadOption',
+		message: /expects results that a stream takes, such as texts; it got null/,
+	});
+});
+
 test('bad input of a pipe: a sentence each', async t => {
 	const faena = await openEngine(t);
 	const pipe = faena.pipe.bind(faena) as (...args: readonly unknown[]) => ReturnType<typeof faena.pipe>;

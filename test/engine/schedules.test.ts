@@ -50,6 +50,16 @@ test('both changes of a year between summer and winter: each night has one momen
 	}
 });
 
+test('an expression with several times a day follows the clock: a time that comes twice has two moments, one that does not come none', async t => {
+	const {faena} = await openNotes('2026-10-24T12:00:00Z', t);
+	const half = await faena.schedule('half', {cron: '0,30 2 * * *', timezone: 'Europe/Berlin', task: 'note', payload: null});
+	const times = async (count: number) => (await half.next(count)).map(each => each.toISOString().slice(0, 16));
+	t.deepEqual(await times(5), ['2026-10-25T00:00', '2026-10-25T00:30', '2026-10-25T01:00', '2026-10-25T01:30', '2026-10-26T01:00']);
+	faena.clock.advance('154d');
+	await faena.drain();
+	t.deepEqual(await times(2), ['2027-03-29T00:00', '2027-03-29T00:30']);
+});
+
 test('each hour of both changes has its moment; a leap day comes each fourth year', async t => {
 	const {faena, noted} = await openNotes('2026-10-24T23:30:00Z', t);
 	await faena.schedule('hourly', {cron: '0 * * * *', timezone: 'Europe/Berlin', task: 'note', payload: null});
@@ -146,6 +156,14 @@ test('an interval may count from the end of the job before', async t => {
 	await faena.drain();
 	t.deepEqual(noted.slice(1), ['2026-01-01T00:10:00.000Z']);
 	t.deepEqual(await schedule.next(), [new Date('2026-01-01T00:20:00Z')]);
+	// The same again, at the next start of the program, and another interval: neither runs at once.
+	faena.clock.advance('1m');
+	await faena.schedule('after', {every: '10m', from: 'end', task: 'note', payload: null});
+	t.deepEqual(await schedule.next(), [new Date('2026-01-01T00:20:00Z')]);
+	await faena.schedule('after', {every: '20m', from: 'end', task: 'note', payload: null});
+	t.deepEqual(await schedule.next(), [new Date('2026-01-01T00:31:00Z')]);
+	await faena.drain();
+	t.is(noted.length, 2);
 });
 
 test('the same schedule at each start of a program changes nothing; runNow() enqueues a job beside the moments', async t => {
@@ -205,6 +223,7 @@ test('bad input of a schedule: a sentence each', async t => {
 		[{task: 'note', cron: '* * * * *', every: '1h'}, /either cron or every/],
 		[{cron: '* * * * *'}, /expects the option task/],
 		[{task: 'note', cron: 'nonsense'}, /expects as cron an expression such as '0 2 \* \* \*'.*it got "nonsense"/],
+		[{task: 'note', cron: `${'0,'.repeat(1000)}0 * * * *`}, /at most 500 characters; it got 2009/],
 		[{task: 'note', cron: '61 * * * *'}, /Invalid value for minute: 61/],
 		[{task: 'note', cron: '0 0 30 2 *'}, /whose time never comes/],
 		[{task: 'note', cron: '0 0 * * *', timezone: 'Europe/Berln'}, /a name of the IANA database, such as 'Europe\/Berlin'; it got "Europe\/Berln"/],

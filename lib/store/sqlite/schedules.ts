@@ -2,7 +2,7 @@ import {idAt, type NewGroup} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import {pack} from '../../job/packed.ts';
 import type {Parents} from '../../job/parents.ts';
-import {isSameSchedule, type Schedule, type ScheduleChange, type ScheduleResult, type ScheduleSpec} from '../../job/schedule.ts';
+import {isSameSchedule, type Schedule, type ScheduleChange, type ScheduleResult, type ScheduleSpec, waitsForEnd} from '../../job/schedule.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {readScheduleSpec} from '../stored-json.ts';
 import {enqueue} from './enqueue.ts';
@@ -45,11 +45,6 @@ function setSchedule({statements, now}: Tx, old: Schedule | undefined, {name, sp
 	const {payload, ...rest} = spec;
 	statements.setSchedule.run(name, JSON.stringify(rest), payload, now, nextAt, waitsForEnd(spec) ? 1 : 0);
 	return DONE;
-}
-
-/** True if the interval counts from the end of the job before. */
-function waitsForEnd({timing}: ScheduleSpec): boolean {
-	return 'from' in timing && timing.from === 'end';
 }
 
 /** Enqueues a job beside the moments, without a delay by chance. */
