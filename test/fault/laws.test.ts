@@ -29,6 +29,15 @@ const CRIMES: Readonly<Record<keyof typeof LAWS, readonly string[]>> = {
 	],
 	'the tally is what a recount gives': ['update tally set jobs = jobs + 1 where state = 6', 'delete from tally where task > 0 and state = 0'],
 	'the tally of each batch is what a recount gives': ['update batch_tally set jobs = jobs + 1 where state = 6'],
+	'a blocked job waits for as many parents as have not ended as they must': [
+		`insert into blocked_run (first, last, task, rank, executions, parents) values (${READY}, ${READY}, 1, 0, 0, 1)`,
+		`insert into blocked_run (first, last, task, rank, executions, parents) values (${FAILED}, ${FAILED}, 1, 0, 0, 1);
+			insert into edge (parent_first, parent_last, child_first, child_last, is_each, runs_on_dead) values (${READY}, ${DEAD}, ${FAILED}, ${FAILED}, 0, 0)`,
+	],
+	'each edge has a child that exists': [
+		`insert into edge (parent_first, parent_last, child_first, child_last, is_each, runs_on_dead) values (${READY}, ${READY}, 90, 90, 0, 0)`,
+	],
+	'the moment of a schedule is that of a job that exists': ['insert into scheduled (id, at) values (90, 0)'],
 	'a key names the job that has it, and each job with a key is named, unless it has ended': ['delete from key', `update key set id = ${DEAD}`],
 	'no two jobs have the same key': ['insert into key_run (batch, first, last, first_id) values (1, 0, 2, 90), (1, 1, 1, 91)'],
 	'what is told of a job is told of one that is there': ['insert into progress (id, done, at) values (99, 1, 0)'],

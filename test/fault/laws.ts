@@ -42,7 +42,7 @@ export const LAWS: Readonly<Record<string, string>> = {
 		select b.id, b.parents, count(p.id) + count(f.id) as unmet
 			from (select j.id, r.parents from blocked_run r join every_job j on j.id between r.first and r.last) b
 			left join edge e on b.id between e.child_first and e.child_last
-			left join batch f on e.parent_first = -f.id and f.total is null
+			left join batch f on e.parent_first = -f.id and f.shape ->> '$.jobs' is null
 			left join ${PLACES} p on p.id between iif(e.is_each, e.parent_first + b.id - e.child_first, e.parent_first)
 				and iif(e.is_each, e.parent_first + b.id - e.child_first, e.parent_last)
 				and p.place <> ${StoredState.completed} and not (e.runs_on_dead and p.place in (${StoredState.dead}, ${StoredState.cancelled}))
