@@ -136,7 +136,8 @@ export class Dispatcher {
 		while (this.#phase !== 'closed') {
 			await this.#wakeUp.wait(this.#sleepMs());
 			// While all workers are busy, most outcomes need no commit of their own.
-			if (this.#lingers && !this.#maintenance.isDue && this.#maintenance.news.length === 0 && this.#choreDueInMs() > 0) continue;
+			const hasOtherWork = this.#maintenance.isDue || this.#maintenance.news.length > 0 || this.#choreDueInMs() <= 0 || this.#momentDueInMs() <= 0;
+			if (this.#lingers && !hasOtherWork) continue;
 			// All calls and outcomes that have arrived by now share the transaction.
 			await clock.nextTurn();
 			try {
@@ -167,9 +168,13 @@ export class Dispatcher {
 	/** How long until the loop must run, if nothing happens before. */
 	#sleepMs(): number {
 		const commitDueInMs = this.#calls.waiting.length > 0 ? 0 : this.#flow.commitDueInMs();
-		const momentInMs = this.#runsSchedules && this.#host.retries.schedules.count === 0 ? Math.max(0, this.#schedules.dueInMs) : Infinity;
 		const deadlineInMs = this.#phase === 'draining' ? this.#deadline - this.#host.clock.steadyMs() : Infinity;
-		return Math.min(commitDueInMs, momentInMs, deadlineInMs, this.#choreDueInMs());
+		return Math.min(commitDueInMs, Math.max(0, this.#momentDueInMs()), deadlineInMs, this.#choreDueInMs());
+	}
+
+	/** How long until the moment of a schedule. */
+	#momentDueInMs(): number {
+		return this.#runsSchedules && this.#host.retries.schedules.count === 0 ? this.#schedules.dueInMs : Infinity;
 	}
 
 	/** An engine without tasks leaves schedules to the others. */

@@ -2,7 +2,7 @@ import type Database from 'better-sqlite3';
 import {backoffMs} from '../../lib/job/backoff.ts';
 import type {ClaimedJob, Lease, Outcome, Settlement} from '../../lib/job/claim.ts';
 import type {Encoded} from '../../lib/job/encoding.ts';
-import {newJobsOf, settlementsOf} from '../../lib/job/group.ts';
+import {type EnqueuedGroup, idAt, type NewGroup, newJobsOf, settlementsOf} from '../../lib/job/group.ts';
 import {
 	type CancelResult,
 	type CompletedBatch,
@@ -14,6 +14,8 @@ import {
 	type Policy,
 } from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
+import type {OnDead} from '../../lib/job/parents.ts';
+import {type ScheduleChange, type Timing, waitsForEnd} from '../../lib/job/schedule.ts';
 import type {RetryDecision} from '../../lib/job/task-errors.ts';
 import {
 	type Changes,
@@ -63,7 +65,21 @@ interface Entry {
 	result: Encoded;
 	isAcknowledged: boolean;
 	readonly ends: {readonly status: JobStatus; readonly value: Encoded}[];
+	/** The jobs for which it waits. */
+	readonly parents: readonly number[];
+	readonly onDead: OnDead;
+	/** It also waits for the end of its flow's input. */
+	readonly isHeld: boolean;
+	/** True once an execution of its round has begun. */
+	hasStarted: boolean;
+	/** It was cancelled because of a parent. */
+	isLost: boolean;
 }
+
+/** How a new job waits. */
+type Waits = Pick<Entry, 'parents' | 'onDead' | 'isHeld'>;
+
+const WAITS_FOR_NONE: Waits = {parents: [], onDead: 'cancel', isHeld: false};
 
 type Broken = (law: string) => void;
 
@@ -90,6 +106,12 @@ export class Ledger {
 	readonly #lastBeats = new Map<string, number>();
 	/** What each worker has open, by process and cell. */
 	readonly #open = new Map<Actor, Map<number, {readonly lease: Lease; readonly ids: ReadonlySet<number>}>>();
+	/** Entries that wait for others. */
+	readonly #children = new Set<Entry>();
+	/** Flows whose input has ended. */
+	readonly #sealed = new Set<number>();
+	/** By schedule: its last job, and the moment of that. */
+	readonly #schedules = new Map<string, {readonly jobId: number; readonly moment: number}>();
 	#lastLease = 0;
 	takenBack = 0;
 
@@ -111,15 +133,27 @@ export class Ledger {
 
 	/** Jobs that could still run by themselves. */
 	get unended(): number {
-		let jobs = 0;
-		for (const {state, notBefore} of this.#entries.values())
-			if (state === 'pending' || state === 'running' || (state === 'failed' && notBefore !== null)) jobs++;
-		return jobs;
+		return this.#unended().length;
 	}
 
 	isParked(id: number): boolean {
-		const entry = this.#entries.get(id);
-		return entry?.state === 'failed' && entry.notBefore === null;
+		return this.#parked().has(id);
+	}
+
+	/** Jobs that are parked, and those that wait for them. */
+	#parked(): ReadonlySet<number> {
+		const parked = new Set<number>();
+		// Each job comes after those for which it waits.
+		for (const {id, state, notBefore, hasStarted, parents} of this.#entries.values()) {
+			const waits = state === 'pending' && !hasStarted && parents.some(parent => parked.has(parent));
+			if (waits || (state === 'failed' && notBefore === null)) parked.add(id);
+		}
+		return parked;
+	}
+
+	#unended(): Entry[] {
+		const parked = this.#parked();
+		return [...this.#entries.values()].filter(({id, state}) => ['pending', 'running', 'failed'].includes(state) && !parked.has(id));
 	}
 
 	get latestStart(): number {
@@ -162,7 +196,8 @@ export class Ledger {
 
 	// ——— commits ———
 
-	committed(actor: Actor, changes: Changes, result: Committed): void {
+	/** @param lost the jobs that it cancelled because of a parent */
+	committed(actor: Actor, changes: Changes, result: Committed, lost: readonly number[] = []): void {
 		const settle = (changes.settle ?? []).flatMap(group => [...settlementsOf(group)]);
 		const {settled, refusals, enqueued, claimed} = toPlain(changes, result);
 		// Those that enqueue jobs come last.
@@ -174,8 +209,12 @@ export class Ledger {
 			this.#settled(settle[index] as Settlement, settled[index] as Settled, refusals?.has(index) ?? false);
 		}
 		if (makers.length > 0) this.#adopt();
-		const jobs = (changes.enqueue ?? []).flatMap(group => [...newJobsOf(group)]);
-		for (const [index, job] of jobs.entries()) this.#enqueued(job, enqueued[index] as PlainEnqueued);
+		const jobs = (changes.enqueue ?? []).flatMap((group, at) =>
+			[...newJobsOf(group)].map((job, index) => ({job, waits: waitsOf(group, index, result.enqueued, at)})),
+		);
+		for (const [index, {job, waits}] of jobs.entries()) this.#enqueued(job, enqueued[index] as PlainEnqueued, waits);
+		for (const [index, change] of (changes.schedule ?? []).entries()) this.#scheduled(change, result.scheduled?.[index]?.jobIds ?? []);
+		this.lost(lost);
 		if (!changes.claim) return;
 		this.#promote();
 		this.registered(actor.name);
@@ -204,8 +243,17 @@ export class Ledger {
 		const last = next?.after ?? upTo;
 		const wanted = this.#matching(filter).filter(({id, state}) => id > after && id <= last && statuses.includes(state));
 		const found = ids.length + asked.length;
-		if (wanted.length !== found) this.#broken(`a move to ${to} finds all jobs that match: ${wanted.length} jobs, and found ${found}`);
-		for (const id of ids) this.#move(id, to);
+		// A job whose parent is dead stays. One that comes back with its parent is not counted.
+		const moved = wanted
+			.sort((a, b) => a.id - b.id)
+			.filter(entry => {
+				if (to !== 'pending') return true;
+				const isMoved = statuses.includes(entry.state) && !this.#hasLostParent(entry);
+				if (isMoved) this.#move(entry.id, to);
+				return isMoved;
+			});
+		if (moved.length !== found) this.#broken(`a move to ${to} finds all jobs that match: ${moved.length} jobs, and found ${found}`);
+		if (to !== 'pending') for (const id of ids) this.#move(id, to);
 		for (const id of asked) {
 			const entry = this.#entry(id, ['running']);
 			if (to === 'discarded') entry.stop ??= 'discard';
@@ -225,6 +273,40 @@ export class Ledger {
 		}
 	}
 
+	/** Jobs were cancelled because of a parent. */
+	lost(ids: readonly number[]): void {
+		for (const id of ids) {
+			const entry = this.#entry(id, ['pending']);
+			if (!this.#hasLostParent(entry)) this.#broken(`a job is cancelled because of a parent only if that will not complete: job ${id}`);
+			this.#end(entry, 'cancelled', null);
+			entry.isLost = true;
+			// The end that it has in its history.
+			entry.executions++;
+		}
+		for (const entry of this.#children)
+			if (entry.state === 'pending' && !entry.hasStarted && this.#hasLostParent(entry))
+				this.#broken(`no job waits for a parent that will not complete: job ${entry.id}`);
+	}
+
+	/** All jobs of the flow are enqueued. */
+	sealed(batch: number): void {
+		this.#sealed.add(batch);
+	}
+
+	/** The batches of flows whose input has not ended. */
+	get unsealed(): number[] {
+		const held = [...this.#children].filter(({isHeld, state, batch}) => isHeld && state !== 'gone' && !this.#sealed.has(batch as number));
+		return [...new Set(held.map(({batch}) => batch as number))];
+	}
+
+	nameOf(batch: number): string {
+		return this.#db.prepare('select name from batch where id = ?').pluck().get(batch) as string;
+	}
+
+	get schedules(): string[] {
+		return this.#db.prepare('select name from schedule').pluck().all() as string[];
+	}
+
 	paused(tasks: readonly string[], isPaused: boolean): void {
 		for (const task of tasks) {
 			if (isPaused) this.#paused.add(task);
@@ -241,6 +323,10 @@ export class Ledger {
 		const gone = [...this.#entries.values()].filter(({id, state}) => state !== 'gone' && !present.has(id));
 		if (gone.length !== jobs) this.#broken(`a job that is there stays until it is deleted: ${gone.length} are gone, and ${jobs} were deleted`);
 		for (const entry of gone) this.#forget(this.#entry(entry.id, states));
+		if (states.includes('pending')) return;
+		for (const {id, parents, state} of this.#children)
+			if (['pending', 'running', 'failed'].includes(state) && gone.some(entry => parents.includes(entry.id)))
+				this.#broken(`a job that another one needs is kept: a parent of job ${id}`);
 	}
 
 	/** Batches completed in the transaction, and the jobs that are enqueued by that. */
@@ -334,10 +420,9 @@ export class Ledger {
 
 	/** Jobs that have not ended, for people. */
 	get stuck(): string {
-		const stuck = [...this.#entries.values()].filter(
-			({state, notBefore}) => state === 'pending' || state === 'running' || (state === 'failed' && notBefore !== null),
-		);
-		return stuck.map(({id, task, state, claim}) => `${id} (${task}, ${state}${claim ? ` by ${claim.actor.name}` : ''})`).join(', ');
+		return this.#unended()
+			.map(({id, task, state, claim}) => `${id} (${task}, ${state}${claim ? ` by ${claim.actor.name}` : ''})`)
+			.join(', ');
 	}
 
 	// ——— what follows ———
@@ -385,14 +470,39 @@ export class Ledger {
 		return stop === 'discard' ? 'discarded' : 'failed';
 	}
 
-	#enqueued(job: NewJob, enqueued: PlainEnqueued): void {
+	#scheduled(change: ScheduleChange, jobIds: readonly number[]): void {
+		const {name} = change;
+		if (change.type === 'delete') this.#schedules.delete(name);
+		if (change.type !== 'advance' || jobIds.length === 0) return;
+		const {spec, isFromEnd} = this.#scheduleNamed(name);
+		for (const [index, id] of jobIds.entries()) {
+			const moment = change.moments[index] as number;
+			const before = this.#schedules.get(name);
+			if (before && moment <= before.moment && !isFromEnd) this.#broken(`no moment of a schedule comes twice: ${name} at ${moment} after ${before.moment}`);
+			const isWaiting = before !== undefined && ['pending', 'running', 'failed'].includes(this.#entries.get(before.jobId)?.state ?? 'gone');
+			this.#add(id, {...spec, runAt: null}, {parents: isWaiting ? [before.jobId] : [], onDead: 'run', isHeld: false});
+			this.#schedules.set(name, {jobId: id, moment});
+		}
+	}
+
+	/** A parent is said to be missing. */
+	#refusedFor(parent: number): void {
+		const isThere = (this.#entries.get(parent)?.state ?? 'gone') !== 'gone';
+		if (isThere) this.#broken(`a job may wait for one that is there: job ${parent}`);
+	}
+
+	#enqueued(job: NewJob, enqueued: PlainEnqueued, waits: Waits): void {
 		const {id} = enqueued;
+		if ('missing' in enqueued && enqueued.missing !== undefined) {
+			this.#refusedFor(enqueued.missing);
+			return;
+		}
 		const isConflict = 'conflict' in enqueued;
 		const scope = scopeOf(job);
 		const holder = job.key === undefined ? undefined : this.#keys.get(scope);
 		if (holder === undefined) {
 			if (isConflict || enqueued.reused) this.#broken(`a key without a job is free: ${scope}`);
-			this.#add(id, job);
+			this.#add(id, job, waits);
 			return;
 		}
 		const entry = this.#entries.get(holder) as Entry;
@@ -432,7 +542,7 @@ export class Ledger {
 		}
 	}
 
-	#add(id: number, job: NewJob): void {
+	#add(id: number, job: NewJob, waits: Waits = WAITS_FOR_NONE): void {
 		if (this.#entries.has(id)) this.#broken(`an id is never used twice: ${id}`);
 		const {task, key, batch, payload, policy} = job;
 		const scope = scopeOf(job);
@@ -440,8 +550,10 @@ export class Ledger {
 		const entry: Entry = {
 			...{id, task, key, scope, batch, payload, policy, state: 'pending', notBefore: 0, claim: undefined, executions: 0, attempts: 0, crashes: 0},
 			suspicion: 0,
-			...{stop: undefined, toldOfCancel: undefined, result: null, isAcknowledged: false, ends: []},
+			...{stop: undefined, toldOfCancel: undefined, result: null, isAcknowledged: false, ends: [], hasStarted: false, isLost: false},
+			...waits,
 		};
+		if (waits.parents.length > 0 || waits.isHeld) this.#children.add(entry);
 		this.#entries.set(id, entry);
 		this.#wait(entry, this.#startOf(job));
 	}
@@ -477,8 +589,10 @@ export class Ledger {
 		if ((quarantine !== undefined) !== entry.suspicion > 0) this.#broken(`a job is a suspect if it was open when its process died, and no other is: ${name}`);
 		if (payload !== entry.payload) this.#broken(`a job gets its own payload: ${name}`);
 		if ((entry.notBefore ?? Infinity) > this.#scheduler.now) this.#broken(`no job starts before its time: ${name}`);
+		this.#checkParents(entry);
 		if (this.#paused.has(task)) this.#broken(`no job is claimed while its task is paused: ${name}`);
 		entry.state = 'running';
+		entry.hasStarted = true;
 		entry.executions = execution;
 		entry.claim = {lease, execution, actor};
 		this.#running.add(entry);
@@ -531,8 +645,47 @@ export class Ledger {
 	}
 
 	#reopen(entry: Entry): void {
-		Object.assign(entry, {state: 'pending', attempts: 0, crashes: 0, suspicion: 0, stop: undefined, notBefore: 0, result: null} satisfies Partial<Entry>);
+		const round = {
+			state: 'pending',
+			attempts: 0,
+			crashes: 0,
+			suspicion: 0,
+			stop: undefined,
+			notBefore: 0,
+			result: null,
+			hasStarted: false,
+			isLost: false,
+		} as const;
+		Object.assign(entry, round satisfies Partial<Entry>);
 		this.#waiting.delete(entry);
+		// Those that were lost with it come back.
+		for (const child of this.#children) if (child.isLost && child.parents.includes(entry.id) && !this.#hasLostParent(child)) this.#reopen(child);
+	}
+
+	/** Before its first execution of a round. */
+	#checkParents({id, parents, onDead, isHeld, batch, hasStarted}: Entry): void {
+		if (hasStarted) return;
+		if (isHeld && !this.#sealed.has(batch as number)) this.#broken(`no job of a flow starts before its input has ended: job ${id}`);
+		const ends: readonly Entry['state'][] = onDead === 'run' ? ['completed', 'dead', 'cancelled'] : ['completed'];
+		for (const parent of parents) {
+			const state = this.#entries.get(parent)?.state ?? 'gone';
+			if (!ends.includes(state)) this.#broken(`no job starts before those for which it waits: job ${id}, and job ${parent} is ${state}`);
+		}
+	}
+
+	#hasLostParent({parents, onDead}: Entry): boolean {
+		const states = parents.map(parent => this.#entries.get(parent)?.state ?? 'gone');
+		return states.some(state => state === 'gone' || (onDead === 'cancel' && (state === 'dead' || state === 'cancelled')));
+	}
+
+	/** `isFromEnd`: its moments count from the ends of its jobs, by a clock that may be set back. */
+	#scheduleNamed(name: string): {readonly spec: NewJob; readonly isFromEnd: boolean} {
+		const {spec, payload} = this.#db.prepare('select spec, payload from schedule where name = ?').get(name) as {
+			readonly spec: string;
+			readonly payload: Encoded;
+		};
+		const {task, priority, policy, timing} = JSON.parse(spec) as NewJob & {readonly timing: Timing};
+		return {spec: {task, priority, policy, payload, runAt: null}, isFromEnd: waitsForEnd({timing})};
 	}
 
 	#forget(entry: Entry): void {
@@ -557,6 +710,18 @@ export class Ledger {
 		const entries = ids ? [...new Set(ids)].flatMap(id => this.#entries.get(id) ?? []) : [...this.#entries.values()];
 		return entries.filter(entry => entry.state !== 'gone' && (task === undefined || entry.task === task) && (found === undefined || entry.batch === found));
 	}
+}
+
+/** How a job of a group waits, by the ids of the groups before it in its transaction. */
+function waitsOf({parents}: NewGroup, index: number, enqueued: readonly EnqueuedGroup[], at: number): Waits {
+	if (!parents) return WAITS_FOR_NONE;
+	const ids = parents.edges.flatMap(({kind, parents, start = 0}) => {
+		const all = 'ids' in parents ? parents.ids : (enqueued[at - parents.groupsBefore] as EnqueuedGroup).ids;
+		const offset = 'ids' in parents ? 0 : parents.first;
+		if (kind === 'each') return index >= start && index < start + parents.count ? [idAt(all, offset + index - start)] : [];
+		return Array.from({length: parents.count}, (_, place) => idAt(all, offset + place));
+	});
+	return {parents: ids, onDead: parents.onDead, isHeld: parents.areHeld === true};
 }
 
 /** What ended by itself has killed nothing. */

@@ -1,7 +1,8 @@
+import type {OwnerId} from '../../lib/job/claim.ts';
 import {settlementsOf} from '../../lib/job/group.ts';
-import type {CompletedBatch, JobFilter} from '../../lib/job/job.ts';
+import type {BatchId, CompletedBatch, JobFilter, JobId} from '../../lib/job/job.ts';
 import {type NewJob, toCompletionJob} from '../../lib/job/new-job.ts';
-import type {Changes, Committed, Deleted, Moved, MovePage, MoveTarget, News, ReleaseOptions, Store} from '../../lib/store/store.ts';
+import type {BatchChange, Changes, Committed, Deleted, Moved, MovePage, MoveTarget, News, ReleaseOptions, Store} from '../../lib/store/store.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import type {Ledger} from './ledger.ts';
 import {isRefused, onCompleteOf, TASKS} from './plans.ts';
@@ -16,6 +17,13 @@ export interface Observation {
 	readonly everybody: () => readonly Actor[];
 }
 
+/** What the store has told since the last commit. */
+interface Heard {
+	readonly completed: CompletedBatch[];
+	/** Jobs that were cancelled because of a parent. */
+	readonly lost: JobId[];
+}
+
 type Verb = (...args: unknown[]) => Promise<unknown>;
 
 /**
@@ -23,9 +31,10 @@ type Verb = (...args: unknown[]) => Promise<unknown>;
  * times failing, before its commit or after it. The ledger hears of each commit, in the order of the commits.
  */
 export function observe(store: Store, observation: Observation): Store {
-	const completed: CompletedBatch[] = [];
+	const heard: Heard = {completed: [], lost: []};
 	const note = (news: News) => {
-		if (news.type === 'batchCompleted') completed.push(news);
+		if (news.type === 'batchCompleted') heard.completed.push(news);
+		if (news.type === 'childrenCancelled') heard.lost.push(...news.ids);
 	};
 	const stopNoting = store.listen(undefined, note);
 	return new Proxy(store, {
@@ -35,12 +44,12 @@ export function observe(store: Store, observation: Observation): Store {
 			const verb = value.bind(target) as Verb;
 			// From then on what the dispatcher hears is noted.
 			if (name === 'listen') return listening(target, note, stopNoting);
-			if (name === 'close') return (...args: unknown[]) => commit('close', args, verb, completed, observation);
+			if (name === 'close') return (...args: unknown[]) => commit('close', args, verb, heard, observation);
 			if (!OBSERVED.has(name as string)) return verb;
 			const run = async (...args: unknown[]) => {
 				if (name === 'commit' && isSettlingRefused(args[0] as Changes)) throw new FaenaError('BadRow', 'What a job returned is refused.');
 				if (name === 'commit' && isClaimRefused(args[0] as Changes, observation)) throw new FaenaError('BadRow', 'A row is in the way of a task.');
-				return commit(name as string, args, verb, completed, observation);
+				return commit(name as string, args, verb, heard, observation);
 			};
 			return (...args: unknown[]) => answer(name as string, () => run(...args), observation);
 		},
@@ -100,13 +109,14 @@ async function answer(name: string, run: () => Promise<unknown>, {actor, schedul
 	});
 }
 
-async function commit(name: string, args: unknown[], verb: Verb, completed: CompletedBatch[], {actor, ledger, everybody}: Observation): Promise<unknown> {
+async function commit(name: string, args: unknown[], verb: Verb, {completed, lost}: Heard, {actor, ledger, everybody}: Observation): Promise<unknown> {
 	// So that few jobs make several pages.
 	if (name === 'move') args[2] = {limit: 3, ...(args[2] as MovePage)};
 	const owners = name === 'reclaim' ? new Set(ledger.owners) : undefined;
 	const result = await verb(...args);
 	if (owners) ledger.reclaimed(everybody().filter(other => owners.has(other.name)));
-	else TELL[name]?.(ledger, actor, args as never, result as never);
+	else TELL[name]?.(ledger, actor, args as never, result as never, lost.splice(0));
+	ledger.lost(lost.splice(0));
 	const batches = completed.splice(0);
 	ledger.completed(
 		batches,
@@ -119,16 +129,28 @@ async function commit(name: string, args: unknown[], verb: Verb, completed: Comp
 }
 
 /** Tells the ledger what a verb did. */
-const TELL: Readonly<Record<string, (ledger: Ledger, actor: Actor, args: never, result: never) => void>> = {
-	commit: (ledger, actor, [changes]: [Changes], result: Committed) => ledger.committed(actor, changes, result),
-	move: (ledger, _, [filter, to, page]: [JobFilter, MoveTarget, MovePage], result: Moved) => ledger.moved(filter, to, page, result),
+const TELL: Readonly<Record<string, (ledger: Ledger, actor: Actor, args: never, result: never, lost: readonly JobId[]) => void>> = {
+	commit: (ledger, actor, [changes]: [Changes], result: Committed, lost) => ledger.committed(actor, changes, result, lost),
+	move: (ledger, _, [filter, to, page]: [JobFilter, MoveTarget, MovePage], result: Moved, lost) => {
+		ledger.moved(filter, to, page, result);
+		ledger.lost(lost);
+	},
 	setPaused: (ledger, _, [tasks, isPaused]: [readonly string[], boolean]) => ledger.paused(tasks, isPaused),
 	heartbeat: (ledger, {name}, _, result: 'alive' | 'fenced') => result === 'alive' && ledger.beat(name),
 	openBatch: (ledger, {name}) => ledger.registered(name),
-	updateBatch: (ledger, {name}) => ledger.registered(name),
-	release: (ledger, actor, [, {after = 0} = {}]: [string, ReleaseOptions?]) => ledger.released(actor, after),
+	updateBatch: (ledger, {name}, [batch, , change]: [BatchId, OwnerId, BatchChange], isDone: boolean) => {
+		ledger.registered(name);
+		if (isDone && 'flowJobs' in change) ledger.sealed(batch);
+	},
+	release: (ledger, actor, [, {after = 0} = {}]: [string, ReleaseOptions?], _, lost) => {
+		ledger.released(actor, after);
+		ledger.lost(lost);
+	},
 	close: (ledger, actor) => ledger.released(actor, 0),
-	delete: (ledger, _, [what]: [object], {deleted}: Deleted) => ledger.deleted(deleted, 'batch' in what ? ['pending', 'failed', ...ENDED] : ENDED),
+	delete: (ledger, _, [what]: [object], {deleted}: Deleted, lost) => {
+		ledger.deleted(deleted, 'batch' in what ? ['pending', 'failed', ...ENDED] : ENDED);
+		ledger.lost(lost);
+	},
 };
 
 const ENDED = ['completed', 'dead', 'cancelled'] as const;

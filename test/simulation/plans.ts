@@ -1,7 +1,9 @@
-import {type NewGroup, newJobsOf} from '../../lib/job/group.ts';
+import {type NewGroup, newJobsOf, sizeOf} from '../../lib/job/group.ts';
 import type {JobFilter, Policy} from '../../lib/job/job.ts';
 import type {ChildJob, NewJob, Rerun} from '../../lib/job/new-job.ts';
 import {pack} from '../../lib/job/packed.ts';
+import type {Parents} from '../../lib/job/parents.ts';
+import type {ScheduleSpec} from '../../lib/job/schedule.ts';
 import type {TaskInfo} from '../../lib/job/task.ts';
 import type {EnqueueCall} from '../../lib/transport/messages.ts';
 import type {Chance} from './chance.ts';
@@ -79,6 +81,52 @@ export function planEnqueue(chance: Chance, now: number, batch: number | undefin
 		policy: chance.pick(POLICIES),
 	};
 	return {type: 'enqueue', group, watch: chance.is(0.5)};
+}
+
+/** Jobs that wait for some of these: all of them for all, or the first for the first, and so on. */
+export function planWaiting(chance: Chance, now: number, ids: readonly number[]): EnqueueCall {
+	const body = planEnqueue(chance, now, undefined);
+	const {keys: _, rerun: __, ...group} = body.group;
+	const recent = ids.slice(-30);
+	const parents = Array.from({length: 1 + chance.int(3)}, () => chance.pick(recent));
+	const isEach = chance.is(0.2) && sizeOf(group) >= parents.length;
+	const edges = [{kind: isEach ? 'each' : 'all', parents: {ids: parents, count: parents.length}}] as const;
+	return {...body, group: {...group, parents: {edges, onDead: chance.is(0.3) ? 'run' : 'cancel'}}};
+}
+
+/** The jobs of a flow: some that wait for none, as many that each wait for one of those, and one that waits for all of these. */
+export function planFlow(chance: Chance, batch: number): {readonly groups: readonly NewGroup[]; readonly jobs: number} {
+	const jobs = 1 + chance.int(5);
+	const part = (size: number, edges: Parents['edges']): NewGroup => ({
+		task: chance.pick(TASKS).name,
+		values: pack(Array.from({length: size}, () => `"${chance.int(1e9)}"`)),
+		batch,
+		priority: 0,
+		runAt: null,
+		policy: chance.pick(POLICIES),
+		parents: {edges, onDead: chance.is(0.3) ? 'run' : 'cancel', areHeld: edges.length === 0},
+	});
+	const before = (count: number) => ({groupsBefore: 1, first: 0, count});
+	return {groups: [part(jobs, []), part(jobs, [{kind: 'each', parents: before(jobs)}]), part(1, [{kind: 'all', parents: before(jobs)}])], jobs: 2 * jobs + 1};
+}
+
+const SCHEDULES = ['hourly', 'often', 'after'] as const;
+
+export function planSchedule(chance: Chance): {readonly name: string; readonly spec: ScheduleSpec} {
+	const name = chance.pick(SCHEDULES);
+	const everyMs = name === 'hourly' ? 3_600_000 : 1000;
+	return {
+		name,
+		spec: {
+			timing: {everyMs, from: name === 'after' ? 'end' : 'clock'},
+			catchUp: name === 'hourly' ? 'all' : chance.is(0.5) ? 'one' : 'none',
+			overlap: chance.is(0.5) ? 'skip' : 'queue',
+			...{jitterMs: 0, until: null, expiresMs: null, priority: 0},
+			task: chance.pick(TASKS).name,
+			payload: `"${name}"`,
+			policy: chance.pick(POLICIES),
+		},
+	};
 }
 
 /** At once, or some time later: told as a moment or as a delay. */

@@ -1,9 +1,10 @@
 import {type EnqueuedGroup, listIds, sizeOf} from '../../lib/job/group.ts';
 import type {BatchId, CancelResult, JobFilter} from '../../lib/job/job.ts';
-import type {Call, CallBody, DispatcherMessage, Notice, Verbs} from '../../lib/transport/messages.ts';
+import {type Schedule, waitsForEnd} from '../../lib/job/schedule.ts';
+import type {Call, CallBody, DispatcherMessage, EnqueueCall, Notice, Verbs} from '../../lib/transport/messages.ts';
 import {noticesOf} from '../fixtures/notices.ts';
 import type {Ledger} from './ledger.ts';
-import {BATCHES, onCompleteOf, planEnqueue, planFilter, TASKS} from './plans.ts';
+import {BATCHES, onCompleteOf, planEnqueue, planFilter, planFlow, planSchedule, planWaiting, TASKS} from './plans.ts';
 import type {Actor, Scheduler} from './scheduler.ts';
 
 /** Mean time between a program's calls. */
@@ -13,6 +14,7 @@ const CALL_EVERY_MS = 100;
 const CALLS = {
 	...{enqueue: 50, enqueueToBatch: 10, cancel: 6, discard: 2, retry: 6, pause: 2, resume: 4, watch: 4, unwatch: 1, idle: 1, stats: 1, cleanup: 2},
 	...{endInput: 4, closeBatch: 1, leaveBatch: 1, deleteBatch: 1, close: 0.4},
+	...{enqueueWaiting: 15, flow: 4, setSchedule: 1.5, pauseSchedule: 0.5, deleteSchedule: 0.3},
 };
 
 /** Calls on their way, and what is to be done with the answer. */
@@ -33,6 +35,7 @@ export class Program {
 	/** Its own batches by name, and enqueues to them that were not answered: a batch must not end meanwhile. */
 	readonly #batches = new Map<string, number>();
 	#enqueuesToBatches = 0;
+	#flows = 0;
 	#lastCall = 0;
 	#lastDelivery = 0;
 	#lastAnswer = 0;
@@ -107,9 +110,17 @@ export class Program {
 	}
 
 	/** By the names in {@link CALLS}. */
-	readonly #calls: Readonly<Record<keyof typeof CALLS, () => void>> = {
+	readonly #calls: Readonly<Record<keyof typeof CALLS, () => unknown>> = {
 		enqueue: () => this.#enqueue(undefined),
 		enqueueToBatch: () => this.#withBatch(batch => this.#enqueue(batch)),
+		enqueueWaiting: () => this.#ledger.ids.length > 0 && this.#send(planWaiting(this.#scheduler.chance, this.#scheduler.now, this.#ledger.ids)),
+		flow: () => this.#flow(),
+		setSchedule: () => this.#setSchedule(),
+		pauseSchedule: () => {
+			const {name} = planSchedule(this.#scheduler.chance);
+			this.#verb('schedule', [this.#scheduler.chance.is(0.5) ? {type: 'pause', name} : {type: 'resume', name, nextAt: this.#scheduler.now + 1000}]);
+		},
+		deleteSchedule: () => this.deleteSchedule(planSchedule(this.#scheduler.chance).name),
 		cancel: () => this.#verb('cancel', [this.#filter()], result => this.#ledger.toldOfCancel(this.#actor, result as CancelResult)),
 		discard: () => this.#verb('discard', [this.#filter().ids ?? [], {stop: this.#scheduler.chance.is(0.5)}]),
 		retry: () => this.#verb('retry', [this.#filter()]),
@@ -155,13 +166,49 @@ export class Program {
 		end(name, batch);
 	}
 
+	/** Opens a flow, enqueues its jobs and ends its input: in between it may die. */
+	#flow(): void {
+		const name = `flow ${++this.#flows} of ${this.#actor.name}`;
+		this.#verb('openBatch', [name, undefined, {flow: 'structure'}], batch => {
+			const {groups, jobs} = planFlow(this.#scheduler.chance, batch as BatchId);
+			this.#verb('addToFlow', [groups], enqueued => {
+				const [{ids, missing}] = enqueued as [EnqueuedGroup];
+				if (missing === undefined) this.#verb('sealFlow', [batch, jobs, [[listIds(ids, 1)[0], jobs]]]);
+			});
+		});
+	}
+
+	/** As a program does at its start: it reads the schedule first. */
+	#setSchedule(): void {
+		const {name, spec} = planSchedule(this.#scheduler.chance);
+		this.#verb('schedules', [], schedules => {
+			const old = (schedules as readonly Schedule[]).find(each => each.name === name);
+			const from = Math.max(this.#scheduler.now, old?.lastAt ?? 0);
+			const next = 'everyMs' in spec.timing ? (Math.floor(from / spec.timing.everyMs) + 1) * spec.timing.everyMs : from;
+			const nextAt = waitsForEnd(spec) && old && old.lastJobId !== null ? null : next;
+			this.#verb('schedule', [{type: 'set', name, spec, nextAt, lastAt: old?.lastAt ?? null}]);
+		});
+	}
+
+	deleteSchedule(name: string): void {
+		this.#verb('schedule', [{type: 'delete', name}]);
+	}
+
+	deleteFlow(name: string): void {
+		this.#verb('deleteBatch', [name, 50]);
+	}
+
 	#enqueue(batch: BatchId | undefined): void {
 		const {chance, now} = this.#scheduler;
-		const body = planEnqueue(chance, now, batch);
+		this.#send(planEnqueue(chance, now, batch), batch);
+	}
+
+	#send(body: EnqueueCall, batch?: BatchId): void {
 		if (batch !== undefined) this.#enqueuesToBatches++;
 		this.#call(body, value => {
 			if (batch !== undefined) this.#enqueuesToBatches--;
-			const {conflicts, ...reply} = value as EnqueuedGroup;
+			const {conflicts, missing, ...reply} = value as EnqueuedGroup;
+			if (missing !== undefined) return;
 			const ids = listIds(reply.ids, sizeOf(body.group));
 			this.#ledger.acknowledged(ids);
 			if (body.watch && !conflicts) for (const id of ids) this.#watched.add(id);

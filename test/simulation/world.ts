@@ -103,6 +103,7 @@ class World {
 		if (this.#ledger.latestStart > this.#scheduler.now) this.#jump(this.#ledger.latestStart - this.#scheduler.now);
 		await this.#until('somebody with all tasks is open', () => this.#hasAllTasks());
 		for (const {program} of this.#alive.filter(isServing)) program.resume(TASKS.map(({name}) => name));
+		await this.#endFlowsAndSchedules();
 		await this.#until(
 			'everything ends',
 			() => this.#hasAllTasks() && this.#ledger.unended === 0,
@@ -127,6 +128,14 @@ class World {
 		if (locks.length > 0) this.#break(`no process leaves a lock behind: ${locks.join(', ')}`);
 		const {owners} = this.#ledger;
 		if (owners.length > 0) this.#break(`no ended process is an owner: ${owners.join(', ')}`);
+	}
+
+	/** What would never end: schedules, and flows that died programs had not enqueued wholly. */
+	async #endFlowsAndSchedules(): Promise<void> {
+		const [serving] = this.#alive.filter(isServing);
+		for (const name of this.#ledger.schedules) serving?.program.deleteSchedule(name);
+		for (const batch of this.#ledger.unsealed) serving?.program.deleteFlow(this.#ledger.nameOf(batch));
+		await this.#until('what was asked is answered', () => !this.#alive.some(({program}) => program.isAsking));
 	}
 
 	/** Starts somebody if need be: who was there may end yet, as was asked of it before. */
