@@ -563,10 +563,10 @@ export class Ledger {
 		return delayMs === undefined ? (runAt ?? 0) : this.#scheduler.now + delayMs;
 	}
 
-	/** What has come due once stays so, even if the clock is set back. */
+	/** What has come due once stays so, even if the clock is set back; but not while it waits for others. */
 	#promote(): void {
 		for (const entry of this.#waiting) {
-			if (entry.notBefore === null || entry.notBefore > this.#scheduler.now) continue;
+			if (entry.notBefore === null || entry.notBefore > this.#scheduler.now || this.#isBlocked(entry)) continue;
 			entry.state = 'pending';
 			entry.notBefore = 0;
 			this.#waiting.delete(entry);
@@ -663,14 +663,25 @@ export class Ledger {
 	}
 
 	/** Before its first execution of a round. */
-	#checkParents({id, parents, onDead, isHeld, batch, hasStarted}: Entry): void {
+	#checkParents(entry: Entry): void {
+		const {id, batch, hasStarted} = entry;
 		if (hasStarted) return;
-		if (isHeld && !this.#sealed.has(batch as number)) this.#broken(`no job of a flow starts before its input has ended: job ${id}`);
+		if (this.#isHeld(entry)) this.#broken(`no job of a flow starts before its input has ended: job ${id} of batch ${batch}`);
+		for (const parent of this.#openParents(entry)) this.#broken(`no job starts before those for which it waits: job ${id} before job ${parent}`);
+	}
+
+	#isBlocked(entry: Entry): boolean {
+		return !entry.hasStarted && (this.#isHeld(entry) || this.#openParents(entry).length > 0);
+	}
+
+	#isHeld({isHeld, batch}: Entry): boolean {
+		return isHeld && !this.#sealed.has(batch as number);
+	}
+
+	/** The parents that have not ended as they must. */
+	#openParents({parents, onDead}: Entry): readonly number[] {
 		const ends: readonly Entry['state'][] = onDead === 'run' ? ['completed', 'dead', 'cancelled'] : ['completed'];
-		for (const parent of parents) {
-			const state = this.#entries.get(parent)?.state ?? 'gone';
-			if (!ends.includes(state)) this.#broken(`no job starts before those for which it waits: job ${id}, and job ${parent} is ${state}`);
-		}
+		return parents.filter(parent => !ends.includes(this.#entries.get(parent)?.state ?? 'gone'));
 	}
 
 	#hasLostParent({parents, onDead}: Entry): boolean {

@@ -1,6 +1,6 @@
 import {type EnqueuedGroup, listIds, sizeOf} from '../../lib/job/group.ts';
 import type {BatchId, CancelResult, JobFilter} from '../../lib/job/job.ts';
-import {type Schedule, waitsForEnd} from '../../lib/job/schedule.ts';
+import {type Schedule, type ScheduleSpec, waitsForEnd} from '../../lib/job/schedule.ts';
 import type {Call, CallBody, DispatcherMessage, EnqueueCall, Notice, Verbs} from '../../lib/transport/messages.ts';
 import {noticesOf} from '../fixtures/notices.ts';
 import type {Ledger} from './ledger.ts';
@@ -14,7 +14,7 @@ const CALL_EVERY_MS = 100;
 const CALLS = {
 	...{enqueue: 50, enqueueToBatch: 10, cancel: 6, discard: 2, retry: 6, pause: 2, resume: 4, watch: 4, unwatch: 1, idle: 1, stats: 1, cleanup: 2},
 	...{endInput: 4, closeBatch: 1, leaveBatch: 1, deleteBatch: 1, close: 0.4},
-	...{enqueueWaiting: 15, flow: 4, setSchedule: 1.5, pauseSchedule: 0.5, deleteSchedule: 0.3},
+	...{enqueueWaiting: 15, flow: 4, setSchedule: 1.5, pauseSchedule: 0.3, resumeSchedule: 0.6, deleteSchedule: 0.3},
 };
 
 /** Calls on their way, and what is to be done with the answer. */
@@ -116,9 +116,10 @@ export class Program {
 		enqueueWaiting: () => this.#ledger.ids.length > 0 && this.#send(planWaiting(this.#scheduler.chance, this.#scheduler.now, this.#ledger.ids)),
 		flow: () => this.#flow(),
 		setSchedule: () => this.#setSchedule(),
-		pauseSchedule: () => {
+		pauseSchedule: () => this.#verb('schedule', [{type: 'pause', name: planSchedule(this.#scheduler.chance).name}]),
+		resumeSchedule: () => {
 			const {name} = planSchedule(this.#scheduler.chance);
-			this.#verb('schedule', [this.#scheduler.chance.is(0.5) ? {type: 'pause', name} : {type: 'resume', name, nextAt: this.#scheduler.now + 1000}]);
+			this.#withSchedule(name, old => old && this.#verb('schedule', [{type: 'resume', name, nextAt: this.#nextMoment(old.spec, old)}]));
 		},
 		deleteSchedule: () => this.deleteSchedule(planSchedule(this.#scheduler.chance).name),
 		cancel: () => this.#verb('cancel', [this.#filter()], result => this.#ledger.toldOfCancel(this.#actor, result as CancelResult)),
@@ -178,16 +179,21 @@ export class Program {
 		});
 	}
 
-	/** As a program does at its start: it reads the schedule first. */
 	#setSchedule(): void {
 		const {name, spec} = planSchedule(this.#scheduler.chance);
-		this.#verb('schedules', [], schedules => {
-			const old = (schedules as readonly Schedule[]).find(each => each.name === name);
-			const from = Math.max(this.#scheduler.now, old?.lastAt ?? 0);
-			const next = 'everyMs' in spec.timing ? (Math.floor(from / spec.timing.everyMs) + 1) * spec.timing.everyMs : from;
-			const nextAt = waitsForEnd(spec) && old && old.lastJobId !== null ? null : next;
-			this.#verb('schedule', [{type: 'set', name, spec, nextAt, lastAt: old?.lastAt ?? null}]);
-		});
+		this.#withSchedule(name, old => this.#verb('schedule', [{type: 'set', name, spec, nextAt: this.#nextMoment(spec, old), lastAt: old?.lastAt ?? null}]));
+	}
+
+	/** As the engine does, it reads the schedule first. */
+	#withSchedule(name: string, use: (old: Schedule | undefined) => void): void {
+		this.#verb('schedules', [], schedules => use((schedules as readonly Schedule[]).find(each => each.name === name)));
+	}
+
+	/** Not before the last moment: the clock may have been set back. */
+	#nextMoment(spec: ScheduleSpec, old: Schedule | undefined): number | null {
+		if (waitsForEnd(spec) && old && old.lastJobId !== null) return null;
+		const from = Math.max(this.#scheduler.now, old?.lastAt ?? 0);
+		return 'everyMs' in spec.timing ? (Math.floor(from / spec.timing.everyMs) + 1) * spec.timing.everyMs : from;
 	}
 
 	deleteSchedule(name: string): void {
