@@ -659,7 +659,8 @@ export class Ledger {
 		Object.assign(entry, round satisfies Partial<Entry>);
 		this.#waiting.delete(entry);
 		// Those that were lost with it come back.
-		for (const child of this.#children) if (child.isLost && child.parents.includes(entry.id) && !this.#hasLostParent(child)) this.#reopen(child);
+		for (const child of this.#children)
+			if (child.isLost && child.state === 'cancelled' && child.parents.includes(entry.id) && !this.#hasLostParent(child)) this.#reopen(child);
 	}
 
 	/** Before its first execution of a round. */
