@@ -70,8 +70,8 @@ interface Entry {
 	readonly onDead: OnDead;
 	/** It also waits for the end of its flow's input. */
 	readonly isHeld: boolean;
-	/** True once an execution of its round has begun. */
-	hasStarted: boolean;
+	/** True once it waits for no other: an execution of its round has begun, or it was ready when a parent was deleted. */
+	isFree: boolean;
 	/** It was cancelled because of a parent. */
 	isLost: boolean;
 }
@@ -144,8 +144,8 @@ export class Ledger {
 	#parked(): ReadonlySet<number> {
 		const parked = new Set<number>();
 		// Each job comes after those for which it waits.
-		for (const {id, state, notBefore, hasStarted, parents} of this.#entries.values()) {
-			const waits = state === 'pending' && !hasStarted && parents.some(parent => parked.has(parent));
+		for (const {id, state, notBefore, isFree, parents} of this.#entries.values()) {
+			const waits = state === 'pending' && !isFree && parents.some(parent => parked.has(parent));
 			if (waits || (state === 'failed' && notBefore === null)) parked.add(id);
 		}
 		return parked;
@@ -284,7 +284,7 @@ export class Ledger {
 			entry.executions++;
 		}
 		for (const entry of this.#children)
-			if (entry.state === 'pending' && !entry.hasStarted && this.#hasLostParent(entry))
+			if (entry.state === 'pending' && !entry.isFree && this.#hasLostParent(entry))
 				this.#broken(`no job waits for a parent that will not complete: job ${entry.id}`);
 	}
 
@@ -550,7 +550,7 @@ export class Ledger {
 		const entry: Entry = {
 			...{id, task, key, scope, batch, payload, policy, state: 'pending', notBefore: 0, claim: undefined, executions: 0, attempts: 0, crashes: 0},
 			suspicion: 0,
-			...{stop: undefined, toldOfCancel: undefined, result: null, isAcknowledged: false, ends: [], hasStarted: false, isLost: false},
+			...{stop: undefined, toldOfCancel: undefined, result: null, isAcknowledged: false, ends: [], isFree: false, isLost: false},
 			...waits,
 		};
 		if (waits.parents.length > 0 || waits.isHeld) this.#children.add(entry);
@@ -592,7 +592,7 @@ export class Ledger {
 		this.#checkParents(entry);
 		if (this.#paused.has(task)) this.#broken(`no job is claimed while its task is paused: ${name}`);
 		entry.state = 'running';
-		entry.hasStarted = true;
+		entry.isFree = true;
 		entry.executions = execution;
 		entry.claim = {lease, execution, actor};
 		this.#running.add(entry);
@@ -653,7 +653,7 @@ export class Ledger {
 			stop: undefined,
 			notBefore: 0,
 			result: null,
-			hasStarted: false,
+			isFree: false,
 			isLost: false,
 		} as const;
 		Object.assign(entry, round satisfies Partial<Entry>);
@@ -665,14 +665,14 @@ export class Ledger {
 
 	/** Before its first execution of a round. */
 	#checkParents(entry: Entry): void {
-		const {id, batch, hasStarted} = entry;
-		if (hasStarted) return;
+		const {id, batch, isFree} = entry;
+		if (isFree) return;
 		if (this.#isHeld(entry)) this.#broken(`no job of a flow starts before its input has ended: job ${id} of batch ${batch}`);
 		for (const parent of this.#openParents(entry)) this.#broken(`no job starts before those for which it waits: job ${id} before job ${parent}`);
 	}
 
 	#isBlocked(entry: Entry): boolean {
-		return !entry.hasStarted && (this.#isHeld(entry) || this.#openParents(entry).length > 0);
+		return !entry.isFree && (this.#isHeld(entry) || this.#openParents(entry).length > 0);
 	}
 
 	#isHeld({isHeld, batch}: Entry): boolean {
@@ -701,6 +701,7 @@ export class Ledger {
 	}
 
 	#forget(entry: Entry): void {
+		for (const child of this.#children) if (child.state === 'pending' && child.parents.includes(entry.id) && !this.#isBlocked(child)) child.isFree = true;
 		entry.state = 'gone';
 		entry.claim = undefined;
 		this.#waiting.delete(entry);
