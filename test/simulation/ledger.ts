@@ -273,7 +273,7 @@ export class Ledger {
 		}
 	}
 
-	/** Jobs were cancelled because of a parent. */
+	/** Jobs were cancelled because of a parent. Others are ready once theirs have ended, if they are due. */
 	lost(ids: readonly number[]): void {
 		for (const id of ids) {
 			const entry = this.#entry(id, ['pending']);
@@ -283,6 +283,7 @@ export class Ledger {
 			// The end that it has in its history.
 			entry.executions++;
 		}
+		this.#promote(this.#children);
 		for (const entry of this.#children)
 			if (entry.state === 'pending' && !entry.isFree && this.#hasLostParent(entry))
 				this.#broken(`no job waits for a parent that will not complete: job ${entry.id}`);
@@ -564,8 +565,9 @@ export class Ledger {
 	}
 
 	/** What has come due once stays so, even if the clock is set back; but not while it waits for others. */
-	#promote(): void {
-		for (const entry of this.#waiting) {
+	#promote(entries: ReadonlySet<Entry> = this.#waiting): void {
+		for (const entry of entries) {
+			if (!this.#waiting.has(entry)) continue;
 			if (entry.notBefore === null || entry.notBefore > this.#scheduler.now || this.#isBlocked(entry)) continue;
 			entry.state = 'pending';
 			entry.notBefore = 0;
