@@ -283,7 +283,7 @@ export class Ledger {
 			// The end that it has in its history.
 			entry.executions++;
 		}
-		this.#promote(this.#children);
+		this.#promote([...this.#children].filter(({state, isFree}) => state === 'pending' && !isFree));
 		for (const entry of this.#children)
 			if (entry.state === 'pending' && !entry.isFree && this.#hasLostParent(entry))
 				this.#broken(`no job waits for a parent that will not complete: job ${entry.id}`);
@@ -565,7 +565,7 @@ export class Ledger {
 	}
 
 	/** What has come due once stays so, even if the clock is set back; but not while it waits for others. */
-	#promote(entries: ReadonlySet<Entry> = this.#waiting): void {
+	#promote(entries: Iterable<Entry> = this.#waiting): void {
 		for (const entry of entries) {
 			if (!this.#waiting.has(entry)) continue;
 			if (entry.notBefore === null || entry.notBefore > this.#scheduler.now || this.#isBlocked(entry)) continue;
