@@ -22,6 +22,11 @@ const ROLLBACK = 'a commit that fails changes no counts, and makes no task or ow
 const UPGRADE = 'test/store/upgrade.test.ts';
 const HELD_BATCHES = 'test/dispatcher/held-batches.test.ts';
 const STORAGE = 'test/engine/storage.test.ts';
+const EDGES = 'lib/store/sqlite/edges.ts';
+const CHILDREN = 'lib/store/sqlite/children.ts';
+const SCHEDULES = 'lib/store/sqlite/schedules.ts';
+const FLOW = 'sqlite: the jobs of a flow wait until its input has ended; then it is closed, and completes with the last of them';
+const LARGE_CHANGE = 'a change of a parent that is too large for one transaction reaches each child once, also if the parent changes again meanwhile';
 
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	// ——— the fence ———
@@ -775,5 +780,103 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		find: 'return this.#committedBytes() <= sizeBytes;',
 		put: 'return true;',
 		killer: ['test/engine/storage.test.ts', 'a database that is truncated stops an idle engine, and callers that wait or call later learn why'],
+	},
+
+	// ——— jobs that wait, flows, schedules ———
+	'a job does not wait for one of its own call': {
+		file: EDGES,
+		find: "if (id >= firstNew) return yield [id, last, 'open'];",
+		put: "if (id >= firstNew) return yield [id, last, 'completed'];",
+		killer: [SQLITE, 'sqlite: each job of a group waits for the parent at its place, also for one of an earlier group of the same transaction'],
+	},
+	'a job is ready once the first of its parents has ended': {
+		file: CHILDREN,
+		find: 'if (taken.parents > ended) insertBlocked(',
+		put: 'if (taken.parents < 0) insertBlocked(',
+		killer: [SQLITE, 'sqlite: a job that waits for others is blocked, is not claimed, and is ready in the transaction that ends the last of them'],
+	},
+	'a job runs though its parent is dead': {
+		file: CHILDREN,
+		find: "dead: (tx, edge) => (edge.onDead === 'cancel' ? cancelChildren(tx, edge) : countDown(tx, edge)),",
+		put: 'dead: countDown,',
+		killer: [SQLITE, 'sqlite: if a parent is dead or cancelled, its children are cancelled, and theirs; with onDead run they run'],
+	},
+	'a job waits for ever for one of its call that was cancelled at once': {
+		file: EDGES,
+		find: 'const firstOpen = tx.lostChildren.some(id => id >= firstNew) ? first : firstNew;',
+		put: 'const firstOpen = firstNew;',
+		killer: [SQLITE, 'sqlite: a job whose parent of the same call is cancelled at once is cancelled, too'],
+	},
+	'a retried parent brings no children back': {
+		file: CHILDREN,
+		find: "reopenedDead: (tx, edge) => (edge.onDead === 'cancel' ? reopenChildren(tx, edge) : blockAgain(tx, edge)),",
+		put: 'reopenedDead: () => 0,',
+		killer: [SQLITE, 'sqlite: a retry of a dead parent brings back the children that it took with it'],
+	},
+	'children do not wait for a parent that runs again': {
+		file: CHILDREN,
+		find: 'reopenedCompleted: blockAgain,',
+		put: 'reopenedCompleted: () => 0,',
+		killer: [SQLITE, 'sqlite: a retry of a completed parent makes children that have not started wait again'],
+	},
+	'a parent is cleaned up before its children need it': {
+		file: EDGES,
+		find: "statesIn(tx, children, Infinity).some(([, , state]) => state === 'open'));",
+		put: 'statesIn(tx, children, Infinity).some(() => false));',
+		killer: [SQLITE, 'sqlite: deleting an unended parent cancels its children; ended parents are kept while a child needs them'],
+	},
+	'what is left of a change that is too large is forgotten': {
+		file: CHILDREN,
+		find: 'statements.insertParentChange.run(first, last, CHANGES.indexOf(change), edge);',
+		put: '',
+		killer: [SQLITE, LARGE_CHANGE],
+	},
+	'what is left of a change begins at its start': {
+		file: CHILDREN,
+		find: 'edgesFrom(tx.statements, [change.first, change.last], change.edge)',
+		put: 'edgesFrom(tx.statements, [change.first, change.last])',
+		killer: [SQLITE, LARGE_CHANGE],
+	},
+	'a job of a flow runs before all are enqueued': {
+		file: EDGES,
+		find: 'if (parents?.areHeld && batch !== undefined)',
+		put: 'if (!parents && batch !== undefined)',
+		killer: [SQLITE, FLOW],
+	},
+	'the end of the input of a flow reaches no job': {
+		file: 'lib/store/sqlite/batches.ts',
+		find: "\tif (!flow.jobs) parentsChanged(tx, endOfInput(id), endOfInput(id), 'completed');\n",
+		put: '',
+		killer: [SQLITE, FLOW],
+	},
+	'a flow that has lost a job is open again': {
+		file: 'lib/store/sqlite/statements.sql.ts',
+		find: " and shape ->> '$.structure' is null",
+		put: '',
+		killer: [SQLITE, 'sqlite: a flow of which jobs were discarded keeps its end'],
+	},
+	'two engines enqueue the same moment': {
+		file: SCHEDULES,
+		find: 'if (schedule.isPaused || schedule.nextAt !== change.at) return NOTHING;',
+		put: 'if (schedule.isPaused) return NOTHING;',
+		killer: [SQLITE, 'sqlite: a schedule is advanced from one moment once: whoever comes second changes nothing'],
+	},
+	'a schedule that is paused enqueues': {
+		file: SCHEDULES,
+		find: 'if (schedule.isPaused || schedule.nextAt !== change.at) return NOTHING;',
+		put: 'if (schedule.nextAt !== change.at) return NOTHING;',
+		killer: [SQLITE, 'sqlite: a paused schedule enqueues nothing, and goes on where it is told'],
+	},
+	'a schedule that is set anew repeats a moment': {
+		file: SCHEDULES,
+		find: 'if (old && (old.lastAt !== lastAt || ',
+		put: 'if (old && (',
+		killer: [SQLITE, 'sqlite: a schedule is not changed by one who does not know its last moment: the next one could come twice'],
+	},
+	'a schedule that cannot be advanced keeps back all others': {
+		file: 'lib/dispatcher/schedules.ts',
+		find: "if (!isRefusal(error) && !(error instanceof FaenaError && error.code === 'BadOption')) throw error;",
+		put: 'throw error;',
+		killer: ['test/engine/schedules.test.ts', 'a schedule that cannot be advanced is reported once, and keeps no other from its moments'],
 	},
 };
