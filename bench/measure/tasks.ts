@@ -30,6 +30,11 @@ export function wait([number, rounds]: Job): number {
 	return number + KERNELS.wait(rounds);
 }
 
+/** For fan-ins in `bench/shapes.ts`. */
+export function count(values: readonly number[]): number {
+	return values.length;
+}
+
 /** As `identity`, for the intake `two-tasks`. */
 export function other(number: number): number {
 	return number;
