@@ -27,7 +27,18 @@ export function addRetry(program: Command): void {
 				'Completed jobs are run again only by id or by --status completed; their results are deleted.\n' +
 				'This command itself runs no job. A program with their task does, or their faena map when it is started again.',
 		);
-	addChange(command, async (queue, filter) => `${count(await queue.retry(filter))} to be run again\n`);
+	addChange(command, async (queue, filter) => `${count(await queue.retry(filter))} to be run again\n${await whyNot(queue, filter)}`);
+}
+
+/** Says of jobs that were named, and stay as they are because of a parent, what to do. */
+async function whyNot(queue: JobQueue, {ids = []}: JobFilter): Promise<string> {
+	const lines: string[] = [];
+	for (const id of ids.slice(0, MAX_NAMED_IDS)) {
+		const job = await queue.job(id);
+		if (job?.status !== 'cancelled' || job.error?.reason !== 'parent') continue;
+		lines.push(`Job ${id} stays cancelled. ${job.error.message} Retry that one: this one comes back with it.\n`);
+	}
+	return lines.join('');
 }
 
 interface Options {
@@ -36,6 +47,8 @@ interface Options {
 	readonly task?: string;
 	readonly status?: readonly JobStatus[];
 }
+
+const MAX_NAMED_IDS = 10;
 
 /** Makes a command change the jobs that its arguments select, and print the text that `change` returns. */
 function addChange(command: Command, change: (queue: JobQueue, filter: JobFilter) => Promise<string>): void {
@@ -55,8 +68,6 @@ function addChange(command: Command, change: (queue: JobQueue, filter: JobFilter
 			});
 		});
 }
-
-const MAX_NAMED_IDS = 10;
 
 /** @throws FaenaError `NoSuchJob` if a job that was named does not exist. The other jobs were changed. */
 async function refuseMissing(queue: JobQueue, ids: readonly JobId[]): Promise<void> {

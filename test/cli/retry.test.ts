@@ -1,4 +1,6 @@
+import {join} from 'node:path';
 import test from 'ava';
+import {openEngine} from '../fixtures/engine.ts';
 import {assertSentence, Folder, parse, tasks} from './command.ts';
 
 test('retry gives jobs another round, which the same map then runs', async t => {
@@ -29,4 +31,16 @@ test('retry and cancel take the jobs of a batch that are in a status', async t =
 
 test('retry without ids, batch and task is refused', async t => {
 	assertSentence(t, await new Folder(t).faena('retry').end(), /Name what to retry: ids, a --batch or a --task\./);
+});
+
+test('a retry of a job that was cancelled because of its parent says which', async t => {
+	const folder = new Folder(t);
+	const faena = await openEngine(t, {queue: join(folder.path, 'faena.db'), defaults: {maxAttempts: 1}});
+	const dead = await faena.enqueue('boom', 'no');
+	await (await faena.enqueue('echo', 1, {dependsOn: [dead]})).outcome();
+	await faena.close();
+	const why = 'Job 2 stays cancelled. It waited for job 1, which is dead. Retry that one: this one comes back with it.';
+	t.is((await folder.faena('retry', '2').end()).stdout, `0 to be run again\n${why}\n`);
+	t.is((await folder.faena('retry', '1').end()).stdout, '1 to be run again\n');
+	t.is((await folder.faena('status').end()).stdout.split('\n')[0], 'faena.db: 1 blocked, 1 pending');
 });
