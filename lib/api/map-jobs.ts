@@ -116,8 +116,9 @@ export class MapJobs<Item> {
 
 	/** Sends units of a pipe's items: jobs of all stages, in one transaction. */
 	#enqueueUnits(pipe: PipePlan, units: readonly Item[]): ItemGroup<Item> {
-		const group = new ItemGroup(this.sent, units, undefined, undefined);
-		const jobs = groupUnits(pipe, units, this.sent, this.#batch);
+		const start = this.sent;
+		const group = new ItemGroup(start, units, undefined, undefined);
+		const jobs = groupUnits(pipe, units, start, this.#batch);
 		this.sent += units.length;
 		const answered = this.#expectAnswer();
 		const last = jobs.stages.at(-1) as StageJobs;
@@ -126,13 +127,15 @@ export class MapJobs<Item> {
 			reply =>
 				answered(() => {
 					const results = jobs.stages.map(stage => joinEnqueued(stage, jobs, reply as EnqueuedGroup[]));
+					const {ids: firstIds, conflicts: [conflict] = []} = results[0] as EnqueuedGroup;
+					if (conflict !== undefined) return this.#listener.failed(pipeConflict(pipe, start, conflict, idAt(firstIds, conflict)));
 					const {ids, reused = []} = results.at(-1) as EnqueuedGroup;
 					group.earlier = results.slice(0, -1).map((result, at) => ({
 						ids: result.ids,
 						count: (jobs.stages[at] as StageJobs).count,
 						perItem: (pipe.stages[at] as Stage).jobs,
 					}));
-					this.#watch(group, {ids, reused, conflicts: results[0]?.conflicts ?? []});
+					this.#watch(group, {ids, reused});
 				}),
 			error => answered(() => this.#listener.failed(error)),
 		);
@@ -180,11 +183,7 @@ export class MapJobs<Item> {
 	}
 
 	#conflictOf(key: string, id: JobId): FaenaError {
-		const {group, batch, pipe} = this.#plan;
-		if (pipe) {
-			const what = `An item of this source is not the one that an earlier pipe of the batch ${JSON.stringify(batch)} had in its place (job ${id})`;
-			return new FaenaError('KeyConflict', `${what}. Give this pipe another batch name, or delete that batch.`);
-		}
+		const {group, batch} = this.#plan;
 		const other = batch === undefined ? 'use another key' : 'give this map another batch name';
 		const changed = `If the input has changed, add the option changed: 'rerun', which runs such items again; or ${other}.`;
 		const advice = `${changed} If two items of this input have this key, give each a key of its own.`;
@@ -380,4 +379,13 @@ export class IdFlags {
 			if (ids.length > 0) yield ids;
 		}
 	}
+}
+
+/** @param offset of the job among those of the first stage, from the unit `start` of the source on */
+function pipeConflict({stages, batch}: PipePlan, start: number, offset: number, id: JobId): FaenaError {
+	const {jobs, group} = stages[0] as Stage;
+	const item = (start * jobs + offset) * group;
+	const what = group === 1 ? `Item ${item} of this source is not the one that` : `Items ${item} to ${item + group - 1} of this source are not those that`;
+	const problem = `${what} an earlier pipe of the batch ${JSON.stringify(batch)} had in that place (job ${id}; the first item is 0)`;
+	return new FaenaError('KeyConflict', `${problem}. Give this pipe another batch name, or delete that batch.`);
 }

@@ -238,7 +238,10 @@ test('bad input of a pipe: a sentence each', async t => {
 	t.throws(() => pipe([1], 'echo', {windw: 5}), {message: /did you mean "window"/});
 	t.throws(() => pipe('text', 'echo'), {message: /expects an iterable/});
 	await faena.pipe([1, 2], 'echo', 'sumOf', {batch: 'taken'}).toArray();
-	await t.throwsAsync(faena.pipe([1, 3], 'echo', 'sumOf', {batch: 'taken'}).toArray(), {code: 'KeyConflict', message: /An item of this source is not the one/});
+	await t.throwsAsync(faena.pipe([1, 3], 'echo', 'sumOf', {batch: 'taken'}).toArray(), {
+		code: 'KeyConflict',
+		message: /^Item 1 of this source is not the one that an earlier pipe of the batch "taken" had in that place \(job \d+; the first item is 0\)/,
+	});
 	await t.throwsAsync(faena.pipe([1, 2], 'sumOf', 'echo', {batch: 'taken'}).toArray(), {
 		code: 'BatchConflict',
 		message: 'The batch "taken" is a pipe of the stages echo → sumOf, not a pipe of the stages sumOf → echo. Give this one another name.',
