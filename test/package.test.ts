@@ -80,7 +80,20 @@ for (const [version, modules] of [
 
 /** Every one of them is code that users run with their own rights: a new one needs a reason in ARCHITECTURE.md. */
 const TREE = [
-	...['better-sqlite3', 'commander', 'fastest-levenshtein', 'fdir', 'ms', 'nanoid', 'node-addon-api', 'picomatch', 'piscina', 'pure-rand', 'tinyglobby'],
+	...[
+		'better-sqlite3',
+		'commander',
+		'croner',
+		'fastest-levenshtein',
+		'fdir',
+		'ms',
+		'nanoid',
+		'node-addon-api',
+		'picomatch',
+		'piscina',
+		'pure-rand',
+		'tinyglobby',
+	],
 	'tinypool',
 ];
 
