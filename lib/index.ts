@@ -61,7 +61,7 @@ export type {
 	TaskLog,
 	TaskOptions,
 } from './job/task.ts';
-export type {EnqueuedChild} from './job/parents.ts';
+export type {EnqueuedChild} from './job/enqueued-child.ts';
 export {task} from './job/task.ts';
 export {defineTasks, type TaskModule} from './job/task-module.ts';
 export {PermanentError, RetryAfter, type RetryDecision} from './job/task-errors.ts';

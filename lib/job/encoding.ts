@@ -1,12 +1,14 @@
 import {isDeepStrictEqual} from 'node:util';
 import {FaenaError} from '../support/errors.ts';
 import {parse, stringify} from '../support/primordials.ts';
+import {EnqueuedChild} from './enqueued-child.ts';
 import {
 	damaged,
 	fromTree,
 	isPlainNumber,
 	nameOfView,
 	namesOfView,
+	RESULT,
 	type ResultsOfParents,
 	refusal,
 	refuseDetached,
@@ -51,7 +53,8 @@ export const MAX_VALUE_LIMIT_BYTES = 1024 ** 3;
  * @throws FaenaError `NotEncodable` for any other value, with the path to it; `TooLarge` over `maxBytes`
  */
 export function encode(value: unknown, what: string, maxBytes: number = DEFAULT_MAX_VALUE_BYTES, option = 'maxValueBytes'): Encoded {
-	if (value === undefined) return null;
+	// A task may return what `ctx.enqueue` returned, such as an arrow function without braces.
+	if (value === undefined || (what === RESULT && value instanceof EnqueuedChild)) return null;
 	return limited(encodeAny(value, what), what, maxBytes, option);
 }
 

@@ -1,9 +1,10 @@
 import {FaenaError} from '../support/errors.ts';
 import {argument, bad, expected, kind, list, nearest} from './checks.ts';
 import {type Encoded, encode, sameValue, sizeBytes} from './encoding.ts';
+import {EnqueuedChild} from './enqueued-child.ts';
 import type {BatchId, CompletedBatch, JobId} from './job.ts';
 import {type CheckedOptions, checkId, checkJobOptions, checkTaskOptions, type ResolvedJobOptions, resolveJobOptions} from './options.ts';
-import {EnqueuedChild, type OnDead, type Parents} from './parents.ts';
+import type {OnDead, Parents} from './parents.ts';
 import type {ChildOptions, JobOptions, TaskInfo} from './task.ts';
 
 /** Checks jobs to be enqueued, resolves their options and encodes their payloads: in the caller's thread, and for `ctx.enqueue` in a worker. */

@@ -1,6 +1,7 @@
 import {argument, callable, type Duration, object} from './checks.ts';
+import type {EnqueuedChild} from './enqueued-child.ts';
 import type {BackoffOption, CompletedBatch, JobId, LogLevel, StopReason} from './job.ts';
-import type {EnqueuedChild, OnDead} from './parents.ts';
+import type {OnDead} from './parents.ts';
 
 /** Options of jobs at every level: options passed to `enqueue` override the task's own, which override `open({defaults})`. */
 export interface ExecutionOptions {

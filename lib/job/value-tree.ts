@@ -1,8 +1,12 @@
 import {inspect} from 'node:util';
 import {FaenaError} from '../support/errors.ts';
 import {is, isFiniteNumber, stringify} from '../support/primordials.ts';
+import {EnqueuedChild} from './enqueued-child.ts';
 
 const MAX_DEPTH = 500;
+
+/** The name of a value that a task returns. What `ctx.enqueue` returns is `undefined` in it; in a payload it is refused. */
+export const RESULT = 'result';
 
 /**
  * Reads results of a job's parents, in their order: the one at this index, or if `count` is a number, an array of so many from this index on.
@@ -59,6 +63,7 @@ export function isPlainNumber(value: unknown): value is number {
 function objectToTree(value: object, walk: Walk): unknown {
 	const place = walk.placeOf?.(value);
 	if (place) return tag(walk, 'results', place);
+	if (value instanceof EnqueuedChild && walk.path[0] === RESULT) return tag(walk, 'undefined');
 	if (walk.ancestors.includes(value)) throw refusal(walk, 'refers back to an object that contains it');
 	if (walk.ancestors.length >= MAX_DEPTH) throw refusal(walk, `is nested more than ${MAX_DEPTH} levels deep`);
 	walk.ancestors.push(value);

@@ -1,3 +1,5 @@
+import type {TaskContext} from '../../lib/index.ts';
+import {openForTest} from '../../lib/testing.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 
 test('a job starts after the jobs that it depends on, and its task gets their results in the order of dependsOn', async t => {
@@ -68,4 +70,18 @@ test('a cancel of a parent cancels a child that a caller awaits, and starts one 
 		(await ends).map(({status}) => status),
 		['cancelled', 'completed'],
 	);
+});
+
+test('a task may return what ctx.enqueue returned, also in an array: that is undefined', async t => {
+	const faena = await openForTest({
+		one: (_: undefined, {enqueue}: TaskContext) => enqueue('echo', 1),
+		many: (numbers: readonly number[], {enqueue}: TaskContext) => numbers.map(number => enqueue('echo', number)),
+		within: (_: null, {enqueue}: TaskContext) => void enqueue('echo', enqueue('echo', 1)),
+		echo: (value: unknown) => value,
+	});
+	t.teardown(() => faena.close());
+	t.is((await faena.call('one', undefined)) as unknown, undefined);
+	t.deepEqual((await faena.call('many', [1, 2])) as unknown, [undefined, undefined]);
+	await t.throwsAsync(faena.call('within', null, {maxAttempts: 1}), {message: /payload is an instance of EnqueuedChild/});
+	t.like(await faena.drain(), {completed: 5, dead: 1});
 });
