@@ -54,6 +54,7 @@ function runNow(tx: Tx, schedule: Schedule): readonly JobId[] {
 	if (isRunning && spec.overlap === 'skip') return [];
 	const id = enqueueRun(tx, spec, tx.now, {before: isRunning ? lastJobId : null});
 	tx.statements.advanceSchedule.run(nextAt, id, lastAt, 1, 0, 0, name);
+	failpoint('schedule:written');
 	return [id];
 }
 
