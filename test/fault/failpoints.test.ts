@@ -9,13 +9,14 @@ import {Program} from '../fixtures/program.ts';
 import {brokenLaws} from './laws.ts';
 
 /** What a program must do to reach a failpoint, if work alone does not reach it; `after`: first another program is killed there. */
-const WAYS: Readonly<Partial<Record<FailpointName, {readonly what?: 'clean'; readonly after?: string}>>> = {
+const WAYS: Readonly<Partial<Record<FailpointName, {readonly what?: 'clean' | 'schedule'; readonly after?: string}>>> = {
 	'reclaim:written': {after: 'dequeue:committed=kill'},
 	'reclaim:committed': {after: 'dequeue:committed=kill'},
 	'cleanup:written': {what: 'clean', after: ''},
 	'cleanup:committed': {what: 'clean', after: ''},
 	'blob:deleted': {what: 'clean', after: ''},
 	'verb:committed': {what: 'clean', after: ''},
+	'schedule:written': {what: 'schedule'},
 };
 
 /** Those of an upgrade, which these programs do not come to: `test/store/upgrade.test.ts`. */
