@@ -552,7 +552,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a job is discarded, and its batch completes without it': {
 		file: 'lib/store/sqlite/move.ts',
-		find: 'if (job.batch !== null) statements.endInput.run(null, job.batch);',
+		find: 'if (job.batch !== null) statements.reopenInput.run(job.batch);',
 		put: '',
 		killer: [SQLITE, 'sqlite: a batch does not complete by a discard of a job: its input is needed again'],
 	},
