@@ -53,6 +53,12 @@ const CRIMES: Readonly<Record<string, readonly Crime[]>> = {
 		{evidence: alsoSays(honest => says<'warned'>({what: 'warned', at: last(honest), message: 'transaction failed; it is tried again'}))},
 	],
 	'every job ends': [{sql: honest => `delete from outcome where id = ${completed(honest)}`}],
+	'no job of a flow runs that was not enqueued wholly': [
+		{
+			sql: honest => `insert into batch (id, name, task, created_at, marks, shape) values (99, 'flow0.0', 0, 0, '[]', '{}');
+				update job set batch = 99 where id = ${completed(honest)}`,
+		},
+	],
 	'an acknowledged job is there, unless it ended and was cleaned up': [
 		{evidence: alsoSays(honest => says<'enqueued'>({what: 'enqueued', at: last(honest), tokens: ['lost'], ids: [1_000_000]}))},
 	],
@@ -116,6 +122,37 @@ const CRIMES: Readonly<Record<string, readonly Crime[]>> = {
 		},
 	],
 	'a completed batch has enqueued its job, once': [{evidence: alsoSays(honest => says<'mapped'>({what: 'mapped', at: last(honest), batch: 77}))}],
+	'no child starts before its parents have returned, and it gets what they returned': [
+		{evidence: alsoDoes(({payload}) => ({payload: {...payload, parents: ['other#1.1'], of: ['other']}}))},
+		{
+			evidence: honest => {
+				const {value = '', at} = honest.steps.find(({step}) => step === 'returns') as Step;
+				return alsoDoes(({payload}) => ({at: at + 1, payload: {...payload, parents: [value], of: ['other']}}))(honest);
+			},
+		},
+	],
+	'a child whose parents have completed is not cancelled because of them': [
+		{
+			sql: honest => `update outcome set status = 8 where id = ${dead(honest).id};
+				update job set payload = json_object('token', 'child', 'of',
+					json_array((select json_extract(payload, '$.token') from job where id = ${completed(honest)}))) where id = ${dead(honest).id}`,
+		},
+	],
+	'a pipe yields a result for each item, once': [{evidence: alsoSays(honest => says<'piped'>({what: 'piped', at: last(honest), pipe: 77, values: []}))}],
+	'each moment of a schedule has one job': [
+		{
+			evidence: honest =>
+				alsoDoes(() => ({task: 'moment', moment: 5000, id: 1}))({...honest, ...alsoDoes(() => ({task: 'moment', moment: 5000, id: 2}))(honest)}),
+		},
+	],
+	'no moment of a schedule is lost': [
+		{
+			evidence: honest => {
+				const returns = (moment: number) => alsoDoes(() => ({step: 'returns', task: 'moment', moment}));
+				return returns(5000)({...honest, ...returns(1000)(honest)});
+			},
+		},
+	],
 	'a signal ends a program soon': [{evidence: lived({by: 'SIGTERM', dyingMs: 60_000})}],
 	'a program that ends in good order leaves no suspects': [
 		{sql: honest => `insert into failure_state (id, attempts, suspicion) values (${completed(honest)}, 0, 1)`},
