@@ -227,15 +227,19 @@ test('map(): each number and time among its options works, or is refused in a se
 
 test('task(): each number and time among its options works, or is refused in a sentence', async t => {
 	const made: Record<string, (_: unknown, context: TaskContext) => void> = {};
+	// Jobs with a retention may be deleted before they are counted.
+	let kept = 0;
 	for (const {name, value, options} of casesOf(TASK_CHECKS)) {
 		const alone = {failOnce: task(TASKS.failOnce, options)};
 		const isGood = await works(t, {name, value}, async () => (await openTest(t, alone)).faena.close());
 		const each = name === 'batchSize' ? task((payloads: readonly unknown[]) => payloads as never, options as never) : alone.failOnce;
-		if (isGood) made[`task${Object.keys(made).length}`] = each as (typeof made)[string];
+		if (!isGood) continue;
+		made[`task${Object.keys(made).length}`] = each as (typeof made)[string];
+		if (!('retention' in options)) kept += 2;
 	}
 	const engine = await openTest(t, made);
 	for (const name of Object.keys(made)) await engine.faena.enqueueMany(name, [1, 2]);
-	await assertAllEnd(t, engine, 2 * Object.keys(made).length);
+	await assertAllEnd(t, engine, kept);
 });
 
 test('open({defaults}): each number and time works, or is refused in a sentence', async t => {
