@@ -49,9 +49,9 @@ export class Schedules {
 			if (index > 0) await maintain();
 			if (await this.#advance(schedule, now)) advanced++;
 		}
-		const {momentInMs} = await store.commit({});
-		this.#flow.momentIn(momentInMs);
-		const isFruitless = advanced === 0 && momentInMs === 0;
+		// An advance has told it. Without one it is unknown at first, or another engine has moved it on.
+		if (advanced === 0) this.#flow.momentIn((await store.commit({})).momentInMs);
+		const isFruitless = advanced === 0 && this.#flow.momentAt <= clock.now();
 		this.#restsUntil = isFruitless ? clock.steadyMs() + REST_MS : -Infinity;
 		this.#nextSoundAt = Math.min(...schedules.map(momentOf).filter(at => at > now));
 	}
@@ -61,7 +61,8 @@ export class Schedules {
 		const {store, clients} = this.#host;
 		const {name, spec} = schedule;
 		try {
-			const {scheduled} = await store.commit({schedule: [await changeFor(schedule, now)]});
+			const {scheduled, momentInMs} = await store.commit({schedule: [await changeFor(schedule, now)]});
+			this.#flow.momentIn(momentInMs);
 			this.#broken.delete(name);
 			if (scheduled?.some(({jobIds}) => jobIds.length > 0)) this.#flow.jobsMayBeReady();
 			return true;

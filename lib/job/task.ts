@@ -251,8 +251,10 @@ export type TaskName<Tasks> = keyof TasksOf<Tasks> & string;
 /** The type of the task's payload. */
 export type PayloadOf<Tasks, Name extends keyof Tasks> = Tasks[Name] extends (...args: infer Args extends unknown[]) => unknown ? Args[0] : never;
 
-/** The type of the task's result, awaited. */
-export type ResultOf<Tasks, Name extends keyof Tasks> = Tasks[Name] extends (...args: never[]) => infer Result ? Awaited<Result> : never;
+/** The type of the task's result, awaited. What `ctx.enqueue` returns is `undefined` as a result. */
+export type ResultOf<Tasks, Name extends keyof Tasks> = Tasks[Name] extends (...args: never[]) => infer Result ? Stored<Awaited<Result>> : never;
+
+type Stored<Result> = Result extends EnqueuedChild ? undefined : Result;
 
 /** Payload and options of `enqueue` and `call`. The payload is optional if the task takes none. */
 export type EnqueueArgs<Tasks, Name extends keyof Tasks, Options> =

@@ -25,36 +25,48 @@ const CHANGES = ['completed', 'dead', 'deleted', 'reopenedCompleted', 'reopenedD
 export function reachChildren(tx: Tx, maxRows = MAX_CHANGED_ROWS): void {
 	const {statements, known, changedParents} = tx;
 	if (!known.get('hasEdges')) return void changedParents.splice(0);
-	if (known.get('hasParentChanges')) {
-		changedParents.unshift(...(statements.parentChanges.all() as ChangeRow[]).map(toChange));
-		statements.deleteParentChanges.run();
-		known.forget('hasParentChanges');
+	const budget: Budget = {rows: maxRows};
+	if (known.get('hasParentChanges')) passStored(tx, budget);
+	while (changedParents.length > 0 && budget.rows > 0) {
+		const rest = pass(tx, changedParents.shift() as ParentChange, budget);
+		if (rest) changedParents.unshift(rest);
 	}
-	let rows = 0;
-	while (changedParents.length > 0 && rows < maxRows) rows += pass(tx, changedParents.shift() as ParentChange, maxRows - rows);
 	for (const {first, last, change, edge = 0} of changedParents.splice(0)) {
 		statements.insertParentChange.run(first, last, CHANGES.indexOf(change), edge);
 		known.forget('hasParentChanges');
 	}
 }
 
-type ChangeRow = readonly [first: JobId, last: JobId, change: number, edge: number];
-
-function toChange([first, last, change, edge]: ChangeRow): ParentChange {
-	return {first, last, change: CHANGES[change] ?? 'completed', edge};
+/** How many rows this transaction may still change. */
+interface Budget {
+	rows: number;
 }
 
-/** Passes the change over edges, until so many rows have changed: the rest of it comes next. Returns the number of changed rows. */
-function pass(tx: Tx, change: ParentChange, maxRows: number): number {
-	let rows = 0;
-	for (const edge of edgesFrom(tx.statements, [change.first, change.last], change.edge)) {
-		if (rows >= maxRows) {
-			tx.changedParents.unshift({...change, edge: edge.id - 1});
-			break;
-		}
-		rows += PASSES[change.change](tx, edge);
+type ChangeRow = readonly [id: number, first: JobId, last: JobId, change: number, edge: number];
+
+/** Takes one at a time: there may be millions. */
+function passStored(tx: Tx, budget: Budget): void {
+	const {statements, known} = tx;
+	while (budget.rows > 0) {
+		const row = statements.firstParentChange.get() as ChangeRow | undefined;
+		if (!row) break;
+		const [id, first, last, change, edge] = row;
+		const rest = pass(tx, {first, last, change: CHANGES[change] ?? 'completed', edge}, budget);
+		if (rest) statements.continueParentChange.run(rest.edge, id);
+		else statements.deleteParentChange.run(id);
 	}
-	return rows;
+	known.forget('hasParentChanges');
+}
+
+/** Passes the change over edges, while rows may be changed. Returns the rest of it. */
+function pass(tx: Tx, change: ParentChange, budget: Budget): ParentChange | undefined {
+	// Counted too: many changes reach no child any more.
+	budget.rows--;
+	for (const edge of edgesFrom(tx.statements, [change.first, change.last], change.edge)) {
+		if (budget.rows <= 0) return {...change, edge: edge.id - 1};
+		budget.rows -= PASSES[change.change](tx, edge);
+	}
+	return undefined;
 }
 
 const PASSES: Readonly<Record<ParentChange['change'], (tx: Tx, edge: Edge) => number>> = {

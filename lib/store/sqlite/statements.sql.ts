@@ -334,8 +334,9 @@ export const SQL = {
 
 	insertParentChange: 'insert into parent_change (first, last, change, edge) values (?, ?, ?, ?)',
 	anyParentChange: 'select 1 from parent_change limit 1',
-	parentChanges: 'select first, last, change, edge from parent_change order by id',
-	deleteParentChanges: 'delete from parent_change',
+	firstParentChange: 'select id, first, last, change, edge from parent_change order by id limit 1',
+	continueParentChange: 'update parent_change set edge = ? where id = ?',
+	deleteParentChange: 'delete from parent_change where id = ?',
 
 	insertExpiry: 'insert into expiry (id, expires_ms, expires_at) values (?, ?, ?)',
 	dueExpiries: `select id, expires_ms from expiry where expires_at between 1 and ${INTEGER} order by expires_at, id limit ${INTEGER}`,
