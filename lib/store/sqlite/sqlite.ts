@@ -360,13 +360,13 @@ export class SqliteStore implements Store {
 	}
 }
 
-/** True if jobs that waited for others became ready, or changes of their parents are left for the next transaction. */
 /** Milliseconds until the next waiting job becomes due; `null` if none waits. */
 function dueInMs({known, now}: Tx): number | null {
 	const dueAt = known.get('nextRunAt');
 	return dueAt === null ? null : Math.max(0, dueAt - now);
 }
 
+/** True if jobs that waited for others became ready, or changes of their parents are left for the next transaction. */
 function mayHaveUnblocked({isUnblocked, known}: Tx): boolean {
 	return isUnblocked || (known.get('hasEdges') && known.get('hasParentChanges'));
 }
