@@ -115,8 +115,8 @@ async function commit(name: string, args: unknown[], verb: Verb, {completed, los
 	const owners = name === 'reclaim' ? new Set(ledger.owners) : undefined;
 	const result = await verb(...args);
 	if (owners) ledger.reclaimed(everybody().filter(other => owners.has(other.name)));
-	else TELL[name]?.(ledger, actor, args as never, result as never, lost.splice(0));
-	ledger.lost(lost.splice(0));
+	else TELL[name]?.(ledger, actor, args as never, result as never, LOSES.has(name) ? lost.splice(0) : []);
+	if (LOSES.has(name)) ledger.lost(lost.splice(0));
 	const batches = completed.splice(0);
 	ledger.completed(
 		batches,
@@ -127,6 +127,9 @@ async function commit(name: string, args: unknown[], verb: Verb, {completed, los
 	);
 	return result;
 }
+
+/** Verbs that may cancel children. Two verbs may be under way at once, and another one must not take what these have lost. */
+const LOSES: ReadonlySet<string> = new Set(['commit', 'move', 'release', 'reclaim', 'delete', 'updateBatch', 'close']);
 
 /** Tells the ledger what a verb did. */
 const TELL: Readonly<Record<string, (ledger: Ledger, actor: Actor, args: never, result: never, lost: readonly JobId[]) => void>> = {
