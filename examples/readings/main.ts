@@ -24,7 +24,7 @@ if (!existsSync(file)) {
 // Workers get it with their environment.
 process.env['READINGS_DB'] = resolve(values.out);
 
-await using faena = await open<typeof import('./tasks.ts')>({
+const faena = await open<typeof import('./tasks.ts')>({
 	queue: `${values.out}.jobs`,
 	tasks: new URL('./tasks.ts', import.meta.url),
 	closeOnSignals: true,
@@ -38,3 +38,4 @@ clearInterval(timer);
 const seconds = (performance.now() - begunAt) / 1000;
 const {read} = await pipe.progress();
 console.log(`${rows.toLocaleString('en')} rows of ${read.toLocaleString('en')} lines in ${seconds.toFixed(1)} s of this run`);
+await faena.close();
