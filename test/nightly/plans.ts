@@ -33,7 +33,7 @@ export const PLANS: readonly Plan[] = [
 	{script: 'byte-flips', args: seeded('--runs', '450'), minutes: 2},
 	{script: 'full-disk', args: () => [], minutes: 1},
 	{script: 'soak', args: () => ['--minutes', '2'], minutes: 3},
-	{script: 'mutants', args: () => [], minutes: 8},
-	{script: 'test:node', args: () => ['22.18.0', ...SUITE], minutes: 24},
+	{script: 'mutants', args: () => [], minutes: 10},
+	{script: 'test:node', args: () => ['22.18.0', ...SUITE], minutes: 22},
 	{script: 'test:node', args: () => ['26.10.0', ...SUITE], minutes: 14},
 ];
