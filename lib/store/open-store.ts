@@ -3,7 +3,7 @@ import type {Vacuumed} from '../job/events.ts';
 import {blobThreshold, lease} from '../job/options.ts';
 import {systemClock} from '../support/clock.ts';
 import {JobQueue} from './job-queue.ts';
-import {queuePath} from './queue-path.ts';
+import {isPostgres, queuePath} from './queue-path.ts';
 import {IN_MEMORY, type OpenStoreOptions, type Store} from './store.ts';
 
 /** Options of {@link openQueue}. */
@@ -23,6 +23,12 @@ export interface QueueOptions extends Pick<OpenStoreOptions, 'durability' | 'rea
  */
 export async function openStore(location: string, options: OpenStoreOptions = {}): Promise<Store> {
 	const path = location === IN_MEMORY ? location : queuePath('openQueue()', location);
+	if (isPostgres(path)) {
+		const {PostgresStore} = await import('./postgres/postgres.ts');
+		const store = new PostgresStore(path, options);
+		await store.counts();
+		return store;
+	}
 	const {SqliteStore} = await import('./sqlite/sqlite.ts');
 	const store = new SqliteStore(path, options);
 	await store.counts();

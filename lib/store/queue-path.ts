@@ -9,6 +9,7 @@ import {bad} from '../job/checks.ts';
  * @throws FaenaError `BadOption` if SQLite could not open a file of this name
  */
 export function queuePath(where: string, location: string | URL): string {
+	if (isPostgres(location)) return String(location);
 	const path = location instanceof URL ? fileURLToPath(location) : location;
 	// better-sqlite3 would trim the name, and open another file.
 	if (path.trimEnd() !== path) throw bad(`${where} expects as queue a path that does not end with white space; it got ${JSON.stringify(path)}`);
@@ -19,6 +20,11 @@ export function queuePath(where: string, location: string | URL): string {
 		// The folder does not exist or can't be entered. Opening the database will fail with a message that says so.
 		return absolutePath(path);
 	}
+}
+
+/** True for the URL of a PostgreSQL database. */
+export function isPostgres(location: string | URL): boolean {
+	return /^postgres(ql)?:\/\//.test(String(location));
 }
 
 /** Like `resolve`. If the working directory was deleted, the path stays as it is, and opening it fails. */

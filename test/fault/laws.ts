@@ -2,7 +2,7 @@ import {existsSync} from 'node:fs';
 import {join} from 'node:path';
 import type {Database} from 'better-sqlite3';
 import {MAX_EXECUTIONS, MAX_LOG_LINES} from '../../lib/job/claim.ts';
-import {StoredState} from '../../lib/store/sqlite/schema.sql.ts';
+import {StoredState} from '../../lib/store/stored-state.ts';
 import {makeEveryJob} from '../fixtures/stored.ts';
 
 const PLACES = `(

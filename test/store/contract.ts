@@ -29,14 +29,19 @@ export type {StoreOptions} from './contract/laws.ts';
 
 /**
  * Registers a test for each law of {@link Store}. `open` gives a new, empty store each time; the suite closes it.
+ * @param nextTurn of a store that waits for a server: resolves when it may have answered
  * @param knowsOpenJobs false for a store whose owners can't die without it
  */
-export function exerciseStore(name: string, open: (options: StoreOptions) => Promise<Store>, {knowsOpenJobs = true} = {}): void {
+export function exerciseStore(
+	name: string,
+	open: (options: StoreOptions) => Promise<Store>,
+	{knowsOpenJobs = true, nextTurn}: {readonly knowsOpenJobs?: boolean; readonly nextTurn?: (store: Store) => Promise<void>} = {},
+): void {
 	for (const {title, check} of LAWS.filter(({needsOpenJobs}) => knowsOpenJobs || !needsOpenJobs)) {
 		test(`${name}: ${title}`, async t => {
-			const clock = new SuiteClock(T0);
+			const clock = new SuiteClock(T0, nextTurn && (() => nextTurn(store)));
 			const opened = new OpenedJobs();
-			const store = await open({clock, random: () => clock.random, leaseMs: LEASE_MS, openJobs: opened.of});
+			const store: Store = await open({clock, random: () => clock.random, leaseMs: LEASE_MS, openJobs: opened.of});
 			t.teardown(() => store.close());
 			await check(t, new JobQueue(store), clock, opened);
 		});

@@ -18,11 +18,11 @@ import {failpoint} from '../../support/failpoint.ts';
 import {batchConflict, batchInUse, batchRunning, kindOf} from '../conflict-errors.ts';
 import {type BatchChange, type BatchDeletion, type BatchPage, type Deleted, lastUsedAt, type SearchPage, toCounts} from '../store.ts';
 import {readCompletionJob, readMarks, readShape} from '../stored-json.ts';
+import {byState, hasEnded, type StoredState} from '../stored-state.ts';
 import {deleteRun} from './delete.ts';
 import {endOfInput} from './edges.ts';
 import {enqueue} from './enqueue.ts';
 import {searchBatch} from './find.ts';
-import {byState, hasEnded, type StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 import {parentsChanged, type Tx} from './tx.ts';
 

@@ -1,6 +1,7 @@
 import {type FailureRecord, parentFailure} from '../../job/failure.ts';
 import type {JobId} from '../../job/job.ts';
 import {readFailure, writeFailure} from '../stored-json.ts';
+import {StoredState} from '../stored-state.ts';
 import {type BlockedRun, blockedRunOf, blockedRunsIn, insertBlocked, takeBlocked} from './blocked.ts';
 import {deleteStateRow} from './delete.ts';
 import {type Edge, edgesFrom, lostParentOf} from './edges.ts';
@@ -8,7 +9,6 @@ import {holdExpiry, mayExpire} from './expiry.ts';
 import {makeReady} from './lanes.ts';
 import {findJob, type Range, unpackJobs} from './packed-rows.ts';
 import {beginRound, cancelJob, endRound, unpack} from './rounds.ts';
-import {StoredState} from './schema.sql.ts';
 import type {ParentChange, Tx} from './tx.ts';
 
 /** A transaction that has changed this many rows of children leaves the rest to later ones. */

@@ -6,12 +6,12 @@ import type {OpenJobs} from '../../job/open-jobs.ts';
 import {pack} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {Claimed, ClaimRequest, Released, ReleaseOptions} from '../store.ts';
+import {StoredState} from '../stored-state.ts';
 import {mayExpire, withExpiries} from './expiry.ts';
 import {byOrder, failureStateOf, type Head, type Lane, laneKey, lanesToClaim, makeReady, type ReadyJob, type ReadyRow, readHead} from './lanes.ts';
 import {claimedRunOf, unpackClaimed} from './packed-rows.ts';
 import {sizesOfResults, withParents} from './parent-results.ts';
 import {withMoments} from './scheduled-jobs.ts';
-import {StoredState} from './schema.sql.ts';
 import {endExecution} from './settle.ts';
 import {type ClaimRow, nextLease, type Tx} from './tx.ts';
 

@@ -1,6 +1,7 @@
 import type {JobId, Place} from '../../job/job.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {type Deleted, type EndedBefore, type EndedDeletion, type EndTimes, endTimeOf, type SearchPage} from '../store.ts';
+import {hasEnded, STATUS_OF, StoredState} from '../stored-state.ts';
 import {type BlockedRun, blockedRunOf, takeBlocked} from './blocked.ts';
 import {isNeeded} from './edges.ts';
 import {endExpiry} from './expiry.ts';
@@ -8,7 +9,7 @@ import {laneKey} from './lanes.ts';
 import {freeKey} from './numbered-keys.ts';
 import {deleteInRun, type FoundJob, findJob, lastOfRun} from './packed-rows.ts';
 import {forgetMoments} from './scheduled-jobs.ts';
-import {hasEnded, MAX_RUN_JOBS, STATUS_OF, StoredState} from './schema.sql.ts';
+import {MAX_RUN_JOBS} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 import {parentsChanged, type Tx} from './tx.ts';
 

@@ -6,9 +6,9 @@ import {dueAtOf} from '../../job/new-job.ts';
 import {isList, type PackedStrings, type Values} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {ClaimRequest} from '../store.ts';
+import {StoredState} from '../stored-state.ts';
 import {mayExpire} from './expiry.ts';
 import {type Lane, readyIn, roomOf} from './lanes.ts';
-import {StoredState} from './schema.sql.ts';
 import {nextLease, type Tx} from './tx.ts';
 
 /** New jobs with consecutive ids that share these properties. */

@@ -2,9 +2,10 @@ import {type EnqueuedGroup, type Ids, idAt, type NewGroup, sizeOf, toIds} from '
 import type {BatchId, JobId} from '../../job/job.ts';
 import type {ChildJob} from '../../job/new-job.ts';
 import type {OnDead, ParentEdge, ParentsOfCall} from '../../job/parents.ts';
+import {hasEnded, StoredState} from '../stored-state.ts';
 import type {BlockedRun} from './blocked.ts';
 import {type FoundJob, findJob, type Range} from './packed-rows.ts';
-import {hasEnded, MAX_RUN_JOBS, StoredState} from './schema.sql.ts';
+import {MAX_RUN_JOBS} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
 

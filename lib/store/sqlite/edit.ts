@@ -1,11 +1,11 @@
 import type {EditResult, JobEdit, JobId, JobStatus} from '../../job/job.ts';
 import {dueAtOf} from '../../job/new-job.ts';
+import {STATUS_OF, StoredState} from '../stored-state.ts';
 import {type BlockedRun, blockedRunOf, insertBlocked, takeBlocked} from './blocked.ts';
 import {deleteStateRow} from './delete.ts';
 import {makeReady} from './lanes.ts';
 import {type FoundJob, findJob} from './packed-rows.ts';
 import {unpack} from './rounds.ts';
-import {STATUS_OF, StoredState} from './schema.sql.ts';
 import type {Tx} from './tx.ts';
 
 /** Changes a blocked, pending or failed job. Attempts, failure and the number of executions stay. */

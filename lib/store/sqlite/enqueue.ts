@@ -7,6 +7,7 @@ import {asPacked, countOf, isPackable, joinPacked, type PackedStrings, pack, sli
 import type {Parents} from '../../job/parents.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {enqueueFailure, keyConflict, noParentFailure} from '../conflict-errors.ts';
+import {StoredState} from '../stored-state.ts';
 import {insertBlocked} from './blocked.ts';
 import {cancelChild, reachChildren} from './children.ts';
 import type {DirectClaim, NewRun} from './direct-claim.ts';
@@ -15,7 +16,7 @@ import {holdExpiry, setExpiry} from './expiry.ts';
 import {type Holder, KeyLookup} from './keys.ts';
 import {replaceJob, retryJob} from './move.ts';
 import {insertJobRun} from './packed-rows.ts';
-import {MAX_RUN_JOBS, StoredState} from './schema.sql.ts';
+import {MAX_RUN_JOBS} from './schema.sql.ts';
 import {giveNumbers, lastNumber, type Tx} from './tx.ts';
 
 /**

@@ -1,8 +1,8 @@
 import {type JobFilter, type JobId, type JobSearch, type JobStatus, STATUSES} from '../../job/job.ts';
+import {STATUS_OF, StoredState} from '../stored-state.ts';
 import {byOrder} from './lanes.ts';
 import {numberOfKey} from './numbered-keys.ts';
 import {findJob, lastOfRun, type Range} from './packed-rows.ts';
-import {STATUS_OF, StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
 

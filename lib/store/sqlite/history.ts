@@ -2,8 +2,8 @@ import {type ExecutionRecord, MAX_EXECUTIONS} from '../../job/claim.ts';
 import type {JobId} from '../../job/job.ts';
 import {defined} from '../../support/defined.ts';
 import {readFailure} from '../stored-json.ts';
+import {StoredState} from '../stored-state.ts';
 import {resultInRun} from './packed-rows.ts';
-import {StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 
 /** Keeps the job's last failure. Call it before another execution, or a new round, takes its place. */

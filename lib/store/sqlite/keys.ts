@@ -3,9 +3,9 @@ import {listKeys, type NewGroup, sizeOf} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import type {NewJob} from '../../job/new-job.ts';
 import {isPackable} from '../../job/packed.ts';
+import {hasEnded, StoredState} from '../stored-state.ts';
 import {hasNumber, idOfNumber, type NumberRun, numberOfKey, numbersWith} from './numbered-keys.ts';
 import {findJob, type JobRun, jobRunOf, payloadReader} from './packed-rows.ts';
-import {hasEnded, StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 import {scopeOf, type Tx} from './tx.ts';
 

@@ -2,8 +2,8 @@ import {type Encoded, sizeBytes} from '../../job/encoding.ts';
 import {type JobId, mostTogether} from '../../job/job.ts';
 import {type PackedStrings, readPacked, slicePacked, unpack} from '../../job/packed.ts';
 import type {ClaimRequest} from '../store.ts';
+import {StoredState} from '../stored-state.ts';
 import {type FoundJob, type JobRun, jobRunOf, keysOf, payloadsOf, type Range} from './packed-rows.ts';
-import {StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
 

@@ -3,6 +3,7 @@ import type {JobFilter, JobId, JobStatus} from '../../job/job.ts';
 import {dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {type Moved, type MovePage, type MoveTarget, movableStatuses, RETRIED_BY_DEFAULT} from '../store.ts';
 import {writeFailure} from '../stored-json.ts';
+import {STATUS_OF, StoredState} from '../stored-state.ts';
 import {cancelChild, reachChildren} from './children.ts';
 import {deleteRun} from './delete.ts';
 import {lostParentOf, unmetParentsOf} from './edges.ts';
@@ -10,7 +11,7 @@ import {endExpiry, holdExpiry, mayExpire, setExpiry} from './expiry.ts';
 import {findIds} from './find.ts';
 import {type FoundJob, findJob} from './packed-rows.ts';
 import {beginRound, cancelJob, endRound, unpack} from './rounds.ts';
-import {MAX_RUN_JOBS, STATUS_OF, StoredState} from './schema.sql.ts';
+import {MAX_RUN_JOBS} from './schema.sql.ts';
 import {lastNumber, Stop, scopeOf, type Tx} from './tx.ts';
 
 /** A transaction that has unpacked this many jobs moves no more. To move one job of a run, all of the run are unpacked. */

@@ -13,9 +13,10 @@ import {
 	readPacked,
 	slicePacked,
 } from '../../job/packed.ts';
+import {StoredState} from '../stored-state.ts';
 import {blockedRunOf, takeBlocked} from './blocked.ts';
 import {freeKeys, freeNumbers} from './numbered-keys.ts';
-import {MAX_RUN_JOBS, StoredState} from './schema.sql.ts';
+import {MAX_RUN_JOBS} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 import {scopeOf} from './tx.ts';
 

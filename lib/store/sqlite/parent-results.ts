@@ -2,9 +2,9 @@ import {type ClaimedGroup, type Ids, idAt, joinValues, type ParentEnd, type Pare
 import type {JobId} from '../../job/job.ts';
 import {pack, type Values} from '../../job/packed.ts';
 import {readFailure} from '../stored-json.ts';
+import {hasEnded, STATUS_OF, StoredState} from '../stored-state.ts';
 import {edgesTo} from './edges.ts';
 import {findJob, type Range, resultsOfRun} from './packed-rows.ts';
-import {hasEnded, STATUS_OF, StoredState} from './schema.sql.ts';
 import type {Tx} from './tx.ts';
 
 /** The group, with what became of its jobs' parents, if they have some. */

@@ -15,16 +15,17 @@ import {
 	STATUSES,
 } from '../../job/job.ts';
 import {defined} from '../../support/defined.ts';
+import {FirstPlaces, type SortedPlace} from '../first-places.ts';
 import type {JobEdges, JobPage, OutcomePage, SearchPage, StoredJob, TaskCounts, Wanted} from '../store.ts';
 import {readFailure} from '../stored-json.ts';
+import {byState, STATUS_OF, StoredState} from '../stored-state.ts';
 import type {Blobs} from './blobs.ts';
 import {blockedRunOf} from './blocked.ts';
 import {edgesFrom, edgesTo} from './edges.ts';
 import {findAll, findCreated, findIds, hasFewJobs, numbersOf} from './find.ts';
 import {readHistory} from './history.ts';
 import {claimedRunOf, type JobRun, jobRunOf, keysOf, payloadReader, resultInRun, resultsWith} from './packed-rows.ts';
-import {byState, STATUS_OF, StoredState} from './schema.sql.ts';
-import {FirstPlaces, findSorted, type SortedPlace} from './sorted.ts';
+import {findSorted} from './sorted.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
 

@@ -1,4 +1,5 @@
 import type {JobId} from '../../job/job.ts';
+import {hasEnded, StoredState} from '../stored-state.ts';
 import {insertBlocked} from './blocked.ts';
 import {deleteStateRow} from './delete.ts';
 import {unmetParentsOf} from './edges.ts';
@@ -6,7 +7,6 @@ import {endExpiry} from './expiry.ts';
 import {keepLastExecution} from './history.ts';
 import {makeReady} from './lanes.ts';
 import {type FoundJob, unpackRun} from './packed-rows.ts';
-import {hasEnded, StoredState} from './schema.sql.ts';
 import {parentsChanged, type Tx} from './tx.ts';
 
 /** Cancels a job that is not running. @param execution the number of the last one */

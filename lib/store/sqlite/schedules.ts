@@ -5,10 +5,10 @@ import type {Parents} from '../../job/parents.ts';
 import {isSameSchedule, type Schedule, type ScheduleChange, type ScheduleResult, type ScheduleSpec, waitsForEnd} from '../../job/schedule.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {readScheduleSpec} from '../stored-json.ts';
+import {hasEnded} from '../stored-state.ts';
 import {enqueue} from './enqueue.ts';
 import {findJob} from './packed-rows.ts';
 import {setMoment} from './scheduled-jobs.ts';
-import {hasEnded} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
 

@@ -1,6 +1,3 @@
-import type {JobStatus} from '../../job/job.ts';
-import {type JobState, STATUS_OF_STATE} from '../store.ts';
-
 /**
  * The schema of the SQLite store.
  *
@@ -407,23 +404,3 @@ export const MAX_RUN_JOBS = 2000;
 
 /** A range of an edge with fewer jobs than this, less one, is in the indexes for short ranges. */
 export const MAX_SHORT_EDGE = 32;
-
-/** The state of a job, with the names of `TaskCounts`. `tally.state`, `batch_tally.state` and `outcome.status` store these numbers: never renumber. */
-export const StoredState = {ready: 0, quarantined: 1, delayed: 2, failed: 3, parked: 4, running: 5, completed: 6, dead: 7, cancelled: 8, blocked: 9} as const;
-
-export type StoredState = (typeof StoredState)[keyof typeof StoredState];
-
-/** True if a job in this state has ended. */
-export function hasEnded(state: StoredState): boolean {
-	return state >= StoredState.completed && state <= StoredState.cancelled;
-}
-
-/** A job's status, by its state. */
-export const STATUS_OF = Object.fromEntries(Object.entries(STATUS_OF_STATE).map(([name, status]) => [StoredState[name as JobState], status])) as Readonly<
-	Record<StoredState, JobStatus>
->;
-
-/** Numbers of jobs by the names of their states. */
-export function byState(jobsIn: (state: StoredState) => number): Readonly<Record<JobState, number>> {
-	return Object.fromEntries(Object.entries(StoredState).map(([name, state]) => [name, jobsIn(state)])) as Record<JobState, number>;
-}

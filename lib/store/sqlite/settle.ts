@@ -8,13 +8,13 @@ import {asPacked, cutPacked, cutTimes, isPackable, type PackedStrings, PackedTim
 import {failpoint} from '../../support/failpoint.ts';
 import type {Settled, SettledGroup} from '../store.ts';
 import {writeFailure} from '../stored-json.ts';
+import {StoredState} from '../stored-state.ts';
 import {deleteJobRows} from './delete.ts';
 import {enqueue, findConflict} from './enqueue.ts';
 import {endExpiry, resumeExpiry} from './expiry.ts';
 import {keepFailure} from './history.ts';
 import {type FailureState, failureStateOf, makeReady} from './lanes.ts';
 import {type ClaimedRun, extractJobs, insertOutcomeRun, type RunPart, writeResults} from './packed-rows.ts';
-import {StoredState} from './schema.sql.ts';
 import {type ClaimRow, parentsChanged, type Tx} from './tx.ts';
 
 /**

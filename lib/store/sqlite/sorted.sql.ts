@@ -3,7 +3,7 @@
  * indexes have only jobs for which an entry costs little beside the job itself.
  */
 
-import {StoredState} from './schema.sql.ts';
+import {StoredState} from '../stored-state.ts';
 
 /** Jobs that took less are not in the index of durations, and runs all of whose jobs did. */
 export const INDEXED_MS = 1;

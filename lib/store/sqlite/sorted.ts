@@ -1,7 +1,8 @@
-import type {JobId, JobSearch, JobSort, JobStatus, Place} from '../../job/job.ts';
+import type {JobId, JobSearch, JobSort, JobStatus} from '../../job/job.ts';
 import {type JobTimes, PackedTimes} from '../../job/packed.ts';
+import {FirstPlaces, isBefore, type SortedFound, type SortedPlace} from '../first-places.ts';
+import {STATUS_OF, StoredState} from '../stored-state.ts';
 import {findJob, lastOfRun, type Range} from './packed-rows.ts';
-import {STATUS_OF, StoredState} from './schema.sql.ts';
 import {INDEXED_MS, NOT_HERE, QUICK_MS} from './sorted.sql.ts';
 import type {Statements} from './statements.sql.ts';
 
@@ -11,21 +12,12 @@ import type {Statements} from './statements.sql.ts';
  * short durations: a list that has come to them looks at all jobs, a part at a time, for each page.
  */
 
-/** A place in a sorted list. */
-export type SortedPlace = Exclude<Place, JobId>;
-
 /** Which jobs to find: of this task and batch, if not `null`, and of these ids, if there are some. */
 interface Criteria {
 	readonly task: number | null;
 	readonly batch: number | null;
 	readonly statuses: readonly JobStatus[];
 	readonly ids?: ReadonlySet<JobId> | undefined;
-}
-
-export interface SortedFound {
-	readonly places: readonly SortedPlace[];
-	/** `null` at the end. */
-	readonly next: SortedPlace | null;
 }
 
 type Sort = Exclude<JobSort, 'id'>;
@@ -194,62 +186,6 @@ function takeScanned(
 		if (!isLast) return {value, id, soFar: {scan: index, key: endKey, keyId: endId, places: found.all()} satisfies SoFar};
 	}
 	return undefined;
-}
-
-/** The first places of those that are added, in the order of the list. */
-export class FirstPlaces {
-	/** The last of them, once there are enough. */
-	last: SortedPlace | undefined;
-	readonly #from: SortedPlace | undefined;
-	readonly #least: number;
-	readonly #limit: number;
-	#places: SortedPlace[] = [];
-
-	/** @param from only places after this one, with at least this value */
-	constructor(from: SortedPlace | undefined, least: number, limit: number) {
-		this.#from = from;
-		this.#least = least;
-		this.#limit = limit;
-	}
-
-	add(value: number, id: JobId): void {
-		if (!(value >= this.#least) || (this.#from && !isAfter(this.#from, value, id))) return;
-		if (this.last && isAfter(this.last, value, id)) return;
-		if (this.#places.push({value, id}) >= 2 * this.#limit + 16) this.#cut();
-	}
-
-	/** True if there are enough, all before this place. */
-	isFullBefore({value, id}: SortedPlace): boolean {
-		if (this.last ? this.#places.length >= 1.25 * this.#limit + 16 : this.#places.length >= this.#limit) this.#cut();
-		return this.last !== undefined && isAfter(this.last, value, id);
-	}
-
-	all(): readonly SortedPlace[] {
-		this.#cut();
-		return this.#places;
-	}
-
-	/** @param end where the list goes on if there are not enough */
-	page(end: SortedPlace | null = null): SortedFound {
-		return {places: this.all(), next: this.last ?? end};
-	}
-
-	/** Leaves out what is too much. A job that moved between two pages may be there twice. */
-	#cut(): void {
-		const sorted = this.#places.sort((a, b) => b.value - a.value || b.id - a.id).filter((place, index, all) => place.id !== all[index - 1]?.id);
-		this.#places = sorted.slice(0, this.#limit);
-		if (this.#places.length === this.#limit) this.last = this.#places.at(-1);
-	}
-}
-
-/** True if the one comes earlier in the list than the other. */
-function isBefore(one: SortedPlace, {value, id}: SortedPlace): boolean {
-	return isAfter(one, value, id);
-}
-
-/** True if this value and id come later in the list than the place. */
-function isAfter(place: SortedPlace, value: number, id: JobId): boolean {
-	return place.value > value || (place.value === value && place.id > id);
 }
 
 function laterOf(one: SortedPlace, other: SortedPlace): SortedPlace {

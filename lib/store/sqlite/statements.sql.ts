@@ -3,7 +3,8 @@
 import type Database from 'better-sqlite3';
 import {MAX_EXECUTIONS} from '../../job/claim.ts';
 import {MIN_COUNTED_RESULT_BYTES} from '../store.ts';
-import {MAX_RUN_JOBS, MAX_SHORT_EDGE, StoredState} from './schema.sql.ts';
+import {StoredState} from '../stored-state.ts';
+import {MAX_RUN_JOBS, MAX_SHORT_EDGE} from './schema.sql.ts';
 import {SORTED_SQL} from './sorted.sql.ts';
 
 /**

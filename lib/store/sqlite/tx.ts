@@ -2,9 +2,9 @@ import type {Lease, OwnerId} from '../../job/claim.ts';
 import type {BatchId, CompletedBatch, JobId, Policy} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {readPolicy} from '../stored-json.ts';
+import type {StoredState} from '../stored-state.ts';
 import type {Blobs} from './blobs.ts';
 import type {Known} from './known.ts';
-import type {StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 
 /** The current transaction, as all its steps share it. */

@@ -69,13 +69,15 @@ law('a conflict makes enqueue() refuse all its jobs, in a sentence that names th
 	});
 	t.regex(error?.message ?? '', /"a" of task hash belongs to job 2/);
 	t.is((await queue.jobs({})).length, 2);
-	t.deepEqual(await queue.enqueue([newJob({key: 'b', payload: '3'})]), [fresh(3)]);
+	// A store may leave out the ids of jobs that were refused.
+	const [made] = await queue.enqueue([newJob({key: 'b', payload: '3'})]);
+	t.true(made?.reused === false && made.id >= 3);
 });
 
 law('enqueue() refuses two jobs that share a key but not the payload', async (t, queue) => {
 	await t.throwsAsync(queue.enqueue([newJob({key: 'a'}), newJob({key: 'a', payload: '2'})]), {code: 'KeyConflict'});
 	t.deepEqual(await queue.jobs({}), []);
-	t.deepEqual(await enqueue(queue, newJob({key: 'a', payload: '2'})), [1]);
+	t.is((await enqueue(queue, newJob({key: 'a', payload: '2'}))).length, 1);
 });
 
 law('a transaction that fails changes nothing: nothing is settled, updated, enqueued or claimed', async (t, queue, clock) => {
@@ -104,8 +106,9 @@ law('a transaction that fails changes nothing: nothing is settled, updated, enqu
 		),
 		{accepted: 2, lost: 0},
 	);
-	t.is((await take(queue)).lease, 2);
-	t.deepEqual(await enqueue(queue, newJob({task: 'never seen'})), [5]);
+	// A store may leave out numbers that a transaction which failed would have given.
+	t.true((await take(queue)).lease >= 2);
+	t.true((await enqueue(queue, newJob({task: 'never seen'})))[0] >= 5);
 });
 
 const RERUN = {changed: true, failed: true};

@@ -1,0 +1,74 @@
+import {StoredState} from '../stored-state.ts';
+
+/** What most functions use: time, locks, numbers, counts, and single jobs. */
+export const BASE = `
+	-- The time of the call, in milliseconds since 1970: the server's, or in tests the caller's.
+	create function now_ms() returns bigint language sql stable as $$ select current_setting('faena.now')::bigint $$;
+
+	-- Begins a call. Calls that run side by side share the lock; a call that changes what others may be reading has it alone.
+	create function begin_call(call jsonb, is_alone boolean) returns void language plpgsql as $$
+	begin
+		if is_alone then perform pg_advisory_xact_lock(lock_key(), 1);
+		else perform pg_advisory_xact_lock_shared(lock_key(), 1);
+		end if;
+		perform set_config('faena.alone', is_alone::text, true);
+		perform set_config('faena.unblocked', 'false', true);
+		perform set_config('faena.store', coalesce(call->>'store', '0'), true);
+		perform set_config('faena.now', coalesce(call->>'now', (extract(epoch from clock_timestamp()) * 1000)::bigint::text), true);
+	end $$;
+
+	-- Takes consecutive numbers. The lock is held only while they are taken, and not to the end of the transaction.
+	create function take_ids(number bigint) returns bigint language plpgsql as $$
+	declare
+		id bigint;
+	begin
+		perform pg_advisory_lock(lock_key(), 2);
+		id := nextval('job_id');
+		if number > 1 then perform setval('job_id', id + number - 1); end if;
+		perform pg_advisory_unlock(lock_key(), 2);
+		return id;
+	exception when query_canceled or others then
+		perform pg_advisory_unlock(lock_key(), 2);
+		raise;
+	end $$;
+
+	create function count_change(its_task integer, its_batch bigint, from_state integer, to_state integer, number bigint) returns void language sql as $$
+		insert into tally_change (batch, task, state, jobs, store)
+		select its_batch, its_task, s.state, s.jobs, current_setting('faena.store')::integer
+		from (values (from_state, -number), (to_state, number)) s (state, jobs) where s.state is not null
+	$$;
+
+	create function count_jobs(its_task integer, states integer[]) returns bigint language sql stable as $$
+		select coalesce(sum(jobs), 0)::bigint from (
+			select jobs from tally where (its_task is null or task = its_task) and state = any (states)
+			union all select jobs from tally_change where (its_task is null or task = its_task) and state = any (states)
+		) counted
+	$$;
+
+	-- The lines from one to another, of a text; null if it is null.
+	create function cut_lines(lines text, from_line bigint, to_line bigint) returns text language sql immutable as $$
+		select array_to_string((string_to_array(lines, E'\\n'))[from_line : to_line], E'\\n')
+	$$;
+
+	create type place as (state smallint, first bigint, last bigint, task integer, rank integer, batch bigint, executions integer, run_at bigint, stop bigint);
+
+	-- Where a job is; null if there is none.
+	create function place_of(id bigint) returns place language plpgsql stable as $$
+	declare
+		p place;
+	begin
+		select case when lane < 0 then ${StoredState.quarantined} else ${StoredState.ready} end, first, last, abs(lane), rank, batch, executions, null, null
+			into p from ready where first <= id order by first desc limit 1;
+		if p.last >= id then return p; end if;
+		select ${StoredState.running}, first, last, task, rank, batch, execution, null, stop into p from claimed where first <= id order by first desc limit 1;
+		if p.last >= id then return p; end if;
+		select status, first, last, task, rank, batch, execution, null, null into p from outcome where first <= id order by first desc limit 1;
+		if p.last >= id then return p; end if;
+		select case when not failed then ${StoredState.delayed} when run_at is null then ${StoredState.parked} else ${StoredState.failed} end,
+			first, last, task, rank, batch, executions, run_at, null into p from waiting where first <= id order by first desc limit 1;
+		if p.last >= id then return p; end if;
+		select ${StoredState.blocked}, first, last, task, rank, batch, executions, run_at, null into p from blocked where first <= id order by first desc limit 1;
+		if p.last >= id then return p; end if;
+		return null;
+	end $$;
+`;

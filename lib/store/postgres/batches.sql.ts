@@ -1,0 +1,171 @@
+import {MARK_EVERY_MS} from '../../job/job.ts';
+import {StoredState} from '../stored-state.ts';
+
+/** A transaction that has changed this many rows of children leaves the rest to later ones. */
+export const MAX_CHANGED_ROWS = 5000;
+
+const counted = (...states: readonly number[]) => `coalesce(sum(jobs) filter (where state in (${states.join()})), 0)`;
+
+/** Counts are changes of transactions, which are added up now and then. A batch completes when they are. */
+export const BATCHES = `
+	-- Adds up the changes of the counts, and completes batches. The call must be alone. Returns the batches that completed.
+	create function fold() returns jsonb language plpgsql as $$
+	declare
+		changed record;
+		done jsonb := '[]';
+		own jsonb;
+	begin
+		for changed in
+			with gone as (delete from tally_change returning *),
+			by_task as (
+				insert into tally select task, state, sum(jobs) from gone group by 1, 2
+				on conflict (task, state) do update set jobs = tally.jobs + excluded.jobs
+			),
+			by_store as (
+				insert into folded select store, count(*) from gone group by 1 on conflict (store) do update set changes = folded.changes + excluded.changes
+			),
+			by_batch as (
+				insert into batch_tally select batch, task, state, sum(jobs) from gone where batch is not null group by 1, 2, 3
+				on conflict (batch, task, state) do update set jobs = batch_tally.jobs + excluded.jobs
+			)
+			select batch, ${counted(StoredState.completed, StoredState.dead, StoredState.cancelled)} as ended from gone where batch is not null group by 1 order by 1
+		loop
+			own := update_batch(changed.batch, changed.ended::bigint);
+			if own is not null then done := done || own; end if;
+		end loop;
+		return done;
+	end $$;
+
+	create function counts_of(its_batch bigint) returns json language sql stable as $$
+		select format('{"blocked":%s,"pending":%s,"running":%s,"failed":%s,"completed":%s,"dead":%s,"cancelled":%s}',
+			${counted(StoredState.blocked)}, ${counted(StoredState.ready, StoredState.quarantined, StoredState.delayed)}, ${counted(StoredState.running)},
+			${counted(StoredState.failed, StoredState.parked)}, ${counted(StoredState.completed)}, ${counted(StoredState.dead)}, ${counted(StoredState.cancelled)}
+		)::json from batch_tally where batch = its_batch
+	$$;
+
+	-- Updates the times and marks of a batch whose counts have changed. Returns it if it completes.
+	create function update_batch(its_id bigint, newly_ended bigint) returns jsonb language plpgsql as $$
+	declare
+		b batch;
+		c json := counts_of(its_id);
+		unended bigint;
+		ended bigint;
+		completes boolean;
+		job_id bigint;
+	begin
+		select * into b from batch where id = its_id;
+		if not found then return null; end if;
+		unended := (c->>'blocked')::bigint + (c->>'pending')::bigint + (c->>'running')::bigint + (c->>'failed')::bigint;
+		ended := (c->>'completed')::bigint + (c->>'dead')::bigint + (c->>'cancelled')::bigint;
+		completes := unended = 0 and b.total is not null and b.completed_at is null;
+		if (c->>'running')::bigint > 0 then b.started_at := coalesce(b.started_at, now_ms()); end if;
+		if unended > 0 then b.completed_at := null;
+		elsif completes then b.completed_at := now_ms();
+		end if;
+		if newly_ended > 0 and now_ms() - coalesce((b.marks->-1->>'at')::bigint, 0) >= ${MARK_EVERY_MS} then
+			b.marks := case when jsonb_array_length(b.marks) > 0 then jsonb_build_array(b.marks->-1) else '[]' end
+				|| jsonb_build_array(jsonb_build_object('at', now_ms(), 'ended', ended - newly_ended));
+		end if;
+		if completes and b.on_complete is not null then
+			job_id := take_ids(1);
+			insert into job values (job_id, job_id,
+				(b.on_complete->>'task')::integer, (b.on_complete->>'policy')::integer, (b.on_complete->>'priority')::integer, now_ms(),
+				null, null, null, format('{"batch":%s,"counts":%s}', to_json(b.name), c), null);
+			insert into ready values (job_id, job_id, (b.on_complete->>'task')::integer, -(b.on_complete->>'priority')::integer, null, 0);
+			perform count_change((b.on_complete->>'task')::integer, null, null, ${StoredState.ready}, 1);
+			b.completion_job := job_id;
+		end if;
+		update batch set (started_at, completed_at, marks, completion_job) = (b.started_at, b.completed_at, b.marks, b.completion_job) where id = its_id;
+		return case when completes then jsonb_build_object('batch', b.name, 'counts', c) end;
+	end $$;
+
+	-- Ends a call that is alone: passes its changes on, and returns what listeners hear of.
+	create function end_call() returns jsonb language plpgsql as $$
+	begin
+		perform reach_children(${MAX_CHANGED_ROWS});
+		perform update_schedules();
+		return jsonb_build_object('lost', lost_children(), 'completed', fold());
+	end $$;
+
+	-- Adds up the counts if a batch whose input has ended has changed, and no other call is under way.
+	create function fold_if_possible() returns jsonb language plpgsql as $$
+	begin
+		if not exists (select from tally_change c join batch b on b.id = c.batch where b.total is not null) then return '[]'; end if;
+		if not pg_try_advisory_xact_lock(lock_key(), 1) then return '[]'; end if;
+		return fold();
+	end $$;
+
+	create function marks_with(ended bigint) returns jsonb language sql stable as $$
+		select jsonb_build_array(jsonb_build_object('at', now_ms(), 'ended', ended))
+	$$;
+
+	-- Opens a batch. Returns its id; or of the batch that has the name, what prevents it.
+	create function open_batch(call jsonb) returns jsonb language plpgsql as $$
+	declare
+		b batch;
+		its_owner integer;
+		mark jsonb;
+	begin
+		perform begin_call(call, true);
+		perform fold();
+		select * into b from batch where name = call->>'name';
+		if not found then
+			insert into batch (name, task, created_at, on_complete, marks, shape, owner)
+				values (call->>'name', (call->>'task')::integer, now_ms(), nullif(call->'onComplete', 'null'), marks_with(0),
+					nullif(call->'shape', 'null'), register_owner(call->>'owner')) returning * into b;
+			return jsonb_build_object('id', b.id, 'owner', b.owner);
+		end if;
+		if b.task is distinct from (call->>'task')::integer or b.shape->'stages' is distinct from call->'shape'->'stages' or b.shape ? 'jobs' then
+			return jsonb_build_object('conflict', jsonb_build_object('task', (select name from task where id = b.task), 'stages', b.shape->'stages'));
+		end if;
+		if exists (select from owner where id = b.owner) then return jsonb_build_object('inUse', true); end if;
+		its_owner := register_owner(call->>'owner');
+		update batch set closed_at = null, total = null, on_complete = nullif(call->'onComplete', 'null'), shape = nullif(call->'shape', 'null'), owner = its_owner,
+			marks = marks_with((select ${counted(StoredState.completed, StoredState.dead, StoredState.cancelled)} from batch_tally where batch = b.id)::bigint)
+			where id = b.id;
+		return jsonb_build_object('id', b.id, 'owner', its_owner);
+	end $$;
+
+	-- Changes a batch. Done is false if another owner has it, or it does not exist.
+	create function change_batch(call jsonb) returns jsonb language plpgsql as $$
+	declare
+		its_id bigint := call->>'batch';
+		own integer;
+		holder integer;
+		done jsonb := '[]';
+		completed jsonb;
+	begin
+		perform begin_call(call, true);
+		done := fold();
+		if not call ? 'total' then
+			update batch set closed_at = coalesce(case when (call->>'closes')::boolean then now_ms() end, closed_at), owner = null
+				where id = its_id and owner = (select id from owner where name = call->>'owner');
+			return jsonb_build_object('done', found, 'completed', done);
+		end if;
+		own := register_owner(call->>'owner');
+		holder := (select o.id from batch b join owner o on o.id = b.owner where b.id = its_id);
+		-- An owner that was taken for dead gets its batch back, if no other owner has the batch.
+		if holder is not null and holder <> own or not exists (select from batch where id = its_id) then
+			return jsonb_build_object('done', false, 'completed', done, 'owner', own);
+		end if;
+		update batch set owner = own, total = (call->>'total')::bigint where id = its_id;
+		if call ? 'flowJobs' then perform close_flow(its_id, call->'flowJobs'); end if;
+		completed := update_batch(its_id, 0);
+		if completed is not null then done := done || jsonb_build_array(completed); end if;
+		return jsonb_build_object('done', true, 'completed', done || fold(), 'owner', own);
+	end $$;
+
+	create function read_batches(call jsonb) returns setof jsonb language plpgsql as $$
+	begin
+		perform begin_call(call, true);
+		perform fold();
+		return query select jsonb_build_object('id', b.id, 'name', b.name, 'task', t.name, 'createdAt', b.created_at,
+			'times', jsonb_build_object('total', b.total, 'startedAt', b.started_at, 'completedAt', b.completed_at, 'closedAt', b.closed_at,
+				'completionJobId', b.completion_job),
+			'marks', b.marks, 'shape', b.shape,
+			'counts', (select jsonb_agg(jsonb_build_array(c.name, y.state, y.jobs)) from batch_tally y join task c on c.id = y.task where y.batch = b.id),
+			'isOwned', exists (select from owner where id = b.owner))
+			from batch b left join task t on t.id = b.task
+			where case when call ? 'name' then b.name = call->>'name' else b.id > (call->>'after')::bigint end order by b.id limit (call->>'limit')::integer;
+	end $$;
+`;

@@ -1,0 +1,229 @@
+import {MIN_COUNTED_RESULT_BYTES} from '../store.ts';
+import {StoredState} from '../stored-state.ts';
+
+/**
+ * Claims: `{owner, lanes: [{task, limit, quarantined, concurrency}], limit, maxBytes}`. Rows that another call has locked are passed over, so that
+ * many dispatchers claim side by side.
+ */
+export const CLAIM = `
+	create function register_owner(its_name text) returns integer language plpgsql as $$
+	declare
+		its_id integer;
+	begin
+		select id into its_id from owner where name = its_name;
+		if not found then
+			insert into owner (name, heartbeat_at) values (its_name, now_ms())
+				on conflict (name) do update set heartbeat_at = excluded.heartbeat_at returning id into its_id;
+		end if;
+		return its_id;
+	end $$;
+
+	-- Makes delayed and failed jobs ready whose time has come.
+	create function promote() returns void language plpgsql as $$
+	declare
+		w waiting;
+	begin
+		for w in
+			delete from waiting where first in
+				(select first from waiting where run_at <= now_ms() order by run_at, first limit 5000 for update skip locked) returning *
+		loop
+			perform make_ready(w.first, w.last, w.task, w.rank, w.batch, w.executions, case when w.failed then ${StoredState.failed} else ${StoredState.delayed} end);
+		end loop;
+	end $$;
+
+	-- Makes jobs of another state ready or, if they are suspects, quarantined.
+	create function make_ready(its_first bigint, its_last bigint, its_task integer, its_rank integer, its_batch bigint, its_executions integer, from_state integer)
+		returns void language plpgsql as $$
+	declare
+		at bigint := its_first;
+		suspect bigint;
+	begin
+		if its_executions > 0 then
+			for suspect in select id from failure_state where id between its_first and its_last and suspicion > 0 order by id loop
+				if suspect > at then
+					insert into ready values (at, suspect - 1, its_task, its_rank, its_batch, its_executions);
+					perform count_change(its_task, its_batch, from_state, ${StoredState.ready}, suspect - at);
+				end if;
+				insert into ready values (suspect, suspect, -its_task, its_rank, its_batch, its_executions);
+				perform count_change(its_task, its_batch, from_state, ${StoredState.quarantined}, 1);
+				at := suspect + 1;
+			end loop;
+		end if;
+		if at <= its_last then
+			insert into ready values (at, its_last, its_task, its_rank, its_batch, its_executions);
+			perform count_change(its_task, its_batch, from_state, ${StoredState.ready}, its_last - at + 1);
+		end if;
+	end $$;
+
+	-- The most quarantined jobs of a lane that may run together: the suspicion of each limits it.
+	create function quarantine_limit(its_lane integer, most integer) returns integer language plpgsql as $$
+	declare
+		allowed integer := least(most, 512);
+		jobs integer := 0;
+		level integer;
+	begin
+		for level in
+			select coalesce(f.suspicion, 0) from ready r left join failure_state f on f.id = r.first where r.lane = its_lane order by r.rank, r.first limit allowed
+		loop
+			allowed := least(allowed, 2 ^ greatest(0, 10 - level));
+			exit when jobs >= allowed;
+			jobs := jobs + 1;
+		end loop;
+		return jobs;
+	end $$;
+
+	-- The jobs from a ready row that bring their payloads to a size; at least one.
+	create function jobs_to_size(from_id bigint, to_id bigint, size bigint) returns integer language plpgsql as $$
+	declare
+		jobs integer := 0;
+		j job;
+		bytes bigint := 0;
+		lines text;
+		line text;
+		own integer;
+	begin
+		for j in select * from job where first >= (select max(first) from job where first <= from_id) and first <= to_id order by first loop
+			if j.first = j.last then
+				bytes := bytes + coalesce(octet_length(j.text_value), octet_length(j.byte_value), 0) + size_of_results(j.first, j.first);
+				jobs := jobs + 1;
+				if bytes >= size then return jobs; end if;
+			else
+				own := 0;
+				lines := cut_lines(j.text_value, greatest(from_id, j.first) - j.first + 1, least(to_id, j.last) - j.first + 1);
+				if coalesce(lines, '') = '' then lines := repeat(E'\\n', (least(to_id, j.last) - greatest(from_id, j.first))::integer); end if;
+				foreach line in array case lines when '' then array[''] else string_to_array(lines, E'\\n') end loop
+					bytes := bytes + coalesce(octet_length(line), 0) + size_of_results(greatest(from_id, j.first) + own, greatest(from_id, j.first) + own);
+					own := own + 1;
+					jobs := jobs + 1;
+					if bytes >= size then return jobs; end if;
+				end loop;
+			end if;
+		end loop;
+		return jobs;
+	end $$;
+
+	-- The tasks whose running jobs are limited, with the number of those that may start. Their rows stay locked, so that calls take turns.
+	create function limited_tasks(lanes jsonb) returns table (task integer, room integer) language plpgsql as $$
+	begin
+		-- In one order, so that two calls can't wait for each other.
+		perform from task t where t.id in (select (e->'task')::integer from jsonb_array_elements(lanes) e where e ? 'concurrency') order by t.id for update;
+		return query
+			select distinct on (1) q.task, greatest(0, q.concurrency - (select coalesce(sum(c.last - c.first + 1), 0) from claimed c where c.task = q.task))::integer
+			from jsonb_to_recordset(lanes) q (task integer, concurrency integer) where q.concurrency is not null;
+	end $$;
+
+	-- The size of the large results that these jobs get from their parents.
+	create function size_of_results(from_id bigint, to_id bigint) returns bigint language sql stable as $$
+		select coalesce(sum(size), 0)::bigint from (
+			select octet_length(line_of(o.text_value, o.first, o.last, p)) + coalesce(octet_length(o.byte_value), 0) as size
+			from edges_to(from_id, to_id) e cross join lateral generate_series(greatest(e.parent_first, 1), e.parent_last) p
+			cross join lateral (select * from outcome x where x.first <= p order by x.first desc limit 1) o where o.last >= p
+		) sizes where size >= ${MIN_COUNTED_RESULT_BYTES}
+	$$;
+
+	-- The size of the payloads of jobs with consecutive ids, and of the large results that they get.
+	create function size_of_jobs(from_id bigint, to_id bigint) returns bigint language sql stable as $$
+		select coalesce(sum(case
+			when first = last then coalesce(octet_length(text_value), octet_length(byte_value), 0)
+			when text_value is null then 0
+			when first >= from_id and last <= to_id then octet_length(text_value) - (last - first)
+			else octet_length(replace(cut_lines(text_value, greatest(from_id, first) - first + 1, least(to_id, last) - first + 1), E'\\n', ''))
+		end), 0)::bigint + size_of_results(from_id, to_id)
+		from job where first >= (select max(first) from job where first <= from_id) and first <= to_id
+	$$;
+
+	-- What is special about claimed jobs; null if nothing is.
+	create function details_of(its_first bigint, its_last bigint, its_execution integer) returns jsonb language plpgsql as $$
+	begin
+		if its_execution = 1 then
+			return nullif(jsonb_strip_nulls(jsonb_build_object(
+				'expiries', (select jsonb_agg(jsonb_build_array(id, expires_at)) from expiry where id between its_first and its_last),
+				'scheduled', (select jsonb_agg(jsonb_build_array(id, at)) from scheduled where id between its_first and its_last)
+			)), '{}');
+		end if;
+		delete from progress where id between its_first and its_last;
+		return jsonb_build_object(
+			'expiries', (select jsonb_agg(jsonb_build_array(id, expires_at)) from expiry where id between its_first and its_last),
+			'scheduled', (select jsonb_agg(jsonb_build_array(id, at)) from scheduled where id between its_first and its_last),
+			'failures', (select jsonb_agg(jsonb_build_array(id, attempts, suspicion)) from failure_state where id between its_first and its_last),
+			'checkpoints', (select jsonb_agg(jsonb_build_array(id, text_value, encode(byte_value, 'base64'))) from checkpoint where id between its_first and its_last)
+		);
+	end $$;
+
+	-- Claims the first jobs of all lanes: by rank, then in order of arrival. Returns the claimed rows.
+	create function claim(request jsonb, its_owner integer) returns setof claimed language plpgsql as $$
+	declare
+		total integer := request->'limit';
+		size bigint := request->>'maxBytes';
+		-- For each lane that has jobs: its number, how many jobs may be claimed, the rows after the head, and the head.
+		lanes integer[] := '{}';
+		limits integer[] := '{}';
+		readers refcursor[] := '{}';
+		heads ready[] := '{}';
+		-- By task, how many more of its jobs may run.
+		rooms jsonb := '{}';
+		l record;
+		reader refcursor;
+		r ready;
+		c claimed;
+		i integer;
+		number integer;
+		own_size bigint;
+		its_lease bigint;
+	begin
+		for l in
+			select q.task, q.quarantined, q."limit", case when q.quarantined then -q.task else q.task end as lane, rooms_of.room
+			from jsonb_to_recordset(request->'lanes') q (task integer, "limit" integer, quarantined boolean, concurrency integer)
+			join task t on t.id = q.task and not t.paused
+			left join limited_tasks(request->'lanes') rooms_of on rooms_of.task = q.task
+			where exists (select from ready where lane = case when q.quarantined then -q.task else q.task end)
+		loop
+			reader := null;
+			open reader for select * from ready where lane = l.lane order by rank, first for update skip locked;
+			fetch reader into r;
+			if not found then continue; end if;
+			lanes := lanes || l.lane;
+			limits := limits || case when l.quarantined then quarantine_limit(l.lane, least(l."limit", total)) else l."limit" end;
+			readers := readers || reader;
+			heads := heads || r;
+			if l.room is not null then rooms := rooms || jsonb_build_object(l.task, l.room); end if;
+		end loop;
+		while total > 0 and (size is null or size > 0 or its_lease is null) loop
+			i := (
+				select h.i from unnest(heads) with ordinality h (first, last, lane, rank, batch, executions, i)
+				where h.first is not null and limits[h.i] > 0 and coalesce((rooms->>abs(h.lane)::text)::integer, 1) > 0
+				order by h.rank, h.first limit 1
+			);
+			exit when i is null;
+			r := heads[i];
+			number := least(r.last - r.first + 1, total, limits[i], (rooms->>abs(r.lane)::text)::integer);
+			if size is not null then
+				own_size := size_of_jobs(r.first, r.first + number - 1);
+				if own_size >= size then number := jobs_to_size(r.first, r.first + number - 1, size); end if;
+				size := size - own_size;
+			end if;
+			its_lease := coalesce(its_lease, nextval('lease_id'));
+			delete from ready where first = r.first;
+			insert into claimed values (r.first, r.first + number - 1, abs(r.lane), r.rank, r.batch, r.executions + 1, its_lease, its_owner, null, null)
+				returning * into c;
+			perform count_change(c.task, c.batch, case when r.lane < 0 then ${StoredState.quarantined} else ${StoredState.ready} end, ${StoredState.running}, number);
+			if c.batch is not null then update batch set started_at = now_ms() where id = c.batch and started_at is null; end if;
+			return next c;
+			total := total - number;
+			limits[i] := limits[i] - number;
+			if rooms ? abs(r.lane)::text then rooms := rooms || jsonb_build_object(abs(r.lane), (rooms->>abs(r.lane)::text)::integer - number); end if;
+			if number < r.last - r.first + 1 then
+				-- Only a limit cuts a row, so that nothing more is claimed of its lane.
+				insert into ready values (r.first + number, r.last, r.lane, r.rank, r.batch, r.executions);
+				r := null;
+			else
+				reader := readers[i];
+				fetch reader into r;
+			end if;
+			heads[i] := r;
+		end loop;
+		foreach reader in array readers loop
+			close reader;
+		end loop;
+	end $$;
+`;

@@ -1,0 +1,171 @@
+import {MAX_LOG_LINES} from '../../job/claim.ts';
+import {MAX_CHANGED_ROWS} from './batches.sql.ts';
+
+/** What a dispatcher does in one transaction. */
+export const COMMIT = `
+	create type answer as (info jsonb, first bigint, last bigint, task integer, rank integer, execution integer, policy integer, created_at bigint,
+		job_first bigint, job_last bigint, number bigint, keys text, text_value text, byte_value bytea);
+
+	-- What became of the parents of jobs with consecutive ids: a row for each row of outcomes, and for other parents one each.
+	create function results_for(its_first bigint, its_last bigint) returns setof answer language plpgsql stable as $$
+	declare
+		e edge;
+		o outcome;
+		p part;
+		a answer;
+		link jsonb;
+	begin
+		for e in select * from edges_to(its_first, its_last) where parent_first > 0 loop
+			link := jsonb_build_object('edge', e.id, 'start', e.child_first, 'end', e.child_last, 'isEach', e.is_each, 'first', e.parent_first);
+			for p in select * from states_in(e.parent_first, e.parent_last) loop
+				a := null;
+				if p.state in ('open', 'missing') then
+					link := link || jsonb_build_object('status', p.state, 'failure', null);
+				else
+					select * into o from outcome where first <= p.first order by first desc limit 1;
+					link := link || jsonb_build_object('status', status_name(o.status),
+						'failure', (select f.failure from failure_state f where f.id = p.first and p.state = 'dead'));
+					a.job_first := o.first;
+					a.job_last := o.last;
+					a.text_value := o.text_value;
+					a.byte_value := o.byte_value;
+				end if;
+				a.info := jsonb_build_object('parents', link);
+				a.first := p.first;
+				a.last := p.last;
+				return next a;
+			end loop;
+		end loop;
+	end $$;
+
+	create function lost_children() returns jsonb language sql as $$
+		with gone as (delete from lost_child returning id) select coalesce(jsonb_agg(id order by id), '[]') from gone
+	$$;
+
+	-- The number of ready jobs of the lanes that could be claimed; a lower bound if there are very many rows.
+	create function backlog(request jsonb) returns bigint language sql stable as $$
+		select coalesce(sum(least(jobs, room)), 0)::bigint from (
+			select q.task, sum(r.jobs) as jobs, max(q.concurrency) - (select coalesce(sum(c.last - c.first + 1), 0) from claimed c where c.task = q.task) as room
+			from jsonb_to_recordset(request->'lanes') q (task integer, quarantined boolean, concurrency integer)
+			join task t on t.id = q.task and not t.paused
+			cross join lateral (
+				select sum(last - first + 1) as jobs from (select first, last from ready where lane = case when q.quarantined then -q.task else q.task end limit 1000) heads
+			) r group by q.task
+		) by_task
+	$$;
+
+	-- Stores the start, progress, log lines and checkpoint that a running job reports. Stores nothing if its claim was lost.
+	create function write_update(item jsonb, texts text[], bytes bytea[]) returns void language plpgsql as $$
+	declare
+		its_id bigint := item->>'id';
+		c claimed;
+	begin
+		c := take_claim(its_id, item);
+		if c.first is null then return; end if;
+		if item ? 'startedAt' then
+			perform take_claimed(c, its_id, its_id);
+			insert into claimed values (its_id, its_id, c.task, c.rank, c.batch, c.execution, c.lease, c.owner, c.stop, (item->>'startedAt')::bigint);
+			perform end_expiry(its_id, its_id);
+		end if;
+		if item ? 'progress' then
+			insert into progress values (its_id, (item->'progress'->>'done')::float8, (item->'progress'->>'total')::float8, (item->'progress'->>'at')::bigint)
+				on conflict (id) do update set (done, total, at) = (excluded.done, excluded.total, excluded.at);
+		end if;
+		if item ? 'values' then
+			insert into checkpoint values (its_id, c.execution, (item->>'at')::bigint, texts[(item->>'values')::integer], bytes[(item->>'values')::integer])
+				on conflict (id) do update set (execution, at, text_value, byte_value) = (excluded.execution, excluded.at, excluded.text_value, excluded.byte_value);
+		end if;
+		if item ? 'logs' then
+			insert into log (id, execution, at, level, text) select its_id, c.execution, l.at, l.level, l.text
+				from jsonb_array_elements(item->'logs') with ordinality e (line, i), jsonb_to_record(e.line) l (at bigint, level text, text text) order by e.i;
+			delete from log where id = its_id and seq <= (select seq from log where id = its_id order by seq desc limit 1 offset ${MAX_LOG_LINES});
+		end if;
+	end $$;
+
+	create type call_item as (item jsonb, texts text[], bytes bytea[]);
+
+	-- The items of a list, each with its own values.
+	create function items_of(list jsonb, texts text[], bytes bytea[], numbers integer[]) returns setof call_item language plpgsql as $$
+	begin
+		if list is null then return; end if;
+		return query select i.item, v.texts, v.bytes from jsonb_array_elements(list) with ordinality i (item, place)
+			left join (
+				select u.number, array_agg(u.t order by u.place) as texts, array_agg(u.b order by u.place) as bytes
+				from unnest(texts, bytes, numbers) with ordinality u (t, b, number, place) group by 1
+			) v on v.number = (i.item->>'no')::integer order by i.place;
+	end $$;
+
+	create function commit(call jsonb, texts text[], bytes bytea[], numbers integer[]) returns setof answer language plpgsql as $$
+	declare
+		info jsonb := '{}';
+		i call_item;
+		ended jsonb[] := '{}';
+		made jsonb[] := '{}';
+		edited jsonb[] := '{}';
+		expired bigint[] := '{}';
+		left_over bigint := 0;
+		completed jsonb;
+		scheduled jsonb[] := '{}';
+		its_owner integer;
+		its_lease bigint;
+		c claimed;
+		a answer;
+	begin
+		perform begin_call(call, coalesce((call->'alone')::boolean, false));
+		for i in select * from items_of(call->'update', texts, bytes, numbers) loop
+			perform write_update(i.item, i.texts, i.bytes);
+		end loop;
+		for i in select * from items_of(call->'settle', texts, bytes, numbers) loop
+			ended := ended || case i.item->>'type'
+				when 'returned' then complete(i.item, i.texts, i.bytes)
+				when 'maker' then end_maker(i.item, i.texts, i.bytes)
+				else to_jsonb(end_execution(i.item, i.bytes)) end;
+		end loop;
+		perform reach_children(${MAX_CHANGED_ROWS});
+		for i in select * from items_of(call->'edit', texts, bytes, numbers) loop
+			edited := edited || edit_job(i.item, i.texts, i.bytes);
+		end loop;
+		for i in select * from items_of(call->'enqueue', texts, bytes, numbers) loop
+			made := made || enqueue_group(i.item, i.texts, i.bytes, made);
+		end loop;
+		for i in select * from items_of(call->'schedule', texts, bytes, numbers) loop
+			scheduled := scheduled || change_schedule(i.item, i.texts, i.bytes);
+		end loop;
+		if call ? 'claim' then
+			its_owner := register_owner(call->'claim'->>'owner');
+			expired := expire();
+			perform reach_children(${MAX_CHANGED_ROWS});
+			perform promote();
+			for c in select * from claim(call->'claim', its_owner) where cardinality(expired) < 1000 loop
+				its_lease := c.lease;
+				return query select * from results_for(c.first, c.last);
+				return query
+					select details_of(c.first, c.last, c.execution), c.first, c.last, c.task, c.rank, c.execution, j.policy, j.created_at, j.first, j.last, j.first_number,
+						j.keys, j.text_value, j.byte_value
+					from job j where j.first >= (select max(first) from job where first <= c.first) and j.first <= c.last order by j.first;
+			end loop;
+		end if;
+		perform reach_children(${MAX_CHANGED_ROWS});
+		perform update_schedules();
+		completed := case when (call->>'alone')::boolean then fold() else fold_if_possible() end;
+		-- A batch that completed may have enqueued a job.
+		if call ? 'claim' then left_over := backlog(call->'claim'); end if;
+		a.info := jsonb_build_object(
+			'settled', to_jsonb(ended),
+			'edited', to_jsonb(edited),
+			'enqueued', to_jsonb(made),
+			'scheduled', to_jsonb(scheduled),
+			'owner', its_owner,
+			'lease', its_lease,
+			'backlog', left_over,
+			'completed', completed,
+			'lost', lost_children(),
+			'unblocked', current_setting('faena.unblocked') = 'true' or exists (select from parent_change),
+			'due', (select min(run_at) - now_ms() from waiting where run_at is not null),
+			'expired', to_jsonb(expired),
+			'expires', (select greatest(0, expires_at - now_ms()) from expiry where expires_at > 0 order by expires_at limit 1),
+			'moment', moment_in_ms()
+		);
+		return next a;
+	end $$;
+`;

@@ -1,0 +1,130 @@
+import {type EnqueuedGroup, type NewGroup, newJobsOf} from '../../job/group.ts';
+import type {EditResult, JobId} from '../../job/job.ts';
+import type {NewJob} from '../../job/new-job.ts';
+import type {ScheduleResult} from '../../job/schedule.ts';
+import {keyConflict} from '../conflict-errors.ts';
+import type {Changes, Committed} from '../store.ts';
+import {STATUS_OF, type StoredState} from '../stored-state.ts';
+import {CallValues} from './call-values.ts';
+import {type ClaimedRow, toClaimedGroups} from './claimed-rows.ts';
+import type {Database} from './database.ts';
+import {childJobsOf, type EndedAnswer, type EndedItem, endedItems, toSettled} from './ended-items.ts';
+import {ItemMaker, toEnqueued} from './items.ts';
+import type {Names} from './names.ts';
+import type {Effects} from './news.ts';
+
+/** What a transaction did. */
+export interface Done {
+	readonly committed: Committed;
+	readonly effects: Effects;
+	/** The number of the owner that claimed. */
+	readonly owner: number | null;
+}
+
+/** Does all changes in one transaction. */
+export async function commit(db: Database, names: Names, changes: Changes, random: () => number): Promise<Done> {
+	const {settle = [], enqueue = [], schedule = [], claim} = changes;
+	const specs = schedule.flatMap(change => (change.type === 'set' ? [change.spec] : []));
+	await names.number([...enqueue, ...settle.flatMap(childJobsOf), ...specs]);
+	if (claim) await names.find(claim.lanes.map(({task}) => task));
+	const make = new ItemMaker(new CallValues(), names, random);
+	const ended = endedItems(settle, make);
+	const rows = await send(db, toCall(changes, ended, make), make.values, needsAll(changes)).catch(error => {
+		throw toConflict(error, enqueue);
+	});
+	// The last row has the answer but the claimed jobs.
+	const {info} = rows.pop() as unknown as {readonly info: Summary};
+	await names.read(rows.filter(({policy}) => policy !== null));
+	return {committed: toCommitted(changes, rows, info, ended, names), effects: info, owner: info.owner};
+}
+
+function toCall({update = [], edit, enqueue = [], schedule, rejectConflicts = false, claim}: Changes, ended: readonly EndedItem[], make: ItemMaker): object {
+	const {values} = make;
+	return {
+		update: update.map(each => ({no: values.begin(), ...make.update(each)})),
+		settle: ended.map(({json}) => json),
+		edit: edit?.map(each => ({no: values.begin(), ...make.edit(each)})),
+		enqueue: enqueue.map((group, index) => ({no: values.begin(), ...make.newGroup(group), index, ...(rejectConflicts && {reject: true})})),
+		schedule: schedule?.map(each => ({no: values.begin(), ...make.schedule(each)})),
+		claim: claim && make.claim(claim),
+	};
+}
+
+/** True if the changes may touch what other calls are reading. */
+function needsAll({edit, schedule, settle = [], enqueue = []}: Changes): boolean {
+	return (
+		edit !== undefined ||
+		schedule !== undefined ||
+		settle.some(group => childJobsOf(group).length > 0) ||
+		enqueue.some(({parents, rerun, maxPending}) => parents ?? rerun ?? maxPending)
+	);
+}
+
+/** Codes of errors that the functions of the schema raise. */
+const KEY_CONFLICT = 'FA001';
+const MUST_BE_ALONE = 'FA002';
+
+interface DatabaseError {
+	readonly code?: string;
+	readonly detail?: string;
+}
+
+/** Codes of calls that have done nothing, since they met others: that one has taken a key, a deadlock, and the same number of a batch. */
+const MET_OTHERS: ReadonlySet<string | undefined> = new Set(['40001', '40P01', '23505']);
+/** A call that meets others this often meets something else. */
+const MAX_TRIES = 10;
+
+/** Whether a call must be alone shows only in the database, if it ends a job for which others wait. */
+async function send(db: Database, call: object, values: CallValues, isAlone: boolean, tries = 1): Promise<ClaimedRow[]> {
+	try {
+		return await db.commit<ClaimedRow>({...call, alone: isAlone}, values);
+	} catch (error) {
+		const {code} = error as DatabaseError;
+		if (!isAlone && code === MUST_BE_ALONE) return send(db, call, values, true);
+		if (tries < MAX_TRIES && MET_OTHERS.has(code)) return send(db, call, values, isAlone, tries + 1);
+		throw error;
+	}
+}
+
+function toConflict(error: DatabaseError, enqueue: readonly NewGroup[]): unknown {
+	if (error.code !== KEY_CONFLICT) return error;
+	const [group, index, id] = JSON.parse(error.detail as string) as [number, number, JobId];
+	return keyConflict([...newJobsOf(enqueue[group] as NewGroup)][index] as NewJob, id);
+}
+
+/** The answer of the function `commit`. */
+interface Summary extends Effects {
+	readonly settled: readonly EndedAnswer[];
+	readonly edited: readonly (StoredState | 'edited' | 'missing')[];
+	readonly enqueued: readonly EnqueuedGroup[];
+	readonly scheduled: readonly ScheduleResult[];
+	readonly owner: number | null;
+	readonly lease: number | null;
+	readonly backlog: number;
+	readonly unblocked: boolean;
+	readonly due: number | null;
+	readonly expired: readonly JobId[];
+	readonly expires: number | null;
+	readonly moment: number | null;
+}
+
+function toCommitted({settle = [], edit, schedule}: Changes, rows: readonly ClaimedRow[], info: Summary, ended: readonly EndedItem[], names: Names): Committed {
+	const {lease, due, expired, expires, moment} = info;
+	return {
+		settled: toSettled(settle.length, ended, info.settled),
+		...(edit && {edited: info.edited.map(toEdited)}),
+		...(schedule && {scheduled: info.scheduled}),
+		enqueued: info.enqueued.map(toEnqueued),
+		claimed: {lease: lease ?? 0, groups: toClaimedGroups(rows, lease ?? 0, names)},
+		backlog: info.backlog,
+		...(info.unblocked && {unblocked: true}),
+		dueInMs: due === null ? null : Math.max(0, due),
+		...(expired.length > 0 && {expired}),
+		...(expires !== null && {expiresInMs: expires}),
+		...(moment !== null && {momentInMs: moment}),
+	};
+}
+
+function toEdited(result: Summary['edited'][number]): EditResult {
+	return typeof result === 'string' ? result : (STATUS_OF[result] as EditResult);
+}

@@ -1,0 +1,96 @@
+import pg from 'pg';
+import type {CallValues} from './call-values.ts';
+import {migrate} from './migrate.ts';
+
+/** What a store needs of a pool of the driver, which a program may bring itself. */
+export type Pool = Pick<pg.Pool, 'query'> & Partial<Pick<pg.Pool, 'end'>>;
+
+/** The most connections of a store. */
+const MAX_CONNECTIONS = 4;
+
+const INT8 = 20;
+const INT8_ARRAY = 1016;
+
+/** Integers of 64 bits are read as numbers: ids and times are far below 2^53. */
+const TYPES = {
+	getTypeParser(oid: number, format?: 'text' | 'binary') {
+		if (oid === INT8) return Number;
+		if (oid === INT8_ARRAY) return (text: string) => (text === '{}' ? [] : text.slice(1, -1).split(',').map(Number));
+		return pg.types.getTypeParser(oid, format as 'text');
+	},
+};
+
+/** What is part of every call. */
+export interface CallContext {
+	/** The number of the store, by which others tell its changes from their own. */
+	readonly store: number;
+	/** The time, if it is not the server's; for tests. In milliseconds since 1970. */
+	readonly now: (() => number) | undefined;
+}
+
+function openPool(url: string): pg.Pool {
+	const pool = new pg.Pool({connectionString: url, max: MAX_CONNECTIONS});
+	// A connection that ends while it is idle is replaced. Without a listener it would end the program.
+	pool.on('error', () => {});
+	return pool;
+}
+
+/** The schema of a queue, and the connections to it. */
+export class Database {
+	readonly #pool: Pool;
+	readonly #isOwnPool: boolean;
+	readonly #schema: string;
+	readonly #context: CallContext;
+	#opened: Promise<void> | undefined;
+
+	/** @param pool the program's own, which stays open */
+	constructor(url: string, schema: string, context: CallContext, pool?: Pool) {
+		this.#pool = pool ?? openPool(url);
+		this.#isOwnPool = pool === undefined;
+		this.#schema = schema;
+		this.#context = context;
+	}
+
+	/** Opens the queue: makes the schema if it does not exist. */
+	async open(): Promise<void> {
+		this.#opened ??= migrate((text, values) => this.#send(text, values), this.#schema);
+		await this.#opened;
+	}
+
+	/** Runs a statement, in which `@.` stands for the schema. */
+	async query<Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
+		await this.open();
+		return this.#send<Row>(text.replaceAll('@.', `${pg.escapeIdentifier(this.#schema)}.`), values);
+	}
+
+	/** Calls a function that takes and returns JSON. */
+	async call<Result>(name: string, call: object): Promise<Result> {
+		const [row] = await this.query<{result: Result}>(`select @.${name}($1::jsonb) as result`, [this.#json(call)]);
+		return row?.result as Result;
+	}
+
+	/** Calls the function `commit`, whose values are apart from its JSON. */
+	commit<Row>(call: object, {texts, bytes, items}: CallValues): Promise<Row[]> {
+		return this.query<Row>('select * from @.commit($1::jsonb, $2::text[], $3::bytea[], $4::integer[])', [this.#json(call), texts, bytes, items]);
+	}
+
+	/** Calls a function that returns any number of JSON values. */
+	async list<Each>(name: string, call: object): Promise<Each[]> {
+		return (await this.query<{result: Each}>(`select @.${name}($1::jsonb) as result`, [this.#json(call)])).map(({result}) => result);
+	}
+
+	#json(call: object): string {
+		const {store, now} = this.#context;
+		return JSON.stringify({now: now?.(), store, ...call});
+	}
+
+	async #send<Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
+		// Named statements would not survive a pooler that gives each transaction another connection.
+		const {rows} = await this.#pool.query({text, values: values as unknown[], types: TYPES as never});
+		return rows as Row[];
+	}
+
+	async close(): Promise<void> {
+		if (this.#isOwnPool) await this.#pool.end?.();
+	}
+}

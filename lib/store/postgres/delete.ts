@@ -1,0 +1,42 @@
+import type {Deleted, EndedBefore, EndedDeletion, EndTimes, SearchPage} from '../store.ts';
+import type {Names} from './names.ts';
+
+const MAX_DELETED_JOBS = 2000;
+
+/** Calls a function that changes jobs. */
+type Change = (name: string, call: object) => Promise<Deleted>;
+
+/** Deletes a page of jobs that have ended. */
+export async function deleteEnded(change: Change, names: Names, what: EndedDeletion, {after, limit = MAX_DELETED_JOBS}: SearchPage): Promise<Deleted> {
+	const from = typeof after === 'number' ? after : 0;
+	const place = typeof after === 'object' ? after : {value: 0, id: 0};
+	const {deleted, next} =
+		'ids' in what
+			? await change('delete_by_id', {ids: what.ids, after: from, limit})
+			: 'endedBefore' in what
+				? await change('delete_ended_before', {before: what.endedBefore, after: from, limit})
+				: await change('delete_outdated', {...(await toTimes(names, what.ended)), afterValue: place.value, afterId: place.id, limit});
+	return {deleted, next};
+}
+
+const STATUSES = ['completed', 'dead', 'cancelled'] as const;
+
+/** Times of all tasks, of tasks by their numbers, and the latest of all, as the function `delete_outdated` takes them. */
+async function toTimes(names: Names, {tasks, ...times}: EndedBefore): Promise<object> {
+	await names.find([...tasks.keys()]);
+	const own = [...tasks].flatMap(([task, each]) => {
+		const id = names.taskId(task);
+		return id === undefined ? [] : [[id, toJson(each)] as const];
+	});
+	const latest = (status: keyof EndTimes) => Math.max(times[status], ...[...tasks.values()].map(each => each[status]));
+	return {
+		times: toJson(times),
+		tasks: Object.fromEntries(own),
+		latest: toJson(Object.fromEntries(STATUSES.map(status => [status, latest(status)])) as EndTimes),
+	};
+}
+
+/** JSON has no -Infinity: `null` means never. */
+function toJson(times: EndTimes): object {
+	return Object.fromEntries(STATUSES.map(status => [status, times[status] === -Infinity ? null : times[status]]));
+}

@@ -1,0 +1,345 @@
+import {StoredState} from '../stored-state.ts';
+
+const MAX_EDGE_JOBS = 2000;
+
+/**
+ * Edges: which jobs wait for which. A row has a range of parents and one of children. Parents have lower ids than their children; minus the id of a flow
+ * stands for the end of its input. Calls that write edges, or end jobs for which others wait, are alone.
+ */
+export const EDGES = `
+	create function require_alone() returns void language plpgsql as $$
+	begin
+		if current_setting('faena.alone') <> 'true' then raise exception using errcode = 'FA002', message = 'This call must be alone.'; end if;
+	end $$;
+
+	-- The edges from these parents, each cut to them, in the order of dependsOn.
+	create function edges_from(its_first bigint, its_last bigint, after bigint) returns setof edge language sql stable as $$
+		select id, greatest(parent_first, its_first), least(parent_last, its_last),
+			case when is_each then child_first + greatest(parent_first, its_first) - parent_first else child_first end,
+			case when is_each then child_first + least(parent_last, its_last) - parent_first else child_last end, is_each, runs_on_dead
+		from edge where int8range(parent_first, parent_last, '[]') && int8range(its_first, its_last, '[]') and id > after order by id
+	$$;
+
+	create function edges_to(its_first bigint, its_last bigint) returns setof edge language sql stable as $$
+		select id, case when is_each then parent_first + greatest(child_first, its_first) - child_first else parent_first end,
+			case when is_each then parent_first + least(child_last, its_last) - child_first else parent_last end,
+			greatest(child_first, its_first), least(child_last, its_last), is_each, runs_on_dead
+		from edge where int8range(child_first, child_last, '[]') && int8range(its_first, its_last, '[]') order by id
+	$$;
+
+	create type part as (first bigint, last bigint, state text);
+
+	-- The states of parents, as their children see them: open, completed, dead or missing. Neighbours with the same state are one part.
+	create function states_in(its_first bigint, its_last bigint) returns setof part language plpgsql stable as $$
+	declare
+		at bigint := its_first;
+		p place;
+		upto bigint;
+	begin
+		if its_first < 0 then
+			return query select its_first, its_last,
+				coalesce((select case when shape ? 'jobs' then 'completed' else 'open' end from batch where id = -its_first), 'missing');
+			return;
+		end if;
+		while at <= its_last loop
+			p := place_of(at);
+			upto := coalesce(least(its_last, p.last), at);
+			return query select at, upto, case when p.state is null then 'missing' when p.state = ${StoredState.completed} then 'completed'
+				when p.state in (${StoredState.dead}, ${StoredState.cancelled}) then 'dead' else 'open' end;
+			at := upto + 1;
+		end loop;
+	end $$;
+
+	create function is_met(state text, runs_on_dead boolean) returns boolean language sql immutable as $$
+		select state = 'completed' or state = 'dead' and runs_on_dead
+	$$;
+
+	-- A parent for which a job can't run: the first one that is dead, or the first one that was deleted.
+	create function lost_parent_of(its_id bigint) returns bigint language sql stable as $$
+		select s.first from edges_to(its_id, its_id) e cross join lateral states_in(e.parent_first, e.parent_last) s
+		where s.state = 'dead' and not e.runs_on_dead or s.state = 'missing' order by s.state, e.id limit 1
+	$$;
+
+	create function unmet_parents_of(its_id bigint) returns integer language sql stable as $$
+		select coalesce(sum(s.last - s.first + 1), 0)::integer from edges_to(its_id, its_id) e cross join lateral states_in(e.parent_first, e.parent_last) s
+		where not is_met(s.state, e.runs_on_dead)
+	$$;
+
+	-- True if an unended job has waited for one of these, or waits: it needs their results.
+	create function is_needed(its_first bigint, its_last bigint) returns boolean language sql stable as $$
+		select exists (select from edges_from(its_first, its_last, 0) e cross join lateral states_in(e.child_first, e.child_last) s where s.state = 'open')
+	$$;
+
+	-- The parents of a new group as ranges: JSON edges name ids, or jobs of an earlier group of the same call.
+	create function links_of(g jsonb, made jsonb[], its_first bigint)
+		returns table (first bigint, last bigint, start integer, is_each boolean, is_own boolean) language plpgsql stable as $$
+	declare
+		e jsonb;
+		ids bigint[];
+		own jsonb;
+		at integer;
+		n integer;
+	begin
+		for e in select * from jsonb_array_elements(g->'parents'->'edges') loop
+			if e ? 'first' and not e ? 'groupsBefore' then
+				return query select (e->>'first')::bigint, (e->>'first')::bigint + (e->>'count')::integer - 1,
+					coalesce((e->>'start')::integer, 0), e->>'kind' = 'each', false;
+				continue;
+			end if;
+			own := case when (e->>'groupsBefore')::integer > 0 then made[cardinality(made) - (e->>'groupsBefore')::integer + 1]->'ids' else to_jsonb(its_first) end;
+			if jsonb_typeof(own) = 'number' then
+				return query select own::bigint + (e->>'first')::integer, own::bigint + (e->>'first')::integer + (e->>'count')::integer - 1,
+					coalesce((e->>'start')::integer, 0), e->>'kind' = 'each', (e->>'groupsBefore')::integer = 0;
+				continue;
+			end if;
+			ids := array(select x::bigint from jsonb_array_elements_text(own) with ordinality l (x, i) order by i);
+			ids := ids[(e->>'first')::integer + 1 : (e->>'first')::integer + (e->>'count')::integer];
+			at := 1;
+			while at <= cardinality(ids) loop
+				n := 1;
+				while ids[at + n] = ids[at] + n loop n := n + 1; end loop;
+				return query select ids[at], ids[at] + n - 1, coalesce((e->>'start')::integer, 0) + at - 1, e->>'kind' = 'each', false;
+				at := at + n;
+			end loop;
+		end loop;
+		if (g->'parents'->>'areHeld')::boolean then return query select -(g->>'batch')::bigint, -(g->>'batch')::bigint, 0, false, false; end if;
+	end $$;
+
+	create function insert_edges(l_first bigint, l_last bigint, c_first bigint, c_last bigint, each_one boolean, runs boolean) returns void language sql as $$
+		insert into edge (parent_first, parent_last, child_first, child_last, is_each, runs_on_dead)
+		select p, least(l_last, p + ${MAX_EDGE_JOBS - 1}), case when each_one then c_first + p - l_first else c end,
+			case when each_one then c_first + least(l_last, p + ${MAX_EDGE_JOBS - 1}) - l_first else least(c_last, c + ${MAX_EDGE_JOBS - 1}) end, each_one, runs
+		from generate_series(l_first, l_last, ${MAX_EDGE_JOBS}) p
+		cross join generate_series(c_first, case when each_one then c_first else c_last end, ${MAX_EDGE_JOBS}) c
+	$$;
+
+	-- Enqueues jobs that wait for others.
+	create function enqueue_children(g jsonb, texts text[], bytes bytea[], made jsonb[]) returns jsonb language plpgsql as $$
+	declare
+		number integer := g->>'count';
+		runs boolean := g->'parents'->>'onDead' = 'run';
+		unmet integer[] := array_fill(0, array[number]);
+		lost bigint[] := array_fill(null::bigint, array[number]);
+		next_id bigint := next_job_id();
+		l record;
+		s record;
+		low integer;
+		high integer;
+		result jsonb;
+		ids bigint[];
+		its_id bigint;
+		at integer := 1;
+		n integer;
+		reused integer[];
+	begin
+		perform require_alone();
+		perform reach_children(null);
+		for l in select * from links_of(g, made, next_id) loop
+			for s in
+				select l.first, l.last, 'open' as state where l.is_own
+				union all select x.first, x.last, x.state from states_in(l.first, l.last) x where not l.is_own
+			loop
+				if s.state = 'missing' then return jsonb_build_object('missing', s.first); end if;
+				if is_met(s.state, runs) then continue; end if;
+				low := case when l.is_each then l.start + s.first - l.first + 1 else 1 end;
+				high := case when l.is_each then least(number, l.start + s.last - l.first + 1) else number end;
+				for i in low .. high loop
+					unmet[i] := unmet[i] + case when l.is_each then 1 else s.last - s.first + 1 end;
+					if s.state = 'dead' and lost[i] is null then lost[i] := case when l.is_each then s.first + i - low else s.first end; end if;
+				end loop;
+			end loop;
+		end loop;
+		result := enqueue_plain(g || jsonb_build_object('unmet', to_jsonb(unmet)), texts, bytes);
+		if result ? 'full' then return result; end if;
+		ids := case when jsonb_typeof(result->'ids') = 'number' then array(select generate_series((result->>'ids')::bigint, (result->>'ids')::bigint + number - 1))
+			else array(select x::bigint from jsonb_array_elements_text(result->'ids') with ordinality q (x, i) order by i) end;
+		-- Stretches of new jobs: those whose keys exist are not new.
+		while at <= number loop
+			if ids[at] < next_id or ids[at] = any (ids[1 : at - 1]) then
+				at := at + 1;
+				continue;
+			end if;
+			n := 1;
+			while at + n <= number and ids[at + n] = ids[at] + n loop n := n + 1; end loop;
+			for l in select * from links_of(g, made, next_id) loop
+				if l.is_each then
+					low := greatest(at, l.start + 1);
+					high := least(at + n - 1, l.start + 1 + (l.last - l.first)::integer);
+					if low <= high then
+						perform insert_edges(l.first + low - l.start - 1, l.first + high - l.start - 1, ids[low], ids[high], true, runs);
+					end if;
+				else
+					perform insert_edges(l.first, l.last, ids[at], ids[at] + n - 1, false, runs);
+				end if;
+			end loop;
+			for i in at .. at + n - 1 loop
+				if lost[i] is not null then perform cancel_child(ids[i], lost[i]); end if;
+			end loop;
+			at := at + n;
+		end loop;
+		return result;
+	end $$;
+
+	create function next_job_id() returns bigint language sql stable as $$ select case when is_called then last_value + 1 else last_value end from job_id $$;
+
+	-- Jobs may wait for these, which have changed.
+	create function parents_changed(its_first bigint, its_last bigint, its_change text) returns void language plpgsql as $$
+	begin
+		if not exists (select from edge where int8range(parent_first, parent_last, '[]') && int8range(its_first, its_last, '[]')) then return; end if;
+		perform require_alone();
+		insert into parent_change (first, last, change, edge) values (its_first, its_last, its_change, 0);
+	end $$;
+
+	-- Passes changes on to the jobs that wait, and those to the jobs that wait for these; until about so many rows have changed. The rest is left to later calls.
+	create function reach_children(most integer) returns void language plpgsql as $$
+	declare
+		c parent_change;
+		e edge;
+		rows integer := 0;
+	begin
+		while most is null or rows < most loop
+			select * into c from parent_change order by id limit 1;
+			exit when not found;
+			perform require_alone();
+			rows := rows + 1;
+			delete from parent_change where id = c.id;
+			for e in select * from edges_from(c.first, c.last, c.edge) loop
+				if rows >= most then
+					insert into parent_change overriding system value values (c.id, c.first, c.last, c.change, e.id - 1);
+					exit;
+				end if;
+				rows := rows + case
+					when c.change = 'completed' or c.change = 'dead' and e.runs_on_dead then count_down(e)
+					when c.change in ('dead', 'deleted') then cancel_children(e)
+					when c.change = 'reopenedDead' and not e.runs_on_dead then reopen_children(e)
+					else block_again(e) end;
+			end loop;
+		end loop;
+	end $$;
+
+	-- Blocked jobs of these, a row at a time, cut to them, and taken out of their rows.
+	create function take_blocked(its_first bigint, its_last bigint) returns setof blocked language plpgsql as $$
+	declare
+		b blocked;
+	begin
+		for b in select * from blocked where first > its_first - ${MAX_EDGE_JOBS} and first <= its_last and last >= its_first order by first loop
+			delete from blocked where first = b.first;
+			if b.first < its_first then insert into blocked values (b.first, its_first - 1, b.task, b.rank, b.batch, b.executions, b.run_at, b.parents); end if;
+			if b.last > its_last then insert into blocked values (its_last + 1, b.last, b.task, b.rank, b.batch, b.executions, b.run_at, b.parents); end if;
+			b.first := greatest(b.first, its_first);
+			b.last := least(b.last, its_last);
+			return next b;
+		end loop;
+	end $$;
+
+	create function count_down(e edge) returns integer language plpgsql as $$
+	declare
+		ended integer := case when e.is_each then 1 else e.parent_last - e.parent_first + 1 end;
+		b blocked;
+		rows integer := 0;
+	begin
+		for b in select * from take_blocked(e.child_first, e.child_last) loop
+			rows := rows + 1;
+			if b.parents > ended then
+				insert into blocked values (b.first, b.last, b.task, b.rank, b.batch, b.executions, b.run_at, b.parents - ended);
+			else
+				perform set_config('faena.unblocked', 'true', true);
+				update expiry set expires_at = greatest(b.run_at, now_ms()) + expires_ms where id between b.first and b.last;
+				if b.run_at > now_ms() then
+					insert into waiting values (b.first, b.last, b.task, b.rank, b.batch, b.executions, b.run_at, false);
+					perform count_change(b.task, b.batch, ${StoredState.blocked}, ${StoredState.delayed}, b.last - b.first + 1);
+				else
+					perform make_ready(b.first, b.last, b.task, b.rank, b.batch, b.executions, ${StoredState.blocked});
+				end if;
+			end if;
+		end loop;
+		return rows;
+	end $$;
+
+	create function cancel_children(e edge) returns integer language plpgsql as $$
+	declare
+		b blocked;
+		its_id bigint;
+		rows integer := 0;
+	begin
+		for b in select * from blocked where first > e.child_first - ${MAX_EDGE_JOBS} and first <= e.child_last and last >= e.child_first order by first loop
+			for its_id in select generate_series(greatest(b.first, e.child_first), least(b.last, e.child_last)) loop
+				perform cancel_child(its_id, case when e.is_each then e.parent_first + its_id - e.child_first else e.parent_first end);
+				rows := rows + 1;
+			end loop;
+		end loop;
+		return rows;
+	end $$;
+
+	-- Cancels a blocked job, because it waits for a parent that will not complete.
+	create function cancel_child(its_id bigint, lost bigint) returns void language plpgsql as $$
+	declare
+		p place := place_of(its_id);
+		state integer := (place_of(lost)).state;
+		how text := case state when ${StoredState.dead} then 'is dead' when ${StoredState.cancelled} then 'was cancelled' else 'was deleted' end;
+	begin
+		if p.state is distinct from ${StoredState.blocked} then return; end if;
+		perform cancel_jobs(p, its_id, its_id, p.executions + 1);
+		perform set_failure(its_id, 0, 0, 0, p.executions + 1, null, null,
+			jsonb_build_object('reason', 'parent', 'name', 'ParentFailed', 'message', format('It waited for job %s, which %s.', lost, how))::text);
+		insert into lost_child values (its_id);
+	end $$;
+
+	-- A parent that had ended as it must has a new round: its children that have not started wait for it again.
+	create function block_again(e edge) returns integer language plpgsql as $$
+	declare
+		more integer := case when e.is_each then 1 else e.parent_last - e.parent_first + 1 end;
+		its_id bigint;
+		p place;
+		b blocked;
+		rows integer := 0;
+	begin
+		for its_id in select generate_series(e.child_first, e.child_last) loop
+			p := place_of(its_id);
+			if p.state is null or p.state not in (${StoredState.ready}, ${StoredState.quarantined}, ${StoredState.delayed}, ${StoredState.blocked}) then
+				continue;
+			end if;
+			rows := rows + 1;
+			if p.state = ${StoredState.blocked} then
+				for b in select * from take_blocked(its_id, its_id) loop
+					insert into blocked values (b.first, b.last, b.task, b.rank, b.batch, b.executions, b.run_at, b.parents + more);
+				end loop;
+				continue;
+			end if;
+			perform take_out(p, its_id, its_id);
+			insert into blocked values (its_id, its_id, p.task, p.rank, p.batch, p.executions, p.run_at, more);
+			update expiry set expires_at = -1 where id = its_id;
+			perform count_change(p.task, p.batch, p.state, ${StoredState.blocked}, 1);
+		end loop;
+		return rows;
+	end $$;
+
+	-- A parent that was dead has a new round: its children that were cancelled because of that wait for it again.
+	create function reopen_children(e edge) returns integer language plpgsql as $$
+	declare
+		its_id bigint;
+		p place;
+		rows integer := 0;
+	begin
+		for its_id in select generate_series(e.child_first, e.child_last) loop
+			p := place_of(its_id);
+			if p.state is distinct from ${StoredState.cancelled} or lost_parent_of(its_id) is not null
+				or coalesce((select failure::jsonb->>'reason' from failure_state where id = its_id), '') <> 'parent' then continue; end if;
+			rows := rows + 1;
+			perform end_round(its_id, p);
+			perform begin_round(its_id, p, p.rank, null);
+		end loop;
+		return rows;
+	end $$;
+
+	create function close_flow(its_batch bigint, its_jobs jsonb) returns void language plpgsql as $$
+	declare
+		was_open boolean;
+	begin
+		select not shape ? 'jobs' into was_open from batch where id = its_batch and shape ? 'structure';
+		if not found then return; end if;
+		update batch set shape = shape || jsonb_build_object('jobs', its_jobs), closed_at = now_ms(), owner = null where id = its_batch;
+		if was_open then perform parents_changed(-its_batch, -its_batch, 'completed'); end if;
+		perform reach_children(null);
+	end $$;
+`;

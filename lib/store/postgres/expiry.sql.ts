@@ -1,0 +1,45 @@
+import {StoredState} from '../stored-state.ts';
+
+/**
+ * Jobs that are cancelled if they do not start in time. A row exists as long as its job may expire. A running job may have been claimed and not have
+ * started: then its row stays when its time comes, with the time negated, so that it is not looked up again and again.
+ */
+export const EXPIRY = `
+	create function end_expiry(its_first bigint, its_last bigint) returns void language sql as $$ delete from expiry where id between its_first and its_last $$;
+
+	create function set_expiry(its_first bigint, its_last bigint, ms bigint, due bigint) returns void language sql as $$
+		insert into expiry select id, ms, greatest(due, now_ms()) + ms from generate_series(its_first, its_last) id where ms is not null
+	$$;
+
+	-- Cancels a page of the jobs that have not started in time. Those that another call is about to claim stay.
+	create function expire() returns bigint[] language plpgsql as $$
+	declare
+		e expiry;
+		p place;
+		ids bigint[] := '{}';
+	begin
+		for e in select * from expiry where expires_at between 1 and now_ms() order by expires_at, id limit 1000 loop
+			p := place_of(e.id);
+			if p.state = ${StoredState.running} then
+				update expiry set expires_at = -expires_at where id = e.id;
+				continue;
+			end if;
+			if p.state in (${StoredState.ready}, ${StoredState.quarantined}) then
+				perform from ready where first = p.first and last = p.last for update skip locked;
+				if not found then continue; end if;
+			elsif p.state = ${StoredState.delayed} then
+				perform from waiting where first = p.first and last = p.last for update skip locked;
+				if not found then continue; end if;
+			else
+				perform end_expiry(e.id, e.id);
+				continue;
+			end if;
+			-- Its history has each number once.
+			perform cancel_jobs(p, e.id, e.id, p.executions + 1);
+			perform set_failure(e.id, 0, 0, 0, p.executions + 1, null, null, jsonb_build_object('reason', 'expired', 'name', 'Expired',
+				'message', format('It had not started %s s after it became due.', trim_scale(e.expires_ms / 1000.0)))::text);
+			ids := ids || e.id;
+		end loop;
+		return ids;
+	end $$;
+`;

@@ -1,0 +1,93 @@
+/** The items of a call of the function `commit`, besides those of executions that ended: ended-items.ts. */
+
+import {type JobUpdate, MAX_LOG_LINES} from '../../job/claim.ts';
+import {type EnqueuedGroup, listKeys, type NewGroup, sizeOf, toIds} from '../../job/group.ts';
+import type {JobEdit} from '../../job/job.ts';
+import {isList} from '../../job/packed.ts';
+import type {Parents} from '../../job/parents.ts';
+import type {ScheduleChange} from '../../job/schedule.ts';
+import {defined} from '../../support/defined.ts';
+import type {ClaimRequest} from '../store.ts';
+import type {CallValues} from './call-values.ts';
+import type {Names} from './names.ts';
+
+const MAX_INTEGER = 2 ** 31 - 1;
+
+/** Makes the items of one call. Its tasks and policies have numbers. */
+export class ItemMaker {
+	readonly values: CallValues;
+	readonly random: () => number;
+	readonly #names: Names;
+
+	constructor(values: CallValues, names: Names, random: () => number) {
+		this.values = values;
+		this.random = random;
+		this.#names = names;
+	}
+
+	newGroup({task, policy, values: all, keys, parents, batch, unique, expiresMs, maxPending, ...group}: NewGroup): object {
+		const count = sizeOf({values: all});
+		// Consecutive numbers are known only within a batch.
+		const isNumbered = typeof keys === 'number' && batch !== undefined && !unique;
+		return {
+			task: this.#names.taskId(task),
+			policy: this.#names.policyId(policy),
+			priority: group.priority,
+			count,
+			packed: !isList(all),
+			values: isList(all) ? this.values.add(...all) : this.values.add(all.text),
+			...defined({batch, unique, rerun: group.rerun, delay: group.delayMs, at: group.runAt, expires: expiresMs, max: maxPending}),
+			...defined({number: isNumbered ? keys : undefined, keys: keys === undefined || isNumbered ? undefined : listKeys(keys, count)}),
+			...(parents && {parents: toParents(parents)}),
+		};
+	}
+
+	update({id, lease, execution, startedAt, progress, logs, checkpoint}: JobUpdate): object {
+		const state = checkpoint && {at: checkpoint.at, values: this.values.add(checkpoint.state)};
+		return {id, lease, execution, ...defined({startedAt, progress, logs: logs?.slice(-MAX_LOG_LINES)}), ...state};
+	}
+
+	edit({id, payload, priority, runAt, delayMs}: JobEdit): object {
+		// Without a value an item has no field. A time of `null` means at once.
+		return {id, priority, at: runAt, delay: delayMs, values: payload === undefined ? undefined : this.values.add(payload)};
+	}
+
+	schedule(change: ScheduleChange): object {
+		if (change.type === 'advance') return {...change, random: change.moments.map(() => this.random())};
+		if (change.type !== 'set') return change;
+		const {spec, ...rest} = change;
+		const {payload, ...own} = spec;
+		return {...rest, spec: own, task: this.#names.taskId(spec.task), policy: this.#names.policyId(spec.policy), values: this.values.add(payload)};
+	}
+
+	claim({owner, lanes, limit, maxBytes}: ClaimRequest): object {
+		return {
+			owner,
+			limit,
+			maxBytes: Number.isFinite(maxBytes) ? maxBytes : null,
+			// No job has a task without a number.
+			lanes: lanes.flatMap(({task, limit, isQuarantined = false, concurrency}) => {
+				const id = this.#names.taskId(task);
+				return id === undefined ? [] : {task: id, limit: Math.min(limit, MAX_INTEGER), quarantined: isQuarantined, ...defined({concurrency})};
+			}),
+		};
+	}
+}
+
+/** Lists of parents as ranges. */
+function toParents({edges, ...parents}: Parents): object {
+	return {
+		...parents,
+		edges: edges.flatMap(({kind, parents: own, start = 0}) => {
+			if (!('ids' in own)) return [{kind, start, ...own}];
+			if (typeof own.ids === 'number') return [{kind, start, first: own.ids, count: own.count}];
+			return own.ids.map((first, index) => ({kind, start: start + index, first, count: 1}));
+		}),
+	};
+}
+
+/** A group in the answer of a call. */
+export function toEnqueued({ids, reused = [], conflicts = [], ...others}: EnqueuedGroup): EnqueuedGroup {
+	if (others.full || others.missing !== undefined) return {ids: [], ...others};
+	return {ids: typeof ids === 'number' ? ids : toIds(ids), ...(reused.length > 0 && {reused}), ...(conflicts.length > 0 && {conflicts})};
+}

@@ -1,0 +1,92 @@
+import type {Policy} from '../../job/job.ts';
+import {readPolicy} from '../stored-json.ts';
+import type {Database} from './database.ts';
+
+/** The numbers by which rows name tasks and policies. They never change, so that each is read once. */
+export class Names {
+	readonly #db: Database;
+	readonly #taskIds = new Map<string, number>();
+	readonly #taskNames = new Map<number, string>();
+	readonly #policyIds = new Map<string, number>();
+	readonly #policies = new Map<number, Policy>();
+
+	constructor(db: Database) {
+		this.#db = db;
+	}
+
+	/** The number of a task; `undefined` if it is not known: call {@link number} or {@link find} before. */
+	taskId(name: string): number | undefined {
+		return this.#taskIds.get(name);
+	}
+
+	policyId(policy: Policy): number | undefined {
+		return this.#policyIds.get(specOf(policy));
+	}
+
+	taskName(id: number): string {
+		return this.#taskNames.get(id) as string;
+	}
+
+	policy(id: number): Policy {
+		return this.#policies.get(id) as Policy;
+	}
+
+	/** Gives numbers to those tasks and policies that have none. */
+	async number(named: readonly {readonly task?: string; readonly policy?: Policy}[]): Promise<void> {
+		const tasks = unknown(
+			this.#taskIds,
+			named.flatMap(({task}) => task ?? []),
+		);
+		const specs = unknown(
+			this.#policyIds,
+			named.flatMap(({policy}) => (policy ? specOf(policy) : [])),
+		);
+		// In one order, so that two stores that insert the same can't wait for each other.
+		if (tasks.length > 0) await this.#db.query('insert into @.task (name) select n from unnest($1::text[]) n order by n on conflict do nothing', [tasks]);
+		if (specs.length > 0) await this.#db.query('insert into @.policy (spec) select n from unnest($1::text[]) n order by n on conflict do nothing', [specs]);
+		await this.find(tasks);
+		if (specs.length > 0) this.#rememberPolicies(await this.#db.query('select id, spec from @.policy where spec = any ($1)', [specs]));
+	}
+
+	/** Reads the numbers of those tasks that have some. */
+	async find(names: readonly string[]): Promise<void> {
+		const tasks = unknown(this.#taskIds, names);
+		if (tasks.length > 0) this.#rememberTasks(await this.#db.query('select id, name from @.task where name = any ($1)', [tasks]));
+	}
+
+	/** Reads the tasks and policies with these numbers. */
+	async read(numbers: readonly {readonly task?: number; readonly policy: number}[]): Promise<void> {
+		const tasks = unknown(
+			this.#taskNames,
+			numbers.flatMap(({task}) => task ?? []),
+		);
+		const policies = unknown(
+			this.#policies,
+			numbers.map(({policy}) => policy),
+		);
+		if (tasks.length > 0) this.#rememberTasks(await this.#db.query('select id, name from @.task where id = any ($1)', [tasks]));
+		if (policies.length > 0) this.#rememberPolicies(await this.#db.query('select id, spec from @.policy where id = any ($1)', [policies]));
+	}
+
+	#rememberTasks(rows: readonly {readonly id: number; readonly name: string}[]): void {
+		for (const {id, name} of rows) {
+			this.#taskIds.set(name, id);
+			this.#taskNames.set(id, name);
+		}
+	}
+
+	#rememberPolicies(rows: readonly {readonly id: number; readonly spec: string}[]): void {
+		for (const {id, spec} of rows) {
+			this.#policyIds.set(spec, id);
+			this.#policies.set(id, readPolicy(spec));
+		}
+	}
+}
+
+function unknown<Key>(known: ReadonlyMap<Key, unknown>, keys: readonly Key[]): Key[] {
+	return [...new Set(keys)].filter(key => !known.has(key));
+}
+
+function specOf({maxAttempts, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}}: Policy): string {
+	return JSON.stringify({maxAttempts, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}});
+}

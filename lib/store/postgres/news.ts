@@ -1,0 +1,113 @@
+import type {Claim, OwnerId} from '../../job/claim.ts';
+import type {CompletedBatch, JobId} from '../../job/job.ts';
+import type {Clock} from '../../support/clock.ts';
+import type {News} from '../store.ts';
+import type {Database} from './database.ts';
+
+/** How often a store polls, and how often it tells its health. */
+const POLL_INTERVAL_MS = 20;
+const HEALTH_INTERVAL_MS = 1000;
+
+type Tell = (news: News) => void | Promise<void>;
+
+/** What a call did that listeners hear of. */
+export interface Effects {
+	readonly completed?: readonly CompletedBatch[];
+	/** Jobs that were cancelled because of a parent. */
+	readonly lost?: readonly JobId[];
+}
+
+/** The answer of the function `news`. */
+interface Answer {
+	/** How many changes other stores have made so far. */
+	readonly version: number;
+	readonly stop: readonly Claim[];
+}
+
+/** The listeners of a store, each with its polls. */
+export class Listeners {
+	readonly #db: Database;
+	readonly #clock: Pick<Clock, 'steadyMs' | 'every'>;
+	readonly #listeners = new Set<{readonly tell: Tell; readonly end: () => void}>();
+	/** The number of jobs that moves of this store have asked owners to stop. */
+	#askedJobs = 0;
+
+	constructor(db: Database, clock: Pick<Clock, 'steadyMs' | 'every'>) {
+		this.#db = db;
+		this.#clock = clock;
+	}
+
+	/** Returns a function that removes the listener. */
+	add(owner: OwnerId | undefined, tell: Tell): () => void {
+		const listener = {tell, end: this.#poll(owner, tell)};
+		this.#listeners.add(listener);
+		return () => {
+			listener.end();
+			this.#listeners.delete(listener);
+		};
+	}
+
+	/** A move of this store has asked owners to stop jobs. */
+	asked(jobs: number): void {
+		this.#askedJobs += jobs;
+	}
+
+	/** Tells what a call of this store did. An error of a listener is not one of the call, which has taken effect. */
+	tell({completed = [], lost = []}: Effects): void {
+		const news: News[] = completed.map(batch => ({type: 'batchCompleted', ...batch}));
+		if (lost.length > 0) news.push({type: 'childrenCancelled', ids: lost});
+		for (const each of news) for (const {tell} of this.#listeners) void (async () => tell(each))();
+	}
+
+	end(): void {
+		for (const {end} of this.#listeners) end();
+		this.#listeners.clear();
+	}
+
+	/** Polls for news and passes it on. Polls again only after `tell` is done. Returns a function that ends the polling. */
+	#poll(owner: OwnerId | undefined, tell: Tell): () => void {
+		const {every, steadyMs} = this.#clock;
+		let isPolling = false;
+		let isEnded = false;
+		const look = this.#looker(owner);
+		let nextHealth = steadyMs();
+		const poll = async () => {
+			if (isPolling || isEnded) return;
+			isPolling = true;
+			const begunAt = steadyMs();
+			const tellAll = async (news: readonly News[]) => {
+				for (const each of news) if (!isEnded) await tell(each);
+			};
+			try {
+				await tellAll(await look());
+				if (begunAt < nextHealth - POLL_INTERVAL_MS) return;
+				nextHealth = begunAt + HEALTH_INTERVAL_MS;
+				await tellAll([{type: 'health', logBytes: 0, databaseBytes: 0, freeBytes: 0}]);
+			} catch (error) {
+				await tellAll([{type: 'failed', error}]);
+			} finally {
+				isPolling = false;
+			}
+		};
+		void poll();
+		const end = every(POLL_INTERVAL_MS, () => void poll());
+		return () => {
+			isEnded = true;
+			end();
+		};
+	}
+
+	/** A function that looks for changes since it was called last. */
+	#looker(owner: OwnerId | undefined): () => Promise<readonly News[]> {
+		let known: string | undefined;
+		return async () => {
+			const asked = this.#askedJobs;
+			const {version, stop} = await this.#db.call<Answer>('news', {owner});
+			const before = known;
+			known = `${version}+${asked}`;
+			// What others did before the first look is no news. A request to stop a job is.
+			const isChanged = before === undefined ? stop.length > 0 : before !== known;
+			return isChanged ? [{type: 'changed', stop}] : [];
+		};
+	}
+}

@@ -1,0 +1,81 @@
+import {StoredState} from '../stored-state.ts';
+
+/** Heartbeats, and what owners give back. */
+export const OWNERS = `
+	-- A claim that is under way may still claim jobs of a task that is paused now: so the call is alone.
+	create function set_paused(call jsonb) returns void language plpgsql as $$
+	begin
+		perform begin_call(call, true);
+		update task set paused = (call->>'paused')::boolean where name in (select jsonb_array_elements_text(call->'tasks'));
+	end $$;
+
+	create function heartbeat(call jsonb) returns boolean language plpgsql as $$
+	begin
+		perform begin_call(call, false);
+		update owner set heartbeat_at = now_ms() where name = call->>'owner';
+		return found;
+	end $$;
+
+	-- Makes a page of the owner's running jobs ready again, uncharged. Jobs that were asked to stop end one by one.
+	create function release_claims(its_owner integer, after_lease bigint, leaves boolean, open_jobs jsonb) returns jsonb language plpgsql as $$
+	declare
+		c claimed;
+		jobs bigint := 0;
+		has_more boolean := false;
+		o record;
+	begin
+		for c in select * from claimed where owner = its_owner and lease > after_lease order by first loop
+			if jobs >= 5000 then
+				has_more := true;
+				exit;
+			end if;
+			for o in
+				select * from jsonb_to_recordset(open_jobs) q (lease bigint, first bigint, last bigint)
+				where q.lease = c.lease and q.first <= c.last and q.last >= c.first
+			loop
+				insert into failure_state (id, attempts, suspicion) select id, 0, 1 from generate_series(greatest(o.first, c.first), least(o.last, c.last)) id
+					on conflict (id) do update set suspicion = least(failure_state.suspicion + 1, 10);
+			end loop;
+			delete from claimed where first = c.first;
+			jobs := jobs + c.last - c.first + 1;
+			if c.stop is not null then
+				perform end_stopped(c, id, '{"type": "released"}', null) from generate_series(c.first, c.last) id;
+				continue;
+			end if;
+			-- Any job of a dead owner may have started.
+			if open_jobs is not null then perform end_expiry(c.first, c.last);
+			else update expiry set expires_at = -expires_at where id between c.first and c.last and expires_at < -1;
+			end if;
+			perform make_ready(c.first, c.last, c.task, c.rank, c.batch, c.execution, ${StoredState.running});
+		end loop;
+		if leaves and not has_more then delete from owner where id = its_owner; end if;
+		return jsonb_build_object('jobs', jobs, 'hasMore', has_more) || end_call();
+	end $$;
+
+	-- How many changes other stores have made so far, and the owner's jobs to stop.
+	create function news(call jsonb) returns jsonb language sql stable as $$
+		select jsonb_build_object(
+			'version', (select coalesce(sum(changes), 0) from folded where store <> (call->>'store')::integer)
+				+ (select count(*) from tally_change where store <> (call->>'store')::integer),
+			'stop', (select coalesce(jsonb_agg(jsonb_build_object('id', id, 'lease', c.lease, 'execution', c.execution) order by id), '[]')
+				from claimed c cross join lateral generate_series(c.first, c.last) id
+				where c.owner = (select o.id from owner o where o.name = call->>'owner') and c.stop is not null and c.stop <> -1)
+		)
+	$$;
+
+	create function release(call jsonb) returns jsonb language plpgsql as $$
+	begin
+		perform begin_call(call, true);
+		return release_claims((call->'owner')::integer, (call->'after')::bigint, (call->'leave')::boolean, null);
+	end $$;
+
+	-- Makes the jobs of an owner ready again that has died. Returns null if its heartbeat has changed.
+	create function reclaim(call jsonb) returns jsonb language plpgsql as $$
+	begin
+		perform begin_call(call, true);
+		perform from owner where id = (call->'owner')::integer and heartbeat_at = (call->'heartbeatAt')::bigint;
+		if not found then return null; end if;
+		-- A batch of a dead owner has none.
+		return release_claims((call->'owner')::integer, 0, true, coalesce(call->'open', '[]'));
+	end $$;
+`;

@@ -1,0 +1,210 @@
+import type {OwnerId} from '../../job/claim.ts';
+import type {BatchId, BatchOptions, JobFilter, JobId, JobSearch, Page} from '../../job/job.ts';
+import type {Schedule} from '../../job/schedule.ts';
+import {systemClock} from '../../support/clock.ts';
+import {FaenaError} from '../../support/errors.ts';
+import type * as contract from '../store.ts';
+import {movableStatuses} from '../store.ts';
+import {byState, type StoredState} from '../stored-state.ts';
+import {assertOpened, findToDelete, type Opening, readBatches, toOpening} from './batches.ts';
+import {commit} from './commit.ts';
+import {Database, type Pool} from './database.ts';
+import {deleteEnded} from './delete.ts';
+import {readOutcomes, readPage, statesOf, toFilter} from './jobs.ts';
+import {Names} from './names.ts';
+import {type Effects, Listeners} from './news.ts';
+import {type OwnerRow, Owners} from './owners.ts';
+import {readSchedules} from './schedules.ts';
+
+/** Options with which a PostgreSQL store is opened. */
+export interface PostgresOptions extends contract.OpenStoreOptions {
+	/** The schema of the queue; default `faena`. */
+	readonly schema?: string;
+	/** A pool of the driver `pg` that the program brings. It stays open. */
+	readonly pool?: Pool;
+}
+
+/**
+ * A store in a schema of a PostgreSQL database. Each verb is a call of a function of the schema, in a transaction of its own: lib/store/postgres/*.sql.ts.
+ * Many stores, in many processes on many hosts, share a queue.
+ */
+export class PostgresStore implements contract.Store {
+	readonly location: string;
+	readonly leaseMs: number;
+	readonly #db: Database;
+	readonly #names: Names;
+	readonly #owners: Owners;
+	readonly #listeners: Listeners;
+	readonly #random: () => number;
+	#closed: Promise<void> | undefined;
+
+	constructor(url: string, {leaseMs = 30_000, clock = systemClock, random = Math.random, schema = 'faena', pool}: PostgresOptions = {}) {
+		this.location = url;
+		this.leaseMs = leaseMs;
+		const store = Math.floor(Math.random() * 2 ** 31);
+		// Another clock than the system's is one for tests. Time is that of the server, since the hosts may not agree.
+		this.#db = new Database(url, schema, {store, now: clock === systemClock ? undefined : clock.now}, pool);
+		this.#names = new Names(this.#db);
+		this.#owners = new Owners(leaseMs, clock.steadyMs);
+		this.#listeners = new Listeners(this.#db, clock);
+		this.#random = random;
+	}
+
+	async commit(changes: contract.Changes): Promise<contract.Committed> {
+		this.#assertOpen();
+		const {committed, effects, owner} = await commit(this.#db, this.#names, changes, this.#random);
+		if (changes.claim && owner !== null) this.#owners.registered(changes.claim.owner, owner);
+		this.#listeners.tell(effects);
+		return committed;
+	}
+
+	async move(filter: JobFilter, to: contract.MoveTarget, {after = 0, upTo, limit = 1000, stop = false}: contract.MovePage = {}): Promise<contract.Moved> {
+		const states = statesOf(movableStatuses(to, filter));
+		const moved = await this.#change<MovedPage>('move', {filter: toFilter(filter), states, to, after, upTo, limit, stop});
+		this.#listeners.asked(moved.asked.length);
+		const {ids, asked, next} = moved;
+		return {ids, asked, next: next === null ? null : {after: next, upTo: moved.upTo, limit, stop}};
+	}
+
+	async setPaused(tasks: readonly string[], isPaused: boolean): Promise<void> {
+		this.#assertOpen();
+		await this.#names.number(tasks.map(task => ({task})));
+		await this.#db.call('set_paused', {tasks, paused: isPaused});
+	}
+
+	async heartbeat(owner: OwnerId): Promise<'alive' | 'fenced'> {
+		this.#assertOpen();
+		const isKnown = await this.#db.call<boolean>('heartbeat', {owner});
+		if (!isKnown) this.#owners.forget(owner);
+		return isKnown && !this.#owners.takeFence(owner) ? 'alive' : 'fenced';
+	}
+
+	async release(owner: OwnerId, {after = 0, leave = false}: contract.ReleaseOptions = {}): Promise<contract.Released> {
+		this.#assertOpen();
+		return this.#release(owner, after, leave);
+	}
+
+	async #release(owner: OwnerId, after: number, leave: boolean): Promise<contract.Released> {
+		const id = this.#owners.idOf(owner);
+		if (id === undefined) return {jobs: 0, hasMore: false};
+		const {jobs, hasMore} = await this.#tellOf(this.#db.call<contract.Released & Effects>('release', {owner: id, after, leave}));
+		// A later call may have registered the owner again.
+		if (leave && !hasMore && this.#owners.idOf(owner) === id) this.#owners.forget(owner);
+		return {jobs, hasMore};
+	}
+
+	async reclaim(): Promise<contract.Released> {
+		this.#assertOpen();
+		const owners = await this.#db.query<OwnerRow>('select id, heartbeat_at from @.owner order by id');
+		let jobs = 0;
+		for (const {id, heartbeat_at} of this.#owners.silent(owners)) {
+			// `null` if the owner has renewed its lease, or another store has reclaimed its jobs.
+			const released = await this.#change<contract.Released | null>('reclaim', {owner: id, heartbeatAt: heartbeat_at});
+			jobs += released?.jobs ?? 0;
+			if (released?.hasMore) return {jobs, hasMore: true};
+		}
+		return {jobs, hasMore: false};
+	}
+
+	async jobs(search: JobSearch, page: contract.SearchPage = {}, want: contract.Wanted = {}): Promise<contract.JobPage> {
+		this.#assertOpen();
+		return readPage({db: this.#db, names: this.#names}, search, page, want);
+	}
+
+	async outcomes(ids: readonly JobId[], {after = 0}: {readonly after?: number} = {}): Promise<contract.OutcomePage> {
+		this.#assertOpen();
+		return readOutcomes(this.#db, ids, after);
+	}
+
+	async counts(): Promise<readonly contract.TaskCounts[]> {
+		this.#assertOpen();
+		const rows = await this.#db.query<{name: string; paused: boolean; state: StoredState | null; jobs: number}>('select * from @.counts()');
+		return [...Map.groupBy(rows, ({name}) => name)].map(([task, own]) => {
+			const jobs = new Map(own.map(row => [row.state, row.jobs]));
+			return {task, isPaused: own[0]?.paused ?? false, ...byState(state => jobs.get(state) ?? 0)};
+		});
+	}
+
+	async schedules(): Promise<readonly Schedule[]> {
+		this.#assertOpen();
+		return readSchedules(this.#db);
+	}
+
+	async openBatch(name: string, task: string | undefined, owner: OwnerId, options: BatchOptions = {}): Promise<BatchId> {
+		this.#assertOpen();
+		const opening = await this.#change<Opening>('open_batch', await toOpening(this.#names, name, task, owner, options));
+		assertOpened(name, opening, task, options);
+		this.#owners.registered(owner, opening.owner as number);
+		return opening.id as BatchId;
+	}
+
+	async updateBatch(batch: BatchId, owner: OwnerId, change: contract.BatchChange): Promise<boolean> {
+		const own = 'total' in change ? change : {closes: 'isClosed' in change};
+		const {done, owner: id} = await this.#change<{readonly done: boolean; readonly owner?: number}>('change_batch', {batch, owner, ...own});
+		if (id !== undefined) this.#owners.registered(owner, id);
+		return done;
+	}
+
+	async batches({name}: {readonly name?: string} = {}, page: Page = {}): Promise<contract.BatchPage> {
+		this.#assertOpen();
+		return readBatches(this.#db, name, page);
+	}
+
+	async delete(what: contract.Deletion, page: contract.SearchPage = {}): Promise<contract.Deleted> {
+		this.#assertOpen();
+		const change = (name: string, call: object) => this.#change<contract.Deleted>(name, call);
+		if (!('batch' in what)) return deleteEnded(change, this.#names, what, page);
+		const batch = await findToDelete(this.#db, what);
+		if (batch === undefined) return {deleted: 0, next: null};
+		const {deleted, next} = await change('delete_batch', {batch, limit: page.limit ?? 1000});
+		return {deleted, next};
+	}
+
+	listen(owner: OwnerId | undefined, tell: (news: contract.News) => void | Promise<void>): () => void {
+		this.#assertOpen();
+		return this.#listeners.add(owner, tell);
+	}
+
+	ownerFiles(): contract.OwnerFiles {
+		return {};
+	}
+
+	close(): Promise<void> {
+		this.#closed ??= this.#close();
+		return this.#closed;
+	}
+
+	async #close(): Promise<void> {
+		try {
+			for (const owner of this.#owners.names) while ((await this.#release(owner, 0, true)).hasMore);
+		} finally {
+			this.#listeners.end();
+			await this.#db.close();
+		}
+	}
+
+	/** Calls a function that changes jobs, and tells the listeners what it did. */
+	#change<Result>(name: string, call: object): Promise<Result> {
+		this.#assertOpen();
+		return this.#tellOf(this.#db.call<Result & Effects>(name, call));
+	}
+
+	async #tellOf<Result>(call: Promise<Result & Effects>): Promise<Result> {
+		const result = await call;
+		this.#listeners.tell(result ?? {});
+		return result;
+	}
+
+	#assertOpen(): void {
+		if (this.#closed) throw new FaenaError('Closed', 'This queue is closed.');
+	}
+}
+
+/** The answer of the function `move`. */
+interface MovedPage {
+	readonly ids: readonly JobId[];
+	readonly asked: readonly JobId[];
+	/** The last job that was looked at. */
+	readonly next: JobId | null;
+	readonly upTo: JobId;
+}

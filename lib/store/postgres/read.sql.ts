@@ -1,0 +1,154 @@
+import {MAX_GROUP_JOBS} from '../../job/group.ts';
+import {StoredState} from '../stored-state.ts';
+
+const {ready, quarantined, delayed, failed, parked, running, completed, cancelled, blocked} = StoredState;
+
+/** The state of the jobs of a row of `waiting`. */
+const WAITING_STATE = `case when not failed then ${delayed} when run_at is null then ${parked} else ${failed} end`;
+
+/** Rows of a table with jobs of a search, in order. A row has at most this many jobs, so that the first one to look at is found by an index. */
+function rangesIn(table: string, states: string, task = 'task = its_task'): string {
+	return `(
+		select first, last from ${table}
+		where first > after - ${MAX_GROUP_JOBS} and last > after and first <= up_to and ${states}
+			and (its_task is null or ${task}) and (its_batch is null or batch = its_batch)
+		order by first limit most
+	)`;
+}
+
+/** Reading: pages of jobs, how they ended, and their numbers. */
+export const READ = `
+	create type range as (first bigint, last bigint);
+
+	-- Ranges of jobs in these states, of this task and batch if they are given, in order. Together they may have more jobs than are asked for.
+	create function find_ranges(states integer[], its_task integer, its_batch bigint, after bigint, up_to bigint, most integer)
+		returns setof range language sql stable as $$
+		select first, last from (
+			${[
+				rangesIn('ready', `case when lane < 0 then ${quarantined} else ${ready} end = any (states)`, 'lane in (its_task, -its_task)'),
+				rangesIn('waiting', `${WAITING_STATE} = any (states)`),
+				rangesIn('blocked', `${blocked} = any (states)`),
+				rangesIn('claimed', `${running} = any (states)`),
+				rangesIn('outcome', 'status = any (states)'),
+			].join(' union all ')}
+		) found order by first limit most
+	$$;
+
+	-- The line of one job of a range; null for an empty one. A single job has the whole text.
+	create function line_of(lines text, its_first bigint, its_last bigint, id bigint) returns text language sql immutable as $$
+		select case when its_first = its_last then lines else nullif(split_part(lines, E'\\n', (id - its_first + 1)::integer), '') end
+	$$;
+
+	create type description as (
+		id bigint, info jsonb, times bytea,
+		payload text, payload_bytes bytea, result text, result_bytes bytea, checkpoint text, checkpoint_bytes bytea
+	);
+
+	-- The jobs that exist of these, in the same order.
+	create function describe(ids bigint[], with_values boolean) returns setof description language plpgsql stable as $$
+	declare
+		its_id bigint;
+		j job;
+		p place;
+		o outcome;
+		f failure_state;
+		k checkpoint;
+		d description;
+	begin
+		foreach its_id in array ids loop
+			-- Neighbours share the row.
+			if j.first is null or its_id < j.first or its_id > j.last then
+				select * into j from job where first <= its_id order by first desc limit 1;
+			end if;
+			p := place_of(its_id);
+			if p.state is null or j.first is null or j.last < its_id then continue; end if;
+			o := null;
+			if p.state between ${completed} and ${cancelled} then select * into o from outcome where first = p.first; end if;
+			select * into f from failure_state where id = its_id;
+			d := null;
+			d.id := its_id;
+			d.payload := line_of(j.text_value, j.first, j.last, its_id);
+			d.result := line_of(o.text_value, o.first, o.last, its_id);
+			d.info := info_of(its_id, j, p, o, f, d.payload, d.result);
+			-- A running job shows no figures of the execution before, once its own start is known.
+			if d.info->>'startedAt' is null then d.times := coalesce(o.times, f.times); end if;
+			if with_values then
+				select * into k from checkpoint where id = its_id;
+				d.info := d.info || jsonb_build_object('checkpoint', case when k.id is not null then jsonb_build_object('execution', k.execution, 'at', k.at) end);
+				d.checkpoint := k.text_value;
+				d.checkpoint_bytes := k.byte_value;
+				d.payload_bytes := j.byte_value;
+				d.result_bytes := o.byte_value;
+			else
+				d.payload := null;
+				d.result := null;
+			end if;
+			return next d;
+		end loop;
+	end $$;
+
+	create function info_of(its_id bigint, j job, p place, o outcome, f failure_state, payload text, result text) returns jsonb language sql stable as $$
+		select jsonb_build_object(
+			'state', p.state,
+			'task', (select name from task where id = j.task),
+			'policy', j.policy,
+			'priority', j.priority,
+			'key', key_in(j, its_id),
+			'batch', (select b.name from batch b where b.id = j.batch),
+			'createdAt', j.created_at,
+			'scheduledAt', (select x.at from scheduled x where x.id = its_id),
+			'runAt', p.run_at,
+			'startedAt', case when p.state = ${running} then (select c.started_at from claimed c where c.first = p.first) end,
+			'endedAt', o.ended_at,
+			'offset', its_id - o.first,
+			'executions', p.executions,
+			'attempts', coalesce(f.attempts, 0),
+			'failure', f.failure,
+			'payloadBytes', coalesce(octet_length(payload), octet_length(j.byte_value), 0),
+			'resultBytes', case when p.state = ${completed} then coalesce(octet_length(result), octet_length(o.byte_value), 0) end,
+			'progress', (select jsonb_build_object('done', done, 'total', total, 'at', at) from progress where id = its_id)
+		)
+	$$;
+
+	-- How jobs ended. The state is null if a job has not ended. There is no row for a job that does not exist.
+	create function ends_of(ids bigint[]) returns table (id bigint, state smallint, result text, result_bytes bytea, failure text)
+		language plpgsql stable as $$
+	declare
+		its_id bigint;
+		o outcome;
+	begin
+		foreach its_id in array ids loop
+			if o.first is null or its_id < o.first or its_id > o.last then
+				select * into o from outcome where first <= its_id order by first desc limit 1;
+			end if;
+			if o.last >= its_id then
+				return query select its_id, o.status, line_of(o.text_value, o.first, o.last, its_id), o.byte_value,
+					(select x.failure from failure_state x where x.id = its_id and o.status <> ${completed});
+			elsif (select last from job where first <= its_id order by first desc limit 1) >= its_id then
+				return query select its_id, null::smallint, null::text, null::bytea, null::text;
+			end if;
+		end loop;
+	end $$;
+
+	-- The executions of a job that have ended, in order. One that was kept, and is also the last one, counts once.
+	create function executions_of(its_id bigint)
+		returns table (execution integer, status smallint, ended_at bigint, times bytea, "position" integer, worker text, failure text)
+		language sql stable as $$
+		select distinct on (1) * from (
+			select e.execution, e.status, e.ended_at, e.times, 0, e.worker, e.failure from execution e where e.id = its_id
+			union all
+			select f.execution, ${failed}::smallint, coalesce(f.ended_at, 0), f.times, 0, f.worker, f.failure from failure_state f
+			where f.id = its_id and f.failure is not null and f.execution is not null
+			union all
+			select o.execution, o.status, o.ended_at, o.times, (its_id - o.first)::integer, o.worker, null
+			from (select * from outcome where first <= its_id order by first desc limit 1) o
+			where o.last >= its_id and has_run(o, its_id)
+		) all_of order by 1
+	$$;
+
+	create function counts() returns table (name text, paused boolean, state smallint, jobs bigint) language sql stable as $$
+		select t.name, t.paused, c.state, sum(c.jobs)::bigint
+		from task t left join (select task, state, jobs from tally union all select task, state, jobs from tally_change) c on c.task = t.id
+		group by 1, 2, 3
+	$$;
+`;

@@ -1,0 +1,52 @@
+import pg from 'pg';
+import {BASE} from './base.sql.ts';
+import {BATCHES} from './batches.sql.ts';
+import {CHANGE} from './change.sql.ts';
+import {CHILD_JOBS} from './child-jobs.sql.ts';
+import {CLAIM} from './claim.sql.ts';
+import {COMMIT} from './commit.sql.ts';
+import {DELETE} from './delete.sql.ts';
+import {EDGES} from './edges.sql.ts';
+import {ENQUEUE} from './enqueue.sql.ts';
+import {EXPIRY} from './expiry.sql.ts';
+import {KEYS} from './keys.sql.ts';
+import {MOVE} from './move.sql.ts';
+import {OWNERS} from './owners.sql.ts';
+import {READ} from './read.sql.ts';
+import {SCHEDULES} from './schedules.sql.ts';
+import {SETTLE} from './settle.sql.ts';
+import {SORTED} from './sorted.sql.ts';
+import {TABLES} from './tables.sql.ts';
+
+/** The functions that programs call. They find the others, and the tables, by these. */
+const ENTRIES = [
+	'commit(jsonb, text[], bytea[], integer[])',
+	...['move(jsonb)', 'heartbeat(jsonb)', 'release(jsonb)', 'reclaim(jsonb)', 'news(jsonb)', 'set_paused(jsonb)'],
+	...['open_batch(jsonb)', 'change_batch(jsonb)', 'read_batches(jsonb)'],
+	...['delete_by_id(jsonb)', 'delete_ended_before(jsonb)', 'delete_outdated(jsonb)', 'delete_batch(jsonb)'],
+	'find_ids(jsonb, integer[], bigint, bigint, integer)',
+	'sorted_rows(text, integer[], text, text, float8, float8, bigint, integer, float8, float8)',
+	...['describe(bigint[], boolean)', 'ends_of(bigint[])', 'executions_of(bigint)', 'counts()'],
+	...['edges_from(bigint, bigint, bigint)', 'edges_to(bigint, bigint)'],
+];
+
+/**
+ * The statements that make the schema.
+ * @param name the schema, quoted
+ */
+export function schemaSql(schema: string, name: string, version: number): string {
+	return `
+		select pg_advisory_xact_lock(hashtext(${pg.escapeLiteral(`faena ${schema}`)}));
+		create schema if not exists ${name};
+		set local search_path to ${name}, pg_temp;
+		-- Functions call each other in any order.
+		set local check_function_bodies to off;
+		create table version (number integer not null);
+		insert into version values (${version});
+		-- Locks of other queues in the same database have other numbers.
+		create function lock_key() returns integer language sql immutable as $$ select hashtext(${pg.escapeLiteral(`faena ${schema}`)}) $$;
+		${TABLES}
+		${[BASE, CHANGE, EXPIRY, EDGES, KEYS, MOVE, CHILD_JOBS, SCHEDULES, BATCHES, DELETE, SETTLE, CLAIM, ENQUEUE, OWNERS, READ, SORTED, COMMIT].join('')}
+		${ENTRIES.map(entry => `alter function ${entry} set search_path to ${name}, pg_temp;`).join('\n')}
+	`;
+}

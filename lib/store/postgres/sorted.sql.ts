@@ -1,0 +1,54 @@
+import {StoredState} from '../stored-state.ts';
+
+/** Rows for lists that are sorted by a time or a duration, the highest first: lib/store/postgres/sorted.ts. */
+const outcomes = (highest: string, lowest: string, times: string, kind: 'runs' | 'singles') => `
+	select first, last, ${highest}::float8, ${times} from outcome
+	where ${kind === 'singles' ? `first = last and ${highest} <= its_value` : `first < last and ${lowest} <= its_value`} and status = any (states)
+		and (${highest}, first) < (its_upper, its_first) and (its_task is null or task = its_task) and (its_batch is null or batch = its_batch)
+		and (since is null or ended_at >= since) and (until is null or ended_at < until)
+	order by ${highest} desc, first desc limit most`;
+
+/** Jobs that have not completed, and show the figures of their last execution. */
+const failures = (column: string) => `
+	select f.id, f.id, f.${column}::float8, null::bytea from failure_state f cross join lateral place_of(f.id) p
+	where (f.${column}, f.id) < (its_upper, its_first) and f.${column} <= its_value
+		and p.state = any (states) and p.state not between ${StoredState.completed} and ${StoredState.cancelled}
+		and not exists (select from claimed c where p.state = ${StoredState.running} and c.first = p.first and c.started_at is not null)
+		and (its_task is null or p.task = its_task) and (its_batch is null or p.batch = its_batch) and since is null and until is null
+	order by f.${column} desc, f.id desc limit most`;
+
+const CLAIMS = `
+	select first, last, started_at::float8, null::bytea from claimed
+	where (started_at, first) < (its_upper, its_first) and started_at <= its_value and ${StoredState.running} = any (states)
+		and (its_task is null or task = its_task) and (its_batch is null or batch = its_batch)
+	order by started_at desc, first desc limit most`;
+
+const KINDS = {
+	'startedAt runs': outcomes('latest_start', 'earliest_start', 'times', 'runs'),
+	'startedAt singles': outcomes('latest_start', 'earliest_start', 'null::bytea', 'singles'),
+	'startedAt failures': failures('started_at'),
+	'startedAt claims': CLAIMS,
+	'endedAt runs': outcomes('ended_at', 'ended_at', 'null::bytea', 'runs'),
+	'endedAt singles': outcomes('ended_at', 'ended_at', 'null::bytea', 'singles'),
+	'duration runs': outcomes('longest_ms', 'shortest_ms', 'times', 'runs'),
+	'duration singles': outcomes('longest_ms', 'shortest_ms', 'null::bytea', 'singles'),
+	'duration failures': failures('duration_ms'),
+};
+
+export const SORTED = `
+	create type sorted_row as (first bigint, last bigint, upper double precision, times bytea);
+
+	create function sorted_rows(kind text, states integer[], task_name text, batch_name text, its_value float8, its_upper float8, its_first bigint,
+		most integer, since float8, until float8) returns setof sorted_row language plpgsql stable as $$
+	declare
+		its_task integer := (select id from task where name = task_name);
+		its_batch bigint := (select id from batch where name = batch_name);
+	begin
+		if task_name is not null and its_task is null or batch_name is not null and its_batch is null then return; end if;
+		case kind
+			${Object.entries(KINDS)
+				.map(([kind, query]) => `when '${kind}' then return query ${query};`)
+				.join('\n')}
+		end case;
+	end $$;
+`;

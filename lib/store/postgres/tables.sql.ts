@@ -1,0 +1,311 @@
+/**
+ * The tables of the PostgreSQL store.
+ *
+ * The immutable columns of jobs are in `job`. Their state is in exactly one of five tables: `ready`, `waiting` (delayed or failed), `blocked`,
+ * `claimed`, `outcome`. A row of any of these stands for jobs with consecutive ids, from `first` to `last`, that have the same columns; one job is a
+ * range of one. To change some jobs of a range, its row is cut. The rows of `job` and those of the states may be cut differently.
+ *
+ * Rows are inserted and deleted, and updated only where nothing else is possible: what is deleted together is vacuumed together.
+ */
+export const TABLES = `
+	create table task (
+		id integer generated always as identity primary key,
+		name text not null unique,
+		paused boolean not null default false
+	);
+
+	-- Attempts, timeout, backoff. Many jobs share a policy, so a job names it by number.
+	create table policy (
+		id integer generated always as identity primary key,
+		spec text not null unique
+	);
+
+	create sequence job_id as bigint;
+	create sequence lease_id as bigint;
+
+	-- Values of several jobs are the lines of one text, an empty one for null. A single job has any text or bytes.
+	create table job (
+		first bigint primary key,
+		last bigint not null,
+		task integer not null,
+		policy integer not null,
+		priority integer not null,
+		created_at bigint not null,
+		batch bigint,
+		-- The first key, if the keys are consecutive numbers of a batch.
+		first_number bigint,
+		keys text,
+		text_value text,
+		byte_value bytea
+	);
+	create index job_by_batch on job (batch, first) where batch is not null;
+	alter table job alter text_value set storage external;
+
+	-- Scope: a batch's id, or minus the task's id for keys outside batches.
+	create table key (
+		scope bigint not null,
+		key text not null,
+		id bigint not null,
+		primary key (scope, key)
+	);
+
+	-- Keys of a batch that are consecutive numbers, of jobs with consecutive ids. They are not in the table key.
+	create table key_run (
+		batch bigint not null,
+		first bigint not null,
+		last bigint not null,
+		first_id bigint not null,
+		primary key (batch, first)
+	);
+
+	-- Rank is minus the priority. A quarantined job has minus the number of its task as lane.
+	create table ready (
+		first bigint primary key,
+		last bigint not null,
+		lane integer not null,
+		rank integer not null,
+		batch bigint,
+		executions integer not null
+	);
+	create index ready_by_lane on ready (lane, rank, first);
+
+	-- Without run_at, failed jobs are parked.
+	create table waiting (
+		first bigint primary key,
+		last bigint not null,
+		task integer not null,
+		rank integer not null,
+		batch bigint,
+		executions integer not null,
+		run_at bigint,
+		failed boolean not null
+	);
+	create index waiting_by_time on waiting (run_at, first) where run_at is not null;
+
+	create table blocked (
+		first bigint primary key,
+		last bigint not null,
+		task integer not null,
+		rank integer not null,
+		batch bigint,
+		executions integer not null,
+		run_at bigint,
+		-- The number of parents that have not ended as they must.
+		parents integer not null
+	);
+
+	create table claimed (
+		first bigint primary key,
+		last bigint not null,
+		task integer not null,
+		rank integer not null,
+		batch bigint,
+		execution integer not null,
+		lease bigint not null,
+		owner integer not null,
+		-- A request since the jobs were claimed: the time of a cancel, or less than 0 for a discard.
+		stop bigint,
+		started_at bigint
+	);
+	create index claimed_to_stop on claimed (owner, first) where stop is not null;
+
+	create table outcome (
+		first bigint primary key,
+		last bigint not null,
+		task integer not null,
+		rank integer not null,
+		batch bigint,
+		execution integer not null,
+		status smallint not null,
+		ended_at bigint not null,
+		-- started_at, duration_ms, cpu_ms and memory_bytes of each job, packed: lib/job/packed.ts. Null if none is known.
+		times bytea,
+		text_value text,
+		byte_value bytea,
+		worker text,
+		-- Bounds of the times of its jobs; null if none is known. Of a part of a range they may be those of the whole.
+		earliest_start bigint,
+		latest_start bigint,
+		shortest_ms double precision,
+		longest_ms double precision
+	);
+	create index outcome_by_end on outcome (status, ended_at, first);
+	create index outcome_by_start on outcome (status, latest_start, first) where latest_start is not null;
+	create index outcome_by_duration on outcome (status, longest_ms, first) where longest_ms is not null;
+
+	-- Attempts, crashes and the last failure. Only jobs that failed or are suspects have a row.
+	create table failure_state (
+		id bigint primary key,
+		attempts integer not null,
+		suspicion smallint not null default 0,
+		crashes integer not null default 0,
+		execution integer,
+		ended_at bigint,
+		times bytea,
+		worker text,
+		failure text,
+		started_at bigint,
+		duration_ms double precision
+	);
+	create index failure_by_start on failure_state (started_at, id) where started_at is not null;
+	create index failure_by_duration on failure_state (duration_ms, id) where duration_ms is not null;
+
+	-- Executions that have ended, before the last one.
+	create table execution (
+		id bigint not null,
+		execution integer not null,
+		status smallint not null,
+		ended_at bigint not null,
+		times bytea,
+		worker text,
+		failure text,
+		primary key (id, execution)
+	);
+
+	create table progress (
+		id bigint primary key,
+		done double precision not null,
+		total double precision,
+		at bigint not null
+	);
+
+	create table checkpoint (
+		id bigint primary key,
+		execution integer not null,
+		at bigint not null,
+		text_value text,
+		byte_value bytea
+	);
+
+	create table log (
+		seq bigint generated always as identity primary key,
+		id bigint not null,
+		execution integer not null,
+		at bigint not null,
+		level text not null,
+		text text not null
+	);
+	create index log_by_job on log (id, seq);
+
+	-- Jobs that are cancelled if they do not start in time. Expires_at is minus that time if the job was running by then, and -1 while it waits for others.
+	create table expiry (
+		id bigint primary key,
+		expires_ms bigint not null,
+		expires_at bigint not null
+	);
+	create index expiry_by_time on expiry (expires_at, id);
+
+	-- Jobs (children) that wait for others (parents). If is_each, the first child waits for the first parent, the second for the second, and so on;
+	-- otherwise each child waits for each parent.
+	create table edge (
+		id bigint generated always as identity primary key,
+		parent_first bigint not null,
+		parent_last bigint not null,
+		child_first bigint not null,
+		child_last bigint not null,
+		is_each boolean not null,
+		-- Whether a child runs although a parent is dead or cancelled.
+		runs_on_dead boolean not null
+	);
+	create index edge_by_parent on edge using gist (int8range(parent_first, parent_last, '[]'));
+	create index edge_by_child on edge using gist (int8range(child_first, child_last, '[]'));
+
+	create table schedule (
+		id bigint generated always as identity primary key,
+		name text not null unique,
+		-- All of ScheduleSpec in lib/job/schedule.ts but the payload.
+		spec jsonb not null,
+		task integer not null,
+		policy integer not null,
+		text_value text,
+		byte_value bytea,
+		created_at bigint not null,
+		-- Null if there is none, or not yet.
+		next_at bigint,
+		-- True if the next moment is so long after the end of the last job.
+		from_end boolean not null,
+		paused boolean not null default false,
+		last_job bigint,
+		last_at bigint,
+		runs bigint not null default 0,
+		skipped bigint not null default 0,
+		missed bigint not null default 0
+	);
+
+	-- The moment for which a schedule has enqueued a job.
+	create table scheduled (
+		id bigint primary key,
+		at bigint not null
+	);
+
+	-- Changes of parents that have not reached all children, in order. The edges up to edge have been passed.
+	create table parent_change (
+		id bigint generated always as identity primary key,
+		first bigint not null,
+		last bigint not null,
+		change text not null,
+		edge bigint not null
+	);
+
+	-- Jobs that this call has cancelled because of a parent. Empty between calls.
+	create table lost_child (
+		id bigint not null
+	);
+
+	create table owner (
+		id integer generated always as identity primary key,
+		name text not null unique,
+		heartbeat_at bigint not null
+	);
+
+	create table batch (
+		id bigint generated always as identity primary key,
+		name text not null unique,
+		-- Null for a flow or a pipe.
+		task integer,
+		created_at bigint not null,
+		-- The number of items, once the input has ended.
+		total bigint,
+		started_at bigint,
+		completed_at bigint,
+		closed_at bigint,
+		-- The number of an owner that has ended means no owner.
+		owner integer,
+		-- The job to enqueue when the batch completes: task and policy by number, and its priority.
+		on_complete jsonb,
+		completion_job bigint,
+		-- The number of ended jobs at up to two moments.
+		marks jsonb not null,
+		-- Of a flow, what its jobs and edges are like, and the ids of its jobs; of a pipe, its stages.
+		shape jsonb
+	);
+
+	-- The number of jobs per task and state, and per batch, task and state: changes of transactions, which are added up from time to time.
+	create table tally (
+		task integer not null,
+		state smallint not null,
+		jobs bigint not null,
+		primary key (task, state)
+	);
+	create table batch_tally (
+		batch bigint not null,
+		task integer not null,
+		state smallint not null,
+		jobs bigint not null,
+		primary key (batch, task, state)
+	);
+	create table tally_change (
+		seq bigint generated always as identity primary key,
+		batch bigint,
+		task integer not null,
+		state smallint not null,
+		jobs bigint not null,
+		-- A number of the store that made the change.
+		store integer not null
+	);
+	-- How many changes of each store have been added up.
+	create table folded (
+		store integer primary key,
+		changes bigint not null
+	);
+`;

@@ -1,0 +1,103 @@
+/** Several PostgreSQL stores at once, each with connections of its own, as on several hosts. */
+import test from 'ava';
+import type {Outcome} from '../../lib/job/claim.ts';
+import {toEndedGroup} from '../../lib/job/group.ts';
+import type {Job, JobId} from '../../lib/job/job.ts';
+import {JobQueue} from '../../lib/store/job-queue.ts';
+import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
+import {toCounts} from '../../lib/store/store.ts';
+import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {newJob} from './contract/laws.ts';
+
+let server: PostgresServer;
+
+test.before('starts a server', async t => {
+	t.timeout(120_000);
+	server = await PostgresServer.start();
+});
+
+test.after.always(() => server?.stop());
+
+/** Opens this many queues over the same schema. */
+function openQueues(count: number, schema: string): JobQueue[] {
+	return Array.from({length: count}, () => new JobQueue(new PostgresStore(server.url, {schema})));
+}
+
+async function closeAll(queues: readonly JobQueue[]): Promise<void> {
+	await Promise.all(queues.map(queue => queue.close()));
+}
+
+test('stores that open a new queue at once make one schema', async t => {
+	const queues = openQueues(6, 'opened at once');
+	await Promise.all(queues.map(queue => queue.enqueue([newJob()])));
+	t.like(await (queues[0] as JobQueue).counts(), {pending: 6});
+	await closeAll(queues);
+});
+
+test('of jobs that all stores enqueue with the same keys each exists once', async t => {
+	const queues = openQueues(4, 'same keys');
+	const keys = Array.from({length: 60}, (_, index) => `key ${index}`);
+	const made = await Promise.all(
+		queues.map(async (queue, number) => {
+			const ids: JobId[] = [];
+			// Each begins at another key.
+			for (let turn = 0; turn < keys.length; turn++) {
+				const own = [0, 20, 40].map(offset => keys[(turn + offset + 15 * number) % keys.length] as string);
+				ids.push(...(await queue.enqueue(own.map(key => newJob({key})))).map(({id}) => id));
+			}
+			return ids;
+		}),
+	);
+	t.is(new Set(made.flat()).size, keys.length);
+	t.like(await (queues[0] as JobQueue).counts(), {pending: keys.length});
+	await closeAll(queues);
+});
+
+test('each job is executed once at a time, whatever its executions end with, and all numbers add up', async t => {
+	t.timeout(120_000);
+	const jobs = 3000;
+	const queues = openQueues(4, 'many executions');
+	const policy = {...newJob().policy, maxAttempts: 3, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}};
+	for (let made = 0; made < jobs; made += 500) await (queues[0] as JobQueue).enqueue(Array.from({length: 500}, () => newJob({policy})));
+	const running = new Set<JobId>();
+	const executions = new Map<JobId, number>();
+	await Promise.all(
+		queues.map(async (queue, number) => {
+			for (let empty = 0, turn = 0; empty < 20; turn++) {
+				const {lease, jobs: claimed} = await queue.dequeue({owner: `owner ${number}`, tasks: ['hash'], limit: 1 + ((7 * turn + number) % 90)});
+				if (claimed.length === 0) empty++;
+				for (const {id} of claimed) {
+					t.false(running.has(id), `job ${id} runs twice`);
+					running.add(id);
+					executions.set(id, (executions.get(id) ?? 0) + 1);
+				}
+				const ends = claimed.map(({id, execution}) => ({id, lease, execution, outcome: outcomeOf(id, execution)}));
+				for (const {id} of claimed) running.delete(id);
+				if (ends.length > 0)
+					t.deepEqual(
+						(await queue.store.commit({settle: [toEndedGroup(ends)]})).settled.flatMap(({others}) => [...others.values()].filter(each => each === 'lost')),
+						[],
+					);
+			}
+		}),
+	);
+	const [queue] = queues as [JobQueue];
+	const counts = await queue.counts();
+	t.is(counts.completed + counts.dead, jobs);
+	t.is(executions.size, jobs);
+	const listed: Job[] = [];
+	for await (const job of queue.jobs({})) listed.push(job);
+	t.is(listed.filter(({status}) => status === 'completed').length, counts.completed);
+	t.is(listed.filter(({status}) => status === 'dead').length, counts.dead);
+	for (const job of listed) t.is(job.executions, executions.get(job.id) ?? 0);
+	t.deepEqual(toCounts(await queue.store.counts()), counts);
+	await closeAll(queues);
+});
+
+function outcomeOf(id: JobId, execution: number): Outcome {
+	const error = {reason: 'threw', name: 'Error', message: 'no luck'} as const;
+	if (id % 7 === 0) return {type: 'threw', error};
+	if (id % 5 === 0 && execution === 1) return {type: 'released'};
+	if (id % 3 === 0 && execution === 1) return {type: 'threw', error};
+	return {type: 'returned', value: `${id}`};
+}

@@ -1,0 +1,60 @@
+import {setTimeout as sleep} from 'node:timers/promises';
+import test from 'ava';
+import pg from 'pg';
+import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
+import type {Store} from '../../lib/store/store.ts';
+import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {exerciseStore} from './contract.ts';
+
+const MAX_CONNECTIONS = 8;
+
+let server: PostgresServer;
+/** All stores share the connections. */
+let shared: pg.Pool;
+
+test.before('starts a server', async t => {
+	t.timeout(120_000);
+	server = await PostgresServer.start();
+	shared = new pg.Pool({connectionString: server.url, max: MAX_CONNECTIONS});
+	// The server may end before a connection has.
+	shared.on('error', () => {});
+});
+
+test.after.always(async () => {
+	await shared?.end();
+	await server?.stop();
+});
+
+/** By store, the number of its queries that are under way. */
+const underWay = new WeakMap<Store, () => number>();
+
+let opened = 0;
+
+exerciseStore(
+	'postgres',
+	async options => {
+		let queries = 0;
+		const pool = {
+			async query(config: pg.QueryConfig) {
+				queries++;
+				try {
+					return await shared.query(config);
+				} finally {
+					queries--;
+				}
+			},
+		};
+		const store = new PostgresStore(server.url, {...options, schema: `queue ${++opened}`, pool: pool as pg.Pool});
+		underWay.set(store, () => queries);
+		await store.counts();
+		return store;
+	},
+	{
+		knowsOpenJobs: false,
+		async nextTurn(store) {
+			const queries = underWay.get(store) as () => number;
+			do await new Promise(resolve => setImmediate(resolve));
+			while (queries() > 0 && (await sleep(1, true)));
+		},
+	},
+);
