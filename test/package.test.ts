@@ -98,6 +98,7 @@ const TREE = [
 		'tinyglobby',
 	],
 	'tinypool',
+	'xtend',
 ];
 
 test("the package's dependencies are a known list, and none of them runs a script when it is installed", t => {
