@@ -66,6 +66,7 @@ const CODES: Partial<Record<ErrorCode, number>> = {
 	NoSuchSchedule: ExitCode.notFound,
 	StorageFull: ExitCode.failed,
 	DatabaseBusy: ExitCode.failed,
+	Unreachable: ExitCode.failed,
 	OutcomeUnknown: ExitCode.failed,
 	DispatcherFailed: ExitCode.failed,
 };

@@ -25,7 +25,7 @@ export class RetryState {
 	readonly #report: (event: JobEvent) => void;
 	#retryAt = 0;
 
-	/** @param deadline by the steady clock. Until then, a full disk is tried any number of times, since a person can fix it */
+	/** @param deadline by the steady clock. Until then, a full disk or a server that is away is tried any number of times, since a person can fix it */
 	constructor(clock: Pick<Clock, 'steadyMs'>, deadline: () => number = () => Infinity, report: (event: JobEvent) => void = () => undefined) {
 		this.#clock = clock;
 		this.#deadline = deadline;
@@ -45,7 +45,8 @@ export class RetryState {
 		// A damaged row may stay for ever. So it is tried for ever, and reported once.
 		const isRefused = isRefusal(error);
 		const isLate = this.#clock.steadyMs() > this.#deadline() + MAX_OVERTIME_MS;
-		if (!isRefused && (isLate || (this.count > MAX_FAILURES && code !== 'StorageFull'))) throw error;
+		const mayPass = code === 'StorageFull' || code === 'Unreachable';
+		if (!isRefused && (isLate || (this.count > MAX_FAILURES && !mayPass))) throw error;
 		const waitMs = Math.min(MAX_WAIT_MS, 10 * 2 ** this.count);
 		this.#retryAt = this.#clock.steadyMs() + waitMs;
 		if (!isRefused || this.count === 1) this.#report({type: 'setBack', setbacks: this.count, waitMs, error: toFailure(error)});

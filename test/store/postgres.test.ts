@@ -1,6 +1,7 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import test from 'ava';
 import pg from 'pg';
+import type {Pool} from '../../lib/store/postgres/database.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import type {Store} from '../../lib/store/store.ts';
 import {PostgresServer} from '../fixtures/postgres-server.ts';
@@ -34,17 +35,20 @@ exerciseStore(
 	'postgres',
 	async options => {
 		let queries = 0;
-		const pool = {
-			async query(config: pg.QueryConfig) {
+		const pool: Pool = {
+			async connect() {
 				queries++;
-				try {
-					return await shared.query(config);
-				} finally {
-					queries--;
-				}
+				const client = await shared.connect();
+				return {
+					query: config => client.query(config),
+					release(destroy) {
+						queries--;
+						client.release(destroy);
+					},
+				};
 			},
 		};
-		const store = new PostgresStore(server.url, {...options, schema: `queue ${++opened}`, pool: pool as pg.Pool});
+		const store = new PostgresStore(server.url, {...options, schema: `queue ${++opened}`, pool});
 		underWay.set(store, () => queries);
 		await store.counts();
 		return store;

@@ -12,6 +12,7 @@ import {childJobsOf, type EndedAnswer, type EndedItem, endedItems, toSettled} fr
 import {ItemMaker, toEnqueued} from './items.ts';
 import type {Names} from './names.ts';
 import type {Effects} from './news.ts';
+import {codeOf} from './postgres-errors.ts';
 
 /** What a transaction did. */
 export interface Done {
@@ -64,13 +65,8 @@ function needsAll({edit, schedule, settle = [], enqueue = []}: Changes): boolean
 const KEY_CONFLICT = 'FA001';
 const MUST_BE_ALONE = 'FA002';
 
-interface DatabaseError {
-	readonly code?: string;
-	readonly detail?: string;
-}
-
 /** Codes of calls that have done nothing, since they met others: that one has taken a key, a deadlock, and the same number of a batch. */
-const MET_OTHERS: ReadonlySet<string | undefined> = new Set(['40001', '40P01', '23505']);
+const MET_OTHERS: ReadonlySet<string> = new Set(['40001', '40P01', '23505']);
 /** A call that meets others this often meets something else. */
 const MAX_TRIES = 10;
 
@@ -79,16 +75,16 @@ async function send(db: Database, call: object, values: CallValues, isAlone: boo
 	try {
 		return await db.commit<ClaimedRow>({...call, alone: isAlone}, values);
 	} catch (error) {
-		const {code} = error as DatabaseError;
+		const code = codeOf(error);
 		if (!isAlone && code === MUST_BE_ALONE) return send(db, call, values, true);
 		if (tries < MAX_TRIES && MET_OTHERS.has(code)) return send(db, call, values, isAlone, tries + 1);
 		throw error;
 	}
 }
 
-function toConflict(error: DatabaseError, enqueue: readonly NewGroup[]): unknown {
-	if (error.code !== KEY_CONFLICT) return error;
-	const [group, index, id] = JSON.parse(error.detail as string) as [number, number, JobId];
+function toConflict(error: unknown, enqueue: readonly NewGroup[]): unknown {
+	if (codeOf(error) !== KEY_CONFLICT) return error;
+	const [group, index, id] = JSON.parse((error as {readonly detail: string}).detail) as [number, number, JobId];
 	return keyConflict([...newJobsOf(enqueue[group] as NewGroup)][index] as NewJob, id);
 }
 

@@ -1,9 +1,13 @@
 import pg from 'pg';
 import type {CallValues} from './call-values.ts';
 import {migrate} from './migrate.ts';
+import {isConnectionLost, nameOfDatabase, translate} from './postgres-errors.ts';
 
 /** What a store needs of a pool of the driver, which a program may bring itself. */
-export type Pool = Pick<pg.Pool, 'query'> & Partial<Pick<pg.Pool, 'end'>>;
+export interface Pool {
+	connect(): Promise<{query(config: pg.QueryConfig): Promise<pg.QueryResult>; release(destroy?: boolean): void}>;
+	end?(): Promise<void>;
+}
 
 /** The most connections of a store. */
 const MAX_CONNECTIONS = 4;
@@ -40,6 +44,8 @@ export class Database {
 	readonly #pool: Pool;
 	readonly #isOwnPool: boolean;
 	readonly #schema: string;
+	/** For messages. */
+	readonly #name: string;
 	readonly #context: CallContext;
 	#opened: Promise<void> | undefined;
 
@@ -48,30 +54,35 @@ export class Database {
 		this.#pool = pool ?? openPool(url);
 		this.#isOwnPool = pool === undefined;
 		this.#schema = schema;
+		this.#name = nameOfDatabase(url);
 		this.#context = context;
 	}
 
 	/** Opens the queue: makes the schema if it does not exist. */
 	async open(): Promise<void> {
-		this.#opened ??= migrate((text, values) => this.#send(text, values), this.#schema);
+		// If it fails, the next call tries again.
+		this.#opened ??= migrate((text, values) => this.#send(text, values), this.#schema).catch(error => {
+			this.#opened = undefined;
+			throw error;
+		});
 		await this.#opened;
 	}
 
 	/** Runs a statement, in which `@.` stands for the schema. */
-	async query<Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
+	async query<Row>(text: string, values: readonly unknown[] = [], isWrite = false): Promise<Row[]> {
 		await this.open();
-		return this.#send<Row>(text.replaceAll('@.', `${pg.escapeIdentifier(this.#schema)}.`), values);
+		return this.#send<Row>(text.replaceAll('@.', `${pg.escapeIdentifier(this.#schema)}.`), values, isWrite);
 	}
 
 	/** Calls a function that takes and returns JSON. */
 	async call<Result>(name: string, call: object): Promise<Result> {
-		const [row] = await this.query<{result: Result}>(`select @.${name}($1::jsonb) as result`, [this.#json(call)]);
+		const [row] = await this.query<{result: Result}>(`select @.${name}($1::jsonb) as result`, [this.#json(call)], true);
 		return row?.result as Result;
 	}
 
 	/** Calls the function `commit`, whose values are apart from its JSON. */
 	commit<Row>(call: object, {texts, bytes, items}: CallValues): Promise<Row[]> {
-		return this.query<Row>('select * from @.commit($1::jsonb, $2::text[], $3::bytea[], $4::integer[])', [this.#json(call), texts, bytes, items]);
+		return this.query<Row>('select * from @.commit($1::jsonb, $2::text[], $3::bytea[], $4::integer[])', [this.#json(call), texts, bytes, items], true);
 	}
 
 	/** Calls a function that returns any number of JSON values. */
@@ -84,10 +95,22 @@ export class Database {
 		return JSON.stringify({now: now?.(), store, ...call});
 	}
 
-	async #send<Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
-		// Named statements would not survive a pooler that gives each transaction another connection.
-		const {rows} = await this.#pool.query({text, values: values as unknown[], types: TYPES as never});
-		return rows as Row[];
+	/** @param isWrite true if the call may take effect */
+	async #send<Row>(text: string, values: readonly unknown[] = [], isWrite = false): Promise<Row[]> {
+		const client = await this.#pool.connect().catch(error => {
+			throw translate(error, this.#name, false);
+		});
+		let isLost = false;
+		try {
+			// Named statements would not survive a pooler that gives each transaction another connection.
+			const {rows} = await client.query({text, values: values as unknown[], types: TYPES as never});
+			return rows as Row[];
+		} catch (error) {
+			isLost = isConnectionLost(error);
+			throw translate(error, this.#name, isWrite);
+		} finally {
+			client.release(isLost);
+		}
 	}
 
 	async close(): Promise<void> {

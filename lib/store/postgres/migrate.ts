@@ -12,7 +12,7 @@ export async function migrate(send: Send, schema: string): Promise<void> {
 	const name = pg.escapeIdentifier(schema);
 	let version = await versionOf(send, name);
 	if (version === undefined) {
-		await make(send, schema, name);
+		await makeSchema(send, schema, name);
 		version = await versionOf(send, name);
 	}
 	if (version === VERSION) return;
@@ -28,11 +28,11 @@ async function versionOf(send: Send, name: string): Promise<number | undefined> 
 	return (await send<{number: number}>(`select number from ${name}.version`))[0]?.number;
 }
 
-async function make(send: Send, schema: string, name: string): Promise<void> {
+async function makeSchema(send: Send, schema: string, name: string): Promise<void> {
 	try {
-		await send(`begin; ${schemaSql(schema, name, VERSION)} commit`);
+		// Statements that are sent together are one transaction.
+		await send(schemaSql(schema, name, VERSION));
 	} catch (error) {
-		await send('rollback');
 		// Another program has made it meanwhile.
 		if ((await versionOf(send, name)) === undefined) throw error;
 	}

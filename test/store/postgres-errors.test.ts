@@ -1,0 +1,141 @@
+/** What a program hears of a database that it can't use, and what it never hears: the password. */
+import {type AddressInfo, createServer} from 'node:net';
+import test, {type ExecutionContext} from 'ava';
+import pg from 'pg';
+import {openStore} from '../../lib/store/open-store.ts';
+import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
+import type {ErrorCode, FaenaError} from '../../lib/support/errors.ts';
+import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {newJob} from './contract/laws.ts';
+
+let server: PostgresServer;
+let admin: pg.Pool;
+
+test.before('starts a server', async t => {
+	t.timeout(120_000);
+	server = await PostgresServer.start({fsync: 'off', max_connections: '20'});
+	admin = new pg.Pool({connectionString: server.url, max: 1});
+	// Its connection may still be closing when the server stops.
+	admin.on('error', () => {});
+});
+
+test.after.always(async () => {
+	await admin?.end();
+	await server?.stop();
+});
+
+/** The URL of the server, with other parts. */
+function urlWith(parts: Partial<Record<'username' | 'password' | 'pathname' | 'port' | 'search', string>>): string {
+	return Object.assign(new URL(server.url), parts).href;
+}
+
+async function failsWith(t: ExecutionContext, url: string, code: ErrorCode, message: RegExp): Promise<void> {
+	const error = (await t.throwsAsync(openStore(url), {code})) as FaenaError;
+	t.regex(error.message, message);
+	const {password} = new URL(url);
+	t.false(password !== '' && error.message.includes(password));
+}
+
+/** Makes a user, and returns the URL for it. */
+async function makeUser(name: string, ...statements: string[]): Promise<string> {
+	for (const statement of [`create user ${name} password 'hidden'`, ...statements]) await admin.query(statement);
+	return urlWith({username: name, password: 'hidden'});
+}
+
+test('a wrong password', async t => {
+	await failsWith(
+		t,
+		urlWith({password: 'wrong-one'}),
+		'BadDatabase',
+		/^The database postgres on 127\.0\.0\.1:\d+ refuses this user: .*\. Check the user and the password/,
+	);
+});
+
+test('a database that does not exist', async t => {
+	await failsWith(
+		t,
+		urlWith({pathname: '/nowhere'}),
+		'BadDatabase',
+		/^The database nowhere on .* does not exist\. Create it, or name another one \(3D000\)\.$/,
+	);
+});
+
+test('a user who may not create a schema', async t => {
+	const url = await makeUser('poor', 'revoke create on database postgres from public');
+	await failsWith(
+		t,
+		url,
+		'BadDatabase',
+		/does not allow this user what Faena needs: permission denied for database postgres\. Grant the right to create a schema/,
+	);
+});
+
+test('a user who can only read', async t => {
+	const url = await makeUser('reader', 'grant create on database postgres to reader', 'alter user reader set default_transaction_read_only = on');
+	await failsWith(t, url, 'BadDatabase', /can only be read: it is a standby, or a transaction there is read-only by default/);
+});
+
+test('a user whose statements are cancelled', async t => {
+	const url = await makeUser('hasty', 'grant create on database postgres to hasty', "alter user hasty set statement_timeout = '1ms'");
+	await failsWith(t, url, 'DatabaseBusy', /cancelled a statement: canceling statement due to (statement timeout|user request)\. Raise statement_timeout/);
+});
+
+test('a user who has no connection left', async t => {
+	const url = await makeUser('single', 'alter user single connection limit 1');
+	const other = new pg.Client(url);
+	await other.connect();
+	await failsWith(t, url, 'Unreachable', /has no connection left\. Raise its max_connections, or end other programs/);
+	await other.end();
+});
+
+test('a server that does not run', async t => {
+	const free = createServer().listen(0, '127.0.0.1');
+	await new Promise(resolve => free.once('listening', resolve));
+	const {port} = free.address() as AddressInfo;
+	await new Promise(resolve => free.close(resolve));
+	await failsWith(t, urlWith({port: `${port}`}), 'Unreachable', /can't be reached: .*ECONNREFUSED.* Check that the server runs, and its host and port\.$/);
+});
+
+test('a server without TLS', async t => {
+	await failsWith(
+		t,
+		urlWith({search: '?sslmode=require'}),
+		'BadDatabase',
+		/does not offer TLS: The server does not support SSL connections\. Turn ssl on there/,
+	);
+});
+
+test('a text that PostgreSQL can not store is refused, and others are stored', async t => {
+	const store = new PostgresStore(server.url, {schema: 'texts'});
+	const group = (payload: string) => ({...newJob(), values: [payload], keys: [`key ${payload}`]});
+	await t.throwsAsync(store.commit({enqueue: [group('"a\0"')]}), {code: 'BadRow', message: /refuses to store this: .* \(22(P05|021)\)/});
+	await store.commit({enqueue: [group('"ä\u{1f600}"')]});
+	t.is((await store.jobs({})).count, 1);
+	await store.close();
+});
+
+test('a schema of a newer version', async t => {
+	const store = new PostgresStore(server.url, {schema: 'newer'});
+	await store.counts();
+	await admin.query('update newer.version set number = 99');
+	const later = new PostgresStore(server.url, {schema: 'newer'});
+	await t.throwsAsync(later.counts(), {code: 'NewerDatabase', message: /^The schema "newer" of the database has version 99, and this Faena knows version 1\./});
+	await Promise.all([store.close(), later.close()]);
+});
+
+test('a server that crashes and comes back: a call that was under way is in doubt, and the store goes on', async t => {
+	t.timeout(120_000);
+	const own = await PostgresServer.start();
+	const store = new PostgresStore(own.url);
+	await store.commit({enqueue: [{...newJob(), values: ['1']}]});
+	await own.crash();
+	const errors: unknown[] = [];
+	for (let tries = 0; tries < 20; tries++) {
+		const done = await store.commit({enqueue: [{...newJob(), values: ['2']}]}).catch(error => void errors.push(error));
+		if (done) break;
+	}
+	for (const error of errors) t.true(['OutcomeUnknown', 'Unreachable'].includes((error as FaenaError).code), `${error}`);
+	t.true((await store.jobs({})).count >= 2);
+	await store.close();
+	await own.stop();
+});
