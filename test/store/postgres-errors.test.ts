@@ -3,6 +3,7 @@ import {type AddressInfo, createServer} from 'node:net';
 import test, {type ExecutionContext} from 'ava';
 import pg from 'pg';
 import {openStore} from '../../lib/store/open-store.ts';
+import type {Pool} from '../../lib/store/postgres/database.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import type {ErrorCode, FaenaError} from '../../lib/support/errors.ts';
 import {PostgresServer} from '../fixtures/postgres-server.ts';
@@ -112,6 +113,38 @@ test('a text that PostgreSQL can not store is refused, and others are stored', a
 	await store.commit({enqueue: [group('"ä\u{1f600}"')]});
 	t.is((await store.jobs({})).count, 1);
 	await store.close();
+});
+
+test('a database with another encoding', async t => {
+	await admin.query("create database latin template template0 encoding 'LATIN1' locale 'C'");
+	await failsWith(
+		t,
+		urlWith({pathname: '/latin'}),
+		'BadDatabase',
+		/needs a database with the encoding UTF8, and this one has LATIN1\. Create one with ENCODING 'UTF8'\.$/,
+	);
+});
+
+test('a server that is too old', async t => {
+	const pool = new pg.Pool({connectionString: server.url});
+	const old: Pool = {
+		async connect() {
+			const client = await pool.connect();
+			return {
+				on: (event, listener) => client.on(event, listener),
+				off: (event, listener) => client.off(event, listener),
+				release: () => client.release(),
+				query: async config => {
+					const {rows, ...rest} = await client.query(config);
+					return {...rest, rows: rows.map(row => ('encoding' in row ? {...row, version: '13.23', number: 130_023} : row))};
+				},
+			};
+		},
+	};
+	const store = new PostgresStore(server.url, {schema: 'old', pool: old});
+	await t.throwsAsync(store.counts(), {code: 'BadDatabase', message: /^Faena needs PostgreSQL 14 or newer, and this server is 13\.23\./});
+	await store.close();
+	await pool.end();
 });
 
 test('a schema of a newer version', async t => {

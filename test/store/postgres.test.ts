@@ -41,6 +41,8 @@ exerciseStore(
 				const client = await shared.connect();
 				return {
 					query: config => client.query(config),
+					on: (event, listener) => client.on(event, listener),
+					off: (event, listener) => client.off(event, listener),
 					release(destroy) {
 						queries--;
 						client.release(destroy);

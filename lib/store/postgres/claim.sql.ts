@@ -18,6 +18,13 @@ export const CLAIM = `
 		return its_id;
 	end $$;
 
+	-- Calls of a store are numbered. One whose connection was lost may still be on its way to the server.
+	create function refuse_late_claim(call jsonb, its_owner integer) returns void language plpgsql as $$
+	begin
+		perform from owner where id = its_owner and released_by >= (call->>'number')::bigint;
+		if found then raise exception 'a later call has given back the claims of this one' using errcode = 'FA003'; end if;
+	end $$;
+
 	-- Makes delayed and failed jobs ready whose time has come.
 	create function promote() returns void language plpgsql as $$
 	declare

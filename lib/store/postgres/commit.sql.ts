@@ -133,6 +133,7 @@ export const COMMIT = `
 		end loop;
 		if call ? 'claim' then
 			its_owner := register_owner(call->'claim'->>'owner');
+			perform refuse_late_claim(call, its_owner);
 			expired := expire();
 			perform reach_children(${MAX_CHANGED_ROWS});
 			perform promote();

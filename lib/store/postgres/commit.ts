@@ -64,9 +64,10 @@ function needsAll({edit, schedule, settle = [], enqueue = []}: Changes): boolean
 /** Codes of errors that the functions of the schema raise. */
 const KEY_CONFLICT = 'FA001';
 const MUST_BE_ALONE = 'FA002';
+const LATE_CLAIM = 'FA003';
 
-/** Codes of calls that have done nothing, since they met others: that one has taken a key, a deadlock, and the same number of a batch. */
-const MET_OTHERS: ReadonlySet<string> = new Set(['40001', '40P01', '23505']);
+/** Codes of calls that have done nothing, since they met others: that one has taken a key, a deadlock, the same number of a batch, and a release of the owner's claims. */
+const MET_OTHERS: ReadonlySet<string> = new Set(['40001', '40P01', '23505', LATE_CLAIM]);
 /** A call that meets others this often meets something else. */
 const MAX_TRIES = 10;
 

@@ -5,7 +5,12 @@ import {isConnectionLost, nameOfDatabase, translate} from './postgres-errors.ts'
 
 /** What a store needs of a pool of the driver, which a program may bring itself. */
 export interface Pool {
-	connect(): Promise<{query(config: pg.QueryConfig): Promise<pg.QueryResult>; release(destroy?: boolean): void}>;
+	connect(): Promise<{
+		query(config: pg.QueryConfig): Promise<pg.QueryResult>;
+		on(event: 'error', listener: () => void): unknown;
+		off(event: 'error', listener: () => void): unknown;
+		release(destroy?: boolean): void;
+	}>;
 	end?(): Promise<void>;
 }
 
@@ -32,10 +37,12 @@ export interface CallContext {
 	readonly now: (() => number) | undefined;
 }
 
+const ignore = (): void => {};
+
 function openPool(url: string): pg.Pool {
 	const pool = new pg.Pool({connectionString: url, max: MAX_CONNECTIONS});
 	// A connection that ends while it is idle is replaced. Without a listener it would end the program.
-	pool.on('error', () => {});
+	pool.on('error', ignore);
 	return pool;
 }
 
@@ -48,6 +55,7 @@ export class Database {
 	readonly #name: string;
 	readonly #context: CallContext;
 	#opened: Promise<void> | undefined;
+	#calls = 0;
 
 	/** @param pool the program's own, which stays open */
 	constructor(url: string, schema: string, context: CallContext, pool?: Pool) {
@@ -68,21 +76,30 @@ export class Database {
 		await this.#opened;
 	}
 
-	/** Runs a statement, in which `@.` stands for the schema. */
-	async query<Row>(text: string, values: readonly unknown[] = [], isWrite = false): Promise<Row[]> {
+	/**
+	 * Runs a statement, in which `@.` stands for the schema.
+	 * @param isRepeatable true if it is sent again when its connection is lost: it reads, or does no more the second time
+	 */
+	async query<Row>(text: string, values: readonly unknown[] = [], isRepeatable = true): Promise<Row[]> {
 		await this.open();
-		return this.#send<Row>(text.replaceAll('@.', `${pg.escapeIdentifier(this.#schema)}.`), values, isWrite);
+		const own = text.replaceAll('@.', `${pg.escapeIdentifier(this.#schema)}.`);
+		try {
+			return await this.#send<Row>(own, values, isRepeatable);
+		} catch (error) {
+			if (!isRepeatable || !isConnectionLost(error)) throw error;
+			return this.#send<Row>(own, values, isRepeatable);
+		}
 	}
 
 	/** Calls a function that takes and returns JSON. */
-	async call<Result>(name: string, call: object): Promise<Result> {
-		const [row] = await this.query<{result: Result}>(`select @.${name}($1::jsonb) as result`, [this.#json(call)], true);
+	async call<Result>(name: string, call: object, isRepeatable = false): Promise<Result> {
+		const [row] = await this.query<{result: Result}>(`select @.${name}($1::jsonb) as result`, [this.#json(call)], isRepeatable);
 		return row?.result as Result;
 	}
 
 	/** Calls the function `commit`, whose values are apart from its JSON. */
 	commit<Row>(call: object, {texts, bytes, items}: CallValues): Promise<Row[]> {
-		return this.query<Row>('select * from @.commit($1::jsonb, $2::text[], $3::bytea[], $4::integer[])', [this.#json(call), texts, bytes, items], true);
+		return this.query<Row>('select * from @.commit($1::jsonb, $2::text[], $3::bytea[], $4::integer[])', [this.#json(call), texts, bytes, items], false);
 	}
 
 	/** Calls a function that returns any number of JSON values. */
@@ -92,23 +109,26 @@ export class Database {
 
 	#json(call: object): string {
 		const {store, now} = this.#context;
-		return JSON.stringify({now: now?.(), store, ...call});
+		return JSON.stringify({now: now?.(), store, number: ++this.#calls, ...call});
 	}
 
-	/** @param isWrite true if the call may take effect */
-	async #send<Row>(text: string, values: readonly unknown[] = [], isWrite = false): Promise<Row[]> {
+	/** @param isRepeatable false if the caller must hear that it may have taken effect */
+	async #send<Row>(text: string, values: readonly unknown[] = [], isRepeatable = true): Promise<Row[]> {
 		const client = await this.#pool.connect().catch(error => {
 			throw translate(error, this.#name, false);
 		});
 		let isLost = false;
+		// A connection that is lost reports it twice: its query fails, and without a listener the program would end.
+		client.on('error', ignore);
 		try {
 			// Named statements would not survive a pooler that gives each transaction another connection.
 			const {rows} = await client.query({text, values: values as unknown[], types: TYPES as never});
 			return rows as Row[];
 		} catch (error) {
 			isLost = isConnectionLost(error);
-			throw translate(error, this.#name, isWrite);
+			throw translate(error, this.#name, !isRepeatable);
 		} finally {
+			client.off('error', ignore);
 			client.release(isLost);
 		}
 	}

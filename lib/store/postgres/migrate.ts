@@ -5,6 +5,9 @@ import {schemaSql} from './schema.ts';
 /** The version of the schema. A program refuses a newer one. */
 const VERSION = 1;
 
+/** Of PostgreSQL 14. */
+const MIN_SERVER_NUMBER = 140_000;
+
 type Send = <Row>(text: string, values?: readonly unknown[]) => Promise<Row[]>;
 
 /** Makes the schema if it does not exist. Many programs may do so at once: one makes it, and the others wait. */
@@ -12,6 +15,7 @@ export async function migrate(send: Send, schema: string): Promise<void> {
 	const name = pg.escapeIdentifier(schema);
 	let version = await versionOf(send, name);
 	if (version === undefined) {
+		await assertFitness(send);
 		await makeSchema(send, schema, name);
 		version = await versionOf(send, name);
 	}
@@ -26,6 +30,22 @@ async function versionOf(send: Send, name: string): Promise<number | undefined> 
 	const [found] = await send<{table: string | null}>('select to_regclass($1) as table', [`${name}.version`]);
 	if (!found?.table) return undefined;
 	return (await send<{number: number}>(`select number from ${name}.version`))[0]?.number;
+}
+
+interface Server {
+	readonly version: string;
+	readonly number: number;
+	readonly encoding: string;
+}
+
+async function assertFitness(send: Send): Promise<void> {
+	const [server] = await send<Server>(`select current_setting('server_version') as version, current_setting('server_version_num')::integer as number,
+		current_setting('server_encoding') as encoding`);
+	const {version, number, encoding} = server as Server;
+	if (number < MIN_SERVER_NUMBER) throw new FaenaError('BadDatabase', `Faena needs PostgreSQL 14 or newer, and this server is ${version}. Name a newer one.`);
+	if (encoding !== 'UTF8') {
+		throw new FaenaError('BadDatabase', `Faena needs a database with the encoding UTF8, and this one has ${encoding}. Create one with ENCODING 'UTF8'.`);
+	}
 }
 
 async function makeSchema(send: Send, schema: string, name: string): Promise<void> {

@@ -102,7 +102,7 @@ export class Listeners {
 		let known: string | undefined;
 		return async () => {
 			const asked = this.#askedJobs;
-			const {version, stop} = await this.#db.call<Answer>('news', {owner});
+			const {version, stop} = await this.#db.call<Answer>('news', {owner}, true);
 			const before = known;
 			known = `${version}+${asked}`;
 			// What others did before the first look is no news. A request to stop a job is.

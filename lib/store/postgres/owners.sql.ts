@@ -64,9 +64,15 @@ export const OWNERS = `
 	$$;
 
 	create function release(call jsonb) returns jsonb language plpgsql as $$
+	declare
+		its_owner integer;
 	begin
+		-- Claims that are under way end before it begins.
 		perform begin_call(call, true);
-		return release_claims((call->'owner')::integer, (call->'after')::bigint, (call->'leave')::boolean, null);
+		-- The first claim of an owner may still be on its way: then it has no row yet.
+		if not (call->'leave')::boolean then perform register_owner(call->>'owner'); end if;
+		update owner set released_by = (call->>'number')::bigint where name = call->>'owner' returning id into its_owner;
+		return release_claims(its_owner, (call->'after')::bigint, (call->'leave')::boolean, null) || jsonb_build_object('owner', its_owner);
 	end $$;
 
 	-- Makes the jobs of an owner ready again that has died. Returns null if its heartbeat has changed.

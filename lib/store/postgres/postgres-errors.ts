@@ -55,7 +55,7 @@ export function isConnectionLost(error: unknown): boolean {
 export function translate(error: unknown, database: string, isSent: boolean): unknown {
 	const code = codeOf(error);
 	if (isSent && LOST.test(code)) {
-		const message = `The connection to ${database} was lost before the answer (${code}). The call may or may not have taken effect. To be safe, enqueue again with the same key.`;
+		const message = `${database} did not answer, since the connection was lost (${code}). The call may or may not have taken effect. To be safe, enqueue again with the same key.`;
 		return new FaenaError('OutcomeUnknown', message, {cause: error});
 	}
 	const known = ERRORS.find(([pattern]) => pattern.test(code));

@@ -69,12 +69,12 @@ export class PostgresStore implements contract.Store {
 	async setPaused(tasks: readonly string[], isPaused: boolean): Promise<void> {
 		this.#assertOpen();
 		await this.#names.number(tasks.map(task => ({task})));
-		await this.#db.call('set_paused', {tasks, paused: isPaused});
+		await this.#db.call('set_paused', {tasks, paused: isPaused}, true);
 	}
 
 	async heartbeat(owner: OwnerId): Promise<'alive' | 'fenced'> {
 		this.#assertOpen();
-		const isKnown = await this.#db.call<boolean>('heartbeat', {owner});
+		const isKnown = await this.#db.call<boolean>('heartbeat', {owner}, true);
 		if (!isKnown) this.#owners.forget(owner);
 		return isKnown && !this.#owners.takeFence(owner) ? 'alive' : 'fenced';
 	}
@@ -85,11 +85,12 @@ export class PostgresStore implements contract.Store {
 	}
 
 	async #release(owner: OwnerId, after: number, leave: boolean): Promise<contract.Released> {
-		const id = this.#owners.idOf(owner);
-		if (id === undefined) return {jobs: 0, hasMore: false};
-		const {jobs, hasMore} = await this.#tellOf(this.#db.call<contract.Released & Effects>('release', {owner: id, after, leave}));
+		const before = this.#owners.idOf(owner);
+		const released = await this.#tellOf(this.#db.call<contract.Released & Effects & {readonly owner: number | null}>('release', {owner, after, leave}, true));
+		const {jobs, hasMore, owner: id} = released;
+		if (!leave && id !== null) this.#owners.registered(owner, id);
 		// A later call may have registered the owner again.
-		if (leave && !hasMore && this.#owners.idOf(owner) === id) this.#owners.forget(owner);
+		if (leave && !hasMore && this.#owners.idOf(owner) === before) this.#owners.forget(owner);
 		return {jobs, hasMore};
 	}
 

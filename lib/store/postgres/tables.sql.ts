@@ -255,7 +255,9 @@ export const TABLES = `
 	create table owner (
 		id integer generated always as identity primary key,
 		name text not null unique,
-		heartbeat_at bigint not null
+		heartbeat_at bigint not null,
+		-- The number of the last call that gave back claims. A claim of an earlier call that arrives only now is refused: nobody would hear of its jobs.
+		released_by bigint not null default 0
 	);
 
 	create table batch (

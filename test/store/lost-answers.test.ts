@@ -1,0 +1,139 @@
+/** Connections to PostgreSQL that are cut, also after the server has committed and before its answer arrives. */
+import {setTimeout as sleep} from 'node:timers/promises';
+import test from 'ava';
+import pg from 'pg';
+import {FaenaError} from '../../lib/index.ts';
+import {toEndedGroup} from '../../lib/job/group.ts';
+import {JobQueue} from '../../lib/store/job-queue.ts';
+import type {Pool} from '../../lib/store/postgres/database.ts';
+import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
+import {toCounts} from '../../lib/store/store.ts';
+import {CuttingProxy} from '../fixtures/cutting-proxy.ts';
+import {openEngine} from '../fixtures/engine.ts';
+import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {newJob} from './contract/laws.ts';
+
+let server: PostgresServer;
+
+test.before('starts a server', async t => {
+	t.timeout(120_000);
+	server = await PostgresServer.start();
+});
+
+test.after.always(() => server?.stop());
+
+const claimOf = (owner: string) => ({owner, limit: 10, maxBytes: 1e6, lanes: [{task: newJob().task, limit: 10}]});
+
+/** A pool of one connection that tells of a lost connection instead of sending, or after having sent, the next commit. */
+function losingPool(): {readonly pool: Pool; lose(what: 'request' | 'answer'): void; arrive(): Promise<void>} {
+	const own = new pg.Pool({connectionString: server.url, max: 1});
+	let loses: 'request' | 'answer' | undefined;
+	let late: pg.QueryConfig | undefined;
+	const pool: Pool = {
+		async connect() {
+			const client = await own.connect();
+			return {
+				on: (event, listener) => client.on(event, listener),
+				off: (event, listener) => client.off(event, listener),
+				release: () => client.release(),
+				async query(config) {
+					if (!loses || !config.text.includes('.commit(')) return client.query(config);
+					if (loses === 'answer') await client.query(config);
+					else late = config;
+					loses = undefined;
+					throw Object.assign(new Error('lost'), {code: 'ECONNRESET'});
+				},
+			};
+		},
+		end: () => own.end(),
+	};
+	return {
+		pool,
+		lose(what) {
+			loses = what;
+		},
+		async arrive() {
+			await own.query(late as pg.QueryConfig).catch(() => {});
+		},
+	};
+}
+
+for (const lost of ['request', 'answer'] as const) {
+	test(`the first claim of an owner, whose ${lost} is lost, is given back${lost === 'request' ? ', also if it arrives later' : ''}`, async t => {
+		const {pool, lose, arrive} = losingPool();
+		const store = new PostgresStore(server.url, {schema: `first claim ${lost}`, pool});
+		await store.commit({enqueue: [{...newJob(), values: ['1']}]});
+		lose(lost);
+		await t.throwsAsync(store.commit({claim: claimOf('owner')}), {code: 'OutcomeUnknown'});
+		t.like(await store.release('owner'), {jobs: lost === 'answer' ? 1 : 0, hasMore: false});
+		if (lost === 'request') await arrive();
+		const {claimed} = await store.commit({claim: claimOf('owner')});
+		t.is(claimed.groups.length, 1);
+		await store.close();
+		await pool.end?.();
+	});
+}
+
+/** Does it again while it fails because of a connection. */
+async function insist<Result>(work: () => Promise<Result>): Promise<Result> {
+	for (let tries = 0; ; tries++) {
+		try {
+			return await work();
+		} catch (error) {
+			if (tries === 20 || !(error instanceof FaenaError) || !['OutcomeUnknown', 'Unreachable'].includes(error.code)) throw error;
+		}
+	}
+}
+
+for (const direction of ['request', 'answer'] as const) {
+	test(`wherever the connection is cut, at a piece of ${direction === 'request' ? 'a request' : 'an answer'}: each job is stored once and ends once`, async t => {
+		t.timeout(120_000);
+		const direct = new PostgresStore(server.url, {schema: `cut ${direction}`});
+		await direct.counts();
+		let cuts = 0;
+		for (let pieces = 0; ; pieces++) {
+			const proxy = await CuttingProxy.start(server.url);
+			const queue = new JobQueue(new PostgresStore(proxy.url, {schema: `cut ${direction}`}));
+			const owner = `owner ${direction} ${pieces}`;
+			proxy.cutAfter(pieces, direction);
+			await insist(() => queue.enqueue([1, 2].map(number => newJob({key: `${pieces}/${number}`}))));
+			const {lease, jobs} = await insist(async () => {
+				await queue.store.release(owner);
+				return queue.dequeue({owner, tasks: [newJob().task], limit: 10});
+			});
+			const settle = [toEndedGroup(jobs.map(({id, execution}) => ({id, lease, execution, outcome: {type: 'returned', value: 'null'}})))];
+			await insist(() => queue.store.commit({settle}));
+			const isDone = proxy.isCutAhead;
+			await insist(() => queue.close());
+			await proxy.stop();
+			t.like(toCounts(await direct.counts()), {completed: 2 * (pieces + 1), pending: 0, running: 0}, `after ${pieces} pieces`);
+			if (isDone) break;
+			cuts++;
+		}
+		t.true(cuts > 5, `${cuts} cuts`);
+		await direct.close();
+	});
+}
+
+test('an engine whose connections are cut again and again: each job is stored once, and all complete', async t => {
+	const proxy = await CuttingProxy.start(server.url);
+	const faena = await openEngine(t, {queue: proxy.url});
+	const jobs = 600;
+	let isEnded = false;
+	const cutting = (async () => {
+		for (let wait = 20; !isEnded; wait = (wait * 1.1) % 400) {
+			await sleep(wait);
+			proxy.cut();
+		}
+	})();
+	for (let from = 0; from < jobs; from += 20) {
+		const numbers = Array.from({length: 20}, (_, index) => from + index);
+		await insist(() => faena.enqueueMany('echo', numbers, {key: String}));
+	}
+	isEnded = true;
+	await cutting;
+	await faena.idle();
+	t.like(await faena.counts(), {completed: jobs, pending: 0, running: 0, dead: 0});
+	await faena.close();
+	await proxy.stop();
+});
