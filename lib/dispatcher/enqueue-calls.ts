@@ -68,6 +68,12 @@ export class EnqueueCalls {
 		this.#full.add(call.group.task);
 	}
 
+	/** The transaction of these calls has failed: they come first in the next one. */
+	takeBack(calls: readonly NumberedCall[]): void {
+		this.#calls.unshift(...calls);
+		this.#mayWait ||= calls.some(({waits}) => waits);
+	}
+
 	/** Fewer jobs may be pending than before. */
 	mayHaveRoom(): void {
 		this.#full.clear();

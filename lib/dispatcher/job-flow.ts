@@ -29,6 +29,8 @@ const MAX_OUTCOME_DELAY_MS = 50;
 const EXPIRE_EVERY_MS = 1000;
 /** How often calls that wait for room are tried, besides after each claim: other programs may have made room. */
 const ROOM_EVERY_MS = 50;
+/** How long enqueue calls wait while the server of the database is away. */
+const MAX_WAIT_FOR_CONNECTION_MS = 10_000;
 
 /** The dispatcher, as its parts see it. */
 export interface Host {
@@ -339,13 +341,13 @@ export class JobFlow implements PoolListener {
 
 	/**
 	 * Goes on after a failed transaction. If the store refused it, all but the refused parts is written. After any other error its enqueue calls
-	 * are refused, and the rest is tried again without them. Updates stay with the outcomes, since a checkpoint may come with its job's outcome.
+	 * are refused or wait for a connection, and the rest is tried again without them. Updates stay with the outcomes, since a checkpoint may come with its job's outcome.
 	 */
 	async #rescue(error: unknown, writes: Writes, request: ClaimRequest | undefined): Promise<void> {
 		const {clients, retries, wake} = this.#host;
 		this.statistics.failedCommits++;
 		const isRefused = isRefusal(error);
-		if (!isRefused) for (const {call} of writes.enqueues) clients.refuse(call, error);
+		const hasRefused = !isRefused && this.#refuse(writes.enqueues, error);
 		const {refusals, stopped} = await this.#commits.inParts(isRefused ? writes : {...writes, enqueues: []}, (result, part) =>
 			this.#apply(result, part, undefined),
 		);
@@ -355,11 +357,21 @@ export class JobFlow implements PoolListener {
 			this.#updates = [...stopped.left.updates, ...this.#updates];
 			for (const {call} of stopped.left.enqueues) clients.refuse(call, stopped.error);
 		}
-		// Without `isRefused`, the enqueue calls were the cause, and were refused.
-		else if (isRefused || writes.enqueues.length > 0) retries.commit.clear();
+		// Without `isRefused`, the enqueue calls that were refused were the cause.
+		else if (isRefused || hasRefused) retries.commit.clear();
 		if (stopped || !isRefused) return void retries.commit.add(isRefused ? stopped?.error : error);
 		if (request && refusals === 0) this.#commits.claimRefused(request, error);
 		wake();
+	}
+
+	/** Refuses enqueue calls, but for those that wait for a connection. Returns true if it has refused some. */
+	#refuse(calls: readonly NumberedCall[], error: unknown): boolean {
+		const {clients, retries} = this.#host;
+		const isPatient = this.mayClaim && retries.commit.failingMs < MAX_WAIT_FOR_CONNECTION_MS;
+		const {waiting = [], refused = []} = Object.groupBy(calls, ({group}) => (isPatient && mayRepeat(group, error) ? 'waiting' : 'refused'));
+		this.enqueues.takeBack(waiting);
+		for (const {call} of refused) clients.refuse(call, error);
+		return refused.length > 0;
 	}
 
 	#start(groups: readonly ClaimedGroup[], backlog: number): void {
@@ -407,6 +419,12 @@ export class JobFlow implements PoolListener {
 		this.#chunks = this.#chunks.filter(chunk => !matches(chunk));
 		this.#noteHeld();
 	}
+}
+
+/** True if an enqueue that failed is tried again: it stored nothing, or a second try finds the jobs of the first by their keys. */
+function mayRepeat({keys, rerun}: NewGroup, error: unknown): boolean {
+	const code = error instanceof FaenaError ? error.code : undefined;
+	return code === 'Unreachable' || (code === 'OutcomeUnknown' && keys !== undefined && !rerun);
 }
 
 /** True if a transaction with these writes may itself make jobs ready. */

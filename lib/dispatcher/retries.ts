@@ -24,6 +24,7 @@ export class RetryState {
 	readonly #deadline: () => number;
 	readonly #report: (event: JobEvent) => void;
 	#retryAt = 0;
+	#failingSince = 0;
 
 	/** @param deadline by the steady clock. Until then, a full disk or a server that is away is tried any number of times, since a person can fix it */
 	constructor(clock: Pick<Clock, 'steadyMs'>, deadline: () => number = () => Infinity, report: (event: JobEvent) => void = () => undefined) {
@@ -37,11 +38,16 @@ export class RetryState {
 		return this.count === 0 ? 0 : Math.max(0, this.#retryAt - this.#clock.steadyMs());
 	}
 
+	/** How long the tries have failed; 0 if the last one succeeded. */
+	get failingMs(): number {
+		return this.count === 0 ? 0 : this.#clock.steadyMs() - this.#failingSince;
+	}
+
 	/** Adds a failure, and returns how long to wait. Throws the error itself if another try is hopeless. */
 	add(error: unknown): number {
 		const code = error instanceof FaenaError ? error.code : undefined;
 		if (code === 'BadDatabase' || code === 'NewerDatabase' || code === 'Closed') throw error;
-		this.count++;
+		if (this.count++ === 0) this.#failingSince = this.#clock.steadyMs();
 		// A damaged row may stay for ever. So it is tried for ever, and reported once.
 		const isRefused = isRefusal(error);
 		const isLate = this.#clock.steadyMs() > this.#deadline() + MAX_OVERTIME_MS;

@@ -130,10 +130,13 @@ test('an engine whose connections are cut again and again: each job is stored on
 		const numbers = Array.from({length: 20}, (_, index) => from + index);
 		await insist(() => faena.enqueueMany('echo', numbers, {key: String}));
 	}
+	const mapped = new Set<unknown>();
+	for await (const number of faena.map('echo', Array(jobs).keys(), {batch: 'cut'})) mapped.add(number);
+	t.is(mapped.size, jobs);
 	isEnded = true;
 	await cutting;
 	await faena.idle();
-	t.like(await faena.counts(), {completed: jobs, pending: 0, running: 0, dead: 0});
+	t.like(await faena.counts(), {completed: 2 * jobs, pending: 0, running: 0, dead: 0});
 	await faena.close();
 	await proxy.stop();
 });

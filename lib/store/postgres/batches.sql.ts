@@ -110,17 +110,21 @@ export const BATCHES = `
 		perform fold();
 		select * into b from batch where name = call->>'name';
 		if not found then
-			insert into batch (name, task, created_at, on_complete, marks, shape, owner)
+			insert into batch (name, task, created_at, on_complete, marks, shape, owner, opened_by)
 				values (call->>'name', (call->>'task')::integer, now_ms(), nullif(call->'onComplete', 'null'), marks_with(0),
-					nullif(call->'shape', 'null'), register_owner(call->>'owner')) returning * into b;
+					nullif(call->'shape', 'null'), register_owner(call->>'owner'), (call->>'number')::bigint) returning * into b;
 			return jsonb_build_object('id', b.id, 'owner', b.owner);
 		end if;
 		if b.task is distinct from (call->>'task')::integer or b.shape->'stages' is distinct from call->'shape'->'stages' or b.shape ? 'jobs' then
 			return jsonb_build_object('conflict', jsonb_build_object('task', (select name from task where id = b.task), 'stages', b.shape->'stages'));
 		end if;
+		if exists (select from owner where id = b.owner and name = call->>'owner' and b.opened_by = (call->>'number')::bigint) then
+			return jsonb_build_object('id', b.id, 'owner', b.owner);
+		end if;
 		if exists (select from owner where id = b.owner) then return jsonb_build_object('inUse', true); end if;
 		its_owner := register_owner(call->>'owner');
 		update batch set closed_at = null, total = null, on_complete = nullif(call->'onComplete', 'null'), shape = nullif(call->'shape', 'null'), owner = its_owner,
+			opened_by = (call->>'number')::bigint,
 			marks = marks_with((select ${counted(StoredState.completed, StoredState.dead, StoredState.cancelled)} from batch_tally where batch = b.id)::bigint)
 			where id = b.id;
 		return jsonb_build_object('id', b.id, 'owner', its_owner);

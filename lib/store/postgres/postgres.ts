@@ -133,7 +133,7 @@ export class PostgresStore implements contract.Store {
 
 	async openBatch(name: string, task: string | undefined, owner: OwnerId, options: BatchOptions = {}): Promise<BatchId> {
 		this.#assertOpen();
-		const opening = await this.#change<Opening>('open_batch', await toOpening(this.#names, name, task, owner, options));
+		const opening = await this.#change<Opening>('open_batch', await toOpening(this.#names, name, task, owner, options), true);
 		assertOpened(name, opening, task, options);
 		this.#owners.registered(owner, opening.owner as number);
 		return opening.id as BatchId;
@@ -185,9 +185,9 @@ export class PostgresStore implements contract.Store {
 	}
 
 	/** Calls a function that changes jobs, and tells the listeners what it did. */
-	#change<Result>(name: string, call: object): Promise<Result> {
+	#change<Result>(name: string, call: object, isRepeatable = false): Promise<Result> {
 		this.#assertOpen();
-		return this.#tellOf(this.#db.call<Result & Effects>(name, call));
+		return this.#tellOf(this.#db.call<Result & Effects>(name, call, isRepeatable));
 	}
 
 	async #tellOf<Result>(call: Promise<Result & Effects>): Promise<Result> {

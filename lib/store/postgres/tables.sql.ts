@@ -273,6 +273,8 @@ export const TABLES = `
 		closed_at bigint,
 		-- The number of an owner that has ended means no owner.
 		owner integer,
+		-- The number of its owner's call that opened it, which may be sent twice.
+		opened_by bigint,
 		-- The job to enqueue when the batch completes: task and policy by number, and its priority.
 		on_complete jsonb,
 		completion_job bigint,
