@@ -97,6 +97,20 @@ test('a server that does not run', async t => {
 	await failsWith(t, urlWith({port: `${port}`}), 'Unreachable', /can't be reached: .*ECONNREFUSED.* Check that the server runs, and its host and port\.$/);
 });
 
+test('a folder without a socket', async t => {
+	await failsWith(t, 'postgres:///postgres?host=/nowhere', 'Unreachable', /^The database postgres on the default host can't be reached: connect ENOENT/);
+});
+
+for (const url of ['postgres://user:hidden password@[host', 'postgres://user:hidden@host:99999/postgres']) {
+	test(`${url} is no URL`, async t => {
+		const error = await t.throwsAsync(openStore(url), {
+			code: 'BadOption',
+			message: /^The URL of the queue must be postgres:\/\/user:password@host:port\/database/,
+		});
+		t.notRegex(`${error?.stack}`, /hidden/);
+	});
+}
+
 test('a server without TLS', async t => {
 	await failsWith(
 		t,

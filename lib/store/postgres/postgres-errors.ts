@@ -18,7 +18,7 @@ const ERRORS: readonly (readonly [code: RegExp, sentence: string, code?: ErrorCo
 		'BadRow',
 	],
 	[
-		/^(08|57P0)|^(ECONN|EHOST|ENET|ENOTFOUND|EAI_|EPIPE|ETIMEDOUT)/,
+		/^(08|57P0)|^(ECONN|EHOST|ENET|ENOTFOUND|EAI_|EPIPE|ETIMEDOUT|ENOENT|EACCES)/,
 		"DATABASE can't be reached: MESSAGE (CODE). Check that the server runs, and its host and port.",
 		'Unreachable',
 	],
@@ -69,8 +69,18 @@ export function translate(error: unknown, database: string, isSent: boolean): un
 	);
 }
 
-/** Names the database of a URL, without the user's password. */
+/**
+ * Names the database of a URL, without the user's password.
+ * @throws FaenaError `BadOption` if it is no URL
+ */
 export function nameOfDatabase(url: string): string {
+	if (!URL.canParse(url)) {
+		// It may contain a password, so that it is not shown.
+		throw new FaenaError(
+			'BadOption',
+			'The URL of the queue must be postgres://user:password@host:port/database, and this one is no URL. Write %-codes for special characters in its parts.',
+		);
+	}
 	const {host, pathname} = new URL(url);
 	return `The database ${pathname.slice(1) || 'of this user'} on ${host || 'the default host'}`;
 }
