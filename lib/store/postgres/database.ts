@@ -7,15 +7,15 @@ import {isConnectionLost, nameOfDatabase, translate} from './postgres-errors.ts'
 export interface Pool {
 	connect(): Promise<{
 		query(config: pg.QueryConfig): Promise<pg.QueryResult>;
-		on(event: 'error', listener: () => void): unknown;
-		off(event: 'error', listener: () => void): unknown;
+		on(event: 'error' | 'notification', listener: (event: pg.Notification) => void): unknown;
+		off(event: 'error' | 'notification', listener: (event: pg.Notification) => void): unknown;
 		release(destroy?: boolean): void;
 	}>;
 	end?(): Promise<void>;
 }
 
-/** The most connections of a store. */
-const MAX_CONNECTIONS = 4;
+/** The most connections of a store; one of them listens. */
+const MAX_CONNECTIONS = 5;
 
 const INT8 = 20;
 const INT8_ARRAY = 1016;
@@ -131,6 +131,44 @@ export class Database {
 			client.off('error', ignore);
 			client.release(isLost);
 		}
+	}
+
+	/** Wakes the listeners of other stores. */
+	async tellOthers(): Promise<void> {
+		await this.query('select @.tell_others($1)', [this.#context.store]);
+	}
+
+	/**
+	 * Listens to other stores on a connection of its own.
+	 * @param lost called once, if the connection is lost
+	 * @returns a function that ends the listening
+	 */
+	async listen(heard: () => void, lost: () => void): Promise<() => void> {
+		const [found] = await this.query<{name: string}>('select @.channel() as name');
+		const client = await this.#pool.connect();
+		const notified = ({payload}: pg.Notification) => {
+			if (payload !== `${this.#context.store}`) heard();
+		};
+		let isEnded = false;
+		const end = () => {
+			if (isEnded) return;
+			isEnded = true;
+			client.off('notification', notified);
+			client.release(true);
+		};
+		client.on('notification', notified);
+		client.on('error', () => {
+			if (isEnded) return;
+			end();
+			lost();
+		});
+		try {
+			await client.query({text: `listen ${pg.escapeIdentifier(found?.name as string)}`});
+		} catch (error) {
+			end();
+			throw error;
+		}
+		return end;
 	}
 
 	async close(): Promise<void> {

@@ -1,10 +1,12 @@
 import type {Claim, OwnerId} from '../../job/claim.ts';
 import type {CompletedBatch, JobId} from '../../job/job.ts';
-import type {Clock} from '../../support/clock.ts';
+import {type Clock, systemClock} from '../../support/clock.ts';
 import type {News} from '../store.ts';
 import type {Database} from './database.ts';
+import {Notifications} from './notifications.ts';
 
-/** How often a store polls, and how often it tells its health. */
+/** How often a store polls that hears of changes by notifications, and one that does not. */
+const NET_INTERVAL_MS = 1000;
 const POLL_INTERVAL_MS = 20;
 const HEALTH_INTERVAL_MS = 1000;
 
@@ -28,18 +30,26 @@ interface Answer {
 export class Listeners {
 	readonly #db: Database;
 	readonly #clock: Pick<Clock, 'steadyMs' | 'every'>;
-	readonly #listeners = new Set<{readonly tell: Tell; readonly end: () => void}>();
+	readonly #pollMs: number;
+	readonly #notifications: Notifications | undefined;
+	readonly #listeners = new Set<{readonly tell: Tell; readonly poll: () => void; readonly end: () => void}>();
 	/** The number of jobs that moves of this store have asked owners to stop. */
 	#askedJobs = 0;
+	#heardTimes = 0;
 
 	constructor(db: Database, clock: Pick<Clock, 'steadyMs' | 'every'>) {
 		this.#db = db;
 		this.#clock = clock;
+		// Tests with a clock of their own say when a store looks.
+		const hears = clock === systemClock;
+		this.#pollMs = hears ? NET_INTERVAL_MS : POLL_INTERVAL_MS;
+		if (hears) this.#notifications = new Notifications(db, () => this.#heard());
 	}
 
 	/** Returns a function that removes the listener. */
 	add(owner: OwnerId | undefined, tell: Tell): () => void {
-		const listener = {tell, end: this.#poll(owner, tell)};
+		const listener = {tell, ...this.#poll(owner, tell)};
+		if (this.#listeners.size === 0) this.#notifications?.listen();
 		this.#listeners.add(listener);
 		return () => {
 			listener.end();
@@ -50,6 +60,22 @@ export class Listeners {
 	/** A move of this store has asked owners to stop jobs. */
 	asked(jobs: number): void {
 		this.#askedJobs += jobs;
+		if (jobs > 0) this.#wake();
+	}
+
+	/** A call of this store has made changes of which other stores are to hear. */
+	changed(): void {
+		this.#notifications?.changed();
+	}
+
+	/** A pause and its end are changes that are not counted. */
+	#heard(): void {
+		this.#heardTimes++;
+		this.#wake();
+	}
+
+	#wake(): void {
+		for (const {poll} of this.#listeners) poll();
 	}
 
 	/** Tells what a call of this store did. An error of a listener is not one of the call, which has taken effect. */
@@ -60,48 +86,54 @@ export class Listeners {
 	}
 
 	end(): void {
+		this.#notifications?.end();
 		for (const {end} of this.#listeners) end();
 		this.#listeners.clear();
 	}
 
-	/** Polls for news and passes it on. Polls again only after `tell` is done. Returns a function that ends the polling. */
-	#poll(owner: OwnerId | undefined, tell: Tell): () => void {
+	/** Polls for news and passes it on. Polls again only after `tell` is done. */
+	#poll(owner: OwnerId | undefined, tell: Tell): {readonly poll: () => void; readonly end: () => void} {
 		const {every, steadyMs} = this.#clock;
 		let isPolling = false;
+		let isDue = false;
 		let isEnded = false;
 		const look = this.#looker(owner);
 		let nextHealth = steadyMs();
 		const poll = async () => {
+			isDue = true;
 			if (isPolling || isEnded) return;
 			isPolling = true;
+			isDue = false;
 			const begunAt = steadyMs();
 			const tellAll = async (news: readonly News[]) => {
 				for (const each of news) if (!isEnded) await tell(each);
 			};
 			try {
 				await tellAll(await look());
-				if (begunAt < nextHealth - POLL_INTERVAL_MS) return;
+				if (begunAt < nextHealth - this.#pollMs) return;
 				nextHealth = begunAt + HEALTH_INTERVAL_MS;
 				await tellAll([{type: 'health', logBytes: 0, databaseBytes: 0, freeBytes: 0}]);
 			} catch (error) {
 				await tellAll([{type: 'failed', error}]);
 			} finally {
 				isPolling = false;
+				if (isDue && !isEnded) void poll();
 			}
 		};
 		void poll();
-		const end = every(POLL_INTERVAL_MS, () => void poll());
-		return () => {
+		const stop = every(this.#pollMs, () => void poll());
+		const end = () => {
 			isEnded = true;
-			end();
+			stop();
 		};
+		return {poll: () => void poll(), end};
 	}
 
 	/** A function that looks for changes since it was called last. */
 	#looker(owner: OwnerId | undefined): () => Promise<readonly News[]> {
 		let known: string | undefined;
 		return async () => {
-			const asked = this.#askedJobs;
+			const asked = `${this.#askedJobs}+${this.#heardTimes}`;
 			const {version, stop} = await this.#db.call<Answer>('news', {owner}, true);
 			const before = known;
 			known = `${version}+${asked}`;

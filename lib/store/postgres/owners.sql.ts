@@ -63,6 +63,13 @@ export const OWNERS = `
 		)
 	$$;
 
+	-- Wakes the listeners of other stores. It is not waited for, and need not reach the disk.
+	create function tell_others(store integer) returns void language plpgsql as $$
+	begin
+		perform set_config('synchronous_commit', 'off', true);
+		perform pg_notify(channel(), store::text);
+	end $$;
+
 	create function release(call jsonb) returns jsonb language plpgsql as $$
 	declare
 		its_owner integer;

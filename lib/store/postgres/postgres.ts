@@ -55,6 +55,7 @@ export class PostgresStore implements contract.Store {
 		const {committed, effects, owner} = await commit(this.#db, this.#names, changes, this.#random);
 		if (changes.claim && owner !== null) this.#owners.registered(changes.claim.owner, owner);
 		this.#listeners.tell(effects);
+		if (hasWrites(changes)) this.#listeners.changed();
 		return committed;
 	}
 
@@ -70,6 +71,7 @@ export class PostgresStore implements contract.Store {
 		this.#assertOpen();
 		await this.#names.number(tasks.map(task => ({task})));
 		await this.#db.call('set_paused', {tasks, paused: isPaused}, true);
+		this.#listeners.changed();
 	}
 
 	async heartbeat(owner: OwnerId): Promise<'alive' | 'fenced'> {
@@ -193,12 +195,18 @@ export class PostgresStore implements contract.Store {
 	async #tellOf<Result>(call: Promise<Result & Effects>): Promise<Result> {
 		const result = await call;
 		this.#listeners.tell(result ?? {});
+		this.#listeners.changed();
 		return result;
 	}
 
 	#assertOpen(): void {
 		if (this.#closed) throw new FaenaError('Closed', 'This queue is closed.');
 	}
+}
+
+/** True unless the transaction only claims, or does nothing. */
+function hasWrites({update = [], settle = [], edit, enqueue = [], schedule}: contract.Changes): boolean {
+	return update.length + settle.length + enqueue.length > 0 || edit !== undefined || schedule !== undefined;
 }
 
 /** The answer of the function `move`. */

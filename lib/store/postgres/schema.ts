@@ -21,7 +21,7 @@ import {TABLES} from './tables.sql.ts';
 /** The functions that programs call. They find the others, and the tables, by these. */
 const ENTRIES = [
 	'commit(jsonb, text[], bytea[], integer[])',
-	...['move(jsonb)', 'heartbeat(jsonb)', 'release(jsonb)', 'reclaim(jsonb)', 'news(jsonb)', 'set_paused(jsonb)'],
+	...['move(jsonb)', 'heartbeat(jsonb)', 'release(jsonb)', 'reclaim(jsonb)', 'news(jsonb)', 'set_paused(jsonb)', 'tell_others(integer)'],
 	...['open_batch(jsonb)', 'change_batch(jsonb)', 'read_batches(jsonb)'],
 	...['delete_by_id(jsonb)', 'delete_ended_before(jsonb)', 'delete_outdated(jsonb)', 'delete_batch(jsonb)'],
 	'find_ids(jsonb, integer[], bigint, bigint, integer)',
@@ -45,6 +45,8 @@ export function schemaSql(schema: string, name: string, version: number): string
 		insert into version values (${version});
 		-- Locks of other queues in the same database have other numbers.
 		create function lock_key() returns integer language sql immutable as $$ select hashtext(${pg.escapeLiteral(`faena ${schema}`)}) $$;
+		-- Notifications of queues whose numbers happen to be the same wake more listeners than they need to.
+		create function channel() returns text language sql immutable as $$ select 'faena_' || hashtext(${pg.escapeLiteral(`faena ${schema}`)}) $$;
 		${TABLES}
 		${[BASE, CHANGE, EXPIRY, EDGES, KEYS, MOVE, CHILD_JOBS, SCHEDULES, BATCHES, DELETE, SETTLE, CLAIM, ENQUEUE, OWNERS, READ, SORTED, COMMIT].join('')}
 		${ENTRIES.map(entry => `alter function ${entry} set search_path to ${name}, pg_temp;`).join('\n')}

@@ -1,0 +1,67 @@
+import {systemClock} from '../../support/clock.ts';
+import type {Database} from './database.ts';
+
+/** However many changes a store makes, it tells others at most this often. */
+const TELL_INTERVAL_MS = 5;
+const RECONNECT_AFTER_MS = 1000;
+
+/**
+ * Tells other stores of changes, and hears of theirs, by NOTIFY and LISTEN. A notification may get lost: with its connection, or behind a pooler that
+ * gives each transaction another one. So listeners poll, too.
+ */
+export class Notifications {
+	readonly #db: Database;
+	readonly #heard: () => void;
+	/** True while a change is not told because the last one was told just now. */
+	#hasMore = false;
+	#isTelling = false;
+	#isEnded = false;
+	#stop: (() => void) | undefined;
+
+	/** @param heard called when another store has made a change, and when changes may have been missed */
+	constructor(db: Database, heard: () => void) {
+		this.#db = db;
+		this.#heard = heard;
+	}
+
+	/** This store has made a change. */
+	changed(): void {
+		if (this.#isTelling) {
+			this.#hasMore = true;
+			return;
+		}
+		this.#isTelling = true;
+		void this.#tell();
+	}
+
+	async #tell(): Promise<void> {
+		this.#hasMore = false;
+		// If it fails, the others hear of it when they poll.
+		await this.#db.tellOthers().catch(() => {});
+		systemClock.after(TELL_INTERVAL_MS, () => {
+			if (this.#hasMore && !this.#isEnded) void this.#tell();
+			else this.#isTelling = false;
+		});
+	}
+
+	/** Listens on a connection of its own, and on another one when that is lost. */
+	async listen(): Promise<void> {
+		const again = () => {
+			this.#stop = undefined;
+			systemClock.after(RECONNECT_AFTER_MS, () => void (this.#isEnded || this.listen()));
+		};
+		try {
+			const stop = await this.#db.listen(this.#heard, again);
+			if (this.#isEnded) return stop();
+			this.#stop = stop;
+			this.#heard();
+		} catch {
+			again();
+		}
+	}
+
+	end(): void {
+		this.#isEnded = true;
+		this.#stop?.();
+	}
+}

@@ -1,0 +1,125 @@
+/** PostgreSQL stores that hear of each other's changes. */
+import {setTimeout as sleep} from 'node:timers/promises';
+import test, {type ExecutionContext} from 'ava';
+import pg from 'pg';
+import type {Pool} from '../../lib/store/postgres/database.ts';
+import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
+import {openEngine} from '../fixtures/engine.ts';
+import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {newJob} from './contract/laws.ts';
+
+let server: PostgresServer;
+
+test.before('starts a server', async t => {
+	t.timeout(120_000);
+	server = await PostgresServer.start();
+});
+
+test.after.always(() => server?.stop());
+
+/** A store, what it sends to the server, and the notifications that reach it. */
+function openObserved(t: ExecutionContext, schema: string) {
+	const own = new pg.Pool({connectionString: server.url, max: 5});
+	// A test ends a connection.
+	own.on('error', () => {});
+	const sent: string[] = [];
+	const heard: (string | undefined)[] = [];
+	const pool: Pool = {
+		async connect() {
+			const client = await own.connect();
+			return {
+				on: (event, listener) => client.on(event as 'notification', event === 'notification' ? note(listener) : listener),
+				off: (event, listener) => client.off(event as 'notification', listener),
+				release: destroy => client.release(destroy),
+				async query(config) {
+					sent.push(config.text);
+					return client.query(config);
+				},
+			};
+		},
+	};
+	const note = (listener: (event: pg.Notification) => void) => (event: pg.Notification) => {
+		heard.push(event.payload);
+		listener(event);
+	};
+	const store = new PostgresStore(server.url, {schema, pool});
+	t.teardown(async () => {
+		await store.close();
+		await own.end();
+	});
+	return {store, sent, heard};
+}
+
+async function until(isTrue: () => boolean): Promise<void> {
+	while (!isTrue()) await sleep(5);
+}
+
+test.serial('a store hears of the changes of another one, and asks the server for little while nothing happens', async t => {
+	const [one, two] = [openObserved(t, 'two stores'), openObserved(t, 'two stores')];
+	let changes = 0;
+	two.store.listen('owner', news => void (news.type === 'changed' && changes++));
+	await until(() => two.sent.some(text => text.startsWith('listen')));
+	await sleep(200);
+	const before = two.sent.length;
+	await sleep(3000);
+	t.true(two.sent.length - before <= 5, two.sent.slice(before).join(' '));
+	for (let change = 0; change < 5; change++) {
+		const known = changes;
+		await one.store.commit({enqueue: [{...newJob(), values: ['1']}]});
+		await until(() => changes > known);
+	}
+	t.true(two.heard.length >= 5, `${two.heard.length} notifications`);
+});
+
+test.serial('a pause is heard of, too', async t => {
+	const [one, two] = [openObserved(t, 'pauses'), openObserved(t, 'pauses')];
+	let changes = 0;
+	two.store.listen('owner', news => void (news.type === 'changed' && changes++));
+	await until(() => two.sent.some(text => text.startsWith('listen')));
+	await sleep(200);
+	const known = changes;
+	await one.store.setPaused(['hash'], true);
+	await until(() => changes > known);
+	t.pass();
+});
+
+test.serial('many changes make few notifications', async t => {
+	const [one, two] = [openObserved(t, 'many changes'), openObserved(t, 'many changes')];
+	two.store.listen('owner', () => {});
+	await until(() => two.sent.some(text => text.startsWith('listen')));
+	const before = one.sent.length;
+	for (let change = 0; change < 300; change++) await one.store.commit({enqueue: [{...newJob(), values: ['1']}]});
+	const told = one.sent.slice(before).filter(text => text.includes('tell_others'));
+	t.true(told.length >= 1 && told.length < 250, `${told.length} for 300 changes`);
+});
+
+test.serial('a listener whose connection ends listens again', async t => {
+	const [one, two] = [openObserved(t, 'lost listener'), openObserved(t, 'lost listener')];
+	let changes = 0;
+	two.store.listen('owner', news => void (news.type === 'changed' && changes++));
+	const listens = () => two.sent.filter(text => text.startsWith('listen')).length;
+	await until(() => listens() === 1);
+	const admin = new pg.Client(server.url);
+	await admin.connect();
+	await admin.query("select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen %'");
+	await admin.end();
+	await until(() => listens() === 2);
+	await sleep(100);
+	const heard = two.heard.length;
+	await one.store.commit({enqueue: [{...newJob(), values: ['1']}]});
+	await until(() => two.heard.length > heard);
+	t.true(changes > 0);
+});
+
+test.serial('an engine gives the results of jobs that another engine runs', async t => {
+	const url = server.url;
+	const caller = await openEngine(t, {queue: url, tasks: null});
+	const worker = await openEngine(t, {queue: url});
+	const job = await worker.enqueue('echo', 'a');
+	t.is(await job.result(), 'a');
+	await caller.pause('echo');
+	const paused = await worker.enqueue('echo', 'b');
+	t.is((await caller.counts()).pending, 1);
+	await caller.resume('echo');
+	t.is(await paused.result(), 'b');
+});
