@@ -150,9 +150,9 @@ for (const name of ['main', 'fastify']) {
 	test(`${name}.ts: a job shows its progress, gets another priority until it starts, and is cancelled`, async t => {
 		t.timeout(60_000);
 		const server = await Server.start(new Folder(t), name);
-		// More than there are workers, so that some wait.
-		const ids: number[] = [];
-		for (let job = 0; job < availableParallelism() + 10; job++) ids.push((await server.post({below: 100_000_000})).body.id);
+		// Far more than there are workers, and at once, so that the last one waits while the first one runs.
+		const posts = Array.from({length: availableParallelism() + 40}, () => server.post({below: 100_000_000}));
+		const ids = (await Promise.all(posts)).map(({body}) => body.id).sort((a, b) => a - b);
 		const [first = 0, last = 0] = [ids[0], ids.at(-1)];
 		const patch = (id: number, body: unknown) =>
 			server.get(`/jobs/${id}`, {method: 'PATCH', headers: {'content-type': 'application/json'}, body: JSON.stringify(body)});
