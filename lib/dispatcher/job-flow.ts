@@ -341,7 +341,8 @@ export class JobFlow implements PoolListener {
 
 	/**
 	 * Goes on after a failed transaction. If the store refused it, all but the refused parts is written. After any other error its enqueue calls
-	 * are refused or wait for a connection, and the rest is tried again without them. Updates stay with the outcomes, since a checkpoint may come with its job's outcome.
+	 * are refused or wait for a connection, and the rest is tried again without them. Updates stay with the outcomes, since a checkpoint may come
+	 * with its job's outcome.
 	 */
 	async #rescue(error: unknown, writes: Writes, request: ClaimRequest | undefined): Promise<void> {
 		const {clients, retries, wake} = this.#host;

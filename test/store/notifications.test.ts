@@ -50,43 +50,45 @@ function openObserved(t: ExecutionContext, schema: string) {
 	return {store, sent, heard};
 }
 
+/** Listens, and counts the changes that it hears of. Resolves once notifications would be heard. */
+async function hear({store, sent}: ReturnType<typeof openObserved>): Promise<() => number> {
+	let changes = 0;
+	store.listen('owner', news => void (news.type === 'changed' && changes++));
+	await until(() => sent.some(text => text.startsWith('listen')));
+	await sleep(200);
+	return () => changes;
+}
+
 async function until(isTrue: () => boolean): Promise<void> {
 	while (!isTrue()) await sleep(5);
 }
 
 test.serial('a store hears of the changes of another one, and asks the server for little while nothing happens', async t => {
 	const [one, two] = [openObserved(t, 'two stores'), openObserved(t, 'two stores')];
-	let changes = 0;
-	two.store.listen('owner', news => void (news.type === 'changed' && changes++));
-	await until(() => two.sent.some(text => text.startsWith('listen')));
-	await sleep(200);
+	const changes = await hear(two);
 	const before = two.sent.length;
 	await sleep(3000);
 	t.true(two.sent.length - before <= 5, two.sent.slice(before).join(' '));
 	for (let change = 0; change < 5; change++) {
-		const known = changes;
+		const known = changes();
 		await one.store.commit({enqueue: [{...newJob(), values: ['1']}]});
-		await until(() => changes > known);
+		await until(() => changes() > known);
 	}
 	t.true(two.heard.length >= 5, `${two.heard.length} notifications`);
 });
 
 test.serial('a pause is heard of, too', async t => {
 	const [one, two] = [openObserved(t, 'pauses'), openObserved(t, 'pauses')];
-	let changes = 0;
-	two.store.listen('owner', news => void (news.type === 'changed' && changes++));
-	await until(() => two.sent.some(text => text.startsWith('listen')));
-	await sleep(200);
-	const known = changes;
+	const changes = await hear(two);
+	const known = changes();
 	await one.store.setPaused(['hash'], true);
-	await until(() => changes > known);
+	await until(() => changes() > known);
 	t.pass();
 });
 
 test.serial('many changes make few notifications', async t => {
 	const [one, two] = [openObserved(t, 'many changes'), openObserved(t, 'many changes')];
-	two.store.listen('owner', () => {});
-	await until(() => two.sent.some(text => text.startsWith('listen')));
+	await hear(two);
 	const before = one.sent.length;
 	for (let change = 0; change < 300; change++) await one.store.commit({enqueue: [{...newJob(), values: ['1']}]});
 	const told = one.sent.slice(before).filter(text => text.includes('tell_others'));
@@ -95,8 +97,7 @@ test.serial('many changes make few notifications', async t => {
 
 test.serial('a listener whose connection ends listens again', async t => {
 	const [one, two] = [openObserved(t, 'lost listener'), openObserved(t, 'lost listener')];
-	let changes = 0;
-	two.store.listen('owner', news => void (news.type === 'changed' && changes++));
+	const changes = await hear(two);
 	const listens = () => two.sent.filter(text => text.startsWith('listen')).length;
 	await until(() => listens() === 1);
 	const admin = new pg.Client(server.url);
@@ -108,7 +109,7 @@ test.serial('a listener whose connection ends listens again', async t => {
 	const heard = two.heard.length;
 	await one.store.commit({enqueue: [{...newJob(), values: ['1']}]});
 	await until(() => two.heard.length > heard);
-	t.true(changes > 0);
+	t.true(changes() > 0);
 });
 
 test.serial('an engine gives the results of jobs that another engine runs', async t => {

@@ -256,7 +256,7 @@ export const TABLES = `
 		id integer generated always as identity primary key,
 		name text not null unique,
 		heartbeat_at bigint not null,
-		-- The number of the last call that gave back claims. A claim of an earlier call that arrives only now is refused: nobody would hear of its jobs.
+		-- The number of the last call that released claims. A claim of an earlier call is refused: its program no longer waits for it.
 		released_by bigint not null default 0
 	);
 
