@@ -10,6 +10,7 @@ import {checkFilter, checkId, jobIds} from '../job/options.ts';
 import type {AnyTasks, EnqueueArgs, JobOptions, PayloadOf, ResultOf, TasksOf} from '../job/task.ts';
 import {refuseInWorker} from '../job/task-module.ts';
 import {keyConflict, noParent, queueFull} from '../store/conflict-errors.ts';
+import {shownLocation} from '../store/queue-path.ts';
 import {IN_MEMORY} from '../store/store.ts';
 import {DispatcherClient, openThread, type Transport} from '../transport/client.ts';
 import type {SingleJob} from '../transport/merged-enqueue.ts';
@@ -49,7 +50,7 @@ export async function connect<Made>(
 	openTransport: (start: DispatcherStart, publish: (event: JobEvent) => void) => Promise<Transport>,
 	make: (client: DispatcherClient, events: Events) => Made,
 ): Promise<Made> {
-	const events = new Events(settings.queue, logger);
+	const events = new Events(shownLocation(settings.queue), logger);
 	const start = {...settings, events: events.changedSubscriptions(), pool: tasks === undefined ? undefined : {...settings, tasks}};
 	const client = new DispatcherClient(await openTransport(start, event => events.publish(event)), events);
 	try {

@@ -128,6 +128,7 @@ const RECORDS = {
 	logGrown: ['warn', 'the write-ahead log grows: another program keeps a read transaction open'],
 	databaseGrown: ['warn', 'the database has grown; retention or cleanup() deletes ended jobs, and faena vacuum gives free space back'],
 	secondLibrary: ['error', 'another SQLite library of this process has the database open, which destroys it'],
+	notificationsMissing: ['warn', 'notifications of the server do not arrive; jobs of other programs start up to a second later'],
 	setBack: ['warn', 'transaction failed; it is tried again'],
 	refused: ['error', 'the database refused to write or read this; it is left out, and everything else goes on'],
 	memoryShort: ['warn', 'memory is short; the youngest job was stopped and will run again'],
@@ -139,7 +140,7 @@ const OWN: readonly string[] = ['opened', 'closed', 'dispatcherFailed'];
 /** The dispatcher's events that are logged. */
 const LOGGED = Object.keys(RECORDS).filter(type => !OWN.includes(type)) as EventName[];
 
-/** Warnings about events that keep jobs from running. Without them, a user might not see why jobs wait. */
+/** Warnings about events that keep jobs from running, or delay them. Without them, a user might not see why jobs wait. */
 const SENTENCES: Readonly<Partial<Record<EventName, (detail: never) => string | undefined>>> = {
 	slowStart: ({kind, task, durationMs}: SlowStart) =>
 		task === undefined
@@ -152,6 +153,9 @@ const SENTENCES: Readonly<Partial<Record<EventName, (detail: never) => string | 
 			: undefined;
 	},
 	secondLibrary: ({message}: EngineEvents['secondLibrary'][0]) => message,
+	notificationsMissing: () =>
+		"Notifications of the PostgreSQL server don't arrive, as behind a pooler that gives each transaction another connection. " +
+		'So jobs of other programs start up to a second later. Connect to the server itself, or accept that.',
 	refused: ({id, task, error}: {readonly id?: number; readonly task?: string; readonly error: Error}) => {
 		if (id !== undefined) return `Job ${id} is left as it is. ${error.message}`;
 		return task === undefined ? error.message : `No job of task ${task} can be started. ${error.message}`;

@@ -32,6 +32,7 @@ export class Maintenance {
 	readonly #logGrowth = new Growth(MIN_REPORTED_LOG_BYTES);
 	readonly #databaseGrowth = new Growth(MIN_REPORTED_DATABASE_BYTES);
 	#hasReportedLibrary = false;
+	#hasReportedNotifications = false;
 
 	constructor(host: Host, flow: JobFlow, leaseMs: number) {
 		this.#host = host;
@@ -143,13 +144,15 @@ export class Maintenance {
 		}
 	}
 
-	/** Reports, once each, a log or a database that has grown large, and a second SQLite library of this process that has the database open. */
-	#report({secondLibrary, logBytes, databaseBytes, freeBytes}: Health): void {
+	/** Reports, once each, what is wrong with the store, and a log or a database that has grown large. */
+	#report({secondLibrary, hasNoNotifications = false, logBytes, databaseBytes, freeBytes}: Health): void {
 		const {clients} = this.#host;
 		const size = {databaseBytes, freeBytes, logBytes};
 		this.#flow.statistics.storage = size;
 		if (secondLibrary && !this.#hasReportedLibrary) clients.publish({type: 'secondLibrary', ...secondLibrary});
 		this.#hasReportedLibrary = secondLibrary !== undefined;
+		if (hasNoNotifications && !this.#hasReportedNotifications) clients.publish({type: 'notificationsMissing'});
+		this.#hasReportedNotifications = hasNoNotifications;
 		if (this.#logGrowth.isReached(logBytes)) clients.publish({type: 'logGrown', logBytes});
 		if (this.#databaseGrowth.isReached(databaseBytes)) clients.publish({type: 'databaseGrown', ...size});
 	}

@@ -47,6 +47,7 @@ export type JobEvent =
 	| ({readonly type: 'secondLibrary'} & NonNullable<Health['secondLibrary']>)
 	// The events below go to the logger only.
 	| {readonly type: 'ownerLost'}
+	| {readonly type: 'notificationsMissing'}
 	| {readonly type: 'recovered'; readonly jobs: number}
 	| {readonly type: 'logGrown'; readonly logBytes: number}
 	| ({readonly type: 'databaseGrown'} & StorageSize)
@@ -86,6 +87,8 @@ export interface StorageSize {
 export interface Health extends StorageSize {
 	/** Set if another SQLite library of this process has the database open: the files of all loaded libraries, and what to do about it. */
 	readonly secondLibrary?: {readonly libraries: readonly string[]; readonly message: string};
+	/** Set if notifications of the server don't reach the store: it hears of other programs up to a second later. */
+	readonly hasNoNotifications?: boolean;
 }
 
 /** Figures of an engine's dispatcher since it was opened. Times are in milliseconds. */

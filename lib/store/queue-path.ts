@@ -27,6 +27,14 @@ export function isPostgres(location: string | URL): boolean {
 	return /^postgres(ql)?:\/\//.test(String(location));
 }
 
+/** The location of a queue as it may be shown: without a password. */
+export function shownLocation(location: string): string {
+	if (!isPostgres(location)) return location;
+	if (!URL.canParse(location)) return 'postgres://…';
+	const {protocol, username, host, pathname} = new URL(location);
+	return `${protocol}//${username && `${username}@`}${host}${pathname}`;
+}
+
 /** Like `resolve`. If the working directory was deleted, the path stays as it is, and opening it fails. */
 function absolutePath(path: string): string {
 	try {

@@ -36,7 +36,7 @@ import type {Clock} from '../support/clock.ts';
  * transaction of a dispatcher: it settles, enqueues and claims. A store opens with its first verb, and measures delays and times by its own clock.
  */
 export interface Store {
-	/** The location of the jobs, as given to `openStore`. */
+	/** The location of the jobs, as given to `openStore`, without a password. */
 	readonly location: string;
 	/** The time without a heartbeat after which the store takes an owner for dead. */
 	readonly leaseMs: number;
@@ -464,7 +464,7 @@ export type News =
 	| ({readonly type: 'batchCompleted'} & CompletedBatch)
 	/** A transaction of this store has cancelled these jobs, which waited for a job that will not complete. */
 	| {readonly type: 'childrenCancelled'; readonly ids: readonly JobId[]}
-	/** About every second: the condition of the database's files. */
+	/** About every second, or less often: the condition of the database. */
 	| ({readonly type: 'health'} & Health)
 	/** The store could not read its news. It tries again. */
 	| {readonly type: 'failed'; readonly error: unknown};

@@ -124,6 +124,15 @@ test('a second library is reported once for each time that it opens the database
 	);
 });
 
+test('that notifications are missing is reported once for each time', t => {
+	const {health} = setUp();
+	const missing = {hasNoNotifications: true} as const;
+	t.deepEqual(
+		[health(missing), health(missing), health({}), health(missing)],
+		[[['publish', {type: 'notificationsMissing'}]], [], [], [['publish', {type: 'notificationsMissing'}]]],
+	);
+});
+
 test('after the end no news is passed on, and the store waits for none', async t => {
 	const {news, takeTold, tell} = setUp();
 	const done = tell({type: 'changed', stop: []});

@@ -24,8 +24,8 @@ test.after.always(() => server?.stop());
 
 const claimOf = (owner: string) => ({owner, limit: 10, maxBytes: 1e6, lanes: [{task: newJob().task, limit: 10}]});
 
-/** A pool of one connection that tells of a lost connection instead of sending, or after having sent, the next commit. */
-function losingPool(): {readonly pool: Pool; lose(what: 'request' | 'answer'): void; arrive(): Promise<void>} {
+/** A pool of one connection that tells of a lost connection instead of sending, or after having sent, the next call of a function. */
+function losingPool(name = 'commit'): {readonly pool: Pool; lose(what: 'request' | 'answer'): void; arrive(): Promise<void>} {
 	const own = new pg.Pool({connectionString: server.url, max: 1});
 	let loses: 'request' | 'answer' | undefined;
 	let late: pg.QueryConfig | undefined;
@@ -37,7 +37,7 @@ function losingPool(): {readonly pool: Pool; lose(what: 'request' | 'answer'): v
 				off: (event, listener) => client.off(event, listener),
 				release: () => client.release(),
 				async query(config) {
-					if (!loses || !config.text.includes('.commit(')) return client.query(config);
+					if (!loses || !config.text.includes(`.${name}(`)) return client.query(config);
 					if (loses === 'answer') await client.query(config);
 					else late = config;
 					loses = undefined;
@@ -73,6 +73,37 @@ for (const lost of ['request', 'answer'] as const) {
 		await pool.end?.();
 	});
 }
+
+test('a release that arrives late gives back no newer claims', async t => {
+	const {pool, lose, arrive} = losingPool('release');
+	const store = new PostgresStore(server.url, {schema: 'late release', pool});
+	await store.commit({enqueue: [{...newJob(), values: ['1']}], claim: claimOf('owner')});
+	lose('request');
+	t.like(await store.release('owner'), {jobs: 1});
+	await store.commit({claim: claimOf('owner')});
+	await arrive();
+	t.like(toCounts(await store.counts()), {running: 1});
+	await store.close();
+	await pool.end?.();
+});
+
+test('calls wait for a server that is away, unless it is away from the start', async t => {
+	const proxy = await CuttingProxy.start(server.url);
+	proxy.isAway = true;
+	const store = new PostgresStore(proxy.url, {schema: 'away'});
+	await t.throwsAsync(store.counts(), {code: 'Unreachable'});
+	proxy.isAway = false;
+	await store.counts();
+	proxy.isAway = true;
+	proxy.cut();
+	const calls = [store.counts(), store.openBatch('a', newJob().task, 'owner'), store.setPaused(['a'], true)];
+	const first = await Promise.race([...calls, sleep(300, 'none')]);
+	t.is(first, 'none');
+	proxy.isAway = false;
+	await Promise.all(calls);
+	await store.close();
+	await proxy.stop();
+});
 
 /** Does it again while it fails because of a connection. */
 async function insist<Result>(work: () => Promise<Result>): Promise<Result> {

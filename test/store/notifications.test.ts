@@ -4,6 +4,7 @@ import test, {type ExecutionContext} from 'ava';
 import pg from 'pg';
 import type {Pool} from '../../lib/store/postgres/database.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
+import type {News} from '../../lib/store/store.ts';
 import {openEngine} from '../fixtures/engine.ts';
 import {PostgresServer} from '../fixtures/postgres-server.ts';
 import {newJob} from './contract/laws.ts';
@@ -75,6 +76,35 @@ test.serial('a store hears of the changes of another one, and asks the server fo
 		await until(() => changes() > known);
 	}
 	t.true(two.heard.length >= 5, `${two.heard.length} notifications`);
+});
+
+test.serial('that notifications do not arrive is told: the server refuses to listen, or the pool has one connection', async t => {
+	const own = new pg.Pool({connectionString: server.url});
+	own.on('error', () => {});
+	const deaf: Pool = {
+		async connect() {
+			const client = await own.connect();
+			return {
+				on: (event, listener) => client.on(event as 'error', listener as never),
+				off: (event, listener) => client.off(event as 'error', listener as never),
+				release: destroy => client.release(destroy),
+				// As behind a pooler in transaction mode.
+				query: config => client.query(config.text.startsWith('listen') ? {text: 'select'} : config),
+			};
+		},
+	};
+	const single = new pg.Pool({connectionString: server.url, max: 1});
+	for (const pool of [deaf, single]) {
+		const store = new PostgresStore(server.url, {schema: 'deaf', pool});
+		const told = new Promise(resolve => store.listen('owner', news => void (news.type === 'health' && news.hasNoNotifications && resolve(news))));
+		t.like(await told, {type: 'health', hasNoNotifications: true});
+		t.deepEqual(await store.counts(), []);
+		await store.close();
+	}
+	const {store} = openObserved(t, 'deaf');
+	const health = new Promise<Extract<News, {type: 'health'}>>(resolve => store.listen('owner', news => void (news.type === 'health' && resolve(news))));
+	t.true((await health).databaseBytes > 100_000);
+	await Promise.all([own.end(), single.end()]);
 });
 
 test.serial('a pause is heard of, too', async t => {

@@ -6,6 +6,7 @@ import {openStore} from '../../lib/store/open-store.ts';
 import type {Pool} from '../../lib/store/postgres/database.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import type {ErrorCode, FaenaError} from '../../lib/support/errors.ts';
+import {openEngine} from '../fixtures/engine.ts';
 import {PostgresServer} from '../fixtures/postgres-server.ts';
 import {newJob} from './contract/laws.ts';
 
@@ -167,7 +168,23 @@ test('a schema of a newer version', async t => {
 	await admin.query('update newer.version set number = 99');
 	const later = new PostgresStore(server.url, {schema: 'newer'});
 	await t.throwsAsync(later.counts(), {code: 'NewerDatabase', message: /^The schema "newer" of the database has version 99, and this Faena knows version 1\./});
+	// A program that has opened the schema before it was changed.
+	await admin.query('create or replace function newer.schema_version() returns integer language sql immutable as $$ select 99 $$');
+	await t.throwsAsync(store.setPaused(['a'], true), {code: 'NewerDatabase', message: /belongs to another version of Faena: its schema has version 99/});
 	await Promise.all([store.close(), later.close()]);
+});
+
+test('no message shows a password', async t => {
+	const records: unknown[] = [];
+	const log = (fields: object) => void records.push(fields);
+	await admin.query('create database logged');
+	const url = Object.assign(new URL(server.url), {pathname: 'logged'}).href;
+	const faena = await openEngine(t, {queue: url, logger: {debug: log, info: log, warn: log, error: log}});
+	const store = new PostgresStore(url);
+	t.regex(store.location, /^postgres:\/\/postgres@127\.0\.0\.1:\d+\/logged$/);
+	await Promise.all([store.close(), faena.close()]);
+	t.true(records.length >= 2);
+	t.false(JSON.stringify(records).includes(new URL(server.url).password));
 });
 
 test('a server that crashes and comes back: a call that was under way is in doubt, and the store goes on', async t => {

@@ -8,6 +8,8 @@ export const BASE = `
 	-- Begins a call. Calls that run side by side share the lock; a call that changes what others may be reading has it alone.
 	create function begin_call(call jsonb, is_alone boolean) returns void language plpgsql as $$
 	begin
+		-- A newer program may have changed the schema since the caller opened it.
+		if (call->>'version')::integer <> schema_version() then raise exception 'its schema has version %', schema_version() using errcode = 'FA004'; end if;
 		if is_alone then perform pg_advisory_xact_lock(lock_key(), 1);
 		else perform pg_advisory_xact_lock_shared(lock_key(), 1);
 		end if;

@@ -130,12 +130,13 @@ export const BATCHES = `
 		return jsonb_build_object('id', b.id, 'owner', its_owner);
 	end $$;
 
-	-- Changes a batch. Done is false if another owner has it, or it does not exist.
+	-- Changes a batch. Done is false if another owner has it, or it does not exist. A call that was sent before its owner opened the batch comes too late.
 	create function change_batch(call jsonb) returns jsonb language plpgsql as $$
 	declare
 		its_id bigint := call->>'batch';
 		own integer;
 		holder integer;
+		is_late boolean;
 		done jsonb := '[]';
 		completed jsonb;
 	begin
@@ -143,13 +144,13 @@ export const BATCHES = `
 		done := fold();
 		if not call ? 'total' then
 			update batch set closed_at = coalesce(case when (call->>'closes')::boolean then now_ms() end, closed_at), owner = null
-				where id = its_id and owner = (select id from owner where name = call->>'owner');
+				where id = its_id and owner = (select id from owner where name = call->>'owner') and opened_by < (call->>'number')::bigint;
 			return jsonb_build_object('done', found, 'completed', done);
 		end if;
 		own := register_owner(call->>'owner');
-		holder := (select o.id from batch b join owner o on o.id = b.owner where b.id = its_id);
+		select o.id, b.opened_by > (call->>'number')::bigint into holder, is_late from batch b join owner o on o.id = b.owner where b.id = its_id;
 		-- An owner that was taken for dead gets its batch back, if no other owner has the batch.
-		if holder is not null and holder <> own or not exists (select from batch where id = its_id) then
+		if holder is not null and (holder <> own or is_late) or not exists (select from batch where id = its_id) then
 			return jsonb_build_object('done', false, 'completed', done, 'owner', own);
 		end if;
 		update batch set owner = own, total = (call->>'total')::bigint where id = its_id;

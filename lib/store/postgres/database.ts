@@ -1,7 +1,11 @@
+import {setTimeout as sleep} from 'node:timers/promises';
 import pg from 'pg';
+import {systemClock} from '../../support/clock.ts';
+import {FaenaError} from '../../support/errors.ts';
 import type {CallValues} from './call-values.ts';
 import {migrate} from './migrate.ts';
 import {isConnectionLost, nameOfDatabase, translate} from './postgres-errors.ts';
+import {VERSION} from './schema.ts';
 
 /** What a store needs of a pool of the driver, which a program may bring itself. */
 export interface Pool {
@@ -12,10 +16,15 @@ export interface Pool {
 		release(destroy?: boolean): void;
 	}>;
 	end?(): Promise<void>;
+	readonly options?: {readonly max?: number};
 }
 
 /** The most connections of a store; one of them listens. */
 const MAX_CONNECTIONS = 5;
+
+/** How long calls wait for a server that is away, from the first one that has not reached it. */
+const MAX_AWAY_MS = 10_000;
+const MAX_WAIT_MS = 1000;
 
 const INT8 = 20;
 const INT8_ARRAY = 1016;
@@ -56,6 +65,9 @@ export class Database {
 	readonly #context: CallContext;
 	#opened: Promise<void> | undefined;
 	#calls = 0;
+	/** When a call has not reached the server for the first time since one has, by the steady clock. */
+	#awaySince: number | undefined;
+	#isClosing = false;
 
 	/** @param pool the program's own, which stays open */
 	constructor(url: string, schema: string, context: CallContext, pool?: Pool) {
@@ -77,18 +89,34 @@ export class Database {
 	}
 
 	/**
-	 * Runs a statement, in which `@.` stands for the schema.
+	 * Runs a statement, in which `@.` stands for the schema. While the server is away, it waits and tries again, for a while.
 	 * @param isRepeatable true if it is sent again when its connection is lost: it reads, or does no more the second time
 	 */
 	async query<Row>(text: string, values: readonly unknown[] = [], isRepeatable = true): Promise<Row[]> {
-		await this.open();
-		const own = text.replaceAll('@.', `${pg.escapeIdentifier(this.#schema)}.`);
-		try {
-			return await this.#send<Row>(own, values, isRepeatable);
-		} catch (error) {
-			if (!isRepeatable || !isConnectionLost(error)) throw error;
-			return this.#send<Row>(own, values, isRepeatable);
+		for (let waitMs = 10; ; waitMs = Math.min(2 * waitMs, MAX_WAIT_MS)) {
+			try {
+				return await this.#queryOnce(text, values, isRepeatable);
+			} catch (error) {
+				// The store has not been opened, or the call may have taken effect.
+				if (!(error instanceof FaenaError) || error.code !== 'Unreachable' || !this.#mayWait()) throw error;
+			}
+			await sleep(waitMs);
 		}
+	}
+
+	/** @param isRepeatable false if the caller must hear that it may have taken effect */
+	async #queryOnce<Row>(text: string, values: readonly unknown[], isRepeatable: boolean): Promise<Row[]> {
+		await this.open();
+		const rows = await this.#send<Row>(text.replaceAll('@.', `${pg.escapeIdentifier(this.#schema)}.`), values, isRepeatable);
+		this.#awaySince = undefined;
+		return rows;
+	}
+
+	/** False before the first call that has reached the server: then it may be the wrong one. */
+	#mayWait(): boolean {
+		if (!this.#opened || this.#isClosing) return false;
+		this.#awaySince ??= systemClock.steadyMs();
+		return systemClock.steadyMs() - this.#awaySince < MAX_AWAY_MS;
 	}
 
 	/** Calls a function that takes and returns JSON. */
@@ -97,9 +125,9 @@ export class Database {
 		return row?.result as Result;
 	}
 
-	/** Calls the function `commit`, whose values are apart from its JSON. */
+	/** Calls the function `commit`, whose values are apart from its JSON. It does not wait for a server that is away: a dispatcher has its own way. */
 	commit<Row>(call: object, {texts, bytes, items}: CallValues): Promise<Row[]> {
-		return this.query<Row>('select * from @.commit($1::jsonb, $2::text[], $3::bytea[], $4::integer[])', [this.#json(call), texts, bytes, items], false);
+		return this.#queryOnce<Row>('select * from @.commit($1::jsonb, $2::text[], $3::bytea[], $4::integer[])', [this.#json(call), texts, bytes, items], false);
 	}
 
 	/** Calls a function that returns any number of JSON values. */
@@ -109,7 +137,7 @@ export class Database {
 
 	#json(call: object): string {
 		const {store, now} = this.#context;
-		return JSON.stringify({now: now?.(), store, number: ++this.#calls, ...call});
+		return JSON.stringify({version: VERSION, now: now?.(), store, number: ++this.#calls, ...call});
 	}
 
 	/** @param isRepeatable false if the caller must hear that it may have taken effect */
@@ -133,21 +161,26 @@ export class Database {
 		}
 	}
 
+	/** True for a program's pool that has no connection to spare for listening. */
+	get hasOneConnection(): boolean {
+		return this.#pool.options?.max === 1;
+	}
+
 	/** Wakes the listeners of other stores. */
 	async tellOthers(): Promise<void> {
 		await this.query('select @.tell_others($1)', [this.#context.store]);
 	}
 
 	/**
-	 * Listens to other stores on a connection of its own.
-	 * @param lost called once, if the connection is lost
+	 * Listens on a connection of its own: to notifications of other stores (`heard`) and of this one (`own`). `lost` is called once, if the connection is.
 	 * @returns a function that ends the listening
 	 */
-	async listen(heard: () => void, lost: () => void): Promise<() => void> {
+	async listen({heard, own, lost}: Readonly<Record<'heard' | 'own' | 'lost', () => void>>): Promise<() => void> {
 		const [found] = await this.query<{name: string}>('select @.channel() as name');
 		const client = await this.#pool.connect();
 		const notified = ({payload}: pg.Notification) => {
-			if (payload !== `${this.#context.store}`) heard();
+			if (payload === `${this.#context.store}`) own();
+			else heard();
 		};
 		let isEnded = false;
 		const end = () => {
@@ -169,6 +202,11 @@ export class Database {
 			throw error;
 		}
 		return end;
+	}
+
+	/** Calls don't wait any more for a server that is away. */
+	beginClose(): void {
+		this.#isClosing = true;
 	}
 
 	async close(): Promise<void> {

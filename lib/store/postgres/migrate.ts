@@ -1,9 +1,6 @@
 import pg from 'pg';
 import {FaenaError} from '../../support/errors.ts';
-import {schemaSql} from './schema.ts';
-
-/** The version of the schema. A program refuses a newer one. */
-const VERSION = 1;
+import {schemaSql, VERSION} from './schema.ts';
 
 /** Of PostgreSQL 14. */
 const MIN_SERVER_NUMBER = 140_000;
@@ -51,7 +48,7 @@ async function assertFitness(send: Send): Promise<void> {
 async function makeSchema(send: Send, schema: string, name: string): Promise<void> {
 	try {
 		// Statements that are sent together are one transaction.
-		await send(schemaSql(schema, name, VERSION));
+		await send(schemaSql(schema, name));
 	} catch (error) {
 		// Another program has made it meanwhile.
 		if ((await versionOf(send, name)) === undefined) throw error;

@@ -1,4 +1,5 @@
 import type {Claim, OwnerId} from '../../job/claim.ts';
+import type {Health} from '../../job/events.ts';
 import type {CompletedBatch, JobId} from '../../job/job.ts';
 import {type Clock, systemClock} from '../../support/clock.ts';
 import type {News} from '../store.ts';
@@ -8,7 +9,8 @@ import {Notifications} from './notifications.ts';
 /** How often a store polls that hears of changes by notifications, and one that does not. */
 const NET_INTERVAL_MS = 1000;
 const POLL_INTERVAL_MS = 20;
-const HEALTH_INTERVAL_MS = 1000;
+/** How often the size is read. A server is asked little while nothing happens. */
+const HEALTH_INTERVAL_MS = 30_000;
 
 type Tell = (news: News) => void | Promise<void>;
 
@@ -43,7 +45,7 @@ export class Listeners {
 		// Tests with a clock of their own say when a store looks.
 		const hears = clock === systemClock;
 		this.#pollMs = hears ? NET_INTERVAL_MS : POLL_INTERVAL_MS;
-		if (hears) this.#notifications = new Notifications(db, () => this.#heard());
+		if (hears) this.#notifications = new Notifications(db, {heard: () => this.#heard(), missing: () => void this.#tellHealth()});
 	}
 
 	/** Returns a function that removes the listener. */
@@ -112,7 +114,7 @@ export class Listeners {
 				await tellAll(await look());
 				if (begunAt < nextHealth - this.#pollMs) return;
 				nextHealth = begunAt + HEALTH_INTERVAL_MS;
-				await tellAll([{type: 'health', logBytes: 0, databaseBytes: 0, freeBytes: 0}]);
+				await tellAll([{type: 'health', ...(await this.#health())}]);
 			} catch (error) {
 				await tellAll([{type: 'failed', error}]);
 			} finally {
@@ -127,6 +129,17 @@ export class Listeners {
 			stop();
 		};
 		return {poll: () => void poll(), end};
+	}
+
+	/** An error is told by the next poll. */
+	async #tellHealth(): Promise<void> {
+		const health = await this.#health().catch(() => {});
+		if (health) for (const {tell} of this.#listeners) void (async () => tell({type: 'health', ...health}))();
+	}
+
+	async #health(): Promise<Health> {
+		const [size] = await this.#db.query<{bytes: number}>('select @.size() as bytes');
+		return {databaseBytes: size?.bytes ?? 0, freeBytes: 0, logBytes: 0, ...(this.#notifications?.areMissing && {hasNoNotifications: true})};
 	}
 
 	/** A function that looks for changes since it was called last. */

@@ -4,6 +4,8 @@ import type {Database} from './database.ts';
 /** However many changes a store makes, it tells others at most this often. */
 const TELL_INTERVAL_MS = 5;
 const RECONNECT_AFTER_MS = 1000;
+/** The first notification that a listener hears is one of its own store, within this time. */
+const MAX_WAY_MS = 3000;
 
 /**
  * Tells other stores of changes, and hears of theirs, by NOTIFY and LISTEN. A notification may get lost: with its connection, or behind a pooler that
@@ -11,17 +13,19 @@ const RECONNECT_AFTER_MS = 1000;
  */
 export class Notifications {
 	readonly #db: Database;
-	readonly #heard: () => void;
+	readonly #events: {readonly heard: () => void; readonly missing: () => void};
+	/** True if a connection listens, and hears nothing. */
+	areMissing = false;
 	/** True while a change is not told because the last one was told just now. */
 	#hasMore = false;
 	#isTelling = false;
 	#isEnded = false;
 	#stop: (() => void) | undefined;
 
-	/** @param heard called when another store has made a change, and when changes may have been missed */
-	constructor(db: Database, heard: () => void) {
+	/** `heard` is called when another store has made a change, and when changes may have been missed; `missing`, when it turns out that none are heard. */
+	constructor(db: Database, events: {readonly heard: () => void; readonly missing: () => void}) {
 		this.#db = db;
-		this.#heard = heard;
+		this.#events = events;
 	}
 
 	/** This store has made a change. */
@@ -46,18 +50,31 @@ export class Notifications {
 
 	/** Listens on a connection of its own, and on another one when that is lost. */
 	async listen(): Promise<void> {
+		if (this.#db.hasOneConnection) return this.#miss();
 		const again = () => {
 			this.#stop = undefined;
 			systemClock.after(RECONNECT_AFTER_MS, () => void (this.#isEnded || this.listen()));
 		};
 		try {
-			const stop = await this.#db.listen(this.#heard, again);
+			let isProven = false;
+			const own = () => {
+				isProven = true;
+				this.areMissing = false;
+			};
+			const stop = await this.#db.listen({heard: this.#events.heard, own, lost: again});
 			if (this.#isEnded) return stop();
 			this.#stop = stop;
-			this.#heard();
+			this.#events.heard();
+			this.changed();
+			systemClock.after(MAX_WAY_MS, () => void (isProven || this.#stop !== stop || this.#miss()));
 		} catch {
 			again();
 		}
+	}
+
+	#miss(): void {
+		this.areMissing = true;
+		this.#events.missing();
 	}
 
 	end(): void {

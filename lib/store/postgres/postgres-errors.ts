@@ -22,6 +22,7 @@ const ERRORS: readonly (readonly [code: RegExp, sentence: string, code?: ErrorCo
 		"DATABASE can't be reached: MESSAGE (CODE). Check that the server runs, and its host and port.",
 		'Unreachable',
 	],
+	[/^FA004$/, 'DATABASE belongs to another version of Faena: MESSAGE. Restart this program with the Faena of the programs that use it.', 'NewerDatabase'],
 	[/^NO_TLS$/, 'DATABASE does not offer TLS: MESSAGE. Turn ssl on there, or leave sslmode out of the URL.'],
 	[/^(CERT_|DEPTH_|SELF_SIGNED|UNABLE_TO|ERR_TLS)/, "The certificate of DATABASE can't be verified: MESSAGE (CODE). Give the option sslrootcert in the URL."],
 ];

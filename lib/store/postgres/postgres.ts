@@ -3,6 +3,7 @@ import type {BatchId, BatchOptions, JobFilter, JobId, JobSearch, Page} from '../
 import type {Schedule} from '../../job/schedule.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
+import {shownLocation} from '../queue-path.ts';
 import type * as contract from '../store.ts';
 import {movableStatuses} from '../store.ts';
 import {byState, type StoredState} from '../stored-state.ts';
@@ -39,7 +40,7 @@ export class PostgresStore implements contract.Store {
 	#closed: Promise<void> | undefined;
 
 	constructor(url: string, {leaseMs = 30_000, clock = systemClock, random = Math.random, schema = 'faena', pool}: PostgresOptions = {}) {
-		this.location = url;
+		this.location = shownLocation(url);
 		this.leaseMs = leaseMs;
 		const store = Math.floor(Math.random() * 2 ** 31);
 		// Another clock than the system's is one for tests. Time is that of the server, since the hosts may not agree.
@@ -88,7 +89,12 @@ export class PostgresStore implements contract.Store {
 
 	async #release(owner: OwnerId, after: number, leave: boolean): Promise<contract.Released> {
 		const before = this.#owners.idOf(owner);
-		const released = await this.#tellOf(this.#db.call<contract.Released & Effects & {readonly owner: number | null}>('release', {owner, after, leave}, true));
+		const call = () => this.#tellOf(this.#db.call<contract.Released & Effects & {readonly owner: number | null}>('release', {owner, after, leave}));
+		// A second call, which has a number of its own, makes the first one void if that arrives later.
+		const released = await call().catch(error => {
+			if (!(error instanceof FaenaError) || error.code !== 'OutcomeUnknown') throw error;
+			return call();
+		});
 		const {jobs, hasMore, owner: id} = released;
 		if (!leave && id !== null) this.#owners.registered(owner, id);
 		// A later call may have registered the owner again.
@@ -143,7 +149,7 @@ export class PostgresStore implements contract.Store {
 
 	async updateBatch(batch: BatchId, owner: OwnerId, change: contract.BatchChange): Promise<boolean> {
 		const own = 'total' in change ? change : {closes: 'isClosed' in change};
-		const {done, owner: id} = await this.#change<{readonly done: boolean; readonly owner?: number}>('change_batch', {batch, owner, ...own});
+		const {done, owner: id} = await this.#change<{readonly done: boolean; readonly owner?: number}>('change_batch', {batch, owner, ...own}, true);
 		if (id !== undefined) this.#owners.registered(owner, id);
 		return done;
 	}
@@ -178,6 +184,7 @@ export class PostgresStore implements contract.Store {
 	}
 
 	async #close(): Promise<void> {
+		this.#db.beginClose();
 		try {
 			for (const owner of this.#owners.names) while ((await this.#release(owner, 0, true)).hasMore);
 		} finally {

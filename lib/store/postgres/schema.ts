@@ -18,10 +18,13 @@ import {SETTLE} from './settle.sql.ts';
 import {SORTED} from './sorted.sql.ts';
 import {TABLES} from './tables.sql.ts';
 
+/** The version of the schema. A program refuses any other. */
+export const VERSION = 1;
+
 /** The functions that programs call. They find the others, and the tables, by these. */
 const ENTRIES = [
 	'commit(jsonb, text[], bytea[], integer[])',
-	...['move(jsonb)', 'heartbeat(jsonb)', 'release(jsonb)', 'reclaim(jsonb)', 'news(jsonb)', 'set_paused(jsonb)', 'tell_others(integer)'],
+	...['move(jsonb)', 'heartbeat(jsonb)', 'release(jsonb)', 'reclaim(jsonb)', 'news(jsonb)', 'set_paused(jsonb)', 'tell_others(integer)', 'size()'],
 	...['open_batch(jsonb)', 'change_batch(jsonb)', 'read_batches(jsonb)'],
 	...['delete_by_id(jsonb)', 'delete_ended_before(jsonb)', 'delete_outdated(jsonb)', 'delete_batch(jsonb)'],
 	'find_ids(jsonb, integer[], bigint, bigint, integer)',
@@ -34,7 +37,7 @@ const ENTRIES = [
  * The statements that make the schema.
  * @param name the schema, quoted
  */
-export function schemaSql(schema: string, name: string, version: number): string {
+export function schemaSql(schema: string, name: string): string {
 	return `
 		select pg_advisory_xact_lock(hashtext(${pg.escapeLiteral(`faena ${schema}`)}));
 		create schema if not exists ${name};
@@ -42,7 +45,8 @@ export function schemaSql(schema: string, name: string, version: number): string
 		-- Functions call each other in any order.
 		set local check_function_bodies to off;
 		create table version (number integer not null);
-		insert into version values (${version});
+		insert into version values (${VERSION});
+		create function schema_version() returns integer language sql immutable as $$ select ${VERSION} $$;
 		-- Locks of other queues in the same database have other numbers.
 		create function lock_key() returns integer language sql immutable as $$ select hashtext(${pg.escapeLiteral(`faena ${schema}`)}) $$;
 		-- Notifications of queues whose numbers happen to be the same wake more listeners than they need to.
