@@ -21,7 +21,7 @@ const STATIONS: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages that these files alone may import, so that what is particular to each stays in one place. */
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
-	'better-sqlite3': ['caller-connection', 'connection', 'file-guard', 'migrate', 'owners', 'sqlite-errors', 'statements.sql'].map(
+	'better-sqlite3': ['caller-connection', 'connection', 'file-guard', 'migrate', 'owner-lock', 'sqlite-errors', 'statements.sql'].map(
 		name => `lib/store/sqlite/${name}.ts`,
 	),
 	pg: ['database', 'migrate', 'schema'].map(name => `lib/store/postgres/${name}.ts`),
@@ -122,10 +122,10 @@ test('faena bench needs only packages on which the package depends', t => {
 	);
 });
 
-test("SQLite is reached by openStore(), enqueueIn() and the share of an owner's lock alone", t => {
+test('SQLite is reached by openStore(), enqueueIn() and the locks of owners alone', t => {
 	t.deepEqual(
 		files.filter(file => !file.startsWith('lib/store/sqlite/') && importsOf(file).some(name => name.includes('/sqlite/'))),
-		['lib/index.ts', 'lib/api/enqueue-in.ts', 'lib/store/open-store.ts', 'workers/watchdog.ts'],
+		['lib/index.ts', 'lib/api/enqueue-in.ts', 'lib/store/open-store.ts', 'lib/store/owners.ts', 'lib/store/postgres/owner-files.ts', 'workers/watchdog.ts'],
 	);
 });
 

@@ -11,7 +11,7 @@ import {MARK} from '../lib/pool/process-table.ts';
 import {obey, type WatchdogAnswer, type WatchdogCommand} from '../lib/pool/processes/chunk-states.ts';
 import {readFrames, removeRendezvous, socketIn, type WatchdogStart, writeFrame} from '../lib/pool/processes/control-socket.ts';
 import {examineMainThread} from '../lib/pool/stack-snapshot.ts';
-import {shareLock} from '../lib/store/sqlite/owners.ts';
+import {shareLock} from '../lib/store/sqlite/owner-lock.ts';
 
 const {sent, rendezvous, ownerLock, regions, heapLimitBytes} = workerData as WatchdogStart;
 if (ownerLock !== undefined) shareLock(ownerLock);

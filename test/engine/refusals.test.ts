@@ -4,7 +4,7 @@ import type {ExecutionContext} from 'ava';
 import anyTest from 'ava';
 import Database from 'better-sqlite3';
 import type {Logger, TaskContext} from '../../lib/index.ts';
-import {holdLock, ownerLockAt} from '../../lib/store/sqlite/owners.ts';
+import {holdLock, ownerLockAt} from '../../lib/store/sqlite/owner-lock.ts';
 import {openForTest, type TestEngine} from '../../lib/testing.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 

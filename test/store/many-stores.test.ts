@@ -1,12 +1,17 @@
 /** Several PostgreSQL stores at once, each with connections of its own, as on several hosts. */
+import {existsSync} from 'node:fs';
 import test from 'ava';
+import pg from 'pg';
 import type {Outcome} from '../../lib/job/claim.ts';
 import {toEndedGroup} from '../../lib/job/group.ts';
 import type {Job, JobId} from '../../lib/job/job.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
+import {HOST} from '../../lib/store/postgres/owner-files.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import {toCounts} from '../../lib/store/store.ts';
+import {writeOpenJobs} from '../fixtures/open-jobs.ts';
 import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {Program} from '../fixtures/program.ts';
 import {newJob} from './contract/laws.ts';
 
 let server: PostgresServer;
@@ -92,6 +97,41 @@ test('each job is executed once at a time, whatever its executions end with, and
 	for (const job of listed) t.is(job.executions, executions.get(job.id) ?? 0);
 	t.deepEqual(toCounts(await queue.store.counts()), counts);
 	await closeAll(queues);
+});
+
+test('the jobs of a killed process of the same host are reclaimed at once, with those that it had open under suspicion; those of a living one are not', async t => {
+	const queue = new JobQueue(new PostgresStore(server.url));
+	await queue.enqueue([1, 2].map(() => newJob({task: 'count'})));
+	const program = new Program(t, 'queue-holder', server.url);
+	const ids = JSON.parse(await program.line()) as JobId[];
+	t.is(await queue.reclaim(), 0);
+	t.like(await queue.counts(), {running: 2});
+	const {openJobs = ''} = queue.store.ownerFiles('holder');
+	writeOpenJobs(openJobs, 1, ids.slice(0, 1));
+	await program.kill('SIGKILL');
+	t.is(await queue.reclaim(), 2);
+	t.like(await queue.job(1), {status: 'pending', attempts: 0, executions: 1});
+	t.like((await queue.store.counts())[0], {quarantined: 1, ready: 1});
+	t.false(existsSync(openJobs));
+	await queue.close();
+});
+
+test('of a process on another host only its silence tells', async t => {
+	const [one, two] = openQueues(2, 'other host') as [JobQueue, JobQueue];
+	await one.enqueue([newJob({task: 'count'})]);
+	await one.dequeue({owner: 'elsewhere', tasks: ['count']});
+	const client = new pg.Client(server.url);
+	await client.connect();
+	await client.query(`update "other host".owner set host = 'elsewhere'`);
+	// This drops the lock and leaves the row, as a process that is killed.
+	await client.query(`alter function "other host".release(jsonb) rename to gone`);
+	await t.throwsAsync(one.close());
+	t.is(await two.reclaim(), 0);
+	await client.query(`alter function "other host".gone(jsonb) rename to release`);
+	await client.query('update "other host".owner set host = $1', [HOST]);
+	t.is(await two.reclaim(), 1);
+	await client.end();
+	await two.close();
 });
 
 function outcomeOf(id: JobId, execution: number): Outcome {

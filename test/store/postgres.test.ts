@@ -56,7 +56,6 @@ exerciseStore(
 		return store;
 	},
 	{
-		knowsOpenJobs: false,
 		async nextTurn(store) {
 			const queries = underWay.get(store) as () => number;
 			do await new Promise(resolve => setImmediate(resolve));

@@ -6,7 +6,7 @@ import test from 'ava';
 import Database from 'better-sqlite3';
 import type {JobQueue} from '../../lib/queue.ts';
 import {openStore} from '../../lib/store/open-store.ts';
-import {holdLock, ownerLockAt} from '../../lib/store/sqlite/owners.ts';
+import {holdLock, ownerLockAt} from '../../lib/store/sqlite/owner-lock.ts';
 import {MIGRATIONS} from '../../lib/store/sqlite/schema.sql.ts';
 import {brokenLaws} from '../fault/laws.ts';
 import {makeFolder} from '../fixtures/folder.ts';

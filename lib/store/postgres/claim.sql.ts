@@ -6,13 +6,13 @@ import {StoredState} from '../stored-state.ts';
  * many dispatchers claim side by side.
  */
 export const CLAIM = `
-	create function register_owner(its_name text) returns integer language plpgsql as $$
+	create function register_owner(its_name text, its_host text) returns integer language plpgsql as $$
 	declare
 		its_id integer;
 	begin
 		select id into its_id from owner where name = its_name;
 		if not found then
-			insert into owner (name, heartbeat_at) values (its_name, now_ms())
+			insert into owner (name, host, heartbeat_at) values (its_name, its_host, now_ms())
 				on conflict (name) do update set heartbeat_at = excluded.heartbeat_at returning id into its_id;
 		end if;
 		return its_id;

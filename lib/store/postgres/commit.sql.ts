@@ -132,7 +132,7 @@ export const COMMIT = `
 			scheduled := scheduled || change_schedule(i.item, i.texts, i.bytes);
 		end loop;
 		if call ? 'claim' then
-			its_owner := register_owner(call->'claim'->>'owner');
+			its_owner := register_owner(call->'claim'->>'owner', call->>'host');
 			perform refuse_late_claim(call, its_owner);
 			expired := expire();
 			perform reach_children(${MAX_CHANGED_ROWS});

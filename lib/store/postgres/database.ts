@@ -42,6 +42,7 @@ const TYPES = {
 export interface CallContext {
 	/** The number of the store, by which others tell its changes from their own. */
 	readonly store: number;
+	readonly host: string;
 	/** The time, if it is not the server's; for tests. In milliseconds since 1970. */
 	readonly now: (() => number) | undefined;
 }
@@ -63,6 +64,8 @@ export class Database {
 	/** For messages. */
 	readonly #name: string;
 	readonly #context: CallContext;
+	/** The id of the queue, once it is open. */
+	queue: string | undefined;
 	#opened: Promise<void> | undefined;
 	#calls = 0;
 	/** When a call has not reached the server for the first time since one has, by the steady clock. */
@@ -81,10 +84,14 @@ export class Database {
 	/** Opens the queue: makes the schema if it does not exist. */
 	async open(): Promise<void> {
 		// If it fails, the next call tries again.
-		this.#opened ??= migrate((text, values) => this.#send(text, values), this.#schema).catch(error => {
-			this.#opened = undefined;
-			throw error;
-		});
+		this.#opened ??= (async () => {
+			try {
+				this.queue = await migrate((text, values) => this.#send(text, values), this.#schema);
+			} catch (error) {
+				this.#opened = undefined;
+				throw error;
+			}
+		})();
 		await this.#opened;
 	}
 
@@ -136,8 +143,8 @@ export class Database {
 	}
 
 	#json(call: object): string {
-		const {store, now} = this.#context;
-		return JSON.stringify({version: VERSION, now: now?.(), store, number: ++this.#calls, ...call});
+		const {store, host, now} = this.#context;
+		return JSON.stringify({version: VERSION, now: now?.(), store, host, number: ++this.#calls, ...call});
 	}
 
 	/** @param isRepeatable false if the caller must hear that it may have taken effect */

@@ -7,26 +7,32 @@ const MIN_SERVER_NUMBER = 140_000;
 
 type Send = <Row>(text: string, values?: readonly unknown[]) => Promise<Row[]>;
 
-/** Makes the schema if it does not exist. Many programs may do so at once: one makes it, and the others wait. */
-export async function migrate(send: Send, schema: string): Promise<void> {
+/** Makes the schema if it does not exist. Many programs may do so at once: one makes it, and the others wait. Returns the id of its queue. */
+export async function migrate(send: Send, schema: string): Promise<string> {
 	const name = pg.escapeIdentifier(schema);
-	let version = await versionOf(send, name);
-	if (version === undefined) {
+	let found = await versionOf(send, name);
+	if (!found) {
 		await assertFitness(send);
 		await makeSchema(send, schema, name);
-		version = await versionOf(send, name);
+		found = (await versionOf(send, name)) as Version;
 	}
-	if (version === VERSION) return;
+	const {number: version, queue} = found;
+	if (version === VERSION) return queue;
 	throw new FaenaError(
 		'NewerDatabase',
 		`The schema ${name} of the database has version ${version}, and this Faena knows version ${VERSION}. Use the Faena that wrote it, or a newer one.`,
 	);
 }
 
-async function versionOf(send: Send, name: string): Promise<number | undefined> {
+interface Version {
+	readonly number: number;
+	readonly queue: string;
+}
+
+async function versionOf(send: Send, name: string): Promise<Version | undefined> {
 	const [found] = await send<{table: string | null}>('select to_regclass($1) as table', [`${name}.version`]);
 	if (!found?.table) return undefined;
-	return (await send<{number: number}>(`select number from ${name}.version`))[0]?.number;
+	return (await send<Version>(`select number, queue from ${name}.version`))[0];
 }
 
 interface Server {
@@ -51,6 +57,6 @@ async function makeSchema(send: Send, schema: string, name: string): Promise<voi
 		await send(schemaSql(schema, name));
 	} catch (error) {
 		// Another program has made it meanwhile.
-		if ((await versionOf(send, name)) === undefined) throw error;
+		if (!(await versionOf(send, name))) throw error;
 	}
 }

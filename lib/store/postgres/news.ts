@@ -9,8 +9,9 @@ import {Notifications} from './notifications.ts';
 /** How often a store polls that hears of changes by notifications, and one that does not. */
 const NET_INTERVAL_MS = 1000;
 const POLL_INTERVAL_MS = 20;
+const HEALTH_INTERVAL_MS = 1000;
 /** How often the size is read. A server is asked little while nothing happens. */
-const HEALTH_INTERVAL_MS = 30_000;
+const SIZE_INTERVAL_MS = 30_000;
 
 type Tell = (news: News) => void | Promise<void>;
 
@@ -38,6 +39,8 @@ export class Listeners {
 	/** The number of jobs that moves of this store have asked owners to stop. */
 	#askedJobs = 0;
 	#heardTimes = 0;
+	#bytes = 0;
+	#nextSize = 0;
 
 	constructor(db: Database, clock: Pick<Clock, 'steadyMs' | 'every'>) {
 		this.#db = db;
@@ -45,7 +48,7 @@ export class Listeners {
 		// Tests with a clock of their own say when a store looks.
 		const hears = clock === systemClock;
 		this.#pollMs = hears ? NET_INTERVAL_MS : POLL_INTERVAL_MS;
-		if (hears) this.#notifications = new Notifications(db, {heard: () => this.#heard(), missing: () => void this.#tellHealth()});
+		if (hears) this.#notifications = new Notifications(db, () => this.#heard());
 	}
 
 	/** Returns a function that removes the listener. */
@@ -131,15 +134,14 @@ export class Listeners {
 		return {poll: () => void poll(), end};
 	}
 
-	/** An error is told by the next poll. */
-	async #tellHealth(): Promise<void> {
-		const health = await this.#health().catch(() => {});
-		if (health) for (const {tell} of this.#listeners) void (async () => tell({type: 'health', ...health}))();
-	}
-
 	async #health(): Promise<Health> {
-		const [size] = await this.#db.query<{bytes: number}>('select @.size() as bytes');
-		return {databaseBytes: size?.bytes ?? 0, freeBytes: 0, logBytes: 0, ...(this.#notifications?.areMissing && {hasNoNotifications: true})};
+		const now = this.#clock.steadyMs();
+		if (now >= this.#nextSize) {
+			this.#nextSize = now + SIZE_INTERVAL_MS;
+			const [size] = await this.#db.query<{bytes: number}>('select @.size() as bytes');
+			this.#bytes = size?.bytes ?? 0;
+		}
+		return {databaseBytes: this.#bytes, freeBytes: 0, logBytes: 0, ...(this.#notifications?.areMissing && {hasNoNotifications: true})};
 	}
 
 	/** A function that looks for changes since it was called last. */

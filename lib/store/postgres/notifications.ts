@@ -13,7 +13,7 @@ const MAX_WAY_MS = 3000;
  */
 export class Notifications {
 	readonly #db: Database;
-	readonly #events: {readonly heard: () => void; readonly missing: () => void};
+	readonly #heard: () => void;
 	/** True if a connection listens, and hears nothing. */
 	areMissing = false;
 	/** True while a change is not told because the last one was told just now. */
@@ -22,10 +22,10 @@ export class Notifications {
 	#isEnded = false;
 	#stop: (() => void) | undefined;
 
-	/** `heard` is called when another store has made a change, and when changes may have been missed; `missing`, when it turns out that none are heard. */
-	constructor(db: Database, events: {readonly heard: () => void; readonly missing: () => void}) {
+	/** @param heard called when another store has made a change, and when changes may have been missed */
+	constructor(db: Database, heard: () => void) {
 		this.#db = db;
-		this.#events = events;
+		this.#heard = heard;
 	}
 
 	/** This store has made a change. */
@@ -50,7 +50,8 @@ export class Notifications {
 
 	/** Listens on a connection of its own, and on another one when that is lost. */
 	async listen(): Promise<void> {
-		if (this.#db.hasOneConnection) return this.#miss();
+		this.areMissing = this.#db.hasOneConnection;
+		if (this.areMissing) return;
 		const again = () => {
 			this.#stop = undefined;
 			systemClock.after(RECONNECT_AFTER_MS, () => void (this.#isEnded || this.listen()));
@@ -61,20 +62,17 @@ export class Notifications {
 				isProven = true;
 				this.areMissing = false;
 			};
-			const stop = await this.#db.listen({heard: this.#events.heard, own, lost: again});
+			const stop = await this.#db.listen({heard: this.#heard, own, lost: again});
 			if (this.#isEnded) return stop();
 			this.#stop = stop;
-			this.#events.heard();
+			this.#heard();
 			this.changed();
-			systemClock.after(MAX_WAY_MS, () => void (isProven || this.#stop !== stop || this.#miss()));
+			systemClock.after(MAX_WAY_MS, () => {
+				if (!isProven && this.#stop === stop) this.areMissing = true;
+			});
 		} catch {
 			again();
 		}
-	}
-
-	#miss(): void {
-		this.areMissing = true;
-		this.#events.missing();
 	}
 
 	end(): void {

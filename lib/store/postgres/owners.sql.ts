@@ -65,7 +65,7 @@ export const OWNERS = `
 
 	-- The size of the queue in bytes, with its indexes.
 	create function size() returns bigint language sql stable as $$
-		select coalesce(sum(pg_total_relation_size(oid)), 0)::bigint from pg_class where relkind = 'r' and relnamespace = current_schema()::regnamespace
+		select coalesce(sum(pg_total_relation_size(oid)), 0)::bigint from pg_class where relkind = 'r' and relnamespace = (select oid from pg_namespace where nspname = current_schema())
 	$$;
 
 	-- Wakes the listeners of other stores. It is not waited for, and need not reach the disk.
@@ -83,7 +83,7 @@ export const OWNERS = `
 		-- Claims that are under way end before it begins.
 		perform begin_call(call, true);
 		-- The first claim of an owner may still be on its way: then it has no row yet.
-		if not (call->'leave')::boolean then perform register_owner(call->>'owner'); end if;
+		if not (call->'leave')::boolean then perform register_owner(call->>'owner', call->>'host'); end if;
 		-- A release whose connection was lost may arrive after a later one. By then the owner may have new claims.
 		update owner set released_by = greatest(released_by, (call->>'number')::bigint) where name = call->>'owner' returning id, released_by into its_owner, latest;
 		if latest > (call->>'number')::bigint then return null; end if;

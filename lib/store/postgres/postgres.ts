@@ -3,6 +3,7 @@ import type {BatchId, BatchOptions, JobFilter, JobId, JobSearch, Page} from '../
 import type {Schedule} from '../../job/schedule.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
+import {Owners} from '../owners.ts';
 import {shownLocation} from '../queue-path.ts';
 import type * as contract from '../store.ts';
 import {movableStatuses} from '../store.ts';
@@ -14,7 +15,7 @@ import {deleteEnded} from './delete.ts';
 import {readOutcomes, readPage, statesOf, toFilter} from './jobs.ts';
 import {Names} from './names.ts';
 import {type Effects, Listeners} from './news.ts';
-import {type OwnerRow, Owners} from './owners.ts';
+import {HOST, ownerFilesAt} from './owner-files.ts';
 import {readSchedules} from './schedules.ts';
 
 /** Options with which a PostgreSQL store is opened. */
@@ -44,15 +45,16 @@ export class PostgresStore implements contract.Store {
 		this.leaseMs = leaseMs;
 		const store = Math.floor(Math.random() * 2 ** 31);
 		// Another clock than the system's is one for tests. Time is that of the server, since the hosts may not agree.
-		this.#db = new Database(url, schema, {store, now: clock === systemClock ? undefined : clock.now}, pool);
+		this.#db = new Database(url, schema, {store, host: HOST, now: clock === systemClock ? undefined : clock.now}, pool);
 		this.#names = new Names(this.#db);
-		this.#owners = new Owners(leaseMs, clock.steadyMs);
+		this.#owners = new Owners(() => this.#filesAt(), leaseMs, clock.steadyMs);
 		this.#listeners = new Listeners(this.#db, clock);
 		this.#random = random;
 	}
 
 	async commit(changes: contract.Changes): Promise<contract.Committed> {
 		this.#assertOpen();
+		if (changes.claim) await this.#hold(changes.claim.owner);
 		const {committed, effects, owner} = await commit(this.#db, this.#names, changes, this.#random);
 		if (changes.claim && owner !== null) this.#owners.registered(changes.claim.owner, owner);
 		this.#listeners.tell(effects);
@@ -79,7 +81,7 @@ export class PostgresStore implements contract.Store {
 		this.#assertOpen();
 		const isKnown = await this.#db.call<boolean>('heartbeat', {owner}, true);
 		if (!isKnown) this.#owners.forget(owner);
-		return isKnown && !this.#owners.takeFence(owner) ? 'alive' : 'fenced';
+		return isKnown && !this.#owners.fenced.delete(owner) ? 'alive' : 'fenced';
 	}
 
 	async release(owner: OwnerId, {after = 0, leave = false}: contract.ReleaseOptions = {}): Promise<contract.Released> {
@@ -89,12 +91,19 @@ export class PostgresStore implements contract.Store {
 
 	async #release(owner: OwnerId, after: number, leave: boolean): Promise<contract.Released> {
 		const before = this.#owners.idOf(owner);
+		if (!leave) await this.#hold(owner);
 		const call = () => this.#tellOf(this.#db.call<contract.Released & Effects & {readonly owner: number | null}>('release', {owner, after, leave}));
 		// A second call, which has a number of its own, makes the first one void if that arrives later.
-		const released = await call().catch(error => {
-			if (!(error instanceof FaenaError) || error.code !== 'OutcomeUnknown') throw error;
-			return call();
-		});
+		const released = await call()
+			.catch(error => {
+				if (!(error instanceof FaenaError) || error.code !== 'OutcomeUnknown') throw error;
+				return call();
+			})
+			.catch(error => {
+				// The row stays, so the file of the lock must stay, too. Without a holder it shows that the owner has ended.
+				if (leave) this.#owners.unlock(owner);
+				throw error;
+			});
 		const {jobs, hasMore, owner: id} = released;
 		if (!leave && id !== null) this.#owners.registered(owner, id);
 		// A later call may have registered the owner again.
@@ -104,14 +113,17 @@ export class PostgresStore implements contract.Store {
 
 	async reclaim(): Promise<contract.Released> {
 		this.#assertOpen();
-		const owners = await this.#db.query<OwnerRow>('select id, heartbeat_at from @.owner order by id');
+		const rows = await this.#db.query<StoredOwner>('select id, name, host, heartbeat_at from @.owner order by id');
+		const owners = rows.map(({id, name, host, heartbeat_at}) => ({id, name, heartbeatAt: heartbeat_at, isLocal: host === HOST}));
 		let jobs = 0;
-		for (const {id, heartbeat_at} of this.#owners.silent(owners)) {
+		for (const {id, name, heartbeatAt} of this.#owners.dead(owners)) {
 			// `null` if the owner has renewed its lease, or another store has reclaimed its jobs.
-			const released = await this.#change<contract.Released | null>('reclaim', {owner: id, heartbeatAt: heartbeat_at});
+			const released = await this.#change<contract.Released | null>('reclaim', {owner: id, heartbeatAt, open: this.#owners.openJobs(name)});
 			jobs += released?.jobs ?? 0;
 			if (released?.hasMore) return {jobs, hasMore: true};
+			if (released) this.#owners.removeLock(name);
 		}
+		this.#owners.sweepLocks(rows.map(({name}) => name));
 		return {jobs, hasMore: false};
 	}
 
@@ -141,6 +153,7 @@ export class PostgresStore implements contract.Store {
 
 	async openBatch(name: string, task: string | undefined, owner: OwnerId, options: BatchOptions = {}): Promise<BatchId> {
 		this.#assertOpen();
+		await this.#hold(owner);
 		const opening = await this.#change<Opening>('open_batch', await toOpening(this.#names, name, task, owner, options), true);
 		assertOpened(name, opening, task, options);
 		this.#owners.registered(owner, opening.owner as number);
@@ -148,6 +161,7 @@ export class PostgresStore implements contract.Store {
 	}
 
 	async updateBatch(batch: BatchId, owner: OwnerId, change: contract.BatchChange): Promise<boolean> {
+		await this.#hold(owner);
 		const own = 'total' in change ? change : {closes: 'isClosed' in change};
 		const {done, owner: id} = await this.#change<{readonly done: boolean; readonly owner?: number}>('change_batch', {batch, owner, ...own}, true);
 		if (id !== undefined) this.#owners.registered(owner, id);
@@ -174,8 +188,19 @@ export class PostgresStore implements contract.Store {
 		return this.#listeners.add(owner, tell);
 	}
 
-	ownerFiles(): contract.OwnerFiles {
-		return {};
+	ownerFiles(owner: OwnerId): contract.OwnerFiles {
+		return this.#owners.filesOf(owner);
+	}
+
+	/** Takes the lock of an owner that is about to be registered. */
+	async #hold(owner: OwnerId): Promise<void> {
+		await this.#db.open();
+		this.#owners.hold(owner);
+	}
+
+	#filesAt(): string | undefined {
+		const {queue} = this.#db;
+		return queue === undefined ? undefined : ownerFilesAt(queue);
 	}
 
 	close(): Promise<void> {
@@ -188,6 +213,7 @@ export class PostgresStore implements contract.Store {
 		try {
 			for (const owner of this.#owners.names) while ((await this.#release(owner, 0, true)).hasMore);
 		} finally {
+			for (const owner of this.#owners.names) this.#owners.unlock(owner);
 			this.#listeners.end();
 			await this.#db.close();
 		}
@@ -214,6 +240,14 @@ export class PostgresStore implements contract.Store {
 /** True unless the transaction only claims, or does nothing. */
 function hasWrites({update = [], settle = [], edit, enqueue = [], schedule}: contract.Changes): boolean {
 	return update.length + settle.length + enqueue.length > 0 || edit !== undefined || schedule !== undefined;
+}
+
+/** A row of the table `owner`. */
+interface StoredOwner {
+	readonly id: number;
+	readonly name: OwnerId;
+	readonly host: string;
+	readonly heartbeat_at: number;
 }
 
 /** The answer of the function `move`. */

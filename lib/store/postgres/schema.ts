@@ -44,7 +44,7 @@ export function schemaSql(schema: string, name: string): string {
 		set local search_path to ${name}, pg_temp;
 		-- Functions call each other in any order.
 		set local check_function_bodies to off;
-		create table version (number integer not null);
+		create table version (number integer not null, queue uuid not null default gen_random_uuid());
 		insert into version values (${VERSION});
 		create function schema_version() returns integer language sql immutable as $$ select ${VERSION} $$;
 		-- Locks of other queues in the same database have other numbers.

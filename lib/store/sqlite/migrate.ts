@@ -2,7 +2,7 @@ import type Database from 'better-sqlite3';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {refuseNewer} from './file-guard.ts';
-import {isInUse} from './owners.ts';
+import {isInUse} from './owner-lock.ts';
 import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
 import {prepare, type Statements} from './statements.sql.ts';
 

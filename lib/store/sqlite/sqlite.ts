@@ -4,6 +4,7 @@ import type {Schedule} from '../../job/schedule.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
+import {type OwnerRow, Owners} from '../owners.ts';
 import type * as contract from '../store.ts';
 import {IN_MEMORY, type OpenStoreOptions, type Store, URGENT_WAIT_MS} from '../store.ts';
 import {changeBatch, deleteBatch, deleteEmptyBatches, openBatch, readBatches, updateBatches} from './batches.ts';
@@ -18,11 +19,10 @@ import {enqueue} from './enqueue.ts';
 import {expiresInMs} from './expiry.ts';
 import {backlog, requestedLanes} from './lanes.ts';
 import {expireJobs, moveJobs} from './move.ts';
-import {type OwnerRow, Owners, openJobsAt, ownerLockAt} from './owners.ts';
 import {readCounts, readOutcomes, readPage} from './read.ts';
 import {changeSchedule, momentInMs, readSchedules, updateSchedules} from './schedules.ts';
 import {settle} from './settle.ts';
-import type {Statements} from './statements.sql.ts';
+import type {OwnerValues, Statements} from './statements.sql.ts';
 import {type TransactionOptions, Transactions} from './transactions.ts';
 import type {Tx} from './tx.ts';
 import {writeUpdate} from './updates.ts';
@@ -58,7 +58,7 @@ export class SqliteStore implements Store {
 		this.leaseMs = leaseMs;
 		this.#options = {durability, readOnly, clock, random};
 		this.#blobs = new Blobs(location, location === IN_MEMORY ? Infinity : blobThresholdBytes);
-		this.#owners = new Owners(location, leaseMs, clock.steadyMs);
+		this.#owners = new Owners(() => (location === IN_MEMORY ? undefined : location), leaseMs, clock.steadyMs);
 		// An error of a listener is not one of the commit, which has taken effect.
 		const tellAll = (news: contract.News) => {
 			for (const {tell} of this.#listeners) void (async () => tell(news))();
@@ -88,7 +88,7 @@ export class SqliteStore implements Store {
 		const edited = edit?.map(each => editJob(tx, each));
 		const lanes = () => (request ? requestedLanes(tx, request) : []);
 		let requested = lanes();
-		const owner = () => (request ? this.#owners.register(request.owner, tx) : 0);
+		const owner = () => (request ? this.#register(request.owner, tx) : 0);
 		const mayBeDirect = request && !rejectConflicts && canClaimDirectly(tx, request, requested, arrived);
 		const direct = mayBeDirect ? new DirectClaim(tx, requested, owner()) : undefined;
 		const enqueued = enqueue(tx, arrived, rejectConflicts, direct);
@@ -119,6 +119,19 @@ export class SqliteStore implements Store {
 		};
 	}
 
+	/** The owner's number. A new owner gets its lock and its row. */
+	#register(owner: OwnerId, {statements, registered, now}: Tx): number {
+		const known = this.#owners.idOf(owner);
+		if (known !== undefined && statements.ownerById.get(known) !== undefined) return known;
+		this.#owners.forget(owner);
+		registered.push(owner);
+		this.#owners.hold(owner);
+		const id = statements.insertOwner.get(owner, now) as number;
+		this.#owners.registered(owner, id);
+		if (known !== undefined) this.#owners.fenced.add(owner);
+		return id;
+	}
+
 	move(filter: JobFilter, to: contract.MoveTarget, page: contract.MovePage = {}): Promise<contract.Moved> {
 		return this.#transactions.write(tx => {
 			const moved = moveJobs(tx, filter, to, page);
@@ -146,7 +159,7 @@ export class SqliteStore implements Store {
 	}
 
 	ownerFiles(owner: OwnerId): contract.OwnerFiles {
-		return this.location === IN_MEMORY ? {} : {ownerLock: ownerLockAt(this.location, owner), openJobs: openJobsAt(this.location, owner)};
+		return this.#owners.filesOf(owner);
 	}
 
 	async release(owner: OwnerId, {after = 0, leave = false}: contract.ReleaseOptions = {}): Promise<contract.Released> {
@@ -166,19 +179,20 @@ export class SqliteStore implements Store {
 
 	async reclaim(): Promise<contract.Released> {
 		if (this.#options.readOnly) return {jobs: 0, hasMore: false};
-		const owners = await this.#transactions.use(({connection}) => connection.statements.owners.all() as OwnerRow[]);
+		const rows = await this.#transactions.use(({connection}) => connection.statements.owners.all() as OwnerValues[]);
+		const owners = rows.map(([id, name, heartbeatAt]) => ({id, name, heartbeatAt, isLocal: true}));
 		let jobs = 0;
 		for (const owner of this.#owners.dead(owners)) {
 			const released = await this.#reclaimFrom(owner);
 			jobs += released?.jobs ?? 0;
 			if (released?.hasMore) return {jobs, hasMore: true};
 		}
-		this.#owners.sweepLocks(owners.map(([, name]) => name));
+		this.#owners.sweepLocks(owners.map(({name}) => name));
 		return {jobs, hasMore: false};
 	}
 
 	/** Returns `undefined` if the owner has renewed its lease, or another process has reclaimed its jobs. */
-	async #reclaimFrom([id, name, heartbeatAt]: OwnerRow): Promise<contract.Released | undefined> {
+	async #reclaimFrom({id, name, heartbeatAt}: OwnerRow): Promise<contract.Released | undefined> {
 		const released = await this.#transactions.write(tx => {
 			if (tx.statements.heartbeatOf.get(id) !== heartbeatAt) return undefined;
 			const released = releaseClaims(tx, id, {leave: true}, this.#owners.openJobs(name));
@@ -208,13 +222,13 @@ export class SqliteStore implements Store {
 	openBatch(name: string, task: string | undefined, owner: OwnerId, options: BatchOptions = {}): Promise<BatchId> {
 		return this.#transactions.write(tx => {
 			const batch = openBatch(tx, name, task, options);
-			tx.statements.ownBatch.run(this.#owners.register(owner, tx), batch);
+			tx.statements.ownBatch.run(this.#register(owner, tx), batch);
 			return batch;
 		});
 	}
 
 	updateBatch(batch: BatchId, owner: OwnerId, change: contract.BatchChange): Promise<boolean> {
-		return this.#transactions.write(tx => changeBatch(tx, batch, owner, change, () => this.#owners.register(owner, tx)));
+		return this.#transactions.write(tx => changeBatch(tx, batch, owner, change, () => this.#register(owner, tx)));
 	}
 
 	batches({name}: {readonly name?: string} = {}, page: Page = {}): Promise<contract.BatchPage> {

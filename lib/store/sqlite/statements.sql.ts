@@ -1,11 +1,14 @@
 /** The statements of the SQLite store: one for each entry, prepared once for each connection. */
 
 import type Database from 'better-sqlite3';
-import {MAX_EXECUTIONS} from '../../job/claim.ts';
+import {MAX_EXECUTIONS, type OwnerId} from '../../job/claim.ts';
 import {MIN_COUNTED_RESULT_BYTES} from '../store.ts';
 import {StoredState} from '../stored-state.ts';
 import {MAX_RUN_JOBS, MAX_SHORT_EDGE} from './schema.sql.ts';
 import {SORTED_SQL} from './sorted.sql.ts';
+
+/** A row of the statement `owners`. */
+export type OwnerValues = readonly [id: number, name: OwnerId, heartbeatAt: number];
 
 /**
  * A parameter in a join, a range or a limit. SQLite uses the bound value to choose a plan there, and so prepares the statement again each time it runs,

@@ -4,8 +4,9 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import type {Vacuumed} from '../../job/events.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {connect} from './connection.ts';
-import {isInUse, type OwnerRow} from './owners.ts';
+import {isInUse} from './owner-lock.ts';
 import {retryWhileBusy, translate} from './sqlite-errors.ts';
+import type {OwnerValues} from './statements.sql.ts';
 import {refuse} from './trusted-files.ts';
 
 /** Writes of an engine wait as long as it takes to write the content anew, and fail after 10 s. A slow disk writes this much in half of that. */
@@ -21,7 +22,7 @@ export async function vacuumFile(path: string): Promise<Vacuumed> {
 	const connection = await connect(path, 'full');
 	try {
 		const {databaseBytes: beforeBytes, freeBytes} = connection.size();
-		const names = (connection.statements.owners.all() as OwnerRow[]).map(([, name]) => name);
+		const names = (connection.statements.owners.all() as OwnerValues[]).map(([, name]) => name);
 		if (beforeBytes - freeBytes > MAX_BYTES_IN_USE && isInUse(path, names)) {
 			throw new FaenaError(
 				'DatabaseBusy',

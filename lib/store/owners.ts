@@ -1,0 +1,153 @@
+import {existsSync, readdirSync, statSync} from 'node:fs';
+import {basename, dirname, join} from 'node:path';
+import type {OwnerId} from '../job/claim.ts';
+import {type OpenJobs, readOpenJobs} from '../job/open-jobs.ts';
+import {FaenaError} from '../support/errors.ts';
+import {failpoint} from '../support/failpoint.ts';
+import {holdLock, isFileName, isLockFree, type OwnerLock, openJobsAt, ownerLockAt, removeLock} from './sqlite/owner-lock.ts';
+import {createPrivately} from './sqlite/trusted-files.ts';
+import type {OwnerFiles} from './store.ts';
+
+/** A lock without a row is left over if it is at least this old. The row of a younger one may not be written yet. */
+const MIN_LEFTOVER_AGE_MS = 60_000;
+
+/** A row of the table `owner`. */
+export interface OwnerRow {
+	readonly id: number;
+	readonly name: OwnerId;
+	readonly heartbeatAt: number;
+	/** False if the owner is on another host, whose files are not those of this one. */
+	readonly isLocal: boolean;
+}
+
+interface Owned {
+	/** The number of its row. */
+	id?: number;
+	readonly lock: OwnerLock | undefined;
+}
+
+/** The owners of a store, each with the number of its row and its lock; and checks whether other owners live. */
+export class Owners {
+	readonly #filesAt: () => string | undefined;
+	readonly #leaseMs: number;
+	readonly #steadyMs: () => number;
+	readonly #owned = new Map<OwnerId, Owned>();
+	/** Owners that lost their claims and got a new row by a later claim, before they have heard of it. */
+	readonly fenced = new Set<OwnerId>();
+	/** The heartbeats that were last seen, by the number of the owner's row, which no later owner of the same name has. */
+	#seen = new Map<number, {readonly heartbeatAt: number; readonly since: number}>();
+	#lookedAt = -Infinity;
+	#isSwept = false;
+
+	/** @param filesAt the path from which those of all owners' files are made; `undefined` if owners have no files */
+	constructor(filesAt: () => string | undefined, leaseMs: number, steadyMs: () => number) {
+		this.#filesAt = filesAt;
+		this.#leaseMs = leaseMs;
+		this.#steadyMs = steadyMs;
+	}
+
+	get names(): OwnerId[] {
+		return [...this.#owned.keys()];
+	}
+
+	/** The number of the owner's row; `undefined` if it is not an owner of this store. */
+	idOf(owner: OwnerId): number | undefined {
+		return this.#owned.get(owner)?.id;
+	}
+
+	/**
+	 * Takes the lock of an owner, if this store does not have it yet. To be called before the owner's row is written, since a row with a free lock means
+	 * a dead owner.
+	 * @throws FaenaError `BadOption` if the name can't be part of a file's name
+	 */
+	hold(owner: OwnerId): void {
+		if (this.#owned.has(owner)) return;
+		if (!isFileName(owner))
+			throw new FaenaError(
+				'BadOption',
+				`An owner's name names a file: at most 100 characters, without / and \\, and no white space at its end. This is ${JSON.stringify(owner)}.`,
+			);
+		const {ownerLock, openJobs} = this.filesOf(owner);
+		this.#owned.set(owner, {lock: ownerLock === undefined ? undefined : holdLock(ownerLock)});
+		failpoint('owner:locked');
+		if (openJobs !== undefined) createPrivately(openJobs);
+	}
+
+	/** The owner has this row. If it had another one before, it was taken for dead. */
+	registered(owner: OwnerId, id: number): void {
+		const owned = this.#owned.get(owner) ?? {lock: undefined};
+		if (owned.id !== undefined && owned.id !== id) this.fenced.add(owner);
+		this.#owned.set(owner, {...owned, id});
+	}
+
+	/** Drops and removes the lock of an owner that has no row any more. */
+	forget(owner: OwnerId): void {
+		if (this.unlock(owner)) this.removeLock(owner);
+	}
+
+	/** Drops the lock, and leaves its file, which then shows that the owner has ended. Returns false if it is not an owner of this store. */
+	unlock(owner: OwnerId): boolean {
+		this.#owned.get(owner)?.lock?.close();
+		this.fenced.delete(owner);
+		return this.#owned.delete(owner);
+	}
+
+	/**
+	 * The dead ones of all owners. An owner is dead if it has certainly ended, or is silent. The time that a heartbeat states is no evidence: the wall
+	 * clock jumps, and machines sleep. An owner counts as silent once this process has seen the same heartbeat for a whole lease, by its own steady
+	 * clock. If this process has not looked for half a lease, the whole machine may have slept, so it starts to watch again.
+	 */
+	dead(owners: readonly OwnerRow[]): OwnerRow[] {
+		const now = this.#steadyMs();
+		const before = now - this.#lookedAt > this.#leaseMs / 2 ? undefined : this.#seen;
+		this.#lookedAt = now;
+		this.#seen = new Map();
+		return owners.filter(({id, name, heartbeatAt, isLocal}) => {
+			const known = before?.get(id);
+			const since = known?.heartbeatAt === heartbeatAt ? known.since : now;
+			this.#seen.set(id, {heartbeatAt, since});
+			return now - since > this.#leaseMs || (isLocal && this.#isGone(name));
+		});
+	}
+
+	#isGone(owner: OwnerId): boolean {
+		if (this.#owned.has(owner)) return false;
+		const {ownerLock} = this.filesOf(owner);
+		return ownerLock !== undefined && isLockFree(ownerLock);
+	}
+
+	/** The jobs that the owner's workers have open. */
+	openJobs(owner: OwnerId): OpenJobs[] {
+		const {openJobs} = this.filesOf(owner);
+		return openJobs === undefined ? [] : readOpenJobs(openJobs);
+	}
+
+	removeLock(owner: OwnerId): void {
+		const {ownerLock} = this.filesOf(owner);
+		if (ownerLock !== undefined) removeLock(ownerLock);
+	}
+
+	/** Another program may write any name into a row, also one that can't be part of a file's name: then there are no files. */
+	filesOf(owner: OwnerId): OwnerFiles {
+		const path = this.#filesAt();
+		return path !== undefined && isFileName(owner) ? {ownerLock: ownerLockAt(path, owner), openJobs: openJobsAt(path, owner)} : {};
+	}
+
+	/** Removes locks that are left over: their owners died before they had a row, or while their jobs were reclaimed. That is rare, so it runs once per store. */
+	sweepLocks(living: readonly OwnerId[]): void {
+		const path = this.#filesAt();
+		if (this.#isSwept || path === undefined) return;
+		this.#isSwept = true;
+		const folder = dirname(path);
+		const prefix = basename(ownerLockAt(path, ''));
+		const locks = new Set(living.map(name => prefix + name));
+		for (const name of readdirSync(folder)) {
+			// The lock to which the file belongs.
+			const lock = name.replace(/-(open|journal)$/, '');
+			if (!name.startsWith(prefix) || locks.has(name) || locks.has(lock)) continue;
+			const age = Date.now() - (statSync(join(folder, name), {throwIfNoEntry: false})?.mtimeMs ?? Infinity);
+			const path = join(folder, lock);
+			if (age > MIN_LEFTOVER_AGE_MS && (!existsSync(path) || isLockFree(path))) removeLock(path);
+		}
+	}
+}
