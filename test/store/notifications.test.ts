@@ -132,7 +132,7 @@ test.serial('a listener whose connection ends listens again', async t => {
 	await until(() => listens() === 1);
 	const admin = new pg.Client(server.url);
 	await admin.connect();
-	await admin.query("select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen %'");
+	await admin.query("select pg_terminate_backend(pid) from pg_stat_activity where query ~ '^listen |tell_others' and pid <> pg_backend_pid()");
 	await admin.end();
 	await until(() => listens() === 2);
 	await sleep(100);

@@ -34,16 +34,25 @@ export const BASE = `
 		raise;
 	end $$;
 
-	create function count_change(its_task integer, its_batch bigint, from_state integer, to_state integer, number bigint) returns void language sql as $$
-		insert into tally_change (batch, task, state, jobs, store)
-		select its_batch, its_task, s.state, s.jobs, current_setting('faena.store')::integer
-		from (values (from_state, -number), (to_state, number)) s (state, jobs) where s.state is not null
-	$$;
+	-- Notes that jobs have left one state and are in another one; either may be null. Sums are made later: counts.sql.ts.
+	create function count_change(its_task integer, its_batch bigint, from_state integer, to_state integer, number bigint) returns void language plpgsql as $$
+	declare
+		its_store integer := current_setting('faena.store');
+	begin
+		if from_state is null then
+			insert into tally_change (batch, task, state, jobs, store) values (its_batch, its_task, to_state, number, its_store);
+		elsif to_state is null then
+			insert into tally_change (batch, task, state, jobs, store) values (its_batch, its_task, from_state, -number, its_store);
+		else
+			insert into tally_change (batch, task, state, jobs, store)
+				values (its_batch, its_task, from_state, -number, its_store), (its_batch, its_task, to_state, number, its_store);
+		end if;
+	end $$;
 
 	create function count_jobs(its_task integer, states integer[]) returns bigint language sql stable as $$
 		select coalesce(sum(jobs), 0)::bigint from (
 			select jobs from tally where (its_task is null or task = its_task) and state = any (states)
-			union all select jobs from tally_change where (its_task is null or task = its_task) and state = any (states)
+			union all select jobs from new_changes() where (its_task is null or task = its_task) and state = any (states)
 		) counted
 	$$;
 

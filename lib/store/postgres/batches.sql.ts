@@ -1,41 +1,12 @@
 import {MARK_EVERY_MS} from '../../job/job.ts';
 import {StoredState} from '../stored-state.ts';
+import {counted} from './counts.sql.ts';
 
 /** A transaction that has changed this many rows of children leaves the rest to later ones. */
 export const MAX_CHANGED_ROWS = 5000;
 
-const counted = (...states: readonly number[]) => `coalesce(sum(jobs) filter (where state in (${states.join()})), 0)`;
-
-/** Counts are changes of transactions, which are added up now and then. A batch completes when they are. */
+/** Batches. One completes when the changes of its counts are added up: counts.sql.ts. */
 export const BATCHES = `
-	-- Adds up the changes of the counts, and completes batches. The call must be alone. Returns the batches that completed.
-	create function fold() returns jsonb language plpgsql as $$
-	declare
-		changed record;
-		done jsonb := '[]';
-		own jsonb;
-	begin
-		for changed in
-			with gone as (delete from tally_change returning *),
-			by_task as (
-				insert into tally select task, state, sum(jobs) from gone group by 1, 2
-				on conflict (task, state) do update set jobs = tally.jobs + excluded.jobs
-			),
-			by_store as (
-				insert into folded select store, count(*) from gone group by 1 on conflict (store) do update set changes = folded.changes + excluded.changes
-			),
-			by_batch as (
-				insert into batch_tally select batch, task, state, sum(jobs) from gone where batch is not null group by 1, 2, 3
-				on conflict (batch, task, state) do update set jobs = batch_tally.jobs + excluded.jobs
-			)
-			select batch, ${counted(StoredState.completed, StoredState.dead, StoredState.cancelled)} as ended from gone where batch is not null group by 1 order by 1
-		loop
-			own := update_batch(changed.batch, changed.ended::bigint);
-			if own is not null then done := done || own; end if;
-		end loop;
-		return done;
-	end $$;
-
 	create function counts_of(its_batch bigint) returns json language sql stable as $$
 		select format('{"blocked":%s,"pending":%s,"running":%s,"failed":%s,"completed":%s,"dead":%s,"cancelled":%s}',
 			${counted(StoredState.blocked)}, ${counted(StoredState.ready, StoredState.quarantined, StoredState.delayed)}, ${counted(StoredState.running)},
@@ -85,14 +56,6 @@ export const BATCHES = `
 		perform reach_children(${MAX_CHANGED_ROWS});
 		perform update_schedules();
 		return jsonb_build_object('lost', lost_children(), 'completed', fold());
-	end $$;
-
-	-- Adds up the counts if a batch whose input has ended has changed, and no other call is under way.
-	create function fold_if_possible() returns jsonb language plpgsql as $$
-	begin
-		if not exists (select from tally_change c join batch b on b.id = c.batch where b.total is not null) then return '[]'; end if;
-		if not pg_try_advisory_xact_lock(lock_key(), 1) then return '[]'; end if;
-		return fold();
 	end $$;
 
 	create function marks_with(ended bigint) returns jsonb language sql stable as $$

@@ -21,8 +21,7 @@ export class CallValues {
 		const index = this.texts.length - this.#before + 1;
 		for (const value of values) {
 			this.texts.push(typeof value === 'string' ? value : null);
-			// The driver takes only this kind of array for bytes.
-			this.bytes.push(value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : null);
+			this.bytes.push(value instanceof Uint8Array ? value : null);
 			this.items.push(this.#item);
 		}
 		return index;

@@ -120,13 +120,15 @@ export const CLAIM = `
 	end $$;
 
 	-- The size of the large results that these jobs get from their parents.
-	create function size_of_results(from_id bigint, to_id bigint) returns bigint language sql stable as $$
-		select coalesce(sum(size), 0)::bigint from (
+	create function size_of_results(from_id bigint, to_id bigint) returns bigint language plpgsql stable as $$
+	begin
+		if not exists (select from edge) then return 0; end if;
+		return (select coalesce(sum(size), 0)::bigint from (
 			select octet_length(line_of(o.text_value, o.first, o.last, p)) + coalesce(octet_length(o.byte_value), 0) as size
 			from edges_to(from_id, to_id) e cross join lateral generate_series(greatest(e.parent_first, 1), e.parent_last) p
 			cross join lateral (select * from outcome x where x.first <= p order by x.first desc limit 1) o where o.last >= p
-		) sizes where size >= ${MIN_COUNTED_RESULT_BYTES}
-	$$;
+		) sizes where size >= ${MIN_COUNTED_RESULT_BYTES});
+	end $$;
 
 	-- The size of the payloads of jobs with consecutive ids, and of the large results that they get.
 	create function size_of_jobs(from_id bigint, to_id bigint) returns bigint language sql stable as $$
@@ -138,6 +140,13 @@ export const CLAIM = `
 		end), 0)::bigint + size_of_results(from_id, to_id)
 		from job where first >= (select max(first) from job where first <= from_id) and first <= to_id
 	$$;
+
+	-- At least the size of these jobs. A part of a row counts as the whole, which takes no look at its text.
+	create function most_size_of_jobs(from_id bigint, to_id bigint) returns bigint language plpgsql as $$
+	begin
+		return (select coalesce(sum(coalesce(octet_length(text_value), octet_length(byte_value), 0)), 0)
+			from job where first >= (select max(first) from job where first <= from_id) and first <= to_id) + size_of_results(from_id, to_id);
+	end $$;
 
 	-- What is special about claimed jobs; null if nothing is.
 	create function details_of(its_first bigint, its_last bigint, its_execution integer) returns jsonb language plpgsql as $$
@@ -176,6 +185,10 @@ export const CLAIM = `
 		i integer;
 		number integer;
 		own_size bigint;
+		-- Of the rows so far; more than that, unless it is exact.
+		claimed_size bigint := 0;
+		is_exact boolean := false;
+		all_claimed claimed[] := '{}';
 		its_lease bigint;
 	begin
 		for l in
@@ -195,7 +208,7 @@ export const CLAIM = `
 			heads := heads || r;
 			if l.room is not null then rooms := rooms || jsonb_build_object(l.task, l.room); end if;
 		end loop;
-		while total > 0 and (size is null or size > 0 or its_lease is null) loop
+		while total > 0 and (size is null or claimed_size < size or its_lease is null) loop
 			i := (
 				select h.i from unnest(heads) with ordinality h (first, last, lane, rank, batch, executions, i)
 				where h.first is not null and limits[h.i] > 0 and coalesce((rooms->>abs(h.lane)::text)::integer, 1) > 0
@@ -205,9 +218,14 @@ export const CLAIM = `
 			r := heads[i];
 			number := least(r.last - r.first + 1, total, limits[i], (rooms->>abs(r.lane)::text)::integer);
 			if size is not null then
-				own_size := size_of_jobs(r.first, r.first + number - 1);
-				if own_size >= size then number := jobs_to_size(r.first, r.first + number - 1, size); end if;
-				size := size - own_size;
+				own_size := case when is_exact then size_of_jobs(r.first, r.first + number - 1) else most_size_of_jobs(r.first, r.first + number - 1) end;
+				if not is_exact and claimed_size + own_size >= size then
+					is_exact := true;
+					claimed_size := (select coalesce(sum(size_of_jobs(x.first, x.last)), 0) from unnest(all_claimed) x);
+					own_size := size_of_jobs(r.first, r.first + number - 1);
+				end if;
+				if claimed_size + own_size >= size then number := jobs_to_size(r.first, r.first + number - 1, size - claimed_size); end if;
+				claimed_size := claimed_size + own_size;
 			end if;
 			its_lease := coalesce(its_lease, nextval('lease_id'));
 			delete from ready where first = r.first;
@@ -215,6 +233,7 @@ export const CLAIM = `
 				returning * into c;
 			perform count_change(c.task, c.batch, case when r.lane < 0 then ${StoredState.quarantined} else ${StoredState.ready} end, ${StoredState.running}, number);
 			if c.batch is not null then update batch set started_at = now_ms() where id = c.batch and started_at is null; end if;
+			all_claimed := all_claimed || c;
 			return next c;
 			total := total - number;
 			limits[i] := limits[i] - number;

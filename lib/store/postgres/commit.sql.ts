@@ -38,21 +38,27 @@ export const COMMIT = `
 		end loop;
 	end $$;
 
-	create function lost_children() returns jsonb language sql as $$
-		with gone as (delete from lost_child returning id) select coalesce(jsonb_agg(id order by id), '[]') from gone
-	$$;
+	create function lost_children() returns jsonb language plpgsql as $$
+	declare
+		ids jsonb;
+	begin
+		if not exists (select from lost_child) then return '[]'; end if;
+		with gone as (delete from lost_child returning id) select jsonb_agg(id order by id) into ids from gone;
+		return ids;
+	end $$;
 
 	-- The number of ready jobs of the lanes that could be claimed; a lower bound if there are very many rows.
-	create function backlog(request jsonb) returns bigint language sql stable as $$
-		select coalesce(sum(least(jobs, room)), 0)::bigint from (
+	create function backlog(request jsonb) returns bigint language plpgsql stable as $$
+	begin
+		return (select coalesce(sum(least(jobs, room)), 0)::bigint from (
 			select q.task, sum(r.jobs) as jobs, max(q.concurrency) - (select coalesce(sum(c.last - c.first + 1), 0) from claimed c where c.task = q.task) as room
 			from jsonb_to_recordset(request->'lanes') q (task integer, quarantined boolean, concurrency integer)
 			join task t on t.id = q.task and not t.paused
 			cross join lateral (
 				select sum(last - first + 1) as jobs from (select first, last from ready where lane = case when q.quarantined then -q.task else q.task end limit 1000) heads
 			) r group by q.task
-		) by_task
-	$$;
+		) by_task);
+	end $$;
 
 	-- Stores the start, progress, log lines and checkpoint that a running job reports. Stores nothing if its claim was lost.
 	create function write_update(item jsonb, texts text[], bytes bytea[]) returns void language plpgsql as $$
@@ -87,7 +93,6 @@ export const COMMIT = `
 	-- The items of a list, each with its own values.
 	create function items_of(list jsonb, texts text[], bytes bytea[], numbers integer[]) returns setof call_item language plpgsql as $$
 	begin
-		if list is null then return; end if;
 		return query select i.item, v.texts, v.bytes from jsonb_array_elements(list) with ordinality i (item, place)
 			left join (
 				select u.number, array_agg(u.t order by u.place) as texts, array_agg(u.b order by u.place) as bytes
@@ -112,25 +117,35 @@ export const COMMIT = `
 		a answer;
 	begin
 		perform begin_call(call, coalesce((call->'alone')::boolean, false));
-		for i in select * from items_of(call->'update', texts, bytes, numbers) loop
-			perform write_update(i.item, i.texts, i.bytes);
-		end loop;
-		for i in select * from items_of(call->'settle', texts, bytes, numbers) loop
-			ended := ended || case i.item->>'type'
-				when 'returned' then complete(i.item, i.texts, i.bytes)
-				when 'maker' then end_maker(i.item, i.texts, i.bytes)
-				else to_jsonb(end_execution(i.item, i.bytes)) end;
-		end loop;
+		if call ? 'update' then
+			for i in select * from items_of(call->'update', texts, bytes, numbers) loop
+				perform write_update(i.item, i.texts, i.bytes);
+			end loop;
+		end if;
+		if call ? 'settle' then
+			for i in select * from items_of(call->'settle', texts, bytes, numbers) loop
+				ended := ended || case i.item->>'type'
+					when 'returned' then complete(i.item, i.texts, i.bytes)
+					when 'maker' then end_maker(i.item, i.texts, i.bytes)
+					else to_jsonb(end_execution(i.item, i.bytes)) end;
+			end loop;
+		end if;
 		perform reach_children(${MAX_CHANGED_ROWS});
-		for i in select * from items_of(call->'edit', texts, bytes, numbers) loop
-			edited := edited || edit_job(i.item, i.texts, i.bytes);
-		end loop;
-		for i in select * from items_of(call->'enqueue', texts, bytes, numbers) loop
-			made := made || enqueue_group(i.item, i.texts, i.bytes, made);
-		end loop;
-		for i in select * from items_of(call->'schedule', texts, bytes, numbers) loop
-			scheduled := scheduled || change_schedule(i.item, i.texts, i.bytes);
-		end loop;
+		if call ? 'edit' then
+			for i in select * from items_of(call->'edit', texts, bytes, numbers) loop
+				edited := edited || edit_job(i.item, i.texts, i.bytes);
+			end loop;
+		end if;
+		if call ? 'enqueue' then
+			for i in select * from items_of(call->'enqueue', texts, bytes, numbers) loop
+				made := made || enqueue_group(i.item, i.texts, i.bytes, made);
+			end loop;
+		end if;
+		if call ? 'schedule' then
+			for i in select * from items_of(call->'schedule', texts, bytes, numbers) loop
+				scheduled := scheduled || change_schedule(i.item, i.texts, i.bytes);
+			end loop;
+		end if;
 		if call ? 'claim' then
 			its_owner := register_owner(call->'claim'->>'owner', call->>'host');
 			perform refuse_late_claim(call, its_owner);

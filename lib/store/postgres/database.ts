@@ -2,6 +2,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import pg from 'pg';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
+import {byteaArray, integerArray, textArray} from './binary-arrays.ts';
 import type {CallValues} from './call-values.ts';
 import {migrate} from './migrate.ts';
 import {isConnectionLost, nameOfDatabase, translate} from './postgres-errors.ts';
@@ -50,11 +51,21 @@ export interface CallContext {
 const ignore = (): void => {};
 
 function openPool(url: string): pg.Pool {
-	const pool = new pg.Pool({connectionString: url, max: MAX_CONNECTIONS});
+	// Connections stay: on a new one, the functions are compiled and planned anew, which takes some 100 ms.
+	const pool = new pg.Pool({connectionString: url, max: MAX_CONNECTIONS, idleTimeoutMillis: 0});
 	// A connection that ends while it is idle is replaced. Without a listener it would end the program.
 	pool.on('error', ignore);
 	return pool;
 }
+
+/** A connection that listens. */
+export interface Listening {
+	/** Wakes the listeners of other stores. Without another connection, whose functions would have to be planned. */
+	tellOthers(): Promise<void>;
+	end(): void;
+}
+
+const TELL = 'select @.tell_others($1)';
 
 /** The schema of a queue, and the connections to it. */
 export class Database {
@@ -114,9 +125,14 @@ export class Database {
 	/** @param isRepeatable false if the caller must hear that it may have taken effect */
 	async #queryOnce<Row>(text: string, values: readonly unknown[], isRepeatable: boolean): Promise<Row[]> {
 		await this.open();
-		const rows = await this.#send<Row>(text.replaceAll('@.', `${pg.escapeIdentifier(this.#schema)}.`), values, isRepeatable);
+		const rows = await this.#send<Row>(this.#own(text), values, isRepeatable);
 		this.#awaySince = undefined;
 		return rows;
+	}
+
+	/** The statement for the schema. */
+	#own(text: string): string {
+		return text.replaceAll('@.', `${pg.escapeIdentifier(this.#schema)}.`);
 	}
 
 	/** False before the first call that has reached the server: then it may be the wrong one. */
@@ -134,7 +150,8 @@ export class Database {
 
 	/** Calls the function `commit`, whose values are apart from its JSON. It does not wait for a server that is away: a dispatcher has its own way. */
 	commit<Row>(call: object, {texts, bytes, items}: CallValues): Promise<Row[]> {
-		return this.#queryOnce<Row>('select * from @.commit($1::jsonb, $2::text[], $3::bytea[], $4::integer[])', [this.#json(call), texts, bytes, items], false);
+		const values = [this.#json(call), textArray(texts), byteaArray(bytes), integerArray(items)];
+		return this.#queryOnce<Row>('select * from @.commit($1::jsonb, $2::text[], $3::bytea[], $4::integer[])', values, false);
 	}
 
 	/** Calls a function that returns any number of JSON values. */
@@ -175,18 +192,18 @@ export class Database {
 
 	/** Wakes the listeners of other stores. */
 	async tellOthers(): Promise<void> {
-		await this.query('select @.tell_others($1)', [this.#context.store]);
+		await this.query(TELL, [this.#context.store]);
 	}
 
 	/**
 	 * Listens on a connection of its own: to notifications of other stores (`heard`) and of this one (`own`). `lost` is called once, if the connection is.
-	 * @returns a function that ends the listening
 	 */
-	async listen({heard, own, lost}: Readonly<Record<'heard' | 'own' | 'lost', () => void>>): Promise<() => void> {
+	async listen({heard, own, lost}: Readonly<Record<'heard' | 'own' | 'lost', () => void>>): Promise<Listening> {
 		const [found] = await this.query<{name: string}>('select @.channel() as name');
 		const client = await this.#pool.connect();
+		const {store} = this.#context;
 		const notified = ({payload}: pg.Notification) => {
-			if (payload === `${this.#context.store}`) own();
+			if (payload === `${store}`) own();
 			else heard();
 		};
 		let isEnded = false;
@@ -208,7 +225,13 @@ export class Database {
 			end();
 			throw error;
 		}
-		return end;
+		const tell = this.#own(TELL);
+		return {
+			end,
+			async tellOthers() {
+				await client.query({text: tell, values: [store]});
+			},
+		};
 	}
 
 	/** Calls don't wait any more for a server that is away. */

@@ -5,11 +5,16 @@ import {StoredState} from '../stored-state.ts';
  * started: then its row stays when its time comes, with the time negated, so that it is not looked up again and again.
  */
 export const EXPIRY = `
-	create function end_expiry(its_first bigint, its_last bigint) returns void language sql as $$ delete from expiry where id between its_first and its_last $$;
+	create function end_expiry(its_first bigint, its_last bigint) returns void language plpgsql as $$
+	begin
+		delete from expiry where id between its_first and its_last;
+	end $$;
 
-	create function set_expiry(its_first bigint, its_last bigint, ms bigint, due bigint) returns void language sql as $$
-		insert into expiry select id, ms, greatest(due, now_ms()) + ms from generate_series(its_first, its_last) id where ms is not null
-	$$;
+	create function set_expiry(its_first bigint, its_last bigint, ms bigint, due bigint) returns void language plpgsql as $$
+	begin
+		if ms is null then return; end if;
+		insert into expiry select id, ms, greatest(due, now_ms()) + ms from generate_series(its_first, its_last) id;
+	end $$;
 
 	-- Cancels a page of the jobs that have not started in time. Those that another call is about to claim stay.
 	create function expire() returns bigint[] language plpgsql as $$

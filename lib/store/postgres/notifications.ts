@@ -1,8 +1,8 @@
 import {systemClock} from '../../support/clock.ts';
-import type {Database} from './database.ts';
+import type {Database, Listening} from './database.ts';
 
-/** However many changes a store makes, it tells others at most this often. */
-const TELL_INTERVAL_MS = 5;
+/** A store tells of a change at once, but of many at most this often. */
+const TELL_INTERVAL_MS = 25;
 const RECONNECT_AFTER_MS = 1000;
 /** The first notification that a listener hears is one of its own store, within this time. */
 const MAX_WAY_MS = 3000;
@@ -20,7 +20,7 @@ export class Notifications {
 	#hasMore = false;
 	#isTelling = false;
 	#isEnded = false;
-	#stop: (() => void) | undefined;
+	#listening: Listening | undefined;
 
 	/** @param heard called when another store has made a change, and when changes may have been missed */
 	constructor(db: Database, heard: () => void) {
@@ -41,7 +41,7 @@ export class Notifications {
 	async #tell(): Promise<void> {
 		this.#hasMore = false;
 		// If it fails, the others hear of it when they poll.
-		await this.#db.tellOthers().catch(() => {});
+		await (this.#listening ?? this.#db).tellOthers().catch(() => {});
 		systemClock.after(TELL_INTERVAL_MS, () => {
 			if (this.#hasMore && !this.#isEnded) void this.#tell();
 			else this.#isTelling = false;
@@ -53,7 +53,7 @@ export class Notifications {
 		this.areMissing = this.#db.hasOneConnection;
 		if (this.areMissing) return;
 		const again = () => {
-			this.#stop = undefined;
+			this.#listening = undefined;
 			systemClock.after(RECONNECT_AFTER_MS, () => void (this.#isEnded || this.listen()));
 		};
 		try {
@@ -62,13 +62,13 @@ export class Notifications {
 				isProven = true;
 				this.areMissing = false;
 			};
-			const stop = await this.#db.listen({heard: this.#heard, own, lost: again});
-			if (this.#isEnded) return stop();
-			this.#stop = stop;
+			const listening = await this.#db.listen({heard: this.#heard, own, lost: again});
+			if (this.#isEnded) return listening.end();
+			this.#listening = listening;
 			this.#heard();
 			this.changed();
 			systemClock.after(MAX_WAY_MS, () => {
-				if (!isProven && this.#stop === stop) this.areMissing = true;
+				if (!isProven && this.#listening === listening) this.areMissing = true;
 			});
 		} catch {
 			again();
@@ -77,6 +77,6 @@ export class Notifications {
 
 	end(): void {
 		this.#isEnded = true;
-		this.#stop?.();
+		this.#listening?.end();
 	}
 }

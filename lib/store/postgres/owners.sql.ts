@@ -56,7 +56,7 @@ export const OWNERS = `
 	create function news(call jsonb) returns jsonb language sql stable as $$
 		select jsonb_build_object(
 			'version', (select coalesce(sum(changes), 0) from folded where store <> (call->>'store')::integer)
-				+ (select count(*) from tally_change where store <> (call->>'store')::integer),
+				+ (select count(*) from new_changes() where store <> (call->>'store')::integer),
 			'stop', (select coalesce(jsonb_agg(jsonb_build_object('id', id, 'lease', c.lease, 'execution', c.execution) order by id), '[]')
 				from claimed c cross join lateral generate_series(c.first, c.last) id
 				where c.owner = (select o.id from owner o where o.name = call->>'owner') and c.stop is not null and c.stop <> -1)
@@ -88,6 +88,15 @@ export const OWNERS = `
 		update owner set released_by = greatest(released_by, (call->>'number')::bigint) where name = call->>'owner' returning id, released_by into its_owner, latest;
 		if latest > (call->>'number')::bigint then return null; end if;
 		return release_claims(its_owner, (call->'after')::bigint, (call->'leave')::boolean, null) || jsonb_build_object('owner', its_owner);
+	end $$;
+
+	-- All owners. Each store looks about every second, and then adds up counts that were left.
+	create function look_at_owners(call jsonb) returns jsonb language plpgsql as $$
+	declare
+		completed jsonb := begin_fold(call);
+	begin
+		return jsonb_build_object('completed', completed, 'owners',
+			(select coalesce(jsonb_agg(jsonb_build_object('id', id, 'name', name, 'host', host, 'heartbeatAt', heartbeat_at) order by id), '[]') from owner));
 	end $$;
 
 	-- Makes the jobs of an owner ready again that has died. Returns null if its heartbeat has changed.

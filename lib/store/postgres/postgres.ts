@@ -3,7 +3,7 @@ import type {BatchId, BatchOptions, JobFilter, JobId, JobSearch, Page} from '../
 import type {Schedule} from '../../job/schedule.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
-import {Owners} from '../owners.ts';
+import {type OwnerRow, Owners} from '../owners.ts';
 import {shownLocation} from '../queue-path.ts';
 import type * as contract from '../store.ts';
 import {movableStatuses} from '../store.ts';
@@ -113,8 +113,9 @@ export class PostgresStore implements contract.Store {
 
 	async reclaim(): Promise<contract.Released> {
 		this.#assertOpen();
-		const rows = await this.#db.query<StoredOwner>('select id, name, host, heartbeat_at from @.owner order by id');
-		const owners = rows.map(({id, name, host, heartbeat_at}) => ({id, name, heartbeatAt: heartbeat_at, isLocal: host === HOST}));
+		const {owners: rows, ...effects} = await this.#db.call<Effects & {readonly owners: readonly StoredOwner[]}>('look_at_owners', {});
+		this.#listeners.tell(effects);
+		const owners = rows.map(({host, ...owner}) => ({...owner, isLocal: host === HOST}));
 		let jobs = 0;
 		for (const {id, name, heartbeatAt} of this.#owners.dead(owners)) {
 			// `null` if the owner has renewed its lease, or another store has reclaimed its jobs.
@@ -243,11 +244,8 @@ function hasWrites({update = [], settle = [], edit, enqueue = [], schedule}: con
 }
 
 /** A row of the table `owner`. */
-interface StoredOwner {
-	readonly id: number;
-	readonly name: OwnerId;
+interface StoredOwner extends Omit<OwnerRow, 'isLocal'> {
 	readonly host: string;
-	readonly heartbeat_at: number;
 }
 
 /** The answer of the function `move`. */

@@ -148,7 +148,7 @@ export const READ = `
 
 	create function counts() returns table (name text, paused boolean, state smallint, jobs bigint) language sql stable as $$
 		select t.name, t.paused, c.state, sum(c.jobs)::bigint
-		from task t left join (select task, state, jobs from tally union all select task, state, jobs from tally_change) c on c.task = t.id
+		from task t left join (select task, state, jobs from tally union all select task, state, jobs from new_changes()) c on c.task = t.id
 		group by 1, 2, 3
 	$$;
 `;

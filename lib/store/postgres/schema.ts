@@ -5,6 +5,7 @@ import {CHANGE} from './change.sql.ts';
 import {CHILD_JOBS} from './child-jobs.sql.ts';
 import {CLAIM} from './claim.sql.ts';
 import {COMMIT} from './commit.sql.ts';
+import {COUNTS} from './counts.sql.ts';
 import {DELETE} from './delete.sql.ts';
 import {EDGES} from './edges.sql.ts';
 import {ENQUEUE} from './enqueue.sql.ts';
@@ -24,7 +25,17 @@ export const VERSION = 1;
 /** The functions that programs call. They find the others, and the tables, by these. */
 const ENTRIES = [
 	'commit(jsonb, text[], bytea[], integer[])',
-	...['move(jsonb)', 'heartbeat(jsonb)', 'release(jsonb)', 'reclaim(jsonb)', 'news(jsonb)', 'set_paused(jsonb)', 'tell_others(integer)', 'size()'],
+	...[
+		'move(jsonb)',
+		'heartbeat(jsonb)',
+		'release(jsonb)',
+		'reclaim(jsonb)',
+		'news(jsonb)',
+		'set_paused(jsonb)',
+		'tell_others(integer)',
+		'size()',
+		'look_at_owners(jsonb)',
+	],
 	...['open_batch(jsonb)', 'change_batch(jsonb)', 'read_batches(jsonb)'],
 	...['delete_by_id(jsonb)', 'delete_ended_before(jsonb)', 'delete_outdated(jsonb)', 'delete_batch(jsonb)'],
 	'find_ids(jsonb, integer[], bigint, bigint, integer)',
@@ -32,6 +43,12 @@ const ENTRIES = [
 	...['describe(bigint[], boolean)', 'ends_of(bigint[])', 'executions_of(bigint)', 'counts()'],
 	...['edges_from(bigint, bigint, bigint)', 'edges_to(bigint, bigint)'],
 ];
+
+/**
+ * How statements of the functions are planned: once for each connection, and by index. A table may have been empty when its statistics were made, or when
+ * the plan was.
+ */
+const PLANS = "set plan_cache_mode to 'force_generic_plan' set enable_seqscan to off set jit to off";
 
 /**
  * The statements that make the schema.
@@ -52,7 +69,7 @@ export function schemaSql(schema: string, name: string): string {
 		-- Notifications of queues whose numbers happen to be the same wake more listeners than they need to.
 		create function channel() returns text language sql immutable as $$ select 'faena_' || hashtext(${pg.escapeLiteral(`faena ${schema}`)}) $$;
 		${TABLES}
-		${[BASE, CHANGE, EXPIRY, EDGES, KEYS, MOVE, CHILD_JOBS, SCHEDULES, BATCHES, DELETE, SETTLE, CLAIM, ENQUEUE, OWNERS, READ, SORTED, COMMIT].join('')}
-		${ENTRIES.map(entry => `alter function ${entry} set search_path to ${name}, pg_temp;`).join('\n')}
+		${[BASE, COUNTS, CHANGE, EXPIRY, EDGES, KEYS, MOVE, CHILD_JOBS, SCHEDULES, BATCHES, DELETE, SETTLE, CLAIM, ENQUEUE, OWNERS, READ, SORTED, COMMIT].join('')}
+		${ENTRIES.map(entry => `alter function ${entry} set search_path to ${name}, pg_temp ${PLANS};`).join('\n')}
 	`;
 }

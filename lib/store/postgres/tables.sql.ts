@@ -39,7 +39,8 @@ export const TABLES = `
 		byte_value bytea
 	);
 	create index job_by_batch on job (batch, first) where batch is not null;
-	alter table job alter text_value set storage external;
+	-- To compress what is so short, or read once, costs more than it saves.
+	alter table job alter text_value set storage external, alter byte_value set storage external;
 
 	-- Scope: a batch's id, or minus the task's id for keys outside batches.
 	create table key (
@@ -129,6 +130,7 @@ export const TABLES = `
 		shortest_ms double precision,
 		longest_ms double precision
 	);
+	alter table outcome alter text_value set storage external, alter byte_value set storage external, alter times set storage external;
 	create index outcome_by_end on outcome (status, ended_at, first);
 	create index outcome_by_start on outcome (status, latest_start, first) where latest_start is not null;
 	create index outcome_by_duration on outcome (status, longest_ms, first) where longest_ms is not null;
@@ -285,6 +287,8 @@ export const TABLES = `
 		shape jsonb
 	);
 
+	create index batch_unfinished on batch (id) where completed_at is null;
+
 	-- The number of jobs per task and state, and per batch, task and state: changes of transactions, which are added up from time to time.
 	create table tally (
 		task integer not null,
@@ -308,6 +312,11 @@ export const TABLES = `
 		-- A number of the store that made the change.
 		store integer not null
 	);
+	-- The changes up to this one have been added up. One row.
+	create table added_up (
+		seq bigint not null
+	);
+	insert into added_up values (0);
 	-- How many changes of each store have been added up.
 	create table folded (
 		store integer primary key,

@@ -1,0 +1,86 @@
+import {StoredState} from '../stored-state.ts';
+
+/** So many changes are added up also if no batch completes by them: whoever reads the counts reads them, too. */
+const MAX_CHANGES = 200;
+/** With so many, calls wait until they are added up, which does not happen by itself while calls overlap all the time. */
+const TOO_MANY_CHANGES = 2000;
+
+const ENDED = [StoredState.completed, StoredState.dead, StoredState.cancelled];
+
+export const counted = (...states: readonly number[]) => `coalesce(sum(jobs) filter (where state in (${states.join()})), 0)`;
+
+/**
+ * Counts: rows of changes, which are added up now and then, so that no row is one that each transaction updates. Those up to the number in `added_up` have
+ * been added up and deleted. The others are found by number, without a look at what was deleted before.
+ */
+export const COUNTS = `
+	create function new_changes() returns setof tally_change language plpgsql stable as $$
+	begin
+		return query select * from tally_change where seq > (select seq from added_up);
+	end $$;
+
+	-- Adds up the changes of the counts, and completes batches. The call must be alone. Returns the batches that completed.
+	create function fold() returns jsonb language plpgsql as $$
+	declare
+		since bigint := (select seq from added_up);
+		changed record;
+		done jsonb := '[]';
+		own jsonb;
+	begin
+		for changed in
+			with gone as (delete from tally_change where seq > since returning *),
+			mark as (update added_up set seq = (select max(seq) from gone) where exists (select from gone)),
+			by_task as (
+				insert into tally select task, state, sum(jobs) from gone group by 1, 2
+				on conflict (task, state) do update set jobs = tally.jobs + excluded.jobs
+			),
+			by_store as (
+				insert into folded select store, count(*) from gone group by 1 on conflict (store) do update set changes = folded.changes + excluded.changes
+			),
+			by_batch as (
+				insert into batch_tally select batch, task, state, sum(jobs) from gone where batch is not null group by 1, 2, 3
+				on conflict (batch, task, state) do update set jobs = batch_tally.jobs + excluded.jobs
+			)
+			select batch, ${counted(...ENDED)} as ended from gone where batch is not null group by 1 order by 1
+		loop
+			own := update_batch(changed.batch, changed.ended::bigint);
+			if own is not null then done := done || own; end if;
+		end loop;
+		return done;
+	end $$;
+
+	-- About the number of changes that are to be added up; null if there is no need yet. There is one if a batch may have completed.
+	create function changes_to_fold() returns bigint language plpgsql as $$
+	declare
+		since bigint := (select seq from added_up);
+		changes bigint;
+		own bigint[];
+	begin
+		changes := (select last_value from tally_change_seq_seq) - since;
+		if changes >= ${MAX_CHANGES} then return changes; end if;
+		if not exists (select from batch where completed_at is null) then return null; end if;
+		own := (select array_agg(distinct batch) from tally_change where seq > since and batch is not null);
+		perform from batch b where b.id = any (own) and b.total is not null and b.completed_at is null and not exists (
+			select from (
+				select state, jobs from batch_tally where batch = b.id union all select state, jobs from tally_change where seq > since and batch = b.id
+			) x having sum(jobs) filter (where state not in (${ENDED.join()})) > 0
+		);
+		return case when found then changes end;
+	end $$;
+
+	-- Adds up the counts if there is a need, and no other call is under way.
+	create function fold_if_possible() returns jsonb language plpgsql as $$
+	begin
+		if changes_to_fold() is null or not pg_try_advisory_xact_lock(lock_key(), 1) then return '[]'; end if;
+		return fold();
+	end $$;
+
+	-- Begins a call that adds up the counts if no other one can: once a second of each store. It is alone if it does.
+	create function begin_fold(call jsonb) returns jsonb language plpgsql as $$
+	declare
+		changes bigint := changes_to_fold();
+	begin
+		perform begin_call(call, changes < ${MAX_CHANGES} or changes >= ${TOO_MANY_CHANGES});
+		return fold_if_possible();
+	end $$;
+`;
