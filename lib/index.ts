@@ -7,7 +7,7 @@ import './support/node.ts';
 
 export {Engine, open} from './api/engine.ts';
 export type {JobChanges} from './api/edit.ts';
-export {type EnqueueInArgs, enqueueIn} from './api/enqueue-in.ts';
+export {type EnqueuedIn, type EnqueueInArgs, enqueueIn} from './api/enqueue-in.ts';
 export {CHANNELS, type EngineEvents, type Logger} from './api/events.ts';
 export {BatchHandle, type BatchInfo, type JobDetails, JobHandle, type JobOutcome, type PastExecution, type WaitOptions} from './api/handles.ts';
 export {JobMap, type MapProgress} from './api/map.ts';
@@ -66,6 +66,7 @@ export {task} from './job/task.ts';
 export {defineTasks, type TaskModule} from './job/task-module.ts';
 export {PermanentError, RetryAfter, type RetryDecision} from './job/task-errors.ts';
 export type {ResourceLimits} from './job/options.ts';
+export type {PostgresTransaction} from './store/postgres-client.ts';
 export type {OwnConnection} from './store/sqlite/caller-connection.ts';
 export {type ErrorCode, FaenaError} from './support/errors.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

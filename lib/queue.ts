@@ -29,6 +29,7 @@ export type {ChildJob, NewJob, PendingLimits, Rerun} from './job/new-job.ts';
 export type {ClaimedGroup, Column, EndedGroup, EnqueuedGroup, FullQueue, Ids, NewGroup} from './job/group.ts';
 export type {PackedStrings, Values} from './job/packed.ts';
 export {openQueue, type QueueOptions, vacuum} from './store/open-store.ts';
+export type {PostgresClient, PostgresPool, PostgresQuery} from './store/postgres-client.ts';
 export {type Dequeued, type Enqueued, JobQueue} from './store/job-queue.ts';
 export type {DequeueOptions, QueueJob} from './store/queue-input.ts';
 export type {

@@ -1,17 +1,25 @@
 import {bad, show} from '../job/checks.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {JobId} from '../job/job.ts';
-import {JobMaker} from '../job/new-job.ts';
+import {JobMaker, type NewJob} from '../job/new-job.ts';
 import type {AnyTasks, EnqueueArgs, JobOptions, TaskName} from '../job/task.ts';
+import type {PostgresTransaction} from '../store/postgres-client.ts';
 import {enqueueOn, type OwnConnection} from '../store/sqlite/caller-connection.ts';
 import {WHY_ONE_LIBRARY} from '../store/sqlite/file-guard.ts';
 
 const MAKER = new JobMaker([], {}, MAX_VALUE_LIMIT_BYTES);
 
 /** Task, payload and options of {@link enqueueIn}, for each task of the module. */
-export type EnqueueInArgs<Tasks> = {
-	[Name in TaskName<Tasks>]: [task: Name, ...rest: EnqueueArgs<Tasks, Name, JobOptions>];
+export type EnqueueInArgs<Tasks, Options = JobOptions> = {
+	[Name in TaskName<Tasks>]: [task: Name, ...rest: EnqueueArgs<Tasks, Name, Options>];
 }[TaskName<Tasks>];
+
+/** A job that {@link enqueueIn} has enqueued. */
+export interface EnqueuedIn {
+	readonly id: JobId;
+	/** True if it is an existing job with the key. */
+	readonly reused: boolean;
+}
 
 /**
  * Enqueues a job in the program's own transaction (a transactional outbox): the job exists if and only if that transaction
@@ -31,14 +39,48 @@ export type EnqueueInArgs<Tasks> = {
  * job is left in the transaction, which may go on. What SQLite itself throws passes as it is; a transaction that reads before
  * it first writes should be begun by `.immediate()`, or SQLite may refuse it with `SQLITE_BUSY`.
  */
+export function enqueueIn<Tasks = AnyTasks>(connection: OwnConnection, ...args: EnqueueInArgs<Tasks>): EnqueuedIn;
+/**
+ * Enqueues a job in the program's own transaction on PostgreSQL: the job exists if and only if that transaction commits, and running engines notice it
+ * then. Options as above, and `schema`, the schema of the queue; default `faena`. There is no `dependsOn`.
+ * @example
+ * await client.query('begin');
+ * await client.query('insert into orders …');
+ * await enqueueIn<typeof import('./tasks.ts')>(client, 'sendReceipt', order.id, {key: order.id});
+ * await client.query('commit');
+ * @param transaction a Client or a Pool of the package `pg`, or anything whose `query(text, values)` resolves with `rows` as theirs does
+ * @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge`; `KeyConflict`, `BadDatabase`, after which PostgreSQL takes no other statement of the
+ *   transaction but a rollback, also to a savepoint. What the client itself throws passes as it is.
+ */
 export function enqueueIn<Tasks = AnyTasks>(
-	connection: OwnConnection,
-	...[task, payload, options]: EnqueueInArgs<Tasks>
-): {readonly id: JobId; readonly reused: boolean} {
+	transaction: PostgresTransaction,
+	...args: EnqueueInArgs<Tasks, JobOptions & {readonly schema?: string}>
+): Promise<EnqueuedIn>;
+export function enqueueIn(
+	connection: OwnConnection | PostgresTransaction,
+	...[task, payload, {schema, ...options} = {}]: EnqueueInArgs<AnyTasks, JobOptions & {readonly schema?: string}>
+): EnqueuedIn | Promise<EnqueuedIn> {
+	if (isTransaction(connection)) return enqueueInPostgres(connection, schema, makeJob(task, payload, options));
 	checkConnection(connection);
+	if (schema !== undefined) throw bad('enqueueIn() takes the option schema only with a client of PostgreSQL');
+	return enqueueOn(connection, makeJob(task, payload, options), Date.now());
+}
+
+async function enqueueInPostgres(transaction: PostgresTransaction, schema: unknown = 'faena', job: NewJob): Promise<EnqueuedIn> {
+	if (typeof schema !== 'string' || schema === '') throw bad(`enqueueIn() expects as schema the name of the queue's schema; it got ${show(schema)}`);
+	const {enqueueInTransaction} = await import('../store/postgres/caller-transaction.ts');
+	return enqueueInTransaction(transaction, schema, job);
+}
+
+function makeJob(task: unknown, payload: unknown, options: JobOptions): NewJob {
 	if (typeof task !== 'string' || task === '') throw bad(`enqueueIn() expects a task's name after the connection; it got ${show(task)}`);
-	const resolved = MAKER.resolve('enqueueIn()', task, options ?? {});
-	return enqueueOn(connection, {task, payload: MAKER.encode(payload), ...resolved}, Date.now());
+	const resolved = MAKER.resolve('enqueueIn()', task, options);
+	return {task, payload: MAKER.encode(payload), ...resolved};
+}
+
+/** A Database of better-sqlite3 has no function of this name. */
+function isTransaction(connection: OwnConnection | PostgresTransaction): connection is PostgresTransaction {
+	return typeof Object(connection).query === 'function';
 }
 
 function checkConnection(connection: OwnConnection): void {

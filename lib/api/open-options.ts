@@ -14,7 +14,10 @@ import type {Logger} from './events.ts';
 /** Options of `open()`. */
 // biome-ignore lint/suspicious/noExplicitAny: options of an engine with any tasks
 export interface OpenOptions<Tasks = any> {
-	/** The SQLite file of the jobs, a path or a `file:` URL. Created if it does not exist. A relative path starts at the current working directory. */
+	/**
+	 * Where the jobs are. A path or a `file:` URL: an SQLite file, which is created if it does not exist; a relative path starts at the current working
+	 * directory. `postgres://user:password@host:port/database?schema=faena`: a schema of a PostgreSQL database, which is made if it does not exist.
+	 */
 	readonly queue: string | URL;
 	/** The module whose exported functions are the tasks: a `file:` URL, a path, or what `defineTasks()` returned. Without it the engine runs no jobs. */
 	readonly tasks?: string | URL | TaskModule<Tasks>;

@@ -6,6 +6,7 @@ import {InvalidArgumentError} from 'commander';
 import type {StringValue} from 'ms';
 import ms from 'ms';
 import {convertPathToPattern, glob} from 'tinyglobby';
+import {queueExists, shownLocation} from '../api/queue-location.ts';
 import {FaenaError, type HaltOption, type JobId, type JobStatus, STATUSES} from '../index.ts';
 import {bad} from '../job/checks.ts';
 import {DEFAULT_MAX_VALUE_BYTES} from '../job/encoding.ts';
@@ -13,7 +14,7 @@ import {type Batch, type JobQueue, openQueue} from '../queue.ts';
 
 /** Opens an existing queue for a moment, to change it or, with `readOnly`, to look at it. Never creates one. */
 export async function useQueue<Result>(file: string, use: (queue: JobQueue) => Promise<Result>, {readOnly = false} = {}): Promise<Result> {
-	if (!existsSync(file)) throw new FaenaError('BadDatabase', `There is no queue ${file} here; name its file with --queue.`);
+	await assertExists(file);
 	const queue = await openQueue(file, {readOnly});
 	try {
 		// Jobs of killed processes no longer run. A queue that is only looked at still shows them as running.
@@ -22,6 +23,11 @@ export async function useQueue<Result>(file: string, use: (queue: JobQueue) => P
 	} finally {
 		await queue.close();
 	}
+}
+
+/** @throws FaenaError `BadDatabase` if `open()` would create the queue */
+export async function assertExists(queue: string): Promise<void> {
+	if (!(await queueExists(queue))) throw new FaenaError('BadDatabase', `There is no queue ${shownLocation(queue)} here; name it with --queue.`);
 }
 
 /** @throws FaenaError `NoSuchBatch` */

@@ -1,8 +1,9 @@
 import {createHash} from 'node:crypto';
 import {once} from 'node:events';
-import {existsSync, statSync} from 'node:fs';
+import {statSync} from 'node:fs';
 import {dirname, relative, resolve} from 'node:path';
 import {type Command, Option} from 'commander';
+import {isPostgres, queueExists, shownLocation} from '../api/queue-location.ts';
 import {closeOnSignals, type Engine, FaenaError, type Job, type JobId, type JobMap, type MapOptions, type MapResult, open} from '../index.ts';
 import {bad} from '../job/checks.ts';
 import {UNENDED_STATUSES} from '../job/job.ts';
@@ -32,7 +33,7 @@ export function addMap(program: Command): void {
 		)
 		.argument('<module#task>', "a module and one of the functions it exports, for instance './tasks.ts#thumbnail'")
 		.argument('[globs...]', 'files; quote the globs, so that the command stays the same when files are added')
-		.option('--queue <file>', 'SQLite file of the jobs; created if it does not exist', 'faena.db')
+		.option('--queue <file>', 'SQLite file of the jobs, or the URL of a PostgreSQL database; created if it does not exist', 'faena.db')
 		.option('-j, --workers <n>', 'jobs at the same time (default: one for each processor)', toCount)
 		.addOption(new Option('--isolation <how>', 'run tasks in threads or in child processes').choices(['thread', 'process']).default('thread'))
 		.option('--timeout <time>', 'longest run of a job, for instance 30s, 5m, or 300% of the median (default: none)', toTime)
@@ -75,7 +76,7 @@ async function map(target: string, globs: readonly string[], options: Options): 
 	const items = await itemsOf(globs, options);
 	const input = globs.length > 0 ? globs : [ndjson ? '--ndjson' : '--lines'];
 	const {batch = batchName(target, input, queue)} = options;
-	if (existsSync(queue)) await useQueue(queue, opened => refuseUnfinished(opened, queue, {module, task, batch}));
+	if (await queueExists(queue)) await useQueue(queue, opened => refuseUnfinished(opened, queue, {module, task, batch}));
 	const engine = await open({queue, tasks: module, taskOutput: 'stderr', isolation, closeOnSignals: true, ...defined({workers})});
 	try {
 		// A line's key is its number, so the line may have changed.
@@ -103,10 +104,10 @@ const MAX_NAME_LENGTH = 200;
 
 /**
  * The default name of a run's batch: the same whenever the command is typed again. Its paths are relative to the working
- * directory, so the name also has the path from the queue's folder to that directory.
+ * directory, so the name also has the path from the queue's folder to that directory; on PostgreSQL, the whole path.
  */
 function batchName(target: string, input: readonly string[], queue: string): string {
-	const path = relative(dirname(resolve(queue)), process.cwd());
+	const path = isPostgres(queue) ? process.cwd() : relative(dirname(resolve(queue)), process.cwd());
 	const name = [target, ...input, ...(path ? ['in', path] : [])].join(' ');
 	if (name.length <= MAX_NAME_LENGTH) return name;
 	return `${name.slice(0, MAX_NAME_LENGTH - 17)}…${createHash('sha256').update(name).digest('hex').slice(0, 16)}`;
@@ -126,7 +127,8 @@ async function refuseUnfinished(queue: JobQueue, file: string, {module, task, ba
 	if (!other) return;
 	const loose = unfinished.filter(job => job.batch === undefined && job.task === other.task).length;
 	const target = (job: Job) => (job.batch !== undefined ? `--batch ${quoted(job.batch)}` : loose > 1 ? `--task ${quoted(job.task)}` : job.id);
-	const cancel = (job: Job) => `faena cancel --queue ${quoted(file)} ${target(job)}`;
+	const shown = shownLocation(file);
+	const cancel = (job: Job) => `faena cancel --queue ${quoted(shown)} ${target(job)}`;
 	const what = other.batch !== undefined ? `the run ${JSON.stringify(other.batch)}` : `job ${other.id}${loose > 1 ? `, one of ${loose} of task ${task},` : ''}`;
 	// If this run is unfinished, too, neither can be finished first.
 	const own = unfinished.find(job => job.batch === batch);
@@ -134,7 +136,7 @@ async function refuseUnfinished(queue: JobQueue, file: string, {module, task, ba
 		? `End one of them, for now, with: ${cancel(other)} or: ${cancel(own)}`
 		: `Finish it with the command that began it, or end it, for now, with: ${cancel(other)}`;
 	throw bad(
-		`In ${file} ${what} is unfinished${own ? ', as this run is' : ''}, and this command would execute it, too. ${ways} (its command with --retry-failed goes on with it later). Or name another --queue.`,
+		`In ${shown} ${what} is unfinished${own ? ', as this run is' : ''}, and this command would execute it, too. ${ways} (its command with --retry-failed goes on with it later). Or name another --queue.`,
 	);
 }
 

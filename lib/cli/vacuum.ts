@@ -1,7 +1,7 @@
-import {existsSync} from 'node:fs';
 import type {Command} from 'commander';
-import {FaenaError} from '../index.ts';
+import {isPostgres} from '../api/queue-location.ts';
 import {type Vacuumed, vacuum} from '../queue.ts';
+import {assertExists} from './input.ts';
 import {megabytes, print, toJson} from './print.ts';
 
 export function addVacuum(program: Command): void {
@@ -16,7 +16,7 @@ export function addVacuum(program: Command): void {
 		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
 		.option('--json', 'print one line of JSON')
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
-			if (!existsSync(file)) throw new FaenaError('BadDatabase', `There is no queue ${file} here; name its file with --queue.`);
+			if (!isPostgres(file)) await assertExists(file);
 			const sizes = await vacuum(file);
 			await print(json ? `${toJson(sizes)}\n` : describe(file, sizes));
 		});

@@ -81,3 +81,8 @@ export function enqueueFailure({task, key}: ChildJob, holder: JobId | undefined)
 	const message = `The key ${JSON.stringify(key)} of task ${task}, which this job enqueues, belongs to ${who}, which has another payload. Give another payload another key.`;
 	return {reason: 'threw', name: 'FaenaError', message, code: 'KeyConflict'};
 }
+
+/** The error of a write on a queue that was opened with `readOnly`. The queue can still be read. */
+export function openedReadOnly(path: string): FaenaError {
+	return new FaenaError('BadDatabase', `${path} can't be written here, because it was opened with readOnly: true. Open it without readOnly to change it.`);
+}

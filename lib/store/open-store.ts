@@ -1,13 +1,15 @@
-import {bad, boolean, type Checks, checked, choice, giving, number, type Size, show, time} from '../job/checks.ts';
+import {existsSync} from 'node:fs';
+import {bad, boolean, type Checks, checked, choice, giving, kind, number, type Size, show, time} from '../job/checks.ts';
 import type {Vacuumed} from '../job/events.ts';
 import {blobThreshold, lease} from '../job/options.ts';
 import {systemClock} from '../support/clock.ts';
 import {JobQueue} from './job-queue.ts';
-import {isPostgres, queuePath} from './queue-path.ts';
+import type {PostgresPool} from './postgres-client.ts';
+import {isPostgres, postgresParts, queuePath} from './queue-path.ts';
 import {IN_MEMORY, type OpenStoreOptions, type Store} from './store.ts';
 
 /** Options of {@link openQueue}. */
-export interface QueueOptions extends Pick<OpenStoreOptions, 'durability' | 'readOnly' | 'random'> {
+export interface QueueOptions extends Pick<OpenStoreOptions, 'durability' | 'readOnly' | 'random' | 'pool'> {
 	/** The time without a heartbeat after which an owner is taken for dead; default 30 s, at least 1 s. */
 	readonly lease?: number | string;
 	/** As the option of `open()`: larger results lie in files of their own. */
@@ -18,14 +20,16 @@ export interface QueueOptions extends Pick<OpenStoreOptions, 'durability' | 'rea
 
 /**
  * Opens the store at a location. It loads SQLite only when it is called: a program with an engine does not need SQLite in its own thread.
- * @param location the path of an SQLite file, which is created if it does not exist; or `:memory:` for a store that ends with the process
+ * @param location the path of an SQLite file, which is created if it does not exist; the URL of a PostgreSQL database, in which the schema is made; or
+ *   `:memory:` for a store that ends with the process
  * @throws FaenaError `BadOption`, `BadDatabase`, `NewerDatabase`
  */
 export async function openStore(location: string, options: OpenStoreOptions = {}): Promise<Store> {
 	const path = location === IN_MEMORY ? location : queuePath('openQueue()', location);
 	if (isPostgres(path)) {
+		const {url, schema} = postgresParts(path);
 		const {PostgresStore} = await import('./postgres/postgres.ts');
-		const store = new PostgresStore(path, options);
+		const store = new PostgresStore(url, {...options, schema});
 		await store.counts();
 		return store;
 	}
@@ -37,14 +41,29 @@ export async function openStore(location: string, options: OpenStoreOptions = {}
 
 /**
  * Opens a queue without an engine, for programs with a loop of their own and for benchmarks.
- * @param location the path of an SQLite file, which is created if it does not exist; or `:memory:` for a queue that ends with the process
+ * @param location the path of an SQLite file, which is created if it does not exist; the URL of a PostgreSQL database, in which the schema is made; or
+ *   `:memory:` for a queue that ends with the process
  * @throws FaenaError `BadOption`, `BadDatabase`, `NewerDatabase`
  */
 export async function openQueue(location: string, options: QueueOptions = {}): Promise<JobQueue> {
-	if (typeof location !== 'string' || location === '') throw bad(`openQueue() expects the path of an SQLite file, or ':memory:'; it got ${show(location)}`);
+	if (typeof location !== 'string' || location === '')
+		throw bad(`openQueue() expects the path of an SQLite file, the URL of a PostgreSQL database, or ':memory:'; it got ${show(location)}`);
 	const {lease: leaseMs, blobs: blobThresholdBytes, now, ...rest} = checked('openQueue()', options, QUEUE_CHECKS) as CheckedOptions;
 	if (location === IN_MEMORY && rest.readOnly) throw bad("openQueue(':memory:') is a new queue, so readOnly is of no use; leave it out");
+	if (rest.pool && !isPostgres(location)) throw bad('openQueue() takes the option pool only with the URL of a PostgreSQL database, such as postgres://');
 	return new JobQueue(await openStore(location, {...rest, leaseMs, blobThresholdBytes, clock: now && {...systemClock, now}}));
+}
+
+/**
+ * True if the queue exists, so that `openQueue()` would not create it.
+ * @param location as that of `openQueue()`
+ * @throws FaenaError `BadOption`; `BadDatabase`, `Unreachable` if a PostgreSQL database can't be asked
+ */
+export async function queueExists(location: string): Promise<boolean> {
+	if (!isPostgres(location)) return existsSync(location);
+	const {url, schema} = postgresParts(location);
+	const {schemaExists} = await import('./postgres/database.ts');
+	return schemaExists(url, schema);
 }
 
 /**
@@ -58,15 +77,19 @@ export async function openQueue(location: string, options: QueueOptions = {}): P
 export async function vacuum(location: string): Promise<Vacuumed> {
 	if (typeof location !== 'string' || location === '' || location === IN_MEMORY)
 		throw bad(`vacuum() expects the path of an SQLite file; it got ${show(location)}`);
+	if (isPostgres(location)) throw bad('vacuum() is for SQLite files. PostgreSQL gives the space of deleted rows to new ones by itself (autovacuum)');
 	const {vacuumFile} = await import('./sqlite/vacuum.ts');
 	return vacuumFile(queuePath('vacuum()', location));
 }
 
 type CheckedOptions = Omit<QueueOptions, 'lease' | 'blobs'> & {readonly lease?: number; readonly blobs?: number};
 
+const pool = kind<PostgresPool>('a Pool of the package pg', value => typeof Object(value).connect === 'function' && typeof Object(value).query === 'function');
+
 export const QUEUE_CHECKS: Checks = {
 	durability: choice('full', 'normal'),
 	readOnly: boolean,
+	pool,
 	lease,
 	blobs: blobThreshold('openQueue({blobs})'),
 	now: giving('openQueue()', 'now', time),

@@ -1,7 +1,7 @@
 import {realpathSync} from 'node:fs';
 import {basename, dirname, join, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {bad} from '../job/checks.ts';
+import {bad, show} from '../job/checks.ts';
 
 /**
  * The absolute path of a database, from which the paths of all its other files are made. A later `process.chdir()` does not
@@ -27,12 +27,40 @@ export function isPostgres(location: string | URL): boolean {
 	return /^postgres(ql)?:\/\//.test(String(location));
 }
 
+/**
+ * The parts of the URL of a PostgreSQL queue: that of the database, and the schema, which the parameter `schema` names; default `faena`.
+ * @throws FaenaError `BadOption` if it is no URL, or the schema can't be one
+ */
+export function postgresParts(location: string): {readonly url: string; readonly schema: string} {
+	if (!URL.canParse(location)) {
+		// It may contain a password, so that it is not shown.
+		throw bad(
+			'The URL of the queue must be postgres://user:password@host:port/database, and this one is no URL. Write %-codes for special characters in its parts',
+		);
+	}
+	const url = new URL(location);
+	const schema = url.searchParams.get('schema') ?? DEFAULT_SCHEMA;
+	url.searchParams.delete('schema');
+	const bytes = Buffer.byteLength(schema);
+	if (bytes === 0 || bytes > MAX_NAME_BYTES || schema.includes('\0') || schema.startsWith('pg_'))
+		throw bad(
+			`The parameter schema in the URL of the queue expects a name of 1 to ${MAX_NAME_BYTES} bytes that does not begin with pg_; it got ${show(schema)}`,
+		);
+	return {url: url.href, schema};
+}
+
+/** Of a queue on PostgreSQL. */
+export const DEFAULT_SCHEMA = 'faena';
+/** PostgreSQL cuts longer names. */
+const MAX_NAME_BYTES = 63;
+
 /** The location of a queue as it may be shown: without a password. */
 export function shownLocation(location: string): string {
 	if (!isPostgres(location)) return location;
 	if (!URL.canParse(location)) return 'postgres://…';
-	const {protocol, username, host, pathname} = new URL(location);
-	return `${protocol}//${username && `${username}@`}${host}${pathname}`;
+	const {protocol, username, host, pathname, searchParams} = new URL(location);
+	const schema = searchParams.get('schema');
+	return `${protocol}//${username && `${username}@`}${host}${pathname}${schema === null ? '' : `?schema=${schema}`}`;
 }
 
 /** Like `resolve`. If the working directory was deleted, the path stays as it is, and opening it fails. */

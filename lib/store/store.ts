@@ -28,6 +28,7 @@ import type {
 import {NO_JOBS, UNENDED_STATUSES} from '../job/job.ts';
 import type {Schedule, ScheduleChange, ScheduleResult} from '../job/schedule.ts';
 import type {Clock} from '../support/clock.ts';
+import type {PostgresPool} from './postgres-client.ts';
 
 /**
  * A store keeps jobs. Every implementation passes `test/store/contract.ts`.
@@ -493,6 +494,8 @@ export function movableStatuses(to: MoveTarget, {status, ids}: JobFilter): reado
 export interface OpenStoreOptions {
 	/** `full` (default): a commit survives a loss of power. `normal`: it survives a crash of the process. */
 	readonly durability?: Durability | undefined;
+	/** A Pool of the driver `pg` that the program brings, for the URL of a PostgreSQL database. It stays open, and its options count. */
+	readonly pool?: PostgresPool | undefined;
 	/** Opens the file for reading alone, and changes nothing; default false. While another program has it open, file and folder need not be writable. */
 	readonly readOnly?: boolean | undefined;
 	/** The time without a heartbeat after which an owner is taken for dead; default 30,000. */

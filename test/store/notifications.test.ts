@@ -2,8 +2,8 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import test, {type ExecutionContext} from 'ava';
 import pg from 'pg';
-import type {Pool} from '../../lib/store/postgres/database.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
+import type {PostgresPool as Pool} from '../../lib/store/postgres-client.ts';
 import type {News} from '../../lib/store/store.ts';
 import {openEngine} from '../fixtures/engine.ts';
 import {PostgresServer} from '../fixtures/postgres-server.ts';

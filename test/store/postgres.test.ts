@@ -1,8 +1,8 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import test from 'ava';
 import pg from 'pg';
-import type {Pool} from '../../lib/store/postgres/database.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
+import type {PostgresPool as Pool} from '../../lib/store/postgres-client.ts';
 import type {Store} from '../../lib/store/store.ts';
 import {PostgresServer} from '../fixtures/postgres-server.ts';
 import {exerciseStore} from './contract.ts';

@@ -1,22 +1,27 @@
 import {StoredState} from '../stored-state.ts';
+import {OTHER_VERSION} from './error-codes.ts';
 
 /** What most functions use: time, locks, numbers, counts, and single jobs. */
 export const BASE = `
-	-- The time of the call, in milliseconds since 1970: the server's, or in tests the caller's.
-	create function now_ms() returns bigint language sql stable as $$ select current_setting('faena.now')::bigint $$;
+	-- The time of the call, in milliseconds since 1970: the server's, or in tests the caller's. Outside a call, the time now.
+	create function now_ms() returns bigint language sql stable as $$
+		select coalesce(nullif(current_setting('faena.now', true), '')::bigint, (extract(epoch from clock_timestamp()) * 1000)::bigint)
+	$$;
 
 	-- Begins a call. Calls that run side by side share the lock; a call that changes what others may be reading has it alone.
 	create function begin_call(call jsonb, is_alone boolean) returns void language plpgsql as $$
 	begin
 		-- A newer program may have changed the schema since the caller opened it.
-		if (call->>'version')::integer <> schema_version() then raise exception 'its schema has version %', schema_version() using errcode = 'FA004'; end if;
+		if (call->>'version')::integer <> schema_version() then raise exception 'its schema has version %', schema_version() using errcode = '${OTHER_VERSION}'; end if;
 		if is_alone then perform pg_advisory_xact_lock(lock_key(), 1);
 		else perform pg_advisory_xact_lock_shared(lock_key(), 1);
 		end if;
+		if (call->>'relaxed')::boolean then perform set_config('synchronous_commit', 'off', true); end if;
 		perform set_config('faena.alone', is_alone::text, true);
 		perform set_config('faena.unblocked', 'false', true);
 		perform set_config('faena.store', coalesce(call->>'store', '0'), true);
 		perform set_config('faena.now', coalesce(call->>'now', (extract(epoch from clock_timestamp()) * 1000)::bigint::text), true);
+		if exists (select from arrived) then perform take_over_arrived(); end if;
 	end $$;
 
 	-- Takes consecutive numbers. The lock is held only while they are taken, and not to the end of the transaction.

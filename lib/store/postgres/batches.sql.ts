@@ -123,15 +123,17 @@ export const BATCHES = `
 		return jsonb_build_object('done', true, 'completed', done || fold(), 'owner', own);
 	end $$;
 
-	create function read_batches(call jsonb) returns setof jsonb language plpgsql as $$
+	create function read_batches(call jsonb) returns setof jsonb language plpgsql stable as $$
 	begin
-		perform begin_call(call, true);
-		perform fold();
 		return query select jsonb_build_object('id', b.id, 'name', b.name, 'task', t.name, 'createdAt', b.created_at,
 			'times', jsonb_build_object('total', b.total, 'startedAt', b.started_at, 'completedAt', b.completed_at, 'closedAt', b.closed_at,
 				'completionJobId', b.completion_job),
 			'marks', b.marks, 'shape', b.shape,
-			'counts', (select jsonb_agg(jsonb_build_array(c.name, y.state, y.jobs)) from batch_tally y join task c on c.id = y.task where y.batch = b.id),
+			'counts', (select jsonb_agg(jsonb_build_array(c.name, y.state, y.jobs)) from (
+				select task, state, sum(jobs) as jobs from (
+					select task, state, jobs from batch_tally where batch = b.id union all select task, state, jobs from new_changes() where batch = b.id
+				) z group by 1, 2
+			) y join task c on c.id = y.task),
 			'isOwned', exists (select from owner where id = b.owner))
 			from batch b left join task t on t.id = b.task
 			where case when call ? 'name' then b.name = call->>'name' else b.id > (call->>'after')::bigint end order by b.id limit (call->>'limit')::integer;

@@ -1,5 +1,6 @@
 import {MIN_COUNTED_RESULT_BYTES} from '../store.ts';
 import {StoredState} from '../stored-state.ts';
+import {LATE_CLAIM} from './error-codes.ts';
 
 /**
  * Claims: `{owner, lanes: [{task, limit, quarantined, concurrency}], limit, maxBytes}`. Rows that another call has locked are passed over, so that
@@ -22,7 +23,7 @@ export const CLAIM = `
 	create function refuse_late_claim(call jsonb, its_owner integer) returns void language plpgsql as $$
 	begin
 		perform from owner where id = its_owner and released_by >= (call->>'number')::bigint;
-		if found then raise exception 'a later call has given back the claims of this one' using errcode = 'FA003'; end if;
+		if found then raise exception 'a later call has given back the claims of this one' using errcode = '${LATE_CLAIM}'; end if;
 	end $$;
 
 	-- Makes delayed and failed jobs ready whose time has come.

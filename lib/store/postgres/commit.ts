@@ -9,6 +9,7 @@ import {CallValues} from './call-values.ts';
 import {type ClaimedRow, toClaimedGroups} from './claimed-rows.ts';
 import type {Database} from './database.ts';
 import {childJobsOf, type EndedAnswer, type EndedItem, endedItems, toSettled} from './ended-items.ts';
+import {KEY_CONFLICT, LATE_CLAIM, MUST_BE_ALONE} from './error-codes.ts';
 import {ItemMaker, toEnqueued} from './items.ts';
 import type {Names} from './names.ts';
 import type {Effects} from './news.ts';
@@ -62,11 +63,6 @@ function needsAll({edit, schedule, settle = [], enqueue = []}: Changes): boolean
 		enqueue.some(({parents, rerun, maxPending}) => parents ?? rerun ?? maxPending)
 	);
 }
-
-/** Codes of errors that the functions of the schema raise. */
-const KEY_CONFLICT = 'FA001';
-const MUST_BE_ALONE = 'FA002';
-const LATE_CLAIM = 'FA003';
 
 /** Codes of calls that have done nothing, since they met others: that one has taken a key, a deadlock, the same number of a batch, and a release of the owner's claims. */
 const MET_OTHERS: ReadonlySet<string> = new Set(['40001', '40P01', '23505', LATE_CLAIM]);

@@ -1,3 +1,4 @@
+import {MARK_EVERY_MS} from '../../job/job.ts';
 import {StoredState} from '../stored-state.ts';
 
 /** So many changes are added up also if no batch completes by them: whoever reads the counts reads them, too. */
@@ -28,7 +29,7 @@ export const COUNTS = `
 		own jsonb;
 	begin
 		for changed in
-			with gone as (delete from tally_change where seq > since returning *),
+			with gone as (delete from tally_change where seq > since returning *, xmin = pg_current_xact_id()::xid as is_own),
 			mark as (update added_up set seq = (select max(seq) from gone) where exists (select from gone)),
 			by_task as (
 				insert into tally select task, state, sum(jobs) from gone group by 1, 2
@@ -41,7 +42,8 @@ export const COUNTS = `
 				insert into batch_tally select batch, task, state, sum(jobs) from gone where batch is not null group by 1, 2, 3
 				on conflict (batch, task, state) do update set jobs = batch_tally.jobs + excluded.jobs
 			)
-			select batch, ${counted(...ENDED)} as ended from gone where batch is not null group by 1 order by 1
+			-- Of this call: its mark says how many had ended before it.
+			select batch, coalesce(sum(jobs) filter (where is_own and state in (${ENDED.join()})), 0) as ended from gone where batch is not null group by 1 order by 1
 		loop
 			own := update_batch(changed.batch, changed.ended::bigint);
 			if own is not null then done := done || own; end if;
@@ -49,7 +51,7 @@ export const COUNTS = `
 		return done;
 	end $$;
 
-	-- About the number of changes that are to be added up; null if there is no need yet. There is one if a batch may have completed.
+	-- About the number of changes that are to be added up; null if there is no need yet. There is one if a batch may have completed, or its progress is to be noted.
 	create function changes_to_fold() returns bigint language plpgsql as $$
 	declare
 		since bigint := (select seq from added_up);
@@ -60,10 +62,13 @@ export const COUNTS = `
 		if changes >= ${MAX_CHANGES} then return changes; end if;
 		if not exists (select from batch where completed_at is null) then return null; end if;
 		own := (select array_agg(distinct batch) from tally_change where seq > since and batch is not null);
-		perform from batch b where b.id = any (own) and b.total is not null and b.completed_at is null and not exists (
-			select from (
-				select state, jobs from batch_tally where batch = b.id union all select state, jobs from tally_change where seq > since and batch = b.id
-			) x having sum(jobs) filter (where state not in (${ENDED.join()})) > 0
+		perform from batch b where b.id = any (own) and b.completed_at is null and (
+			now_ms() - coalesce((b.marks->-1->>'at')::bigint, 0) >= ${MARK_EVERY_MS}
+			or b.total is not null and not exists (
+				select from (
+					select state, jobs from batch_tally where batch = b.id union all select state, jobs from tally_change where seq > since and batch = b.id
+				) x having sum(jobs) filter (where state not in (${ENDED.join()})) > 0
+			)
 		);
 		return case when found then changes end;
 	end $$;

@@ -2,23 +2,12 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import pg from 'pg';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
+import type {PostgresPool} from '../postgres-client.ts';
 import {byteaArray, integerArray, textArray} from './binary-arrays.ts';
 import type {CallValues} from './call-values.ts';
-import {migrate} from './migrate.ts';
+import {migrate, versionOf} from './migrate.ts';
 import {isConnectionLost, nameOfDatabase, translate} from './postgres-errors.ts';
 import {VERSION} from './schema.ts';
-
-/** What a store needs of a pool of the driver, which a program may bring itself. */
-export interface Pool {
-	connect(): Promise<{
-		query(config: pg.QueryConfig): Promise<pg.QueryResult>;
-		on(event: 'error' | 'notification', listener: (event: pg.Notification) => void): unknown;
-		off(event: 'error' | 'notification', listener: (event: pg.Notification) => void): unknown;
-		release(destroy?: boolean): void;
-	}>;
-	end?(): Promise<void>;
-	readonly options?: {readonly max?: number};
-}
 
 /** The most connections of a store; one of them listens. */
 const MAX_CONNECTIONS = 5;
@@ -44,6 +33,8 @@ export interface CallContext {
 	/** The number of the store, by which others tell its changes from their own. */
 	readonly store: number;
 	readonly host: string;
+	/** True if commits need not wait for the server's disk. */
+	readonly relaxed: boolean;
 	/** The time, if it is not the server's; for tests. In milliseconds since 1970. */
 	readonly now: (() => number) | undefined;
 }
@@ -67,10 +58,21 @@ export interface Listening {
 
 const TELL = 'select @.tell_others($1)';
 
+/** True if a queue has been made there. */
+export async function schemaExists(url: string, schema: string): Promise<boolean> {
+	const database = new Database(url, schema, {store: 0, host: '', relaxed: false, now: undefined}, undefined, true);
+	try {
+		return await database.exists();
+	} finally {
+		await database.close();
+	}
+}
+
 /** The schema of a queue, and the connections to it. */
 export class Database {
-	readonly #pool: Pool;
+	readonly #pool: PostgresPool;
 	readonly #isOwnPool: boolean;
+	readonly #isReadOnly: boolean;
 	readonly #schema: string;
 	/** For messages. */
 	readonly #name: string;
@@ -83,8 +85,12 @@ export class Database {
 	#awaySince: number | undefined;
 	#isClosing = false;
 
-	/** @param pool the program's own, which stays open */
-	constructor(url: string, schema: string, context: CallContext, pool?: Pool) {
+	/**
+	 * @param pool the program's own, which stays open
+	 * @param isReadOnly true if the schema is not made
+	 */
+	constructor(url: string, schema: string, context: CallContext, pool: PostgresPool | undefined, isReadOnly: boolean) {
+		this.#isReadOnly = isReadOnly;
 		this.#pool = pool ?? openPool(url);
 		this.#isOwnPool = pool === undefined;
 		this.#schema = schema;
@@ -97,13 +103,18 @@ export class Database {
 		// If it fails, the next call tries again.
 		this.#opened ??= (async () => {
 			try {
-				this.queue = await migrate((text, values) => this.#send(text, values), this.#schema);
+				this.queue = await migrate((text, values) => this.#send(text, values), this.#schema, this.#isReadOnly);
 			} catch (error) {
 				this.#opened = undefined;
 				throw error;
 			}
 		})();
 		await this.#opened;
+	}
+
+	/** True if the schema has been made. */
+	async exists(): Promise<boolean> {
+		return (await versionOf((text, values) => this.#send(text, values), pg.escapeIdentifier(this.#schema))) !== undefined;
 	}
 
 	/**
@@ -160,8 +171,8 @@ export class Database {
 	}
 
 	#json(call: object): string {
-		const {store, host, now} = this.#context;
-		return JSON.stringify({version: VERSION, now: now?.(), store, host, number: ++this.#calls, ...call});
+		const {now, ...context} = this.#context;
+		return JSON.stringify({version: VERSION, now: now?.(), ...context, number: ++this.#calls, ...call});
 	}
 
 	/** @param isRepeatable false if the caller must hear that it may have taken effect */
@@ -174,7 +185,7 @@ export class Database {
 		client.on('error', ignore);
 		try {
 			// Named statements would not survive a pooler that gives each transaction another connection.
-			const {rows} = await client.query({text, values: values as unknown[], types: TYPES as never});
+			const {rows} = await client.query({text, values: values as unknown[], types: TYPES});
 			return rows as Row[];
 		} catch (error) {
 			isLost = isConnectionLost(error);
@@ -202,7 +213,7 @@ export class Database {
 		const [found] = await this.query<{name: string}>('select @.channel() as name');
 		const client = await this.#pool.connect();
 		const {store} = this.#context;
-		const notified = ({payload}: pg.Notification) => {
+		const notified = ({payload}: {readonly payload?: string | undefined}) => {
 			if (payload === `${store}`) own();
 			else heard();
 		};

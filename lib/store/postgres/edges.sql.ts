@@ -1,4 +1,5 @@
 import {StoredState} from '../stored-state.ts';
+import {MUST_BE_ALONE} from './error-codes.ts';
 
 const MAX_EDGE_JOBS = 2000;
 
@@ -9,7 +10,7 @@ const MAX_EDGE_JOBS = 2000;
 export const EDGES = `
 	create function require_alone() returns void language plpgsql as $$
 	begin
-		if current_setting('faena.alone') <> 'true' then raise exception using errcode = 'FA002', message = 'This call must be alone.'; end if;
+		if current_setting('faena.alone') <> 'true' then raise exception using errcode = '${MUST_BE_ALONE}', message = 'This call must be alone.'; end if;
 	end $$;
 
 	-- The edges from these parents, each cut to them, in the order of dependsOn.

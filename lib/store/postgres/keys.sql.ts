@@ -1,4 +1,5 @@
 import {StoredState} from '../stored-state.ts';
+import {KEY_CONFLICT} from './error-codes.ts';
 
 /** Keys: which job has one, and what a new job with the key of another does. */
 export const KEYS = `
@@ -117,7 +118,7 @@ export const KEYS = `
 			if is_reused then
 				reused := reused || (i - 1);
 			elsif (g->>'reject')::boolean then
-				raise exception using errcode = 'FA001', message = 'key conflict', detail = jsonb_build_array(g->'index', i - 1, holders[i]);
+				raise exception using errcode = '${KEY_CONFLICT}', message = 'key conflict', detail = jsonb_build_array(g->'index', i - 1, holders[i]);
 			else
 				conflicts := conflicts || (i - 1);
 			end if;

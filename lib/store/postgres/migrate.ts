@@ -8,10 +8,11 @@ const MIN_SERVER_NUMBER = 140_000;
 type Send = <Row>(text: string, values?: readonly unknown[]) => Promise<Row[]>;
 
 /** Makes the schema if it does not exist. Many programs may do so at once: one makes it, and the others wait. Returns the id of its queue. */
-export async function migrate(send: Send, schema: string): Promise<string> {
+export async function migrate(send: Send, schema: string, isReadOnly: boolean): Promise<string> {
 	const name = pg.escapeIdentifier(schema);
 	let found = await versionOf(send, name);
 	if (!found) {
+		if (isReadOnly) throw new FaenaError('BadDatabase', `There is no queue in the schema ${name} of the database. Name another schema or database.`);
 		await assertFitness(send);
 		await makeSchema(send, schema, name);
 		found = (await versionOf(send, name)) as Version;
@@ -29,7 +30,11 @@ interface Version {
 	readonly queue: string;
 }
 
-async function versionOf(send: Send, name: string): Promise<Version | undefined> {
+/**
+ * The version of the schema, and the id of its queue; `undefined` if there is none.
+ * @param name the schema, quoted
+ */
+export async function versionOf(send: Send, name: string): Promise<Version | undefined> {
 	const [found] = await send<{table: string | null}>('select to_regclass($1) as table', [`${name}.version`]);
 	if (!found?.table) return undefined;
 	return (await send<Version>(`select number, queue from ${name}.version`))[0];

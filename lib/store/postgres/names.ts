@@ -87,6 +87,7 @@ function unknown<Key>(known: ReadonlyMap<Key, unknown>, keys: readonly Key[]): K
 	return [...new Set(keys)].filter(key => !known.has(key));
 }
 
-function specOf({maxAttempts, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}}: Policy): string {
+/** A policy as text. Equal ones have the same, so that they share a row. */
+export function specOf({maxAttempts, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}}: Policy): string {
 	return JSON.stringify({maxAttempts, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}});
 }

@@ -26,6 +26,7 @@ export interface Effects {
 interface Answer {
 	/** How many changes other stores have made so far. */
 	readonly version: number;
+	readonly arrived: boolean;
 	readonly stop: readonly Claim[];
 }
 
@@ -149,11 +150,11 @@ export class Listeners {
 		let known: string | undefined;
 		return async () => {
 			const asked = `${this.#askedJobs}+${this.#heardTimes}`;
-			const {version, stop} = await this.#db.call<Answer>('news', {owner}, true);
+			const {version, arrived, stop} = await this.#db.call<Answer>('news', {owner}, true);
 			const before = known;
 			known = `${version}+${asked}`;
 			// What others did before the first look is no news. A request to stop a job is.
-			const isChanged = before === undefined ? stop.length > 0 : before !== known;
+			const isChanged = before === undefined ? stop.length > 0 : before !== known || arrived;
 			return isChanged ? [{type: 'changed', stop}] : [];
 		};
 	}

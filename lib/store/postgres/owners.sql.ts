@@ -52,11 +52,12 @@ export const OWNERS = `
 		return jsonb_build_object('jobs', jobs, 'hasMore', has_more) || end_call();
 	end $$;
 
-	-- How many changes other stores have made so far, and the owner's jobs to stop.
+	-- How many changes other stores have made so far, whether jobs have arrived, and the owner's jobs to stop.
 	create function news(call jsonb) returns jsonb language sql stable as $$
 		select jsonb_build_object(
 			'version', (select coalesce(sum(changes), 0) from folded where store <> (call->>'store')::integer)
 				+ (select count(*) from new_changes() where store <> (call->>'store')::integer),
+			'arrived', exists (select from arrived),
 			'stop', (select coalesce(jsonb_agg(jsonb_build_object('id', id, 'lease', c.lease, 'execution', c.execution) order by id), '[]')
 				from claimed c cross join lateral generate_series(c.first, c.last) id
 				where c.owner = (select o.id from owner o where o.name = call->>'owner') and c.stop is not null and c.stop <> -1)

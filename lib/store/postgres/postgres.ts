@@ -3,14 +3,15 @@ import type {BatchId, BatchOptions, JobFilter, JobId, JobSearch, Page} from '../
 import type {Schedule} from '../../job/schedule.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
+import {openedReadOnly} from '../conflict-errors.ts';
 import {type OwnerRow, Owners} from '../owners.ts';
-import {shownLocation} from '../queue-path.ts';
+import {DEFAULT_SCHEMA, shownLocation} from '../queue-path.ts';
 import type * as contract from '../store.ts';
 import {movableStatuses} from '../store.ts';
 import {byState, type StoredState} from '../stored-state.ts';
 import {assertOpened, findToDelete, type Opening, readBatches, toOpening} from './batches.ts';
 import {commit} from './commit.ts';
-import {Database, type Pool} from './database.ts';
+import {Database} from './database.ts';
 import {deleteEnded} from './delete.ts';
 import {readOutcomes, readPage, statesOf, toFilter} from './jobs.ts';
 import {Names} from './names.ts';
@@ -22,8 +23,6 @@ import {readSchedules} from './schedules.ts';
 export interface PostgresOptions extends contract.OpenStoreOptions {
 	/** The schema of the queue; default `faena`. */
 	readonly schema?: string;
-	/** A pool of the driver `pg` that the program brings. It stays open. */
-	readonly pool?: Pool;
 }
 
 /**
@@ -38,14 +37,20 @@ export class PostgresStore implements contract.Store {
 	readonly #owners: Owners;
 	readonly #listeners: Listeners;
 	readonly #random: () => number;
+	readonly #isReadOnly: boolean;
 	#closed: Promise<void> | undefined;
 
-	constructor(url: string, {leaseMs = 30_000, clock = systemClock, random = Math.random, schema = 'faena', pool}: PostgresOptions = {}) {
-		this.location = shownLocation(url);
+	constructor(
+		url: string,
+		{leaseMs = 30_000, clock = systemClock, random = Math.random, schema = DEFAULT_SCHEMA, durability = 'full', readOnly = false, pool}: PostgresOptions = {},
+	) {
+		this.location = shownLocation(url) + (schema === DEFAULT_SCHEMA ? '' : `?schema=${schema}`);
 		this.leaseMs = leaseMs;
 		const store = Math.floor(Math.random() * 2 ** 31);
 		// Another clock than the system's is one for tests. Time is that of the server, since the hosts may not agree.
-		this.#db = new Database(url, schema, {store, host: HOST, now: clock === systemClock ? undefined : clock.now}, pool);
+		const now = clock === systemClock ? undefined : clock.now;
+		this.#db = new Database(url, schema, {store, host: HOST, relaxed: durability === 'normal', now}, pool, readOnly);
+		this.#isReadOnly = readOnly;
 		this.#names = new Names(this.#db);
 		this.#owners = new Owners(() => this.#filesAt(), leaseMs, clock.steadyMs);
 		this.#listeners = new Listeners(this.#db, clock);
@@ -53,7 +58,7 @@ export class PostgresStore implements contract.Store {
 	}
 
 	async commit(changes: contract.Changes): Promise<contract.Committed> {
-		this.#assertOpen();
+		this.#assertWritable();
 		if (changes.claim) await this.#hold(changes.claim.owner);
 		const {committed, effects, owner} = await commit(this.#db, this.#names, changes, this.#random);
 		if (changes.claim && owner !== null) this.#owners.registered(changes.claim.owner, owner);
@@ -71,21 +76,21 @@ export class PostgresStore implements contract.Store {
 	}
 
 	async setPaused(tasks: readonly string[], isPaused: boolean): Promise<void> {
-		this.#assertOpen();
+		this.#assertWritable();
 		await this.#names.number(tasks.map(task => ({task})));
 		await this.#db.call('set_paused', {tasks, paused: isPaused}, true);
 		this.#listeners.changed();
 	}
 
 	async heartbeat(owner: OwnerId): Promise<'alive' | 'fenced'> {
-		this.#assertOpen();
+		this.#assertWritable();
 		const isKnown = await this.#db.call<boolean>('heartbeat', {owner}, true);
 		if (!isKnown) this.#owners.forget(owner);
 		return isKnown && !this.#owners.fenced.delete(owner) ? 'alive' : 'fenced';
 	}
 
 	async release(owner: OwnerId, {after = 0, leave = false}: contract.ReleaseOptions = {}): Promise<contract.Released> {
-		this.#assertOpen();
+		this.#assertWritable();
 		return this.#release(owner, after, leave);
 	}
 
@@ -113,6 +118,7 @@ export class PostgresStore implements contract.Store {
 
 	async reclaim(): Promise<contract.Released> {
 		this.#assertOpen();
+		if (this.#isReadOnly) return {jobs: 0, hasMore: false};
 		const {owners: rows, ...effects} = await this.#db.call<Effects & {readonly owners: readonly StoredOwner[]}>('look_at_owners', {});
 		this.#listeners.tell(effects);
 		const owners = rows.map(({host, ...owner}) => ({...owner, isLocal: host === HOST}));
@@ -130,6 +136,7 @@ export class PostgresStore implements contract.Store {
 
 	async jobs(search: JobSearch, page: contract.SearchPage = {}, want: contract.Wanted = {}): Promise<contract.JobPage> {
 		this.#assertOpen();
+		if (page.after === undefined) await this.#db.query('select @.look_at_arrived()');
 		return readPage({db: this.#db, names: this.#names}, search, page, want);
 	}
 
@@ -153,7 +160,7 @@ export class PostgresStore implements contract.Store {
 	}
 
 	async openBatch(name: string, task: string | undefined, owner: OwnerId, options: BatchOptions = {}): Promise<BatchId> {
-		this.#assertOpen();
+		this.#assertWritable();
 		await this.#hold(owner);
 		const opening = await this.#change<Opening>('open_batch', await toOpening(this.#names, name, task, owner, options), true);
 		assertOpened(name, opening, task, options);
@@ -222,7 +229,7 @@ export class PostgresStore implements contract.Store {
 
 	/** Calls a function that changes jobs, and tells the listeners what it did. */
 	#change<Result>(name: string, call: object, isRepeatable = false): Promise<Result> {
-		this.#assertOpen();
+		this.#assertWritable();
 		return this.#tellOf(this.#db.call<Result & Effects>(name, call, isRepeatable));
 	}
 
@@ -231,6 +238,11 @@ export class PostgresStore implements contract.Store {
 		this.#listeners.tell(result ?? {});
 		this.#listeners.changed();
 		return result;
+	}
+
+	#assertWritable(): void {
+		this.#assertOpen();
+		if (this.#isReadOnly) throw openedReadOnly(this.location);
 	}
 
 	#assertOpen(): void {

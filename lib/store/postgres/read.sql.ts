@@ -124,7 +124,7 @@ export const READ = `
 			if o.last >= its_id then
 				return query select its_id, o.status, line_of(o.text_value, o.first, o.last, its_id), o.byte_value,
 					(select x.failure from failure_state x where x.id = its_id and o.status <> ${completed});
-			elsif (select last from job where first <= its_id order by first desc limit 1) >= its_id then
+			elsif (select last from job where first <= its_id order by first desc limit 1) >= its_id or exists (select from arrived a where a.id = its_id) then
 				return query select its_id, null::smallint, null::text, null::bytea, null::text;
 			end if;
 		end loop;
@@ -146,9 +146,11 @@ export const READ = `
 		) all_of order by 1
 	$$;
 
-	create function counts() returns table (name text, paused boolean, state smallint, jobs bigint) language sql stable as $$
-		select t.name, t.paused, c.state, sum(c.jobs)::bigint
-		from task t left join (select task, state, jobs from tally union all select task, state, jobs from new_changes()) c on c.task = t.id
-		group by 1, 2, 3
-	$$;
+	create function counts() returns table (name text, paused boolean, state smallint, jobs bigint) language plpgsql as $$
+	begin
+		perform look_at_arrived();
+		return query select t.name, t.paused, c.state, sum(c.jobs)::bigint
+			from task t left join (select x.task, x.state, x.jobs from tally x union all select y.task, y.state, y.jobs from new_changes() y) c on c.task = t.id
+			group by 1, 2, 3;
+	end $$;
 `;

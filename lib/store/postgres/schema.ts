@@ -1,4 +1,5 @@
 import pg from 'pg';
+import {ARRIVED} from './arrived.sql.ts';
 import {BASE} from './base.sql.ts';
 import {BATCHES} from './batches.sql.ts';
 import {CHANGE} from './change.sql.ts';
@@ -18,6 +19,7 @@ import {SCHEDULES} from './schedules.sql.ts';
 import {SETTLE} from './settle.sql.ts';
 import {SORTED} from './sorted.sql.ts';
 import {TABLES} from './tables.sql.ts';
+import {VIEWS} from './views.sql.ts';
 
 /** The version of the schema. A program refuses any other. */
 export const VERSION = 1;
@@ -36,11 +38,12 @@ const ENTRIES = [
 		'size()',
 		'look_at_owners(jsonb)',
 	],
+	...['enqueue(text, jsonb, jsonb)', 'enqueue_job(jsonb, text, bytea)'],
 	...['open_batch(jsonb)', 'change_batch(jsonb)', 'read_batches(jsonb)'],
 	...['delete_by_id(jsonb)', 'delete_ended_before(jsonb)', 'delete_outdated(jsonb)', 'delete_batch(jsonb)'],
 	'find_ids(jsonb, integer[], bigint, bigint, integer)',
 	'sorted_rows(text, integer[], text, text, float8, float8, bigint, integer, float8, float8)',
-	...['describe(bigint[], boolean)', 'ends_of(bigint[])', 'executions_of(bigint)', 'counts()'],
+	...['describe(bigint[], boolean)', 'ends_of(bigint[])', 'executions_of(bigint)', 'counts()', 'look_at_arrived()'],
 	...['edges_from(bigint, bigint, bigint)', 'edges_to(bigint, bigint)'],
 ];
 
@@ -69,7 +72,8 @@ export function schemaSql(schema: string, name: string): string {
 		-- Notifications of queues whose numbers happen to be the same wake more listeners than they need to.
 		create function channel() returns text language sql immutable as $$ select 'faena_' || hashtext(${pg.escapeLiteral(`faena ${schema}`)}) $$;
 		${TABLES}
-		${[BASE, COUNTS, CHANGE, EXPIRY, EDGES, KEYS, MOVE, CHILD_JOBS, SCHEDULES, BATCHES, DELETE, SETTLE, CLAIM, ENQUEUE, OWNERS, READ, SORTED, COMMIT].join('')}
+		${[BASE, ARRIVED, COUNTS, CHANGE, EXPIRY, EDGES, KEYS, MOVE, CHILD_JOBS, SCHEDULES, BATCHES, DELETE, SETTLE, CLAIM, ENQUEUE, OWNERS, READ, SORTED, COMMIT].join('')}
+		${VIEWS}
 		${ENTRIES.map(entry => `alter function ${entry} set search_path to ${name}, pg_temp ${PLANS};`).join('\n')}
 	`;
 }

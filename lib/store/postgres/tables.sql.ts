@@ -70,6 +70,23 @@ export const TABLES = `
 	);
 	create index ready_by_lane on ready (lane, rank, first);
 
+	-- Jobs that were enqueued in a program's own transaction, and were not taken over yet: arrived.sql.ts.
+	create table arrived (
+		id bigint primary key,
+		task text not null,
+		policy text not null,
+		priority integer not null,
+		created_at bigint not null,
+		key text,
+		text_value text,
+		byte_value bytea,
+		run_at bigint,
+		expires_ms bigint,
+		-- The job that has ended and gives its key to this one.
+		replaces bigint
+	);
+	create unique index arrived_by_key on arrived (task, key) where key is not null;
+
 	-- Without run_at, failed jobs are parked.
 	create table waiting (
 		first bigint primary key,

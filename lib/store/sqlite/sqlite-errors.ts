@@ -115,11 +115,6 @@ export function retryWhileBusySync<Result>(attempt: () => Result, maxMs: number)
 	}
 }
 
-/** The error of a write on a queue that was opened with `readOnly`. The queue can still be read. */
-export function openedReadOnly(path: string): FaenaError {
-	return new FaenaError('BadDatabase', `${path} can't be written here, because it was opened with readOnly: true. Open it without readOnly to change it.`);
-}
-
 /** The error of a file that could not be written: `StorageFull`, or `BadDatabase` with this problem. */
 export function unwritable(path: string, problem: string, cause: unknown): FaenaError {
 	const {code, message} = cause as NodeJS.ErrnoException;

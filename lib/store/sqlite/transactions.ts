@@ -2,6 +2,7 @@ import type {OwnerId} from '../../job/claim.ts';
 import type {Health} from '../../job/events.ts';
 import type {CompletedBatch, JobId} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
+import {openedReadOnly} from '../conflict-errors.ts';
 import type {Owners} from '../owners.ts';
 import {IN_MEMORY, type OpenStoreOptions} from '../store.ts';
 import {updateBatches} from './batches.ts';
@@ -11,7 +12,7 @@ import {type Connection, connect} from './connection.ts';
 import {FileGuard} from './file-guard.ts';
 import {Known} from './known.ts';
 import {updateSchedules} from './schedules.ts';
-import {openedReadOnly, retryWhileBusy, retryWhileBusySync, translate} from './sqlite-errors.ts';
+import {retryWhileBusy, retryWhileBusySync, translate} from './sqlite-errors.ts';
 import type {Statements} from './statements.sql.ts';
 import {Names, Tally, type Tx} from './tx.ts';
 

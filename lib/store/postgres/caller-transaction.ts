@@ -1,0 +1,36 @@
+import pg from 'pg';
+import {bad} from '../../job/checks.ts';
+import type {NewJob} from '../../job/new-job.ts';
+import {defined} from '../../support/defined.ts';
+import {FaenaError} from '../../support/errors.ts';
+import {keyConflict} from '../conflict-errors.ts';
+import type {Enqueued} from '../job-queue.ts';
+import type {PostgresTransaction} from '../postgres-client.ts';
+import {KEY_CONFLICT} from './error-codes.ts';
+import {specOf} from './names.ts';
+import {codeOf} from './postgres-errors.ts';
+
+/**
+ * Enqueues one job in the transaction of a program.
+ * @throws FaenaError `KeyConflict`; `BadDatabase` if the schema does not exist. PostgreSQL then refuses all other statements of the transaction
+ */
+export async function enqueueInTransaction(transaction: PostgresTransaction, schema: string, job: NewJob): Promise<Enqueued> {
+	const {task, payload, policy, priority, key, unique, delayMs, runAt, expiresMs, parents} = job;
+	if (parents) throw bad('enqueueIn() takes no dependsOn on PostgreSQL; enqueue such a job by enqueue() after the commit');
+	const own = {task, priority, policy: specOf(policy), ...defined({key, unique, delay: delayMs, runAt: runAt ?? undefined, expires: expiresMs})};
+	const bytes = payload instanceof Uint8Array ? Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength) : null;
+	const values = [JSON.stringify(own), typeof payload === 'string' ? payload : null, bytes];
+	try {
+		const {rows} = await transaction.query(`select id::text, reused from ${pg.escapeIdentifier(schema)}.enqueue_job($1::jsonb, $2::text, $3::bytea)`, values);
+		const {id, reused} = rows[0] as {readonly id: string; readonly reused: boolean};
+		return {id: Number(id), reused};
+	} catch (error) {
+		const code = codeOf(error);
+		if (code === KEY_CONFLICT) throw keyConflict({task, key: key as string}, Number((error as {readonly detail?: string}).detail));
+		if (code === '3F000' || code === '42883') {
+			const message = `The database has no queue in the schema ${schema}. Open it once, by open() or openQueue(), before enqueueIn() (${code}).`;
+			throw new FaenaError('BadDatabase', message, {cause: error});
+		}
+		throw error;
+	}
+}

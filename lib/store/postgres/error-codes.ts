@@ -1,0 +1,10 @@
+/** Codes of errors that the functions of the schema raise. */
+
+/** A key belongs to a job with another payload. */
+export const KEY_CONFLICT = 'FA001';
+/** The call has done nothing, since it must be alone. */
+export const MUST_BE_ALONE = 'FA002';
+/** A release has given back the claims of this call. */
+export const LATE_CLAIM = 'FA003';
+/** The schema has another version than the caller. */
+export const OTHER_VERSION = 'FA004';

@@ -1,0 +1,130 @@
+/** Whatever takes the file of a queue also takes the URL of a PostgreSQL database. */
+import {readFileSync} from 'node:fs';
+import test, {type ExecutionContext} from 'ava';
+import pg from 'pg';
+import {openQueue, work} from '../../lib/queue.ts';
+import {openForTest} from '../../lib/testing.ts';
+import {Folder, tasks} from '../cli/command.ts';
+import {openEngine} from '../fixtures/engine.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {Program} from '../fixtures/program.ts';
+
+let server: PostgresServer;
+
+test.before('starts a server', async t => {
+	t.timeout(120_000);
+	server = await PostgresServer.start();
+});
+
+test.after.always(() => server?.stop());
+
+/** The URL of a schema of its own. */
+const urlOf = (schema: string) => `${server.url}?schema=${schema}`;
+
+async function query(t: ExecutionContext, text: string): Promise<readonly Record<string, string>[]> {
+	const client = new pg.Client(server.url);
+	t.teardown(() => client.end());
+	await client.connect();
+	return (await client.query(text)).rows;
+}
+
+test('the command line: map, status, list, show, batches, retry and cancel; vacuum says what PostgreSQL does', async t => {
+	const folder = new Folder(t);
+	const queue = urlOf('cli');
+	const faena = (...args: readonly string[]) => folder.faena(...args, '--queue', queue);
+	const missing = await faena('status').end();
+	t.regex(missing.stderr, /There is no queue postgres:\/\/postgres@127\.0\.0\.1:\d+\/postgres\?schema=cli here; name it with --queue\./);
+	t.is((await faena('map', tasks('traces-executions', 'fail'), '--lines', '--max-attempts', '1').end('one\ntwo')).code, 1);
+	const done = await faena('map', tasks('traces-executions', 'echo'), '--lines', '--batch', 'b').end('a\nb\nc');
+	t.is(done.code, 0, done.stderr);
+	t.is(done.stdout.trim().split('\n').length, 3);
+	// Again: the stored results.
+	const again = await faena('map', tasks('traces-executions', 'echo'), '--lines', '--batch', 'b').end('a\nb\nc');
+	t.is(again.stdout.replaceAll('"reused":true,', ''), done.stdout);
+	t.is(folder.executions().filter(line => ['a', 'b', 'c'].includes(line)).length, 3);
+	t.regex((await faena('status').end()).stdout, /\?schema=cli: 3 completed, 2 dead/);
+	t.regex((await faena('list', '--status', 'dead').end()).stdout, /no luck with one/);
+	t.regex((await faena('show', '1').end()).stdout, /RangeError: no luck with one/);
+	t.regex((await faena('batches').end()).stdout, /\bb\b/);
+	t.is((await faena('retry', '--task', 'fail').end()).stdout, '2 to be run again\n');
+	t.is((await faena('cancel', '1', '2').end()).stdout, '2 cancelled\n');
+	const vacuum = await faena('vacuum').end();
+	t.is(vacuum.code, 2);
+	t.regex(vacuum.stderr, /PostgreSQL gives the space of deleted rows to new ones by itself/);
+	for (const {stdout, stderr} of [missing, done, vacuum]) t.false((stdout + stderr).includes(new URL(queue).password));
+});
+
+test('work() runs the jobs of a queue', async t => {
+	const queue = await openQueue(urlOf('worked'));
+	const ended = new AbortController();
+	const done: number[] = [];
+	const policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'} as const;
+	await queue.enqueue([1, 2, 3].map(n => ({task: 'note', payload: `${n}`, priority: 0, runAt: null, policy})));
+	await work(
+		queue,
+		{
+			note(n: number) {
+				done.push(n);
+				if (done.length === 3) ended.abort();
+			},
+		},
+		{signal: ended.signal},
+	);
+	t.deepEqual(done, [1, 2, 3]);
+	t.like(await queue.counts(), {completed: 3});
+	await queue.close();
+});
+
+test('openForTest() moves the clock of a queue on PostgreSQL', async t => {
+	const faena = await openForTest({greet: (name: string) => `Hello ${name}`}, {queue: urlOf('tested')});
+	const job = await faena.enqueue('greet', 'Ana', {delay: '1h'});
+	t.is((await faena.drain()).completed, 0);
+	faena.clock.advance('1h');
+	t.is((await faena.drain()).completed, 1);
+	t.is(await job.result(), 'Hello Ana');
+	await faena.close();
+});
+
+test('a batch that a killed program has begun is resumed by another one; no result is lost or doubled', async t => {
+	const folder = new Folder(t);
+	const file = `${folder.path}/lines.txt`;
+	const first = new Program(t, 'engine', urlOf('resumed'), 'map', file);
+	for (let seen = 0; seen < 100; seen++) await first.line();
+	await first.kill('SIGKILL');
+	const second = new Program(t, 'engine', urlOf('resumed'), 'map', file);
+	const keys = new Set<string>();
+	for (let key = await second.line(); keys.size < 1000; key = await second.line()) {
+		t.false(keys.has(key), key);
+		keys.add(key);
+		if (keys.size === 1000) break;
+	}
+	t.is(keys.size, 1000);
+	t.like(await query(t, 'select completed, completed_at is not null as done from resumed.batches'), [{completed: '1000', done: true}]);
+});
+
+test('the concurrency of a task holds for all engines together', async t => {
+	const file = `${makeFolder(t)}/overlap`;
+	const options = {queue: urlOf('limited'), tasks: new URL('../fixtures/isolated-tasks.ts', import.meta.url)};
+	const engines = await Promise.all([1, 2, 3].map(() => openEngine(t, options)));
+	await (engines[0] as (typeof engines)[number]).enqueueMany('one' as never, Array(20).fill(file) as never);
+	await Promise.all(engines.map(engine => engine.idle()));
+	t.is(readFileSync(file, 'utf8'), '+-'.repeat(20));
+	await Promise.all(engines.map(engine => engine.close()));
+});
+
+test('jobs run in a program that did not enqueue them', async t => {
+	const url = urlOf('shared');
+	const [one, two, caller] = await Promise.all([openEngine(t, {queue: url}), openEngine(t, {queue: url}), openEngine(t, {queue: url, tasks: null})]);
+	const jobs = await caller.enqueueMany(
+		'echo',
+		Array.from({length: 500}, (_, n) => n),
+	);
+	await Promise.all([one.idle(), two.idle()]);
+	t.like(await caller.counts(), {completed: 500});
+	t.is(await caller.handle('echo', jobs.ids[499] as number).result(), 499);
+	const mapped: unknown[] = [];
+	for await (const item of caller.map('echo', [1, 2, 3])) mapped.push(item.status === 'completed' && item.result);
+	t.deepEqual(mapped.sort(), [1, 2, 3]);
+	await Promise.all([one, two, caller].map(engine => engine.close()));
+});
