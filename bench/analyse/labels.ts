@@ -19,6 +19,7 @@ const SUBJECTS: Readonly<Record<string, string>> = {
 	'bullmq-sandbox': 'BullMQ, sandboxed threads (Redis)',
 	'graphile-worker': 'graphile-worker (PostgreSQL)',
 	'pg-boss': 'pg-boss (PostgreSQL)',
+	'faena-postgres': 'Faena (PostgreSQL)',
 	'bare-postgres': 'bare statements in PostgreSQL',
 };
 

@@ -3,7 +3,7 @@ import {join} from 'node:path';
 import {type Engine, open} from '../../lib/index.ts';
 import {TASKS, type Tasks} from '../measure/engine.ts';
 import {recordedSums} from '../measure/sums.ts';
-import {type Case, FAILING_EVERY, type Intake} from '../plan/suite.ts';
+import {FAILING_EVERY, type Intake} from '../plan/suite.ts';
 import {INTAKES} from './faena-intakes.ts';
 import type {Running, Subject} from './subject.ts';
 
@@ -15,33 +15,33 @@ export const subject: Subject = {
 		const place = mkdtempSync(join(folder, 'faena-bench-'));
 		const file = join(place, 'jobs.db');
 		const faena = await open<Tasks>({queue: file, tasks: TASKS, workers, durability, ...(vary?.['isolated'] === 1 && {isolation: 'process'})});
-		return new FaenaRunning(faena, file, given, async () => {
-			await faena.close();
-			rmSync(place, {recursive: true});
-		});
+		const executions = given.intake === 'failures' ? `iif(value % ${FAILING_EVERY} = 0, 2, 1)` : '1';
+		return new FaenaRunning(
+			faena,
+			async () => recordedSums(file, 'value', executions),
+			async () => {
+				await faena.close();
+				rmSync(place, {recursive: true});
+			},
+		);
 	},
 };
 
-class FaenaRunning implements Running {
+/** An engine that is measured, on whatever store. */
+export class FaenaRunning implements Running {
 	readonly #faena: Engine<Tasks>;
-	readonly #file: string;
-	readonly #given: Case;
+	readonly sums: Running['sums'];
 	readonly close: () => Promise<void>;
 	#drains = 0;
 
-	constructor(faena: Engine<Tasks>, file: string, given: Case, close: () => Promise<void>) {
+	constructor(faena: Engine<Tasks>, sums: Running['sums'], close: () => Promise<void>) {
 		this.#faena = faena;
-		this.#file = file;
-		this.#given = given;
+		this.sums = sums;
 		this.close = close;
 	}
 
 	async drain(task: 'spin', payloads: readonly [number, number][], intake: Intake): Promise<void> {
 		await INTAKES[intake](this.#faena, task, payloads, `${++this.#drains}`);
-	}
-
-	async sums() {
-		return recordedSums(this.#file, 'value', this.#given.intake === 'failures' ? `iif(value % ${FAILING_EVERY} = 0, 2, 1)` : '1');
 	}
 
 	async counters() {

@@ -12,7 +12,7 @@ const MODULES: Readonly<Record<string, () => Promise<{readonly subject: Subject}
 };
 
 /** Subjects that need the packages of `bench/peers/`, which are not installed with Faena. */
-export const PEERS = ['plainjob', 'liteque', 'sidequest', 'bullmq', 'bullmq-sandbox', 'graphile-worker', 'pg-boss', 'bare-postgres'] as const;
+export const PEERS = ['plainjob', 'liteque', 'sidequest', 'bullmq', 'bullmq-sandbox', 'graphile-worker', 'pg-boss', 'bare-postgres', 'faena-postgres'] as const;
 
 export async function load(name: string): Promise<Subject> {
 	const module = MODULES[name] ?? (isPeer(name) ? () => import(moduleUrl(`peers/subjects/${name}`).href) : undefined);

@@ -32,35 +32,41 @@ export function isPostgres(location: string | URL): boolean {
  * @throws FaenaError `BadOption` if it is no URL, or the schema can't be one
  */
 export function postgresParts(location: string): {readonly url: string; readonly schema: string} {
-	if (!URL.canParse(location)) {
-		// It may contain a password, so that it is not shown.
-		throw bad(
-			'The URL of the queue must be postgres://user:password@host:port/database, and this one is no URL. Write %-codes for special characters in its parts',
-		);
-	}
-	const url = new URL(location);
-	const schema = url.searchParams.get('schema') ?? DEFAULT_SCHEMA;
-	url.searchParams.delete('schema');
+	const schema = toUrl(location).searchParams.get('schema') ?? DEFAULT_SCHEMA;
+	const url = location.replace(/([?&])schema=[^&#]*(&?)/, (_, before: string, after: string) => (after ? before : ''));
 	const bytes = Buffer.byteLength(schema);
 	if (bytes === 0 || bytes > MAX_NAME_BYTES || schema.includes('\0') || schema.startsWith('pg_'))
 		throw bad(
 			`The parameter schema in the URL of the queue expects a name of 1 to ${MAX_NAME_BYTES} bytes that does not begin with pg_; it got ${show(schema)}`,
 		);
-	return {url: url.href, schema};
+	return {url, schema};
 }
 
 /** Of a queue on PostgreSQL. */
 export const DEFAULT_SCHEMA = 'faena';
+/**
+ * The parts of the URL of a PostgreSQL database.
+ * @throws FaenaError `BadOption` if it is no URL
+ */
+export function toUrl(location: string): URL {
+	// A folder with a socket is named by the parameter host. Then there is no host after the user, which a URL must have.
+	const withHost = location.replace(/@(?=[/?]|$)/, '@localhost');
+	if (URL.canParse(withHost)) return new URL(withHost);
+	// It may contain a password, so that it is not shown.
+	throw bad(
+		'The URL of the queue must be postgres://user:password@host:port/database, and this one is no URL. Write %-codes for special characters in its parts',
+	);
+}
+
 /** PostgreSQL cuts longer names. */
 const MAX_NAME_BYTES = 63;
 
 /** The location of a queue as it may be shown: without a password. */
 export function shownLocation(location: string): string {
 	if (!isPostgres(location)) return location;
-	if (!URL.canParse(location)) return 'postgres://…';
-	const {protocol, username, host, pathname, searchParams} = new URL(location);
-	const schema = searchParams.get('schema');
-	return `${protocol}//${username && `${username}@`}${host}${pathname}${schema === null ? '' : `?schema=${schema}`}`;
+	const {protocol, username, host, pathname, searchParams} = toUrl(location);
+	const [schema, socket] = [searchParams.get('schema'), searchParams.get('host')];
+	return `${protocol}//${username && `${username}@`}${socket ?? host}${pathname}${schema === null ? '' : `?schema=${schema}`}`;
 }
 
 /** Like `resolve`. If the working directory was deleted, the path stays as it is, and opening it fails. */

@@ -5,7 +5,7 @@ import {shareCounter, startPostgres} from './postgres.ts';
 import {startRedis} from './redis.ts';
 import type {Server} from './server.ts';
 
-const POSTGRES = new Set(['graphile-worker', 'pg-boss', 'bare-postgres']);
+const POSTGRES = new Set(['graphile-worker', 'pg-boss', 'bare-postgres', 'faena-postgres']);
 
 /** The server that a peer's case needs, if any. */
 export function serverOf({subject, durability}: Pick<Case, 'subject' | 'durability'>): ServerName | undefined {

@@ -4,7 +4,7 @@ const HEADER_BYTES = 20;
 const NULL = -1;
 
 /** The numbers by which PostgreSQL knows the types of elements. */
-const Type = {bytea: 17, int4: 23, text: 25} as const;
+const Type = {bytea: 17, text: 25} as const;
 
 export function textArray(values: readonly (string | null)[]): Buffer {
 	const sizes = values.map(value => (value === null ? NULL : Buffer.byteLength(value)));
@@ -14,14 +14,6 @@ export function textArray(values: readonly (string | null)[]): Buffer {
 export function byteaArray(values: readonly (Uint8Array | null)[]): Buffer {
 	const sizes = values.map(value => (value === null ? NULL : value.byteLength));
 	return writeArray(Type.bytea, sizes, (buffer, at, index) => buffer.set(values[index] as Uint8Array, at));
-}
-
-export function integerArray(values: readonly number[]): Buffer {
-	return writeArray(
-		Type.int4,
-		values.map(() => 4),
-		(buffer, at, index) => void buffer.writeInt32BE(values[index] as number, at),
-	);
 }
 
 /** @param sizes of the elements in bytes; -1 for null */

@@ -19,11 +19,17 @@ export const CLAIM = `
 		return its_id;
 	end $$;
 
-	-- Calls of a store are numbered. One whose connection was lost may still be on its way to the server.
-	create function refuse_late_claim(call jsonb, its_owner integer) returns void language plpgsql as $$
+	-- The owner that claims, which is made if it does not exist. Calls of a store are numbered: one whose connection was lost may still be on its way.
+	create function owner_of_claim(call jsonb) returns integer language plpgsql as $$
+	declare
+		o owner;
 	begin
-		perform from owner where id = its_owner and released_by >= (call->>'number')::bigint;
-		if found then raise exception 'a later call has given back the claims of this one' using errcode = '${LATE_CLAIM}'; end if;
+		select * into o from owner where name = call->'claim'->>'owner';
+		if not found then return register_owner(call->'claim'->>'owner', call->>'host'); end if;
+		if o.released_by >= (call->>'number')::bigint then
+			raise exception 'a later call has given back the claims of this one' using errcode = '${LATE_CLAIM}';
+		end if;
+		return o.id;
 	end $$;
 
 	-- Makes delayed and failed jobs ready whose time has come.
@@ -113,6 +119,7 @@ export const CLAIM = `
 	-- The tasks whose running jobs are limited, with the number of those that may start. Their rows stay locked, so that calls take turns.
 	create function limited_tasks(lanes jsonb) returns table (task integer, room integer) language plpgsql as $$
 	begin
+		if lanes = '[]' then return; end if;
 		-- In one order, so that two calls can't wait for each other.
 		perform from task t where t.id in (select (e->'task')::integer from jsonb_array_elements(lanes) e where e ? 'concurrency') order by t.id for update;
 		return query
@@ -196,7 +203,7 @@ export const CLAIM = `
 			select q.task, q.quarantined, q."limit", case when q.quarantined then -q.task else q.task end as lane, rooms_of.room
 			from jsonb_to_recordset(request->'lanes') q (task integer, "limit" integer, quarantined boolean, concurrency integer)
 			join task t on t.id = q.task and not t.paused
-			left join limited_tasks(request->'lanes') rooms_of on rooms_of.task = q.task
+			left join limited_tasks(case when request ? 'limited' then request->'lanes' else '[]' end) rooms_of on rooms_of.task = q.task
 			where exists (select from ready where lane = case when q.quarantined then -q.task else q.task end)
 		loop
 			reader := null;
@@ -242,13 +249,15 @@ export const CLAIM = `
 			if number < r.last - r.first + 1 then
 				-- Only a limit cuts a row, so that nothing more is claimed of its lane.
 				insert into ready values (r.first + number, r.last, r.lane, r.rank, r.batch, r.executions);
-				r := null;
+				limits[i] := 0;
 			else
 				reader := readers[i];
 				fetch reader into r;
 			end if;
 			heads[i] := r;
 		end loop;
+		-- Then nothing is left of the lanes, unless other calls had it locked.
+		perform set_config('faena.exhausted', (not exists (select from unnest(heads) h where h.first is not null))::text, true);
 		foreach reader in array readers loop
 			close reader;
 		end loop;

@@ -88,22 +88,11 @@ export const COMMIT = `
 		end if;
 	end $$;
 
-	create type call_item as (item jsonb, texts text[], bytes bytea[]);
-
-	-- The items of a list, each with its own values.
-	create function items_of(list jsonb, texts text[], bytes bytea[], numbers integer[]) returns setof call_item language plpgsql as $$
-	begin
-		return query select i.item, v.texts, v.bytes from jsonb_array_elements(list) with ordinality i (item, place)
-			left join (
-				select u.number, array_agg(u.t order by u.place) as texts, array_agg(u.b order by u.place) as bytes
-				from unnest(texts, bytes, numbers) with ordinality u (t, b, number, place) group by 1
-			) v on v.number = (i.item->>'no')::integer order by i.place;
-	end $$;
-
-	create function commit(call jsonb, texts text[], bytes bytea[], numbers integer[]) returns setof answer language plpgsql as $$
+	-- A call is JSON: lists of items to do, in this order: update, settle, edit, enqueue, schedule; and what to claim. Items name their values in texts and
+	-- bytes by index. Most calls meet none of what few jobs have, such as parents or a time of expiry: so it is looked for once.
+	create function commit(call jsonb, texts text[], bytes bytea[]) returns setof answer language plpgsql as $$
 	declare
-		info jsonb := '{}';
-		i call_item;
+		i jsonb;
 		ended jsonb[] := '{}';
 		made jsonb[] := '{}';
 		edited jsonb[] := '{}';
@@ -113,59 +102,76 @@ export const COMMIT = `
 		scheduled jsonb[] := '{}';
 		its_owner integer;
 		its_lease bigint;
+		has_edges boolean;
+		has_times boolean;
+		has_schedules boolean;
+		due bigint;
+		expires bigint;
 		c claimed;
 		a answer;
 	begin
-		perform begin_call(call, coalesce((call->'alone')::boolean, false));
+		perform begin_call(call, (call->'alone')::boolean);
 		if call ? 'update' then
-			for i in select * from items_of(call->'update', texts, bytes, numbers) loop
-				perform write_update(i.item, i.texts, i.bytes);
+			for i in select * from jsonb_array_elements(call->'update') loop
+				perform write_update(i, texts, bytes);
 			end loop;
 		end if;
 		if call ? 'settle' then
-			for i in select * from items_of(call->'settle', texts, bytes, numbers) loop
-				ended := ended || case i.item->>'type'
-					when 'returned' then complete(i.item, i.texts, i.bytes)
-					when 'maker' then end_maker(i.item, i.texts, i.bytes)
-					else to_jsonb(end_execution(i.item, i.bytes)) end;
+			for i in select * from jsonb_array_elements(call->'settle') loop
+				ended := ended || case i->>'type'
+					when 'returned' then complete(i, texts, bytes)
+					when 'maker' then end_maker(i, texts, bytes)
+					else to_jsonb(end_execution(i, bytes)) end;
 			end loop;
 		end if;
-		perform reach_children(${MAX_CHANGED_ROWS});
 		if call ? 'edit' then
-			for i in select * from items_of(call->'edit', texts, bytes, numbers) loop
-				edited := edited || edit_job(i.item, i.texts, i.bytes);
+			perform reach_children(${MAX_CHANGED_ROWS});
+			for i in select * from jsonb_array_elements(call->'edit') loop
+				edited := edited || edit_job(i, texts, bytes);
 			end loop;
 		end if;
 		if call ? 'enqueue' then
-			for i in select * from items_of(call->'enqueue', texts, bytes, numbers) loop
-				made := made || enqueue_group(i.item, i.texts, i.bytes, made);
+			if call->'enqueue' @? '$[*].parents' then perform reach_children(${MAX_CHANGED_ROWS}); end if;
+			for i in select * from jsonb_array_elements(call->'enqueue') loop
+				made := made || enqueue_group(i, texts, bytes, made);
 			end loop;
 		end if;
 		if call ? 'schedule' then
-			for i in select * from items_of(call->'schedule', texts, bytes, numbers) loop
-				scheduled := scheduled || change_schedule(i.item, i.texts, i.bytes);
+			for i in select * from jsonb_array_elements(call->'schedule') loop
+				scheduled := scheduled || change_schedule(i, texts, bytes);
 			end loop;
 		end if;
+		select exists (select from edge) or exists (select from parent_change), exists (select from scheduled) or exists (select from expiry),
+			exists (select from schedule), (select min(run_at) from waiting where run_at is not null)
+			into has_edges, has_times, has_schedules, due;
+		if has_edges then perform reach_children(${MAX_CHANGED_ROWS}); end if;
 		if call ? 'claim' then
-			its_owner := register_owner(call->'claim'->>'owner', call->>'host');
-			perform refuse_late_claim(call, its_owner);
-			expired := expire();
-			perform reach_children(${MAX_CHANGED_ROWS});
-			perform promote();
-			for c in select * from claim(call->'claim', its_owner) where cardinality(expired) < 1000 loop
-				its_lease := c.lease;
-				return query select * from results_for(c.first, c.last);
-				return query
-					select details_of(c.first, c.last, c.execution), c.first, c.last, c.task, c.rank, c.execution, j.policy, j.created_at, j.first, j.last, j.first_number,
-						j.keys, j.text_value, j.byte_value
-					from job j where j.first >= (select max(first) from job where first <= c.first) and j.first <= c.last order by j.first;
-			end loop;
+			its_owner := owner_of_claim(call);
+			if has_times then
+				expired := expire();
+				if has_edges then perform reach_children(${MAX_CHANGED_ROWS}); end if;
+			end if;
+			if due <= now_ms() then
+				perform promote();
+				due := (select min(run_at) from waiting where run_at is not null);
+			end if;
+			if cardinality(expired) < 1000 then
+				for c in select * from claim(call->'claim', its_owner) loop
+					its_lease := c.lease;
+					if has_edges then return query select * from results_for(c.first, c.last); end if;
+					return query
+						select case when has_times or c.execution > 1 then details_of(c.first, c.last, c.execution) end, c.first, c.last, c.task, c.rank, c.execution,
+							j.policy, j.created_at, j.first, j.last, j.first_number, j.keys, j.text_value, j.byte_value
+						from job j where j.first >= (select max(first) from job where first <= c.first) and j.first <= c.last order by j.first;
+				end loop;
+			end if;
 		end if;
-		perform reach_children(${MAX_CHANGED_ROWS});
-		perform update_schedules();
+		if has_edges then perform reach_children(${MAX_CHANGED_ROWS}); end if;
+		if has_schedules then perform update_schedules(); end if;
 		completed := case when (call->>'alone')::boolean then fold() else fold_if_possible() end;
 		-- A batch that completed may have enqueued a job.
-		if call ? 'claim' then left_over := backlog(call->'claim'); end if;
+		if call ? 'claim' and (completed <> '[]' or current_setting('faena.exhausted') <> 'true') then left_over := backlog(call->'claim'); end if;
+		if has_times then expires := (select greatest(0, expires_at - now_ms()) from expiry where expires_at > 0 order by expires_at limit 1); end if;
 		a.info := jsonb_build_object(
 			'settled', to_jsonb(ended),
 			'edited', to_jsonb(edited),
@@ -176,11 +182,11 @@ export const COMMIT = `
 			'backlog', left_over,
 			'completed', completed,
 			'lost', lost_children(),
-			'unblocked', current_setting('faena.unblocked') = 'true' or exists (select from parent_change),
-			'due', (select min(run_at) - now_ms() from waiting where run_at is not null),
+			'unblocked', current_setting('faena.unblocked') = 'true' or has_edges and exists (select from parent_change),
+			'due', due - now_ms(),
 			'expired', to_jsonb(expired),
-			'expires', (select greatest(0, expires_at - now_ms()) from expiry where expires_at > 0 order by expires_at limit 1),
-			'moment', moment_in_ms()
+			'expires', expires,
+			'moment', case when has_schedules then moment_in_ms() end
 		);
 		return next a;
 	end $$;

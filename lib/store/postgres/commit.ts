@@ -41,15 +41,14 @@ export async function commit(db: Database, names: Names, changes: Changes, rando
 }
 
 function toCall({update = [], edit, enqueue = [], schedule, rejectConflicts = false, claim}: Changes, ended: readonly EndedItem[], make: ItemMaker): object {
-	const {values} = make;
 	return {
-		...(update.length > 0 && {update: update.map(each => ({no: values.begin(), ...make.update(each)}))}),
+		...(update.length > 0 && {update: update.map(each => make.update(each))}),
 		...(ended.length > 0 && {settle: ended.map(({json}) => json)}),
-		edit: edit?.map(each => ({no: values.begin(), ...make.edit(each)})),
+		edit: edit?.map(each => make.edit(each)),
 		...(enqueue.length > 0 && {
-			enqueue: enqueue.map((group, index) => ({no: values.begin(), ...make.newGroup(group), index, ...(rejectConflicts && {reject: true})})),
+			enqueue: enqueue.map((group, index) => ({...make.newGroup(group), index, ...(rejectConflicts && {reject: true})})),
 		}),
-		schedule: schedule?.map(each => ({no: values.begin(), ...make.schedule(each)})),
+		schedule: schedule?.map(each => make.schedule(each)),
 		claim: claim && make.claim(claim),
 	};
 }

@@ -3,7 +3,7 @@ import pg from 'pg';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {PostgresPool} from '../postgres-client.ts';
-import {byteaArray, integerArray, textArray} from './binary-arrays.ts';
+import {byteaArray, textArray} from './binary-arrays.ts';
 import type {CallValues} from './call-values.ts';
 import {migrate, versionOf} from './migrate.ts';
 import {isConnectionLost, nameOfDatabase, translate} from './postgres-errors.ts';
@@ -160,9 +160,9 @@ export class Database {
 	}
 
 	/** Calls the function `commit`, whose values are apart from its JSON. It does not wait for a server that is away: a dispatcher has its own way. */
-	commit<Row>(call: object, {texts, bytes, items}: CallValues): Promise<Row[]> {
-		const values = [this.#json(call), textArray(texts), byteaArray(bytes), integerArray(items)];
-		return this.#queryOnce<Row>('select * from @.commit($1::jsonb, $2::text[], $3::bytea[], $4::integer[])', values, false);
+	commit<Row>(call: object, {texts, bytes}: CallValues): Promise<Row[]> {
+		const values = [this.#json(call), textArray(texts), byteaArray(bytes)];
+		return this.#queryOnce<Row>('select * from @.commit($1::jsonb, $2::text[], $3::bytea[])', values, false);
 	}
 
 	/** Calls a function that returns any number of JSON values. */

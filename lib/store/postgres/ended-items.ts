@@ -41,13 +41,12 @@ function itemsOf(group: EndedGroup, make: ItemMaker): Omit<EndedItem, 'group'>[]
 		const first = idAt(ids, start);
 		const continues = () => !endings?.has(end) && idAt(ids, end) === first + end - start && numberAt(executions, end) === numberAt(executions, start);
 		while (!ending && end < size && continues()) end++;
-		const no = make.values.begin();
 		const own = ending && ending.type !== 'returned' ? endingOf(ending, times.known(start).startedAt, make) : returned(group, start, end, ending, make);
 		const common = {first, last: first + end - start - 1, lease: group.lease, execution: numberAt(executions, start), worker: group.worker};
 		const part = cutTimes(times, start, end);
 		items.push({
 			index: start,
-			json: {...common, no, times: make.values.add(part), ...boundsOf(new PackedTimes(part), own.packed === false && end > start + 1), ...own},
+			json: {...common, times: make.values.add(part), ...boundsOf(new PackedTimes(part), own.packed === false && end > start + 1), ...own},
 		});
 	}
 	return items;

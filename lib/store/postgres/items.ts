@@ -62,6 +62,7 @@ export class ItemMaker {
 
 	claim({owner, lanes, limit, maxBytes}: ClaimRequest): object {
 		return {
+			...(lanes.some(({concurrency}) => concurrency !== undefined) && {limited: true}),
 			owner,
 			limit,
 			maxBytes: Number.isFinite(maxBytes) ? maxBytes : null,

@@ -1,4 +1,5 @@
 import {type ErrorCode, FaenaError} from '../../support/errors.ts';
+import {toUrl} from '../queue-path.ts';
 
 /** The error for each code of PostgreSQL, of the system or of TLS. The first pattern that matches counts. */
 const ERRORS: readonly (readonly [code: RegExp, sentence: string, code?: ErrorCode])[] = [
@@ -75,13 +76,6 @@ export function translate(error: unknown, database: string, isSent: boolean): un
  * @throws FaenaError `BadOption` if it is no URL
  */
 export function nameOfDatabase(url: string): string {
-	if (!URL.canParse(url)) {
-		// It may contain a password, so that it is not shown.
-		throw new FaenaError(
-			'BadOption',
-			'The URL of the queue must be postgres://user:password@host:port/database, and this one is no URL. Write %-codes for special characters in its parts.',
-		);
-	}
-	const {host, pathname} = new URL(url);
-	return `The database ${pathname.slice(1) || 'of this user'} on ${host || 'the default host'}`;
+	const {host, pathname, searchParams} = toUrl(url);
+	return `The database ${pathname.slice(1) || 'of this user'} on ${searchParams.get('host') ?? (host || process.env['PGHOST'] || 'the default host')}`;
 }

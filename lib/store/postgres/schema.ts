@@ -26,7 +26,7 @@ export const VERSION = 1;
 
 /** The functions that programs call. They find the others, and the tables, by these. */
 const ENTRIES = [
-	'commit(jsonb, text[], bytea[], integer[])',
+	'commit(jsonb, text[], bytea[])',
 	...[
 		'move(jsonb)',
 		'heartbeat(jsonb)',
