@@ -54,7 +54,7 @@ export const ARRIVED = `
 	create function look_at_arrived() returns void language plpgsql as $$
 	begin
 		-- A call that has begun may have taken them over.
-		if current_setting('faena.alone', true) <> '' or not exists (select from arrived) or pg_is_in_recovery() or current_setting('transaction_read_only') = 'on' then return; end if;
+		if current_setting('faena.store', true) <> '' or not exists (select from arrived) or pg_is_in_recovery() or current_setting('transaction_read_only') = 'on' then return; end if;
 		perform begin_call('{}', false);
 	end $$;
 

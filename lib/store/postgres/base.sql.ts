@@ -17,9 +17,7 @@ export const BASE = `
 		else perform pg_advisory_xact_lock_shared(lock_key(), 1);
 		end if;
 		if (call->>'relaxed')::boolean then perform set_config('synchronous_commit', 'off', true); end if;
-		perform set_config('faena.alone', coalesce(is_alone, false)::text, true);
-		perform set_config('faena.unblocked', 'false', true);
-		perform set_config('faena.exhausted', 'false', true);
+		if is_alone then perform set_config('faena.alone', 'true', true); end if;
 		perform set_config('faena.store', coalesce(call->>'store', '0'), true);
 		perform set_config('faena.now', coalesce(call->>'now', (extract(epoch from clock_timestamp()) * 1000)::bigint::text), true);
 		if exists (select from arrived) then perform take_over_arrived(); end if;

@@ -217,14 +217,15 @@ export const CLAIM = `
 			if l.room is not null then rooms := rooms || jsonb_build_object(l.task, l.room); end if;
 		end loop;
 		while total > 0 and (size is null or claimed_size < size or its_lease is null) loop
-			i := (
+			-- Usually one lane has jobs.
+			i := case when cardinality(heads) = 1 and limits[1] > 0 and (heads[1]).first is not null and rooms = '{}' then 1 else (
 				select h.i from unnest(heads) with ordinality h (first, last, lane, rank, batch, executions, i)
 				where h.first is not null and limits[h.i] > 0 and coalesce((rooms->>abs(h.lane)::text)::integer, 1) > 0
 				order by h.rank, h.first limit 1
-			);
+			) end;
 			exit when i is null;
 			r := heads[i];
-			number := least(r.last - r.first + 1, total, limits[i], (rooms->>abs(r.lane)::text)::integer);
+			number := least(r.last - r.first + 1, total, limits[i], case when rooms <> '{}' then (rooms->>abs(r.lane)::text)::integer end);
 			if size is not null then
 				own_size := case when is_exact then size_of_jobs(r.first, r.first + number - 1) else most_size_of_jobs(r.first, r.first + number - 1) end;
 				if not is_exact and claimed_size + own_size >= size then
@@ -245,7 +246,7 @@ export const CLAIM = `
 			return next c;
 			total := total - number;
 			limits[i] := limits[i] - number;
-			if rooms ? abs(r.lane)::text then rooms := rooms || jsonb_build_object(abs(r.lane), (rooms->>abs(r.lane)::text)::integer - number); end if;
+			if rooms <> '{}' and rooms ? abs(r.lane)::text then rooms := rooms || jsonb_build_object(abs(r.lane), (rooms->>abs(r.lane)::text)::integer - number); end if;
 			if number < r.last - r.first + 1 then
 				-- Only a limit cuts a row, so that nothing more is claimed of its lane.
 				insert into ready values (r.first + number, r.last, r.lane, r.rank, r.batch, r.executions);

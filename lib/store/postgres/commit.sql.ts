@@ -170,7 +170,7 @@ export const COMMIT = `
 		if has_schedules then perform update_schedules(); end if;
 		completed := case when (call->>'alone')::boolean then fold() else fold_if_possible() end;
 		-- A batch that completed may have enqueued a job.
-		if call ? 'claim' and (completed <> '[]' or current_setting('faena.exhausted') <> 'true') then left_over := backlog(call->'claim'); end if;
+		if call ? 'claim' and (completed <> '[]' or current_setting('faena.exhausted', true) is distinct from 'true') then left_over := backlog(call->'claim'); end if;
 		if has_times then expires := (select greatest(0, expires_at - now_ms()) from expiry where expires_at > 0 order by expires_at limit 1); end if;
 		a.info := jsonb_build_object(
 			'settled', to_jsonb(ended),
@@ -182,7 +182,7 @@ export const COMMIT = `
 			'backlog', left_over,
 			'completed', completed,
 			'lost', lost_children(),
-			'unblocked', current_setting('faena.unblocked') = 'true' or has_edges and exists (select from parent_change),
+			'unblocked', current_setting('faena.unblocked', true) is not distinct from 'true' or has_edges and exists (select from parent_change),
 			'due', due - now_ms(),
 			'expired', to_jsonb(expired),
 			'expires', expires,

@@ -10,7 +10,7 @@ const MAX_EDGE_JOBS = 2000;
 export const EDGES = `
 	create function require_alone() returns void language plpgsql as $$
 	begin
-		if current_setting('faena.alone') <> 'true' then raise exception using errcode = '${MUST_BE_ALONE}', message = 'This call must be alone.'; end if;
+		if current_setting('faena.alone', true) is distinct from 'true' then raise exception using errcode = '${MUST_BE_ALONE}', message = 'This call must be alone.'; end if;
 	end $$;
 
 	-- The edges from these parents, each cut to them, in the order of dependsOn.
