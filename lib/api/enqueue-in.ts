@@ -16,6 +16,7 @@ export type EnqueueInArgs<Tasks, Options = JobOptions> = {
 
 /** A job that {@link enqueueIn} has enqueued. */
 export interface EnqueuedIn {
+	/** The id of the job. */
 	readonly id: JobId;
 	/** True if it is an existing job with the key. */
 	readonly reused: boolean;

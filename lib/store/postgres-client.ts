@@ -2,28 +2,40 @@
 
 /** A Pool of `pg`. */
 export interface PostgresPool {
+	/** As that of `pg`. */
 	connect(): Promise<PostgresClient>;
+	/** As that of `pg`. Faena does not call it on a pool of the program's. */
 	end?(): Promise<void>;
+	/** With a `max` of 1, Faena does not listen to notifications, since that takes a connection of its own. */
 	readonly options?: {readonly max?: number | undefined};
 }
 
 /** A client of a {@link PostgresPool}. */
 export interface PostgresClient {
+	/** As that of `pg`. */
 	query(config: PostgresQuery): Promise<{readonly rows: unknown[]}>;
+	/** As that of `pg`. */
 	on(event: 'error' | 'notification', listener: (event: {readonly payload?: string | undefined}) => void): unknown;
+	/** As that of `pg`. */
 	off(event: 'error' | 'notification', listener: (event: {readonly payload?: string | undefined}) => void): unknown;
+	/** As that of `pg`: gives the client back, or ends its connection. */
 	release(destroy?: boolean): void;
 }
 
+/** A statement, as `pg` takes it. */
 export interface PostgresQuery {
+	/** The statement, in which `$1` stands for the first value. */
 	text: string;
+	/** Its values. */
 	values?: unknown[];
-	// biome-ignore lint/suspicious/noExplicitAny: the driver has a type of its own for it
+	/** How columns are read; the driver has a type of its own for it. */
+	// biome-ignore lint/suspicious/noExplicitAny: see above
 	types?: any;
 }
 
 /** The transaction of a program: a Client or a Pool of `pg`, or anything that sends statements to the server as they do. */
 export interface PostgresTransaction {
+	/** As that of a Client of `pg`. Without a transaction, each statement is one. */
 	// biome-ignore lint/suspicious/noExplicitAny: rows of any query
 	query(text: string, values: any[]): Promise<{readonly rows: readonly any[]}>;
 }

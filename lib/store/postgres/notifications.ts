@@ -14,8 +14,8 @@ const MAX_WAY_MS = 3000;
 export class Notifications {
 	readonly #db: Database;
 	readonly #heard: () => void;
-	/** True if a connection listens, and hears nothing. */
-	areMissing = false;
+	/** `undefined` until it is known whether notifications reach the listening connection. */
+	areHeard: boolean | undefined;
 	/** True while a change is not told because the last one was told just now. */
 	#hasMore = false;
 	#isTelling = false;
@@ -50,17 +50,19 @@ export class Notifications {
 
 	/** Listens on a connection of its own, and on another one when that is lost. */
 	async listen(): Promise<void> {
-		this.areMissing = this.#db.hasOneConnection;
-		if (this.areMissing) return;
+		if (this.#db.hasOneConnection) {
+			this.areHeard = false;
+			return;
+		}
 		const again = () => {
 			this.#listening = undefined;
+			this.areHeard = undefined;
 			systemClock.after(RECONNECT_AFTER_MS, () => void (this.#isEnded || this.listen()));
 		};
 		try {
-			let isProven = false;
+			this.areHeard = undefined;
 			const own = () => {
-				isProven = true;
-				this.areMissing = false;
+				this.areHeard = true;
 			};
 			const listening = await this.#db.listen({heard: this.#heard, own, lost: again});
 			if (this.#isEnded) return listening.end();
@@ -68,7 +70,7 @@ export class Notifications {
 			this.#heard();
 			this.changed();
 			systemClock.after(MAX_WAY_MS, () => {
-				if (!isProven && this.#listening === listening) this.areMissing = true;
+				if (this.#listening === listening) this.areHeard ??= false;
 			});
 		} catch {
 			again();
