@@ -54,7 +54,7 @@ const MAX_NAMED_IDS = 10;
 function addChange(command: Command, change: (queue: JobQueue, filter: JobFilter) => Promise<string>): void {
 	command
 		.argument('[ids...]', 'ids of jobs', (text, before: readonly JobId[] = []) => [...before, toId(text)])
-		.option('--queue <file>', 'SQLite file of the jobs, or the URL of a PostgreSQL database', 'faena.db')
+		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('--batch <name>', 'jobs of this batch, that is, of this run')
 		.option('--task <name>', 'jobs of this task')
 		.option('--status <names>', 'of these only those in this status, or in several, with commas between', toStatuses)

@@ -14,7 +14,7 @@ export function addFlow(program: Command): void {
 				'A job that waits for several others is below the first of them; the others name it with an arrow.',
 		)
 		.argument('<name>', 'name of the flow')
-		.option('--queue <file>', 'SQLite file of the jobs, or the URL of a PostgreSQL database', 'faena.db')
+		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('--mermaid', 'print a flowchart for Mermaid, which GitHub and many editors draw')
 		.option('--json', 'print one line of JSON, with all jobs of a kind as one node')
 		.action(async (name: string, {queue: file, mermaid, json}: {readonly queue: string; readonly mermaid?: true; readonly json?: true}) => {

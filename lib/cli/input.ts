@@ -6,7 +6,7 @@ import {InvalidArgumentError} from 'commander';
 import type {StringValue} from 'ms';
 import ms from 'ms';
 import {convertPathToPattern, glob} from 'tinyglobby';
-import {queueExists, shownLocation} from '../api/queue-location.ts';
+import {isPostgres, queueExists, shownLocation} from '../api/queue-location.ts';
 import {FaenaError, type HaltOption, type JobId, type JobStatus, STATUSES} from '../index.ts';
 import {bad} from '../job/checks.ts';
 import {DEFAULT_MAX_VALUE_BYTES} from '../job/encoding.ts';
@@ -27,7 +27,8 @@ export async function useQueue<Result>(file: string, use: (queue: JobQueue) => P
 
 /** @throws FaenaError `BadDatabase` if `open()` would create the queue */
 export async function assertExists(queue: string): Promise<void> {
-	if (!(await queueExists(queue))) throw new FaenaError('BadDatabase', `There is no queue ${shownLocation(queue)} here; name it with --queue.`);
+	if (!(await queueExists(queue)))
+		throw new FaenaError('BadDatabase', `There is no queue ${shownLocation(queue)} here; name its ${isPostgres(queue) ? 'URL' : 'file'} with --queue.`);
 }
 
 /** @throws FaenaError `NoSuchBatch` */

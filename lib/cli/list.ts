@@ -19,7 +19,7 @@ export function addList(program: Command): void {
 		.command('list')
 		.summary('list jobs by status, task, batch, key or time, in order of arrival or sorted')
 		.description('Lists the jobs that meet all conditions, one on each line. Without a limit it lists all of them.')
-		.option('--queue <file>', 'SQLite file of the jobs, or the URL of a PostgreSQL database', 'faena.db')
+		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('--status <names>', `one of ${STATUSES.join(', ')}, or several with commas between`, toStatuses)
 		.option('--task <name>', 'jobs of this task')
 		.option('--batch <name>', 'jobs of this batch, that is, of this run')

@@ -33,7 +33,7 @@ export function addMap(program: Command): void {
 		)
 		.argument('<module#task>', "a module and one of the functions it exports, for instance './tasks.ts#thumbnail'")
 		.argument('[globs...]', 'files; quote the globs, so that the command stays the same when files are added')
-		.option('--queue <file>', 'SQLite file of the jobs, or the URL of a PostgreSQL database; created if it does not exist', 'faena.db')
+		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs; created if it does not exist', 'faena.db')
 		.option('-j, --workers <n>', 'jobs at the same time (default: one for each processor)', toCount)
 		.addOption(new Option('--isolation <how>', 'run tasks in threads or in child processes').choices(['thread', 'process']).default('thread'))
 		.option('--timeout <time>', 'longest run of a job, for instance 30s, 5m, or 300% of the median (default: none)', toTime)

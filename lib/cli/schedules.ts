@@ -11,7 +11,7 @@ export function addSchedules(program: Command): void {
 		.command('schedules')
 		.summary('list the schedules of a queue, with their next moments')
 		.description('Lists the schedules of a queue: their times, the next moment, and how the last job ended.')
-		.option('--queue <file>', 'SQLite file of the jobs, or the URL of a PostgreSQL database', 'faena.db')
+		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('--json', 'print a line of JSON for each')
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			const text = await useQueue(
@@ -43,7 +43,7 @@ export function addSchedule(program: Command): void {
 		.summary('show a schedule; pause, resume, run or delete it')
 		.description('Shows a schedule with its next moments, or changes it. A program makes schedules, by faena.schedule().')
 		.argument('<name>', 'name of the schedule')
-		.option('--queue <file>', 'SQLite file of the jobs, or the URL of a PostgreSQL database', 'faena.db')
+		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('--next <count>', 'how many of the next moments to show', toCount)
 		.option('--pause', 'enqueue nothing from now on')
 		.option('--resume', 'end a pause')

@@ -12,7 +12,7 @@ export function addShow(program: Command): void {
 		.summary('show a job with its values, cost, error and log')
 		.description('Shows a job with its values, its cost, its error and its log.')
 		.argument('<id>', 'id of the job', toId)
-		.option('--queue <file>', 'SQLite file of the jobs, or the URL of a PostgreSQL database', 'faena.db')
+		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('--json', 'print one line of JSON, with nothing shortened')
 		.action(async (id: JobId, {queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			const text = await useQueue(

@@ -16,7 +16,7 @@ export function addStatus(program: Command): void {
 			'Prints the number of jobs in each status, and lists running jobs, the oldest waiting job, and the first failed and dead ones.\n' +
 				'faena list lists all.',
 		)
-		.option('--queue <file>', 'SQLite file of the jobs, or the URL of a PostgreSQL database', 'faena.db')
+		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('--batch <name>', 'only the jobs of this batch')
 		.option('--json', 'print one line of JSON, with all running, failed and dead jobs')
 		.action(async ({queue: file, batch, json}: {readonly queue: string; readonly batch?: string; readonly json?: true}) => {
@@ -72,7 +72,7 @@ export function addBatches(program: Command): void {
 		.command('batches')
 		.summary('list the batches of a queue, and how far each is')
 		.description('Lists the batches of a queue: the jobs of each by status, how fast they end, and the time that is left.')
-		.option('--queue <file>', 'SQLite file of the jobs, or the URL of a PostgreSQL database', 'faena.db')
+		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('--json', 'print a line of JSON for each')
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			const now = Date.now();

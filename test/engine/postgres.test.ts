@@ -34,7 +34,7 @@ test('the command line: map, status, list, show, batches, retry and cancel; vacu
 	const queue = urlOf('cli');
 	const faena = (...args: readonly string[]) => folder.faena(...args, '--queue', queue);
 	const missing = await faena('status').end();
-	t.regex(missing.stderr, /There is no queue postgres:\/\/postgres@127\.0\.0\.1:\d+\/postgres\?schema=cli here; name it with --queue\./);
+	t.regex(missing.stderr, /There is no queue postgres:\/\/postgres@127\.0\.0\.1:\d+\/postgres\?schema=cli here; name its URL with --queue\./);
 	t.is((await faena('map', tasks('traces-executions', 'fail'), '--lines', '--max-attempts', '1').end('one\ntwo')).code, 1);
 	const done = await faena('map', tasks('traces-executions', 'echo'), '--lines', '--batch', 'b').end('a\nb\nc');
 	t.is(done.code, 0, done.stderr);

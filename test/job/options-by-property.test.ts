@@ -37,6 +37,7 @@ const NESTED: Readonly<Record<string, Checks>> = {
 const OTHERS = [
 	...[
 		'queue',
+		'pool',
 		'tasks',
 		'isolation',
 		'durability',

@@ -35,8 +35,10 @@ import {MemoryStore} from '../store/oracle.ts';
 /** A store under test. Calling `open` again after `close` opens the same jobs. */
 export interface Subject {
 	open(): Promise<Store>;
+	/** Resolves when what a timer has begun may be done, for a store that waits for a server. */
+	nextTurn?(): Promise<void>;
 	/** Called after the last close. */
-	dispose?(): void;
+	dispose?(): void | Promise<void>;
 }
 
 export interface ModelOptions {
@@ -67,7 +69,7 @@ export async function checkModel(
 			await compareAll(world);
 		} finally {
 			await world.real.queue.close();
-			world.subject.dispose?.();
+			await world.subject.dispose?.();
 		}
 	});
 	await fc.assert(property, {seed, numRuns: runs, endOnFailure, includeErrorInReport: true});
@@ -105,12 +107,12 @@ const LEASE_MS = 50;
 const MAX_JOBS = 100_000;
 
 async function openWorld(makeSubject: (options: StoreOptions) => Subject, isDurable: boolean, knowsOpenJobs: boolean): Promise<World> {
-	const clock = new HandClock(T0);
+	const clock: HandClock = new HandClock(T0, () => (subject.nextTurn ? subject.nextTurn() : new Promise(resolve => setImmediate(resolve))));
 	// Constant during a command, since each store may ask for any number of random numbers.
 	const random = () => (world.steps * 0.618034) % 1;
 	const opened = new OpenedJobs();
 	const options: StoreOptions = {clock, random, leaseMs: LEASE_MS, openJobs: knowsOpenJobs ? opened.of : () => []};
-	const subject = makeSubject(options);
+	const subject: Subject = makeSubject(options);
 	const [real, model] = [toSide(await subject.open()), toSide(new MemoryStore(options))];
 	const world: World = {subject, isDurable, real, model, clock, opened, claims: [], steps: 0, jobs: []};
 	return world;

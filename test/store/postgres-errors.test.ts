@@ -99,7 +99,7 @@ test('a server that does not run', async t => {
 });
 
 test('a folder without a socket', async t => {
-	await failsWith(t, 'postgres:///postgres?host=/nowhere', 'Unreachable', /^The database postgres on the default host can't be reached: connect ENOENT/);
+	await failsWith(t, 'postgres:///postgres?host=/nowhere', 'Unreachable', /^The database postgres on \/nowhere can't be reached: connect ENOENT/);
 });
 
 for (const url of ['postgres://user:hidden password@[host', 'postgres://user:hidden@host:99999/postgres']) {

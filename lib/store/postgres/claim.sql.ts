@@ -11,7 +11,7 @@ export const CLAIM = `
 	declare
 		its_id integer;
 	begin
-		select id into its_id from owner where name = its_name;
+		select id into its_id from owner where name = its_name and heartbeat_at > 0;
 		if not found then
 			insert into owner (name, host, heartbeat_at) values (its_name, its_host, now_ms())
 				on conflict (name) do update set heartbeat_at = excluded.heartbeat_at returning id into its_id;
@@ -25,7 +25,7 @@ export const CLAIM = `
 		o owner;
 	begin
 		select * into o from owner where name = call->'claim'->>'owner';
-		if not found then return register_owner(call->'claim'->>'owner', call->>'host'); end if;
+		if o.id is null or o.heartbeat_at = 0 and o.released_by < (call->>'number')::bigint then return register_owner(call->'claim'->>'owner', call->>'host'); end if;
 		if o.released_by >= (call->>'number')::bigint then
 			raise exception 'a later call has given back the claims of this one' using errcode = '${LATE_CLAIM}';
 		end if;

@@ -50,7 +50,7 @@ export const COMMIT = `
 	-- The number of ready jobs of the lanes that could be claimed; a lower bound if there are very many rows.
 	create function backlog(request jsonb) returns bigint language plpgsql stable as $$
 	begin
-		return (select coalesce(sum(least(jobs, room)), 0)::bigint from (
+		return (select coalesce(sum(least(coalesce(jobs, 0), case when room < 0 then 0 else room end)), 0)::bigint from (
 			select q.task, sum(r.jobs) as jobs, max(q.concurrency) - (select coalesce(sum(c.last - c.first + 1), 0) from claimed c where c.task = q.task) as room
 			from jsonb_to_recordset(request->'lanes') q (task integer, quarantined boolean, concurrency integer)
 			join task t on t.id = q.task and not t.paused
@@ -121,6 +121,7 @@ export const COMMIT = `
 				ended := ended || case i->>'type'
 					when 'returned' then complete(i, texts, bytes)
 					when 'maker' then end_maker(i, texts, bytes)
+					when 'settled' then to_jsonb('lost'::text)
 					else to_jsonb(end_execution(i, bytes)) end;
 			end loop;
 		end if;

@@ -21,16 +21,18 @@ export interface EndedItem {
 type EndingJson = {readonly type: string; readonly packed?: boolean} & Readonly<Record<string, unknown>>;
 
 /**
- * The executions as items for the function `commit`: neighbours that returned share one, and each of the others has its own. Those that enqueue jobs come
- * last.
+ * The executions as items for the function `commit`: neighbours that returned share one, and each of the others has its own. Those that enqueue jobs
+ * (makers) come last. If one of them is settled again after that, the second time is lost.
  */
 export function endedItems(groups: readonly EndedGroup[], make: ItemMaker): EndedItem[] {
-	const items = groups.flatMap((group, number) => itemsOf(group, make).map(item => ({...item, group: number})));
+	const makers = new Set<string>();
+	const items = groups.flatMap((group, number) => itemsOf(group, make, makers).map(item => ({...item, group: number})));
 	const isMaker = ({json}: EndedItem) => json.type === 'maker';
 	return [...items.filter(item => !isMaker(item)), ...items.filter(isMaker)];
 }
 
-function itemsOf(group: EndedGroup, make: ItemMaker): Omit<EndedItem, 'group'>[] {
+/** @param makers the makers of this group and of those before it, as text; those of this group are added */
+function itemsOf(group: EndedGroup, make: ItemMaker, makers: Set<string>): Omit<EndedItem, 'group'>[] {
 	const {endings, ids, executions} = group;
 	const times = new PackedTimes(group.times);
 	const items: Omit<EndedItem, 'group'>[] = [];
@@ -39,9 +41,16 @@ function itemsOf(group: EndedGroup, make: ItemMaker): Omit<EndedItem, 'group'>[]
 		const ending = endings?.get(start);
 		end = start + 1;
 		const first = idAt(ids, start);
+		const keyOf = (index: number) => `${group.lease} ${numberAt(executions, index)} ${idAt(ids, index)}`;
+		const isSettled = (index: number) => makers.size > 0 && makers.has(keyOf(index));
 		const continues = () => !endings?.has(end) && idAt(ids, end) === first + end - start && numberAt(executions, end) === numberAt(executions, start);
-		while (!ending && end < size && continues()) end++;
+		while (!ending && end < size && continues() && !isSettled(end) && !isSettled(start)) end++;
+		if (isSettled(start)) {
+			items.push({index: start, json: {type: 'settled', first}});
+			continue;
+		}
 		const own = ending && ending.type !== 'returned' ? endingOf(ending, times.known(start).startedAt, make) : returned(group, start, end, ending, make);
+		if (own.type === 'maker') makers.add(keyOf(start));
 		const common = {first, last: first + end - start - 1, lease: group.lease, execution: numberAt(executions, start), worker: group.worker};
 		const part = cutTimes(times, start, end);
 		items.push({

@@ -31,7 +31,12 @@ export const MOVE = `
 					return;
 				end if;
 				p := place_of(id);
-				if p.state = any (states) and (its_task is null or p.task = its_task) and (its_batch is null or p.batch = its_batch) then ids := ids || id; end if;
+				if p.state is null or p.state <> all (states) or p.task <> its_task or its_batch is not null and p.batch is distinct from its_batch then continue; end if;
+				if is_timed then
+					select * into j from job where first <= id order by first desc limit 1;
+					if j.created_at < (filter->>'since')::float8 or j.created_at >= (filter->>'until')::float8 then continue; end if;
+				end if;
+				ids := ids || id;
 			end loop;
 			return;
 		end if;

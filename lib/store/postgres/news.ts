@@ -67,7 +67,7 @@ export class Listeners {
 	/** A move of this store has asked owners to stop jobs. */
 	asked(jobs: number): void {
 		this.#askedJobs += jobs;
-		if (jobs > 0) this.#wake();
+		if (jobs > 0 && this.#notifications) this.#wake();
 	}
 
 	/** A call of this store has made changes of which other stores are to hear. */

@@ -12,7 +12,7 @@ export const OWNERS = `
 	create function heartbeat(call jsonb) returns boolean language plpgsql as $$
 	begin
 		perform begin_call(call, false);
-		update owner set heartbeat_at = now_ms() where name = call->>'owner';
+		update owner set heartbeat_at = now_ms() where name = call->>'owner' and heartbeat_at > 0;
 		return found;
 	end $$;
 
@@ -84,7 +84,9 @@ export const OWNERS = `
 		-- Claims that are under way end before it begins.
 		perform begin_call(call, true);
 		-- The first claim of an owner may still be on its way: then it has no row yet.
-		if not (call->'leave')::boolean then perform register_owner(call->>'owner', call->>'host'); end if;
+		if not (call->'leave')::boolean then
+			insert into owner (name, host, heartbeat_at) values (call->>'owner', call->>'host', 0) on conflict do nothing;
+		end if;
 		-- A release whose connection was lost may arrive after a later one. By then the owner may have new claims.
 		update owner set released_by = greatest(released_by, (call->>'number')::bigint) where name = call->>'owner' returning id, released_by into its_owner, latest;
 		if latest > (call->>'number')::bigint then return null; end if;

@@ -275,6 +275,7 @@ export const TABLES = `
 		id integer generated always as identity primary key,
 		name text not null unique,
 		host text not null,
+		-- 0 if it has only released: then it is not registered, and the row holds the number below.
 		heartbeat_at bigint not null,
 		-- The number of the last call that released claims. A claim of an earlier call is refused: its program no longer waits for it.
 		released_by bigint not null default 0
