@@ -132,7 +132,7 @@ export const BATCHES = `
 			'counts', (select jsonb_agg(jsonb_build_array(c.name, y.state, y.jobs)) from (
 				select task, state, sum(jobs) as jobs from (
 					select task, state, jobs from batch_tally where batch = b.id union all select task, state, jobs from new_changes() where batch = b.id
-				) z group by 1, 2
+				) z group by 1, 2 having sum(jobs) <> 0
 			) y join task c on c.id = y.task),
 			'isOwned', exists (select from owner where id = b.owner))
 			from batch b left join task t on t.id = b.task

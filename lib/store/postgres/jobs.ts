@@ -32,7 +32,9 @@ export function toFilter({ids, task, batch, key, since, until}: JobSearch): obje
 export async function readPage({db, names}: Source, search: JobSearch, {after, limit = DEFAULT_PAGE_JOBS}: SearchPage, want: Wanted): Promise<JobPage> {
 	const {status} = search;
 	const states = statesOf(STATUSES.filter(each => status === undefined || [status].flat().includes(each)));
-	const {places, next} = isSorted(search) ? await findSorted(db, search, states, after, limit) : await findIds(db, search, states, after, limit);
+	const {places, next} = isSorted(search)
+		? await findSorted(db, await withIdsOfKey(db, search, states), states, after, limit)
+		: await findIds(db, search, states, after, limit);
 	if (want.count) return {jobs: [], count: places.length, next};
 	const ids = places.map(place => (typeof place === 'number' ? place : place.id));
 	const rows = await db.query<JobRow>('select * from @.describe($1, $2)', [ids, want.values === true]);
@@ -42,6 +44,16 @@ export async function readPage({db, names}: Source, search: JobSearch, {after, l
 	);
 	return {jobs, count: places.length, next};
 }
+
+/** A key belongs to few jobs, so a sorted list gets their ids. */
+async function withIdsOfKey<Search extends JobSearch>(db: Database, search: Search, states: readonly StoredState[]): Promise<Search> {
+	if (search.key === undefined) return search;
+	const {ids, task, batch, key} = search;
+	return {...search, ids: (await findIds(db, defined({ids, task, batch, key}), states, undefined, MAX_KEY_JOBS)).places};
+}
+
+/** A key belongs to at most one job of each batch. */
+const MAX_KEY_JOBS = 100_000;
 
 async function findIds(db: Database, search: JobSearch, states: readonly StoredState[], after: Place | undefined, limit: number) {
 	const values = [JSON.stringify(toFilter(search)), states, typeof after === 'number' ? after : 0, Number.MAX_SAFE_INTEGER, limit];
