@@ -213,9 +213,11 @@ export class Database {
 		const [found] = await this.query<{name: string}>('select @.channel() as name');
 		const client = await this.#pool.connect();
 		const {store} = this.#context;
+		let asked = 0;
 		const notified = ({payload}: {readonly payload?: string | undefined}) => {
-			if (payload === `${store}`) own();
-			else heard();
+			// A pooler may pass a notification on with an answer, and never without one.
+			if (payload !== `${store}`) heard();
+			else if (asked === 0) own();
 		};
 		let isEnded = false;
 		const end = () => {
@@ -240,7 +242,8 @@ export class Database {
 		return {
 			end,
 			async tellOthers() {
-				await client.query({text: tell, values: [store]});
+				asked++;
+				await client.query({text: tell, values: [store]}).finally(() => asked--);
 			},
 		};
 	}

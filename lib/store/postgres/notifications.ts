@@ -68,7 +68,8 @@ export class Notifications {
 			if (this.#isEnded) return listening.end();
 			this.#listening = listening;
 			this.#heard();
-			this.changed();
+			// From another connection: if this one hears of it, it hears of others.
+			void this.#db.tellOthers().catch(() => {});
 			systemClock.after(MAX_WAY_MS, () => {
 				if (this.#listening === listening) this.areHeard ??= false;
 			});
