@@ -21,9 +21,10 @@ const SUITE = ['test/**/*.test.ts', ...LEFT_OUT, '!test/{cli/bench,building}.tes
 
 /** The surest to find something come first. */
 export const PLANS: readonly Plan[] = [
-	{script: 'torture', args: seeded('--kills', '400'), minutes: 6},
+	{script: 'torture', args: seeded('--kills', '270'), minutes: 4},
 	{script: 'torture', args: seeded('--kills', '80', '--endings', 'SIGSTOP,SIGKILL'), minutes: 2},
 	{script: 'torture', args: seeded('--kills', '120', '--endings', 'SIGTERM,SIGINT'), minutes: 2},
+	{script: 'torture:postgres', args: seeded('--seconds', '45'), minutes: 2},
 	{script: 'simulate', args: seeded('--events', '1500000'), minutes: 3},
 	{script: 'bad-jobs', args: seeded('--jobs', '600'), minutes: 3},
 	{script: 'fuzz', args: seeded('--runs', '4000', '--what', 'values,decoder,cli'), minutes: 1},

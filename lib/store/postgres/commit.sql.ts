@@ -143,8 +143,7 @@ export const COMMIT = `
 			end loop;
 		end if;
 		select exists (select from edge) or exists (select from parent_change), exists (select from scheduled) or exists (select from expiry),
-			exists (select from schedule), (select min(run_at) from waiting where run_at is not null)
-			into has_edges, has_times, has_schedules, due;
+			exists (select from schedule) into has_edges, has_times, has_schedules;
 		if has_edges then perform reach_children(${MAX_CHANGED_ROWS}); end if;
 		if call ? 'claim' then
 			its_owner := owner_of_claim(call);
@@ -152,10 +151,8 @@ export const COMMIT = `
 				expired := expire();
 				if has_edges then perform reach_children(${MAX_CHANGED_ROWS}); end if;
 			end if;
-			if due <= now_ms() then
-				perform promote();
-				due := (select min(run_at) from waiting where run_at is not null);
-			end if;
+			due := (select min(run_at) from waiting where run_at is not null);
+			if due <= now_ms() then perform promote(); end if;
 			if cardinality(expired) < 1000 then
 				for c in select * from claim(call->'claim', its_owner) loop
 					its_lease := c.lease;
@@ -184,7 +181,7 @@ export const COMMIT = `
 			'completed', completed,
 			'lost', lost_children(),
 			'unblocked', current_setting('faena.unblocked', true) is not distinct from 'true' or has_edges and exists (select from parent_change),
-			'due', due - now_ms(),
+			'due', (select min(run_at) - now_ms() from waiting where run_at is not null),
 			'expired', to_jsonb(expired),
 			'expires', expires,
 			'moment', case when has_schedules then moment_in_ms() end
