@@ -2,6 +2,7 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import test, {type ExecutionContext} from 'ava';
 import pg from 'pg';
+import {enqueueIn} from '../../lib/index.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import type {PostgresPool as Pool} from '../../lib/store/postgres-client.ts';
 import type {News} from '../../lib/store/store.ts';
@@ -78,21 +79,26 @@ test.serial('a store hears of the changes of another one, and asks the server fo
 	t.true(two.heard.length >= 5, `${two.heard.length} notifications`);
 });
 
-test.serial('that notifications do not arrive is told: the server refuses to listen, or the pool has one connection', async t => {
+/** A pool whose connections hear nothing, as behind a pooler in transaction mode. */
+function deafPool(): {readonly own: pg.Pool; readonly pool: Pool} {
 	const own = new pg.Pool({connectionString: server.url});
 	own.on('error', () => {});
-	const deaf: Pool = {
+	const pool: Pool = {
 		async connect() {
 			const client = await own.connect();
 			return {
 				on: (event, listener) => client.on(event as 'error', listener as never),
 				off: (event, listener) => client.off(event as 'error', listener as never),
 				release: destroy => client.release(destroy),
-				// As behind a pooler in transaction mode.
 				query: config => client.query(config.text.startsWith('listen') ? {text: 'select'} : config),
 			};
 		},
 	};
+	return {own, pool};
+}
+
+test.serial('that notifications do not arrive is told: the server refuses to listen, or the pool has one connection', async t => {
+	const {own, pool: deaf} = deafPool();
 	const single = new pg.Pool({connectionString: server.url, max: 1});
 	for (const pool of [deaf, single]) {
 		const store = new PostgresStore(server.url, {schema: 'deaf', pool});
@@ -105,6 +111,19 @@ test.serial('that notifications do not arrive is told: the server refuses to lis
 	const health = new Promise<Extract<News, {type: 'health'}>>(resolve => store.listen('owner', news => void (news.type === 'health' && resolve(news))));
 	t.true((await health).databaseBytes > 100_000);
 	await Promise.all([own.end(), single.end()]);
+});
+
+test.serial('a store that hears nothing, and has taken over a job from a transaction of a program, tells its listeners all the same', async t => {
+	const {own, pool} = deafPool();
+	const store = new PostgresStore(server.url, {schema: 'taken over', pool});
+	let changes = 0;
+	store.listen('owner', news => void (news.type === 'changed' && changes++));
+	await sleep(300);
+	await enqueueIn(own, 'echo', 1, {schema: 'taken over'});
+	t.like((await store.counts())[0], {task: 'echo', ready: 1});
+	await until(() => changes > 0);
+	await store.close();
+	await own.end();
 });
 
 test.serial('a pause is heard of, too', async t => {

@@ -18,9 +18,13 @@ export const BASE = `
 		end if;
 		if (call->>'relaxed')::boolean then perform set_config('synchronous_commit', 'off', true); end if;
 		if is_alone then perform set_config('faena.alone', 'true', true); end if;
-		perform set_config('faena.store', coalesce(call->>'store', '0'), true);
 		perform set_config('faena.now', coalesce(call->>'now', (extract(epoch from clock_timestamp()) * 1000)::bigint::text), true);
-		if exists (select from arrived) then perform take_over_arrived(); end if;
+		if exists (select from arrived) then
+			-- These are changes of another program, of which this store's listeners are to hear, too.
+			perform set_config('faena.store', '0', true);
+			perform take_over_arrived();
+		end if;
+		perform set_config('faena.store', coalesce(call->>'store', '0'), true);
 	end $$;
 
 	-- Takes consecutive numbers. The lock is held only while they are taken, and not to the end of the transaction.

@@ -116,7 +116,9 @@ export const BATCHES = `
 		if holder is not null and (holder <> own or is_late) or not exists (select from batch where id = its_id) then
 			return jsonb_build_object('done', false, 'completed', done, 'owner', own);
 		end if;
-		update batch set owner = own, total = (call->>'total')::bigint where id = its_id;
+		-- Numbers of calls are those of the owner's store.
+		update batch set owner = own, total = (call->>'total')::bigint, opened_by = case when owner = own then opened_by else (call->>'number')::bigint end
+			where id = its_id;
 		if call ? 'flowJobs' then perform close_flow(its_id, call->'flowJobs'); end if;
 		completed := update_batch(its_id, 0);
 		if completed is not null then done := done || jsonb_build_array(completed); end if;

@@ -124,7 +124,7 @@ export const CHANGE = `
 		unmet integer := unmet_parents_of(its_id);
 	begin
 		if unmet > 0 then
-			insert into blocked values (its_id, its_id, p.task, its_rank, p.batch, p.executions, due, unmet);
+			insert into blocked values (its_id, its_id, p.task, its_rank, p.batch, p.executions, case when due > now_ms() then due end, unmet);
 			perform count_change(p.task, p.batch, p.state, ${StoredState.blocked}, 1);
 		elsif due > now_ms() then
 			insert into waiting values (its_id, its_id, p.task, its_rank, p.batch, p.executions, due, false);

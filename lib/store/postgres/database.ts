@@ -213,7 +213,8 @@ export class Database {
 		const [found] = await this.query<{name: string}>('select @.channel() as name');
 		const client = await this.#pool.connect();
 		const {store} = this.#context;
-		let asked = 0;
+		// LISTEN is the first.
+		let asked = 1;
 		const notified = ({payload}: {readonly payload?: string | undefined}) => {
 			// A pooler may pass a notification on with an answer, and never without one.
 			if (payload !== `${store}`) heard();
@@ -234,6 +235,7 @@ export class Database {
 		});
 		try {
 			await client.query({text: `listen ${pg.escapeIdentifier(found?.name as string)}`});
+			asked--;
 		} catch (error) {
 			end();
 			throw error;

@@ -41,7 +41,8 @@ export class Notifications {
 	async #tell(): Promise<void> {
 		this.#hasMore = false;
 		// If it fails, the others hear of it when they poll.
-		await (this.#listening ?? this.#db).tellOthers().catch(() => {});
+		// Not with an answer, until it is known that notifications come without one.
+		await ((this.areHeard && this.#listening) || this.#db).tellOthers().catch(() => {});
 		systemClock.after(TELL_INTERVAL_MS, () => {
 			if (this.#hasMore && !this.#isEnded) void this.#tell();
 			else this.#isTelling = false;
