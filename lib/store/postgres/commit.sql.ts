@@ -125,14 +125,14 @@ export const COMMIT = `
 					else to_jsonb(end_execution(i, bytes)) end;
 			end loop;
 		end if;
+		-- Before anything else: jobs that are no longer blocked count for limits.
+		perform reach_children(${MAX_CHANGED_ROWS});
 		if call ? 'edit' then
-			perform reach_children(${MAX_CHANGED_ROWS});
 			for i in select * from jsonb_array_elements(call->'edit') loop
 				edited := edited || edit_job(i, texts, bytes);
 			end loop;
 		end if;
 		if call ? 'enqueue' then
-			if call->'enqueue' @? '$[*].parents' then perform reach_children(${MAX_CHANGED_ROWS}); end if;
 			for i in select * from jsonb_array_elements(call->'enqueue') loop
 				made := made || enqueue_group(i, texts, bytes, made);
 			end loop;

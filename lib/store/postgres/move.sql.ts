@@ -66,7 +66,7 @@ export const MOVE = `
 		select coalesce(array_agg(id), '{}') from (
 			select holder_of(its_task, its_batch, its_key) as id where its_batch is not null
 			union all select holder_of(its_task, null, its_key) where its_batch is null
-			union all select holder_of(its_task, b.id, its_key) from batch b where its_batch is null and coalesce(b.task, its_task) = its_task
+			union all select holder_of(its_task, b.id, its_key) from batch b where its_batch is null
 		) held where id is not null
 	$$;
 

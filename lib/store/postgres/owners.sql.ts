@@ -80,6 +80,7 @@ export const OWNERS = `
 	declare
 		its_owner integer;
 		latest bigint;
+		is_registered boolean;
 	begin
 		-- Claims that are under way end before it begins.
 		perform begin_call(call, true);
@@ -88,9 +89,10 @@ export const OWNERS = `
 			insert into owner (name, host, heartbeat_at) values (call->>'owner', call->>'host', 0) on conflict do nothing;
 		end if;
 		-- A release whose connection was lost may arrive after a later one. By then the owner may have new claims.
-		update owner set released_by = greatest(released_by, (call->>'number')::bigint) where name = call->>'owner' returning id, released_by into its_owner, latest;
+		update owner set released_by = greatest(released_by, (call->>'number')::bigint) where name = call->>'owner'
+			returning id, released_by, heartbeat_at > 0 into its_owner, latest, is_registered;
 		if latest > (call->>'number')::bigint then return null; end if;
-		return release_claims(its_owner, (call->'after')::bigint, (call->'leave')::boolean, null) || jsonb_build_object('owner', its_owner);
+		return release_claims(its_owner, (call->'after')::bigint, (call->'leave')::boolean, null) || jsonb_build_object('owner', case when is_registered then its_owner end);
 	end $$;
 
 	-- All owners. Each store looks about every second, and then adds up counts that were left.

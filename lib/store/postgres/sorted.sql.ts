@@ -8,13 +8,17 @@ const outcomes = (highest: string, lowest: string, times: string, kind: 'runs' |
 		and (since is null or ended_at >= since) and (until is null or ended_at < until)
 	order by ${highest} desc, first desc limit most`;
 
-/** Jobs that have not completed, and show the figures of their last execution. */
-const failures = (column: string) => `
+/** Jobs that have not completed, and show the figures of their last execution, since their outcome has none. */
+const failures = (column: 'started_at' | 'duration_ms', ofOutcome: 'latest_start' | 'longest_ms') => `
 	select f.id, f.id, f.${column}::float8, null::bytea from failure_state f cross join lateral place_of(f.id) p
 	where (f.${column}, f.id) < (its_upper, its_first) and f.${column} <= its_value
-		and p.state = any (states) and p.state not between ${StoredState.completed} and ${StoredState.cancelled}
+		and p.state = any (states) and (
+			p.state not between ${StoredState.completed} and ${StoredState.cancelled} and since is null and until is null
+			or exists (select from outcome o where o.first = p.first and p.state = o.status and o.${ofOutcome} is null
+				and (since is null or o.ended_at >= since) and (until is null or o.ended_at < until))
+		)
 		and not exists (select from claimed c where p.state = ${StoredState.running} and c.first = p.first and c.started_at is not null)
-		and (its_task is null or p.task = its_task) and (its_batch is null or p.batch = its_batch) and since is null and until is null
+		and (its_task is null or p.task = its_task) and (its_batch is null or p.batch = its_batch)
 	order by f.${column} desc, f.id desc limit most`;
 
 const CLAIMS = `
@@ -26,13 +30,13 @@ const CLAIMS = `
 const KINDS = {
 	'startedAt runs': outcomes('latest_start', 'earliest_start', 'times', 'runs'),
 	'startedAt singles': outcomes('latest_start', 'earliest_start', 'null::bytea', 'singles'),
-	'startedAt failures': failures('started_at'),
+	'startedAt failures': failures('started_at', 'latest_start'),
 	'startedAt claims': CLAIMS,
 	'endedAt runs': outcomes('ended_at', 'ended_at', 'null::bytea', 'runs'),
 	'endedAt singles': outcomes('ended_at', 'ended_at', 'null::bytea', 'singles'),
 	'duration runs': outcomes('longest_ms', 'shortest_ms', 'times', 'runs'),
 	'duration singles': outcomes('longest_ms', 'shortest_ms', 'null::bytea', 'singles'),
-	'duration failures': failures('duration_ms'),
+	'duration failures': failures('duration_ms', 'longest_ms'),
 };
 
 export const SORTED = `
