@@ -1,7 +1,7 @@
 import {MARK_EVERY_MS} from '../../job/job.ts';
 import {StoredState} from '../stored-state.ts';
 
-/** So many changes are added up also if no batch completes by them: whoever reads the counts reads them, too. */
+/** This many changes are added up even if they complete no batch, because each read of the counts also reads the changes. */
 const MAX_CHANGES = 200;
 /** With so many, calls wait until they are added up, which does not happen by itself while calls overlap all the time. */
 const TOO_MANY_CHANGES = 2000;
