@@ -75,12 +75,11 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	readonly #client: DispatcherClient;
 	readonly #events: Events;
 	readonly #maker: JobMaker;
-	readonly #now: () => number;
 	readonly #stopListening: (() => void) | undefined;
 	#closing: Promise<void> | undefined;
 
 	/** @internal Use `open()`. */
-	constructor(settings: Settings, client: DispatcherClient, events: Events, now: () => number = Date.now) {
+	constructor(settings: Settings, client: DispatcherClient, events: Events) {
 		this.#settings = settings;
 		this.#client = client;
 		this.#events = events;
@@ -91,7 +90,6 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 			settings.maxPending,
 			settings.queue === IN_MEMORY ? {} : settings.queue,
 		);
-		this.#now = now;
 		if (settings.closeOnSignals) this.#stopListening = closeOnSignals(this);
 	}
 
@@ -170,7 +168,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * await flow.enqueue();
 	 */
 	flow(name: string): Flow<Tasks> {
-		return new Flow(this.#client, this.#maker, argument('flow()', 'name', name, text), this.#now);
+		return new Flow(this.#client, this.#maker, argument('flow()', 'name', name, text));
 	}
 
 	/**
@@ -186,7 +184,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	/** A handle for the schedule of this name. It need not exist. */
 	async schedule(name: string): Promise<ScheduleHandle>;
 	async schedule(name: string, options?: unknown): Promise<ScheduleHandle> {
-		const host = {client: this.#client, maker: this.#maker, now: this.#now};
+		const host = {client: this.#client, maker: this.#maker};
 		const handle = new ScheduleHandle(host, argument('schedule()', 'name', name, text));
 		return options === undefined ? handle : handle.set(options);
 	}
@@ -333,13 +331,14 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 	/** All batches, in the order in which they were made. */
 	async batches(): Promise<readonly BatchInfo[]> {
-		const now = this.#now();
-		return (await this.#client.verb('batches')).map(batch => toBatchInfo(batch, now));
+		const batches = await this.#client.verb('batches');
+		const now = await this.#client.verb('now');
+		return batches.map(batch => toBatchInfo(batch, now));
 	}
 
 	/** A handle for the batch of this name. The batch need not exist. */
 	batch(name: string): BatchHandle {
-		return new BatchHandle(this.#client, argument('batch()', 'name', name, text), this.#now);
+		return new BatchHandle(this.#client, argument('batch()', 'name', name, text));
 	}
 
 	/**
@@ -401,7 +400,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * @example await faena.cleanup({olderThan: '7d'});
 	 */
 	async cleanup(jobs: JobId | {readonly ids: readonly JobId[]} | {readonly olderThan: Duration}): Promise<number> {
-		const what = this.#toCleanup(jobs);
+		const what = await this.#toCleanup(jobs);
 		let deleted = 0;
 		for (let after: JobId | null = 0; after !== null; ) {
 			const result: CleanupResult = await this.#client.verb('cleanup', {...what, after});
@@ -467,13 +466,13 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		return this;
 	}
 
-	#toCleanup(jobs: unknown): {readonly endedBefore: number} | {readonly ids: readonly JobId[]} {
+	async #toCleanup(jobs: unknown): Promise<{readonly endedBefore: number} | {readonly ids: readonly JobId[]}> {
 		if (typeof jobs === 'number') return {ids: [checkId(jobs)]};
 		const {ids, olderThan} = checked('cleanup()', jobs, {ids: jobIds, olderThan: duration}) as {ids?: readonly JobId[]; olderThan?: number};
 		if ((ids === undefined) === (olderThan === undefined))
 			throw bad(`cleanup() expects a job's id, {ids: […]}, or a time such as {olderThan: '7d'}; it got ${ids ? 'ids and a time' : 'none of them'}`);
 		// Times are whole milliseconds: with 0, the jobs that ended in this one are deleted too.
-		return ids ? {ids} : {endedBefore: this.#now() - (olderThan as number) + 1};
+		return ids ? {ids} : {endedBefore: (await this.#client.verb('now')) - (olderThan as number) + 1};
 	}
 
 	#toJob(where: string, task: string, payload: unknown, options: JobOptions | undefined, watch: boolean): SingleJob {

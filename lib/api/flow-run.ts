@@ -12,7 +12,6 @@ import {BatchHandle, JobHandle, toOutcome, toResult, type WaitOptions, waitForEn
 /** What a run needs of its flow. */
 interface EnqueuedFlow {
 	readonly name: string;
-	readonly now: () => number;
 	/** The number of each node's first job. */
 	readonly starts: ReadonlyMap<FlowNode, number>;
 	readonly ids: FlowIds;
@@ -38,7 +37,7 @@ export class FlowRun extends BatchHandle {
 
 	/** @internal Use `flow.enqueue`. */
 	constructor(client: DispatcherClient, maker: JobMaker, flow: EnqueuedFlow) {
-		super(client, flow.name, flow.now);
+		super(client, flow.name);
 		this.#client = client;
 		this.#maker = maker;
 		this.#flow = flow;

@@ -55,7 +55,6 @@ export class Flow<Tasks> {
 	readonly name: string;
 	readonly #client: DispatcherClient;
 	readonly #maker: JobMaker;
-	readonly #now: () => number;
 	readonly #nodes: FlowNode[] = [];
 	readonly #keys = new Set<string>();
 	readonly #owner: NodeOwner = {
@@ -67,11 +66,10 @@ export class Flow<Tasks> {
 	#run: Promise<FlowRun> | undefined;
 
 	/** @internal Use `engine.flow`. */
-	constructor(client: DispatcherClient, maker: JobMaker, name: string, now: () => number) {
+	constructor(client: DispatcherClient, maker: JobMaker, name: string) {
 		this.name = name;
 		this.#client = client;
 		this.#maker = maker;
-		this.#now = now;
 	}
 
 	/**
@@ -136,7 +134,7 @@ export class Flow<Tasks> {
 	async #enqueue(): Promise<FlowRun> {
 		const {groups, starts} = toGroups(inOrder(this.#nodes));
 		const ids = await openFlow(this.#client, this.name, {groups, structure: structureOf(groups)});
-		return new FlowRun(this.#client, this.#maker, {name: this.name, now: this.#now, starts, ids});
+		return new FlowRun(this.#client, this.#maker, {name: this.name, starts, ids});
 	}
 
 	#plan(where: string, task: string, options: FlowJobOptions): {readonly key: string | undefined; readonly plan: Omit<NodePlan, 'payloads' | 'keys'>} {

@@ -233,19 +233,17 @@ export class BatchHandle {
 	/** The name of the batch. */
 	readonly name: string;
 	readonly #client: DispatcherClient;
-	readonly #now: () => number;
 
 	/** @internal Use `engine.batch`. */
-	constructor(client: DispatcherClient, name: string, now: () => number) {
+	constructor(client: DispatcherClient, name: string) {
 		this.#client = client;
 		this.name = name;
-		this.#now = now;
 	}
 
 	/** Its state now; `undefined` if no batch has this name. */
 	async info(): Promise<BatchInfo | undefined> {
 		const batch = await this.#client.verb('batch', this.name);
-		return batch && toBatchInfo(batch, this.#now());
+		return batch && toBatchInfo(batch, await this.#client.verb('now'));
 	}
 
 	/**

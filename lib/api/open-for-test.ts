@@ -123,7 +123,7 @@ export class TestEngine<Tasks> extends Engine<Tasks> {
 
 	/** @internal Use `openForTest`. */
 	constructor(settings: Settings, client: DispatcherClient, events: Events, clock: TestClock, closed: () => void) {
-		super(settings, client, events, () => clock.now);
+		super(settings, client, events);
 		this.clock = clock;
 		this.#client = client;
 		this.#closed = closed;

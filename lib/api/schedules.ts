@@ -151,13 +151,14 @@ function toSpec(maker: JobMaker, options: unknown): ScheduleSpec {
 export interface ScheduleVerbs {
 	list(): Promise<readonly Schedule[]>;
 	change(change: ScheduleChange): Promise<ScheduleResult>;
+	/** The time by the queue's clock, in milliseconds since 1970. */
+	now(): Promise<number>;
 }
 
 /** What a handle needs of its engine. */
 interface ScheduleHost {
 	readonly client: DispatcherClient;
 	readonly maker: JobMaker;
-	readonly now: () => number;
 }
 
 /** A schedule in the queue. It goes on without the program that made it, in any engine on the queue. */
@@ -170,19 +171,19 @@ export class ScheduleHandle<Result = unknown> {
 	/** @internal Use `engine.schedule`. */
 	constructor(host: ScheduleHost, name: string) {
 		this.#host = host;
-		this.#verbs = {list: () => host.client.verb('schedules'), change: change => host.client.verb('schedule', change)};
+		const {client} = host;
+		this.#verbs = {list: () => client.verb('schedules'), change: change => client.verb('schedule', change), now: () => client.verb('now')};
 		this.name = name;
 	}
 
 	/** @internal Makes or changes the schedule. */
 	async set(options: unknown): Promise<this> {
-		const {maker, now} = this.#host;
-		const spec = toSpec(maker, options);
+		const spec = toSpec(this.#host.maker, options);
 		const moments = await momentsOf(spec);
 		for (;;) {
 			const old = await findSchedule(this.#verbs, this.name);
 			if (old && isSameSchedule(old.spec, spec)) return this;
-			const nextAt = firstMoment(spec, moments, old, now());
+			const nextAt = firstMoment(spec, moments, old, await this.#verbs.now());
 			// Otherwise another engine has advanced it meanwhile.
 			if ((await this.#verbs.change({type: 'set', name: this.name, spec, nextAt, lastAt: old?.lastAt ?? null})).isDone) return this;
 		}
@@ -210,7 +211,7 @@ export class ScheduleHandle<Result = unknown> {
 
 	/** Ends a {@link pause}. @throws FaenaError `NoSuchSchedule` */
 	async resume(): Promise<void> {
-		await resumeSchedule(this.#verbs, this.name, this.#host.now());
+		await resumeSchedule(this.#verbs, this.name);
 	}
 
 	/**
@@ -257,11 +258,12 @@ function noMoment({until, timing}: ScheduleSpec): FaenaError {
 }
 
 /** @throws FaenaError `NoSuchSchedule` */
-export async function resumeSchedule(verbs: ScheduleVerbs, name: string, now: number): Promise<void> {
+export async function resumeSchedule(verbs: ScheduleVerbs, name: string): Promise<void> {
 	const schedule = await findSchedule(verbs, name);
 	if (!schedule) throw noSuchSchedule(name);
 	const {spec, isPaused, nextAt, lastAt} = schedule;
 	if (!isPaused) return;
+	const now = await verbs.now();
 	// A moment that passed during the pause is not made up for.
 	const {timing} = spec;
 	const next = waitsForEnd(spec)

@@ -68,6 +68,7 @@ function verbsOf({store}: JobQueue): ScheduleVerbs {
 	return {
 		list: () => store.schedules(),
 		change: async change => (await store.commit({schedule: [change]})).scheduled?.[0] as ScheduleResult,
+		now: async () => store.now(),
 	};
 }
 
@@ -78,7 +79,7 @@ async function change(
 ): Promise<{readonly text: string; readonly exitCode: number}> {
 	const verbs = verbsOf(queue);
 	const shown = JSON.stringify(name);
-	if (action === 'resume') await resumeSchedule(verbs, name, Date.now());
+	if (action === 'resume') await resumeSchedule(verbs, name);
 	const ids: readonly JobId[] = action === 'resume' ? [] : await changeExisting(verbs, {type: action, name});
 	if (action !== 'run') return {text: `${PAST[action]} the schedule ${shown}\n`, exitCode: ExitCode.done};
 	if (ids[0] !== undefined) return {text: `enqueued job ${ids[0]}\n`, exitCode: ExitCode.done};

@@ -75,8 +75,8 @@ export function addBatches(program: Command): void {
 		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('--json', 'print a line of JSON for each')
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
-			const now = Date.now();
-			const batches = await useQueue(file, async queue => (await queue.batches()).map(batch => toBatchInfo(batch, now)), {readOnly: true});
+			const list = async (queue: JobQueue) => (await queue.batches()).map(batch => toBatchInfo(batch, queue.store.now()));
+			const batches = await useQueue(file, list, {readOnly: true});
 			await print(json ? batches.map(batch => `${toJson(batch)}\n`).join('') : describeBatches(file, batches));
 		});
 }

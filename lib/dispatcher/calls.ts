@@ -106,6 +106,7 @@ export class Calls {
 		if (verb === 'jobs') return store.jobs(...(args as Parameters<Verbs['jobs']>));
 		if (verb === 'addToFlow') return this.#addToFlow(...(args as Parameters<Verbs['addToFlow']>));
 		if (verb === 'schedules') return store.schedules();
+		if (verb === 'now') return store.now();
 		if (verb === 'schedule') return this.#changeSchedule(...(args as Parameters<Verbs['schedule']>));
 		if (verb === 'sealFlow') {
 			const [batch, total, flowJobs] = args as Parameters<Verbs['sealFlow']>;

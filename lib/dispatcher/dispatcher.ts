@@ -23,7 +23,7 @@ import {Schedules} from './schedules.ts';
 export interface DispatcherOptions {
 	readonly owner: OwnerId;
 	readonly leaseMs: number;
-	/** Default: the system's. Its `now` must be the store's, too. */
+	/** Its timers; default: the system's. The time of day is the store's. */
 	readonly clock?: Clock;
 	readonly events?: readonly EventName[] | undefined;
 	/** Whether the caller closes the engine on signals. Then jobs that threw pass a {@link SignalGate}. */
@@ -76,8 +76,9 @@ export class Dispatcher {
 	constructor(
 		store: Store,
 		makePool: ((listener: PoolListener) => Pool) | undefined,
-		{owner, leaseMs, clock = systemClock, events, closeOnSignals = false, retention, output}: DispatcherOptions,
+		{owner, leaseMs, clock: timers = systemClock, events, closeOnSignals = false, retention, output}: DispatcherOptions,
 	) {
+		const clock: Clock = {...timers, now: () => store.now()};
 		const clients = new Clients(store, output, events);
 		const report = (event: JobEvent) => clients.publish(event);
 		const retries = makeRetries(clock, () => this.#deadline, report);

@@ -87,7 +87,7 @@ export interface ClaimedGroup extends Pick<ClaimedJob, 'task'> {
 	readonly parents?: readonly ParentResults[] | undefined;
 	/** The moments for which a schedule has enqueued jobs, by index. In milliseconds since 1970. */
 	readonly scheduledAt?: ReadonlyMap<number, number> | undefined;
-	/** From when on a job must not start, since it has expired, by index; only of jobs that may expire. In milliseconds since 1970. */
+	/** From when on a job must not start, since it has expired, by index; only of jobs that may expire. In milliseconds since 1970, by this machine's clock. */
 	readonly expiries?: ReadonlyMap<number, number> | undefined;
 }
 

@@ -43,6 +43,12 @@ export interface Store {
 	readonly leaseMs: number;
 
 	/**
+	 * The time by the queue's clock, in milliseconds since 1970: times of jobs and schedules are by it. On a server it is the server's, as far as the
+	 * store's verbs have told; before the first one, this machine's.
+	 */
+	now(): number;
+
+	/**
 	 * Updates, settles, edits, enqueues and claims jobs, in this order, in one durable transaction: all or nothing. If it fails with `OutcomeUnknown`,
 	 * it may have taken effect. Then {@link release} its claims; a second try reports its settlements as lost.
 	 * @throws FaenaError `KeyConflict` under `rejectConflicts`; `BadRow`, `TooLarge` if a value or a row prevents the transaction

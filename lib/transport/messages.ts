@@ -114,6 +114,8 @@ export interface Verbs {
 	batch(name: string): Batch | undefined;
 	batches(): readonly Batch[];
 	cleanup(options: CleanupOptions): CleanupResult;
+	/** As the verb of a store. */
+	now(): number;
 }
 
 /** The answer to the call of this number. */

@@ -131,3 +131,21 @@ test('jobs run in a program that did not enqueue them', async t => {
 	t.deepEqual(mapped.sort(), [1, 2, 3]);
 	await Promise.all([one, two, caller].map(engine => engine.close()));
 });
+
+test('the clocks of the hosts may be hours apart: time is the server’s', async t => {
+	t.timeout(120_000);
+	const ahead = (hours: number) => `--import=data:text/javascript,const own=Date.now;Date.now=()=>own()+${hours}*3600000`;
+	const programs = [3, -3].map(hours => new Program(t, {name: 'other-clock', flags: [ahead(hours)]}, urlOf('clocks')));
+	for (const program of programs) {
+		const {delayedMs, runs, ...others} = JSON.parse(await program.line());
+		t.true(delayedMs >= 500 && delayedMs < 30_000, `${delayedMs}`);
+		t.true(runs >= 3, `${runs}`);
+		t.like(others, {results: [1, 2, 3], deleted: 0});
+		t.true(others.completed >= 7);
+	}
+	for (const program of programs) {
+		program.process.stdin?.end();
+		// No warning: neither was taken for dead.
+		t.like(await program.ended(), {code: 0, stderr: ''});
+	}
+});

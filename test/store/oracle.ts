@@ -130,6 +130,10 @@ export class MemoryStore implements contract.Store {
 	#lookedAt = -Infinity;
 	#isClosed = false;
 
+	now(): number {
+		return this.#clock.now();
+	}
+
 	constructor({clock = systemClock, random = Math.random, leaseMs = 30_000, openJobs = () => []}: MemoryStoreOptions = {}) {
 		this.#clock = clock;
 		this.#random = random;

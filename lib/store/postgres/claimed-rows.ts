@@ -32,8 +32,16 @@ interface Details {
 	readonly checkpoints?: readonly (readonly [id: JobId, text: string | null, base64: string | null])[] | null;
 }
 
+/** What the rows don't say. */
+interface ClaimContext {
+	readonly lease: Lease;
+	readonly names: Names;
+	/** How far the server's clock is ahead of this machine's, in milliseconds. */
+	readonly aheadMs: number;
+}
+
 /** The claimed jobs as groups: one for each range of jobs that share a row, and one for the single jobs between them. */
-export function toClaimedGroups(rows: readonly ClaimedRow[], lease: Lease, names: Names): ClaimedGroup[] {
+export function toClaimedGroups(rows: readonly ClaimedRow[], context: ClaimContext): ClaimedGroup[] {
 	const groups: ClaimedGroup[] = [];
 	let singles: ClaimedGroup[] = [];
 	const flush = () => {
@@ -51,7 +59,7 @@ export function toClaimedGroups(rows: readonly ClaimedRow[], lease: Lease, names
 			continue;
 		}
 		isInParents = false;
-		const group = toGroup(row, lease, names, parents);
+		const group = toGroup(row, context, parents);
 		const isSingle = row.job_first === row.job_last;
 		const [before] = singles;
 		if (!isSingle || (before && (before.task !== group.task || before.quarantine !== group.quarantine))) flush();
@@ -62,7 +70,7 @@ export function toClaimedGroups(rows: readonly ClaimedRow[], lease: Lease, names
 	return groups;
 }
 
-function toGroup(row: ClaimedRow, lease: Lease, names: Names, parentRows: readonly ClaimedRow[]): ClaimedGroup {
+function toGroup(row: ClaimedRow, {lease, names, aheadMs}: ClaimContext, parentRows: readonly ClaimedRow[]): ClaimedGroup {
 	const {job_first, job_last} = row;
 	const [first, last] = [Math.max(row.first, job_first), Math.min(row.last, job_last)];
 	const {failures, checkpoints, expiries, scheduled} = row.info ?? {};
@@ -72,7 +80,7 @@ function toGroup(row: ClaimedRow, lease: Lease, names: Names, parentRows: readon
 	const kept = new Map(
 		(checkpoints ?? []).filter(([id]) => id >= first && id <= last).map(([id, text, base64]) => [id - first, text ?? fromBase64(base64)] as const),
 	);
-	const times = new Map((expiries ?? []).filter(([id]) => id >= first && id <= last).map(([id, at]) => [id - first, at] as const));
+	const times = new Map((expiries ?? []).filter(([id]) => id >= first && id <= last).map(([id, at]) => [id - first, at - aheadMs] as const));
 	const moments = new Map((scheduled ?? []).filter(([id]) => id >= first && id <= last).map(([id, at]) => [id - first, at] as const));
 	const parents = parentsFor(parentRows, first, last);
 	return {

@@ -1,4 +1,4 @@
-import {type EnqueuedGroup, type NewGroup, newJobsOf} from '../../job/group.ts';
+import {type ClaimedGroup, type EnqueuedGroup, type NewGroup, newJobsOf} from '../../job/group.ts';
 import type {EditResult, JobId} from '../../job/job.ts';
 import type {NewJob} from '../../job/new-job.ts';
 import type {ScheduleResult} from '../../job/schedule.ts';
@@ -37,7 +37,8 @@ export async function commit(db: Database, names: Names, changes: Changes, rando
 	// The last row has the answer but the claimed jobs.
 	const {info} = rows.pop() as unknown as {readonly info: Summary};
 	await names.read(rows.filter(({policy}) => policy !== null));
-	return {committed: toCommitted(changes, rows, info, ended, names), effects: info, owner: info.owner};
+	const claimed = toClaimedGroups(rows, {lease: info.lease ?? 0, names, aheadMs: db.aheadMs});
+	return {committed: toCommitted(changes, claimed, info, ended), effects: info, owner: info.owner};
 }
 
 function toCall({update = [], edit, enqueue = [], schedule, rejectConflicts = false, claim}: Changes, ended: readonly EndedItem[], make: ItemMaker): object {
@@ -102,14 +103,14 @@ interface Summary extends Effects {
 	readonly moment: number | null;
 }
 
-function toCommitted({settle = [], edit, schedule}: Changes, rows: readonly ClaimedRow[], info: Summary, ended: readonly EndedItem[], names: Names): Committed {
+function toCommitted({settle = [], edit, schedule}: Changes, claimed: readonly ClaimedGroup[], info: Summary, ended: readonly EndedItem[]): Committed {
 	const {lease, due, expired, expires, moment} = info;
 	return {
 		settled: toSettled(settle.length, ended, info.settled),
 		...(edit && {edited: info.edited.map(toEdited)}),
 		...(schedule && {scheduled: info.scheduled}),
 		enqueued: info.enqueued.map(toEnqueued),
-		claimed: {lease: lease ?? 0, groups: toClaimedGroups(rows, lease ?? 0, names)},
+		claimed: {lease: lease ?? 0, groups: claimed},
 		backlog: info.backlog,
 		...(info.unblocked && {unblocked: true}),
 		dueInMs: due === null ? null : Math.max(0, due),

@@ -5,7 +5,7 @@ import {FaenaError} from '../../support/errors.ts';
 import type {PostgresPool} from '../postgres-client.ts';
 import {byteaArray, textArray} from './binary-arrays.ts';
 import type {CallValues} from './call-values.ts';
-import {migrate, versionOf} from './migrate.ts';
+import {migrate, type Send, versionOf} from './migrate.ts';
 import {isConnectionLost, nameOfDatabase, translate} from './postgres-errors.ts';
 import {VERSION} from './schema.ts';
 
@@ -15,6 +15,8 @@ const MAX_CONNECTIONS = 5;
 /** How long calls wait for a server that is away, from the first one that has not reached it. */
 const MAX_AWAY_MS = 10_000;
 const MAX_WAIT_MS = 1000;
+/** An answer that took longer says too little about the server's time. */
+const MAX_ANSWER_MS = 1000;
 
 const INT8 = 20;
 const INT8_ARRAY = 1016;
@@ -84,6 +86,7 @@ export class Database {
 	/** When a call has not reached the server for the first time since one has, by the steady clock. */
 	#awaySince: number | undefined;
 	#isClosing = false;
+	#aheadMs: number | undefined;
 
 	/**
 	 * @param pool the program's own, which stays open
@@ -103,13 +106,37 @@ export class Database {
 		// If it fails, the next call tries again.
 		this.#opened ??= (async () => {
 			try {
-				this.queue = await migrate((text, values) => this.#send(text, values), this.#schema, this.#isReadOnly);
+				const send: Send = (text, values) => this.#send(text, values);
+				this.queue = await migrate(send, this.#schema, this.#isReadOnly);
+				const askedAt = Date.now();
+				const [answer] = await send<{now: number}>('select (extract(epoch from clock_timestamp()) * 1000)::bigint as now');
+				if (answer) this.noteTime(answer.now, askedAt);
 			} catch (error) {
 				this.#opened = undefined;
 				throw error;
 			}
 		})();
 		await this.#opened;
+	}
+
+	/** How far the server's clock is ahead of this machine's, in milliseconds; 0 until it has answered, and if tests have given the time. */
+	get aheadMs(): number {
+		return this.#context.now ? 0 : (this.#aheadMs ?? 0);
+	}
+
+	/** The server's time, or the one given for tests, in milliseconds since 1970. */
+	now(): number {
+		return this.#context.now?.() ?? Math.round(Date.now() + this.aheadMs);
+	}
+
+	/**
+	 * Notes the server's time, which an answer has brought.
+	 * @param askedAt when it was asked, by this machine's clock
+	 */
+	noteTime(serverMs: number, askedAt: number): void {
+		const now = Date.now();
+		// An answer may have waited, for instance because this program was suspended.
+		if (this.#aheadMs === undefined || Math.abs(now - askedAt) < MAX_ANSWER_MS) this.#aheadMs = serverMs - (askedAt + now) / 2;
 	}
 
 	/** True if the schema has been made. */

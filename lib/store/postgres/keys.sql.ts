@@ -3,31 +3,24 @@ import {KEY_CONFLICT} from './error-codes.ts';
 
 /** Keys: which job has one, and what a new job with the key of another does. */
 export const KEYS = `
-	-- The job that has the key. In a batch, a key that is a number is in key_run.
+	-- In a batch, the key as a number if it is one: those are in key_run.
+	create function number_of(its_batch bigint, its_key text) returns bigint language sql immutable as $$
+		select case when its_batch is not null and its_key ~ '^(0|[1-9][0-9]{0,14})$' then its_key::bigint end
+	$$;
+
+	-- The job that has the key.
 	create function holder_of(its_task integer, its_batch bigint, its_key text) returns bigint language plpgsql stable as $$
 	declare
 		r key_run;
 		found_id bigint;
 	begin
-		if its_batch is not null and its_key ~ '^(0|[1-9][0-9]{0,14})$' then
+		if number_of(its_batch, its_key) is not null then
 			select * into r from key_run where batch = its_batch and first <= its_key::bigint order by first desc limit 1;
 			if r.last >= its_key::bigint then return r.first_id + its_key::bigint - r.first; end if;
 			return null;
 		end if;
 		select id into found_id from key where scope = coalesce(its_batch, -its_task) and key = its_key;
 		return found_id;
-	end $$;
-
-	-- Gives a job a key that no job had, or the one that has ended. If another call has taken it meanwhile, this call begins again.
-	create function take_key(its_task integer, its_batch bigint, its_key text, its_id bigint, held_by bigint) returns void language plpgsql as $$
-	begin
-		if its_batch is not null and its_key ~ '^(0|[1-9][0-9]{0,14})$' then
-			insert into key_run values (its_batch, its_key::bigint, its_key::bigint, its_id);
-		else
-			insert into key values (coalesce(its_batch, -its_task), its_key, its_id)
-				on conflict (scope, key) do update set id = excluded.id where key.id = held_by;
-			if not found then raise serialization_failure using message = 'Another call has taken the key.'; end if;
-		end if;
 	end $$;
 
 	-- Frees those keys of deleted jobs that no other job has taken.
@@ -59,28 +52,67 @@ export const KEYS = `
 		select coalesce((place_of(id)).state between ${StoredState.completed} and ${StoredState.cancelled}, false)
 	$$;
 
+	-- A job of a group with keys. Index: in the group, from 1. Holder: the job that has its key, and keeps it; ended: the one that gives it away. Leader:
+	-- the index of the first job of the group with its key. Place: among those that are new, from 1; null for the others.
+	create type keyed as (index integer, key text, text_value text, byte_value bytea, holder bigint, ended bigint, leader integer, place integer);
+
+	create function keyed_jobs(g jsonb, texts text[], bytes bytea[]) returns keyed[] language plpgsql stable as $$
+	declare
+		number integer := g->'count';
+		its_task integer := g->'task';
+		its_batch bigint := g->>'batch';
+		at integer := g->'values';
+		is_packed boolean := g->'packed';
+		own_texts text[] := case when is_packed then string_to_array(texts[at], E'\\n', '') else texts[at : at + number - 1] end;
+		own_bytes bytea[] := case when not is_packed then bytes[at : at + number - 1] end;
+	begin
+		return (
+			select array_agg((i, k, t, b, case when not is_free then held end, case when is_free then held end, leader, case when is_new then place end)::keyed order by i)
+			from (
+				select *, sum(is_new::integer) over (order by i)::integer as place from (
+					select *, (held is null or is_free) and i = leader as is_new from (
+						select k, t, b, i::integer, held, coalesce(g ? 'unique' and has_ended(held), false) as is_free, (min(i) over (partition by k))::integer as leader
+						from unnest(keys_of(g), own_texts, own_bytes) with ordinality j (k, t, b, i)
+						cross join lateral number_of(its_batch, k) own
+						left join lateral (select id from key where scope = coalesce(its_batch, -its_task) and key = k limit 1) h on true
+						left join lateral (select * from key_run where batch = its_batch and first <= own order by first desc limit 1) r on r.last >= own
+						cross join lateral (select coalesce(h.id, r.first_id + own - r.first)) x (held)
+					) found
+				) told
+			) placed
+		);
+	end $$;
+
+	-- The values of jobs that exist.
+	create function values_of(ids bigint[]) returns table (id bigint, text_value text, byte_value bytea) language plpgsql stable as $$
+	declare
+		j job;
+		lines text[];
+	begin
+		foreach id in array ids loop
+			-- Neighbours share the row.
+			if j.first is null or id < j.first or id > j.last then
+				select * into j from job x where x.first <= values_of.id order by x.first desc limit 1;
+				lines := case when j.first < j.last then string_to_array(j.text_value, E'\\n', '') end;
+			end if;
+			text_value := case when j.first = j.last then j.text_value else lines[id - j.first + 1] end;
+			byte_value := j.byte_value;
+			return next;
+		end loop;
+	end $$;
+
 	-- Enqueues a group with keys. A job whose key exists is that job, or a conflict.
 	create function enqueue_keyed(g jsonb, texts text[], bytes bytea[]) returns jsonb language plpgsql as $$
 	declare
-		number integer := g->>'count';
-		its_task integer := g->>'task';
+		number integer := g->'count';
+		its_task integer := g->'task';
 		its_batch bigint := g->>'batch';
-		is_unique boolean := g ? 'unique';
 		first_number bigint := g->>'number';
-		keys text[];
-		holders bigint[];
-		-- Jobs that have ended, and give their keys away.
-		ended bigint[];
-		own_texts text[];
-		own_bytes bytea[];
-		news integer[] := '{}';
-		ids bigint[];
+		jobs keyed[];
+		k record;
 		reused integer[] := '{}';
 		conflicts integer[] := '{}';
 		base bigint;
-		other integer;
-		h job;
-		made jsonb;
 		is_reused boolean;
 	begin
 		if first_number is not null and its_batch is not null
@@ -91,68 +123,83 @@ export const KEYS = `
 			perform insert_state(base, g);
 			return jsonb_build_object('ids', base);
 		end if;
-		keys := keys_of(g);
-		if (g->>'packed')::boolean then
-			own_texts := coalesce(string_to_array(texts[(g->>'values')::integer], E'\\n', ''), array_fill(null::text, array[number]));
-			own_bytes := array_fill(null::bytea, array[number]);
-		else
-			own_texts := texts[(g->>'values')::integer : (g->>'values')::integer + number - 1];
-			own_bytes := bytes[(g->>'values')::integer : (g->>'values')::integer + number - 1];
-		end if;
-		select array_agg(case when is_unique and has_ended(x.id) then null else x.id end order by x.i),
-			array_agg(case when is_unique and has_ended(x.id) then x.id end order by x.i)
-			into holders, ended from (select i, holder_of(its_task, its_batch, k) as id from unnest(keys) with ordinality l (k, i)) x;
-		for i in 1 .. number loop
-			if holders[i] is null and array_position(keys[1 : i - 1], keys[i]) is null then news := news || i; end if;
-		end loop;
+		jobs := keyed_jobs(g, texts, bytes);
 		-- Before any number is taken, since a conflict may undo the call.
-		for i in 1 .. number loop
-			if array_position(news, i) is not null then continue; end if;
-			if holders[i] is null then
-				other := array_position(keys, keys[i]);
-				is_reused := same_value(own_texts[other], own_bytes[other], own_texts[i], own_bytes[i]);
+		for k in
+			select j.*, l.text_value as its_leaders_text, l.byte_value as its_leaders_bytes, v.text_value as old_text, v.byte_value as old_bytes
+			from unnest(jobs) j join unnest(jobs) l on l.index = j.leader
+			left join values_of(array(select holder from unnest(jobs) where holder is not null)) v on v.id = j.holder
+			where j.place is null order by j.index
+		loop
+			if k.holder is null then
+				is_reused := same_value(k.its_leaders_text, k.its_leaders_bytes, k.text_value, k.byte_value);
 			else
-				select * into h from job where first <= holders[i] order by first desc limit 1;
-				is_reused := resolve_collision(holders[i], h, g, own_texts[i], own_bytes[i]);
+				-- The leader may have replaced the job.
+				if k.index <> k.leader then select text_value, byte_value into k.old_text, k.old_bytes from values_of(array[k.holder]) where id = k.holder; end if;
+				is_reused := resolve_collision(k.holder, k.old_text, k.old_bytes, g, k.text_value, k.byte_value);
 			end if;
 			if is_reused then
-				reused := reused || (i - 1);
+				reused := reused || k.index - 1;
 			elsif (g->>'reject')::boolean then
-				raise exception using errcode = '${KEY_CONFLICT}', message = 'key conflict', detail = jsonb_build_array(g->'index', i - 1, holders[i]);
+				raise exception using errcode = '${KEY_CONFLICT}', message = 'key conflict', detail = jsonb_build_array(g->'index', k.index - 1, k.holder);
 			else
-				conflicts := conflicts || (i - 1);
+				conflicts := conflicts || k.index - 1;
 			end if;
 		end loop;
-		if cardinality(news) > 0 then
-			base := take_ids(cardinality(news));
-			made := g || jsonb_build_object('count', cardinality(news), 'packed', false, 'values', 1, 'number', null);
-			if g ? 'unmet' then
-				made := made || jsonb_build_object('unmet', (select jsonb_agg(g->'unmet'->(i - 1) order by o) from unnest(news) with ordinality n (i, o)));
-			end if;
-			perform insert_jobs(base, made, array(select own_texts[i] from unnest(news) with ordinality n (i, o) order by o),
-				array(select own_bytes[i] from unnest(news) with ordinality n (i, o) order by o),
-				array(select keys[i] from unnest(news) with ordinality n (i, o) order by o));
-			perform insert_state(base, made);
-			-- In one order, so that two calls that take the same keys can't wait for each other.
-			perform take_key(its_task, its_batch, keys[i], base + o - 1, ended[i]) from (select i, o from unnest(news) with ordinality n (i, o) order by keys[i]) n;
+		base := enqueue_new(g, array(select j from unnest(jobs) j where place is not null order by place), texts, bytes);
+		return jsonb_build_object(
+			'ids', (select jsonb_agg(coalesce(j.holder, base + l.place - 1) order by j.index) from unnest(jobs) j join unnest(jobs) l on l.index = j.leader),
+			'reused', to_jsonb(reused),
+			'conflicts', to_jsonb(conflicts)
+		);
+	end $$;
+
+	-- Enqueues those jobs of a group that are new, with their keys. Returns the id of the first one.
+	create function enqueue_new(g jsonb, news keyed[], texts text[], bytes bytea[]) returns bigint language plpgsql as $$
+	declare
+		keys text[] := array(select key from unnest(news) order by place);
+		made jsonb := g || jsonb_build_object('count', cardinality(news), 'packed', false, 'values', 1, 'number', null);
+		base bigint;
+	begin
+		if cardinality(news) = 0 then return null; end if;
+		base := take_ids(cardinality(news));
+		if g ? 'unmet' then
+			made := made || jsonb_build_object('unmet', (select jsonb_agg(g->'unmet'->(index - 1) order by place) from unnest(news)));
 		end if;
-		for i in 1 .. number loop
-			other := array_position(news, i);
-			if other is not null then
-				ids[i] := base + other - 1;
-			else
-				ids[i] := coalesce(holders[i], base + array_position(news, array_position(keys, keys[i])) - 1);
-			end if;
-		end loop;
-		return jsonb_build_object('ids', to_jsonb(ids), 'reused', to_jsonb(reused), 'conflicts', to_jsonb(conflicts));
+		if (g->'packed')::boolean and cardinality(news) = (g->'count')::integer and not exists (select from unnest(keys) k where k = '' or strpos(k, E'\\n') > 0) then
+			perform insert_jobs(base, g || '{"number": null}', texts, bytes, keys);
+		else
+			perform insert_jobs(base, made, array(select text_value from unnest(news) order by place), array(select byte_value from unnest(news) order by place), keys);
+		end if;
+		perform insert_state(base, made);
+		perform take_keys((g->'task')::integer, (g->>'batch')::bigint, news, base);
+		return base;
+	end $$;
+
+	-- Gives new jobs their keys, which no job had, or one that has ended. If another call has taken one meanwhile, this call begins again.
+	create function take_keys(its_task integer, its_batch bigint, news keyed[], base bigint) returns void language plpgsql as $$
+	declare
+		taken bigint;
+	begin
+		insert into key_run
+			select its_batch, min(number), max(number), base + min(place) - 1
+			from (select number, place, row_number() over (order by number) as rank from unnest(news), number_of(its_batch, key) number where number is not null) ranked
+			-- Neighbours by key and by job.
+			group by number - rank, place - rank;
+		-- In one order, so that two calls that take the same keys can't wait for each other.
+		insert into key (scope, key, id)
+			select coalesce(its_batch, -its_task), n.key, base + n.place - 1 from unnest(news) n where number_of(its_batch, n.key) is null order by n.key
+			on conflict (scope, key) do update set id = excluded.id where key.id in (select ended from unnest(news));
+		get diagnostics taken = row_count;
+		if taken < (select count(*) from unnest(news) n where number_of(its_batch, n.key) is null) then
+			raise serialization_failure using message = 'Another call has taken the key.';
+		end if;
 	end $$;
 
 	-- The key of a new job belongs to another one. Returns false if that job keeps another payload.
-	create function resolve_collision(its_id bigint, h job, g jsonb, its_text text, its_bytes bytea) returns boolean language plpgsql as $$
-	declare
-		p place;
+	create function resolve_collision(its_id bigint, old_text text, old_bytes bytea, g jsonb, its_text text, its_bytes bytea) returns boolean language plpgsql as $$
 	begin
-		if same_value(line_of(h.text_value, h.first, h.last, its_id), h.byte_value, its_text, its_bytes) then
+		if same_value(old_text, old_bytes, its_text, its_bytes) then
 			if (g->'rerun'->>'failed')::boolean then
 				perform retry_job(its_id, array[${StoredState.failed}, ${StoredState.parked}, ${StoredState.dead}, ${StoredState.cancelled}]);
 			end if;

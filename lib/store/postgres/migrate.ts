@@ -5,7 +5,8 @@ import {schemaSql, VERSION} from './schema.ts';
 /** Of PostgreSQL 14. */
 const MIN_SERVER_NUMBER = 140_000;
 
-type Send = <Row>(text: string, values?: readonly unknown[]) => Promise<Row[]>;
+/** Sends a statement. */
+export type Send = <Row>(text: string, values?: readonly unknown[]) => Promise<Row[]>;
 
 /** Makes the schema if it does not exist. Many programs may do so at once: one makes it, and the others wait. Returns the id of its queue. */
 export async function migrate(send: Send, schema: string, isReadOnly: boolean): Promise<string> {

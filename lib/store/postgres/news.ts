@@ -28,6 +28,8 @@ interface Answer {
 	/** How many changes other stores have made so far. */
 	readonly version: number;
 	readonly arrived: boolean;
+	/** The server's time, in milliseconds since 1970. */
+	readonly now: number;
 	readonly stop: readonly Claim[];
 }
 
@@ -156,7 +158,9 @@ export class Listeners {
 		let known: string | undefined;
 		return async () => {
 			const asked = `${this.#askedJobs}+${this.#heardTimes}`;
-			const {version, arrived, stop} = await this.#db.call<Answer>('news', {owner}, true);
+			const askedAt = Date.now();
+			const {version, arrived, now, stop} = await this.#db.call<Answer>('news', {owner}, true);
+			this.#db.noteTime(now, askedAt);
 			const before = known;
 			known = `${version}+${asked}`;
 			// What others did before the first look is no news. A request to stop a job is.

@@ -58,6 +58,7 @@ export const OWNERS = `
 			'version', (select coalesce(sum(changes), 0) from folded where store <> (call->>'store')::integer)
 				+ (select count(*) from new_changes() where store <> (call->>'store')::integer),
 			'arrived', exists (select from arrived),
+			'now', (extract(epoch from clock_timestamp()) * 1000)::bigint,
 			'stop', (select coalesce(jsonb_agg(jsonb_build_object('id', id, 'lease', c.lease, 'execution', c.execution) order by id), '[]')
 				from claimed c cross join lateral generate_series(c.first, c.last) id
 				where c.owner = (select o.id from owner o where o.name = call->>'owner') and c.stop is not null and c.stop <> -1)

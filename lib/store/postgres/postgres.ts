@@ -57,6 +57,10 @@ export class PostgresStore implements contract.Store {
 		this.#random = random;
 	}
 
+	now(): number {
+		return this.#db.now();
+	}
+
 	async commit(changes: contract.Changes): Promise<contract.Committed> {
 		this.#assertWritable();
 		if (changes.claim) await this.#hold(changes.claim.owner);

@@ -114,19 +114,29 @@ export const READ = `
 	create function ends_of(ids bigint[]) returns table (id bigint, state smallint, result text, result_bytes bytea, failure text)
 		language plpgsql stable as $$
 	declare
-		its_id bigint;
 		o outcome;
+		lines text[];
 	begin
-		foreach its_id in array ids loop
-			if o.first is null or its_id < o.first or its_id > o.last then
-				select * into o from outcome where first <= its_id order by first desc limit 1;
+		foreach id in array ids loop
+			-- Neighbours share the row.
+			if o.first is null or id < o.first or id > o.last then
+				select * into o from outcome x where x.first <= ends_of.id order by x.first desc limit 1;
+				lines := case when o.first < o.last then string_to_array(o.text_value, E'\\n', '') end;
 			end if;
-			if o.last >= its_id then
-				return query select its_id, o.status, line_of(o.text_value, o.first, o.last, its_id), o.byte_value,
-					(select x.failure from failure_state x where x.id = its_id and o.status <> ${completed});
-			elsif (select last from job where first <= its_id order by first desc limit 1) >= its_id or exists (select from arrived a where a.id = its_id) then
-				return query select its_id, null::smallint, null::text, null::bytea, null::text;
+			state := null;
+			result := null;
+			failure := null;
+			if o.last >= id then
+				state := o.status;
+				result := case when o.first = o.last then o.text_value else lines[id - o.first + 1] end;
+				if state <> ${completed} then failure := (select x.failure from failure_state x where x.id = ends_of.id); end if;
+			elsif (select x.last from job x where x.first <= ends_of.id order by x.first desc limit 1) >= id or exists (select from arrived a where a.id = ends_of.id) then
+				null;
+			else
+				continue;
 			end if;
+			result_bytes := case when state is not null then o.byte_value end;
+			return next;
 		end loop;
 	end $$;
 

@@ -68,6 +68,10 @@ export class SqliteStore implements Store {
 		this.#transactions = new Transactions({location, options: this.#options, blobs: this.#blobs, owners: this.#owners, onCompleted, onLost});
 	}
 
+	now(): number {
+		return this.#options.clock.now();
+	}
+
 	commit(changes: contract.Changes): Promise<contract.Committed> {
 		const {settle: ended = [], enqueue: arrived = [], urgent} = changes;
 		if (ended.length + arrived.length > 0) this.#used();

@@ -18,3 +18,7 @@ export const echo = task(
 );
 
 export function other(): void {}
+
+export function same(value: number): number {
+	return value;
+}

@@ -1,0 +1,48 @@
+/** The SQL of docs/postgres.md in PostgreSQL's own client, if the system has it. */
+import {spawnSync} from 'node:child_process';
+import {readFileSync} from 'node:fs';
+import anyTest from 'ava';
+import {openQueue} from '../../lib/queue.ts';
+import {PostgresServer} from '../fixtures/postgres-server.ts';
+
+const isInstalled = spawnSync('psql', ['--version'], {stdio: 'ignore'}).status === 0;
+const test = isInstalled ? anyTest : anyTest.skip;
+
+let server: PostgresServer;
+
+anyTest.before('starts a server', async t => {
+	t.timeout(120_000);
+	server = await PostgresServer.start();
+});
+
+anyTest.after.always(() => server?.stop());
+
+/** What psql prints, without alignment. */
+function psql(sql: string): {readonly status: number | null; readonly stdout: string; readonly stderr: string} {
+	return spawnSync('psql', [server.url, '-XqtA', '-v', 'ON_ERROR_STOP=1', '-f', '-'], {input: sql, encoding: 'utf8'});
+}
+
+test('the SQL of the document', async t => {
+	const queue = await openQueue(server.url);
+	await queue.counts();
+	const [, sql = ''] = /```sql\n(.*?)```/s.exec(readFileSync(new URL('../../docs/postgres.md', import.meta.url), 'utf8')) ?? [];
+	const {status, stdout, stderr} = psql(sql);
+	t.is(status, 0, stderr);
+	t.is(stdout, '1|f\n2|f\nthumbnail|f|0|2|0|0|0|0|0\n');
+	const second = psql(sql);
+	t.is(second.stdout, '3|f\n2|t\nthumbnail|f|0|3|0|0|0|0|0\n', second.stderr);
+	t.like(await queue.job(2), {task: 'thumbnail', key: 'b.jpg', priority: 5, maxAttempts: 5, timeoutMs: 30_000});
+	t.is((await queue.values(1))?.payload, '{"file": "a.jpg"}');
+	await queue.close();
+});
+
+test('a transaction that is rolled back enqueues nothing, and a wrong option is a sentence', async t => {
+	const queue = await openQueue(`${server.url}?schema=other`);
+	await queue.counts();
+	t.is(psql("begin; select other.enqueue('t', '1'); rollback;").status, 0);
+	t.is(psql('select count(*) from other.jobs').stdout, '0\n');
+	const {status, stderr} = psql(`select other.enqueue('t', '1', '{"pririty": 1}')`);
+	t.is(status, 3);
+	t.regex(stderr, /enqueue\(\) has no option pririty\s+HINT: {2}Its options are key, unique/);
+	await queue.close();
+});
