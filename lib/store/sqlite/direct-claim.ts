@@ -35,6 +35,8 @@ export class DirectClaim {
 	readonly #owner: number;
 	/** The names of the requested tasks, by number. */
 	readonly #tasks: ReadonlyMap<number, string>;
+	/** The number of claimed jobs, by task. */
+	readonly #claimed = new Map<string, number>();
 
 	constructor(tx: Tx, lanes: readonly Lane[], owner: number) {
 		this.#tx = tx;
@@ -42,10 +44,16 @@ export class DirectClaim {
 		this.#tasks = new Map(lanes.map(({task, name}) => [task, name]));
 	}
 
+	/** The number of jobs that it has claimed, of a task or of all: while jobs are enqueued, they are not yet running for a limit. */
+	claimedOf(task?: string): number {
+		return task === undefined ? [...this.#claimed.values()].reduce((sum, jobs) => sum + jobs, 0) : (this.#claimed.get(task) ?? 0);
+	}
+
 	/** Writes that the jobs are running. Returns false, and writes nothing, if their task is not requested. */
 	take({task, policy, priority, batch, first, count, values, keys}: NewRun): boolean {
 		const name = this.#tasks.get(task);
 		if (name === undefined) return false;
+		this.#claimed.set(name, (this.#claimed.get(name) ?? 0) + count);
 		const {statements, tally, names, now} = this.#tx;
 		this.lease ||= nextLease(this.#tx);
 		if (count > 1) statements.insertClaimedRun.run(first, first + count - 1, this.lease, this.#owner, task, batch);

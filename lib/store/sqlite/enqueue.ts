@@ -29,7 +29,7 @@ export function enqueue(tx: Tx, groups: readonly NewGroup[], rejectConflicts: bo
 	const lookup = new KeyLookup(tx);
 	const enqueued: EnqueuedGroup[] = [];
 	for (const group of groups) {
-		const full = refuseIfFull(tx, group, lookup);
+		const full = refuseIfFull(tx, group, lookup, direct);
 		const result =
 			full ?? (group.parents ? addChildren(tx, group, {runs, lookup}, rejectConflicts, enqueued) : add(tx, group, {runs, lookup}, rejectConflicts));
 		enqueued.push(result);
@@ -65,12 +65,13 @@ export function findConflict(tx: Tx, jobs: readonly ChildJob[], parent: JobId): 
 }
 
 /** Refuses the group if its new jobs would exceed a limit of pending jobs. */
-function refuseIfFull(tx: Tx, group: NewGroup, lookup: KeyLookup): EnqueuedGroup | undefined {
+function refuseIfFull(tx: Tx, group: NewGroup, lookup: KeyLookup, direct?: DirectClaim): EnqueuedGroup | undefined {
 	if (!group.maxPending) return undefined;
 	for (const scope of ['task', 'all'] as const) {
 		const {[scope]: limit = Infinity} = group.maxPending;
 		if (limit === Infinity) continue;
-		const pending = countPending(tx, scope === 'task' ? tx.names.task(group.task) : null);
+		const task = scope === 'task' ? group.task : undefined;
+		const pending = countPending(tx, task === undefined ? null : tx.names.task(task)) + (direct?.claimedOf(task) ?? 0);
 		// Keys are looked up only if they matter.
 		const made = pending + sizeOf(group) > limit ? countNew(group, lookup) : 0;
 		if (made > 0 && pending + made > limit) return {ids: [], full: {of: scope, pending, limit}};

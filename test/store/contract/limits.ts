@@ -57,6 +57,19 @@ law('jobs that the same transaction settles are counted in their new state', asy
 	t.is(claimed.jobs.length, 1);
 });
 
+law('jobs that the same transaction claims are counted as pending', async (t, queue) => {
+	// The second one meets the first one's key, whose row must be there by then.
+	for (const scope of ['task', 'all'] as const) {
+		const {enqueued, claimed} = await commit(queue, {
+			enqueue: [newJob({key: scope}), newJob({key: scope, payload: '2'}), limited({[scope]: 1})],
+			claim: {...claimOf('hash'), owner: OWNER},
+		});
+		const id = enqueued[0]?.id as number;
+		t.deepEqual(enqueued, [fresh(id), conflict(id), full(scope, 1, 1)]);
+		t.is(claimed.jobs.length, 1);
+	}
+});
+
 law('a group is enqueued as a whole or not at all', async (t, queue) => {
 	const group = (count: number, keys?: string[]) => ({
 		...newJob(),
