@@ -409,7 +409,16 @@ function drains(durabilities: readonly Durability[], intake: Intake, jobsOf: Rea
 	}));
 }
 
+/** What is measured of SQLite without services is measured on PostgreSQL, too. */
+const ON_POSTGRES: readonly Row[] = [
+	...[{...CALL, jobs: 400}, latency(0.25, 2), IDLE, HISTORY, ...BACKLOG],
+	...[1, 2, 4, 8].map(processes => ({trial: 'contention', jobs: 400_000, workers: 1, vary: [{processes}], blocks: 3, lanes: []})),
+].map(row => ({...row, lanes: [['full', row.lanes[0]?.[1] ?? 'bulk', 'faena-postgres'] as const]}));
+
 /** `npm run bench:peers`, which also starts the servers that the peers need. */
-const PEERS: Plan = {blocks: 5, cases: [...BESIDE_PEERS, ...LATENCIES_BESIDE_PEERS, ...PRODUCERS_BESIDE_PEERS, ...CLAIMS_BESIDE_PEERS].flatMap(cases)};
+const PEERS: Plan = {
+	blocks: 5,
+	cases: [...BESIDE_PEERS, ...ON_POSTGRES, ...LATENCIES_BESIDE_PEERS, ...PRODUCERS_BESIDE_PEERS, ...CLAIMS_BESIDE_PEERS].flatMap(cases),
+};
 
 export const PLANS: Readonly<Record<string, Plan>> = {quick: QUICK, full: FULL, peers: PEERS};

@@ -2,7 +2,7 @@ import {createHistogram} from 'node:perf_hooks';
 import {withEngine} from '../measure/engine.ts';
 import {observe} from '../measure/observe.ts';
 import {curveOf, quantilesOf, recordMs} from '../measure/quantiles.ts';
-import {recordedSums, refuseUnlessEqual, sumBelow} from '../measure/sums.ts';
+import {refuseUnlessEqual, sumBelow} from '../measure/sums.ts';
 import {fsyncMs} from '../plan/machine.ts';
 import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 
@@ -15,7 +15,7 @@ const ROUND_CALLS = 20;
  * counts fsyncs, the trial therefore also reports the mean time beyond the engine's own fsyncs. These never overlap, so it is exact.
  */
 export async function call(given: Case, surroundings: Surroundings): Promise<Measurement> {
-	return withEngine(given, surroundings, async (faena, file) => {
+	return withEngine(given, surroundings, async (faena, place) => {
 		const taken = createHistogram();
 		const callOneByOne = async (jobs: number) => {
 			for (let number = 0; number < jobs; number++) {
@@ -34,7 +34,7 @@ export async function call(given: Case, surroundings: Surroundings): Promise<Mea
 		const observed = await observe(surroundings, () => callOneByOne(given.jobs));
 		const fsyncAfterMs = fsyncMs(surroundings.folder);
 		const {commits: after} = await faena.stats();
-		refuseUnlessEqual(recordedSums(file), {completed: rounds * ROUND_CALLS + given.jobs, results: rounds * sumBelow(ROUND_CALLS) + sumBelow(given.jobs)});
+		refuseUnlessEqual(await place.sums(), {completed: rounds * ROUND_CALLS + given.jobs, results: rounds * sumBelow(ROUND_CALLS) + sumBelow(given.jobs)});
 		const transactions = after.count - before.count;
 		const p50Ms = quantilesOf(taken).p50;
 		const fsyncsPerCall = (observed.fsyncs ?? (given.durability === 'full' ? transactions : 0)) / given.jobs;

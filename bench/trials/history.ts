@@ -1,9 +1,10 @@
-import {existsSync, readFileSync, statSync} from 'node:fs';
+import {existsSync, readFileSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {Engine} from '../../lib/index.ts';
 import {type Tasks, withEngine} from '../measure/engine.ts';
 import {observe} from '../measure/observe.ts';
-import {recordedSums, refuseUnlessEqual, sumBelow} from '../measure/sums.ts';
+import type {Place} from '../measure/place.ts';
+import {refuseUnlessEqual, sumBelow} from '../measure/sums.ts';
 import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 
 const WARM_UP_JOBS = 10_000;
@@ -21,18 +22,18 @@ const PAGE_BYTES = 4096;
 
 /** Measures whether no-op jobs get slower while the file fills with jobs that have ended. Figures are by tenths of the jobs. */
 export async function history(given: Case, surroundings: Surroundings): Promise<Measurement> {
-	return withEngine(given, surroundings, async (faena, file) => {
+	return withEngine(given, surroundings, async (faena, place) => {
 		await faena.enqueueMany('identity', numbers(0, WARM_UP_JOBS));
 		await faena.idle();
 		const writtenBefore = writtenBytes();
 		const commitsBefore = (await faena.stats()).commits.count;
 		let tenths: readonly Look[] = [];
 		const observed = await observe(surroundings, async () => {
-			tenths = await passThrough(faena, given.jobs, file);
+			tenths = await passThrough(faena, given.jobs, place);
 		});
 		const written = writtenBytes();
 		const bytesPerJob = writtenBefore === undefined || written === undefined ? undefined : (written - writtenBefore) / given.jobs;
-		refuseUnlessEqual(recordedSums(file), {completed: WARM_UP_JOBS + given.jobs, results: sumBelow(WARM_UP_JOBS) + sumBelow(given.jobs)});
+		refuseUnlessEqual(await place.sums(), {completed: WARM_UP_JOBS + given.jobs, results: sumBelow(WARM_UP_JOBS) + sumBelow(given.jobs)});
 		const {chunks, commits} = await faena.stats();
 		const perSecond = tenths.slice(1).map((look, index) => (given.jobs / 10 / (look.atMs - (tenths[index] as Look).atMs)) * 1000);
 		const at = (name: Exclude<keyof Look, 'atMs'>) => tenths.slice(1).map(look => look[name]);
@@ -64,10 +65,10 @@ interface Look {
 	readonly rssMib: number;
 }
 
-async function passThrough(faena: Engine<Tasks>, jobs: number, file: string): Promise<readonly Look[]> {
+async function passThrough(faena: Engine<Tasks>, jobs: number, place: Place): Promise<readonly Look[]> {
 	const passed = {enqueued: 0, completed: 0};
 	// If `feed` fails, closing the engine ends `watch`.
-	const [, looks] = await Promise.all([feed(faena, jobs, passed), watch(faena, jobs, passed, file)]);
+	const [, looks] = await Promise.all([feed(faena, jobs, passed), watch(faena, jobs, passed, place)]);
 	await faena.idle();
 	return looks;
 }
@@ -86,13 +87,16 @@ async function feed(faena: Engine<Tasks>, jobs: number, passed: Passed): Promise
 	}
 }
 
-async function watch(faena: Engine<Tasks>, jobs: number, passed: Passed, file: string): Promise<readonly Look[]> {
-	const lookAt = (atMs: number): Look => ({
-		...{atMs, backlog: Math.max(0, passed.enqueued - passed.completed)},
-		...{databaseMib: mebibytes(file), walMib: mebibytes(`${file}-wal`), rssMib: process.memoryUsage.rss() / MIB},
-	});
+async function watch(faena: Engine<Tasks>, jobs: number, passed: Passed, place: Place): Promise<readonly Look[]> {
+	const lookAt = async (atMs: number): Promise<Look> => {
+		const {database, log} = await place.bytes();
+		return {
+			...{atMs, backlog: Math.max(0, passed.enqueued - passed.completed)},
+			...{databaseMib: database / MIB, walMib: log / MIB, rssMib: process.memoryUsage.rss() / MIB},
+		};
+	};
 	let beforeMs = performance.now();
-	const looks = [lookAt(beforeMs)];
+	const looks = [await lookAt(beforeMs)];
 	const mark = () => (looks.length * jobs) / 10;
 	while (looks.length <= 10) {
 		await sleep(LOOK_MS);
@@ -101,7 +105,7 @@ async function watch(faena: Engine<Tasks>, jobs: number, passed: Passed, file: s
 		const nowMs = performance.now();
 		const msPerJob = (nowMs - beforeMs) / (passed.completed - before);
 		// Assumes an even rate between two looks.
-		while (looks.length <= 10 && passed.completed >= mark()) looks.push(lookAt(beforeMs + (mark() - before) * msPerJob));
+		while (looks.length <= 10 && passed.completed >= mark()) looks.push(await lookAt(beforeMs + (mark() - before) * msPerJob));
 		beforeMs = nowMs;
 	}
 	return looks;
@@ -109,10 +113,6 @@ async function watch(faena: Engine<Tasks>, jobs: number, passed: Passed, file: s
 
 function* numbers(first: number, end: number): Generator<number> {
 	for (let number = first; number < end; number++) yield number;
-}
-
-function mebibytes(path: string): number {
-	return existsSync(path) ? statSync(path).size / MIB : 0;
 }
 
 /** Bytes that this process has sent to storage, in whole pages. Only Linux counts them. */

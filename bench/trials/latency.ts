@@ -4,7 +4,7 @@ import {sharedMs} from '../measure/clock.ts';
 import {withEngine} from '../measure/engine.ts';
 import {observe} from '../measure/observe.ts';
 import {curveOf, quantilesOf, recordMs} from '../measure/quantiles.ts';
-import {recordedSums, refuseUnlessEqual, sumBelow} from '../measure/sums.ts';
+import {refuseUnlessEqual, sumBelow} from '../measure/sums.ts';
 import {chanceOf} from '../plan/chance.ts';
 import {type Case, IN_FLIGHT, type Measurement, type Surroundings} from '../plan/suite.ts';
 import {isPeer} from '../subjects/index.ts';
@@ -56,14 +56,14 @@ export async function latency(given: Case, surroundings: Surroundings): Promise<
 
 async function withSubject(given: Case, surroundings: Surroundings, use: Use): Promise<Measurement> {
 	if (given.subject === 'piscina') return withPiscina(given.workers, use);
-	if (isPeer(given.subject)) return (await loadServed(given.subject)).serve(given, surroundings, use);
-	return withEngine(given, surroundings, (faena, file) =>
+	if (isPeer(given.subject) && given.subject !== 'faena-postgres') return (await loadServed(given.subject)).serve(given, surroundings, use);
+	return withEngine(given, surroundings, (faena, place) =>
 		use({
 			enqueue: number => faena.enqueue('started', number),
 			give: number => faena.enqueue('started', number),
 			idle: () => faena.idle(),
 			transactions: async () => (await faena.stats()).commits.count,
-			check: async expected => refuseUnlessEqual(recordedSums(file, "json_extract(value, '$[0]')"), expected),
+			check: async expected => refuseUnlessEqual(await place.sums('list'), expected),
 		}),
 	);
 }

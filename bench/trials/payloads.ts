@@ -50,7 +50,7 @@ async function byFaena(given: Case, surroundings: Surroundings, use: (echo: Echo
 	return withEngine(
 		given,
 		surroundings,
-		async (faena, file) => {
+		async (faena, {queue: file}) => {
 			let [maps, sent] = [0, 0];
 			const measurement = await use(async contents => {
 				const returned: unknown[] = [];

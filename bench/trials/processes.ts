@@ -1,11 +1,11 @@
 import {type ChildProcess, fork} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
 import {type JobQueue, openQueue} from '../../lib/queue.ts';
-import {withFile} from '../measure/file.ts';
 import {moduleUrl} from '../measure/module-url.ts';
 import {newJobs} from '../measure/new-jobs.ts';
 import {observe} from '../measure/observe.ts';
-import {recordedSums, refuseUnlessEqual, sumBelow} from '../measure/sums.ts';
+import {withPlace} from '../measure/place.ts';
+import {refuseUnlessEqual, sumBelow} from '../measure/sums.ts';
 import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 import type {Drained} from './drainer-process.ts';
 
@@ -14,12 +14,13 @@ const BATCH = 1000;
 const WARM_UP_JOBS = 100_000;
 
 /** Measures how `vary.processes` processes, each an engine with `workers` workers, drain a filled queue together. */
-export async function processes({jobs, durability, workers, vary}: Case, surroundings: Surroundings): Promise<Measurement> {
+export async function processes(given: Case, surroundings: Surroundings): Promise<Measurement> {
+	const {jobs, durability, workers, vary} = given;
 	const {processes: count = 1} = vary ?? {};
 	if (durability === 'memory') throw new Error('An engine keeps its jobs in a file: it has no lane in memory.');
-	return withFile(surroundings, async file => {
-		const queue = await openQueue(file, {durability});
-		const drainers = await Promise.all(Array.from({length: count}, () => start(file, durability, workers)));
+	return withPlace(given, surroundings, async place => {
+		const queue = await openQueue(place.queue, {durability});
+		const drainers = await Promise.all(Array.from({length: count}, () => start(place.queue, durability, workers)));
 		try {
 			const warmUpJobs = Math.min(jobs, WARM_UP_JOBS) * count;
 			await fill(queue, warmUpJobs);
@@ -29,7 +30,7 @@ export async function processes({jobs, durability, workers, vary}: Case, surroun
 			const observed = await observe(surroundings, async () => {
 				after = await drainTogether(drainers);
 			});
-			refuseUnlessEqual(recordedSums(file), {completed: warmUpJobs + jobs, results: sumBelow(warmUpJobs) + sumBelow(jobs)});
+			refuseUnlessEqual(await place.sums(), {completed: warmUpJobs + jobs, results: sumBelow(warmUpJobs) + sumBelow(jobs)});
 			const ended = after.map(({completed}, index) => completed - (before[index] as Drained).completed);
 			refuseUnlessEqual({completed: ended.reduce((sum, each) => sum + each), results: 0}, {completed: jobs, results: 0});
 			return {

@@ -15,6 +15,9 @@ const seeded =
 /** How many parts `npm run faults` is cut into; a night has one of them. */
 const PARTS = 11;
 
+/** The oldest and the newest Node; a night has one of them. */
+const NODES = ['22.18.0', '26.10.0'];
+
 /** What may depend on the version of Node: the tests without those of the benchmark, the examples, the model, the faults and the mutants. */
 const LEFT_OUT = ['bench', 'examples', 'property', 'simulation', 'fault', 'mutants'].map(folder => `!test/${folder}/**`);
 const SUITE = ['test/**/*.test.ts', ...LEFT_OUT, '!test/{cli/bench,building}.test.ts'];
@@ -26,6 +29,8 @@ export const PLANS: readonly Plan[] = [
 	{script: 'torture', args: seeded('--kills', '120', '--endings', 'SIGTERM,SIGINT'), minutes: 2},
 	{script: 'torture:postgres', args: seeded('--seconds', '45'), minutes: 2},
 	{script: 'test:hosts', args: seeded('--jobs', '50000'), minutes: 2},
+	{script: 'churn:postgres', args: () => ['--jobs', '10000000', '--held', '15'], minutes: 2},
+	{script: 'test:postgres', args: () => [], minutes: 4},
 	{script: 'simulate', args: seeded('--events', '1500000'), minutes: 3},
 	{script: 'bad-jobs', args: seeded('--jobs', '400'), minutes: 2},
 	{script: 'fuzz', args: seeded('--runs', '4000', '--what', 'values,decoder,cli'), minutes: 1},
@@ -36,6 +41,5 @@ export const PLANS: readonly Plan[] = [
 	{script: 'full-disk', args: () => [], minutes: 1},
 	{script: 'soak', args: () => ['--minutes', '2'], minutes: 3},
 	{script: 'mutants', args: () => [], minutes: 10},
-	{script: 'test:node', args: () => ['22.18.0', ...SUITE], minutes: 22},
-	{script: 'test:node', args: () => ['26.10.0', ...SUITE], minutes: 14},
+	{script: 'test:node', args: seed => [NODES[seed % 2] as string, ...SUITE], minutes: 22},
 ];

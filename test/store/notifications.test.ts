@@ -116,6 +116,7 @@ test.serial('that notifications do not arrive is told: the server refuses to lis
 test.serial('a store that hears nothing, and has taken over a job from a transaction of a program, tells its listeners all the same', async t => {
 	const {own, pool} = deafPool();
 	const store = new PostgresStore(server.url, {schema: 'taken over', pool});
+	await store.counts();
 	let changes = 0;
 	store.listen('owner', news => void (news.type === 'changed' && changes++));
 	await sleep(300);

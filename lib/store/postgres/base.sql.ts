@@ -1,3 +1,4 @@
+import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {StoredState} from '../stored-state.ts';
 import {OTHER_VERSION} from './error-codes.ts';
 
@@ -19,7 +20,7 @@ export const BASE = `
 		if (call->>'relaxed')::boolean then perform set_config('synchronous_commit', 'off', true); end if;
 		if is_alone then perform set_config('faena.alone', 'true', true); end if;
 		perform set_config('faena.now', coalesce(call->>'now', (extract(epoch from clock_timestamp()) * 1000)::bigint::text), true);
-		if exists (select from arrived) then
+		if not call ? 'nothingArrived' and exists (select from arrived) then
 			-- These are changes of another program, of which this store's listeners are to hear, too.
 			perform set_config('faena.store', '0', true);
 			perform take_over_arrived();
@@ -77,16 +78,16 @@ export const BASE = `
 		p place;
 	begin
 		select case when lane < 0 then ${StoredState.quarantined} else ${StoredState.ready} end, first, last, abs(lane), rank, batch, executions, null, null
-			into p from ready where first <= id order by first desc limit 1;
+			into p from ready where first <= id and first > id - ${MAX_GROUP_JOBS} order by first desc limit 1;
 		if p.last >= id then return p; end if;
-		select ${StoredState.running}, first, last, task, rank, batch, execution, null, stop into p from claimed where first <= id order by first desc limit 1;
+		select ${StoredState.running}, first, last, task, rank, batch, execution, null, stop into p from claimed where first <= id and first > id - ${MAX_GROUP_JOBS} order by first desc limit 1;
 		if p.last >= id then return p; end if;
-		select status, first, last, task, rank, batch, execution, null, null into p from outcome where first <= id order by first desc limit 1;
+		select status, first, last, task, rank, batch, execution, null, null into p from outcome where first <= id and first > id - ${MAX_GROUP_JOBS} order by first desc limit 1;
 		if p.last >= id then return p; end if;
 		select case when not failed then ${StoredState.delayed} when run_at is null then ${StoredState.parked} else ${StoredState.failed} end,
-			first, last, task, rank, batch, executions, run_at, null into p from waiting where first <= id order by first desc limit 1;
+			first, last, task, rank, batch, executions, run_at, null into p from waiting where first <= id and first > id - ${MAX_GROUP_JOBS} order by first desc limit 1;
 		if p.last >= id then return p; end if;
-		select ${StoredState.blocked}, first, last, task, rank, batch, executions, run_at, null into p from blocked where first <= id order by first desc limit 1;
+		select ${StoredState.blocked}, first, last, task, rank, batch, executions, run_at, null into p from blocked where first <= id and first > id - ${MAX_GROUP_JOBS} order by first desc limit 1;
 		if p.last >= id then return p; end if;
 		return null;
 	end $$;

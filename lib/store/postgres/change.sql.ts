@@ -1,3 +1,4 @@
+import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {StoredState} from '../stored-state.ts';
 
 /** Jobs that are taken out of their state: to delete them, to cancel them, or for a new round. */
@@ -56,13 +57,13 @@ export const CHANGE = `
 		perform end_expiry(its_first, its_last);
 		-- Those that wait for these can't run any more, and the edges to them are not needed.
 		perform parents_changed(its_first, its_last, 'deleted');
-		for j in delete from job where first >= (select max(first) from job where first <= its_first) and first <= its_last and last >= its_first returning * loop
+		for j in delete from job where first >= (select max(first) from job where first <= its_first and first > its_first - ${MAX_GROUP_JOBS}) and first <= its_last and last >= its_first returning * loop
 			perform free_keys(j, greatest(j.first, its_first), least(j.last, its_last));
 			if j.first < its_first then perform insert_job_part(j, j.first, its_first - 1); end if;
 			if j.last > its_last then perform insert_job_part(j, its_last + 1, j.last); end if;
 		end loop;
 		delete from edge where int8range(child_first, child_last, '[]') && int8range(its_first, its_last, '[]')
-			and not exists (select from job where first > child_first - 2000 and first <= child_last and last >= child_first);
+			and not exists (select from job where first > child_first - ${MAX_GROUP_JOBS} and first <= child_last and last >= child_first);
 	end $$;
 
 	create function insert_job_part(j job, its_first bigint, its_last bigint) returns void language sql as $$
@@ -75,7 +76,7 @@ export const CHANGE = `
 	declare
 		j job;
 	begin
-		select * into j from job where first <= its_id order by first desc limit 1;
+		select * into j from job where first <= its_id and first > its_id - ${MAX_GROUP_JOBS} order by first desc limit 1;
 		if j.first = j.last then return; end if;
 		delete from job where first = j.first;
 		if j.first < its_id then perform insert_job_part(j, j.first, its_id - 1); end if;
@@ -145,7 +146,7 @@ export const CHANGE = `
 		p := place_of(its_id);
 		-- A job whose parent is dead can't run before that has a new round, too.
 		if lost_parent_of(its_id) is not null then return false; end if;
-		select * into j from job where first <= its_id order by first desc limit 1;
+		select * into j from job where first <= its_id and first > its_id - ${MAX_GROUP_JOBS} order by first desc limit 1;
 		if j.keys is not null and j.batch is null then
 			-- If the job that took the key was deleted, the key is this job's again.
 			insert into key values (-j.task, key_in(j, its_id), its_id) on conflict do nothing;

@@ -1,10 +1,12 @@
+import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {MIN_COUNTED_RESULT_BYTES} from '../store.ts';
 import {StoredState} from '../stored-state.ts';
+import {SLOW_LOOK_MS} from './claimed-from.ts';
 import {LATE_CLAIM} from './error-codes.ts';
 
 /**
- * Claims: `{owner, lanes: [{task, limit, quarantined, concurrency}], limit, maxBytes}`. Rows that another call has locked are passed over, so that
- * many dispatchers claim side by side.
+ * Claims: `{owner, lanes: [{name, limit, quarantined, concurrency, from}], limit, maxBytes}`. Rows that another call has locked are passed over, so that
+ * many dispatchers claim side by side. `from`: the rank and the id at which the lane begins, so far as the caller knows: claimed-from.ts.
  */
 export const CLAIM = `
 	create function register_owner(its_name text, its_host text) returns integer language plpgsql as $$
@@ -96,7 +98,7 @@ export const CLAIM = `
 		line text;
 		own integer;
 	begin
-		for j in select * from job where first >= (select max(first) from job where first <= from_id) and first <= to_id order by first loop
+		for j in select * from job where first >= (select max(first) from job where first <= from_id and first > from_id - ${MAX_GROUP_JOBS}) and first <= to_id order by first loop
 			if j.first = j.last then
 				bytes := bytes + coalesce(octet_length(j.text_value), octet_length(j.byte_value), 0) + size_of_results(j.first, j.first);
 				jobs := jobs + 1;
@@ -116,15 +118,42 @@ export const CLAIM = `
 		return jobs;
 	end $$;
 
+	-- The lanes of a request, but those of unknown and of paused tasks.
+	create function lanes_of(request jsonb)
+		returns table (lane integer, task integer, quarantined boolean, most integer, concurrency integer, from_rank integer, from_id bigint)
+		language sql stable as $$
+		select case when q.quarantined then -t.id else t.id end, t.id, q.quarantined, q."limit", q.concurrency, (q."from"->0)::integer, (q."from"->1)::bigint
+		from jsonb_to_recordset(request->'lanes') q (name text, "limit" integer, quarantined boolean, concurrency integer, "from" jsonb)
+		join task t on t.name = q.name and not t.paused
+	$$;
+
 	-- The tasks whose running jobs are limited, with the number of those that may start. Their rows stay locked, so that calls take turns.
-	create function limited_tasks(lanes jsonb) returns table (task integer, room integer) language plpgsql as $$
+	create function limited_tasks(request jsonb) returns table (task integer, room integer) language plpgsql as $$
 	begin
-		if lanes = '[]' then return; end if;
+		if not request ? 'limited' then return; end if;
 		-- In one order, so that two calls can't wait for each other.
-		perform from task t where t.id in (select (e->'task')::integer from jsonb_array_elements(lanes) e where e ? 'concurrency') order by t.id for update;
+		perform from task t where t.id in (select l.task from lanes_of(request) l where l.concurrency is not null) order by t.id for update;
 		return query
-			select distinct on (1) q.task, greatest(0, q.concurrency - (select coalesce(sum(c.last - c.first + 1), 0) from claimed c where c.task = q.task))::integer
-			from jsonb_to_recordset(lanes) q (task integer, concurrency integer) where q.concurrency is not null;
+			select distinct on (1) l.task, greatest(0, l.concurrency - (select coalesce(sum(c.last - c.first + 1), 0) from claimed c where c.task = l.task))::integer
+			from lanes_of(request) l where l.concurrency is not null;
+	end $$;
+
+	-- The ready rows of a lane, in order. Those before the place at which it begins were claimed: their entries in the index may stay for long.
+	create function ready_rows(its_lane integer, from_rank integer, from_id bigint) returns refcursor language plpgsql as $$
+	declare
+		reader refcursor;
+	begin
+		if from_id is null then
+			open reader for select * from ready where lane = its_lane order by rank, first for update skip locked;
+		else
+			open reader for
+				select * from (select * from ready where lane = its_lane and rank < from_rank order by rank, first for update skip locked) sooner
+				union all
+				select * from (select * from ready where lane = its_lane and rank = from_rank and first >= from_id order by first for update skip locked) same
+				union all
+				select * from (select * from ready where lane = its_lane and rank > from_rank order by rank, first for update skip locked) later;
+		end if;
+		return reader;
 	end $$;
 
 	-- The size of the large results that these jobs get from their parents.
@@ -134,7 +163,7 @@ export const CLAIM = `
 		return (select coalesce(sum(size), 0)::bigint from (
 			select octet_length(line_of(o.text_value, o.first, o.last, p)) + coalesce(octet_length(o.byte_value), 0) as size
 			from edges_to(from_id, to_id) e cross join lateral generate_series(greatest(e.parent_first, 1), e.parent_last) p
-			cross join lateral (select * from outcome x where x.first <= p order by x.first desc limit 1) o where o.last >= p
+			cross join lateral (select * from outcome x where x.first <= p and x.first > p - ${MAX_GROUP_JOBS} order by x.first desc limit 1) o where o.last >= p
 		) sizes where size >= ${MIN_COUNTED_RESULT_BYTES});
 	end $$;
 
@@ -146,14 +175,14 @@ export const CLAIM = `
 			when first >= from_id and last <= to_id then octet_length(text_value) - (last - first)
 			else octet_length(replace(cut_lines(text_value, greatest(from_id, first) - first + 1, least(to_id, last) - first + 1), E'\\n', ''))
 		end), 0)::bigint + size_of_results(from_id, to_id)
-		from job where first >= (select max(first) from job where first <= from_id) and first <= to_id
+		from job where first >= (select max(first) from job where first <= from_id and first > from_id - ${MAX_GROUP_JOBS}) and first <= to_id
 	$$;
 
 	-- At least the size of these jobs. A part of a row counts as the whole, which takes no look at its text.
 	create function most_size_of_jobs(from_id bigint, to_id bigint) returns bigint language plpgsql as $$
 	begin
 		return (select coalesce(sum(coalesce(octet_length(text_value), octet_length(byte_value), 0)), 0)
-			from job where first >= (select max(first) from job where first <= from_id) and first <= to_id) + size_of_results(from_id, to_id);
+			from job where first >= (select max(first) from job where first <= from_id and first > from_id - ${MAX_GROUP_JOBS}) and first <= to_id) + size_of_results(from_id, to_id);
 	end $$;
 
 	-- What is special about claimed jobs; null if nothing is.
@@ -184,6 +213,10 @@ export const CLAIM = `
 		limits integer[] := '{}';
 		readers refcursor[] := '{}';
 		heads ready[] := '{}';
+		-- The last row of each that was seen.
+		seen ready[];
+		begun timestamptz := clock_timestamp();
+		looked_ms float8;
 		-- By task, how many more of its jobs may run.
 		rooms jsonb := '{}';
 		l record;
@@ -200,22 +233,20 @@ export const CLAIM = `
 		its_lease bigint;
 	begin
 		for l in
-			select q.task, q.quarantined, q."limit", case when q.quarantined then -q.task else q.task end as lane, rooms_of.room
-			from jsonb_to_recordset(request->'lanes') q (task integer, "limit" integer, quarantined boolean, concurrency integer)
-			join task t on t.id = q.task and not t.paused
-			left join limited_tasks(case when request ? 'limited' then request->'lanes' else '[]' end) rooms_of on rooms_of.task = q.task
-			where exists (select from ready where lane = case when q.quarantined then -q.task else q.task end)
+			select x.*, y.room from lanes_of(request) x left join limited_tasks(request) y on y.task = x.task
+			where x.from_id is not null or exists (select from ready where ready.lane = x.lane)
 		loop
-			reader := null;
-			open reader for select * from ready where lane = l.lane order by rank, first for update skip locked;
+			reader := ready_rows(l.lane, l.from_rank, l.from_id);
 			fetch reader into r;
 			if not found then continue; end if;
 			lanes := lanes || l.lane;
-			limits := limits || case when l.quarantined then quarantine_limit(l.lane, least(l."limit", total)) else l."limit" end;
+			limits := limits || case when l.quarantined then quarantine_limit(l.lane, least(l.most, total)) else l.most end;
 			readers := readers || reader;
 			heads := heads || r;
 			if l.room is not null then rooms := rooms || jsonb_build_object(l.task, l.room); end if;
 		end loop;
+		looked_ms := extract(epoch from clock_timestamp() - begun) * 1000;
+		seen := heads;
 		while total > 0 and (size is null or claimed_size < size or its_lease is null) loop
 			-- Usually one lane has jobs.
 			i := case when cardinality(heads) = 1 and limits[1] > 0 and (heads[1]).first is not null and rooms = '{}' then 1 else (
@@ -254,9 +285,16 @@ export const CLAIM = `
 			else
 				reader := readers[i];
 				fetch reader into r;
+				if found then seen[i] := r; end if;
 			end if;
 			heads[i] := r;
 		end loop;
+		if looked_ms > ${SLOW_LOOK_MS} or request ? 'from' then
+			perform set_config('faena.seen', jsonb_build_object(
+				'ms', looked_ms,
+				'lanes', (select coalesce(jsonb_agg(jsonb_build_array(t.name, s.lane < 0, s.rank, s.first)), '[]') from unnest(seen) s join task t on t.id = abs(s.lane))
+			)::text, true);
+		end if;
 		-- Then nothing is left of the lanes, unless other calls had it locked.
 		perform set_config('faena.exhausted', (not exists (select from unnest(heads) h where h.first is not null))::text, true);
 		foreach reader in array readers loop

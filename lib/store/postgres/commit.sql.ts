@@ -1,5 +1,7 @@
 import {MAX_LOG_LINES} from '../../job/claim.ts';
+import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {MAX_CHANGED_ROWS} from './batches.sql.ts';
+import {MAX_INTEGER} from './items.ts';
 
 /** What a dispatcher does in one transaction. */
 export const COMMIT = `
@@ -22,7 +24,7 @@ export const COMMIT = `
 				if p.state in ('open', 'missing') then
 					link := link || jsonb_build_object('status', p.state, 'failure', null);
 				else
-					select * into o from outcome where first <= p.first order by first desc limit 1;
+					select * into o from outcome where first <= p.first and first > p.first - ${MAX_GROUP_JOBS} order by first desc limit 1;
 					link := link || jsonb_build_object('status', status_name(o.status),
 						'failure', (select f.failure from failure_state f where f.id = p.first and p.state = 'dead'));
 					a.job_first := o.first;
@@ -51,12 +53,13 @@ export const COMMIT = `
 	create function backlog(request jsonb) returns bigint language plpgsql stable as $$
 	begin
 		return (select coalesce(sum(least(coalesce(jobs, 0), case when room < 0 then 0 else room end)), 0)::bigint from (
-			select q.task, sum(r.jobs) as jobs, max(q.concurrency) - (select coalesce(sum(c.last - c.first + 1), 0) from claimed c where c.task = q.task) as room
-			from jsonb_to_recordset(request->'lanes') q (task integer, quarantined boolean, concurrency integer)
-			join task t on t.id = q.task and not t.paused
-			cross join lateral (
-				select sum(last - first + 1) as jobs from (select first, last from ready where lane = case when q.quarantined then -q.task else q.task end limit 1000) heads
-			) r group by q.task
+			select l.task, sum(r.jobs) as jobs, max(l.concurrency) - (select coalesce(sum(c.last - c.first + 1), 0) from claimed c where c.task = l.task) as room
+			from lanes_of(request) l cross join lateral (
+				select sum(last - first + 1) as jobs from (
+					select first, last from ready where lane = l.lane and (rank, first) >= (coalesce(l.from_rank, ${-MAX_INTEGER}), coalesce(l.from_id, 0))
+					order by rank, first limit 1000
+				) heads
+			) r group by l.task
 		) by_task);
 	end $$;
 
@@ -160,7 +163,7 @@ export const COMMIT = `
 					return query
 						select case when has_times or c.execution > 1 then details_of(c.first, c.last, c.execution) end, c.first, c.last, c.task, c.rank, c.execution,
 							j.policy, j.created_at, j.first, j.last, j.first_number, j.keys, j.text_value, j.byte_value
-						from job j where j.first >= (select max(first) from job where first <= c.first) and j.first <= c.last order by j.first;
+						from job j where j.first >= (select max(first) from job where first <= c.first and first > c.first - ${MAX_GROUP_JOBS}) and j.first <= c.last order by j.first;
 				end loop;
 			end if;
 		end if;
@@ -178,6 +181,7 @@ export const COMMIT = `
 			'owner', its_owner,
 			'lease', its_lease,
 			'backlog', left_over,
+			'seen', nullif(current_setting('faena.seen', true), '')::jsonb,
 			'completed', completed,
 			'lost', lost_children(),
 			'unblocked', current_setting('faena.unblocked', true) is not distinct from 'true' or has_edges and exists (select from parent_change),

@@ -6,6 +6,7 @@ import {keyConflict} from '../conflict-errors.ts';
 import type {Changes, Committed} from '../store.ts';
 import {STATUS_OF, type StoredState} from '../stored-state.ts';
 import {CallValues} from './call-values.ts';
+import type {ClaimedFrom, Seen} from './claimed-from.ts';
 import {type ClaimedRow, toClaimedGroups} from './claimed-rows.ts';
 import type {Database} from './database.ts';
 import {childJobsOf, type EndedAnswer, type EndedItem, endedItems, toSettled} from './ended-items.ts';
@@ -23,25 +24,43 @@ export interface Done {
 	readonly owner: number | null;
 }
 
+/** What a store's transactions share. */
+export interface CommitContext {
+	readonly db: Database;
+	readonly names: Names;
+	readonly claimedFrom: ClaimedFrom;
+	/** Returns a number in [0, 1). */
+	readonly random: () => number;
+	/** True if it need not look for jobs that programs have enqueued in their own transactions. */
+	readonly hasNothingArrived: boolean;
+}
+
 /** Does all changes in one transaction. */
-export async function commit(db: Database, names: Names, changes: Changes, random: () => number): Promise<Done> {
-	const {settle = [], enqueue = [], schedule = [], claim} = changes;
+export async function commit({db, names, claimedFrom, random, hasNothingArrived}: CommitContext, changes: Changes): Promise<Done> {
+	const {settle = [], enqueue = [], schedule = []} = changes;
 	const specs = schedule.flatMap(change => (change.type === 'set' ? [change.spec] : []));
 	await names.number([...enqueue, ...settle.flatMap(childJobsOf), ...specs]);
-	if (claim) await names.find(claim.lanes.map(({task}) => task));
 	const make = new ItemMaker(new CallValues(), names, random);
 	const ended = endedItems(settle, make);
-	const rows = await send(db, toCall(changes, ended, make), make.values, needsAll(changes)).catch(error => {
+	const call = {...toCall(changes, ended, make, claimedFrom), ...(hasNothingArrived && {nothingArrived: true})};
+	const rows = await send(db, call, make.values, needsAll(changes)).catch(error => {
 		throw toConflict(error, enqueue);
 	});
 	// The last row has the answer but the claimed jobs.
 	const {info} = rows.pop() as unknown as {readonly info: Summary};
 	await names.read(rows.filter(({policy}) => policy !== null));
+	if (info.seen) claimedFrom.saw(info.seen);
+	const due = Math.min(info.due ?? Infinity, claimedFrom.dueInMs ?? Infinity);
 	const claimed = toClaimedGroups(rows, {lease: info.lease ?? 0, names, aheadMs: db.aheadMs});
-	return {committed: toCommitted(changes, claimed, info, ended), effects: info, owner: info.owner};
+	return {committed: toCommitted(changes, claimed, info, {ended, due}), effects: info, owner: info.owner};
 }
 
-function toCall({update = [], edit, enqueue = [], schedule, rejectConflicts = false, claim}: Changes, ended: readonly EndedItem[], make: ItemMaker): object {
+function toCall(
+	{update = [], edit, enqueue = [], schedule, rejectConflicts = false, claim}: Changes,
+	ended: readonly EndedItem[],
+	make: ItemMaker,
+	claimedFrom: ClaimedFrom,
+): object {
 	return {
 		...(update.length > 0 && {update: update.map(each => make.update(each))}),
 		...(ended.length > 0 && {settle: ended.map(({json}) => json)}),
@@ -50,7 +69,7 @@ function toCall({update = [], edit, enqueue = [], schedule, rejectConflicts = fa
 			enqueue: enqueue.map((group, index) => ({...make.newGroup(group), index, ...(rejectConflicts && {reject: true})})),
 		}),
 		schedule: schedule?.map(each => make.schedule(each)),
-		claim: claim && make.claim(claim),
+		claim: claim && make.claim(claim, claimedFrom),
 	};
 }
 
@@ -101,10 +120,16 @@ interface Summary extends Effects {
 	readonly expired: readonly JobId[];
 	readonly expires: number | null;
 	readonly moment: number | null;
+	readonly seen: Seen | null;
 }
 
-function toCommitted({settle = [], edit, schedule}: Changes, claimed: readonly ClaimedGroup[], info: Summary, ended: readonly EndedItem[]): Committed {
-	const {lease, due, expired, expires, moment} = info;
+function toCommitted(
+	{settle = [], edit, schedule}: Changes,
+	claimed: readonly ClaimedGroup[],
+	info: Summary,
+	{ended, due}: {readonly ended: readonly EndedItem[]; readonly due: number},
+): Committed {
+	const {lease, expired, expires, moment} = info;
 	return {
 		settled: toSettled(settle.length, ended, info.settled),
 		...(edit && {edited: info.edited.map(toEdited)}),
@@ -113,7 +138,7 @@ function toCommitted({settle = [], edit, schedule}: Changes, claimed: readonly C
 		claimed: {lease: lease ?? 0, groups: claimed},
 		backlog: info.backlog,
 		...(info.unblocked && {unblocked: true}),
-		dueInMs: due === null ? null : Math.max(0, due),
+		dueInMs: due === Infinity ? null : Math.max(0, due),
 		...(expired.length > 0 && {expired}),
 		...(expires !== null && {expiresInMs: expires}),
 		...(moment !== null && {momentInMs: moment}),

@@ -27,6 +27,7 @@ export const COUNTS = `
 		changed record;
 		done jsonb := '[]';
 		own jsonb;
+		begun timestamptz := clock_timestamp();
 	begin
 		for changed in
 			with gone as (delete from tally_change where seq > since returning *, xmin = pg_current_xact_id()::xid as is_own),
@@ -48,6 +49,7 @@ export const COUNTS = `
 			own := update_batch(changed.batch, changed.ended::bigint);
 			if own is not null then done := done || own; end if;
 		end loop;
+		perform set_config('faena.fold_ms', (extract(epoch from clock_timestamp() - begun) * 1000)::text, false);
 		return done;
 	end $$;
 
@@ -59,7 +61,8 @@ export const COUNTS = `
 		own bigint[];
 	begin
 		changes := (select last_value from tally_change_seq_seq) - since;
-		if changes >= ${MAX_CHANGES} then return changes; end if;
+		-- While an old transaction is open, each sum leaves a row that can't be freed, and all of them are looked through.
+		if changes >= least(${TOO_MANY_CHANGES}, ${MAX_CHANGES} * greatest(1, nullif(current_setting('faena.fold_ms', true), '')::float8)) then return changes; end if;
 		if not exists (select from batch where completed_at is null) then return null; end if;
 		own := (select array_agg(distinct batch) from tally_change where seq > since and batch is not null);
 		perform from batch b where b.id = any (own) and b.completed_at is null and (

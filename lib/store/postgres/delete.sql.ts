@@ -26,14 +26,14 @@ export const DELETE = `
 		perform count_change(p.task, p.batch, p.state, null, its_last - its_first + 1);
 	end $$;
 
-	-- Deletes those of the jobs, which share the row of their state, for which no unended job has waited: it needs their results. Returns their number.
-	create function delete_unneeded(its_first bigint, its_last bigint) returns bigint language plpgsql as $$
+	-- Deletes those of the jobs at this place for which no unended job has waited: it needs their results. Returns their number.
+	create function delete_unneeded(p place, its_first bigint, its_last bigint) returns bigint language plpgsql as $$
 	declare
 		its_id bigint;
 		deleted bigint := 0;
 	begin
 		if not is_needed(its_first, its_last) then
-			perform delete_range(place_of(its_first), its_first, its_last);
+			perform delete_range(p, its_first, its_last);
 			return its_last - its_first + 1;
 		end if;
 		for its_id in select generate_series(its_first, its_last) loop
@@ -43,6 +43,10 @@ export const DELETE = `
 		end loop;
 		return deleted;
 	end $$;
+
+	create function place_in(o outcome) returns place language sql immutable as $$
+		select (o.status, o.first, o.last, o.task, o.rank, o.batch, o.execution, null, null)::place
+	$$;
 
 	-- The answer of a deletion, whose effects it passes on.
 	create function deleted(jobs bigint, next jsonb) returns jsonb language plpgsql as $$
@@ -66,7 +70,7 @@ export const DELETE = `
 			room := room - 1;
 			last_id := its_id;
 			p := place_of(its_id);
-			if p.state between ${completed} and ${cancelled} and not is_batch_open(p.batch) then jobs := jobs + delete_unneeded(its_id, its_id); end if;
+			if p.state between ${completed} and ${cancelled} and not is_batch_open(p.batch) then jobs := jobs + delete_unneeded(p, its_id, its_id); end if;
 		end loop;
 		return deleted(jobs, null);
 	end $$;
@@ -86,7 +90,7 @@ export const DELETE = `
 			if room = 0 then return deleted(jobs, to_jsonb(after)); end if;
 			its_first := greatest(o.first, after + 1);
 			its_last := least(o.last, its_first + room - 1);
-			if o.ended_at < (call->>'before')::bigint and not is_batch_open(o.batch) then jobs := jobs + delete_unneeded(its_first, its_last); end if;
+			if o.ended_at < (call->>'before')::bigint and not is_batch_open(o.batch) then jobs := jobs + delete_unneeded(place_in(o), its_first, its_last); end if;
 			room := room - (its_last - its_first + 1);
 			after := its_last;
 			if its_last < o.last then return deleted(jobs, to_jsonb(after)); end if;
@@ -116,7 +120,7 @@ export const DELETE = `
 			if room = 0 then return deleted(jobs, jsonb_build_object('value', after_value, 'id', after_id)); end if;
 			its_first := case when o.ended_at = after_value then greatest(o.first, after_id + 1) else o.first end;
 			its_last := least(o.last, its_first + room - 1);
-			if not is_batch_open(o.batch) and o.ended_at < end_time_of(call, o) then jobs := jobs + delete_unneeded(its_first, its_last); end if;
+			if not is_batch_open(o.batch) and o.ended_at < end_time_of(call, o) then jobs := jobs + delete_unneeded(place_in(o), its_first, its_last); end if;
 			room := room - (its_last - its_first + 1);
 			after_value := o.ended_at;
 			after_id := its_last;

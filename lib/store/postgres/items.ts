@@ -9,9 +9,11 @@ import type {ScheduleChange} from '../../job/schedule.ts';
 import {defined} from '../../support/defined.ts';
 import type {ClaimRequest} from '../store.ts';
 import type {CallValues} from './call-values.ts';
+import type {ClaimedFrom} from './claimed-from.ts';
 import type {Names} from './names.ts';
 
-const MAX_INTEGER = 2 ** 31 - 1;
+/** Of PostgreSQL's type integer. */
+export const MAX_INTEGER = 2 ** 31 - 1;
 
 /** Makes the items of one call. Its tasks and policies have numbers. */
 export class ItemMaker {
@@ -60,17 +62,17 @@ export class ItemMaker {
 		return {...rest, spec: own, task: this.#names.taskId(spec.task), policy: this.#names.policyId(spec.policy), values: this.values.add(payload)};
 	}
 
-	claim({owner, lanes, limit, maxBytes}: ClaimRequest): object {
+	claim({owner, lanes: all, limit, maxBytes}: ClaimRequest, claimedFrom: ClaimedFrom): object {
+		const lanes = all.map(({task, limit, isQuarantined = false, concurrency}) => ({
+			name: task,
+			limit: Math.min(limit, MAX_INTEGER),
+			quarantined: isQuarantined,
+			...defined({concurrency, from: claimedFrom.of(task, isQuarantined)}),
+		}));
 		return {
 			...(lanes.some(({concurrency}) => concurrency !== undefined) && {limited: true}),
-			owner,
-			limit,
-			maxBytes: Number.isFinite(maxBytes) ? maxBytes : null,
-			// No job has a task without a number.
-			lanes: lanes.flatMap(({task, limit, isQuarantined = false, concurrency}) => {
-				const id = this.#names.taskId(task);
-				return id === undefined ? [] : {task: id, limit: Math.min(limit, MAX_INTEGER), quarantined: isQuarantined, ...defined({concurrency})};
-			}),
+			...(lanes.some(({from}) => from !== undefined) && {from: true}),
+			...{owner, limit, maxBytes: Number.isFinite(maxBytes) ? maxBytes : null, lanes},
 		};
 	}
 }

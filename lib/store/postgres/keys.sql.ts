@@ -1,3 +1,4 @@
+import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {StoredState} from '../stored-state.ts';
 import {KEY_CONFLICT} from './error-codes.ts';
 
@@ -92,7 +93,7 @@ export const KEYS = `
 		foreach id in array ids loop
 			-- Neighbours share the row.
 			if j.first is null or id < j.first or id > j.last then
-				select * into j from job x where x.first <= values_of.id order by x.first desc limit 1;
+				select * into j from job x where x.first <= values_of.id and x.first > values_of.id - ${MAX_GROUP_JOBS} order by x.first desc limit 1;
 				lines := case when j.first < j.last then string_to_array(j.text_value, E'\\n', '') end;
 			end if;
 			text_value := case when j.first = j.last then j.text_value else lines[id - j.first + 1] end;

@@ -1,3 +1,4 @@
+import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {StoredState} from '../stored-state.ts';
 
 /** Moves of the jobs of a filter, a page at a time. */
@@ -33,7 +34,7 @@ export const MOVE = `
 				p := place_of(id);
 				if p.state is null or p.state <> all (states) or p.task <> its_task or its_batch is not null and p.batch is distinct from its_batch then continue; end if;
 				if is_timed then
-					select * into j from job where first <= id order by first desc limit 1;
+					select * into j from job where first <= id and first > id - ${MAX_GROUP_JOBS} order by first desc limit 1;
 					if j.created_at < (filter->>'since')::float8 or j.created_at >= (filter->>'until')::float8 then continue; end if;
 				end if;
 				ids := ids || id;
@@ -53,7 +54,7 @@ export const MOVE = `
 						next := id - 1;
 						return;
 					end if;
-					if j.first is null or id > j.last then select * into j from job where first <= id order by first desc limit 1; end if;
+					if j.first is null or id > j.last then select * into j from job where first <= id and first > id - ${MAX_GROUP_JOBS} order by first desc limit 1; end if;
 					if j.created_at < (filter->>'since')::float8 or j.created_at >= (filter->>'until')::float8 then continue; end if;
 				end if;
 				ids := ids || id;
@@ -80,16 +81,25 @@ export const MOVE = `
 		moved bigint[] := '{}';
 		asked bigint[] := '{}';
 		id bigint;
+		at integer := 1;
+		-- The number of neighbours that are moved together: they share the row of their state.
+		number integer;
 		p place;
 		c claimed;
 		request bigint;
 	begin
 		perform begin_call(call, true);
 		perform fold();
-		up_to := coalesce((call->>'upTo')::bigint, (select max(last) from job), 0);
+		up_to := coalesce((call->>'upTo')::bigint, (select last from job order by first desc limit 1), 0);
 		select f.ids, f.next into found_ids, found_next from find_ids(call->'filter', states, (call->>'after')::bigint, up_to, (call->>'limit')::integer) f;
-		foreach id in array found_ids loop
+		while at <= cardinality(found_ids) loop
+			id := found_ids[at];
 			p := place_of(id);
+			number := 1;
+			if target <> 'pending' and p.state <> ${StoredState.running} then
+				while found_ids[at + number] = id + number and id + number <= p.last loop number := number + 1; end loop;
+			end if;
+			at := at + number;
 			if p.state is null or p.state <> all (states) then continue; end if;
 			-- A flow is not enqueued again, so that its input stays at its end.
 			if target = 'discarded' then update batch set total = null where batch.id = p.batch and not coalesce(shape ? 'structure', false); end if;
@@ -104,11 +114,11 @@ export const MOVE = `
 					case when c.stop is null or c.stop < 0 then request else c.stop end, c.started_at);
 				asked := asked || id;
 			elsif target = 'cancelled' then
-				perform cancel_jobs(p, id, id, p.executions);
-				moved := moved || id;
+				perform cancel_jobs(p, id, id + number - 1, p.executions);
+				moved := moved || found_ids[at - number : at - 1];
 			else
-				perform delete_range(p, id, id);
-				moved := moved || id;
+				perform delete_range(p, id, id + number - 1);
+				moved := moved || found_ids[at - number : at - 1];
 			end if;
 		end loop;
 		return jsonb_build_object('ids', to_jsonb(moved), 'asked', to_jsonb(asked), 'next', found_next, 'upTo', up_to) || end_call();

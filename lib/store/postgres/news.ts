@@ -43,6 +43,8 @@ export class Listeners {
 	/** The number of jobs that moves of this store have asked owners to stop. */
 	#askedJobs = 0;
 	#heardTimes = 0;
+	/** True if jobs may have arrived that no call has taken over. */
+	#mayHaveArrived = true;
 	#bytes = 0;
 	#nextSize = 0;
 
@@ -77,9 +79,24 @@ export class Listeners {
 		this.#notifications?.changed();
 	}
 
+	/**
+	 * True if a commit need not look for jobs that programs have enqueued in their own transactions: none was told of since the last commit that did, or is
+	 * about to.
+	 */
+	hasNothingArrived(): boolean {
+		const hasNothing = this.#notifications?.areHeard === true && !this.#mayHaveArrived;
+		this.#mayHaveArrived = false;
+		return hasNothing;
+	}
+
+	mayHaveArrived(): void {
+		this.#mayHaveArrived = true;
+	}
+
 	/** A pause and its end are changes that are not counted. */
 	#heard(): void {
 		this.#heardTimes++;
+		this.mayHaveArrived();
 		this.#wake();
 	}
 
@@ -161,6 +178,7 @@ export class Listeners {
 			const askedAt = Date.now();
 			const {version, arrived, now, stop} = await this.#db.call<Answer>('news', {owner}, true);
 			this.#db.noteTime(now, askedAt);
+			if (arrived) this.mayHaveArrived();
 			const before = known;
 			known = `${version}+${asked}`;
 			// What others did before the first look is no news. A request to stop a job is.

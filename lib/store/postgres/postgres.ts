@@ -10,7 +10,8 @@ import type * as contract from '../store.ts';
 import {movableStatuses} from '../store.ts';
 import {byState, type StoredState} from '../stored-state.ts';
 import {assertOpened, findToDelete, type Opening, readBatches, toOpening} from './batches.ts';
-import {commit} from './commit.ts';
+import {ClaimedFrom} from './claimed-from.ts';
+import {type CommitContext, commit} from './commit.ts';
 import {Database} from './database.ts';
 import {deleteEnded} from './delete.ts';
 import {readOutcomes, readPage, statesOf, toFilter} from './jobs.ts';
@@ -36,7 +37,7 @@ export class PostgresStore implements contract.Store {
 	readonly #names: Names;
 	readonly #owners: Owners;
 	readonly #listeners: Listeners;
-	readonly #random: () => number;
+	readonly #context: Omit<CommitContext, 'hasNothingArrived'>;
 	readonly #isReadOnly: boolean;
 	#closed: Promise<void> | undefined;
 
@@ -54,7 +55,7 @@ export class PostgresStore implements contract.Store {
 		this.#names = new Names(this.#db);
 		this.#owners = new Owners(() => this.#filesAt(), leaseMs, clock.steadyMs);
 		this.#listeners = new Listeners(this.#db, clock);
-		this.#random = random;
+		this.#context = {db: this.#db, names: this.#names, claimedFrom: new ClaimedFrom(clock === systemClock), random};
 	}
 
 	now(): number {
@@ -64,7 +65,11 @@ export class PostgresStore implements contract.Store {
 	async commit(changes: contract.Changes): Promise<contract.Committed> {
 		this.#assertWritable();
 		if (changes.claim) await this.#hold(changes.claim.owner);
-		const {committed, effects, owner} = await commit(this.#db, this.#names, changes, this.#random);
+		const hasNothingArrived = this.#listeners.hasNothingArrived();
+		const {committed, effects, owner} = await commit({...this.#context, hasNothingArrived}, changes).catch(error => {
+			if (!hasNothingArrived) this.#listeners.mayHaveArrived();
+			throw error;
+		});
 		if (changes.claim && owner !== null) this.#owners.registered(changes.claim.owner, owner);
 		this.#listeners.tell(effects);
 		if (hasWrites(changes)) this.#listeners.changed();

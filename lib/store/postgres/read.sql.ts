@@ -58,7 +58,7 @@ export const READ = `
 		foreach its_id in array ids loop
 			-- Neighbours share the row.
 			if j.first is null or its_id < j.first or its_id > j.last then
-				select * into j from job where first <= its_id order by first desc limit 1;
+				select * into j from job where first <= its_id and first > its_id - ${MAX_GROUP_JOBS} order by first desc limit 1;
 			end if;
 			p := place_of(its_id);
 			if p.state is null or j.first is null or j.last < its_id then continue; end if;
@@ -120,7 +120,7 @@ export const READ = `
 		foreach id in array ids loop
 			-- Neighbours share the row.
 			if o.first is null or id < o.first or id > o.last then
-				select * into o from outcome x where x.first <= ends_of.id order by x.first desc limit 1;
+				select * into o from outcome x where x.first <= ends_of.id and x.first > ends_of.id - ${MAX_GROUP_JOBS} order by x.first desc limit 1;
 				lines := case when o.first < o.last then string_to_array(o.text_value, E'\\n', '') end;
 			end if;
 			state := null;
@@ -130,7 +130,7 @@ export const READ = `
 				state := o.status;
 				result := case when o.first = o.last then o.text_value else lines[id - o.first + 1] end;
 				if state <> ${completed} then failure := (select x.failure from failure_state x where x.id = ends_of.id); end if;
-			elsif (select x.last from job x where x.first <= ends_of.id order by x.first desc limit 1) >= id or exists (select from arrived a where a.id = ends_of.id) then
+			elsif (select x.last from job x where x.first <= ends_of.id and x.first > ends_of.id - ${MAX_GROUP_JOBS} order by x.first desc limit 1) >= id or exists (select from arrived a where a.id = ends_of.id) then
 				null;
 			else
 				continue;
@@ -151,7 +151,7 @@ export const READ = `
 			where f.id = its_id and f.failure is not null and f.execution is not null
 			union all
 			select o.execution, o.status, o.ended_at, o.times, (its_id - o.first)::integer, o.worker, null
-			from (select * from outcome where first <= its_id order by first desc limit 1) o
+			from (select * from outcome where first <= its_id and first > its_id - ${MAX_GROUP_JOBS} order by first desc limit 1) o
 			where o.last >= its_id and has_run(o, its_id)
 		) all_of order by 1
 	$$;

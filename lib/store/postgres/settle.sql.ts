@@ -1,4 +1,5 @@
 import {MAX_EXECUTIONS} from '../../job/claim.ts';
+import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {MAX_CRASHES} from '../../job/job.ts';
 import {StoredState} from '../stored-state.ts';
 
@@ -45,7 +46,7 @@ export const SETTLE = `
 	declare
 		c claimed;
 	begin
-		select * into c from claimed x where x.first = (select max(first) from claimed where first <= its_id) and x.last >= its_id
+		select * into c from claimed x where x.first = (select max(first) from claimed where first <= its_id and first > its_id - ${MAX_GROUP_JOBS}) and x.last >= its_id
 			and x.lease = (item->>'lease')::bigint and x.execution = (item->>'execution')::integer for update;
 		return c;
 	end $$;
@@ -161,7 +162,7 @@ export const SETTLE = `
 			case when is_poison then item->>'poison' else item->>'failure' end);
 		update failure_state set started_at = (item->'bounds'->>0)::bigint, duration_ms = (item->'bounds'->>2)::float8 where id = its_id;
 		if c.stop >= 0 then return end_stopped(c, its_id, item, bytes); end if;
-		its_policy := (select p.spec::jsonb from job j join policy p on p.id = j.policy where j.first <= its_id order by j.first desc limit 1);
+		its_policy := (select p.spec::jsonb from job j join policy p on p.id = j.policy where j.first <= its_id and j.first > its_id - ${MAX_GROUP_JOBS} order by j.first desc limit 1);
 		if f.attempts >= (its_policy->'maxAttempts')::integer or is_poison or (item->'never')::boolean then
 			perform insert_end(c, its_id, ${StoredState.dead}, bytes[(item->'times')::integer], item);
 			return 'dead';

@@ -1,3 +1,4 @@
+import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {STATUSES} from '../../job/job.ts';
 import {STATUS_OF, StoredState} from '../stored-state.ts';
 
@@ -16,7 +17,7 @@ const COUNTED = STATUSES.map(columnOf).join(', ');
 const time = (ms: string) => `to_timestamp((${ms}) / 1000.0)`;
 
 /** A column of the job's immutable row. */
-const ofJob = (column: string) => `(select ${column} from job j where j.first <= g.id order by j.first desc limit 1)`;
+const ofJob = (column: string) => `(select ${column} from job j where j.first <= g.id and j.first > g.id - ${MAX_GROUP_JOBS} order by j.first desc limit 1)`;
 
 const KEY = `coalesce((j.first_number + g.id - j.first)::text,
 			case when j.first = j.last then j.keys else nullif(split_part(j.keys, E'\\n', (g.id - j.first + 1)::integer), '') end)`;
