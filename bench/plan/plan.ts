@@ -90,6 +90,8 @@ const GRANULARITY: Row = {
 };
 const CALL: Row = {trial: 'call', jobs: 1000, lanes: [['full', 'default', 'faena']]};
 
+const WAKE: Row = {trial: 'wake', jobs: 200, lanes: [['full', 'default', 'faena']], blocks: 3};
+
 /** A guess at the rate of a usual machine in the default lane. It makes the arrivals take about the intended time. */
 export const CAPACITY_PER_SECOND = 20_000;
 
@@ -290,7 +292,7 @@ const FULL: Plan = {
 	blocks: 5,
 	cases: [
 		...[...GRAINS, ...LANES, ...CLAIMS, ...CONTENTION, ...PAYLOADS],
-		...[CALLS, latency(0.1, 5), latency(0.25, 5), latency(0.5, 5), MIXED, ...WAITING, IDLE, START, HISTORY, RECOVERY, ...BACKLOG],
+		...[CALLS, latency(0.1, 5), latency(0.25, 5), latency(0.5, 5), MIXED, ...WAITING, WAKE, IDLE, START, HISTORY, RECOVERY, ...BACKLOG],
 	].flatMap(cases),
 	notRun: [{subject: 'faena', reason: IN_MEMORY}],
 };
@@ -411,7 +413,7 @@ function drains(durabilities: readonly Durability[], intake: Intake, jobsOf: Rea
 
 /** What is measured of SQLite without services is measured on PostgreSQL, too. */
 const ON_POSTGRES: readonly Row[] = [
-	...[{...CALL, jobs: 400}, latency(0.25, 2), IDLE, HISTORY, ...BACKLOG],
+	...[{...CALL, jobs: 400}, WAKE, latency(0.25, 2), IDLE, HISTORY, ...BACKLOG],
 	...[1, 2, 4, 8].map(processes => ({trial: 'contention', jobs: 400_000, workers: 1, vary: [{processes}], blocks: 3, lanes: []})),
 ].map(row => ({...row, lanes: [['full', row.lanes[0]?.[1] ?? 'bulk', 'faena-postgres'] as const]}));
 

@@ -59,6 +59,12 @@ const SHOWN: readonly Shown[] = [
 		columns: groups => [RATE, CPU, ...figuresIn(groups)],
 	},
 	{
+		trial: 'wake',
+		title: 'Wake-up',
+		explanation: 'From a durable enqueue on another connection to the start of the job in an idle engine.',
+		columns: () => [RATE],
+	},
+	{
 		trial: 'latency',
 		title: 'Latency at a steady load',
 		explanation: 'Jobs arrive at random times (Poisson), at a share of the subject’s own capacity. Latencies count from a job’s intended arrival.',

@@ -10,6 +10,7 @@ import {latency} from './latency.ts';
 import {payloads} from './payloads.ts';
 import {recovery} from './recovery.ts';
 import {start} from './start.ts';
+import {wake} from './wake.ts';
 
 /** The function of each trial. Several trials drain different jobs. */
 export const TRIALS: Readonly<Record<string, (given: Case, surroundings: Surroundings) => Promise<Measurement>>> = {
@@ -20,6 +21,7 @@ export const TRIALS: Readonly<Record<string, (given: Case, surroundings: Surroun
 	idle,
 	start,
 	call,
+	wake,
 	latency,
 	contention,
 	dequeue,

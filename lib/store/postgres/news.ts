@@ -16,6 +16,15 @@ const SIZE_INTERVAL_MS = 30_000;
 
 type Tell = (news: News) => void | Promise<void>;
 
+/** What a poll looks for: jobs to be stopped; or also whether anything has changed since it looked for all. */
+type Look = 'stops' | 'all';
+
+/** The polls of a listener. */
+interface Polling {
+	readonly poll: (forWhat: Look) => void;
+	readonly end: () => void;
+}
+
 /** What a call did that listeners hear of. */
 export interface Effects {
 	readonly completed?: readonly CompletedBatch[];
@@ -39,10 +48,9 @@ export class Listeners {
 	readonly #clock: Pick<Clock, 'steadyMs' | 'every'>;
 	readonly #pollMs: number;
 	readonly #notifications: Notifications | undefined;
-	readonly #listeners = new Set<{readonly tell: Tell; readonly poll: () => void; readonly end: () => void}>();
+	readonly #listeners = new Set<{readonly tell: Tell} & Polling>();
 	/** The number of jobs that moves of this store have asked owners to stop. */
 	#askedJobs = 0;
-	#heardTimes = 0;
 	/** True if jobs may have arrived that no call has taken over. */
 	#mayHaveArrived = true;
 	#bytes = 0;
@@ -71,7 +79,7 @@ export class Listeners {
 	/** A move of this store has asked owners to stop jobs. */
 	asked(jobs: number): void {
 		this.#askedJobs += jobs;
-		if (jobs > 0 && this.#notifications) this.#wake();
+		if (jobs > 0 && this.#notifications) this.#wake('all');
 	}
 
 	/** A call of this store has made changes of which other stores are to hear. */
@@ -93,15 +101,15 @@ export class Listeners {
 		this.#mayHaveArrived = true;
 	}
 
-	/** A pause and its end are changes that are not counted. */
+	/** Another store has changed something: that is told at once, and which jobs are to be stopped is looked up beside. */
 	#heard(): void {
-		this.#heardTimes++;
 		this.mayHaveArrived();
-		this.#wake();
+		for (const {tell} of this.#listeners) void (async () => tell({type: 'changed', stop: []}))();
+		this.#wake('stops');
 	}
 
-	#wake(): void {
-		for (const {poll} of this.#listeners) poll();
+	#wake(forWhat: Look): void {
+		for (const {poll} of this.#listeners) poll(forWhat);
 	}
 
 	/** Tells what a call of this store did. An error of a listener is not one of the call, which has taken effect. */
@@ -118,26 +126,28 @@ export class Listeners {
 	}
 
 	/** Polls for news and passes it on. Polls again only after `tell` is done. */
-	#poll(owner: OwnerId | undefined, tell: Tell): {readonly poll: () => void; readonly end: () => void} {
+	#poll(owner: OwnerId | undefined, tell: Tell): Polling {
 		const {every, steadyMs} = this.#clock;
 		let isPolling = false;
-		let isDue = false;
+		/** What is to be looked for next. */
+		let due: Look | undefined;
 		let isEnded = false;
 		const look = this.#looker(owner);
 		let lookedAt = -Infinity;
 		let nextHealth = steadyMs();
-		const poll = async () => {
-			isDue = true;
+		const poll = async (forWhat: Look) => {
+			if (due !== 'all') due = forWhat;
 			if (isPolling || isEnded) return;
 			isPolling = true;
-			isDue = false;
+			const now = due;
+			due = undefined;
 			const begunAt = steadyMs();
-			lookedAt = begunAt;
+			if (now === 'all') lookedAt = begunAt;
 			const tellAll = async (news: readonly News[]) => {
 				for (const each of news) if (!isEnded) await tell(each);
 			};
 			try {
-				await tellAll(await look());
+				await tellAll(await look(now));
 				if (begunAt < nextHealth - this.#pollMs) return;
 				nextHealth = begunAt + HEALTH_INTERVAL_MS;
 				await tellAll([{type: 'health', ...(await this.#health())}]);
@@ -145,19 +155,19 @@ export class Listeners {
 				await tellAll([{type: 'failed', error}]);
 			} finally {
 				isPolling = false;
-				if (isDue && !isEnded) void poll();
+				if (due && !isEnded) void poll(due);
 			}
 		};
-		void poll();
+		void poll('all');
 		const stop = every(this.#pollMs, () => {
 			if (this.#notifications?.areHeard && steadyMs() - lookedAt < SAFETY_INTERVAL_MS - this.#pollMs / 2) return;
-			void poll();
+			void poll('all');
 		});
 		const end = () => {
 			isEnded = true;
 			stop();
 		};
-		return {poll: () => void poll(), end};
+		return {poll: forWhat => void poll(forWhat), end};
 	}
 
 	async #health(): Promise<Health> {
@@ -170,15 +180,17 @@ export class Listeners {
 		return {databaseBytes: this.#bytes, freeBytes: 0, logBytes: 0, ...(this.#notifications?.areHeard === false && {hasNoNotifications: true})};
 	}
 
-	/** A function that looks for changes since it was called last. */
-	#looker(owner: OwnerId | undefined): () => Promise<readonly News[]> {
+	/** A function that looks for jobs to be stopped or, if it is to, also for changes since it did that last. */
+	#looker(owner: OwnerId | undefined): (forWhat: Look) => Promise<readonly News[]> {
 		let known: string | undefined;
-		return async () => {
-			const asked = `${this.#askedJobs}+${this.#heardTimes}`;
+		return async forWhat => {
+			const asked = this.#askedJobs;
 			const askedAt = Date.now();
 			const {version, arrived, now, stop} = await this.#db.call<Answer>('news', {owner}, true);
 			this.#db.noteTime(now, askedAt);
 			if (arrived) this.mayHaveArrived();
+			// The changes of which it has heard are told. There may be others, of which it has not.
+			if (forWhat === 'stops') return stop.length > 0 ? [{type: 'changed', stop}] : [];
 			const before = known;
 			known = `${version}+${asked}`;
 			// What others did before the first look is no news. A request to stop a job is.
