@@ -20,6 +20,8 @@ export interface PostgresClient {
 	off(event: 'error' | 'notification', listener: (event: {readonly payload?: string | undefined}) => void): unknown;
 	/** As that of `pg`: gives the client back, or ends its connection. */
 	release(destroy?: boolean): void;
+	/** As that of `pg`: ends the connection, also while a statement runs. */
+	end?(): unknown;
 }
 
 /** A statement, as `pg` takes it. */

@@ -116,16 +116,22 @@ async function insist<Result>(work: () => Promise<Result>): Promise<Result> {
 	}
 }
 
-for (const direction of ['request', 'answer'] as const) {
-	test(`wherever the connection is cut, at a piece of ${direction === 'request' ? 'a request' : 'an answer'}: each job is stored once and ends once`, async t => {
+const CUTS = [
+	...(['request', 'answer'] as const).map(direction => ({direction, endsHalf: false, schema: `cut ${direction}`, how: 'is cut'})),
+	...(['request', 'answer'] as const).map(direction => ({direction, endsHalf: true, schema: `half ${direction}`, how: 'ends on one side'})),
+];
+
+for (const {direction, endsHalf, schema, how} of CUTS) {
+	test(`wherever the connection ${how}, at a piece of ${direction === 'request' ? 'a request' : 'an answer'}: each job is stored once and ends once`, async t => {
 		t.timeout(120_000);
-		const direct = new PostgresStore(server.url, {schema: `cut ${direction}`});
+		const direct = new PostgresStore(server.url, {schema});
 		await direct.counts();
 		let cuts = 0;
 		for (let pieces = 0; ; pieces++) {
 			const proxy = await CuttingProxy.start(server.url);
-			const queue = new JobQueue(new PostgresStore(proxy.url, {schema: `cut ${direction}`}));
-			const owner = `owner ${direction} ${pieces}`;
+			proxy.endsHalf = endsHalf;
+			const queue = new JobQueue(new PostgresStore(proxy.url, {schema}));
+			const owner = `owner ${schema} ${pieces}`;
 			proxy.cutAfter(pieces, direction);
 			await insist(() => queue.enqueue([1, 2].map(number => newJob({key: `${pieces}/${number}`}))));
 			const {lease, jobs} = await insist(async () => {
@@ -146,8 +152,9 @@ for (const direction of ['request', 'answer'] as const) {
 	});
 }
 
-test('an engine whose connections are cut again and again: each job is stored once, and all complete', async t => {
+test('an engine whose connections are slow, and cut again and again: each job is stored once, and all complete', async t => {
 	const proxy = await CuttingProxy.start(server.url);
+	proxy.delayMs = () => 3 * Math.random();
 	const faena = await openEngine(t, {queue: proxy.url});
 	const jobs = 600;
 	let isEnded = false;
@@ -168,6 +175,23 @@ test('an engine whose connections are cut again and again: each job is stored on
 	await cutting;
 	await faena.idle();
 	t.like(await faena.counts(), {completed: 2 * jobs, pending: 0, running: 0, dead: 0});
+	await faena.close();
+	await proxy.stop();
+});
+
+test('a network that falls silent: calls end, and the engine goes on when it is back', async t => {
+	const proxy = await CuttingProxy.start(server.url);
+	const faena = await openEngine(t, {queue: `${proxy.url}?schema=silent`, lease: '3s'});
+	await faena.call('echo', 0);
+	await sleep(2000);
+	proxy.isSilent = true;
+	const enqueued = faena.enqueue('echo', 1);
+	const called = faena.call('echo', 2, {key: 'two'});
+	await t.throwsAsync(enqueued, {code: 'OutcomeUnknown'});
+	proxy.isSilent = false;
+	proxy.cut();
+	t.is(await called, 2);
+	t.is(await faena.call('echo', 3), 3);
 	await faena.close();
 	await proxy.stop();
 });

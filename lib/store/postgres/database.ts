@@ -2,7 +2,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import pg from 'pg';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
-import type {PostgresPool} from '../postgres-client.ts';
+import type {PostgresClient, PostgresPool} from '../postgres-client.ts';
 import {byteaArray, textArray} from './binary-arrays.ts';
 import type {CallValues} from './call-values.ts';
 import {migrate, type Send, versionOf} from './migrate.ts';
@@ -15,6 +15,9 @@ const MAX_CONNECTIONS = 5;
 /** How long calls wait for a server that is away, from the first one that has not reached it. */
 const MAX_AWAY_MS = 10_000;
 const MAX_WAIT_MS = 1000;
+/** How long a program waits for a connection. */
+const MAX_CONNECT_MS = 10_000;
+const KEEP_ALIVE_AFTER_MS = 10_000;
 /** An answer that took longer says too little about the server's time. */
 const MAX_ANSWER_MS = 1000;
 
@@ -45,7 +48,11 @@ const ignore = (): void => {};
 
 function openPool(url: string): pg.Pool {
 	// Connections stay: on a new one, the functions are compiled and planned anew, which takes some 100 ms.
-	const pool = new pg.Pool({connectionString: url, max: MAX_CONNECTIONS, idleTimeoutMillis: 0});
+	const pool = new pg.Pool({
+		...{connectionString: url, max: MAX_CONNECTIONS, idleTimeoutMillis: 0, connectionTimeoutMillis: MAX_CONNECT_MS},
+		// A connection that waits for an answer sends nothing: without this it would not notice that the server's machine is gone.
+		...{keepAlive: true, keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS},
+	});
 	// A connection that ends while it is idle is replaced. Without a listener it would end the program.
 	pool.on('error', ignore);
 	return pool;
@@ -83,6 +90,8 @@ export class Database {
 	queue: string | undefined;
 	#opened: Promise<void> | undefined;
 	#calls = 0;
+	/** Those on which calls are under way. */
+	readonly #busy = new Set<PostgresClient>();
 	/** When a call has not reached the server for the first time since one has, by the steady clock. */
 	#awaySince: number | undefined;
 	#isClosing = false;
@@ -207,6 +216,7 @@ export class Database {
 		const client = await this.#pool.connect().catch(error => {
 			throw translate(error, this.#name, false);
 		});
+		this.#busy.add(client);
 		let isLost = false;
 		// A connection that is lost reports it twice: its query fails, and without a listener the program would end.
 		client.on('error', ignore);
@@ -220,6 +230,26 @@ export class Database {
 		} finally {
 			client.off('error', ignore);
 			client.release(isLost);
+			this.#busy.delete(client);
+		}
+	}
+
+	/**
+	 * Calls a quick function. If it is not answered in time, the server is taken for gone, and the connections are ended on which calls wait: otherwise they
+	 * would wait until the network gives up, which takes minutes.
+	 */
+	async probe<Result>(name: string, call: object, maxMs: number): Promise<Result> {
+		let isAnswered = false;
+		const stop = systemClock.after(maxMs, async () => {
+			// In a program that was suspended, the answer may have come meanwhile.
+			await systemClock.nextTurn();
+			if (!isAnswered) for (const client of this.#busy) client.end?.();
+		});
+		try {
+			return await this.call<Result>(name, call, true);
+		} finally {
+			isAnswered = true;
+			stop();
 		}
 	}
 

@@ -46,6 +46,7 @@ interface Answer {
 export class Listeners {
 	readonly #db: Database;
 	readonly #clock: Pick<Clock, 'steadyMs' | 'every'>;
+	readonly #maxAnswerMs: number;
 	readonly #pollMs: number;
 	readonly #notifications: Notifications | undefined;
 	readonly #listeners = new Set<{readonly tell: Tell} & Polling>();
@@ -56,8 +57,10 @@ export class Listeners {
 	#bytes = 0;
 	#nextSize = 0;
 
-	constructor(db: Database, clock: Pick<Clock, 'steadyMs' | 'every'>) {
+	/** @param maxAnswerMs after this time without an answer, the server is taken for gone */
+	constructor(db: Database, clock: Pick<Clock, 'steadyMs' | 'every'>, maxAnswerMs: number) {
 		this.#db = db;
+		this.#maxAnswerMs = maxAnswerMs;
 		this.#clock = clock;
 		// Tests with a clock of their own say when a store looks.
 		const hears = clock === systemClock;
@@ -186,7 +189,7 @@ export class Listeners {
 		return async forWhat => {
 			const asked = this.#askedJobs;
 			const askedAt = Date.now();
-			const {version, arrived, now, stop} = await this.#db.call<Answer>('news', {owner}, true);
+			const {version, arrived, now, stop} = await this.#db.probe<Answer>('news', {owner}, this.#maxAnswerMs);
 			this.#db.noteTime(now, askedAt);
 			if (arrived) this.mayHaveArrived();
 			// The changes of which it has heard are told. There may be others, of which it has not.

@@ -54,7 +54,7 @@ export class PostgresStore implements contract.Store {
 		this.#isReadOnly = readOnly;
 		this.#names = new Names(this.#db);
 		this.#owners = new Owners(() => this.#filesAt(), leaseMs, clock.steadyMs);
-		this.#listeners = new Listeners(this.#db, clock);
+		this.#listeners = new Listeners(this.#db, clock, leaseMs / 2);
 		this.#context = {db: this.#db, names: this.#names, claimedFrom: new ClaimedFrom(clock === systemClock), random};
 	}
 
