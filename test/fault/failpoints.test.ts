@@ -2,11 +2,23 @@ import {existsSync, readdirSync, readFileSync, utimesSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
+import pg from 'pg';
 import {FAILPOINTS, type FailpointName} from '../../lib/support/failpoint.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
+import {PostgresServer} from '../fixtures/postgres-server.ts';
 import {Program} from '../fixtures/program.ts';
 import {brokenLaws} from './laws.ts';
+import {brokenLaws as brokenPostgresLaws} from './postgres-laws.ts';
+
+let server: PostgresServer;
+
+test.before('starts a server', async t => {
+	t.timeout(120_000);
+	server = await PostgresServer.start();
+});
+
+test.after.always(() => server?.stop());
 
 /** What a program must do to reach a failpoint, if work alone does not reach it; `after`: first another program is killed there. */
 const WAYS: Readonly<Partial<Record<FailpointName, {readonly what?: 'clean' | 'schedule'; readonly after?: string}>>> = {
@@ -34,7 +46,35 @@ for (const name of NAMES) {
 		// What it may have left beside the database is removed when it is old.
 		for (const file of readdirSync(folder)) if (file.includes('-owner-')) utimesSync(join(folder, file), 0, 0);
 		await told.verify(what === 'clean' ? 0 : 40);
+		const db = new Database(join(folder, 'jobs.db'));
+		t.deepEqual(brokenLaws(db), []);
+		t.deepEqual(db.prepare('select * from owner').all(), []);
+		db.close();
 		t.deepEqual(readdirSync(folder).sort(), ['jobs.db', 'jobs.db-blobs', 'runs']);
+	});
+}
+
+/** Those of a dispatcher: they come with any store. */
+const OF_DISPATCHER = [
+	...(['pool:loaded', 'enqueue:committed', 'dequeue:committed', 'chunk:given', 'outcome:received', 'settle:committed'] as const),
+	...(['updates:committed', 'verb:committed', 'replies:ready', 'close:drained', 'close:left', 'close:closed'] as const),
+];
+
+for (const [index, name] of OF_DISPATCHER.entries()) {
+	test(`on PostgreSQL: a program that is killed at ${name} loses no job, and repeats none that it knew to have ended`, async t => {
+		t.timeout(60_000);
+		const schema = `failpoint${index}`;
+		const {what = 'work', after} = WAYS[name] ?? {};
+		const told = new Told(t, makeFolder(t), `${server.url}?schema=${schema}`);
+		if (after !== undefined) await told.run('work', after);
+		t.is((await told.run(what, `${name}=kill`)).signal, 'SIGKILL');
+		t.is((await told.run(what, '')).code, 0);
+		await told.verify(what === 'clean' ? 0 : 40);
+		const client = new pg.Client(server.url);
+		await client.connect();
+		t.deepEqual(await brokenPostgresLaws(client, schema), []);
+		t.deepEqual((await client.query(`select name from ${schema}.owner`)).rows, []);
+		await client.end();
 	});
 }
 
@@ -46,9 +86,9 @@ class Told {
 	readonly #ids = new Map<string, string>();
 	readonly #completed = new Set<string>();
 
-	constructor(t: ExecutionContext, folder: string) {
+	constructor(t: ExecutionContext, folder: string, queue = join(folder, 'jobs.db')) {
 		this.#t = t;
-		this.#queue = join(folder, 'jobs.db');
+		this.#queue = queue;
 		this.#runs = join(folder, 'runs');
 	}
 
@@ -75,10 +115,6 @@ class Told {
 		for (const {attempts} of await faena.jobs()) this.#t.is(attempts, 0);
 		await faena.close();
 		this.#t.is(new Set(this.#ran()).size, 40);
-		const db = new Database(this.#queue);
-		this.#t.deepEqual(brokenLaws(db), []);
-		this.#t.deepEqual(db.prepare('select * from owner').all(), []);
-		db.close();
 	}
 
 	#ran(): string[] {

@@ -50,12 +50,12 @@ export const BATCHES = `
 		return case when completes then jsonb_build_object('batch', b.name, 'counts', c) end;
 	end $$;
 
-	-- Ends a call that is alone: passes its changes on, and returns what listeners hear of.
-	create function end_call() returns jsonb language plpgsql as $$
+	-- Ends a call that is alone: passes its changes on, and returns what listeners hear of. Done: the batches that have completed so far.
+	create function end_call(done jsonb default '[]') returns jsonb language plpgsql as $$
 	begin
 		perform reach_children(${MAX_CHANGED_ROWS});
 		perform update_schedules();
-		return jsonb_build_object('lost', lost_children(), 'completed', fold());
+		return jsonb_build_object('lost', lost_children(), 'completed', done || fold());
 	end $$;
 
 	create function marks_with(ended bigint) returns jsonb language sql stable as $$
@@ -68,29 +68,30 @@ export const BATCHES = `
 		b batch;
 		its_owner integer;
 		mark jsonb;
+		done jsonb;
 	begin
 		perform begin_call(call, true);
-		perform fold();
+		done := fold();
 		select * into b from batch where name = call->>'name';
 		if not found then
 			insert into batch (name, task, created_at, on_complete, marks, shape, owner, opened_by)
 				values (call->>'name', (call->>'task')::integer, now_ms(), nullif(call->'onComplete', 'null'), marks_with(0),
 					nullif(call->'shape', 'null'), register_owner(call->>'owner', call->>'host'), (call->>'number')::bigint) returning * into b;
-			return jsonb_build_object('id', b.id, 'owner', b.owner);
+			return jsonb_build_object('id', b.id, 'owner', b.owner, 'completed', done);
 		end if;
 		if b.task is distinct from (call->>'task')::integer or b.shape->'stages' is distinct from call->'shape'->'stages' or b.shape ? 'jobs' then
-			return jsonb_build_object('conflict', jsonb_build_object('task', (select name from task where id = b.task), 'stages', b.shape->'stages'));
+			return jsonb_build_object('conflict', jsonb_build_object('task', (select name from task where id = b.task), 'stages', b.shape->'stages'), 'completed', done);
 		end if;
 		if exists (select from owner where id = b.owner and name = call->>'owner' and b.opened_by = (call->>'number')::bigint) then
-			return jsonb_build_object('id', b.id, 'owner', b.owner);
+			return jsonb_build_object('id', b.id, 'owner', b.owner, 'completed', done);
 		end if;
-		if exists (select from owner where id = b.owner) then return jsonb_build_object('inUse', true); end if;
+		if exists (select from owner where id = b.owner) then return jsonb_build_object('inUse', true, 'completed', done); end if;
 		its_owner := register_owner(call->>'owner', call->>'host');
 		update batch set closed_at = null, total = null, on_complete = nullif(call->'onComplete', 'null'), shape = nullif(call->'shape', 'null'), owner = its_owner,
 			opened_by = (call->>'number')::bigint,
 			marks = marks_with((select ${counted(StoredState.completed, StoredState.dead, StoredState.cancelled)} from batch_tally where batch = b.id)::bigint)
 			where id = b.id;
-		return jsonb_build_object('id', b.id, 'owner', its_owner);
+		return jsonb_build_object('id', b.id, 'owner', its_owner, 'completed', done);
 	end $$;
 
 	-- Changes a batch. Done is false if another owner has it, or it does not exist. A call that was sent before its owner opened the batch comes too late.

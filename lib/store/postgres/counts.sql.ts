@@ -40,7 +40,8 @@ export const COUNTS = `
 				insert into folded select store, count(*) from gone group by 1 on conflict (store) do update set changes = folded.changes + excluded.changes
 			),
 			by_batch as (
-				insert into batch_tally select batch, task, state, sum(jobs) from gone where batch is not null group by 1, 2, 3
+				-- A batch may have been deleted together with its last jobs.
+				insert into batch_tally select batch, task, state, sum(jobs) from gone where exists (select from batch b where b.id = gone.batch) group by 1, 2, 3
 				on conflict (batch, task, state) do update set jobs = batch_tally.jobs + excluded.jobs
 			)
 			-- Of this call: its mark says how many had ended before it.

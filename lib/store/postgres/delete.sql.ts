@@ -49,9 +49,9 @@ export const DELETE = `
 	$$;
 
 	-- The answer of a deletion, whose effects it passes on.
-	create function deleted(jobs bigint, next jsonb) returns jsonb language plpgsql as $$
+	create function deleted(jobs bigint, next jsonb, done jsonb default '[]') returns jsonb language plpgsql as $$
 	begin
-		return jsonb_build_object('deleted', jobs, 'next', next) || end_call();
+		return jsonb_build_object('deleted', jobs, 'next', next) || end_call(done);
 	end $$;
 
 	create function delete_by_id(call jsonb) returns jsonb language plpgsql as $$
@@ -147,6 +147,7 @@ export const DELETE = `
 		p place;
 		at bigint;
 		its_last bigint;
+		done jsonb;
 	begin
 		perform begin_call(call, true);
 		-- Otherwise the batch would complete with the deletion of its last unended job.
@@ -163,10 +164,10 @@ export const DELETE = `
 				at := its_last + 1;
 			end loop;
 		end loop;
-		perform fold();
+		done := fold();
 		delete from batch where id = its_id;
 		delete from batch_tally where batch = its_id;
 		delete from key_run where batch = its_id;
-		return deleted(jobs, null);
+		return deleted(jobs, null, done);
 	end $$;
 `;

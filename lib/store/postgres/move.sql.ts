@@ -87,9 +87,10 @@ export const MOVE = `
 		p place;
 		c claimed;
 		request bigint;
+		done jsonb;
 	begin
 		perform begin_call(call, true);
-		perform fold();
+		done := fold();
 		up_to := coalesce((call->>'upTo')::bigint, (select last from job order by first desc limit 1), 0);
 		select f.ids, f.next into found_ids, found_next from find_ids(call->'filter', states, (call->>'after')::bigint, up_to, (call->>'limit')::integer) f;
 		while at <= cardinality(found_ids) loop
@@ -121,6 +122,6 @@ export const MOVE = `
 				moved := moved || found_ids[at - number : at - 1];
 			end if;
 		end loop;
-		return jsonb_build_object('ids', to_jsonb(moved), 'asked', to_jsonb(asked), 'next', found_next, 'upTo', up_to) || end_call();
+		return jsonb_build_object('ids', to_jsonb(moved), 'asked', to_jsonb(asked), 'next', found_next, 'upTo', up_to) || end_call(done);
 	end $$;
 `;
