@@ -415,6 +415,7 @@ function drains(durabilities: readonly Durability[], intake: Intake, jobsOf: Rea
 const ON_POSTGRES: readonly Row[] = [
 	...[{...CALL, jobs: 400}, WAKE, latency(0.25, 2), IDLE, HISTORY, ...BACKLOG],
 	...[1, 2, 4, 8].map(processes => ({trial: 'contention', jobs: 400_000, workers: 1, vary: [{processes}], blocks: 3, lanes: []})),
+	...[10_000, 100_000, 1_000_000, 10_000_000].map(backlog => ({trial: 'contention', jobs: backlog, vary: [{processes: 1, backlog}], blocks: 1, lanes: []})),
 ].map(row => ({...row, lanes: [['full', row.lanes[0]?.[1] ?? 'bulk', 'faena-postgres'] as const]}));
 
 /** `npm run bench:peers`, which also starts the servers that the peers need. */
