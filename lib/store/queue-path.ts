@@ -24,7 +24,7 @@ export function queuePath(where: string, location: string | URL): string {
 
 /** True for the URL of a PostgreSQL database. */
 export function isPostgres(location: string | URL): boolean {
-	return /^postgres(ql)?:\/\//.test(String(location));
+	return /^postgres(ql)?:/i.test(String(location));
 }
 
 /**
@@ -51,10 +51,11 @@ export const DEFAULT_SCHEMA = 'faena';
 export function toUrl(location: string): URL {
 	// A folder with a socket is named by the parameter host. Then there is no host after the user, which a URL must have.
 	const withHost = location.replace(/@(?=[/?]|$)/, '@localhost');
-	if (URL.canParse(withHost)) return new URL(withHost);
+	// An @ after the host is one after a password with a slash, of which the rest would be taken for a path, and shown.
+	if (/^postgres(ql)?:\/\//i.test(location) && URL.canParse(withHost) && !new URL(withHost).pathname.includes('@')) return new URL(withHost);
 	// It may contain a password, so that it is not shown.
 	throw bad(
-		'The URL of the queue must be postgres://user:password@host:port/database, and this one is no URL. Write %-codes for special characters in its parts',
+		'The URL of the queue must be postgres://user:password@host:port/database, and this one is no URL. Write %-codes for special characters in its parts, such as %2F for a slash in the password',
 	);
 }
 

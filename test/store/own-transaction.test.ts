@@ -131,15 +131,68 @@ test('what is wrong is refused in a sentence', async t => {
 	for (const [sql, message] of [
 		["''", /expects as task a name that is not empty/],
 		["'a', '1', '{\"delays\": 3}'", /has no option delays/],
-		["'a', '1', '{\"delay\": \"soon\"}'", /expects as delay a number of milliseconds, or an interval such as "5 minutes"; it got "soon"/],
+		[
+			"'a', '1', '{\"delay\": \"soon\"}'",
+			/expects as delay a number of milliseconds, or an interval such as "5 minutes", from 0 ms to 10 years; it got "soon"/,
+		],
 		["'a', '1', '{\"delay\": -1}'", /expects as delay/],
 		["'a', '1', '{\"priority\": 1.5}'", /expects as priority a whole number from -1000000 to 1000000; it got 1\.5/],
 		["'a', '1', '{\"maxAttempts\": 0}'", /expects as maxAttempts a whole number from 1/],
 		["'a', '1', '{\"retry\": \"no\"}'", /expects as retry "auto" or "manual"/],
 		["'a', '1', '{\"unique\": \"unended\"}'", /together with a key/],
 		['\'a\', \'1\', \'{"delay": 1, "runAt": "2030-01-01"}\'', /expects delay or runAt, not both/],
+		["'a', '1', '{\"expires\": 9223372036854775000}'", /expects as expires a number of milliseconds/],
+		["'a', '1', '{\"expires\": \"-5 minutes\"}'", /expects as expires a number of milliseconds, or an interval such as "5 minutes", from 1 ms/],
+		["'a', '1', '{\"timeout\": \"-1 second\"}'", /expects as timeout/],
+		["'a', '1', '{\"runAt\": \"soon\"}'", /expects as runAt a time such as/],
+		['\'a\', \'1\', \'{"backoff": {"factor": "x"}}\'', /expects as backoff.factor a number from 1 to 1000; it got "x"/],
+		['\'a\', \'1\', \'{"backoff": {"base": "-1 second"}}\'', /expects as backoff.base/],
+		["'a', '1', '{\"backoff\": {\"first\": 1}}'", /has no option first/],
+		["'a', '1', '{\"backoff\": 3}'", /expects as backoff an object; it got 3/],
+		["'a', '1', '{\"key\": 5}'", /expects as key a text that is not empty; it got 5/],
+		["'a', '1', '[1]'", /expects as options an object; it got \[1\]/],
+		["repeat('a', 1001), '1'", /a task and a key have at most 1000 bytes here/],
 	] as const)
 		await t.throwsAsync(ask(sql), {message}, sql);
+	// An option that is null is as if it were not there.
+	await ask(`'a', '1', '{"backoff": null, "retry": null, "key": null, "runAt": 1900000000000}'`);
+});
+
+test('a job that was committed has its key, also for a call that comes at once', async t => {
+	const {client, url} = await setUp(t, 'at_once');
+	const faena = await openEngine(t, {queue: url});
+	await faena.call('echo', 0);
+	for (let round = 0; round < 60; round++) {
+		await client.query(`select at_once.enqueue('echo', '1', '{"key": "${round}"}')`);
+		await t.throwsAsync(async () => faena.enqueue('echo', 2, {key: `${round}`}), {code: 'KeyConflict'});
+	}
+	await faena.idle();
+	t.like(await faena.counts(), {completed: 61, cancelled: 0});
+	await faena.close();
+});
+
+test('many jobs that arrive at once are taken over one call after the other; each takes no number of a task', async t => {
+	const {client, url} = await setUp(t, 'many');
+	const faena = await openEngine(t, {queue: url});
+	await faena.call('echo', 0);
+	await client.query(`select count(e.id) from generate_series(1, 12000) n cross join lateral many.enqueue('echo', to_jsonb(n)) e`);
+	for (const until = Date.now() + 60_000; (await faena.counts()).completed < 12_001 && Date.now() < until; )
+		await new Promise(resolve => setTimeout(resolve, 50));
+	t.like(await faena.counts(), {completed: 12_001});
+	const {rows} = await client.query('select last_value from many.task_id_seq');
+	t.true(Number(rows[0].last_value) < 5);
+	await faena.close();
+});
+
+test('a queue that is read only leaves jobs where they have arrived', async t => {
+	const {client, url, queue} = await setUp(t, 'only_read');
+	await client.query(`select only_read.enqueue('echo', '1')`);
+	const reader = await openQueue(url, {readOnly: true});
+	await reader.counts();
+	await reader.jobs({});
+	t.is((await client.query('select id from only_read.arrived')).rows.length, 1);
+	await reader.close();
+	t.like(await queue.counts(), {pending: 1});
 });
 
 test('SQL: enqueue() takes the options that jobs have', async t => {

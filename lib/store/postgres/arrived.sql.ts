@@ -1,3 +1,4 @@
+import {MAX_DURATION_MS} from '../../job/checks.ts';
 import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {resolveJobOptions} from '../../job/options.ts';
 import {StoredState} from '../stored-state.ts';
@@ -8,6 +9,13 @@ const {
 	policy: {maxAttempts, backoff},
 } = resolveJobOptions();
 
+/** The most bytes of a task's name, and of a key. */
+const MAX_KEY_BYTES = 1000;
+/** The end of the year 9999, in milliseconds since 1970. */
+const LAST_MS = 253_402_300_799_999;
+/** A call takes over at most so many jobs. */
+const MAX_TAKEN_OVER = 5000;
+
 /**
  * Jobs that programs enqueue in transactions of their own. Those may take any time, so they lock no row of the queue, and change no counts: a job is a row of
  * `arrived` until, after the commit, a call takes it over that runs jobs, changes them or reads them.
@@ -17,15 +25,18 @@ export const ARRIVED = `
 	declare
 		a arrived;
 		its_task integer;
+		taken integer := 0;
 	begin
 		-- In one order, so that two calls can't wait for each other.
-		insert into task (name) select distinct task from arrived order by 1 on conflict do nothing;
-		insert into policy (spec) select distinct policy from arrived order by 1 on conflict do nothing;
-		for a in delete from arrived where id in (select id from arrived order by id limit 5000 for update skip locked) returning * loop
+		-- Those that exist would take a number each.
+		insert into task (name) select distinct x.task from arrived x where not exists (select from task t where t.name = x.task) order by 1 on conflict do nothing;
+		insert into policy (spec) select distinct x.policy from arrived x where not exists (select from policy p where p.spec = x.policy) order by 1 on conflict do nothing;
+		for a in delete from arrived where id in (select id from arrived order by id limit ${MAX_TAKEN_OVER} for update skip locked) returning * loop
+			taken := taken + 1;
 			its_task := (select id from task where name = a.task);
 			insert into job values (a.id, a.id, its_task, (select id from policy where spec = a.policy), a.priority, a.created_at, null, null, a.key, a.text_value, a.byte_value);
 			if a.key is not null then
-				insert into key values (-its_task, a.key, a.id) on conflict (scope, key) do update set id = excluded.id where key.id = a.replaces;
+				insert into key values (-its_task, a.key, a.id) on conflict (scope, key) do update set id = excluded.id where key.id = a.replaces and has_ended(a.replaces);
 				if not found then
 					perform refuse_arrived(a, its_task);
 					continue;
@@ -40,6 +51,7 @@ export const ARRIVED = `
 				perform count_change(its_task, null, null, ${StoredState.ready}, 1);
 			end if;
 		end loop;
+		if taken = ${MAX_TAKEN_OVER} then perform set_config('faena.more_arrived', 'true', true); end if;
 	end $$;
 
 	-- While the transaction was open, another job has taken the key, outside any transaction of a program. There was no way to tell.
@@ -48,7 +60,7 @@ export const ARRIVED = `
 		insert into outcome values (a.id, a.id, its_task, -a.priority, null, 0, ${StoredState.cancelled}, now_ms(), null, null, null, null);
 		perform count_change(its_task, null, null, ${StoredState.cancelled}, 1);
 		perform set_failure(a.id, 0, 0, 0, 1, null, null, jsonb_build_object('reason', 'cancelled', 'name', 'KeyConflict', 'message',
-			format('Job %s took the key %s before the transaction of this one was committed.', (select id from key where scope = -its_task and key = a.key), to_json(a.key)))::text);
+			format('Job %s has the key %s: it took it, or was retried, before the transaction of this one was committed.', (select id from key where scope = -its_task and key = a.key), to_json(a.key)))::text);
 	end $$;
 
 	-- Takes over what has arrived, before a read. A standby has to leave it.
@@ -73,6 +85,11 @@ export const ARRIVED = `
 		a arrived;
 		due bigint := coalesce(now + (job->>'delay')::bigint, (job->>'runAt')::bigint);
 	begin
+		if coalesce(job->>'task', '') = '' then perform refuse_option('as task a name that is not empty', job->'task'); end if;
+		-- Names that no index could hold would stop the call that takes them over.
+		if octet_length(job->>'task') > ${MAX_KEY_BYTES} or octet_length(its_key) > ${MAX_KEY_BYTES} then
+			raise exception using errcode = 'program_limit_exceeded', message = 'a task and a key have at most ${MAX_KEY_BYTES} bytes here';
+		end if;
 		perform set_config('faena.now', now::text, true);
 		loop
 			holder := (select id from key where scope = its_scope and key = its_key);
@@ -105,67 +122,94 @@ export const ARRIVED = `
 			message = format('The key %s of task %s belongs to job %s, which has another payload.', to_json(job->>'key'), job->>'task', holder);
 	end $$;
 
-	-- A time in milliseconds: a number, or an interval as text.
-	create function ms_of(value jsonb, name text) returns bigint language plpgsql as $$
+	create function refuse_option(expects text, value jsonb) returns void language plpgsql as $$
 	begin
-		if value is null or jsonb_typeof(value) = 'null' then return null; end if;
-		if jsonb_typeof(value) = 'number' and value::text::numeric >= 0 then return round(value::text::numeric); end if;
-		if jsonb_typeof(value) = 'string' then
-			begin
-				return round(extract(epoch from (value #>> '{}')::interval) * 1000);
-			exception when invalid_datetime_format or datetime_field_overflow then
-				null;
-			end;
-		end if;
-		raise exception using errcode = 'invalid_parameter_value',
-			message = format('enqueue() expects as %s a number of milliseconds, or an interval such as "5 minutes"; it got %s', name, value);
+		raise exception using errcode = 'invalid_parameter_value', message = format('enqueue() expects %s; it got %s', expects, left(value::text, 100));
 	end $$;
 
-	create function integer_of(value jsonb, name text, low bigint, high bigint) returns integer language plpgsql as $$
+	-- A time in milliseconds: a number, or an interval as text. Null if there is none.
+	create function ms_of(value jsonb, name text, least_ms integer) returns bigint language plpgsql as $$
+	declare
+		expects text := format('as %s a number of milliseconds, or an interval such as "5 minutes", from %s ms to 10 years', name, least_ms);
+		ms numeric;
 	begin
-		if jsonb_typeof(value) = 'number' and value::text::numeric between low and high and value::text::numeric % 1 = 0 then return value; end if;
-		raise exception using errcode = 'invalid_parameter_value',
-			message = format('enqueue() expects as %s a whole number from %s to %s; it got %s', name, low, high, value);
+		if value is null then return null; end if;
+		begin
+			ms := round(case jsonb_typeof(value) when 'number' then value::text::numeric when 'string' then extract(epoch from (value #>> '{}')::interval) * 1000 end);
+		exception when data_exception then
+			null;
+		end;
+		if ms is null or ms not between least_ms and ${MAX_DURATION_MS} then perform refuse_option(expects, value); end if;
+		return ms;
+	end $$;
+
+	-- A moment in milliseconds since 1970: a number, or a time as text. Null if there is none.
+	create function moment_of(value jsonb, name text) returns bigint language plpgsql as $$
+	declare
+		ms numeric;
+	begin
+		if value is null then return null; end if;
+		begin
+			ms := round(case jsonb_typeof(value) when 'number' then value::text::numeric when 'string' then extract(epoch from (value #>> '{}')::timestamptz) * 1000 end);
+		exception when data_exception then
+			null;
+		end;
+		if ms is null or ms not between 0 and ${LAST_MS} then
+			perform refuse_option(format('as %s a time such as "2030-01-31 12:00+00", or milliseconds since 1970', name), value);
+		end if;
+		return ms;
+	end $$;
+
+	create function number_of_option(value jsonb, name text, low integer, high integer, is_whole boolean) returns numeric language plpgsql as $$
+	begin
+		if jsonb_typeof(value) = 'number' and value::text::numeric between low and high and (not is_whole or value::text::numeric % 1 = 0) then
+			return round(value::text::numeric, 9);
+		end if;
+		perform refuse_option(format('as %s a %s from %s to %s', name, case when is_whole then 'whole number' else 'number' end, low, high), value);
+	end $$;
+
+	-- Refuses a name that is none of these.
+	create function refuse_unknown(given jsonb, known text[], what text) returns void language plpgsql as $$
+	declare
+		unknown text := (select string_agg(name, ', ') from jsonb_object_keys(given) name where name <> all (known));
+	begin
+		if unknown is not null then
+			raise exception using errcode = 'invalid_parameter_value', message = format('enqueue() has no option %s', left(unknown, 100)),
+				hint = format('%s are %s.', what, array_to_string(known, ', '));
+		end if;
 	end $$;
 
 	-- Enqueues a job in the caller's transaction, for programs in any language. Returns its id, and whether it is an existing job with the key.
 	create function enqueue(task text, payload jsonb default null, options jsonb default '{}') returns enqueued language plpgsql as $$
 	declare
-		-- The defaults.
-		o jsonb := '{"priority": ${priority}, "maxAttempts": ${maxAttempts}, "timeout": null, "retry": "auto", "backoff": {}}'::jsonb || coalesce(options, '{}');
-		b jsonb := '{"base": ${backoff.baseMs}, "factor": ${backoff.factor}, "max": ${backoff.maxMs}, "jitter": ${backoff.jitter}}'::jsonb || (o->'backoff');
-		unknown text;
+		-- An option that is null is left out.
+		given jsonb := jsonb_strip_nulls(coalesce(options, '{}'));
+		o jsonb := '{"priority": ${priority}, "maxAttempts": ${maxAttempts}, "retry": "auto", "backoff": {}}'::jsonb;
+		b jsonb := '{"base": ${backoff.baseMs}, "factor": ${backoff.factor}, "max": ${backoff.maxMs}, "jitter": ${backoff.jitter}}'::jsonb;
 	begin
-		if task is null or task = '' then
-			raise exception using errcode = 'invalid_parameter_value', message = 'enqueue() expects as task a name that is not empty';
-		end if;
-		select string_agg(name, ', ') into unknown from jsonb_object_keys(o) name
-			where name not in ('key', 'unique', 'priority', 'delay', 'runAt', 'expires', 'maxAttempts', 'timeout', 'retry', 'backoff');
-		if unknown is not null then
-			raise exception using errcode = 'invalid_parameter_value', message = format('enqueue() has no option %s', unknown),
-				hint = 'Its options are key, unique, priority, delay, runAt, expires, maxAttempts, timeout, retry and backoff.';
-		end if;
-		if o->>'retry' not in ('auto', 'manual') then
-			raise exception using errcode = 'invalid_parameter_value', message = format('enqueue() expects as retry "auto" or "manual"; it got %s', o->'retry');
-		end if;
-		if o ? 'unique' and (o->>'unique' <> 'unended' or not o ? 'key') then
-			raise exception using errcode = 'invalid_parameter_value', message = 'enqueue() expects as unique "unended", together with a key';
-		end if;
-		if o ? 'delay' and o ? 'runAt' then
-			raise exception using errcode = 'invalid_parameter_value', message = 'enqueue() expects delay or runAt, not both';
-		end if;
+		if jsonb_typeof(given) <> 'object' then perform refuse_option('as options an object', given); end if;
+		perform refuse_unknown(given, array['key', 'unique', 'priority', 'delay', 'runAt', 'expires', 'maxAttempts', 'timeout', 'retry', 'backoff'], 'Its options');
+		o := o || given;
+		if jsonb_typeof(o->'backoff') <> 'object' then perform refuse_option('as backoff an object', o->'backoff'); end if;
+		perform refuse_unknown(o->'backoff', array['base', 'factor', 'max', 'jitter'], 'The options of backoff');
+		b := b || (o->'backoff');
+		if o->'retry' not in ('"auto"', '"manual"') then perform refuse_option('as retry "auto" or "manual"', o->'retry'); end if;
+		if o ? 'key' and (jsonb_typeof(o->'key') <> 'string' or o->>'key' = '') then perform refuse_option('as key a text that is not empty', o->'key'); end if;
+		if o ? 'unique' and (o->'unique' <> '"unended"' or not o ? 'key') then perform refuse_option('as unique "unended", together with a key', o->'unique'); end if;
+		if o ? 'delay' and o ? 'runAt' then perform refuse_option('delay or runAt, not both', given); end if;
 		return enqueue_job(
 			jsonb_strip_nulls(jsonb_build_object(
 				'task', task,
 				'key', o->>'key',
 				'unique', o->'unique',
-				'priority', integer_of(o->'priority', 'priority', -1000000, 1000000),
-				'delay', ms_of(o->'delay', 'delay'),
-				'runAt', (extract(epoch from (o->>'runAt')::timestamptz) * 1000)::bigint,
-				'expires', ms_of(o->'expires', 'expires'),
+				'priority', number_of_option(o->'priority', 'priority', -1000000, 1000000, true)::integer,
+				'delay', ms_of(o->'delay', 'delay', 0),
+				'runAt', moment_of(o->'runAt', 'runAt'),
+				'expires', ms_of(o->'expires', 'expires', 1),
 				'policy', format('{"maxAttempts":%s,"timeoutMs":%s,"retry":%s,"backoff":{"baseMs":%s,"factor":%s,"maxMs":%s,"jitter":%s}}',
-					integer_of(o->'maxAttempts', 'maxAttempts', 1, 1000000), coalesce(ms_of(o->'timeout', 'timeout')::text, 'null'), o->'retry',
-					ms_of(b->'base', 'backoff.base'), b->'factor', ms_of(b->'max', 'backoff.max'), b->'jitter')
+					number_of_option(o->'maxAttempts', 'maxAttempts', 1, 1000000, true)::integer, coalesce(ms_of(o->'timeout', 'timeout', 1)::text, 'null'), o->'retry',
+					ms_of(b->'base', 'backoff.base', 0), number_of_option(b->'factor', 'backoff.factor', 1, 1000, false)::float8,
+					ms_of(b->'max', 'backoff.max', 0), number_of_option(b->'jitter', 'backoff.jitter', 0, 1, false)::float8)
 			)),
 			payload::text, null);
 	end $$;

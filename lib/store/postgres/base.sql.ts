@@ -1,6 +1,6 @@
 import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {StoredState} from '../stored-state.ts';
-import {OTHER_VERSION} from './error-codes.ts';
+import {OTHER_ISOLATION, OTHER_VERSION} from './error-codes.ts';
 
 /** What most functions use: time, locks, numbers, counts, and single jobs. */
 export const BASE = `
@@ -14,6 +14,11 @@ export const BASE = `
 	begin
 		-- A newer program may have changed the schema since the caller opened it.
 		if (call->>'version')::integer <> schema_version() then raise exception 'its schema has version %', schema_version() using errcode = '${OTHER_VERSION}'; end if;
+		if call->>'queue' <> queue_id() then raise exception 'its schema was made anew' using errcode = '${OTHER_VERSION}'; end if;
+		-- A transaction of another kind would not see what was committed while it waited for the lock.
+		if current_setting('transaction_isolation') <> 'read committed' then
+			raise exception 'its transactions are %', current_setting('transaction_isolation') using errcode = '${OTHER_ISOLATION}';
+		end if;
 		if is_alone then perform pg_advisory_xact_lock(lock_key(), 1);
 		else perform pg_advisory_xact_lock_shared(lock_key(), 1);
 		end if;
@@ -43,6 +48,23 @@ export const BASE = `
 		raise;
 	end $$;
 
+	-- The ids of a group's new jobs: those that were reserved for it, or new ones.
+	create function ids_for(g jsonb, number bigint) returns bigint language plpgsql as $$
+	begin
+		return case when g ? 'base' then (g->>'base')::bigint else take_ids(number) end;
+	end $$;
+
+	-- Gives back those of the numbers that were taken last, unless others have been taken since: then they stay a gap.
+	create function give_back_ids(its_first bigint, its_last bigint) returns void language plpgsql as $$
+	begin
+		perform pg_advisory_lock(lock_key(), 2);
+		perform setval('job_id', greatest(1, its_first - 1), its_first > 1) from job_id where last_value = its_last and is_called;
+		perform pg_advisory_unlock(lock_key(), 2);
+	exception when query_canceled or others then
+		perform pg_advisory_unlock(lock_key(), 2);
+		raise;
+	end $$;
+
 	-- Notes that jobs have left one state and are in another one; either may be null. Sums are made later: counts.sql.ts.
 	create function count_change(its_task integer, its_batch bigint, from_state integer, to_state integer, number bigint) returns void language plpgsql as $$
 	declare
@@ -56,6 +78,12 @@ export const BASE = `
 			insert into tally_change (batch, task, state, jobs, store)
 				values (its_batch, its_task, from_state, -number, its_store), (its_batch, its_task, to_state, number, its_store);
 		end if;
+	end $$;
+
+	-- Notes a change that moves no job, so that other stores look.
+	create function note_change(its_task integer) returns void language plpgsql as $$
+	begin
+		perform count_change(its_task, null, null, ${StoredState.ready}, 0);
 	end $$;
 
 	create function count_jobs(its_task integer, states integer[]) returns bigint language sql stable as $$

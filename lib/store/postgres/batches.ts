@@ -2,7 +2,7 @@ import type {OwnerId} from '../../job/claim.ts';
 import type {Batch, BatchId, BatchOptions, Page} from '../../job/job.ts';
 import {defined} from '../../support/defined.ts';
 import {batchConflict, batchInUse, batchRunning} from '../conflict-errors.ts';
-import {type BatchDeletion, type BatchPage, lastUsedAt, toCounts} from '../store.ts';
+import {type BatchDeletion, type BatchPage, type Deleted, lastUsedAt, toCounts} from '../store.ts';
 import {readMarks, readShape} from '../stored-json.ts';
 import {byState, type StoredState} from '../stored-state.ts';
 import type {Database} from './database.ts';
@@ -67,14 +67,28 @@ function toBatch({id, name, createdAt, times, task, marks, shape, counts: rows}:
 }
 
 /**
- * The batch to delete; `undefined` if there is none, or it is in use.
+ * The batch to delete, as it is used now; `undefined` if there is none, or it is in use.
  * @throws FaenaError `BatchRunning` if a job of the batch is running
  */
-export async function findToDelete(db: Database, {batch: name, unusedSince}: BatchDeletion): Promise<BatchId | undefined> {
+export async function findToDelete(
+	db: Database,
+	{batch: name, unusedSince}: BatchDeletion,
+): Promise<{readonly batch: BatchId; readonly closedAt?: number | undefined} | undefined> {
 	const [row] = await db.list<BatchRow>('read_batches', {name, after: 0, limit: 1});
 	if (!row) return undefined;
 	const batch = toBatch(row);
 	if (unusedSince !== undefined && (row.isOwned || lastUsedAt(batch) >= unusedSince)) return undefined;
 	if (batch.counts.running > 0) throw batchRunning(name, batch.counts.running);
-	return batch.id;
+	return {batch: batch.id, ...(unusedSince !== undefined && {closedAt: batch.closedAt ?? 0})};
+}
+
+/** The answer of the function `delete_batch`: how many jobs run, if some do. */
+export interface BatchDeleted extends Deleted {
+	readonly running?: number;
+}
+
+/** @throws FaenaError `BatchRunning` */
+export function assertDeleted(name: string, {running = 0, ...deleted}: BatchDeleted): Deleted {
+	if (running > 0) throw batchRunning(name, running);
+	return deleted;
 }

@@ -181,6 +181,7 @@ export const COMMIT = `
 			'owner', its_owner,
 			'lease', its_lease,
 			'backlog', left_over,
+			'moreArrived', current_setting('faena.more_arrived', true) is not distinct from 'true',
 			'seen', nullif(current_setting('faena.seen', true), '')::jsonb,
 			'completed', completed,
 			'lost', lost_children(),

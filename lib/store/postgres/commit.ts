@@ -14,7 +14,7 @@ import {KEY_CONFLICT, LATE_CLAIM, MUST_BE_ALONE} from './error-codes.ts';
 import {ItemMaker, toEnqueued} from './items.ts';
 import type {Names} from './names.ts';
 import type {Effects} from './news.ts';
-import {codeOf} from './postgres-errors.ts';
+import {codeOf, withoutAnswer} from './postgres-errors.ts';
 
 /** What a transaction did. */
 export interface Done {
@@ -22,6 +22,8 @@ export interface Done {
 	readonly effects: Effects;
 	/** The number of the owner that claimed. */
 	readonly owner: number | null;
+	/** True if more jobs of programs' own transactions are left to be taken over. */
+	readonly moreArrived: boolean;
 }
 
 /** What a store's transactions share. */
@@ -48,11 +50,13 @@ export async function commit({db, names, claimedFrom, random, hasNothingArrived}
 	});
 	// The last row has the answer but the claimed jobs.
 	const {info} = rows.pop() as unknown as {readonly info: Summary};
-	await names.read(rows.filter(({policy}) => policy !== null));
+	await names.read(rows.filter(({policy}) => policy !== null)).catch(error => {
+		throw withoutAnswer(error);
+	});
 	if (info.seen) claimedFrom.saw(info.seen);
 	const due = Math.min(info.due ?? Infinity, claimedFrom.dueInMs ?? Infinity);
 	const claimed = toClaimedGroups(rows, {lease: info.lease ?? 0, names, aheadMs: db.aheadMs});
-	return {committed: toCommitted(changes, claimed, info, {ended, due}), effects: info, owner: info.owner};
+	return {committed: toCommitted(changes, claimed, info, {ended, due}), effects: info, owner: info.owner, moreArrived: info.moreArrived};
 }
 
 function toCall(
@@ -121,6 +125,7 @@ interface Summary extends Effects {
 	readonly expires: number | null;
 	readonly moment: number | null;
 	readonly seen: Seen | null;
+	readonly moreArrived: boolean;
 }
 
 function toCommitted(
@@ -136,7 +141,8 @@ function toCommitted(
 		...(schedule && {scheduled: info.scheduled}),
 		enqueued: info.enqueued.map(toEnqueued),
 		claimed: {lease: lease ?? 0, groups: claimed},
-		backlog: info.backlog,
+		// At least those that a claim could take once they are taken over.
+		backlog: info.backlog + (info.moreArrived ? 1 : 0),
 		...(info.unblocked && {unblocked: true}),
 		dueInMs: due === Infinity ? null : Math.max(0, due),
 		...(expired.length > 0 && {expired}),

@@ -6,7 +6,7 @@ import type {PostgresClient, PostgresPool} from '../postgres-client.ts';
 import {byteaArray, textArray} from './binary-arrays.ts';
 import type {CallValues} from './call-values.ts';
 import {migrate, type Send, versionOf} from './migrate.ts';
-import {isConnectionLost, nameOfDatabase, translate} from './postgres-errors.ts';
+import {isConnectionLost, isReadOnly, nameOfDatabase, translate, unreachable} from './postgres-errors.ts';
 import {VERSION} from './schema.ts';
 
 /** The most connections of a store; one of them listens. */
@@ -179,7 +179,7 @@ export class Database {
 
 	/** The statement for the schema. */
 	#own(text: string): string {
-		return text.replaceAll('@.', `${pg.escapeIdentifier(this.#schema)}.`);
+		return text.replaceAll('@.', () => `${pg.escapeIdentifier(this.#schema)}.`);
 	}
 
 	/** False before the first call that has reached the server: then it may be the wrong one. */
@@ -208,7 +208,7 @@ export class Database {
 
 	#json(call: object): string {
 		const {now, ...context} = this.#context;
-		return JSON.stringify({version: VERSION, now: now?.(), ...context, number: ++this.#calls, ...call});
+		return JSON.stringify({version: VERSION, queue: this.queue, now: now?.(), ...context, number: ++this.#calls, ...call});
 	}
 
 	/** @param isRepeatable false if the caller must hear that it may have taken effect */
@@ -225,7 +225,9 @@ export class Database {
 			const {rows} = await client.query({text, values: values as unknown[], types: TYPES});
 			return rows as Row[];
 		} catch (error) {
-			isLost = isConnectionLost(error);
+			isLost = isConnectionLost(error) || isReadOnly(error);
+			// After a failover it may be a matter of seconds.
+			if (isReadOnly(error) && this.queue !== undefined && !this.#isReadOnly) throw unreachable(error, this.#name);
 			throw translate(error, this.#name, !isRepeatable);
 		} finally {
 			client.off('error', ignore);

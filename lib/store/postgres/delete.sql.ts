@@ -148,8 +148,15 @@ export const DELETE = `
 		at bigint;
 		its_last bigint;
 		done jsonb;
+		number bigint;
 	begin
 		perform begin_call(call, true);
+		-- Since the caller has looked, jobs may have been claimed, or the batch may be in use again.
+		number := (select sum(last - first + 1) from claimed where batch = its_id);
+		if number > 0 then return jsonb_build_object('deleted', 0, 'next', null, 'running', number); end if;
+		if call ? 'closedAt' and exists (
+			select from batch b where b.id = its_id and (coalesce(b.closed_at, 0) <> (call->>'closedAt')::bigint or exists (select from owner o where o.id = b.owner))
+		) then return deleted(0, null); end if;
 		-- Otherwise the batch would complete with the deletion of its last unended job.
 		update batch set total = null where id = its_id;
 		for j in select * from job where batch = its_id order by first loop

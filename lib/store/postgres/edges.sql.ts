@@ -1,7 +1,6 @@
+import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {StoredState} from '../stored-state.ts';
 import {MUST_BE_ALONE} from './error-codes.ts';
-
-const MAX_EDGE_JOBS = 2000;
 
 /**
  * Edges: which jobs wait for which. A row has a range of parents and one of children. Parents have lower ids than their children; minus the id of a flow
@@ -108,10 +107,10 @@ export const EDGES = `
 
 	create function insert_edges(l_first bigint, l_last bigint, c_first bigint, c_last bigint, each_one boolean, runs boolean) returns void language sql as $$
 		insert into edge (parent_first, parent_last, child_first, child_last, is_each, runs_on_dead)
-		select p, least(l_last, p + ${MAX_EDGE_JOBS - 1}), case when each_one then c_first + p - l_first else c end,
-			case when each_one then c_first + least(l_last, p + ${MAX_EDGE_JOBS - 1}) - l_first else least(c_last, c + ${MAX_EDGE_JOBS - 1}) end, each_one, runs
-		from generate_series(l_first, l_last, ${MAX_EDGE_JOBS}) p
-		cross join generate_series(c_first, case when each_one then c_first else c_last end, ${MAX_EDGE_JOBS}) c
+		select p, least(l_last, p + ${MAX_GROUP_JOBS - 1}), case when each_one then c_first + p - l_first else c end,
+			case when each_one then c_first + least(l_last, p + ${MAX_GROUP_JOBS - 1}) - l_first else least(c_last, c + ${MAX_GROUP_JOBS - 1}) end, each_one, runs
+		from generate_series(l_first, l_last, ${MAX_GROUP_JOBS}) p
+		cross join generate_series(c_first, case when each_one then c_first else c_last end, ${MAX_GROUP_JOBS}) c
 	$$;
 
 	-- Enqueues jobs that wait for others.
@@ -121,7 +120,9 @@ export const EDGES = `
 		runs boolean := g->'parents'->>'onDead' = 'run';
 		unmet integer[] := array_fill(0, array[number]);
 		lost bigint[] := array_fill(null::bigint, array[number]);
-		next_id bigint := next_job_id();
+		-- Of the first new job. Reserved before anything is made of it: programs take ids in transactions of their own, too.
+		next_id bigint;
+		made_jobs bigint := 0;
 		l record;
 		s record;
 		low integer;
@@ -135,12 +136,16 @@ export const EDGES = `
 	begin
 		perform require_alone();
 		perform reach_children(null);
+		next_id := take_ids(number);
 		for l in select * from links_of(g, made, next_id) loop
 			for s in
 				select l.first, l.last, 'open' as state where l.is_own
 				union all select x.first, x.last, x.state from states_in(l.first, l.last) x where not l.is_own
 			loop
-				if s.state = 'missing' then return jsonb_build_object('missing', s.first); end if;
+				if s.state = 'missing' then
+					perform give_back_ids(next_id, next_id + number - 1);
+					return jsonb_build_object('missing', s.first);
+				end if;
 				if is_met(s.state, runs) then continue; end if;
 				low := case when l.is_each then l.start + s.first - l.first + 1 else 1 end;
 				high := case when l.is_each then least(number, l.start + s.last - l.first + 1) else number end;
@@ -150,8 +155,7 @@ export const EDGES = `
 				end loop;
 			end loop;
 		end loop;
-		result := enqueue_plain(g || jsonb_build_object('unmet', to_jsonb(unmet)), texts, bytes);
-		if result ? 'full' then return result; end if;
+		result := enqueue_plain(g || jsonb_build_object('unmet', to_jsonb(unmet), 'base', next_id), texts, bytes);
 		ids := case when jsonb_typeof(result->'ids') = 'number' then array(select generate_series((result->>'ids')::bigint, (result->>'ids')::bigint + number - 1))
 			else array(select x::bigint from jsonb_array_elements_text(result->'ids') with ordinality q (x, i) order by i) end;
 		-- Stretches of new jobs: those whose keys exist are not new.
@@ -173,15 +177,15 @@ export const EDGES = `
 					perform insert_edges(l.first, l.last, ids[at], ids[at] + n - 1, false, runs);
 				end if;
 			end loop;
+			made_jobs := made_jobs + n;
 			for i in at .. at + n - 1 loop
 				if lost[i] is not null then perform cancel_child(ids[i], lost[i]); end if;
 			end loop;
 			at := at + n;
 		end loop;
+		if made_jobs < number then perform give_back_ids(next_id + made_jobs, next_id + number - 1); end if;
 		return result;
 	end $$;
-
-	create function next_job_id() returns bigint language sql stable as $$ select case when is_called then last_value + 1 else last_value end from job_id $$;
 
 	-- Jobs may wait for these, which have changed.
 	create function parents_changed(its_first bigint, its_last bigint, its_change text) returns void language plpgsql as $$
@@ -223,7 +227,7 @@ export const EDGES = `
 	declare
 		b blocked;
 	begin
-		for b in select * from blocked where first > its_first - ${MAX_EDGE_JOBS} and first <= its_last and last >= its_first order by first loop
+		for b in select * from blocked where first > its_first - ${MAX_GROUP_JOBS} and first <= its_last and last >= its_first order by first loop
 			delete from blocked where first = b.first;
 			if b.first < its_first then insert into blocked values (b.first, its_first - 1, b.task, b.rank, b.batch, b.executions, b.run_at, b.parents); end if;
 			if b.last > its_last then insert into blocked values (its_last + 1, b.last, b.task, b.rank, b.batch, b.executions, b.run_at, b.parents); end if;
@@ -263,7 +267,7 @@ export const EDGES = `
 		its_id bigint;
 		rows integer := 0;
 	begin
-		for b in select * from blocked where first > e.child_first - ${MAX_EDGE_JOBS} and first <= e.child_last and last >= e.child_first order by first loop
+		for b in select * from blocked where first > e.child_first - ${MAX_GROUP_JOBS} and first <= e.child_last and last >= e.child_first order by first loop
 			for its_id in select generate_series(greatest(b.first, e.child_first), least(b.last, e.child_last)) loop
 				perform cancel_child(its_id, case when e.is_each then e.parent_first + its_id - e.child_first else e.parent_first end);
 				rows := rows + 1;
@@ -325,7 +329,7 @@ export const EDGES = `
 		for its_id in select generate_series(e.child_first, e.child_last) loop
 			p := place_of(its_id);
 			if p.state is distinct from ${StoredState.cancelled} or lost_parent_of(its_id) is not null
-				or coalesce((select failure::jsonb->>'reason' from failure_state where id = its_id), '') <> 'parent' then continue; end if;
+				or coalesce((select failure_json(failure)->>'reason' from failure_state where id = its_id), '') <> 'parent' then continue; end if;
 			rows := rows + 1;
 			perform end_round(its_id, p);
 			perform begin_round(its_id, p, p.rank, null);

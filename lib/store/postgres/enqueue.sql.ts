@@ -114,7 +114,7 @@ export const ENQUEUE = `
 		id bigint;
 	begin
 		if g ? 'keys' or g->>'number' is not null then return enqueue_keyed(g, texts, bytes); end if;
-		id := take_ids((g->>'count')::integer);
+		id := ids_for(g, (g->>'count')::integer);
 		perform insert_jobs(id, g, texts, bytes, null);
 		perform insert_state(id, g);
 		return jsonb_build_object('ids', id);

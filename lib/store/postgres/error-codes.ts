@@ -8,3 +8,5 @@ export const MUST_BE_ALONE = 'FA002';
 export const LATE_CLAIM = 'FA003';
 /** The schema has another version than the caller. */
 export const OTHER_VERSION = 'FA004';
+/** Transactions of the connection are not READ COMMITTED. */
+export const OTHER_ISOLATION = 'FA005';

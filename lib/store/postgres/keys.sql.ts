@@ -116,9 +116,11 @@ export const KEYS = `
 		base bigint;
 		is_reused boolean;
 	begin
+		-- Two ranges of numbers that overlap would not collide.
+		if its_batch is not null then perform pg_advisory_xact_lock(batches_lock_key(), its_batch::integer); end if;
 		if first_number is not null and its_batch is not null
 			and not exists (select from key_run where batch = its_batch and first < first_number + number and last >= first_number) then
-			base := take_ids(number);
+			base := ids_for(g, number);
 			insert into key_run values (its_batch, first_number, first_number + number - 1, base);
 			perform insert_jobs(base, g, texts, bytes, null);
 			perform insert_state(base, g);
@@ -163,7 +165,7 @@ export const KEYS = `
 		base bigint;
 	begin
 		if cardinality(news) = 0 then return null; end if;
-		base := take_ids(cardinality(news));
+		base := ids_for(g, cardinality(news));
 		if g ? 'unmet' then
 			made := made || jsonb_build_object('unmet', (select jsonb_agg(g->'unmet'->(index - 1) order by place) from unnest(news)));
 		end if;

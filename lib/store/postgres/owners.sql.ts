@@ -7,6 +7,7 @@ export const OWNERS = `
 	begin
 		perform begin_call(call, true);
 		update task set paused = (call->>'paused')::boolean where name in (select jsonb_array_elements_text(call->'tasks'));
+		perform note_change(id) from task where name in (select jsonb_array_elements_text(call->'tasks'));
 	end $$;
 
 	create function heartbeat(call jsonb) returns boolean language plpgsql as $$

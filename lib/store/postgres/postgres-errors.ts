@@ -23,7 +23,9 @@ const ERRORS: readonly (readonly [code: RegExp, sentence: string, code?: ErrorCo
 		"DATABASE can't be reached: MESSAGE (CODE). Check that the server runs, and its host and port.",
 		'Unreachable',
 	],
-	[/^FA004$/, 'DATABASE belongs to another version of Faena: MESSAGE. Restart this program with the Faena of the programs that use it.', 'NewerDatabase'],
+	[/^FA003$/, 'DATABASE was too busy for this claim: MESSAGE. Try again.', 'DatabaseBusy'],
+	[/^FA004$/, 'DATABASE is not the one that this program has opened: MESSAGE. Restart it, with the Faena of the programs that use it.', 'NewerDatabase'],
+	[/^FA005$/, 'DATABASE begins transactions that do not see what others commit: MESSAGE. Set default_transaction_isolation of this user to read committed.'],
 	[/^NO_TLS$/, 'DATABASE does not offer TLS: MESSAGE. Turn ssl on there, or leave sslmode out of the URL.'],
 	[/^(CERT_|DEPTH_|SELF_SIGNED|UNABLE_TO|ERR_TLS)/, "The certificate of DATABASE can't be verified: MESSAGE (CODE). Give the option sslrootcert in the URL."],
 ];
@@ -47,6 +49,22 @@ export function codeOf(error: unknown): string {
 /** True if the connection can't be used again. */
 export function isConnectionLost(error: unknown): boolean {
 	return LOST.test(codeOf(error));
+}
+
+/** True if the server can only be read now: it is a standby, perhaps one that is about to become the primary server. */
+export function isReadOnly(error: unknown): boolean {
+	return codeOf(error) === '25006';
+}
+
+/** The server may take writes again soon. */
+export function unreachable(cause: unknown, database: string): FaenaError {
+	const message = `${database} can only be read now: it is a standby, or became one. Name the primary server, if it is another one.`;
+	return new FaenaError('Unreachable', message, {cause});
+}
+
+/** A transaction has taken effect, and what its answer needs can't be had. */
+export function withoutAnswer(cause: unknown): FaenaError {
+	return new FaenaError('OutcomeUnknown', `The call has taken effect, but its answer could not be read: ${(cause as Error).message}`, {cause});
 }
 
 /**

@@ -1,4 +1,5 @@
 import type {OwnerId} from '../../job/claim.ts';
+import type {EndedGroup} from '../../job/group.ts';
 import type {BatchId, BatchOptions, JobFilter, JobId, JobSearch, Page} from '../../job/job.ts';
 import type {Schedule} from '../../job/schedule.ts';
 import {systemClock} from '../../support/clock.ts';
@@ -9,11 +10,12 @@ import {DEFAULT_SCHEMA, shownLocation} from '../queue-path.ts';
 import type * as contract from '../store.ts';
 import {movableStatuses} from '../store.ts';
 import {byState, type StoredState} from '../stored-state.ts';
-import {assertOpened, findToDelete, type Opening, readBatches, toOpening} from './batches.ts';
+import {assertDeleted, assertOpened, type BatchDeleted, findToDelete, type Opening, readBatches, toOpening} from './batches.ts';
 import {ClaimedFrom} from './claimed-from.ts';
 import {type CommitContext, commit} from './commit.ts';
 import {Database} from './database.ts';
 import {deleteEnded} from './delete.ts';
+import {childJobsOf} from './ended-items.ts';
 import {readOutcomes, readPage, statesOf, toFilter} from './jobs.ts';
 import {Names} from './names.ts';
 import {type Effects, Listeners} from './news.ts';
@@ -65,12 +67,15 @@ export class PostgresStore implements contract.Store {
 	async commit(changes: contract.Changes): Promise<contract.Committed> {
 		this.#assertWritable();
 		if (changes.claim) await this.#hold(changes.claim.owner);
-		const hasNothingArrived = this.#listeners.hasNothingArrived();
-		const {committed, effects, owner} = await commit({...this.#context, hasNothingArrived}, changes).catch(error => {
+		// A key may belong to a job that has arrived.
+		const hasKeys = (changes.enqueue ?? []).some(({keys}) => keys !== undefined) || (changes.settle ?? []).some(enqueuesWithKeys);
+		const hasNothingArrived = this.#listeners.hasNothingArrived() && !hasKeys;
+		const {committed, effects, owner, moreArrived} = await commit({...this.#context, hasNothingArrived}, changes).catch(error => {
 			if (!hasNothingArrived) this.#listeners.mayHaveArrived();
 			throw error;
 		});
 		if (changes.claim && owner !== null) this.#owners.registered(changes.claim.owner, owner);
+		if (moreArrived) this.#listeners.mayHaveArrived();
 		this.#listeners.tell(effects);
 		if (hasWrites(changes)) this.#listeners.changed();
 		return committed;
@@ -106,7 +111,7 @@ export class PostgresStore implements contract.Store {
 	async #release(owner: OwnerId, after: number, leave: boolean): Promise<contract.Released> {
 		const before = this.#owners.idOf(owner);
 		if (!leave) await this.#hold(owner);
-		const call = () => this.#tellOf(this.#db.call<contract.Released & Effects & {readonly owner: number | null}>('release', {owner, after, leave}));
+		const call = () => this.#tellOf(this.#db.call<(contract.Released & Effects & {readonly owner: number | null}) | null>('release', {owner, after, leave}));
 		// A second call, which has a number of its own, makes the first one void if that arrives later.
 		const released = await call()
 			.catch(error => {
@@ -118,7 +123,8 @@ export class PostgresStore implements contract.Store {
 				if (leave) this.#owners.unlock(owner);
 				throw error;
 			});
-		const {jobs, hasMore, owner: id} = released;
+		// Nothing is left to do for a release that a later one has overtaken.
+		const {jobs, hasMore, owner: id} = released ?? {jobs: 0, hasMore: false, owner: null};
 		if (!leave && id !== null) this.#owners.registered(owner, id);
 		// A later call may have registered the owner again.
 		if (leave && !hasMore && this.#owners.idOf(owner) === before) this.#owners.forget(owner);
@@ -145,7 +151,7 @@ export class PostgresStore implements contract.Store {
 
 	async jobs(search: JobSearch, page: contract.SearchPage = {}, want: contract.Wanted = {}): Promise<contract.JobPage> {
 		this.#assertOpen();
-		if (page.after === undefined) await this.#db.query('select @.look_at_arrived()');
+		if (page.after === undefined && !this.#isReadOnly) await this.#db.query('select @.look_at_arrived()');
 		return readPage({db: this.#db, names: this.#names}, search, page, want);
 	}
 
@@ -156,7 +162,9 @@ export class PostgresStore implements contract.Store {
 
 	async counts(): Promise<readonly contract.TaskCounts[]> {
 		this.#assertOpen();
-		const rows = await this.#db.query<{name: string; paused: boolean; state: StoredState | null; jobs: number}>('select * from @.counts()');
+		const rows = await this.#db.query<{name: string; paused: boolean; state: StoredState | null; jobs: number}>('select * from @.counts($1)', [
+			!this.#isReadOnly,
+		]);
 		return [...Map.groupBy(rows, ({name}) => name)].map(([task, own]) => {
 			const jobs = new Map(own.map(row => [row.state, row.jobs]));
 			return {task, isPaused: own[0]?.paused ?? false, ...byState(state => jobs.get(state) ?? 0)};
@@ -194,9 +202,9 @@ export class PostgresStore implements contract.Store {
 		this.#assertOpen();
 		const change = (name: string, call: object) => this.#change<contract.Deleted>(name, call);
 		if (!('batch' in what)) return deleteEnded(change, this.#names, what, page);
-		const batch = await findToDelete(this.#db, what);
-		if (batch === undefined) return {deleted: 0, next: null};
-		const {deleted, next} = await change('delete_batch', {batch, limit: page.limit ?? 1000});
+		const found = await findToDelete(this.#db, what);
+		if (!found) return {deleted: 0, next: null};
+		const {deleted, next} = assertDeleted(what.batch, await this.#change<BatchDeleted>('delete_batch', {...found, limit: page.limit ?? 1000}));
 		return {deleted, next};
 	}
 
@@ -242,9 +250,9 @@ export class PostgresStore implements contract.Store {
 		return this.#tellOf(this.#db.call<Result & Effects>(name, call, isRepeatable));
 	}
 
-	async #tellOf<Result>(call: Promise<Result & Effects>): Promise<Result> {
+	async #tellOf<Result>(call: Promise<Result>): Promise<Result> {
 		const result = await call;
-		this.#listeners.tell(result ?? {});
+		this.#listeners.tell((result ?? {}) as Effects);
 		this.#listeners.changed();
 		return result;
 	}
@@ -257,6 +265,11 @@ export class PostgresStore implements contract.Store {
 	#assertOpen(): void {
 		if (this.#closed) throw new FaenaError('Closed', 'This queue is closed.');
 	}
+}
+
+/** True if executions of the group enqueue jobs with keys. */
+function enqueuesWithKeys(group: EndedGroup): boolean {
+	return childJobsOf(group).some(({key}) => key !== undefined);
 }
 
 /** True unless the transaction only claims, or does nothing. */

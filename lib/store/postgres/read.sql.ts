@@ -39,6 +39,11 @@ export const READ = `
 		select case when its_first = its_last then lines else nullif(split_part(lines, E'\\n', (id - its_first + 1)::integer), '') end
 	$$;
 
+	-- A failure as JSON, without what PostgreSQL can't have in it: NUL, and halves of characters.
+	create function failure_json(failure text) returns jsonb language sql immutable as $$
+		select regexp_replace(failure, '(?<!\\\\)((?:\\\\\\\\)*)\\\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})', '\\\\1?', 'g')::jsonb
+	$$;
+
 	create type description as (
 		id bigint, info jsonb, times bytea,
 		payload text, payload_bytes bytea, result text, result_bytes bytea, checkpoint text, checkpoint_bytes bytea
@@ -156,9 +161,9 @@ export const READ = `
 		) all_of order by 1
 	$$;
 
-	create function counts() returns table (name text, paused boolean, state smallint, jobs bigint) language plpgsql as $$
+	create function counts(may_write boolean) returns table (name text, paused boolean, state smallint, jobs bigint) language plpgsql as $$
 	begin
-		perform look_at_arrived();
+		if may_write then perform look_at_arrived(); end if;
 		return query select t.name, t.paused, c.state, sum(c.jobs)::bigint
 			from task t left join (select x.task, x.state, x.jobs from tally x union all select y.task, y.state, y.jobs from new_changes() y) c on c.task = t.id
 			group by 1, 2, 3;

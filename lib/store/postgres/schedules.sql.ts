@@ -27,6 +27,7 @@ export const SCHEDULES = `
 				values (change->>'name', change->'spec', (change->>'task')::integer, (change->>'policy')::integer, texts[value], bytes[value], now_ms(), (change->>'nextAt')::bigint, coalesce(change->'spec'->'timing'->>'from' = 'end', false))
 				on conflict (name) do update set (spec, task, policy, text_value, byte_value, created_at, next_at, from_end) =
 					(excluded.spec, excluded.task, excluded.policy, excluded.text_value, excluded.byte_value, excluded.created_at, excluded.next_at, excluded.from_end);
+			perform note_change((change->>'task')::integer);
 			return done;
 		end if;
 		if is_new then return nothing; end if;
@@ -39,6 +40,7 @@ export const SCHEDULES = `
 				return done;
 			when 'resume' then
 				update schedule set paused = false, next_at = (change->>'nextAt')::bigint where id = s.id;
+				perform note_change(s.task);
 				return done;
 			else
 		end case;
@@ -61,7 +63,7 @@ export const SCHEDULES = `
 			ids := ids || before;
 		end loop;
 		update schedule set next_at = (change->>'nextAt')::bigint, last_job = coalesce(before, last_job), last_at = coalesce(moment, last_at),
-			runs = runs + cardinality(ids),			missed = missed + (change->>'missed')::bigint where id = s.id;
+			runs = runs + cardinality(ids), missed = missed + (change->>'missed')::bigint where id = s.id;
 		return jsonb_build_object('isDone', true, 'jobIds', to_jsonb(ids));
 	end $$;
 

@@ -1,3 +1,4 @@
+import {randomUUID} from 'node:crypto';
 import pg from 'pg';
 import {ARRIVED} from './arrived.sql.ts';
 import {BASE} from './base.sql.ts';
@@ -43,37 +44,48 @@ const ENTRIES = [
 	...['delete_by_id(jsonb)', 'delete_ended_before(jsonb)', 'delete_outdated(jsonb)', 'delete_batch(jsonb)'],
 	'find_ids(jsonb, integer[], bigint, bigint, integer)',
 	'sorted_rows(text, integer[], text, text, float8, float8, bigint, integer, float8, float8)',
-	...['describe(bigint[], boolean)', 'ends_of(bigint[])', 'executions_of(bigint)', 'counts()', 'look_at_arrived()'],
+	...['describe(bigint[], boolean)', 'ends_of(bigint[])', 'executions_of(bigint)', 'counts(boolean)', 'look_at_arrived()'],
 	...['edges_from(bigint, bigint, bigint)', 'edges_to(bigint, bigint)'],
 ];
 
 /**
- * How statements of the functions are planned: once for each connection, and by index. A table may have been empty when its statistics were made, or when
+ * A backslash in a text is one, whatever the user's settings say. How statements of the functions are planned: once for each connection, and by index. A table may have been empty when its statistics were made, or when
  * the plan was.
  */
-const PLANS = "set plan_cache_mode to 'force_generic_plan' set enable_seqscan to off set jit to off";
+const SETTINGS = "set plan_cache_mode to 'force_generic_plan' set enable_seqscan to off set jit to off set standard_conforming_strings to on";
+
+/** The body of an SQL function that returns what `call` makes of a text. */
+function bodyOf(call: string, text: string): string {
+	return pg.escapeLiteral(`select ${call}(${pg.escapeLiteral(text)})`);
+}
 
 /**
  * The statements that make the schema.
  * @param name the schema, quoted
  */
 export function schemaSql(schema: string, name: string): string {
+	const queue = randomUUID();
 	return `
 		select pg_advisory_xact_lock(hashtext(${pg.escapeLiteral(`faena ${schema}`)}));
-		create schema if not exists ${name};
+		-- A user may have the right to use a schema, and none to make one.
+		do ${pg.escapeLiteral(`begin if to_regnamespace(${pg.escapeLiteral(name)}) is null then create schema ${name}; end if; end`)};
 		set local search_path to ${name}, pg_temp;
 		-- Functions call each other in any order.
 		set local check_function_bodies to off;
-		create table version (number integer not null, queue uuid not null default gen_random_uuid());
-		insert into version values (${VERSION});
+		create table version (number integer not null, queue uuid not null);
+		insert into version values (${VERSION}, '${queue}');
 		create function schema_version() returns integer language sql immutable as $$ select ${VERSION} $$;
+		-- Calls of a program that knows another queue, which was here before, are refused.
+		create function queue_id() returns text language sql immutable as $$ select '${queue}' $$;
 		-- Locks of other queues in the same database have other numbers.
-		create function lock_key() returns integer language sql immutable as $$ select hashtext(${pg.escapeLiteral(`faena ${schema}`)}) $$;
+		create function lock_key() returns integer language sql immutable as ${bodyOf('hashtext', `faena ${schema}`)};
+		-- Of batches, whose numbers come with it.
+		create function batches_lock_key() returns integer language sql immutable as ${bodyOf('hashtext', `faena batches ${schema}`)};
 		-- Notifications of queues whose numbers happen to be the same wake more listeners than they need to.
-		create function channel() returns text language sql immutable as $$ select 'faena_' || hashtext(${pg.escapeLiteral(`faena ${schema}`)}) $$;
+		create function channel() returns text language sql immutable as ${bodyOf("'faena_' || hashtext", `faena ${schema}`)};
 		${TABLES}
 		${[BASE, ARRIVED, COUNTS, CHANGE, EXPIRY, EDGES, KEYS, MOVE, CHILD_JOBS, SCHEDULES, BATCHES, DELETE, SETTLE, CLAIM, ENQUEUE, OWNERS, READ, SORTED, COMMIT].join('')}
 		${VIEWS}
-		${ENTRIES.map(entry => `alter function ${entry} set search_path to ${name}, pg_temp ${PLANS};`).join('\n')}
+		${ENTRIES.map(entry => `alter function ${entry} set search_path to ${name}, pg_temp ${SETTINGS};`).join('\n')}
 	`;
 }

@@ -44,11 +44,19 @@ export const SETTLE = `
 	-- The claim of a job, if it is still that of the item: lease and number of the execution are the fence. Null otherwise.
 	create function take_claim(its_id bigint, item jsonb) returns claimed language plpgsql as $$
 	declare
+		its_lease bigint := item->>'lease';
+		its_execution integer := item->>'execution';
 		c claimed;
+		first_id bigint;
 	begin
-		select * into c from claimed x where x.first = (select max(first) from claimed where first <= its_id and first > its_id - ${MAX_GROUP_JOBS}) and x.last >= its_id
-			and x.lease = (item->>'lease')::bigint and x.execution = (item->>'execution')::integer for update;
-		return c;
+		loop
+			select first into first_id from claimed where first <= its_id and first > its_id - ${MAX_GROUP_JOBS} and last >= its_id
+				and lease = its_lease and execution = its_execution order by first desc limit 1;
+			if not found then return null; end if;
+			select * into c from claimed where first = first_id and last >= its_id for update;
+			-- Otherwise another call has cut the row just now, and this job is in a new one.
+			if found then return c; end if;
+		end loop;
 	end $$;
 
 	-- Takes jobs out of a claimed row. The others of it stay claimed.

@@ -14,7 +14,8 @@ const columnOf = (status: string) => `coalesce(sum(jobs) filter (where ${statusO
 
 const COUNTED = STATUSES.map(columnOf).join(', ');
 
-const time = (ms: string) => `to_timestamp((${ms}) / 1000.0)`;
+/** Later times than PostgreSQL knows are shown as the end of the year 9999. */
+const time = (ms: string) => `to_timestamp((${ms} - greatest(${ms} - 253402300799999, 0)) / 1000.0)`;
 
 /** A column of the job's immutable row. */
 const ofJob = (column: string) => `(select ${column} from job j where j.first <= g.id and j.first > g.id - ${MAX_GROUP_JOBS} order by j.first desc limit 1)`;
@@ -47,7 +48,7 @@ export const VIEWS = `
 		select g.id, t.name as task, s.status, -s.rank as priority, ${ofJob(KEY)} as key, b.name as batch,
 			${time(ofJob('j.created_at'))} as created_at, ${time('s.run_at')} as run_at, ${time('s.ended_at')} as ended_at, s.executions,
 			coalesce((select f.attempts from failure_state f where f.id = g.id), 0) as attempts,
-			(select f.failure::jsonb->>'message' from failure_state f where f.id = g.id) as error
+			(select failure_json(f.failure)->>'message' from failure_state f where f.id = g.id) as error
 		from (
 			select first, last, abs(lane) as task, rank, batch, executions, null::bigint as run_at, null::bigint as ended_at, '${STATUS_OF[ready]}' as status from ready
 			union all select first, last, task, rank, batch, executions, run_at, null, case when failed then '${STATUS_OF[failed]}' else '${STATUS_OF[delayed]}' end from waiting
