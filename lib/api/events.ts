@@ -90,6 +90,11 @@ export class Events {
 		this.log(type, detail);
 	}
 
+	/** Warns, if there is no logger. */
+	warn(sentence: string): void {
+		if (!this.#logger) process.emitWarning(sentence, {type: 'FaenaWarning'});
+	}
+
 	/** Logs an event, if its type is logged. A job's id is logged as `jobId`, and an error as `err`, the name that pino serializes. */
 	log(type: EventName | keyof typeof RECORDS, detail: object): void {
 		const logger = this.#logger;

@@ -269,7 +269,7 @@ class MapRun {
 
 	/** How to find out why jobs died, if some did. */
 	#why(more = ''): string {
-		return this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${this.#options.queue}.${more}`;
+		return this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${quoted(shownLocation(this.#options.queue))}.${more}`;
 	}
 
 	#printSummary(): number {

@@ -1,4 +1,5 @@
 import type {Command} from 'commander';
+import {shownLocation} from '../api/queue-location.ts';
 import {changeExisting, findSchedule, nextMoments, resumeSchedule, type ScheduleVerbs, toScheduleInfo} from '../api/schedules.ts';
 import {FaenaError, type JobId} from '../index.ts';
 import type {Schedule, ScheduleResult} from '../job/schedule.ts';
@@ -19,7 +20,9 @@ export function addSchedules(program: Command): void {
 				async queue => {
 					const schedules = await queue.store.schedules();
 					if (json) return schedules.map(schedule => `${toJson(toScheduleInfo(schedule))}\n`).join('');
-					return schedules.length === 0 ? `${file}: no schedules\n` : describeAll(await Promise.all(schedules.map(schedule => describeOne(queue, schedule))));
+					return schedules.length === 0
+						? `${shownLocation(file)}: no schedules\n`
+						: describeAll(await Promise.all(schedules.map(schedule => describeOne(queue, schedule))));
 				},
 				{readOnly: true},
 			);

@@ -1,5 +1,6 @@
 import type {Command} from 'commander';
 import {type BatchInfo, toBatchInfo} from '../api/handles.ts';
+import {shownLocation} from '../api/queue-location.ts';
 import {type Job, type JobStatus, statusSummary} from '../index.ts';
 import {describeStages} from '../job/job.ts';
 import type {JobQueue} from '../queue.ts';
@@ -20,9 +21,13 @@ export function addStatus(program: Command): void {
 		.option('--batch <name>', 'only the jobs of this batch')
 		.option('--json', 'print one line of JSON, with all running, failed and dead jobs')
 		.action(async ({queue: file, batch, json}: {readonly queue: string; readonly batch?: string; readonly json?: true}) => {
-			const text = await useQueue(file, async queue => (json ? `${toJson(await lookAtAll(queue, batch))}\n` : describeReport(file, await look(queue, batch))), {
-				readOnly: true,
-			});
+			const text = await useQueue(
+				file,
+				async queue => (json ? `${toJson(await lookAtAll(queue, batch))}\n` : describeReport(shownLocation(file), await look(queue, batch))),
+				{
+					readOnly: true,
+				},
+			);
 			await print(text);
 		});
 }
@@ -51,10 +56,10 @@ async function numbersOf(queue: JobQueue, batch: string | undefined) {
 	return {counts, paused: await queue.paused()};
 }
 
-function describeReport(file: string, {counts, paused, ...jobs}: Awaited<ReturnType<typeof look>>): string {
+function describeReport(location: string, {counts, paused, ...jobs}: Awaited<ReturnType<typeof look>>): string {
 	const listed = (Object.keys(MAX_LISTED) as ListedStatus[]).flatMap(status => list(jobs[status], counts[status]));
 	const lines = [
-		`${file}: ${statusSummary(counts)}`,
+		`${location}: ${statusSummary(counts)}`,
 		...(paused.length > 0 ? [`paused: ${paused.map(inLine).join(', ')}`] : []),
 		...(listed.length > 0 ? ['', ...listed] : []),
 	];
@@ -77,7 +82,7 @@ export function addBatches(program: Command): void {
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			const list = async (queue: JobQueue) => (await queue.batches()).map(batch => toBatchInfo(batch, queue.store.now()));
 			const batches = await useQueue(file, list, {readOnly: true});
-			await print(json ? batches.map(batch => `${toJson(batch)}\n`).join('') : describeBatches(file, batches));
+			await print(json ? batches.map(batch => `${toJson(batch)}\n`).join('') : describeBatches(shownLocation(file), batches));
 		});
 }
 

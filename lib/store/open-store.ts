@@ -30,8 +30,14 @@ export async function openStore(location: string, options: OpenStoreOptions = {}
 		const {url, schema} = postgresParts(path);
 		const {PostgresStore} = await import('./postgres/postgres.ts');
 		const store = new PostgresStore(url, {...options, schema});
-		await store.counts();
-		return store;
+		try {
+			await store.counts();
+			return store;
+		} catch (error) {
+			// Its connections would keep the process alive.
+			await store.close();
+			throw error;
+		}
 	}
 	const {SqliteStore} = await import('./sqlite/sqlite.ts');
 	const store = new SqliteStore(path, options);
@@ -84,7 +90,7 @@ export async function vacuum(location: string): Promise<Vacuumed> {
 
 type CheckedOptions = Omit<QueueOptions, 'lease' | 'blobs'> & {readonly lease?: number; readonly blobs?: number};
 
-const pool = kind<PostgresPool>('a Pool of the package pg', value => typeof Object(value).connect === 'function' && typeof Object(value).query === 'function');
+const pool = kind<PostgresPool>('a Pool of the package pg', value => typeof Object(value).connect === 'function');
 
 export const QUEUE_CHECKS: Checks = {
 	durability: choice('full', 'normal'),

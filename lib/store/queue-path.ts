@@ -1,6 +1,7 @@
 import {realpathSync} from 'node:fs';
 import {basename, dirname, join, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
+import {distance} from 'fastest-levenshtein';
 import {bad, show} from '../job/checks.ts';
 
 /**
@@ -32,7 +33,11 @@ export function isPostgres(location: string | URL): boolean {
  * @throws FaenaError `BadOption` if it is no URL, or the schema can't be one
  */
 export function postgresParts(location: string): {readonly url: string; readonly schema: string} {
-	const schema = toUrl(location).searchParams.get('schema') ?? DEFAULT_SCHEMA;
+	const {searchParams} = toUrl(location);
+	// The driver ignores parameters that it does not know, and the jobs would go to another queue.
+	const typo = [...searchParams.keys()].find(name => name !== 'schema' && distance(name, 'schema') <= 2);
+	if (typo !== undefined) throw bad(`The URL of the queue has no parameter ${show(typo)}; did you mean schema?`);
+	const schema = searchParams.get('schema') ?? DEFAULT_SCHEMA;
 	const url = location.replace(/([?&])schema=[^&#]*(&?)/, (_, before: string, after: string) => (after ? before : ''));
 	const bytes = Buffer.byteLength(schema);
 	if (bytes === 0 || bytes > MAX_NAME_BYTES || schema.includes('\0') || schema.startsWith('pg_'))

@@ -35,6 +35,8 @@ interface EventSink {
 	changedSubscriptions(): readonly EventName[] | undefined;
 	publish(event: JobEvent): void;
 	log(what: 'dispatcherFailed', detail: object): void;
+	/** Warns of what nobody would hear of otherwise. */
+	warn(sentence: string): void;
 }
 
 /** Called once: with a notice when the job has ended, or with the error that ended the client. */
@@ -272,7 +274,11 @@ export class DispatcherClient {
 	}
 
 	#fail(error: FaenaError): void {
-		if (!this.#end) this.#events.log('dispatcherFailed', {error});
+		if (!this.#end) {
+			this.#events.log('dispatcherFailed', {error});
+			// Otherwise a caller hears of it.
+			if (this.#holds === 0) this.#events.warn(`${error.message} No job runs here until the next open().`);
+		}
 		this.#end ??= error;
 		this.#rejectAll(error);
 	}

@@ -1,7 +1,11 @@
 /** What a program hears of a database that it can't use, and what it never hears: the password. */
+import {spawn} from 'node:child_process';
+import {once} from 'node:events';
 import {type AddressInfo, createServer} from 'node:net';
+import {text} from 'node:stream/consumers';
 import test, {type ExecutionContext} from 'ava';
 import pg from 'pg';
+import {JobQueue} from '../../lib/store/job-queue.ts';
 import {openStore} from '../../lib/store/open-store.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import type {PostgresPool as Pool} from '../../lib/store/postgres-client.ts';
@@ -64,12 +68,86 @@ test('a database that does not exist', async t => {
 
 test('a user who may not create a schema', async t => {
 	const url = await makeUser('poor', 'revoke create on database postgres from public');
-	await failsWith(
-		t,
-		url,
-		'BadDatabase',
-		/does not allow this user what Faena needs: permission denied for database postgres\. Grant the right to create a schema/,
-	);
+	await failsWith(t, url, 'BadDatabase', /does not allow this user what Faena needs: permission denied for database postgres\. Grant that right/);
+});
+
+test('a user who owns a schema that was made for it, and may make none', async t => {
+	const url = await makeUser('owner', 'revoke create on database postgres from public', 'create schema mine authorization owner');
+	const store = await openStore(`${url}?schema=mine`);
+	t.deepEqual(await store.counts(), []);
+	await store.close();
+});
+
+test('a schema that has tables of another program', async t => {
+	await admin.query('create schema busy');
+	await admin.query('create table busy.job (id integer)');
+	await failsWith(t, urlWith({search: '?schema=busy'}), 'BadDatabase', /has something else in it: relation "job" already exists\. Name another schema/);
+});
+
+for (const level of ['repeatable read', 'serializable'] as const) {
+	test(`a user whose transactions are ${level}`, async t => {
+		const name = level.split(' ')[0] as string;
+		const url = await makeUser(
+			`is_${name}`,
+			`grant create on database postgres to is_${name}`,
+			`alter user is_${name} set default_transaction_isolation = '${level}'`,
+		);
+		const store = await openStore(`${url}?schema=${name}`);
+		await t.throwsAsync(store.setPaused(['a'], true), {code: 'BadDatabase', message: /Set default_transaction_isolation of this user to read committed/});
+		await store.close();
+	});
+}
+
+test('names of schemas with characters that mean something', async t => {
+	for (const schema of ['a$$b', 'a$&b', "a'b", 'a"b', 'a\\b', '$$;create table public.injected();--']) {
+		const store = await openStore(urlWith({search: `?schema=${encodeURIComponent(schema)}`}));
+		await store.setPaused(['task'], true);
+		t.like(await store.counts(), [{task: 'task', isPaused: true}], schema);
+		await store.close();
+		t.is((await admin.query('select 1 from pg_namespace where nspname = $1', [schema])).rows.length, 1);
+	}
+	t.is((await admin.query("select to_regclass('public.injected') as found")).rows[0].found, null);
+});
+
+test('a queue that was dropped and made anew is another one', async t => {
+	const url = urlWith({search: '?schema=again'});
+	const store = new JobQueue(await openStore(url));
+	await store.enqueue([newJob({task: 'first'})]);
+	await admin.query('drop schema again cascade');
+	const other = new JobQueue(await openStore(url));
+	await other.enqueue([newJob({task: 'second'})]);
+	await t.throwsAsync(store.enqueue([newJob({task: 'first'})]), {
+		code: 'NewerDatabase',
+		message: /is not the one that this program has opened: its schema was made anew/,
+	});
+	t.like(await other.counts(), {pending: 1});
+	await Promise.all([store.close().catch(() => {}), other.close()]);
+});
+
+test('a server that can only be read for a while, as after a failover', async t => {
+	const url = await makeUser('moved', 'grant create on database postgres to moved');
+	const faena = await openEngine(t, {queue: `${url}?schema=moved`});
+	await faena.call('echo', 1);
+	const setReadOnly = async (value: string) => {
+		await admin.query(`alter user moved set default_transaction_read_only = ${value}`);
+		await admin.query("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'moved'");
+	};
+	await setReadOnly('on');
+	const called = faena.call('echo', 2, {key: 'two'});
+	await new Promise(resolve => setTimeout(resolve, 1000));
+	await setReadOnly('off');
+	t.is(await called, 2);
+	await faena.close();
+});
+
+test('a program whose queue can not be opened ends', async t => {
+	const url = urlWith({search: '?schema=nowhere'});
+	const code = `import {openQueue} from ${JSON.stringify(new URL('../../lib/queue.ts', import.meta.url).href)};
+		await openQueue(${JSON.stringify(url)}, {readOnly: true}).catch(error => console.log(error.code));`;
+	const child = spawn(process.execPath, ['--input-type=module', '--eval', code], {stdio: ['ignore', 'pipe', 'inherit']});
+	t.teardown(() => child.kill('SIGKILL'));
+	const [said, [exitCode]] = await Promise.all([text(child.stdout), once(child, 'exit')]);
+	t.deepEqual([said, exitCode], ['BadDatabase\n', 0]);
 });
 
 test('a user who can only read', async t => {
@@ -102,7 +180,16 @@ test('a folder without a socket', async t => {
 	await failsWith(t, 'postgres:///postgres?host=/nowhere', 'Unreachable', /^The database postgres on \/nowhere can't be reached: connect ENOENT/);
 });
 
-for (const url of ['postgres://user:hidden password@[host', 'postgres://user:hidden@host:99999/postgres']) {
+test('a parameter that is nearly schema', async t => {
+	await failsWith(t, urlWith({search: '?shema=mine'}), 'BadOption', /has no parameter "shema"; did you mean schema\?/);
+});
+
+for (const url of [
+	'postgres://user:hidden password@[host',
+	'postgres://user:hidden@host:99999/postgres',
+	'postgres://user:1/hidden@host/postgres',
+	'Postgres:/user:hidden@host/postgres',
+]) {
 	test(`${url} is no URL`, async t => {
 		const error = await t.throwsAsync(openStore(url), {
 			code: 'BadOption',
@@ -170,7 +257,7 @@ test('a schema of a newer version', async t => {
 	await t.throwsAsync(later.counts(), {code: 'NewerDatabase', message: /^The schema "newer" of the database has version 99, and this Faena knows version 1\./});
 	// A program that has opened the schema before it was changed.
 	await admin.query('create or replace function newer.schema_version() returns integer language sql immutable as $$ select 99 $$');
-	await t.throwsAsync(store.setPaused(['a'], true), {code: 'NewerDatabase', message: /belongs to another version of Faena: its schema has version 99/});
+	await t.throwsAsync(store.setPaused(['a'], true), {code: 'NewerDatabase', message: /is not the one that this program has opened: its schema has version 99/});
 	await Promise.all([store.close(), later.close()]);
 });
 

@@ -52,6 +52,7 @@ function setUp() {
 		changedSubscriptions: () => wanted.shift(),
 		publish: event => void events.push(event),
 		log: (...args) => void logged.push(args),
+		warn: sentence => void logged.push([sentence]),
 	});
 	const ends: [JobId, Notice | FaenaError][] = [];
 	const watcher =

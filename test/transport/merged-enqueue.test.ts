@@ -19,7 +19,12 @@ function setUp() {
 		unref: () => undefined,
 		end: async () => undefined,
 	};
-	const client = new DispatcherClient(transport, {changedSubscriptions: () => undefined, publish: () => undefined, log: () => undefined});
+	const client = new DispatcherClient(transport, {
+		changedSubscriptions: () => undefined,
+		publish: () => undefined,
+		log: () => undefined,
+		warn: () => undefined,
+	});
 	const answers: unknown[] = [];
 	const enqueue = (payload: string, parts: Partial<SingleJob> = {}, options: Partial<SingleJob['options']> = {}) => {
 		const index = answers.push('none') - 1;

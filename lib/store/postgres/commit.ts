@@ -41,7 +41,7 @@ export interface CommitContext {
 export async function commit({db, names, claimedFrom, random, hasNothingArrived}: CommitContext, changes: Changes): Promise<Done> {
 	const {settle = [], enqueue = [], schedule = []} = changes;
 	const specs = schedule.flatMap(change => (change.type === 'set' ? [change.spec] : []));
-	await names.number([...enqueue, ...settle.flatMap(childJobsOf), ...specs]);
+	await names.number([...enqueue, ...settle.flatMap(childJobsOf), ...specs], {waits: false});
 	const make = new ItemMaker(new CallValues(), names, random);
 	const ended = endedItems(settle, make);
 	const call = {...toCall(changes, ended, make, claimedFrom), ...(hasNothingArrived && {nothingArrived: true})};

@@ -37,7 +37,8 @@ export const COUNTS = `
 				on conflict (task, state) do update set jobs = tally.jobs + excluded.jobs
 			),
 			by_store as (
-				insert into folded select store, count(*) from gone group by 1 on conflict (store) do update set changes = folded.changes + excluded.changes
+				insert into folded select store, count(*), now_ms() from gone group by 1
+				on conflict (store) do update set changes = folded.changes + excluded.changes, at = excluded.at
 			),
 			by_batch as (
 				-- A batch may have been deleted together with its last jobs.

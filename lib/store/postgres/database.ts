@@ -49,7 +49,7 @@ const ignore = (): void => {};
 function openPool(url: string): pg.Pool {
 	// Connections stay: on a new one, the functions are compiled and planned anew, which takes some 100 ms.
 	const pool = new pg.Pool({
-		...{connectionString: url, max: MAX_CONNECTIONS, idleTimeoutMillis: 0, connectionTimeoutMillis: MAX_CONNECT_MS},
+		...{connectionString: url, fallback_application_name: 'faena', max: MAX_CONNECTIONS, idleTimeoutMillis: 0, connectionTimeoutMillis: MAX_CONNECT_MS},
 		// A connection that waits for an answer sends nothing: without this it would not notice that the server's machine is gone.
 		...{keepAlive: true, keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS},
 	});
@@ -167,6 +167,11 @@ export class Database {
 			}
 			await sleep(waitMs);
 		}
+	}
+
+	/** Runs a statement that may be sent twice, and does not wait for a server that is away: for parts of a commit. */
+	ask<Row>(text: string, values: readonly unknown[]): Promise<Row[]> {
+		return this.#queryOnce(text, values, true);
 	}
 
 	/** @param isRepeatable false if the caller must hear that it may have taken effect */

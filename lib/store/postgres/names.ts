@@ -2,6 +2,8 @@ import type {Policy} from '../../job/job.ts';
 import {readPolicy} from '../stored-json.ts';
 import type {Database} from './database.ts';
 
+type Query = <Row>(text: string, values: readonly unknown[]) => Promise<Row[]>;
+
 /** The numbers by which rows name tasks and policies. They never change, so that each is read once. */
 export class Names {
 	readonly #db: Database;
@@ -31,8 +33,12 @@ export class Names {
 		return this.#policies.get(id) as Policy;
 	}
 
-	/** Gives numbers to those tasks and policies that have none. */
-	async number(named: readonly {readonly task?: string; readonly policy?: Policy}[]): Promise<void> {
+	/**
+	 * Gives numbers to those tasks and policies that have none.
+	 * @param waits whether it waits for a server that is away
+	 */
+	async number(named: readonly {readonly task?: string; readonly policy?: Policy}[], {waits = true} = {}): Promise<void> {
+		const query: Query = (text, values) => (waits ? this.#db.query(text, values) : this.#db.ask(text, values));
 		const tasks = unknown(
 			this.#taskIds,
 			named.flatMap(({task}) => task ?? []),
@@ -42,16 +48,24 @@ export class Names {
 			named.flatMap(({policy}) => (policy ? specOf(policy) : [])),
 		);
 		// In one order, so that two stores that insert the same can't wait for each other.
-		if (tasks.length > 0) await this.#db.query('insert into @.task (name) select n from unnest($1::text[]) n order by n on conflict do nothing', [tasks]);
-		if (specs.length > 0) await this.#db.query('insert into @.policy (spec) select n from unnest($1::text[]) n order by n on conflict do nothing', [specs]);
-		await this.find(tasks);
-		if (specs.length > 0) this.#rememberPolicies(await this.#db.query('select id, spec from @.policy where spec = any ($1)', [specs]));
+		if (tasks.length > 0)
+			await query(
+				'insert into @.task (name) select n from unnest($1::text[]) n where not exists (select from @.task where name = n) order by n on conflict do nothing',
+				[tasks],
+			);
+		if (specs.length > 0)
+			await query(
+				'insert into @.policy (spec) select n from unnest($1::text[]) n where not exists (select from @.policy where spec = n) order by n on conflict do nothing',
+				[specs],
+			);
+		await this.find(tasks, query);
+		if (specs.length > 0) this.#rememberPolicies(await query('select id, spec from @.policy where spec = any ($1)', [specs]));
 	}
 
 	/** Reads the numbers of those tasks that have some. */
-	async find(names: readonly string[]): Promise<void> {
+	async find(names: readonly string[], query: Query = (text, values) => this.#db.query(text, values)): Promise<void> {
 		const tasks = unknown(this.#taskIds, names);
-		if (tasks.length > 0) this.#rememberTasks(await this.#db.query('select id, name from @.task where name = any ($1)', [tasks]));
+		if (tasks.length > 0) this.#rememberTasks(await query('select id, name from @.task where name = any ($1)', [tasks]));
 	}
 
 	/** Reads the tasks and policies with these numbers. */

@@ -1,5 +1,8 @@
 import {StoredState} from '../stored-state.ts';
 
+/** A store that has made no change for a day is taken for ended. */
+const OLD_MS = 24 * 3_600_000;
+
 /** Heartbeats, and what owners give back. */
 export const OWNERS = `
 	-- A claim that is under way may still claim jobs of a task that is paused now: so the call is alone.
@@ -102,6 +105,9 @@ export const OWNERS = `
 	declare
 		completed jsonb := begin_fold(call);
 	begin
+		-- Stores that have ended share a row. One that writes again makes a new one.
+		with old as (delete from folded where store <> 0 and at < now_ms() - ${OLD_MS} returning changes)
+		insert into folded select 0, sum(changes), now_ms() from old having count(*) > 0 on conflict (store) do update set changes = folded.changes + excluded.changes;
 		return jsonb_build_object('completed', completed, 'owners',
 			(select coalesce(jsonb_agg(jsonb_build_object('id', id, 'name', name, 'host', host, 'heartbeatAt', heartbeat_at) order by id), '[]') from owner));
 	end $$;

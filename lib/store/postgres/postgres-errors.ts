@@ -5,8 +5,9 @@ import {toUrl} from '../queue-path.ts';
 const ERRORS: readonly (readonly [code: RegExp, sentence: string, code?: ErrorCode])[] = [
 	[/^(28P01|28000)$/, "DATABASE refuses this user: MESSAGE. Check the user and the password in the URL, and the server's pg_hba.conf (CODE)."],
 	[/^3D000$/, 'DATABASE does not exist. Create it, or name another one (CODE).'],
-	[/^(42501)$/, 'DATABASE does not allow this user what Faena needs: MESSAGE. Grant the right to create a schema, or make this user its owner (CODE).'],
+	[/^(42501)$/, 'DATABASE does not allow this user what Faena needs: MESSAGE. Grant that right, or make this user the owner of the schema (CODE).'],
 	[/^25006$/, 'DATABASE can only be read: it is a standby, or a transaction there is read-only by default. Name the primary server (CODE).'],
+	[/^(42P06|42P07|42723|42710)$/, 'The schema in DATABASE has something else in it: MESSAGE. Name another schema by ?schema= in the URL (CODE).'],
 	[/^(42P01|42883|42703|42704|3F000)$/, "DATABASE lacks a part of Faena's schema: MESSAGE. Restore it from a backup, or name another schema (CODE)."],
 	[/^53100$/, 'The disk of DATABASE is full. Make room there (CODE).', 'StorageFull'],
 	[/^(53300|53400)$/, 'DATABASE has no connection left. Raise its max_connections, or end other programs (CODE).', 'Unreachable'],

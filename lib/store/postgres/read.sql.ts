@@ -1,7 +1,7 @@
 import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {StoredState} from '../stored-state.ts';
 
-const {ready, quarantined, delayed, failed, parked, running, completed, cancelled, blocked} = StoredState;
+const {ready, quarantined, delayed, failed, parked, running, completed, dead, cancelled, blocked} = StoredState;
 
 /** The state of the jobs of a row of `waiting`. */
 const WAITING_STATE = `case when not failed then ${delayed} when run_at is null then ${parked} else ${failed} end`;
@@ -29,7 +29,9 @@ export const READ = `
 				rangesIn('waiting', `${WAITING_STATE} = any (states)`),
 				rangesIn('blocked', `${blocked} = any (states)`),
 				rangesIn('claimed', `${running} = any (states)`),
-				rangesIn('outcome', 'status = any (states)'),
+				rangesIn('outcome', `${completed} = any (states) and status = ${completed}`),
+				// By an index of their own: they are few among those that completed.
+				rangesIn('outcome', `states && array[${dead}, ${cancelled}] and status <> ${completed} and status = any (states)`),
 			].join(' union all ')}
 		) found order by first limit most
 	$$;

@@ -1,5 +1,23 @@
+import {StoredState} from '../stored-state.ts';
+
 /** Tables through which jobs pass. Their dead rows are freed soon, and at full speed: otherwise new rows would make them longer meanwhile. */
-const VACUUMED = ['job', 'ready', 'waiting', 'claimed', 'outcome', 'tally_change', 'tally', 'batch_tally', 'added_up', 'folded'];
+const VACUUMED = [
+	'job',
+	'ready',
+	'waiting',
+	'claimed',
+	'outcome',
+	'tally_change',
+	'tally',
+	'batch_tally',
+	'added_up',
+	'folded',
+	'arrived',
+	'blocked',
+	'expiry',
+	'lost_child',
+	'parent_change',
+];
 const VACUUM = 'autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0';
 /** Tables whose rows are updated again and again: with room in its page, a row's new version needs no entry in an index. */
 const UPDATED = ['tally', 'batch_tally', 'added_up', 'folded', 'owner'];
@@ -154,6 +172,7 @@ export const TABLES = `
 		longest_ms double precision
 	);
 	alter table outcome alter text_value set storage external, alter byte_value set storage external, alter times set storage external;
+	create index outcome_not_completed on outcome (first) where status <> ${StoredState.completed};
 	create index outcome_by_end on outcome (status, ended_at, first);
 	create index outcome_by_start on outcome (status, latest_start, first) where latest_start is not null;
 	create index outcome_by_duration on outcome (status, longest_ms, first) where longest_ms is not null;
@@ -344,7 +363,9 @@ export const TABLES = `
 	-- How many changes of each store have been added up.
 	create table folded (
 		store integer primary key,
-		changes bigint not null
+		changes bigint not null,
+		-- When it last made one, in milliseconds since 1970.
+		at bigint not null
 	);
 
 	${VACUUMED.map(table => `alter table ${table} set (${VACUUM}, ${VACUUM.replaceAll('autovacuum', 'toast.autovacuum')});`).join('\n\t')}

@@ -19,7 +19,10 @@ const SERVER = '10.97.0.254';
 const name = (worker: number) => `faena-${process.pid % 10_000}-${worker}`;
 const BRIDGE = `fb${process.pid % 10_000}`;
 
-const run = (command: string, ...words: readonly string[]) => execFileSync(command, words, {stdio: ['ignore', 'ignore', 'pipe']});
+/** Not by its name: npm puts the command of a package of that name first, which traces files of Node.js. */
+const NFT = '/usr/sbin/nft';
+
+const run = (command: string, ...words: readonly string[]) => execFileSync(command, words, {stdio: ['ignore', 'pipe', 'pipe']});
 
 /** A bridge, which is the server's host, and a namespace with a link to it for each worker. */
 function makeHosts(): void {
@@ -54,7 +57,7 @@ function removeHosts(): void {
 
 try {
 	makeHosts();
-	run('ip', 'netns', 'exec', name(1), 'nft', 'list', 'ruleset');
+	run('ip', 'netns', 'exec', name(1), NFT, 'list', 'ruleset');
 } catch (error) {
 	removeHosts();
 	console.log(`Not run: this machine does not allow network namespaces, or lacks ip or nft. ${(error as Error).message.split('\n')[1] ?? ''}`);
@@ -94,9 +97,11 @@ run(
 	'netns',
 	'exec',
 	name(1),
-	'nft',
+	NFT,
 	'add table inet lossy; add chain inet lossy in { type filter hook input priority 0; }; add rule inet lossy in numgen random mod 100 < 5 drop',
 );
+if (!/random mod 100 < 5 drop/.test(`${run('ip', 'netns', 'exec', name(1), NFT, 'list', 'ruleset')}`))
+	throw new Error('no packet of the first host is dropped');
 run('ip', '-n', name(2), 'link', 'set', 'eth0', 'down');
 const [before, downAt] = [await completed(), performance.now()];
 await sleep(2 * LEASE_MS);
