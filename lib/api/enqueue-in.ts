@@ -92,7 +92,9 @@ function checkConnection(connection: OwnConnection): void {
 		);
 	const isConnection = typeof connection?.prepare === 'function' && typeof connection.pragma === 'function' && typeof connection.transaction === 'function';
 	if (!isConnection)
-		throw bad(`enqueueIn() expects first a Database of better-sqlite3: the connection whose transaction the job is to be part of; it got ${show(connection)}`);
+		throw bad(
+			`enqueueIn() expects first a Database of better-sqlite3, or a Client or Pool of pg: the connection whose transaction the job is to be part of; it got ${show(connection)}`,
+		);
 	if (!connection.open) throw bad(`enqueueIn() got a connection to ${connection.name} that is closed; call it before you close the connection`);
 	if (connection.readonly) throw bad(`enqueueIn() got a connection to ${connection.name} that can only read; open it without the option readonly`);
 }

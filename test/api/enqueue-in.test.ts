@@ -179,7 +179,7 @@ test('anything but a connection to a queue of this version is refused in a sente
 	newer.pragma('user_version = 99');
 	older.pragma('user_version = 0');
 	const cases: readonly [string, unknown, FaenaError['code'], RegExp][] = [
-		['a path as connection', queue, 'BadOption', /expects first a Database of better-sqlite3/],
+		['a path as connection', queue, 'BadOption', /expects first a Database of better-sqlite3, or a Client or Pool of pg/],
 		['no connection', undefined, 'BadOption', /expects first a Database of better-sqlite3/],
 		['a closed connection', closed, 'BadOption', /jobs\.db that is closed/],
 		['a connection that only reads', readonly, 'BadOption', /jobs\.db that can only read/],

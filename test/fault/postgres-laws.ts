@@ -26,6 +26,11 @@ export const LAWS: Readonly<Record<string, string>> = {
 	'each job is in exactly one state, with its task, batch and priority': `
 		select coalesce(j.id, p.id) as id, count(p.id) from ${JOBS} j full join ${PLACES} p on p.id = j.id and p.task = j.task and p.rank = j.rank and p.batch is not distinct from j.batch
 		group by 1 having count(p.id) <> 1 or count(j.id) <> 1`,
+	'a number is the key of one job of its batch': `
+		select batch, first from key_run r where exists (select from key_run o where o.batch = r.batch and o.first <> r.first and o.first between r.first and r.last)`,
+	'a job that waits has an edge, and parents of an edge come before its children': `
+		select b.first from blocked b where not exists (select from edge e where e.child_first <= b.first and e.child_last >= b.last)
+		union all select id from edge where parent_first >= child_first`,
 	'the counts are what a recount gives': `
 		select task, state, sum(jobs) from (
 			select task, state, jobs from tally union all select task, state, jobs from ${NEW} c union all select task, state, -count(*) from ${PLACES} p group by 1, 2

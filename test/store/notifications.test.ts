@@ -127,6 +127,40 @@ test.serial('a store that hears nothing, and has taken over a job from a transac
 	await own.end();
 });
 
+test.serial('a store that hears nothing sees a pause, its end, and a schedule when it looks', async t => {
+	const {own, pool} = deafPool();
+	const [store, other] = [new PostgresStore(server.url, {schema: 'seen', pool}), new PostgresStore(server.url, {schema: 'seen'})];
+	await other.counts();
+	let changes = 0;
+	store.listen('owner', news => void (news.type === 'changed' && changes++));
+	await sleep(300);
+	const {task, policy} = newJob();
+	const spec = {
+		timing: {everyMs: 1000, from: 'clock'},
+		...({catchUp: 'none', overlap: 'skip', jitterMs: 0, until: null, expiresMs: null} as const),
+		task,
+		payload: null,
+		priority: 0,
+		policy,
+	} as const;
+	const steps = [
+		() => other.setPaused([task], true),
+		() => other.setPaused([task], false),
+		() => other.commit({schedule: [{name: 's', type: 'set', spec, nextAt: 1, lastAt: null}]}),
+		() => other.commit({schedule: [{name: 's', type: 'pause'}]}),
+		() => other.commit({schedule: [{name: 's', type: 'resume', nextAt: 1}]}),
+	];
+	for (const [index, step] of steps.entries()) {
+		const known = changes;
+		await step();
+		// Nothing is to be done when a schedule is paused.
+		if (index !== 3) await until(() => changes > known);
+	}
+	t.pass();
+	await Promise.all([store.close(), other.close()]);
+	await own.end();
+});
+
 test.serial('a pause is heard of, too', async t => {
 	const [one, two] = [openObserved(t, 'pauses'), openObserved(t, 'pauses')];
 	const changes = await hear(two);

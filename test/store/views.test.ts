@@ -52,6 +52,25 @@ async function viewsOf(location: string, read: (sql: string) => Promise<readonly
 const plain = (value: unknown): unknown =>
 	typeof value === 'boolean' ? Number(value) : typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
 
+test('whatever an error says and a time is, the views can be read', async t => {
+	const queue = await openQueue(`${server.url}?schema=odd`);
+	const runAt = 8_640_000_000_000_000;
+	await queue.enqueue([newJob(), newJob({runAt})]);
+	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['hash'], limit: 1});
+	const {id, execution} = jobs[0] as {id: number; execution: number};
+	const message = 'a\0b \ud800 \\u0000 \ud83d\ude00';
+	await queue.settle(lease, [{id, execution, outcome: {type: 'threw', error: {reason: 'threw', name: 'Error', message, retry: 'never'}}}]);
+	const client = new pg.Client(server.url);
+	await client.connect();
+	const {rows} = await client.query('select status, error, run_at from odd.jobs order by id');
+	t.like(rows, [
+		{status: 'dead', error: 'a?b ? \\u0000 \ud83d\ude00'},
+		{status: 'pending', error: null, run_at: new Date('9999-12-31T23:59:59.999Z')},
+	]);
+	await client.end();
+	await queue.close();
+});
+
 test('the views of both say the same', async t => {
 	const file = join(makeFolder(t), 'jobs.db');
 	const lite = await viewsOf(file, async sql => {

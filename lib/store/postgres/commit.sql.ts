@@ -1,7 +1,9 @@
 import {MAX_LOG_LINES} from '../../job/claim.ts';
 import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {MAX_CHANGED_ROWS} from './batches.sql.ts';
-import {MAX_INTEGER} from './items.ts';
+
+/** Less than any rank. */
+const FIRST_RANK = -(2 ** 31 - 1);
 
 /** What a dispatcher does in one transaction. */
 export const COMMIT = `
@@ -56,7 +58,7 @@ export const COMMIT = `
 			select l.task, sum(r.jobs) as jobs, max(l.concurrency) - (select coalesce(sum(c.last - c.first + 1), 0) from claimed c where c.task = l.task) as room
 			from lanes_of(request) l cross join lateral (
 				select sum(last - first + 1) as jobs from (
-					select first, last from ready where lane = l.lane and (rank, first) >= (coalesce(l.from_rank, ${-MAX_INTEGER}), coalesce(l.from_id, 0))
+					select first, last from ready where lane = l.lane and (rank, first) >= (coalesce(l.from_rank, ${FIRST_RANK}), coalesce(l.from_id, 0))
 					order by rank, first limit 1000
 				) heads
 			) r group by l.task

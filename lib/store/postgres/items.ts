@@ -13,7 +13,7 @@ import type {ClaimedFrom} from './claimed-from.ts';
 import type {Names} from './names.ts';
 
 /** Of PostgreSQL's type integer. */
-export const MAX_INTEGER = 2 ** 31 - 1;
+const MAX_INTEGER = 2 ** 31 - 1;
 
 /** Makes the items of one call. Its tasks and policies have numbers. */
 export class ItemMaker {

@@ -43,7 +43,7 @@ export const READ = `
 
 	-- A failure as JSON, without what PostgreSQL can't have in it: NUL, and halves of characters.
 	create function failure_json(failure text) returns jsonb language sql immutable as $$
-		select regexp_replace(failure, '(?<!\\\\)((?:\\\\\\\\)*)\\\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})', '\\\\1?', 'g')::jsonb
+		select regexp_replace(failure, '(?<!\\\\)((?:\\\\\\\\)*)\\\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})', '\\1?', 'g')::jsonb
 	$$;
 
 	create type description as (
