@@ -55,19 +55,20 @@ export function enqueueIn<Tasks = AnyTasks>(connection: OwnConnection, ...args: 
  */
 export function enqueueIn<Tasks = AnyTasks>(
 	transaction: PostgresTransaction,
-	...args: EnqueueInArgs<Tasks, JobOptions & {readonly schema?: string}>
+	...args: EnqueueInArgs<Tasks, Omit<JobOptions, 'dependsOn' | 'onDead'> & {readonly schema?: string}>
 ): Promise<EnqueuedIn>;
 export function enqueueIn(
 	connection: OwnConnection | PostgresTransaction,
 	...[task, payload, {schema, ...options} = {}]: EnqueueInArgs<AnyTasks, JobOptions & {readonly schema?: string}>
 ): EnqueuedIn | Promise<EnqueuedIn> {
-	if (isTransaction(connection)) return enqueueInPostgres(connection, schema, makeJob(task, payload, options));
+	if (isTransaction(connection)) return enqueueInPostgres(connection, schema, () => makeJob(task, payload, options));
 	checkConnection(connection);
 	if (schema !== undefined) throw bad('enqueueIn() takes the option schema only with a client of PostgreSQL');
 	return enqueueOn(connection, makeJob(task, payload, options), Date.now());
 }
 
-async function enqueueInPostgres(transaction: PostgresTransaction, schema: unknown = 'faena', job: NewJob): Promise<EnqueuedIn> {
+async function enqueueInPostgres(transaction: PostgresTransaction, schema: unknown = 'faena', make: () => NewJob): Promise<EnqueuedIn> {
+	const job = make();
 	if (typeof schema !== 'string' || schema === '') throw bad(`enqueueIn() expects as schema the name of the queue's schema; it got ${show(schema)}`);
 	const {enqueueInTransaction} = await import('../store/postgres/caller-transaction.ts');
 	return enqueueInTransaction(transaction, schema, job);

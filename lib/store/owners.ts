@@ -1,4 +1,4 @@
-import {existsSync, readdirSync, statSync} from 'node:fs';
+import {existsSync, readdirSync, statSync, utimesSync} from 'node:fs';
 import {basename, dirname, join} from 'node:path';
 import type {OwnerId} from '../job/claim.ts';
 import {type OpenJobs, readOpenJobs} from '../job/open-jobs.ts';
@@ -18,6 +18,8 @@ export interface OwnerRow {
 	readonly heartbeatAt: number;
 	/** False if the owner is on another host, whose files are not those of this one. */
 	readonly isLocal: boolean;
+	/** For how long all stores of the queue together have seen this heartbeat, if they keep that. So programs that live shorter than a lease see it, too. */
+	readonly silentMs?: number | null;
 }
 
 interface Owned {
@@ -80,6 +82,18 @@ export class Owners {
 		this.#owned.set(owner, {...owned, id});
 	}
 
+	/** Keeps the owner's files from those that remove old files of temporary folders: without its lock it would seem dead to others. */
+	touch(owner: OwnerId): void {
+		const now = new Date();
+		for (const path of Object.values(this.filesOf(owner))) {
+			try {
+				utimesSync(path, now, now);
+			} catch {
+				// It is gone, which is no evidence for others.
+			}
+		}
+	}
+
 	/** Drops and removes the lock of an owner that has no row any more. */
 	forget(owner: OwnerId): void {
 		if (this.unlock(owner)) this.removeLock(owner);
@@ -102,11 +116,11 @@ export class Owners {
 		const before = now - this.#lookedAt > this.#leaseMs / 2 ? undefined : this.#seen;
 		this.#lookedAt = now;
 		this.#seen = new Map();
-		return owners.filter(({id, name, heartbeatAt, isLocal}) => {
+		return owners.filter(({id, name, heartbeatAt, isLocal, silentMs}) => {
 			const known = before?.get(id);
 			const since = known?.heartbeatAt === heartbeatAt ? known.since : now;
 			this.#seen.set(id, {heartbeatAt, since});
-			return now - since > this.#leaseMs || (isLocal && this.#isGone(name));
+			return Math.max(now - since, silentMs ?? 0) > this.#leaseMs || (isLocal && this.#isGone(name));
 		});
 	}
 

@@ -12,7 +12,7 @@ export function delayed(store: Store, chance: () => number, nextTurn: () => Prom
 		get(target, name) {
 			const value: unknown = Reflect.get(target, name, target);
 			if (typeof value !== 'function') return value;
-			if (name === 'listen') return value.bind(target);
+			if (name === 'listen' || name === 'now') return value.bind(target);
 			return async (...args: unknown[]) => {
 				const answer: Promise<unknown> = value.apply(target, args);
 				await Promise.allSettled([answer, passTurns(1 + Math.floor(4 * chance()), nextTurn)]);

@@ -1,5 +1,5 @@
 /** Several PostgreSQL stores at once, each with connections of its own, as on several hosts. */
-import {existsSync} from 'node:fs';
+import {existsSync, statSync, utimesSync} from 'node:fs';
 import test from 'ava';
 import pg from 'pg';
 import type {Outcome, Settlement} from '../../lib/job/claim.ts';
@@ -149,6 +149,41 @@ test('numbers as keys of a batch belong to one job each, also if two stores enqu
 	const {pending} = await queues[0].counts();
 	t.is(pending, 3 * 40);
 	await closeAll(queues);
+});
+
+test('the files of an owner that lives stay young', async t => {
+	const [queue] = openQueues(1, 'young') as [JobQueue];
+	await queue.enqueue([newJob()]);
+	await queue.dequeue({owner: 'mine', tasks: ['hash'], limit: 1});
+	const {ownerLock = ''} = queue.store.ownerFiles('mine');
+	utimesSync(ownerLock, 0, 0);
+	await queue.heartbeat('mine');
+	t.true(Date.now() - statSync(ownerLock).mtimeMs < 60_000);
+	await queue.close();
+});
+
+test('programs that live shorter than a lease find out together that an owner of another host is dead', async t => {
+	const [first] = openQueues(1, 'short') as [JobQueue];
+	await first.enqueue([newJob()]);
+	await first.dequeue({owner: 'gone', tasks: ['hash'], limit: 1});
+	await first.openBatch('b', 'hash', 'gone');
+	const client = new pg.Client(server.url);
+	await client.connect();
+	await client.query(`update short.owner set host = 'elsewhere', heartbeat_at = heartbeat_at - 60000`);
+	const lives = async () => {
+		const queue = new JobQueue(new PostgresStore(server.url, {schema: 'short', leaseMs: 1000}));
+		const jobs = await queue.reclaim();
+		await queue.close();
+		return jobs;
+	};
+	t.is(await lives(), 0);
+	t.is(await lives(), 0);
+	await new Promise(resolve => setTimeout(resolve, 1100));
+	t.is(await lives(), 1);
+	// The batch has no owner any more.
+	await first.openBatch('b', 'hash', 'other');
+	await client.end();
+	await first.close();
 });
 
 test('the jobs of a killed process of the same host are reclaimed at once, with those that it had open under suspicion; those of a living one are not', async t => {

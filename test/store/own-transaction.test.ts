@@ -124,7 +124,10 @@ test('what is wrong is refused in a sentence', async t => {
 	const refused = async (work: () => unknown, code: FaenaError['code'], message: RegExp) => t.throwsAsync(async () => work(), {code, message});
 	await refused(() => enqueueIn(client, 'echo', 1), 'BadDatabase', /no queue in the schema faena/);
 	await refused(() => enqueueIn(client, '', 1), 'BadOption', /expects a task's name/);
-	await refused(() => enqueueIn(client, 'echo', 1, {schema: 'refused', dependsOn: [1]}), 'BadOption', /no dependsOn on PostgreSQL/);
+	await refused(() => enqueueIn(client, 'echo', 1, {schema: 'refused', dependsOn: [1]} as never), 'BadOption', /no dependsOn on PostgreSQL/);
+	await refused(() => enqueueIn(client, 'echo', new Uint8Array(200 * 1024 ** 2 + 1), {schema: 'refused'}), 'TooLarge', /at most 209715200 bytes/);
+	// Also of what is wrong at once, a promise tells.
+	t.true(enqueueIn(client, '', 1).catch(() => {}) instanceof Promise);
 	await refused(() => enqueueIn(client, 'echo', 1, {schema: 1 as never}), 'BadOption', /expects as schema/);
 	await refused(() => enqueueIn({} as never, 'echo', 1), 'BadOption', /expects first a Database/);
 	const ask = (sql: string) => client.query(`select * from refused.enqueue(${sql})`);

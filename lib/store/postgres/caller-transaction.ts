@@ -33,8 +33,7 @@ export async function enqueueInTransaction(transaction: PostgresTransaction, sch
 			const message = `The database has no queue in the schema ${schema}. Open it once, by open() or openQueue(), before enqueueIn() (${code}).`;
 			throw new FaenaError('BadDatabase', message, {cause: error});
 		}
-		if (code === '54000')
-			throw new FaenaError('TooLarge', `enqueueIn() can't enqueue this: ${(error as Error).message}. Choose a shorter key.`, {cause: error});
+		if (code === '54000') throw new FaenaError('TooLarge', `The job can't be enqueued: ${(error as Error).message}. Choose a shorter key.`, {cause: error});
 		throw error;
 	}
 }

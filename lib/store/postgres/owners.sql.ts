@@ -108,8 +108,13 @@ export const OWNERS = `
 		-- Stores that have ended share a row. One that writes again makes a new one.
 		with old as (delete from folded where store <> 0 and at < now_ms() - ${OLD_MS} returning changes)
 		insert into folded select 0, sum(changes), now_ms() from old having count(*) > 0 on conflict (store) do update set changes = folded.changes + excluded.changes;
-		return jsonb_build_object('completed', completed, 'owners',
-			(select coalesce(jsonb_agg(jsonb_build_object('id', id, 'name', name, 'host', host, 'heartbeatAt', heartbeat_at) order by id), '[]') from owner));
+		-- From then on an owner that lives has time for a heartbeat: the server may have been away, or its clock may have jumped.
+		update owner set silent_heartbeat = heartbeat_at, silent_since = now_ms()
+			where heartbeat_at > 0 and heartbeat_at < now_ms() - (call->>'lease')::bigint and silent_heartbeat is distinct from heartbeat_at;
+		return jsonb_build_object('completed', completed, 'owners', (
+			select coalesce(jsonb_agg(jsonb_build_object('id', id, 'name', name, 'host', host, 'heartbeatAt', heartbeat_at,
+				'silentMs', case when silent_heartbeat = heartbeat_at then now_ms() - silent_since end) order by id), '[]') from owner
+		));
 	end $$;
 
 	-- Makes the jobs of an owner ready again that has died. Returns null if its heartbeat has changed.

@@ -41,6 +41,8 @@ export class PostgresStore implements contract.Store {
 	readonly #listeners: Listeners;
 	readonly #context: Omit<CommitContext, 'hasNothingArrived'>;
 	readonly #isReadOnly: boolean;
+	/** False for tests with a clock of their own, which they let jump. */
+	readonly #hasServerTime: boolean;
 	#closed: Promise<void> | undefined;
 
 	constructor(
@@ -54,10 +56,11 @@ export class PostgresStore implements contract.Store {
 		const now = clock === systemClock ? undefined : clock.now;
 		this.#db = new Database(url, schema, {store, host: HOST, relaxed: durability === 'normal', now}, pool, readOnly);
 		this.#isReadOnly = readOnly;
+		this.#hasServerTime = clock === systemClock;
 		this.#names = new Names(this.#db);
 		this.#owners = new Owners(() => this.#filesAt(), leaseMs, clock.steadyMs);
 		this.#listeners = new Listeners(this.#db, clock, leaseMs / 2);
-		this.#context = {db: this.#db, names: this.#names, claimedFrom: new ClaimedFrom(clock === systemClock), random};
+		this.#context = {db: this.#db, names: this.#names, claimedFrom: new ClaimedFrom(this.#hasServerTime), random};
 	}
 
 	now(): number {
@@ -100,6 +103,7 @@ export class PostgresStore implements contract.Store {
 		this.#assertWritable();
 		const isKnown = await this.#db.call<boolean>('heartbeat', {owner}, true);
 		if (!isKnown) this.#owners.forget(owner);
+		else this.#owners.touch(owner);
 		return isKnown && !this.#owners.fenced.delete(owner) ? 'alive' : 'fenced';
 	}
 
@@ -134,7 +138,9 @@ export class PostgresStore implements contract.Store {
 	async reclaim(): Promise<contract.Released> {
 		this.#assertOpen();
 		if (this.#isReadOnly) return {jobs: 0, hasMore: false};
-		const {owners: rows, ...effects} = await this.#db.call<Effects & {readonly owners: readonly StoredOwner[]}>('look_at_owners', {});
+		const {owners: rows, ...effects} = await this.#db.call<Effects & {readonly owners: readonly StoredOwner[]}>('look_at_owners', {
+			...(this.#hasServerTime && {lease: this.leaseMs}),
+		});
 		this.#listeners.tell(effects);
 		const owners = rows.map(({host, ...owner}) => ({...owner, isLocal: host === HOST}));
 		let jobs = 0;

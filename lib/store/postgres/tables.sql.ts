@@ -302,6 +302,9 @@ export const TABLES = `
 		host text not null,
 		-- 0 if it has only released: then it is not registered, and the row holds the number below.
 		heartbeat_at bigint not null,
+		-- A heartbeat that was older than a lease, and when a store first saw that.
+		silent_heartbeat bigint,
+		silent_since bigint,
 		-- The number of the last call that released claims. A claim of an earlier call is refused: its program no longer waits for it.
 		released_by bigint not null default 0
 	);

@@ -67,9 +67,8 @@ export type OwnerLock = Pick<Database.Database, 'close'>;
 /** Keeps references: a garbage-collected connection closes, and drops its share of the lock. */
 const shares: Database.Database[] = [];
 
-/** Takes a share of the lock for a child process, until the process ends. Makes no lock whose file another program has removed: that would seem free. */
+/** Takes a share of the lock for a child process, until the process ends. */
 export function shareLock(path: string): void {
-	if (!existsSync(path)) return;
 	const db = openLock(path);
 	// A transaction has a share of the lock once it has read.
 	db.exec('begin; select * from sqlite_schema');
