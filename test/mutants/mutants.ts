@@ -13,6 +13,7 @@ const SYNCHRONOUS = 'db.pragma(`synchronous = ${durability}`);';
 const CLAIMED_RUN = 'from claimed_run where';
 const SORTED_LIST = 'a list is sorted by a time or a duration, highest first, then by id; its pages follow each other through all jobs that match';
 const SQLITE = 'test/store/sqlite.test.ts';
+const MANY_STORES = 'test/store/many-stores.test.ts';
 const TOGETHER =
 	'sqlite: jobs that were enqueued and claimed together settle one by one in any order; a settlement that is repeated, stale or of another lease changes nothing';
 const OPEN_JOBS = 'jobs of a dead owner are suspects if a worker had them open and their outcomes were not final';
@@ -264,16 +265,40 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		put: '',
 		killer: [SQLITE, 'the jobs of a killed process are reclaimed at once; those of a living one are not'],
 	},
+	'parts of a claim that are settled at the same time are lost': {
+		file: 'lib/store/postgres/settle.sql.ts',
+		find: '\t\t\tif found then return c; end if;\n\t\tend loop;',
+		put: '\t\t\treturn c;\n\t\tend loop;',
+		killer: [MANY_STORES, 'parts of a claim that are settled at the same time are all settled'],
+	},
+	'edges of a group lead to numbers that other programs may take': {
+		file: 'lib/store/postgres/edges.sql.ts',
+		find: "'base', next_id), texts, bytes);",
+		put: "'base', null) - 'base', texts, bytes);",
+		killer: [MANY_STORES, 'the edges of a group lead to its own jobs, while programs enqueue jobs in their own transactions'],
+	},
+	'numbers of a batch are not locked': {
+		file: 'lib/store/postgres/keys.sql.ts',
+		find: 'if its_batch is not null then perform pg_advisory_xact_lock(batches_lock_key(), its_batch::integer); end if;',
+		put: '',
+		killer: [MANY_STORES, 'numbers as keys of a batch belong to one job each, also if two stores enqueue them at once'],
+	},
+	'jobs that have just arrived have no key': {
+		file: 'lib/store/postgres/postgres.ts',
+		find: 'this.#listeners.hasNothingArrived() && !hasKeys',
+		put: 'this.#listeners.hasNothingArrived()',
+		killer: ['test/store/own-transaction.test.ts', 'a job that was committed has its key, also for a call that comes at once'],
+	},
 	'living owners are taken for dead': {
 		file: 'lib/store/owners.ts',
-		find: 'now - since > this.#leaseMs || (isLocal && this.#isGone(name))',
-		put: 'now - since > this.#leaseMs || !this.#owned.has(name)',
+		find: 'Math.max(now - since, silentMs ?? 0) > this.#leaseMs || (isLocal && this.#isGone(name))',
+		put: 'Math.max(now - since, silentMs ?? 0) > this.#leaseMs || !this.#owned.has(name)',
 		killer: [SQLITE, 'the jobs of a killed process are reclaimed at once; those of a living one are not'],
 	},
 	'dead owners are reclaimed from only once they are silent': {
 		file: 'lib/store/owners.ts',
-		find: 'now - since > this.#leaseMs || (isLocal && this.#isGone(name))',
-		put: 'now - since > this.#leaseMs',
+		find: 'Math.max(now - since, silentMs ?? 0) > this.#leaseMs || (isLocal && this.#isGone(name))',
+		put: 'Math.max(now - since, silentMs ?? 0) > this.#leaseMs',
 		killer: [SQLITE, 'the jobs of a killed process are reclaimed at once; those of a living one are not'],
 	},
 	'a process that slept takes other owners for dead': {
