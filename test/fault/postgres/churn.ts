@@ -15,7 +15,7 @@ const heldMs = Number(values.held) * 1000;
 const GROUP = 20_000;
 /** More jobs would only wait. */
 const MAX_PENDING = 200_000;
-const TELL_EVERY_MS = 10_000;
+const TELL_EVERY_MS = Math.min(10_000, Math.max(1000, heldMs / 10));
 /** What the tables may take before the transaction; and how much they may grow after it. */
 const MAX_BYTES_BEFORE = 256 * 1024 ** 2;
 const MAX_GROWTH = 1.5;
