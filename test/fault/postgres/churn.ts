@@ -18,7 +18,7 @@ const MAX_PENDING = 200_000;
 const TELL_EVERY_MS = Math.min(10_000, Math.max(1000, heldMs / 10));
 /** What the tables may take before the transaction; and how much they may grow after it. */
 const MAX_BYTES_BEFORE = 256 * 1024 ** 2;
-const MAX_GROWTH = 1.5;
+const MAX_GROWTH = 2;
 
 const server = await PostgresServer.start({shared_buffers: '512MB', max_wal_size: '4GB', autovacuum_naptime: '5s', synchronous_commit: 'on'});
 const client = new pg.Client(server.url);
