@@ -36,7 +36,8 @@ test('the command line: map, status, list, show, batches, retry and cancel; vacu
 	const faena = (...args: readonly string[]) => folder.faena(...args, '--queue', queue);
 	const missing = await faena('status').end();
 	t.regex(missing.stderr, /There is no queue postgres:\/\/postgres@127\.0\.0\.1:\d+\/postgres\?schema=cli here; name its URL with --queue\./);
-	t.is((await faena('map', tasks('traces-executions', 'fail'), '--lines', '--max-attempts', '1').end('one\ntwo')).code, 1);
+	const died = await faena('map', tasks('traces-executions', 'fail'), '--lines', '--max-attempts', '1').end('one\ntwo');
+	t.is(died.code, 1);
 	const done = await faena('map', tasks('traces-executions', 'echo'), '--lines', '--batch', 'b').end('a\nb\nc');
 	t.is(done.code, 0, done.stderr);
 	t.is(done.stdout.trim().split('\n').length, 3);
@@ -45,7 +46,8 @@ test('the command line: map, status, list, show, batches, retry and cancel; vacu
 	const inOrder = (text: string) => text.trim().split('\n').sort();
 	t.deepEqual(inOrder(again.stdout.replaceAll('"reused":true,', '')), inOrder(done.stdout));
 	t.is(folder.executions().filter(line => ['a', 'b', 'c'].includes(line)).length, 3);
-	t.regex((await faena('status').end()).stdout, /\?schema=cli: 3 completed, 2 dead/);
+	const status = await faena('status').end();
+	t.regex(status.stdout, /\?schema=cli: 3 completed, 2 dead/);
 	t.regex((await faena('list', '--status', 'dead').end()).stdout, /no luck with one/);
 	t.regex((await faena('show', '1').end()).stdout, /RangeError: no luck with one/);
 	t.regex((await faena('batches').end()).stdout, /\bb\b/);
@@ -54,7 +56,8 @@ test('the command line: map, status, list, show, batches, retry and cancel; vacu
 	const vacuum = await faena('vacuum').end();
 	t.is(vacuum.code, 2);
 	t.regex(vacuum.stderr, /PostgreSQL gives the space of deleted rows to new ones by itself/);
-	for (const {stdout, stderr} of [missing, done, vacuum]) t.false((stdout + stderr).includes(new URL(queue).password));
+	for (const {stdout, stderr} of [missing, died, done, status, await faena('batches').end(), vacuum])
+		t.false((stdout + stderr).includes(new URL(queue).password));
 });
 
 test('work() runs the jobs of a queue', async t => {

@@ -151,6 +151,43 @@ test('numbers as keys of a batch belong to one job each, also if two stores enqu
 	await closeAll(queues);
 });
 
+test('a batch of which a job is claimed, or which is opened, between the look and its deletion stays', async t => {
+	const [other] = openQueues(1, 'deleted') as [JobQueue];
+	await other.counts();
+	const own = new pg.Pool({connectionString: server.url, max: 2});
+	let meanwhile = async () => {};
+	const pool = {
+		async connect() {
+			const client = await own.connect();
+			return {
+				on: (event: string, listener: never) => client.on(event as 'error', listener),
+				off: (event: string, listener: never) => client.off(event as 'error', listener),
+				release: (destroy?: boolean) => client.release(destroy),
+				async query(config: pg.QueryConfig) {
+					if (config.text.includes('.delete_batch(')) await meanwhile();
+					return client.query(config);
+				},
+			};
+		},
+	};
+	const store = new PostgresStore(server.url, {schema: 'deleted', pool: pool as never});
+	const make = async (name: string) => {
+		const batch = await other.openBatch(name, 'hash', 'maker');
+		await other.enqueue([newJob({batch})]);
+		await other.closeBatch(batch, 'maker');
+	};
+	await make('claimed');
+	meanwhile = async () => void (await other.dequeue({owner: 'runner', tasks: ['hash'], limit: 1}));
+	await t.throwsAsync(store.delete({batch: 'claimed'}), {code: 'BatchRunning'});
+	await make('opened');
+	await other.cancel({batch: 'opened'});
+	meanwhile = async () => void (await other.openBatch('opened', 'hash', 'user'));
+	t.deepEqual(await store.delete({batch: 'opened', unusedSince: Date.now() + 60_000}), {deleted: 0, next: null});
+	t.truthy(await other.batch('opened'));
+	await Promise.all([store.close(), other.close()]);
+	await own.end();
+});
+
 test('the files of an owner that lives stay young', async t => {
 	const [queue] = openQueues(1, 'young') as [JobQueue];
 	await queue.enqueue([newJob()]);

@@ -8,6 +8,7 @@ import pg from 'pg';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import {openStore} from '../../lib/store/open-store.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
+import {translate} from '../../lib/store/postgres/postgres-errors.ts';
 import type {PostgresPool as Pool} from '../../lib/store/postgres-client.ts';
 import type {ErrorCode, FaenaError} from '../../lib/support/errors.ts';
 import {openEngine} from '../fixtures/engine.ts';
@@ -69,6 +70,28 @@ test('a database that does not exist', async t => {
 test('a user who may not create a schema', async t => {
 	const url = await makeUser('poor', 'revoke create on database postgres from public');
 	await failsWith(t, url, 'BadDatabase', /does not allow this user what Faena needs: permission denied for database postgres\. Grant that right/);
+});
+
+test('a connection that is lost while a call is under way leaves its outcome unknown, whatever the network says', t => {
+	for (const code of ['ECONNRESET', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ECONNABORTED', 'EPIPE', '57P01']) {
+		const error = Object.assign(new Error('gone'), {code});
+		t.is((translate(error, 'The database', true) as FaenaError).code, 'OutcomeUnknown', code);
+		t.not((translate(error, 'The database', false) as FaenaError).code, 'OutcomeUnknown', code);
+	}
+});
+
+test('a user for whom a backslash in a text begins an escape', async t => {
+	const url = await makeUser('escaping', 'grant create on database postgres to escaping', 'alter user escaping set standard_conforming_strings = off');
+	const queue = new JobQueue(await openStore(`${url}?schema=escaping`));
+	await queue.enqueue(Array.from({length: 3}, () => newJob()));
+	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['hash'], limit: 3});
+	await queue.settle(
+		lease,
+		jobs.map(({id, execution}) => ({id, execution, outcome: {type: 'returned', value: 'null', startedAt: 1, durationMs: 1}})),
+	);
+	t.is(await queue.retry({ids: [2]}), 1);
+	t.like(await queue.counts(), {completed: 2, pending: 1});
+	await queue.close();
 });
 
 test('a user who owns a schema that was made for it, and may make none', async t => {
