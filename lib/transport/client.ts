@@ -35,7 +35,7 @@ interface EventSink {
 	changedSubscriptions(): readonly EventName[] | undefined;
 	publish(event: JobEvent): void;
 	log(what: 'dispatcherFailed', detail: object): void;
-	/** Warns of what nobody would hear of otherwise. */
+	/** Warns of a failure that no call reports. */
 	warn(sentence: string): void;
 }
 

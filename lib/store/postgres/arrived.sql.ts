@@ -12,7 +12,7 @@ const {
 /** The most bytes of a task's name, and of a key. */
 const MAX_KEY_BYTES = 1000;
 /** The end of the year 9999, in milliseconds since 1970. */
-const LAST_MS = 253_402_300_799_999;
+export const LAST_MS = 253_402_300_799_999;
 /** A call takes over at most so many jobs. */
 const MAX_TAKEN_OVER = 5000;
 

@@ -104,7 +104,7 @@ export class Listeners {
 		this.#mayHaveArrived = true;
 	}
 
-	/** Another store has changed something: that is told at once, and which jobs are to be stopped is looked up beside. */
+	/** Another store has changed something. The listeners are told at once; the jobs that they are to stop are read from the database meanwhile. */
 	#heard(): void {
 		this.mayHaveArrived();
 		for (const {tell} of this.#listeners) void (async () => tell({type: 'changed', stop: []}))();

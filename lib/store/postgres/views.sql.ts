@@ -1,6 +1,7 @@
 import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {STATUSES} from '../../job/job.ts';
 import {STATUS_OF, StoredState} from '../stored-state.ts';
+import {LAST_MS} from './arrived.sql.ts';
 
 const {ready, delayed, failed, running, blocked} = StoredState;
 
@@ -15,7 +16,7 @@ const columnOf = (status: string) => `coalesce(sum(jobs) filter (where ${statusO
 const COUNTED = STATUSES.map(columnOf).join(', ');
 
 /** Later times than PostgreSQL knows are shown as the end of the year 9999. */
-const time = (ms: string) => `to_timestamp((${ms} - greatest(${ms} - 253402300799999, 0)) / 1000.0)`;
+const time = (ms: string) => `to_timestamp((${ms} - greatest(${ms} - ${LAST_MS}, 0)) / 1000.0)`;
 
 /** A column of the job's immutable row. */
 const ofJob = (column: string) => `(select ${column} from job j where j.first <= g.id and j.first > g.id - ${MAX_GROUP_JOBS} order by j.first desc limit 1)`;
