@@ -11,6 +11,9 @@ export const BASE = `
 
 	-- Begins a call. Calls that run side by side share the lock; a call that changes what others may be reading has it alone.
 	create function begin_call(call jsonb, is_alone boolean) returns void language plpgsql as $$
+	declare
+		its_store text;
+		now text;
 	begin
 		-- A newer program may have changed the schema since the caller opened it.
 		if (call->>'version')::integer <> schema_version() then raise exception 'its schema has version %', schema_version() using errcode = '${OTHER_VERSION}'; end if;
@@ -19,19 +22,29 @@ export const BASE = `
 		if current_setting('transaction_isolation') <> 'read committed' then
 			raise exception 'its transactions are %', current_setting('transaction_isolation') using errcode = '${OTHER_ISOLATION}';
 		end if;
-		if is_alone then perform pg_advisory_xact_lock(lock_key(), 1);
+		if is_alone then perform pg_advisory_xact_lock(lock_key(), 1), set_config('faena.alone', 'true', true);
 		else perform pg_advisory_xact_lock_shared(lock_key(), 1);
 		end if;
+		-- Functions of PL/pgSQL pay for each statement and each expression anew in each transaction: there are few of them where all calls come by.
+		its_store := set_config('faena.store', coalesce(call->>'store', '0'), true);
+		now := set_config('faena.now', coalesce(call->>'now', (extract(epoch from clock_timestamp()) * 1000)::bigint::text), true);
 		if (call->>'relaxed')::boolean then perform set_config('synchronous_commit', 'off', true); end if;
-		if is_alone then perform set_config('faena.alone', 'true', true); end if;
-		perform set_config('faena.now', coalesce(call->>'now', (extract(epoch from clock_timestamp()) * 1000)::bigint::text), true);
-		if not call ? 'nothingArrived' and exists (select from arrived) then
-			-- These are changes of another program, of which this store's listeners are to hear, too.
-			perform set_config('faena.store', '0', true);
-			perform take_over_arrived();
-		end if;
-		perform set_config('faena.store', coalesce(call->>'store', '0'), true);
+		if call ? 'nothingArrived' or not exists (select from arrived) then return; end if;
+		-- These are changes of another program, of which this store's listeners are to hear, too.
+		perform set_config('faena.store', '0', true);
+		perform take_over_arrived();
+		perform set_config('faena.store', its_store, true);
 	end $$;
+
+	-- The elements of a list. Most lists have one, which needs no query.
+	create function elements_of(list jsonb) returns jsonb[] language plpgsql immutable as $$
+	begin
+		if jsonb_array_length(list) = 1 then return array[list->0]; end if;
+		return array(select jsonb_array_elements(list));
+	end $$;
+
+	create type answer as (info jsonb, first bigint, last bigint, task integer, rank integer, execution integer, policy integer, created_at bigint,
+		job_first bigint, job_last bigint, number bigint, keys text, text_value text, byte_value bytea);
 
 	-- Takes consecutive numbers. The lock is held only while they are taken, and not to the end of the transaction.
 	create function take_ids(number bigint) returns bigint language plpgsql as $$

@@ -60,7 +60,7 @@ export const CHILD_JOBS = `
 			return jsonb_build_object('status', end_execution(item || jsonb_build_object('type', 'threw', 'failure', refusal), bytes), 'refusal', refusal);
 		end if;
 		-- First, since this job may have the key of one that it enqueues.
-		perform complete(item, texts, bytes);
+		perform complete(item, texts, bytes, false);
 		for g in select * from jsonb_array_elements(item->'groups') loop
 			made := made || enqueue_group(g, texts, bytes, made);
 		end loop;

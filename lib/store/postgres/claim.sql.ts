@@ -186,6 +186,10 @@ export const CLAIM = `
 	end $$;
 
 	-- What is special about claimed jobs; null if nothing is.
+	create function details_of(c claimed) returns jsonb language sql as $$
+		select case when c.execution > 1 or exists (select from expiry) or exists (select from scheduled) then details_of(c.first, c.last, c.execution) end
+	$$;
+
 	create function details_of(its_first bigint, its_last bigint, its_execution integer) returns jsonb language plpgsql as $$
 	begin
 		if its_execution = 1 then
@@ -201,6 +205,53 @@ export const CLAIM = `
 			'failures', (select jsonb_agg(jsonb_build_array(id, attempts, suspicion)) from failure_state where id between its_first and its_last),
 			'checkpoints', (select jsonb_agg(jsonb_build_array(id, text_value, encode(byte_value, 'base64'))) from checkpoint where id between its_first and its_last)
 		);
+	end $$;
+
+	-- Claims the only ready row of all lanes, which is what engines that have time find, if they find any. Null if there is more to weigh.
+	create function claim_only_row(request jsonb, its_owner integer) returns answer language plpgsql as $$
+	declare
+		begun timestamptz := clock_timestamp();
+		its_lane integer;
+		its_first bigint;
+		its_last bigint;
+		its_batch bigint;
+		most integer;
+		rows integer;
+		a answer;
+	begin
+		if request ?| array['from', 'limited'] then return null; end if;
+		select count(*), min(l.lane), min(r.first), min(r.last), min(r.batch), least(min(l.most), (request->'limit')::integer)
+			into rows, its_lane, its_first, its_last, its_batch, most
+			from lanes_of(request) l cross join lateral (select first, last, batch from ready where lane = l.lane order by rank, first limit 2) r;
+		if rows > 1 or clock_timestamp() - begun > interval '${SLOW_LOOK_MS} ms' then return null; end if;
+		if rows = 0 then
+			perform set_config('faena.exhausted', 'true', true);
+			return null;
+		end if;
+		if its_lane < 0 or its_last - its_first >= most then return null; end if;
+		with own as (
+			delete from ready where first = (select first from ready where first = its_first and last = its_last for update skip locked)
+				and exists (
+					select from job where first = (select max(first) from job where first <= its_first and first > its_first - ${MAX_GROUP_JOBS}) and last >= its_last
+						and (request->'maxBytes' = 'null' or coalesce(octet_length(text_value), octet_length(byte_value), 0) < (request->'maxBytes')::bigint)
+				)
+			returning *
+		),
+		changes as (
+			insert into tally_change (batch, task, state, jobs, store)
+			select batch, lane, state, sign * (last - first + 1), current_setting('faena.store')::integer
+			from own, (values (${StoredState.ready}, -1), (${StoredState.running}, 1)) change (state, sign)
+		),
+		c as (
+			insert into claimed select first, last, lane, rank, batch, executions + 1, nextval('lease_id'), its_owner, null, null from own returning *
+		)
+		select details_of(c), c.first, c.last, c.task, c.rank, c.execution,
+			j.policy, j.created_at, j.first, j.last, j.first_number, j.keys, j.text_value, j.byte_value into a
+			from c, job j where j.first = (select max(first) from job where first <= c.first and first > c.first - ${MAX_GROUP_JOBS});
+		if a.first is null then return null; end if;
+		if its_batch is not null then update batch set started_at = now_ms() where id = its_batch and started_at is null; end if;
+		perform set_config('faena.exhausted', 'true', true);
+		return a;
 	end $$;
 
 	-- Claims the first jobs of all lanes: by rank, then in order of arrival. Returns the claimed rows.

@@ -1,15 +1,13 @@
 import {MAX_LOG_LINES} from '../../job/claim.ts';
 import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {MAX_CHANGED_ROWS} from './batches.sql.ts';
+import {MAX_CHANGES} from './counts.sql.ts';
 
 /** Less than any rank. */
 const FIRST_RANK = -(2 ** 31 - 1);
 
 /** What a dispatcher does in one transaction. */
 export const COMMIT = `
-	create type answer as (info jsonb, first bigint, last bigint, task integer, rank integer, execution integer, policy integer, created_at bigint,
-		job_first bigint, job_last bigint, number bigint, keys text, text_value text, byte_value bytea);
-
 	-- What became of the parents of jobs with consecutive ids: a row for each row of outcomes, and for other parents one each.
 	create function results_for(its_first bigint, its_last bigint) returns setof answer language plpgsql stable as $$
 	declare
@@ -93,6 +91,16 @@ export const COMMIT = `
 		end if;
 	end $$;
 
+	create function first_due() returns bigint language plpgsql stable as $$
+	begin
+		return (select min(run_at) from waiting where run_at is not null);
+	end $$;
+
+	create function are_parents_changed() returns boolean language plpgsql stable as $$
+	begin
+		return exists (select from parent_change);
+	end $$;
+
 	-- A call is JSON: lists of items to do, in this order: update, settle, edit, enqueue, schedule; and what to claim. Items name their values in texts and
 	-- bytes by index. Most calls meet none of what few jobs have, such as parents or a time of expiry: so it is looked for once.
 	create function commit(call jsonb, texts text[], bytes bytea[]) returns setof answer language plpgsql as $$
@@ -107,39 +115,54 @@ export const COMMIT = `
 		scheduled jsonb[] := '{}';
 		its_owner integer;
 		its_lease bigint;
+		is_alone boolean := call->'alone';
 		has_edges boolean;
 		has_times boolean;
 		has_schedules boolean;
+		is_plain boolean;
+		may_wait boolean;
+		has_batches boolean;
+		changes bigint;
 		due bigint;
 		expires bigint;
 		c claimed;
 		a answer;
 	begin
-		perform begin_call(call, (call->'alone')::boolean);
+		perform begin_call(call, is_alone);
 		if call ? 'update' then
 			for i in select * from jsonb_array_elements(call->'update') loop
 				perform write_update(i, texts, bytes);
 			end loop;
 		end if;
+		-- A call that is not alone makes no edges and no schedules.
+		select is_alone or exists (select from edge) or exists (select from parent_change) or exists (select from lost_child),
+			is_alone or exists (select from scheduled) or exists (select from expiry), is_alone or exists (select from schedule), exists (select from checkpoint),
+			(select min(run_at) from waiting where run_at is not null), numbered.last_value - added.seq, exists (select from batch where completed_at is null)
+			into has_edges, has_times, has_schedules, is_plain, due, changes, has_batches from added_up added, tally_change_seq_seq numbered;
+		is_plain := not (has_edges or has_times or is_plain);
+		may_wait := has_edges or has_schedules or call ? 'edit';
 		if call ? 'settle' then
-			for i in select * from jsonb_array_elements(call->'settle') loop
+			foreach i in array elements_of(call->'settle') loop
+				may_wait := may_wait or i->>'type' <> 'returned';
 				ended := ended || case i->>'type'
-					when 'returned' then complete(i, texts, bytes)
+					when 'returned' then complete(i, texts, bytes, is_plain)
 					when 'maker' then end_maker(i, texts, bytes)
 					when 'settled' then to_jsonb('lost'::text)
 					else to_jsonb(end_execution(i, bytes)) end;
 			end loop;
 		end if;
 		-- Before anything else: jobs that are no longer blocked count for limits.
-		perform reach_children(${MAX_CHANGED_ROWS});
+		if has_edges then perform reach_children(${MAX_CHANGED_ROWS}); end if;
 		if call ? 'edit' then
 			for i in select * from jsonb_array_elements(call->'edit') loop
 				edited := edited || edit_job(i, texts, bytes);
 			end loop;
 		end if;
 		if call ? 'enqueue' then
-			for i in select * from jsonb_array_elements(call->'enqueue') loop
+			foreach i in array elements_of(call->'enqueue') loop
 				made := made || enqueue_group(i, texts, bytes, made);
+				has_times := has_times or i ? 'expires';
+				may_wait := may_wait or i ?| array['delay', 'at'];
 			end loop;
 		end if;
 		if call ? 'schedule' then
@@ -147,8 +170,6 @@ export const COMMIT = `
 				scheduled := scheduled || change_schedule(i, texts, bytes);
 			end loop;
 		end if;
-		select exists (select from edge) or exists (select from parent_change), exists (select from scheduled) or exists (select from expiry),
-			exists (select from schedule) into has_edges, has_times, has_schedules;
 		if has_edges then perform reach_children(${MAX_CHANGED_ROWS}); end if;
 		if call ? 'claim' then
 			its_owner := owner_of_claim(call);
@@ -156,14 +177,21 @@ export const COMMIT = `
 				expired := expire();
 				if has_edges then perform reach_children(${MAX_CHANGED_ROWS}); end if;
 			end if;
-			due := (select min(run_at) from waiting where run_at is not null);
-			if due <= now_ms() then perform promote(); end if;
-			if cardinality(expired) < 1000 then
+			if may_wait then due := first_due(); end if;
+			if due <= now_ms() then
+				perform promote();
+				may_wait := true;
+			end if;
+			if is_plain then a := claim_only_row(call->'claim', its_owner); end if;
+			if a.first is not null then
+				its_lease := currval('lease_id');
+				return next a;
+			elsif cardinality(expired) < 1000 and current_setting('faena.exhausted', true) is distinct from 'true' then
 				for c in select * from claim(call->'claim', its_owner) loop
 					its_lease := c.lease;
 					if has_edges then return query select * from results_for(c.first, c.last); end if;
 					return query
-						select case when has_times or c.execution > 1 then details_of(c.first, c.last, c.execution) end, c.first, c.last, c.task, c.rank, c.execution,
+						select details_of(c), c.first, c.last, c.task, c.rank, c.execution,
 							j.policy, j.created_at, j.first, j.last, j.first_number, j.keys, j.text_value, j.byte_value
 						from job j where j.first >= (select max(first) from job where first <= c.first and first > c.first - ${MAX_GROUP_JOBS}) and j.first <= c.last order by j.first;
 				end loop;
@@ -171,10 +199,11 @@ export const COMMIT = `
 		end if;
 		if has_edges then perform reach_children(${MAX_CHANGED_ROWS}); end if;
 		if has_schedules then perform update_schedules(); end if;
-		completed := case when (call->>'alone')::boolean then fold() else fold_if_possible() end;
+		completed := case when is_alone then fold() when has_batches or changes >= ${MAX_CHANGES} then fold_if_possible() else '[]' end;
 		-- A batch that completed may have enqueued a job.
 		if call ? 'claim' and (completed <> '[]' or current_setting('faena.exhausted', true) is distinct from 'true') then left_over := backlog(call->'claim'); end if;
 		if has_times then expires := (select greatest(0, expires_at - now_ms()) from expiry where expires_at > 0 order by expires_at limit 1); end if;
+		a := null;
 		a.info := jsonb_build_object(
 			'settled', to_jsonb(ended),
 			'edited', to_jsonb(edited),
@@ -186,9 +215,9 @@ export const COMMIT = `
 			'moreArrived', current_setting('faena.more_arrived', true) is not distinct from 'true',
 			'seen', nullif(current_setting('faena.seen', true), '')::jsonb,
 			'completed', completed,
-			'lost', lost_children(),
-			'unblocked', current_setting('faena.unblocked', true) is not distinct from 'true' or has_edges and exists (select from parent_change),
-			'due', (select min(run_at) - now_ms() from waiting where run_at is not null),
+			'lost', case when has_edges then lost_children() else '[]' end,
+			'unblocked', current_setting('faena.unblocked', true) is not distinct from 'true' or has_edges and are_parents_changed(),
+			'due', case when may_wait or completed <> '[]' then first_due() else due end - now_ms(),
 			'expired', to_jsonb(expired),
 			'expires', expires,
 			'moment', case when has_schedules then moment_in_ms() end

@@ -2,7 +2,7 @@ import {MARK_EVERY_MS} from '../../job/job.ts';
 import {StoredState} from '../stored-state.ts';
 
 /** This many changes are added up even if they complete no batch, because each read of the counts also reads the changes. */
-const MAX_CHANGES = 200;
+export const MAX_CHANGES = 200;
 /** With so many, calls wait until they are added up, which does not happen by itself while calls overlap all the time. */
 const TOO_MANY_CHANGES = 2000;
 
@@ -58,14 +58,15 @@ export const COUNTS = `
 	-- About the number of changes that are to be added up; null if there is no need yet. There is one if a batch may have completed, or its progress is to be noted.
 	create function changes_to_fold() returns bigint language plpgsql as $$
 	declare
-		since bigint := (select seq from added_up);
+		since bigint;
 		changes bigint;
+		has_unended boolean;
 		own bigint[];
 	begin
-		changes := (select last_value from tally_change_seq_seq) - since;
+		select added.seq, numbered.last_value - added.seq, exists (select from batch where completed_at is null) into since, changes, has_unended from added_up added, tally_change_seq_seq numbered;
 		-- While an old transaction is open, each sum leaves a row that can't be freed, and all of them are looked through.
 		if changes >= least(${TOO_MANY_CHANGES}, ${MAX_CHANGES} * greatest(1, nullif(current_setting('faena.fold_ms', true), '')::float8)) then return changes; end if;
-		if not exists (select from batch where completed_at is null) then return null; end if;
+		if not has_unended then return null; end if;
 		own := (select array_agg(distinct batch) from tally_change where seq > since and batch is not null);
 		perform from batch b where b.id = any (own) and b.completed_at is null and (
 			now_ms() - coalesce((b.marks->-1->>'at')::bigint, 0) >= ${MARK_EVERY_MS}

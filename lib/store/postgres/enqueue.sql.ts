@@ -97,7 +97,7 @@ export const ENQUEUE = `
 		its_limit bigint;
 		pending bigint;
 	begin
-		foreach scope in array array[(g->>'task')::integer, null] loop
+		foreach scope in array case when g ? 'max' then array[(g->>'task')::integer, null] else '{}' end loop
 			its_limit := g->'max'->>case when scope is null then 'all' else 'task' end;
 			if its_limit is null then continue; end if;
 			pending := pending_jobs(scope);
@@ -111,10 +111,24 @@ export const ENQUEUE = `
 
 	create function enqueue_plain(g jsonb, texts text[], bytes bytea[]) returns jsonb language plpgsql as $$
 	declare
+		number integer := g->'count';
 		id bigint;
 	begin
 		if g ? 'keys' or g->>'number' is not null then return enqueue_keyed(g, texts, bytes); end if;
-		id := ids_for(g, (g->>'count')::integer);
+		id := ids_for(g, number);
+		-- Usually they are ready, and a row.
+		if not g ?| array['expires', 'delay', 'at', 'unmet'] and number <= (case when (g->'packed')::boolean then ${MAX_JOBS} else 1 end) then
+			with j as (
+				insert into job (first, last, task, policy, priority, created_at, batch, text_value, byte_value) values (id, id + number - 1, (g->'task')::integer,
+					(g->'policy')::integer, (g->'priority')::integer, now_ms(), (g->>'batch')::bigint, texts[(g->'values')::integer], bytes[(g->'values')::integer])
+				returning *
+			),
+			counted as (
+				insert into tally_change (batch, task, state, jobs, store) select batch, task, ${StoredState.ready}, number, current_setting('faena.store')::integer from j
+			)
+			insert into ready select first, last, task, -priority, batch, 0 from j;
+			return jsonb_build_object('ids', id);
+		end if;
 		perform insert_jobs(id, g, texts, bytes, null);
 		perform insert_state(id, g);
 		return jsonb_build_object('ids', id);

@@ -72,7 +72,33 @@ export const SETTLE = `
 	end $$;
 
 	-- Completes those jobs of an item that the claim still holds. Returns the ranges of the others.
-	create function complete(item jsonb, texts text[], bytes bytea[]) returns jsonb language plpgsql as $$
+	create function complete(item jsonb, texts text[], bytes bytea[], is_plain boolean) returns jsonb language plpgsql as $$
+	begin
+		-- Usually they are a claimed row.
+		if (item->'packed')::boolean or item->'first' = item->'last' then
+			with c as (
+				delete from claimed where first = (item->'first')::bigint and last = (item->'last')::bigint
+					and lease = (item->'lease')::bigint and execution = (item->'execution')::integer
+				returning *
+			),
+			moved as (
+				insert into tally_change (batch, task, state, jobs, store)
+				select batch, task, state, sign * (last - first + 1), current_setting('faena.store')::integer
+				from c, (values (${StoredState.running}, -1), (${StoredState.completed}, 1)) change (state, sign)
+			)
+			insert into outcome select first, last, task, rank, batch, execution, ${StoredState.completed}, now_ms(), bytes[(item->'times')::integer],
+				texts[(item->'values')::integer], bytes[(item->'values')::integer], item->>'worker',
+				(item->'bounds'->>0)::bigint, (item->'bounds'->>1)::bigint, (item->'bounds'->>2)::float8, (item->'bounds'->>3)::float8 from c;
+			if found then
+				if not is_plain or item->'execution' <> '1' then perform clear_completed((item->'first')::bigint, (item->'last')::bigint, (item->'execution')::integer); end if;
+				return '[]';
+			end if;
+		end if;
+		return complete_parts(item, texts, bytes);
+	end $$;
+
+	-- The same for jobs that are in several claimed rows, in a part of one, or in none.
+	create function complete_parts(item jsonb, texts text[], bytes bytea[]) returns jsonb language plpgsql as $$
 	declare
 		its_first bigint := item->'first';
 		its_last bigint := item->'last';
@@ -100,9 +126,7 @@ export const SETTLE = `
 						from generate_series(at, upto) id cross join lateral (select (id - its_first)::integer) x (i);
 				end if;
 				perform count_change(c.task, c.batch, ${StoredState.running}, ${StoredState.completed}, upto - at + 1);
-				perform parents_changed(at, upto, 'completed');
-				perform forget_failures(at, upto, c.execution);
-				perform end_expiry(at, upto);
+				perform clear_completed(at, upto, c.execution);
 			else
 				upto := least(its_last, coalesce((select min(first) from claimed where first > at) - 1, its_last));
 				lost := lost || jsonb_build_array(jsonb_build_array(at, upto));
@@ -112,9 +136,11 @@ export const SETTLE = `
 		return lost;
 	end $$;
 
-	-- The jobs have completed: the failures of their earlier executions are history, and there is no state from which to go on.
-	create function forget_failures(its_first bigint, its_last bigint, its_execution integer) returns void language plpgsql as $$
+	-- The jobs have completed: those that wait for them go on, the failures of their earlier executions are history, and there is no state from which to go on.
+	create function clear_completed(its_first bigint, its_last bigint, its_execution integer) returns void language plpgsql as $$
 	begin
+		perform parents_changed(its_first, its_last, 'completed');
+		perform end_expiry(its_first, its_last);
 		delete from checkpoint where id between its_first and its_last;
 		if its_execution = 1 then return; end if;
 		perform keep_failure(id) from failure_state where id between its_first and its_last;
