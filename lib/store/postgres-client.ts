@@ -26,6 +26,8 @@ export interface PostgresClient {
 
 /** A statement, as `pg` takes it. */
 export interface PostgresQuery {
+	/** By which the connection knows the statement, so that it is parsed and planned once. */
+	name?: string;
 	/** The statement, in which `$1` stands for the first value. */
 	text: string;
 	/** Its values. */

@@ -58,6 +58,12 @@ function openPool(url: string): pg.Pool {
 	return pool;
 }
 
+/** A statement, with the name by which connections keep it. */
+interface Statement {
+	readonly name?: string;
+	readonly text: string;
+}
+
 /** A connection that listens. */
 export interface Listening {
 	/** Wakes the listeners of other stores. Without another connection, whose functions would have to be planned. */
@@ -86,6 +92,8 @@ export class Database {
 	/** For messages. */
 	readonly #name: string;
 	readonly #context: CallContext;
+	/** True once it is known that connections are to the server itself, or that a pooler keeps them apart: notifications come. */
+	isDirect = false;
 	/** The id of the queue, once it is open. */
 	queue: string | undefined;
 	#opened: Promise<void> | undefined;
@@ -175,9 +183,10 @@ export class Database {
 	}
 
 	/** @param isRepeatable false if the caller must hear that it may have taken effect */
-	async #queryOnce<Row>(text: string, values: readonly unknown[], isRepeatable: boolean): Promise<Row[]> {
+	async #queryOnce<Row>(statement: string | Statement, values: readonly unknown[], isRepeatable: boolean): Promise<Row[]> {
 		await this.open();
-		const rows = await this.#send<Row>(this.#own(text), values, isRepeatable);
+		const {text, ...name} = typeof statement === 'string' ? {text: statement} : statement;
+		const rows = await this.#send<Row>({...name, text: this.#own(text)}, values, isRepeatable);
 		this.#awaySince = undefined;
 		return rows;
 	}
@@ -201,9 +210,12 @@ export class Database {
 	}
 
 	/** Calls the function `commit`, whose values are apart from its JSON. It does not wait for a server that is away: a dispatcher has its own way. */
-	commit<Row>(call: object, {texts, bytes}: CallValues): Promise<Row[]> {
+	async commit<Row>(call: object, {texts, bytes}: CallValues): Promise<Row[]> {
+		await this.open();
 		const values = [this.#json(call), textArray(texts), byteaArray(bytes)];
-		return this.#queryOnce<Row>('select * from @.commit($1::jsonb, $2::text[], $3::bytea[])', values, false);
+		// A pooler may give each transaction another connection, which does not know the name.
+		const name = this.isDirect ? {name: `faena ${this.queue}`} : {};
+		return this.#queryOnce<Row>({...name, text: 'select * from @.commit($1::jsonb, $2::text[], $3::bytea[])'}, values, false);
 	}
 
 	/** Calls a function that returns any number of JSON values. */
@@ -217,7 +229,7 @@ export class Database {
 	}
 
 	/** @param isRepeatable false if the caller must hear that it may have taken effect */
-	async #send<Row>(text: string, values: readonly unknown[] = [], isRepeatable = true): Promise<Row[]> {
+	async #send<Row>(statement: string | Statement, values: readonly unknown[] = [], isRepeatable = true): Promise<Row[]> {
 		const client = await this.#pool.connect().catch(error => {
 			throw translate(error, this.#name, false);
 		});
@@ -226,8 +238,7 @@ export class Database {
 		// A connection that is lost reports it twice: its query fails, and without a listener the program would end.
 		client.on('error', ignore);
 		try {
-			// Named statements would not survive a pooler that gives each transaction another connection.
-			const {rows} = await client.query({text, values: values as unknown[], types: TYPES});
+			const {rows} = await client.query({...(typeof statement === 'string' ? {text: statement} : statement), values: values as unknown[], types: TYPES});
 			return rows as Row[];
 		} catch (error) {
 			isLost = isConnectionLost(error) || isReadOnly(error);
