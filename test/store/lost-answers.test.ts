@@ -24,11 +24,12 @@ test.after.always(() => server?.stop());
 
 const claimOf = (owner: string) => ({owner, limit: 10, maxBytes: 1e6, lanes: [{task: newJob().task, limit: 10}]});
 
-/** A pool of one connection that tells of a lost connection instead of sending, or after having sent, the next call of a function. */
-function losingPool(name = 'commit'): {readonly pool: Pool; lose(what: 'request' | 'answer'): void; arrive(): Promise<void>} {
+/** A pool of one connection that throws an error, usually of a lost connection, instead of sending, or after having sent, the next statement with this text. */
+function losingPool(text = '.commit('): {readonly pool: Pool; lose(what: 'request' | 'answer', code?: string): void; arrive(): Promise<void>} {
 	const own = new pg.Pool({connectionString: server.url, max: 1});
 	let loses: 'request' | 'answer' | undefined;
 	let late: pg.QueryConfig | undefined;
+	let error = 'ECONNRESET';
 	const pool: Pool = {
 		async connect() {
 			const client = await own.connect();
@@ -37,11 +38,11 @@ function losingPool(name = 'commit'): {readonly pool: Pool; lose(what: 'request'
 				off: (event, listener) => client.off(event, listener),
 				release: () => client.release(),
 				async query(config) {
-					if (!loses || !config.text.includes(`.${name}(`)) return client.query(config);
+					if (!loses || !config.text.includes(text)) return client.query(config);
 					if (loses === 'answer') await client.query(config);
 					else late = config;
 					loses = undefined;
-					throw Object.assign(new Error('lost'), {code: 'ECONNRESET'});
+					throw Object.assign(new Error('lost'), {code: error});
 				},
 			};
 		},
@@ -49,8 +50,9 @@ function losingPool(name = 'commit'): {readonly pool: Pool; lose(what: 'request'
 	};
 	return {
 		pool,
-		lose(what) {
+		lose(what, code = 'ECONNRESET') {
 			loses = what;
+			error = code;
 		},
 		async arrive() {
 			await own.query(late as pg.QueryConfig).catch(() => {});
@@ -74,8 +76,41 @@ for (const lost of ['request', 'answer'] as const) {
 	});
 }
 
+test('a claim that was committed, but whose answer could not be read, is given back by the next release', async t => {
+	const schema = 'unread';
+	const other = new JobQueue(new PostgresStore(server.url, {schema}));
+	await other.enqueue([newJob()]);
+	const {pool, lose} = losingPool('.policy where id');
+	const store = new PostgresStore(server.url, {schema, pool});
+	// A statement timeout, for instance.
+	lose('request', '57014');
+	await t.throwsAsync(store.commit({claim: claimOf('a')}), {code: 'OutcomeUnknown', message: /could not be read/});
+	t.like(await other.counts(), {running: 1});
+	t.deepEqual(await store.release('a'), {jobs: 1, hasMore: false});
+	t.like(await other.counts(), {pending: 1});
+	await Promise.all([store.close(), other.close()]);
+	await pool.end?.();
+});
+
+test('a release that a later one has overtaken has nothing left to do', async t => {
+	const schema = 'overtaken';
+	const store = new PostgresStore(server.url, {schema});
+	const queue = new JobQueue(store);
+	await queue.enqueue([newJob()]);
+	await store.commit({claim: claimOf('a')});
+	const client = new pg.Client(server.url);
+	await client.connect();
+	await client.query(`update ${schema}.owner set released_by = 1000000`);
+	t.deepEqual(await store.release('a'), {jobs: 0, hasMore: false});
+	t.like(await queue.counts(), {running: 1});
+	await client.query(`update ${schema}.owner set released_by = 0`);
+	t.deepEqual(await store.release('a'), {jobs: 1, hasMore: false});
+	await client.end();
+	await queue.close();
+});
+
 test('a release that arrives late gives back no newer claims', async t => {
-	const {pool, lose, arrive} = losingPool('release');
+	const {pool, lose, arrive} = losingPool('.release(');
 	const store = new PostgresStore(server.url, {schema: 'late release', pool});
 	await store.commit({enqueue: [{...newJob(), values: ['1']}], claim: claimOf('owner')});
 	lose('request');

@@ -188,6 +188,24 @@ test('a batch of which a job is claimed, or which is opened, between the look an
 	await own.end();
 });
 
+test('stores that have ended share a row of changes, and no other store takes that for news', async t => {
+	const [queue, other] = openQueues(2, 'ended') as [JobQueue, JobQueue];
+	await queue.enqueue([newJob()]);
+	await queue.close();
+	await other.reclaim();
+	const client = new pg.Client(server.url);
+	await client.connect();
+	await client.query('update ended.folded set at = 0');
+	await client.query('insert into ended.folded values (1, 10, 0), (2, 20, 0)');
+	const changes = async () => (await client.query('select sum(changes)::integer as all from ended.folded')).rows[0].all;
+	const before = await changes();
+	await other.reclaim();
+	t.is(await changes(), before);
+	t.deepEqual((await client.query('select store from ended.folded')).rows, [{store: 0}]);
+	await client.end();
+	await other.close();
+});
+
 test('the files of an owner that lives stay young', async t => {
 	const [queue] = openQueues(1, 'young') as [JobQueue];
 	await queue.enqueue([newJob()]);

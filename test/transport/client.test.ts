@@ -226,6 +226,12 @@ test('a thread that ends by itself fails the pending calls', async t => {
 	t.is(transport.ends, 0);
 });
 
+test('a dispatcher that fails while nobody waits for it warns, as in a worker of other programs’ jobs', async t => {
+	const {transport, logged} = setUp();
+	transport.fail(new FaenaError('DispatcherFailed', 'Its thread ended.'));
+	t.like(logged, [['dispatcherFailed', {error: {message: 'Its thread ended.'}}], ['Its thread ended. No job runs here until the next open().']]);
+});
+
 test('after its end a client refuses calls, and those that waited for jobs hear that these are safe; nothing is logged', async t => {
 	const {client, transport, ends, logged, watcher} = setUp();
 	client.watch(1, watcher(1));
