@@ -46,6 +46,10 @@ export const LAWS: Readonly<Record<string, string>> = {
 	'what few jobs have belongs to jobs that are there': ['failure_state', 'execution', 'progress', 'checkpoint', 'log', 'scheduled', 'expiry']
 		.map(table => `select '${table}' as what, x.id from ${table} x left join lateral ${rowOf('x.id')} j on true where (j.last >= x.id) is not true`)
 		.join(' union all '),
+	'a completed job has no checkpoint, and does not expire': `
+		select x.id from (select id from checkpoint union all select id from expiry) x join lateral (
+			select * from outcome where first <= x.id order by first desc limit 1
+		) o on o.last >= x.id and o.status = ${completed}`,
 	'a batch whose input has ended, and whose jobs have, is completed': `
 		select b.name from batch b where b.total is not null and b.completed_at is null
 		and not exists (select from ${PLACES} p where p.batch = b.id and p.state not in (${[completed, dead, cancelled].join()}))`,

@@ -4,7 +4,8 @@
  */
 import {writeSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {type FaenaError, open} from '../../../lib/index.ts';
+import pg from 'pg';
+import {enqueueIn, FaenaError, open} from '../../../lib/index.ts';
 import {between, seeded} from '../../fixtures/random.ts';
 
 const [queue = '', name = '', seed = '0', lease = '30s'] = process.argv.slice(2);
@@ -60,6 +61,44 @@ async function call(): Promise<void> {
 	say({what: 'called', token: payload.token, result});
 }
 
+/** Jobs that wait for others, and those that a job enqueues. */
+async function wait(): Promise<void> {
+	const parents = Array.from({length: between(random, 1, 5)}, makePayload);
+	const child = makeToken();
+	const spread = {token: makeToken(), parents: [makeToken(), makeToken(), makeToken()], child: makeToken()};
+	const tokens = [...parents.map(({token}) => token), child, spread.token];
+	say({what: 'try', tokens: [...tokens, ...spread.parents, spread.child]});
+	const {ids} = await faena.enqueueMany('echo', parents);
+	const {id} = await faena.enqueue('join', {token: child, results: parents.map(({token}) => `${token}#`)}, {dependsOn: ids});
+	const {id: spreadId} = await faena.enqueue('spread', spread);
+	say({what: 'enqueued', ids: [...ids, id, spreadId], tokens});
+}
+
+/** Jobs of this program's own transactions. */
+async function transact(): Promise<void> {
+	const payloads = Array.from({length: between(random, 1, 5)}, makePayload);
+	const tokens = payloads.map(({token}) => token);
+	const client = new pg.Client(queue);
+	client.on('error', ignore);
+	try {
+		await client.connect();
+		await client.query('begin');
+		const ids: number[] = [];
+		for (const payload of payloads)
+			ids.push((await enqueueIn<typeof import('./tasks.ts')>(client, 'echo', payload, random() < 0.5 ? {key: payload.token} : {})).id);
+		await sleep(between(random, 0, 50));
+		const commits = random() < 0.7;
+		if (commits) say({what: 'try', tokens});
+		await client.query(commits ? 'commit' : 'rollback');
+		if (commits) say({what: 'enqueued', ids, tokens});
+	} catch (error) {
+		// What the driver throws when the server or the connection is gone.
+		if (error instanceof FaenaError) throw error;
+	} finally {
+		await client.end().catch(ignore);
+	}
+}
+
 let batch = 0;
 
 /** Goes on with the maps of this slot, whoever has begun them. */
@@ -90,4 +129,4 @@ async function again(act: () => Promise<void>): Promise<void> {
 	}
 }
 
-await Promise.all([enqueue, call, map, steer].map(again));
+await Promise.all([enqueue, call, map, steer, wait, transact].map(again));
