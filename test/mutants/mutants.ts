@@ -13,6 +13,7 @@ const SYNCHRONOUS = 'db.pragma(`synchronous = ${durability}`);';
 const CLAIMED_RUN = 'from claimed_run where';
 const SORTED_LIST = 'a list is sorted by a time or a duration, highest first, then by id; its pages follow each other through all jobs that match';
 const SQLITE = 'test/store/sqlite.test.ts';
+const POSTGRES = 'test/store/postgres.test.ts';
 const MANY_STORES = 'test/store/many-stores.test.ts';
 const TOGETHER =
 	'sqlite: jobs that were enqueued and claimed together settle one by one in any order; a settlement that is repeated, stale or of another lease changes nothing';
@@ -270,6 +271,30 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		find: '\t\t\tif found then return c; end if;\n\t\tend loop;',
 		put: '\t\t\treturn c;\n\t\tend loop;',
 		killer: [MANY_STORES, 'parts of a claim that are settled at the same time are all settled'],
+	},
+	'postgres: a job that completed keeps what only an unended one has': {
+		file: 'lib/store/postgres/settle.sql.ts',
+		find: "if not is_plain or item->'execution' <> '1' then",
+		put: "if item->'execution' <> '1' then",
+		killer: [POSTGRES, 'postgres: a job that waits for others is blocked, is not claimed, and is ready in the transaction that ends the last of them'],
+	},
+	'postgres: the only ready row is claimed whatever its size': {
+		file: 'lib/store/postgres/claim.sql.ts',
+		find: "and (request->'maxBytes' = 'null' or coalesce",
+		put: 'and (true or coalesce',
+		killer: [POSTGRES, 'postgres: a dequeue stops with the job that reaches maxBytes'],
+	},
+	'postgres: the only ready row is claimed though it has more jobs than the claim takes': {
+		file: 'lib/store/postgres/claim.sql.ts',
+		find: 'if its_lane < 0 or its_last - its_first >= most then return null; end if;',
+		put: 'if its_lane < 0 then return null; end if;',
+		killer: [POSTGRES, 'postgres: a claim keeps its limits: the number of jobs of each task, and of jobs in all'],
+	},
+	'postgres: quarantined jobs are claimed as others': {
+		file: 'lib/store/postgres/claim.sql.ts',
+		find: 'if its_lane < 0 or its_last - its_first >= most then return null; end if;',
+		put: 'if its_last - its_first >= most then return null; end if;',
+		killer: [POSTGRES, 'postgres: a suspect that completes is no longer one'],
 	},
 	'edges of a group lead to numbers that other programs may take': {
 		file: 'lib/store/postgres/edges.sql.ts',
