@@ -1,9 +1,13 @@
 /** The SQL of docs/postgres.md in PostgreSQL's own client, if the system has it. */
 import {spawnSync} from 'node:child_process';
 import {readFileSync} from 'node:fs';
+import {join} from 'node:path';
 import anyTest from 'ava';
 import {openQueue} from '../../lib/queue.ts';
+import {JobQueue} from '../../lib/store/job-queue.ts';
+import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {newJob} from './contract/laws.ts';
 
 const isInstalled = spawnSync('psql', ['--version'], {stdio: 'ignore'}).status === 0;
 const test = isInstalled ? anyTest : anyTest.skip;
@@ -45,4 +49,31 @@ test('a transaction that is rolled back enqueues nothing, and a wrong option is 
 	t.is(status, 3);
 	t.regex(stderr, /enqueue\(\) has no option pririty\s+HINT: {2}Its options are key, unique/);
 	await queue.close();
+});
+
+/** pg_dump reads no server that is newer than itself, so this is for that of the system: `npm run test:postgres`. */
+const {FAENA_POSTGRES} = process.env;
+const onSystem = isInstalled && FAENA_POSTGRES !== undefined ? anyTest : anyTest.skip;
+
+onSystem('a queue that is dumped and restored goes on: jobs, keys, delays, edges and numbers are there', async t => {
+	const schema = 'dumped';
+	const queue = new JobQueue(new PostgresStore(server.url, {schema}));
+	await queue.enqueue([newJob({key: 'a'}), newJob({key: 'b'}), newJob({delayMs: 3_600_000})]);
+	const parents = {edges: [{kind: 'all', parents: {ids: 2, count: 1}}], onDead: 'cancel'} as const;
+	await queue.store.commit({enqueue: [{...newJob(), values: ['1'], parents}]});
+	const {lease} = await queue.dequeue({owner: 'o', tasks: [newJob().task]});
+	await queue.complete({id: 1, lease, execution: 1}, '1');
+	const before = await queue.counts();
+	const dump = spawnSync(join(FAENA_POSTGRES as string, 'pg_dump'), ['-n', schema, server.url], {encoding: 'utf8'});
+	t.is(dump.status, 0, dump.stderr);
+	t.is(psql('create database restored').status, 0);
+	const url = server.url.replace(/postgres$/, 'restored');
+	const restored = spawnSync('psql', [url, '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', '-'], {input: dump.stdout, encoding: 'utf8'});
+	t.is(restored.status, 0, restored.stderr);
+	await queue.close();
+	const copy = new JobQueue(new PostgresStore(url, {schema}));
+	t.deepEqual(await copy.counts(), before);
+	t.like(before, {completed: 1, pending: 2, blocked: 1});
+	t.like(await copy.enqueue([newJob({key: 'a'}), newJob()]), [{id: 1, reused: true}, {id: 5}]);
+	await copy.close();
 });

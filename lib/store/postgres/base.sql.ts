@@ -25,7 +25,7 @@ export const BASE = `
 		if is_alone then perform pg_advisory_xact_lock(lock_key(), 1), set_config('faena.alone', 'true', true);
 		else perform pg_advisory_xact_lock_shared(lock_key(), 1);
 		end if;
-		-- Functions of PL/pgSQL pay for each statement and each expression anew in each transaction: there are few of them where all calls come by.
+		-- Assignments, since PERFORM costs as much as a query: a transaction pays for each statement of a function anew.
 		its_store := set_config('faena.store', coalesce(call->>'store', '0'), true);
 		now := set_config('faena.now', coalesce(call->>'now', (extract(epoch from clock_timestamp()) * 1000)::bigint::text), true);
 		if (call->>'relaxed')::boolean then perform set_config('synchronous_commit', 'off', true); end if;

@@ -119,11 +119,15 @@ export const COMMIT = `
 		has_edges boolean;
 		has_times boolean;
 		has_schedules boolean;
-		is_plain boolean;
-		may_wait boolean;
+		has_checkpoints boolean;
 		has_batches boolean;
+		-- The number that are to be added up.
 		changes bigint;
 		due bigint;
+		-- True if there is nothing of what few jobs have.
+		is_plain boolean;
+		-- True if there may be other jobs that wait for a time than those that were found.
+		may_wait boolean;
 		expires bigint;
 		c claimed;
 		a answer;
@@ -138,8 +142,8 @@ export const COMMIT = `
 		select is_alone or exists (select from edge) or exists (select from parent_change) or exists (select from lost_child),
 			is_alone or exists (select from scheduled) or exists (select from expiry), is_alone or exists (select from schedule), exists (select from checkpoint),
 			(select min(run_at) from waiting where run_at is not null), numbered.last_value - added.seq, exists (select from batch where completed_at is null)
-			into has_edges, has_times, has_schedules, is_plain, due, changes, has_batches from added_up added, tally_change_seq_seq numbered;
-		is_plain := not (has_edges or has_times or is_plain);
+			into has_edges, has_times, has_schedules, has_checkpoints, due, changes, has_batches from added_up added, tally_change_seq_seq numbered;
+		is_plain := not (has_edges or has_times or has_checkpoints);
 		may_wait := has_edges or has_schedules or call ? 'edit';
 		if call ? 'settle' then
 			foreach i in array elements_of(call->'settle') loop
