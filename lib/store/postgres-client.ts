@@ -26,7 +26,7 @@ export interface PostgresClient {
 
 /** A statement, as `pg` takes it. */
 export interface PostgresQuery {
-	/** By which the connection knows the statement, so that it is parsed and planned once. */
+	/** The name by which the connection keeps the statement. */
 	name?: string;
 	/** The statement, in which `$1` stands for the first value. */
 	text: string;

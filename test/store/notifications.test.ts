@@ -208,3 +208,44 @@ test.serial('an engine gives the results of jobs that another engine runs', asyn
 	await caller.resume('echo');
 	t.is(await paused.result(), 'b');
 });
+
+test.serial('commits are named statements once notifications come; where a pool loses the names, they go on without', async t => {
+	const own = new pg.Pool({connectionString: server.url, max: 5});
+	// The server may stop before it has heard that the pool has ended.
+	own.on('error', () => {});
+	const names: (string | undefined)[] = [];
+	let forgets = false;
+	const pool: Pool = {
+		async connect() {
+			const client = await own.connect();
+			if (forgets) await client.query('deallocate all');
+			return {
+				on: (event, listener) => client.on(event as 'notification', listener),
+				off: (event, listener) => client.off(event as 'notification', listener),
+				release: destroy => client.release(destroy),
+				async query(config) {
+					if (config.text.includes('.commit(')) names.push(config.name);
+					return client.query(config);
+				},
+			};
+		},
+	};
+	const store = new PostgresStore(server.url, {schema: 'names', pool});
+	store.listen('owner', () => {});
+	let jobs = 0;
+	const enqueue = async () => {
+		await store.commit({enqueue: [{...newJob(), values: ['1']}]});
+		jobs++;
+	};
+	do await enqueue();
+	while (names.at(-1) === undefined);
+	t.is(names[0], undefined);
+	forgets = true;
+	await enqueue();
+	t.deepEqual(names.slice(-2).map(Boolean), [true, false]);
+	await enqueue();
+	t.is(names.at(-1), undefined);
+	t.like(await store.counts(), [{ready: jobs}]);
+	await store.close();
+	await own.end();
+});

@@ -1,5 +1,4 @@
 import {MAX_DURATION_MS} from '../../job/checks.ts';
-import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {resolveJobOptions} from '../../job/options.ts';
 import {StoredState} from '../stored-state.ts';
 import {KEY_CONFLICT} from './error-codes.ts';
@@ -94,7 +93,7 @@ export const ARRIVED = `
 		loop
 			holder := (select id from key where scope = its_scope and key = its_key);
 			if holder is not null and not (job ? 'unique' and has_ended(holder)) then
-				select * into h from job where first <= holder and first > holder - ${MAX_GROUP_JOBS} order by first desc limit 1;
+				select * into h from job_row(holder);
 				return reuse(job, holder, line_of(h.text_value, h.first, h.last, holder), h.byte_value, its_text, its_bytes);
 			end if;
 			select * into a from arrived where task = job->>'task' and key = its_key;

@@ -13,7 +13,7 @@ export const BASE = `
 	create function begin_call(call jsonb, is_alone boolean) returns void language plpgsql as $$
 	declare
 		its_store text;
-		now text;
+		unused text;
 	begin
 		-- A newer program may have changed the schema since the caller opened it.
 		if (call->>'version')::integer <> schema_version() then raise exception 'its schema has version %', schema_version() using errcode = '${OTHER_VERSION}'; end if;
@@ -27,7 +27,7 @@ export const BASE = `
 		end if;
 		-- Assignments, since PERFORM costs as much as a query: a transaction pays for each statement of a function anew.
 		its_store := set_config('faena.store', coalesce(call->>'store', '0'), true);
-		now := set_config('faena.now', coalesce(call->>'now', (extract(epoch from clock_timestamp()) * 1000)::bigint::text), true);
+		unused := set_config('faena.now', coalesce(call->>'now', (extract(epoch from clock_timestamp()) * 1000)::bigint::text), true);
 		if (call->>'relaxed')::boolean then perform set_config('synchronous_commit', 'off', true); end if;
 		if call ? 'nothingArrived' or not exists (select from arrived) then return; end if;
 		-- These are changes of another program, of which this store's listeners are to hear, too.
@@ -111,6 +111,15 @@ export const BASE = `
 		select array_to_string((string_to_array(lines, E'\\n'))[from_line : to_line], E'\\n')
 	$$;
 
+	-- The row that has a job, if there is the job.
+	create function job_row(id bigint) returns setof job language sql stable rows 1 as $$
+		select * from job where first <= $1 and first > $1 - ${MAX_GROUP_JOBS} order by first desc limit 1
+	$$;
+
+	create function outcome_row(id bigint) returns setof outcome language sql stable rows 1 as $$
+		select * from outcome where first <= $1 and first > $1 - ${MAX_GROUP_JOBS} order by first desc limit 1
+	$$;
+
 	create type place as (state smallint, first bigint, last bigint, task integer, rank integer, batch bigint, executions integer, run_at bigint, stop bigint);
 
 	-- Where a job is; null if there is none.
@@ -123,7 +132,7 @@ export const BASE = `
 		if p.last >= id then return p; end if;
 		select ${StoredState.running}, first, last, task, rank, batch, execution, null, stop into p from claimed where first <= id and first > id - ${MAX_GROUP_JOBS} order by first desc limit 1;
 		if p.last >= id then return p; end if;
-		select status, first, last, task, rank, batch, execution, null, null into p from outcome where first <= id and first > id - ${MAX_GROUP_JOBS} order by first desc limit 1;
+		select status, first, last, task, rank, batch, execution, null, null into p from outcome_row(id);
 		if p.last >= id then return p; end if;
 		select case when not failed then ${StoredState.delayed} when run_at is null then ${StoredState.parked} else ${StoredState.failed} end,
 			first, last, task, rank, batch, executions, run_at, null into p from waiting where first <= id and first > id - ${MAX_GROUP_JOBS} order by first desc limit 1;

@@ -76,7 +76,7 @@ export const CHANGE = `
 	declare
 		j job;
 	begin
-		select * into j from job where first <= its_id and first > its_id - ${MAX_GROUP_JOBS} order by first desc limit 1;
+		select * into j from job_row(its_id);
 		if j.first = j.last then return; end if;
 		delete from job where first = j.first;
 		if j.first < its_id then perform insert_job_part(j, j.first, its_id - 1); end if;
@@ -146,7 +146,7 @@ export const CHANGE = `
 		p := place_of(its_id);
 		-- A job whose parent is dead can't run before that has a new round, too.
 		if lost_parent_of(its_id) is not null then return false; end if;
-		select * into j from job where first <= its_id and first > its_id - ${MAX_GROUP_JOBS} order by first desc limit 1;
+		select * into j from job_row(its_id);
 		if j.keys is not null and j.batch is null then
 			-- If the job that took the key was deleted, the key is this job's again.
 			insert into key values (-j.task, key_in(j, its_id), its_id) on conflict do nothing;
@@ -157,6 +157,23 @@ export const CHANGE = `
 		-- Before the next job is moved, which may wait for this one.
 		perform reach_children(null);
 		return true;
+	end $$;
+
+	-- True if jobs that share this row of an end need not be retried one by one: none has run, and none may find its key taken by another job.
+	create function can_retry_together(p place) returns boolean language plpgsql stable as $$
+	begin
+		return p.executions = 0 and p.state = ${StoredState.cancelled} and (p.batch is not null or not exists (
+			select from job where first > p.first - ${MAX_GROUP_JOBS} and first <= p.last and last >= p.first and keys is not null
+		));
+	end $$;
+
+	create function retry_range(p place, its_first bigint, its_last bigint) returns void language plpgsql as $$
+	begin
+		perform take_out(p, its_first, its_last);
+		delete from failure_state where id between its_first and its_last;
+		delete from progress where id between its_first and its_last;
+		perform end_expiry(its_first, its_last);
+		perform make_ready(its_first, its_last, p.task, p.rank, p.batch, 0, p.state);
 	end $$;
 
 	create function key_in(j job, its_id bigint) returns text language sql immutable as $$

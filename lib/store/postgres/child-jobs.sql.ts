@@ -1,4 +1,3 @@
-import {MAX_GROUP_JOBS} from '../../job/group.ts';
 /** Stands for an id in texts that are made before it is known. */
 export const ID = -1;
 
@@ -31,7 +30,7 @@ export const CHILD_JOBS = `
 			if g ? 'unique' and (holder = (item->>'first')::bigint or has_ended(holder)) then holder := null; end if;
 			name := (g->>'task') || ' ' || its_key;
 			if holder is not null then
-				select * into h from job where first <= holder and first > holder - ${MAX_GROUP_JOBS} order by first desc limit 1;
+				select * into h from job_row(holder);
 				if not same_value(line_of(h.text_value, h.first, h.last, holder), h.byte_value, texts[value], bytes[value]) then
 					return replace(g->>'heldByJob', ${PLACEHOLDER}, holder::text);
 				end if;

@@ -4,6 +4,10 @@ import {StoredState} from '../stored-state.ts';
 import {SLOW_LOOK_MS} from './claimed-from.ts';
 import {LATE_CLAIM} from './error-codes.ts';
 
+/** What is special about a claimed row `c`. Most queues have nothing of it. */
+export const SPECIAL_DETAILS =
+	'case when c.execution > 1 or exists (select from expiry) or exists (select from scheduled) then details_of(c.first, c.last, c.execution) end';
+
 /**
  * Claims: `{owner, lanes: [{name, limit, quarantined, concurrency, from}], limit, maxBytes}`. Rows that another call has locked are passed over, so that
  * many dispatchers claim side by side. `from`: the rank and the id at which the lane begins, so far as the caller knows: claimed-from.ts.
@@ -186,10 +190,6 @@ export const CLAIM = `
 	end $$;
 
 	-- What is special about claimed jobs; null if nothing is.
-	create function details_of(c claimed) returns jsonb language sql as $$
-		select case when c.execution > 1 or exists (select from expiry) or exists (select from scheduled) then details_of(c.first, c.last, c.execution) end
-	$$;
-
 	create function details_of(its_first bigint, its_last bigint, its_execution integer) returns jsonb language plpgsql as $$
 	begin
 		if its_execution = 1 then
@@ -220,6 +220,7 @@ export const CLAIM = `
 		a answer;
 	begin
 		if request ?| array['from', 'limited'] then return null; end if;
+		-- Of one row, each minimum is its own value.
 		select count(*), min(l.lane), min(r.first), min(r.last), min(r.batch), least(min(l.most), (request->'limit')::integer)
 			into rows, its_lane, its_first, its_last, its_batch, most
 			from lanes_of(request) l cross join lateral (select first, last, batch from ready where lane = l.lane order by rank, first limit 2) r;
@@ -230,7 +231,7 @@ export const CLAIM = `
 		end if;
 		if its_lane < 0 or its_last - its_first >= most then return null; end if;
 		with own as (
-			delete from ready where first = (select first from ready where first = its_first and last = its_last for update skip locked)
+			delete from ready where first = (select first from ready where first = its_first and last = its_last and lane = its_lane for update skip locked)
 				and exists (
 					select from job where first = (select max(first) from job where first <= its_first and first > its_first - ${MAX_GROUP_JOBS}) and last >= its_last
 						and (request->'maxBytes' = 'null' or coalesce(octet_length(text_value), octet_length(byte_value), 0) < (request->'maxBytes')::bigint)
@@ -245,7 +246,7 @@ export const CLAIM = `
 		c as (
 			insert into claimed select first, last, lane, rank, batch, executions + 1, nextval('lease_id'), its_owner, null, null from own returning *
 		)
-		select details_of(c), c.first, c.last, c.task, c.rank, c.execution,
+		select ${SPECIAL_DETAILS}, c.first, c.last, c.task, c.rank, c.execution,
 			j.policy, j.created_at, j.first, j.last, j.first_number, j.keys, j.text_value, j.byte_value into a
 			from c, job j where j.first = (select max(first) from job where first <= c.first and first > c.first - ${MAX_GROUP_JOBS});
 		if a.first is null then return null; end if;

@@ -1,6 +1,7 @@
 import {MAX_LOG_LINES} from '../../job/claim.ts';
 import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {MAX_CHANGED_ROWS} from './batches.sql.ts';
+import {SPECIAL_DETAILS} from './claim.sql.ts';
 import {MAX_CHANGES} from './counts.sql.ts';
 
 /** Less than any rank. */
@@ -24,7 +25,7 @@ export const COMMIT = `
 				if p.state in ('open', 'missing') then
 					link := link || jsonb_build_object('status', p.state, 'failure', null);
 				else
-					select * into o from outcome where first <= p.first and first > p.first - ${MAX_GROUP_JOBS} order by first desc limit 1;
+					select * into o from outcome_row(p.first);
 					link := link || jsonb_build_object('status', status_name(o.status),
 						'failure', (select f.failure from failure_state f where f.id = p.first and p.state = 'dead'));
 					a.job_first := o.first;
@@ -91,6 +92,12 @@ export const COMMIT = `
 		end if;
 	end $$;
 
+	-- Whether there is anything of what few jobs have.
+	create function rare() returns table (edges boolean, times boolean, schedules boolean) language sql stable rows 1 as $$
+		select exists (select from edge) or exists (select from parent_change) or exists (select from lost_child),
+			exists (select from scheduled) or exists (select from expiry), exists (select from schedule)
+	$$;
+
 	create function first_due() returns bigint language plpgsql stable as $$
 	begin
 		return (select min(run_at) from waiting where run_at is not null);
@@ -124,9 +131,7 @@ export const COMMIT = `
 		-- The number that are to be added up.
 		changes bigint;
 		due bigint;
-		-- True if there is nothing of what few jobs have.
-		is_plain boolean;
-		-- True if there may be other jobs that wait for a time than those that were found.
+		-- True if other jobs may wait for a time than those that were found.
 		may_wait boolean;
 		expires bigint;
 		c claimed;
@@ -138,25 +143,23 @@ export const COMMIT = `
 				perform write_update(i, texts, bytes);
 			end loop;
 		end if;
-		-- A call that is not alone makes no edges and no schedules.
-		select is_alone or exists (select from edge) or exists (select from parent_change) or exists (select from lost_child),
-			is_alone or exists (select from scheduled) or exists (select from expiry), is_alone or exists (select from schedule), exists (select from checkpoint),
+		-- Other calls may meanwhile make what these find, but nothing of a job that this call settles; and only a call that is alone makes edges and schedules.
+		select r.edges, r.times, r.schedules, exists (select from checkpoint),
 			(select min(run_at) from waiting where run_at is not null), numbered.last_value - added.seq, exists (select from batch where completed_at is null)
-			into has_edges, has_times, has_schedules, has_checkpoints, due, changes, has_batches from added_up added, tally_change_seq_seq numbered;
-		is_plain := not (has_edges or has_times or has_checkpoints);
-		may_wait := has_edges or has_schedules or call ? 'edit';
+			into has_edges, has_times, has_schedules, has_checkpoints, due, changes, has_batches from rare() r, added_up added, tally_change_seq_seq numbered;
+		may_wait := is_alone or has_edges;
 		if call ? 'settle' then
 			foreach i in array elements_of(call->'settle') loop
 				may_wait := may_wait or i->>'type' <> 'returned';
 				ended := ended || case i->>'type'
-					when 'returned' then complete(i, texts, bytes, is_plain)
+					when 'returned' then complete(i, texts, bytes, not (has_edges or has_times or has_checkpoints))
 					when 'maker' then end_maker(i, texts, bytes)
 					when 'settled' then to_jsonb('lost'::text)
 					else to_jsonb(end_execution(i, bytes)) end;
 			end loop;
 		end if;
 		-- Before anything else: jobs that are no longer blocked count for limits.
-		if has_edges then perform reach_children(${MAX_CHANGED_ROWS}); end if;
+		if may_wait then perform reach_children(${MAX_CHANGED_ROWS}); end if;
 		if call ? 'edit' then
 			for i in select * from jsonb_array_elements(call->'edit') loop
 				edited := edited || edit_job(i, texts, bytes);
@@ -174,6 +177,7 @@ export const COMMIT = `
 				scheduled := scheduled || change_schedule(i, texts, bytes);
 			end loop;
 		end if;
+		if is_alone then select * into has_edges, has_times, has_schedules from rare(); end if;
 		if has_edges then perform reach_children(${MAX_CHANGED_ROWS}); end if;
 		if call ? 'claim' then
 			its_owner := owner_of_claim(call);
@@ -186,7 +190,7 @@ export const COMMIT = `
 				perform promote();
 				may_wait := true;
 			end if;
-			if is_plain then a := claim_only_row(call->'claim', its_owner); end if;
+			if not has_edges and cardinality(expired) < 1000 then a := claim_only_row(call->'claim', its_owner); end if;
 			if a.first is not null then
 				its_lease := currval('lease_id');
 				return next a;
@@ -195,7 +199,7 @@ export const COMMIT = `
 					its_lease := c.lease;
 					if has_edges then return query select * from results_for(c.first, c.last); end if;
 					return query
-						select details_of(c), c.first, c.last, c.task, c.rank, c.execution,
+						select ${SPECIAL_DETAILS}, c.first, c.last, c.task, c.rank, c.execution,
 							j.policy, j.created_at, j.first, j.last, j.first_number, j.keys, j.text_value, j.byte_value
 						from job j where j.first >= (select max(first) from job where first <= c.first and first > c.first - ${MAX_GROUP_JOBS}) and j.first <= c.last order by j.first;
 				end loop;
@@ -221,7 +225,7 @@ export const COMMIT = `
 			'completed', completed,
 			'lost', case when has_edges then lost_children() else '[]' end,
 			'unblocked', current_setting('faena.unblocked', true) is not distinct from 'true' or has_edges and are_parents_changed(),
-			'due', case when may_wait or completed <> '[]' then first_due() else due end - now_ms(),
+			'due', case when may_wait then first_due() else due end - now_ms(),
 			'expired', to_jsonb(expired),
 			'expires', expires,
 			'moment', case when has_schedules then moment_in_ms() end

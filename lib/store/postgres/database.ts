@@ -1,12 +1,13 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import pg from 'pg';
 import {systemClock} from '../../support/clock.ts';
+import {defined} from '../../support/defined.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {PostgresClient, PostgresPool} from '../postgres-client.ts';
 import {byteaArray, textArray} from './binary-arrays.ts';
 import type {CallValues} from './call-values.ts';
 import {migrate, type Send, versionOf} from './migrate.ts';
-import {isConnectionLost, isReadOnly, nameOfDatabase, translate, unreachable} from './postgres-errors.ts';
+import {codeOf, isConnectionLost, isReadOnly, nameOfDatabase, translate, unreachable} from './postgres-errors.ts';
 import {VERSION} from './schema.ts';
 
 /** The most connections of a store; one of them listens. */
@@ -58,18 +59,15 @@ function openPool(url: string): pg.Pool {
 	return pool;
 }
 
-/** A statement, with the name by which connections keep it. */
-interface Statement {
-	readonly name?: string;
-	readonly text: string;
-}
-
 /** A connection that listens. */
 export interface Listening {
 	/** Wakes the listeners of other stores. Without another connection, whose functions would have to be planned. */
 	tellOthers(): Promise<void>;
 	end(): void;
 }
+
+/** Codes of a statement whose name the connection does not know, or has for another client. It has done nothing. */
+const NAME_LOST: ReadonlySet<string> = new Set(['26000', '42P05']);
 
 const TELL = 'select @.tell_others($1)';
 
@@ -92,8 +90,8 @@ export class Database {
 	/** For messages. */
 	readonly #name: string;
 	readonly #context: CallContext;
-	/** True once it is known that connections are to the server itself, or that a pooler keeps them apart: notifications come. */
-	isDirect = false;
+	/** True once notifications have come: then no pooler gives each transaction another connection. False once one has lost a statement's name. */
+	keepsNames: boolean | undefined;
 	/** The id of the queue, once it is open. */
 	queue: string | undefined;
 	#opened: Promise<void> | undefined;
@@ -183,10 +181,9 @@ export class Database {
 	}
 
 	/** @param isRepeatable false if the caller must hear that it may have taken effect */
-	async #queryOnce<Row>(statement: string | Statement, values: readonly unknown[], isRepeatable: boolean): Promise<Row[]> {
+	async #queryOnce<Row>(text: string, values: readonly unknown[], isRepeatable: boolean, name?: string): Promise<Row[]> {
 		await this.open();
-		const {text, ...name} = typeof statement === 'string' ? {text: statement} : statement;
-		const rows = await this.#send<Row>({...name, text: this.#own(text)}, values, isRepeatable);
+		const rows = await this.#send<Row>(this.#own(text), values, isRepeatable, name);
 		this.#awaySince = undefined;
 		return rows;
 	}
@@ -211,11 +208,16 @@ export class Database {
 
 	/** Calls the function `commit`, whose values are apart from its JSON. It does not wait for a server that is away: a dispatcher has its own way. */
 	async commit<Row>(call: object, {texts, bytes}: CallValues): Promise<Row[]> {
-		await this.open();
 		const values = [this.#json(call), textArray(texts), byteaArray(bytes)];
-		// A pooler may give each transaction another connection, which does not know the name.
-		const name = this.isDirect ? {name: `faena ${this.queue}`} : {};
-		return this.#queryOnce<Row>({...name, text: 'select * from @.commit($1::jsonb, $2::text[], $3::bytea[])'}, values, false);
+		const send = (name?: string) => this.#queryOnce<Row>('select * from @.commit($1::jsonb, $2::text[], $3::bytea[])', values, false, name);
+		if (!this.keepsNames) return send();
+		try {
+			return await send(`faena ${this.queue}`);
+		} catch (error) {
+			if (!NAME_LOST.has(codeOf(error))) throw error;
+			this.keepsNames = false;
+			return send();
+		}
 	}
 
 	/** Calls a function that returns any number of JSON values. */
@@ -228,8 +230,11 @@ export class Database {
 		return JSON.stringify({version: VERSION, queue: this.queue, now: now?.(), ...context, number: ++this.#calls, ...call});
 	}
 
-	/** @param isRepeatable false if the caller must hear that it may have taken effect */
-	async #send<Row>(statement: string | Statement, values: readonly unknown[] = [], isRepeatable = true): Promise<Row[]> {
+	/**
+	 * @param isRepeatable false if the caller must hear that it may have taken effect
+	 * @param name by which the connection knows the statement, so that it is parsed and planned once
+	 */
+	async #send<Row>(text: string, values: readonly unknown[] = [], isRepeatable = true, name?: string): Promise<Row[]> {
 		const client = await this.#pool.connect().catch(error => {
 			throw translate(error, this.#name, false);
 		});
@@ -238,7 +243,7 @@ export class Database {
 		// A connection that is lost reports it twice: its query fails, and without a listener the program would end.
 		client.on('error', ignore);
 		try {
-			const {rows} = await client.query({...(typeof statement === 'string' ? {text: statement} : statement), values: values as unknown[], types: TYPES});
+			const {rows} = await client.query({text, ...defined({name}), values: values as unknown[], types: TYPES});
 			return rows as Row[];
 		} catch (error) {
 			isLost = isConnectionLost(error) || isReadOnly(error);

@@ -118,15 +118,11 @@ export const ENQUEUE = `
 		id := ids_for(g, number);
 		-- Usually they are ready, and a row.
 		if not g ?| array['expires', 'delay', 'at', 'unmet'] and number <= (case when (g->'packed')::boolean then ${MAX_JOBS} else 1 end) then
-			with j as (
-				insert into job (first, last, task, policy, priority, created_at, batch, text_value, byte_value) values (id, id + number - 1, (g->'task')::integer,
-					(g->'policy')::integer, (g->'priority')::integer, now_ms(), (g->>'batch')::bigint, texts[(g->'values')::integer], bytes[(g->'values')::integer])
-				returning *
-			),
-			counted as (
-				insert into tally_change (batch, task, state, jobs, store) select batch, task, ${StoredState.ready}, number, current_setting('faena.store')::integer from j
-			)
-			insert into ready select first, last, task, -priority, batch, 0 from j;
+			insert into job (first, last, task, policy, priority, created_at, batch, text_value, byte_value) values (id, id + number - 1, (g->'task')::integer,
+				(g->'policy')::integer, (g->'priority')::integer, now_ms(), (g->>'batch')::bigint, texts[(g->'values')::integer], bytes[(g->'values')::integer]);
+			insert into ready values (id, id + number - 1, (g->'task')::integer, -(g->'priority')::integer, (g->>'batch')::bigint, 0);
+			insert into tally_change (batch, task, state, jobs, store)
+				values ((g->>'batch')::bigint, (g->'task')::integer, ${StoredState.ready}, number, current_setting('faena.store')::integer);
 			return jsonb_build_object('ids', id);
 		end if;
 		perform insert_jobs(id, g, texts, bytes, null);

@@ -72,7 +72,7 @@ export class ItemMaker {
 		return {
 			...(lanes.some(({concurrency}) => concurrency !== undefined) && {limited: true}),
 			...(lanes.some(({from}) => from !== undefined) && {from: true}),
-			...{owner, limit, maxBytes: Number.isFinite(maxBytes) ? maxBytes : null, lanes},
+			...{owner, limit: Math.min(limit, MAX_INTEGER), maxBytes: Number.isFinite(maxBytes) ? maxBytes : null, lanes},
 		};
 	}
 }

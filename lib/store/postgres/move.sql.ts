@@ -1,4 +1,3 @@
-import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {StoredState} from '../stored-state.ts';
 
 /** Moves of the jobs of a filter, a page at a time. */
@@ -34,7 +33,7 @@ export const MOVE = `
 				p := place_of(id);
 				if p.state is null or p.state <> all (states) or p.task <> its_task or its_batch is not null and p.batch is distinct from its_batch then continue; end if;
 				if is_timed then
-					select * into j from job where first <= id and first > id - ${MAX_GROUP_JOBS} order by first desc limit 1;
+					select * into j from job_row(id);
 					if j.created_at < (filter->>'since')::float8 or j.created_at >= (filter->>'until')::float8 then continue; end if;
 				end if;
 				ids := ids || id;
@@ -54,7 +53,7 @@ export const MOVE = `
 						next := id - 1;
 						return;
 					end if;
-					if j.first is null or id > j.last then select * into j from job where first <= id and first > id - ${MAX_GROUP_JOBS} order by first desc limit 1; end if;
+					if j.first is null or id > j.last then select * into j from job_row(id); end if;
 					if j.created_at < (filter->>'since')::float8 or j.created_at >= (filter->>'until')::float8 then continue; end if;
 				end if;
 				ids := ids || id;
@@ -88,8 +87,10 @@ export const MOVE = `
 		c claimed;
 		request bigint;
 		done jsonb;
+		has_no_edges boolean;
 	begin
 		perform begin_call(call, true);
+		has_no_edges := not exists (select from edge) and not exists (select from parent_change);
 		done := fold();
 		up_to := coalesce((call->>'upTo')::bigint, (select last from job order by first desc limit 1), 0);
 		select f.ids, f.next into found_ids, found_next from find_ids(call->'filter', states, (call->>'after')::bigint, up_to, (call->>'limit')::integer) f;
@@ -97,7 +98,7 @@ export const MOVE = `
 			id := found_ids[at];
 			p := place_of(id);
 			number := 1;
-			if target <> 'pending' and p.state <> ${StoredState.running} then
+			if p.state <> ${StoredState.running} and (target <> 'pending' or has_no_edges and can_retry_together(p)) then
 				while found_ids[at + number] = id + number and id + number <= p.last loop number := number + 1; end loop;
 			end if;
 			at := at + number;
@@ -106,7 +107,12 @@ export const MOVE = `
 			if target = 'discarded' then update batch set total = null where batch.id = p.batch and not coalesce(shape ? 'structure', false); end if;
 			if target = 'pending' then
 				-- Before parents are counted, their changes have been passed on.
-				if retry_job(id, states) then moved := moved || id; end if;
+				if number > 1 then
+					perform retry_range(p, id, id + number - 1);
+					moved := moved || found_ids[at - number : at - 1];
+				elsif retry_job(id, states) then
+					moved := moved || id;
+				end if;
 			elsif p.state = ${StoredState.running} then
 				request := case when target = 'cancelled' then now_ms() when (call->>'stop')::boolean then -2 else -1 end;
 				select * into c from claimed where first = p.first;

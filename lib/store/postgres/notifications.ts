@@ -64,7 +64,7 @@ export class Notifications {
 			this.areHeard = undefined;
 			const own = () => {
 				this.areHeard = true;
-				this.#db.isDirect = true;
+				this.#db.keepsNames ??= true;
 			};
 			const listening = await this.#db.listen({heard: this.#heard, own, lost: again});
 			if (this.#isEnded) return listening.end();

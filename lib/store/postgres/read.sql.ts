@@ -41,6 +41,11 @@ export const READ = `
 		select case when its_first = its_last then lines else nullif(split_part(lines, E'\\n', (id - its_first + 1)::integer), '') end
 	$$;
 
+	-- The texts of all jobs of a range, as those of one.
+	create function texts_of(lines text, its_first bigint, its_last bigint) returns text[] language sql immutable as $$
+		select case when its_first = its_last then array[lines] else string_to_array(lines, E'\\n', '') end
+	$$;
+
 	-- A failure as JSON, without what PostgreSQL can't have in it: NUL, and halves of characters.
 	create function failure_json(failure text) returns jsonb language sql immutable as $$
 		select regexp_replace(failure, '(?<!\\\\)((?:\\\\\\\\)*)\\\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})', '\\1?', 'g')::jsonb
@@ -61,22 +66,32 @@ export const READ = `
 		f failure_state;
 		k checkpoint;
 		d description;
+		-- Of rows with several jobs, the texts of each.
+		payloads text[];
+		keys text[];
+		results text[];
 	begin
 		foreach its_id in array ids loop
-			-- Neighbours share the row.
+			-- Neighbours share rows.
 			if j.first is null or its_id < j.first or its_id > j.last then
-				select * into j from job where first <= its_id and first > its_id - ${MAX_GROUP_JOBS} order by first desc limit 1;
+				select * into j from job_row(its_id);
+				payloads := texts_of(j.text_value, j.first, j.last);
+				keys := texts_of(j.keys, j.first, j.last);
 			end if;
-			p := place_of(its_id);
+			if p.first is null or its_id < p.first or its_id > p.last then
+				p := place_of(its_id);
+				o := null;
+				if p.state between ${completed} and ${cancelled} then select * into o from outcome where first = p.first; end if;
+				results := texts_of(o.text_value, o.first, o.last);
+			end if;
 			if p.state is null or j.first is null or j.last < its_id then continue; end if;
-			o := null;
-			if p.state between ${completed} and ${cancelled} then select * into o from outcome where first = p.first; end if;
 			select * into f from failure_state where id = its_id;
 			d := null;
 			d.id := its_id;
-			d.payload := line_of(j.text_value, j.first, j.last, its_id);
-			d.result := line_of(o.text_value, o.first, o.last, its_id);
-			d.info := info_of(its_id, j, p, o, f, d.payload, d.result);
+			d.payload := payloads[its_id - j.first + 1];
+			d.result := results[its_id - o.first + 1];
+			d.info := info_of(its_id, j, p, o, f, d.payload, d.result)
+				|| jsonb_build_object('key', coalesce((j.first_number + its_id - j.first)::text, keys[its_id - j.first + 1]));
 			-- A running job shows no figures of the execution before, once its own start is known.
 			if d.info->>'startedAt' is null then d.times := coalesce(o.times, f.times); end if;
 			if with_values then
@@ -100,7 +115,6 @@ export const READ = `
 			'task', (select name from task where id = j.task),
 			'policy', j.policy,
 			'priority', j.priority,
-			'key', key_in(j, its_id),
 			'batch', (select b.name from batch b where b.id = j.batch),
 			'createdAt', j.created_at,
 			'scheduledAt', (select x.at from scheduled x where x.id = its_id),
@@ -122,20 +136,20 @@ export const READ = `
 		language plpgsql stable as $$
 	declare
 		o outcome;
-		lines text[];
+		results text[];
 	begin
 		foreach id in array ids loop
 			-- Neighbours share the row.
 			if o.first is null or id < o.first or id > o.last then
 				select * into o from outcome x where x.first <= ends_of.id and x.first > ends_of.id - ${MAX_GROUP_JOBS} order by x.first desc limit 1;
-				lines := case when o.first < o.last then string_to_array(o.text_value, E'\\n', '') end;
+				results := texts_of(o.text_value, o.first, o.last);
 			end if;
 			state := null;
 			result := null;
 			failure := null;
 			if o.last >= id then
 				state := o.status;
-				result := case when o.first = o.last then o.text_value else lines[id - o.first + 1] end;
+				result := results[id - o.first + 1];
 				if state <> ${completed} then failure := (select x.failure from failure_state x where x.id = ends_of.id); end if;
 			elsif (select x.last from job x where x.first <= ends_of.id and x.first > ends_of.id - ${MAX_GROUP_JOBS} order by x.first desc limit 1) >= id or exists (select from arrived a where a.id = ends_of.id) then
 				null;
@@ -158,7 +172,7 @@ export const READ = `
 			where f.id = its_id and f.failure is not null and f.execution is not null
 			union all
 			select o.execution, o.status, o.ended_at, o.times, (its_id - o.first)::integer, o.worker, null
-			from (select * from outcome where first <= its_id and first > its_id - ${MAX_GROUP_JOBS} order by first desc limit 1) o
+			from outcome_row(its_id) o
 			where o.last >= its_id and has_run(o, its_id)
 		) all_of order by 1
 	$$;

@@ -71,7 +71,7 @@ export const SETTLE = `
 		end if;
 	end $$;
 
-	-- Completes those jobs of an item that the claim still holds. Returns the ranges of the others.
+	-- Completes those jobs of an item that the claim still holds. Returns the ranges of the others. Is_plain: no job has edges, a time or a checkpoint.
 	create function complete(item jsonb, texts text[], bytes bytea[], is_plain boolean) returns jsonb language plpgsql as $$
 	begin
 		-- Usually they are a claimed row.

@@ -40,9 +40,11 @@ law('leases are 1, 2, 3…, one per dequeue that claimed a job', async (t, queue
 	t.deepEqual(await take(queue, 2), {lease: 0, jobs: []});
 });
 
-law('dequeue() claims one job by default', async (t, queue) => {
+law('dequeue() claims one job by default, and any number on request', async (t, queue) => {
 	await enqueue(queue, newJob(), newJob());
 	t.deepEqual(idsOf(await queue.dequeue({owner: OWNER, tasks: TASKS})), [1]);
+	await enqueue(queue, newJob());
+	t.deepEqual(idsOf(await queue.dequeue({owner: OWNER, tasks: TASKS, limit: Infinity})), [2, 3]);
 });
 
 law('a claim takes only jobs of its tasks', async (t, queue) => {
