@@ -280,8 +280,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'postgres: the only ready row is claimed whatever its size': {
 		file: 'lib/store/postgres/claim.sql.ts',
-		find: "and (request->'maxBytes' = 'null' or coalesce",
-		put: 'and (true or coalesce',
+		find: "< least((request->>'maxBytes')::bigint, ",
+		put: '< least(null::bigint, ',
 		killer: [POSTGRES, 'postgres: a dequeue stops with the job that reaches maxBytes'],
 	},
 	'postgres: the only ready row is claimed though it has more jobs than the claim takes': {

@@ -4,6 +4,9 @@ import {StoredState} from '../stored-state.ts';
 import {SLOW_LOOK_MS} from './claimed-from.ts';
 import {LATE_CLAIM} from './error-codes.ts';
 
+/** Payloads of more bytes are not claimed the short way, which copies them once more. */
+const MAX_SHORT_BYTES = 65_536;
+
 /** What is special about a claimed row `c`. Most queues have nothing of it. */
 export const SPECIAL_DETAILS =
 	'case when c.execution > 1 or exists (select from expiry) or exists (select from scheduled) then details_of(c.first, c.last, c.execution) end';
@@ -234,7 +237,7 @@ export const CLAIM = `
 			delete from ready where first = (select first from ready where first = its_first and last = its_last and lane = its_lane for update skip locked)
 				and exists (
 					select from job where first = (select max(first) from job where first <= its_first and first > its_first - ${MAX_GROUP_JOBS}) and last >= its_last
-						and (request->'maxBytes' = 'null' or coalesce(octet_length(text_value), octet_length(byte_value), 0) < (request->'maxBytes')::bigint)
+						and coalesce(octet_length(text_value), octet_length(byte_value), 0) < least((request->>'maxBytes')::bigint, ${MAX_SHORT_BYTES})
 				)
 			returning *
 		),
