@@ -35,7 +35,7 @@ export const PLANS: readonly Plan[] = [
 	{script: 'bad-jobs', args: seeded('--jobs', '400'), minutes: 2},
 	{script: 'fuzz', args: seeded('--runs', '4000', '--what', 'values,decoder,cli'), minutes: 1},
 	{script: 'fuzz', args: seeded('--runs', '80', '--what', 'rows,commands,engines'), minutes: 2},
-	{script: 'power-loss', args: seeded('--states', '6000'), minutes: 4},
+	{script: 'power-loss', args: seeded('--states', '6000'), minutes: 5},
 	{script: 'faults', args: seed => [`${seed % PARTS}/${PARTS}`], minutes: 5},
 	{script: 'byte-flips', args: seeded('--runs', '220'), minutes: 1},
 	{script: 'full-disk', args: () => [], minutes: 1},
