@@ -59,8 +59,9 @@ export function enqueueIn<Tasks = AnyTasks>(
 ): Promise<EnqueuedIn>;
 export function enqueueIn(
 	connection: OwnConnection | PostgresTransaction,
-	...[task, payload, {schema, ...options} = {}]: EnqueueInArgs<AnyTasks, JobOptions & {readonly schema?: string}>
+	...[task, payload, given]: EnqueueInArgs<AnyTasks, JobOptions & {readonly schema?: string}>
 ): EnqueuedIn | Promise<EnqueuedIn> {
+	const {schema, ...options} = given ?? {};
 	if (isTransaction(connection)) return enqueueInPostgres(connection, schema, () => makeJob(task, payload, options));
 	checkConnection(connection);
 	if (schema !== undefined) throw bad('enqueueIn() takes the option schema only with a client of PostgreSQL');

@@ -208,14 +208,25 @@ function lonePool(store: Store, slots: number, listener: PoolListener, makePool:
 	};
 }
 
+const NO_THREAD =
+	'work() renews its heartbeat only while its tasks wait, since a thread of its own could not connect as the pool does. A task that computes for longer than ' +
+	'the lease loses its job to another program. Make the pool from a URL, without an object as ssl and without a function as password.';
+
 /**
  * Starts the thread that renews the heartbeat of a `work()` loop, whose own thread may be busy for hours. Resolves once it does, or has ended: a
  * job that blocks the loop's thread must not start before. A store in memory needs none: no other process can reclaim its jobs.
  * @param onFailure called if the thread ends by itself. Without it other engines would reclaim the loop's jobs
  * @returns a function that ends it
  */
-async function startHeartbeat({location}: Store, owner: OwnerId, onFailure: (error: FaenaError) => void): Promise<() => Promise<void>> {
-	if (location === IN_MEMORY) return async () => undefined;
+async function startHeartbeat(
+	{location: shown, threadLocation: location}: Store,
+	owner: OwnerId,
+	onFailure: (error: FaenaError) => void,
+): Promise<() => Promise<void>> {
+	if (location === undefined) {
+		if (shown !== IN_MEMORY) process.emitWarning(NO_THREAD, {type: 'FaenaWarning'});
+		return async () => undefined;
+	}
 	const worker = startThread(workerUrl('heartbeat'), {workerData: {location, owner} satisfies HeartbeatStart, name: 'faena heartbeat'});
 	let isEnding = false;
 	const fail = (why: string, cause?: unknown) => {

@@ -1,4 +1,5 @@
 import type {Command} from 'commander';
+import {shownLocation} from '../api/queue-location.ts';
 import {type ErrorRecord, FaenaError, type FailureRecord, type Job, type JobId, type LogLine, type PostMortem, type Progress} from '../index.ts';
 import type {ResultsOfParents} from '../job/value-tree.ts';
 import {decode, type Encoded, type ExecutionRecord, type JobQueue, type JobRange, type JobValues, type StoredJob} from '../queue.ts';
@@ -20,7 +21,7 @@ export function addShow(program: Command): void {
 				async queue => {
 					const {jobs} = await queue.store.jobs({ids: [id]}, {}, {values: true, logs: true, history: true, edges: true});
 					const [job] = jobs as readonly Found[];
-					if (!job) throw new FaenaError('NoSuchJob', `There is no job ${id} in ${file}; it may have been cleaned up.`);
+					if (!job) throw new FaenaError('NoSuchJob', `There is no job ${id} in ${shownLocation(file)}; it may have been cleaned up.`);
 					return json ? `${toJson(plain(job))}\n` : describe(job, await relativesOf(queue, job));
 				},
 				{readOnly: true},

@@ -423,9 +423,9 @@ export class JobFlow implements PoolListener {
 }
 
 /** True if an enqueue that failed is tried again: it stored nothing, or a second try finds the jobs of the first by their keys. */
-function mayRepeat({keys, rerun}: NewGroup, error: unknown): boolean {
+function mayRepeat({keys, rerun, unique}: NewGroup, error: unknown): boolean {
 	const code = error instanceof FaenaError ? error.code : undefined;
-	return code === 'Unreachable' || (code === 'OutcomeUnknown' && keys !== undefined && !rerun);
+	return code === 'Unreachable' || (code === 'OutcomeUnknown' && keys !== undefined && !rerun && !unique);
 }
 
 /** True if a transaction with these writes may itself make jobs ready. */

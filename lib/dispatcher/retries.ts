@@ -25,6 +25,8 @@ export class RetryState {
 	readonly #report: (event: JobEvent) => void;
 	#retryAt = 0;
 	#failingSince = 0;
+	/** Those of the last tries in a row that a person may not be able to mend. */
+	#hopeless = 0;
 
 	/** @param deadline by the steady clock. Until then, a full disk or a server that is away is tried any number of times, since a person can fix it */
 	constructor(clock: Pick<Clock, 'steadyMs'>, deadline: () => number = () => Infinity, report: (event: JobEvent) => void = () => undefined) {
@@ -52,7 +54,8 @@ export class RetryState {
 		const isRefused = isRefusal(error);
 		const isLate = this.#clock.steadyMs() > this.#deadline() + MAX_OVERTIME_MS;
 		const mayPass = code === 'StorageFull' || code === 'Unreachable';
-		if (!isRefused && (isLate || (this.count > MAX_FAILURES && !mayPass))) throw error;
+		this.#hopeless = mayPass ? 0 : this.#hopeless + 1;
+		if (!isRefused && (isLate || this.#hopeless > MAX_FAILURES)) throw error;
 		const waitMs = Math.min(MAX_WAIT_MS, 10 * 2 ** this.count);
 		this.#retryAt = this.#clock.steadyMs() + waitMs;
 		if (!isRefused || this.count === 1) this.#report({type: 'setBack', setbacks: this.count, waitMs, error: toFailure(error)});
@@ -61,6 +64,7 @@ export class RetryState {
 
 	clear(): void {
 		this.count = 0;
+		this.#hopeless = 0;
 	}
 
 	/** Does the work. If it fails, the caller does it again once {@link waitMs} is 0. */

@@ -7,7 +7,19 @@ export interface PostgresPool {
 	/** As that of `pg`. Faena does not call it on a pool of the program's. */
 	end?(): Promise<void>;
 	/** With a `max` of 1, Faena does not listen to notifications, since that takes a connection of its own. */
-	readonly options?: {readonly max?: number | undefined};
+	readonly options?: PostgresPoolOptions;
+}
+
+/** Options of a {@link PostgresPool}, as those of `pg`. `work()` makes a connection like those of the pool, for the thread of its heartbeat. */
+export interface PostgresPoolOptions {
+	readonly max?: number | undefined;
+	readonly connectionString?: string | undefined;
+	readonly host?: string | undefined;
+	readonly port?: number | undefined;
+	readonly user?: string | undefined;
+	readonly password?: unknown;
+	readonly database?: string | undefined;
+	readonly ssl?: unknown;
 }
 
 /** A client of a {@link PostgresPool}. */

@@ -47,6 +47,11 @@ export function postgresParts(location: string): {readonly url: string; readonly
 	return {url, schema};
 }
 
+/** The location of a queue whose parts these are. */
+export function locationOf(url: string, schema: string): string {
+	return `${url}${url.includes('?') ? '&' : '?'}schema=${encodeURIComponent(schema)}`;
+}
+
 /** Of a queue on PostgreSQL. */
 export const DEFAULT_SCHEMA = 'faena';
 /**
@@ -56,8 +61,9 @@ export const DEFAULT_SCHEMA = 'faena';
 export function toUrl(location: string): URL {
 	// A folder with a socket is named by the parameter host. Then there is no host after the user, which a URL must have.
 	const withHost = location.replace(/@(?=[/?]|$)/, '@localhost');
-	// An @ after the host is one after a password with a slash, of which the rest would be taken for a path, and shown.
-	if (/^postgres(ql)?:\/\//i.test(location) && URL.canParse(withHost) && !new URL(withHost).pathname.includes('@')) return new URL(withHost);
+	// An @ after the host is one after a password with one of /, ? and #, of which the rest would be taken for a path, and shown.
+	const isUrl = /^postgres(ql)?:\/\//i.test(location) && URL.canParse(withHost);
+	if (isUrl && !/[/?#].*@/.test(location.replace(/^\w+:\/\//, ''))) return new URL(withHost);
 	// It may contain a password, so that it is not shown.
 	throw bad(
 		'The URL of the queue must be postgres://user:password@host:port/database, and this one is no URL. Write %-codes for special characters in its parts, such as %2F for a slash in the password',

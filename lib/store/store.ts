@@ -39,6 +39,8 @@ import type {PostgresPool} from './postgres-client.ts';
 export interface Store {
 	/** The location of the jobs, as given to `openStore`, without a password. */
 	readonly location: string;
+	/** Where another thread of this program opens the store. It may have a password. `undefined` if no other thread can. */
+	readonly threadLocation: string | undefined;
 	/** The time without a heartbeat after which the store takes an owner for dead. */
 	readonly leaseMs: number;
 

@@ -152,3 +152,42 @@ test('the clocks of the hosts may be hours apart: time is the server’s', async
 		t.like(await program.ended(), {code: 0, stderr: ''});
 	}
 });
+
+for (const [what, options] of [
+	['a URL', () => ({})],
+	['a pool of the program', () => ({pool: new pg.Pool({...connectionOf(server.url), max: 3})})],
+] as const)
+	test(`a task that computes for longer than the lease keeps its job: work() on ${what}`, async t => {
+		const url = urlOf(`busy ${what}`.replaceAll(' ', '_'));
+		const {pool}: {readonly pool?: pg.Pool} = options();
+		const queue = await openQueue(url, {lease: '1s', ...(pool && {pool})});
+		const policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'} as const;
+		await queue.enqueue([{task: 'busy', payload: '1', priority: 0, runAt: null, policy}]);
+		const watcher = new Program(t, 'reclaim-often', url, '1000');
+		await watcher.line();
+		const ended = new AbortController();
+		let runs = 0;
+		await work(
+			queue,
+			{
+				busy() {
+					runs++;
+					for (const until = performance.now() + 4000; performance.now() < until; );
+					ended.abort();
+				},
+			},
+			{signal: ended.signal},
+		);
+		t.like(await queue.counts(), {completed: 1, running: 0, pending: 0});
+		t.is(runs, 1);
+		t.like(await queue.job(1), {executions: 1});
+		await watcher.kill('SIGKILL');
+		await queue.close();
+		await pool?.end();
+	});
+
+/** As options of a pool, without a URL. */
+function connectionOf(url: string): pg.PoolConfig {
+	const {hostname, port, username, password, pathname} = new URL(url);
+	return {host: hostname, port: Number(port), user: username, password, database: pathname.slice(1)};
+}

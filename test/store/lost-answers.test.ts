@@ -92,6 +92,25 @@ test('a claim that was committed, but whose answer could not be read, is given b
 	await pool.end?.();
 });
 
+test('an owner whose program has died and was started again, with the same name, claims at once', async t => {
+	const schema = 'again';
+	const first = new PostgresStore(server.url, {schema});
+	await first.commit({enqueue: [{...newJob(), values: ['1', '2']}]});
+	await first.commit({claim: {...claimOf('same'), limit: 1}});
+	await first.release('same');
+	const client = new pg.Client(server.url);
+	await client.connect();
+	const {rows} = await client.query(`select host, heartbeat_at, released_by from ${schema}.owner`);
+	await first.close();
+	// As if it had died.
+	await client.query(`insert into ${schema}.owner (name, host, heartbeat_at, released_by) values ('same', $1, $2, $3)`, Object.values(rows[0]));
+	const second = new PostgresStore(server.url, {schema});
+	const {claimed} = await second.commit({claim: claimOf('same')});
+	t.is(claimed.groups.length, 1);
+	await second.close();
+	await client.end();
+});
+
 test('a release that a later one has overtaken has nothing left to do', async t => {
 	const schema = 'overtaken';
 	const store = new PostgresStore(server.url, {schema});
@@ -100,7 +119,7 @@ test('a release that a later one has overtaken has nothing left to do', async t 
 	await store.commit({claim: claimOf('a')});
 	const client = new pg.Client(server.url);
 	await client.connect();
-	await client.query(`update ${schema}.owner set released_by = 1000000`);
+	await client.query(`update ${schema}.owner set released_by = 9000000000000000`);
 	t.deepEqual(await store.release('a'), {jobs: 0, hasMore: false});
 	t.like(await queue.counts(), {running: 1});
 	await client.query(`update ${schema}.owner set released_by = 0`);

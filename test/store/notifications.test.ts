@@ -209,6 +209,21 @@ test.serial('an engine gives the results of jobs that another engine runs', asyn
 	t.is(await paused.result(), 'b');
 });
 
+test.serial('listeners that come and go leave no connection behind', async t => {
+	const own = new pg.Pool({connectionString: server.url, max: 3});
+	own.on('error', () => {});
+	const store = new PostgresStore(server.url, {schema: 'comes and goes', pool: own});
+	for (let time = 0; time < 6; time++) {
+		const stop = store.listen(`owner ${time}`, () => {});
+		await store.counts();
+		await sleep(50);
+		stop();
+	}
+	await store.close();
+	await own.end();
+	t.is(own.totalCount, 0);
+});
+
 test.serial('commits are named statements once notifications come; where a pool loses the names, they go on without', async t => {
 	const own = new pg.Pool({connectionString: server.url, max: 5});
 	// The server may stop before it has heard that the pool has ended.

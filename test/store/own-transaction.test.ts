@@ -187,6 +187,18 @@ test('many jobs that arrive at once are taken over one call after the other; eac
 	await faena.close();
 });
 
+test('a key belongs to a job that has arrived, also if that is not among those that one call takes over', async t => {
+	const {client, queue} = await setUp(t, 'many_keys');
+	await client.query(
+		`select count(e.id) from generate_series(1, 12000) n cross join lateral many_keys.enqueue('echo', to_jsonb(n), jsonb_build_object('key', n::text)) e`,
+	);
+	const job = (payload: string) => newJob({task: 'echo', key: '11999', payload});
+	t.like(await queue.enqueue([job('11999')]), [{reused: true}]);
+	await client.query(`select many_keys.enqueue('echo', to_jsonb(n), jsonb_build_object('key', n::text)) from generate_series(12001, 24000) n`);
+	await t.throwsAsync(queue.enqueue([newJob({task: 'echo', key: '23999', payload: '"other"'})]), {code: 'KeyConflict'});
+	t.like(await queue.counts(), {cancelled: 0});
+});
+
 test('a queue that is read only leaves jobs where they have arrived', async t => {
 	const {client, url, queue} = await setUp(t, 'only_read');
 	await client.query(`select only_read.enqueue('echo', '1')`);

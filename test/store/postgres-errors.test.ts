@@ -73,7 +73,7 @@ test('a user who may not create a schema', async t => {
 });
 
 test('a connection that is lost while a call is under way leaves its outcome unknown, whatever the network says', t => {
-	for (const code of ['ECONNRESET', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ECONNABORTED', 'EPIPE', '57P01']) {
+	for (const code of ['ECONNRESET', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ECONNABORTED', 'EPIPE', '57P01', '08P01', '08007']) {
 		const error = Object.assign(new Error('gone'), {code});
 		t.is((translate(error, 'The database', true) as FaenaError).code, 'OutcomeUnknown', code);
 		t.not((translate(error, 'The database', false) as FaenaError).code, 'OutcomeUnknown', code);

@@ -106,9 +106,10 @@ export const BASE = `
 		) counted
 	$$;
 
-	-- The lines from one to another, of a text; null if it is null.
+	-- The lines from one to another, of a text; null if it is null. A single line that is empty is null, as the text of a single job.
 	create function cut_lines(lines text, from_line bigint, to_line bigint) returns text language sql immutable as $$
-		select array_to_string((string_to_array(lines, E'\\n'))[from_line : to_line], E'\\n')
+		select case when cardinality(part) = 1 then nullif(part[1], '') else array_to_string(part, E'\\n') end
+		from (select (string_to_array(lines, E'\\n'))[from_line : to_line] as part) cut
 	$$;
 
 	-- The row that has a job, if there is the job.

@@ -14,8 +14,8 @@ export const BATCHES = `
 		)::json from batch_tally where batch = its_batch
 	$$;
 
-	-- Updates the times and marks of a batch whose counts have changed. Returns it if it completes.
-	create function update_batch(its_id bigint, newly_ended bigint) returns jsonb language plpgsql as $$
+	-- Updates the times and marks of a batch whose counts have changed. Returns it if it completes. Has_ended: since the last time, jobs have ended.
+	create function update_batch(its_id bigint, newly_ended bigint, has_ended boolean) returns jsonb language plpgsql as $$
 	declare
 		b batch;
 		c json := counts_of(its_id);
@@ -28,11 +28,11 @@ export const BATCHES = `
 		if not found then return null; end if;
 		unended := (c->>'blocked')::bigint + (c->>'pending')::bigint + (c->>'running')::bigint + (c->>'failed')::bigint;
 		ended := (c->>'completed')::bigint + (c->>'dead')::bigint + (c->>'cancelled')::bigint;
+		-- Jobs of a batch that had completed were added, or were tried again.
+		if unended > 0 or has_ended then b.completed_at := null; end if;
 		completes := unended = 0 and b.total is not null and b.completed_at is null;
 		if (c->>'running')::bigint > 0 then b.started_at := coalesce(b.started_at, now_ms()); end if;
-		if unended > 0 then b.completed_at := null;
-		elsif completes then b.completed_at := now_ms();
-		end if;
+		if completes then b.completed_at := now_ms(); end if;
 		if newly_ended > 0 and now_ms() - coalesce((b.marks->-1->>'at')::bigint, 0) >= ${MARK_EVERY_MS} then
 			b.marks := case when jsonb_array_length(b.marks) > 0 then jsonb_build_array(b.marks->-1) else '[]' end
 				|| jsonb_build_array(jsonb_build_object('at', now_ms(), 'ended', ended - newly_ended));
@@ -121,7 +121,7 @@ export const BATCHES = `
 		update batch set owner = own, total = (call->>'total')::bigint, opened_by = case when owner = own then opened_by else (call->>'number')::bigint end
 			where id = its_id;
 		if call ? 'flowJobs' then perform close_flow(its_id, call->'flowJobs'); end if;
-		completed := update_batch(its_id, 0);
+		completed := update_batch(its_id, 0, false);
 		if completed is not null then done := done || jsonb_build_array(completed); end if;
 		return jsonb_build_object('done', true, 'completed', done || fold(), 'owner', own);
 	end $$;

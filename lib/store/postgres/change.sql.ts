@@ -81,7 +81,7 @@ export const CHANGE = `
 		delete from job where first = j.first;
 		if j.first < its_id then perform insert_job_part(j, j.first, its_id - 1); end if;
 		if j.last > its_id then perform insert_job_part(j, its_id + 1, j.last); end if;
-		j.text_value := nullif(cut_lines(j.text_value, its_id - j.first + 1, its_id - j.first + 1), '');
+		j.text_value := cut_lines(j.text_value, its_id - j.first + 1, its_id - j.first + 1);
 		j.keys := cut_lines(j.keys, its_id - j.first + 1, its_id - j.first + 1);
 		insert into job values (its_id, its_id, j.task, j.policy, j.priority, j.created_at, j.batch, j.first_number + its_id - j.first, j.keys,
 			j.text_value, j.byte_value);
@@ -207,12 +207,18 @@ export const CHANGE = `
 	declare
 		its_id bigint := edit->>'id';
 		p place := place_of(its_id);
-		its_rank integer := coalesce(-(edit->>'priority')::integer, p.rank);
+		its_rank integer;
 		due bigint := due_of(edit);
 		has_time boolean := edit ? 'at' or edit ? 'delay';
 	begin
 		if p.state is null then return '"missing"'; end if;
+		if p.state = ${StoredState.blocked} then
+			-- Before parents are counted, their changes have been passed on.
+			perform reach_children(null);
+			p := place_of(its_id);
+		end if;
 		if p.state between ${StoredState.running} and ${StoredState.cancelled} then return to_jsonb(p.state); end if;
+		its_rank := coalesce(-(edit->>'priority')::integer, p.rank);
 		if has_time or its_rank <> p.rank then
 			perform take_out(p, its_id, its_id);
 			if has_time then update expiry set expires_at = greatest(due, now_ms()) + expires_ms where id = its_id; end if;

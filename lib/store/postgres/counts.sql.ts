@@ -46,9 +46,10 @@ export const COUNTS = `
 				on conflict (batch, task, state) do update set jobs = batch_tally.jobs + excluded.jobs
 			)
 			-- Of this call: its mark says how many had ended before it.
-			select batch, coalesce(sum(jobs) filter (where is_own and state in (${ENDED.join()})), 0) as ended from gone where batch is not null group by 1 order by 1
+			select batch, coalesce(sum(jobs) filter (where is_own and state in (${ENDED.join()})), 0) as ended, bool_or(jobs > 0 and state in (${ENDED.join()})) as has_ended
+			from gone where batch is not null group by 1 order by 1
 		loop
-			own := update_batch(changed.batch, changed.ended::bigint);
+			own := update_batch(changed.batch, changed.ended::bigint, changed.has_ended);
 			if own is not null then done := done || own; end if;
 		end loop;
 		perform set_config('faena.fold_ms', (extract(epoch from clock_timestamp() - begun) * 1000)::text, false);

@@ -4,6 +4,7 @@ import {systemClock} from '../../support/clock.ts';
 import {defined} from '../../support/defined.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {PostgresClient, PostgresPool} from '../postgres-client.ts';
+import {isPostgres} from '../queue-path.ts';
 import {byteaArray, textArray} from './binary-arrays.ts';
 import type {CallValues} from './call-values.ts';
 import {migrate, type Send, versionOf} from './migrate.ts';
@@ -12,6 +13,7 @@ import {VERSION} from './schema.ts';
 
 /** The most connections of a store; one of them listens. */
 const MAX_CONNECTIONS = 5;
+const MAX_CALLS = MAX_CONNECTIONS - 1;
 
 /** How long calls wait for a server that is away, from the first one that has not reached it. */
 const MAX_AWAY_MS = 10_000;
@@ -59,6 +61,23 @@ function openPool(url: string): pg.Pool {
 	return pool;
 }
 
+/** The URL of a pool's connections, for another thread. `undefined` if they have options that no URL can have, such as a function as password. */
+export function urlOfPool({options = {}}: PostgresPool): string | undefined {
+	const {connectionString, host = '', port, user, password, database = '', ssl} = options;
+	if (typeof Object(ssl) === 'object' && ssl === Object(ssl)) return undefined;
+	if (connectionString !== undefined) return isPostgres(connectionString) ? connectionString : undefined;
+	if (password !== undefined && password !== null && typeof password !== 'string') return undefined;
+	const url = new URL('postgres://localhost');
+	url.username = encodeURIComponent(user ?? '');
+	url.password = encodeURIComponent(password ?? '');
+	url.port = `${port ?? ''}`;
+	url.pathname = encodeURIComponent(database);
+	if (ssl) url.searchParams.set('sslmode', 'verify-full');
+	// As a parameter, it may be the folder of a socket.
+	if (host !== '') url.searchParams.set('host', host);
+	return url.href;
+}
+
 /** A connection that listens. */
 export interface Listening {
 	/** Wakes the listeners of other stores. Without another connection, whose functions would have to be planned. */
@@ -98,6 +117,11 @@ export class Database {
 	#calls = 0;
 	/** Those on which calls are under way. */
 	readonly #busy = new Set<PostgresClient>();
+	/** The number of calls that have a connection, or are about to, and those that wait. */
+	#calling = 0;
+	readonly #waiting: (() => void)[] = [];
+	/** Loses the connections that listen, as if they were cut. */
+	readonly #listening = new Set<() => void>();
 	/** When a call has not reached the server for the first time since one has, by the steady clock. */
 	#awaySince: number | undefined;
 	#isClosing = false;
@@ -126,6 +150,8 @@ export class Database {
 				const askedAt = Date.now();
 				const [answer] = await send<{now: number}>('select (extract(epoch from clock_timestamp()) * 1000)::bigint as now');
 				if (answer) this.noteTime(answer.now, askedAt);
+				// They rise also from one life of an owner to the next, which may have the same name.
+				this.#calls = (answer?.now ?? askedAt) * 1000;
 			} catch (error) {
 				this.#opened = undefined;
 				throw error;
@@ -202,12 +228,14 @@ export class Database {
 
 	/** Calls a function that takes and returns JSON. */
 	async call<Result>(name: string, call: object, isRepeatable = false): Promise<Result> {
+		await this.open();
 		const [row] = await this.query<{result: Result}>(`select @.${name}($1::jsonb) as result`, [this.#json(call)], isRepeatable);
 		return row?.result as Result;
 	}
 
 	/** Calls the function `commit`, whose values are apart from its JSON. It does not wait for a server that is away: a dispatcher has its own way. */
 	async commit<Row>(call: object, {texts, bytes}: CallValues): Promise<Row[]> {
+		await this.open();
 		const values = [this.#json(call), textArray(texts), byteaArray(bytes)];
 		const send = (name?: string) => this.#queryOnce<Row>('select * from @.commit($1::jsonb, $2::text[], $3::bytea[])', values, false, name);
 		if (!this.keepsNames) return send();
@@ -222,6 +250,7 @@ export class Database {
 
 	/** Calls a function that returns any number of JSON values. */
 	async list<Each>(name: string, call: object): Promise<Each[]> {
+		await this.open();
 		return (await this.query<{result: Each}>(`select @.${name}($1::jsonb) as result`, [this.#json(call)])).map(({result}) => result);
 	}
 
@@ -235,9 +264,7 @@ export class Database {
 	 * @param name by which the connection knows the statement, so that it is parsed and planned once
 	 */
 	async #send<Row>(text: string, values: readonly unknown[] = [], isRepeatable = true, name?: string): Promise<Row[]> {
-		const client = await this.#pool.connect().catch(error => {
-			throw translate(error, this.#name, false);
-		});
+		const client = await this.#connect();
 		this.#busy.add(client);
 		let isLost = false;
 		// A connection that is lost reports it twice: its query fails, and without a listener the program would end.
@@ -254,7 +281,27 @@ export class Database {
 			client.off('error', ignore);
 			client.release(isLost);
 			this.#busy.delete(client);
+			this.#leave();
 		}
+	}
+
+	/** Takes a connection. Calls take turns here: the pool would give up those that wait for a connection as long as one may take to be made. */
+	async #connect(): Promise<PostgresClient> {
+		if (this.#isOwnPool && this.#calling >= MAX_CALLS) await new Promise<void>(resolve => this.#waiting.push(resolve));
+		else this.#calling++;
+		try {
+			return await this.#pool.connect();
+		} catch (error) {
+			this.#leave();
+			throw translate(error, this.#name, false);
+		}
+	}
+
+	/** Lets the next call take a connection. */
+	#leave(): void {
+		const next = this.#waiting.shift();
+		if (next) next();
+		else this.#calling--;
 	}
 
 	/**
@@ -266,7 +313,9 @@ export class Database {
 		const stop = systemClock.after(maxMs, async () => {
 			// In a program that was suspended, the answer may have come meanwhile.
 			await systemClock.nextTurn();
-			if (!isAnswered) for (const client of this.#busy) client.end?.();
+			if (isAnswered) return;
+			for (const client of this.#busy) client.end?.();
+			for (const lose of this.#listening) lose();
 		});
 		try {
 			return await this.call<Result>(name, call, true);
@@ -304,15 +353,18 @@ export class Database {
 		const end = () => {
 			if (isEnded) return;
 			isEnded = true;
+			this.#listening.delete(lose);
 			client.off('notification', notified);
 			client.release(true);
 		};
-		client.on('notification', notified);
-		client.on('error', () => {
+		const lose = () => {
 			if (isEnded) return;
 			end();
 			lost();
-		});
+		};
+		this.#listening.add(lose);
+		client.on('notification', notified);
+		client.on('error', lose);
 		try {
 			await client.query({text: `listen ${pg.escapeIdentifier(found?.name as string)}`});
 			asked--;

@@ -14,7 +14,7 @@ export async function deleteEnded(change: Change, names: Names, what: EndedDelet
 		'ids' in what
 			? await change('delete_by_id', {ids: what.ids, after: from, limit})
 			: 'endedBefore' in what
-				? await change('delete_ended_before', {before: what.endedBefore, after: from, limit})
+				? await change('delete_ended_before', {before: Math.min(what.endedBefore, Number.MAX_SAFE_INTEGER), after: from, limit})
 				: await change('delete_outdated', {...(await toTimes(names, what.ended)), afterValue: place.value, afterId: place.id, limit});
 	return {deleted, next};
 }

@@ -33,7 +33,11 @@ export const KEYS = `
 		delete from key where scope = coalesce(j.batch, -j.task) and id between its_first and its_last
 			and key = any (case when j.first = j.last then array[j.keys] else string_to_array(j.keys, E'\\n') end);
 		if j.batch is null then return; end if;
-		for r in delete from key_run where batch = j.batch and first_id <= its_last and first_id + last - first >= its_first returning * loop
+		for r in 
+			delete from key_run k where batch = j.batch and first_id <= its_last and first_id + last - first >= its_first
+				-- The runs before this one have earlier jobs.
+				and first_id >= coalesce((select max(x.first_id) from key_run x where x.batch = j.batch and x.first_id <= its_first), its_first) returning *
+		loop
 			if r.first_id < its_first then insert into key_run values (r.batch, r.first, r.first + its_first - 1 - r.first_id, r.first_id); end if;
 			if r.first_id + r.last - r.first > its_last then
 				insert into key_run values (r.batch, r.first + its_last + 1 - r.first_id, r.last, its_last + 1);
@@ -102,6 +106,22 @@ export const KEYS = `
 		end loop;
 	end $$;
 
+	-- Takes over jobs with these keys that have arrived, and that another call is taking over now, or that this one has left.
+	create function take_over_keys(its_task integer, keys text[]) returns void language plpgsql as $$
+	declare
+		its_store text := current_setting('faena.store');
+	begin
+		if not exists (select from arrived) then return; end if;
+		loop
+			-- This waits for the other call.
+			perform from arrived a where a.task = (select name from task where id = its_task) and a.key = any (keys) order by a.id for update;
+			exit when not found;
+			perform set_config('faena.store', '0', true);
+			perform take_over_arrived();
+			perform set_config('faena.store', its_store, true);
+		end loop;
+	end $$;
+
 	-- Enqueues a group with keys. A job whose key exists is that job, or a conflict.
 	create function enqueue_keyed(g jsonb, texts text[], bytes bytea[]) returns jsonb language plpgsql as $$
 	declare
@@ -126,6 +146,7 @@ export const KEYS = `
 			perform insert_state(base, g);
 			return jsonb_build_object('ids', base);
 		end if;
+		if its_batch is null then perform take_over_keys(its_task, keys_of(g)); end if;
 		jobs := keyed_jobs(g, texts, bytes);
 		-- Before any number is taken, since a conflict may undo the call.
 		for k in

@@ -50,6 +50,7 @@ export class Listeners {
 	readonly #pollMs: number;
 	readonly #notifications: Notifications | undefined;
 	readonly #listeners = new Set<{readonly tell: Tell} & Polling>();
+	#listens = false;
 	/** The number of jobs that moves of this store have asked owners to stop. */
 	#askedJobs = 0;
 	/** True if jobs may have arrived that no call has taken over. */
@@ -71,7 +72,9 @@ export class Listeners {
 	/** Returns a function that removes the listener. */
 	add(owner: OwnerId | undefined, tell: Tell): () => void {
 		const listener = {tell, ...this.#poll(owner, tell)};
-		if (this.#listeners.size === 0) this.#notifications?.listen();
+		// It listens from the first listener to its end.
+		if (!this.#listens) void this.#notifications?.listen();
+		this.#listens = true;
 		this.#listeners.add(listener);
 		return () => {
 			listener.end();

@@ -37,8 +37,8 @@ const TEXTS: readonly (readonly [text: RegExp, code: string])[] = [
 	[/does not support SSL/, 'NO_TLS'],
 ];
 
-/** Codes of connections that ended while a call was under way: of the server, and of the network. */
-const LOST = /^(08006|08003|57P01|57P02|EPIPE|ETIMEDOUT|(ECONN|EHOST|ENET)[A-Z]*)$/;
+/** Codes of connections that ended while a call was under way: of the server, of a pooler before it, and of the network. */
+const LOST = /^(08.{3}|57P01|57P02|EPIPE|ETIMEDOUT|(ECONN|EHOST|ENET)[A-Z]*)$/;
 
 /** The code of an error of PostgreSQL, or of the error that caused it. */
 export function codeOf(error: unknown): string {

@@ -1,19 +1,19 @@
 import type {OwnerId} from '../../job/claim.ts';
-import type {EndedGroup} from '../../job/group.ts';
 import type {BatchId, BatchOptions, JobFilter, JobId, JobSearch, Page} from '../../job/job.ts';
+import type {ChildJob} from '../../job/new-job.ts';
 import type {Schedule} from '../../job/schedule.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {openedReadOnly} from '../conflict-errors.ts';
 import {type OwnerRow, Owners} from '../owners.ts';
-import {DEFAULT_SCHEMA, shownLocation} from '../queue-path.ts';
+import {DEFAULT_SCHEMA, locationOf, shownLocation} from '../queue-path.ts';
 import type * as contract from '../store.ts';
 import {movableStatuses} from '../store.ts';
 import {byState, type StoredState} from '../stored-state.ts';
 import {assertDeleted, assertOpened, type BatchDeleted, findToDelete, type Opening, readBatches, toOpening} from './batches.ts';
 import {ClaimedFrom} from './claimed-from.ts';
 import {type CommitContext, commit} from './commit.ts';
-import {Database} from './database.ts';
+import {Database, urlOfPool} from './database.ts';
 import {deleteEnded} from './delete.ts';
 import {childJobsOf} from './ended-items.ts';
 import {readOutcomes, readPage, statesOf, toFilter} from './jobs.ts';
@@ -34,6 +34,7 @@ export interface PostgresOptions extends contract.OpenStoreOptions {
  */
 export class PostgresStore implements contract.Store {
 	readonly location: string;
+	readonly threadLocation: string | undefined;
 	readonly leaseMs: number;
 	readonly #db: Database;
 	readonly #names: Names;
@@ -50,6 +51,8 @@ export class PostgresStore implements contract.Store {
 		{leaseMs = 30_000, clock = systemClock, random = Math.random, schema = DEFAULT_SCHEMA, durability = 'full', readOnly = false, pool}: PostgresOptions = {},
 	) {
 		this.location = shownLocation(url) + (schema === DEFAULT_SCHEMA ? '' : `?schema=${schema}`);
+		const own = pool ? urlOfPool(pool) : url;
+		this.threadLocation = own && locationOf(own, schema);
 		this.leaseMs = leaseMs;
 		const store = Math.floor(Math.random() * 2 ** 31);
 		// Another clock than the system's is one for tests. Time is that of the server, since the hosts may not agree.
@@ -70,9 +73,7 @@ export class PostgresStore implements contract.Store {
 	async commit(changes: contract.Changes): Promise<contract.Committed> {
 		this.#assertWritable();
 		if (changes.claim) await this.#hold(changes.claim.owner);
-		// A key may belong to a job that has arrived.
-		const hasKeys = (changes.enqueue ?? []).some(({keys}) => keys !== undefined) || (changes.settle ?? []).some(enqueuesWithKeys);
-		const hasNothingArrived = this.#listeners.hasNothingArrived() && !hasKeys;
+		const hasNothingArrived = this.#listeners.hasNothingArrived() && !namesJobs(changes);
 		const {committed, effects, owner, moreArrived} = await commit({...this.#context, hasNothingArrived}, changes).catch(error => {
 			if (!hasNothingArrived) this.#listeners.mayHaveArrived();
 			throw error;
@@ -273,9 +274,10 @@ export class PostgresStore implements contract.Store {
 	}
 }
 
-/** True if executions of the group enqueue jobs with keys. */
-function enqueuesWithKeys(group: EndedGroup): boolean {
-	return childJobsOf(group).some(({key}) => key !== undefined);
+/** True if the changes name other jobs, by a key or an id: such a job may just have arrived. */
+function namesJobs({edit, enqueue = [], settle = []}: contract.Changes): boolean {
+	const isNamed = ({key, after}: ChildJob) => key !== undefined || after !== undefined;
+	return edit !== undefined || enqueue.some(({keys, parents}) => keys ?? parents) || settle.some(group => childJobsOf(group).some(isNamed));
 }
 
 /** True unless the transaction only claims, or does nothing. */

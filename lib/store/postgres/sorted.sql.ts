@@ -1,9 +1,13 @@
 import {StoredState} from '../stored-state.ts';
 
-/** Rows for lists that are sorted by a time or a duration, the highest first: lib/store/postgres/sorted.ts. */
+/**
+ * Rows for lists that are sorted by a time or a duration, the highest first: lib/store/postgres/sorted.ts. The bounds of a row may be those of more jobs, with
+ * which its jobs were settled. So a row with one job is a single only if they are equal.
+ */
 const outcomes = (highest: string, lowest: string, times: string, kind: 'runs' | 'singles') => `
 	select first, last, ${highest}::float8, ${times} from outcome
-	where ${kind === 'singles' ? `first = last and ${highest} <= its_value` : `first < last and ${lowest} <= its_value`} and status = any (states)
+	where ${kind === 'singles' ? `first = last and ${lowest} = ${highest} and ${highest} <= its_value` : `(first < last or ${lowest} < ${highest}) and ${lowest} <= its_value`}
+		and status = any (states)
 		and (${highest}, first) < (its_upper, its_first) and (its_task is null or task = its_task) and (its_batch is null or batch = its_batch)
 		and (since is null or ended_at >= since) and (until is null or ended_at < until)
 	order by ${highest} desc, first desc limit most`;

@@ -82,6 +82,7 @@ export const TABLES = `
 		first_id bigint not null,
 		primary key (batch, first)
 	);
+	create index key_run_by_id on key_run (batch, first_id);
 
 	-- Rank is minus the priority. A quarantined job has minus the number of its task as lane.
 	create table ready (

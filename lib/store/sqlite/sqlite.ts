@@ -39,6 +39,7 @@ const MAX_RETRY_DELAY_MS = 1000;
  */
 export class SqliteStore implements Store {
 	readonly location: string;
+	readonly threadLocation: string | undefined;
 	readonly leaseMs: number;
 	readonly #options: TransactionOptions;
 	readonly #blobs: Blobs;
@@ -54,6 +55,7 @@ export class SqliteStore implements Store {
 	/** @param location an absolute path from `queuePath`, so that it stays valid when the program changes its working directory; or `:memory:` */
 	constructor(location: string, options: OpenStoreOptions = {}) {
 		this.location = location;
+		this.threadLocation = location === IN_MEMORY ? undefined : location;
 		const {durability = 'full', readOnly = false, leaseMs = 30_000, blobThresholdBytes = Infinity, clock = systemClock, random = Math.random} = options;
 		this.leaseMs = leaseMs;
 		this.#options = {durability, readOnly, clock, random};

@@ -215,6 +215,23 @@ law('a batch completes by a cancel, and when the job of a dead owner that was to
 	t.deepEqual(heard, ['two', 'one']);
 });
 
+law('a batch that is opened again completes again if it has got jobs, also if these have ended before its input has', async (t, queue) => {
+	const heard: string[] = [];
+	queue.onBatchCompleted(({batch}) => heard.push(batch));
+	const batch = await queue.openBatch('one', 'hash', OWNER, {onComplete: ON_COMPLETE});
+	await enqueue(queue, newJob({batch}));
+	await queue.endInput(batch, 1, OWNER);
+	await completeAll(queue);
+	await queue.leaveBatch(batch, OWNER);
+	const {completionJobId} = (await queue.batch('one')) ?? {};
+	await queue.openBatch('one', 'hash', OWNER, {onComplete: ON_COMPLETE});
+	await enqueue(queue, newJob({batch}));
+	await completeAll(queue);
+	await queue.endInput(batch, 2, OWNER);
+	t.deepEqual(heard, ['one', 'one']);
+	t.not((await queue.batch('one'))?.completionJobId, completionJobId);
+});
+
 law('a completed batch completes again only after a job of it was retried or added, not after it was opened again', async (t, queue, clock) => {
 	const heard: string[] = [];
 	const stop = queue.onBatchCompleted(({batch}) => heard.push(batch));

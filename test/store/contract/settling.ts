@@ -31,6 +31,36 @@ law('a job that is settled twice in a group counts once, and a claim that does n
 	t.like(await queue.counts(), {pending: 4, running: 0, completed: 8});
 });
 
+law('jobs without a value among jobs with one keep none, however their rows are cut: payloads and results', async (t, queue) => {
+	// Enqueued apart, and settled together.
+	await enqueue(queue, newJob({payload: null}));
+	await enqueue(queue, newJob({payload: '"x"'}));
+	const claims = claimsOf(await take(queue, 2));
+	await commit(queue, {settle: claims.map((claim, index) => ({...claim, outcome: {type: 'returned', value: index === 0 ? null : '5'}}))});
+	t.deepEqual(
+		(await queue.outcomes([1, 2])).map(({result}) => result),
+		[null, '5'],
+	);
+	// Enqueued and settled together, and cut later.
+	await enqueue(queue, newJob({payload: null}), newJob({payload: '"y"'}), newJob({payload: null}));
+	await queue.edit(4, {payload: '"z"'});
+	t.deepEqual(
+		(await take(queue, 3)).jobs.map(({payload}) => payload),
+		[null, '"z"', null],
+	);
+	await enqueue(queue, newJob({payload: null}), newJob({payload: null}), newJob({payload: '"y"'}));
+	const together = claimsOf(await take(queue, 3));
+	await commit(queue, {settle: together.map((claim, index) => ({...claim, outcome: {type: 'returned', value: index === 2 ? '7' : null}}))});
+	await queue.retry({ids: [7]});
+	t.deepEqual(
+		(await queue.outcomes([6, 8])).map(({result}) => result),
+		[null, '7'],
+	);
+	await queue.cleanup({ids: [8]});
+	t.is((await queue.values(6))?.payload, null);
+	t.is((await queue.values(7))?.payload, null);
+});
+
 law('if two groups settle the same job, the first group counts, even if the second begins with an earlier job', async (t, queue) => {
 	await enqueue(queue, ...range(1, 10).map(() => newJob()));
 	const {lease} = await take(queue, 10);
