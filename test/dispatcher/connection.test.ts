@@ -29,7 +29,8 @@ function failing(failing: Failing) {
 	});
 }
 
-const enqueueCall = (key?: string) => ({call: 1, type: 'enqueue', group: groupNew([newJob({...(key && {key})})])[0] as never, watch: false}) as const;
+const enqueueCall = (key?: string, unique?: 'unended') =>
+	({call: 1, type: 'enqueue', group: groupNew([newJob({...(key && {key}), ...(unique && {unique})})])[0] as never, watch: false}) as const;
 
 for (const [what, how, key] of [
 	['a server that is away', {code: 'Unreachable', times: 4}, undefined],
@@ -47,6 +48,12 @@ for (const [what, how, key] of [
 test('an enqueue without a key is refused if its outcome is unknown', async t => {
 	const {dispatcher, reply} = await startCaller(t, {verbs: failing({code: 'OutcomeUnknown', times: 1})});
 	dispatcher.receive([enqueueCall()]);
+	t.like(await reply(), {call: 1, error: {code: 'OutcomeUnknown'}});
+});
+
+test('an enqueue whose key is free once its job has ended is refused if its outcome is unknown: the job may have ended', async t => {
+	const {dispatcher, reply} = await startCaller(t, {verbs: failing({code: 'OutcomeUnknown', times: 1})});
+	dispatcher.receive([enqueueCall('a', 'unended')]);
 	t.like(await reply(), {call: 1, error: {code: 'OutcomeUnknown'}});
 });
 

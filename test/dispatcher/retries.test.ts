@@ -52,6 +52,13 @@ for (const error of [failure('DatabaseBusy'), failure('OutcomeUnknown'), new Err
 	});
 }
 
+test('a server that was away for long, and fails otherwise once it is back, is tried on', t => {
+	const state = new RetryState(new HandClock());
+	for (let count = 0; count < 200; count++) state.add(failure('Unreachable'));
+	for (let count = 0; count < 60; count++) state.add(failure('OutcomeUnknown'));
+	t.throws(() => state.add(failure('OutcomeUnknown')));
+});
+
 for (const code of ['StorageFull', 'BadRow', 'TooLarge'] as const) {
 	test(`after ${code}, which an operator can mend, it is tried for ever`, t => {
 		const state = new RetryState(new HandClock());

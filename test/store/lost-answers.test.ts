@@ -97,6 +97,7 @@ test('an owner whose program has died and was started again, with the same name,
 	const first = new PostgresStore(server.url, {schema});
 	await first.commit({enqueue: [{...newJob(), values: ['1', '2']}]});
 	await first.commit({claim: {...claimOf('same'), limit: 1}});
+	for (let call = 0; call < 20; call++) await first.heartbeat('same');
 	await first.release('same');
 	const client = new pg.Client(server.url);
 	await client.connect();

@@ -188,6 +188,23 @@ test('a batch of which a job is claimed, or which is opened, between the look an
 	await own.end();
 });
 
+test('a page ends early if its values are large', async t => {
+	const [queue] = openQueues(1, 'large') as [JobQueue];
+	const large = new Uint8Array(30_000_000);
+	const ids = [1, 2, 3, 4];
+	await queue.enqueue(ids.map(() => newJob()));
+	const {lease} = await queue.dequeue({owner: 'o', tasks: [newJob().task], limit: 4});
+	for (const id of ids) await queue.complete({id, lease, execution: 1}, large);
+	const first = await queue.store.outcomes(ids);
+	t.deepEqual([first.outcomes.length, first.next], [3, 3]);
+	const last = await queue.store.outcomes(ids, {after: 3});
+	t.deepEqual([last.outcomes.map(({id}) => id), last.next], [[4], null]);
+	const page = await queue.store.jobs({}, {}, {values: true});
+	t.deepEqual([page.jobs.map(({id}) => id), page.next], [[1, 2, 3], 3]);
+	t.is((await queue.store.jobs({}, {})).jobs.length, 4);
+	await queue.close();
+});
+
 test('stores that have ended share a row of changes, and no other store takes that for news', async t => {
 	const [queue, other] = openQueues(2, 'ended') as [JobQueue, JobQueue];
 	await queue.enqueue([newJob()]);

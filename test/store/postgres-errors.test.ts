@@ -211,6 +211,8 @@ for (const url of [
 	'postgres://user:hidden password@[host',
 	'postgres://user:hidden@host:99999/postgres',
 	'postgres://user:1/hidden@host/postgres',
+	'postgres://user:12#hidden@host/postgres',
+	'postgres://user:12?hidden@host/postgres',
 	'Postgres:/user:hidden@host/postgres',
 ]) {
 	test(`${url} is no URL`, async t => {

@@ -7,6 +7,7 @@ import {readFailure} from '../stored-json.ts';
 import {STATUS_OF, StoredState} from '../stored-state.ts';
 import type {Database} from './database.ts';
 import type {Names} from './names.ts';
+import {MAX_PAGE_BYTES} from './read.sql.ts';
 import {findSorted, isSorted} from './sorted.ts';
 
 /** What reading needs. */
@@ -38,11 +39,27 @@ export async function readPage({db, names}: Source, search: JobSearch, {after, l
 	if (want.count) return {jobs: [], count: places.length, next};
 	const ids = places.map(place => (typeof place === 'number' ? place : place.id));
 	const rows = await db.query<JobRow>('select * from @.describe($1, $2)', [ids, want.values === true]);
+	const end = endOfPage(rows);
 	await names.read(rows.map(({info: {policy}}) => ({policy})));
 	const jobs = await Promise.all(
 		rows.map(async row => ({...toJob(row, names), ...(want.values && {values: toValues(row)}), ...(await readOthers(db, row.id, want))})),
 	);
-	return {jobs, count: places.length, next};
+	if (end === undefined || end === ids.at(-1)) return {jobs, count: places.length, next};
+	return {jobs, count: jobs.length, next: places.find(place => (typeof place === 'number' ? place : place.id) === end) ?? null};
+}
+
+/** The last job of a page that has ended early, since its values are large. */
+function endOfPage(rows: readonly JobRow[]): JobId | undefined {
+	const bytes = rows.reduce(
+		(sum, {payload, payload_bytes, result, result_bytes, checkpoint, checkpoint_bytes}) =>
+			sum + [payload ?? payload_bytes, result ?? result_bytes, checkpoint ?? checkpoint_bytes].reduce((own, value) => own + sizeOf(value), 0),
+		0,
+	);
+	return bytes >= MAX_PAGE_BYTES ? rows.at(-1)?.id : undefined;
+}
+
+function sizeOf(value: string | Uint8Array | null): number {
+	return value === null ? 0 : Buffer.byteLength(value);
 }
 
 /** A key belongs to few jobs, so a sorted list gets their ids. */
@@ -160,6 +177,8 @@ function statusOf(state: StoredState, reason: string | undefined): ExecutionReco
 /** A row of the function `ends_of`. */
 interface EndRow {
 	readonly id: JobId;
+	/** Among the ids that were asked for, from 1. */
+	readonly place: number;
 	/** `null` if the job has not ended. */
 	readonly state: StoredState | null;
 	readonly result: string | null;
@@ -170,9 +189,12 @@ interface EndRow {
 /** A page of the ends of jobs, from this index on. */
 export async function readOutcomes(db: Database, ids: readonly JobId[], after: number): Promise<OutcomePage> {
 	const page = ids.slice(after, after + MAX_PAGE_ENDS);
-	const rows = new Map((await db.query<EndRow>('select * from @.ends_of($1)', [page])).map(row => [row.id, row]));
-	const next = after + page.length;
-	return {outcomes: page.flatMap(id => toEnd(id, rows.get(id))), next: next < ids.length ? next : null};
+	const found = await db.query<EndRow>('select * from @.ends_of($1)', [page]);
+	const rows = new Map(found.map(row => [row.id, row]));
+	const isShort = found.reduce((sum, {result, result_bytes}) => sum + sizeOf(result ?? result_bytes), 0) >= MAX_PAGE_BYTES;
+	const read = isShort ? page.slice(0, found.at(-1)?.place) : page;
+	const next = after + read.length;
+	return {outcomes: read.flatMap(id => toEnd(id, rows.get(id))), next: next < ids.length ? next : null};
 }
 
 function toEnd(id: JobId, row: EndRow | undefined): JobEnd[] {

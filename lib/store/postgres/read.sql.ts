@@ -3,6 +3,9 @@ import {StoredState} from '../stored-state.ts';
 
 const {ready, quarantined, delayed, failed, parked, running, completed, dead, cancelled, blocked} = StoredState;
 
+/** A page with values ends with the job whose values bring the total to this size. */
+export const MAX_PAGE_BYTES = 64 * 1024 * 1024;
+
 /** The state of the jobs of a row of `waiting`. */
 const WAITING_STATE = `case when not failed then ${delayed} when run_at is null then ${parked} else ${failed} end`;
 
@@ -57,6 +60,7 @@ export const READ = `
 	);
 
 	-- The jobs that exist of these, in the same order.
+	-- With their values, the page ends with the job that brings them to a size.
 	create function describe(ids bigint[], with_values boolean) returns setof description language plpgsql stable as $$
 	declare
 		its_id bigint;
@@ -70,8 +74,10 @@ export const READ = `
 		payloads text[];
 		keys text[];
 		results text[];
+		bytes bigint := 0;
 	begin
 		foreach its_id in array ids loop
+			exit when bytes >= ${MAX_PAGE_BYTES};
 			-- Neighbours share rows.
 			if j.first is null or its_id < j.first or its_id > j.last then
 				select * into j from job_row(its_id);
@@ -101,6 +107,8 @@ export const READ = `
 				d.checkpoint_bytes := k.byte_value;
 				d.payload_bytes := j.byte_value;
 				d.result_bytes := o.byte_value;
+				bytes := bytes + coalesce(octet_length(d.payload), octet_length(d.payload_bytes), 0) + coalesce(octet_length(d.result), octet_length(d.result_bytes), 0)
+					+ coalesce(octet_length(d.checkpoint), octet_length(d.checkpoint_bytes), 0);
 			else
 				d.payload := null;
 				d.result := null;
@@ -131,17 +139,22 @@ export const READ = `
 		)
 	$$;
 
-	-- How jobs ended. The state is null if a job has not ended. There is no row for a job that does not exist.
-	create function ends_of(ids bigint[]) returns table (id bigint, state smallint, result text, result_bytes bytea, failure text)
+	-- How jobs ended. The state is null if a job has not ended. There is no row for a job that does not exist. Place: of the job among the ids, from 1. The
+	-- page ends with the job that brings the results to a size.
+	create function ends_of(ids bigint[]) returns table (id bigint, place integer, state smallint, result text, result_bytes bytea, failure text)
 		language plpgsql stable as $$
 	declare
 		o outcome;
 		results text[];
+		bytes bigint := 0;
 	begin
+		place := 0;
 		foreach id in array ids loop
+			exit when bytes >= ${MAX_PAGE_BYTES};
+			place := place + 1;
 			-- Neighbours share the row.
 			if o.first is null or id < o.first or id > o.last then
-				select * into o from outcome x where x.first <= ends_of.id and x.first > ends_of.id - ${MAX_GROUP_JOBS} order by x.first desc limit 1;
+				select * into o from outcome_row(ends_of.id);
 				results := texts_of(o.text_value, o.first, o.last);
 			end if;
 			state := null;
@@ -151,12 +164,13 @@ export const READ = `
 				state := o.status;
 				result := results[id - o.first + 1];
 				if state <> ${completed} then failure := (select x.failure from failure_state x where x.id = ends_of.id); end if;
-			elsif (select x.last from job x where x.first <= ends_of.id and x.first > ends_of.id - ${MAX_GROUP_JOBS} order by x.first desc limit 1) >= id or exists (select from arrived a where a.id = ends_of.id) then
+			elsif (select last from job_row(ends_of.id)) >= id or exists (select from arrived a where a.id = ends_of.id) then
 				null;
 			else
 				continue;
 			end if;
 			result_bytes := case when state is not null then o.byte_value end;
+			bytes := bytes + coalesce(octet_length(result), octet_length(result_bytes), 0);
 			return next;
 		end loop;
 	end $$;
