@@ -310,7 +310,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'jobs that have just arrived have no key': {
 		file: 'lib/store/postgres/postgres.ts',
-		find: 'this.#listeners.hasNothingArrived() && !hasKeys',
+		find: 'this.#listeners.hasNothingArrived() && !namesJobs(changes)',
 		put: 'this.#listeners.hasNothingArrived()',
 		killer: ['test/store/own-transaction.test.ts', 'a job that was committed has its key, also for a call that comes at once'],
 	},

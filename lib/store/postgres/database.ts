@@ -88,6 +88,9 @@ export interface Listening {
 /** Codes of a statement whose name the connection does not know, or has for another client. It has done nothing. */
 const NAME_LOST: ReadonlySet<string> = new Set(['26000', '42P05']);
 
+const DEADLOCK = '40P01';
+const MAX_DEADLOCKS = 10;
+
 const TELL = 'select @.tell_others($1)';
 
 /** True if a queue has been made there. */
@@ -190,10 +193,13 @@ export class Database {
 	 * @param isRepeatable true if it is sent again when its connection is lost: it reads, or does no more the second time
 	 */
 	async query<Row>(text: string, values: readonly unknown[] = [], isRepeatable = true): Promise<Row[]> {
+		let deadlocks = 0;
 		for (let waitMs = 10; ; waitMs = Math.min(2 * waitMs, MAX_WAIT_MS)) {
 			try {
 				return await this.#queryOnce(text, values, isRepeatable);
 			} catch (error) {
+				// It has done nothing.
+				if (codeOf(error) === DEADLOCK && deadlocks++ < MAX_DEADLOCKS) continue;
 				// The store has not been opened, or the call may have taken effect.
 				if (!(error instanceof FaenaError) || error.code !== 'Unreachable' || !this.#mayWait()) throw error;
 			}

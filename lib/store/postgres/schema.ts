@@ -25,6 +25,8 @@ import {VIEWS} from './views.sql.ts';
 /** The version of the schema. A program refuses any other. */
 export const VERSION = 1;
 
+const SORTED_ROWS = 'sorted_rows(text, integer[], text, text, float8, float8, bigint, integer, float8, float8)';
+
 /** The functions that programs call. They find the others, and the tables, by these. */
 const ENTRIES = [
 	'commit(jsonb, text[], bytea[])',
@@ -43,7 +45,7 @@ const ENTRIES = [
 	...['open_batch(jsonb)', 'change_batch(jsonb)', 'read_batches(jsonb)'],
 	...['delete_by_id(jsonb)', 'delete_ended_before(jsonb)', 'delete_outdated(jsonb)', 'delete_batch(jsonb)'],
 	'find_ids(jsonb, integer[], bigint, bigint, integer)',
-	'sorted_rows(text, integer[], text, text, float8, float8, bigint, integer, float8, float8)',
+	SORTED_ROWS,
 	...['describe(bigint[], boolean)', 'ends_of(bigint[])', 'executions_of(bigint)', 'counts(boolean)', 'look_at_arrived()'],
 	...['edges_from(bigint, bigint, bigint)', 'edges_to(bigint, bigint)'],
 ];
@@ -87,5 +89,7 @@ export function schemaSql(schema: string, name: string): string {
 		${[BASE, ARRIVED, COUNTS, CHANGE, EXPIRY, EDGES, KEYS, MOVE, CHILD_JOBS, SCHEDULES, BATCHES, DELETE, SETTLE, CLAIM, ENQUEUE, OWNERS, READ, SORTED, COMMIT].join('')}
 		${VIEWS}
 		${ENTRIES.map(entry => `alter function ${entry} set search_path to ${name}, pg_temp ${SETTINGS};`).join('\n')}
+		-- The rows come in the order of an index. To find all and sort them would take as long as there are rows.
+		alter function ${SORTED_ROWS} set enable_bitmapscan to off set enable_sort to off;
 	`;
 }

@@ -1,21 +1,29 @@
 import {StoredState} from '../stored-state.ts';
 
+/** The upper bound in the type of the column, by which an index finds it. */
+const upperOf = (column: string) => (/ms$/.test(column) ? 'its_upper' : 'least(its_upper, 9e18)::bigint');
+
 /**
  * Rows for lists that are sorted by a time or a duration, the highest first: lib/store/postgres/sorted.ts. The bounds of a row may be those of more jobs, with
- * which its jobs were settled. So a row with one job is a single only if they are equal.
+ * which its jobs were settled. So a row with one job is a single only if they are equal. Outcomes are of one state, in whose order an index has them.
  */
-const outcomes = (highest: string, lowest: string, times: string, kind: 'runs' | 'singles') => `
-	select first, last, ${highest}::float8, ${times} from outcome
-	where ${kind === 'singles' ? `first = last and ${lowest} = ${highest} and ${highest} <= its_value` : `(first < last or ${lowest} < ${highest}) and ${lowest} <= its_value`}
-		and status = any (states)
-		and (${highest}, first) < (its_upper, its_first) and (its_task is null or task = its_task) and (its_batch is null or batch = its_batch)
+const outcomes = (highest: string, times: string, condition: string) => `
+	select first, last, ${highest}::float8 as upper, ${times} from outcome
+	where ${condition} and status = states[1] and ${highest} is not null and (${highest}, first) < (${upperOf(highest)}, its_first) and (its_task is null or task = its_task) and (its_batch is null or batch = its_batch)
 		and (since is null or ended_at >= since) and (until is null or ended_at < until)
 	order by ${highest} desc, first desc limit most`;
+
+/** Rows of which a part may come before the place; an index has them apart. */
+const runs = (highest: string, lowest: string) => outcomes(highest, 'times', `(first < last or ${lowest} < ${highest}) and ${lowest} <= its_value`);
+
+/** Rows whose jobs have the same value. */
+const singles = (highest: string, lowest = highest) =>
+	outcomes(highest, 'null::bytea', `${lowest === highest ? '' : `first = last and ${lowest} = ${highest} and `}${highest} <= its_value`);
 
 /** Jobs that have not completed, and show the figures of their last execution, since their outcome has none. */
 const failures = (column: 'started_at' | 'duration_ms', ofOutcome: 'latest_start' | 'longest_ms') => `
 	select f.id, f.id, f.${column}::float8, null::bytea from failure_state f cross join lateral place_of(f.id) p
-	where (f.${column}, f.id) < (its_upper, its_first) and f.${column} <= its_value
+	where (f.${column}, f.id) < (${upperOf(column)}, its_first) and f.${column} <= its_value
 		and p.state = any (states) and (
 			p.state not between ${StoredState.completed} and ${StoredState.cancelled} and since is null and until is null
 			or exists (select from outcome o where o.first = p.first and p.state = o.status and o.${ofOutcome} is null
@@ -32,14 +40,13 @@ const CLAIMS = `
 	order by started_at desc, first desc limit most`;
 
 const KINDS = {
-	'startedAt runs': outcomes('latest_start', 'earliest_start', 'times', 'runs'),
-	'startedAt singles': outcomes('latest_start', 'earliest_start', 'null::bytea', 'singles'),
+	'startedAt runs': runs('latest_start', 'earliest_start'),
+	'startedAt singles': singles('latest_start', 'earliest_start'),
 	'startedAt failures': failures('started_at', 'latest_start'),
 	'startedAt claims': CLAIMS,
-	'endedAt runs': outcomes('ended_at', 'ended_at', 'null::bytea', 'runs'),
-	'endedAt singles': outcomes('ended_at', 'ended_at', 'null::bytea', 'singles'),
-	'duration runs': outcomes('longest_ms', 'shortest_ms', 'times', 'runs'),
-	'duration singles': outcomes('longest_ms', 'shortest_ms', 'null::bytea', 'singles'),
+	'endedAt singles': singles('ended_at'),
+	'duration runs': runs('longest_ms', 'shortest_ms'),
+	'duration singles': singles('longest_ms', 'shortest_ms'),
 	'duration failures': failures('duration_ms', 'longest_ms'),
 };
 

@@ -1,6 +1,7 @@
 import type {JobId, JobSearch, JobSort, Place} from '../../job/job.ts';
 import {type JobTimes, PackedTimes} from '../../job/packed.ts';
 import {FirstPlaces, isBefore, type SortedFound, type SortedPlace} from '../first-places.ts';
+import {StoredState} from '../stored-state.ts';
 import type {Database} from './database.ts';
 
 /**
@@ -34,19 +35,26 @@ const BLOCK_ROWS = 256;
 
 const SOURCES: Readonly<Record<Sort, readonly string[]>> = {
 	startedAt: ['runs', 'singles', 'failures', 'claims'],
-	endedAt: ['runs', 'singles'],
+	endedAt: ['singles'],
 	duration: ['runs', 'singles', 'failures'],
 };
 
 const COLUMNS: Readonly<Record<Sort, keyof JobTimes | undefined>> = {startedAt: 'startedAt', endedAt: undefined, duration: 'durationMs'};
 
 /** Finds a page of the list. It may be short, even empty, before the end: it looks at a limited number of rows. */
-export async function findSorted(db: Database, search: SortedSearch, states: readonly number[], after: Place | undefined, limit: number): Promise<SortedFound> {
+export async function findSorted(
+	db: Database,
+	search: SortedSearch,
+	states: readonly StoredState[],
+	after: Place | undefined,
+	limit: number,
+): Promise<SortedFound> {
 	const ids = search.ids && new Set(search.ids);
 	const {from, least} = rangeOf(search, typeof after === 'object' ? after : START);
 	const found = new FirstPlaces(from, least, limit);
 	let rows = 0;
-	for await (const row of merge(SOURCES[search.sort].map(source => rowsOf(db, search, states, source, from)))) {
+	const sources = SOURCES[search.sort].flatMap(source => statesFor(source, states).map(own => rowsOf(db, search, own, source, from)));
+	for await (const row of merge(sources)) {
 		const place = {value: row.upper, id: row.last};
 		if (row.upper < least) break;
 		if (found.isFullBefore(place)) return found.page();
@@ -56,6 +64,13 @@ export async function findSorted(db: Database, search: SortedSearch, states: rea
 	}
 	return found.page();
 }
+
+/** The states of each read of a source: of outcomes, each state has an order of its own. */
+function statesFor(source: string, states: readonly StoredState[]): (readonly StoredState[])[] {
+	return source === 'runs' || source === 'singles' ? ENDED.filter(state => states.includes(state)).map(state => [state]) : [states];
+}
+
+const ENDED = [StoredState.completed, StoredState.dead, StoredState.cancelled];
 
 /** From which place, and down to which value. In a list by duration a range of times is about the ends of jobs. */
 function rangeOf({sort, since = -Infinity, until = Infinity}: SortedSearch, after: SortedPlace): {readonly from: SortedPlace; readonly least: number} {

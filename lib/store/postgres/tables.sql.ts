@@ -177,6 +177,8 @@ export const TABLES = `
 	create index outcome_by_end on outcome (status, ended_at, first);
 	create index outcome_by_start on outcome (status, latest_start, first) where latest_start is not null;
 	create index outcome_by_duration on outcome (status, longest_ms, first) where longest_ms is not null;
+	create index outcome_runs_by_start on outcome (status, latest_start, first) where first < last or earliest_start < latest_start;
+	create index outcome_runs_by_duration on outcome (status, longest_ms, first) where first < last or shortest_ms < longest_ms;
 
 	-- Attempts, crashes and the last failure. Only jobs that failed or are suspects have a row.
 	create table failure_state (
