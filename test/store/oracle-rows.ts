@@ -69,7 +69,8 @@ export interface JobRow {
 
 /** A failed job without `runAt` is parked. */
 export type State =
-	| {readonly type: 'blocked'; readonly runAt: number | null}
+	/** Past: parents that were deleted when the job no longer waited for them, before it was blocked again. */
+	| {readonly type: 'blocked'; readonly runAt: number | null; readonly past: readonly JobId[]}
 	| {readonly type: 'ready'}
 	| {readonly type: 'delayed'; readonly runAt: number}
 	| {readonly type: 'failed'; readonly runAt: number | null}

@@ -423,14 +423,15 @@ export class MemoryStore implements contract.Store {
 	#edit({id, payload, priority, runAt, delayMs}: JobEdit): EditResult {
 		const job = this.#jobs.get(id);
 		if (!job) return 'missing';
-		const status = statusOf(job.state);
+		const before = job.state;
+		const status = statusOf(before);
 		if (status !== 'blocked' && status !== 'pending' && status !== 'failed') return status;
 		Object.assign(job, defined({priority}));
 		if (payload !== undefined) Object.assign(job, {payload, checkpoint: undefined});
 		if (runAt === undefined && delayMs === undefined) return 'edited';
 		const state = stateOfNew({runAt: runAt ?? null, delayMs}, this.#clock.now());
-		if (status === 'blocked') {
-			job.state = {type: 'blocked', runAt: runAtOf(state) ?? null};
+		if (before.type === 'blocked') {
+			job.state = {...before, runAt: runAtOf(state) ?? null};
 			return 'edited';
 		}
 		if (job.expires) job.expires = expiresOf(job.expires.ms, state, this.#clock.now());
@@ -543,10 +544,10 @@ export class MemoryStore implements contract.Store {
 		});
 	}
 
-	/** The first parent for which the job can't run: it is dead or deleted. */
-	#lostParentOf(job: JobRow): JobId | undefined {
+	/** The first parent for which the job can't run: it is dead or deleted. Those that were deleted when the job no longer waited for them don't count. */
+	#lostParentOf(job: JobRow, past = job.state.type === 'blocked' ? job.state.past : undefined): JobId | undefined {
 		const [dead] = this.#parentsIn(job, status => job.parents?.onDead === 'cancel' && (status === 'dead' || status === 'cancelled'));
-		return dead ?? this.#parentsIn(job, status => status === undefined)[0];
+		return dead ?? this.#parentsIn(job, status => status === undefined).find(id => !past?.includes(id));
 	}
 
 	#isBlocked(job: JobRow): boolean {
@@ -554,16 +555,18 @@ export class MemoryStore implements contract.Store {
 		return this.#lostParentOf(job) !== undefined || this.#parentsIn(job, status => status !== undefined && !isTerminal(status)).length > 0;
 	}
 
-	#block(job: JobRow): void {
-		job.state = {type: 'blocked', runAt: runAtOf(job.state) ?? null};
+	#block(job: JobRow, past: readonly JobId[] = []): void {
+		job.state = {type: 'blocked', runAt: runAtOf(job.state) ?? null, past};
 	}
 
 	#beginRound(job: JobRow, state: JobRow['state']): void {
 		beginRound(job, state);
 		if (this.#isBlocked(job)) this.#block(job);
 		// Its children that have not started wait for it again.
-		for (const child of this.#all().filter(({parents, state: {type}}) => parents?.ids.includes(job.id) && (type === 'ready' || type === 'delayed')))
-			if (this.#lostParentOf(child) === undefined) this.#block(child);
+		for (const child of this.#all().filter(({parents, state: {type}}) => parents?.ids.includes(job.id) && (type === 'ready' || type === 'delayed'))) {
+			const past = this.#parentsIn(child, status => status === undefined);
+			if (this.#lostParentOf(child, past) === undefined) this.#block(child, past);
+		}
 	}
 
 	/** Changes the states of children until nothing changes any more. */
