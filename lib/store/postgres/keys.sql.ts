@@ -33,7 +33,7 @@ export const KEYS = `
 		delete from key where scope = coalesce(j.batch, -j.task) and id between its_first and its_last
 			and key = any (case when j.first = j.last then array[j.keys] else string_to_array(j.keys, E'\\n') end);
 		if j.batch is null then return; end if;
-		for r in 
+		for r in
 			delete from key_run k where batch = j.batch and first_id <= its_last and first_id + last - first >= its_first
 				-- The runs before this one have earlier jobs.
 				and first_id >= coalesce((select max(x.first_id) from key_run x where x.batch = j.batch and x.first_id <= its_first), its_first) returning *
