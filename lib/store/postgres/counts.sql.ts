@@ -30,7 +30,7 @@ export const COUNTS = `
 		begun timestamptz := clock_timestamp();
 	begin
 		for changed in
-			with gone as (delete from tally_change where seq > since returning *, xmin = pg_current_xact_id()::xid as is_own),
+			with gone as (delete from tally_change where seq > since returning *, xmin as by),
 			mark as (update added_up set seq = (select max(seq) from gone) where exists (select from gone)),
 			by_task as (
 				insert into tally select task, state, sum(jobs) from gone group by 1, 2
@@ -45,11 +45,13 @@ export const COUNTS = `
 				insert into batch_tally select batch, task, state, sum(jobs) from gone where exists (select from batch b where b.id = gone.batch) group by 1, 2, 3
 				on conflict (batch, task, state) do update set jobs = batch_tally.jobs + excluded.jobs
 			)
-			-- Of this call: its mark says how many had ended before it.
-			select batch, coalesce(sum(jobs) filter (where is_own and state in (${ENDED.join()})), 0) as ended, bool_or(jobs > 0 and state in (${ENDED.join()})) as has_ended
-			from gone where batch is not null group by 1 order by 1
+			-- Ended: of this call, since its mark says how many had ended before it. Was_unended: a call left jobs to do in a batch that had none.
+			select batch, coalesce(sum(ended) filter (where by = pg_current_xact_id()::xid), 0) as ended, bool_or(unended > 0) as was_unended from (
+				select batch, by, sum(jobs) filter (where state in (${ENDED.join()})) as ended, sum(jobs) filter (where state not in (${ENDED.join()})) as unended
+				from gone where batch is not null group by 1, 2
+			) of_calls group by 1 order by 1
 		loop
-			own := update_batch(changed.batch, changed.ended::bigint, changed.has_ended);
+			own := update_batch(changed.batch, changed.ended::bigint, changed.was_unended);
 			if own is not null then done := done || own; end if;
 		end loop;
 		perform set_config('faena.fold_ms', (extract(epoch from clock_timestamp() - begun) * 1000)::text, false);

@@ -262,6 +262,22 @@ law('a completed batch completes again only after a job of it was retried or add
 	t.deepEqual([heard.length, (await listed(queue, {task: 'thumbnail'})).length], [2, 2]);
 });
 
+law('a completed batch does not complete again for a job that ended as it was added, since its parent is cancelled', async (t, queue, clock) => {
+	const heard: string[] = [];
+	queue.onBatchCompleted(({batch}) => heard.push(batch));
+	const [parent = 0] = await enqueue(queue, newJob());
+	await queue.cancel({});
+	const batch = await queue.openBatch('one', 'hash', OWNER);
+	await queue.endInput(batch, 0, OWNER);
+	clock.pass(5);
+	await commit(queue, {enqueue: [newJob({batch, parents: {edges: [{kind: 'all', parents: {ids: parent, count: 1}}], onDead: 'cancel'}})]});
+	// Counts are added up with a later transaction in some stores.
+	await queue.cancel({});
+	await queue.retry({ids: []});
+	t.deepEqual(heard, ['one']);
+	t.like(await queue.batch('one'), {completedAt: T0, counts: {cancelled: 1}});
+});
+
 law('a batch with a parked job does not complete, since that job waits for a decision', async (t, queue) => {
 	const batch = await queue.openBatch('one', 'hash', OWNER);
 	await enqueue(queue, newJob({batch, policy: {...POLICY, retry: 'manual'}}));
