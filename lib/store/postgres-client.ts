@@ -10,7 +10,10 @@ export interface PostgresPool {
 	readonly options?: PostgresPoolOptions;
 }
 
-/** Options of a {@link PostgresPool}, as those of `pg`. `work()` makes a connection like those of the pool, for the thread of its heartbeat. */
+/**
+ * Options of a {@link PostgresPool}, as those of `pg`. `work()` makes a connection like those of the pool, for the thread of its heartbeat; any program
+ * makes one for a moment, if a call waits long for its answer.
+ */
 export interface PostgresPoolOptions {
 	readonly max?: number | undefined;
 	readonly connectionString?: string | undefined;

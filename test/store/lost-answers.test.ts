@@ -4,6 +4,7 @@ import test from 'ava';
 import pg from 'pg';
 import {FaenaError} from '../../lib/index.ts';
 import {toEndedGroup} from '../../lib/job/group.ts';
+import {openQueue} from '../../lib/queue.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import type {PostgresPool as Pool} from '../../lib/store/postgres-client.ts';
@@ -233,6 +234,35 @@ test('an engine whose connections are slow, and cut again and again: each job is
 	t.like(await faena.counts(), {completed: 2 * jobs, pending: 0, running: 0, dead: 0});
 	await faena.close();
 	await proxy.stop();
+});
+
+test('a network that falls silent: a call of a queue without an engine ends, too', async t => {
+	const proxy = await CuttingProxy.start(server.url);
+	const queue = await openQueue(`${proxy.url}?schema=silent_queue`, {lease: '12s'});
+	await queue.enqueue([newJob()]);
+	await sleep(1000);
+	proxy.isSilent = true;
+	const begunAt = performance.now();
+	await t.throwsAsync(queue.enqueue([newJob()]), {code: 'OutcomeUnknown'});
+	t.true(performance.now() - begunAt < 60_000);
+	proxy.isSilent = false;
+	t.true((await queue.counts()).pending >= 1);
+	await queue.close();
+	await proxy.stop();
+});
+
+test('a call that the server takes long to answer is not given up', async t => {
+	const queue = await openQueue(`${server.url}?schema=slow`, {lease: '1s'});
+	await queue.enqueue([newJob()]);
+	const other = new pg.Client(server.url);
+	await other.connect();
+	await other.query('begin; lock table slow.job in access exclusive mode');
+	const enqueued = queue.enqueue([newJob()]);
+	await sleep(8000);
+	await other.query('commit');
+	t.is((await enqueued)[0]?.id, 2);
+	await other.end();
+	await queue.close();
 });
 
 test('a network that falls silent: calls end, and the engine goes on when it is back', async t => {

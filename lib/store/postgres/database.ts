@@ -47,6 +47,16 @@ export interface CallContext {
 	readonly now: (() => number) | undefined;
 }
 
+/** How a database is opened. */
+export interface DatabaseOptions {
+	/** The program's own, which stays open. */
+	readonly pool?: PostgresPool | undefined;
+	/** True if the schema is not made. */
+	readonly isReadOnly?: boolean;
+	/** Calls that have waited this long for an answer are given up if the server takes no new connection within this time either. */
+	readonly maxAnswerMs?: number;
+}
+
 const ignore = (): void => {};
 
 function openPool(url: string): pg.Pool {
@@ -95,7 +105,7 @@ const TELL = 'select @.tell_others($1)';
 
 /** True if a queue has been made there. */
 export async function schemaExists(url: string, schema: string): Promise<boolean> {
-	const database = new Database(url, schema, {store: 0, host: '', relaxed: false, now: undefined}, undefined, true);
+	const database = new Database(url, schema, {store: 0, host: '', relaxed: false, now: undefined}, {isReadOnly: true});
 	try {
 		return await database.exists();
 	} finally {
@@ -118,6 +128,7 @@ export class Database {
 	queue: string | undefined;
 	#opened: Promise<void> | undefined;
 	#calls = 0;
+	readonly #maxAnswerMs: number;
 	/** Those on which calls are under way. */
 	readonly #busy = new Set<PostgresClient>();
 	/** The number of calls that have a connection, or are about to, and those that wait. */
@@ -130,12 +141,9 @@ export class Database {
 	#isClosing = false;
 	#aheadMs: number | undefined;
 
-	/**
-	 * @param pool the program's own, which stays open
-	 * @param isReadOnly true if the schema is not made
-	 */
-	constructor(url: string, schema: string, context: CallContext, pool: PostgresPool | undefined, isReadOnly: boolean) {
+	constructor(url: string, schema: string, context: CallContext, {pool, isReadOnly = false, maxAnswerMs = 10_000}: DatabaseOptions) {
 		this.#isReadOnly = isReadOnly;
+		this.#maxAnswerMs = maxAnswerMs;
 		this.#pool = pool ?? openPool(url);
 		this.#isOwnPool = pool === undefined;
 		this.#schema = schema;
@@ -273,6 +281,7 @@ export class Database {
 		const client = await this.#connect();
 		this.#busy.add(client);
 		let isLost = false;
+		const stop = systemClock.after(this.#maxAnswerMs, () => void this.#endIfSilent());
 		// A connection that is lost reports it twice: its query fails, and without a listener the program would end.
 		client.on('error', ignore);
 		try {
@@ -284,6 +293,7 @@ export class Database {
 			if (isReadOnly(error) && this.queue !== undefined && !this.#isReadOnly) throw unreachable(error, this.#name);
 			throw translate(error, this.#name, !isRepeatable);
 		} finally {
+			stop();
 			client.off('error', ignore);
 			client.release(isLost);
 			this.#busy.delete(client);
@@ -311,23 +321,24 @@ export class Database {
 	}
 
 	/**
-	 * Calls a quick function. If it is not answered in time, the server is taken for gone, and the connections are ended on which calls wait: otherwise they
-	 * would wait until the network gives up, which takes minutes.
+	 * A call has waited long for its answer. If the server takes no new connection either, it is taken for gone, and the connections are ended on which
+	 * calls wait: otherwise they would wait until the network gives up, which takes minutes.
 	 */
-	async probe<Result>(name: string, call: object, maxMs: number): Promise<Result> {
-		let isAnswered = false;
-		const stop = systemClock.after(maxMs, async () => {
+	async #endIfSilent(): Promise<void> {
+		const {options} = this.#pool;
+		if (!options) return;
+		// By its name, since a pool hides the password from copies.
+		const client = new pg.Client({...options, password: options.password, connectionTimeoutMillis: this.#maxAnswerMs} as pg.ClientConfig);
+		client.on('error', ignore);
+		try {
+			await client.connect();
+			await client.end();
+		} catch (error) {
 			// In a program that was suspended, the answer may have come meanwhile.
 			await systemClock.nextTurn();
-			if (isAnswered) return;
+			if (!isConnectionLost(error)) return;
 			for (const client of this.#busy) client.end?.();
 			for (const lose of this.#listening) lose();
-		});
-		try {
-			return await this.call<Result>(name, call, true);
-		} finally {
-			isAnswered = true;
-			stop();
 		}
 	}
 

@@ -46,7 +46,6 @@ interface Answer {
 export class Listeners {
 	readonly #db: Database;
 	readonly #clock: Pick<Clock, 'steadyMs' | 'every'>;
-	readonly #maxAnswerMs: number;
 	readonly #pollMs: number;
 	readonly #notifications: Notifications | undefined;
 	readonly #listeners = new Set<{readonly tell: Tell} & Polling>();
@@ -58,10 +57,8 @@ export class Listeners {
 	#bytes = 0;
 	#nextSize = 0;
 
-	/** @param maxAnswerMs after this time without an answer, the server is taken for gone */
-	constructor(db: Database, clock: Pick<Clock, 'steadyMs' | 'every'>, maxAnswerMs: number) {
+	constructor(db: Database, clock: Pick<Clock, 'steadyMs' | 'every'>) {
 		this.#db = db;
-		this.#maxAnswerMs = maxAnswerMs;
 		this.#clock = clock;
 		// Tests with a clock of their own say when a store looks.
 		const hears = clock === systemClock;
@@ -192,7 +189,7 @@ export class Listeners {
 		return async forWhat => {
 			const asked = this.#askedJobs;
 			const askedAt = Date.now();
-			const {version, arrived, now, stop} = await this.#db.probe<Answer>('news', {owner}, this.#maxAnswerMs);
+			const {version, arrived, now, stop} = await this.#db.call<Answer>('news', {owner}, true);
 			this.#db.noteTime(now, askedAt);
 			if (arrived) this.mayHaveArrived();
 			// The changes of which it has heard are told. There may be others, of which it has not.

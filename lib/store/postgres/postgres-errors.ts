@@ -33,7 +33,7 @@ const ERRORS: readonly (readonly [code: RegExp, sentence: string, code?: ErrorCo
 
 /** Texts of errors of the driver, which have no code. */
 const TEXTS: readonly (readonly [text: RegExp, code: string])[] = [
-	[/^Connection terminated|^Client has encountered a connection error|^timeout exce/, 'ECONNRESET'],
+	[/^Connection terminated|^Client has encountered a connection error|^timeout ex/, 'ECONNRESET'],
 	[/does not support SSL/, 'NO_TLS'],
 ];
 
@@ -47,7 +47,7 @@ export function codeOf(error: unknown): string {
 	return typeof code === 'string' ? code : (TEXTS.find(([text]) => text.test(message))?.[1] ?? '');
 }
 
-/** True if the connection can't be used again. */
+/** True if the connection can't be used again, or could not be made. */
 export function isConnectionLost(error: unknown): boolean {
 	return LOST.test(codeOf(error));
 }

@@ -22,6 +22,10 @@ import {type Effects, Listeners} from './news.ts';
 import {HOST, ownerFilesAt} from './owner-files.ts';
 import {readSchedules} from './schedules.ts';
 
+/** A quarter of a lease, within these bounds, is what a call waits until it asks whether the server is gone, and what it then waits for that answer. */
+const MIN_ANSWER_MS = 3000;
+const MAX_ANSWER_MS = 10_000;
+
 /** Options with which a PostgreSQL store is opened. */
 export interface PostgresOptions extends contract.OpenStoreOptions {
 	/** The schema of the queue; default `faena`. */
@@ -54,15 +58,16 @@ export class PostgresStore implements contract.Store {
 		const own = pool ? urlOfPool(pool) : url;
 		this.threadLocation = own && locationOf(own, schema);
 		this.leaseMs = leaseMs;
+		const maxAnswerMs = Math.min(MAX_ANSWER_MS, Math.max(MIN_ANSWER_MS, leaseMs / 4));
 		const store = Math.floor(Math.random() * 2 ** 31);
 		// Another clock than the system's is one for tests. Time is that of the server, since the hosts may not agree.
 		const now = clock === systemClock ? undefined : clock.now;
-		this.#db = new Database(url, schema, {store, host: HOST, relaxed: durability === 'normal', now}, pool, readOnly);
+		this.#db = new Database(url, schema, {store, host: HOST, relaxed: durability === 'normal', now}, {pool, isReadOnly: readOnly, maxAnswerMs});
 		this.#isReadOnly = readOnly;
 		this.#hasServerTime = clock === systemClock;
 		this.#names = new Names(this.#db);
 		this.#owners = new Owners(() => this.#filesAt(), leaseMs, clock.steadyMs);
-		this.#listeners = new Listeners(this.#db, clock, leaseMs / 2);
+		this.#listeners = new Listeners(this.#db, clock);
 		this.#context = {db: this.#db, names: this.#names, claimedFrom: new ClaimedFrom(this.#hasServerTime), random};
 	}
 
