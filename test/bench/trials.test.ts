@@ -40,10 +40,16 @@ test.serial('drain: from the first enqueue to the last durable result', async t 
 });
 
 for (const intake of Object.keys(INTAKES) as Intake[]) {
-	test.serial(`drain: ${intake}, and its statements in better-sqlite3 alone`, async t => {
+	test.serial(`drain: ${intake}`, async t => {
 		const {transactions = 0} = await taken(t, {trial: 'drain', jobs: 300, intake});
-		const alone = await taken(t, {trial: 'drain', jobs: 300, intake, subject: 'statements'});
-		t.true(transactions > 0 && (alone.transactions ?? 0) > 0);
+		t.true(transactions > 0);
+	});
+}
+
+for (const intake of ['strict', 'bulk', 'map'] as const) {
+	test.serial(`drain: ${intake}, of statements in better-sqlite3 alone`, async t => {
+		const {transactions = 0} = await taken(t, {trial: 'drain', jobs: 300, intake, subject: 'statements'});
+		t.true(transactions > 0);
 	});
 }
 

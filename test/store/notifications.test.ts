@@ -170,6 +170,25 @@ test.serial('a pause is heard of, too', async t => {
 	t.pass();
 });
 
+test.serial('a change after a quiet time is told by its own transaction, and those after it are told, too', async t => {
+	const [one, two] = [openObserved(t, 'quiet'), openObserved(t, 'quiet')];
+	const changes = await hear(two);
+	const enqueueOne = () => one.store.commit({enqueue: [{...newJob(), values: ['1']}]});
+	const told = () => one.sent.filter(text => text.includes('tell_others')).length;
+	await enqueueOne();
+	for (let time = 0; time < 3; time++) {
+		await sleep(100);
+		const [known, before] = [changes(), told()];
+		await enqueueOne();
+		await until(() => changes() > known);
+		t.is(told(), before);
+	}
+	const [known, before] = [two.heard.length, told()];
+	for (let change = 0; change < 3; change++) await enqueueOne();
+	await until(() => two.heard.length > known);
+	await until(() => told() > before);
+});
+
 test.serial('many changes make few notifications', async t => {
 	const [one, two] = [openObserved(t, 'many changes'), openObserved(t, 'many changes')];
 	await hear(two);

@@ -211,6 +211,7 @@ export const COMMIT = `
 		-- A batch that completed may have enqueued a job.
 		if call ? 'claim' and (completed <> '[]' or current_setting('faena.exhausted', true) is distinct from 'true') then left_over := backlog(call->'claim'); end if;
 		if has_times then expires := (select greatest(0, expires_at - now_ms()) from expiry where expires_at > 0 order by expires_at limit 1); end if;
+		if call ? 'told' then perform pg_notify(channel(), call->>'store'); end if;
 		a := null;
 		a.info := jsonb_build_object(
 			'settled', to_jsonb(ended),

@@ -35,16 +35,18 @@ export interface CommitContext {
 	readonly random: () => number;
 	/** True if it need not look for jobs that programs have enqueued in their own transactions. */
 	readonly hasNothingArrived: boolean;
+	/** True if it is to wake the listeners of other stores. */
+	readonly isTold: boolean;
 }
 
 /** Does all changes in one transaction. */
-export async function commit({db, names, claimedFrom, random, hasNothingArrived}: CommitContext, changes: Changes): Promise<Done> {
+export async function commit({db, names, claimedFrom, random, hasNothingArrived, isTold}: CommitContext, changes: Changes): Promise<Done> {
 	const {settle = [], enqueue = [], schedule = []} = changes;
 	const specs = schedule.flatMap(change => (change.type === 'set' ? [change.spec] : []));
 	await names.number([...enqueue, ...settle.flatMap(childJobsOf), ...specs], {waits: false});
 	const make = new ItemMaker(new CallValues(), names, random);
 	const ended = endedItems(settle, make);
-	const call = {...toCall(changes, ended, make, claimedFrom), ...(hasNothingArrived && {nothingArrived: true})};
+	const call = {...toCall(changes, ended, make, claimedFrom), ...(hasNothingArrived && {nothingArrived: true}), ...(isTold && {told: true})};
 	const rows = await send(db, call, make.values, needsAll(changes)).catch(error => {
 		throw toConflict(error, enqueue);
 	});

@@ -14,6 +14,9 @@ const HEALTH_INTERVAL_MS = 1000;
 /** How often the size is read. A server is asked little while nothing happens. */
 const SIZE_INTERVAL_MS = 30_000;
 
+/** How much later than of a change a listener hears of jobs to be stopped: what it does at once is not to wait for that look. */
+const STOPS_AFTER_MS = 5;
+
 type Tell = (news: News) => void | Promise<void>;
 
 /** What a poll looks for: jobs to be stopped; or also whether anything has changed since it looked for all. */
@@ -85,9 +88,14 @@ export class Listeners {
 		if (jobs > 0 && this.#notifications) this.#wake('all');
 	}
 
+	/** True if a call that is about to make changes is to tell other stores itself. */
+	get tellsItself(): boolean {
+		return this.#notifications?.tellsItself === true;
+	}
+
 	/** A call of this store has made changes of which other stores are to hear. */
-	changed(): void {
-		this.#notifications?.changed();
+	changed({isTold = false} = {}): void {
+		this.#notifications?.changed(isTold);
 	}
 
 	/**
@@ -108,7 +116,7 @@ export class Listeners {
 	#heard(): void {
 		this.mayHaveArrived();
 		for (const {tell} of this.#listeners) void (async () => tell({type: 'changed', stop: []}))();
-		this.#wake('stops');
+		systemClock.after(STOPS_AFTER_MS, () => this.#wake('stops'));
 	}
 
 	#wake(forWhat: Look): void {

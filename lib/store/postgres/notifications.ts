@@ -3,6 +3,8 @@ import type {Database, Listening} from './database.ts';
 
 /** A store tells of a change at once, but of many at most this often. */
 const TELL_INTERVAL_MS = 25;
+/** After this time without a change, the next one tells of itself. Transactions that do so wait for each other. */
+const QUIET_MS = 50;
 const RECONNECT_AFTER_MS = 1000;
 /** The first notification that a listener hears is one of its own store, within this time. */
 const MAX_WAY_MS = 3000;
@@ -19,6 +21,8 @@ export class Notifications {
 	/** True while a change is not told because the last one was told just now. */
 	#hasMore = false;
 	#isTelling = false;
+	/** When it last told of a change, by the steady clock. */
+	#toldAt = -Infinity;
 	#isEnded = false;
 	#listening: Listening | undefined;
 
@@ -28,23 +32,32 @@ export class Notifications {
 		this.#heard = heard;
 	}
 
-	/** This store has made a change. */
-	changed(): void {
+	/** True if a transaction that is about to make a change is to tell of it itself, which is sooner. */
+	get tellsItself(): boolean {
+		return !this.#isTelling && systemClock.steadyMs() - this.#toldAt > QUIET_MS;
+	}
+
+	/**
+	 * This store has made a change.
+	 * @param isTold true if its transaction has told of it
+	 */
+	changed(isTold: boolean): void {
 		if (this.#isTelling) {
-			this.#hasMore = true;
+			this.#hasMore ||= !isTold;
 			return;
 		}
 		this.#isTelling = true;
-		void this.#tell();
+		void this.#tell(isTold);
 	}
 
-	async #tell(): Promise<void> {
+	async #tell(isTold: boolean): Promise<void> {
 		this.#hasMore = false;
 		// If it fails, the others hear of it when they poll.
 		// Not with an answer, until it is known that notifications come without one.
-		await ((this.areHeard && this.#listening) || this.#db).tellOthers().catch(() => {});
+		if (!isTold) await ((this.areHeard && this.#listening) || this.#db).tellOthers().catch(() => {});
+		this.#toldAt = systemClock.steadyMs();
 		systemClock.after(TELL_INTERVAL_MS, () => {
-			if (this.#hasMore && !this.#isEnded) void this.#tell();
+			if (this.#hasMore && !this.#isEnded) void this.#tell(false);
 			else this.#isTelling = false;
 		});
 	}

@@ -44,7 +44,7 @@ export class PostgresStore implements contract.Store {
 	readonly #names: Names;
 	readonly #owners: Owners;
 	readonly #listeners: Listeners;
-	readonly #context: Omit<CommitContext, 'hasNothingArrived'>;
+	readonly #context: Omit<CommitContext, 'hasNothingArrived' | 'isTold'>;
 	readonly #isReadOnly: boolean;
 	/** False for tests with a clock of their own, which they let jump. */
 	readonly #hasServerTime: boolean;
@@ -79,14 +79,15 @@ export class PostgresStore implements contract.Store {
 		this.#assertWritable();
 		if (changes.claim) await this.#hold(changes.claim.owner);
 		const hasNothingArrived = this.#listeners.hasNothingArrived() && !namesJobs(changes);
-		const {committed, effects, owner, moreArrived} = await commit({...this.#context, hasNothingArrived}, changes).catch(error => {
+		const isTold = changes.claim === undefined && (changes.enqueue?.length ?? 0) > 0 && this.#listeners.tellsItself;
+		const {committed, effects, owner, moreArrived} = await commit({...this.#context, hasNothingArrived, isTold}, changes).catch(error => {
 			if (!hasNothingArrived) this.#listeners.mayHaveArrived();
 			throw error;
 		});
 		if (changes.claim && owner !== null) this.#owners.registered(changes.claim.owner, owner);
 		if (moreArrived) this.#listeners.mayHaveArrived();
 		this.#listeners.tell(effects);
-		if (hasWrites(changes)) this.#listeners.changed();
+		if (hasWrites(changes)) this.#listeners.changed({isTold});
 		return committed;
 	}
 
