@@ -113,6 +113,16 @@ test('an owner whose program has died and was started again, with the same name,
 	await client.end();
 });
 
+test('a read that ends in a deadlock is sent again', async t => {
+	const {pool, lose} = losingPool('find_ids');
+	const store = new PostgresStore(server.url, {schema: 'deadlock', pool});
+	await store.commit({enqueue: [{...newJob(), values: ['1']}]});
+	lose('request', '40P01');
+	t.is((await store.jobs({})).jobs.length, 1);
+	await store.close();
+	await pool.end?.();
+});
+
 test('a release that a later one has overtaken has nothing left to do', async t => {
 	const schema = 'overtaken';
 	const store = new PostgresStore(server.url, {schema});
@@ -251,16 +261,16 @@ test('a network that falls silent: a call of a queue without an engine ends, too
 	await proxy.stop();
 });
 
-test('a call that the server takes long to answer is not given up', async t => {
+test('calls that the server takes long to answer are not given up, nor those that wait for their connections', async t => {
 	const queue = await openQueue(`${server.url}?schema=slow`, {lease: '1s'});
 	await queue.enqueue([newJob()]);
 	const other = new pg.Client(server.url);
 	await other.connect();
 	await other.query('begin; lock table slow.job in access exclusive mode');
-	const enqueued = queue.enqueue([newJob()]);
-	await sleep(8000);
+	const enqueued = Promise.all(Array.from({length: 9}, () => queue.enqueue([newJob()])));
+	await sleep(12_000);
 	await other.query('commit');
-	t.is((await enqueued)[0]?.id, 2);
+	t.is(new Set((await enqueued).map(([job]) => job?.id)).size, 9);
 	await other.end();
 	await queue.close();
 });

@@ -6,6 +6,7 @@ import {enqueueIn} from '../../lib/index.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import type {PostgresPool as Pool} from '../../lib/store/postgres-client.ts';
 import type {News} from '../../lib/store/store.ts';
+import {CuttingProxy} from '../fixtures/cutting-proxy.ts';
 import {openEngine} from '../fixtures/engine.ts';
 import {PostgresServer} from '../fixtures/postgres-server.ts';
 import {newJob} from './contract/laws.ts';
@@ -20,19 +21,26 @@ test.before('starts a server', async t => {
 test.after.always(() => server?.stop());
 
 /** A store, what it sends to the server, and the notifications that reach it. */
-function openObserved(t: ExecutionContext, schema: string) {
-	const own = new pg.Pool({connectionString: server.url, max: 5});
+function openObserved(t: ExecutionContext, schema: string, {url = server.url, leaseMs = 30_000} = {}) {
+	const own = new pg.Pool({connectionString: url, max: 5});
 	// A test ends a connection.
 	own.on('error', () => {});
 	const sent: string[] = [];
 	const heard: (string | undefined)[] = [];
+	/** When connections were lost. */
+	const lost: number[] = [];
 	const pool: Pool = {
+		options: {connectionString: url},
 		async connect() {
 			const client = await own.connect();
 			return {
+				end: () => client.end(),
 				on: (event, listener) => client.on(event as 'notification', event === 'notification' ? note(listener) : listener),
 				off: (event, listener) => client.off(event as 'notification', listener),
-				release: destroy => client.release(destroy),
+				release(destroy) {
+					if (destroy) lost.push(Date.now());
+					client.release(destroy);
+				},
 				async query(config) {
 					sent.push(config.text);
 					return client.query(config);
@@ -44,12 +52,12 @@ function openObserved(t: ExecutionContext, schema: string) {
 		heard.push(event.payload);
 		listener(event);
 	};
-	const store = new PostgresStore(server.url, {schema, pool});
+	const store = new PostgresStore(url, {schema, pool, leaseMs});
 	t.teardown(async () => {
 		await store.close();
 		await own.end();
 	});
-	return {store, sent, heard};
+	return {store, sent, heard, lost};
 }
 
 /** Listens, and counts the changes that it hears of. Resolves once notifications would be heard. */
@@ -213,6 +221,26 @@ test.serial('a listener whose connection ends listens again', async t => {
 	await one.store.commit({enqueue: [{...newJob(), values: ['1']}]});
 	await until(() => two.heard.length > heard);
 	t.true(changes() > 0);
+});
+
+test.serial('a listener whose connection falls silent listens again', async t => {
+	const proxy = await CuttingProxy.start(server.url);
+	const [one, two] = [openObserved(t, 'silent listener'), openObserved(t, 'silent listener', {url: proxy.url, leaseMs: 1000})];
+	await hear(two);
+	const listens = () => two.sent.filter(text => text.startsWith('listen')).length;
+	proxy.isSilent = true;
+	// It asks whether anything has changed, and gets no answer; nor does it get a new connection.
+	await until(() => two.lost.length > 0);
+	await sleep(100);
+	proxy.isSilent = false;
+	await until(() => listens() === 2);
+	await sleep(200);
+	const heard = two.heard.length;
+	await one.store.commit({enqueue: [{...newJob(), values: ['1']}]});
+	await until(() => two.heard.length > heard);
+	t.pass();
+	await two.store.close();
+	await proxy.stop();
 });
 
 test.serial('an engine gives the results of jobs that another engine runs', async t => {

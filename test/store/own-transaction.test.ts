@@ -72,6 +72,17 @@ test('before a job is taken over, it is pending: it is found, counted, cancelled
 	);
 });
 
+test('a job may wait for one that has just been committed', async t => {
+	const {client, url} = await setUp(t, 'parents');
+	const faena = await openEngine(t, {queue: url});
+	for (let time = 0; time < 5; time++) {
+		const {id} = await enqueueIn(client, 'echo', time, {schema: 'parents'});
+		const child = await faena.enqueue('echo', 'child', {dependsOn: [id]});
+		t.is(await child.result(), 'child');
+	}
+	await faena.close();
+});
+
 test('keys: the job that has it, a conflict, and a key that has become free', async t => {
 	const {queue, client} = await setUp(t, 'keyed');
 	const options = {schema: 'keyed', key: 'k'} as const;

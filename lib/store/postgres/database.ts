@@ -281,7 +281,7 @@ export class Database {
 		const client = await this.#connect();
 		this.#busy.add(client);
 		let isLost = false;
-		const stop = systemClock.after(this.#maxAnswerMs, () => void this.#endIfSilent());
+		const stop = systemClock.every(this.#maxAnswerMs, () => void this.#endIfSilent());
 		// A connection that is lost reports it twice: its query fails, and without a listener the program would end.
 		client.on('error', ignore);
 		try {

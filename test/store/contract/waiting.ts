@@ -238,6 +238,21 @@ law('a job that waits can be edited and cancelled', async (t, queue) => {
 	t.deepEqual((await queue.values(3))?.payload, '"new"');
 });
 
+law('a job that waits gets another time, and still waits for its parents', async (t, queue, clock) => {
+	await enqueueGroups(queue, groupOf(1), groupOf(2, after([1]).edges));
+	const {edited} = await queue.store.commit({
+		edit: [
+			{id: 2, delayMs: 0},
+			{id: 3, delayMs: 10},
+		],
+	});
+	t.deepEqual(edited, ['edited', 'edited']);
+	clock.pass(20);
+	t.is(await statusesOf(queue), 'pbb');
+	t.deepEqual(await end(queue, 9), [1]);
+	t.deepEqual(await end(queue, 9), [2, 3]);
+});
+
 law('a batch with jobs that wait is not complete', async (t, queue) => {
 	const batch = await queue.store.openBatch('pages', 'hash', 'owner-1');
 	await enqueueGroups(queue, groupOf(1, [], {batch}), groupOf(1, after([1]).edges, {batch}));
