@@ -312,7 +312,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		file: 'lib/store/postgres/postgres.ts',
 		find: 'this.#listeners.hasNothingArrived() && !namesJobs(changes)',
 		put: 'this.#listeners.hasNothingArrived()',
-		killer: ['test/store/own-transaction.test.ts', 'a job that was committed has its key, also for a call that comes at once'],
+		killer: ['test/store/notifications.test.ts', 'a job that a transaction of a program has committed has its key before its notification has come'],
 	},
 	'living owners are taken for dead': {
 		file: 'lib/store/owners.ts',

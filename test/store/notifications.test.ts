@@ -3,6 +3,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import test, {type ExecutionContext} from 'ava';
 import pg from 'pg';
 import {enqueueIn} from '../../lib/index.ts';
+import {toNewGroups} from '../../lib/job/group.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import type {PostgresPool as Pool} from '../../lib/store/postgres-client.ts';
 import type {News} from '../../lib/store/store.ts';
@@ -48,7 +49,9 @@ function openObserved(t: ExecutionContext, schema: string, {url = server.url, le
 			};
 		},
 	};
+	const held = {notifications: false};
 	const note = (listener: (event: pg.Notification) => void) => (event: pg.Notification) => {
+		if (held.notifications) return;
 		heard.push(event.payload);
 		listener(event);
 	};
@@ -57,7 +60,7 @@ function openObserved(t: ExecutionContext, schema: string, {url = server.url, le
 		await store.close();
 		await own.end();
 	});
-	return {store, sent, heard, lost};
+	return {store, sent, heard, lost, held};
 }
 
 /** Listens, and counts the changes that it hears of. Resolves once notifications would be heard. */
@@ -176,6 +179,20 @@ test.serial('a pause is heard of, too', async t => {
 	await one.store.setPaused(['hash'], true);
 	await until(() => changes() > known);
 	t.pass();
+});
+
+test.serial('a job that a transaction of a program has committed has its key before its notification has come', async t => {
+	const observed = openObserved(t, 'before_news');
+	await hear(observed);
+	const {store, held} = observed;
+	await store.commit({enqueue: toNewGroups([newJob()])});
+	held.notifications = true;
+	const client = new pg.Client(server.url);
+	await client.connect();
+	await client.query(`select before_news.enqueue('${newJob().task}', '1', '{"key": "a"}')`);
+	await client.end();
+	const {enqueued} = await store.commit({enqueue: toNewGroups([newJob({key: 'a', payload: '2'})])});
+	t.deepEqual(enqueued[0]?.conflicts, [0]);
 });
 
 test.serial('a change after a quiet time is told by its own transaction, and those after it are told, too', async t => {
