@@ -308,11 +308,14 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		put: '',
 		killer: [MANY_STORES, 'numbers as keys of a batch belong to one job each, also if two stores enqueue them at once'],
 	},
-	'jobs that have just arrived have no key': {
+	'jobs that have just arrived are not seen before their notifications': {
 		file: 'lib/store/postgres/postgres.ts',
 		find: 'this.#listeners.hasNothingArrived() && !namesJobs(changes)',
 		put: 'this.#listeners.hasNothingArrived()',
-		killer: ['test/store/notifications.test.ts', 'a job that a transaction of a program has committed has its key before its notification has come'],
+		killer: [
+			'test/store/notifications.test.ts',
+			'a job that a transaction of a program has committed has its key, and can be edited and waited for, before its notification has come',
+		],
 	},
 	'living owners are taken for dead': {
 		file: 'lib/store/owners.ts',

@@ -181,7 +181,7 @@ test.serial('a pause is heard of, too', async t => {
 	t.pass();
 });
 
-test.serial('a job that a transaction of a program has committed has its key before its notification has come', async t => {
+test.serial('a job that a transaction of a program has committed has its key, and can be edited and waited for, before its notification has come', async t => {
 	const observed = openObserved(t, 'before_news');
 	await hear(observed);
 	const {store, held} = observed;
@@ -189,10 +189,17 @@ test.serial('a job that a transaction of a program has committed has its key bef
 	held.notifications = true;
 	const client = new pg.Client(server.url);
 	await client.connect();
-	await client.query(`select before_news.enqueue('${newJob().task}', '1', '{"key": "a"}')`);
-	await client.end();
+	const arrive = async (key: string) => {
+		const {rows} = await client.query(`select (before_news.enqueue('${newJob().task}', '1', '{"key": "${key}"}')).id`);
+		return Number(rows[0].id);
+	};
+	await arrive('a');
 	const {enqueued} = await store.commit({enqueue: toNewGroups([newJob({key: 'a', payload: '2'})])});
 	t.deepEqual(enqueued[0]?.conflicts, [0]);
+	t.deepEqual((await store.commit({edit: [{id: await arrive('b'), priority: 3}]})).edited, ['edited']);
+	const parents = {edges: [{kind: 'all', parents: {ids: await arrive('c'), count: 1}}], onDead: 'cancel'} as const;
+	t.is((await store.commit({enqueue: toNewGroups([newJob({parents})])})).enqueued[0]?.missing, undefined);
+	await client.end();
 });
 
 test.serial('a change after a quiet time is told by its own transaction, and those after it are told, too', async t => {
