@@ -14,7 +14,7 @@ export const BATCHES = `
 		)::json from batch_tally where batch = its_batch
 	$$;
 
-	-- Updates the times and marks of a batch whose counts have changed. Returns it if it completes. Was_unended: since the last time, jobs were added to those to do.
+	-- Updates the times and marks of a batch whose counts have changed. Returns it if it completes. Was_unended: since the last time, a call has left more jobs to do than it found.
 	create function update_batch(its_id bigint, newly_ended bigint, was_unended boolean) returns jsonb language plpgsql as $$
 	declare
 		b batch;
@@ -29,7 +29,7 @@ export const BATCHES = `
 		unended := (c->>'blocked')::bigint + (c->>'pending')::bigint + (c->>'running')::bigint + (c->>'failed')::bigint;
 		ended := (c->>'completed')::bigint + (c->>'dead')::bigint + (c->>'cancelled')::bigint;
 		-- Jobs of a batch that had completed were added, or were tried again.
-		if unended > 0 or coalesce(was_unended, false) then b.completed_at := null; end if;
+		if unended > 0 or was_unended then b.completed_at := null; end if;
 		completes := unended = 0 and b.total is not null and b.completed_at is null;
 		if (c->>'running')::bigint > 0 then b.started_at := coalesce(b.started_at, now_ms()); end if;
 		if completes then b.completed_at := now_ms(); end if;

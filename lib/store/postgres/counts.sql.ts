@@ -45,7 +45,7 @@ export const COUNTS = `
 				insert into batch_tally select batch, task, state, sum(jobs) from gone where exists (select from batch b where b.id = gone.batch) group by 1, 2, 3
 				on conflict (batch, task, state) do update set jobs = batch_tally.jobs + excluded.jobs
 			)
-			-- Ended: of this call, since its mark says how many had ended before it. Was_unended: a call left jobs to do in a batch that had none.
+			-- Ended: of this call, since its mark says how many had ended before it. Was_unended: a call has left more jobs to do than it found.
 			select batch, coalesce(sum(ended) filter (where by = pg_current_xact_id()::xid), 0) as ended, bool_or(unended > 0) as was_unended from (
 				select batch, by, sum(jobs) filter (where state in (${ENDED.join()})) as ended, sum(jobs) filter (where state not in (${ENDED.join()})) as unended
 				from gone where batch is not null group by 1, 2

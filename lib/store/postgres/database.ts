@@ -281,7 +281,7 @@ export class Database {
 		const client = await this.#connect();
 		this.#busy.add(client);
 		let isLost = false;
-		const stop = systemClock.every(this.#maxAnswerMs, () => void this.#endIfSilent());
+		const stop = systemClock.every(this.#maxAnswerMs, () => void this.#endIfSilent(client));
 		// A connection that is lost reports it twice: its query fails, and without a listener the program would end.
 		client.on('error', ignore);
 		try {
@@ -324,7 +324,7 @@ export class Database {
 	 * A call has waited long for its answer. If the server takes no new connection either, it is taken for gone, and the connections are ended on which
 	 * calls wait: otherwise they would wait until the network gives up, which takes minutes.
 	 */
-	async #endIfSilent(): Promise<void> {
+	async #endIfSilent(waiting: PostgresClient): Promise<void> {
 		const {options} = this.#pool;
 		if (!options) return;
 		// By its name, since a pool hides the password from copies.
@@ -334,9 +334,9 @@ export class Database {
 			await client.connect();
 			await client.end();
 		} catch (error) {
-			// In a program that was suspended, the answer may have come meanwhile.
+			// The answer may have come meanwhile, also just now, if the program was suspended.
 			await systemClock.nextTurn();
-			if (!isConnectionLost(error)) return;
+			if (!isConnectionLost(error) || !this.#busy.has(waiting)) return;
 			for (const client of this.#busy) client.end?.();
 			for (const lose of this.#listening) lose();
 		}
