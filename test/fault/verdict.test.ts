@@ -68,7 +68,15 @@ const CRIMES: Readonly<Record<string, readonly Crime[]>> = {
 	],
 	"an execution's number is used once": [{evidence: alsoDoes((_, honest) => ({at: last(honest)}))}],
 	"an execution's number is higher than those before": [{evidence: alsoDoes((_, honest) => ({at: last(honest), execution: 0}))}],
-	'executions of one job never overlap': [{evidence: alsoDoes(({at, execution}) => ({at: at + 1e-6, execution: execution + 1}))}],
+	'executions of one job never overlap': [
+		{evidence: alsoDoes(({at, execution}) => ({at: at + 1e-6, execution: execution + 1}))},
+		{
+			evidence: honest => {
+				const {steps = []} = alsoDoes(({at, execution}) => ({at: at + 1e-6, execution: execution + 1}))(honest);
+				return {steps: steps.filter(({step, task}) => step !== 'returns' || task !== 'compute')};
+			},
+		},
+	],
 	'a completed job has the result that its execution returned': [
 		{evidence: ({steps}) => ({steps: steps.map(step => (step.step === 'returns' ? {...step, value: 'another'} : step))})},
 		{sql: honest => `update outcome set execution = execution + 1 where id = ${completed(honest)}`},
@@ -176,7 +184,17 @@ test('the verdict on a torture finds each broken law', async t => {
 			`${law}: ${sql?.(honest) ?? evidence}`,
 		);
 	}
+	t.false(judge({...honest, ...killed(honest)}).some(sentence => sentence.includes('overlap')));
 });
+
+/** Its last execution is repeated by another program before the campaign has heard of its death. */
+function killed(honest: Evidence): Partial<Evidence> {
+	const diedAt = last(honest);
+	const steps = [1, 2].map(
+		execution => alsoDoes(({pid}) => ({at: diedAt + execution, id: 1_000_000, execution, pid: pid + execution - 1}))(honest).steps?.at(-1) as Step,
+	);
+	return {steps: [...honest.steps, ...steps], ...lived({endedAt: diedAt + 1000})(honest)};
+}
 
 function commit(database: string, sql: string): void {
 	const db = new Database(database);

@@ -3,7 +3,7 @@ import {basename, join} from 'node:path';
 import Database from 'better-sqlite3';
 import {makeEveryJob, outcomesOf} from '../../fixtures/stored.ts';
 import {brokenLaws} from '../laws.ts';
-import type {Evidence} from './campaign.ts';
+import type {Evidence, Life} from './campaign.ts';
 import {childOf, type Payload, type Step, type Told, tokenOf, type What} from './history.ts';
 
 /** As the database has it in the end. */
@@ -271,18 +271,24 @@ function overlaps(given: Case, steps: readonly Step[]): boolean {
 }
 
 /** From when on an execution of which nothing more was heard may have been stopped: a worker that is ended says nothing, and had it not been, it would have said how it ended. */
-function leftAt({lives, ...given}: Case, {id, pid, at, payload}: Step): number {
-	const life = lives.find(each => each.pid === pid);
+function leftAt(given: Case, {id, pid, at, payload}: Step): number {
+	const life = given.lives.find(each => each.pid === pid);
 	const cancelledAt = told(given, 'cancelling').filter(each => each.id === id);
 	const closedAt = told(given, 'closing').filter(({slot, number}) => slot === life?.slot && number === life.number);
-	const endedAt = life ? life.endedAt - life.dyingMs : -Infinity;
-	return Math.min(endedAt, at + (payload.timeoutMs ?? Infinity), ...[...cancelledAt, ...closedAt].map(({at}) => at));
+	return Math.min(life ? diedAt(given, life) : -Infinity, at + (payload.timeoutMs ?? Infinity), ...[...cancelledAt, ...closedAt].map(({at}) => at));
 }
 
 /** A thread's commands live on when its program is killed. */
-function mayHaveLeft({campaign, lives}: Case, steps: string, at: number): boolean {
-	const life = lives.find(({slot, number}) => basename(steps) === `${slot}-${number}`);
-	return campaign.isolation === 'thread' && life !== undefined && life.end.signal === 'SIGKILL' && life.endedAt - life.dyingMs <= at;
+function mayHaveLeft(given: Case, steps: string, at: number): boolean {
+	const life = given.lives.find(({slot, number}) => basename(steps) === `${slot}-${number}`);
+	return given.campaign.isolation === 'thread' && life?.end.signal === 'SIGKILL' && diedAt(given, life) <= at;
+}
+
+/** From when on nothing was heard of it: of a program that a failpoint killed, its campaign hears a second late if it judges another one meanwhile. */
+function diedAt({told, steps}: Case, life: Life): number {
+	const said = told.filter(({slot, number}) => slot === life.slot && number === life.number);
+	const heard = [...said, ...steps.filter(({pid}) => pid === life.pid)].map(({at}) => at);
+	return Math.min(life.endedAt - life.dyingMs, Math.max(...heard));
 }
 
 /** Who was suspended goes on with what others have by then, until it looks at its lease. */
