@@ -1,24 +1,26 @@
 /**
- * `npm test [-- FILES]` and `npm run test:quick`: runs the tests by AVA, and prints a line for each file, when its first test has ended,
+ * `npm test [-- FILES]` and `npm run test:quick`: runs all tests but the longest, these files, or the quick ones, by AVA, and prints a line for each file, when its first test has ended,
  * and what AVA prints of failures. `npx ava FILE` prints each test of a file.
  */
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {createInterface} from 'node:readline';
 import {fileURLToPath} from 'node:url';
-import {QUICK} from './quick.ts';
+import {ALL_BUT_LONG, QUICK} from './selections.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const AVA = fileURLToPath(new URL('../node_modules/ava/entrypoints/cli.mjs', import.meta.url));
 
-const isQuick = process.argv[2] === '--quick';
-const ava = spawn(process.execPath, [AVA, ...(isQuick ? QUICK.files : process.argv.slice(2))], {
+const args = process.argv.slice(2);
+const isQuick = args[0] === '--quick';
+const files = isQuick ? QUICK.files : args.length > 0 ? args : ALL_BUT_LONG;
+const ava = spawn(process.execPath, [AVA, ...files], {
 	cwd: ROOT,
 	stdio: ['inherit', 'pipe', 'inherit'],
 	env: {...process.env, ...(isQuick && QUICK.env)},
 });
 const begunAt = performance.now();
-const files = new Set<string>();
+const begun = new Set<string>();
 const counts = {passed: 0, failed: 0, skipped: 0};
 let phase: 'passes' | 'fails' | 'details' = 'passes';
 for await (const line of createInterface({input: ava.stdout})) print(line);
@@ -41,7 +43,7 @@ function print(line: string): void {
 
 function printFile(title: string): void {
 	const file = /^(?:\[.*?\]:? )?(.*) › /.exec(title)?.[1];
-	if (file === undefined || files.has(file)) return;
-	files.add(file);
+	if (file === undefined || begun.has(file)) return;
+	begun.add(file);
 	console.log(`${String(Math.round((performance.now() - begunAt) / 1000)).padStart(5)} s  ${file}`);
 }

@@ -1,3 +1,5 @@
+import {ALL_BUT_LONG, LONG} from '../selections.ts';
+
 /** A long test of `npm run nightly`: a script of package.json, with what it gets, and the most minutes that it may take. */
 export interface Plan {
 	readonly script: string;
@@ -13,33 +15,34 @@ const seeded =
 	(seed: number): readonly string[] => [...args, '--seed', String(seed)];
 
 /** How many parts `npm run faults` is cut into; a night has one of them. */
-const PARTS = 11;
+const PARTS = 14;
 
 /** The oldest and the newest Node; a night has one of them. */
 const NODES = ['22.18.0', '26.10.0'];
 
 /** What may depend on the version of Node: the tests without those of the benchmark, the examples, the model, the faults and the mutants. */
 const LEFT_OUT = ['bench', 'examples', 'property', 'simulation', 'fault', 'mutants'].map(folder => `!test/${folder}/**`);
-const SUITE = ['test/**/*.test.ts', ...LEFT_OUT, '!test/{cli/bench,building}.test.ts'];
+const SUITE = [...ALL_BUT_LONG, ...LEFT_OUT, '!test/building.test.ts'];
 
 /** The surest to find something come first. */
 export const PLANS: readonly Plan[] = [
-	{script: 'torture', args: seeded('--kills', '270'), minutes: 4},
-	{script: 'torture', args: seeded('--kills', '80', '--endings', 'SIGSTOP,SIGKILL'), minutes: 2},
-	{script: 'torture', args: seeded('--kills', '120', '--endings', 'SIGTERM,SIGINT'), minutes: 2},
+	{script: 'torture', args: seeded('--kills', '200'), minutes: 5},
+	{script: 'torture', args: seeded('--kills', '60', '--endings', 'SIGSTOP,SIGKILL'), minutes: 3},
+	{script: 'torture', args: seeded('--kills', '80', '--endings', 'SIGTERM,SIGINT'), minutes: 3},
 	{script: 'torture:postgres', args: seeded('--seconds', '45'), minutes: 2},
 	{script: 'test:hosts', args: seeded('--jobs', '50000'), minutes: 2},
 	{script: 'churn:postgres', args: () => ['--jobs', '10000000', '--held', '15'], minutes: 2},
 	{script: 'test:postgres', args: () => [], minutes: 4},
-	{script: 'simulate', args: seeded('--events', '1500000'), minutes: 3},
+	{script: 'simulate', args: seeded('--events', '1000000'), minutes: 4},
 	{script: 'bad-jobs', args: seeded('--jobs', '400'), minutes: 2},
 	{script: 'fuzz', args: seeded('--runs', '4000', '--what', 'values,decoder,cli'), minutes: 1},
 	{script: 'fuzz', args: seeded('--runs', '80', '--what', 'rows,commands,engines'), minutes: 2},
-	{script: 'power-loss', args: seeded('--states', '6000'), minutes: 5},
+	{script: 'power-loss', args: seeded('--states', '5000'), minutes: 5},
 	{script: 'faults', args: seed => [`${seed % PARTS}/${PARTS}`], minutes: 5},
 	{script: 'byte-flips', args: seeded('--runs', '220'), minutes: 1},
 	{script: 'full-disk', args: () => [], minutes: 1},
 	{script: 'soak', args: () => ['--minutes', '2'], minutes: 3},
-	{script: 'mutants', args: () => [], minutes: 10},
-	{script: 'test:node', args: seed => [NODES[seed % 2] as string, ...SUITE], minutes: 22},
+	{script: 'mutants', args: () => [], minutes: 13},
+	{script: 'test', args: () => LONG, minutes: 5},
+	{script: 'test:node', args: seed => [NODES[seed % 2] as string, ...SUITE], minutes: 16},
 ];

@@ -1,9 +1,9 @@
 import {globSync} from 'node:fs';
 import test from 'ava';
-import {QUICK} from './quick.ts';
+import {LONG, QUICK} from './selections.ts';
 
-test('each file that the quick suite takes or leaves out is there', t => {
-	const patterns = QUICK.files.flatMap(pattern => {
+test('each file that a selection takes or leaves out is there', t => {
+	const patterns = [...QUICK.files, ...LONG].flatMap(pattern => {
 		const [, before = '', names = '', after = ''] = /^!?(.*)\{(.*)\}(.*)$/.exec(pattern) ?? [];
 		return names === '' ? [pattern.replace('!', '')] : names.split(',').map(name => before + name + after);
 	});

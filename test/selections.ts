@@ -21,3 +21,9 @@ export const QUICK: {readonly files: readonly string[]; readonly env: Readonly<R
 	],
 	env: {FAENA_EVENTS: '20000'},
 };
+
+/** Left to the nightly run: pages followed step by step, and every trial of the benchmark. They start hundreds of programs, and find defects of the engine last. */
+export const LONG: readonly string[] = ['test/pages.test.ts', 'test/bench/trials.test.ts', 'test/cli/bench.test.ts'];
+
+/** The files of `npm test`. */
+export const ALL_BUT_LONG: readonly string[] = ['test/**/*.test.ts', ...LONG.map(file => `!${file}`)];
