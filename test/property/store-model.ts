@@ -525,7 +525,8 @@ function toChanges({settle, update, edit, enqueue, rejectConflicts, claim}: Comm
 		const id = batch === null ? undefined : batches.get(batch);
 		const isDelay = delayMs !== null && delayMs % 2 === 0 && delayMs >= 0;
 		const time = isDelay ? {runAt: null, delayMs} : {runAt: delayMs === null ? null : now + delayMs};
-		return {...job, ...time, ...(id !== undefined && {batch: id}), ...parentsOf(after, isHeld && batch === FLOW && id !== undefined, world)};
+		const parents = after && withoutItself(toParents(after, world), {...job, batch: id === undefined ? null : batch}, world);
+		return {...job, ...time, ...(id !== undefined && {batch: id}), ...parentsOf(parents, isHeld && batch === FLOW && id !== undefined)};
 	};
 	return {
 		settle: settle.flatMap(({of, outcome, worker, children}) => {
@@ -555,8 +556,8 @@ function toChanges({settle, update, edit, enqueue, rejectConflicts, claim}: Comm
 	};
 }
 
-function parentsOf(after: JobPlan['after'], areHeld: boolean, world: World): {readonly parents?: Parents} {
-	if (after) return {parents: {...toParents(after, world), areHeld}};
+function parentsOf(parents: Parents | null, areHeld: boolean): {readonly parents?: Parents} {
+	if (parents) return {parents: {...parents, areHeld}};
 	return areHeld ? {parents: {edges: [], onDead: 'cancel', areHeld}} : {};
 }
 
@@ -568,10 +569,19 @@ function toChildParents(after: JobPlan['after'], index: number, {jobs}: World): 
 	return {after: parents.filter((each, at) => parents.findIndex(other => isDeepStrictEqual(other, each)) === at), onDead: after.onDead};
 }
 
-function toParents({nthLast, onDead}: NonNullable<JobPlan['after']>, {jobs}: World): Parents {
+function toParents({nthLast, onDead}: NonNullable<JobPlan['after']>, {jobs}: World): {readonly ids: readonly number[]; readonly onDead: OnDead} {
 	const idAt = (nth: number) => (nth < 0 ? undefined : jobs[jobs.length - 1 - (nth % Math.max(1, jobs.length))]?.id) ?? 999_999;
-	const ids = [...new Set(nthLast.map(idAt))];
-	return {edges: [{kind: 'all', parents: {ids, count: ids.length}}], onDead};
+	return {ids: [...new Set(nthLast.map(idAt))], onDead};
+}
+
+/** No job waits for the one that has its key and that it may run again: whether that had been dead, each store may answer in its own way. */
+function withoutItself(
+	{ids: all, onDead}: ReturnType<typeof toParents>,
+	{task, batch, key}: Pick<JobPlan, 'task' | 'batch' | 'key'>,
+	{jobs}: World,
+): Parents | null {
+	const ids = all.filter(id => key === undefined || !jobs.some(job => job.id === id && job.key === key && job.task === task && (job.batch ?? null) === batch));
+	return ids.length === 0 ? null : {edges: [{kind: 'all', parents: {ids, count: ids.length}}], onDead};
 }
 
 /** The keys of the same plan: consecutive numbers, or different texts. */
