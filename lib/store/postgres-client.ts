@@ -8,12 +8,29 @@ export interface PostgresPool {
 	end?(): Promise<void>;
 	/** With a `max` of 1, Faena does not listen to notifications, since that takes a connection of its own. */
 	readonly options?: PostgresPoolOptions;
+	/** As that of `pg`, with which Faena makes a connection of its own for a moment, if a call waits long for its answer. Without it, such a call waits on. */
+	readonly Client?: new (
+		options: object,
+	) => PostgresConnection;
 }
 
-/**
- * Options of a {@link PostgresPool}, as those of `pg`. `work()` makes a connection like those of the pool, for the thread of its heartbeat; any program
- * makes one for a moment, if a call waits long for its answer.
- */
+/** A Client of `pg` that belongs to no pool. */
+export interface PostgresConnection {
+	/** As that of `pg`: a text, or a function that returns it. */
+	password?: unknown;
+	/** As that of `pg`. */
+	readonly processID?: number | null;
+	/** As that of `pg`. */
+	on(event: 'error', listener: () => void): unknown;
+	/** As that of `pg`. */
+	connect(): Promise<unknown>;
+	/** As that of `pg`. */
+	query(config: PostgresQuery): Promise<{readonly rows: unknown[]}>;
+	/** As that of `pg`. */
+	end(): Promise<void>;
+}
+
+/** Options of a {@link PostgresPool}, as those of `pg`. `work()` makes a connection like those of the pool, for the thread of its heartbeat. */
 export interface PostgresPoolOptions {
 	readonly max?: number | undefined;
 	readonly connectionString?: string | undefined;
@@ -37,6 +54,8 @@ export interface PostgresClient {
 	release(destroy?: boolean): void;
 	/** As that of `pg`: ends the connection, also while a statement runs. */
 	end?(): unknown;
+	/** As that of `pg`: the process of the server. */
+	readonly processID?: number | null;
 }
 
 /** A statement, as `pg` takes it. */

@@ -261,6 +261,56 @@ test('a network that falls silent: a call of a queue without an engine ends, too
 	await proxy.stop();
 });
 
+test('a router that has forgotten a connection: its call ends, and the next one has another', async t => {
+	const proxy = await CuttingProxy.start(server.url);
+	const queue = await openQueue(`${proxy.url}?schema=forgotten`, {lease: '12s'});
+	await queue.enqueue([newJob()]);
+	proxy.forget();
+	await t.throwsAsync(queue.enqueue([newJob()]), {code: 'OutcomeUnknown'});
+	await queue.enqueue([newJob()]);
+	t.is((await queue.counts()).pending, 2);
+	await queue.close();
+	await proxy.stop();
+});
+
+/** What keeps a program from making a new connection while the server is well. */
+const TRIALS: Readonly<Record<string, (proxy: CuttingProxy, pool: pg.Pool & {Client?: unknown}) => void>> = {
+	'new connections are refused': proxy => proxy.refuse(),
+	'the password is not there': (_, pool) => {
+		pool.options.password = () => Promise.reject(Object.assign(new Error('away'), {code: 'ETIMEDOUT'}));
+	},
+	'a certificate can not be read': (_, pool) => {
+		pool.Client = class {
+			constructor() {
+				throw new Error('ENOENT');
+			}
+		};
+	},
+};
+
+for (const [trial, begin] of Object.entries(TRIALS)) {
+	test(`calls that the server takes long to answer are not given up although ${trial}`, async t => {
+		const proxy = await CuttingProxy.start(server.url);
+		const schema = `trial ${trial}`.replaceAll(' ', '_');
+		const {hostname: host, port, username: user, password} = new URL(proxy.url);
+		const pool = new pg.Pool({host, port: Number(port), user, password, database: 'postgres', max: 2});
+		const queue = await openQueue(`postgres://?schema=${schema}`, {pool, lease: '1s'});
+		await queue.enqueue([newJob()]);
+		const other = new pg.Client(server.url);
+		await other.connect();
+		await other.query(`begin; lock table ${schema}.job in access exclusive mode`);
+		const enqueued = queue.enqueue([newJob()]);
+		begin(proxy, pool);
+		await sleep(8000);
+		await other.query('commit');
+		t.is((await enqueued).length, 1);
+		await other.end();
+		await queue.close();
+		await pool.end();
+		await proxy.stop().catch(() => {});
+	});
+}
+
 test('calls that the server takes long to answer are not given up, nor those that wait for their connections', async t => {
 	const queue = await openQueue(`${server.url}?schema=slow`, {lease: '1s'});
 	await queue.enqueue([newJob()]);

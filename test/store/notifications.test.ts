@@ -32,10 +32,12 @@ function openObserved(t: ExecutionContext, schema: string, {url = server.url, le
 	const lost: number[] = [];
 	const pool: Pool = {
 		options: {connectionString: url},
+		Client: pg.Client,
 		async connect() {
 			const client = await own.connect();
 			return {
 				end: () => client.end(),
+				processID: (client as {processID?: number}).processID ?? null,
 				on: (event, listener) => client.on(event as 'notification', event === 'notification' ? note(listener) : listener),
 				off: (event, listener) => client.off(event as 'notification', listener),
 				release(destroy) {
@@ -221,6 +223,20 @@ test.serial('a change after a quiet time is told by its own transaction, and tho
 	await until(() => told() > before);
 });
 
+test.serial('while another transaction tells of its change, one that makes a change is told of after it', async t => {
+	const [one, two] = [openObserved(t, 'one tells'), openObserved(t, 'one tells')];
+	const changes = await hear(two);
+	const other = new pg.Client(server.url);
+	await other.connect();
+	await other.query('begin; select pg_advisory_xact_lock("one tells".lock_key(), 3)');
+	const told = () => one.sent.filter(text => text.includes('tell_others')).length;
+	const [known, before] = [changes(), told()];
+	await one.store.commit({enqueue: [{...newJob(), values: ['1']}]});
+	await until(() => changes() > known);
+	t.is(told(), before + 1);
+	await other.end();
+});
+
 test.serial('many changes make few notifications', async t => {
 	const [one, two] = [openObserved(t, 'many changes'), openObserved(t, 'many changes')];
 	await hear(two);
@@ -265,6 +281,45 @@ test.serial('a listener whose connection falls silent listens again', async t =>
 	t.pass();
 	await two.store.close();
 	await proxy.stop();
+});
+
+test.serial('a connection that is lost while it begins to listen is replaced by one', async t => {
+	const own = new pg.Pool({connectionString: server.url});
+	let begun = 0;
+	let listening = 0;
+	const pool: Pool = {
+		async connect() {
+			const client = await own.connect();
+			let lose: ((event: object) => void) | undefined;
+			return {
+				on: (event, listener) => {
+					if (event === 'error') lose = listener;
+					return client.on(event as 'notification', listener);
+				},
+				off: (event, listener) => client.off(event as 'notification', listener),
+				release: destroy => client.release(destroy),
+				async query(config) {
+					if (!config.text.startsWith('listen')) return client.query(config);
+					begun++;
+					if (begun === 1) {
+						// As `pg` does: it says so twice.
+						lose?.(new Error('lost'));
+						throw new Error('Connection terminated unexpectedly');
+					}
+					listening++;
+					return client.query(config);
+				},
+			};
+		},
+	};
+	const store = new PostgresStore(server.url, {schema: 'lost while it begins', pool});
+	store.listen('owner', () => {});
+	await until(() => listening > 0);
+	await sleep(1500);
+	t.is(listening, 1);
+	await store.close();
+	await own.end();
+	t.is(own.totalCount, 0);
 });
 
 test.serial('an engine gives the results of jobs that another engine runs', async t => {

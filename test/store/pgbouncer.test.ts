@@ -7,9 +7,11 @@ import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import anyTest, {type ExecutionContext} from 'ava';
 import pg from 'pg';
+import {openQueue} from '../../lib/queue.ts';
 import {openEngine} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {newJob} from './contract/laws.ts';
 
 const isInstalled = spawnSync('pgbouncer', ['--version'], {stdio: 'ignore'}).status === 0;
 const test = isInstalled ? anyTest : anyTest.skip;
@@ -69,6 +71,21 @@ async function startPooler(t: ExecutionContext): Promise<string> {
 		}
 	}
 }
+
+test('calls that the server takes long to answer are not given up behind a pooler', async t => {
+	t.timeout(120_000);
+	const queue = await openQueue(`${await startPooler(t)}?schema=slow`, {lease: '1s'});
+	await queue.enqueue([newJob()]);
+	const other = new pg.Client(server.url);
+	await other.connect();
+	await other.query('begin; lock table slow.job in access exclusive mode');
+	const enqueued = queue.enqueue([newJob()]);
+	await sleep(8000);
+	await other.query('commit');
+	t.is((await enqueued).length, 1);
+	await other.end();
+	await queue.close();
+});
 
 test('engines behind a pooler in transaction mode do all that they do without it, and say that they hear of each other late', async t => {
 	t.timeout(120_000);

@@ -134,6 +134,7 @@ export const COMMIT = `
 		-- True if other jobs may wait for a time than those that were found.
 		may_wait boolean;
 		expires bigint;
+		is_told boolean := false;
 		c claimed;
 		a answer;
 	begin
@@ -211,7 +212,11 @@ export const COMMIT = `
 		-- A batch that completed may have enqueued a job.
 		if call ? 'claim' and (completed <> '[]' or current_setting('faena.exhausted', true) is distinct from 'true') then left_over := backlog(call->'claim'); end if;
 		if has_times then expires := (select greatest(0, expires_at - now_ms()) from expiry where expires_at > 0 order by expires_at limit 1); end if;
-		if call ? 'told' then perform pg_notify(channel(), call->>'store'); end if;
+		-- Transactions that notify are committed one after the other, by the whole server: so of those of a queue, one at a time does.
+		if call ? 'told' and pg_try_advisory_xact_lock(lock_key(), 3) then
+			is_told := true;
+			perform pg_notify(channel(), call->>'store');
+		end if;
 		a := null;
 		a.info := jsonb_build_object(
 			'settled', to_jsonb(ended),
@@ -229,7 +234,8 @@ export const COMMIT = `
 			'due', case when may_wait then first_due() else due end - now_ms(),
 			'expired', to_jsonb(expired),
 			'expires', expires,
-			'moment', case when has_schedules then moment_in_ms() end
+			'moment', case when has_schedules then moment_in_ms() end,
+			'told', is_told
 		);
 		return next a;
 	end $$;

@@ -24,6 +24,8 @@ export interface Done {
 	readonly owner: number | null;
 	/** True if more jobs of programs' own transactions are left to be taken over. */
 	readonly moreArrived: boolean;
+	/** True if it has woken the listeners of other stores. */
+	readonly isTold: boolean;
 }
 
 /** What a store's transactions share. */
@@ -35,18 +37,18 @@ export interface CommitContext {
 	readonly random: () => number;
 	/** True if it need not look for jobs that programs have enqueued in their own transactions. */
 	readonly hasNothingArrived: boolean;
-	/** True if it is to wake the listeners of other stores. */
-	readonly isTold: boolean;
+	/** True if it is to wake the listeners of other stores, unless another one is about to. */
+	readonly tellsItself: boolean;
 }
 
 /** Does all changes in one transaction. */
-export async function commit({db, names, claimedFrom, random, hasNothingArrived, isTold}: CommitContext, changes: Changes): Promise<Done> {
+export async function commit({db, names, claimedFrom, random, hasNothingArrived, tellsItself}: CommitContext, changes: Changes): Promise<Done> {
 	const {settle = [], enqueue = [], schedule = []} = changes;
 	const specs = schedule.flatMap(change => (change.type === 'set' ? [change.spec] : []));
 	await names.number([...enqueue, ...settle.flatMap(childJobsOf), ...specs], {waits: false});
 	const make = new ItemMaker(new CallValues(), names, random);
 	const ended = endedItems(settle, make);
-	const call = {...toCall(changes, ended, make, claimedFrom), ...(hasNothingArrived && {nothingArrived: true}), ...(isTold && {told: true})};
+	const call = {...toCall(changes, ended, make, claimedFrom), ...(hasNothingArrived && {nothingArrived: true}), ...(tellsItself && {told: true})};
 	const rows = await send(db, call, make.values, needsAll(changes)).catch(error => {
 		throw toConflict(error, enqueue);
 	});
@@ -58,7 +60,7 @@ export async function commit({db, names, claimedFrom, random, hasNothingArrived,
 	if (info.seen) claimedFrom.saw(info.seen);
 	const due = Math.min(info.due ?? Infinity, claimedFrom.dueInMs ?? Infinity);
 	const claimed = toClaimedGroups(rows, {lease: info.lease ?? 0, names, aheadMs: db.aheadMs});
-	return {committed: toCommitted(changes, claimed, info, {ended, due}), effects: info, owner: info.owner, moreArrived: info.moreArrived};
+	return {committed: toCommitted(changes, claimed, info, {ended, due}), effects: info, owner: info.owner, moreArrived: info.moreArrived, isTold: info.told};
 }
 
 function toCall(
@@ -128,6 +130,7 @@ interface Summary extends Effects {
 	readonly moment: number | null;
 	readonly seen: Seen | null;
 	readonly moreArrived: boolean;
+	readonly told: boolean;
 }
 
 function toCommitted(

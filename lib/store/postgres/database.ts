@@ -3,13 +3,14 @@ import pg from 'pg';
 import {systemClock} from '../../support/clock.ts';
 import {defined} from '../../support/defined.ts';
 import {FaenaError} from '../../support/errors.ts';
-import type {PostgresClient, PostgresPool} from '../postgres-client.ts';
+import type {PostgresClient, PostgresPool, PostgresQuery} from '../postgres-client.ts';
 import {isPostgres} from '../queue-path.ts';
 import {byteaArray, textArray} from './binary-arrays.ts';
 import type {CallValues} from './call-values.ts';
 import {migrate, type Send, versionOf} from './migrate.ts';
 import {codeOf, isConnectionLost, isReadOnly, nameOfDatabase, translate, unreachable} from './postgres-errors.ts';
 import {VERSION} from './schema.ts';
+import {findOut} from './silence.ts';
 
 /** The most connections of a store; one of them listens. */
 const MAX_CONNECTIONS = 5;
@@ -22,7 +23,9 @@ const MAX_WAIT_MS = 1000;
 const MAX_CONNECT_MS = 10_000;
 const KEEP_ALIVE_AFTER_MS = 10_000;
 /** An answer that took longer says too little about the server's time. */
-const MAX_ANSWER_MS = 1000;
+const MAX_TOLD_MS = 1000;
+/** An answer that the server has sent is here within this time. */
+const MAX_WAY_MS = 1000;
 
 const INT8 = 20;
 const INT8_ARRAY = 1016;
@@ -51,10 +54,19 @@ export interface CallContext {
 export interface DatabaseOptions {
 	/** The program's own, which stays open. */
 	readonly pool?: PostgresPool | undefined;
-	/** True if the schema is not made. */
+	/** True if a missing schema is not made. */
 	readonly isReadOnly?: boolean;
-	/** Calls that have waited this long for an answer are given up if the server takes no new connection within this time either. */
+	/** After it has waited this long for an answer, a call is looked for in the server. */
 	readonly maxAnswerMs?: number;
+}
+
+/** A statement that waits for its answer. */
+interface Sent {
+	readonly client: PostgresClient;
+	/** By the steady clock. */
+	readonly at: number;
+	/** Ends its connection, and with it the wait. */
+	readonly end: () => void;
 }
 
 const ignore = (): void => {};
@@ -129,8 +141,11 @@ export class Database {
 	#opened: Promise<void> | undefined;
 	#calls = 0;
 	readonly #maxAnswerMs: number;
-	/** Those on which calls are under way. */
-	readonly #busy = new Set<PostgresClient>();
+	readonly #sent = new Set<Sent>();
+	/** When the server has last answered, by the steady clock. */
+	#answeredAt = systemClock.steadyMs();
+	/** The look for calls that have waited long. There is one at a time, since it takes a connection more. */
+	#look: Promise<void> | undefined;
 	/** The number of calls that have a connection, or are about to, and those that wait. */
 	#calling = 0;
 	readonly #waiting: (() => void)[] = [];
@@ -188,7 +203,7 @@ export class Database {
 	noteTime(serverMs: number, askedAt: number): void {
 		const now = Date.now();
 		// An answer may have waited, for instance because this program was suspended.
-		if (this.#aheadMs === undefined || Math.abs(now - askedAt) < MAX_ANSWER_MS) this.#aheadMs = serverMs - (askedAt + now) / 2;
+		if (this.#aheadMs === undefined || Math.abs(now - askedAt) < MAX_TOLD_MS) this.#aheadMs = serverMs - (askedAt + now) / 2;
 	}
 
 	/** True if the schema has been made. */
@@ -279,24 +294,19 @@ export class Database {
 	 */
 	async #send<Row>(text: string, values: readonly unknown[] = [], isRepeatable = true, name?: string): Promise<Row[]> {
 		const client = await this.#connect();
-		this.#busy.add(client);
 		let isLost = false;
-		const stop = systemClock.every(this.#maxAnswerMs, () => void this.#endIfSilent(client));
 		// A connection that is lost reports it twice: its query fails, and without a listener the program would end.
 		client.on('error', ignore);
 		try {
-			const {rows} = await client.query({text, ...defined({name}), values: values as unknown[], types: TYPES});
-			return rows as Row[];
+			return (await this.#ask(client, {text, ...defined({name}), values: values as unknown[], types: TYPES})) as Row[];
 		} catch (error) {
 			isLost = isConnectionLost(error) || isReadOnly(error);
 			// After a failover it may be a matter of seconds.
 			if (isReadOnly(error) && this.queue !== undefined && !this.#isReadOnly) throw unreachable(error, this.#name);
 			throw translate(error, this.#name, !isRepeatable);
 		} finally {
-			stop();
 			client.off('error', ignore);
 			client.release(isLost);
-			this.#busy.delete(client);
 			this.#leave();
 		}
 	}
@@ -320,26 +330,46 @@ export class Database {
 		else this.#calling--;
 	}
 
-	/**
-	 * A call has waited long for its answer. If the server takes no new connection either, it is taken for gone, and the connections are ended on which
-	 * calls wait: otherwise they would wait until the network gives up, which takes minutes.
-	 */
-	async #endIfSilent(waiting: PostgresClient): Promise<void> {
-		const {options} = this.#pool;
-		if (!options) return;
-		// By its name, since a pool hides the password from copies.
-		const client = new pg.Client({...options, password: options.password, connectionTimeoutMillis: this.#maxAnswerMs} as pg.ClientConfig);
-		client.on('error', ignore);
+	/** Sends a statement. If the answer does not come, its connection may be ended: otherwise it would wait until the network gives up, which takes minutes. */
+	async #ask(client: PostgresClient, query: PostgresQuery, end: () => void = () => client.end?.()): Promise<unknown[]> {
+		const sent = {client, at: systemClock.steadyMs(), end};
+		this.#sent.add(sent);
+		const stop = systemClock.every(this.#maxAnswerMs, () => {
+			this.#look ??= this.#lookForCalls().finally(() => {
+				this.#look = undefined;
+			});
+		});
 		try {
-			await client.connect();
-			await client.end();
+			const {rows} = await client.query(query);
+			this.#answeredAt = systemClock.steadyMs();
+			return rows;
 		} catch (error) {
-			// The answer may have come meanwhile, also just now, if the program was suspended.
-			await systemClock.nextTurn();
-			if (!isConnectionLost(error) || !this.#busy.has(waiting)) return;
-			for (const client of this.#busy) client.end?.();
-			for (const lose of this.#listening) lose();
+			if (!isConnectionLost(error)) this.#answeredAt = systemClock.steadyMs();
+			throw error;
+		} finally {
+			stop();
+			this.#sent.delete(sent);
 		}
+	}
+
+	/** Calls have waited long for their answers. Ends the connections of those that the server does not know, and all if the server is gone. */
+	async #lookForCalls(): Promise<void> {
+		const begunAt = systemClock.steadyMs();
+		const late = [...this.#sent].filter(({at}) => begunAt - at > this.#maxAnswerMs / 2);
+		const {isSilent, idle} = await findOut(
+			late.flatMap(({client}) => client.processID ?? []),
+			this.#pool,
+			this.#maxAnswerMs,
+		);
+		if (idle.length > 0) {
+			await sleep(MAX_WAY_MS);
+			for (const sent of late) if (this.#sent.has(sent) && idle.includes(sent.client.processID as number)) sent.end();
+		}
+		// Answers may have come just now, if the program was suspended.
+		await systemClock.nextTurn();
+		if (!isSilent || systemClock.steadyMs() - this.#answeredAt < this.#maxAnswerMs) return;
+		for (const {at, end} of this.#sent) if (at < begunAt) end();
+		for (const lose of this.#listening) lose();
 	}
 
 	/** True for a program's pool that has no connection to spare for listening. */
@@ -383,7 +413,7 @@ export class Database {
 		client.on('notification', notified);
 		client.on('error', lose);
 		try {
-			await client.query({text: `listen ${pg.escapeIdentifier(found?.name as string)}`});
+			await this.#ask(client, {text: `listen ${pg.escapeIdentifier(found?.name as string)}`}, lose);
 			asked--;
 		} catch (error) {
 			end();
@@ -392,9 +422,9 @@ export class Database {
 		const tell = this.#own(TELL);
 		return {
 			end,
-			async tellOthers() {
+			tellOthers: async () => {
 				asked++;
-				await client.query({text: tell, values: [store]}).finally(() => asked--);
+				await this.#ask(client, {text: tell, values: [store]}, lose).finally(() => asked--);
 			},
 		};
 	}

@@ -14,7 +14,7 @@ const HEALTH_INTERVAL_MS = 1000;
 /** How often the size is read. A server is asked little while nothing happens. */
 const SIZE_INTERVAL_MS = 30_000;
 
-/** How much later than of a change a listener hears of jobs to be stopped: what it does at once is not to wait for that look. */
+/** How long after a notification jobs are looked for that are to be stopped: what a listener does at once is not to wait for that look. */
 const STOPS_AFTER_MS = 5;
 
 type Tell = (news: News) => void | Promise<void>;
@@ -112,7 +112,7 @@ export class Listeners {
 		this.#mayHaveArrived = true;
 	}
 
-	/** Another store has changed something. The listeners are told at once; the jobs that they are to stop are read from the database meanwhile. */
+	/** Another store has changed something. The listeners are told at once; the jobs that they are to stop are read from the database soon. */
 	#heard(): void {
 		this.mayHaveArrived();
 		for (const {tell} of this.#listeners) void (async () => tell({type: 'changed', stop: []}))();

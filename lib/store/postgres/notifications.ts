@@ -3,7 +3,7 @@ import type {Database, Listening} from './database.ts';
 
 /** A store tells of a change at once, but of many at most this often. */
 const TELL_INTERVAL_MS = 25;
-/** After this time without a change, the next one tells of itself. Transactions that do so wait for each other. */
+/** After this time without telling, the next transaction that only enqueues tells of itself: the others hear of it sooner, and transactions that tell wait for each other. */
 const QUIET_MS = 50;
 const RECONNECT_AFTER_MS = 1000;
 /** The first notification that a listener hears is one of its own store, within this time. */
@@ -68,7 +68,11 @@ export class Notifications {
 			this.areHeard = false;
 			return;
 		}
+		let isLost = false;
 		const again = () => {
+			// A connection that is lost while it begins to listen says so twice.
+			if (isLost) return;
+			isLost = true;
 			this.#listening = undefined;
 			this.areHeard = undefined;
 			systemClock.after(RECONNECT_AFTER_MS, () => void (this.#isEnded || this.listen()));

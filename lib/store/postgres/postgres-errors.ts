@@ -33,7 +33,7 @@ const ERRORS: readonly (readonly [code: RegExp, sentence: string, code?: ErrorCo
 
 /** Texts of errors of the driver, which have no code. */
 const TEXTS: readonly (readonly [text: RegExp, code: string])[] = [
-	[/^Connection terminated|^Client has encountered a connection error|^timeout ex/, 'ECONNRESET'],
+	[/^Connection terminated|^Client has encountered a connection error|^timeout (exceeded|expired)/, 'ECONNRESET'],
 	[/does not support SSL/, 'NO_TLS'],
 ];
 

@@ -22,7 +22,7 @@ import {type Effects, Listeners} from './news.ts';
 import {HOST, ownerFilesAt} from './owner-files.ts';
 import {readSchedules} from './schedules.ts';
 
-/** A quarter of a lease, within these bounds, is what a call waits until it asks whether the server is gone, and what it then waits for that answer. */
+/** How long a call waits before it is looked for by a new connection, and how long that may take: a quarter of a lease, within these bounds. */
 const MIN_ANSWER_MS = 3000;
 const MAX_ANSWER_MS = 10_000;
 
@@ -44,7 +44,7 @@ export class PostgresStore implements contract.Store {
 	readonly #names: Names;
 	readonly #owners: Owners;
 	readonly #listeners: Listeners;
-	readonly #context: Omit<CommitContext, 'hasNothingArrived' | 'isTold'>;
+	readonly #context: Omit<CommitContext, 'hasNothingArrived' | 'tellsItself'>;
 	readonly #isReadOnly: boolean;
 	/** False for tests with a clock of their own, which they let jump. */
 	readonly #hasServerTime: boolean;
@@ -79,8 +79,8 @@ export class PostgresStore implements contract.Store {
 		this.#assertWritable();
 		if (changes.claim) await this.#hold(changes.claim.owner);
 		const hasNothingArrived = this.#listeners.hasNothingArrived() && !namesJobs(changes);
-		const isTold = changes.claim === undefined && (changes.enqueue?.length ?? 0) > 0 && this.#listeners.tellsItself;
-		const {committed, effects, owner, moreArrived} = await commit({...this.#context, hasNothingArrived, isTold}, changes).catch(error => {
+		const tellsItself = changes.claim === undefined && (changes.enqueue?.length ?? 0) > 0 && this.#listeners.tellsItself;
+		const {committed, effects, owner, moreArrived, isTold} = await commit({...this.#context, hasNothingArrived, tellsItself}, changes).catch(error => {
 			if (!hasNothingArrived) this.#listeners.mayHaveArrived();
 			throw error;
 		});

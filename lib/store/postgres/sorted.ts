@@ -90,7 +90,8 @@ function* placesOf({first, last, upper, times}: SortedRow, column: keyof JobTime
 async function* rowsOf(db: Database, search: SortedSearch, states: readonly number[], source: string, {value}: SortedPlace): AsyncGenerator<SortedRow> {
 	const {sort, task, batch, since, until} = search;
 	const times = sort === 'duration' ? [since, until].map(time => (time === undefined ? null : Number(time))) : [null, null];
-	let [upper, first]: [number, JobId] = [Number.MAX_VALUE, Number.MAX_SAFE_INTEGER];
+	// Of a row whose jobs have several values, some may come after the place.
+	let [upper, first]: [number, JobId] = [source === 'runs' ? Number.MAX_VALUE : value, Number.MAX_SAFE_INTEGER];
 	for (;;) {
 		const values = [`${sort} ${source}`, states, task, batch, value, upper, first, BLOCK_ROWS, ...times];
 		const rows = await db.query<SortedRow>('select * from @.sorted_rows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)', values);

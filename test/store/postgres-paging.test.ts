@@ -1,0 +1,50 @@
+import test from 'ava';
+import pg from 'pg';
+import {toEndedGroup, toNewGroups} from '../../lib/job/group.ts';
+import {JobQueue} from '../../lib/store/job-queue.ts';
+import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
+import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {newJob} from './contract/laws.ts';
+
+let server: PostgresServer;
+
+test.before('starts a server', async t => {
+	t.timeout(120_000);
+	server = await PostgresServer.start();
+});
+
+test.after.always(() => server?.stop());
+
+test('a page of a sorted list reads nothing of the pages before it', async t => {
+	const pool = new pg.Pool({connectionString: server.url, max: 1});
+	// The server may stop before it has heard that the pool has ended.
+	pool.on('error', () => {});
+	const queue = new JobQueue(new PostgresStore(server.url, {pool}));
+	const owner = 'owner';
+	const count = 1200;
+	await queue.store.commit({enqueue: toNewGroups(Array.from({length: count}, () => newJob()))});
+	const {lease, jobs} = await queue.dequeue({owner, tasks: [newJob().task], limit: count});
+	// Each in a row of its own, since its neighbours end later.
+	for (const rest of [0, 1]) {
+		const own = jobs.filter(({id}) => id % 2 === rest);
+		const outcomeOf = (id: number) => ({type: 'returned', value: '1', startedAt: 1_000_000 + id, durationMs: 1}) as const;
+		await queue.store.commit({settle: [toEndedGroup(own.map(({id, execution}) => ({id, lease, execution, outcome: outcomeOf(id)})))]});
+	}
+	await pool.query('analyze faena.outcome');
+	const reads = async () => {
+		await pool.query('select pg_stat_force_next_flush()');
+		const {rows} = await pool.query("select sum(idx_tup_read)::float8 as read from pg_stat_user_indexes where schemaname = 'faena' and relname = 'outcome'");
+		return rows[0].read as number;
+	};
+	const before = await reads();
+	const after = {value: 1_000_000 + 100, id: 0};
+	const {jobs: page} = await queue.store.jobs({sort: 'startedAt'}, {limit: 10, after});
+	t.deepEqual(
+		page.map(({id}) => id),
+		Array.from({length: 10}, (_, index) => 99 - index),
+	);
+	const read = (await reads()) - before;
+	t.true(read < 700, `${read} entries of indexes`);
+	await queue.close();
+	await pool.end();
+});
