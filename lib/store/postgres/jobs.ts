@@ -7,7 +7,6 @@ import {readFailure} from '../stored-json.ts';
 import {STATUS_OF, StoredState} from '../stored-state.ts';
 import type {Database} from './database.ts';
 import type {Names} from './names.ts';
-import {MAX_PAGE_BYTES} from './read.sql.ts';
 import {findSorted, isSorted} from './sorted.ts';
 
 /** What reading needs. */
@@ -39,27 +38,14 @@ export async function readPage({db, names}: Source, search: JobSearch, {after, l
 	if (want.count) return {jobs: [], count: places.length, next};
 	const ids = places.map(place => (typeof place === 'number' ? place : place.id));
 	const rows = await db.query<JobRow>('select * from @.describe($1, $2)', [ids, want.values === true]);
-	const end = endOfPage(rows);
+	// Large values end the page early. If its last jobs were deleted just now, the next page is empty.
+	const end = want.values ? rows.at(-1)?.id : undefined;
 	await names.read(rows.map(({info: {policy}}) => ({policy})));
 	const jobs = await Promise.all(
 		rows.map(async row => ({...toJob(row, names), ...(want.values && {values: toValues(row)}), ...(await readOthers(db, row.id, want))})),
 	);
 	if (end === undefined || end === ids.at(-1)) return {jobs, count: places.length, next};
 	return {jobs, count: jobs.length, next: places.find(place => (typeof place === 'number' ? place : place.id) === end) ?? null};
-}
-
-/** The last job of a page that has ended early, since its values are large. */
-function endOfPage(rows: readonly JobRow[]): JobId | undefined {
-	const bytes = rows.reduce(
-		(sum, {payload, payload_bytes, result, result_bytes, checkpoint, checkpoint_bytes}) =>
-			sum + [payload ?? payload_bytes, result ?? result_bytes, checkpoint ?? checkpoint_bytes].reduce((own, value) => own + sizeOf(value), 0),
-		0,
-	);
-	return bytes >= MAX_PAGE_BYTES ? rows.at(-1)?.id : undefined;
-}
-
-function sizeOf(value: string | Uint8Array | null): number {
-	return value === null ? 0 : Buffer.byteLength(value);
 }
 
 /** A key belongs to few jobs, so a sorted list gets their ids. */
@@ -191,8 +177,8 @@ export async function readOutcomes(db: Database, ids: readonly JobId[], after: n
 	const page = ids.slice(after, after + MAX_PAGE_ENDS);
 	const found = await db.query<EndRow>('select * from @.ends_of($1)', [page]);
 	const rows = new Map(found.map(row => [row.id, row]));
-	const isShort = found.reduce((sum, {result, result_bytes}) => sum + sizeOf(result ?? result_bytes), 0) >= MAX_PAGE_BYTES;
-	const read = isShort ? page.slice(0, found.at(-1)?.place) : page;
+	// Large results end the page early. Missing jobs at its end are on the next one.
+	const read = page.slice(0, found.at(-1)?.place);
 	const next = after + read.length;
 	return {outcomes: read.flatMap(id => toEnd(id, rows.get(id))), next: next < ids.length ? next : null};
 }

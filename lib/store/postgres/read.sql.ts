@@ -4,7 +4,7 @@ import {StoredState} from '../stored-state.ts';
 const {ready, quarantined, delayed, failed, parked, running, completed, dead, cancelled, blocked} = StoredState;
 
 /** A page with values ends with the job whose values bring the total to this size. */
-export const MAX_PAGE_BYTES = 64 * 1024 * 1024;
+const MAX_PAGE_BYTES = 64 * 1024 * 1024;
 
 /** The state of the jobs of a row of `waiting`. */
 const WAITING_STATE = `case when not failed then ${delayed} when run_at is null then ${parked} else ${failed} end`;
