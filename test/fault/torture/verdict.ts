@@ -122,7 +122,8 @@ export const LAWS: Readonly<Record<string, (given: Case) => readonly unknown[]>>
 			? []
 			: told(given, 'mapped').filter(({slot, batch}) => given.jobs.filter(({token}) => token === `batch${slot}.${batch}/completed`).length !== 1),
 	'no child starts before its parents have returned, and it gets what they returned': ({steps}) => {
-		const returned = new Map(steps.flatMap(({step, value, at}) => (step === 'returns' ? [[value, at] as const] : [])));
+		// The first time: a flow that has ended and was cleaned up may be enqueued, and run, once more.
+		const returned = new Map(steps.toReversed().flatMap(({step, value, at}) => (step === 'returns' ? [[value, at] as const] : [])));
 		return steps.filter(({step, payload: {parents, of}, at}) => {
 			if (step !== 'start' || !parents) return false;
 			const isEach = parents.length === of?.length && parents.every((value, index) => tokenOf(value) === of[index]);
