@@ -22,8 +22,20 @@ export const QUICK: {readonly files: readonly string[]; readonly env: Readonly<R
 	env: {FAENA_EVENTS: '20000'},
 };
 
-/** Left to the nightly run: pages followed step by step, and every trial of the benchmark. They start hundreds of programs, and find defects of the engine last. */
-export const LONG: readonly string[] = ['test/pages.test.ts', 'test/bench/trials.test.ts', 'test/cli/bench.test.ts'];
+/**
+ * Left to the nightly run: pages followed step by step, builds, the larger examples, every trial of the benchmark, and tasks that spoil their workers
+ * on purpose. They start hundreds of programs and engines, and are the last to find what is wrong with an engine.
+ */
+export const LONG: readonly string[] = [
+	'test/pages.test.ts',
+	'test/building.test.ts',
+	'test/examples/http-server.test.ts',
+	'test/examples/pipeline.test.ts',
+	'test/examples/thumbnails.test.ts',
+	'test/bench/trials.test.ts',
+	'test/cli/bench.test.ts',
+	'test/engine/spoilers.test.ts',
+];
 
 /** The files of `npm test`. */
 export const ALL_BUT_LONG: readonly string[] = ['test/**/*.test.ts', ...LONG.map(file => `!${file}`)];
