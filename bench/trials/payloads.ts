@@ -72,9 +72,10 @@ async function byFaena(given: Case, surroundings: Surroundings, use: (echo: Echo
 
 function refuseUnlessRecorded(file: string, jobs: number): void {
 	const database = new Database(file, {readonly: true});
-	const recorded = database.prepare(`select count(*) from ${RECORDED} where execution = 1`).pluck().get();
+	// Not by their first execution alone: on a loaded machine, those that wait behind a large one are given back, and claimed again.
+	const recorded = database.prepare(`select count(*) from ${RECORDED}`).pluck().get();
 	database.close();
-	if (recorded !== jobs) throw new Error(`${recorded} jobs completed in their first execution; expected were ${jobs}`);
+	if (recorded !== jobs) throw new Error(`${recorded} jobs completed; expected were ${jobs}`);
 }
 
 /** Echoes by one `run()` per job. */
