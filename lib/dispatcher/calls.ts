@@ -104,6 +104,7 @@ export class Calls {
 	#ask(verb: Exclude<keyof Verbs, 'openBatch'>, args: readonly unknown[]): unknown {
 		const {store, owner} = this.#host;
 		if (verb === 'jobs') return store.jobs(...(args as Parameters<Verbs['jobs']>));
+		if (verb === 'holders') return store.holders(...(args as Parameters<Verbs['holders']>));
 		if (verb === 'addToFlow') return this.#addToFlow(...(args as Parameters<Verbs['addToFlow']>));
 		if (verb === 'schedules') return store.schedules();
 		if (verb === 'now') return store.now();

@@ -26,11 +26,15 @@ export type Column<Each = number> = Each | readonly Each[];
 export type Keys = number | Values;
 
 /** Jobs to be enqueued. They differ only in their payloads and keys. */
-export interface NewGroup extends Omit<NewJob, 'payload' | 'key'> {
+export interface NewGroup extends Omit<NewJob, 'payload' | 'key' | 'isOutdated'> {
 	/** The payloads. */
 	readonly values: Values;
 	/** Absent if the jobs have none. */
 	readonly keys?: Keys | undefined;
+	/** What each job is made of: texts that stores keep, and that only callers understand. `null` keeps that of a job that exists. */
+	readonly fingerprints?: Values | undefined;
+	/** Indexes of jobs that are out of date if they exist: they are run again as under `rerun`, also with the same payload. */
+	readonly outdated?: readonly number[] | undefined;
 	/** None of the jobs is enqueued if they would make more jobs pending than this. Jobs whose keys exist count as none. Default: no limit. */
 	readonly maxPending?: PendingLimits | undefined;
 }
@@ -420,12 +424,24 @@ function areAlike(a: NewJob, b: NewJob): boolean {
 	);
 }
 
-export function* newJobsOf({values, keys, ...options}: NewGroup): Generator<NewJob> {
+export function* newJobsOf({values, keys, fingerprints: _, outdated, ...options}: NewGroup): Generator<NewJob> {
 	const listed = keys === undefined ? undefined : listKeys(keys, countOf(values));
+	const isOutdated = outdated && new Set(outdated);
 	for (const [index, payload] of unpack(values).entries()) {
 		const key = listed?.[index];
-		yield key === undefined ? {...options, payload} : {...options, payload, key};
+		const job = key === undefined ? {...options, payload} : {...options, payload, key};
+		yield isOutdated?.has(index) ? {...job, isOutdated: true} : job;
 	}
+}
+
+/** The jobs of an enqueued group whose fingerprints are new, by id. */
+export function* newFingerprintsOf(
+	{fingerprints}: NewGroup,
+	{ids, conflicts = [], full, missing}: EnqueuedGroup,
+): Generator<readonly [id: JobId, text: string]> {
+	if (!fingerprints || full || missing !== undefined) return;
+	const refused = new Set(conflicts);
+	for (const [index, text] of unpack(fingerprints).entries()) if (typeof text === 'string' && !refused.has(index)) yield [idAt(ids, index), text];
 }
 
 export function* claimedJobsOf(group: ClaimedGroup): Generator<ClaimedJob> {

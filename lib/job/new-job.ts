@@ -112,10 +112,12 @@ export interface NewJob extends ResolvedJobOptions {
 	readonly parents?: Parents | undefined;
 	/** When an existing job with the key gets a new round; default: never. */
 	readonly rerun?: Rerun | undefined;
+	/** True if an existing job with the key counts as changed, though its payload is the same. */
+	readonly isOutdated?: boolean;
 }
 
 /** A job that a task enqueues. */
-export interface ChildJob extends Omit<NewJob, 'batch' | 'rerun' | 'parents'> {
+export interface ChildJob extends Omit<NewJob, 'batch' | 'rerun' | 'parents' | 'isOutdated'> {
 	/** What it waits for, in order: the ids of jobs, and the indexes of jobs that the execution has enqueued before it. */
 	readonly after?: readonly (JobId | {readonly index: number})[];
 	/** What becomes of the job if one of them ends as dead or cancelled; default `cancel`. */

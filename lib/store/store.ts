@@ -97,6 +97,12 @@ export interface Store {
 	/** The ends of jobs. A job that does not exist is `missing`; a job that has not ended is left out. A page ends early if its values are large. */
 	outcomes(ids: readonly JobId[], page?: {readonly after?: number}): Promise<OutcomePage>;
 
+	/**
+	 * The jobs that have these keys in the batch, or without one in the task, outside batches.
+	 * @param keys at most as many as a group has jobs
+	 */
+	holders(of: KeyScope, keys: readonly string[]): Promise<KeyHolders>;
+
 	/** The number of jobs by task and state. Every transaction keeps these numbers, so reading them is quick with any number of jobs. */
 	counts(): Promise<readonly TaskCounts[]>;
 
@@ -382,6 +388,24 @@ export interface JobEdges {
 
 /** Jobs with consecutive ids. */
 export type JobRange = readonly [first: JobId, last: JobId];
+
+/** Where keys are unique: in a batch, or of a task outside batches. */
+export interface KeyScope {
+	/** The task of the jobs. */
+	readonly task: string;
+	/** The batch of the jobs. */
+	readonly batch?: BatchId | undefined;
+}
+
+/** Jobs that have keys, as columns in the order of the keys. */
+export interface KeyHolders {
+	/** `null` where no job has the key. */
+	readonly ids: readonly (JobId | null)[];
+	/** `null` where no job has the key. */
+	readonly statuses: readonly (JobStatus | null)[];
+	/** The last `fingerprints` of the jobs; `null` where there is none. */
+	readonly fingerprints: readonly (string | null)[];
+}
 
 /** A page of ends. */
 export interface OutcomePage {

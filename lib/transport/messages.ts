@@ -23,6 +23,7 @@ import type {
 	JobFilter,
 	JobId,
 	JobSearch,
+	JobStatus,
 	Place,
 	Retention,
 } from '../job/job.ts';
@@ -98,6 +99,8 @@ export interface Verbs {
 	job(id: JobId): Job | undefined;
 	/** As the verb of a store. */
 	jobs(search: JobSearch, page: {readonly after?: Place | undefined; readonly limit: number}, want?: Wanted): Awaited<ReturnType<JobSource['page']>>;
+	/** As the verb of a store. */
+	holders(of: {readonly task: string; readonly batch?: BatchId | undefined}, keys: readonly string[]): KeyHolders;
 	/** Of a task, or of all. */
 	counts(task: string | undefined): Counts;
 	openBatch(name: string, task: string | undefined, options?: BatchOptions): BatchId;
@@ -116,6 +119,13 @@ export interface Verbs {
 	cleanup(options: CleanupOptions): CleanupResult;
 	/** As the verb of a store. */
 	now(): number;
+}
+
+/** As that of a store. */
+interface KeyHolders {
+	readonly ids: readonly (JobId | null)[];
+	readonly statuses: readonly (JobStatus | null)[];
+	readonly fingerprints: readonly (string | null)[];
 }
 
 /** The answer to the call of this number. */

@@ -60,7 +60,8 @@ export const LAWS: Readonly<Record<string, string>> = {
 	'what is told of a job is told of one that is there': `
 		select * from (
 			select 'failure_state' as source, id from failure_state union all select 'progress', id from progress
-			union all select 'checkpoint', id from checkpoint union all select 'log', id from log union all select 'execution', id from execution)
+			union all select 'checkpoint', id from checkpoint union all select 'log', id from log union all select 'execution', id from execution
+			union all select 'fingerprint', id from fingerprint)
 		where id not in (select id from every_job)`,
 	'a run has all of its jobs, and no other has one of them': `
 		select r.place, r.first, r.last from ${RUNS} r where r.last - r.first + 1 <> (select count(*) from every_job where id between r.first and r.last)

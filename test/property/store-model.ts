@@ -256,6 +256,9 @@ async function compareAll(world: World): Promise<void> {
 		commit: ({queue}) => commitPlain(queue.store, {}),
 	};
 	for (const task of TASKS) asks[`counts of ${task}`] = ({queue}) => queue.counts({task});
+	for (const task of TASKS) asks[`keys of ${task}`] = ({queue}) => queue.store.holders({task}, KEYS);
+	for (const name of world.real.batches.keys())
+		asks[`keys of ${name}`] = ({queue, batches}) => queue.store.holders({task: 'hash', batch: batches.get(name)}, [...KEYS, '2', '5']);
 	for (const {id} of await world.model.queue.jobs({limit: MAX_JOBS})) {
 		asks[`values of job ${id}`] = ({queue}) => queue.values(id);
 		asks[`logs of job ${id}`] = ({queue}) => queue.logs(id);
@@ -534,7 +537,7 @@ function toChanges({settle, update, edit, enqueue, rejectConflicts, claim}: Comm
 				outcome.type === 'returned' && children.length > 0
 					? {
 							...outcome,
-							enqueue: children.map(({rerun: _, maxPending: __, after, ...plan}, index) => ({
+							enqueue: children.map(({rerun: _, maxPending: __, fingerprint: ___, isOutdated: ____, after, ...plan}, index) => ({
 								...toNewJob({...plan, batch: null, after: null}),
 								...toChildParents(after, index, world),
 							})),
@@ -628,6 +631,8 @@ const MAPS = ['nightly', 'weekly'];
 const BATCHES = [...MAPS, FLOW];
 const SCHEDULES = ['daily', 'hourly'];
 
+const KEYS = ['k1', 'k2', '', '0', '1', '4'];
+
 const POLICIES: readonly Policy[] = [
 	{maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 10, factor: 2, maxMs: 60, jitter: 0.5}, retry: 'auto'},
 	{maxAttempts: 2, timeoutMs: 500, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'},
@@ -675,7 +680,7 @@ const plan: fc.Arbitrary<JobPlan> = fc
 		priority: fc.integer({min: -1, max: 2}),
 		delayMs: weighted([3, fc.constant(null)], [1, fc.integer({min: -5, max: 40})]),
 		policy: fc.constantFrom(...POLICIES),
-		key: fc.option(fc.constantFrom('k1', 'k2', '', '0', '1', '4'), {freq: 3}),
+		key: fc.option(fc.constantFrom(...KEYS), {freq: 3}),
 		batch: fc.option(fc.constantFrom(...BATCHES), {freq: 2}),
 		expiresMs: weighted([3, fc.constant(undefined)], [1, fc.integer({min: 1, max: 60})]),
 		unique: weighted([3, fc.constant(undefined)], [1, fc.constant('unended' as const)]),
@@ -689,10 +694,14 @@ const plan: fc.Arbitrary<JobPlan> = fc
 		isHeld: fc.boolean(),
 		rerun: weighted([4, fc.constant(null)], [1, fc.record({changed: fc.boolean(), failed: fc.boolean()})]),
 		maxPending: weighted([4, fc.constant(null)], [1, fc.record({task: fc.integer({min: 1, max: 4}), all: fc.integer({min: 1, max: 8})}, {requiredKeys: []})]),
+		fingerprint: weighted([3, fc.constant(undefined)], [1, fc.constantFrom('one', 'two', 'x'.repeat(300))]),
+		isOutdated: weighted([4, fc.constant(false)], [1, fc.constant(true)]),
 	})
 	// In a batch a key names an item, which has one job.
-	.map(({key, rerun, maxPending, unique, ...job}) => ({
+	.map(({key, rerun, maxPending, unique, fingerprint, isOutdated, ...job}) => ({
 		...job,
+		...(fingerprint !== undefined && {fingerprint}),
+		...(isOutdated && {isOutdated}),
 		unique: job.batch === null ? unique : undefined,
 		...(key !== null && {key}),
 		...(rerun && {rerun}),

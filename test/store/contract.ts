@@ -5,6 +5,7 @@ import type {Store} from '../../lib/store/store.ts';
 import {OpenedJobs} from '../fixtures/open-jobs.ts';
 import './contract/enqueuing.ts';
 import './contract/keys.ts';
+import './contract/fingerprints.ts';
 import './contract/limits.ts';
 import './contract/editing.ts';
 import './contract/expiring.ts';

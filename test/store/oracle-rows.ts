@@ -45,6 +45,7 @@ export interface JobRow {
 	hasKey: boolean;
 	readonly batch: BatchId | undefined;
 	readonly createdAt: number;
+	fingerprint?: string;
 	/** The moment for which a schedule has enqueued it. */
 	scheduledAt?: number;
 	/** The jobs for which it waits. */

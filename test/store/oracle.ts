@@ -31,7 +31,7 @@ import {
 } from '../../lib/job/job.ts';
 import {type ChildJob, type NewJob, toCompletionJob} from '../../lib/job/new-job.ts';
 import type {OpenJobs} from '../../lib/job/open-jobs.ts';
-import {pack} from '../../lib/job/packed.ts';
+import {pack, unpack} from '../../lib/job/packed.ts';
 import {isSameSchedule, type Schedule, type ScheduleChange, type ScheduleResult} from '../../lib/job/schedule.ts';
 import {batchConflict, batchInUse, batchRunning, kindOf} from '../../lib/store/conflict-errors.ts';
 import type * as contract from '../../lib/store/store.ts';
@@ -279,6 +279,16 @@ export class MemoryStore implements contract.Store {
 		return {outcomes, next: end < ids.length ? end : null};
 	}
 
+	async holders({task, batch}: contract.KeyScope, keys: readonly string[]): Promise<contract.KeyHolders> {
+		this.#assertOpen();
+		const found = keys.map(key => this.#withKey({task, batch, key}));
+		return {
+			ids: found.map(job => job?.id ?? null),
+			statuses: found.map(job => (job ? statusOf(job.state) : null)),
+			fingerprints: found.map(job => job?.fingerprint ?? null),
+		};
+	}
+
 	async counts(): Promise<readonly contract.TaskCounts[]> {
 		this.#assertOpen();
 		const tasks = new Set([...this.#all().map(({task}) => task), ...this.#paused]);
@@ -451,6 +461,10 @@ export class MemoryStore implements contract.Store {
 		const missing = known.find(id => !this.#jobs.has(id)) ?? flow;
 		if (missing !== undefined) return {ids: [], missing};
 		const results = [...newJobsOf(group)].map((job, index) => this.#enqueue(job, parentsOf(index)));
+		for (const [index, text] of unpack(group.fingerprints ?? []).entries()) {
+			const {type, id} = results[index] as EnqueuedJob;
+			if (typeof text === 'string' && type !== 'conflict') (this.#jobs.get(id) as JobRow).fingerprint = text;
+		}
 		if (parents) this.#reachChildren();
 		const indexesOf = (type: EnqueuedJob['type']) => results.flatMap((result, index) => (result.type === type ? index : []));
 		const [reused, conflicts] = [indexesOf('reused'), indexesOf('conflict')];
@@ -474,7 +488,7 @@ export class MemoryStore implements contract.Store {
 		const holder = this.#holderOf(job);
 		if (!holder) return {type: 'new', id: this.#add(job, now, parents)};
 		const {id, state} = holder;
-		if (sameValue(holder.payload, job.payload)) {
+		if (!job.isOutdated && sameValue(holder.payload, job.payload)) {
 			const isRetried = job.rerun?.failed && RETRIED_BY_DEFAULT.includes(statusOf(state)) && this.#lostParentOf(holder) === undefined;
 			if (isRetried) this.#beginRound(holder, READY);
 			if (isRetried) this.#reachChildren();

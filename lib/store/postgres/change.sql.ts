@@ -53,6 +53,7 @@ export const CHANGE = `
 		delete from progress where id between its_first and its_last;
 		delete from checkpoint where id between its_first and its_last;
 		delete from log where id between its_first and its_last;
+		delete from fingerprint where id between its_first and its_last;
 		delete from scheduled where id between its_first and its_last;
 		perform end_expiry(its_first, its_last);
 		-- Those that wait for these can't run any more, and the edges to them are not needed.

@@ -169,6 +169,7 @@ export const COMMIT = `
 		if call ? 'enqueue' then
 			foreach i in array elements_of(call->'enqueue') loop
 				made := made || enqueue_group(i, texts, bytes, made);
+				if i ? 'fingerprints' then perform keep_fingerprints(i->'fingerprints', made[cardinality(made)], texts); end if;
 				has_times := has_times or i ? 'expires';
 				may_wait := may_wait or i ?| array['delay', 'at'];
 			end loop;

@@ -3,7 +3,7 @@
 import {type JobUpdate, MAX_LOG_LINES} from '../../job/claim.ts';
 import {type EnqueuedGroup, listKeys, type NewGroup, sizeOf, toIds} from '../../job/group.ts';
 import type {JobEdit} from '../../job/job.ts';
-import {isList} from '../../job/packed.ts';
+import {isList, type Values} from '../../job/packed.ts';
 import type {Parents} from '../../job/parents.ts';
 import type {ScheduleChange} from '../../job/schedule.ts';
 import {defined} from '../../support/defined.ts';
@@ -27,7 +27,7 @@ export class ItemMaker {
 		this.#names = names;
 	}
 
-	newGroup({task, policy, values: all, keys, parents, batch, unique, expiresMs, maxPending, ...group}: NewGroup): object {
+	newGroup({task, policy, values: all, keys, parents, batch, unique, expiresMs, maxPending, fingerprints, outdated, ...group}: NewGroup): object {
 		const count = sizeOf({values: all});
 		// Consecutive numbers are known only within a batch.
 		const isNumbered = typeof keys === 'number' && batch !== undefined && !unique;
@@ -36,12 +36,18 @@ export class ItemMaker {
 			policy: this.#names.policyId(policy),
 			priority: group.priority,
 			count,
-			packed: !isList(all),
-			values: isList(all) ? this.values.add(...all) : this.values.add(all.text),
+			...this.#valuesOf(all),
+			...defined({outdated, fingerprints: fingerprints && {count, ...this.#valuesOf(fingerprints)}}),
 			...defined({batch, unique, rerun: group.rerun, delay: group.delayMs, at: group.runAt, expires: expiresMs, max: maxPending}),
 			...defined({number: isNumbered ? keys : undefined, keys: keys === undefined || isNumbered ? undefined : listKeys(keys, count)}),
 			...(parents && {parents: toParents(parents)}),
 		};
+	}
+
+	/** Where the values are: an element each, or one with a line each. */
+	#valuesOf(values: Values): object {
+		const isEach = isList(values);
+		return {packed: !isEach, values: isEach ? this.values.add(...values) : this.values.add(values.text)};
 	}
 
 	update({id, lease, execution, startedAt, progress, logs, checkpoint}: JobUpdate): object {

@@ -2,7 +2,7 @@ import {type ExecutionRecord, MAX_EXECUTIONS} from '../../job/claim.ts';
 import {type JobEnd, type JobId, type JobSearch, type JobStatus, type JobValues, type LogLine, type Place, type Progress, STATUSES} from '../../job/job.ts';
 import {PackedTimes} from '../../job/packed.ts';
 import {defined} from '../../support/defined.ts';
-import type {JobEdges, JobPage, OutcomePage, SearchPage, StoredJob, Wanted} from '../store.ts';
+import type {JobEdges, JobPage, KeyHolders, KeyScope, OutcomePage, SearchPage, StoredJob, Wanted} from '../store.ts';
 import {readFailure} from '../stored-json.ts';
 import {STATUS_OF, StoredState} from '../stored-state.ts';
 import type {Database} from './database.ts';
@@ -46,6 +46,17 @@ export async function readPage({db, names}: Source, search: JobSearch, {after, l
 	);
 	if (end === undefined || end === ids.at(-1)) return {jobs, count: places.length, next};
 	return {jobs, count: jobs.length, next: places.find(place => (typeof place === 'number' ? place : place.id) === end) ?? null};
+}
+
+/** The jobs that have these keys. */
+export async function readHolders(db: Database, call: KeyScope & {readonly keys: readonly string[]}): Promise<KeyHolders> {
+	const rows = await db.query<{id: JobId | null; state: StoredState | null; fingerprint: string | null}>('select * from @.holders($1)', [JSON.stringify(call)]);
+	return {
+		// Another program may have deleted the job, and left its key.
+		ids: rows.map(({id, state}) => (state === null ? null : id)),
+		statuses: rows.map(({state}) => (state === null ? null : STATUS_OF[state])),
+		fingerprints: rows.map(({fingerprint}) => fingerprint),
+	};
 }
 
 /** A key belongs to few jobs, so a sorted list gets their ids. */

@@ -88,6 +88,41 @@ export const KEYS = `
 		);
 	end $$;
 
+	-- Jobs with these keys, in the order of the keys.
+	create function holders(call jsonb) returns table (id bigint, state smallint, fingerprint text) language plpgsql stable as $$
+	declare
+		its_batch bigint := call->>'batch';
+		scope_of_keys bigint := coalesce(its_batch, -(select t.id from task t where t.name = call->>'task'));
+	begin
+		return query
+			select held, coalesce(o.status, (place_of(held)).state), f.value
+			from jsonb_array_elements_text(call->'keys') with ordinality k (name, i)
+			cross join lateral number_of(its_batch, k.name) own
+			left join lateral (select h.id from key h where h.scope = scope_of_keys and h.key = k.name limit 1) h on true
+			left join lateral (select * from key_run where batch = its_batch and first <= own order by first desc limit 1) r on r.last >= own
+			cross join lateral (select coalesce(h.id, r.first_id + own - r.first)) x (held)
+			left join lateral outcome_row(held) o on o.last >= held
+			left join fingerprint f on f.id = held
+			order by k.i;
+	end $$;
+
+	-- Keeps the fingerprints of the jobs of a group, except of those that were refused.
+	create function keep_fingerprints(given jsonb, made jsonb, texts text[]) returns void language plpgsql as $$
+	declare
+		at integer := given->'values';
+		lines text[] := case when (given->'packed')::boolean then string_to_array(texts[at], E'\\n', '') else texts[at : at + (given->'count')::integer - 1] end;
+	begin
+		if made->'ids' is null then return; end if;
+		-- Two jobs of the group may have one key.
+		insert into fingerprint
+			select distinct on (id) id, line from (
+				select case jsonb_typeof(made->'ids') when 'number' then (made->>'ids')::bigint + i - 1 else (made->'ids'->>(i::integer - 1))::bigint end as id, i, line
+				from unnest(lines) with ordinality l (line, i)
+				where line is not null and not coalesce(made->'conflicts' @> to_jsonb(i - 1), false)
+			) kept order by id, i desc
+			on conflict (id) do update set value = excluded.value;
+	end $$;
+
 	-- The values of jobs that exist.
 	create function values_of(ids bigint[]) returns table (id bigint, text_value text, byte_value bytea) language plpgsql stable as $$
 	declare
@@ -135,6 +170,7 @@ export const KEYS = `
 		conflicts integer[] := '{}';
 		base bigint;
 		is_reused boolean;
+		outdated integer[] := array(select jsonb_array_elements(g->'outdated'));
 	begin
 		-- Two ranges of numbers that overlap would not collide.
 		if its_batch is not null then perform pg_advisory_xact_lock(batches_lock_key(), its_batch::integer); end if;
@@ -160,7 +196,7 @@ export const KEYS = `
 			else
 				-- The leader may have replaced the job.
 				if k.index <> k.leader then select text_value, byte_value into k.old_text, k.old_bytes from values_of(array[k.holder]) where id = k.holder; end if;
-				is_reused := resolve_collision(k.holder, k.old_text, k.old_bytes, g, k.text_value, k.byte_value);
+				is_reused := resolve_collision(k.holder, k.old_text, k.old_bytes, g, k.text_value, k.byte_value, k.index - 1 = any (outdated));
 			end if;
 			if is_reused then
 				reused := reused || k.index - 1;
@@ -220,10 +256,10 @@ export const KEYS = `
 		end if;
 	end $$;
 
-	-- The key of a new job belongs to another one. Returns false if that job keeps another payload.
-	create function resolve_collision(its_id bigint, old_text text, old_bytes bytea, g jsonb, its_text text, its_bytes bytea) returns boolean language plpgsql as $$
+	-- The key of a new job belongs to another one. Returns false if that job keeps another payload, or is outdated and runs.
+	create function resolve_collision(its_id bigint, old_text text, old_bytes bytea, g jsonb, its_text text, its_bytes bytea, is_outdated boolean) returns boolean language plpgsql as $$
 	begin
-		if same_value(old_text, old_bytes, its_text, its_bytes) then
+		if not is_outdated and same_value(old_text, old_bytes, its_text, its_bytes) then
 			if (g->'rerun'->>'failed')::boolean then
 				perform retry_job(its_id, array[${StoredState.failed}, ${StoredState.parked}, ${StoredState.dead}, ${StoredState.cancelled}]);
 			end if;

@@ -16,7 +16,7 @@ import {type CommitContext, commit} from './commit.ts';
 import {Database, urlOfPool} from './database.ts';
 import {deleteEnded} from './delete.ts';
 import {childJobsOf} from './ended-items.ts';
-import {readOutcomes, readPage, statesOf, toFilter} from './jobs.ts';
+import {readHolders, readOutcomes, readPage, statesOf, toFilter} from './jobs.ts';
 import {Names} from './names.ts';
 import {type Effects, Listeners} from './news.ts';
 import {HOST, ownerFilesAt} from './owner-files.ts';
@@ -171,6 +171,11 @@ export class PostgresStore implements contract.Store {
 	async outcomes(ids: readonly JobId[], {after = 0}: {readonly after?: number} = {}): Promise<contract.OutcomePage> {
 		this.#assertOpen();
 		return readOutcomes(this.#db, ids, after);
+	}
+
+	async holders({task, batch}: contract.KeyScope, keys: readonly string[]): Promise<contract.KeyHolders> {
+		this.#assertOpen();
+		return readHolders(this.#db, {task, batch, keys});
 	}
 
 	async counts(): Promise<readonly contract.TaskCounts[]> {

@@ -45,6 +45,7 @@ const ENTRIES = [
 	...['open_batch(jsonb)', 'change_batch(jsonb)', 'read_batches(jsonb)'],
 	...['delete_by_id(jsonb)', 'delete_ended_before(jsonb)', 'delete_outdated(jsonb)', 'delete_batch(jsonb)'],
 	'find_ids(jsonb, integer[], bigint, bigint, integer)',
+	'holders(jsonb)',
 	SORTED_ROWS,
 	...['describe(bigint[], boolean)', 'ends_of(bigint[])', 'executions_of(bigint)', 'counts(boolean)', 'look_at_arrived()'],
 	...['edges_from(bigint, bigint, bigint)', 'edges_to(bigint, bigint)'],

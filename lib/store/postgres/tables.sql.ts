@@ -209,6 +209,12 @@ export const TABLES = `
 		primary key (id, execution)
 	);
 
+	-- What jobs are made of, for a later map to compare.
+	create table fingerprint (
+		id bigint primary key,
+		value text not null
+	);
+
 	create table progress (
 		id bigint primary key,
 		done double precision not null,

@@ -137,6 +137,7 @@ export function deleteRun(tx: Tx, id: JobId, upTo: JobId): JobId {
 	const last = deleteInRun(tx.statements, id, upTo, job);
 	endExpiry(tx, id, last);
 	forgetMoments(tx, id, last);
+	tx.statements.deleteFingerprints.run(id, last);
 	forgetEdges(tx, id, last);
 	tx.tally.move(job.task, job.batch, job.state, null, last - id + 1);
 	return last;
@@ -164,6 +165,7 @@ export function deleteJobRows(tx: Tx, id: JobId, {task, batch, key, state}: Pick
 	const {statements, tally} = tx;
 	endExpiry(tx, id);
 	forgetMoments(tx, id);
+	statements.deleteFingerprints.run(id, id);
 	for (const name of ['deleteFailureState', 'deleteExecutions', 'deleteProgress', 'deleteCheckpoint', 'deleteLog', 'deleteJob'] as const)
 		statements[name].run(id);
 	if (key !== null) freeKey(statements, task, batch, key, id);

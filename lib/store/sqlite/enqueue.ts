@@ -1,6 +1,6 @@
 import {type Encoded, sameValue} from '../../job/encoding.ts';
 import type {FailureRecord} from '../../job/failure.ts';
-import {type EnqueuedGroup, idAt, keyAt, listKeys, type NewGroup, newJobsOf, sizeOf, toIds} from '../../job/group.ts';
+import {type EnqueuedGroup, idAt, keyAt, listKeys, type NewGroup, newFingerprintsOf, newJobsOf, sizeOf, toIds} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import {type ChildJob, dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {asPacked, countOf, isPackable, joinPacked, type PackedStrings, pack, slicePacked, toPackedStrings} from '../../job/packed.ts';
@@ -33,6 +33,7 @@ export function enqueue(tx: Tx, groups: readonly NewGroup[], rejectConflicts: bo
 		const result =
 			full ?? (group.parents ? addChildren(tx, group, {runs, lookup}, rejectConflicts, enqueued) : add(tx, group, {runs, lookup}, rejectConflicts));
 		enqueued.push(result);
+		for (const [id, value] of newFingerprintsOf(group, result)) tx.statements.setFingerprint.run(id, value);
 	}
 	lookup.flush();
 	runs.flush();
@@ -219,7 +220,7 @@ function addJob(tx: Tx, job: NewJob, dueAt: number | null, runs: RunBuilder, par
 
 /** The key of a new job belongs to an earlier job. Returns false if that job keeps another payload. */
 function resolveKeyCollision(tx: Tx, job: NewJob, {id, payload}: Holder, lookup: KeyLookup): boolean {
-	if (!sameValue(payload, job.payload)) {
+	if (job.isOutdated || !sameValue(payload, job.payload)) {
 		lookup.forget();
 		return job.rerun?.changed === true && replaceJob(tx, id, job);
 	}

@@ -17,6 +17,31 @@ export interface Holder {
 
 type Keyed = Pick<NewJob, 'task' | 'batch' | 'key' | 'unique'>;
 
+/** Finds the jobs that have keys, as far as they are written. */
+export class KeyReader {
+	readonly #statements: Statements;
+	/** What was read last: a map that is resumed asks for neighbours. */
+	#numbers: NumberRun | undefined;
+
+	constructor(statements: Statements) {
+		this.#statements = statements;
+	}
+
+	/** @param scope of {@link scopeOf}: that of a batch is its id */
+	idOf(scope: number, key: string): JobId | undefined {
+		const number = scope > 0 ? numberOfKey(key) : undefined;
+		const byNumber = number === undefined ? undefined : this.#idOfNumber(scope, number);
+		return byNumber ?? (this.#statements.idOfKey.get(scope, key) as JobId | undefined);
+	}
+
+	#idOfNumber(batch: number, number: number): JobId | undefined {
+		const known = this.#numbers;
+		if (known?.batch === batch && hasNumber(known, number)) return idOfNumber(known, number);
+		this.#numbers = numbersWith(this.#statements, batch, number);
+		return this.#numbers && idOfNumber(this.#numbers, number);
+	}
+}
+
 /**
  * Finds and takes the keys of new jobs. A key of a batch that is a number is usually in a row of `key_run`, since a map numbers its items. Any other
  * key has a row in `key`.
@@ -25,21 +50,19 @@ export class KeyLookup {
 	readonly #tx: Tx;
 	/** Numbers that were taken one after the other, and are not written yet. */
 	#taken: NumberRun | undefined;
-	/** What was read last: a map that is resumed asks for neighbours. */
-	#numbers: NumberRun | undefined;
+	readonly #reader: KeyReader;
 	#run: {readonly run: JobRun; readonly payloadAt: (id: JobId) => Encoded} | undefined;
 
 	constructor(tx: Tx) {
 		this.#tx = tx;
+		this.#reader = new KeyReader(tx.statements);
 	}
 
 	/** The job that has the new job's key, unless that job has ended and gives it away. */
 	find({task, batch, key, unique}: Keyed): Holder | undefined {
 		if (key === undefined) return undefined;
 		const {statements, names} = this.#tx;
-		const number = batch === undefined ? undefined : numberOfKey(key);
-		const byNumber = number === undefined ? undefined : this.#idOfNumber(batch as number, number);
-		const id = byNumber ?? (statements.idOfKey.get(scopeOf(names.task(task), batch), key) as JobId | undefined);
+		const id = this.#takenBy(batch, key) ?? this.#reader.idOf(scopeOf(names.task(task), batch), key);
 		if (id === undefined) return undefined;
 		const isFree = unique && hasEnded(findJob(statements, id)?.state ?? StoredState.ready);
 		const payload = isFree ? undefined : this.#payloadOf(id);
@@ -89,10 +112,12 @@ export class KeyLookup {
 		this.#run = undefined;
 	}
 
-	#idOfNumber(batch: number, number: number): JobId | undefined {
-		for (const known of [this.#taken, this.#numbers]) if (known?.batch === batch && hasNumber(known, number)) return idOfNumber(known, number);
-		this.#numbers = numbersWith(this.#tx.statements, batch, number);
-		return this.#numbers && idOfNumber(this.#numbers, number);
+	/** The job of this transaction that has taken the number. */
+	#takenBy(batch: number | undefined, key: string): JobId | undefined {
+		const taken = this.#taken;
+		if (taken?.batch !== batch) return undefined;
+		const number = numberOfKey(key);
+		return taken && number !== undefined && hasNumber(taken, number) ? idOfNumber(taken, number) : undefined;
 	}
 
 	#takeNumber(batch: number, number: number, id: JobId): void {

@@ -448,6 +448,13 @@ export const MIGRATIONS: readonly string[] = [
 			o.executions, coalesce(f.attempts, 0) as attempts, json_extract(f.failure, '$.message') as error
 		from own o join task t on t.id = o.task left join batch b on b.id = o.batch left join failure_state f on f.id = o.id;
 	`,
+	`
+	-- What jobs are made of, for a later map to compare.
+	create table fingerprint (
+		id integer primary key,
+		value text not null
+	) strict;
+	`,
 ];
 
 /** The most jobs in a row of a run. It limits the cost of unpacking one, and how far before a job its row may begin. */

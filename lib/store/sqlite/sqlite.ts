@@ -17,6 +17,7 @@ import {canClaimDirectly, DirectClaim} from './direct-claim.ts';
 import {editJob} from './edit.ts';
 import {enqueue} from './enqueue.ts';
 import {expiresInMs} from './expiry.ts';
+import {readHolders} from './holders.ts';
 import {backlog, requestedLanes} from './lanes.ts';
 import {expireJobs, moveJobs} from './move.ts';
 import {readCounts, readOutcomes, readPage} from './read.ts';
@@ -219,6 +220,10 @@ export class SqliteStore implements Store {
 
 	outcomes(ids: readonly JobId[], {after = 0}: {readonly after?: number} = {}): Promise<contract.OutcomePage> {
 		return this.#transactions.use(({connection}) => readOutcomes(connection.statements, this.#blobs, ids, after));
+	}
+
+	holders(of: contract.KeyScope, keys: readonly string[]): Promise<contract.KeyHolders> {
+		return this.#transactions.use(({connection, names}) => connection.snapshot(() => readHolders({statements: connection.statements, names}, of, keys)));
 	}
 
 	counts(): Promise<readonly contract.TaskCounts[]> {

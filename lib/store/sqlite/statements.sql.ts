@@ -431,6 +431,9 @@ export const SQL = {
 	setCheckpoint: 'insert or replace into checkpoint (id, execution, at, state) values (?, ?, ?, ?)',
 	anyCheckpoint: 'select 1 from checkpoint limit 1',
 	checkpointState: 'select state from checkpoint where id = ?',
+	setFingerprint: 'insert or replace into fingerprint values (?, ?)',
+	fingerprintOf: `select value from fingerprint where id = ${INTEGER}`,
+	deleteFingerprints: `delete from fingerprint where id between ${INTEGER} and ${INTEGER}`,
 	deleteCheckpoint: 'delete from checkpoint where id = ?',
 	deleteCheckpointsOfCompleted: `delete from checkpoint
 		where id between ? and ? and (

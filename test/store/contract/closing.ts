@@ -48,6 +48,7 @@ const STORE_VERBS: Readonly<Record<Exclude<Verbs<Store>, 'now' | 'ownerFiles' | 
 	reclaim: store => store.reclaim(),
 	jobs: store => store.jobs({}),
 	outcomes: store => store.outcomes([1]),
+	holders: store => store.holders({task: 'hash'}, ['a']),
 	counts: store => store.counts(),
 	openBatch: store => store.openBatch('nightly', 'hash', OWNER),
 	updateBatch: store => store.updateBatch(1, OWNER, {total: 1}),
