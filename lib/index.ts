@@ -52,6 +52,7 @@ export type {
 	BatchTaskOptions,
 	ChildOptions,
 	ExecutionOptions,
+	Fresh,
 	Isolation,
 	JobOptions,
 	ParentOutcome,

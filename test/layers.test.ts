@@ -9,12 +9,13 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 const STATIONS: Readonly<Record<string, readonly string[]>> = {
 	cli: ['entries', 'api', 'job', 'support'],
 	entries: ['api', 'store', 'job', 'support'],
-	api: ['dispatcher', 'pool', 'transport', 'store', 'worker', 'job', 'support'],
+	api: ['dispatcher', 'pool', 'transport', 'store', 'worker', 'freshness', 'job', 'support'],
 	transport: ['job', 'support'],
 	dispatcher: ['pool', 'store', 'transport', 'job', 'support'],
 	store: ['job', 'support'],
 	pool: ['worker', 'job', 'support'],
 	worker: ['job', 'support'],
+	freshness: ['job', 'support'],
 	job: ['support'],
 	support: [],
 };
@@ -134,6 +135,7 @@ test('the first files of threads and processes import what runs there', t => {
 	const found = Object.fromEntries(files.filter(file => file.startsWith('workers/')).map(file => [file, [...stations(file)].sort()]));
 	t.deepEqual(found, {
 		'workers/dispatcher.ts': ['dispatcher', 'job', 'pool', 'store', 'transport'],
+		'workers/freshness.ts': ['freshness', 'job', 'worker'],
 		'workers/heartbeat.ts': ['store', 'transport'],
 		'workers/process.ts': ['pool', 'worker'],
 		'workers/thread.ts': ['pool', 'worker'],

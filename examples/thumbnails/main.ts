@@ -57,7 +57,7 @@ async function makeThumbnails(folder: string, out: string, width: number, isolat
 		batch: folder,
 		key: ({name}) => name,
 		payload: ({name, modified}) => ({file: join(folder, name), modified, width, out: join(out, `${name}.webp`)}),
-		changed: 'rerun',
+		fresh: 'payload',
 	});
 	for await (const each of thumbnails) {
 		show(thumbnails.progress().completed);

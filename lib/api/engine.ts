@@ -1,5 +1,6 @@
 /** The station `api/`: what a program holds in its own thread. There an engine never waits for the disk and, unless it is inline, never runs a task. */
 
+import {FreshnessThread} from '../freshness/thread.ts';
 import {abortSignal, argument, bad, checked, type Duration, duration, text} from '../job/checks.ts';
 import type {EngineStats, JobEvent} from '../job/events.ts';
 import {idAt} from '../job/group.ts';
@@ -76,6 +77,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	readonly #events: Events;
 	readonly #maker: JobMaker;
 	readonly #stopListening: (() => void) | undefined;
+	/** For maps that look for what has changed. */
+	readonly #freshness: FreshnessThread;
 	#closing: Promise<void> | undefined;
 
 	/** @internal Use `open()`. */
@@ -90,6 +93,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 			settings.maxPending,
 			settings.queue === IN_MEMORY ? {} : settings.queue,
 		);
+		this.#freshness = new FreshnessThread({tasks: settings.tasks ?? ''}, settings.env);
 		if (settings.closeOnSignals) this.#stopListening = closeOnSignals(this);
 	}
 
@@ -157,7 +161,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		items: Iterable<Item> | AsyncIterable<Item>,
 		...[options]: MapArgs<Tasks, Name, Item>
 	): JobMap<Item, ResultOf<Tasks, Name>> {
-		return new JobMap(this.#client, planMap<Item>(this.#maker, task, (options === undefined ? {} : options) as MapOptions<Item, unknown>), items);
+		const plan = planMap<Item>(this.#maker, task, (options === undefined ? {} : options) as MapOptions<Item, unknown>);
+		return new JobMap(this.#client, plan, items, this.#freshness);
 	}
 
 	/**
@@ -447,7 +452,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		if (this.#client.isClosed) return this.#closing;
 		const closed = this.#client
 			.call({type: 'close', drainMs, isSignalled: isSignalled()})
-			.then(() => this.#client.terminate())
+			.then(() => Promise.all([this.#client.terminate(), this.#freshness.close()]))
 			.finally(this.#stopListening);
 		// A second call only shortens the time to drain. The thread ends with the reply to the first.
 		if (this.#closing) closed.catch(() => undefined);

@@ -1,8 +1,9 @@
 import {decode, type Encoded} from '../job/encoding.ts';
 import {type Ids, idAt} from '../job/group.ts';
-import type {JobId} from '../job/job.ts';
+import {isTerminal, type JobId} from '../job/job.ts';
 import type {Notice} from '../transport/messages.ts';
 import {type JobOutcome, toOutcome} from './handles.ts';
+import type {Checked} from './map-freshness.ts';
 
 /** An item of a map, and its job. */
 export interface MapItem<Item> {
@@ -36,6 +37,8 @@ export class ItemGroup<Item> {
 	ids: Ids = [];
 	/** Of a pipe: the ids of the jobs of each stage before the last one, with the number that an item has. */
 	earlier: readonly {readonly ids: Ids; readonly count: number; readonly perItem: number}[] = [];
+	/** What was known of the items before they were enqueued. */
+	checked: Checked | undefined;
 	/** Offsets of items whose jobs existed. */
 	existing: ReadonlySet<number> = new Set();
 	/** The number of items whose jobs have not ended. */
@@ -67,6 +70,12 @@ export class ItemGroup<Item> {
 
 	keyAt(offset: number): string {
 		return this.keys ? (this.keys[offset] as string) : `${this.indexAt(offset)}`;
+	}
+
+	/** True if the item's job had ended, and its payload has changed: the check before did not know that. */
+	hasOtherPayload(offset: number): boolean {
+		const status = this.checked?.statuses[offset];
+		return status !== undefined && status !== null && isTerminal(status) && this.checked?.reasons[offset] === null;
 	}
 
 	complete(offset: number, result: Encoded): void {

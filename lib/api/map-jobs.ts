@@ -1,5 +1,5 @@
 import {type Encoded, sameValue} from '../job/encoding.ts';
-import {type EnqueuedGroup, idAt, listIds, rangeOf} from '../job/group.ts';
+import {type EnqueuedGroup, idAt, listIds, MAX_GROUP_JOBS, type NewGroup, rangeOf} from '../job/group.ts';
 import type {BatchId, JobId, Place} from '../job/job.ts';
 import {UNENDED_STATUSES} from '../job/job.ts';
 import {pack} from '../job/packed.ts';
@@ -7,6 +7,7 @@ import {keyConflict} from '../store/conflict-errors.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient, RangeWatcher, Watcher} from '../transport/client.ts';
 import type {IdRange, Notice, Verbs} from '../transport/messages.ts';
+import {type Checked, checkItems, countFresh, type FreshCounts, type Freshness} from './map-freshness.ts';
 import {ItemGroup} from './map-items.ts';
 import type {MapPlan} from './map-options.ts';
 import {groupUnits, joinEnqueued, type StageJobs} from './pipe-groups.ts';
@@ -18,6 +19,8 @@ interface MapJobsListener<Item> {
 	completed(group: ItemGroup<Item>, from: number, to: number): void;
 	/** A job has ended otherwise, or before the map began to watch it. */
 	ended(group: ItemGroup<Item>, offset: number, status: Notice['status'], isReused: boolean): void;
+	/** A group was checked before it is enqueued. */
+	checked(counts: FreshCounts): void;
 	/** A group was answered: there is room for another. */
 	answered(): void;
 	failed(error: unknown): void;
@@ -30,6 +33,8 @@ const MAX_PAGE_JOBS = 5000;
 const MISSING = 1;
 /** The flag of jobs that had not ended when this map began, or when it first enqueued their items. */
 const UNENDED = 2;
+/** The flag of other jobs of earlier maps that the input has had. */
+const SEEN = 3;
 
 /**
  * The jobs of a map, from the message that enqueues them to their ends, and its batch, if it has one. The map owns the batch from
@@ -47,7 +52,7 @@ export class MapJobs<Item> {
 	readonly #groups = new Map<RangeWatcher, ItemGroup<Item>>();
 	/** Open jobs that are watched one by one, since their ids are not consecutive, by their watchers. */
 	readonly #singles = new Map<Watcher, {readonly group: ItemGroup<Item>; readonly offset: number}>();
-	/** With `changed: 'rerun'`: by key, the payloads of jobs that have not ended. */
+	/** With `fresh`: by key, the payloads of jobs that have not ended. */
 	readonly #payloads = new Map<string, Encoded>();
 	/** Groups that were sent and not answered. */
 	readonly unanswered = new Set<Promise<void>>();
@@ -56,15 +61,23 @@ export class MapJobs<Item> {
 	/** Jobs with lower ids: those {@link MISSING}, and those {@link UNENDED}. */
 	readonly #flags = new IdFlags();
 	#missing = 0;
+	/** Finds out which items are out of date, if the map asks for that. */
+	readonly #freshness: Freshness | undefined;
+	/** The last check; the next group waits for it, so that groups are enqueued in order. */
+	#checking: Promise<void> = Promise.resolve();
+	/** The number of jobs that the batch had when this map began, and of those among them that the input has had. */
+	#jobsBefore = 0;
+	#jobsSeen = 0;
 	#opening: Promise<BatchId> | undefined;
 	/** The batch, once it is open. */
 	#batch: BatchId | undefined;
 	#hasInputEnded = false;
 	#isLeft = false;
 
-	constructor(client: DispatcherClient, plan: MapPlan<Item>, listener: MapJobsListener<Item>) {
+	constructor(client: DispatcherClient, plan: MapPlan<Item>, freshness: Freshness | undefined, listener: MapJobsListener<Item>) {
 		this.#client = client;
 		this.#plan = plan;
+		this.#freshness = freshness;
 		this.#listener = listener;
 	}
 
@@ -80,6 +93,7 @@ export class MapJobs<Item> {
 		// The jobs of a pipe's earlier stages are not in its groups.
 		if (pipe) return;
 		const {counts} = (await this.#client.verb('batch', name)) ?? {};
+		this.#jobsBefore = Object.values(counts ?? {}).reduce((sum, jobs) => sum + jobs, 0);
 		if (!counts || UNENDED_STATUSES.every(status => counts[status] === 0)) return;
 		for (let after: Place | null | undefined; after !== null; ) {
 			const {jobs, next}: ReturnType<Verbs['jobs']> = await this.#client.verb('jobs', {batch: name, status: UNENDED_STATUSES}, {after, limit: MAX_PAGE_JOBS});
@@ -106,12 +120,41 @@ export class MapJobs<Item> {
 		this.sent += items.length;
 		const answered = this.#expectAnswer();
 		const numbers = batch === undefined ? undefined : indexes ? pack(indexes.map(index => `${index}`)) : start;
+		const sent = {...common, values: pack(payloads), keys: keys ? pack(keys) : numbers, batch: this.#batch};
+		if (this.#freshness) this.#checking = this.#checking.then(() => this.#sendChecked(group, payloads, sent, answered));
+		else this.#send(group, sent, answered);
+		return group;
+	}
+
+	#send(group: ItemGroup<Item>, sent: NewGroup, answered: (take: () => void) => void): void {
 		this.#client.send(
-			{type: 'enqueue', group: {...common, values: pack(payloads), keys: keys ? pack(keys) : numbers, batch: this.#batch}, watch: true},
+			{type: 'enqueue', group: sent, watch: true},
 			reply => answered(() => this.#watch(group, reply as EnqueuedGroup)),
 			error => answered(() => this.#listener.failed(error)),
 		);
-		return group;
+	}
+
+	/** Finds out which items are out of date, and sends them. */
+	async #sendChecked(group: ItemGroup<Item>, payloads: readonly Encoded[], sent: NewGroup, answered: (take: () => void) => void): Promise<void> {
+		try {
+			const checked = await this.#check(group, payloads);
+			group.checked = checked;
+			this.#listener.checked(countFresh(checked));
+			const {fingerprints, outdated} = checked;
+			this.#send(group, {...sent, fingerprints: pack(fingerprints), ...(outdated.length > 0 && {outdated})}, answered);
+		} catch (error) {
+			answered(() => this.#listener.failed(error));
+		}
+	}
+
+	#check(group: ItemGroup<Item>, payloads: readonly Encoded[]): Promise<Checked> {
+		const holders: Parameters<typeof checkItems>[0]['holders'] = (of, keys) => this.#client.verb('holders', of, keys);
+		const batch = this.#batch !== undefined && this.#jobsBefore === 0 ? null : this.#batch;
+		const keys = group.items.map((_, offset) => group.keyAt(offset));
+		return checkItems({freshness: this.#freshness as Freshness, holders}, this.#plan, batch, {
+			...{items: group.items, keys, payloads},
+			indexAt: offset => group.indexAt(offset),
+		});
 	}
 
 	/** Sends units of a pipe's items: jobs of all stages, in one transaction. */
@@ -185,7 +228,7 @@ export class MapJobs<Item> {
 	#conflictOf(key: string, id: JobId): FaenaError {
 		const {group, batch} = this.#plan;
 		const other = batch === undefined ? 'use another key' : 'give this map another batch name';
-		const changed = `If the input has changed, add the option changed: 'rerun', which runs such items again; or ${other}.`;
+		const changed = `If the input has changed, add the option fresh: 'payload', which runs such items again; or ${other}.`;
 		const advice = `${changed} If two items of this input have this key, give each a key of its own.`;
 		return keyConflict({...group, key}, id, advice);
 	}
@@ -196,9 +239,13 @@ export class MapJobs<Item> {
 		else for (let offset = 0; offset < size; offset++) if (!existing.has(offset)) this.#firstMade = Math.min(this.#firstMade, idAt(ids, offset));
 		for (const offset of existing) {
 			const id = idAt(ids, offset);
-			if (this.#flags.get(id) !== MISSING) continue;
-			this.#flags.set(id, UNENDED);
-			this.#missing--;
+			const flag = this.#flags.get(id);
+			if (flag === MISSING) {
+				this.#flags.set(id, UNENDED);
+				this.#missing--;
+			} else if (this.#freshness && flag === 0 && id < this.#firstMade) this.#flags.set(id, SEEN);
+			else continue;
+			this.#jobsSeen++;
 		}
 	}
 
@@ -296,16 +343,16 @@ export class MapJobs<Item> {
 	}
 
 	/**
-	 * Ends the input of the batch, and handles the jobs that are missing from it. Returns their number. It stops once the map has left
+	 * Ends the input of the batch, and handles the jobs that are missing from it. Returns how many these are, and how many are gone. It stops once the map has left
 	 * the batch, since another map may own it then.
 	 * @throws FaenaError `NoSuchBatch` if the batch was deleted meanwhile, `BatchInUse` if another map owns it
 	 */
-	async endInput(): Promise<number> {
-		if (this.#batch === undefined) return 0;
+	async endInput(): Promise<{readonly missing?: number; readonly gone?: number}> {
+		if (this.#batch === undefined) return {};
 		await this.#settleMissing();
-		if (this.#isLeft) return 0;
+		if (this.#isLeft) return {};
 		this.#hasInputEnded = await this.#client.verb('endInput', this.#batch, this.sent);
-		if (this.#hasInputEnded) return this.#missing;
+		if (this.#hasInputEnded) return {missing: this.#missing, ...(this.#freshness && {gone: this.#gone})};
 		const what = `This engine was silent for so long that another map took over its batch ${JSON.stringify(this.#plan.batch)}.`;
 		const inUse = new FaenaError('BatchInUse', `${what} Let that map end, then start this one again: it goes on with the batch.`);
 		throw (await this.batchDeleted()) ?? inUse;
@@ -318,6 +365,22 @@ export class MapJobs<Item> {
 			if (this.#isLeft) return;
 			if (missing === 'cancel') await this.#client.verb('cancel', {ids});
 			else await this.#client.verb('discard', ids, {stop: true});
+		}
+	}
+
+	/** Jobs of earlier maps that the input has not had. */
+	get #gone(): number {
+		return this.#jobsBefore - this.#jobsSeen;
+	}
+
+	/** Deletes the ended jobs that the input has not had. */
+	async #deleteGone(): Promise<void> {
+		const search = {batch: this.#plan.batch as string};
+		for (let after: Place | null | undefined; after !== null; ) {
+			const {jobs, next}: ReturnType<Verbs['jobs']> = await this.#client.verb('jobs', search, {after, limit: MAX_PAGE_JOBS});
+			const gone = jobs.filter(({id}) => id < this.#firstMade && this.#flags.get(id) === 0).map(({id}) => id);
+			for (let from = 0; from < gone.length; from += MAX_GROUP_JOBS) await this.#client.verb('cleanup', {ids: gone.slice(from, from + MAX_GROUP_JOBS)});
+			after = next;
 		}
 	}
 
@@ -347,6 +410,8 @@ export class MapJobs<Item> {
 		const hasAll = isDone && this.#hasInputEnded && (this.#plan.missing !== 'keep' || this.#missing === 0);
 		try {
 			await this.#client.verb(hasAll ? 'closeBatch' : 'leaveBatch', id);
+			// Jobs of an open batch can't be deleted.
+			if (hasAll && this.#plan.missing === 'delete' && this.#freshness && this.#gone > 0) await this.#deleteGone();
 		} catch (error) {
 			// The dispatcher tries again; or it has ended, which frees the batch, too. The loop's own error tells more.
 			if (isDone) throw error;

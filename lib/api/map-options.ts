@@ -1,8 +1,8 @@
-import {abortSignal, bad, boolean, type Checks, callable, checked, choice, expected, integer, show, text} from '../job/checks.ts';
+import {abortSignal, argument, bad, boolean, type Checks, callable, checked, choice, expected, integer, show, text} from '../job/checks.ts';
 import type {BatchOptions} from '../job/job.ts';
 import {type JobMaker, lowestOf} from '../job/new-job.ts';
-import {checkJobOptions, checkKey, DEFAULTS} from '../job/options.ts';
-import type {CompletionTasksOf, JobOptions, PayloadOf, ProblemOf, TaskName} from '../job/task.ts';
+import {checkJobOptions, checkKey, DEFAULTS, fresh, paths} from '../job/options.ts';
+import type {CompletionTasksOf, Fresh, JobOptions, PayloadOf, ProblemOf, TaskName} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {PipePlan} from './pipe-plan.ts';
 
@@ -27,13 +27,20 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 	/** When it aborts, jobs that have not ended are cancelled, and the loop throws the signal's reason. */
 	readonly signal?: AbortSignal;
 	/**
-	 * What to do with an item whose key belongs to a job with another payload. `refuse` (default) ends the loop with `KeyConflict`.
-	 * `rerun` runs that job again in a new round, with the new payload; its old result is lost. While that job runs, it is refused.
+	 * What makes an item run again whose job an earlier map has enqueued, in a new round; its old result is lost. Each value includes `'payload'`,
+	 * another payload. `'content'`: other contents of its {@link files}, looked at if their sizes or times differ. `'code'`: other code of the task,
+	 * that is, another `version` of it, or other texts of the tasks module and of what it imports. `'all'`: always. With any of the last three, a
+	 * completed job runs again if one of the task's `outputs` is gone. Default: that of the task; without one, another payload ends the loop with
+	 * `KeyConflict`. While the job runs, another payload does so in any case.
+	 * @example faena.map('thumbnail', paths, {batch: 'photos', key: path => path, fresh: 'content', files: path => [path]})
 	 */
-	readonly changed?: 'refuse' | 'rerun';
+	readonly fresh?: Fresh | readonly Fresh[];
+	/** Paths of the files from which an item's result is made, for `fresh: 'content'`. Default: the task's option `files`, which gets the payload. */
+	readonly files?: (item: Item, index: number) => readonly string[];
 	/**
 	 * What to do, at the end of the input, with unfinished jobs of an earlier map of the batch whose items are not in the input: `keep` (default)
 	 * lets them run, `cancel` cancels and `delete` deletes them, running ones included. The map yields none; `progress().missing` is their number.
+	 * With {@link fresh}, `delete` also deletes the ended jobs of such items, once the map has ended.
 	 */
 	readonly missing?: 'keep' | 'cancel' | 'delete';
 	/** Runs items again that died or were cancelled in an earlier map, and at once those that wait for their next attempt; default false. */
@@ -71,18 +78,32 @@ export interface MapPlan<Item> extends ReturnType<typeof planMap<Item>> {
 export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions<Item, unknown>) {
 	if (Object(options).unique !== undefined) throw bad(NO_UNIQUE);
 	const given = checkJobOptions<Omit<MapOptions<Item, unknown>, keyof JobOptions>>('map()', options, MAP_CHECKS);
-	const {batch, payload, weight, order, window, signal, onComplete, changed, missing, retryFailed, halt, key: _, ...jobOptions} = {...DEFAULTS.map, ...given};
+	const {
+		batch,
+		payload,
+		weight,
+		order,
+		window,
+		signal,
+		onComplete,
+		missing,
+		retryFailed,
+		halt,
+		key: _,
+		fresh: __,
+		files: ___,
+		...jobOptions
+	} = {
+		...DEFAULTS.map,
+		...given,
+	};
 	const {key} = options;
-	const rerun = changed === 'rerun' || retryFailed ? {changed: changed === 'rerun', failed: retryFailed} : undefined;
-	if (given.missing !== undefined && batch === undefined)
-		throw bad('map() with the option missing expects the option batch, too: the name of the batch whose earlier jobs are meant');
-	if (onComplete !== undefined && batch === undefined)
-		throw bad('map() with the option onComplete expects the option batch, too: the job is enqueued when that batch completes');
-	if (rerun && batch === undefined && key === undefined)
-		throw bad('map() with the option changed or retryFailed expects the option batch or key, too, by which it finds the earlier jobs');
-	const {key: __, ...ofJobs} = maker.resolveChecked('map()', task, jobOptions);
+	assertFits(given);
+	const freshness = freshnessOf(given, maker.freshOf(task));
+	const rerun = freshness.fresh.length > 0 || retryFailed ? {changed: freshness.fresh.length > 0, failed: retryFailed} : undefined;
+	const {key: ____, ...ofJobs} = maker.resolveChecked('map()', task, jobOptions);
 	return {
-		...{batch, order, signal, missing},
+		...{batch, order, signal, missing, ...freshness},
 		window: Math.min(window, lowestOf(maker.limitsOf(task))),
 		halt: halt && new Halt(halt),
 		batchOptions: batchOptionsOf(maker, onComplete),
@@ -95,6 +116,30 @@ export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions
 	};
 }
 
+type Given<Item> = Omit<MapOptions<Item, unknown>, keyof JobOptions> & Pick<JobOptions, 'key'>;
+
+/** @throws FaenaError `BadOption` if an option needs another one */
+function assertFits<Item>({batch, key, missing, onComplete, fresh, retryFailed}: Given<Item>): void {
+	if (missing !== undefined && batch === undefined)
+		throw bad('map() with the option missing expects the option batch, too: the name of the batch whose earlier jobs are meant');
+	if (onComplete !== undefined && batch === undefined)
+		throw bad('map() with the option onComplete expects the option batch, too: the job is enqueued when that batch completes');
+	if ((fresh || retryFailed) && batch === undefined && key === undefined)
+		throw bad('map() with the option fresh or retryFailed expects the option batch or key, too, by which it finds the earlier jobs');
+}
+
+/** What makes items run again. @param ofTask the task's own option, for a map that can find earlier jobs */
+function freshnessOf<Item>({fresh, files, batch, key}: Given<Item>, ofTask: readonly Fresh[] | undefined) {
+	const own = (fresh ?? (batch !== undefined || key !== undefined ? ofTask : undefined) ?? []) as readonly Fresh[];
+	if (files && own.length === 0) throw bad("map() with the option files expects the option fresh, too: fresh: 'content' looks at these files");
+	return {
+		fresh: own,
+		/** Whether to find out, before items are enqueued, which of their jobs are out of date. */
+		isChecked: own.some(each => each !== 'payload'),
+		filesOf: files && ((item: Item, index: number) => argument('map()', 'the value of files()', files(item, index), paths)),
+	};
+}
+
 /** @throws FaenaError `BadOption` */
 function checkWeight(weight: unknown): number {
 	if (typeof weight === 'number' && !Number.isNaN(weight)) return weight;
@@ -102,7 +147,7 @@ function checkWeight(weight: unknown): number {
 }
 
 const NO_UNIQUE =
-	"map() has no option unique: an item's key names its one job, whose result a later map yields again. To run items anew, use changed: 'rerun', retryFailed, or another batch";
+	"map() has no option unique: an item's key names its one job, whose result a later map yields again. To run items anew, use fresh, retryFailed, or another batch";
 
 function batchOptionsOf(maker: JobMaker, task: string | undefined): BatchOptions | undefined {
 	if (task === undefined) return undefined;
@@ -119,7 +164,8 @@ export const MAP_CHECKS: Checks = {
 	window: integer(1, 10_000_000),
 	signal: abortSignal,
 	onComplete: text,
-	changed: choice('refuse', 'rerun'),
+	fresh,
+	files: callable,
 	missing: choice('keep', 'cancel', 'delete'),
 	retryFailed: boolean,
 	halt: checkHalt,

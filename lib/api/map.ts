@@ -6,6 +6,7 @@ import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import type {Notice} from '../transport/messages.ts';
 import type {JobOutcome} from './handles.ts';
+import {type FreshCounts, type Freshness, NOTHING_FRESH} from './map-freshness.ts';
 import type {ItemGroup, MapResult} from './map-items.ts';
 import {MapJobs} from './map-jobs.ts';
 import type {MapPlan} from './map-options.ts';
@@ -26,6 +27,14 @@ export interface MapProgress {
 	readonly reused: number;
 	/** Unfinished jobs of an earlier map of the batch whose items are not in the input (see the option `missing`); 0 until the input has ended. */
 	readonly missing: number;
+	/** With the option `fresh`, other than `'payload'`: items that no earlier map had. */
+	readonly added: number;
+	/** Of these maps: items that ran again, since something has changed. */
+	readonly changed: number;
+	/** Of these maps: completed items that do not run again, though other code has made their results. */
+	readonly byOtherCode: number;
+	/** Of these maps, with a batch: jobs whose items are not in the input, ended ones included; 0 until the input has ended. */
+	readonly gone: number;
 }
 
 /** How often a map that waits for its input checks that its batch still exists. */
@@ -67,7 +76,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	/** In order of the input, groups of which items were not yielded; and the offset of the next one in the first group. */
 	readonly #inOrder: ItemGroup<Item>[] = [];
 	#offset = 0;
-	readonly #progress = {read: 0, total: undefined as number | undefined, completed: 0, dead: 0, cancelled: 0, reused: 0, missing: 0};
+	readonly #progress = {read: 0, total: undefined as number | undefined, completed: 0, dead: 0, cancelled: 0, reused: 0, missing: 0, ...NOTHING_FRESH, gone: 0};
 	#hasBegun = false;
 	#phase: 'new' | 'reading' | 'fed' | 'halted' | 'over' = 'new';
 	#failure: {readonly error: unknown} | undefined;
@@ -75,14 +84,15 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	#yielded = 0;
 
 	/** @internal Use `engine.map`. */
-	constructor(client: DispatcherClient, plan: MapPlan<Item>, items: Iterable<Item> | AsyncIterable<Item>) {
+	constructor(client: DispatcherClient, plan: MapPlan<Item>, items: Iterable<Item> | AsyncIterable<Item>, freshness?: Freshness) {
 		checkIterable('map()', items);
 		this.#client = client;
 		this.#plan = plan;
 		this.#items = items;
 		if (Array.isArray(items)) this.#progress.total = items.length;
 		this.#source = openSource(items);
-		this.#jobs = new MapJobs(client, plan, {
+		this.#jobs = new MapJobs(client, plan, plan.isChecked ? freshness : undefined, {
+			checked: counts => this.#addFresh(counts),
 			completed: (group, from, to) => this.#complete(group, from, to),
 			ended: (group, offset, status, isReused) => this.#end(group, offset, status, isReused),
 			answered: () => {
@@ -274,7 +284,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		if (!this.#goesOn()) return;
 		this.#progress.total = this.#progress.read;
 		await this.#jobs.allAnswered();
-		if (this.#goesOn()) this.#progress.missing = await this.#jobs.endInput();
+		if (this.#goesOn()) Object.assign(this.#progress, await this.#jobs.endInput());
 		if (this.#goesOn()) this.#phase = 'fed';
 	}
 
@@ -347,8 +357,15 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		return (this.#phase === 'fed' || this.#phase === 'halted') && this.#jobs.unanswered.size === 0 && this.#jobs.underWay === 0;
 	}
 
+	#addFresh({added, changed, byOtherCode}: FreshCounts): void {
+		this.#progress.added += added;
+		this.#progress.changed += changed;
+		this.#progress.byOtherCode += byOtherCode;
+	}
+
 	#complete(group: ItemGroup<Item>, from: number, to: number): void {
 		this.#progress.completed += to - from;
+		if (group.checked) for (let offset = from; offset < to; offset++) if (group.hasOtherPayload(offset)) this.#progress.changed++;
 		this.#addEnded(group, from, to);
 		if (this.#plan.halt) for (let offset = from; offset < to; offset++) this.#haltIfDue('completed');
 	}
@@ -361,6 +378,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		}
 		if (status !== 'missing') this.#progress[status]++;
 		if (isReused) this.#progress.reused++;
+		else if (group.hasOtherPayload(offset)) this.#progress.changed++;
 		this.#addEnded(group, offset, offset + 1);
 		if (!isReused && status !== 'missing') this.#haltIfDue(status, group.errorAt(offset));
 	}

@@ -204,7 +204,7 @@ function toMapPlan(pipe: PipePlan): MapPlan<unknown> {
 	const {stages, batch, order, signal, window, unit, encode} = pipe;
 	const last = stages.at(-1) as Stage;
 	return {
-		...{batch, order, signal, pipe, encode},
+		...{batch, order, signal, pipe, encode, fresh: [], isChecked: false, filesOf: undefined},
 		missing: 'keep',
 		window: Math.max(1, Math.floor(window / unit)),
 		halt: undefined,

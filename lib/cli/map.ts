@@ -7,19 +7,23 @@ import {isPostgres, queueExists, shownLocation} from '../api/queue-location.ts';
 import {closeOnSignals, type Engine, FaenaError, type Job, type JobId, type JobMap, type MapOptions, type MapResult, open} from '../index.ts';
 import {bad} from '../job/checks.ts';
 import {UNENDED_STATUSES} from '../job/job.ts';
+import {toUrl} from '../job/task-module.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
+import {describeFresh, FRESH_HELP, type FreshFlag, freshnessOf, printPreview, toFresh} from './fresh.ts';
 import {type Item, itemsOf, toCount, toHalt, toTask, toTime, useQueue} from './input.ts';
 import {count, ExitCode, escapeControls, explain, formatRate, type MapStatus, printError, showBar, toJson} from './print.ts';
 
 /** The flags. Those of jobs and maps have the names of the options of `map()`. */
-interface Options extends Omit<MapOptions<Item, unknown>, 'order' | 'missing'>, Required<Pick<MapOptions<Item, unknown>, 'order' | 'missing'>> {
+interface Options extends Omit<MapOptions<Item, unknown>, 'order' | 'missing' | 'fresh'>, Required<Pick<MapOptions<Item, unknown>, 'order' | 'missing'>> {
 	readonly queue: string;
 	readonly workers?: number;
 	readonly isolation: 'thread' | 'process';
 	readonly lines?: true;
 	readonly ndjson?: true;
 	readonly quiet?: true;
+	readonly dryRun?: true;
+	readonly fresh?: readonly FreshFlag[];
 }
 
 export function addMap(program: Command): void {
@@ -42,6 +46,7 @@ export function addMap(program: Command): void {
 		.addOption(new Option('--order <order>', 'print results as they finish, or in the order of the input').choices(['finished', 'input']).default('finished'))
 		.option('--lines', 'run the task for every line of stdin instead of files')
 		.option('--ndjson', 'run the task for every line of stdin, parsed as JSON')
+		.option('--fresh <what>', FRESH_HELP, toFresh)
 		.option('--retry-failed', 'run items again that died or were cancelled in an earlier run')
 		.addOption(
 			new Option('--missing <how>', 'what to do with unfinished jobs of an earlier run that are missing from the input')
@@ -49,6 +54,7 @@ export function addMap(program: Command): void {
 				.default('keep'),
 		)
 		.option('--halt <when>', 'give up after failures, or end after successes: now,fail=1 or soon,fail=5% or now,success=1', toHalt)
+		.option('--dry-run', 'run nothing and change nothing; print which items would run, and why')
 		.option('--quiet', 'print no progress, only the summary')
 		.addHelpText('after', EXAMPLES)
 		.action(async (target: string, globs: readonly string[], options: Options) => {
@@ -71,16 +77,20 @@ Examples:
   jq -c '.urls[]' sites.json | faena map './tasks.ts#parse' --ndjson --queue sites.db`;
 
 async function map(target: string, globs: readonly string[], options: Options): Promise<number> {
-	const {queue, workers, isolation, lines: _, ndjson, quiet: __, ...mapOptions} = options;
+	const {queue, workers, isolation, lines: _, ndjson, quiet: __, fresh, dryRun, ...mapOptions} = options;
 	const {module, task} = toTask(target);
 	const items = await itemsOf(globs, options);
 	const input = globs.length > 0 ? globs : [ndjson ? '--ndjson' : '--lines'];
 	const {batch = batchName(target, input, queue)} = options;
+	const freshness = freshnessOf(fresh, 'length' in items);
+	const keyed = {batch, key: (item: Item) => item.key, payload: (item: Item) => item.payload, ...freshness};
+	if (dryRun) {
+		await printPreview(queue, {tasks: toUrl(module), task, options: {...mapOptions, ...keyed}}, items);
+		return ExitCode.done;
+	}
 	if (await queueExists(queue)) await useQueue(queue, opened => refuseUnfinished(opened, queue, {module, task, batch}));
 	const engine = await open({queue, tasks: module, taskOutput: 'stderr', isolation, closeOnSignals: true, ...defined({workers})});
 	try {
-		// A line's key is its number, so the line may have changed.
-		const keyed = {batch, key: (item: Item) => item.key, payload: (item: Item) => item.payload, changed: 'rerun'} as const;
 		// Of files the largest first, so that the last one does not run alone.
 		const sizes = 'length' in items ? new Map(items.map(({key}) => [key, statSync(key, {throwIfNoEntry: false})?.size ?? 0])) : undefined;
 		const weight = sizes && {weight: ({key}: Item) => sizes.get(key) as number};
@@ -273,17 +283,19 @@ class MapRun {
 	}
 
 	#printSummary(): number {
-		const {completed, dead, cancelled, reused, missing} = this.#results.progress();
+		const progress = this.#results.progress();
+		const {completed, dead, cancelled, reused, missing} = progress;
 		const {executed} = this.#status();
+		const fresh = this.#total === undefined ? '' : describeFresh(progress);
 		const seconds = (performance.now() - this.#start) / 1000;
 		const parts = [
 			`${count(completed)} completed`,
 			dead > 0 && `${count(dead)} dead`,
 			cancelled > 0 && `${count(cancelled)} cancelled`,
-			reused > 0 && `${count(reused)} of them reused`,
+			reused > 0 && !fresh && `${count(reused)} of them reused`,
 		];
 		const rate = executed > 0 ? ` (${formatRate(executed / seconds)})` : '';
-		const what = `${parts.filter(Boolean).join(', ')}, in ${seconds.toFixed(1)} s${rate}.`;
+		const what = `${parts.filter(Boolean).join(', ')}, in ${seconds.toFixed(1)} s${rate}${fresh && `: ${fresh}`}.`;
 		printError(`${what}${this.#why(' Again: --retry-failed.')}${missing === 0 ? '' : describeMissing(missing, this.#options)}`);
 		// With another --missing the user has asked to end them.
 		if (missing > 0 && this.#options.missing === 'keep') return ExitCode.inputIncomplete;

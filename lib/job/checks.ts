@@ -9,7 +9,7 @@ export type Checks = Readonly<Record<string, Check>>;
 
 /** Former options of each function, and what to write instead. */
 export const RENAMED_OPTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-	'map()': {maxFailures: "halt: {when: 'soon', on: 'fail', at: maxFailures + 1}"},
+	'map()': {maxFailures: "halt: {when: 'soon', on: 'fail', at: maxFailures + 1}", changed: "fresh: 'payload' instead of changed: 'rerun'"},
 };
 
 /**

@@ -5,7 +5,7 @@ import {EnqueuedChild} from './enqueued-child.ts';
 import type {BatchId, CompletedBatch, JobId} from './job.ts';
 import {type CheckedOptions, checkId, checkJobOptions, checkTaskOptions, type ResolvedJobOptions, resolveJobOptions} from './options.ts';
 import type {OnDead, Parents} from './parents.ts';
-import type {ChildOptions, JobOptions, TaskInfo} from './task.ts';
+import type {ChildOptions, Fresh, JobOptions, TaskInfo} from './task.ts';
 
 /** Checks jobs to be enqueued, resolves their options and encodes their payloads: in the caller's thread, and for `ctx.enqueue` in a worker. */
 export class JobMaker {
@@ -77,6 +77,11 @@ export class JobMaker {
 	limitsOf(task: string): PendingLimits | undefined {
 		const known = this.#tasks.get(task);
 		return known ? known.limits : this.#limits;
+	}
+
+	/** What makes a map of the task run items again, by the task's own options. */
+	freshOf(task: string): readonly Fresh[] | undefined {
+		return this.#tasks.get(task)?.own.fresh;
 	}
 
 	/** @throws FaenaError `NotEncodable`, `TooLarge` */

@@ -20,7 +20,7 @@ import {
 import {DEFAULT_MAX_VALUE_BYTES} from './encoding.ts';
 import {type Backoff, type JobFilter, type JobId, type JobSearch, type Policy, SORTS, STATUSES} from './job.ts';
 import type {OnDead, Parents} from './parents.ts';
-import type {Isolation} from './task.ts';
+import type {Fresh, Isolation} from './task.ts';
 
 /** All defaults, as a program would write them. A test compares docs/options.md with them. */
 export const DEFAULTS = {
@@ -49,7 +49,6 @@ export const DEFAULTS = {
 	map: {
 		order: 'finished',
 		window: 4096,
-		changed: 'refuse',
 		missing: 'keep',
 		retryFailed: false,
 	},
@@ -70,6 +69,20 @@ export const EXECUTION_CHECKS = {
 	retry: choice('auto', 'manual'),
 } satisfies Checks;
 
+/** Checks what makes a map run items again. */
+export function fresh(value: unknown): readonly Fresh[] {
+	const all = Array.isArray(value) ? value : [value];
+	if (all.length > 0 && all.every(each => FRESH.includes(each))) return all;
+	throw expected(`${FRESH.map(each => JSON.stringify(each)).join(' or ')}, or an array of them`, all.find(each => !FRESH.includes(each)) ?? value);
+}
+
+/** Checks the names of files. */
+export function paths(value: unknown): readonly string[] {
+	return list(value).map(text);
+}
+
+const FRESH: readonly unknown[] = ['payload', 'content', 'code', 'all'] satisfies Fresh[];
+
 /** How long ended jobs are kept. */
 export const RETENTION_CHECKS: Checks = {completed: duration, dead: duration, cancelled: duration};
 
@@ -85,6 +98,10 @@ export const TASK_CHECKS: Checks = {
 	setup: callable,
 	teardown: callable,
 	retryIf: callable,
+	fresh,
+	version: text,
+	files: callable,
+	outputs: callable,
 	retention: value => checked('retention', value, RETENTION_CHECKS),
 	batchSize: integer(1, 512),
 };
@@ -116,6 +133,8 @@ export interface CheckedOptions extends Partial<Pick<Policy, 'maxAttempts' | 're
 	readonly onDead?: OnDead;
 	/** Of a task. */
 	readonly maxPending?: number;
+	/** Of a task. */
+	readonly fresh?: readonly Fresh[];
 }
 
 /** All options of a job, resolved. */

@@ -33,8 +33,15 @@ export interface RetentionOption {
 	readonly cancelled?: Duration;
 }
 
+/**
+ * What makes a map run an item again whose job has ended. `payload`: another payload, as with all others. `content`: other contents of the item's
+ * files. `code`: other code of the task. `all`: each map does.
+ */
+export type Fresh = 'payload' | 'content' | 'code' | 'all';
+
 /** Options of a task: defaults of its jobs, and how they run. */
-export interface TaskOptions<Resource = unknown> extends ExecutionOptions {
+// biome-ignore lint/suspicious/noExplicitAny: of a task that is not known
+export interface TaskOptions<Resource = unknown, Payload = any> extends ExecutionOptions {
 	/** Where its jobs run; default: the engine's isolation. A native crash in a child process ends no other job. */
 	readonly isolation?: 'thread' | 'process';
 	/** The most of its jobs that run at the same time, in all engines on the same queue together; default: the number of workers. */
@@ -45,6 +52,17 @@ export interface TaskOptions<Resource = unknown> extends ExecutionOptions {
 	 * @example task(render, {maxPending: 100})
 	 */
 	readonly maxPending?: number;
+	/** What makes a `map()` of the task run an item again; see the option of `map()`. */
+	readonly fresh?: Fresh | readonly Fresh[];
+	/** Names the task's code: if it changes, results count as made by other code. Default: a hash of the tasks module and of what it imports. */
+	readonly version?: string;
+	/**
+	 * Paths of the files from which a job's result is made, by its payload, for `map({fresh: 'content'})`. Called in a thread that runs no tasks.
+	 * @example task(thumbnail, {files: ({file}) => [file]})
+	 */
+	files?(payload: Payload): readonly string[];
+	/** Paths of the files that a job makes, by its payload: a map with the option `fresh` runs a completed job again if one of them is gone. */
+	outputs?(payload: Payload): readonly string[];
 	/** Memory in bytes that one of its jobs may need. A job starts only while so much memory is free, or no other job runs. */
 	readonly memoryBytes?: number;
 	/** Called in each worker before it takes jobs of the task. Its result is {@link TaskContext.resource}. If it throws, `open()` rejects with `SetupFailed`. */
@@ -64,7 +82,8 @@ export interface TaskOptions<Resource = unknown> extends ExecutionOptions {
 }
 
 /** Options of a task whose function takes several jobs at once. */
-export interface BatchTaskOptions<Resource = unknown> extends TaskOptions<Resource> {
+// biome-ignore lint/suspicious/noExplicitAny: of a task that is not known
+export interface BatchTaskOptions<Resource = unknown, Payload = any> extends TaskOptions<Resource, Payload> {
 	/**
 	 * The most jobs that the function gets in one call, at most 512: an array of payloads and an array of contexts. How many it
 	 * gets depends on how many wait. It returns an array of as many results, or of promises for them. Each job ends by its own
@@ -170,11 +189,11 @@ const OPTIONS = Symbol.for('faena.task.options');
  */
 export function task<Payload, Result, Resource = undefined, State = unknown, Tasks = AnyTasks>(
 	run: (payloads: readonly Payload[], contexts: readonly TaskContext<Resource, State, Tasks>[]) => BatchResults<Result> | Promise<BatchResults<Result>>,
-	options: BatchTaskOptions<Resource>,
+	options: BatchTaskOptions<Resource, Payload>,
 ): (payload: Payload, context: TaskContext<Resource, State, Tasks>) => Result;
 export function task<Payload, Result, Resource = undefined, State = unknown, Tasks = AnyTasks>(
 	run: (payload: Payload, context: TaskContext<Resource, State, Tasks>) => Result,
-	options?: TaskOptions<Resource>,
+	options?: TaskOptions<Resource, Payload>,
 ): (payload: Payload, context: TaskContext<Resource, State, Tasks>) => Result;
 // biome-ignore lint/suspicious/noExplicitAny: what is checked is in the signatures above
 export function task(run: any, options: TaskOptions<any> = {}): any {
@@ -197,7 +216,7 @@ export type Isolation = 'thread' | 'process' | 'inline';
 export interface TaskInfo {
 	readonly name: string;
 	/** Without functions, which only the workers have. */
-	readonly options: Omit<TaskOptions & Partial<BatchTaskOptions>, 'setup' | 'teardown' | 'retryIf'>;
+	readonly options: Omit<TaskOptions & Partial<BatchTaskOptions>, 'setup' | 'teardown' | 'retryIf' | 'files' | 'outputs'>;
 }
 
 /** Options of `enqueue`. An option that is not given comes from the task, then from `open({defaults})`, then from {@link DEFAULTS}. */

@@ -190,7 +190,7 @@ export function tableOf(given: object): TaskTable {
 function infosOf(table: TaskTable): TaskInfo[] {
 	return [...table].map(([name, run]) => {
 		checkTaskOptions(`task ${name}`, optionsOf(run));
-		const {setup: _, teardown: __, retryIf: ___, ...options} = optionsOf(run);
+		const {setup: _, teardown: __, retryIf: ___, files: ____, outputs: _____, ...options} = optionsOf(run);
 		return {name, options};
 	});
 }

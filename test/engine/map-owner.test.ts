@@ -222,14 +222,14 @@ test('a key in conflict names the ways out: running changed items again, or anot
 	const conflict = await t.throwsAsync<FaenaError>(all(faena.map('echo', [2], {batch: 'nightly'})), {code: 'KeyConflict'});
 	t.regex(
 		conflict?.message ?? '',
-		/"0" of task echo belongs to job 1, which has another payload\. If the input has changed, .*changed: 'rerun'.* another batch name\. If two items .* a key of its own\.$/,
+		/"0" of task echo belongs to job 1, which has another payload\. If the input has changed, .*fresh: 'payload'.* another batch name\. If two items .* a key of its own\.$/,
 	);
 	await all(faena.map('echo', [1], {key: String}));
 	await t.throwsAsync(all(faena.map('echo', [2], {key: () => '1'})), {
 		code: 'KeyConflict',
-		message: /changed: 'rerun'.* use another key\. If two items .* a key of its own\.$/,
+		message: /fresh: 'payload'.* use another key\. If two items .* a key of its own\.$/,
 	});
-	t.like(await all(faena.map('echo', [2], {batch: 'nightly', changed: 'rerun'})), [{result: 2, reused: false}]);
+	t.like(await all(faena.map('echo', [2], {batch: 'nightly', fresh: 'payload'})), [{result: 2, reused: false}]);
 });
 
 /** What a dispatcher was asked to watch and has neither told of nor been asked to forget, as seen on the line to it. */

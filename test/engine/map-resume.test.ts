@@ -10,11 +10,11 @@ import {makeFolder} from '../fixtures/folder.ts';
 type Named = readonly [name: string, holds: string];
 const BY_NAME = {batch: 'b', key: ([name]: Named) => name, payload: ([, holds]: Named) => holds, order: 'input'} as const satisfies MapOptions<Named, string>;
 
-test("with changed: 'rerun' an item that holds something else runs again, and its old result is gone; the others do not run again", async t => {
+test("with fresh: 'payload' an item that holds something else runs again, and its old result is gone; the others do not run again", async t => {
 	const file = join(makeFolder(t), 'runs');
 	const faena = await openEngine(t, {workers: 1});
 	const map = (items: readonly Named[]) =>
-		faena.map('markOnce', items, {...BY_NAME, changed: 'rerun', payload: ([name, holds]) => ({file, line: `${name}=${holds}`})});
+		faena.map('markOnce', items, {...BY_NAME, fresh: 'payload', payload: ([name, holds]) => ({file, line: `${name}=${holds}`})});
 	const first = await all(
 		map([
 			['a', '1'],
@@ -55,7 +55,7 @@ test("with changed: 'rerun' an item that holds something else runs again, and it
 	);
 });
 
-test("with changed: 'rerun' two items of one input with the same key and different payloads are refused; with the same payload they share a job", async t => {
+test("with fresh: 'payload' two items of one input with the same key and different payloads are refused; with the same payload they share a job", async t => {
 	const faena = await openEngine(t);
 	await faena.pause('echo');
 	const map = (holds: string) =>
@@ -65,14 +65,14 @@ test("with changed: 'rerun' two items of one input with the same key and differe
 				['a', '1'],
 				['a', holds],
 			] as Named[],
-			{...BY_NAME, changed: 'rerun'},
+			{...BY_NAME, fresh: 'payload'},
 		);
 	await t.throwsAsync(all(map('2')), {code: 'KeyConflict', message: /^Two items of this map have the key "a" and different payloads, .*key of its own\.$/});
 	await faena.resume('echo');
 	t.deepEqual((await all(map('1'))).map(resultOf), ['1', '1']);
 });
 
-test("an item that changed while its job runs is refused, also with changed: 'rerun'; once it has ended the same map goes through", async t => {
+test("an item that changed while its job runs is refused, also with fresh: 'payload'; once it has ended the same map goes through", async t => {
 	const file = join(makeFolder(t), 'file');
 	const faena = await openEngine(t);
 	const runs = new Promise<void>(resolve => void faena.once('log', () => resolve()));
@@ -86,7 +86,7 @@ test("an item that changed while its job runs is refused, also with changed: 're
 	))
 		break;
 	await runs;
-	const changed = () => faena.map('wait', [['a', import.meta.filename]] as Named[], {...BY_NAME, changed: 'rerun'});
+	const changed = () => faena.map('wait', [['a', import.meta.filename]] as Named[], {...BY_NAME, fresh: 'payload'});
 	await t.throwsAsync(all(changed()), {code: 'KeyConflict', message: /"a" of task wait belongs to job 2, which is running with another payload/});
 	writeFileSync(file, '');
 	t.is(resultOf((await all(faena.map('wait', [['a', file]] as Named[], BY_NAME)))[0]), file);

@@ -470,12 +470,15 @@ test("progress() counts a map's items by status", async t => {
 	const faena = await openEngine(t, {defaults: {maxAttempts: 1}});
 	const map = faena.map('disaster', ['none', 'overflow', 'none'], {batch: 'b'});
 	t.is(faena.map('disaster', new Set(['none'])).progress().total, undefined);
-	t.deepEqual(map.progress(), {read: 0, total: 3, reused: 0, missing: 0, completed: 0, dead: 0, cancelled: 0});
+	t.deepEqual(map.progress(), {
+		...{read: 0, total: 3, completed: 0, dead: 0, cancelled: 0},
+		...{reused: 0, missing: 0, added: 0, changed: 0, byOtherCode: 0, gone: 0},
+	});
 	await all(map);
-	t.deepEqual(map.progress(), {read: 3, total: 3, reused: 0, missing: 0, completed: 2, dead: 1, cancelled: 0});
+	t.like(map.progress(), {read: 3, total: 3, reused: 0, missing: 0, completed: 2, dead: 1, cancelled: 0});
 	const again = faena.map('disaster', ['none', 'overflow', 'none', 'none'], {batch: 'b', retryFailed: true});
 	await all(again);
-	t.deepEqual(again.progress(), {read: 4, total: 4, reused: 2, missing: 0, completed: 3, dead: 1, cancelled: 0});
+	t.like(again.progress(), {read: 4, total: 4, reused: 2, missing: 0, completed: 3, dead: 1, cancelled: 0});
 });
 
 test('cleanup spares a batch that has not come to its end, and takes one that has', async t => {

@@ -1,0 +1,68 @@
+import {createHash} from 'node:crypto';
+import {closeSync, openSync, readSync, statSync} from 'node:fs';
+import {bad} from '../job/checks.ts';
+
+/** A file that was changed so short a time ago may change again without another time: some file systems count in steps of two seconds. */
+const COARSEST_TIME_MS = 2000;
+
+/** The characters of a hash that are kept: 132 bits. */
+const HASH_LENGTH = 22;
+
+/** Stands for the attributes and for the content of a file that is not there. */
+const ABSENT = 'absent';
+
+/**
+ * The sizes and times of files, on one line without spaces. Equal ones mean equal contents. Empty if that is not certain.
+ * @throws FaenaError `BadOption` if one is a folder
+ */
+export function attributesOf(paths: readonly string[]): string {
+	const latest = Date.now() - COARSEST_TIME_MS;
+	const all: string[] = [];
+	for (const path of paths) {
+		const stat = statSync(path, {throwIfNoEntry: false});
+		if (stat?.isDirectory()) throw bad(`The files of an item are named one by one, and ${path} is a folder. Name the files in it that the task reads`);
+		if (stat && Math.max(stat.mtimeMs, stat.ctimeMs) > latest) return '';
+		// The time of the last change of attributes shows an edit that restores the time of the content, as some tools do.
+		all.push(stat ? [stat.size, microseconds(stat.mtimeMs), microseconds(stat.ctimeMs)].map(number => number.toString(36)).join('.') : ABSENT);
+	}
+	return all.join(',');
+}
+
+function microseconds(ms: number): number {
+	return Math.round(ms * 1000);
+}
+
+/** Reused: files are read one after the other. */
+const buffer = Buffer.allocUnsafe(1024 * 1024);
+
+/** A hash of the contents of files, in this order; empty if there are none. */
+export function contentOf(paths: readonly string[]): string {
+	if (paths.length === 0) return '';
+	const hash = createHash('sha256');
+	for (const path of paths) hash.update(`${contentOfFile(path)},`);
+	return shorten(hash.digest('base64url'));
+}
+
+/** A hash of a text. */
+export function hashOf(text: string): string {
+	return shorten(createHash('sha256').update(text).digest('base64url'));
+}
+
+/** The hash of a file's content; or why it can't be read: then the task will fail, and say so. */
+function contentOfFile(path: string): string {
+	let file: number | undefined;
+	try {
+		file = openSync(path, 'r');
+		const hash = createHash('sha256');
+		for (let bytes = readSync(file, buffer); bytes > 0; bytes = readSync(file, buffer)) hash.update(buffer.subarray(0, bytes));
+		return hash.digest('base64url');
+	} catch (error) {
+		return (error as NodeJS.ErrnoException).code ?? ABSENT;
+	} finally {
+		if (file !== undefined) closeSync(file);
+	}
+}
+
+function shorten(hash: string): string {
+	return hash.slice(0, HASH_LENGTH);
+}

@@ -1,0 +1,19 @@
+/** What an execution depends on, as far as it is known. As a text it is the fingerprint that a store keeps. */
+export interface Fingerprint {
+	/** Of the task's code. */
+	readonly code: string;
+	/** Of the content of the item's files; empty if it has none. */
+	readonly content: string;
+	/** The sizes and times of these files; empty if they say nothing about the content. */
+	readonly attributes: string;
+}
+
+export function writeFingerprint({code, content, attributes}: Fingerprint): string {
+	return `${code} ${content} ${attributes}`;
+}
+
+/** `undefined` if there is none, or another program has written it. */
+export function readFingerprint(text: string | null): Fingerprint | undefined {
+	const [code, content, attributes, ...others] = text?.split(' ') ?? [];
+	return code === undefined || content === undefined || attributes === undefined || others.length > 0 ? undefined : {code, content, attributes};
+}

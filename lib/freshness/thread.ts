@@ -1,0 +1,64 @@
+import type {Worker} from 'node:worker_threads';
+import {type ErrorEnvelope, fromEnvelope} from '../job/failure.ts';
+import {startThread, workerUrl} from '../support/node.ts';
+import type {FreshnessAnswer, FreshnessQuestion, FreshnessStart} from './messages.ts';
+
+/** The thread has loaded the tasks, or failed to; then its answers, in the order of the questions. */
+export type FreshnessMessage = 'loaded' | {readonly value: FreshnessAnswer} | {readonly error: ErrorEnvelope};
+
+/** The thread that looks at files and code, from the caller's side. It starts with the first question. */
+export class FreshnessThread {
+	readonly #start: FreshnessStart;
+	readonly #env: Readonly<Record<string, string>>;
+	#thread: Worker | undefined;
+	#loaded = Promise.withResolvers<void>();
+	readonly #waiting: {readonly resolve: (answer: FreshnessAnswer) => void; readonly reject: (error: unknown) => void}[] = [];
+
+	constructor(start: FreshnessStart, env: Readonly<Record<string, string>> = {}) {
+		this.#start = start;
+		this.#env = env;
+	}
+
+	/** @throws FaenaError `BadOption`, `BadTasksModule` */
+	check(question: FreshnessQuestion): Promise<FreshnessAnswer> {
+		this.#thread ??= this.#open();
+		this.#thread.ref();
+		this.#thread.postMessage(question);
+		return new Promise((resolve, reject) => this.#waiting.push({resolve, reject}));
+	}
+
+	#open(): Worker {
+		// Each worker prints what the tasks module prints when it is loaded. This thread does not print it once more.
+		const options = {workerData: this.#start, env: {...process.env, ...this.#env}, stdout: true, stderr: true, name: 'faena freshness'};
+		const thread = startThread(workerUrl('freshness'), options);
+		thread.stdout.resume();
+		thread.stderr.resume();
+		thread.on('message', (message: FreshnessMessage) => (message === 'loaded' ? this.#loaded.resolve() : this.#answer(message)));
+		thread.on('error', error => this.#fail(error));
+		thread.on('exit', code => this.#fail(new Error(`The thread that compares files has ended (${code}).`)));
+		return thread;
+	}
+
+	#answer(answer: Exclude<FreshnessMessage, 'loaded'>): void {
+		const call = this.#waiting.shift();
+		if (this.#waiting.length === 0) this.#thread?.unref();
+		if ('value' in answer) call?.resolve(answer.value);
+		else call?.reject(fromEnvelope(answer.error));
+	}
+
+	#fail(error: unknown): void {
+		this.#thread = undefined;
+		this.#loaded.resolve();
+		for (const {reject} of this.#waiting.splice(0)) reject(error);
+	}
+
+	/** Ends the thread. Open questions are rejected. */
+	async close(): Promise<void> {
+		const thread = this.#thread;
+		if (!thread) return;
+		thread.ref();
+		// To end it while it loads native code could end the process.
+		await this.#loaded.promise;
+		await thread.terminate();
+	}
+}

@@ -1,0 +1,157 @@
+/** What `faena map` runs again, and what it says about that. */
+import {appendFileSync, copyFileSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import type {ExecutionContext} from 'ava';
+import test from 'ava';
+import {assertSentence, type Ended, Folder, parse} from './command.ts';
+
+const TASKS = `
+	import {readFileSync, appendFileSync} from 'node:fs';
+	export const read = file => {
+		appendFileSync('runs', file + '\\n');
+		return readFileSync(file, 'utf8');
+	};
+	export const say = line => {
+		appendFileSync('runs', JSON.stringify(line) + '\\n');
+		return line;
+	};
+`;
+
+/** A folder with a tasks module and some files that are an hour old. */
+class Project extends Folder {
+	constructor(t: ExecutionContext, ...names: readonly string[]) {
+		super(t);
+		this.write('tasks.mjs', TASKS);
+		for (const name of names) this.put(name);
+	}
+
+	put(name: string, content = name): void {
+		this.write(name, content);
+		const long = new Date(Date.now() - 3_600_000);
+		utimesSync(join(this.path, name), long, long);
+	}
+
+	map(...args: readonly string[]): Promise<Ended> {
+		return this.faena('map', './tasks.mjs#read', '*.txt', '--order', 'input', ...args).end();
+	}
+
+	/** The files that the tasks have read since the last call. */
+	takeRuns(): string[] {
+		appendFileSync(join(this.path, 'runs'), '');
+		const runs = readFileSync(join(this.path, 'runs'), 'utf8').split('\n').filter(Boolean).sort();
+		rmSync(join(this.path, 'runs'));
+		return runs;
+	}
+}
+
+/** The last line of stderr, without times. */
+function summary({stderr}: Ended): string {
+	return (stderr.trimEnd().split('\n').at(-1) ?? '').replace(/, in .*?\)(?=[:.])/, '').replace(/, in [\d.]+ s/, '');
+}
+
+test('a file that was edited runs again, one that was touched does not, and the summary counts both', async t => {
+	const project = new Project(t, 'a.txt', 'b.txt', 'c.txt');
+	t.is(summary(await project.map()), 'faena: 3 completed.');
+	t.deepEqual(project.takeRuns(), ['a.txt', 'b.txt', 'c.txt']);
+	t.is(summary(await project.map()), 'faena: 3 completed: 3 unchanged.');
+	project.put('b.txt', 'other');
+	utimesSync(join(project.path, 'c.txt'), 1, 1);
+	project.put('d.txt');
+	rmSync(join(project.path, 'a.txt'));
+	const again = await project.map();
+	t.is(summary(again), 'faena: 3 completed: 1 unchanged, 1 changed, 1 new, 1 gone.');
+	t.deepEqual([again.code, project.takeRuns()], [0, ['b.txt', 'd.txt']]);
+	t.deepEqual(
+		parse(again.stdout).map(({key, result, reused}) => [key, result, reused]),
+		[
+			['b.txt', 'other', undefined],
+			['c.txt', 'c.txt', true],
+			['d.txt', 'd.txt', undefined],
+		],
+	);
+});
+
+test('the summary says which results older code has made; --fresh code runs these again, and --fresh all everything', async t => {
+	const project = new Project(t, 'a.txt', 'b.txt');
+	await project.map();
+	appendFileSync(join(project.path, 'tasks.mjs'), '// edited\n');
+	project.put('c.txt');
+	t.is(summary(await project.map()), 'faena: 3 completed: 2 unchanged (2 made by older code: --fresh code), 1 new.');
+	project.takeRuns();
+	t.is(summary(await project.map('--fresh', 'code')), 'faena: 3 completed: 1 unchanged, 2 changed.');
+	t.deepEqual(project.takeRuns(), ['a.txt', 'b.txt']);
+	t.is(summary(await project.map('--fresh', 'all')), 'faena: 3 completed: 0 unchanged, 3 changed.');
+	project.put('a.txt', 'new');
+	project.takeRuns();
+	for (const how of ['never', 'payload']) t.is(summary(await project.map('--fresh', how)), 'faena: 3 completed: 3 unchanged.');
+	t.deepEqual(project.takeRuns(), []);
+});
+
+test('--dry-run prints what would run and why, and changes nothing', async t => {
+	const project = new Project(t, 'a.txt', 'b.txt');
+	// A reader of the database may leave an index of its log, which is empty.
+	const names = () => readdirSync(project.path).filter(name => !/-(wal|shm)$/.test(name));
+	const files = () => names().map(name => [name, statSync(join(project.path, name)).mtimeMs, statSync(join(project.path, name)).size]);
+	const first = files();
+	const unknown = await project.map('--dry-run');
+	t.deepEqual(parse(unknown.stdout) as unknown, [
+		{key: 'a.txt', reason: 'new'},
+		{key: 'b.txt', reason: 'new'},
+	]);
+	t.deepEqual([unknown.code, unknown.stderr, files()], [0, 'faena: Would run 2 of 2.\n', first]);
+	await project.map();
+	project.put('b.txt', 'other');
+	project.put('c.txt');
+	rmSync(join(project.path, 'a.txt'));
+	appendFileSync(join(project.path, 'tasks.mjs'), '// edited\n');
+	copyFileSync(join(project.path, 'b.txt'), join(project.path, 'd.txt'));
+	project.takeRuns();
+	const before = files();
+	const {stdout, stderr, code} = await project.map('--dry-run');
+	t.deepEqual(parse(stdout) as unknown, [
+		{key: 'b.txt', reason: 'content'},
+		{key: 'c.txt', reason: 'new'},
+		{key: 'd.txt', reason: 'new'},
+	]);
+	t.deepEqual([code, stderr], [0, 'faena: Would run 3 of 3: 0 unchanged, 1 changed, 2 new, 1 gone.\n']);
+	t.deepEqual(files(), before);
+	t.deepEqual(project.takeRuns(), []);
+	await project.map();
+	appendFileSync(join(project.path, 'tasks.mjs'), '// edited again\n');
+	t.is((await project.map('--dry-run')).stderr, 'faena: Would run 0 of 3: 3 unchanged (3 made by older code: --fresh code), 1 gone.\n');
+	const byCode = await project.map('--dry-run', '--fresh', 'code');
+	t.deepEqual(
+		parse(byCode.stdout).map(line => (line as unknown as {reason: string}).reason),
+		['code', 'code', 'code'],
+	);
+});
+
+test('lines that have changed run again, and --dry-run knows them, too', async t => {
+	const project = new Project(t);
+	const lines = (text: string, ...args: readonly string[]) => project.faena('map', './tasks.mjs#say', '--ndjson', '--batch', 'b', ...args).end(text);
+	await lines('{"a":1}\n{"a":2}\n');
+	project.takeRuns();
+	const {stdout, stderr} = await lines('{"a":1}\n{"a":3}\n{"a":4}\n', '--dry-run');
+	t.is(parse(stdout).length, 2, stderr);
+	t.deepEqual(project.takeRuns(), []);
+});
+
+test('wrong flags are refused with a sentence, and nothing is made', async t => {
+	const project = new Project(t, 'a.txt');
+	const cases: readonly (readonly [args: readonly string[], words: RegExp])[] = [
+		[['--fresh', 'contents'], /--fresh.*It is one of payload, content, code, all, never/],
+		[['--fresh', 'never,code'], /It is one of/],
+		[['--fresh', ''], /It is one of/],
+	];
+	for (const [args, words] of cases) {
+		assertSentence(t, await project.map(...args), words);
+	}
+	const ofLines = await project.faena('map', './tasks.mjs#say', '--ndjson', '--fresh', 'content').end('1\n');
+	assertSentence(t, ofLines, /--fresh content looks at the files that globs match/);
+	const unknown = await project.faena('map', './tasks.mjs#raed', '*.txt', '--dry-run').end();
+	assertSentence(t, unknown, /no task "raed"; did you mean "read"\?/);
+	t.false(readdirSync(project.path).includes('faena.db'));
+	writeFileSync(join(project.path, 'broken.mjs'), 'throw new Error("no");');
+	const broken = await project.faena('map', './broken.mjs#read', '*.txt', '--dry-run').end();
+	assertSentence(t, broken, /broken\.mjs can't be loaded/);
+});

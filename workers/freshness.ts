@@ -1,0 +1,37 @@
+/** First file of the thread that compares files and code with those of earlier runs. It loads the tasks module, and runs no task. */
+import {parentPort, workerData} from 'node:worker_threads';
+import {FreshnessChecker} from '../lib/freshness/checker.ts';
+import type {FreshnessQuestion, FreshnessStart} from '../lib/freshness/messages.ts';
+import {ModuleGraph} from '../lib/freshness/module-graph.ts';
+import type {FreshnessMessage} from '../lib/freshness/thread.ts';
+import {toEnvelope} from '../lib/job/failure.ts';
+import {markWorker} from '../lib/job/task-module.ts';
+import {loadTasks} from '../lib/worker/worker.ts';
+
+const {tasks: module} = workerData as FreshnessStart;
+// If it fails, each question is answered with the error.
+const checker = load().catch(toEnvelope);
+
+async function load(): Promise<FreshnessChecker> {
+	markWorker(module);
+	const graph = new ModuleGraph();
+	const tasks = await loadTasks(module);
+	return new FreshnessChecker(tasks, graph.close());
+}
+
+async function answer(question: FreshnessQuestion): Promise<FreshnessMessage> {
+	const loaded = await checker;
+	if (!(loaded instanceof FreshnessChecker)) return {error: loaded};
+	try {
+		return {value: loaded.check(question)};
+	} catch (error) {
+		return {error: toEnvelope(error)};
+	}
+}
+
+function post(message: FreshnessMessage): void {
+	parentPort?.postMessage(message);
+}
+
+void checker.then(() => post('loaded'));
+parentPort?.on('message', async (question: FreshnessQuestion) => post(await answer(question)));
