@@ -1,6 +1,7 @@
 import {mkdirSync, readFileSync, renameSync, writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {brotliCompressSync, brotliDecompressSync, constants, gunzipSync, gzipSync} from 'node:zlib';
+import {task} from 'faena';
 
 export interface Precompressed {
 	readonly bytes: number;
@@ -11,15 +12,23 @@ export interface Precompressed {
 
 /**
  * Writes the smallest Brotli and gzip forms of a file into the folder PRECOMPRESS_OUT. They have the names that a web server
- * expects. To write them twice does no harm.
+ * expects. To write them twice does no harm. If one of them is gone, the next run makes it again.
  */
-export function precompress(file: string): Precompressed {
+export const precompress = task(compress, {outputs: file => ENDINGS.map(ending => targetOf(file) + ending)});
+
+const ENDINGS = ['.br', '.gz'];
+
+function targetOf(file: string): string {
+	return join(process.env['PRECOMPRESS_OUT'] ?? 'compressed', file);
+}
+
+function compress(file: string): Precompressed {
 	const start = cpuMs();
 	const content = readFileSync(file);
 	const brotli = brotliCompressSync(content, {params: {[constants.BROTLI_PARAM_SIZE_HINT]: content.length}});
 	const gzip = gzipSync(content, {level: 9});
 	if (!brotliDecompressSync(brotli).equals(content) || !gunzipSync(gzip).equals(content)) throw new Error(`${file} did not survive compression`);
-	const target = join(process.env['PRECOMPRESS_OUT'] ?? 'compressed', file);
+	const target = targetOf(file);
 	mkdirSync(dirname(target), {recursive: true});
 	writeWhole(`${target}.br`, brotli);
 	writeWhole(`${target}.gz`, gzip);

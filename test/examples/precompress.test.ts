@@ -1,5 +1,5 @@
 import {on} from 'node:events';
-import {mkdirSync, readdirSync, readFileSync, watch} from 'node:fs';
+import {mkdirSync, readdirSync, readFileSync, rmSync, watch} from 'node:fs';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {brotliDecompressSync, gunzipSync} from 'node:zlib';
@@ -62,6 +62,12 @@ test('the demo compresses a site, prints how much it saved and how fast, and kno
 	const again = await folder.run(MAIN, 'site', '--out', 'out').end();
 	t.is(again.code, 0);
 	t.is(again.stdout, 'All 30 files were compressed before.\nTo start anew: rm -r out\n');
+	folder.write('site/main.js', 'export const edited = true;\n');
+	rmSync(join(folder.path, 'out/pages/7.html.br'));
+	const edited = await folder.run(MAIN, 'site', '--out', 'out').end();
+	t.regex(edited.stderr, /faena: 30 completed, in .*: 28 unchanged, 2 changed\.\n$/);
+	t.regex(edited.stdout, /^this run +2 jobs/m);
+	assertCompressed(t, folder);
 });
 
 test('killed and started again, the demo goes on where it was', async t => {
