@@ -1,7 +1,8 @@
 import {decode, type Encoded} from '../job/encoding.ts';
 import {type Ids, idAt} from '../job/group.ts';
 import {isTerminal, type JobId} from '../job/job.ts';
-import type {Notice} from '../transport/messages.ts';
+import {executionAt, type UnpackedJobs} from '../transport/client.ts';
+import type {ExecutionFacts, Notice} from '../transport/messages.ts';
 import {type JobOutcome, toOutcome} from './handles.ts';
 import type {Checked} from './map-freshness.ts';
 
@@ -20,6 +21,8 @@ export interface MapItem<Item> {
 export type MapResult<Item, Result> = MapItem<Item> & {
 	/** True if the job had ended before this map began; without a batch, before the map enqueued the item. Nothing was executed for it. */
 	readonly reused: boolean;
+	/** Of the execution that ended the job, if that was in this map; as far as they are known. */
+	readonly execution?: ExecutionFacts;
 } & JobOutcome<Result>;
 
 const State = {open: 0, completed: 1, ended: 2, dropped: 3} as const;
@@ -46,6 +49,10 @@ export class ItemGroup<Item> {
 	/** Offsets of items whose jobs had ended before this map began. */
 	readonly #reused = new Set<number>();
 	readonly #states: Uint8Array;
+	/** Items that have completed together, and their jobs from the index `start` on. */
+	readonly #completed: {readonly from: number; readonly to: number; readonly start: number; readonly jobs: UnpackedJobs}[] = [];
+	/** The executions of those that completed one by one. */
+	readonly #executions = new Map<number, ExecutionFacts>();
 	/** The result of each job that completed, the notice of each that ended otherwise. */
 	readonly #ends: (Encoded | Notice)[];
 
@@ -78,15 +85,21 @@ export class ItemGroup<Item> {
 		return status !== undefined && status !== null && isTerminal(status) && this.checked?.reasons[offset] === null;
 	}
 
-	complete(offset: number, result: Encoded): void {
-		this.open--;
-		this.#states[offset] = State.completed;
-		this.#ends[offset] = result;
+	/** The items from an offset on have completed: their jobs are those from index `start` up to `end`. */
+	complete(from: number, jobs: UnpackedJobs, start: number, end: number): void {
+		this.open -= end - start;
+		for (let index = start; index < end; index++) {
+			const offset = from + index - start;
+			this.#states[offset] = State.completed;
+			this.#ends[offset] = jobs.results[index] as Encoded;
+		}
+		this.#completed.push({from, to: from + end - start, start, jobs});
 	}
 
 	end(offset: number, notice: Notice, isReused: boolean): void {
 		if (isReused) this.#reused.add(offset);
 		const isCompleted = notice.status === 'completed';
+		if (isCompleted && notice.execution) this.#executions.set(offset, notice.execution);
 		this.open--;
 		this.#states[offset] = isCompleted ? State.completed : State.ended;
 		this.#ends[offset] = isCompleted ? notice.result : notice;
@@ -120,11 +133,21 @@ export class ItemGroup<Item> {
 		return 'error' in outcome ? outcome.error : undefined;
 	}
 
+	/** The execution that ended the item's job; `undefined` if it was not in this map, or there was none. */
+	executionAt(offset: number): ExecutionFacts | undefined {
+		const end = this.#ends[offset];
+		if (this.#states[offset] === State.ended) return (end as Notice).execution;
+		const part = this.#completed.find(({from, to}) => offset >= from && offset < to);
+		return part ? executionAt(part.jobs, part.start + offset - part.from) : this.#executions.get(offset);
+	}
+
 	/** What is yielded for an item whose job has ended. @throws FaenaError `NoSuchJob`; `NotEncodable` if the result is damaged */
 	resultAt<Result>(offset: number): MapResult<Item, Result> {
 		const reused = this.#reused.size > 0 && this.#reused.has(offset);
 		const about = {index: this.indexAt(offset), key: this.keyAt(offset), item: this.items[offset] as Item, jobId: idAt(this.ids, offset), reused};
 		const end = this.#ends[offset];
+		const execution = this.executionAt(offset);
+		if (execution) Object.assign(about, {execution});
 		if (this.earlier.length > 0) Object.assign(about, {earlier: this.earlier.map((_, stage) => this.earlierIdsAt(stage, offset))});
 		if (this.#states[offset] === State.completed) return {...about, status: 'completed', result: decode(end as Encoded) as Result};
 		return {...about, ...(toOutcome(end as Notice) as Exclude<JobOutcome<Result>, {status: 'completed'}>)};

@@ -251,9 +251,9 @@ export class MapJobs<Item> {
 
 	#watchRange(group: ItemGroup<Item>, range: IdRange): void {
 		const watcher: RangeWatcher = {
-			completed: (first, results, start, end) => {
+			completed: (first, jobs, start, end) => {
 				const from = first - range.first;
-				for (let index = start; index < end; index++) group.complete(from + index - start, results[index] as Encoded);
+				group.complete(from, jobs, start, end);
 				this.#close(group, from, from + end - start, false);
 				if (group.open === 0) this.#groups.delete(watcher);
 				this.#listener.completed(group, from, from + end - start);

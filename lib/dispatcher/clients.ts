@@ -2,10 +2,11 @@ import type {JobUpdate, Settlement} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import {toEnvelope, toFailure} from '../job/failure.ts';
-import {type EndedGroup, type EnqueuedGroup, idAt, listIds, type NewGroup, rangeOf, settlementsOf, sizeOf, toIds} from '../job/group.ts';
+import {type EndedGroup, type EnqueuedGroup, idAt, listIds, type NewGroup, numberAt, rangeOf, settlementsOf, sizeOf, toColumn, toIds} from '../job/group.ts';
 import {isTerminal, type JobId} from '../job/job.ts';
-import {pack, unpack} from '../job/packed.ts';
+import {pack, pickTimes, unpack} from '../job/packed.ts';
 import type {Settled, SettledGroup, Store} from '../store/store.ts';
+import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import {IdRanges} from '../transport/id-ranges.ts';
@@ -122,12 +123,12 @@ export class Clients {
 
 	/** Collects the results of the watched jobs that completed. */
 	#notifyCompleted(group: EndedGroup, {others}: SettledGroup): void {
-		const {ids, values} = group;
+		const {ids, values, executions, times} = group;
 		const count = sizeOf(group);
 		if (typeof ids === 'number' && others.size === 0 && this.#ranges.covers(ids, ids + count - 1)) {
 			this.#ranges.take(ids, ids + count - 1);
 			for (let index = 0; index < count && this.watched.size > 0; index++) this.watched.delete(ids + index);
-			this.#completed.push({ids, values});
+			this.#completed.push({ids, values, executions, times});
 			return;
 		}
 		const watched = this.#watchedIn(group).filter(index => !others.has(index));
@@ -136,7 +137,13 @@ export class Clients {
 		for (const index of watched) this.#forget(idAt(ids, index));
 		this.#completed.push({
 			ids: toIds(watched.map(index => idAt(ids, index))),
-			values: listed ? pack(watched.map(index => listed[index] as Encoded)) : values,
+			...(listed
+				? {
+						values: pack(watched.map(index => listed[index] as Encoded)),
+						executions: toColumn(watched.map(index => numberAt(executions, index))),
+						times: pickTimes(times, watched),
+					}
+				: {values, executions, times}),
 		});
 	}
 
@@ -280,8 +287,15 @@ export class Clients {
 	}
 }
 
-function toNotice({id, outcome}: Settlement, status: Notice['status']): Notice {
-	return {id, status, result: outcome.type === 'returned' ? outcome.value : null, ...('error' in outcome && outcome.error && {error: outcome.error})};
+function toNotice({id, execution, outcome}: Settlement, status: Notice['status']): Notice {
+	const {startedAt, durationMs, cpuMs, memoryBytes} = outcome;
+	return {
+		id,
+		status,
+		result: outcome.type === 'returned' ? outcome.value : null,
+		...('error' in outcome && outcome.error && {error: outcome.error}),
+		execution: {number: execution, ...defined({startedAt, durationMs, cpuMs, memoryBytes})},
+	};
 }
 
 function toEvent({id, outcome}: Settlement, status: Settled): JobEvent | undefined {

@@ -4,9 +4,9 @@ import type {Worker} from 'node:worker_threads';
 import type {Encoded} from '../job/encoding.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import {fromEnvelope} from '../job/failure.ts';
-import {idAt} from '../job/group.ts';
+import {idAt, numberAt} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
-import {unpack} from '../job/packed.ts';
+import {PackedTimes, unpack} from '../job/packed.ts';
 import type {TaskInfo} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import {startThread, workerUrl} from '../support/node.ts';
@@ -19,6 +19,7 @@ import type {
 	DispatcherMessage,
 	DispatcherStart,
 	EnqueueReply,
+	ExecutionFacts,
 	IdRange,
 	Notice,
 	RepliesMessage,
@@ -44,11 +45,22 @@ export type Watcher = (end: Notice | FaenaError) => void;
 
 /** Hears of the ends of jobs with consecutive ids. */
 export interface RangeWatcher {
-	/** Jobs from this one on have completed: the results are those from index `start` up to `end`. */
-	completed(first: JobId, results: readonly Encoded[], start: number, end: number): void;
+	/** Jobs from this one on have completed: those from index `start` up to `end`. */
+	completed(first: JobId, jobs: UnpackedJobs, start: number, end: number): void;
 	ended(end: Notice): void;
 	/** Called once, if the client has ended before all of the jobs. */
 	failed(error: FaenaError): void;
+}
+
+/** Completed jobs, unpacked. */
+export interface UnpackedJobs extends Pick<CompletedJobs, 'executions'> {
+	readonly results: readonly Encoded[];
+	readonly times: PackedTimes;
+}
+
+/** The execution of the job at this index. */
+export function executionAt({executions, times}: UnpackedJobs, index: number): ExecutionFacts {
+	return {number: numberAt(executions, index), ...times.known(index)};
 }
 
 /** The caller's end of the transport. Calls of one turn of the event loop travel in one message. An open call, a watch or a hold keeps the process alive. */
@@ -237,22 +249,23 @@ export class DispatcherClient {
 		for (const event of message.events) this.#events.publish(event);
 	}
 
-	#complete({ids, values}: CompletedJobs): void {
+	#complete({ids, values, executions, times}: CompletedJobs): void {
 		const results = unpack(values);
-		if (typeof ids === 'number') this.#completeRange(ids, results, 0, results.length);
-		else for (let index = 0; index < results.length; index++) this.#completeRange(idAt(ids, index), results, index, index + 1);
+		const jobs: UnpackedJobs = {results, executions, times: new PackedTimes(times)};
+		if (typeof ids === 'number') this.#completeRange(ids, jobs, 0, results.length);
+		else for (let index = 0; index < results.length; index++) this.#completeRange(idAt(ids, index), jobs, index, index + 1);
 		if (this.#watchers.size === 0) return;
 		for (let index = 0; index < results.length; index++) {
 			const id = idAt(ids, index);
-			if (this.#watchers.has(id)) this.#notifyWatchers({id, status: 'completed', result: results[index] as Encoded});
+			if (this.#watchers.has(id)) this.#notifyWatchers({id, status: 'completed', result: results[index] as Encoded, execution: executionAt(jobs, index)});
 		}
 	}
 
-	#completeRange(first: JobId, results: readonly Encoded[], start: number, end: number): void {
+	#completeRange(first: JobId, jobs: UnpackedJobs, start: number, end: number): void {
 		for (const part of this.#ranges.take(first, first + end - start - 1)) {
 			const from = start + part.first - first;
 			this.release(part.last - part.first + 1);
-			part.owner.completed(part.first, results, from, from + part.last - part.first + 1);
+			part.owner.completed(part.first, jobs, from, from + part.last - part.first + 1);
 		}
 	}
 

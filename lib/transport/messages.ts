@@ -1,5 +1,6 @@
 /** Messages between callers and their dispatcher, across the boundary of a thread. */
 
+import type {Timing} from '../job/claim.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import type {ErrorEnvelope} from '../job/failure.ts';
 import type {EndedGroup, EnqueuedGroup, FullQueue, NewGroup} from '../job/group.ts';
@@ -140,8 +141,8 @@ export interface RepliesMessage {
 	readonly events: readonly JobEvent[];
 }
 
-/** Watched jobs that have completed, with their results. */
-export type CompletedJobs = Pick<EndedGroup, 'ids' | 'values'>;
+/** Watched jobs that have completed, with their results, and the numbers and times of these executions. */
+export type CompletedJobs = Pick<EndedGroup, 'ids' | 'values' | 'executions' | 'times'>;
 
 /** Jobs with consecutive ids. */
 export interface IdRange {
@@ -150,7 +151,12 @@ export interface IdRange {
 }
 
 /** A watched job has ended; `earlier` if it had already ended when its caller began to watch it. */
-export type Notice = JobEnd & {readonly earlier?: boolean};
+export type Notice = JobEnd & {readonly earlier?: boolean; readonly execution?: ExecutionFacts};
+
+/** The number of an execution, from 1; and what is known of its times and costs. */
+export interface ExecutionFacts extends Timing {
+	readonly number: number;
+}
 
 export type DispatcherMessage =
 	| RepliesMessage

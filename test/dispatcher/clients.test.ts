@@ -154,11 +154,16 @@ const RETURNED: Outcome = {type: 'returned', value: '1', durationMs: 5};
 const ENDS: Readonly<Record<string, readonly [outcome: Outcome, status: Settled, event: object | undefined, notice: object | undefined]>> = {
 	'an execution that completed': [RETURNED, 'completed', {type: 'completed', durationMs: 5}, {status: 'completed', result: '1'}],
 	'one that will be tried again': [THREW, 'failed', {type: 'failed', error: ERROR}, undefined],
-	'the last one of a job': [THREW, 'dead', {type: 'dead', error: ERROR}, {status: 'dead', result: null, error: ERROR}],
-	'a cancelled one': [{type: 'cancelled'}, 'cancelled', {type: 'cancelled'}, {status: 'cancelled', result: null}],
-	'a cancelled one that ran': [{type: 'cancelled', error: ERROR}, 'cancelled', {type: 'cancelled'}, {status: 'cancelled', result: null, error: ERROR}],
+	'the last one of a job': [THREW, 'dead', {type: 'dead', error: ERROR}, {status: 'dead', result: null, error: ERROR, execution: {number: 1, durationMs: 5}}],
+	'a cancelled one': [{type: 'cancelled'}, 'cancelled', {type: 'cancelled'}, {status: 'cancelled', result: null, execution: {number: 1}}],
+	'a cancelled one that ran': [
+		{type: 'cancelled', error: ERROR},
+		'cancelled',
+		{type: 'cancelled'},
+		{status: 'cancelled', result: null, error: ERROR, execution: {number: 1}},
+	],
 	'a released one': [{type: 'released'}, 'pending', undefined, undefined],
-	'one that was released until its job was dead': [{type: 'released'}, 'dead', undefined, {status: 'dead', result: null}],
+	'one that was released until its job was dead': [{type: 'released'}, 'dead', undefined, {status: 'dead', result: null, execution: {number: 1}}],
 	'one whose claim was lost': [RETURNED, 'lost', undefined, undefined],
 	'one of a job that was discarded': [RETURNED, 'discarded', undefined, undefined],
 };
@@ -202,7 +207,7 @@ test('an execution that returned and failed after all is reported with the reaso
 		{type: 'failed', id: 1, error: ERROR},
 		{type: 'dead', id: 2, error: ERROR},
 	]);
-	t.deepEqual(notices, [{id: 2, status: 'dead', result: null, error: ERROR}]);
+	t.deepEqual(notices, [{id: 2, status: 'dead', result: null, error: ERROR, execution: {number: 1}}]);
 });
 
 const WAYS: Readonly<Record<string, readonly [events: readonly EventName[], watched: readonly JobId[], status: Settled, heard: number]>> = {

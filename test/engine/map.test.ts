@@ -14,13 +14,29 @@ for (const order of ['input', 'finished'] as const) {
 		test(`map() ${batch ? 'with a batch' : 'without a batch'} yields how each item ended, in the order ${order === 'input' ? 'of the input' : 'in which they finish'}`, async t => {
 			const faena = await openEngine(t);
 			const results = await all(faena.map('add', ITEMS, {order, window: 8, ...(batch && {batch})}));
+			const ended = order === 'input' ? results : results.toSorted((a, b) => a.index - b.index);
 			t.deepEqual(
-				order === 'input' ? results : results.toSorted((a, b) => a.index - b.index),
+				ended.map(({execution: _, ...result}) => result),
 				ITEMS.map((item, index) => ({index, key: String(index), item, jobId: index + 1, reused: false, status: 'completed', result: index + 1})),
 			);
 		});
 	}
 }
+
+test('a result has the number, times and costs of its execution, also that of a job that is dead; a reused one has none', async t => {
+	const faena = await openEngine(t, {defaults: {maxAttempts: 2, backoff: 0}});
+	const before = Date.now();
+	const map = () => faena.map('disaster', ['none', 'overflow', ...new Array<string>(300).fill('none')], {batch: 'b', order: 'input'}).toArray();
+	const ended = await map();
+	for (const {index, execution, jobId} of ended) {
+		const job = await faena.job(jobId);
+		const {startedAt = 0, durationMs = -1, cpuMs, memoryBytes, number} = execution ?? {number: 0};
+		t.is(number, index === 1 ? 2 : 1);
+		t.true(startedAt >= before && startedAt <= Date.now() && durationMs >= 0);
+		t.deepEqual([startedAt, durationMs, cpuMs, memoryBytes], [job?.startedAt, job?.durationMs, job?.cpuMs, job?.memoryBytes]);
+	}
+	t.true((await map()).every(({execution}) => execution === undefined));
+});
 
 test('toArray() collects the results of a map, and rejects with the error of its loop', async t => {
 	const faena = await openEngine(t);
