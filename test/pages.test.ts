@@ -106,21 +106,7 @@ test.serial('every step of docs/queue.md works, and prints what is written below
 	await follow(t, stepsOf('queue.md'), makeProject('queue'), () => false);
 });
 
-const isHelp = ({commands}: Step): boolean => commands?.endsWith('--help\n') ?? false;
-
-test.serial('docs/command-line.md has what each command prints for --help, and what its examples print', async t => {
+test.serial('every step of docs/command-line.md works, and prints what is written below it', async t => {
 	t.timeout(120_000);
-	await follow(t, stepsOf('command-line.md'), makeProject('command-line'), isHelp);
-});
-
-test('docs/command-line.md has each command that there is', t => {
-	const [{steps}, ...sections] = readPage('command-line.md');
-	const help = steps.find(isHelp)?.output ?? '';
-	const commands = [...help.slice(help.indexOf('Commands:')).matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name).filter(name => name !== 'help');
-	t.true(commands.length > 6);
-	const described = sections.flatMap(section => {
-		const name = /^faena (\w+)$/.exec(section.title)?.[1];
-		return section.steps.some(step => step.commands === `npx faena ${name} --help\n`) ? [name] : [];
-	});
-	t.deepEqual(described.toSorted(), commands.toSorted());
+	await follow(t, stepsOf('command-line.md'), makeProject('command-line'), () => false);
 });

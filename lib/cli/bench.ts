@@ -17,8 +17,9 @@ import {SHORT_PLAN, SHORT_TRIALS} from '../../bench/short/plan.ts';
 import {closeOnSignals} from '../api/signals.ts';
 import {FaenaError} from '../index.ts';
 import {bad} from '../job/checks.ts';
+import {ExitCode} from './exit-codes.ts';
 import {itemsOf, toCount, toTask} from './input.ts';
-import {ExitCode, print, printError, showBar, toJson} from './print.ts';
+import {print, printError, showBar, toJson} from './print.ts';
 
 interface Options {
 	readonly folder: string;

@@ -1,8 +1,9 @@
-/** What commands print: text, errors and exit codes, numbers and values, and the progress bar. */
+/** What commands print: text, errors, numbers and values, and the progress bar. */
 
 import {CommanderError} from 'commander';
-import {type ErrorCode, FaenaError} from '../index.ts';
-import {InputError} from './input.ts';
+import {ExitCode, exitCodeOf} from './exit-codes.ts';
+
+export {ExitCode};
 
 /** Prints a command's output to stdout, or rejects with {@link Unwritable}. */
 export async function print(text: string): Promise<void> {
@@ -43,38 +44,6 @@ export function explain(error: unknown): number {
 	if (error instanceof Unwritable && (error.cause as NodeJS.ErrnoException).code === 'EPIPE') return ExitCode.noReader;
 	printError(error instanceof Error ? error.message : String(error));
 	return exitCodeOf(error);
-}
-
-/** The exit codes of all commands. `docs/command-line.md` says what each means. */
-export const ExitCode = {
-	done: 0,
-	someFailed: 1,
-	refused: 2,
-	notFound: 3,
-	inputIncomplete: 4,
-	failed: 70,
-	/** The code that a shell reports for SIGINT. For another signal it reports another code. */
-	interrupted: 130,
-	/** The code that a shell reports for SIGPIPE. */
-	noReader: 141,
-} as const;
-
-/** Exit codes of errors that the user can't avoid by another command line. All other errors are {@link ExitCode.refused}. */
-const CODES: Partial<Record<ErrorCode, number>> = {
-	NoSuchJob: ExitCode.notFound,
-	NoSuchBatch: ExitCode.notFound,
-	NoSuchSchedule: ExitCode.notFound,
-	StorageFull: ExitCode.failed,
-	DatabaseBusy: ExitCode.failed,
-	Unreachable: ExitCode.failed,
-	OutcomeUnknown: ExitCode.failed,
-	DispatcherFailed: ExitCode.failed,
-};
-
-/** The exit code of a command that failed with this error. */
-export function exitCodeOf(error: unknown): number {
-	if (error instanceof InputError) return ExitCode.inputIncomplete;
-	return error instanceof FaenaError ? (CODES[error.code] ?? ExitCode.refused) : ExitCode.failed;
 }
 
 /** A number with a comma at each thousand. A damaged row may have another value, which is shown as it is. */

@@ -3,6 +3,7 @@ import {Command, Option} from 'commander';
 import {FaenaError} from '../index.ts';
 import {addBench} from './bench.ts';
 import {addCancel, addRetry} from './cancel-and-retry.ts';
+import {describeExitCodes} from './exit-codes.ts';
 import {addFlow} from './flow.ts';
 import {addList} from './list.ts';
 import {addMap} from './map.ts';
@@ -24,15 +25,21 @@ export async function run(words: readonly string[]): Promise<void> {
 	}
 }
 
-function makeProgram(): Command {
+/** All commands, with what parses their arguments. docs/cli.md is made of it. */
+export function makeProgram(): Command {
 	const program = new Command('faena')
 		.description('Durable parallel execution of CPU-bound work. You can kill it at any time. Start it again, and it continues where it left off.')
 		.version(version)
+		.addHelpText('after', () => describeExitCodes())
 		.exitOverride()
 		.configureOutput({outputError: (text, write) => write(text.replace(/^error: /, 'faena: ').replace('\n(', ' ('))});
 	for (const add of [addMap, addStatus, addBatches, addList, addShow, addFlow, addSchedules, addSchedule, addCancel, addRetry, addVacuum, addBench])
 		add(program);
-	for (const command of program.commands) refuseRenamedFlags(command);
+	for (const command of program.commands) {
+		refuseRenamedFlags(command);
+		// faena map lists its own, in lib/cli/map.ts.
+		if (command.name() !== 'map') command.addHelpText('after', describeExitCodes(command.name()));
+	}
 	return program;
 }
 

@@ -4,8 +4,9 @@ import {changeExisting, findSchedule, nextMoments, resumeSchedule, type Schedule
 import {FaenaError, type JobId} from '../index.ts';
 import type {Schedule, ScheduleResult} from '../job/schedule.ts';
 import type {JobQueue} from '../queue.ts';
+import {ExitCode} from './exit-codes.ts';
 import {toCount, useQueue} from './input.ts';
-import {count, ExitCode, formatTime, inLine, print, toJson} from './print.ts';
+import {count, formatTime, inLine, print, toJson} from './print.ts';
 
 export function addSchedules(program: Command): void {
 	program

@@ -37,5 +37,5 @@ test('a queue without batches, and a batch that does not exist, get a message', 
 	await (await openQueue(join(folder.path, 'faena.db'))).close();
 	t.is((await folder.faena('batches').end()).stdout, 'faena.db: no batches\n');
 	assertSentence(t, await folder.faena('status', '--batch', 'nightly').end(), /There is no batch "nightly" in .*\/faena\.db; faena batches lists them\./, 3);
-	assertSentence(t, await folder.faena('batches', '--queue', 'other.db').end(), /There is no queue other\.db here/);
+	assertSentence(t, await folder.faena('batches', '--queue', 'other.db').end(), /There is no queue other\.db here/, 69);
 });

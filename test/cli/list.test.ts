@@ -73,7 +73,7 @@ test('list refuses conditions that it does not understand', async t => {
 	assertSentence(t, await folder.faena('list', '--key', '1').end(), /A --key is unique in a task or a batch; name it with --task or --batch\./);
 	assertSentence(t, await folder.faena('list', '--sort', 'age').end(), /Allowed choices are id, startedAt, endedAt, duration\./);
 	t.is((await folder.faena('list', '--batch', 'none').end()).code, 3);
-	assertSentence(t, await folder.faena('list', '--queue', 'none.db').end(), /There is no queue none\.db here; name its file with --queue\./);
+	assertSentence(t, await folder.faena('list', '--queue', 'none.db').end(), /There is no queue none\.db here; name its file with --queue\./, 69);
 });
 
 test('status --json has all dead jobs', async t => {

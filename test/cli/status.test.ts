@@ -34,14 +34,14 @@ test('the status of an empty queue is "no jobs"', async t => {
 
 test('status and show never create a queue', async t => {
 	const folder = new Folder(t);
-	assertSentence(t, await folder.faena('status').end(), /There is no queue faena\.db here; name its file with --queue\./);
-	assertSentence(t, await folder.faena('show', '1', '--queue', 'other.db').end(), /There is no queue other\.db/);
+	assertSentence(t, await folder.faena('status').end(), /There is no queue faena\.db here; name its file with --queue\./, 69);
+	assertSentence(t, await folder.faena('show', '1', '--queue', 'other.db').end(), /There is no queue other\.db/, 69);
 	t.false(existsSync(join(folder.path, 'faena.db')) || existsSync(join(folder.path, 'other.db')));
 });
 
 test('a file that is not a queue is refused', async t => {
 	const folder = new Folder(t);
 	folder.write('notes.txt', 'not a database');
-	assertSentence(t, await folder.faena('status', '--queue', 'notes.txt').end(), /notes\.txt is not an SQLite database/);
-	assertSentence(t, await folder.faena('status', '--queue', '.').end(), /is not a file\. Name a file for the jobs, for instance .*\/jobs\.db\.$/m);
+	assertSentence(t, await folder.faena('status', '--queue', 'notes.txt').end(), /notes\.txt is not an SQLite database/, 69);
+	assertSentence(t, await folder.faena('status', '--queue', '.').end(), /is not a file\. Name a file for the jobs, for instance .*\/jobs\.db\.$/m, 69);
 });
