@@ -21,6 +21,8 @@ export interface OpenOptions<Tasks = any> {
 	readonly queue: string | URL;
 	/** The module whose exported functions are the tasks: a `file:` URL, a path, or what `defineTasks()` returned. Without it the engine runs no jobs. */
 	readonly tasks?: string | URL | TaskModule<Tasks>;
+	/** Names of the tasks whose jobs this engine runs; default: all tasks of the module. It still enqueues jobs of the others. */
+	readonly only?: readonly string[];
 	/** Number of workers, each of which runs one job at a time; default: the processors that this process may use. */
 	readonly workers?: number;
 	/**
@@ -113,7 +115,7 @@ export interface Settings extends Omit<PoolOptions, 'tasks' | 'ownerLock' | 'ope
 export function resolveOpenOptions(options: OpenOptions): Settings {
 	const {queue, drain, grace, lease, blobs, ...given}: Record<string, unknown> = {
 		...{workers: availableParallelism(), defaults: {}, resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, logger: undefined},
-		...{tasks: undefined, maxPending: undefined, retention: {}, recycle: toRecycle({})},
+		...{tasks: undefined, only: undefined, maxPending: undefined, retention: {}, recycle: toRecycle({})},
 		...checked('open()', DEFAULTS.open, OPEN_CHECKS),
 		...checked('open()', options, OPEN_CHECKS),
 	};
@@ -126,6 +128,7 @@ export function resolveOpenOptions(options: OpenOptions): Settings {
 export const OPEN_CHECKS: Checks = {
 	queue: textOr(text, url),
 	tasks: textOr(toUrl, value => (isTaskModule(value) ? value.url : url(value).href)),
+	only: value => list(value).map(text),
 	workers: integer(1, 1024),
 	isolation: choice('thread', 'process', 'inline'),
 	durability: choice('full', 'normal'),

@@ -1,5 +1,6 @@
 /** The station `dispatcher/`: the loop between store and pool. It never runs a task, and never knows how a store keeps a job. */
 
+import {nearest} from '../job/checks.ts';
 import type {OwnerId} from '../job/claim.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import {toEnvelope, toFailure} from '../job/failure.ts';
@@ -30,6 +31,7 @@ export interface DispatcherOptions {
 	readonly closeOnSignals?: boolean;
 	/** Default: nothing is deleted, unless a task says so. */
 	readonly retention?: Retention;
+	readonly only?: readonly string[] | undefined;
 	readonly output: (message: DispatcherMessage) => void;
 }
 
@@ -55,6 +57,8 @@ export class Dispatcher {
 	readonly #batches: HeldBatches;
 	readonly #calls: Calls;
 	readonly #retentions: Retentions;
+	/** The tasks whose jobs it runs; `undefined`: all that the pool has. */
+	readonly #only: readonly string[] | undefined;
 	readonly #schedules: Schedules;
 	#phase: 'running' | 'draining' | 'interrupting' | 'closed' = 'running';
 	/** When the time to drain is over, by the steady clock. */
@@ -76,7 +80,7 @@ export class Dispatcher {
 	constructor(
 		store: Store,
 		makePool: ((listener: PoolListener) => Pool) | undefined,
-		{owner, leaseMs, clock: timers = systemClock, events, closeOnSignals = false, retention, output}: DispatcherOptions,
+		{owner, leaseMs, clock: timers = systemClock, events, closeOnSignals = false, retention, only, output}: DispatcherOptions,
 	) {
 		const clock: Clock = {...timers, now: () => store.now()};
 		const clients = new Clients(store, output, events);
@@ -98,6 +102,15 @@ export class Dispatcher {
 		this.#schedules = new Schedules(this.#host, this.#flow);
 		this.#calls = new Calls(this.#host, this.#flow, this.#batches, this.#schedules);
 		this.#retentions = new Retentions(this.#host, retention);
+		this.#only = only;
+	}
+
+	/** @throws FaenaError `UnknownTask` if the pool has no task of a chosen name */
+	#chosen(tasks: readonly TaskInfo[]): readonly TaskInfo[] {
+		const names = tasks.map(({name}) => name);
+		const unknown = this.#only?.find(name => !names.includes(name));
+		if (unknown !== undefined) throw new FaenaError('UnknownTask', `The tasks module has no task ${JSON.stringify(unknown)}${nearest(unknown, names)}`);
+		return tasks.filter(({name}) => this.#only?.includes(name) ?? true);
 	}
 
 	/** Loads the tasks and starts the loop. Resolves with the tasks. */
@@ -107,7 +120,7 @@ export class Dispatcher {
 			// If the first reclaim fails, the maintenance tries again, and reports it.
 			const [tasks = []] = await Promise.all([pool?.load(), this.#maintenance.reclaim().catch(() => undefined)]);
 			failpoint('pool:loaded');
-			demand.tasks = new Map(tasks.map(({name, options}) => [name, options]));
+			demand.tasks = new Map(this.#chosen(tasks).map(({name, options}) => [name, options]));
 			this.#retentions.start(tasks);
 			// Jobs may wait to be claimed.
 			this.#wakeUp.set();

@@ -44,6 +44,8 @@ export interface DispatcherStart {
 	readonly blobThresholdBytes: number | undefined;
 	readonly closeOnSignals: boolean;
 	readonly retention: Retention;
+	/** Tasks whose jobs the dispatcher runs; `undefined`: all that the pool has. */
+	readonly only: readonly string[] | undefined;
 	/** Without a pool the dispatcher runs no jobs. */
 	readonly pool: PoolOptions | undefined;
 }

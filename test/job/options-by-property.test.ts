@@ -44,6 +44,7 @@ const OTHERS = [
 		'closeOnSignals',
 		'logger',
 		'taskOutput',
+		'only',
 		'env',
 		'execArgv',
 		'retry',
