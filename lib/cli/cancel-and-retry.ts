@@ -1,9 +1,9 @@
 import type {Command} from 'commander';
-import {FaenaError, type JobFilter, type JobId, type JobStatus} from '../index.ts';
+import type {JobFilter, JobId, JobStatus} from '../index.ts';
 import {bad} from '../job/checks.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
-import {batchOf, toId, toStatuses, useQueue} from './input.ts';
+import {batchOf, noSuchJob, toId, toStatuses, useQueue} from './input.ts';
 import {count, print} from './print.ts';
 
 export function addCancel(program: Command): void {
@@ -63,17 +63,16 @@ function addChange(command: Command, change: (queue: JobQueue, filter: JobFilter
 			if (!ids && batch === undefined && task === undefined) throw bad(`Name what to ${command.name()}: ids, a --batch or a --task.`);
 			await useQueue(file, async queue => {
 				if (batch !== undefined) await batchOf(queue, batch);
-				await print(await change(queue, defined({ids, batch, task, status})));
-				await refuseMissing(queue, ids ?? []);
+				const missing = await missingOf(queue, ids ?? []);
+				if (!ids || missing.length < ids.length) await print(await change(queue, defined({ids, batch, task, status})));
+				// The other jobs were changed.
+				if (missing.length > 0) throw noSuchJob(file, ...missing);
 			});
 		});
 }
 
-/** @throws FaenaError `NoSuchJob` if a job that was named does not exist. The other jobs were changed. */
-async function refuseMissing(queue: JobQueue, ids: readonly JobId[]): Promise<void> {
-	const missing: JobId[] = [];
-	for (const id of ids) if ((await queue.job(id)) === undefined) missing.push(id);
-	if (missing.length === 0) return;
-	const named = `${missing.slice(0, MAX_NAMED_IDS).join(', ')}${missing.length > MAX_NAMED_IDS ? ' …' : ''}`;
-	throw new FaenaError('NoSuchJob', `There is no job ${named} in ${queue.location}; it may have been cleaned up.`);
+/** The ids of jobs that do not exist. */
+async function missingOf(queue: JobQueue, ids: readonly JobId[]): Promise<JobId[]> {
+	const known = new Set((await queue.jobs({ids, limit: Infinity})).map(({id}) => id));
+	return ids.filter(id => !known.has(id));
 }

@@ -7,6 +7,7 @@ import type {StringValue} from 'ms';
 import ms from 'ms';
 import {convertPathToPattern, glob} from 'tinyglobby';
 import {isPostgres, queueExists, shownLocation} from '../api/queue-location.ts';
+import {closeOnSignals, isSignalled} from '../api/signals.ts';
 import {FaenaError, type HaltOption, type JobId, type JobStatus, STATUSES} from '../index.ts';
 import {bad} from '../job/checks.ts';
 import {DEFAULT_MAX_VALUE_BYTES} from '../job/encoding.ts';
@@ -16,12 +17,19 @@ import {type Batch, type JobQueue, openQueue} from '../queue.ts';
 export async function useQueue<Result>(file: string, use: (queue: JobQueue) => Promise<Result>, {readOnly = false} = {}): Promise<Result> {
 	await assertExists(file);
 	const queue = await openQueue(file, {readOnly});
+	// A signal closes the queue, and then ends the process: so a queue that is only looked at has the same files afterwards.
+	const stopListening = closeOnSignals(queue);
 	try {
 		// Jobs of killed processes no longer run. A queue that is only looked at still shows them as running.
 		if (!readOnly) await queue.reclaim();
 		return await use(queue);
+	} catch (error) {
+		// It was closed under the command.
+		if (isSignalled()) await new Promise(() => {});
+		throw error;
 	} finally {
 		await queue.close();
+		stopListening();
 	}
 }
 
@@ -29,6 +37,14 @@ export async function useQueue<Result>(file: string, use: (queue: JobQueue) => P
 export async function assertExists(queue: string): Promise<void> {
 	if (!(await queueExists(queue)))
 		throw new FaenaError('BadDatabase', `There is no queue ${shownLocation(queue)} here; name its ${isPostgres(queue) ? 'URL' : 'file'} with --queue.`);
+}
+
+const MAX_NAMED_IDS = 10;
+
+/** The error of every command that gets the id of a job that does not exist, or the ids of several. */
+export function noSuchJob(file: string, ...ids: readonly JobId[]): FaenaError {
+	const named = `${ids.slice(0, MAX_NAMED_IDS).join(', ')}${ids.length > MAX_NAMED_IDS ? ' …' : ''}`;
+	return new FaenaError('NoSuchJob', `There is no job ${named} in ${shownLocation(file)}; it may have been cleaned up.`);
 }
 
 /** @throws FaenaError `NoSuchBatch` */

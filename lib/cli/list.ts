@@ -1,10 +1,10 @@
 import {type Command, Option} from 'commander';
-import {FaenaError, type Job, type JobId, type JobListOptions, type JobSearch, STATUSES} from '../index.ts';
+import {type Job, type JobId, type JobListOptions, type JobSearch, STATUSES} from '../index.ts';
 import {bad} from '../job/checks.ts';
 import {SORTED_BY, SORTS} from '../job/job.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
-import {batchOf, toCount, toId, toPast, toStatuses, useQueue} from './input.ts';
+import {batchOf, noSuchJob, toCount, toId, toPast, toStatuses, useQueue} from './input.ts';
 import {formatTime, inLine, print, printError, toJson} from './print.ts';
 
 interface Options extends JobSearch {
@@ -41,16 +41,16 @@ export function addList(program: Command): void {
 		.option('--limit <n>', 'list at most so many', toCount)
 		.option('--after <id>', 'go on after this job of the list', toId)
 		.option('--json', 'print a line of JSON for each')
-		.action(async ({queue: file, ...options}: Options) => useQueue(file, queue => list(queue, options), {readOnly: true}));
+		.action(async (options: Options) => useQueue(options.queue, queue => list(queue, options), {readOnly: true}));
 }
 
-async function list(queue: JobQueue, {limit = Infinity, after, json, ...search}: Omit<Options, 'queue'>): Promise<void> {
+async function list(queue: JobQueue, {queue: file, limit = Infinity, after, json, ...search}: Options): Promise<void> {
 	if (search.key !== undefined && search.task === undefined && search.batch === undefined)
 		throw bad('A --key is unique in a task or a batch; name it with --task or --batch.');
 	if (search.batch !== undefined) await batchOf(queue, search.batch);
 	let listed = 0;
 	let last: Job | undefined;
-	for await (const job of queue.jobs({...search, ...defined({after: await placeOf(queue, search, after)})})) {
+	for await (const job of queue.jobs({...search, ...defined({after: await placeOf(file, queue, search, after)})})) {
 		if (listed++ === limit) return printError(`There are more. Go on with --after ${last?.id}.`);
 		await print(`${json ? toJson(job) : describeListed(job)}\n`);
 		last = job;
@@ -59,10 +59,10 @@ async function list(queue: JobQueue, {limit = Infinity, after, json, ...search}:
 }
 
 /** The job after which a list goes on. In a sorted list its id alone says nothing. */
-async function placeOf(queue: JobQueue, {sort = 'id'}: JobSearch, after: JobId | undefined): Promise<JobListOptions['after']> {
+async function placeOf(file: string, queue: JobQueue, {sort = 'id'}: JobSearch, after: JobId | undefined): Promise<JobListOptions['after']> {
 	if (after === undefined || sort === 'id') return after;
 	const job = await queue.job(after);
-	if (!job) throw new FaenaError('NoSuchJob', `There is no job ${after} in ${queue.location}; it may have been cleaned up.`);
+	if (!job) throw noSuchJob(file, after);
 	if (job[SORTED_BY[sort].value] === undefined)
 		throw bad(`Job ${after} is in no list sorted by ${sort}: it has not come so far, or was retried. List from the beginning, without --after.`);
 	return job;

@@ -1,13 +1,20 @@
 import {createRequire} from 'node:module';
 import {Command, Option} from 'commander';
 import {FaenaError} from '../index.ts';
+import {addBackup} from './backup.ts';
 import {addBench} from './bench.ts';
 import {addCancel, addRetry} from './cancel-and-retry.ts';
+import {addDelete} from './delete.ts';
+import {addDoctor} from './doctor.ts';
+import {addEnqueue} from './enqueue.ts';
 import {describeExitCodes} from './exit-codes.ts';
 import {addFlow} from './flow.ts';
 import {addList} from './list.ts';
+import {addLogs} from './logs.ts';
 import {addMap} from './map.ts';
+import {addPause, addResume} from './pause-and-resume.ts';
 import {explain} from './print.ts';
+import {addPrune} from './prune.ts';
 import {addSchedule, addSchedules} from './schedules.ts';
 import {addShow} from './show.ts';
 import {addBatches, addStatus} from './status-and-batches.ts';
@@ -25,6 +32,14 @@ export async function run(words: readonly string[]): Promise<void> {
 	}
 }
 
+/** In the order in which help lists them: to run jobs, to look, to change, to care for the queue. */
+const COMMANDS: readonly ((program: Command) => void)[] = [
+	...[addMap, addEnqueue],
+	...[addStatus, addBatches, addList, addShow, addLogs, addFlow, addSchedules, addDoctor],
+	...[addSchedule, addCancel, addRetry, addPause, addResume, addPrune, addDelete],
+	...[addBackup, addVacuum, addBench],
+];
+
 /** All commands, with what parses their arguments. docs/cli.md is made of it. */
 export function makeProgram(): Command {
 	const program = new Command('faena')
@@ -33,8 +48,7 @@ export function makeProgram(): Command {
 		.addHelpText('after', () => describeExitCodes())
 		.exitOverride()
 		.configureOutput({outputError: (text, write) => write(text.replace(/^error: /, 'faena: ').replace('\n(', ' ('))});
-	for (const add of [addMap, addStatus, addBatches, addList, addShow, addFlow, addSchedules, addSchedule, addCancel, addRetry, addVacuum, addBench])
-		add(program);
+	for (const add of COMMANDS) add(program);
 	for (const command of program.commands) {
 		refuseRenamedFlags(command);
 		// faena map lists its own, in lib/cli/map.ts.

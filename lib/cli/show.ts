@@ -1,10 +1,9 @@
 import type {Command} from 'commander';
-import {shownLocation} from '../api/queue-location.ts';
-import {type ErrorRecord, FaenaError, type FailureRecord, type Job, type JobId, type LogLine, type PostMortem, type Progress} from '../index.ts';
+import type {ErrorRecord, FailureRecord, Job, JobId, LogLine, PostMortem, Progress} from '../index.ts';
 import type {ResultsOfParents} from '../job/value-tree.ts';
 import {decode, type Encoded, type ExecutionRecord, type JobQueue, type JobRange, type JobValues, type StoredJob} from '../queue.ts';
 import {defined} from '../support/defined.ts';
-import {toId, useQueue} from './input.ts';
+import {noSuchJob, toId, useQueue} from './input.ts';
 import {count, formatTime, inLine, megabytes, print, toJson} from './print.ts';
 
 export function addShow(program: Command): void {
@@ -21,7 +20,7 @@ export function addShow(program: Command): void {
 				async queue => {
 					const {jobs} = await queue.store.jobs({ids: [id]}, {}, {values: true, logs: true, history: true, edges: true});
 					const [job] = jobs as readonly Found[];
-					if (!job) throw new FaenaError('NoSuchJob', `There is no job ${id} in ${shownLocation(file)}; it may have been cleaned up.`);
+					if (!job) throw noSuchJob(file, id);
 					return json ? `${toJson(plain(job))}\n` : describe(job, await relativesOf(queue, job));
 				},
 				{readOnly: true},

@@ -73,6 +73,16 @@ export interface Vacuumed {
 	readonly laterBytes?: number;
 }
 
+/** What a backup copied. */
+export interface BackedUp {
+	/** The size of the new database. */
+	readonly bytes: number;
+	/** The number of large results that lie in files of their own. */
+	readonly results: number;
+	/** The number of such results that the queue has lost before. */
+	readonly missingResults: number;
+}
+
 /** The size of what a store keeps, in bytes, without large results that lie in files of their own. */
 export interface StorageSize {
 	/** Of the database. It stays when jobs are deleted: new jobs use the free part first. `faena vacuum` makes it smaller. */

@@ -1,8 +1,9 @@
 import {existsSync} from 'node:fs';
 import {bad, boolean, type Checks, checked, choice, giving, kind, number, type Size, show, time} from '../job/checks.ts';
-import type {Vacuumed} from '../job/events.ts';
+import type {BackedUp, Vacuumed} from '../job/events.ts';
 import {blobThreshold, lease} from '../job/options.ts';
 import {systemClock} from '../support/clock.ts';
+import type {Inspection} from './inspection.ts';
 import {JobQueue} from './job-queue.ts';
 import type {PostgresPool} from './postgres-client.ts';
 import {isPostgres, postgresParts, queuePath} from './queue-path.ts';
@@ -86,6 +87,41 @@ export async function vacuum(location: string): Promise<Vacuumed> {
 	if (isPostgres(location)) throw bad('vacuum() is for SQLite files. PostgreSQL gives the space of deleted rows to new ones by itself (autovacuum)');
 	const {vacuumFile} = await import('./sqlite/vacuum.ts');
 	return vacuumFile(queuePath('vacuum()', location));
+}
+
+/**
+ * Copies a queue to a new file, with its large results in the folder `FILE-blobs` beside it, while engines go on. The copy is one moment of the queue. In it
+ * no job runs and no map has a batch, as after the death of every program. It takes about a second per 100 MB, in which it blocks the event loop of the
+ * caller; meanwhile the log of the queue grows. The file gets its content when the copy is whole.
+ * @param location the path of an SQLite file that exists
+ * @param file the path of the copy, which must not exist
+ * @throws FaenaError `BadOption`, `BadDatabase`, `NewerDatabase`, `StorageFull`, `DatabaseBusy`
+ */
+export async function backup(location: string, file: string): Promise<BackedUp> {
+	for (const path of [location, file])
+		if (typeof path !== 'string' || path === '' || path === IN_MEMORY)
+			throw bad(`backup() expects the path of an SQLite file, and the path of the copy; it got ${show(path)}`);
+	if (isPostgres(location)) {
+		const {schema} = postgresParts(location);
+		throw bad(`backup() is for SQLite files. Copy a queue on PostgreSQL with: pg_dump --schema='${schema}' --file=FILE 'URL'`);
+	}
+	if (isPostgres(file)) throw bad('backup() writes an SQLite file; name a path for it');
+	const {backUpFile} = await import('./sqlite/backup.ts');
+	return backUpFile(queuePath('backup()', location), queuePath('backup()', file));
+}
+
+/**
+ * Looks at a queue for `faena doctor`. Writes nothing, and takes no lock.
+ * @throws FaenaError `BadOption`, `BadDatabase`, `NewerDatabase`, `Unreachable`
+ */
+export async function inspect(location: string): Promise<Inspection> {
+	if (isPostgres(location)) {
+		const {url, schema} = postgresParts(location);
+		const {inspectSchema} = await import('./postgres/inspect.ts');
+		return inspectSchema(url, schema);
+	}
+	const {inspectFile} = await import('./sqlite/inspect.ts');
+	return inspectFile(queuePath('inspect()', location));
 }
 
 type CheckedOptions = Omit<QueueOptions, 'lease' | 'blobs'> & {readonly lease?: number; readonly blobs?: number};

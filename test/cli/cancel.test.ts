@@ -13,7 +13,7 @@ test('cancel ends jobs of a batch, of a task or by id, running ones too', async 
 	const some = await folder.faena('cancel', '3', '99').end();
 	t.is(jobsOf(some.stdout), 1);
 	t.is(some.code, 3);
-	t.regex(some.stderr, /^faena: There is no job 99 in .*faena\.db; it may have been cleaned up\.\n$/);
+	t.regex(some.stderr, /^faena: There is no job 99 in faena\.db; it may have been cleaned up\.\n$/);
 	t.is((await folder.faena('cancel', '--task', 'echo').end()).stdout, '0 cancelled\n');
 	t.is(jobsOf((await folder.faena('cancel', '--batch', 'nightly').end()).stdout), 3);
 	const {code, stderr} = await running.end();

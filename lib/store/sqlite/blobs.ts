@@ -21,6 +21,16 @@ const NAME = /^[0-9a-f]{64}\.(json|bin)$/;
 /** A file that Faena made, or a draft of one. */
 const OWN = /^[0-9a-f]{64}\.(json|bin)(-[\w-]+)?$/;
 
+/** The folder of a database's large results. */
+export function blobsAt(database: string): string {
+	return `${database}-blobs`;
+}
+
+/** True for a name that a row may have. Another program may have written any name, also the path of a file elsewhere. */
+export function isBlobName(name: string): boolean {
+	return NAME.test(name);
+}
+
 /** A result as its row has it: the value and `null`, or its size in bytes and the name of its file. */
 export type StoredResult = readonly [value: Encoded | number, blob: string | null];
 
@@ -37,7 +47,7 @@ export class Blobs {
 	readonly #prepared = new Map<Encoded, string>();
 
 	constructor(database: string, thresholdBytes: number) {
-		this.#folder = `${database}-blobs`;
+		this.#folder = blobsAt(database);
 		this.#thresholdBytes = thresholdBytes;
 	}
 
@@ -77,7 +87,7 @@ export class Blobs {
 	/** The value of a row. If its file can't be read, decoding the value throws an error that says so. */
 	load([value, name]: StoredResult): Encoded {
 		if (name === null) return value as Encoded;
-		if (!NAME.test(name)) return unreadable("The file of this result can't be read: the database has no valid name for it.");
+		if (!isBlobName(name)) return unreadable("The file of this result can't be read: the database has no valid name for it.");
 		try {
 			refuseUntrustedFolder(this.#folder);
 			return name.endsWith(TEXT) ? fs.readFileSync(this.#path(name), 'utf8') : fs.readFileSync(this.#path(name));
@@ -138,7 +148,7 @@ export class Blobs {
 }
 
 /** Makes the names of files durable. On Windows, an fsync of the file does that. */
-function syncFolder(path: string): void {
+export function syncFolder(path: string): void {
 	if (process.platform === 'win32') return;
 	const folder = fs.openSync(path, 'r');
 	fs.fsyncSync(folder);

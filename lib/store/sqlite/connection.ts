@@ -1,9 +1,8 @@
 import Database from 'better-sqlite3';
 import type {StorageSize} from '../../job/events.ts';
 import type {Durability} from '../../job/job.ts';
-import {FaenaError} from '../../support/errors.ts';
 import {IN_MEMORY} from '../store.ts';
-import {pragmaNumber, prepareFile, prepareReading, refuseNewer} from './file-guard.ts';
+import {damageOf, leavingNothing, pragmaNumber, prepareFile, prepareReading, refuseNewer, unreadableHere} from './file-guard.ts';
 import {migrate} from './migrate.ts';
 import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
 import {isBusy, NO_WAIT, retryWhileBusy, translate} from './sqlite-errors.ts';
@@ -20,11 +19,14 @@ const FRAME_HEADER_BYTES = 24;
 export class Connection {
 	readonly statements: Statements;
 	readonly #db: Database.Database;
+	readonly #onClose: () => void;
 	readonly #transact: Database.Transaction<(run: () => unknown) => unknown>;
 
-	constructor(db: Database.Database, statements: Statements) {
+	/** @param onClose called once the connection is closed */
+	constructor(db: Database.Database, statements: Statements, onClose: () => void) {
 		this.statements = statements;
 		this.#db = db;
+		this.#onClose = onClose;
 		// Made once, since to make a transaction function takes longer than to begin a transaction.
 		this.#transact = db.transaction((run: () => unknown) => run());
 	}
@@ -78,6 +80,26 @@ export class Connection {
 		this.#db.exec('vacuum');
 	}
 
+	/** Writes a copy of one moment of the database, without its free pages, into an empty file. Other connections go on meanwhile. */
+	copyInto(path: string): void {
+		this.#db.prepare('vacuum into ?').run(path);
+	}
+
+	/** The first damage of the database, on one line. This reads all of it. */
+	damage(): string | undefined {
+		return damageOf(this.#db);
+	}
+
+	/** How SQLite keeps a commit from being lost, for instance `wal`. */
+	journalMode(): string {
+		return this.#db.pragma('journal_mode', {simple: true}) as string;
+	}
+
+	/** For instance `3.50.4`. */
+	version(): string {
+		return this.#db.prepare('select sqlite_version()').pluck().get() as string;
+	}
+
 	/** Moves all of the log into the database, which makes a file that is too long shorter. Returns false if another connection prevents it. */
 	shorten(): boolean {
 		const [{busy}] = this.#db.pragma('wal_checkpoint(truncate)') as [{readonly busy: number}];
@@ -86,6 +108,7 @@ export class Connection {
 
 	close(): void {
 		this.#db.close();
+		this.#onClose();
 	}
 }
 
@@ -94,23 +117,20 @@ export class Connection {
  * @throws FaenaError `BadDatabase`, `NewerDatabase`; `DatabaseBusy` if an older Faena has it open
  */
 export async function connect(path: string, durability: Durability, isReadOnly = false): Promise<Connection> {
+	const leaveNothing = isReadOnly ? leavingNothing(path) : () => {};
 	try {
 		if (path !== IN_MEMORY) await (isReadOnly ? prepareReading(path) : prepareFile(path));
 		const db = new Database(path, {readonly: isReadOnly, ...NO_WAIT});
 		try {
-			return new Connection(db, await setUp(db, path, durability, isReadOnly));
+			return new Connection(db, await setUp(db, path, durability, isReadOnly), leaveNothing);
 		} catch (error) {
 			db.close();
 			throw error;
 		}
 	} catch (error) {
+		leaveNothing();
 		// To read a database with a log, SQLite needs the index beside it. If no program has the database open, SQLite must create the index.
-		if (isReadOnly && error instanceof Database.SqliteError && /^SQLITE_(CANTOPEN|READONLY)/.test(error.code))
-			throw new FaenaError(
-				'BadDatabase',
-				`${path} can't be read: SQLite must write ${path}-shm and ${path}-wal beside it, and has no permission. Read it as a user with that permission, or copy the database and its log to another folder.`,
-				{cause: error},
-			);
+		if (isReadOnly && error instanceof Database.SqliteError && /^SQLITE_(CANTOPEN|READONLY)/.test(error.code)) throw unreadableHere(path, error);
 		throw translate(error, path);
 	}
 }

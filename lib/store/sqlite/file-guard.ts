@@ -1,4 +1,4 @@
-import {existsSync, readFileSync, statSync} from 'node:fs';
+import {accessSync, constants, existsSync, readFileSync, statSync} from 'node:fs';
 import {dirname} from 'node:path';
 import Database from 'better-sqlite3';
 import type {Health} from '../../job/events.ts';
@@ -172,7 +172,44 @@ function inspectAfterCrash(path: string): void {
 export async function prepareReading(path: string): Promise<void> {
 	if (!existsSync(path)) refuse(`There is no database ${path} to read. Name an existing file, or open it without readOnly, which creates it.`);
 	refuseUntrusted(path);
+	if (statSync(path).size > 0 && !existsSync(`${path}-wal`) && !canWrite(path)) throw unreadableHere(path);
 	await retryWhileBusy(() => inspect(path));
+}
+
+/** A reader that can't write the database could make files that its owner can't use. */
+function canWrite(path: string): boolean {
+	try {
+		accessSync(path, constants.W_OK);
+		return true;
+	} catch {
+		return false;
+	}
+}
+
+/** The error of a database that no program has open, where SQLite can't make what it needs to read it. */
+export function unreadableHere(path: string, cause?: unknown): FaenaError {
+	return new FaenaError(
+		'BadDatabase',
+		`${path} can't be read: SQLite must write ${path}-shm and ${path}-wal beside it, and has no permission. Read it as a user with that permission, or copy the database and its log to another folder.`,
+		{cause},
+	);
+}
+
+/**
+ * To read a database that no program has open, SQLite makes a log and its index beside it, and a connection that only reads leaves them there. Call this
+ * before the first connection, and what it returns after the last one.
+ */
+export function leavingNothing(path: string): () => void {
+	if (existsSync(`${path}-wal`) || existsSync(`${path}-journal`)) return () => {};
+	return () => {
+		if (!existsSync(`${path}-wal`)) return;
+		try {
+			// A connection that may write removes both if it is the last one to close, and leaves the database as it is.
+			readFrom(path, false, db => pragmaNumber(db, 'schema_version'));
+		} catch {
+			// A program has opened the database meanwhile, and needs them.
+		}
+	};
 }
 
 function inspect(path: string, readonly = true): void {
@@ -211,7 +248,7 @@ function problemOf(db: Database.Database, path: string): string | undefined {
 }
 
 /** The first damage, on one line. */
-function damageOf(db: Database.Database): string | undefined {
+export function damageOf(db: Database.Database): string | undefined {
 	try {
 		const found = db.pragma('integrity_check(1)', {simple: true}) as string;
 		return found === 'ok' ? undefined : found.replace('*** in database main ***\n', '').replace(/\n.*/s, '');

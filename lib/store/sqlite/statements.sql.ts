@@ -455,6 +455,10 @@ export const SQL = {
 	insertOwner: 'insert into owner (name, heartbeat_at) values (?, ?) returning id',
 	heartbeat: 'update owner set heartbeat_at = ? where name = ?',
 	owners: 'select id, name, heartbeat_at from owner order by id',
+	claimsByOwner: `select owner, sum(jobs) from (
+		select owner, count(*) as jobs from claimed group by owner union all select owner, sum(last - first + 1) from claimed_run group by owner
+	) group by owner`,
+	blobNames: 'select distinct blob from outcome where blob is not null order by blob',
 	deleteOwner: 'delete from owner where id = ?',
 } as const;
 

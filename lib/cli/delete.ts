@@ -1,0 +1,44 @@
+import type {Command} from 'commander';
+import {nanoid} from 'nanoid';
+import {FaenaError} from '../index.ts';
+import type {Batch, JobQueue} from '../queue.ts';
+import {defined} from '../support/defined.ts';
+import {batchOf, useQueue} from './input.ts';
+import {count, print} from './print.ts';
+
+export function addDelete(program: Command): void {
+	program
+		.command('delete')
+		.summary('delete a batch with all its jobs')
+		.description('Deletes a batch, that is, a run of faena map, a map, a flow or a pipe, with all its jobs and their results. Its name is free again.')
+		.argument('<batch>', 'name of the batch')
+		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
+		.action((name: string, {queue: file}: {readonly queue: string}) =>
+			useQueue(file, async queue => {
+				await own(queue, await batchOf(queue, name));
+				await print(`${count(await deleteAll(queue, name))} jobs deleted\n`);
+			}),
+		);
+}
+
+/** Takes the batch, so that no map has it. A flow is not taken: its jobs are all there, or its program makes them again. */
+async function own(queue: JobQueue, {name, task, stages, flow, counts}: Batch): Promise<void> {
+	// A batch with running jobs can't be deleted anyway, and stays as it is.
+	if (flow || counts.running > 0) return;
+	try {
+		await queue.store.openBatch(name, task, nanoid(), defined({stages}));
+	} catch (error) {
+		if (!(error instanceof FaenaError) || error.code !== 'BatchInUse') throw error;
+		throw new FaenaError('BatchInUse', `A program is running the batch ${JSON.stringify(name)}. End it first, for instance with Ctrl-C in its terminal.`, {
+			cause: error,
+		});
+	}
+}
+
+async function deleteAll(queue: JobQueue, name: string): Promise<number> {
+	for (let all = 0; ; ) {
+		const {deleted, isGone} = await queue.deleteBatch(name);
+		all += deleted;
+		if (isGone) return all;
+	}
+}

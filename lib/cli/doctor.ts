@@ -1,0 +1,186 @@
+import {createRequire} from 'node:module';
+import type {Command} from 'commander';
+import {type InspectedFile, type Inspection, inspect, shownLocation} from '../api/queue-location.ts';
+import {FaenaError} from '../index.ts';
+import type {JobQueue, TaskCounts} from '../queue.ts';
+import {ExitCode} from './exit-codes.ts';
+import {assertExists, useQueue} from './input.ts';
+import {waitingOf} from './pause-and-resume.ts';
+import {clock, count, inLine, megabytes, print, quoted, toJson} from './print.ts';
+
+// Imported by the package's own name, since the path differs between the sources and dist.
+const {version} = createRequire(import.meta.url)('faena/package.json') as {version: string};
+
+export function addDoctor(program: Command): void {
+	program
+		.command('doctor')
+		.summary('look for what is wrong with a queue, and say what to do')
+		.description(
+			'Looks for what is wrong with a queue: damage, settings that risk jobs, programs that died with jobs, jobs that nobody runs, a full disk, a network ' +
+				'file system, a large log. It says what to do, and changes nothing. It reads the whole file, at about a second per GiB.',
+		)
+		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
+		.option('--json', 'print one line of JSON')
+		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
+			await assertExists(file);
+			const report = await examine(file);
+			await print(json ? `${toJson(report)}\n` : describe(report));
+			if (report.findings.length > 0) process.exitCode = ExitCode.someFailed;
+		});
+}
+
+/** What is wrong, and what to do. */
+interface Finding {
+	readonly problem: string;
+	readonly advice: string;
+}
+
+interface Report extends Partial<Omit<Inspection, 'damage' | 'owners'>> {
+	readonly queue: string;
+	readonly faena: string;
+	readonly node: string;
+	/** Programs with a recent heartbeat. */
+	readonly engines?: number;
+	readonly findings: readonly Finding[];
+}
+
+async function examine(file: string): Promise<Report> {
+	const base = {queue: shownLocation(file), faena: version, node: process.versions.node};
+	try {
+		const {damage, owners, ...inspection} = await inspect(file);
+		const engines = owners.filter(({silentMs}) => silentMs < MAX_SILENCE_MS).length;
+		const findings = [
+			...(damage === undefined
+				? []
+				: [{problem: `The file is damaged: ${damage}.`, advice: 'Restore it from a backup, or recover what is left with the sqlite3 shell (.recover).'}]),
+			...judgeSettings(inspection.settings),
+			...(inspection.file ? judgeFile(inspection.file) : []),
+			...judgeOwners(owners, file),
+			...(await useQueue(file, queue => judgeTasks(queue, engines, file), {readOnly: true})),
+		];
+		return {...base, ...inspection, engines, findings};
+	} catch (error) {
+		// A queue that can't be opened is what the doctor is asked about.
+		if (!(error instanceof FaenaError) || !['BadDatabase', 'NewerDatabase'].includes(error.code)) throw error;
+		return {...base, findings: [{problem: "The queue can't be opened.", advice: error.message}]};
+	}
+}
+
+function judgeSettings(settings: Inspection['settings']): Finding[] {
+	return Object.entries(settings).flatMap(([name, value]) => {
+		const {isGood, risk = '', advice = ''} = SETTINGS[name] ?? {};
+		return isGood?.(value) === false ? [{problem: `The setting ${name} is ${value}: ${risk}.`, advice}] : [];
+	});
+}
+
+/** The settings of SQLite and PostgreSQL that matter. An engine sets the rest for itself. */
+const SETTINGS: Readonly<Record<string, {readonly isGood: (value: string) => boolean; readonly risk: string; readonly advice: string}>> = {
+	journal_mode: {
+		isGood: value => value === 'wal',
+		risk: 'readers and writers wait for each other',
+		advice: 'Open the queue with an engine, such as faena work, which sets it.',
+	},
+	fsync: {isGood: value => value === 'on', risk: 'a crash of the machine can lose or damage jobs', advice: 'Set fsync = on in postgresql.conf.'},
+	synchronous_commit: {
+		isGood: value => value !== 'off',
+		risk: 'a crash of the server can lose the last commits',
+		advice: 'Set synchronous_commit = on in postgresql.conf.',
+	},
+	full_page_writes: {isGood: value => value === 'on', risk: 'a crash of the machine can damage jobs', advice: 'Set full_page_writes = on in postgresql.conf.'},
+};
+
+const MIN_DISK_FREE_BYTES = 512 * 1024 ** 2;
+/** An engine moves a log of 16 MiB into the database. */
+const MAX_LOG_BYTES = 64 * 1024 ** 2;
+
+function judgeFile({logBytes, diskFreeBytes, unsafeFileSystem}: InspectedFile): Finding[] {
+	const findings: Finding[] = [];
+	if (diskFreeBytes < MIN_DISK_FREE_BYTES)
+		findings.push({
+			problem: `The disk has only ${megabytes(diskFreeBytes)} left.`,
+			advice: 'Free some space. faena prune deletes ended jobs, and faena vacuum gives their space back.',
+		});
+	if (logBytes > MAX_LOG_BYTES)
+		findings.push({
+			problem: `The log beside the file has ${megabytes(logBytes)}.`,
+			advice: 'A program keeps a read transaction open, or was killed while it did. End it; an engine on the queue then moves the log into the file.',
+		});
+	if (unsafeFileSystem === 'network')
+		findings.push({
+			problem: 'The file is on a network file system, where locks are not reliable.',
+			advice: 'Move the queue to a local disk. For several machines, use PostgreSQL: docs/postgres.md.',
+		});
+	if (unsafeFileSystem === 'memory')
+		findings.push({problem: 'The file is in memory (tmpfs), and is lost when the machine stops.', advice: 'Move the queue to a disk.'});
+	return findings;
+}
+
+/** Twice the usual lease. A living engine renews its heartbeat several times in a lease. */
+const MAX_SILENCE_MS = 60_000;
+
+function judgeOwners(owners: Inspection['owners'], file: string): Finding[] {
+	return owners
+		.filter(({silentMs, jobs}) => jobs > 0 && silentMs >= MAX_SILENCE_MS)
+		.map(({name, silentMs, jobs}) => ({
+			problem: `The program ${inLine(name)} has ${jobs === 1 ? 'a running job' : `${count(jobs)} running jobs`}, and has given no sign of life for ${clock(silentMs / 1000)}.`,
+			advice: `If it has died, any engine on the queue takes its jobs back, such as faena work MODULE --queue ${quoted(shownLocation(file))}. If it hangs, end it.`,
+		}));
+}
+
+async function judgeTasks(queue: JobQueue, engines: number, file: string): Promise<Finding[]> {
+	const findings: Finding[] = [];
+	const flag = `--queue ${quoted(shownLocation(file))}`;
+	for (const counts of await queue.store.counts()) {
+		const {task, isPaused} = counts;
+		const waiting = waitingOf(counts);
+		if (isPaused && waiting > 0)
+			findings.push({
+				problem: `The task ${inLine(task)} is paused, and ${count(waiting)} of its jobs wait.`,
+				advice: `faena resume ${quoted(inLine(task))} ${flag}`,
+			});
+		const idleMs = isPaused ? 0 : await idleTime(queue, counts);
+		if (idleMs < MAX_IDLE_MS) continue;
+		findings.push({
+			problem: `${count(counts.ready + counts.quarantined)} jobs of the task ${inLine(task)} are ready, for up to ${clock(idleMs / 1000)}, and none runs.`,
+			advice: `${engines === 0 ? 'No engine is open on the queue' : 'No open engine has this task, or others keep its workers busy'}. Start one: faena work MODULE ${flag}`,
+		});
+	}
+	return findings;
+}
+
+const MAX_IDLE_MS = 60_000;
+
+/** For how long jobs of the task have been ready, without any of them running; 0 if some run. */
+async function idleTime(queue: JobQueue, {task, ready, quarantined, running}: TaskCounts): Promise<number> {
+	if (ready + quarantined === 0 || running > 0) return 0;
+	const now = queue.store.now();
+	const first = (await queue.jobs({task, status: 'pending'})).find(({runAt = 0}) => runAt <= now);
+	const [latest] = await queue.jobs({task, sort: 'startedAt', limit: 1});
+	return first ? now - Math.max(first.createdAt, first.runAt ?? 0, latest?.startedAt ?? 0) : 0;
+}
+
+function describe({queue, faena, node, engine, settings, engines, file, findings}: Report): string {
+	const rows = [
+		['versions', [`Faena ${faena}`, `Node ${node}`, engine].filter(Boolean).join(', ')],
+		[
+			'file',
+			file &&
+				`${megabytes(file.databaseBytes)}, of which ${megabytes(file.freeBytes)} free; log ${megabytes(file.logBytes)}; disk ${megabytes(file.diskFreeBytes)} free`,
+		],
+		[
+			'settings',
+			settings &&
+				Object.entries(settings)
+					.map(([name, value]) => `${name} ${value}`)
+					.join(', '),
+		],
+		['engines', engines === undefined ? undefined : `${count(engines)} open`],
+	];
+	const verdict = findings.length === 0 ? 'all is well' : findings.length === 1 ? '1 thing needs attention' : `${findings.length} things need attention`;
+	return [
+		`${queue}: ${verdict}`,
+		...rows.flatMap(([label = '', text]) => (text ? [`${label.padEnd(10)}${text}`] : [])),
+		...findings.flatMap(({problem, advice}) => ['', `! ${problem}`, `  ${advice}`]),
+		'',
+	].join('\n');
+}

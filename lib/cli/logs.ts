@@ -1,0 +1,59 @@
+import {setTimeout as sleep} from 'node:timers/promises';
+import {isDeepStrictEqual} from 'node:util';
+import type {Command} from 'commander';
+import {isTerminal, type JobId, type JobStatus, type LogLine} from '../index.ts';
+import type {JobQueue} from '../queue.ts';
+import {noSuchJob, toId, useQueue} from './input.ts';
+import {formatTime, inLine, print, toJson} from './print.ts';
+
+interface Flags {
+	readonly queue: string;
+	readonly follow?: true;
+	readonly json?: true;
+}
+
+export function addLogs(program: Command): void {
+	program
+		.command('logs')
+		.summary("print a job's log, and follow it")
+		.description("Prints the lines that a job's task has written by ctx.log: the latest 200, the oldest first.")
+		.argument('<id>', 'id of the job', toId)
+		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
+		.option('-f, --follow', 'go on with new lines until the job has ended')
+		.option('--json', 'print a line of JSON for each')
+		.action((id: JobId, flags: Flags) => useQueue(flags.queue, queue => printLogs(queue, id, flags), {readOnly: true}));
+}
+
+/** The store keeps what a task logs within 100 ms of it. */
+const LOOK_EVERY_MS = 200;
+
+async function printLogs(queue: JobQueue, id: JobId, {queue: file, follow, json}: Flags): Promise<void> {
+	let printed: readonly LogLine[] = [];
+	for (;;) {
+		const {status, lines} = await read(queue, file, id);
+		const text = newLines(printed, lines).map(line => (json ? `${toJson(line)}\n` : `${describeLine(line)}\n`));
+		if (text.length > 0) await print(text.join(''));
+		printed = lines;
+		if (!follow || isTerminal(status)) return;
+		await sleep(LOOK_EVERY_MS);
+	}
+}
+
+async function read(queue: JobQueue, file: string, id: JobId): Promise<{readonly status: JobStatus; readonly lines: readonly LogLine[]}> {
+	const [job] = (await queue.store.jobs({ids: [id]}, {}, {logs: true})).jobs;
+	if (!job) throw noSuchJob(file, id);
+	return {status: job.status, lines: job.logs ?? []};
+}
+
+/** The lines that came after those before. The store drops the oldest ones, so their number says nothing. */
+export function newLines(before: readonly LogLine[], now: readonly LogLine[]): readonly LogLine[] {
+	for (let dropped = 0; dropped < before.length; dropped++) {
+		const kept = before.slice(dropped);
+		if (isDeepStrictEqual(kept, now.slice(0, kept.length))) return now.slice(kept.length);
+	}
+	return now;
+}
+
+function describeLine({at, level, text}: LogLine): string {
+	return `${formatTime(at)}  ${level === 'info' ? '' : `${level}: `}${inLine(text)}`;
+}

@@ -1,0 +1,55 @@
+import type {Command} from 'commander';
+import {nearest} from '../job/checks.ts';
+import type {JobQueue, TaskCounts} from '../queue.ts';
+import {useQueue} from './input.ts';
+import {count, print, printError} from './print.ts';
+
+export function addPause(program: Command): void {
+	addChange(program, 'pause', pause)
+		.summary('start no more jobs of tasks')
+		.description('Starts no more jobs of these tasks, in all programs on the queue. Jobs that run go on; new jobs can be added, and wait.');
+}
+
+export function addResume(program: Command): void {
+	addChange(program, 'resume', resume).summary('end the pause of tasks').description('Starts jobs of these tasks again.');
+}
+
+function addChange(program: Command, name: string, change: (queue: JobQueue, tasks: readonly string[]) => Promise<void>): Command {
+	return program
+		.command(name)
+		.argument('<tasks...>', 'names of the tasks')
+		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
+		.action((tasks: readonly string[], {queue: file}: {readonly queue: string}) => useQueue(file, queue => change(queue, [...new Set(tasks)])));
+}
+
+async function pause(queue: JobQueue, tasks: readonly string[]): Promise<void> {
+	const known = await queue.store.counts();
+	await queue.pause(tasks);
+	for (const task of tasks) {
+		const counts = known.find(each => each.task === task);
+		await print(`paused ${task}${counts ? `: ${count(waitingOf(counts))} of its jobs wait` : ''}\n`);
+		if (!counts) printError(`The queue has had no job of the task ${JSON.stringify(task)} so far${hint(task, known)}`);
+	}
+}
+
+async function resume(queue: JobQueue, tasks: readonly string[]): Promise<void> {
+	const known = await queue.store.counts();
+	const paused = known.filter(each => each.isPaused && tasks.includes(each.task));
+	if (paused.length > 0) await queue.resume(paused.map(({task}) => task));
+	for (const each of paused) await print(`resumed ${each.task}: ${count(waitingOf(each))} of its jobs wait\n`);
+	for (const task of tasks) if (!paused.some(each => each.task === task)) printError(`The task ${JSON.stringify(task)} was not paused${hint(task, known)}`);
+}
+
+function hint(task: string, known: readonly TaskCounts[]): string {
+	return known.some(each => each.task === task)
+		? '.'
+		: nearest(
+				task,
+				known.map(each => each.task),
+			) || '.';
+}
+
+/** Jobs that could start if the task is not paused, now or later. */
+export function waitingOf({ready, quarantined, delayed, failed}: TaskCounts): number {
+	return ready + quarantined + delayed + failed;
+}

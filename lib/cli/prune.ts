@@ -1,0 +1,54 @@
+import type {Command} from 'commander';
+import {isTerminal, type JobStatus} from '../index.ts';
+import {bad, duration} from '../job/checks.ts';
+import type {Deletion, EndTimes, JobQueue, Place} from '../queue.ts';
+import {toDuration} from './flag-values.ts';
+import {toStatuses, useQueue} from './input.ts';
+import {count, print} from './print.ts';
+
+interface Flags {
+	readonly queue: string;
+	readonly older: string;
+	readonly status?: readonly JobStatus[];
+	readonly task?: string;
+}
+
+export function addPrune(program: Command): void {
+	program
+		.command('prune')
+		.summary('delete jobs that ended some time ago')
+		.description(
+			'Deletes completed, dead and cancelled jobs that ended some time ago, with their results. Jobs of an unfinished run are kept. ' +
+				'faena vacuum then gives their space back to the disk.',
+		)
+		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
+		.requiredOption('--older <time>', 'how long ago they must have ended, for instance 7d; 0s for all', toDuration)
+		.option('--status <names>', 'only completed, dead or cancelled ones, or several of these with commas between', toStatuses)
+		.option('--task <name>', 'only jobs of this task')
+		.action((flags: Flags) => useQueue(flags.queue, async queue => print(`${count(await prune(queue, flags))} jobs deleted\n`)));
+}
+
+async function prune(queue: JobQueue, {older, status, task}: Flags): Promise<number> {
+	const unended = status?.find(each => !isTerminal(each));
+	if (unended !== undefined) throw bad(`Jobs that have not ended are never deleted; --status takes completed, dead and cancelled, not ${unended}.`);
+	// Times are whole milliseconds: with 0s, the jobs that ended in this one are deleted, too.
+	const before = queue.store.now() - duration(older) + 1;
+	let deleted = 0;
+	for (let after: Place | null | undefined; after !== null; ) {
+		const page = await queue.store.delete(toDeletion(before, status, task), {after});
+		deleted += page.deleted;
+		after = page.next;
+	}
+	return deleted;
+}
+
+const NEVER: EndTimes = {completed: -Infinity, dead: -Infinity, cancelled: -Infinity};
+
+/** With neither status nor task, closed batches that have no jobs then are deleted, too. */
+function toDeletion(before: number, status: readonly JobStatus[] | undefined, task: string | undefined): Deletion {
+	if (!status && task === undefined) return {endedBefore: before};
+	const times = Object.fromEntries(
+		Object.keys(NEVER).map(each => [each, status?.includes(each as JobStatus) === false ? -Infinity : before]),
+	) as unknown as EndTimes;
+	return {ended: task === undefined ? {...times, tasks: new Map()} : {...NEVER, tasks: new Map([[task, times]])}};
+}

@@ -1,0 +1,32 @@
+/** What `faena doctor` learns of a queue beside its jobs. */
+export interface Inspection {
+	/** For instance `SQLite 3.50.4`. */
+	readonly engine: string;
+	/** The first damage that was found, on one line. */
+	readonly damage?: string | undefined;
+	/** Settings on which it depends whether a commit survives a crash, by name. */
+	readonly settings: Readonly<Record<string, string>>;
+	readonly owners: readonly InspectedOwner[];
+	/** Of a queue in a file. */
+	readonly file?: InspectedFile;
+}
+
+/** An owner, alive or dead. */
+export interface InspectedOwner {
+	readonly name: string;
+	/** Since its last heartbeat. */
+	readonly silentMs: number;
+	/** Jobs that it has claimed. */
+	readonly jobs: number;
+}
+
+/** The file of a queue, and the disk where it is. */
+export interface InspectedFile {
+	readonly databaseBytes: number;
+	/** Of these, the space of deleted jobs. */
+	readonly freeBytes: number;
+	readonly logBytes: number;
+	readonly diskFreeBytes: number;
+	/** A file system where locks, or what a commit promises, can't be relied on; `undefined` for all others, and where the system does not tell. */
+	readonly unsafeFileSystem?: 'network' | 'memory' | undefined;
+}

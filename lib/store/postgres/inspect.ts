@@ -1,0 +1,26 @@
+import type {Inspection} from '../inspection.ts';
+import {Database} from './database.ts';
+
+const SETTINGS = ['fsync', 'full_page_writes', 'synchronous_commit'];
+
+/** Looks at the queue in a schema of a PostgreSQL database without writing to it. */
+export async function inspectSchema(url: string, schema: string): Promise<Inspection> {
+	const database = new Database(url, schema, {store: 0, host: '', relaxed: false, now: undefined}, {isReadOnly: true});
+	try {
+		const owners = await database.query<{name: string; heartbeat: number; jobs: number}>(
+			`select o.name, o.heartbeat_at as heartbeat, coalesce((select sum(c.last - c.first + 1) from @.claimed c where c.owner = o.id), 0)::bigint as jobs
+			from @.owner o where o.heartbeat_at > 0 order by o.id`,
+		);
+		const settings = await database.query<{name: string; setting: string}>('select name, setting from pg_settings where name = any($1)', [
+			[...SETTINGS, 'server_version'],
+		]);
+		const {server_version: version = '', ...others} = Object.fromEntries(settings.map(({name, setting}) => [name, setting]));
+		return {
+			engine: `PostgreSQL ${version}`,
+			settings: others,
+			owners: owners.map(({name, heartbeat, jobs}) => ({name, silentMs: Math.max(0, database.now() - heartbeat), jobs})),
+		};
+	} finally {
+		await database.close();
+	}
+}
