@@ -81,11 +81,13 @@ for (const [version, modules] of [
 /** Every one of them is code that users run with their own rights: a new one needs a reason in ARCHITECTURE.md. */
 const TREE = [
 	...[
+		'ansi-regex',
 		'better-sqlite3',
 		'commander',
 		'croner',
 		'fastest-levenshtein',
 		'fdir',
+		'get-east-asian-width',
 		'ms',
 		'nanoid',
 		'node-addon-api',
@@ -95,6 +97,7 @@ const TREE = [
 		...['postgres-array', 'postgres-bytea', 'postgres-date', 'postgres-interval'],
 		'pure-rand',
 		'split2',
+		...['string-width', 'strip-ansi'],
 		'tinyglobby',
 	],
 	'tinypool',

@@ -4,6 +4,7 @@ import type {JobQueue, Place} from '../queue.ts';
 import {FlowGraph, type GraphNode} from './flow-graph.ts';
 import {batchOf, useQueue} from './input.ts';
 import {count, inLine, print, toJson} from './print.ts';
+import {table} from './table.ts';
 
 export function addFlow(program: Command): void {
 	program
@@ -20,7 +21,7 @@ export function addFlow(program: Command): void {
 		.action(async (name: string, {queue: file, mermaid, json}: {readonly queue: string; readonly mermaid?: true; readonly json?: true}) => {
 			if (mermaid && json) throw new FaenaError('BadOption', 'Give either --mermaid or --json.');
 			const flow = await useQueue(file, queue => readFlow(queue, name), {readOnly: true});
-			await print(json ? `${toJson(toPlain(flow))}\n` : mermaid ? toMermaid(flow) : toTree(flow));
+			await print(json ? `${toJson(toPlain(flow))}\n` : mermaid ? toMermaid(flow) : toTree(flow), {hasStatuses: !json && !mermaid});
 		});
 }
 
@@ -79,13 +80,10 @@ function toTree({name, counts, isWhole, nodes}: ShownFlow): string {
 		}
 	};
 	for (const [index, {parents}] of nodes.entries()) if (parents.every(parent => parent === index) && lines.length < MAX_SHOWN) show(index, '', '', 0);
-	const width = lines.reduce((most, [title]) => Math.max(most, title.length), 0);
 	const left = nodes.length - shown.size;
 	return [
 		`${inLine(name)}: ${statusSummary(counts)}${isWhole ? '' : '; it is not enqueued wholly, so none runs'}`,
-		...lines.map(([title, status]) => `${title.padEnd(width)}  ${status}`),
-		...(left > 0 ? [`and ${count(left)} more; all with --json`] : []),
-		'',
+		`${table(lines)}${left > 0 ? `and ${count(left)} more; all with --json\n` : ''}`,
 	].join('\n');
 }
 

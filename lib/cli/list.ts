@@ -6,6 +6,7 @@ import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
 import {batchOf, noSuchJob, toCount, toId, toPast, toStatuses, useQueue} from './input.ts';
 import {formatTime, inLine, print, printError, toJson} from './print.ts';
+import {cut, outputWidth} from './table.ts';
 
 interface Options extends JobSearch {
 	readonly queue: string;
@@ -52,7 +53,7 @@ async function list(queue: JobQueue, {queue: file, limit = Infinity, after, json
 	let last: Job | undefined;
 	for await (const job of queue.jobs({...search, ...defined({after: await placeOf(file, queue, search, after)})})) {
 		if (listed++ === limit) return printError(`There are more. Go on with --after ${last?.id}.`);
-		await print(`${json ? toJson(job) : describeListed(job)}\n`);
+		await print(`${json ? toJson(job) : cut(describeListed(job), outputWidth())}\n`, {hasStatuses: !json});
 		last = job;
 	}
 	if (listed === 0) printError(`No job of ${queue.location} ${after === undefined ? 'matches' : 'comes after it'}.`);

@@ -1,14 +1,20 @@
 /** What commands print: text, errors, numbers and values, and the progress bar. */
 
 import {CommanderError} from 'commander';
+import {colourStatuses} from './colours.ts';
 import {ExitCode, exitCodeOf} from './exit-codes.ts';
+import {canRedraw, showLine} from './status-line.ts';
 
 export {ExitCode};
 
-/** Prints a command's output to stdout, or rejects with {@link Unwritable}. */
-export async function print(text: string): Promise<void> {
+/**
+ * Prints a command's output to stdout, or rejects with {@link Unwritable}.
+ * @param hasStatuses whether statuses of jobs in it get colours, on a terminal that has them
+ */
+export async function print(text: string, {hasStatuses = false} = {}): Promise<void> {
 	const {promise, resolve} = Promise.withResolvers<Error | null | undefined>();
-	process.stdout.write(escapeControls(text), resolve);
+	const shown = escapeControls(text);
+	process.stdout.write(hasStatuses ? colourStatuses(shown) : shown, resolve);
 	const cause = await promise;
 	if (cause) throw new Unwritable(`The output can't be written: ${cause.message}.`, {cause});
 }
@@ -112,36 +118,25 @@ export interface MapStatus {
 	readonly bytes?: {readonly done: number; readonly executed: number; readonly total: number} | undefined;
 }
 
-const CLEAR_LINE = '\r\x1B[K';
-
 /**
- * Shows on stderr how far a run is: a bar on a terminal, elsewhere a line every 2 s. Other text that is written to the terminal
- * meanwhile, such as results and the output of tasks, goes above the bar.
+ * Shows on stderr how far a run is: a bar on a terminal, elsewhere a line every 2 s.
  * @returns a function that draws the last state and ends the bar
  */
 export function showBar(status: () => MapStatus): () => void {
-	const {stderr, stdout} = process;
+	const {stderr} = process;
 	const start = performance.now();
-	const write = stderr.write.bind(stderr);
-	const draw = () => {
+	const line = (width = Infinity) => {
 		const current = status();
 		const text = describeStatus(current, (performance.now() - start) / 1000);
-		write(stderr.isTTY ? `${CLEAR_LINE}${withBar(current, text, stderr.columns || 80)}` : `${text}\n`);
+		return width === Infinity ? text : withBar(current, text, width);
 	};
-	const shared = [stdout, stderr].filter(stream => stderr.isTTY && stream.isTTY).map(stream => ({stream, write: stream.write}));
-	for (const {stream, write: original} of shared) {
-		stream.write = ((...args: Parameters<typeof original>) => {
-			write(CLEAR_LINE);
-			return original.apply(stream, args);
-		}) as typeof original;
-	}
-	draw();
-	const timer = setInterval(draw, stderr.isTTY ? 100 : 2000);
+	if (canRedraw(stderr)) return showLine(line);
+	const write = () => stderr.write(`${line()}\n`);
+	write();
+	const timer = setInterval(write, 2000);
 	return () => {
 		clearInterval(timer);
-		draw();
-		if (stderr.isTTY) write('\n');
-		for (const {stream, write: original} of shared) stream.write = original;
+		write();
 	};
 }
 

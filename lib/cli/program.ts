@@ -19,6 +19,7 @@ import {addSchedule, addSchedules} from './schedules.ts';
 import {addShow} from './show.ts';
 import {addBatches, addStatus} from './status-and-batches.ts';
 import {addVacuum} from './vacuum.ts';
+import {addWork} from './work.ts';
 
 // Imported by the package's own name, since the path differs between the sources and dist.
 const {version} = createRequire(import.meta.url)('faena/package.json') as {version: string};
@@ -34,7 +35,7 @@ export async function run(words: readonly string[]): Promise<void> {
 
 /** In the order in which help lists them: to run jobs, to look, to change, to care for the queue. */
 const COMMANDS: readonly ((program: Command) => void)[] = [
-	...[addMap, addEnqueue],
+	...[addMap, addWork, addEnqueue],
 	...[addStatus, addBatches, addList, addShow, addLogs, addFlow, addSchedules, addDoctor],
 	...[addSchedule, addCancel, addRetry, addPause, addResume, addPrune, addDelete],
 	...[addBackup, addVacuum, addBench],

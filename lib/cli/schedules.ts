@@ -7,6 +7,7 @@ import type {JobQueue} from '../queue.ts';
 import {ExitCode} from './exit-codes.ts';
 import {toCount, useQueue} from './input.ts';
 import {count, formatTime, inLine, print, toJson} from './print.ts';
+import {table} from './table.ts';
 
 export function addSchedules(program: Command): void {
 	program
@@ -23,7 +24,7 @@ export function addSchedules(program: Command): void {
 					if (json) return schedules.map(schedule => `${toJson(toScheduleInfo(schedule))}\n`).join('');
 					return schedules.length === 0
 						? `${shownLocation(file)}: no schedules\n`
-						: describeAll(await Promise.all(schedules.map(schedule => describeOne(queue, schedule))));
+						: table(await Promise.all(schedules.map(schedule => describeOne(queue, schedule))));
 				},
 				{readOnly: true},
 			);
@@ -140,17 +141,4 @@ async function describeOne(queue: JobQueue, schedule: Schedule): Promise<readonl
 				: 'no next moment'
 			: `next ${formatTime(nextAt)}`;
 	return [inLine(name), inLine(spec.task), inLine(times), next, `last ${await describeLast(queue, schedule)}`];
-}
-
-function describeAll(rows: readonly (readonly string[])[]): string {
-	const widths = (rows[0] ?? []).map((_, column) => rows.reduce((most, row) => Math.max(most, row[column]?.length ?? 0), 0));
-	return rows
-		.map(
-			row =>
-				`${row
-					.map((cell, column) => cell.padEnd(widths[column] ?? 0))
-					.join('  ')
-					.trimEnd()}\n`,
-		)
-		.join('');
 }

@@ -25,7 +25,10 @@ export function addShow(program: Command): void {
 				},
 				{readOnly: true},
 			);
-			await print(text);
+			// A payload may have words that look like a status.
+			const head = json ? 0 : text.indexOf('\n') + 1;
+			await print(text.slice(0, head), {hasStatuses: true});
+			await print(text.slice(head));
 		});
 }
 

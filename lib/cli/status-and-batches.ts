@@ -2,12 +2,15 @@ import type {Command} from 'commander';
 import {type BatchInfo, toBatchInfo} from '../api/handles.ts';
 import {shownLocation} from '../api/queue-location.ts';
 import {type Job, type JobStatus, statusSummary} from '../index.ts';
+import {bad} from '../job/checks.ts';
 import {describeStages} from '../job/job.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
 import {batchOf, useQueue} from './input.ts';
 import {describeName, describeState} from './list.ts';
 import {clock, count, formatRate, formatTime, inLine, print, toJson} from './print.ts';
+import {cut, outputWidth, table} from './table.ts';
+import {redraw} from './watch.ts';
 
 export function addStatus(program: Command): void {
 	program
@@ -20,16 +23,22 @@ export function addStatus(program: Command): void {
 		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('--batch <name>', 'only the jobs of this batch')
 		.option('--json', 'print one line of JSON, with all running, failed and dead jobs')
-		.action(async ({queue: file, batch, json}: {readonly queue: string; readonly batch?: string; readonly json?: true}) => {
-			const text = await useQueue(
-				file,
-				async queue => (json ? `${toJson(await lookAtAll(queue, batch))}\n` : describeReport(shownLocation(file), await look(queue, batch))),
-				{
-					readOnly: true,
-				},
-			);
-			await print(text);
+		.option('--watch', 'draw it again every second on the terminal, until Ctrl-C')
+		.action(async ({queue: file, batch, json, watch}: StatusFlags) => {
+			if (json && watch) throw bad('Give either --json or --watch.');
+			const read = async (queue: JobQueue) => describeReport(shownLocation(file), await look(queue, batch));
+			const use = watch
+				? (queue: JobQueue) => redraw(() => read(queue))
+				: async (queue: JobQueue) => (json ? `${toJson(await lookAtAll(queue, batch))}\n` : read(queue));
+			await print(await useQueue(file, use, {readOnly: true}), {hasStatuses: !json});
 		});
+}
+
+interface StatusFlags {
+	readonly queue: string;
+	readonly batch?: string;
+	readonly json?: true;
+	readonly watch?: true;
 }
 
 /** The most jobs that are listed of each status. */
@@ -67,7 +76,7 @@ function describeReport(location: string, {counts, paused, ...jobs}: Awaited<Ret
 }
 
 function list(jobs: readonly Job[], total: number): string[] {
-	const rows = jobs.map(job => `${describeName(job)}  ${describeState(job)}`);
+	const rows = jobs.map(job => cut(`${describeName(job)}  ${describeState(job)}`, outputWidth()));
 	const more = total - jobs.length;
 	return jobs.length > 0 && more > 0 ? [...rows, `${' '.repeat(10)}and ${count(more)} more`] : rows;
 }
@@ -82,16 +91,13 @@ export function addBatches(program: Command): void {
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			const list = async (queue: JobQueue) => (await queue.batches()).map(batch => toBatchInfo(batch, queue.store.now()));
 			const batches = await useQueue(file, list, {readOnly: true});
-			await print(json ? batches.map(batch => `${toJson(batch)}\n`).join('') : describeBatches(shownLocation(file), batches));
+			await print(json ? batches.map(batch => `${toJson(batch)}\n`).join('') : describeBatches(shownLocation(file), batches), {hasStatuses: !json});
 		});
 }
 
 function describeBatches(file: string, batches: readonly BatchInfo[]): string {
 	if (batches.length === 0) return `${file}: no batches\n`;
-	const rows = batches.map(batch => [inLine(batch.name), inLine(batch.task ?? batch.kind), describeBatch(batch)] as const);
-	const widthOf = (column: 0 | 1) => rows.reduce((most, row) => Math.max(most, row[column].length), 0);
-	const [names, tasks] = [widthOf(0), widthOf(1)];
-	return rows.map(([name, task, end]) => `${name.padEnd(names)}  ${task.padEnd(tasks)}  ${end}\n`).join('');
+	return table(batches.map(batch => [inLine(batch.name), inLine(batch.task ?? batch.kind), describeBatch(batch)]));
 }
 
 /** For instance `1,204 completed, 370 pending  of 1,574  112/s  ETA 0:04`. */

@@ -1,0 +1,102 @@
+import {setTimeout as sleep} from 'node:timers/promises';
+import type {Command} from 'commander';
+import {shownLocation} from '../api/queue-location.ts';
+import {type Counts, closeOnSignals, type EngineStats, open, statusSummary} from '../index.ts';
+import {NO_JOBS} from '../job/job.ts';
+import {addEngineFlags, type EngineFlags, toOpenOptions} from './engine-flags.ts';
+import {toNames} from './flag-values.ts';
+import {useQueue} from './input.ts';
+import {clock, count, formatRate, inLine, printError} from './print.ts';
+import {canRedraw, showLine} from './status-line.ts';
+import {cut} from './table.ts';
+
+interface Flags extends EngineFlags {
+	readonly tasks?: readonly string[];
+}
+
+export function addWork(program: Command): void {
+	const command = program
+		.command('work')
+		.summary('run the jobs of a queue as they arrive, until a signal')
+		.description(
+			"Runs the jobs of a module's tasks as they arrive, also those of other programs, of schedules and of faena enqueue. On a terminal a line shows how it " +
+				'goes. Ctrl-C or SIGTERM ends it in good order: it starts no more jobs, lets those that run finish for the time of --drain, and stops the rest, ' +
+				'which will run again. A second signal does not wait.',
+		)
+		.argument('<module>', "module whose exported functions are the tasks, for instance './tasks.ts'");
+	addEngineFlags(command)
+		.option('--tasks <names>', 'run only jobs of these tasks, with commas between (default: all of the module)', toNames)
+		.addHelpText(
+			'after',
+			"\nExamples:\n  faena work ./tasks.ts\n  faena work ./tasks.ts --tasks thumbnail,resize -j 2 --queue 'postgres://me@db/jobs' --retention completed=7d",
+		)
+		.action(work);
+}
+
+/** How it goes. */
+interface Status {
+	readonly counts: Counts;
+	readonly stats: EngineStats;
+}
+
+/** A failure of the engine is noticed within this time. */
+const LOOK_EVERY_MS = 1000;
+
+async function work(module: string, {tasks, ...flags}: Flags): Promise<void> {
+	const only = tasks === undefined ? {} : {only: tasks};
+	const engine = await open({...toOpenOptions(flags), ...only, tasks: module, taskOutput: 'stderr', closeOnSignals: true});
+	let status: Status | undefined;
+	let isStopping = false;
+	const hasLine = canRedraw(process.stderr);
+	// The terminal echoes ^C behind it.
+	const endLine = hasLine ? showLine(width => cut(status ? describe(status, isStopping) : 'starting', width - 3)) : () => {};
+	printError(`Runs jobs of ${tasks ? `${tasks.map(inLine).join(', ')} of ` : ''}${inLine(module)} in ${shownLocation(flags.queue)}. Ctrl-C ends it.`);
+	const end = once(async () => {
+		await engine.close();
+		endLine();
+		printError(`Stopped. ${await whatIsLeft(flags.queue)}`);
+	});
+	closeOnSignals({
+		close: () => {
+			if (!hasLine && !isStopping) printError('Stopping: it waits for running jobs, and starts no more. A second signal does not wait.');
+			isStopping = true;
+			return end();
+		},
+	});
+	try {
+		for (;;) {
+			status = {counts: await engine.counts(), stats: await engine.stats()};
+			await sleep(LOOK_EVERY_MS);
+		}
+	} catch (error) {
+		// The engine is closed. The signal ends this process as soon as that is said.
+		if (isStopping) await new Promise(() => {});
+		endLine();
+		// If closing fails, it fails for the same reason.
+		await engine.close().catch(() => undefined);
+		throw error;
+	}
+}
+
+function once(run: () => Promise<void>): () => Promise<void> {
+	let running: Promise<void> | undefined;
+	return () => (running ??= run());
+}
+
+async function whatIsLeft(queue: string): Promise<string> {
+	const counts = await useQueue(queue, opened => opened.counts(), {readOnly: true});
+	const left = statusSummary({...counts, completed: 0, dead: 0, cancelled: 0});
+	return left === statusSummary(NO_JOBS) ? 'No jobs are left.' : `Left in the queue: ${left}. The same command goes on with them.`;
+}
+
+/** For instance `2 running, 120 pending  112/s  1,204 completed, 2 dead  up 1:02:30`. */
+function describe({counts, stats: {executions, completedPerSecond, uptimeMs}}: Status, isStopping: boolean): string {
+	const parts = [
+		isStopping && 'stopping (Ctrl-C again: at once)',
+		`${count(counts.running)} running, ${count(counts.pending + counts.failed + counts.blocked)} waiting`,
+		completedPerSecond > 0 && formatRate(completedPerSecond),
+		`${count(executions.completed)} completed${executions.dead > 0 ? `, ${count(executions.dead)} dead` : ''}`,
+		`up ${clock(uptimeMs / 1000)}`,
+	];
+	return parts.filter(Boolean).join('  ');
+}
