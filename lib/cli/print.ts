@@ -62,6 +62,11 @@ export function count(value: number): string {
 	return typeof value === 'number' ? value.toLocaleString('en-US') : String(value);
 }
 
+/** For instance `1 job` or `1,204 jobs`. */
+export function jobs(value: number): string {
+	return `${count(value)} job${value === 1 ? '' : 's'}`;
+}
+
 export function megabytes(bytes: number): string {
 	return `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
 }
