@@ -2,7 +2,7 @@ import type {Command} from 'commander';
 import {isPostgres} from '../api/queue-location.ts';
 import {backup} from '../queue.ts';
 import {assertExists} from './input.ts';
-import {count, inLine, megabytes, print, printError} from './print.ts';
+import {counted, inLine, megabytes, print, printError} from './print.ts';
 
 export function addBackup(program: Command): void {
 	program
@@ -18,9 +18,9 @@ export function addBackup(program: Command): void {
 		.action(async (target: string, {queue: file}: {readonly queue: string}) => {
 			if (!isPostgres(file)) await assertExists(file);
 			const {bytes, results, missingResults} = await backup(file, target);
-			const more = results === 0 ? '' : ` and ${count(results)} large results`;
+			const more = results === 0 ? '' : ` and ${counted(results, 'large result')}`;
 			await print(`${inLine(target)}: ${megabytes(bytes)}${more}\n`);
 			if (missingResults > 0)
-				printError(`The files of ${count(missingResults)} large results are missing in ${inLine(file)}-blobs, so they are missing in the copy, too.`);
+				printError(`Files are missing in ${inLine(file)}-blobs: those of ${counted(missingResults, 'large result')}. The copy lacks them, too.`);
 		});
 }

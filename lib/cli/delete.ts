@@ -4,7 +4,7 @@ import {FaenaError} from '../index.ts';
 import type {Batch, JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
 import {batchOf, useQueue} from './input.ts';
-import {jobs, print} from './print.ts';
+import {counted, print} from './print.ts';
 
 export function addDelete(program: Command): void {
 	program
@@ -16,7 +16,7 @@ export function addDelete(program: Command): void {
 		.action((name: string, {queue: file}: {readonly queue: string}) =>
 			useQueue(file, async queue => {
 				await own(queue, await batchOf(queue, name));
-				await print(`${jobs(await deleteAll(queue, name))} deleted\n`);
+				await print(`${counted(await deleteAll(queue, name), 'job')} deleted\n`);
 			}),
 		);
 }

@@ -6,7 +6,7 @@ import type {JobQueue, TaskCounts} from '../queue.ts';
 import {ExitCode} from './exit-codes.ts';
 import {assertExists, useQueue} from './input.ts';
 import {waitingOf} from './pause-and-resume.ts';
-import {clock, count, inLine, megabytes, print, quoted, toJson} from './print.ts';
+import {clock, count, counted, inLine, megabytes, print, quoted, toJson} from './print.ts';
 
 // Imported by the package's own name, since the path differs between the sources and dist.
 const {version} = createRequire(import.meta.url)('faena/package.json') as {version: string};
@@ -30,7 +30,7 @@ export function addDoctor(program: Command): void {
 }
 
 /** What is wrong, and what to do. */
-interface Finding {
+export interface Finding {
 	readonly problem: string;
 	readonly advice: string;
 }
@@ -66,7 +66,7 @@ async function examine(file: string): Promise<Report> {
 	}
 }
 
-function judgeSettings(settings: Inspection['settings']): Finding[] {
+export function judgeSettings(settings: Inspection['settings']): Finding[] {
 	return Object.entries(settings).flatMap(([name, value]) => {
 		const {isGood, risk = '', advice = ''} = SETTINGS[name] ?? {};
 		return isGood?.(value) === false ? [{problem: `The setting ${name} is ${value}: ${risk}.`, advice}] : [];
@@ -93,7 +93,7 @@ const MIN_DISK_FREE_BYTES = 512 * 1024 ** 2;
 /** An engine moves a log of 16 MiB into the database. */
 const MAX_LOG_BYTES = 64 * 1024 ** 2;
 
-function judgeFile({logBytes, diskFreeBytes, unsafeFileSystem}: InspectedFile): Finding[] {
+export function judgeFile({logBytes, diskFreeBytes, unsafeFileSystem}: InspectedFile): Finding[] {
 	const findings: Finding[] = [];
 	if (diskFreeBytes < MIN_DISK_FREE_BYTES)
 		findings.push({
@@ -122,7 +122,7 @@ function judgeOwners(owners: Inspection['owners'], file: string): Finding[] {
 	return owners
 		.filter(({silentMs, jobs}) => jobs > 0 && silentMs >= MAX_SILENCE_MS)
 		.map(({name, silentMs, jobs}) => ({
-			problem: `The program ${inLine(name)} has ${jobs === 1 ? 'a running job' : `${count(jobs)} running jobs`}, and has given no sign of life for ${clock(silentMs / 1000)}.`,
+			problem: `The program ${inLine(name)} has ${counted(jobs, 'running job')}, and has given no sign of life for ${clock(silentMs / 1000)}.`,
 			advice: `If it has died, any engine on the queue takes its jobs back, such as faena work MODULE --queue ${quoted(shownLocation(file))}. If it hangs, end it.`,
 		}));
 }
@@ -135,13 +135,14 @@ async function judgeTasks(queue: JobQueue, engines: number, file: string): Promi
 		const waiting = waitingOf(counts);
 		if (isPaused && waiting > 0)
 			findings.push({
-				problem: `The task ${inLine(task)} is paused, and ${count(waiting)} of its jobs wait.`,
+				problem: `The task ${inLine(task)} is paused, and ${counted(waiting, 'job')} wait${waiting === 1 ? 's' : ''}.`,
 				advice: `faena resume ${quoted(inLine(task))} ${flag}`,
 			});
 		const idleMs = isPaused ? 0 : await idleTime(queue, counts);
 		if (idleMs < MAX_IDLE_MS) continue;
+		const due = counts.ready + counts.quarantined;
 		findings.push({
-			problem: `${count(counts.ready + counts.quarantined)} jobs of the task ${inLine(task)} are ready, for up to ${clock(idleMs / 1000)}, and none runs.`,
+			problem: `${counted(due, 'job')} of the task ${inLine(task)} ${due === 1 ? 'is' : 'are'} ready, for up to ${clock(idleMs / 1000)}, and none runs.`,
 			advice: `${engines === 0 ? 'No engine is open on the queue' : 'No open engine has this task, or others keep its workers busy'}. Start one: faena work MODULE ${flag}`,
 		});
 	}

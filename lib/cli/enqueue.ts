@@ -6,7 +6,7 @@ import {checkJobOptions, resolveJobOptions} from '../job/options.ts';
 import {encode, type JobQueue, openQueue, type QueueJob} from '../queue.ts';
 import {toDuration, toPriority} from './flag-values.ts';
 import {InputError, linesOf, refuseFolderAsInput, toCount, toTime} from './input.ts';
-import {jobs as describeJobs, print, printError} from './print.ts';
+import {counted, print, printError} from './print.ts';
 
 interface Flags {
 	readonly queue: string;
@@ -115,7 +115,7 @@ async function addLines(queue: JobQueue, toJob: (payload: unknown) => QueueJob):
 	} catch (error) {
 		if (!(error instanceof InputError)) throw error;
 		await flush();
-		throw new InputError(`${error.message} Of the lines before it, ${describeJobs(added)} ${added === 1 ? 'was' : 'were'} added.`, {cause: error});
+		throw new InputError(`${error.message} Of the lines before it, ${counted(added, 'job')} ${added === 1 ? 'was' : 'were'} added.`, {cause: error});
 	} finally {
 		// An open stdin would keep the process alive.
 		process.stdin.destroy();

@@ -63,8 +63,8 @@ export function count(value: number): string {
 }
 
 /** For instance `1 job` or `1,204 jobs`. */
-export function jobs(value: number): string {
-	return `${count(value)} job${value === 1 ? '' : 's'}`;
+export function counted(value: number, noun: string): string {
+	return `${count(value)} ${noun}${value === 1 ? '' : 's'}`;
 }
 
 export function megabytes(bytes: number): string {

@@ -4,7 +4,7 @@ import {bad, duration} from '../job/checks.ts';
 import type {Deletion, EndTimes, JobQueue, Place} from '../queue.ts';
 import {toDuration} from './flag-values.ts';
 import {toStatuses, useQueue} from './input.ts';
-import {jobs, print} from './print.ts';
+import {counted, print} from './print.ts';
 
 interface Flags {
 	readonly queue: string;
@@ -25,7 +25,7 @@ export function addPrune(program: Command): void {
 		.requiredOption('--older <time>', 'how long ago they must have ended, for instance 7d; 0s for all', toDuration)
 		.option('--status <names>', 'only completed, dead or cancelled ones, or several of these with commas between', toStatuses)
 		.option('--task <name>', 'only jobs of this task')
-		.action((flags: Flags) => useQueue(flags.queue, async queue => print(`${jobs(await prune(queue, flags))} deleted\n`)));
+		.action((flags: Flags) => useQueue(flags.queue, async queue => print(`${counted(await prune(queue, flags), 'job')} deleted\n`)));
 }
 
 async function prune(queue: JobQueue, {older, status, task}: Flags): Promise<number> {

@@ -1,0 +1,55 @@
+import {join} from 'node:path';
+import test from 'ava';
+import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {assertSentence, Folder, tasks} from './command.ts';
+
+const MODULE = tasks('traces-executions', 'echo').replace('#echo', '');
+
+let server: PostgresServer;
+
+test.before(async t => {
+	t.timeout(120_000);
+	server = await PostgresServer.start();
+});
+
+test.after.always(() => server?.stop());
+
+test('the commands that operate a queue take the URL of a PostgreSQL database', async t => {
+	t.timeout(180_000);
+	const folder = new Folder(t);
+	const url = `${server.url}?schema=ops`;
+	const faena = (...words: readonly string[]) => folder.faena(...words, '--queue', url);
+	const shown = url.replace(/:[^:@]+@/, '@');
+	assertSentence(t, await faena('enqueue', 'echo', '1').end(), /There is no queue postgres:\/\/postgres@127\.0\.0\.1:\d+\/postgres\?schema=ops here/, 69);
+	t.is((await faena('enqueue', 'echo', '--ndjson', '--create').end('1\n2\n')).stdout, '1\n2\n');
+	t.is((await faena('pause', 'echo').end()).stdout, 'paused echo: 2 of its jobs wait\n');
+	const doctor = await faena('doctor').end();
+	t.is(doctor.code, 1);
+	t.regex(doctor.stdout, /PostgreSQL \d+.*\nsettings {2}.*fsync off/s);
+	t.true(doctor.stdout.includes(`! The setting fsync is off: a crash of the machine can lose or damage jobs.\n`), doctor.stdout);
+	t.true(doctor.stdout.includes(`! The task echo is paused, and 2 jobs wait.\n  faena resume echo --queue '${shown}'\n`), doctor.stdout);
+	await faena('resume', 'echo').end();
+	const working = faena('work', MODULE, '-j', '1', '--retention', 'cancelled=1d');
+	while (!(await faena('status').end()).stdout.includes('2 completed'));
+	t.regex((await faena('doctor').end()).stdout, /\nengines {3}1 open\n/);
+	working.child.kill('SIGTERM');
+	t.regex((await working.end()).stderr, /Stopped\. No jobs are left\.\n$/);
+	t.is((await faena('logs', '1', '-f').end()).code, 0);
+	assertSentence(t, await faena('logs', '9').end(), /There is no job 9 in postgres:/, 3);
+	t.is((await faena('prune', '--older', '0s').end()).stdout, '2 jobs deleted\n');
+	await faena('map', `${MODULE}#echo`, '--lines', '--batch', 'run').end('a\nb\n');
+	t.is((await faena('delete', 'run').end()).stdout, '2 jobs deleted\n');
+	assertSentence(t, await faena('backup', join(folder.path, 'copy')).end(), /Copy a queue on PostgreSQL with: pg_dump --schema='ops' --file=FILE 'URL'\./);
+});
+
+test('a server that can not be reached has an exit code of its own', async t => {
+	t.timeout(120_000);
+	const folder = new Folder(t);
+	const url = 'postgres://me:secret@127.0.0.1:1/jobs';
+	for (const words of [['status'], ['doctor']]) {
+		const {code, stdout, stderr} = await folder.faena(...words, '--queue', url).end();
+		t.is(code, 69, stderr);
+		t.is(stdout, '');
+		t.false(stderr.includes('secret'));
+	}
+});
