@@ -30,9 +30,9 @@ const ENTRIES: Readonly<Record<string, Names>> = {
 		],
 	},
 	queue: {
-		values: [...['JobQueue', 'TRANSITIONS', 'decode', 'encode', 'openQueue', 'vacuum', 'work']],
+		values: [...['JobQueue', 'TRANSITIONS', 'backup', 'decode', 'encode', 'openQueue', 'vacuum', 'work']],
 		types: [
-			...['Backoff', 'Batch', 'BatchChange', 'BatchDeletion', 'BatchId', 'BatchOptions', 'BatchPage', 'CancelResult'],
+			...['BackedUp', 'Backoff', 'Batch', 'BatchChange', 'BatchDeletion', 'BatchId', 'BatchOptions', 'BatchPage', 'CancelResult'],
 			...['Changes', 'ChildJob', 'Claim', 'ClaimRequest', 'Claimed', 'ClaimedGroup', 'ClaimedJob', 'CleanupOptions'],
 			...['CleanupResult', 'Column', 'Committed', 'DeleteResult', 'Deleted', 'Deletion', 'DequeueOptions', 'Dequeued'],
 			...['DiscardOptions', 'DiscardResult', 'Encoded', 'EndTimes', 'EndedBefore', 'EndedDeletion', 'EndedGroup'],
