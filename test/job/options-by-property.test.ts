@@ -454,7 +454,17 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 		words: (flag, value) => ['--trial', 'call', '--jobs', '20', flag, value],
 		codes: [0, 1],
 	},
-	...{show: BY_ID, cancel: BY_ID, retry: BY_ID, status: WITHOUT, batches: WITHOUT},
+	enqueue: {
+		good: {'--delay': ['1.5ms'], '--priority': ['1', '0', '-0', '-1'], '--max-attempts': ['1'], '--timeout': ['1.5ms', '20.25s', '600000.5ms']},
+		words: (flag, value) => ['echo', '1', flag, value],
+		codes: [0],
+	},
+	prune: {
+		good: {'--older': ['1.5ms', '20.25s', '600000.5ms']},
+		words: (flag, value) => (flag === '--older' ? [flag, value] : ['--older', '1d', flag, value]),
+		codes: [0],
+	},
+	...{logs: BY_ID, show: BY_ID, cancel: BY_ID, retry: BY_ID, status: WITHOUT, batches: WITHOUT},
 };
 
 for (const [command, {good, words, codes}] of Object.entries(COMMANDS)) {

@@ -45,7 +45,7 @@ async function command(
 
 /** What is wrong with how a command ended. */
 export function complaintOf(words: readonly string[], code: number, stdout: string, stderr: string): string | undefined {
-	if (![0, 1, 2, 3, 4].includes(code)) return `it ends with ${code}`;
+	if (![0, 1, 2, 3, 4, 69].includes(code)) return `it ends with ${code}`;
 	if (/^\s+at .*(file:|node:|\.ts:\d)/m.test(stderr)) return 'it prints a stack';
 	// A command that isn't there is answered by the help.
 	const isHelp = stderr.startsWith('\nUsage: faena') || stderr.startsWith('Usage: faena');
@@ -153,6 +153,15 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
 	show: ['--queue', '--json'],
 	cancel: ['--queue', '--batch', '--task'],
 	retry: ['--queue', '--batch', '--task'],
+	list: ['--queue', '--batch', '--task', '--status', '--key', '--json'],
+	logs: ['--queue', '--json'],
+	flow: ['--queue', '--json'],
+	doctor: ['--queue', '--json'],
+	enqueue: ['--queue', '--key', '--delay', '--priority', '--max-attempts', '--timeout'],
+	pause: ['--queue'],
+	resume: ['--queue'],
+	prune: ['--queue', '--older', '--status', '--task'],
+	delete: ['--queue'],
 	help: [],
 	mpa: [],
 };
@@ -161,6 +170,11 @@ const OPTIONS: Readonly<Record<string, readonly string[]>> = {
 	'--queue': ['none.db', '.', 'none/none.db'],
 	'--batch': ['nightly', 'none'],
 	'--task': ['hash', 'none'],
+	'--status': ['dead', 'completed,dead', 'running', 'none'],
+	'--key': ['a', '99'],
+	'--delay': ['10m', '0s', '5'],
+	'--priority': ['5', '-5', '1.5'],
+	'--older': ['0s', '7d', '5', 'x'],
 	'--json': [],
 	'--lines': [],
 	'--ndjson': [],
