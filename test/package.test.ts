@@ -84,6 +84,7 @@ const TREE = [
 		'better-sqlite3',
 		'commander',
 		'croner',
+		'csv-parse',
 		'fastest-levenshtein',
 		'fdir',
 		'ms',

@@ -9,39 +9,51 @@ import {bad} from '../job/checks.ts';
 import {UNENDED_STATUSES} from '../job/job.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
-import {type Item, itemsOf, toCount, toHalt, toTask, toTime, useQueue} from './input.ts';
+import {printCommands} from './dry-run.ts';
+import {toCount, toHalt, toTask, toTime, useQueue} from './input.ts';
+import type {SourceGroups} from './inputs/arguments.ts';
+import {addInputOptions, INPUT_HELP} from './inputs/input-options.ts';
+import type {Item} from './inputs/items.ts';
+import {type Input, type InputOptions, openInput} from './inputs/open-input.ts';
 import {count, ExitCode, escapeControls, explain, formatRate, type MapStatus, printError, showBar, toJson} from './print.ts';
+import {parseShellCommand, SHELL_COMMAND_VARIABLE, SHELL_TASK, type ShellCommand, shellPayload} from './shell-command.ts';
+import {shellQuote} from './shell-quote.ts';
 
-/** The flags. Those of jobs and maps have the names of the options of `map()`. */
-interface Options extends Omit<MapOptions<Item, unknown>, 'order' | 'missing'>, Required<Pick<MapOptions<Item, unknown>, 'order' | 'missing'>> {
+/** Options of `map()` that have flags of the same names. */
+type MapFlags = Omit<MapOptions<Item, unknown>, 'key' | 'order' | 'missing'> & Required<Pick<MapOptions<Item, unknown>, 'order' | 'missing'>>;
+
+interface Options extends MapFlags, InputOptions {
+	readonly sh?: string;
+	readonly dryRun?: true;
 	readonly queue: string;
 	readonly workers?: number;
 	readonly isolation: 'thread' | 'process';
-	readonly lines?: true;
-	readonly ndjson?: true;
 	readonly quiet?: true;
 }
 
-export function addMap(program: Command): void {
-	program
+/** @param groups the inputs at the end of the command line, after `:::` and its like */
+export function addMap(program: Command, groups: SourceGroups): void {
+	const command = program
 		.command('map')
-		.summary('run a task for every file that the globs match, or for every line of stdin')
+		.usage('[options] <module#task> [globs...]\n       faena map [options] --sh <command> [globs...]')
+		.summary('run a task or a command for every file that the globs match, every line of stdin, or another input')
 		.description(
-			'Runs a task for every file that the globs match, or for every line of stdin, and prints a line of JSON for each result.\n' +
+			'Runs a task or a command for every item of an input, and prints a line of JSON for each result.\n' +
 				'The same command again continues where it left off: for completed items it prints the stored results, without running them again.\n' +
-				'A line of stdin is identified by its number; a line that has changed is run again.',
+				'An item is identified by what it is, or by --key, so that lines can be inserted and removed.',
 		)
-		.argument('<module#task>', "a module and one of the functions it exports, for instance './tasks.ts#thumbnail'")
-		.argument('[globs...]', 'files; quote the globs, so that the command stays the same when files are added')
+		.argument('[module#task]', "a module and one of the functions it exports, for instance './tasks.ts#thumbnail'")
+		.argument('[globs...]', 'files; quote the globs, so that the command stays the same when files are added; - is stdin')
+		.option('--sh <command>', "run a command instead of a task: {} is the item, as in GNU parallel, for instance 'gzip -k {}'")
+		.option('--dry-run', 'with --sh: print the commands, and run none');
+	addInputOptions(command)
 		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs; created if it does not exist', 'faena.db')
 		.option('-j, --workers <n>', 'jobs at the same time (default: one for each processor)', toCount)
 		.addOption(new Option('--isolation <how>', 'run tasks in threads or in child processes').choices(['thread', 'process']).default('thread'))
 		.option('--timeout <time>', 'longest run of a job, for instance 30s, 5m, or 300% of the median (default: none)', toTime)
 		.option('--max-attempts <n>', 'failures after which a job is dead (default: 3)', toCount)
-		.option('--batch <name>', 'name under which the run is resumed (default: made of the task and the globs)')
+		.option('--batch <name>', 'name under which the run is resumed (default: made of the task or command, and the globs or kind of input)')
 		.addOption(new Option('--order <order>', 'print results as they finish, or in the order of the input').choices(['finished', 'input']).default('finished'))
-		.option('--lines', 'run the task for every line of stdin instead of files')
-		.option('--ndjson', 'run the task for every line of stdin, parsed as JSON')
 		.option('--retry-failed', 'run items again that died or were cancelled in an earlier run')
 		.addOption(
 			new Option('--missing <how>', 'what to do with unfinished jobs of an earlier run that are missing from the input')
@@ -50,9 +62,10 @@ export function addMap(program: Command): void {
 		)
 		.option('--halt <when>', 'give up after failures, or end after successes: now,fail=1 or soon,fail=5% or now,success=1', toHalt)
 		.option('--quiet', 'print no progress, only the summary')
-		.addHelpText('after', EXAMPLES)
-		.action(async (target: string, globs: readonly string[], options: Options) => {
-			process.exitCode = await map(target, globs, options);
+		.addHelpText('after', `${INPUT_HELP}\n${EXAMPLES}`)
+		.action(async (target: string | undefined, globs: readonly string[], options: Options) => {
+			const words = target === undefined ? globs : [target, ...globs];
+			process.exitCode = await mapWords(words, options, groups);
 		});
 }
 
@@ -68,23 +81,62 @@ Exit code:
 
 Examples:
   faena map './tasks.ts#thumbnail' 'photos/**/*.jpg' > results.ndjson
-  jq -c '.urls[]' sites.json | faena map './tasks.ts#parse' --ndjson --queue sites.db`;
+  jq -c '.urls[]' sites.json | faena map './tasks.ts#parse' --ndjson --queue sites.db
+  faena map --sh 'cwebp -q 80 {} -o {.}.webp' 'photos/*.png'
+  faena map --sh 'convert {1} -resize {2} {1.}-{2}.png' ::: a.png b.png ::: 100x100 200x200`;
 
-async function map(target: string, globs: readonly string[], options: Options): Promise<number> {
-	const {queue, workers, isolation, lines: _, ndjson, quiet: __, ...mapOptions} = options;
-	const {module, task} = toTask(target);
-	const items = await itemsOf(globs, options);
-	const input = globs.length > 0 ? globs : [ndjson ? '--ndjson' : '--lines'];
-	const {batch = batchName(target, input, queue)} = options;
-	if (await queueExists(queue)) await useQueue(queue, opened => refuseUnfinished(opened, queue, {module, task, batch}));
-	const engine = await open({queue, tasks: module, taskOutput: 'stderr', isolation, closeOnSignals: true, ...defined({workers})});
+/** A command line, read: what to run, and for what. */
+interface Plan {
+	/** What the words say that is run, for the name of the batch. */
+	readonly target: string;
+	/** Of a task; of a command that which runs commands. */
+	readonly module: string | URL;
+	readonly task: string;
+	readonly command: ShellCommand | undefined;
+	readonly input: Input;
+}
+
+async function mapWords(words: readonly string[], options: Options, groups: SourceGroups): Promise<number> {
 	try {
-		// A line's key is its number, so the line may have changed.
-		const keyed = {batch, key: (item: Item) => item.key, payload: (item: Item) => item.payload, changed: 'rerun'} as const;
+		const plan = await planOf(words, options, groups);
+		if (!options.dryRun) return await map(plan, options);
+		if (!plan.command) throw bad('--dry-run prints the commands of --sh; give --sh.');
+		return await printCommands(plan.input.items, plan.command.template);
+	} finally {
+		// An open stdin would keep the process alive.
+		process.stdin.destroy();
+	}
+}
+
+async function planOf(words: readonly string[], options: Options, groups: SourceGroups): Promise<Plan> {
+	const {sh} = options;
+	if (sh !== undefined) {
+		if (process.platform === 'win32') throw bad('--sh needs a POSIX shell, so it does not run on Windows. Write a task that calls the program.');
+		const input = await openInput(words, options, groups);
+		if ((options.ndjson || options.csv) && input.shape.kind === 'list') throw bad('--sh takes one record at a time; leave out -n.');
+		const command = parseShellCommand(sh, input.shape);
+		return {target: `sh ${sh}`, module: SHELL_TASK, task: command.task, command, input};
+	}
+	const [target, ...globs] = words;
+	if (target === undefined) throw bad("Name a module and one of its functions, for instance './tasks.ts#thumbnail', or a command with --sh.");
+	return {target, ...toTask(target), command: undefined, input: await openInput(globs, options, groups)};
+}
+
+async function map({target, module, task, command, input}: Plan, options: Options): Promise<number> {
+	const {queue, workers, isolation, quiet: _, batch = batchName(target, input.name, queue), ...flags} = options;
+	const {order, missing, retryFailed, halt, timeout, maxAttempts} = flags;
+	const {items} = input;
+	if (await queueExists(queue)) await useQueue(queue, opened => refuseUnfinished(opened, queue, {module: String(module), task, batch}));
+	const env = command && {[SHELL_COMMAND_VARIABLE]: JSON.stringify(command)};
+	const engine = await open({queue, tasks: module, taskOutput: 'stderr', isolation, closeOnSignals: true, ...defined({workers, env})});
+	try {
+		const payload = command ? (item: Item) => shellPayload(command, item) : (item: Item) => item.payload;
+		// An item that --key names may have changed.
+		const keyed = {batch, key: (item: Item) => item.key, payload, changed: 'rerun'} as const;
 		// Of files the largest first, so that the last one does not run alone.
-		const sizes = 'length' in items ? new Map(items.map(({key}) => [key, statSync(key, {throwIfNoEntry: false})?.size ?? 0])) : undefined;
+		const sizes = input.areFiles ? new Map((items as readonly Item[]).map(({key}) => [key, statSync(key, {throwIfNoEntry: false})?.size ?? 0])) : undefined;
 		const weight = sizes && {weight: ({key}: Item) => sizes.get(key) as number};
-		const results = engine.map(task, items as Iterable<Item>, {...mapOptions, ...keyed, ...weight});
+		const results = engine.map(task, items as Iterable<Item>, {...defined({order, missing, retryFailed, halt, timeout, maxAttempts}), ...keyed, ...weight});
 		const code = await new MapRun(engine, results, options, sizes).print();
 		await engine.close();
 		return code;
@@ -94,9 +146,6 @@ async function map(target: string, globs: readonly string[], options: Options): 
 		// If closing fails, it fails for the reason that was printed.
 		await engine.close().catch(() => undefined);
 		return code;
-	} finally {
-		// An open stdin would keep the process alive.
-		if (!('length' in items)) process.stdin.destroy();
 	}
 }
 
@@ -126,9 +175,9 @@ async function refuseUnfinished(queue: JobQueue, file: string, {module, task, ba
 	const other = unfinished.find(job => job.batch !== batch && (job.task === task || isOf(module, job)));
 	if (!other) return;
 	const loose = unfinished.filter(job => job.batch === undefined && job.task === other.task).length;
-	const target = (job: Job) => (job.batch !== undefined ? `--batch ${quoted(job.batch)}` : loose > 1 ? `--task ${quoted(job.task)}` : job.id);
+	const target = (job: Job) => (job.batch !== undefined ? `--batch ${shellQuote(job.batch)}` : loose > 1 ? `--task ${shellQuote(job.task)}` : job.id);
 	const shown = shownLocation(file);
-	const cancel = (job: Job) => `faena cancel --queue ${quoted(shown)} ${target(job)}`;
+	const cancel = (job: Job) => `faena cancel --queue ${shellQuote(shown)} ${target(job)}`;
 	const what = other.batch !== undefined ? `the run ${JSON.stringify(other.batch)}` : `job ${other.id}${loose > 1 ? `, one of ${loose} of task ${task},` : ''}`;
 	// If this run is unfinished, too, neither can be finished first.
 	const own = unfinished.find(job => job.batch === batch);
@@ -138,11 +187,6 @@ async function refuseUnfinished(queue: JobQueue, file: string, {module, task, ba
 	throw bad(
 		`In ${shown} ${what} is unfinished${own ? ', as this run is' : ''}, and this command would execute it, too. ${ways} (its command with --retry-failed goes on with it later). Or name another --queue.`,
 	);
-}
-
-/** The text as one word of a shell command. */
-function quoted(text: string): string {
-	return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** True if the job's batch has a {@link batchName} of this module. */
@@ -269,7 +313,7 @@ class MapRun {
 
 	/** How to find out why jobs died, if some did. */
 	#why(more = ''): string {
-		return this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${quoted(shownLocation(this.#options.queue))}.${more}`;
+		return this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${shellQuote(shownLocation(this.#options.queue))}.${more}`;
 	}
 
 	#printSummary(): number {

@@ -2,7 +2,7 @@
 
 import {CommanderError} from 'commander';
 import {type ErrorCode, FaenaError} from '../index.ts';
-import {InputError} from './input.ts';
+import {InputError} from './inputs/input-error.ts';
 
 /** Prints a command's output to stdout, or rejects with {@link Unwritable}. */
 export async function print(text: string): Promise<void> {

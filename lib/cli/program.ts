@@ -1,9 +1,11 @@
 import {createRequire} from 'node:module';
 import {Command, Option} from 'commander';
 import {FaenaError} from '../index.ts';
+import {bad} from '../job/checks.ts';
 import {addBench} from './bench.ts';
 import {addCancel, addRetry} from './cancel-and-retry.ts';
 import {addFlow} from './flow.ts';
+import {type SourceGroups, splitArguments} from './inputs/arguments.ts';
 import {addList} from './list.ts';
 import {addMap} from './map.ts';
 import {explain} from './print.ts';
@@ -18,27 +20,30 @@ const {version} = createRequire(import.meta.url)('faena/package.json') as {versi
 /** Runs a command, given as a shell has split it, without `faena`. Sets the exit code of the process. */
 export async function run(words: readonly string[]): Promise<void> {
 	try {
-		await makeProgram().parseAsync(words, {from: 'user'});
+		const {words: given, groups} = splitArguments(words);
+		if (groups.length > 0 && given[0] !== 'map') throw bad('::: and its like name the input of faena map; no other command has one.');
+		await makeProgram(groups).parseAsync(given, {from: 'user'});
 	} catch (error) {
 		process.exitCode = explain(error);
 	}
 }
 
-function makeProgram(): Command {
+function makeProgram(groups: SourceGroups): Command {
 	const program = new Command('faena')
 		.description('Durable parallel execution of CPU-bound work. You can kill it at any time. Start it again, and it continues where it left off.')
 		.version(version)
 		.exitOverride()
 		.configureOutput({outputError: (text, write) => write(text.replace(/^error: /, 'faena: ').replace('\n(', ' ('))});
-	for (const add of [addMap, addStatus, addBatches, addList, addShow, addFlow, addSchedules, addSchedule, addCancel, addRetry, addVacuum, addBench])
-		add(program);
+	addMap(program, groups);
+	for (const add of [addStatus, addBatches, addList, addShow, addFlow, addSchedules, addSchedule, addCancel, addRetry, addVacuum, addBench]) add(program);
 	for (const command of program.commands) refuseRenamedFlags(command);
 	return program;
 }
 
 /** Former flags of each command, and their new names. */
 export const RENAMED_FLAGS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-	map: {'--attempts': '--max-attempts', '--json': '--ndjson'},
+	map: {'--attempts': '--max-attempts', '--json': '--ndjson', '--lines': '--stdin'},
+	bench: {'--lines': '--stdin'},
 };
 
 /** Makes a command refuse its former flags with a message that names the new one. */
