@@ -112,8 +112,9 @@ async function planOf(words: readonly string[], options: Options, groups: Source
 	const {sh} = options;
 	if (sh !== undefined) {
 		if (process.platform === 'win32') throw bad('--sh needs a POSIX shell, so it does not run on Windows. Write a task that calls the program.');
+		if ((options.ndjson || options.csv) && (options.maxArgs ?? options.maxReplaceArgs) !== undefined)
+			throw bad('--sh takes one record at a time; leave out -n.');
 		const input = await openInput(words, options, groups);
-		if ((options.ndjson || options.csv) && input.shape.kind === 'list') throw bad('--sh takes one record at a time; leave out -n.');
 		const command = parseShellCommand(sh, input.shape);
 		return {target: `sh ${sh}`, module: SHELL_TASK, task: command.task, command, input};
 	}
