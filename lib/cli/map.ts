@@ -36,7 +36,7 @@ export function addMap(program: Command, groups: SourceGroups): void {
 	const command = program
 		.command('map')
 		.usage('[options] <module#task> [globs...]\n       faena map [options] --sh <command> [globs...]')
-		.summary('run a task or a command for every file that the globs match, every line of stdin, or another input')
+		.summary('run a task or a command for every file, every line of stdin, or another input')
 		.description(
 			'Runs a task or a command for every item of an input, and prints a line of JSON for each result.\n' +
 				'The same command again continues where it left off: for completed items it prints the stored results, without running them again.\n' +

@@ -24,7 +24,8 @@ export function addInputOptions(command: Command): Command {
 
 /** The inputs that are no options, for the end of the help. */
 export const INPUT_HELP = `
-Inputs after the options; of several, each combination is an item, and the last changes the fastest:
-  ::: a b c           values
-  :::: file...        lines of files, each file an input of its own; - is stdin
-  :::+ or ::::+       the same, linked to the input before: the first with the first, and so on`;
+Inputs after all options. Of several, each combination is an item; the last one
+changes the fastest:
+  ::: a b c         values
+  :::: file...      the lines of files, each an input of its own; - is stdin
+  :::+ and ::::+    the same, linked to the input before: first with first, etc.`;
