@@ -1,8 +1,10 @@
 import {spawnSync} from 'node:child_process';
 import {existsSync, realpathSync} from 'node:fs';
+import {join} from 'node:path';
 import test from 'ava';
 import type {Shape} from '../../lib/cli/template/replacement.ts';
 import {type Command, describeCommand, fill, parseTemplate, type Template} from '../../lib/cli/template/template.ts';
+import {makeFolder} from '../fixtures/folder.ts';
 import fc from '../fixtures/property.ts';
 
 const TEXT: Shape = {kind: 'text'};
@@ -135,6 +137,122 @@ test('a command of any such parts gives the same words as its text says, with an
 		{numRuns: 60},
 	);
 });
+
+/** What a command may be made of. Most mixtures are refused, by Faena or by the shell. */
+const TOKENS = [
+	...[
+		'{}',
+		'{}',
+		'{.}',
+		'"{}"',
+		"'{}'",
+		' ',
+		' ',
+		'\n',
+		'\t',
+		"'",
+		'"',
+		'\\',
+		"\\'",
+		'\\\n',
+		'`',
+		'#',
+		' # ',
+		';',
+		';;',
+		'|',
+		'&',
+		'<',
+		'>',
+		'<<',
+		'(',
+		')',
+		'((',
+		'))',
+	],
+	...[
+		'$',
+		'$x',
+		'"$x"',
+		'$(',
+		'"$(',
+		')"',
+		'$((',
+		'$[',
+		"$'",
+		`\${x}`,
+		`\${x:-`,
+		`\${x%`,
+		`\${#x}`,
+		'{ ',
+		'}',
+		'[',
+		']',
+		'[[ ',
+		'!',
+		'=',
+		'~',
+		'*',
+		'%',
+		'a',
+		'1',
+		'x=',
+		'f()',
+	],
+	...['echo ', 'case x in ', 'a)', ' esac', ' for x in ', ' do ', ' done ', ' if ', ' then ', ' fi'],
+];
+const ATTACKS = [
+	"'; touch pwned; '",
+	'"; touch pwned; "',
+	'$(touch pwned)',
+	'`touch pwned`',
+	'\ntouch pwned\n',
+	"x'\ntouch pwned\n'",
+	') touch pwned; (',
+	'`"; touch pwned; "`',
+	'a[$(touch pwned)]',
+	'}; touch pwned; {',
+];
+
+test('in no command that is accepted does a shell run a part of a value', t => {
+	const cwd = makeFolder(t);
+	const text = fc
+		.tuple(fc.constantFrom('echo ', 'echo ', ''), fc.array(fc.constantFrom(...TOKENS), {minLength: 1, maxLength: 10}))
+		.map(([first, rest]) => first + rest.join(''));
+	const accepted = text.map(each => [each, templateOf(each)] as const).filter(([, template]) => template !== undefined);
+	fc.assert(
+		fc.property(accepted, fc.constantFrom(...ATTACKS), ([, template], value) => {
+			for (const command of commandsFor(template as Template, value)) {
+				spawnSync(command.file, command.args, {cwd, input: '', timeout: 10_000});
+				t.false(existsSync(join(cwd, 'pwned')), JSON.stringify(command));
+			}
+		}),
+		{numRuns: 100},
+	);
+});
+
+/** As it is run and as it is shown, by each shell. */
+function commandsFor(template: Template, value: string): Command[] {
+	const run = attempt(() => fill(template, value, NUMBERS));
+	const shown = attempt(() => describeCommand(template, value, NUMBERS));
+	const inShell = [...(run?.file === '/bin/sh' ? [run.args] : []), ...(shown === undefined ? [] : [['-c', shown]])];
+	// Others than echo are programs that aren't there.
+	return [...(run?.file === 'echo' ? [run] : []), ...[...SHELLS].flatMap(file => inShell.map(args => ({file, args})))];
+}
+
+function templateOf(text: string): Template | undefined {
+	return attempt(() => parseTemplate(text, TEXT));
+}
+
+/** `undefined` for a refusal. */
+function attempt<Result>(act: () => Result): Result | undefined {
+	try {
+		return act();
+	} catch (error) {
+		if (error instanceof TypeError) throw error;
+		return undefined;
+	}
+}
 
 test('a command without syntax of the shell is started without one', t => {
 	const wordsOf = (text: string, value = "it's $5") => {
