@@ -85,6 +85,7 @@ const TREE = [
 		'better-sqlite3',
 		'commander',
 		'croner',
+		'csv-parse',
 		'fastest-levenshtein',
 		'fdir',
 		'get-east-asian-width',

@@ -17,7 +17,7 @@ export const QUICK: {readonly files: readonly string[]; readonly env: Readonly<R
 		'test/api/*.test.ts',
 		'!test/api/{bad-input,work,work-setbacks}.test.ts',
 		'test/engine/{enqueue,cancel,retry,keys}.test.ts',
-		'test/cli/{exit-codes,items,bar}.test.ts',
+		'test/cli/{exit-codes,bar}.test.ts',
 	],
 	env: {FAENA_EVENTS: '20000'},
 };

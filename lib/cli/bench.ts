@@ -18,7 +18,8 @@ import {closeOnSignals} from '../api/signals.ts';
 import {FaenaError} from '../index.ts';
 import {bad} from '../job/checks.ts';
 import {ExitCode} from './exit-codes.ts';
-import {itemsOf, toCount, toTask} from './input.ts';
+import {toCount, toTask} from './input.ts';
+import {openInput} from './inputs/open-input.ts';
 import {print, printError, showBar, toJson} from './print.ts';
 
 interface Options {
@@ -28,7 +29,7 @@ interface Options {
 	readonly json?: true;
 	readonly jobs?: number;
 	readonly task?: string;
-	readonly lines?: true;
+	readonly stdin?: true;
 	readonly ndjson?: true;
 }
 
@@ -58,7 +59,7 @@ export function addBench(program: Command): void {
 		)
 		.argument('[suite|globs...]', '"dequeue" or "contention", to measure this instead; with --task, globs of the input files')
 		.option('--task <module#task>', "measure this task, for instance './tasks.ts#thumbnail'")
-		.option('--lines', 'with --task: run it for every line of stdin instead of files')
+		.option('--stdin', 'with --task: run it for every line of stdin instead of files')
 		.option('--ndjson', 'with --task: run it for every line of stdin, parsed as JSON')
 		.option('--folder <folder>', 'folder on the disk to measure; files written there are removed', '.')
 		.option('--blocks <n>', 'how often to measure everything; from 3 on there are intervals', toCount, 3)
@@ -72,10 +73,10 @@ export function addBench(program: Command): void {
 }
 
 function measureSuite([suite, ...more]: readonly string[], options: Options): Promise<number> {
-	const {trial, lines, ndjson} = options;
+	const {trial, stdin, ndjson} = options;
 	if (suite !== undefined && (!isClaimSuite(suite) || more.length > 0))
 		throw bad(`faena bench measures dequeue or contention, or with --task a task of yours; it got ${[suite, ...more].join(' ')}.`);
-	if (lines || ndjson) throw bad('--lines and --ndjson are the input of a task; name it with --task.');
+	if (stdin || ndjson) throw bad('--stdin and --ndjson are the input of a task; name it with --task.');
 	if (suite && trial) throw bad(`faena bench ${suite} has no trials to choose from; leave out --trial.`);
 	if (suite) return measure(options, CLAIM_SUITES[suite]);
 	return measure(options, {cases: SHORT_PLAN.filter(each => trial?.includes(each.trial) ?? true), figuresOf: shortFigures, describe});
@@ -90,7 +91,7 @@ async function measureTask(target: string, globs: readonly string[], options: Op
 	if (trial) throw bad('A task has no trials to choose from; leave out --trial.');
 	const own = toTask(target);
 	const inputs: unknown[] = [];
-	for await (const {payload} of await itemsOf(globs, options)) inputs.push(payload);
+	for await (const {payload} of (await openInput(globs, options)).items) inputs.push(payload);
 	if (inputs.length === 0) throw bad('There are no inputs; give at least one.');
 	const figures = await inTemporaryFolder(folder, async (temporary, signal) => {
 		let [done, total] = [0, 0];

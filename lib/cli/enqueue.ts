@@ -5,7 +5,9 @@ import {bad} from '../job/checks.ts';
 import {checkJobOptions, resolveJobOptions} from '../job/options.ts';
 import {encode, type JobQueue, openQueue, type QueueJob} from '../queue.ts';
 import {toDuration, toPriority} from './flag-values.ts';
-import {InputError, linesOf, refuseFolderAsInput, toCount, toTime} from './input.ts';
+import {toCount, toTime} from './input.ts';
+import {InputError} from './inputs/input-error.ts';
+import {type Input, openInput} from './inputs/open-input.ts';
 import {counted, print, printError} from './print.ts';
 
 interface Flags {
@@ -58,10 +60,11 @@ async function enqueue(task: string, payload: string | undefined, {queue: file, 
 		const what = isPostgres(file) ? 'URL' : 'file';
 		throw new FaenaError('BadDatabase', `There is no queue ${shownLocation(file)} here; name its ${what} with --queue, or make a new one with --create.`);
 	}
-	if (ndjson) refuseFolderAsInput();
+	const {items} = ndjson ? await openInput([], {ndjson}) : {};
 	const queue = await openQueue(file);
 	try {
-		await (job ? add(queue, [job]) : addLines(queue, toJob));
+		if (job) await add(queue, [job]);
+		if (items) await addLines(queue, items, toJob);
 	} finally {
 		await queue.close();
 	}
@@ -94,7 +97,7 @@ async function add(queue: JobQueue, jobs: readonly QueueJob[]): Promise<void> {
 const MAX_JOBS = 1000;
 const MAX_BYTES = 4 * 1024 ** 2;
 
-async function addLines(queue: JobQueue, toJob: (payload: unknown) => QueueJob): Promise<void> {
+async function addLines(queue: JobQueue, items: Input['items'], toJob: (payload: unknown) => QueueJob): Promise<void> {
 	let added = 0;
 	let jobs: QueueJob[] = [];
 	let bytes = 0;
@@ -105,7 +108,7 @@ async function addLines(queue: JobQueue, toJob: (payload: unknown) => QueueJob):
 		bytes = 0;
 	};
 	try {
-		for await (const {payload} of linesOf(process.stdin, {json: true})) {
+		for await (const {payload} of items) {
 			const job = toJob(payload);
 			jobs.push(job);
 			bytes += job.payload?.length ?? 0;

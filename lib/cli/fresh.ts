@@ -6,7 +6,8 @@ import type {Fresh, JobId, MapProgress} from '../index.ts';
 import {bad} from '../job/checks.ts';
 import {NO_JOBS} from '../job/job.ts';
 import type {JobQueue} from '../queue.ts';
-import {type Item, useQueue} from './input.ts';
+import {useQueue} from './input.ts';
+import type {Item} from './inputs/items.ts';
 import {count, print, printError, toJson} from './print.ts';
 
 const CHOICES = ['payload', 'content', 'code', 'all', 'never'] as const;

@@ -1,6 +1,7 @@
 import {createRequire} from 'node:module';
 import {Command, Option} from 'commander';
 import {FaenaError} from '../index.ts';
+import {bad} from '../job/checks.ts';
 import {addBackup} from './backup.ts';
 import {addBench} from './bench.ts';
 import {addCancel, addRetry} from './cancel-and-retry.ts';
@@ -9,6 +10,7 @@ import {addDoctor} from './doctor.ts';
 import {addEnqueue} from './enqueue.ts';
 import {describeExitCodes} from './exit-codes.ts';
 import {addFlow} from './flow.ts';
+import {type SourceGroups, splitArguments} from './inputs/arguments.ts';
 import {addList} from './list.ts';
 import {addLogs} from './logs.ts';
 import {addMap} from './map.ts';
@@ -27,14 +29,16 @@ const {version} = createRequire(import.meta.url)('faena/package.json') as {versi
 /** Runs a command, given as a shell has split it, without `faena`. Sets the exit code of the process. */
 export async function run(words: readonly string[]): Promise<void> {
 	try {
-		await makeProgram().parseAsync(words, {from: 'user'});
+		const {words: given, groups} = splitArguments(words);
+		if (groups.length > 0 && given[0] !== 'map') throw bad('::: and its like name the input of faena map; no other command has one.');
+		await makeProgram(groups).parseAsync(given, {from: 'user'});
 	} catch (error) {
 		process.exitCode = explain(error);
 	}
 }
 
 /** In the order in which help lists them: to run jobs, to look, to change, to care for the queue. */
-const COMMANDS: readonly ((program: Command) => void)[] = [
+const COMMANDS: readonly ((program: Command, groups: SourceGroups) => void)[] = [
 	...[addMap, addWork, addEnqueue],
 	...[addStatus, addBatches, addList, addShow, addLogs, addFlow, addSchedules, addDoctor],
 	...[addSchedule, addCancel, addRetry, addPause, addResume, addPrune, addDelete],
@@ -42,25 +46,25 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
 ];
 
 /** All commands, with what parses their arguments. docs/cli.md is made of it. */
-export function makeProgram(): Command {
+export function makeProgram(groups: SourceGroups = []): Command {
 	const program = new Command('faena')
 		.description('Durable parallel execution of CPU-bound work. You can kill it at any time. Start it again, and it continues where it left off.')
 		.version(version)
 		.addHelpText('after', () => describeExitCodes())
 		.exitOverride()
 		.configureOutput({outputError: (text, write) => write(text.replace(/^error: /, 'faena: ').replace('\n(', ' ('))});
-	for (const add of COMMANDS) add(program);
+	for (const add of COMMANDS) add(program, groups);
 	for (const command of program.commands) {
 		refuseRenamedFlags(command);
-		// faena map lists its own, in lib/cli/map.ts.
-		if (command.name() !== 'map') command.addHelpText('after', describeExitCodes(command.name()));
+		command.addHelpText('after', describeExitCodes(command.name()));
 	}
 	return program;
 }
 
 /** Former flags of each command, and their new names. */
 export const RENAMED_FLAGS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-	map: {'--attempts': '--max-attempts', '--json': '--ndjson'},
+	map: {'--attempts': '--max-attempts', '--json': '--ndjson', '--lines': '--stdin'},
+	bench: {'--lines': '--stdin'},
 };
 
 /** Makes a command refuse its former flags with a message that names the new one. */

@@ -6,8 +6,8 @@ import {assertSentence, Folder, tasks} from './command.ts';
 test('batches are listed with their tasks and counts, and the status of a batch counts only its jobs', async t => {
 	const folder = new Folder(t);
 	const fail = tasks('traces-executions', 'fail');
-	await folder.faena('map', fail, '--lines', '--max-attempts', '1', '--batch', 'nightly').end('one\ntwo');
-	await folder.faena('map', fail, '--lines', '--max-attempts', '1', '--batch', 'b').end('three');
+	await folder.faena('map', fail, '--stdin', '--max-attempts', '1', '--batch', 'nightly').end('one\ntwo');
+	await folder.faena('map', fail, '--stdin', '--max-attempts', '1', '--batch', 'b').end('three');
 	const {code, stdout} = await folder.faena('batches').end();
 	t.is(code, 0);
 	t.regex(stdout, /^nightly {2}fail {2}2 dead {2}of 2 {2}done \d{4}-\S+Z\nb {8}fail {2}1 dead {2}of 1 {2}done \d{4}-\S+Z\n$/);
@@ -23,9 +23,9 @@ test('batches are listed with their tasks and counts, and the status of a batch 
 
 test('the total of a batch is at least the number of its jobs, also after a shorter input', async t => {
 	const folder = new Folder(t);
-	const map = (input: string) => folder.faena('map', tasks('traces-executions', 'echo'), '--lines', '--batch', 'nightly').end(input);
+	const map = (input: string) => folder.faena('map', tasks('traces-executions', 'echo'), '--stdin', '--batch', 'nightly').end(input);
 	await map('one\ntwo');
-	for (const input of ['', 'one\none\none']) {
+	for (const input of ['', 'one\ntwo\nthree']) {
 		await map(input);
 		const jobs = input === '' ? 2 : 3;
 		t.regex((await folder.faena('batches').end()).stdout, new RegExp(`^nightly {2}echo {2}${jobs} completed {2}of ${jobs} {2}done`));

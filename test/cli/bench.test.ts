@@ -91,10 +91,10 @@ test('bench --task measures a task of the user on the given inputs, and leaves n
 	t.notRegex(text.stdout, /NaN|undefined|Infinity/);
 	assertSentence(
 		t,
-		await folder.faena('bench', '--task', './tasks.mjs#fail', '--lines').end('a\n'),
+		await folder.faena('bench', '--task', './tasks.mjs#fail', '--stdin').end('a\n'),
 		/The job of input 1 is dead: not a\. .* see what fails with faena map\./,
 	);
-	assertSentence(t, await folder.faena('bench', '--task', './tasks.mjs#cube', '--lines').end('a\n'), /cube/);
+	assertSentence(t, await folder.faena('bench', '--task', './tasks.mjs#cube', '--stdin').end('a\n'), /cube/);
 	t.deepEqual(readdirSync(folder.path).sort(), ['tasks.mjs', 'trace']);
 });
 
@@ -122,9 +122,9 @@ test('bad input is refused in a sentence', async t => {
 	assertSentence(t, await folder.faena('bench', 'fast').end(), /measures dequeue or contention, or with --task a task of yours; it got fast\./);
 	assertSentence(t, await folder.faena('bench', 'dequeue', '--trial', 'call').end(), /faena bench dequeue has no trials to choose from; leave out --trial\./);
 	assertSentence(t, await folder.faena('bench', 'dequeue', 'contention').end(), /it got dequeue contention\./);
-	assertSentence(t, await folder.faena('bench', '--lines').end(), /the input of a task; name it with --task\./);
+	assertSentence(t, await folder.faena('bench', '--stdin').end(), /the input of a task; name it with --task\./);
 	assertSentence(t, await folder.faena('bench', '--task', 'tasks.js').end(), /Name a module and one of its functions/);
-	assertSentence(t, await folder.faena('bench', '--task', 'tasks.js#square').end(), /Give globs that name the files, .* or --lines or --ndjson/);
+	assertSentence(t, await folder.faena('bench', '--task', 'tasks.js#square').end(), /Give globs that name the files, .* - to read lines from stdin/);
 	assertSentence(t, await folder.faena('bench', '--task', 'tasks.js#square', '--ndjson').end(), /There are no inputs; give at least one\./);
 	assertSentence(t, await folder.faena('bench', '--task', 'tasks.js#square', '--ndjson').end('1\n'), /tasks\.js/);
 });

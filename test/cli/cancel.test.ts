@@ -7,7 +7,7 @@ import {assertSentence, Folder, tasks} from './command.ts';
 
 test('cancel ends jobs of a batch, of a task or by id, running ones too', async t => {
 	const folder = new Folder(t);
-	const running = folder.faena('map', tasks('traces-executions', 'hang'), '--lines', '--workers', '1', '--batch', 'nightly');
+	const running = folder.faena('map', tasks('traces-executions', 'hang'), '--stdin', '--workers', '1', '--batch', 'nightly');
 	running.child.stdin.end('hangs\nwaits\nwaits, too\nand this');
 	while (!folder.executions().includes('hangs')) await once(running.child.stderr, 'data');
 	const some = await folder.faena('cancel', '3', '99').end();
@@ -42,7 +42,7 @@ test('cancel prints how many jobs it cancelled and how many it asked to stop', a
 test('cancel without ids, batch and task is refused', async t => {
 	const folder = new Folder(t);
 	assertSentence(t, await folder.faena('cancel').end(), /Name what to cancel: ids, a --batch or a --task\./);
-	await folder.faena('map', tasks('traces-executions', 'echo'), '--lines').end('one');
+	await folder.faena('map', tasks('traces-executions', 'echo'), '--stdin').end('one');
 	assertSentence(t, await folder.faena('cancel', '--batch', 'unknown').end(), /There is no batch "unknown" in .*\/faena\.db; faena batches lists them\./, 3);
 	assertSentence(t, await folder.faena('cancel', 'all').end(), /positive whole number/);
 });

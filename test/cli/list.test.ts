@@ -62,7 +62,7 @@ test('a line of a list tells the status, the task, the key, when and how long it
 
 test('list refuses conditions that it does not understand', async t => {
 	const folder = new Folder(t);
-	await folder.faena('map', tasks('traces-executions', 'echo'), '--lines').end('one');
+	await folder.faena('map', tasks('traces-executions', 'echo'), '--stdin').end('one');
 	assertSentence(t, await folder.faena('list', '--status', 'done').end(), /argument 'done' is invalid\. It is one of blocked, pending, running, failed, /);
 	assertSentence(
 		t,

@@ -26,7 +26,7 @@ test('each file that the globs match is an item, and each result is a line of JS
 		{key: 'a.txt', jobId: 1, status: 'completed', result: 'a.txt'},
 		{key: 'b.txt', jobId: 2, status: 'completed', result: 'b.txt'},
 	]);
-	t.regex(stderr, /^2 of 2 {2}100%.*\nfaena: 2 completed, in [\d.]+ s \([\d.]+\/s\)\.\n$/m);
+	t.regex(stderr, /^2 of 2 {2}100%.*\nfaena: 2 completed, in [\d.]+ s \([\d.]+\/(s|min)\)\.\n$/m);
 });
 
 test('an argument that names an existing file is not a glob', async t => {
@@ -41,47 +41,47 @@ test('an argument that names an existing file is not a glob', async t => {
 	);
 });
 
-test('with --lines each line of stdin is an item named by its number, with --ndjson it is parsed', async t => {
+test('with --stdin each line of stdin is an item named by its text, with --ndjson it is parsed', async t => {
 	const folder = new Folder(t);
-	const text = await folder.faena('map', tasks(TRACES, 'echo'), '--lines', '--order', 'input').end('one\r\n\n{"three":3}');
+	const text = await folder.faena('map', tasks(TRACES, 'echo'), '--stdin', '--order', 'input').end('one\r\n\n{"three":3}');
 	t.deepEqual(
 		parse(text.stdout).map(({key, result}) => [key, result]),
 		[
-			['1', 'one'],
-			['2', ''],
-			['3', '{"three":3}'],
+			['one', 'one'],
+			['sha256:e3b0c44298fc1c149afbf4c8996fb924', ''],
+			['{"three":3}', '{"three":3}'],
 		],
 	);
 	const json = await folder.faena('map', tasks(TRACES, 'echo'), '--ndjson', '--order', 'input').end('"a\u2028b"\n\n{"three":3}\n');
 	t.deepEqual(
 		parse(json.stdout).map(({key, result}) => [key, result]),
 		[
-			['1', 'a\u2028b'],
-			['3', {three: 3}],
+			['"a\u2028b"', 'a\u2028b'],
+			['{"three":3}', {three: 3}],
 		],
 	);
 });
 
 test('--order input prints in the order of the input', async t => {
-	const {stdout} = await new Folder(t).faena('map', tasks(TRACES, 'compute'), '--lines', '--order', 'input').end(NUMBERS.slice(0, 20).join('\n'));
+	const {stdout} = await new Folder(t).faena('map', tasks(TRACES, 'compute'), '--stdin', '--order', 'input').end(NUMBERS.slice(0, 20).join('\n'));
 	t.deepEqual(
 		parse(stdout).map(({result}) => result),
 		NUMBERS.slice(0, 20),
 	);
 });
 
-test('with --lines a line that is not UTF-8 or too long is refused with its number; a byte order mark is not part of the first line', async t => {
+test('with --stdin a line that is not UTF-8 or too long is refused with its number; a byte order mark is not part of the first line', async t => {
 	const folder = new Folder(t);
-	const lines = (source: '--lines' | '--ndjson', ...more: readonly string[]) =>
+	const lines = (source: '--stdin' | '--ndjson', ...more: readonly string[]) =>
 		folder.faena('map', tasks(TRACES, 'echo'), source, '--quiet', '--queue', `${source}${more.length}.db`, ...more);
 	const marked = await lines('--ndjson').end('\uFEFF{"a":1}\r\n');
 	t.deepEqual(parse(marked.stdout)[0]?.result, {a: 1});
-	const bytes = lines('--lines');
+	const bytes = lines('--stdin');
 	bytes.child.stdin.write(Buffer.from([0xc3, 0xa9, 0x0a, 0xff, 0x0a]));
 	const {code, stderr} = await bytes.end();
 	t.is(code, 4);
 	t.regex(stderr, /^faena: Line 2 of the input is not UTF-8 text; [^\n]+\n$/);
-	const endless = lines('--lines', '--order', 'input');
+	const endless = lines('--stdin', '--order', 'input');
 	endless.child.stdin.write('one\n');
 	for (let written = 0; written < 40; written++) endless.child.stdin.write('x'.repeat(2 ** 20));
 	await once(endless.child, 'exit');
@@ -89,33 +89,33 @@ test('with --lines a line that is not UTF-8 or too long is refused with its numb
 });
 
 test("a task's own output never mixes with the results", async t => {
-	const {code, stdout, stderr} = await new Folder(t).faena('map', tasks(TRACES, 'chat'), '--lines').end('one');
+	const {code, stdout, stderr} = await new Folder(t).faena('map', tasks(TRACES, 'chat'), '--stdin').end('one');
 	t.is(code, 0);
-	t.deepEqual(parse(stdout), [{key: '1', item: 'one', jobId: 1, status: 'completed', result: 'one'}]);
+	t.deepEqual(parse(stdout), [{key: 'one', item: 'one', jobId: 1, status: 'completed', result: 'one'}]);
 	for (const line of ['a task says one', '{"key":"a line that looks like a result"}']) t.true(stderr.split('\n').includes(line), stderr);
 });
 
 test('values that JSON can not hold are printed in another form', async t => {
-	const {stdout} = await new Folder(t).faena('map', tasks('returns-rich-values', 'rich'), '--lines').end('one');
+	const {stdout} = await new Folder(t).faena('map', tasks('returns-rich-values', 'rich'), '--stdin').end('one');
 	t.deepEqual(parse(stdout)[0]?.result, {big: '12', bytes: {bytes: 3}, entries: [['a', 1]], vector: [0.5, 2], endless: 'Infinity'});
-	const none = await new Folder(t).faena('map', tasks('returns-rich-values', 'nothing'), '--lines').end('one');
+	const none = await new Folder(t).faena('map', tasks('returns-rich-values', 'nothing'), '--stdin').end('one');
 	t.is(parse(none.stdout)[0]?.result, null);
 });
 
 test('with --quiet only the summary is printed', async t => {
-	const {stderr} = await new Folder(t).faena('map', tasks(TRACES, 'echo'), '--lines', '--quiet').end('one');
+	const {stderr} = await new Folder(t).faena('map', tasks(TRACES, 'echo'), '--stdin', '--quiet').end('one');
 	t.regex(stderr, /^faena: 1 completed, in [^\n]+\n$/);
 });
 
 test('an empty input succeeds', async t => {
-	const {code, stdout, stderr} = await new Folder(t).faena('map', tasks(TRACES, 'echo'), '--lines').end('');
+	const {code, stdout, stderr} = await new Folder(t).faena('map', tasks(TRACES, 'echo'), '--stdin').end('');
 	t.deepEqual([code, stdout], [0, '']);
 	t.regex(stderr, /faena: 0 completed/);
 });
 
 test('a map that was killed and is started again prints all results and executes no completed item again', async t => {
 	const folder = new Folder(t);
-	const command = ['map', tasks(TRACES, 'compute'), '--lines'];
+	const command = ['map', tasks(TRACES, 'compute'), '--stdin'];
 	const first = folder.faena(...command);
 	first.child.stdin.end(NUMBERS.join('\n'));
 	await first.printed(10);
@@ -131,7 +131,7 @@ test('a map that was killed and is started again prints all results and executes
 
 test('a map shuts down on a signal, and the same command goes on', async t => {
 	const folder = new Folder(t);
-	const command = ['map', tasks(TRACES, 'compute'), '--lines'];
+	const command = ['map', tasks(TRACES, 'compute'), '--stdin'];
 	const first = folder.faena(...command);
 	first.child.stdin.write(NUMBERS.join('\n'));
 	await first.printed(10);
@@ -148,13 +148,13 @@ test('a map shuts down on a signal, and the same command goes on', async t => {
 
 test('a second signal does not wait for running jobs', async t => {
 	const folder = new Folder(t);
-	const program = folder.faena('map', tasks(TRACES, 'chat'), '--lines', '--order', 'input');
+	const program = folder.faena('map', tasks(TRACES, 'chat'), '--stdin', '--order', 'input');
 	program.child.stdin.write('one\n');
 	await program.printed(1);
 	program.child.kill('SIGTERM');
 	const {code} = await program.end();
 	t.is(code, 143);
-	const hanging = folder.faena('map', tasks(TRACES, 'hang'), '--lines', '--queue', 'hanging.db');
+	const hanging = folder.faena('map', tasks(TRACES, 'hang'), '--stdin', '--queue', 'hanging.db');
 	hanging.child.stdin.write('hangs\n');
 	while (!folder.executions().includes('hangs')) await once(hanging.child.stderr, 'data');
 	hanging.child.kill('SIGINT');
@@ -169,7 +169,7 @@ async function textOf(stream: NodeJS.ReadableStream): Promise<string> {
 
 /** A run that has executed all items, and gets a signal while its reader is slow. */
 async function stopBeforeSlowReader(t: ExecutionContext): Promise<Program> {
-	const program = new Folder(t).faena('map', tasks(TRACES, 'echo'), '--lines');
+	const program = new Folder(t).faena('map', tasks(TRACES, 'echo'), '--stdin');
 	program.child.stdout.pause();
 	program.child.stdin.write(`${'x'.repeat(10_000)}\n`.repeat(400));
 	while (!(await textOf(program.child.stderr)).includes('400 done'));
@@ -196,8 +196,8 @@ test('after a second signal, the map does not wait for a slow reader', async t =
 
 test('items that died make exit code 1, are reported again, and get another round with --retry-failed', async t => {
 	const folder = new Folder(t);
-	const command = ['map', tasks(TRACES, 'fail'), '--lines', '--max-attempts', '1'];
-	const dead = {key: '1', item: 'one', jobId: 1, status: 'dead', error: {name: 'RangeError', message: 'no luck with one'}};
+	const command = ['map', tasks(TRACES, 'fail'), '--stdin', '--max-attempts', '1'];
+	const dead = {key: 'one', item: 'one', jobId: 1, status: 'dead', error: {name: 'RangeError', message: 'no luck with one'}};
 	const first = await folder.faena(...command).end('one');
 	t.is(first.code, 1);
 	t.deepEqual(parse(first.stdout), [dead]);
@@ -213,14 +213,14 @@ test('items that died make exit code 1, are reported again, and get another roun
 });
 
 test('a job over its --timeout is stopped', async t => {
-	const {code, stdout} = await new Folder(t).faena('map', tasks(TRACES, 'hang'), '--lines', '--max-attempts', '1', '--timeout', '50ms').end('one');
+	const {code, stdout} = await new Folder(t).faena('map', tasks(TRACES, 'hang'), '--stdin', '--max-attempts', '1', '--timeout', '50ms').end('one');
 	t.is(code, 1);
 	t.is(parse(stdout)[0]?.error?.name, 'TimedOut');
 });
 
 test('a map stops when the reader of its results has gone, and the same command goes on', async t => {
 	const folder = new Folder(t);
-	const command = ['map', tasks(TRACES, 'compute'), '--lines'];
+	const command = ['map', tasks(TRACES, 'compute'), '--stdin'];
 	const program = folder.faena(...command);
 	program.child.stdin.write(NUMBERS.join('\n'));
 	await program.printed(1);
@@ -235,14 +235,13 @@ test('wrong usage is refused in one sentence before any job runs', async t => {
 	const folder = folderOfFiles(t, 'a.txt');
 	const echo = tasks(TRACES, 'echo');
 	const refusals: readonly (readonly [args: readonly string[], sentence: RegExp])[] = [
-		[['map'], /missing required argument 'module#task'/],
+		[['map'], /Name a module and one of its functions.*or a command with --sh/],
 		[['map', 'a.txt'], /Name a module and one of its functions.*"a\.txt"/],
 		[['map', echo], /Give globs that name the files/],
 		[['map', echo, '*.jpg'], /No file matches \*\.jpg\./],
 		[['map', echo, '.'], /No file matches \..*folder\/\*\*/],
-		[['map', echo, '*.txt', '--lines'], /only one of these: globs, --lines, --ndjson/],
-		[['map', echo, '*.txt', '--ndjson'], /only one of these: globs, --lines, --ndjson/],
-		[['map', echo, '--lines', '--ndjson'], /only one of these: globs, --lines, --ndjson/],
+		[['map', echo, '*.txt', '--stdin'], /either globs or another input: \*\.txt is a glob/],
+		[['map', echo, '*.txt', '--ndjson'], /either globs or another input/],
 		[['map', echo, '*.txt', '--wrokers', '2'], /unknown option '--wrokers' \(Did you mean --workers\?\)/],
 		[['map', echo, '*.txt', '--workers', 'many'], /'-j, --workers <n>' argument 'many' is invalid/],
 		[['map', echo, '*.txt', '--timeout', 'nonsense'], /'--timeout <time>' argument 'nonsense' is invalid.*30s/],
@@ -283,34 +282,30 @@ test('a line that is not JSON ends the command, even if its producer goes on', a
 	t.regex(stderr, /^faena: Line 2 of the input is not JSON: [^\n]+\n$/);
 });
 
-test('--lines with another input prints the results of that input, and executes only lines that have changed', async t => {
+test('an inserted or removed line leaves the others as they are; an edited one is another item', async t => {
 	const folder = new Folder(t);
 	const command = ['map', tasks(TRACES, 'echo'), '--order', 'input', '-j', '1'];
-	await folder.faena(...command, '--lines').end('one\ntwo\nthree');
-	const {code, stdout, stderr} = await folder.faena(...command, '--lines').end('one\n2\nthree\nfour');
+	await folder.faena(...command, '--stdin').end('one\ntwo\nthree\none');
+	const {code, stdout, stderr} = await folder.faena(...command, '--stdin').end('zero\none\n2\none\nthree\none');
 	t.is(code, 0, stderr);
 	t.deepEqual(
 		parse(stdout).map(({key, result, reused}) => [key, result, reused ?? false]),
 		[
-			['1', 'one', true],
+			['zero', 'zero', false],
+			['one', 'one', true],
 			['2', '2', false],
-			['3', 'three', true],
-			['4', 'four', false],
+			['one##2', 'one', true],
+			['three', 'three', true],
+			['one##3', 'one', false],
 		],
 	);
-	t.deepEqual(folder.executions(), ['one', 'two', 'three', '2', 'four']);
-	const json = await folder.faena(...command, '--ndjson').end('{"a":1}');
-	const changed = await folder.faena(...command, '--ndjson').end('{"a":2}');
-	t.deepEqual(
-		[json, changed].map(each => parse(each.stdout)[0]?.result),
-		[{a: 1}, {a: 2}],
-	);
+	t.deepEqual(folder.executions(), ['one', 'two', 'three', 'one', 'zero', '2', 'one']);
 });
 
 /** A run of 60 lines that was killed when some were done: the jobs of the other lines are in the queue. */
 async function killedRun(t: ExecutionContext): Promise<{folder: Folder; command: string[]; done: number}> {
 	const folder = new Folder(t);
-	const command = ['map', tasks(TRACES, 'compute'), '--lines', '--workers', '1'];
+	const command = ['map', tasks(TRACES, 'compute'), '--stdin', '--workers', '1'];
 	const first = folder.faena(...command);
 	first.child.stdin.write(`${NUMBERS.join('\n')}\n`);
 	await first.printed(10);
@@ -371,7 +366,7 @@ test('--missing delete deletes jobs whose items the input no longer has', async 
 
 test('an input that can not be read is reported in a sentence, with exit code 4', async t => {
 	const folder = new Folder(t);
-	const faena = [process.execPath, FAENA, 'map', tasks(TRACES, 'echo'), '--lines', '--quiet'].map(word => `'${word}'`).join(' ');
+	const faena = [process.execPath, FAENA, 'map', tasks(TRACES, 'echo'), '--stdin', '--quiet'].map(word => `'${word}'`).join(' ');
 	for (const [redirection, why] of [
 		['< .', /^faena: The input can't be read: it is a folder\.\n$/],
 		['0> written', /^faena: The input can't be read: EBADF[^\n]+\n$/],
@@ -384,12 +379,12 @@ test('an input that can not be read is reported in a sentence, with exit code 4'
 
 test('--retry-failed runs cancelled items again, and no items that are missing from the input', async t => {
 	const folder = new Folder(t);
-	const command = ['map', tasks(TRACES, 'fail'), '--lines', '--max-attempts', '1', '--workers', '1', '--quiet'];
+	const command = ['map', tasks(TRACES, 'fail'), '--stdin', '--max-attempts', '1', '--workers', '1', '--quiet'];
 	await folder.faena(...command).end('one\ntwo');
 	t.is((await folder.faena(...command, '--retry-failed').end('one')).code, 1);
 	t.deepEqual(folder.executions(), ['one', 'two', 'one']);
 	const {folder: other, command: compute} = await killedRun(t);
-	t.is((await other.faena('cancel', '--batch', `${tasks(TRACES, 'compute')} --lines`).end()).code, 0);
+	t.is((await other.faena('cancel', '--batch', `${tasks(TRACES, 'compute')} --stdin`).end()).code, 0);
 	const {code, stdout, stderr} = await other.faena(...compute, '--retry-failed').end(NUMBERS.join('\n'));
 	t.is(code, 0, stderr);
 	t.is(parse(stdout).length, 60);
@@ -397,7 +392,7 @@ test('--retry-failed runs cancelled items again, and no items that are missing f
 
 test('an item of this run that another engine executes does not count as reused', async t => {
 	const folder = new Folder(t);
-	const program = folder.faena('map', tasks(TRACES, 'compute'), '--lines', '--workers', '1');
+	const program = folder.faena('map', tasks(TRACES, 'compute'), '--stdin', '--workers', '1');
 	program.child.stdin.write(`${NUMBERS.slice(0, 2).join('\n')}\n`);
 	await program.printed(1);
 	process.env['TRACE'] = folder.trace;
@@ -418,7 +413,7 @@ test('an item of this run that another engine executes does not count as reused'
 
 test('the same run in a second terminal is refused while the first is under way', async t => {
 	const folder = new Folder(t);
-	const command = ['map', tasks(TRACES, 'compute'), '--lines', '--quiet'];
+	const command = ['map', tasks(TRACES, 'compute'), '--stdin', '--quiet'];
 	const first = folder.faena(...command);
 	first.child.stdin.write('1\n');
 	await first.printed(1);
@@ -448,45 +443,61 @@ test('files and folders whose names are not UTF-8 are refused, but only if a glo
 	await refused('**/*.png');
 });
 
-test('a run is refused until the unfinished jobs of another run are finished or cancelled, and never executes them', async t => {
+test('a run is refused while jobs of a task of that name are unfinished that may be of another module, and never executes them', async t => {
 	const folder = new Folder(t);
-	const first = folder.faena('map', tasks(TRACES, 'hang'), '--lines');
+	const first = folder.faena('map', tasks(TRACES, 'hang'), '--stdin');
 	first.child.stdin.write('hangs\n');
 	while (!folder.executions().includes('hangs')) await once(first.child.stderr, 'data');
 	await first.kill();
-	const batch = `${tasks(TRACES, 'hang')} --lines`;
-	for (const other of [tasks('traces-elsewhere', 'hang'), tasks(TRACES, 'echo')]) {
-		assertSentence(
-			t,
-			await folder.faena('map', other, '--lines', '--batch', 'other').end('one'),
-			/In faena\.db the run ".*#hang --lines" is unfinished, .* with the command that began it, .* faena cancel --queue faena\.db --batch '.*' .* another --queue/,
-		);
-	}
+	const batch = `${tasks(TRACES, 'hang')} --stdin`;
+	assertSentence(
+		t,
+		await folder.faena('map', tasks('traces-elsewhere', 'hang'), '--stdin', '--batch', 'other').end('one'),
+		/In faena\.db the run ".*#hang --stdin" is unfinished, .* with the command that began it, .* faena cancel --queue faena\.db --batch '.*' .* another --queue/,
+	);
+	// Another task of the same queue, which leaves the unfinished job alone.
+	const beside = await folder.faena('map', tasks(TRACES, 'echo'), '--stdin', '--batch', 'other').end('one');
+	t.is(beside.code, 0, beside.stderr);
+	t.deepEqual(folder.executions(), ['hangs', 'one']);
 	const queue = await openQueue(join(folder.path, 'loose.db'));
 	await queue.enqueue([1, 2].map(n => ({task: 'hang', payload: String(n)})));
 	await queue.close();
-	const loose = await folder.faena('map', tasks(TRACES, 'hang'), '--lines', '--queue', 'loose.db').end('one');
-	assertSentence(t, loose, /job 1, one of 2 of task hang, is unfinished, .* faena cancel --queue loose\.db --task hang /);
-	const elsewhere = await folder.faena('map', tasks('traces-elsewhere', 'hang'), '--lines', '--queue', 'other.db').end('one');
+	const loose = await folder.faena('map', tasks(TRACES, 'hang'), '--stdin', '--queue', 'loose.db').end('one');
+	assertSentence(t, loose, /job 1, one of 2, is unfinished, .* faena cancel --queue loose\.db --task hang /);
+	const elsewhere = await folder.faena('map', tasks('traces-elsewhere', 'hang'), '--stdin', '--queue', 'other.db').end('one');
 	t.is(parse(elsewhere.stdout)[0]?.result, 'not the function that was meant');
 	t.is((await folder.faena('cancel', '--batch', batch).end()).stdout, '1 cancelled\n');
-	t.is((await folder.faena('map', tasks(TRACES, 'echo'), '--lines').end('one')).code, 0);
-	const cancelled = await folder.faena('map', tasks(TRACES, 'hang'), '--lines').end('hangs');
+	t.is((await folder.faena('map', tasks(TRACES, 'echo'), '--stdin').end('one')).code, 0);
+	const cancelled = await folder.faena('map', tasks(TRACES, 'hang'), '--stdin').end('hangs');
 	t.is(cancelled.code, 1);
 	t.is(parse(cancelled.stdout)[0]?.status, 'cancelled');
 });
 
-test("if two unfinished runs would execute each other's jobs, the message has a command that ends one for now, and that command works", async t => {
+test('two runs of one task with names of their own are refused while one is unfinished, and the command that the message has ends it', async t => {
 	const folder = new Folder(t);
 	const map = (batch: string, ...more: string[]) => folder.faena('map', tasks('isolated-tasks', 'picky'), '--ndjson', '--batch', batch, ...more).end('0');
 	for (const batch of ['one', "that's two"]) t.is((await map(batch, '--max-attempts', '1')).code, 1);
 	t.is((await folder.faena('retry', '--task', 'picky').end()).stdout, '2 to be run again\n');
 	const refused = await map('one');
-	assertSentence(t, refused, /In faena\.db the run "that's two" is unfinished, as this run is, /);
-	const [, cancel = '', cancelThis = ''] = /: faena (cancel .*) or: faena (cancel .*) \(/.exec(refused.stderr) ?? [];
-	t.is(cancelThis, 'cancel --queue faena.db --batch one');
+	assertSentence(t, refused, /In faena\.db the run "that's two" is unfinished, /);
+	const [, cancel = ''] = /: faena (cancel .*) \(/.exec(refused.stderr) ?? [];
 	t.is((await folder.sh(`'${process.execPath}' '${FAENA}' ${cancel}`).end()).stdout, '1 cancelled\n');
 	for (const [batch, ...more] of [['one'], ["that's two", '--retry-failed']] as const) t.like(parse((await map(batch, ...more)).stdout), [{status: 'dead'}]);
+});
+
+test('two runs go on at once in the default queue: of two tasks, and of one task of the same module', async t => {
+	const folder = new Folder(t);
+	const hanging = folder.faena('map', tasks(TRACES, 'hang'), '--stdin');
+	hanging.child.stdin.write('hangs\n');
+	while (!folder.executions().includes('hangs')) await once(hanging.child.stderr, 'data');
+	const [one, other] = await Promise.all([
+		folder.faena('map', tasks(TRACES, 'echo'), '--range', '1..40').end(),
+		folder.faena('map', tasks(TRACES, 'echo'), ':::', ...NUMBERS).end(),
+	]);
+	t.deepEqual([one.code, other.code], [0, 0], one.stderr + other.stderr);
+	t.deepEqual([parse(one.stdout).length, parse(other.stdout).length], [40, 60]);
+	t.is(folder.executions().length, 101);
+	await hanging.kill();
 });
 
 test('--halt ends the run after so many failures and says how far it is and why, and the same command goes on', async t => {
@@ -503,13 +514,13 @@ test('--halt ends the run after so many failures and says how far it is and why,
 
 test('--isolation process runs the tasks in other processes', async t => {
 	const folder = new Folder(t);
-	const {code, stdout} = await folder.faena('map', tasks('isolated-tasks', 'segfault'), '--lines', '--max-attempts', '1', '--isolation', 'process').end('x');
+	const {code, stdout} = await folder.faena('map', tasks('isolated-tasks', 'segfault'), '--stdin', '--max-attempts', '1', '--isolation', 'process').end('x');
 	t.is(code, 1);
 	t.like(parse(stdout)[0], {status: 'dead'});
 });
 
 test('--timeout takes a share of the median', async t => {
-	const {code} = await new Folder(t).faena('map', tasks(TRACES, 'echo'), '--lines', '--timeout', '300%').end('x');
+	const {code} = await new Folder(t).faena('map', tasks(TRACES, 'echo'), '--stdin', '--timeout', '300%').end('x');
 	t.is(code, 0);
-	assertSentence(t, await new Folder(t).faena('map', tasks(TRACES, 'echo'), '--lines', '--timeout', '50%').end('x'), /more than 100% of the median/);
+	assertSentence(t, await new Folder(t).faena('map', tasks(TRACES, 'echo'), '--stdin', '--timeout', '50%').end('x'), /more than 100% of the median/);
 });

@@ -5,7 +5,7 @@ const COMMANDS = [['status'], ['status', '--json'], ['batches'], ['show', '1'], 
 
 test('a command whose reader has gone prints no error', async t => {
 	const folder = new Folder(t);
-	await folder.faena('map', tasks('traces-executions', 'echo'), '--lines').end('one');
+	await folder.faena('map', tasks('traces-executions', 'echo'), '--stdin').end('one');
 	for (const args of COMMANDS) {
 		const program = folder.faena(...args);
 		program.child.stdout.destroy();

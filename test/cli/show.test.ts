@@ -151,10 +151,10 @@ function withLetters(text: string): string {
 
 test('a completed job is shown with its times, progress, shortened values and last log lines', async t => {
 	const folder = new Folder(t);
-	await folder.faena('map', tasks('reports-progress', 'report'), '--lines', '--batch', 'nightly', '--timeout', '10s').end('one');
+	await folder.faena('map', tasks('reports-progress', 'report'), '--stdin', '--batch', 'nightly', '--timeout', '10s').end('one');
 	const {code, stdout} = await folder.faena('show', '1').end();
 	t.is(code, 0);
-	t.regex(stdout, /^job 1 {7}report {2}completed\nkey {9}1\nbatch {7}nightly\nattempts {4}0 of 3 charged, 1 execution\n/);
+	t.regex(stdout, /^job 1 {7}report {2}completed\nkey {9}one\nbatch {7}nightly\nattempts {4}0 of 3 charged, 1 execution\n/);
 	for (const label of ['enqueued', 'started', 'ended']) t.regex(stdout, new RegExp(`^${label} +\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z$`, 'm'));
 	t.regex(stdout, /^timeout {5}10 s\nprogress {4}3 of 4 at \d{4}.*\npayload {5}"one"$/m);
 	t.regex(stdout, /^result {6}"x{399}… \(1,002 characters; all with --json\)$/m);
@@ -166,7 +166,7 @@ test('a completed job is shown with its times, progress, shortened values and la
 
 test("a dead job is shown with its error, the task's frames and the causes", async t => {
 	const folder = new Folder(t);
-	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--max-attempts', '1').end('one');
+	await folder.faena('map', tasks('traces-executions', 'fail'), '--stdin', '--max-attempts', '1').end('one');
 	const {stdout} = await folder.faena('show', '1').end();
 	t.regex(stdout, /^attempts {4}1 of 1 charged, 1 execution$/m);
 	t.regex(stdout, /^error {7}RangeError: no luck with one\n +at fail \(.*traces-executions\.ts:\d+:\d+\)\n {12}caused by Error: the cause of it\n +at fail/m);
@@ -175,8 +175,8 @@ test("a dead job is shown with its error, the task's frames and the causes", asy
 
 test('each execution is shown with its end, its worker and its error', async t => {
 	const folder = new Folder(t);
-	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--max-attempts', '1').end('one');
-	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--max-attempts', '1', '--retry-failed').end('one');
+	await folder.faena('map', tasks('traces-executions', 'fail'), '--stdin', '--max-attempts', '1').end('one');
+	await folder.faena('map', tasks('traces-executions', 'fail'), '--stdin', '--max-attempts', '1', '--retry-failed').end('one');
 	const {stdout} = await folder.faena('show', '1').end();
 	t.regex(stdout, /^worker {6}thread \d+ of process \d+ on \S+$/m);
 	t.regex(stdout, /^history {5}1 {2}\d{4}-\S+Z {2}failed, ran [\d.]+ s, thread \d+ of process \d+ on \S+, RangeError: no luck with one\n {12}2 {2}/m);
@@ -189,7 +189,7 @@ test('each execution is shown with its end, its worker and its error', async t =
 
 test('a running job is not shown with the worker of an earlier execution', async t => {
 	const folder = new Folder(t);
-	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--max-attempts', '1').end('one');
+	await folder.faena('map', tasks('traces-executions', 'fail'), '--stdin', '--max-attempts', '1').end('one');
 	const queue = await openQueue(join(folder.path, 'faena.db'));
 	t.teardown(() => queue.close());
 	await queue.retry({ids: [1]});
@@ -202,7 +202,7 @@ test('a running job is not shown with the worker of an earlier execution', async
 
 test('an id that no job has, or can have, is refused in a sentence', async t => {
 	const folder = new Folder(t);
-	await folder.faena('map', tasks('traces-executions', 'echo'), '--lines').end('one');
+	await folder.faena('map', tasks('traces-executions', 'echo'), '--stdin').end('one');
 	assertSentence(t, await folder.faena('show', '2').end(), /There is no job 2 in faena\.db/, 3);
 	for (const id of ['one', '0', '1.5', '1e3', '']) assertSentence(t, await folder.faena('show', id).end(), /positive whole number/);
 	assertSentence(t, await folder.faena('show').end(), /missing required argument 'id'/);
@@ -211,7 +211,7 @@ test('an id that no job has, or can have, is refused in a sentence', async t => 
 
 test('if one value of a job can not be read, the reason is shown, and the rest of the job', async t => {
 	const folder = new Folder(t);
-	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--max-attempts', '1').end('one');
+	await folder.faena('map', tasks('traces-executions', 'fail'), '--stdin', '--max-attempts', '1').end('one');
 	const database = new Database(join(folder.path, 'faena.db'));
 	database.prepare('update job set payload = ?').run(Buffer.from([9, 1]));
 	database.close();
@@ -226,7 +226,7 @@ test('if one value of a job can not be read, the reason is shown, and the rest o
 
 test('a value in the place of a number is shown as it is, and so is the rest of the job', async t => {
 	const folder = new Folder(t);
-	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--max-attempts', '1').end('one');
+	await folder.faena('map', tasks('traces-executions', 'fail'), '--stdin', '--max-attempts', '1').end('one');
 	const database = new Database(join(folder.path, 'faena.db'));
 	// The tables are strict, so this is changed first.
 	database.unsafeMode().pragma('writable_schema = on');

@@ -33,7 +33,7 @@ if (process.platform === 'linux') {
 			t.timeout(60_000);
 			const token = makeToken();
 			t.teardown(() => endAll(token));
-			const program = new Folder(t).faena('map', tasks('spawning-tasks', 'shell'), '--lines', '--isolation', isolation);
+			const program = new Folder(t).faena('map', tasks('spawning-tasks', 'shell'), '--stdin', '--isolation', isolation);
 			program.child.stdin.write(`sleep ${token} & sleep ${token}; true\n`);
 			await areAlive(token, 3);
 			program.child.kill('SIGINT');
@@ -66,7 +66,7 @@ if (process.platform === 'linux') {
 			t.timeout(60_000);
 			const token = makeToken();
 			const folder = new Folder(t);
-			const program = folder.faena('map', tasks('spawning-tasks', 'shell'), '--lines', '--isolation', isolation, '--max-attempts', '1');
+			const program = folder.faena('map', tasks('spawning-tasks', 'shell'), '--stdin', '--isolation', isolation, '--max-attempts', '1');
 			const ended = program.end(`exec sleep ${token}\n`);
 			await areAlive(token, 1);
 			process.kill(-(program.child.pid as number), 'SIGINT');

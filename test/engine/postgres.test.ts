@@ -36,13 +36,13 @@ test('the command line: map, status, list, show, batches, retry and cancel; vacu
 	const faena = (...args: readonly string[]) => folder.faena(...args, '--queue', queue);
 	const missing = await faena('status').end();
 	t.regex(missing.stderr, /There is no queue postgres:\/\/postgres@127\.0\.0\.1:\d+\/postgres\?schema=cli here; name its URL with --queue\./);
-	const died = await faena('map', tasks('traces-executions', 'fail'), '--lines', '--max-attempts', '1').end('one\ntwo');
+	const died = await faena('map', tasks('traces-executions', 'fail'), '--stdin', '--max-attempts', '1').end('one\ntwo');
 	t.is(died.code, 1);
-	const done = await faena('map', tasks('traces-executions', 'echo'), '--lines', '--batch', 'b').end('a\nb\nc');
+	const done = await faena('map', tasks('traces-executions', 'echo'), '--stdin', '--batch', 'b').end('a\nb\nc');
 	t.is(done.code, 0, done.stderr);
 	t.is(done.stdout.trim().split('\n').length, 3);
 	// Again: the stored results.
-	const again = await faena('map', tasks('traces-executions', 'echo'), '--lines', '--batch', 'b').end('a\nb\nc');
+	const again = await faena('map', tasks('traces-executions', 'echo'), '--stdin', '--batch', 'b').end('a\nb\nc');
 	const inOrder = (text: string) => text.trim().split('\n').sort();
 	t.deepEqual(inOrder(again.stdout.replaceAll('"reused":true,', '')), inOrder(done.stdout));
 	t.is(folder.executions().filter(line => ['a', 'b', 'c'].includes(line)).length, 3);

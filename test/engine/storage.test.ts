@@ -117,7 +117,7 @@ test('work() that waits for jobs ends with an error when its database is deleted
 test('faena map whose database is deleted ends with a sentence', async t => {
 	t.timeout(60_000);
 	const folder = new Folder(t);
-	const map = folder.faena('map', tasks('traces-executions', 'hang'), '--lines', '--quiet');
+	const map = folder.faena('map', tasks('traces-executions', 'hang'), '--stdin', '--quiet');
 	map.child.stdin.write('hangs\n');
 	while (folder.executions().length === 0) await sleep(5);
 	rmSync(join(folder.path, 'faena.db'));

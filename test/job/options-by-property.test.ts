@@ -445,8 +445,15 @@ const BY_ID: Command = {good: {ids: ['1', '2147483648']}, words: (_, id) => [id]
 const WITHOUT: Command = {...BY_ID, good: {}};
 const COMMANDS: Readonly<Record<string, Command>> = {
 	map: {
-		good: {'--workers': ['1'], '--timeout': ['1.5ms', '20.25s', '600000.5ms'], '--max-attempts': ['1'], '--halt': ['soon,fail=1']},
-		words: (flag, value) => [tasks('traces-executions', 'echo'), '--lines', '--quiet', '--batch', `${flag} ${value}`, flag, value],
+		good: {
+			'--max-args': ['1'],
+			'--max-replace-args': ['1'],
+			'--workers': ['1'],
+			'--timeout': ['1.5ms', '20.25s', '600000.5ms'],
+			'--max-attempts': ['1'],
+			'--halt': ['soon,fail=1'],
+		},
+		words: (flag, value) => [tasks('traces-executions', 'echo'), '--stdin', '--quiet', '--batch', `${flag} ${value}`, flag, value],
 		codes: [0, 1],
 	},
 	bench: {

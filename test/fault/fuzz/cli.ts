@@ -2,7 +2,10 @@ import {writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {Readable} from 'node:stream';
 import {isDeepStrictEqual} from 'node:util';
-import {linesOf} from '../../../lib/cli/input.ts';
+import {itemsOf as readItems} from '../../../lib/cli/inputs/items.ts';
+import {nameOf} from '../../../lib/cli/inputs/keys.ts';
+import {ndjsonOf} from '../../../lib/cli/inputs/ndjson.ts';
+import {recordsOf} from '../../../lib/cli/inputs/records.ts';
 import {run} from '../../../lib/cli/program.ts';
 import {FaenaError} from '../../../lib/support/errors.ts';
 import {between, pick, seeded} from '../../fixtures/random.ts';
@@ -141,8 +144,20 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
 		'--max-attempts',
 		'--batch',
 		'--order',
-		'--lines',
+		'--stdin',
 		'--ndjson',
+		'--csv',
+		'-0',
+		'--key',
+		'-a',
+		'--range',
+		'-n',
+		'-r',
+		'--shuf',
+		'--dry-run',
+		':::',
+		':::+',
+		'::::',
 		'--retry-failed',
 		'--missing',
 		'--halt',
@@ -171,13 +186,24 @@ const OPTIONS: Readonly<Record<string, readonly string[]>> = {
 	'--batch': ['nightly', 'none'],
 	'--task': ['hash', 'none'],
 	'--status': ['dead', 'completed,dead', 'running', 'none'],
-	'--key': ['a', '99'],
 	'--delay': ['10m', '0s', '5'],
 	'--priority': ['5', '-5', '1.5'],
 	'--older': ['0s', '7d', '5', 'x'],
 	'--json': [],
-	'--lines': [],
+	'--stdin': [],
 	'--ndjson': [],
+	'--csv': [],
+	'-0': [],
+	'--key': ['a', '99', 'id', 'a.b'],
+	'-a': ['none', 'a.txt', '.'],
+	'--range': ['1..3', '3..1', '1..', '0..9..2'],
+	'-n': ['1', '3', '0'],
+	'-r': [],
+	'--shuf': [],
+	'--dry-run': [],
+	':::': ['a'],
+	':::+': ['a'],
+	'::::': ['none', 'a.txt'],
 	'-j': ['1', '0', '999999', '1.5'],
 	'--workers': ['1', '0', '999999', '1.5'],
 	'--isolation': ['thread', 'process', 'inline'],
@@ -243,7 +269,9 @@ async function readAll(bytes: Buffer, json: boolean, random: Random): Promise<un
 		start = end;
 	}
 	const items: unknown[] = [];
-	for await (const item of linesOf(Readable.from(chunks), {json})) items.push(item);
+	const source = {stream: Readable.from(chunks), name: 'the input'};
+	if (!json) for await (const lines of recordsOf(source, '\n')) items.push(...lines);
+	else for await (const {key, payload} of readItems(ndjsonOf(source, undefined), undefined)) items.push({key, payload});
 	return items;
 }
 
@@ -253,8 +281,13 @@ function itemsOf(bytes: Buffer, json: boolean): unknown[] | undefined {
 		const text = new TextDecoder('utf-8', {fatal: true}).decode(bytes);
 		const lines = text.split('\n');
 		if (lines.at(-1) === '') lines.pop();
-		const items = lines.map((line, index) => ({key: String(index + 1), payload: line.replace(/\r$/, '')}));
-		return json ? items.filter(({payload}) => payload.trim() !== '').map(({key, payload}) => ({key, payload: JSON.parse(payload)})) : items;
+		const texts = lines.map(line => line.replace(/\r$/, ''));
+		if (!json) return texts;
+		const contents = texts.map(text => text.trim()).filter(Boolean);
+		return contents.map((content, index) => {
+			const count = contents.slice(0, index + 1).filter(each => each === content).length;
+			return {key: nameOf(content) + (count > 1 ? `##${count}` : ''), payload: JSON.parse(content)};
+		});
 	} catch {
 		return undefined;
 	}

@@ -44,7 +44,7 @@ const NAMES = ['-j', '--workers', '--isolation', '--timeout', '--max-attempts', 
 
 function wordsOf(random: Random): string[] {
 	const target = `${TASKS}#${pick(random, ['echo', 'echo', 'echo', 'perform', 'specimen'])}`;
-	const items = pick(random, [['--ndjson'], ['--lines'], ['*.txt'], ['**'], ['a.txt', '#.json'], ['none']]);
+	const items = pick(random, [['--ndjson'], ['--stdin'], ['*.txt'], ['**'], ['a.txt', '#.json'], ['none']]);
 	const options = Array.from({length: pick(random, [0, 0, 1, 2])}, () => optionOf(random, NAMES));
 	return ['map', target, ...items, ...options.flat()].map(word => word.replaceAll('\0', ''));
 }

@@ -1,0 +1,174 @@
+import {once} from 'node:events';
+import {shownLocation} from '../api/queue-location.ts';
+import {closeOnSignals, type Engine, FaenaError, type JobId, type JobMap, type MapResult} from '../index.ts';
+import {bad} from '../job/checks.ts';
+import {describeFresh} from './fresh.ts';
+import type {Item} from './inputs/items.ts';
+import {count, ExitCode, escapeControls, formatRate, type MapStatus, printError, showBar, toJson} from './print.ts';
+import {shellQuote} from './shell-quote.ts';
+
+/** What a run's flags say about what it prints. */
+export interface RunFlags {
+	readonly queue: string;
+	readonly missing: 'keep' | 'cancel' | 'delete';
+	readonly quiet?: true;
+}
+
+/**
+ * Prints the results of a map. Phases: `running`; `halted` after too many failures; `signalled` after a signal, or `unwritable`
+ * after an error of stdout: in both the engine is closed, which ends the map with the error `Closed`.
+ */
+export class MapRun {
+	readonly #engine: Engine;
+	readonly #results: JobMap<Item, unknown>;
+	readonly #options: RunFlags;
+	/** Number of items, if it is known from the start: that of the files. */
+	readonly #total: number | undefined;
+	/** By path. */
+	readonly #sizes: ReadonlyMap<string, number> | undefined;
+	readonly #bytes: {done: number; executed: number; readonly total: number};
+	readonly #start = performance.now();
+	#phase: 'running' | 'halted' | 'signalled' | 'unwritable' = 'running';
+	/** Aborted by the second signal: from then on the run waits neither for jobs nor for the reader of the results. */
+	readonly #hurry = new AbortController();
+	#outputError: NodeJS.ErrnoException | undefined;
+	#firstDead: JobId | undefined;
+
+	constructor(engine: Engine, results: JobMap<Item, unknown>, options: RunFlags, sizes: ReadonlyMap<string, number> | undefined) {
+		this.#engine = engine;
+		this.#results = results;
+		this.#options = options;
+		this.#total = sizes?.size;
+		this.#sizes = sizes;
+		this.#bytes = {done: 0, executed: 0, total: [...(sizes?.values() ?? [])].reduce((sum, size) => sum + size, 0)};
+	}
+
+	/** Prints all results, and a summary. Returns the exit code. After a signal, the process ends by the signal instead. */
+	async print(): Promise<number> {
+		const printed = Promise.withResolvers<void>();
+		// The engine closes by itself. The process ends once this has printed how far the run is, too.
+		const stopListening = closeOnSignals({
+			close: options => {
+				this.#stop('signalled', options);
+				return printed.promise;
+			},
+		});
+		process.stdout.on('error', error => {
+			this.#outputError ??= error;
+			this.#stop('unwritable', {drain: 0});
+			// If closing fails, the map fails with the same error.
+			this.#engine.close({drain: 0}).catch(() => undefined);
+		});
+		const endBar = this.#options.quiet ? () => undefined : showBar(() => this.#status());
+		try {
+			await this.#printAll().finally(endBar);
+			await this.#flush();
+			return this.#printEnd();
+		} finally {
+			printed.resolve();
+			if (this.#phase !== 'signalled') stopListening();
+		}
+	}
+
+	async #printAll(): Promise<void> {
+		try {
+			for await (const result of this.#results) {
+				this.#note(result);
+				// A file's key is its path, which says what the item is.
+				const hasRoom = process.stdout.write(toLine(result, this.#total === undefined ? result.item.payload : undefined));
+				if (!hasRoom) await once(process.stdout, 'drain', {signal: this.#hurry.signal});
+			}
+		} catch (error) {
+			const isHalted = error instanceof FaenaError && error.code === 'Halted';
+			if (this.#phase === 'running' && !isHalted) throw error;
+			if (this.#phase === 'running') this.#phase = 'halted';
+			// The summary counts jobs that end until then.
+			else await this.#engine.close();
+		}
+	}
+
+	#note({status, key, jobId, reused}: MapResult<Item, unknown>): void {
+		if (status === 'dead') this.#firstDead ??= jobId;
+		const size = this.#sizes?.get(key) ?? 0;
+		this.#bytes.done += size;
+		if (!reused) this.#bytes.executed += size;
+	}
+
+	/** Waits until stdout is written. A signal ends the process as soon as this run has ended, and would cut off output for a slow reader. */
+	async #flush(): Promise<void> {
+		const {signal} = this.#hurry;
+		if (!signal.aborted) await Promise.race([once(signal, 'abort'), new Promise(resolve => process.stdout.write('', resolve))]);
+	}
+
+	#stop(phase: 'signalled' | 'unwritable', {drain}: {drain?: number} = {}): void {
+		if (this.#phase === 'running') this.#phase = phase;
+		if (drain === 0) this.#hurry.abort();
+	}
+
+	#status(): MapStatus {
+		const {completed, dead, cancelled, reused, total} = this.#results.progress();
+		const done = completed + dead + cancelled;
+		return {done, executed: done - reused, dead, total: this.#total ?? total, isStopping: this.#phase !== 'running', bytes: this.#sizes && this.#bytes};
+	}
+
+	#printEnd(): number {
+		const {done, total} = this.#status();
+		const where = `${count(done)}${total === undefined ? '' : ` of ${count(total)}`} done; the same command goes on from there.`;
+		switch (this.#phase) {
+			case 'running':
+				return this.#printSummary();
+			case 'halted':
+				printError(`Halted, since too many failed: ${where}${this.#why()}`);
+				return ExitCode.someFailed;
+			case 'signalled':
+				printError(`Stopped: ${where}`);
+				return ExitCode.interrupted;
+			case 'unwritable':
+				if (this.#outputError?.code !== 'EPIPE') throw bad(`Results can't be written: ${this.#outputError?.message}. ${where}`);
+				printError(`Stopped, since the reader of the results has gone: ${where}`);
+				return ExitCode.noReader;
+		}
+	}
+
+	/** How to find out why jobs died, if some did. */
+	#why(more = ''): string {
+		return this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${shellQuote(shownLocation(this.#options.queue))}.${more}`;
+	}
+
+	#printSummary(): number {
+		const progress = this.#results.progress();
+		const {completed, dead, cancelled, reused, missing} = progress;
+		const {executed} = this.#status();
+		const fresh = this.#total === undefined ? '' : describeFresh(progress);
+		const seconds = (performance.now() - this.#start) / 1000;
+		const parts = [
+			`${count(completed)} completed`,
+			dead > 0 && `${count(dead)} dead`,
+			cancelled > 0 && `${count(cancelled)} cancelled`,
+			reused > 0 && !fresh && `${count(reused)} of them reused`,
+		];
+		const rate = executed > 0 ? ` (${formatRate(executed / seconds)})` : '';
+		const what = `${parts.filter(Boolean).join(', ')}, in ${seconds.toFixed(1)} s${rate}${fresh && `: ${fresh}`}.`;
+		printError(`${what}${this.#why(' Again: --retry-failed.')}${missing === 0 ? '' : describeMissing(missing, this.#options)}`);
+		// With another --missing the user has asked to end them.
+		if (missing > 0 && this.#options.missing === 'keep') return ExitCode.inputIncomplete;
+		return dead + cancelled === 0 ? ExitCode.done : ExitCode.someFailed;
+	}
+}
+
+function describeMissing(missing: number, {missing: how}: RunFlags): string {
+	const [jobs, were, stay] = missing === 1 ? ['job', 'was', 'stays'] : ['jobs', 'were', 'stay'];
+	const what = {
+		keep: `, and ${stay} in the queue. Was the input cut short? The same command with all of it goes on; with --missing cancel it ends them.`,
+		cancel: `, and ${were} cancelled.`,
+		delete: `, and ${were} deleted.`,
+	};
+	return ` ${count(missing)} unfinished ${jobs} of an earlier run ${were} missing from the input${what[how]}`;
+}
+
+/** A map's result as one line of NDJSON, with the item unless it is `undefined`. `reused` marks a job that had ended before this run. */
+function toLine(result: MapResult<unknown, unknown>, item: unknown): string {
+	const {key, jobId, status, reused} = result;
+	const end = status === 'completed' ? {result: result.result ?? null} : {error: {name: result.error.name, message: result.error.message}};
+	return escapeControls(`${toJson({key, item, jobId, status, reused: reused || undefined, ...end})}\n`);
+}

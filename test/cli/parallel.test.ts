@@ -1,0 +1,55 @@
+import {spawnSync} from 'node:child_process';
+import {chmodSync, mkdirSync} from 'node:fs';
+import {dirname, join} from 'node:path';
+import type {ExecutionContext} from 'ava';
+import test from 'ava';
+import {FAENA, Folder} from './command.ts';
+import {COMMAND_LINES, type CommandLine, FILES} from './parallel-command-lines.ts';
+
+const hasParallel = /^GNU parallel/.test(spawnSync('parallel', ['--version'], {encoding: 'utf8'}).stdout ?? '');
+
+/** A folder with the files of the table and the program `show`, which prints a NUL after each argument and a line feed at the end. */
+function folderOf(t: ExecutionContext): string {
+	const folder = new Folder(t);
+	mkdirSync(join(folder.path, 'bin'));
+	folder.write('bin/show', '#!/bin/sh\nprintf \'%s\\0\' "$@"\necho\n');
+	chmodSync(join(folder.path, 'bin/show'), 0o755);
+	for (const [name, content] of Object.entries(FILES)) {
+		mkdirSync(join(folder.path, dirname(name)), {recursive: true});
+		folder.write(name, content);
+	}
+	return folder.path;
+}
+
+function outputOf(cwd: string, program: string, words: readonly string[], input = ''): string {
+	const env = {...process.env, PATH: `${cwd}/bin:${process.env['PATH']}`, LC_ALL: 'C.UTF-8', SHELL: '/bin/sh', HOME: cwd};
+	const {stdout, stderr, status} = spawnSync(program, words, {cwd, env, input, encoding: 'utf8'});
+	if (stderr !== '') throw new Error(`${program} ${JSON.stringify(words)} ended with ${status}: ${stderr}`);
+	return stdout;
+}
+
+/** What both would run, as a script. */
+function scriptsOf(cwd: string, {command, options = [], inputs = [], stdin}: CommandLine): readonly [theirs: string, ours: string] {
+	// parallel reads stdin by itself.
+	const isStdin = inputs.length === 0 && !options.includes('-a');
+	const theirs = outputOf(cwd, 'parallel', ['--will-cite', '-k', '-j1', '--dry-run', ...options, command, ...inputs], stdin);
+	const ours = outputOf(cwd, process.execPath, [FAENA, 'map', '--dry-run', '--sh', command, ...options, ...(isStdin ? ['-'] : []), ...inputs], stdin);
+	return [theirs, ours];
+}
+
+if (!hasParallel) test.skip('GNU parallel is not installed (apt-get install parallel), so command lines are not compared with it', () => undefined);
+else {
+	test('at least 60 command lines are compared', t => {
+		t.true(COMMAND_LINES.length >= 60);
+	});
+
+	for (const [index, line] of COMMAND_LINES.entries()) {
+		const {command, options = [], inputs = []} = line;
+		test(`${index + 1}: ${[...options, command, ...inputs].join(' ').slice(0, 100)}: the same commands as those of GNU parallel, in the same order`, t => {
+			const cwd = folderOf(t);
+			const [theirs, ours] = scriptsOf(cwd, line).map(script => outputOf(cwd, '/bin/sh', ['-c', script]));
+			t.is(ours, theirs);
+			t.true(ours !== '' || line.stdin === '');
+		});
+	}
+}
