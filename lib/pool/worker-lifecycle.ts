@@ -1,5 +1,6 @@
 import {availableParallelism} from 'node:os';
 import {fileURLToPath} from 'node:url';
+import {Spawner} from '../commands/spawner.ts';
 import type {WorkerLoss} from '../job/events.ts';
 import {type FailureRecord, fromEnvelope, toFailure} from '../job/failure.ts';
 import type {PoolOptions} from '../job/options.ts';
@@ -31,6 +32,7 @@ export class WorkerLifecycle {
 	readonly #clock: Clock;
 	readonly #receive: (slot: Slot, message: unknown) => void;
 	readonly #maxLoading: number;
+	readonly #spawner: Spawner;
 	/** Of each kind that was started: that the first worker has loaded the tasks, or failed to. */
 	readonly #starts = new Map<WorkerKind, PromiseWithResolvers<readonly TaskInfo[]>>();
 
@@ -51,6 +53,7 @@ export class WorkerLifecycle {
 		this.#clock = clock;
 		this.#receive = receive;
 		this.#maxLoading = maxLoading;
+		this.#spawner = new Spawner(options);
 	}
 
 	/** Starts so many workers, and replaces them; others start with their first chunk. Resolves with the tasks once the first has loaded them. */
@@ -117,6 +120,12 @@ export class WorkerLifecycle {
 		else endPreparing(slot);
 	}
 
+	/** Tells the worker where the spawner is, and starts it before, if there is none. A worker that has ended needs no answer. */
+	async introduceSpawner({worker}: Slot): Promise<void> {
+		const address = await this.#spawner.addressFor(worker);
+		await worker.request({type: 'spawner', address}).catch(() => undefined);
+	}
+
 	#startPreparing(slot: Slot, task?: string): void {
 		endPreparing(slot);
 		const slow = {kind: slot.worker.kind, ...(task !== undefined && {task}), durationMs: SLOW_START_MS};
@@ -150,8 +159,9 @@ export class WorkerLifecycle {
 		// While the commands of its job are killed it would go on with the next job.
 		for (const chunk of [...slot.chunks]) chunk.takeBack(chunk.waiting(), {type: 'released'});
 		if (isCaller) {
-			this.#loseChunks(slot, {exitCode: null});
-			this.#listener.freed();
+			const commands = this.#spawner.endCommandsOf(slot.worker);
+			if (commands) void commands.then(() => this.#loseCaller(slot));
+			else this.#loseCaller(slot);
 			return;
 		}
 		slot.phase = 'ending';
@@ -159,8 +169,18 @@ export class WorkerLifecycle {
 		void slot.worker.end();
 	}
 
+	/** The caller itself goes on. */
+	#loseCaller(slot: Slot): void {
+		this.#loseChunks(slot, {exitCode: null});
+		this.#listener.freed();
+	}
+
 	/** A worker that ends while it loads is not replaced in a tight loop, nor are its jobs given back in one. */
-	async #onGone(slot: Slot, ending: WorkerEnd): Promise<void> {
+	async #onGone(slot: Slot, end: WorkerEnd): Promise<void> {
+		const commands = this.#spawner.endCommandsOf(slot.worker);
+		// It gets no chunk while its commands are killed. Only then may its jobs run again.
+		if (commands) slot.phase = 'ending';
+		const ending = commands && !(await commands) ? {...end, leavesProcesses: true} : end;
 		if (slot.phase === 'loading') {
 			const unloadable = toUnloadable(slot.worker, ending, this.#options.tasks);
 			this.#starts.get(slot.worker.kind)?.reject(unloadable);
@@ -206,6 +226,7 @@ export class WorkerLifecycle {
 		const loading = slots.filter(({worker, phase}) => worker.kind === 'thread' && phase === 'loading').map(({loaded}) => loaded);
 		await Promise.all([...idle.map(slot => this.#tearDown(slot)), this.#withinGrace(Promise.all(loading))]);
 		await Promise.all([...this.#slots.all].map(({worker}) => worker.end()));
+		await this.#spawner.close();
 		for (const slot of this.#slots.all) this.#removeWorker(slot, {exitCode: 0});
 	}
 }

@@ -2,13 +2,13 @@ import type {ChildProcess} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
 import {nanoid} from 'nanoid';
 import {Tinypool} from 'tinypool';
+import {Descendants, SEARCHING_MS} from '../../commands/descendants.ts';
+import {MARK} from '../../commands/process-table.ts';
 import type {PoolOptions, ResourceLimits} from '../../job/options.ts';
 import {sleep, systemClock} from '../../support/clock.ts';
 import {inheritedArgs, nameOfProcess, WORKER_ARGS, workerUrl} from '../../support/node.ts';
 import type {LoadMessage, WorkerRequest} from '../../worker/messages.ts';
-import {Descendants, SEARCHING_MS} from '../descendants.ts';
 import type {Examination, PoolChunkState, PoolWorker, WorkerListener, WorkerSource} from '../pool.ts';
-import {MARK} from '../process-table.ts';
 import {RemoteChunkStates, type WatchdogAnswer} from './chunk-states.ts';
 import {ControlSocket} from './control-socket.ts';
 
@@ -150,7 +150,8 @@ function makeTinypool({resourceLimits, env, execArgv, ownerLock}: PoolOptions, r
 		runtime: 'child_process',
 		minThreads: 0,
 		maxThreads: 1,
-		concurrentTasksPerWorker: 2,
+		// Two chunks, and the address of the spawner.
+		concurrentTasksPerWorker: 3,
 		idleTimeout: MAX_TIMER_MS,
 		serialization: 'advanced',
 		argv: [rendezvous, ...(ownerLock === undefined ? [] : [ownerLock])],
