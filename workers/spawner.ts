@@ -4,6 +4,7 @@
  * in the owner's lock, so no other engine runs their jobs.
  */
 import {createServer} from 'node:net';
+import {setPriority} from 'node:os';
 import {CommandServer} from '../lib/commands/command-server.ts';
 import {Kind, readFrames, writeFrame} from '../lib/commands/frames.ts';
 import {LivingCommands} from '../lib/commands/living-commands.ts';
@@ -14,9 +15,11 @@ import {removeRendezvous, socketIn} from '../lib/support/rendezvous.ts';
 // A terminal and service managers send these to all processes. The engine decides when this one ends.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
-const {rendezvous, list, ownerLock, mark} = JSON.parse(process.argv[2] ?? '') as SpawnerStart;
+const {rendezvous, list, ownerLock, nice, mark} = JSON.parse(process.argv[2] ?? '') as SpawnerStart;
 // Who ends all processes of the name node should not end this one: it kills the commands.
 process.title = 'faena spawner';
+// Its commands inherit it.
+if (nice !== undefined) setPriority(nice);
 if (ownerLock !== undefined) shareLock(ownerLock);
 const living = new LivingCommands(list, {mark, rendezvous});
 const commands = new CommandServer(living, mark);

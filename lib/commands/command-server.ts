@@ -1,6 +1,6 @@
 import {type ChildProcess, spawn} from 'node:child_process';
 import type {Socket} from 'node:net';
-import {setPriority} from 'node:os';
+import {getPriority, setPriority} from 'node:os';
 import type {Readable} from 'node:stream';
 import {setTimeout} from '../support/primordials.ts';
 import {Descendants} from './descendants.ts';
@@ -192,25 +192,15 @@ class Command {
 		this.#child?.stderr?.resume();
 	}
 
-	#spawn({file, args, cwd, hasInput, nice, isVerbatim = false}: StartCommand, env: Readonly<Record<string, string>>): ChildProcess {
+	#spawn(start: StartCommand, env: Readonly<Record<string, string>>): ChildProcess {
+		const {cwd, hasInput, nice, isVerbatim = false} = start;
+		const {file, args} = IS_WINDOWS ? start : withPriority(start);
 		const child = spawn(file, args, {
 			...{cwd, env, detached: !IS_WINDOWS, windowsHide: true, windowsVerbatimArguments: isVerbatim},
 			stdio: [hasInput ? 'pipe' : 'ignore', 'pipe', 'pipe'],
 		});
-		if (nice !== undefined && child.pid !== undefined) this.#setPriority(child, nice);
+		if (IS_WINDOWS && nice !== undefined && child.pid !== undefined) setPriority(child.pid, nice);
 		return child;
-	}
-
-	#setPriority(child: ChildProcess, nice: number): void {
-		try {
-			setPriority(child.pid as number, nice);
-		} catch (error) {
-			// It may have ended.
-			if ((error as {readonly info?: {readonly code?: string}}).info?.code === 'ESRCH') return;
-			if (!signalGroup(child.pid as number, 'SIGKILL')) child.kill('SIGKILL');
-			for (const stream of child.stdio) stream?.destroy();
-			throw Object.assign(new Error((error as Error).message), {code: 'PRIORITY'});
-		}
 	}
 
 	async #run(child: ChildProcess, living: LivingCommands, slot: number): Promise<void> {
@@ -270,6 +260,12 @@ class Command {
 		this.#listener.gone(end);
 		this.#gone.resolve();
 	}
+}
+
+/** A command whose priority were set after its start may have started others before. So `nice` starts it, which counts from the spawner's own. */
+function withPriority({file, args, nice}: StartCommand): Pick<StartCommand, 'file' | 'args'> {
+	const difference = nice === undefined ? 0 : nice - getPriority();
+	return difference === 0 ? {file, args} : {file: 'nice', args: ['-n', String(difference), '--', file, ...args]};
 }
 
 /** Kills these commands with all their descendants. Resolves once they are gone. */

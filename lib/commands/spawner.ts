@@ -17,6 +17,8 @@ export interface SpawnerStart {
 	/** The path of the list of its living commands. */
 	readonly list: string;
 	readonly ownerLock: string | undefined;
+	/** The priority of commands that name none. */
+	readonly nice: number | undefined;
 	/** In the environment of the spawner and of its commands. */
 	readonly mark: string;
 }
@@ -25,6 +27,7 @@ export interface SpawnerStart {
 export type SpawnerAddress = {readonly socket: string; readonly worker: string} | {readonly error: ErrorEnvelope};
 
 export interface SpawnerOptions {
+	readonly nice?: number | undefined;
 	readonly ownerLock?: string | undefined;
 	/** The path of the list of living commands; default: in the spawner's own folder, where no other engine looks. */
 	readonly commands?: string | undefined;
@@ -97,10 +100,10 @@ class SpawnerProcess {
 	/** Resolves when it and its commands have ended. */
 	readonly gone: Promise<void>;
 
-	constructor({ownerLock, commands}: SpawnerOptions, onGone: (own: SpawnerProcess) => void) {
+	constructor({ownerLock, commands, nice}: SpawnerOptions, onGone: (own: SpawnerProcess) => void) {
 		const rendezvous = makeRendezvous();
 		const list = commands === undefined ? join(rendezvous, 'commands') : resolve(commands);
-		this.#start = {rendezvous, list, ownerLock: ownerLock && resolve(ownerLock), mark: nanoid()};
+		this.#start = {rendezvous, list, ownerLock: ownerLock && resolve(ownerLock), nice, mark: nanoid()};
 		// Options of this Node, such as those that load other modules, would only make it larger: each start of a command copies its page tables.
 		const {NODE_OPTIONS: _, ...env} = process.env;
 		this.#child = spawn(process.execPath, [fileURLToPath(workerUrl('spawner')), JSON.stringify(this.#start)], {

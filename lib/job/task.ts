@@ -176,7 +176,7 @@ export interface ExecOptions<Encoding extends 'utf8' | 'buffer' = 'utf8' | 'buff
 	readonly env?: Readonly<Record<string, string | undefined>>;
 	/** Its stdin; default: empty. */
 	readonly input?: string | Uint8Array;
-	/** Its priority, from 19 (lowest) to -20; default: that of the engine's workers, `open({nice})`. */
+	/** Its priority, from 19 (lowest) to -20; default: that of the engine's workers, `open({nice})`. Only a privileged user may go below 0. */
 	readonly nice?: number;
 	/** Default false. If true, `file` is a command line for `/bin/sh`, in which the arguments are `"$1"`, `"$2"` …; on Windows for cmd.exe, without arguments. */
 	readonly shell?: boolean;

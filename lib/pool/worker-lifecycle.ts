@@ -83,7 +83,7 @@ export class WorkerLifecycle {
 				// One that loads has no chunk to lose, and is not replaced at once.
 				if (slot.phase !== 'loading') slot.phase = 'ending';
 			},
-			gone: ending => void this.#onGone(slot, ending),
+			gone: ending => this.#onGone(slot, ending),
 		});
 		const slot = this.#slots.add(worker);
 		void this.#load(slot);
@@ -176,18 +176,22 @@ export class WorkerLifecycle {
 	}
 
 	/** A worker that ends while it loads is not replaced in a tight loop, nor are its jobs given back in one. */
-	async #onGone(slot: Slot, end: WorkerEnd): Promise<void> {
+	#onGone(slot: Slot, ending: WorkerEnd): void | Promise<void> {
 		const commands = this.#spawner.endCommandsOf(slot.worker);
-		// It gets no chunk while its commands are killed. Only then may its jobs run again.
-		if (commands) slot.phase = 'ending';
-		const ending = commands && !(await commands) ? {...end, leavesProcesses: true} : end;
-		if (slot.phase === 'loading') {
-			const unloadable = toUnloadable(slot.worker, ending, this.#options.tasks);
-			this.#starts.get(slot.worker.kind)?.reject(unloadable);
-			slot.end = {reason: 'unready', error: toFailure(unloadable)};
-			await sleep(this.#clock, RELOAD_MS);
-		}
-		this.#removeWorker(slot, ending);
+		if (commands) return this.#removeAfter(commands, slot, ending);
+		if (slot.phase !== 'loading') return this.#removeWorker(slot, ending);
+		const unloadable = toUnloadable(slot.worker, ending, this.#options.tasks);
+		this.#starts.get(slot.worker.kind)?.reject(unloadable);
+		slot.end = {reason: 'unready', error: toFailure(unloadable)};
+		void sleep(this.#clock, RELOAD_MS).then(() => this.#removeWorker(slot, ending));
+	}
+
+	/** Its jobs may run again only when their commands are gone. */
+	async #removeAfter(commands: Promise<boolean>, slot: Slot, ending: WorkerEnd): Promise<void> {
+		// It gets no chunk meanwhile.
+		slot.phase = 'ending';
+		const areGone = await commands;
+		this.#removeWorker(slot, areGone ? ending : {...ending, leavesProcesses: true});
 	}
 
 	#removeWorker(slot: Slot, ending: WorkerEnd): void {

@@ -14,8 +14,6 @@ export interface CommandOptions {
 	/** The worker's connection with the spawner. */
 	connect(): Promise<Connection>;
 	readonly graceMs: number;
-	/** The priority of the engine's workers. */
-	readonly nice: number | undefined;
 }
 
 /** What commands need of their job. */
@@ -68,7 +66,7 @@ export class JobCommands {
 	}
 
 	async #run(file: unknown, args: unknown, options: unknown): Promise<ExecResult<string | Buffer>> {
-		const request = check(file, args, options, this.#options.nice);
+		const request = check(file, args, options);
 		this.#assertMayRun();
 		const connection = await this.#options.connect();
 		this.#assertMayRun();
@@ -95,8 +93,10 @@ export class JobCommands {
 		if (problem) throw problem.error;
 		const name = request.shown;
 		if (end === 'lost') throw failed(`${name} was killed, since the process that starts commands was ended.`, {exitCode: null, signal: 'SIGKILL'}, '');
-		if ('message' in end) throw notStarted(name, end, request.command);
+		const {cwd, nice} = request.command;
+		if ('message' in end) throw notStarted(name, end, cwd);
 		const {stdout, stderr} = output;
+		if (nice !== undefined && isRefusalOfNice(end, stderr.text)) throw notStarted(name, {message: stderr.text.trim()}, cwd);
 		if (rejects && end.exitCode !== 0) throw failed(`${name} ${howItEnded(end)}${sayingOf(stderr.text)}`, end, stderr.text);
 		return {
 			...end,
@@ -188,7 +188,7 @@ const EXEC_CHECKS = {
 const DEFAULT_MAX_OUTPUT_BYTES = 1024 ** 2;
 
 /** @throws FaenaError `BadOption` */
-function check(file: unknown, args: unknown = [], given: unknown, workersNice: number | undefined): CheckedExec {
+function check(file: unknown, args: unknown = [], given: unknown): CheckedExec {
 	const options = checked(WHERE, given, EXEC_CHECKS) as ExecOptions & {maxOutput?: number};
 	const {shell = false, encoding = 'utf8', reject = true, maxOutput = DEFAULT_MAX_OUTPUT_BYTES, log = encoding === 'utf8', onOutput} = options;
 	const command = argument(WHERE, shell ? 'its command line' : 'its file', file, nonEmpty);
@@ -198,7 +198,7 @@ function check(file: unknown, args: unknown = [], given: unknown, workersNice: n
 			...(shell ? throughShell(command, words) : {file: command, args: words}),
 			cwd: resolve(options.cwd ?? '.'),
 			env: environment(options.env),
-			nice: options.nice ?? workersNice,
+			nice: options.nice,
 			input: typeof options.input === 'string' ? Buffer.from(options.input) : options.input,
 		},
 		shown: shell ? 'The command line' : `The command ${JSON.stringify(command)}`,
@@ -225,15 +225,11 @@ function environment(changes: ExecOptions['env'] = {}): Record<string, string> {
 	return env;
 }
 
-function notStarted(
-	name: string,
-	{code, message}: {readonly code: string | undefined; readonly message: string},
-	{cwd, nice}: CheckedExec['command'],
-): FaenaError {
-	return new FaenaError('CommandNotStarted', `${name} can't be started: ${whyNotStarted(code, message, cwd, nice)}`);
+function notStarted(name: string, {code, message}: {readonly code?: string | undefined; readonly message: string}, cwd: string): FaenaError {
+	return new FaenaError('CommandNotStarted', `${name} can't be started: ${whyNotStarted(code, message, cwd)}`);
 }
 
-function whyNotStarted(code: string | undefined, message: string, cwd: string, nice: number | undefined): string {
+function whyNotStarted(code: string | undefined, message: string, cwd: string): string {
 	const folder = statSync(cwd, {throwIfNoEntry: false});
 	if (!folder?.isDirectory()) return `its working directory ${JSON.stringify(cwd)} ${folder ? 'is not a directory' : 'does not exist'}.`;
 	switch (code) {
@@ -247,11 +243,14 @@ function whyNotStarted(code: string | undefined, message: string, cwd: string, n
 		case 'EAGAIN':
 		case 'ENOMEM':
 			return `the system has no room for another process (${code}). Run fewer at a time.`;
-		case 'PRIORITY':
-			return `it can't have the priority nice: ${nice}. Only a privileged user may go below 0.`;
 		default:
 			return message;
 	}
+}
+
+/** The program `nice`, which gives a command its priority, could not start it. */
+function isRefusalOfNice({exitCode}: {readonly exitCode: number | null}, stderr: string): boolean {
+	return (exitCode === 126 || exitCode === 127) && stderr.startsWith('nice: ');
 }
 
 function howItEnded({exitCode, signal}: {readonly exitCode: number | null; readonly signal: string | null}): string {

@@ -98,7 +98,7 @@ export class TaskWorker {
 
 	async #load(request: LoadMessage): Promise<LoadedWorker> {
 		const {kind, post, leftovers} = this.#options;
-		const {worker, defaults, maxValueBytes, maxCheckpointBytes, isolation, openJobs, graceMs, nice} = request;
+		const {worker, defaults, maxValueBytes, maxCheckpointBytes, isolation, openJobs, graceMs} = request;
 		if (kind !== 'inline') {
 			this.#prepare(request);
 			markWorker(request.tasks);
@@ -110,7 +110,7 @@ export class TaskWorker {
 		const maker = new JobMaker(infos, defaults, maxValueBytes);
 		const runner = new Runner(tasks, {
 			...{...this.#options, openJobs: this.#openJobs, maxValueBytes, maxCheckpointBytes, maker, usage: USAGE_OF[kind]},
-			commands: {connect: async () => (await this.#loadCommands()).connect(), graceMs, nice},
+			commands: {connect: async () => (await this.#loadCommands()).connect(), graceMs},
 		});
 		if (kind !== 'inline') for (const event of ['unhandledRejection', 'uncaughtException'] as const) process.on(event, (error: unknown) => runner.stray(error));
 		try {

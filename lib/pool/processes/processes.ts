@@ -105,7 +105,7 @@ class ProcessWorker implements PoolWorker {
 		} catch (error) {
 			if (!this.#gone) {
 				void this.#controlSocket?.end();
-				this.#listener.gone({exitCode: null, error});
+				void this.#listener.gone({exitCode: null, error});
 			}
 			throw error;
 		}
@@ -138,7 +138,7 @@ class ProcessWorker implements PoolWorker {
 			...(limitMb !== undefined && {limitBytes: limitMb * 1024 ** 2}),
 			...(exitCode !== 0 && stderr !== '' && {stderr}),
 		};
-		this.#listener.gone(isStarted ? ending : {exitCode: null, error});
+		await this.#listener.gone(isStarted ? ending : {exitCode: null, error});
 		// Until then the pool reads there which job ran.
 		this.#chunkStates.close();
 	}

@@ -87,7 +87,7 @@ class ThreadWorker implements PoolWorker {
 			this.#serve();
 			return answer;
 		} catch (error) {
-			if (!this.#gone) this.#listener.gone({exitCode: null, error});
+			if (!this.#gone) void this.#listener.gone({exitCode: null, error});
 			throw error;
 		}
 	}
@@ -154,7 +154,7 @@ class ThreadWorker implements PoolWorker {
 		void piscina.destroy();
 		const isAlone = this.#isTornDown || (await Descendants.endOrphans(this.#identity.mark));
 		const limit = maxOldGenerationSizeMb && {limitBytes: maxOldGenerationSizeMb * 1024 ** 2};
-		this.#listener.gone({exitCode, isOutOfMemory, leavesProcesses: !isAlone, ...limit, error});
+		await this.#listener.gone({exitCode, isOutOfMemory, leavesProcesses: !isAlone, ...limit, error});
 	}
 }
 
