@@ -1,8 +1,9 @@
-import {existsSync, mkdirSync, readdirSync, readFileSync} from 'node:fs';
+import {existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {ExecutionContext} from 'ava';
 import {type Engine, open} from '../../lib/index.ts';
+import {isLockFree} from '../../lib/store/sqlite/owner-lock.ts';
 import {again} from '../fixtures/again.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
@@ -14,7 +15,7 @@ import {between, SEED, seeded} from '../fixtures/random.ts';
 type Tasks = typeof import('../fixtures/exec-tasks.ts');
 
 const TASKS = new URL('../fixtures/exec-tasks.ts', import.meta.url);
-const JOBS = 40;
+const JOBS = 20;
 
 async function openAs(t: ExecutionContext, isolation: 'thread' | 'process' | 'inline'): Promise<Engine<Tasks>> {
 	t.timeout(60_000);
@@ -36,7 +37,7 @@ function makeRun(t: ExecutionContext, isolation: string, queueOf: (folder: strin
 	const temporary = join(folder, 'tmp');
 	mkdirSync(temporary);
 	const program = {name: 'runs-commands', under: ['env', `TMPDIR=${temporary}`]};
-	return {folder, temporary, start: () => new Program(t, program, queueOf(folder), isolation, folder, String(JOBS), '0.05')};
+	return {folder, temporary, start: () => new Program(t, program, queueOf(folder), isolation, folder, String(JOBS))};
 }
 
 function countStarted(folder: string): number {
@@ -50,12 +51,16 @@ async function haveStarted(folder: string, count: number): Promise<void> {
 /** Kills a program four times, after some of its commands have started, each time starts another one at once, and lets the last one end. */
 async function killAgainAndAgain(t: ExecutionContext, {folder, temporary, start}: Run, kill: (pid: number) => void): Promise<void> {
 	const random = seeded(SEED);
+	const take = (seconds: number) => writeFileSync(join(folder, 'seconds'), String(seconds));
+	// Longer than another program needs to start and to reclaim the jobs.
+	take(10);
 	for (let round = 0; round < 4; round++) {
 		const program = start();
-		await haveStarted(folder, countStarted(folder) + between(random, 1, 6));
+		await haveStarted(folder, countStarted(folder) + between(random, 1, 3));
 		await sleep(between(random, 0, 20));
 		kill(program.process.pid as number);
 	}
+	take(0.02);
 	const last = start();
 	// Jobs that completed in an earlier program are reused.
 	t.deepEqual(
@@ -137,6 +142,23 @@ if (process.platform === 'linux') {
 		await areGone(token);
 		await isGone(spawner);
 		t.pass();
+	});
+
+	test('as long as the spawner of a program that was killed lives, its owner counts as alive', async t => {
+		t.timeout(60_000);
+		const [folder, token] = [makeFolder(t), makeToken()];
+		t.teardown(() => endAll(token));
+		const program = new Program(t, 'execs', join(folder, 'jobs.db'), token);
+		await areAlive(token, 7);
+		const [spawner = 0] = spawnersOf(program.process.pid as number);
+		const lock = join(folder, readdirSync(folder).find(name => /-owner-.{21}$/.test(name)) ?? '');
+		process.kill(spawner, 'SIGSTOP');
+		await program.kill('SIGKILL');
+		t.false(isLockFree(lock));
+		process.kill(spawner, 'SIGCONT');
+		await isGone(spawner);
+		t.true(isLockFree(lock));
+		t.is(countAlive(token), 0);
 	});
 
 	test('signals to the whole process group reach neither the spawner nor its commands', async t => {
