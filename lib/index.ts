@@ -51,6 +51,8 @@ export type {
 	BatchResults,
 	BatchTaskOptions,
 	ChildOptions,
+	ExecOptions,
+	ExecResult,
 	ExecutionOptions,
 	Fresh,
 	Isolation,

@@ -12,10 +12,11 @@ const STATIONS: Readonly<Record<string, readonly string[]>> = {
 	api: ['dispatcher', 'pool', 'transport', 'store', 'worker', 'freshness', 'job', 'support'],
 	transport: ['job', 'support'],
 	dispatcher: ['pool', 'store', 'transport', 'job', 'support'],
-	store: ['job', 'support'],
-	pool: ['worker', 'job', 'support'],
-	worker: ['job', 'support'],
+	store: ['commands', 'job', 'support'],
+	pool: ['worker', 'commands', 'job', 'support'],
+	worker: ['commands', 'job', 'support'],
 	freshness: ['job', 'support'],
+	commands: ['job', 'support'],
 	job: ['support'],
 	support: [],
 };
@@ -126,7 +127,15 @@ test('faena bench needs only packages on which the package depends', t => {
 test('SQLite is reached by openStore(), enqueueIn() and the locks of owners alone', t => {
 	t.deepEqual(
 		files.filter(file => !file.startsWith('lib/store/sqlite/') && importsOf(file).some(name => name.includes('/sqlite/'))),
-		['lib/index.ts', 'lib/api/enqueue-in.ts', 'lib/store/open-store.ts', 'lib/store/owners.ts', 'lib/store/postgres/owner-files.ts', 'workers/watchdog.ts'],
+		[
+			'lib/index.ts',
+			'lib/api/enqueue-in.ts',
+			'lib/store/open-store.ts',
+			'lib/store/owners.ts',
+			'lib/store/postgres/owner-files.ts',
+			'workers/spawner.ts',
+			'workers/watchdog.ts',
+		],
 	);
 });
 
@@ -137,9 +146,10 @@ test('the first files of threads and processes import what runs there', t => {
 		'workers/dispatcher.ts': ['dispatcher', 'job', 'pool', 'store', 'transport'],
 		'workers/freshness.ts': ['freshness', 'job', 'worker'],
 		'workers/heartbeat.ts': ['store', 'transport'],
-		'workers/process.ts': ['pool', 'worker'],
-		'workers/thread.ts': ['pool', 'worker'],
-		'workers/watchdog.ts': ['pool', 'store'],
+		'workers/process.ts': ['commands', 'pool', 'worker'],
+		'workers/spawner.ts': ['commands', 'store', 'support'],
+		'workers/thread.ts': ['commands', 'pool', 'worker'],
+		'workers/watchdog.ts': ['commands', 'pool', 'store', 'support'],
 	});
 });
 

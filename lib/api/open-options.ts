@@ -104,7 +104,7 @@ export interface RecycleOptions {
 }
 
 /** Options of `open()` after checks and defaults. */
-export interface Settings extends Omit<PoolOptions, 'tasks' | 'ownerLock' | 'openJobs'>, Omit<DispatcherStart, 'events' | 'pool'> {
+export interface Settings extends Omit<PoolOptions, 'tasks' | 'ownerLock' | 'openJobs' | 'commands'>, Omit<DispatcherStart, 'events' | 'pool'> {
 	readonly tasks: string | undefined;
 	readonly drainMs: number;
 	readonly maxPending: number | undefined;

@@ -70,7 +70,7 @@ export class OpenJobsCell {
 		this.close();
 		const descriptor = openSync(this.#path, constants.O_RDWR | NO_FOLLOW);
 		const opened = fstatSync(descriptor);
-		if (isOwn(opened)) this.#file = {descriptor, opened, name: nameOf(descriptor)};
+		if (isOwnFile(opened)) this.#file = {descriptor, opened, name: nameOf(descriptor)};
 		else closeSync(descriptor);
 		return this.#file?.descriptor;
 	}
@@ -127,7 +127,7 @@ export function readOpenJobs(path: string): OpenJobs[] {
 	try {
 		descriptor = openSync(path, constants.O_RDONLY | NO_FOLLOW | NO_WAIT);
 		const stat = fstatSync(descriptor);
-		return isOwn(stat) && stat.size <= MAX_FILE_BYTES ? union(cellsOf(readFileSync(descriptor)).flatMap(openJobsOf)) : [];
+		return isOwnFile(stat) && stat.size <= MAX_FILE_BYTES ? union(cellsOf(readFileSync(descriptor)).flatMap(openJobsOf)) : [];
 	} catch {
 		return [];
 	} finally {
@@ -136,7 +136,7 @@ export function readOpenJobs(path: string): OpenJobs[] {
 }
 
 /** True for a plain file of this user that no other user can read or write. */
-function isOwn(stat: Stats): boolean {
+export function isOwnFile(stat: Stats): boolean {
 	const user = process.getuid?.();
 	return stat.isFile() && stat.nlink === 1 && (user === undefined || (stat.uid === user && (stat.mode & 0o077) === 0));
 }

@@ -327,6 +327,8 @@ export interface PoolOptions {
 	readonly ownerLock?: string;
 	/** The file in which the owner's workers record which jobs they have open. */
 	readonly openJobs?: string;
+	/** The file in which the owner's spawner records which commands live. */
+	readonly commands?: string;
 }
 
 /** When a worker is replaced; Infinity for never. */

@@ -1,4 +1,4 @@
-import {argument, callable, type Duration, object} from './checks.ts';
+import {argument, callable, type Duration, object, type Size} from './checks.ts';
 import type {EnqueuedChild} from './enqueued-child.ts';
 import type {BackoffOption, CompletedBatch, JobId, LogLevel, StopReason} from './job.ts';
 import type {OnDead} from './parents.ts';
@@ -162,8 +162,65 @@ export interface TaskContext<Resource = unknown, State = unknown, Tasks = AnyTas
 	 * @example ctx.retryIn('10m');
 	 */
 	retryIn(wait: Duration): void;
+	/**
+	 * Runs a command, and resolves when it and all that it has left in its process group have ended. It is not started by this thread, which it
+	 * does not block, but by a small process of the engine, without a shell, in a session of its own. Its stdin is empty, or the `input`.
+	 *
+	 * Of stdout the first, and of stderr the last `maxOutput` bytes are kept; the rest is read and dropped. The lines of both go into the
+	 * job's log: stdout as `info`, stderr as `warn`.
+	 *
+	 * If the job is asked to stop, the command's process group gets SIGTERM, and SIGKILL after nine tenths of the grace; then this rejects with the
+	 * reason of {@link signal}. Commands that still run when the task ends, or its worker, are killed, and so are those of an engine that
+	 * dies. A job that was asked to stop starts no command.
+	 * @param file a path, or a name that is looked for in the folders of PATH
+	 * @param args the arguments, which need no quotes
+	 * @example await ctx.exec('cwebp', ['-q', '80', file, '-o', `${file}.webp`]);
+	 * @example const {stdout} = await ctx.exec('gzip -dc "$1" | wc -l', [file], {shell: true});
+	 * @throws FaenaError `CommandFailed` with `exitCode`, `signal` and `stderr`, unless `{reject: false}`; `CommandNotStarted`, `BadOption`, `Closed`
+	 */
+	exec<Encoding extends 'utf8' | 'buffer' = 'utf8'>(
+		file: string,
+		args?: readonly string[],
+		options?: ExecOptions<Encoding>,
+	): Promise<ExecResult<Encoding extends 'buffer' ? Buffer : string>>;
 	/** Stores a line with the job. `ctx.log('…')` is `ctx.log.info('…')`. The last 200 lines are kept, each up to 4,096 characters. */
 	readonly log: TaskLog;
+}
+
+/** Options of {@link TaskContext.exec}. */
+export interface ExecOptions<Encoding extends 'utf8' | 'buffer' = 'utf8' | 'buffer'> {
+	/** Its working directory; default: that of the worker. */
+	readonly cwd?: string;
+	/** Changes to the worker's environment; `undefined` removes a variable. */
+	readonly env?: Readonly<Record<string, string | undefined>>;
+	/** Its stdin; default: empty. */
+	readonly input?: string | Uint8Array;
+	/** Its priority, from 19 (lowest) to -20; default: that of the engine's workers, `open({nice})`. Only a privileged user may go below 0. */
+	readonly nice?: number;
+	/** Default false. If true, `file` is a command line for `/bin/sh`, in which the arguments are `"$1"`, `"$2"` …; on Windows for cmd.exe, without arguments. */
+	readonly shell?: boolean;
+	/** Default true: it rejects if the exit code is not 0, or a signal has ended the command. */
+	readonly reject?: boolean;
+	/** The most bytes of stdout, and of stderr, that are kept: a number, or a text such as `'64kib'`; default 1 MiB. */
+	readonly maxOutput?: Size;
+	/** Default `'utf8'`: stdout and stderr are texts. */
+	readonly encoding?: Encoding;
+	/** Whether the lines of stdout and stderr go into the job's log; default true, for `encoding: 'buffer'` false. */
+	readonly log?: boolean;
+	/** Gets all output as it comes, in parts of at most 64 KiB. If it throws, the command is killed, and `exec` rejects with its error. */
+	onOutput?(part: Buffer, stream: 'stdout' | 'stderr'): void;
+}
+
+/** How a command of {@link TaskContext.exec} ended. */
+export interface ExecResult<Output = string> {
+	/** `null` if a signal has ended it. */
+	readonly exitCode: number | null;
+	/** Such as `'SIGKILL'`; `null` if it ended by itself. */
+	readonly signal: string | null;
+	readonly stdout: Output;
+	readonly stderr: Output;
+	/** How many bytes were dropped: of the end of stdout, and of the beginning of stderr. */
+	readonly cut: {readonly stdout: number; readonly stderr: number};
 }
 
 /** What became of a job for which another one has waited. `missing`: it was deleted; `open`: it was retried since, and has not ended again. */

@@ -101,8 +101,8 @@ export interface WorkerListener {
 	message(message: unknown): void;
 	/** The worker is about to end. */
 	failing(): void;
-	/** The worker has ended, and all its messages were delivered. */
-	gone(ending: WorkerEnd): void;
+	/** The worker has ended, and all its messages were delivered. If it resolves later, the states of its chunks are still needed until then. */
+	gone(ending: WorkerEnd): void | Promise<void>;
 }
 
 export interface PoolWorker {

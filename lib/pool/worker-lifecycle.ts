@@ -1,5 +1,6 @@
 import {availableParallelism} from 'node:os';
 import {fileURLToPath} from 'node:url';
+import {Spawner} from '../commands/spawner.ts';
 import type {WorkerLoss} from '../job/events.ts';
 import {type FailureRecord, fromEnvelope, toFailure} from '../job/failure.ts';
 import type {PoolOptions} from '../job/options.ts';
@@ -31,6 +32,7 @@ export class WorkerLifecycle {
 	readonly #clock: Clock;
 	readonly #receive: (slot: Slot, message: unknown) => void;
 	readonly #maxLoading: number;
+	readonly #spawner: Spawner;
 	/** Of each kind that was started: that the first worker has loaded the tasks, or failed to. */
 	readonly #starts = new Map<WorkerKind, PromiseWithResolvers<readonly TaskInfo[]>>();
 
@@ -51,6 +53,7 @@ export class WorkerLifecycle {
 		this.#clock = clock;
 		this.#receive = receive;
 		this.#maxLoading = maxLoading;
+		this.#spawner = new Spawner(options);
 	}
 
 	/** Starts so many workers, and replaces them; others start with their first chunk. Resolves with the tasks once the first has loaded them. */
@@ -80,7 +83,7 @@ export class WorkerLifecycle {
 				// One that loads has no chunk to lose, and is not replaced at once.
 				if (slot.phase !== 'loading') slot.phase = 'ending';
 			},
-			gone: ending => void this.#onGone(slot, ending),
+			gone: ending => this.#onGone(slot, ending),
 		});
 		const slot = this.#slots.add(worker);
 		void this.#load(slot);
@@ -117,6 +120,12 @@ export class WorkerLifecycle {
 		else endPreparing(slot);
 	}
 
+	/** Tells the worker where the spawner is, and starts it before, if there is none. A worker that has ended needs no answer. */
+	async introduceSpawner({worker}: Slot): Promise<void> {
+		const address = await this.#spawner.addressFor(worker);
+		await worker.request({type: 'spawner', address}).catch(() => undefined);
+	}
+
 	#startPreparing(slot: Slot, task?: string): void {
 		endPreparing(slot);
 		const slow = {kind: slot.worker.kind, ...(task !== undefined && {task}), durationMs: SLOW_START_MS};
@@ -150,8 +159,9 @@ export class WorkerLifecycle {
 		// While the commands of its job are killed it would go on with the next job.
 		for (const chunk of [...slot.chunks]) chunk.takeBack(chunk.waiting(), {type: 'released'});
 		if (isCaller) {
-			this.#loseChunks(slot, {exitCode: null});
-			this.#listener.freed();
+			const commands = this.#spawner.endCommandsOf(slot.worker);
+			if (commands) void commands.then(() => this.#loseCaller(slot));
+			else this.#loseCaller(slot);
 			return;
 		}
 		slot.phase = 'ending';
@@ -159,15 +169,29 @@ export class WorkerLifecycle {
 		void slot.worker.end();
 	}
 
+	/** The caller itself goes on. */
+	#loseCaller(slot: Slot): void {
+		this.#loseChunks(slot, {exitCode: null});
+		this.#listener.freed();
+	}
+
 	/** A worker that ends while it loads is not replaced in a tight loop, nor are its jobs given back in one. */
-	async #onGone(slot: Slot, ending: WorkerEnd): Promise<void> {
-		if (slot.phase === 'loading') {
-			const unloadable = toUnloadable(slot.worker, ending, this.#options.tasks);
-			this.#starts.get(slot.worker.kind)?.reject(unloadable);
-			slot.end = {reason: 'unready', error: toFailure(unloadable)};
-			await sleep(this.#clock, RELOAD_MS);
-		}
-		this.#removeWorker(slot, ending);
+	#onGone(slot: Slot, ending: WorkerEnd): void | Promise<void> {
+		const commands = this.#spawner.endCommandsOf(slot.worker);
+		if (commands) return this.#removeAfter(commands, slot, ending);
+		if (slot.phase !== 'loading') return this.#removeWorker(slot, ending);
+		const unloadable = toUnloadable(slot.worker, ending, this.#options.tasks);
+		this.#starts.get(slot.worker.kind)?.reject(unloadable);
+		slot.end = {reason: 'unready', error: toFailure(unloadable)};
+		void sleep(this.#clock, RELOAD_MS).then(() => this.#removeWorker(slot, ending));
+	}
+
+	/** Its jobs may run again only when their commands are gone. */
+	async #removeAfter(commands: Promise<boolean>, slot: Slot, ending: WorkerEnd): Promise<void> {
+		// It gets no chunk meanwhile.
+		slot.phase = 'ending';
+		const areGone = await commands;
+		this.#removeWorker(slot, areGone ? ending : {...ending, leavesProcesses: true});
 	}
 
 	#removeWorker(slot: Slot, ending: WorkerEnd): void {
@@ -206,6 +230,7 @@ export class WorkerLifecycle {
 		const loading = slots.filter(({worker, phase}) => worker.kind === 'thread' && phase === 'loading').map(({loaded}) => loaded);
 		await Promise.all([...idle.map(slot => this.#tearDown(slot)), this.#withinGrace(Promise.all(loading))]);
 		await Promise.all([...this.#slots.all].map(({worker}) => worker.end()));
+		await this.#spawner.close();
 		for (const slot of this.#slots.all) this.#removeWorker(slot, {exitCode: 0});
 	}
 }

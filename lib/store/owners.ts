@@ -1,10 +1,11 @@
 import {existsSync, readdirSync, statSync, utimesSync} from 'node:fs';
 import {basename, dirname, join} from 'node:path';
+import {endLivingCommands} from '../commands/living-commands.ts';
 import type {OwnerId} from '../job/claim.ts';
 import {type OpenJobs, readOpenJobs} from '../job/open-jobs.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
-import {holdLock, isFileName, isLockFree, type OwnerLock, openJobsAt, ownerLockAt, removeLock} from './sqlite/owner-lock.ts';
+import {commandsAt, holdLock, isFileName, isLockFree, type OwnerLock, openJobsAt, ownerLockAt, removeLock} from './sqlite/owner-lock.ts';
 import {createPrivately} from './sqlite/trusted-files.ts';
 import type {OwnerFiles} from './store.ts';
 
@@ -111,17 +112,38 @@ export class Owners {
 	 * clock jumps, and machines sleep. An owner counts as silent once this process has seen the same heartbeat for a whole lease, by its own steady
 	 * clock. If this process has not looked for half a lease, the whole machine may have slept, so it starts to watch again.
 	 */
-	dead(owners: readonly OwnerRow[]): OwnerRow[] {
+	async dead(owners: readonly OwnerRow[]): Promise<OwnerRow[]> {
+		const silent = this.#silent(owners);
+		const dead: OwnerRow[] = [];
+		for (const owner of owners) {
+			const isSilent = silent.has(owner.id);
+			if (!isSilent && !(owner.isLocal && this.#isGone(owner.name))) continue;
+			// Its spawner ends its commands. If both were killed, or sleep, this store does so; for commands that can't be killed it waits no longer
+			// than a lease.
+			if ((await this.#endCommands(owner)) || isSilent) dead.push(owner);
+		}
+		return dead;
+	}
+
+	/** The numbers of those that are silent. */
+	#silent(owners: readonly OwnerRow[]): Set<number> {
 		const now = this.#steadyMs();
 		const before = now - this.#lookedAt > this.#leaseMs / 2 ? undefined : this.#seen;
 		this.#lookedAt = now;
 		this.#seen = new Map();
-		return owners.filter(({id, name, heartbeatAt, isLocal, silentMs}) => {
+		const silent = owners.filter(({id, heartbeatAt, silentMs}) => {
 			const known = before?.get(id);
 			const since = known?.heartbeatAt === heartbeatAt ? known.since : now;
 			this.#seen.set(id, {heartbeatAt, since});
-			return Math.max(now - since, silentMs ?? 0) > this.#leaseMs || (isLocal && this.#isGone(name));
+			return Math.max(now - since, silentMs ?? 0) > this.#leaseMs;
 		});
+		return new Set(silent.map(({id}) => id));
+	}
+
+	/** Ends the commands that a dead owner has left. Returns false if some may live. */
+	async #endCommands({name, isLocal}: OwnerRow): Promise<boolean> {
+		const {commands} = this.filesOf(name);
+		return !isLocal || commands === undefined || endLivingCommands(commands);
 	}
 
 	#isGone(owner: OwnerId): boolean {
@@ -144,7 +166,8 @@ export class Owners {
 	/** Another program may write any name into a row, also one that can't be part of a file's name: then there are no files. */
 	filesOf(owner: OwnerId): OwnerFiles {
 		const path = this.#filesAt();
-		return path !== undefined && isFileName(owner) ? {ownerLock: ownerLockAt(path, owner), openJobs: openJobsAt(path, owner)} : {};
+		if (path === undefined || !isFileName(owner)) return {};
+		return {ownerLock: ownerLockAt(path, owner), openJobs: openJobsAt(path, owner), commands: commandsAt(path, owner)};
 	}
 
 	/** Removes locks that are left over: their owners died before they had a row, or while their jobs were reclaimed. That is rare, so it runs once per store. */
@@ -157,7 +180,7 @@ export class Owners {
 		const locks = new Set(living.map(name => prefix + name));
 		for (const name of readdirSync(folder)) {
 			// The lock to which the file belongs.
-			const lock = name.replace(/-(open|journal)$/, '');
+			const lock = name.replace(/-(open|commands|journal)$/, '');
 			if (!name.startsWith(prefix) || locks.has(name) || locks.has(lock)) continue;
 			const age = Date.now() - (statSync(join(folder, name), {throwIfNoEntry: false})?.mtimeMs ?? Infinity);
 			const path = join(folder, lock);

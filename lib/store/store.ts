@@ -316,6 +316,8 @@ export interface OwnerFiles {
 	readonly ownerLock?: string;
 	/** Workers write there which jobs they have open (`OpenJobsCell`). If the owner dies, {@link Store.reclaim} suspects these. */
 	readonly openJobs?: string;
+	/** The owner's spawner writes there which commands of jobs live (`LivingCommands`). If the owner dies, {@link Store.reclaim} ends these first. */
+	readonly commands?: string;
 }
 
 /** Which running jobs of an owner to release. */

@@ -31,6 +31,10 @@ export type ErrorCode =
 	| 'JobFailed'
 	/** The awaited job was cancelled. */
 	| 'JobCancelled'
+	/** A command of `ctx.exec()` ended with another exit code than 0, or by a signal: {@link FaenaError.exitCode}, {@link FaenaError.signal}. */
+	| 'CommandFailed'
+	/** A command of `ctx.exec()` can't be started: there is no such file, or it may not be executed, or there is no such working directory. */
+	| 'CommandNotStarted'
 	/** The job did not end within the caller's `timeout`. */
 	| 'WaitTimeout'
 	/** The option `halt` ended a map, because too many items failed; `cause` is the error of the last one. */
@@ -70,6 +74,12 @@ export class FaenaError extends Error {
 	declare readonly limit?: number;
 	/** Of a `QueueFull`: milliseconds after which there may be room, from 1,000 to 3,600,000. An estimate by the mean run time of jobs in this engine. */
 	declare readonly retryAfterMs?: number;
+	/** Of a `CommandFailed`: the command's exit code; `null` if a signal ended it. */
+	declare readonly exitCode?: number | null;
+	/** Of a `CommandFailed`: the signal that ended the command; `null` if none did. */
+	declare readonly signal?: string | null;
+	/** Of a `CommandFailed`: the end of its stderr, at most 4,096 characters. */
+	declare readonly stderr?: string;
 
 	constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
 		super(message, options);

@@ -60,7 +60,7 @@ export function refusedArgs(error: unknown): string[] {
 }
 
 /** The URL of a file in `workers/`, compiled in the package. `tsc` does not rewrite the strings in `new URL()`, so this chooses the extension. */
-export function workerUrl(name: 'dispatcher' | 'heartbeat' | 'thread-entry' | 'process' | 'watchdog' | 'freshness'): URL {
+export function workerUrl(name: 'dispatcher' | 'heartbeat' | 'thread-entry' | 'process' | 'spawner' | 'watchdog' | 'freshness'): URL {
 	const [asModule, asCommonJs] = import.meta.url.endsWith('.ts') ? ['ts', 'cts'] : ['js', 'cjs'];
 	const file = new URL(`../../workers/${name}.${name === 'thread-entry' ? asCommonJs : asModule}`, import.meta.url);
 	if (!existsSync(file)) throw bundled(`${fileURLToPath(file)} is missing`);

@@ -12,6 +12,7 @@ import type {RetryDecision} from '../job/task-errors.ts';
 import {FaenaError} from '../support/errors.ts';
 import {clearTimeout, get, setTimeout, steadyMs, wallMs} from '../support/primordials.ts';
 import type {ChunkState} from './chunk-state.ts';
+import {type CommandOptions, JobCommands} from './job-commands.ts';
 import type {ChunkMessage, WorkerMessage} from './messages.ts';
 import type {OutcomeBuffer} from './outcomes.ts';
 
@@ -35,6 +36,8 @@ export interface ChunkOptions {
 	/** For `ctx.enqueue`. */
 	readonly maker: JobMaker;
 	readonly post: (message: WorkerMessage) => void;
+	/** For `ctx.exec`. */
+	readonly commands: CommandOptions;
 }
 
 const NO_JOBS: readonly ChildJob[] = [];
@@ -138,6 +141,7 @@ interface Used {
 	retryInMs?: number;
 	updates?: JobUpdates;
 	childJobs?: ChildJobs;
+	commands?: JobCommands;
 	parents?: readonly ParentOutcome[];
 }
 
@@ -215,7 +219,7 @@ export class JobContext implements TaskContext {
 
 	get log(): TaskLog {
 		this.#own.log ??= makeLog((level, text) => {
-			if (!this.#isClosed) this.#updates.addLine(level, text);
+			this.writeLines([{level, text}]);
 		});
 		return this.#own.log;
 	}
@@ -260,6 +264,24 @@ export class JobContext implements TaskContext {
 			this.#own.childJobs ??= new ChildJobs(this.#execution.chunk.options.maker);
 			return this.#own.childJobs.add(task, payload, options);
 		};
+	}
+
+	get exec(): TaskContext['exec'] {
+		return (async (file: unknown, args: unknown, options: unknown) => {
+			if (this.#isClosed) throw new FaenaError('Closed', `Job ${this.job.id} has ended, so it can't start commands any more. Await ctx.exec() in the task.`);
+			this.#own.commands ??= new JobCommands(this, this.#execution.chunk.options.commands);
+			return this.#own.commands.run(file, args, options);
+		}) as TaskContext['exec'];
+	}
+
+	/** Its commands that have not ended are to end with the task; `undefined` if it has started none. */
+	get commands(): JobCommands | undefined {
+		return this.#used?.commands;
+	}
+
+	/** Adds lines to the log. */
+	writeLines(lines: readonly {readonly level: LogLevel; readonly text: string}[]): void {
+		if (!this.#isClosed) this.#updates.addLines(lines);
 	}
 
 	get #updates(): JobUpdates {
@@ -334,13 +356,18 @@ class JobUpdates {
 		if (!isSeen) this.#sendSometimes(false);
 	}
 
-	addLine(level: LogLevel, text: string): void {
+	addLines(lines: readonly {readonly level: LogLevel; readonly text: string}[]): void {
 		this.#pending ??= {};
 		this.#pending.logs ??= [];
-		this.#pending.logs.push({at: wallMs(), level, text: text.length > MAX_LOG_TEXT ? `${text.slice(0, MAX_LOG_TEXT)}…` : text});
+		const at = wallMs();
 		// The queue keeps only the last lines of a job.
-		if (this.#pending.logs.length > MAX_LOG_LINES) this.#pending.logs.shift();
-		this.#sendSometimes(++this.#lines <= LINES_AT_ONCE);
+		for (let index = Math.max(0, lines.length - MAX_LOG_LINES); index < lines.length; index++) {
+			const {level, text} = lines[index] as {readonly level: LogLevel; readonly text: string};
+			this.#pending.logs.push({at, level, text: text.length > MAX_LOG_TEXT ? `${text.slice(0, MAX_LOG_TEXT)}…` : text});
+			if (this.#pending.logs.length > MAX_LOG_LINES) this.#pending.logs.shift();
+		}
+		this.#lines += lines.length;
+		this.#sendSometimes(this.#lines <= LINES_AT_ONCE);
 	}
 
 	addCheckpoint(state: Encoded): void {

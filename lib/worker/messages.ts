@@ -1,6 +1,7 @@
 /** Messages between a pool and its workers, across the boundary of a thread or process. */
 
 import type {MessagePort} from 'node:worker_threads';
+import type {SpawnerAddress} from '../commands/spawner.ts';
 import type {JobUpdate} from '../job/claim.ts';
 import type {ErrorEnvelope, FailureRecord} from '../job/failure.ts';
 import type {SentGroup} from '../job/group.ts';
@@ -27,8 +28,14 @@ export interface ThreadIdentity {
 	readonly thread: Int32Array;
 }
 
+/** The answer to a {@link SpawnerMessage}. It is answered with nothing. */
+export interface SpawnerRequest {
+	readonly type: 'spawner';
+	readonly address: SpawnerAddress;
+}
+
 /** `teardown` is the last request, before the worker is ended in good order. */
-export type WorkerRequest = LoadMessage | ChunkMessage | {readonly type: 'teardown'};
+export type WorkerRequest = LoadMessage | ChunkMessage | SpawnerRequest | {readonly type: 'teardown'};
 
 /** To a worker thread, after its `load`: its chunks come through this port. It is never answered. */
 export interface ServeMessage {
@@ -46,9 +53,9 @@ export interface ChunkMessage {
 	readonly group: SentGroup;
 }
 
-export type WorkerMessage = SetupMessage | ChunkReport;
+export type WorkerMessage = SetupMessage | SpawnerMessage | ChunkReport;
 
-const WORKER_MESSAGES: ReadonlySet<unknown> = new Set<WorkerMessage['type']>(['setup', 'outcomes', 'final', 'update']);
+const WORKER_MESSAGES: ReadonlySet<unknown> = new Set<WorkerMessage['type']>(['setup', 'spawner', 'outcomes', 'final', 'update']);
 
 /** False for anything else: a task may post its own messages to the parent of its thread. */
 export function isWorkerMessage(message: unknown): message is WorkerMessage {
@@ -60,6 +67,9 @@ export const BROKEN = 70;
 
 /** The worker begins to set the task up, perhaps in a call that never yields. Without a task: it is done. */
 export type SetupMessage = {readonly type: 'setup'; readonly worker: number; readonly task?: string};
+
+/** A job of the worker wants to start a command, and there is no connection with the spawner. */
+export type SpawnerMessage = {readonly type: 'spawner'};
 
 export type ChunkReport = OutcomesMessage | FinalMessage | UpdateMessage;
 

@@ -139,6 +139,7 @@ export class Runner {
 				const ended = this.#outside.runInAsyncScope(this.#execute, this, run, execution);
 				if (ended) await ended;
 			}
+			await execution.context.commands?.end();
 			execution.close();
 			const begunAt = now;
 			now = monotonicMs();
@@ -213,6 +214,7 @@ export class Runner {
 		for (const index of started) outcomes.begin(index, startedAt);
 		const batch = started.map(index => new Execution(chunk, index, started.length));
 		if (batch.length > 0) await this.#outside.runInAsyncScope(this.#executeBatch, this, run, batch);
+		for (let offset = 0; offset < batch.length; offset++) await batch[offset]?.context.commands?.end();
 		for (let offset = 0; offset < batch.length; offset++) {
 			batch[offset]?.close();
 			batch[offset]?.reportChildJobs();

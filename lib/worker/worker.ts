@@ -1,9 +1,11 @@
 /** The station `worker/`: what runs in a worker. It never reaches the database, and never starts a job that its pool has taken back. */
 
+import {AsyncResource} from 'node:async_hooks';
 import {existsSync, realpathSync} from 'node:fs';
 import {createRequire} from 'node:module';
 import {setPriority} from 'node:os';
 import {fileURLToPath} from 'node:url';
+import type {CommandClient} from '../commands/command-client.ts';
 import {isClass} from '../job/checks.ts';
 import {toEnvelope, toFailure} from '../job/failure.ts';
 import {JobMaker} from '../job/new-job.ts';
@@ -33,6 +35,9 @@ export class TaskWorker {
 	readonly #options: WorkerOptions;
 	#loading: Promise<LoadedWorker> | undefined;
 	#openJobs: OpenJobsCell | undefined;
+	/** Its end of the connection with the spawner. Loaded for the first command, since it takes some milliseconds. */
+	#commands: Promise<CommandClient> | undefined;
+	readonly #outside = new AsyncResource('FaenaWorker');
 
 	constructor(options: WorkerOptions) {
 		this.#options = options;
@@ -40,6 +45,10 @@ export class TaskWorker {
 
 	async handle(request: WorkerRequest): Promise<Loaded | undefined> {
 		if (request.type === 'load') return this.#answerLoad(request);
+		if (request.type === 'spawner') {
+			(await this.#commands)?.receive(request.address);
+			return undefined;
+		}
 		const {runner, tasks} = await (this.#loading as Promise<LoadedWorker>);
 		if (request.type === 'teardown') {
 			await tasks.tearDown();
@@ -78,9 +87,18 @@ export class TaskWorker {
 		}
 	}
 
+	/** Not in the context of the job that comes first: the connection is that of all jobs. */
+	#loadCommands(): Promise<CommandClient> {
+		this.#commands ??= this.#outside.runInAsyncScope(async () => {
+			const {CommandClient} = await import('../commands/command-client.ts');
+			return new CommandClient(() => this.#options.post({type: 'spawner'}));
+		});
+		return this.#commands;
+	}
+
 	async #load(request: LoadMessage): Promise<LoadedWorker> {
 		const {kind, post, leftovers} = this.#options;
-		const {worker, defaults, maxValueBytes, maxCheckpointBytes, isolation, openJobs} = request;
+		const {worker, defaults, maxValueBytes, maxCheckpointBytes, isolation, openJobs, graceMs} = request;
 		if (kind !== 'inline') {
 			this.#prepare(request);
 			markWorker(request.tasks);
@@ -90,7 +108,10 @@ export class TaskWorker {
 		const tasks = new Tasks(table, task => post({type: 'setup', worker, ...(task !== undefined && {task})}));
 		this.#openJobs = openJobs === undefined ? undefined : new OpenJobsCell(openJobs, worker);
 		const maker = new JobMaker(infos, defaults, maxValueBytes);
-		const runner = new Runner(tasks, {...this.#options, openJobs: this.#openJobs, maxValueBytes, maxCheckpointBytes, maker, usage: USAGE_OF[kind]});
+		const runner = new Runner(tasks, {
+			...{...this.#options, openJobs: this.#openJobs, maxValueBytes, maxCheckpointBytes, maker, usage: USAGE_OF[kind]},
+			commands: {connect: async () => (await this.#loadCommands()).connect(), graceMs},
+		});
 		if (kind !== 'inline') for (const event of ['unhandledRejection', 'uncaughtException'] as const) process.on(event, (error: unknown) => runner.stray(error));
 		try {
 			for (const {name, options} of infos) if (kind === 'inline' || (options.isolation ?? isolation) === kind) await tasks.setUp(name);

@@ -32,5 +32,5 @@ test('each folder that is scored has its own tests, and the simulation', t => {
 test('no source is scored that chooses which processes of the machine are killed', t => {
 	const scored = scoredFiles();
 	t.true(scored.includes('lib/pool/lost-chunk.ts') && scored.includes('lib/dispatcher/demand.ts'));
-	for (const file of ['descendants', 'process-table', 'processes/processes', 'threads/threads']) t.false(scored.includes(`lib/pool/${file}.ts`));
+	for (const file of ['processes/processes', 'threads/threads']) t.false(scored.includes(`lib/pool/${file}.ts`));
 });

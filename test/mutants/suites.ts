@@ -21,7 +21,7 @@ const SUITES: Readonly<Record<string, readonly string[]>> = {
 export const FOLDERS: readonly string[] = Object.keys(SUITES);
 
 /** They choose which processes of the machine are stopped and killed. A mutant would choose others. */
-const SPARED: ReadonlySet<string> = new Set(['descendants', 'process-table', 'processes/processes', 'threads/threads'].map(name => `lib/pool/${name}.ts`));
+const SPARED: ReadonlySet<string> = new Set(['processes/processes', 'threads/threads'].map(name => `lib/pool/${name}.ts`));
 
 /** The sources whose mutants are scored. */
 export function scoredFiles(): string[] {

@@ -2,7 +2,8 @@ import {once} from 'node:events';
 import {connect} from 'node:net';
 import {serialize} from 'node:v8';
 import test from 'ava';
-import {ControlSocket, socketIn, writeFrame} from '../../lib/pool/processes/control-socket.ts';
+import {ControlSocket, writeFrame} from '../../lib/pool/processes/control-socket.ts';
+import {socketIn} from '../../lib/support/rendezvous.ts';
 
 test('a command to a process that has just died is lost, and ends no other process', async t => {
 	const socket = new ControlSocket(() => undefined);

@@ -4,8 +4,8 @@ import {readdirSync} from 'node:fs';
 import type {ExecutionContext} from 'ava';
 import test from 'ava';
 import {warn} from '../../lib/api/events.ts';
-import {Descendants} from '../../lib/pool/descendants.ts';
-import {asWorkerThread, MARK, openProcessTable, ownThread, type ProcessState, type ProcessTable, ProcTable, PsTable} from '../../lib/pool/process-table.ts';
+import {Descendants} from '../../lib/commands/descendants.ts';
+import {asWorkerThread, MARK, openProcessTable, ownThread, type ProcessState, type ProcessTable, ProcTable, PsTable} from '../../lib/commands/process-table.ts';
 import {areAlive, countAlive, endAll, makeToken, statesOf} from '../fixtures/processes.ts';
 
 /** A process that starts others, and is no worker. */
@@ -50,9 +50,12 @@ for (const [name, open] of Object.entries(TABLES)) {
 		const table = open();
 		let isRecycled = false;
 		const lying: ProcessTable = {
+			birthToleranceMs: table.birthToleranceMs,
 			refresh: () => table.refresh(),
 			childrenOf: each => table.childrenOf(each),
 			marked: (...args) => table.marked(...args),
+			inSessions: (...args) => table.inSessions(...args),
+			markedSessions: mark => table.markedSessions(mark),
 			momentAgo: elapsedMs => table.momentAgo(elapsedMs),
 			stateOf(pid) {
 				const state = table.stateOf(pid);
@@ -100,10 +103,13 @@ test('however many processes descend, and however fast new ones come, the search
 	// Numbers that no process can have.
 	let last = 2 ** 40;
 	const bomb: ProcessTable = {
+		birthToleranceMs: 0,
 		refresh: async () => undefined,
 		stateOf: () => state,
 		childrenOf: () => [++last, ++last],
 		marked: async () => ({pids: [++last], areAll: true}),
+		inSessions: async () => ({pids: [], areAll: true}),
+		markedSessions: async () => new Set(),
 		momentAgo: () => 0,
 	};
 	let turns = 0;

@@ -41,7 +41,7 @@ class ToldWorker implements PoolWorker {
 
 	async request(request: WorkerRequest): Promise<unknown> {
 		if (request.type === 'load') return this.#answer;
-		if (request.type === 'teardown') return undefined;
+		if (request.type !== 'chunk') return undefined;
 		const chunkState = new ChunkState(request.chunkState as SharedArrayBuffer);
 		for (let index = 0; index < sizeOf(request.group); index++) if (chunkState.start(index, monotonicMs())) chunkState.finish(index);
 		for (const message of this.#tell(request)) this.#listener.message(message);

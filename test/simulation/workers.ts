@@ -121,7 +121,7 @@ class SimulatedWorker implements PoolWorker, Actor {
 		this.#lastRequest = Math.max(this.#lastRequest, scheduler.steadyMs + scheduler.chance.ms(request.type === 'load' ? 200 : 5));
 		await this.#sleep(this.#lastRequest - scheduler.steadyMs, `asked to ${request.type}`);
 		if (request.type === 'load') return this.#load(request);
-		if (request.type === 'teardown') return;
+		if (request.type !== 'chunk') return;
 		this.#last = this.#last.then(() => this.#runChunk(request));
 		return this.#last;
 	}

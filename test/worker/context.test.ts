@@ -23,6 +23,7 @@ function make() {
 				maxValueBytes: 1000,
 				maxCheckpointBytes: 1000,
 				maker: new JobMaker([{name: 'hash', options: {}}], {}, 1000),
+				commands: undefined as never,
 				post: update => void updates.push(update as UpdateMessage),
 			},
 		},

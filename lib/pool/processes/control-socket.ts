@@ -1,12 +1,10 @@
 import {once} from 'node:events';
-import {mkdtempSync, rmSync} from 'node:fs';
 import {createServer, type Server, type Socket} from 'node:net';
-import {tmpdir} from 'node:os';
-import {basename, join, resolve} from 'node:path';
 import {deserialize, serialize} from 'node:v8';
 import {Worker} from 'node:worker_threads';
 import {workerUrl} from '../../support/node.ts';
 import {wait} from '../../support/primordials.ts';
+import {makeRendezvous, removeRendezvous, socketIn} from '../../support/rendezvous.ts';
 import type {WorkerMessage} from '../../worker/messages.ts';
 import type {Regions, WatchdogCommand} from './chunk-states.ts';
 
@@ -134,31 +132,5 @@ function readMessage(body: Uint8Array): unknown {
 		return deserialize(body);
 	} catch {
 		return undefined;
-	}
-}
-
-/** The longest path of a socket on macOS; Linux takes four bytes more. */
-const MAX_SOCKET_PATH_BYTES = 103;
-
-/** Other users may not enter the folder. */
-function makeRendezvous(): string {
-	// TMPDIR may be relative, and the program may work elsewhere by the time the folder is removed.
-	const prefix = join(resolve(tmpdir()), 'faena-');
-	// Temporary folders of some build systems lie too deep for a socket.
-	const isTooLong = process.platform !== 'win32' && Buffer.byteLength(socketIn(`${prefix}XXXXXX`)) > MAX_SOCKET_PATH_BYTES;
-	return mkdtempSync(isTooLong ? '/tmp/faena-' : prefix);
-}
-
-/** The path of the {@link ControlSocket}. */
-export function socketIn(rendezvous: string): string {
-	return process.platform === 'win32' ? join('\\\\.\\pipe', basename(rendezvous)) : join(rendezvous, 'control');
-}
-
-/** Removes the folder. The child does it once both sides have met; the pool does it at the end, in case the child never came. */
-export function removeRendezvous(rendezvous: string): void {
-	try {
-		rmSync(rendezvous, {recursive: true, force: true});
-	} catch {
-		// On Windows an open file can't be removed; the pool does it at the end.
 	}
 }

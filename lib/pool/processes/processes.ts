@@ -2,13 +2,13 @@ import type {ChildProcess} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
 import {nanoid} from 'nanoid';
 import {Tinypool} from 'tinypool';
+import {Descendants, SEARCHING_MS} from '../../commands/descendants.ts';
+import {MARK} from '../../commands/process-table.ts';
 import type {PoolOptions, ResourceLimits} from '../../job/options.ts';
 import {sleep, systemClock} from '../../support/clock.ts';
 import {inheritedArgs, nameOfProcess, WORKER_ARGS, workerUrl} from '../../support/node.ts';
 import type {LoadMessage, WorkerRequest} from '../../worker/messages.ts';
-import {Descendants, SEARCHING_MS} from '../descendants.ts';
 import type {Examination, PoolChunkState, PoolWorker, WorkerListener, WorkerSource} from '../pool.ts';
-import {MARK} from '../process-table.ts';
 import {RemoteChunkStates, type WatchdogAnswer} from './chunk-states.ts';
 import {ControlSocket} from './control-socket.ts';
 
@@ -105,7 +105,7 @@ class ProcessWorker implements PoolWorker {
 		} catch (error) {
 			if (!this.#gone) {
 				void this.#controlSocket?.end();
-				this.#listener.gone({exitCode: null, error});
+				void this.#listener.gone({exitCode: null, error});
 			}
 			throw error;
 		}
@@ -138,7 +138,7 @@ class ProcessWorker implements PoolWorker {
 			...(limitMb !== undefined && {limitBytes: limitMb * 1024 ** 2}),
 			...(exitCode !== 0 && stderr !== '' && {stderr}),
 		};
-		this.#listener.gone(isStarted ? ending : {exitCode: null, error});
+		await this.#listener.gone(isStarted ? ending : {exitCode: null, error});
 		// Until then the pool reads there which job ran.
 		this.#chunkStates.close();
 	}
@@ -150,7 +150,8 @@ function makeTinypool({resourceLimits, env, execArgv, ownerLock}: PoolOptions, r
 		runtime: 'child_process',
 		minThreads: 0,
 		maxThreads: 1,
-		concurrentTasksPerWorker: 2,
+		// Two chunks, and the address of the spawner.
+		concurrentTasksPerWorker: 3,
 		idleTimeout: MAX_TIMER_MS,
 		serialization: 'advanced',
 		argv: [rendezvous, ...(ownerLock === undefined ? [] : [ownerLock])],

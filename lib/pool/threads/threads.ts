@@ -2,14 +2,14 @@ import {fileURLToPath} from 'node:url';
 import {MessageChannel, type MessagePort, type Worker} from 'node:worker_threads';
 import {nanoid} from 'nanoid';
 import {Piscina} from 'piscina';
+import {Descendants} from '../../commands/descendants.ts';
+import {asWorkerThread} from '../../commands/process-table.ts';
 import type {PostMortem} from '../../job/failure.ts';
 import type {PoolOptions} from '../../job/options.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {inheritedArgs, nameOfProcess, refusedArgs, WORKER_ARGS, workerUrl} from '../../support/node.ts';
 import {type LoadMessage, type ServeMessage, type ThreadIdentity, transferListOf, type WorkerRequest} from '../../worker/messages.ts';
-import {Descendants} from '../descendants.ts';
 import type {Examination, PoolWorker, WorkerListener, WorkerSource} from '../pool.ts';
-import {asWorkerThread} from '../process-table.ts';
 import {ANSWER_MS, endThreads, takeThreadSnapshot, within} from '../stack-snapshot.ts';
 
 /** Tasks in worker threads, by Piscina. */
@@ -39,7 +39,7 @@ class ThreadWorker implements PoolWorker {
 		if (request.type === 'load') return this.#load({...request, identity: this.#identity});
 		// Piscina would start another thread.
 		if (!this.#thread) throw new Error('The thread has ended.');
-		if (request.type === 'chunk') return this.#port?.postMessage(request, transferListOf(request));
+		if (request.type !== 'teardown') return this.#port?.postMessage(request, transferListOf(request));
 		const answer = await this.#piscina?.run(request);
 		this.#isTornDown = true;
 		return answer;
@@ -87,7 +87,7 @@ class ThreadWorker implements PoolWorker {
 			this.#serve();
 			return answer;
 		} catch (error) {
-			if (!this.#gone) this.#listener.gone({exitCode: null, error});
+			if (!this.#gone) void this.#listener.gone({exitCode: null, error});
 			throw error;
 		}
 	}
@@ -154,7 +154,7 @@ class ThreadWorker implements PoolWorker {
 		void piscina.destroy();
 		const isAlone = this.#isTornDown || (await Descendants.endOrphans(this.#identity.mark));
 		const limit = maxOldGenerationSizeMb && {limitBytes: maxOldGenerationSizeMb * 1024 ** 2};
-		this.#listener.gone({exitCode, isOutOfMemory, leavesProcesses: !isAlone, ...limit, error});
+		await this.#listener.gone({exitCode, isOutOfMemory, leavesProcesses: !isAlone, ...limit, error});
 	}
 }
 

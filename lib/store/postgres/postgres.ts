@@ -151,7 +151,7 @@ export class PostgresStore implements contract.Store {
 		this.#listeners.tell(effects);
 		const owners = rows.map(({host, ...owner}) => ({...owner, isLocal: host === HOST}));
 		let jobs = 0;
-		for (const {id, name, heartbeatAt} of this.#owners.dead(owners)) {
+		for (const {id, name, heartbeatAt} of await this.#owners.dead(owners)) {
 			// `null` if the owner has renewed its lease, or another store has reclaimed its jobs.
 			const released = await this.#change<contract.Released | null>('reclaim', {owner: id, heartbeatAt, open: this.#owners.openJobs(name)});
 			jobs += released?.jobs ?? 0;

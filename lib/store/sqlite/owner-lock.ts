@@ -19,6 +19,11 @@ export function openJobsAt(location: string, owner: OwnerId): string {
 	return `${ownerLockAt(location, owner)}-open`;
 }
 
+/** The path of the file in which the owner's spawner keeps the list of its living commands. */
+export function commandsAt(location: string, owner: OwnerId): string {
+	return `${ownerLockAt(location, owner)}-commands`;
+}
+
 /** True if one of these owners of the database certainly lives. Each engine has an owner, which holds a lock as long as the engine is open. */
 export function isInUse(location: string, owners: readonly OwnerId[]): boolean {
 	const locks = owners.filter(isFileName).map(owner => ownerLockAt(location, owner));
@@ -27,7 +32,7 @@ export function isInUse(location: string, owners: readonly OwnerId[]): boolean {
 
 /** Removes the files beside the lock, then the lock. SQLite's journal stays if the owner was killed. */
 export function removeLock(path: string): void {
-	for (const suffix of ['-open', '-journal', '']) {
+	for (const suffix of ['-open', '-commands', '-journal', '']) {
 		try {
 			rmSync(path + suffix, {force: true});
 		} catch {

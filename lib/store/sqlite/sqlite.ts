@@ -189,7 +189,7 @@ export class SqliteStore implements Store {
 		const rows = await this.#transactions.use(({connection}) => connection.statements.owners.all() as OwnerValues[]);
 		const owners = rows.map(([id, name, heartbeatAt]) => ({id, name, heartbeatAt, isLocal: true}));
 		let jobs = 0;
-		for (const owner of this.#owners.dead(owners)) {
+		for (const owner of await this.#owners.dead(owners)) {
 			const released = await this.#reclaimFrom(owner);
 			jobs += released?.jobs ?? 0;
 			if (released?.hasMore) return {jobs, hasMore: true};

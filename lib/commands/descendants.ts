@@ -1,6 +1,4 @@
-import {monotonicMs} from '../support/clock.ts';
 import {kill, setTimeout, steadyMs} from '../support/primordials.ts';
-import type {Leftovers} from '../worker/runner.ts';
 import {LOOKS_PER_TURN, nextTurn, openProcessTable, type Parent, type ProcessState, type ProcessTable} from './process-table.ts';
 
 /** Time limit of each of the two searches. After that, the processes found so far are killed. */
@@ -11,16 +9,18 @@ const DYING_MS = 1000;
 const REAPING_MS = 100;
 
 /** The root of a tree of processes, which is not stopped or killed itself. */
-interface Root extends Parent {
+export interface Root extends Parent {
 	/** The mark in the environment of the processes that it started. */
 	readonly mark?: string | undefined;
+	/** Sessions of which all processes count as its own. */
+	readonly sessions?: ReadonlySet<number>;
 }
 
 /**
  * The processes that a worker has started, their children, and so on. All are stopped from the top down before the first is
  * killed. So a process can't start another meanwhile, and no child is missed because its parent has died.
  *
- * A process that lost its parent earlier is found by its mark, if it is still in this program's session.
+ * A process that lost its parent earlier is found by its mark, if it is still in this program's session, or by the session that the root names.
  */
 export class Descendants {
 	readonly #root: Root;
@@ -29,8 +29,8 @@ export class Descendants {
 	readonly #searchingMs: number;
 	/** By pid: the births of processes that were found. */
 	readonly #found = new Map<number, number>();
-	/** By pid: the births of processes that were found by their mark. */
-	readonly #marked = new Map<number, number>();
+	/** By pid: the births of processes that were found by their mark or session. */
+	readonly #orphans = new Map<number, number>();
 	/** The search was not cut short. */
 	#isComplete = true;
 
@@ -73,7 +73,7 @@ export class Descendants {
 		while (this.#table.childrenOf(this.#root).some(pid => this.#found.has(pid)) && steadyMs() < until) await pause();
 	}
 
-	/** Kills all descendants, also those found by their mark. Resolves once they are dead; with false if some may live. */
+	/** Kills all descendants, also those found by their mark or session. Resolves once they are dead; with false if some may live. */
 	async end(): Promise<boolean> {
 		await this.stopAll();
 		const until = steadyMs() + DYING_MS;
@@ -86,20 +86,20 @@ export class Descendants {
 		}
 	}
 
-	/** Stops all descendants, also those found by their mark. */
+	/** Stops all descendants, also those found by their mark or session. */
 	async stopAll(): Promise<void> {
 		await this.stop();
-		const {mark, pid: own} = this.#root;
-		if (mark === undefined) return;
+		const {mark, sessions, pid: own} = this.#root;
+		if (mark === undefined && !sessions) return;
 		const until = steadyMs() + this.#searchingMs;
 		const seen = new Set([own, ...this.#found.keys()]);
 		let areAll = false;
 		while (!areAll && steadyMs() < until) {
-			const marked = await this.#table.marked(mark, seen);
-			for (const pid of marked.pids) this.#marked.set(pid, this.#table.stateOf(pid)?.bornAt ?? Number.NaN);
-			if (marked.pids.length > 0) await this.stop();
-			else if (!marked.areAll) await pause();
-			areAll = marked.areAll && marked.pids.length === 0;
+			const found = await (sessions ? this.#table.inSessions(sessions, seen) : this.#table.marked(mark as string, seen));
+			for (const pid of found.pids) this.#orphans.set(pid, this.#table.stateOf(pid)?.bornAt ?? Number.NaN);
+			if (found.pids.length > 0) await this.stop();
+			else if (!found.areAll) await pause();
+			areAll = found.areAll && found.pids.length === 0;
 		}
 		this.#isComplete &&= areAll;
 	}
@@ -107,8 +107,8 @@ export class Descendants {
 	/** Looks at all descendants and stops those that run. True if all were known and stopped before. */
 	async #round(until: number): Promise<boolean> {
 		await this.#table.refresh();
-		const marked = [...this.#marked.keys()].filter(pid => this.#table.stateOf(pid)?.bornAt === this.#marked.get(pid));
-		const queue = [...this.#table.childrenOf(this.#root), ...marked];
+		const orphans = [...this.#orphans.keys()].filter(pid => this.#table.stateOf(pid)?.bornAt === this.#orphans.get(pid));
+		const queue = [...this.#table.childrenOf(this.#root), ...orphans];
 		const seen = this.#spared(queue);
 		let isStill = true;
 		for (const pid of queue) {
@@ -142,36 +142,6 @@ export class Descendants {
 			const state = this.#table.stateOf(pid);
 			return state && !state.isDead && state.bornAt === bornAt ? pid : [];
 		});
-	}
-}
-
-/** Two searches take less time than the 5 s after which a silent worker is ended. */
-const SEARCHING_IN_WORKER_MS = 1000;
-
-/** Ends the processes that a job leaves behind when it heeds a stop. It runs in the worker itself. */
-export class WorkerLeftovers implements Leftovers {
-	readonly #root: Root;
-	readonly #table = openProcessTable();
-	/** By pid: the births of processes that belong to the worker. */
-	readonly #helpers = new Map<number, number>();
-
-	constructor(root: Root) {
-		this.#root = root;
-	}
-
-	async keep(): Promise<void> {
-		await this.#table.refresh();
-		for (const pid of this.#table.childrenOf(this.#root)) {
-			const state = this.#table.stateOf(pid);
-			if (state) this.#helpers.set(pid, state.bornAt);
-		}
-	}
-
-	async end(since: number): Promise<void> {
-		const startedAt = this.#table.momentAgo(() => monotonicMs() - since);
-		const isSpared = (pid: number, {bornAt}: ProcessState) => bornAt < startedAt || this.#helpers.get(pid) === bornAt;
-		const descendants = new Descendants(this.#root, this.#table, isSpared, SEARCHING_IN_WORKER_MS);
-		if (!(await descendants.end())) process.stderr.write('faena: processes of a job that was stopped may still live; they could not all be found or killed\n');
 	}
 }
 

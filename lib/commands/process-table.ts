@@ -23,6 +23,8 @@ export interface ProcessState {
 }
 
 export interface ProcessTable {
+	/** Two births that differ by no more may be the same. */
+	readonly birthToleranceMs: number;
 	/** Reads the table again, where it is read for all processes at once. */
 	refresh(): Promise<void>;
 	/** `undefined` if there is no such process. */
@@ -33,6 +35,10 @@ export interface ProcessTable {
 	 * are not in `seen`, and adds them to it.
 	 */
 	marked(mark: string, seen: Set<number>): Promise<Marked>;
+	/** Processes of these sessions, but for those in `seen`, to which it adds them. Where sessions can't be read: their leaders. */
+	inSessions(sessions: ReadonlySet<number>, seen: Set<number>): Promise<Marked>;
+	/** The sessions in which a living process has this {@link MARK}; none where environments can't be read. */
+	markedSessions(mark: string): Promise<ReadonlySet<number>>;
 	/** The time that lies `elapsedMs()` back, on the clock of `bornAt`, or a little earlier: that clock is read first. Call it after `refresh`. */
 	momentAgo(elapsedMs: () => number): number;
 }
@@ -42,6 +48,9 @@ export interface Marked {
 	/** False if a process ended before it was looked at, since it may have started another, or has no environment yet: the next call looks again. */
 	readonly areAll: boolean;
 }
+
+/** What a process turned out to be: one that is looked for, another one, one that has no environment yet, or one that has ended. */
+type Look = 'ours' | 'other' | 'starting' | 'ended';
 
 /** The id of the calling thread in the operating system; 0 where it isn't known. */
 export function ownThread(): number {
@@ -73,6 +82,7 @@ export function nextTurn(): Promise<void> {
 
 /** Linux: reads from `/proc` what is asked for. */
 export class ProcTable implements ProcessTable {
+	readonly birthToleranceMs = 0;
 	readonly #uptimeMs: () => number;
 
 	constructor(uptimeMs = uptimeOfSystem) {
@@ -102,27 +112,44 @@ export class ProcTable implements ProcessTable {
 		return threads.flatMap(each => numbers(read(`/proc/${pid}/task/${each}/children`)?.toString('latin1').split(' ') ?? []));
 	}
 
-	async marked(mark: string, seen: Set<number>): Promise<Marked> {
-		const pids: number[] = [];
+	marked(mark: string, seen: Set<number>): Promise<Marked> {
 		const session = this.stateOf(process.pid)?.session;
+		return this.#find(seen, (pid, state) => (state.session === session ? this.#lookForMark(pid, mark) : 'other'));
+	}
+
+	inSessions(sessions: ReadonlySet<number>, seen: Set<number>): Promise<Marked> {
+		return this.#find(seen, (_, {session}) => (sessions.has(session) ? 'ours' : 'other'));
+	}
+
+	async markedSessions(mark: string): Promise<ReadonlySet<number>> {
+		const sessions = new Set<number>();
+		await this.#find(new Set(), (pid, {session}) => {
+			if (!sessions.has(session) && this.#lookForMark(pid, mark) === 'ours') sessions.add(session);
+			return 'other';
+		});
+		return sessions;
+	}
+
+	async #find(seen: Set<number>, look: (pid: number, state: ProcessState & {readonly session: number}) => Look): Promise<Marked> {
+		const pids: number[] = [];
 		let areAll = true;
 		for (const pid of numbers(list('/proc'))) {
 			if (seen.has(pid)) continue;
 			if (seen.add(pid).size % LOOKS_PER_TURN === 0) await nextTurn();
-			const look = this.#look(pid, mark, session);
-			if (look === 'marked') pids.push(pid);
-			if (look === 'starting') seen.delete(pid);
-			areAll &&= look === 'marked' || look === 'other';
+			const state = this.stateOf(pid);
+			const found = !state || state.isDead ? 'ended' : look(pid, state);
+			if (found === 'ours') pids.push(pid);
+			if (found === 'starting') seen.delete(pid);
+			areAll &&= found === 'ours' || found === 'other';
 		}
 		return {pids, areAll};
 	}
 
-	#look(pid: number, mark: string, session: number | undefined): 'marked' | 'other' | 'starting' | 'ended' {
+	#lookForMark(pid: number, mark: string): Look {
 		const state = this.stateOf(pid);
-		if (!state || state.isDead) return 'ended';
-		if (state.session !== session) return 'other';
+		if (!state) return 'ended';
 		const environment = read(`/proc/${pid}/environ`);
-		if (environment?.includes(`${MARK}=${mark}\0`)) return 'marked';
+		if (environment?.includes(`${MARK}=${mark}\0`)) return 'ours';
 		// It may have called `exec` since its state was read.
 		return environment?.length === 0 && (state.isStarting || read(`/proc/${pid}/environ`)?.length || this.stateOf(pid)?.isStarting) ? 'starting' : 'other';
 	}
@@ -144,6 +171,8 @@ interface PsRow extends ProcessState {
 
 /** Other Unix systems: asks `ps` for all processes. It shows no threads and no environments. */
 export class PsTable implements ProcessTable {
+	/** `ps` tells whole seconds, and computes them anew each time. */
+	readonly birthToleranceMs = 2000;
 	#rows: ReadonlyMap<number, PsRow> = new Map();
 	/** The clock of `ps`, which may differ from the wall clock, minus this thread's steady clock. Too small by up to about a second. */
 	#offsetMs = Number.NaN;
@@ -171,6 +200,16 @@ export class PsTable implements ProcessTable {
 
 	async marked(): Promise<Marked> {
 		return {pids: [], areAll: true};
+	}
+
+	async inSessions(sessions: ReadonlySet<number>, seen: Set<number>): Promise<Marked> {
+		const pids = [...sessions].filter(pid => this.#rows.has(pid) && !seen.has(pid));
+		for (const pid of pids) seen.add(pid);
+		return {pids, areAll: true};
+	}
+
+	async markedSessions(): Promise<ReadonlySet<number>> {
+		return new Set();
 	}
 
 	momentAgo(elapsedMs: () => number): number {

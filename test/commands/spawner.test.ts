@@ -1,0 +1,178 @@
+import {existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
+import type {ExecutionContext} from 'ava';
+import {type Engine, open} from '../../lib/index.ts';
+import {isLockFree} from '../../lib/store/sqlite/owner-lock.ts';
+import {again} from '../fixtures/again.ts';
+import {test} from '../fixtures/engine.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {areAlive, areGone, countAlive, endAll, isGone, makeToken, spawnersOf} from '../fixtures/processes.ts';
+import {Program} from '../fixtures/program.ts';
+import {between, SEED, seeded} from '../fixtures/random.ts';
+
+type Tasks = typeof import('../fixtures/exec-tasks.ts');
+
+const TASKS = new URL('../fixtures/exec-tasks.ts', import.meta.url);
+const JOBS = 20;
+
+async function openAs(t: ExecutionContext, isolation: 'thread' | 'process' | 'inline'): Promise<Engine<Tasks>> {
+	t.timeout(60_000);
+	const faena = await open<Tasks>({queue: join(makeFolder(t), 'jobs.db'), tasks: TASKS, isolation, workers: 2, grace: 100, defaults: {maxAttempts: 1}});
+	t.teardown(() => faena.close({drain: 0}));
+	return faena;
+}
+
+/** What a program and the spawner of its engine have left in their folder for temporary files. */
+interface Run {
+	readonly folder: string;
+	readonly temporary: string;
+	start(): Program;
+}
+
+function makeRun(t: ExecutionContext, isolation: string, queueOf: (folder: string) => string): Run {
+	t.timeout(120_000);
+	const folder = makeFolder(t);
+	const temporary = join(folder, 'tmp');
+	mkdirSync(temporary);
+	const program = {name: 'runs-commands', under: ['env', `TMPDIR=${temporary}`]};
+	return {folder, temporary, start: () => new Program(t, program, queueOf(folder), isolation, folder, String(JOBS))};
+}
+
+function countStarted(folder: string): number {
+	return existsSync(join(folder, 'started')) ? readFileSync(join(folder, 'started'), 'utf8').split('\n').length - 1 : 0;
+}
+
+async function haveStarted(folder: string, count: number): Promise<void> {
+	while (countStarted(folder) < count) await sleep(1);
+}
+
+/** Kills a program four times, after some of its commands have started, each time starts another one at once, and lets the last one end. */
+async function killAgainAndAgain(t: ExecutionContext, {folder, temporary, start}: Run, kill: (pid: number) => void): Promise<void> {
+	const random = seeded(SEED);
+	const take = (seconds: number) => writeFileSync(join(folder, 'seconds'), String(seconds));
+	// Longer than another program needs to start and to reclaim the jobs.
+	take(10);
+	for (let round = 0; round < 4; round++) {
+		const program = start();
+		await haveStarted(folder, countStarted(folder) + between(random, 1, 3));
+		await sleep(between(random, 0, 20));
+		kill(program.process.pid as number);
+	}
+	take(0.02);
+	const last = start();
+	// Jobs that completed in an earlier program are reused.
+	t.deepEqual(
+		await last.lines(),
+		Array.from({length: JOBS}, () => 'completed'),
+		again(),
+	);
+	t.like(await last.ended(), {code: 0});
+	t.false(existsSync(join(folder, 'overlap')), `a command ran beside another one of its job. ${again()}`);
+	t.deepEqual(
+		readdirSync(temporary).filter(name => !/^faena-\d*$/.test(name)),
+		[],
+	);
+	t.deepEqual(
+		readdirSync(folder).filter(name => name.includes('-owner-')),
+		[],
+	);
+}
+
+if (process.platform === 'linux') {
+	for (const isolation of ['thread', 'process', 'inline'] as const) {
+		test(`${isolation}: when a program is killed, no command of its jobs is alive when another one runs them again`, async t => {
+			const run = makeRun(t, isolation, folder => join(folder, 'jobs.db'));
+			await killAgainAndAgain(t, run, pid => process.kill(pid, 'SIGKILL'));
+		});
+
+		test(`${isolation}: the same when its spawner is killed with it`, async t => {
+			const run = makeRun(t, isolation, folder => join(folder, 'jobs.db'));
+			await killAgainAndAgain(t, run, pid => {
+				const both = [...spawnersOf(pid), pid];
+				for (const each of both) process.kill(each, 'SIGKILL');
+			});
+		});
+
+		test(`${isolation}: when the spawner is killed, its commands are gone before their jobs have failed, and the next command has another one`, async t => {
+			const faena = await openAs(t, isolation);
+			const [token, child] = [makeToken(), makeToken()];
+			t.teardown(() => endAll(child));
+			// One that has lost its parent, and one that has no environment.
+			const script = `sh -c 'sleep ${child} &'; env -i sleep ${token}`;
+			const jobs = await Promise.all([0, 1].map(() => faena.enqueue('exec', {file: 'sh', args: ['-c', script]})));
+			await areAlive(child, 4);
+			await areAlive(token, 4);
+			const [spawner = 0] = spawnersOf(process.pid);
+			process.kill(spawner, 'SIGKILL');
+			for (const job of jobs) {
+				const {status, error} = (await job.outcome()) as {status: string; error?: Error};
+				t.is(status, 'dead');
+				t.like(error, {code: 'CommandFailed', message: 'The command "sh" was killed, since the process that starts commands was ended.'});
+			}
+			t.is(countAlive(token) + countAlive(child), 0);
+			t.is((await faena.call('exec', {file: 'echo', args: ['on']})).stdout, 'on\n');
+			t.not(spawnersOf(process.pid)[0], spawner);
+		});
+	}
+
+	test('on PostgreSQL, too, no command is alive when another program runs its job again', async t => {
+		const server = await PostgresServer.start();
+		t.teardown(() => server.stop());
+		const kills = [
+			(pid: number) => process.kill(pid, 'SIGKILL'),
+			(pid: number) => [...spawnersOf(pid), pid].forEach(each => void process.kill(each, 'SIGKILL')),
+		];
+		for (const [index, kill] of kills.entries()) {
+			const run = makeRun(t, 'thread', () => `${server.url}?schema=commands${index}`);
+			await killAgainAndAgain(t, run, pid => void kill(pid));
+		}
+	});
+
+	test('a program that is killed leaves no command and no spawner, whatever the command does', async t => {
+		t.timeout(60_000);
+		const [folder, token] = [makeFolder(t), makeToken()];
+		t.teardown(() => endAll(token));
+		const program = new Program(t, 'execs', join(folder, 'jobs.db'), token);
+		// The program has it on its own command line.
+		await areAlive(token, 7);
+		const [spawner = 0] = spawnersOf(program.process.pid as number);
+		await program.kill('SIGKILL');
+		await areGone(token);
+		await isGone(spawner);
+		t.pass();
+	});
+
+	test('as long as the spawner of a program that was killed lives, its owner counts as alive', async t => {
+		t.timeout(60_000);
+		const [folder, token] = [makeFolder(t), makeToken()];
+		t.teardown(() => endAll(token));
+		const program = new Program(t, 'execs', join(folder, 'jobs.db'), token);
+		await areAlive(token, 7);
+		const [spawner = 0] = spawnersOf(program.process.pid as number);
+		const lock = join(folder, readdirSync(folder).find(name => /-owner-.{21}$/.test(name)) ?? '');
+		process.kill(spawner, 'SIGSTOP');
+		await program.kill('SIGKILL');
+		t.false(isLockFree(lock));
+		process.kill(spawner, 'SIGCONT');
+		await isGone(spawner);
+		t.true(isLockFree(lock));
+		t.is(countAlive(token), 0);
+	});
+
+	test('signals to the whole process group reach neither the spawner nor its commands', async t => {
+		t.timeout(60_000);
+		const [folder, token] = [makeFolder(t), makeToken()];
+		t.teardown(() => endAll(token));
+		const program = new Program(t, {name: 'execs', under: ['setsid']}, join(folder, 'jobs.db'), token);
+		await areAlive(token, 7);
+		process.kill(-(program.process.pid as number), 'SIGINT');
+		// It ends in good order, and so stops the command.
+		t.is((await program.ended()).signal, 'SIGINT');
+		t.is(countAlive(token), 0);
+		const faena = await open({queue: join(folder, 'jobs.db')});
+		t.teardown(() => faena.close());
+		t.like((await faena.jobs())[0], {status: 'pending', attempts: 0});
+	});
+}

@@ -1,0 +1,40 @@
+/**
+ * First file of an engine's spawner: a small process that starts the commands of its jobs. Its stdin is the pipe to the engine. When that
+ * closes, the engine is closed or has died. The spawner then kills all commands, and ends once they are gone. Until then it holds a share
+ * in the owner's lock, so no other engine runs their jobs.
+ */
+import {createServer} from 'node:net';
+import {setPriority} from 'node:os';
+import {CommandServer} from '../lib/commands/command-server.ts';
+import {Kind, readFrames, writeFrame} from '../lib/commands/frames.ts';
+import {LivingCommands} from '../lib/commands/living-commands.ts';
+import type {SpawnerStart} from '../lib/commands/spawner.ts';
+import {shareLock} from '../lib/store/sqlite/owner-lock.ts';
+import {removeRendezvous, socketIn} from '../lib/support/rendezvous.ts';
+
+// A terminal and service managers send these to all processes. The engine decides when this one ends.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+
+const {rendezvous, list, ownerLock, nice, mark} = JSON.parse(process.argv[2] ?? '') as SpawnerStart;
+// Who ends all processes of the name node should not end this one: it kills the commands.
+process.title = 'faena spawner';
+// Its commands inherit it.
+if (nice !== undefined) setPriority(nice);
+if (ownerLock !== undefined) shareLock(ownerLock);
+const living = new LivingCommands(list, {mark, rendezvous});
+const commands = new CommandServer(living, mark);
+const server = createServer(socket => commands.accept(socket));
+server.listen(socketIn(rendezvous), () => writeFrame(process.stdout, Kind.ready, 0));
+
+readFrames(process.stdin, async (kind, request, body) => {
+	if (kind !== Kind.endWorker) return;
+	const areGone = await commands.endWorker(body.toString());
+	writeFrame(process.stdout, Kind.workerEnded, request, areGone ? '' : 'some may live');
+});
+for (const stream of [process.stdin, process.stdout]) stream.on('error', () => undefined);
+process.stdin.once('close', async () => {
+	await commands.end();
+	living.close();
+	removeRendezvous(rendezvous);
+	process.exit();
+});
