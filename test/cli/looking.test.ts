@@ -115,3 +115,43 @@ test('a user who may only read is told that a closed queue can not be read, and 
 	t.regex(stdout, /! The queue can't be opened\.\n {2}.*can't be read: SQLite must write/);
 	t.deepEqual(snapshot(path), before);
 });
+
+const OPENS = `import {open} from '${new URL('../../lib/index.ts', import.meta.url)}';
+for (let number = 0; number < 40; number++) {
+	const faena = await open({queue: 'faena.db', tasks: '${fileURLToPath(new URL('../fixtures/tasks.ts', import.meta.url))}', isolation: 'inline'});
+	if ((await faena.call('echo', number)) !== number) throw new Error('another result');
+	await faena.close();
+}
+`;
+
+const LOOKS_AGAIN = `import {openQueue} from '${new URL('../../lib/queue.ts', import.meta.url)}';
+let isOver = false;
+process.stdin.on('end', () => (isOver = true)).resume();
+for (let before = 0; !isOver; ) {
+	const queue = await openQueue('faena.db', {readOnly: true});
+	const {completed} = await queue.counts();
+	if (completed < before) throw new Error(\`\${completed} completed after \${before}\`);
+	before = completed;
+	await queue.close();
+	await new Promise(setImmediate);
+}
+`;
+
+test('engines open and close a queue while others look at it: none fails, and the next one that changes it leaves no other file', async t => {
+	t.timeout(120_000);
+	const folder = new Folder(t);
+	folder.write('opens.mjs', OPENS);
+	folder.write('looks.mjs', LOOKS_AGAIN);
+	await folder.faena('enqueue', 'echo', '1', '--create').end();
+	const lookers = [folder.run('looks.mjs'), folder.run('looks.mjs')];
+	const engines = await folder.run('opens.mjs').end();
+	t.is(engines.code, 0, engines.stderr);
+	for (const looker of lookers) t.like(await looker.end(), {code: 0, stderr: ''});
+	t.is((await folder.faena('status').end()).stdout, 'faena.db: 41 completed\n');
+	// If a reader had it open last, its log has stayed.
+	await folder.faena('cancel', '--task', 'none').end();
+	t.deepEqual(
+		readdirSync(folder.path).filter(name => name.startsWith('faena.db')),
+		['faena.db'],
+	);
+});

@@ -200,9 +200,11 @@ export function unreadableHere(path: string, cause?: unknown): FaenaError {
  * before the first connection, and what it returns after the last one.
  */
 export function leavingNothing(path: string): () => void {
-	if (existsSync(`${path}-wal`) || existsSync(`${path}-journal`)) return () => {};
+	// An empty log is one that another reader has made, and could not remove because of this one.
+	const logBytes = () => statSync(`${path}-wal`, {throwIfNoEntry: false})?.size;
+	if ((logBytes() ?? 0) > 0 || existsSync(`${path}-journal`)) return () => {};
 	return () => {
-		if (!existsSync(`${path}-wal`)) return;
+		if (logBytes() !== 0) return;
 		try {
 			// A connection that may write removes both if it is the last one to close, and leaves the database as it is.
 			readFrom(path, false, db => pragmaNumber(db, 'schema_version'));
