@@ -175,8 +175,8 @@ export const MAP_CHECKS: Checks = {
 export interface HaltOption {
 	/** `soon` starts no more jobs and lets running ones finish; `now` also stops running jobs. */
 	readonly when: 'now' | 'soon';
-	/** `fail` counts jobs that died, `success` jobs that completed. */
-	readonly on: 'fail' | 'success';
+	/** `fail` counts jobs that died, `success` jobs that completed, `done` all that ended. */
+	readonly on: 'fail' | 'success' | 'done';
 	/** A number of these jobs, or a percentage of the jobs that have ended, from the third one on. Only jobs that end during this map count. */
 	readonly at: number | `${number}%`;
 }
@@ -201,7 +201,7 @@ export class Halt {
 		const {at, on} = this.option;
 		this.#ended++;
 		if (status === 'dead') this.#lastError = error;
-		if (status === (on === 'fail' ? 'dead' : 'completed')) this.#count++;
+		if (on === 'done' || status === (on === 'fail' ? 'dead' : 'completed')) this.#count++;
 		if (typeof at === 'number') return this.#count >= at;
 		return this.#count >= MIN_COUNT_FOR_PERCENT && 100 * this.#count >= Number.parseFloat(at) * this.#ended;
 	}
@@ -225,7 +225,7 @@ function checkHalt(value: unknown): HaltOption {
 
 export const HALT_CHECKS: Checks = {
 	when: choice('now', 'soon'),
-	on: choice('fail', 'success'),
+	on: choice('fail', 'success', 'done'),
 	at(value) {
 		if (Number.isSafeInteger(value) && (value as number) > 0) return value;
 		const percent = typeof value === 'string' && /^\d+(\.\d+)?%$/.test(value) ? Number.parseFloat(value) : 0;

@@ -1,5 +1,6 @@
 /** The flags of an engine: options of `open()` under the names of the command line. */
 
+import {availableParallelism} from 'node:os';
 import {type Command, InvalidArgumentError, Option} from 'commander';
 import type {Durability, OpenOptions} from '../index.ts';
 import {size} from '../job/checks.ts';
@@ -15,7 +16,7 @@ export interface EngineFlags {
 	readonly drain?: string;
 	readonly grace?: string;
 	readonly lease?: string;
-	readonly freeMemory?: string;
+	readonly memfree?: string;
 	readonly recycle?: {readonly jobs?: number; readonly age?: string; readonly memory?: string};
 	readonly retention?: object;
 	readonly blobs?: string;
@@ -28,17 +29,28 @@ const toRetention = partsOf({completed: toDuration, dead: toDuration, cancelled:
 export function addEngineFlags(command: Command): Command {
 	return command
 		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs; created if it does not exist', 'faena.db')
-		.option('-j, --workers <n>', 'jobs at the same time, each with memory of its own (default: one for each processor)', toCount)
+		.option('-j, --workers <n>', 'jobs at the same time, each with memory of its own: a number, or of the processors 80%, +1 or -1 (default: 100%)', toWorkers)
 		.addOption(new Option('--isolation <how>', 'run tasks in threads or in child processes').choices(['thread', 'process']).default('thread'))
 		.option('--drain <time>', 'how long to let running jobs finish at the end (default: 25s)', toDuration)
 		.option('--grace <time>', 'how long a job that is told to stop may go on (default: 2s)', toDuration)
 		.option('--lease <time>', 'after this time without a sign of life others take the jobs; the same for all on a queue (default: 30s)', toDuration)
 		.addOption(new Option('--durability <what>', 'what a commit survives: full, a loss of power; normal, a crash').choices(['full', 'normal']).default('full'))
-		.option('--free-memory <size>', 'start no other job while less memory is free, for instance 512mib (default: none)', toSize)
+		.option('--memfree <size>', 'start no other job while less memory is free, for instance 512mib (default: none)', toSize)
 		.option('--recycle <limits>', 'replace a worker after jobs, time or memory, for instance jobs=1000,age=1h,memory=1gib', toRecycle)
 		.option('--retention <times>', 'delete ended jobs, for instance completed=7d,dead=30d,cancelled=7d,batches=30d (default: never)', toRetention)
 		.option('--blobs <size>', 'keep results larger than this in files of their own, for instance 1mib (default: never)', toSize)
 		.option('--nice <n>', 'priority of the workers for the system, from -20 (first) to 19 (last)', toNice);
+}
+
+/** As GNU parallel's `-j`: a number, a share of the processors, or so many more or fewer than them. At least 1. */
+export function toWorkers(text: string): number {
+	const processors = availableParallelism();
+	const [, sign = '', digits = '', percent] = /^([+-]?)(\d{1,5})(%?)$/.exec(text) ?? [];
+	const number = Number(digits);
+	if (digits === '' || (percent && sign !== '') || (number === 0 && sign === ''))
+		throw new InvalidArgumentError('It is a whole number from 1, a share of the processors such as 80%, or +1 or -1 for one more or fewer than them.');
+	if (percent) return Math.max(1, Math.round((processors * number) / 100));
+	return sign === '' ? number : Math.max(1, processors + (sign === '-' ? -number : number));
 }
 
 function toNice(text: string): number {
@@ -47,10 +59,10 @@ function toNice(text: string): number {
 }
 
 export function toOpenOptions({workers, isolation, durability, drain, grace, lease, nice, ...flags}: EngineFlags): OpenOptions {
-	const {queue, freeMemory, recycle, retention, blobs} = flags;
+	const {queue, memfree, recycle, retention, blobs} = flags;
 	return defined({
 		...{queue, workers, isolation, durability, drain, grace, lease, nice, retention},
-		minFreeMemoryBytes: freeMemory === undefined ? undefined : size(freeMemory),
+		minFreeMemoryBytes: memfree === undefined ? undefined : size(memfree),
 		recycle: recycle && defined({jobs: recycle.jobs, age: recycle.age, memoryBytes: recycle.memory === undefined ? undefined : size(recycle.memory)}),
 		blobs: blobs === undefined ? undefined : {threshold: blobs},
 	}) as OpenOptions;

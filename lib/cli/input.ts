@@ -79,9 +79,9 @@ export function toStatuses(text: string): JobStatus[] {
 }
 
 export function toHalt(text: string): HaltOption {
-	const [, when, on, at] = /^(now|soon),(fail|success)=([1-9]\d{0,8}|\d+(?:\.\d+)?%)$/.exec(text) ?? [];
+	const [, when, on, at] = /^(now|soon),(fail|success|done)=([1-9]\d{0,8}|\d+(?:\.\d+)?%)$/.exec(text) ?? [];
 	if (when === undefined || at === undefined)
-		throw new InvalidArgumentError('It is now or soon, then fail or success and how many, for instance soon,fail=3 or now,fail=5%.');
+		throw new InvalidArgumentError('It is now or soon, then fail, success or done and how many, for instance soon,fail=3 or now,fail=5%.');
 	return {when, on, at: at.endsWith('%') ? at : Number(at)} as HaltOption;
 }
 

@@ -4,14 +4,20 @@ import {closeOnSignals, type Engine, FaenaError, type JobId, type JobMap, type M
 import {bad} from '../job/checks.ts';
 import {describeFresh} from './fresh.ts';
 import type {Item} from './inputs/items.ts';
-import {count, ExitCode, escapeControls, formatRate, type MapStatus, printError, showBar, toJson} from './print.ts';
+import type {JobLog} from './joblog.ts';
+import type {Printer} from './map-output.ts';
+import {count, ExitCode, formatRate, type MapStatus, printError, showBar} from './print.ts';
 import {shellQuote} from './shell-quote.ts';
 
-/** What a run's flags say about what it prints. */
-export interface RunFlags {
+/** What a run prints, and how. */
+export interface RunOptions {
 	readonly queue: string;
 	readonly missing: 'keep' | 'cancel' | 'delete';
 	readonly quiet?: true;
+	readonly printer: Printer;
+	readonly log: JobLog | undefined;
+	/** Of files, by path. */
+	readonly sizes: ReadonlyMap<string, number> | undefined;
 }
 
 /**
@@ -21,7 +27,7 @@ export interface RunFlags {
 export class MapRun {
 	readonly #engine: Engine;
 	readonly #results: JobMap<Item, unknown>;
-	readonly #options: RunFlags;
+	readonly #options: RunOptions;
 	/** Number of items, if it is known from the start: that of the files. */
 	readonly #total: number | undefined;
 	/** By path. */
@@ -34,7 +40,8 @@ export class MapRun {
 	#outputError: NodeJS.ErrnoException | undefined;
 	#firstDead: JobId | undefined;
 
-	constructor(engine: Engine, results: JobMap<Item, unknown>, options: RunFlags, sizes: ReadonlyMap<string, number> | undefined) {
+	constructor(engine: Engine, results: JobMap<Item, unknown>, options: RunOptions) {
+		const {sizes} = options;
 		this.#engine = engine;
 		this.#results = results;
 		this.#options = options;
@@ -62,6 +69,7 @@ export class MapRun {
 		const endBar = this.#options.quiet ? () => undefined : showBar(() => this.#status());
 		try {
 			await this.#printAll().finally(endBar);
+			this.#options.log?.flush();
 			await this.#flush();
 			return this.#printEnd();
 		} finally {
@@ -74,9 +82,7 @@ export class MapRun {
 		try {
 			for await (const result of this.#results) {
 				this.#note(result);
-				// A file's key is its path, which says what the item is.
-				const hasRoom = process.stdout.write(toLine(result, this.#total === undefined ? result.item.payload : undefined));
-				if (!hasRoom) await once(process.stdout, 'drain', {signal: this.#hurry.signal});
+				await this.#write(result);
 			}
 		} catch (error) {
 			const isHalted = error instanceof FaenaError && error.code === 'Halted';
@@ -84,6 +90,16 @@ export class MapRun {
 			if (this.#phase === 'running') this.#phase = 'halted';
 			// The summary counts jobs that end until then.
 			else await this.#engine.close();
+		}
+	}
+
+	async #write(result: MapResult<Item, unknown>): Promise<void> {
+		const {stdout, stderr = ''} = this.#options.printer(result);
+		this.#options.log?.add(result);
+		if (stderr.length > 0) process.stderr.write(stderr);
+		if (stdout.length > 0 && !process.stdout.write(stdout)) {
+			this.#options.log?.flush();
+			await once(process.stdout, 'drain', {signal: this.#hurry.signal});
 		}
 	}
 
@@ -156,7 +172,7 @@ export class MapRun {
 	}
 }
 
-function describeMissing(missing: number, {missing: how}: RunFlags): string {
+function describeMissing(missing: number, {missing: how}: RunOptions): string {
 	const [jobs, were, stay] = missing === 1 ? ['job', 'was', 'stays'] : ['jobs', 'were', 'stay'];
 	const what = {
 		keep: `, and ${stay} in the queue. Was the input cut short? The same command with all of it goes on; with --missing cancel it ends them.`,
@@ -164,11 +180,4 @@ function describeMissing(missing: number, {missing: how}: RunFlags): string {
 		delete: `, and ${were} deleted.`,
 	};
 	return ` ${count(missing)} unfinished ${jobs} of an earlier run ${were} missing from the input${what[how]}`;
-}
-
-/** A map's result as one line of NDJSON, with the item unless it is `undefined`. `reused` marks a job that had ended before this run. */
-function toLine(result: MapResult<unknown, unknown>, item: unknown): string {
-	const {key, jobId, status, reused} = result;
-	const end = status === 'completed' ? {result: result.result ?? null} : {error: {name: result.error.name, message: result.error.message}};
-	return escapeControls(`${toJson({key, item, jobId, status, reused: reused || undefined, ...end})}\n`);
 }

@@ -1,37 +1,31 @@
 import {createHash} from 'node:crypto';
 import {statSync} from 'node:fs';
 import {dirname, relative, resolve} from 'node:path';
-import {type Command, Option} from 'commander';
+import {setTimeout as sleep} from 'node:timers/promises';
+import type {Command} from 'commander';
 import {isPostgres, queueExists} from '../api/queue-location.ts';
 import {type MapOptions, open} from '../index.ts';
-import {bad} from '../job/checks.ts';
+import {bad, duration} from '../job/checks.ts';
 import {toUrl} from '../job/task-module.ts';
 import {defined} from '../support/defined.ts';
 import {printCommands} from './dry-run.ts';
-import {FRESH_HELP, type FreshFlag, freshnessOf, printPreview, toFresh} from './fresh.ts';
-import {toCount, toHalt, toTask, toTime, useQueue} from './input.ts';
+import {toOpenOptions} from './engine-flags.ts';
+import {freshnessOf, printPreview} from './fresh.ts';
+import {toTask, useQueue} from './input.ts';
 import type {SourceGroups} from './inputs/arguments.ts';
 import {addInputOptions, INPUT_HELP} from './inputs/input-options.ts';
 import type {Item} from './inputs/items.ts';
 import {type Input, type InputOptions, openInput} from './inputs/open-input.ts';
+import {JobLog} from './joblog.ts';
+import {addMapFlags, bytesOf, type MapFlags, PARALLEL_HELP} from './map-flags.ts';
+import {commandOutputs, jsonLines} from './map-output.ts';
 import {MapRun} from './map-run.ts';
 import {ExitCode, explain} from './print.ts';
 import {parseShellCommand, SHELL_COMMAND_VARIABLE, SHELL_TASK, type ShellCommand, shellPayload} from './shell-command.ts';
+import {describeCommand} from './template/template.ts';
 import {refuseUnfinished} from './unfinished-runs.ts';
 
-/** Options of `map()` that have flags of the same names. */
-type MapFlags = Omit<MapOptions<Item, unknown>, 'key' | 'order' | 'missing' | 'fresh' | 'files'> &
-	Required<Pick<MapOptions<Item, unknown>, 'order' | 'missing'>>;
-
-interface Options extends MapFlags, InputOptions {
-	readonly sh?: string;
-	readonly queue: string;
-	readonly workers?: number;
-	readonly isolation: 'thread' | 'process';
-	readonly quiet?: true;
-	readonly dryRun?: true;
-	readonly fresh?: readonly FreshFlag[];
-}
+type Options = MapFlags & InputOptions;
 
 /** @param groups the inputs at the end of the command line, after `:::` and its like */
 export function addMap(program: Command, groups: SourceGroups): void {
@@ -40,32 +34,15 @@ export function addMap(program: Command, groups: SourceGroups): void {
 		.usage('[options] <module#task> [globs...]\n       faena map [options] --sh <command> [globs...]')
 		.summary('run a task or a command for every file, every line of stdin, or another input')
 		.description(
-			'Runs a task or a command for every item of an input, and prints a line of JSON for each result.\n' +
+			'Runs a task for every item of an input, and prints a line of JSON for each result; or with --sh a command, and prints its output.\n' +
 				'The same command again continues where it left off: for completed items it prints the stored results, without running them again.\n' +
 				'An item is identified by what it is, or by --key, so that lines can be inserted and removed.',
 		)
 		.argument('[module#task]', "a module and one of the functions it exports, for instance './tasks.ts#thumbnail'")
 		.argument('[globs...]', 'files; quote the globs, so that the command stays the same when files are added; - is stdin')
 		.option('--sh <command>', "run a command instead of a task: {} is the item, as in GNU parallel, for instance 'gzip -k {}'");
-	addInputOptions(command)
-		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs; created if it does not exist', 'faena.db')
-		.option('-j, --workers <n>', 'jobs at the same time (default: one for each processor)', toCount)
-		.addOption(new Option('--isolation <how>', 'run tasks in threads or in child processes').choices(['thread', 'process']).default('thread'))
-		.option('--timeout <time>', 'longest run of a job, for instance 30s, 5m, or 300% of the median (default: none)', toTime)
-		.option('--max-attempts <n>', 'failures after which a job is dead (default: 3)', toCount)
-		.option('--batch <name>', 'name under which the run is resumed (default: made of the task or command, and the globs or kind of input)')
-		.addOption(new Option('--order <order>', 'print results as they finish, or in the order of the input').choices(['finished', 'input']).default('finished'))
-		.option('--fresh <what>', FRESH_HELP, toFresh)
-		.option('--retry-failed', 'run items again that died or were cancelled in an earlier run')
-		.addOption(
-			new Option('--missing <how>', 'what to do with unfinished jobs of an earlier run that are missing from the input')
-				.choices(['keep', 'cancel', 'delete'])
-				.default('keep'),
-		)
-		.option('--halt <when>', 'give up after failures, or end after successes: now,fail=1 or soon,fail=5% or now,success=1', toHalt)
-		.option('--dry-run', 'run nothing and change nothing; print which items would run, and why; with --sh, the commands')
-		.option('--quiet', 'print no progress, only the summary')
-		.addHelpText('after', `${INPUT_HELP}\n${EXAMPLES}`)
+	addMapFlags(addInputOptions(command))
+		.addHelpText('after', `${INPUT_HELP}\n${PARALLEL_HELP}\n${EXAMPLES}`)
 		.action(async (target: string | undefined, globs: readonly string[], options: Options) => {
 			const words = target === undefined ? globs : [target, ...globs];
 			process.exitCode = await mapWords(words, options, groups);
@@ -101,15 +78,21 @@ async function mapWords(words: readonly string[], options: Options, groups: Sour
 }
 
 async function planOf(words: readonly string[], options: Options, groups: SourceGroups): Promise<Plan> {
-	const {sh} = options;
+	const {sh, workdir, results, lineBuffer, tag, memory} = options;
 	if (sh !== undefined) {
 		if (process.platform === 'win32') throw bad('--sh needs a POSIX shell, so it does not run on Windows. Write a task that calls the program.');
 		if ((options.ndjson || options.csv) && (options.maxArgs ?? options.maxReplaceArgs) !== undefined)
 			throw bad('--sh takes one record at a time; leave out -n.');
+		if (workdir !== undefined && !statSync(workdir, {throwIfNoEntry: false})?.isDirectory()) throw bad(`There is no folder ${workdir}, which --workdir names.`);
 		const input = await openInput(words, options, groups);
-		const command = parseShellCommand(sh, input.shape);
+		const flags = {workdir, lineBuffer, tag, results: results && resolve(results), memoryBytes: bytesOf(memory)};
+		const command = parseShellCommand(sh, input.shape, flags);
 		return {target: `sh ${sh}`, module: SHELL_TASK, task: command.task, command, input};
 	}
+	const [flag] =
+		Object.entries({'--workdir': workdir, '--results': results, '--line-buffer': lineBuffer, '--tag': tag, '--memory': memory}).find(([, value]) => value) ??
+		[];
+	if (flag !== undefined) throw bad(`${flag} is for the commands of --sh; a task is a function.`);
 	const [target, ...globs] = words;
 	if (target === undefined) throw bad("Name a module and one of its functions, for instance './tasks.ts#thumbnail', or a command with --sh.");
 	return {target, ...toTask(target), command: undefined, input: await openInput(globs, options, groups)};
@@ -117,7 +100,10 @@ async function planOf(words: readonly string[], options: Options, groups: Source
 
 /** The options of the map that the flags name. */
 function mapOptionsOf({target, command, input}: Plan, options: Options): MapOptions<Item, unknown> & {readonly batch: string} {
-	const {queue, batch = batchName(target, input.name, queue), order, missing, retryFailed, halt, timeout, maxAttempts, fresh} = options;
+	const {queue, batch = batchName(target, input.name, queue), missing, retryFailed, halt, timeout, fresh} = options;
+	// As with GNU parallel, a command that fails is not tried again unless that is asked for.
+	const {retries = command ? 1 : undefined, maxAttempts = retries} = options;
+	const order = options.keepOrder ? 'input' : options.order;
 	return {
 		...defined({order, missing, retryFailed, halt, timeout, maxAttempts}),
 		...{batch, key: (item: Item) => item.key, payload: (item: Item) => (command ? shellPayload(command, item) : item.payload)},
@@ -133,20 +119,24 @@ async function preview(plan: Plan, options: Options): Promise<number> {
 }
 
 async function map(plan: Plan, options: Options): Promise<number> {
-	const {module, task, command, input} = plan;
-	const {queue, workers, isolation} = options;
+	const {module, task, command} = plan;
+	const {queue, env} = options;
 	const mapOptions = mapOptionsOf(plan, options);
 	const {batch} = mapOptions;
+	const log = options.joblog === undefined ? undefined : new JobLog(options.joblog, commandOf(plan));
 	if (await queueExists(queue)) await useQueue(queue, opened => refuseUnfinished(opened, queue, {module: String(module), task, batch}));
-	const env = command && {[SHELL_COMMAND_VARIABLE]: JSON.stringify(command)};
-	const engine = await open({queue, tasks: module, only: [task], taskOutput: 'stderr', isolation, closeOnSignals: true, ...defined({workers, env})});
+	const engine = await open({
+		...toOpenOptions(options),
+		...{tasks: module, only: [task], closeOnSignals: true},
+		// The workers of --sh print lines of commands.
+		taskOutput: command ? 'inherit' : 'stderr',
+		env: {...env, ...(command && {[SHELL_COMMAND_VARIABLE]: JSON.stringify(command)})},
+	});
 	try {
-		const {items} = input;
-		const sizes = input.areFiles ? new Map((items as readonly Item[]).map(({key}) => [key, statSync(key, {throwIfNoEntry: false})?.size ?? 0])) : undefined;
-		// Of files the largest first, so that the last one does not run alone.
-		const weight = sizes && !options.shuf && {weight: ({key}: Item) => sizes.get(key) as number};
-		const results = engine.map(task, items as Iterable<Item>, {...mapOptions, ...weight});
-		const code = await new MapRun(engine, results, options, sizes).print();
+		const {items, sizes, weight} = toMapInput(plan, options);
+		const results = engine.map(task, items as Iterable<Item>, {...mapOptions, ...(weight && {weight})});
+		const printer = command && !options.json ? commandOutputs(options) : jsonLines({hasItems: sizes === undefined, hasTimes: options.times === true});
+		const code = await new MapRun(engine, results, {...options, sizes, printer, log}).print();
 		await engine.close();
 		return code;
 	} catch (error) {
@@ -155,6 +145,42 @@ async function map(plan: Plan, options: Options): Promise<number> {
 		// If closing fails, it fails for the reason that was printed.
 		await engine.close().catch(() => undefined);
 		return code;
+	}
+}
+
+/** What ran for an item, for people. */
+function commandOf({target, command}: Plan): (item: Item) => string {
+	if (!command) return ({key}) => `${target} ${key}`;
+	return ({payload, sequence}) => {
+		try {
+			return describeCommand(command.template, payload, {sequence, slot: 1});
+		} catch {
+			return target;
+		}
+	};
+}
+
+/** The items, as the map reads them. Of files the largest run first, so that the last one does not run alone. */
+function toMapInput({input: {items, areFiles}}: Plan, {delay, weight: field, shuf}: Options) {
+	const sizes = areFiles ? new Map((items as readonly Item[]).map(({key}) => [key, statSync(key, {throwIfNoEntry: false})?.size ?? 0])) : undefined;
+	const bySize = sizes && !shuf ? ({key}: Item) => sizes.get(key) as number : undefined;
+	const weight = field === undefined ? bySize : ({payload, sequence}: Item) => weightIn(payload, field, sequence);
+	return {items: delay === undefined ? items : spaced(items, duration(delay) as number), sizes, weight};
+}
+
+function weightIn(payload: unknown, field: string, sequence: number): number {
+	const value = Number(Object(payload)[field]);
+	if (Number.isFinite(value)) return value;
+	throw bad(`--weight expects a number in the field ${field} of each item; item ${sequence} has ${JSON.stringify(Object(payload)[field])}`);
+}
+
+/** The items with a time between them. A job starts when its item comes, unless all workers are busy then. */
+async function* spaced(items: Iterable<Item> | AsyncIterable<Item>, ms: number): AsyncGenerator<Item> {
+	let isFirst = true;
+	for await (const item of items) {
+		if (!isFirst) await sleep(ms);
+		isFirst = false;
+		yield item;
 	}
 }
 

@@ -63,7 +63,7 @@ export function makeProgram(groups: SourceGroups = []): Command {
 
 /** Former flags of each command, and their new names. */
 export const RENAMED_FLAGS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-	map: {'--attempts': '--max-attempts', '--json': '--ndjson', '--lines': '--stdin'},
+	map: {'--attempts': '--max-attempts', '--lines': '--stdin'},
 	bench: {'--lines': '--stdin'},
 };
 

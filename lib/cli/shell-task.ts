@@ -1,44 +1,78 @@
 /** The tasks module of `faena map --sh`. A worker loads it with the command in its environment. */
 
+import {isUtf8} from 'node:buffer';
 import {env} from 'node:process';
+import {task as makeTask, type TaskContext} from '../job/task.ts';
 import {PermanentError} from '../job/task-errors.ts';
 import {defineTasks} from '../job/task-module.ts';
-import {SHELL_COMMAND_VARIABLE, type ShellCommand, type ShellPayload} from './shell-command.ts';
+import {type CommandOutput, outputFiles} from './output-files.ts';
+import {describeItem, SHELL_COMMAND_VARIABLE, type ShellCommand, type ShellFailure, type ShellPayload, type ShellResult} from './shell-command.ts';
+import {LineWriter} from './tagged-lines.ts';
 import {type Command, fill} from './template/template.ts';
 
-/** What the task needs of its context. */
-interface CommandContext {
-	/** Which of the jobs at a time it is, from 1. */
-	readonly slot: number;
-	exec(file: string, args: readonly string[]): Promise<Ended>;
-}
-
-interface Ended {
-	readonly exitCode: number | null;
-	readonly signal: string | null;
-	readonly stdout: Uint8Array;
-	readonly stderr: Uint8Array;
-}
-
-const {task, template} = JSON.parse(env[SHELL_COMMAND_VARIABLE] ?? '') as ShellCommand;
+const {task, template, workdir, results, lineBuffer, tag, memoryBytes} = JSON.parse(env[SHELL_COMMAND_VARIABLE] ?? '') as ShellCommand;
 // The commands need not have it.
 delete env[SHELL_COMMAND_VARIABLE];
 
-export const tasks = defineTasks(import.meta.url, {[task]: run});
+export const tasks = defineTasks(import.meta.url, {[task]: makeTask(run, memoryBytes === undefined ? {} : {memoryBytes})});
 
-async function run(payload: ShellPayload, context: CommandContext): Promise<{readonly exitCode: number; readonly stdout: string; readonly stderr: string}> {
-	const {file, args} = commandFor(payload, context.slot);
-	const {exitCode, signal, ...output} = await context.exec(file, args);
-	const [stdout, stderr] = [Buffer.from(output.stdout).toString(), Buffer.from(output.stderr).toString()];
-	if (exitCode === 0) return {exitCode, stdout, stderr};
-	throw new Error(`The command ended with ${exitCode === null ? signal : `exit code ${exitCode}`}${stderr === '' ? '' : `: ${stderr.trimEnd()}`}`);
+/** The most bytes of an output that are kept with the job. */
+const MAX_OUTPUT = '4mib';
+/** The most bytes of an output that are kept with a job that failed: an error has room for 16 KiB. */
+const MAX_FAILED_BYTES = 6 * 1024;
+
+async function run([item, sequence = 0]: ShellPayload, {slot, exec}: TaskContext): Promise<ShellResult> {
+	const {file, args} = commandFor(item, {sequence, slot});
+	const outputs = outputsFor(item);
+	const options = {
+		...(workdir !== undefined && {cwd: workdir}),
+		onOutput: (part: Buffer, stream: 'stdout' | 'stderr') => {
+			for (const each of outputs) each.add(part, stream);
+		},
+	};
+	try {
+		const {exitCode, signal, stdout, stderr, cut} = await exec(file, args, {reject: false, encoding: 'buffer', log: true, maxOutput: MAX_OUTPUT, ...options});
+		const isCut = cut.stdout + cut.stderr > 0 && {cut};
+		if (exitCode === 0) return {exitCode, stdout: textOf(stdout), stderr: textOf(stderr), ...isCut};
+		throw Object.assign(new Error(`The command ${exitCode === null ? `was ended by ${signal}` : `ended with exit code ${exitCode}`}${lastLine(stderr)}`), {
+			...{exitCode, signal},
+			...fitting(stdout, stderr, cut),
+		} satisfies ShellFailure);
+	} finally {
+		for (const each of outputs) each.end();
+	}
 }
 
 /** A value that can't be put into the command is the same in each attempt. */
-function commandFor([item, sequence = 0]: ShellPayload, slot: number): Command {
+function commandFor(item: unknown, numbers: {readonly sequence: number; readonly slot: number}): Command {
 	try {
-		return fill(template, item, {sequence, slot});
+		return fill(template, item, numbers);
 	} catch (error) {
 		throw new PermanentError((error as Error).message, {cause: error});
 	}
+}
+
+/** Where the output goes as it comes. */
+function outputsFor(item: unknown): readonly CommandOutput[] {
+	const label = tag ? describeItem(item) : undefined;
+	return [...(results === undefined ? [] : [outputFiles(results, item)]), ...(lineBuffer ? [new LineWriter(label)] : [])];
+}
+
+function textOf(bytes: Buffer): string | Uint8Array {
+	return isUtf8(bytes) ? bytes.toString() : new Uint8Array(bytes);
+}
+
+/** The first of stdout and the last of stderr. */
+function fitting(stdout: Buffer, stderr: Buffer, cut: {readonly stdout: number; readonly stderr: number}): Pick<ShellFailure, 'stdout' | 'stderr' | 'cut'> {
+	const [first, last] = [stdout.subarray(0, MAX_FAILED_BYTES), stderr.subarray(-MAX_FAILED_BYTES)];
+	const dropped = {stdout: cut.stdout + stdout.length - first.length, stderr: cut.stderr + stderr.length - last.length};
+	return {stdout: textOf(first), stderr: textOf(last), ...(dropped.stdout + dropped.stderr > 0 && {cut: dropped})};
+}
+
+const MAX_MESSAGE_CHARACTERS = 200;
+
+/** It usually says why the command failed. */
+function lastLine(stderr: Buffer): string {
+	const last = stderr.toString().trimEnd().split('\n').at(-1) ?? '';
+	return last === '' ? '.' : `: ${last.slice(0, MAX_MESSAGE_CHARACTERS)}`;
 }

@@ -120,6 +120,8 @@ export interface TaskContext<Resource = unknown, State = unknown, Tasks = AnyTas
 	};
 	/** The result of the task's `setup` in this worker. */
 	readonly resource: Resource;
+	/** The number of this worker in its engine, from 1: no job of the engine that runs at the same time has the same, but those of one call of a batch task. */
+	readonly slot: number;
 	/** Aborted when the job is asked to stop; for tasks that wait. Its reason is an Error, whose property `reason` is the {@link stopReason}. */
 	readonly signal: AbortSignal;
 	/** True once the job is asked to stop; for tasks that compute. It reads shared memory, which is cheap enough for a tight loop. */

@@ -38,6 +38,8 @@ export interface ChunkOptions {
 	readonly post: (message: WorkerMessage) => void;
 	/** For `ctx.exec`. */
 	readonly commands: CommandOptions;
+	/** The worker's number, from 1. */
+	readonly slot: number;
 }
 
 const NO_JOBS: readonly ChildJob[] = [];
@@ -177,6 +179,10 @@ export class JobContext implements TaskContext {
 
 	get resource(): unknown {
 		return this.#execution.chunk.resource;
+	}
+
+	get slot(): number {
+		return this.#execution.chunk.options.slot;
 	}
 
 	get cancelled(): boolean {

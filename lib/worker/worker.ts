@@ -111,6 +111,7 @@ export class TaskWorker {
 		const runner = new Runner(tasks, {
 			...{...this.#options, openJobs: this.#openJobs, maxValueBytes, maxCheckpointBytes, maker, usage: USAGE_OF[kind]},
 			commands: {connect: async () => (await this.#loadCommands()).connect(), graceMs},
+			slot: worker + 1,
 		});
 		if (kind !== 'inline') for (const event of ['unhandledRejection', 'uncaughtException'] as const) process.on(event, (error: unknown) => runner.stray(error));
 		try {

@@ -353,7 +353,7 @@ test('negative, absurd and misspelt options of enqueue(), map(), result() and th
 		['map {halt: 3}', () => map({halt: 3}), /map\(\{halt\}\) expects an object of options; it got 3/],
 		['map {halt: {when, on}}', () => map({halt: {when: 'soon', on: 'fail'}}), /map\(\{halt\}\) expects at, as in/],
 		['map {halt: {when: "later"}}', () => map({halt: {when: 'later', on: 'fail', at: 1}}), /as when "now" or "soon"; it got "later"/],
-		['map {halt: {on: "done"}}', () => map({halt: {when: 'now', on: 'done', at: 1}}), /as on "fail" or "success"; it got "done"/],
+		['map {halt: {on: "ended"}}', () => map({halt: {when: 'now', on: 'ended', at: 1}}), /as on "fail" or "success" or "done"; it got "ended"/],
 		['map {halt: {at: 0}}', () => map({halt: {when: 'now', on: 'fail', at: 0}}), /as at a whole number from 1, or a percentage.*it got 0/],
 		['map {halt: {at: "120%"}}', () => map({halt: {when: 'now', on: 'fail', at: '120%'}}), /it got "120%"/],
 		['map {halt: {att: 1}}', () => map({halt: {when: 'now', on: 'fail', att: 1}}), /no option "att"; did you mean "at"/],

@@ -24,16 +24,30 @@ function folderOf(t: ExecutionContext): string {
 function outputOf(cwd: string, program: string, words: readonly string[], input = ''): string {
 	const env = {...process.env, PATH: `${cwd}/bin:${process.env['PATH']}`, LC_ALL: 'C.UTF-8', SHELL: '/bin/sh', HOME: cwd};
 	const {stdout, stderr, status} = spawnSync(program, words, {cwd, env, input, encoding: 'utf8'});
-	if (stderr !== '') throw new Error(`${program} ${JSON.stringify(words)} ended with ${status}: ${stderr}`);
+	// Of ours, stderr has the summary.
+	if (status !== 0 || (stderr !== '' && program !== process.execPath)) throw new Error(`${program} ${JSON.stringify(words)} ended with ${status}: ${stderr}`);
 	return stdout;
 }
 
+/** What the commands print that both run, each in a folder of its own. */
+function runBoth(theirs: string, own: string, line: CommandLine): readonly [theirs: string, ours: string] {
+	const {command, options = [], inputs = [], stdin} = line;
+	return [
+		outputOf(theirs, 'parallel', ['--will-cite', '-k', '-j1', ...options, command, ...inputs], stdin),
+		outputOf(own, process.execPath, [FAENA, 'map', '-k', '-j1', '--quiet', '--sh', command, ...options, ...(isOfStdin(line) ? ['-'] : []), ...inputs], stdin),
+	];
+}
+
+/** parallel reads stdin by itself. */
+function isOfStdin({inputs = [], options = []}: CommandLine): boolean {
+	return inputs.length === 0 && !options.includes('-a');
+}
+
 /** What both would run, as a script. */
-function scriptsOf(cwd: string, {command, options = [], inputs = [], stdin}: CommandLine): readonly [theirs: string, ours: string] {
-	// parallel reads stdin by itself.
-	const isStdin = inputs.length === 0 && !options.includes('-a');
+function scriptsOf(cwd: string, line: CommandLine): readonly [theirs: string, ours: string] {
+	const {command, options = [], inputs = [], stdin} = line;
 	const theirs = outputOf(cwd, 'parallel', ['--will-cite', '-k', '-j1', '--dry-run', ...options, command, ...inputs], stdin);
-	const ours = outputOf(cwd, process.execPath, [FAENA, 'map', '--dry-run', '--sh', command, ...options, ...(isStdin ? ['-'] : []), ...inputs], stdin);
+	const ours = outputOf(cwd, process.execPath, [FAENA, 'map', '--dry-run', '--sh', command, ...options, ...(isOfStdin(line) ? ['-'] : []), ...inputs], stdin);
 	return [theirs, ours];
 }
 
@@ -50,6 +64,9 @@ else {
 			const [theirs, ours] = scriptsOf(cwd, line).map(script => outputOf(cwd, '/bin/sh', ['-c', script]));
 			t.is(ours, theirs);
 			t.true(ours !== '' || line.stdin === '');
+			const [printed, ran] = runBoth(folderOf(t), folderOf(t), line);
+			t.is(ran, printed);
+			t.is(ran, theirs as string);
 		});
 	}
 }

@@ -112,7 +112,7 @@ test('each flag of faena work reaches the engine', async t => {
 	t.is(readdirSync(join(folder.path, 'faena.db-blobs')).length, 2);
 	t.is(await statusOf(folder), 'faena.db: 2 completed');
 	await folder.faena('enqueue', 'where', '1').end();
-	const more = ['--durability', 'normal', '--lease', '5s', '--free-memory', '1kib', '--recycle', 'jobs=9,age=1h,memory=10gib'];
+	const more = ['--durability', 'normal', '--lease', '5s', '--memfree', '1kib', '--recycle', 'jobs=9,age=1h,memory=10gib'];
 	const inThreads = folder.faena('work', 'where.mjs', ...more, '--retention', 'completed=100ms,batches=1d');
 	await ended(inThreads, 'no jobs');
 	t.pass('what --retention names was deleted');
@@ -128,7 +128,7 @@ test('faena work refuses bad values in a sentence, and makes no queue', async t 
 		[['--grace', 'soon'], /It is a time with its unit/],
 		[['--lease', '10ms'], /lease/],
 		[['--durability', 'none'], /Allowed choices are full, normal/],
-		[['--free-memory', '5'], /It is a size with its unit, such as 64kib/],
+		[['--memfree', '5'], /It is a size with its unit, such as 64kib/],
 		[['--recycle', 'jobs'], /It is one of jobs, age, memory, each with = and a value/],
 		[['--recycle', 'age=5'], /It is a time with its unit/],
 		[['--retention', 'failed=1d'], /It is one of completed, dead, cancelled, batches/],

@@ -24,6 +24,7 @@ function make() {
 				maxCheckpointBytes: 1000,
 				maker: new JobMaker([{name: 'hash', options: {}}], {}, 1000),
 				commands: undefined as never,
+				slot: 1,
 				post: update => void updates.push(update as UpdateMessage),
 			},
 		},

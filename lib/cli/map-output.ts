@@ -1,0 +1,48 @@
+/** What `faena map` prints for each result. */
+
+import type {MapResult} from '../index.ts';
+import type {Item} from './inputs/items.ts';
+import {escapeControls, printError, toJson} from './print.ts';
+import {describeItem, type ShellFailure, type ShellResult} from './shell-command.ts';
+import {tagged} from './tagged-lines.ts';
+
+/** Text or bytes for stdout and for stderr. */
+export interface Printed {
+	readonly stdout: string | Uint8Array;
+	readonly stderr?: string | Uint8Array;
+}
+
+export type Printer = (result: MapResult<Item, unknown>) => Printed;
+
+/** A line of JSON for each result. `reused` marks a job that had ended before this run. */
+export function jsonLines({hasItems, hasTimes}: {readonly hasItems: boolean; readonly hasTimes: boolean}): Printer {
+	return ({key, item, jobId, execution, ...end}) => {
+		const {number, startedAt, durationMs, cpuMs} = execution ?? {};
+		const times = hasTimes && execution && {attempt: number, startedAt: startedAt && new Date(startedAt).toISOString(), durationMs, cpuMs};
+		const what = end.status === 'completed' ? {result: end.result ?? null} : {error: {name: end.error.name, message: end.error.message}};
+		// A file's key is its path, which says what the item is.
+		const line = {key, item: hasItems ? item.payload : undefined, jobId, status: end.status, reused: end.reused || undefined, ...times, ...what};
+		return {stdout: escapeControls(`${toJson(line)}\n`)};
+	};
+}
+
+/** The output of each command as it is, or with the item before each line. Lines that were printed as they came are not printed again. */
+export function commandOutputs({tag, lineBuffer}: {readonly tag?: true; readonly lineBuffer?: true}): Printer {
+	return ({item, reused, ...end}) => {
+		const of = (end.status === 'completed' ? end.result : end.error) as Partial<ShellResult | ShellFailure> | undefined;
+		const {stdout = '', stderr = '', cut} = of ?? {};
+		if (cut) warnOfCut(item, cut);
+		if (end.status !== 'completed' && of?.exitCode === undefined) printError(`${describeItem(item.payload)}: ${end.error.message}`);
+		if (lineBuffer && !reused) return {stdout: ''};
+		return tag ? {stdout: tagOf(stdout, item), stderr: tagOf(stderr, item)} : {stdout, stderr};
+	};
+}
+
+function warnOfCut(item: Item, {stdout, stderr}: {readonly stdout: number; readonly stderr: number}): void {
+	const parts = [stdout > 0 && `the last ${stdout} bytes of stdout`, stderr > 0 && `the first ${stderr} bytes of stderr`].filter(Boolean);
+	printError(`Of the output of ${describeItem(item.payload)} ${parts.join(' and ')} were not kept. --results keeps all.`);
+}
+
+function tagOf(output: string | Uint8Array, {payload}: Item): string {
+	return tagged(Buffer.from(output as string).toString(), describeItem(payload));
+}

@@ -1,0 +1,52 @@
+import {createHash} from 'node:crypto';
+import {closeSync, mkdirSync, openSync, writeSync} from 'node:fs';
+import {join} from 'node:path';
+
+/** Takes the output of a command as it comes. */
+export interface CommandOutput {
+	/** The part is used again for other output. */
+	add(part: Buffer, stream: 'stdout' | 'stderr'): void;
+	/** There is no more. */
+	end(): void;
+}
+
+/** Writes all output of a command into files, as GNU parallel's `--results`: `FOLDER/1/VALUE/stdout` and `stderr`, and with two values `FOLDER/1/VALUE/2/VALUE/…`. */
+export function outputFiles(folder: string, item: unknown): CommandOutput {
+	const own = join(folder, ...placeOf(item));
+	mkdirSync(own, {recursive: true});
+	const files = {stdout: openSync(join(own, 'stdout'), 'w'), stderr: openSync(join(own, 'stderr'), 'w')};
+	return {
+		add(part, stream) {
+			for (let written = 0; written < part.length; ) written += writeSync(files[stream], part, written);
+		},
+		end() {
+			closeSync(files.stdout);
+			closeSync(files.stderr);
+		},
+	};
+}
+
+/** The folders of an item: a name and a value for each of its values. */
+function placeOf(item: unknown): readonly string[] {
+	const values: readonly (readonly [name: string, value: unknown])[] = Array.isArray(item)
+		? item.map((value, index) => [String(index + 1), value])
+		: typeof item === 'object' && item !== null
+			? Object.entries(item)
+			: [['1', item]];
+	return values.flatMap(([name, value]) => [folderName(name), folderName(typeof value === 'string' ? value : JSON.stringify(value))]);
+}
+
+/** Most file systems allow no longer names. */
+const MAX_NAME_BYTES = 200;
+
+/** The text as the name of one folder: as with GNU parallel, a slash becomes `\_`, and a backslash is doubled. */
+function folderName(text: string): string {
+	const name = text.replaceAll('\\', '\\\\').replaceAll('/', '\\_').replaceAll('\0', '\\0');
+	// The names that mean another folder, and the empty one.
+	if (/^\.{0,2}$/.test(name)) return `\\${name}`;
+	if (Buffer.byteLength(name) <= MAX_NAME_BYTES) return name;
+	return `${Buffer.from(name)
+		.subarray(0, MAX_NAME_BYTES - 20)
+		.toString()
+		.replace(/\uFFFD*$/, '')}\\${createHash('sha256').update(name).digest('hex').slice(0, 16)}`;
+}
