@@ -11,6 +11,7 @@ type Module =
 	| 'measure/tasks'
 	| 'measure/record-statements'
 	| 'measure/arrivals-thread'
+	| 'measure/command-tasks'
 	| `subjects/${'ideal' | 'workerpool'}-worker`
 	| `trials/${'producer-thread' | 'drainer-process' | 'contender' | 'recovery-victim' | 'recovery-start' | 'first-call'}`
 	| '../lib/cli/main'

@@ -82,6 +82,8 @@ export class Spawner {
 	}
 }
 
+/** Options of V8's for a small process without threads of V8's: a start of a command then takes an eighth less CPU time. */
+const SMALL = ['--single-threaded', '--max-semi-space-size=1'];
 /** Characters kept of the end of stderr. */
 const STDERR_TAIL = 2048;
 /** A spawner that has not ended its commands by then is killed itself, and the engine ends them. */
@@ -106,7 +108,7 @@ class SpawnerProcess {
 		this.#start = {rendezvous, list, ownerLock: ownerLock && resolve(ownerLock), nice, mark: nanoid()};
 		// Options of this Node, such as those that load other modules, would only make it larger: each start of a command copies its page tables.
 		const {NODE_OPTIONS: _, ...env} = process.env;
-		this.#child = spawn(process.execPath, [fileURLToPath(workerUrl('spawner')), JSON.stringify(this.#start)], {
+		this.#child = spawn(process.execPath, [...SMALL, fileURLToPath(workerUrl('spawner')), JSON.stringify(this.#start)], {
 			// A signal to the program's process group must not end it before its commands.
 			...{detached: true, windowsHide: true, stdio: 'pipe', env: {...env, [MARK]: this.#start.mark}},
 			// It must not keep a folder from being removed.

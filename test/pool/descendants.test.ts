@@ -31,6 +31,18 @@ for (const [name, open] of Object.entries(TABLES)) {
 		t.is(countAlive(token), 0);
 	});
 
+	test.serial(`by ${name}: all processes of a session are killed, and those of others live on`, async t => {
+		const [token, other] = [makeToken(), makeToken()];
+		start(t, `sleep ${other}; true`, other);
+		const leader = spawn('sh', ['-c', `sleep ${token} & sh -c 'sleep ${token}; true'; true`], {detached: true, stdio: 'ignore'});
+		t.teardown(() => endAll(token));
+		await Promise.all([areAlive(token, 4), areAlive(other, 2)]);
+		const sessions = new Set([leader.pid as number]);
+		t.true(await new Descendants({pid: process.pid, thread: 0, sessions}, open()).end());
+		t.is(countAlive(token), 0);
+		t.is(countAlive(other), 2);
+	});
+
 	test.serial(`by ${name}: a stopped process starts no other until it is killed`, async t => {
 		const token = makeToken();
 		const {pid = 0} = start(t, `sh -c 'while :; do sleep 0.001; done' ${token}; true`, token);

@@ -1,0 +1,88 @@
+/**
+ * Starts `true` again and again, two at a time: by `ctx.exec()`, by a loop around Node's `spawn()`, by `xargs`, and by GNU parallel if it is
+ * there. `node bench/commands.ts [COMMANDS] [ROUNDS]`, by default 1,000 and 5, prints the median rate, and the processor time of a command with
+ * that of all processes around it. Each way runs in a process of its own, once with two commands and once with all: the difference counts, so
+ * that no start of a program does.
+ */
+import {execFile, execFileSync, spawn} from 'node:child_process';
+import {mkdtempSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {promisify} from 'node:util';
+import {open} from '../lib/index.ts';
+import {median} from './analyse/statistics.ts';
+import {moduleUrl} from './measure/module-url.ts';
+
+const AT_ONCE = 2;
+const COMMAND = 'true';
+const own = (way: string) => (commands: number) => [process.execPath, fileURLToPath(import.meta.url), way, String(commands)];
+const through = (command: string) => (commands: number) => ['sh', '-c', `seq ${commands} | ${command}`];
+
+const WAYS: Readonly<Record<string, (commands: number) => readonly string[]>> = {
+	'ctx.exec()': own('exec'),
+	"Node's spawn()": own('spawn'),
+	[`xargs -P${AT_ONCE}`]: through(`xargs -P${AT_ONCE} -n1 ${COMMAND}`),
+	...(isInstalled('parallel') && {[`parallel -j${AT_ONCE}`]: through(`parallel -j${AT_ONCE} ${COMMAND}`)}),
+};
+
+const [way = '1000', count = '5'] = process.argv.slice(2);
+if (way === 'exec') await startByFaena(Number(count));
+else if (way === 'spawn') await startByNode(Number(count));
+else await compare(Number(way), Number(count));
+
+async function compare(commands: number, rounds: number): Promise<void> {
+	const found = new Map(Object.keys(WAYS).map(name => [name, [] as {readonly seconds: number; readonly cpuSeconds: number}[]]));
+	for (let round = 0; round < rounds; round++) {
+		for (const [name, argsFor] of Object.entries(WAYS)) {
+			const [few, all] = [await measure(argsFor(AT_ONCE)), await measure(argsFor(commands))];
+			const each = (cost: 'seconds' | 'cpuSeconds') => (all[cost] - few[cost]) / (commands - AT_ONCE);
+			found.get(name)?.push({seconds: each('seconds'), cpuSeconds: each('cpuSeconds')});
+		}
+	}
+	for (const [name, costs] of found) {
+		const rate = median(costs.map(({seconds}) => 1 / seconds));
+		const cpuMs = median(costs.map(({cpuSeconds}) => 1000 * cpuSeconds));
+		console.log(`${name.padEnd(16)} ${Math.round(rate).toString().padStart(5)} commands/s  ${cpuMs.toFixed(2)} ms of CPU each`);
+	}
+}
+
+/** The shell tells the processor time of its child, and of all processes for which that has waited. */
+async function measure(args: readonly string[]): Promise<{readonly seconds: number; readonly cpuSeconds: number}> {
+	const start = performance.now();
+	const {stdout} = await promisify(execFile)('sh', ['-c', '"$@" > /dev/null && times', 'sh', ...args]);
+	const seconds = (performance.now() - start) / 1000;
+	const [, ofChildren = ''] = stdout.trim().split('\n');
+	const times = [...ofChildren.matchAll(/(\d+)m([\d.]+)s/g)].map(([, minutes, rest]) => 60 * Number(minutes) + Number(rest));
+	return {seconds, cpuSeconds: times.reduce((sum, each) => sum + each, 0)};
+}
+
+async function startByFaena(commands: number): Promise<void> {
+	const folder = mkdtempSync(join(tmpdir(), 'faena-bench-'));
+	const faena = await open<typeof import('./measure/command-tasks.ts')>({
+		queue: join(folder, 'jobs.db'),
+		tasks: moduleUrl('measure/command-tasks'),
+		workers: AT_ONCE,
+	});
+	const names = Array.from({length: commands}, () => COMMAND);
+	for await (const {status} of faena.map('start', names)) if (status !== 'completed') throw new Error(`A job is ${status}: void`);
+	await faena.close();
+	rmSync(folder, {recursive: true});
+}
+
+async function startByNode(commands: number): Promise<void> {
+	let left = commands;
+	const loop = async () => {
+		while (left-- > 0) await new Promise(resolve => void spawn(COMMAND, [], {stdio: ['ignore', 'pipe', 'pipe']}).once('close', resolve));
+	};
+	await Promise.all(Array.from({length: AT_ONCE}, loop));
+}
+
+function isInstalled(command: string): boolean {
+	try {
+		execFileSync(command, ['--version'], {stdio: 'ignore'});
+		return true;
+	} catch {
+		return false;
+	}
+}
