@@ -48,7 +48,7 @@ test('with --stdin each line of stdin is an item named by its text, with --ndjso
 		parse(text.stdout).map(({key, result}) => [key, result]),
 		[
 			['one', 'one'],
-			['sha256:e3b0c44298fc1c149afbf4c8996fb924', ''],
+			['…47DEQpj8HBSa-_TI', ''],
 			['{"three":3}', '{"three":3}'],
 		],
 	);

@@ -1,7 +1,11 @@
 import {hash} from 'node:crypto';
 
-/** A longer text is known by its hash, as keys are stored. */
-const MAX_KEY_LENGTH = 80;
+/** A longer text is known by its beginning and its hash, as keys are stored. */
+const MAX_KEY_LENGTH = 64;
+/** So that people know the item, and keys of items that are alike lie together in the database: else each would be written to another page. */
+const BEGINNING = 40;
+/** Of base64url, with 6 bits each. */
+const HASH_LENGTH = 16;
 
 /**
  * Names items by what they are, so that an item that comes in between or goes changes the name of no other. The second of two equal items has a
@@ -25,8 +29,9 @@ export class Keys {
 /** The text itself, unless it is long, or looks like a key that is made here. */
 export function nameOf(content: string): string {
 	const isShort = content.length > 0 && content.length <= MAX_KEY_LENGTH;
-	const isName = isShort && !content.includes('\0') && content.isWellFormed() && !/^sha256:|##\d+$/.test(content);
-	return isName ? content : `sha256:${hash('sha256', content, 'hex').slice(0, 32)}`;
+	if (isShort && !content.includes('\0') && content.isWellFormed() && !/…[\w-]{16}$|##\d+$/.test(content)) return content;
+	const beginning = content.slice(0, BEGINNING).replaceAll('\0', '').toWellFormed();
+	return `${beginning}…${hash('sha256', content, 'base64url').slice(0, HASH_LENGTH)}`;
 }
 
 /**

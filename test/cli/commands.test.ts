@@ -1,0 +1,228 @@
+/** `faena map --sh` with real commands. What it makes of a template: `sh.test.ts`. */
+import {chmodSync, existsSync, mkdirSync, readdirSync, readFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
+import type {ExecutionContext} from 'ava';
+import test from 'ava';
+import {openQueue} from '../../lib/queue.ts';
+import {assertSentence, type Ended, Folder, type Program, parse} from './command.ts';
+
+const sh = (folder: Folder, command: string, ...words: readonly string[]): Program => folder.faena('map', '--quiet', '--sh', command, ...words);
+
+function read(folder: Folder, name: string): string {
+	return readFileSync(join(folder.path, name), 'utf8');
+}
+
+function assertDone(t: ExecutionContext, {code, stdout, stderr}: Ended, expected: string): void {
+	t.is(code, 0, stderr);
+	t.is(stdout, expected);
+}
+
+test('the output of each command is printed as a whole, stdout to stdout and stderr to stderr, and with -k in order', async t => {
+	const command = 'echo {} begins; echo to stderr {} >&2; echo {} ends';
+	const {code, stdout, stderr} = await sh(new Folder(t), command, '-k', '-j', '2', ':::', 'a', 'b', 'c').end();
+	t.is(code, 0);
+	t.is(stdout, 'a begins\na ends\nb begins\nb ends\nc begins\nc ends\n');
+	t.regex(stderr, /^to stderr a\nto stderr b\nto stderr c\nfaena: 3 completed, in /);
+});
+
+test('bytes go through as they are, and again when the run is repeated', async t => {
+	const folder = new Folder(t);
+	const command = ": {}; printf '\\377\\000\\001'";
+	for (let times = 0; times < 2; times++) {
+		const program = sh(folder, command, ':::', 'x');
+		program.child.stdout.setEncoding('latin1');
+		assertDone(t, await program.end(), '\xff\x00\x01');
+	}
+});
+
+test('hostile names reach the command as they are, with a shell and without', async t => {
+	const folder = new Folder(t);
+	const names = ['p q', "it's", '-n', '--', '$(touch pwned)', '`touch pwned`', 'a\nb', '*', '"; touch pwned; "', 'ä', '{}', '\\', "'$(touch pwned)'"];
+	mkdirSync(join(folder.path, 'in'));
+	for (const name of names) folder.write(`in/${name}`, name);
+	const input = `${names.map(name => `in/${name}`).join('\0')}\0`;
+	for (const command of ['cat {}', 'cat {} | cat', 'cat "{}" | cat', "cat '{}' | cat", 'for f in {}; do cat "$f"; done'])
+		assertDone(t, await sh(folder, command, '-0', '-k').end(input), names.join(''));
+	t.deepEqual(
+		readdirSync(folder.path).filter(name => name === 'pwned'),
+		[],
+	);
+});
+
+test('a command that fails is dead at once, its output is printed, and --retries tries again', async t => {
+	const folder = new Folder(t);
+	const command = 'echo out {}; echo why >&2; echo x >> tries; exit {}';
+	const failed = await sh(folder, command, '-k', ':::', '0', '7').end();
+	t.is(failed.code, 1);
+	t.is(failed.stdout, 'out 0\nout 7\n');
+	t.regex(failed.stderr, /^why\nwhy\nfaena: 1 completed, 1 dead, in .* Why: faena show 2 /);
+	t.is(read(folder, 'tries'), 'x\nx\n');
+	t.regex((await folder.faena('show', '2').end()).stdout, /The command ended with exit code 7: why/);
+	t.is((await sh(folder, command, '-k', ':::', '0', '7').end()).stdout, 'out 0\nout 7\n');
+	t.is(read(folder, 'tries'), 'x\nx\n');
+	const again = await sh(folder, command, '-k', '--retry-failed', '--retries', '2', ':::', '0', '7').end();
+	t.is(again.code, 1);
+	// The number of tries is that of the first run.
+	t.is(read(folder, 'tries'), 'x\nx\nx\n');
+	const other = await sh(folder, command, '--retries', '2', ':::', '8').end();
+	t.is(other.code, 1);
+	t.is(read(folder, 'tries').length, 5 * 2);
+});
+
+test('a command that is not there says so, and one that a signal ends', async t => {
+	const folder = new Folder(t);
+	const missing = await sh(folder, 'no-such-program {}', ':::', 'a').end();
+	t.is(missing.code, 1);
+	t.regex(missing.stderr, /^faena: a: The command "no-such-program" can't be started: there is no such file/m);
+	const killed = await sh(folder, ': {}; kill -9 $$', ':::', 'a').end();
+	t.is(killed.code, 1);
+	t.regex((await folder.faena('show', '2').end()).stdout, /The command was ended by SIGKILL/);
+});
+
+test("--joblog has the columns of GNU parallel's, a line for each job that ran, and is continued", async t => {
+	const folder = new Folder(t);
+	const run = (...items: readonly string[]) => sh(folder, 'printf 12345; exit {}', '-k', '--joblog', 'log', ':::', ...items).end();
+	const start = Date.now() / 1000;
+	await run('0', '3');
+	await run('0', '3', '0');
+	const [head, ...lines] = read(folder, 'log')
+		.trimEnd()
+		.split('\n')
+		.map(line => line.split('\t'));
+	t.deepEqual(head, ['Seq', 'Host', 'Starttime', 'JobRuntime', 'Send', 'Receive', 'Exitval', 'Signal', 'Command']);
+	t.deepEqual(
+		lines.map(([seq, host, , , send, receive, exit, signal, command]) => [seq, host, send, receive, exit, signal, command]),
+		[
+			['1', ':', '0', '5', '0', '0', 'printf 12345; exit 0'],
+			['2', ':', '0', '5', '3', '0', 'printf 12345; exit 3'],
+			['3', ':', '0', '5', '0', '0', 'printf 12345; exit 0'],
+		],
+	);
+	for (const [, , at, seconds] of lines) t.true(Number(at) >= start - 1 && Number(at) <= Date.now() / 1000 && /^ *\d+\.\d{3}$/.test(seconds ?? ''));
+	assertSentence(t, await sh(folder, 'true {}', '--joblog', 'no/log', ':::', 'a').end(), /The job log no\/log can't be written/);
+});
+
+test('--results writes all output to files, also what is too much to keep', async t => {
+	const folder = new Folder(t);
+	const {code, stderr} = await sh(folder, 'head -c 6000000 /dev/zero | tr "\\0" x; echo err {2} >&2', '--results', 'out', ':::', 'a/b', '..', ':::', '1').end();
+	t.is(code, 0);
+	t.regex(stderr, /Of the output of a\/b 1 the last \d+ bytes of stdout were not kept\. --results keeps all\./);
+	for (const name of ['a\\_b', '\\..']) {
+		t.is(read(folder, `out/1/${name}/2/1/stdout`).length, 6_000_000);
+		t.is(read(folder, `out/1/${name}/2/1/stderr`), 'err 1\n');
+	}
+});
+
+test('--tag begins each line with the item; --line-buffer prints lines while the command runs', async t => {
+	const folder = new Folder(t);
+	assertDone(t, await sh(folder, 'echo 1; echo; printf 2', '--tag', '-k', ':::', 'a b', 'c').end(), 'a b\t1\na b\t\na b\t2c\t1\nc\t\nc\t2');
+	const program = sh(folder, 'echo one {}; while [ ! -e go ]; do sleep 0.05; done; printf two', '--tag', '--line-buffer', ':::', 'x');
+	t.deepEqual(await program.firstLines(1), ['x\tone x']);
+	folder.write('go');
+	assertDone(t, await program.end(), 'x\tone x\nx\ttwo\n');
+});
+
+test('--json prints a line of JSON for each result, with --times also when and how long it ran', async t => {
+	const folder = new Folder(t);
+	const {stdout} = await sh(folder, 'echo {}', '--json', '--times', ':::', 'a').end();
+	const [line] = parse(stdout) as unknown as [Record<string, unknown>];
+	t.like(line, {key: 'a', item: 'a', jobId: 1, status: 'completed', attempt: 1, result: {exitCode: 0, stdout: 'a\n', stderr: ''}});
+	t.true(Number(line['durationMs']) > 0 && !Number.isNaN(Date.parse(String(line['startedAt']))) && 'cpuMs' in line);
+});
+
+test('--workdir, --env, --nice and --memory are those of the commands', async t => {
+	const folder = new Folder(t);
+	mkdirSync(join(folder.path, 'sub'));
+	const command = 'echo "$(basename "$PWD") $GIVEN $TRACE $(nice) {}"';
+	const flags = ['--workdir', 'sub', '--env', 'GIVEN=a b', '--env', 'TRACE', '--nice', '5', '--memory', '1mib'];
+	assertDone(t, await sh(folder, command, ...flags, ':::', 'x').end(), `sub a b ${folder.trace} 5 x\n`);
+	const cases: readonly (readonly [flags: readonly string[], words: RegExp])[] = [
+		[['--workdir', 'none'], /no folder none, which --workdir names/],
+		[['--env', '=x'], /NAME=VALUE/],
+		[['--env', 'NO_SUCH_VARIABLE_AT_ALL'], /no variable "NO_SUCH_VARIABLE_AT_ALL"/],
+		[['--nice', '99'], /from -20 \(first\) to 19/],
+		[['--memory', '5'], /size with its unit/],
+		[['-j', '0'], /a share of the processors such as 80%/],
+		[['-j', '+5%'], /a share of the processors such as 80%/],
+		[['--halt', 'now,ended=1'], /now or soon, then fail, success or done/],
+		[['--delay', '5'], /time with its unit/],
+	];
+	for (const [wrong, words] of cases) assertSentence(t, await sh(folder, command, ...wrong, ':::', 'x').end(), words);
+	for (const flag of ['--tag', '--line-buffer', '--results=x', '--workdir=.', '--memory=1kib'])
+		assertSentence(t, await folder.faena('map', './tasks.mjs#f', flag, ':::', 'x').end(), /is for the commands of --sh; a task is a function/);
+});
+
+test('-j takes a number, a share of the processors, and so many more or fewer; {%} is one of them', async t => {
+	const folder = new Folder(t);
+	for (const [given, most] of [
+		['3', 3],
+		['1', 1],
+		['100%', Infinity],
+		['+1', Infinity],
+		['-1', Infinity],
+	] as const) {
+		const {code, stdout, stderr} = await sh(folder, `: {} ${given}; echo {%}; sleep 0.05`, '-j', given, '--range', '1..8').end();
+		t.is(code, 0, stderr);
+		const slots = stdout.trim().split('\n').map(Number);
+		t.true(slots.length === 8 && slots.every(slot => slot >= 1 && slot <= most), stdout);
+	}
+});
+
+test('--halt ends the run after so many ends; --delay puts time between starts; --weight runs the longest first', async t => {
+	const folder = new Folder(t);
+	const halted = await sh(folder, 'echo {}', '-j', '1', '--halt', 'soon,done=2', '--range', '1..5000').end();
+	t.is(halted.code, 0, halted.stderr);
+	t.true(halted.stdout.split('\n').length < 5000);
+	const start = performance.now();
+	assertDone(t, await sh(folder, 'echo {}', '-k', '-j', '4', '--delay', '300ms', ':::', 'a', 'b', 'c').end(), 'a\nb\nc\n');
+	t.true(performance.now() - start >= 600);
+	const records = [1, 3, 2].map(size => JSON.stringify({size})).join('\n');
+	assertDone(t, await sh(folder, 'echo {size}', '-j', '1', '--ndjson', '--weight', 'size').end(records), '3\n2\n1\n');
+	const wrong = await sh(folder, 'echo {size}', '-j', '1', '--ndjson', '--weight', 'none').end(records);
+	t.regex(wrong.stderr, /--weight expects a number in the field none of each item; item 1 has undefined/);
+});
+
+test('the command is never read from the queue: what another program writes there runs nothing else', async t => {
+	const folder = new Folder(t);
+	const run = () => sh(folder, 'echo {}', '-k', ':::', 'a').end();
+	assertDone(t, await run(), 'a\n');
+	const hostile = ['["$(touch pwned)"]', '["`touch pwned`; touch pwned"]', '"touch pwned"', '{"sh":"touch pwned"}', '[{"file":"touch","args":["pwned"]}]'];
+	for (const payload of hostile) {
+		const queue = await openQueue(join(folder.path, 'faena.db'));
+		await queue.enqueue([{task: 'sh-ffffffffffff', payload}]);
+		await queue.retry({ids: [1], status: 'completed'});
+		t.is(await queue.edit(1, {payload}), 'edited');
+		await queue.close();
+		// The engine may run it as it is, before the map gives it the item's own value again.
+		await run();
+		assertDone(t, await run(), 'a\n');
+	}
+	t.deepEqual(
+		readdirSync(folder.path).filter(name => name.includes('pwned')),
+		[],
+	);
+	t.is((await folder.faena('list', '--status', 'pending').end()).stdout.trim().split('\n').length, hostile.length);
+});
+
+test('killed and started again, a run does all that is left, and no command outlives it', async t => {
+	const folder = new Folder(t);
+	folder.write('work', '#!/bin/sh\necho "$1 $$" >> begun\nsleep 0.02\necho "$1" >> ended\n');
+	chmodSync(join(folder.path, 'work'), 0o755);
+	const run = () => sh(folder, './work {}', '-j', '2', '--range', '1..120');
+	const lines = (name: string) => (existsSync(join(folder.path, name)) ? read(folder, name).trim().split('\n').filter(Boolean) : []);
+	for (let kill = 1; kill <= 3; kill++) {
+		const program = run();
+		while (lines('ended').length < kill * 20) await sleep(5);
+		// Not its process group: only the engine's own process.
+		process.kill(program.child.pid as number, 'SIGKILL');
+		await program.end();
+	}
+	const {code, stderr} = await run().end();
+	t.is(code, 0, stderr);
+	const ended = lines('ended').map(Number);
+	t.is(new Set(ended).size, 120);
+	// What had ended when its run was killed, and was not settled yet, is done again.
+	t.true(ended.length < 2 * 120, `${ended.length}`);
+	for (const line of lines('begun')) t.throws(() => process.kill(Number(line.split(' ')[1]), 0), {code: 'ESRCH'}, line);
+});
