@@ -17,7 +17,8 @@ const ENTRIES: Readonly<Record<string, Names>> = {
 		types: [
 			...['AnyTasks', 'BackoffOption', 'BatchInfo', 'BatchResults', 'BatchTaskOptions', 'ChildOptions', 'CompletedBatch'],
 			...['CompletionTasksOf', 'Counts', 'DeadItem', 'Durability', 'Duration', 'EditResult', 'EngineEvents'],
-			...['EngineStats', 'EnqueueArgs', 'EnqueueInArgs', 'EnqueuedChild', 'EnqueuedIn', 'ErrorCode', 'ErrorRecord', 'ExecutionOptions'],
+			...['EngineStats', 'EnqueueArgs', 'EnqueueInArgs', 'EnqueuedChild', 'EnqueuedIn', 'ErrorCode', 'ErrorRecord'],
+			...['ExecOptions', 'ExecResult', 'ExecutionOptions'],
 			...['FailureRecord', 'FlowInput', 'FlowJobOptions', 'FlowMapOptions', 'HaltOption', 'Isolation', 'Job'],
 			...['JobChanges', 'JobDetails', 'JobFilter', 'JobId', 'JobListOptions', 'JobListPage', 'JobOptions', 'JobOutcome'],
 			...['JobSearch', 'JobSort', 'JobStatus', 'LogLevel', 'LogLine', 'Logger', 'MapArgs', 'MapOptions', 'MapProgress'],
