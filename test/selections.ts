@@ -23,8 +23,8 @@ export const QUICK: {readonly files: readonly string[]; readonly env: Readonly<R
 };
 
 /**
- * Left to the nightly run: pages followed step by step, builds, the larger examples, every trial of the benchmark, and tasks that spoil their workers
- * on purpose. They start hundreds of programs and engines, and are the last to find what is wrong with an engine.
+ * Left to the nightly run: pages followed step by step, builds, the larger examples, every trial of the benchmark, tasks that spoil their workers
+ * on purpose, and command lines that are compared with GNU parallel's. They start hundreds of programs and engines, and are the last to find what is wrong with an engine.
  */
 export const LONG: readonly string[] = [
 	'test/pages.test.ts',
@@ -34,6 +34,7 @@ export const LONG: readonly string[] = [
 	'test/examples/thumbnails.test.ts',
 	'test/bench/trials.test.ts',
 	'test/cli/bench.test.ts',
+	'test/cli/parallel.test.ts',
 	'test/engine/spoilers.test.ts',
 ];
 
