@@ -17,11 +17,9 @@ const ENTRIES: Readonly<Record<string, Names>> = {
 		types: [
 			...['AnyTasks', 'BackoffOption', 'BatchInfo', 'BatchResults', 'BatchTaskOptions', 'ChildOptions', 'CompletedBatch'],
 			...['CompletionTasksOf', 'Counts', 'DeadItem', 'Durability', 'Duration', 'EditResult', 'EngineEvents'],
-			...['EngineStats', 'EnqueueArgs', 'EnqueueInArgs', 'EnqueuedChild', 'EnqueuedIn', 'ErrorCode', 'ErrorRecord', 'ExecutionOptions'],
-			...['FailureRecord', 'FlowInput', 'FlowJobOptions', 'FlowMapOptions', 'Fresh', 'HaltOption', 'Isolation', 'Job'],
 			...['EngineStats', 'EnqueueArgs', 'EnqueueInArgs', 'EnqueuedChild', 'EnqueuedIn', 'ErrorCode', 'ErrorRecord'],
 			...['ExecOptions', 'ExecResult', 'ExecutionOptions'],
-			...['FailureRecord', 'FlowInput', 'FlowJobOptions', 'FlowMapOptions', 'HaltOption', 'Isolation', 'Job'],
+			...['FailureRecord', 'FlowInput', 'FlowJobOptions', 'FlowMapOptions', 'Fresh', 'HaltOption', 'Isolation', 'Job'],
 			...['JobChanges', 'JobDetails', 'JobFilter', 'JobId', 'JobListOptions', 'JobListPage', 'JobOptions', 'JobOutcome'],
 			...['JobSearch', 'JobSort', 'JobStatus', 'LogLevel', 'LogLine', 'Logger', 'MapArgs', 'MapOptions', 'MapProgress'],
 			...['MapResult', 'OpenOptions', 'OwnConnection', 'ParentOutcome', 'PastExecution', 'PayloadOf', 'PipeOptions'],
