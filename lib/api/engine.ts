@@ -1,6 +1,6 @@
 /** The station `api/`: what a program holds in its own thread. There an engine never waits for the disk and, unless it is inline, never runs a task. */
 
-import {FreshnessThread} from '../freshness/thread.ts';
+import {type OpenFreshness, openFreshness} from '../freshness/open-freshness.ts';
 import {abortSignal, argument, bad, checked, type Duration, duration, text} from '../job/checks.ts';
 import type {EngineStats, JobEvent} from '../job/events.ts';
 import {idAt} from '../job/group.ts';
@@ -78,7 +78,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	readonly #maker: JobMaker;
 	readonly #stopListening: (() => void) | undefined;
 	/** For maps that look for what has changed. */
-	readonly #freshness: FreshnessThread;
+	readonly #freshness: OpenFreshness;
 	#closing: Promise<void> | undefined;
 
 	/** @internal Use `open()`. */
@@ -93,7 +93,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 			settings.maxPending,
 			settings.queue === IN_MEMORY ? {} : settings.queue,
 		);
-		this.#freshness = new FreshnessThread({tasks: settings.tasks ?? ''}, settings.env);
+		this.#freshness = openFreshness(settings.tasks ?? '', settings.env);
 		if (settings.closeOnSignals) this.#stopListening = closeOnSignals(this);
 	}
 

@@ -1,13 +1,12 @@
 import type {FreshnessAnswer, FreshnessQuestion, Reason} from '../freshness/messages.ts';
+import type {OpenFreshness} from '../freshness/open-freshness.ts';
 import type {Encoded} from '../job/encoding.ts';
 import type {BatchId, JobStatus} from '../job/job.ts';
 import {pack} from '../job/packed.ts';
 import type {MapPlan} from './map-options.ts';
 
-/** Answers which items are out of date: `FreshnessThread`. */
-export interface Freshness {
-	check(question: FreshnessQuestion): Promise<FreshnessAnswer>;
-}
+/** Answers which items are out of date. */
+export type Freshness = Pick<OpenFreshness, 'check'>;
 
 /** Items that are looked at together. */
 export interface CheckedItems<Item> {

@@ -138,6 +138,8 @@ export class MapJobs<Item> {
 	async #sendChecked(group: ItemGroup<Item>, payloads: readonly Encoded[], sent: NewGroup, answered: (take: () => void) => void): Promise<void> {
 		try {
 			const checked = await this.#check(group, payloads);
+			// The loop was left meanwhile, and enqueues nothing more.
+			if (this.#isLeft) return answered(() => undefined);
 			group.checked = checked;
 			this.#listener.checked(countFresh(checked));
 			const {fingerprints, outdated} = checked;

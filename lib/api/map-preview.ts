@@ -1,5 +1,5 @@
 import type {Reason} from '../freshness/messages.ts';
-import {FreshnessThread} from '../freshness/thread.ts';
+import {openFreshness} from '../freshness/open-freshness.ts';
 import {type Encoded, sameValue} from '../job/encoding.ts';
 import {MAX_GROUP_JOBS} from '../job/group.ts';
 import {isTerminal, type JobId, type JobStatus, type Place} from '../job/job.ts';
@@ -41,7 +41,7 @@ export async function* previewMap<Item>(
 	items: Iterable<Item> | AsyncIterable<Item>,
 ): AsyncGenerator<Preview<Item>> {
 	const plan = planMap<Item>(new JobMaker([], {}, DEFAULTS.open.maxValueBytes), task, options);
-	const freshness = new FreshnessThread({tasks});
+	const freshness = openFreshness(tasks);
 	try {
 		let group: Item[] = [];
 		let start = 0;

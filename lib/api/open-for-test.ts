@@ -7,12 +7,11 @@ import {argument, bad, type Checks, checked, choice, type Duration, duration, gi
 import {type Counts, isTerminal, type Job, type JobId, type JobStatus, STATUSES} from '../job/job.ts';
 import {checkId} from '../job/options.ts';
 import type {AnyTasks} from '../job/task.ts';
-import type {TaskModule} from '../job/task-module.ts';
+import {standIn, type TaskModule} from '../job/task-module.ts';
 import {systemClock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {arm, type Failpoints} from '../support/failpoint.ts';
 import type {DispatcherClient} from '../transport/client.ts';
-import {standIn} from '../worker/worker.ts';
 import {connect, Engine} from './engine.ts';
 import type {Events} from './events.ts';
 import {JobHandle} from './handles.ts';

@@ -8,13 +8,13 @@ import {idAt, toReleased} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
 import type {PoolOptions} from '../job/options.ts';
 import type {TaskContext} from '../job/task.ts';
+import {standIn, tableOf} from '../job/task-module.ts';
 import type {Pool, PoolListener} from '../pool/pool.ts';
 import {JobQueue} from '../store/job-queue.ts';
 import {IN_MEMORY, type News, type Store} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';
 import {startThread, workerUrl} from '../support/node.ts';
 import type {HeartbeatStart} from '../transport/messages.ts';
-import {standIn, tableOf} from '../worker/worker.ts';
 import {DirectUpdateWriter} from './direct-updates.ts';
 import {warn} from './events.ts';
 

@@ -1,7 +1,7 @@
 import {fileURLToPath, pathToFileURL} from 'node:url';
 import {FaenaError} from '../support/errors.ts';
-import {argument, bad, callable, expected, object, text, textOr, url} from './checks.ts';
-import type {AnyTasks} from './task.ts';
+import {argument, bad, callable, expected, isClass, object, text, textOr, url} from './checks.ts';
+import type {AnyTasks, TaskFunction} from './task.ts';
 
 /** Symbols of all programs: a bundle of the tasks may hold a copy of Faena. */
 const MODULE = Symbol.for('faena.tasks');
@@ -84,4 +84,27 @@ export function refuseInWorker(): void {
 	throw bad(
 		`open() was called in a worker, which imports ${file} for its tasks and so runs everything above open() in it. If that file is also the program, move the tasks to a module of their own that does not call open(). If a bundler has put the tasks into the program's file, name the bundled tasks module by tasks: new URL('./tasks.js', import.meta.url), or bundle with esbuild's --splitting: docs/building.md shows both. A task enqueues jobs by ctx.enqueue()`,
 	);
+}
+
+/** Objects of functions that stand in for modules, by URL: for tasks that run in the thread that has the object. */
+const stands = new Map<string, object>();
+
+/** Makes this object's functions the tasks of the module with the URL, in this thread; `undefined` ends that. */
+export function standIn(url: string, tasks: object | undefined): void {
+	if (tasks) stands.set(url, tasks);
+	else stands.delete(url);
+}
+
+/** The object that stands in for the module. */
+export function standFor(url: string): object | undefined {
+	return stands.get(url);
+}
+
+/** A module's tasks by name. */
+export type TaskTable = ReadonlyMap<string, TaskFunction>;
+
+/** @param given a module's namespace, an object of functions, or what `defineTasks()` made of one */
+export function tableOf(given: object): TaskTable {
+	const tasks = isTaskModule(given) ? given.tasks : given;
+	return new Map(Object.entries(tasks).filter((entry): entry is [string, TaskFunction] => typeof entry[1] === 'function' && !isClass(entry[1])));
 }

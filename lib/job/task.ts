@@ -219,7 +219,9 @@ export interface ExecResult<Output = string> {
 	readonly exitCode: number | null;
 	/** Such as `'SIGKILL'`; `null` if it ended by itself. */
 	readonly signal: string | null;
+	/** The first `maxOutput` bytes. */
 	readonly stdout: Output;
+	/** The last `maxOutput` bytes. */
 	readonly stderr: Output;
 	/** How many bytes were dropped: of the end of stdout, and of the beginning of stderr. */
 	readonly cut: {readonly stdout: number; readonly stderr: number};

@@ -5,6 +5,7 @@ import type {OpenJobsCell} from '../job/open-jobs.ts';
 import {unpack} from '../job/packed.ts';
 import {listParents} from '../job/parent-results.ts';
 import {optionsOf, type TaskFunction} from '../job/task.ts';
+import type {TaskTable} from '../job/task-module.ts';
 import {monotonicMs} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {get, has, wallMs, withResolvers} from '../support/primordials.ts';
@@ -290,9 +291,6 @@ function resultsFor(batch: readonly Execution[], results: unknown): readonly unk
 function isThenable(value: unknown): value is PromiseLike<unknown> {
 	return typeof value === 'object' && value !== null && typeof (value as {then?: unknown}).then === 'function';
 }
-
-/** The tasks of a module: its exported functions by export name. */
-export type TaskTable = ReadonlyMap<string, TaskFunction>;
 
 /** The tasks of a worker, and what their setups returned. */
 export class Tasks {

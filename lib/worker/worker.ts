@@ -6,18 +6,17 @@ import {createRequire} from 'node:module';
 import {setPriority} from 'node:os';
 import {fileURLToPath} from 'node:url';
 import type {CommandClient} from '../commands/command-client.ts';
-import {isClass} from '../job/checks.ts';
 import {toEnvelope, toFailure} from '../job/failure.ts';
 import {JobMaker} from '../job/new-job.ts';
 import {OpenJobsCell} from '../job/open-jobs.ts';
 import {checkTaskOptions} from '../job/options.ts';
-import {type Isolation, optionsOf, type TaskFunction, type TaskInfo} from '../job/task.ts';
-import {definedTasks, isTaskModule, markWorker} from '../job/task-module.ts';
+import {type Isolation, optionsOf, type TaskInfo} from '../job/task.ts';
+import {definedTasks, markWorker, standFor, type TaskTable, tableOf} from '../job/task-module.ts';
 import {FaenaError} from '../support/errors.ts';
 import {exit} from '../support/primordials.ts';
 import {BROKEN, type Loaded, type LoadMessage, type WorkerRequest} from './messages.ts';
 import {USAGE_OF} from './outcomes.ts';
-import {describe, Runner, type RunnerOptions, Tasks, type TaskTable} from './runner.ts';
+import {describe, Runner, type RunnerOptions, Tasks} from './runner.ts';
 
 interface WorkerOptions extends Pick<RunnerOptions, 'openChunkState' | 'post' | 'now' | 'leftovers'> {
 	/** A thread or process belongs to the worker; an inline worker shares the caller's thread. */
@@ -139,22 +138,13 @@ export class TaskWorker {
 	}
 }
 
-/** Objects of functions that stand in for modules, by URL: for tasks that run in the thread that has the object. */
-const stands = new Map<string, object>();
-
-/** Makes {@link loadTasks} return this object's functions for the URL; `undefined` ends that. */
-export function standIn(url: string, tasks: object | undefined): void {
-	if (tasks) stands.set(url, tasks);
-	else stands.delete(url);
-}
-
 /**
  * Imports a tasks module. Names are looked up among its exports; nothing else is ever imported for a job.
  * @param url a `file:` URL. Where that file is missing, its compiled form or its source beside it is taken.
  * @throws FaenaError `BadTasksModule` if it is missing, throws while loading, or exports no function
  */
 export async function loadTasks(url: string): Promise<TaskTable> {
-	const stand = stands.get(url);
+	const stand = standFor(url);
 	const found = stand ? url : findModule(url);
 	const table = stand ? tableOf(stand) : await importTasks(found);
 	if (table.size > 0) return table;
@@ -200,12 +190,6 @@ function isCommonJs(namespace: Namespace, url: string): boolean {
 	if (!url.startsWith('file:') || !('default' in namespace)) return false;
 	if ('module.exports' in namespace) return namespace['module.exports'] === namespace.default;
 	return createRequire(url).cache[realpathSync(pathOf(url))]?.exports === namespace.default;
-}
-
-/** @param given a module's namespace, an object of functions, or what `defineTasks()` made of one */
-export function tableOf(given: object): TaskTable {
-	const tasks = isTaskModule(given) ? given.tasks : given;
-	return new Map(Object.entries(tasks).filter((entry): entry is [string, TaskFunction] => typeof entry[1] === 'function' && !isClass(entry[1])));
 }
 
 /** @throws FaenaError `BadOption` */

@@ -1,4 +1,4 @@
-import {existsSync, readdirSync} from 'node:fs';
+import {existsSync, readdirSync, readFileSync, utimesSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import type {TaskContext} from '../../lib/index.ts';
@@ -249,4 +249,27 @@ test('wrong arguments are refused in a sentence', async t => {
 		[[{run() {}}, {failpoints: 'settle:committed=kill'}], /as failpoints an object/],
 	];
 	for (const [args, message] of cases) t.log((await t.throwsAsync(open(...args), {message}))?.message);
+});
+
+test('a map finds out what has changed, also with tasks of an object', async t => {
+	const file = join(makeFolder(t), 'a.txt');
+	const write = (text: string) => {
+		writeFileSync(file, text);
+		utimesSync(file, 1, 1);
+	};
+	const faena = await opened(t, {read: (path: string) => readFileSync(path, 'utf8')});
+	const map = async () => {
+		const [end] = await faena.map('read', [file], {batch: 'b', fresh: ['content', 'code'], files: path => [path]}).toArray();
+		return [end?.status === 'completed' && end.result, end?.reused];
+	};
+	write('one');
+	t.deepEqual(
+		[await map(), await map()],
+		[
+			['one', false],
+			['one', true],
+		],
+	);
+	write('two');
+	t.deepEqual(await map(), ['two', false]);
 });

@@ -1,0 +1,24 @@
+import {standFor, tableOf} from '../job/task-module.ts';
+import {FreshnessChecker} from './checker.ts';
+import type {FreshnessAnswer, FreshnessQuestion} from './messages.ts';
+import {FreshnessThread} from './thread.ts';
+
+/** Answers which items of maps are out of date. */
+export interface OpenFreshness {
+	/** @throws FaenaError `BadOption`, `BadTasksModule`, `UnknownTask` */
+	check(question: FreshnessQuestion): Promise<FreshnessAnswer>;
+	close(): Promise<void>;
+}
+
+/** @param tasks the URL of the tasks module */
+export function openFreshness(tasks: string, env?: Readonly<Record<string, string>>): OpenFreshness {
+	const stand = standFor(tasks);
+	return stand ? ofObject(stand) : new FreshnessThread({tasks}, env);
+}
+
+/** Tasks of an object that stands in for a module, as in a test: no other thread has it, and their code is their text. */
+function ofObject(stand: object): OpenFreshness {
+	const tasks = tableOf(stand);
+	const checker = new FreshnessChecker(tasks, [...tasks.values()].join('\n'));
+	return {check: async question => checker.check(question), close: async () => undefined};
+}
