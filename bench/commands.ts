@@ -1,6 +1,6 @@
 /**
- * Starts `true` again and again, two at a time: by `ctx.exec()`, by a loop around Node's `spawn()`, by `xargs`, and by GNU parallel if it is
- * there. `node bench/commands.ts [COMMANDS] [ROUNDS]`, by default 1,000 and 5, prints the median rate, and the processor time of a command with
+ * Starts `true` again and again, two at a time: by `ctx.exec()`, by `faena map --sh`, by a loop around Node's `spawn()`, by `xargs`, and by GNU
+ * parallel if it is there. `node bench/commands.ts [COMMANDS] [ROUNDS]`, by default 1,000 and 5, prints the median rate, and the processor time of a command with
  * that of all processes around it. Each way runs in a process of its own, once with two commands and once with all: the difference counts, so
  * that no start of a program does.
  */
@@ -19,8 +19,17 @@ const COMMAND = 'true';
 const own = (way: string) => (commands: number) => [process.execPath, fileURLToPath(import.meta.url), way, String(commands)];
 const through = (command: string) => (commands: number) => ['sh', '-c', `seq ${commands} | ${command}`];
 
+const folder = mkdtempSync(join(tmpdir(), 'faena-bench-'));
+const cli = fileURLToPath(moduleUrl('../lib/cli/main'));
+let queues = 0;
+const byMap = (commands: number) => {
+	const queue = join(folder, `${queues++}.db`);
+	return [process.execPath, cli, 'map', '--quiet', '-j', String(AT_ONCE), '--queue', queue, '--sh', COMMAND, '--range', `1..${commands}`];
+};
+
 const WAYS: Readonly<Record<string, (commands: number) => readonly string[]>> = {
 	'ctx.exec()': own('exec'),
+	'faena map --sh': byMap,
 	"Node's spawn()": own('spawn'),
 	[`xargs -P${AT_ONCE}`]: through(`xargs -P${AT_ONCE} -n1 ${COMMAND}`),
 	...(isInstalled('parallel') && {[`parallel -j${AT_ONCE}`]: through(`parallel -j${AT_ONCE} ${COMMAND}`)}),
@@ -30,6 +39,7 @@ const [way = '1000', count = '5'] = process.argv.slice(2);
 if (way === 'exec') await startByFaena(Number(count));
 else if (way === 'spawn') await startByNode(Number(count));
 else await compare(Number(way), Number(count));
+rmSync(folder, {recursive: true});
 
 async function compare(commands: number, rounds: number): Promise<void> {
 	const found = new Map(Object.keys(WAYS).map(name => [name, [] as {readonly seconds: number; readonly cpuSeconds: number}[]]));
@@ -58,7 +68,6 @@ async function measure(args: readonly string[]): Promise<{readonly seconds: numb
 }
 
 async function startByFaena(commands: number): Promise<void> {
-	const folder = mkdtempSync(join(tmpdir(), 'faena-bench-'));
 	const faena = await open<typeof import('./measure/command-tasks.ts')>({
 		queue: join(folder, 'jobs.db'),
 		tasks: moduleUrl('measure/command-tasks'),
@@ -67,7 +76,6 @@ async function startByFaena(commands: number): Promise<void> {
 	const names = Array.from({length: commands}, () => COMMAND);
 	for await (const {status} of faena.map('start', names)) if (status !== 'completed') throw new Error(`A job is ${status}: void`);
 	await faena.close();
-	rmSync(folder, {recursive: true});
 }
 
 async function startByNode(commands: number): Promise<void> {

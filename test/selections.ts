@@ -24,7 +24,7 @@ export const QUICK: {readonly files: readonly string[]; readonly env: Readonly<R
 
 /**
  * Left to the nightly run: pages followed step by step, builds, the larger examples, every trial of the benchmark, tasks that spoil their workers
- * on purpose, and command lines that are compared with GNU parallel's. They start hundreds of programs and engines, and are the last to find what is wrong with an engine.
+ * on purpose, every input of `faena map`, command lines that are compared with GNU parallel's, and long runs under load. They start hundreds of programs and engines, and are the last to find what is wrong with an engine.
  */
 export const LONG: readonly string[] = [
 	'test/pages.test.ts',
@@ -34,8 +34,12 @@ export const LONG: readonly string[] = [
 	'test/examples/thumbnails.test.ts',
 	'test/bench/trials.test.ts',
 	'test/cli/bench.test.ts',
+	'test/cli/inputs.test.ts',
 	'test/cli/parallel.test.ts',
 	'test/engine/spoilers.test.ts',
+	'test/fault/bad-jobs.test.ts',
+	'test/fault/soak.test.ts',
+	'test/support/node-args.test.ts',
 ];
 
 /** The files of `npm test`. */

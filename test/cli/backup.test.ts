@@ -77,7 +77,7 @@ for (const what of ['keeps', 'deletes']) {
 test('in a backup no job runs and no map has its batch, and a copy of it can be worked on', async t => {
 	const folder = busyFolder(t);
 	const path = join(folder.path, 'faena.db');
-	const working = folder.faena('map', './tasks.mjs#hang', '--lines', '--batch', 'nightly', '-j', '1');
+	const working = folder.faena('map', './tasks.mjs#hang', '--stdin', '--batch', 'nightly', '-j', '1');
 	working.child.stdin.write('one\n');
 	while (!(await folder.faena('status').end()).stdout.includes('1 running'));
 	await folder.faena('backup', 'copy.db').end();

@@ -82,7 +82,7 @@ test('looking at a closed queue leaves all files as they were', async t => {
 
 test('looking while an engine runs, and after it was killed, leaves all files as they were, also for a user who may only read', async t => {
 	const {folder, path} = await makeQueue(t);
-	const engine = folder.faena('map', tasks('traces-executions', 'hang'), '--lines', '--batch', 'hanging', '-j', '1', '--queue', path);
+	const engine = folder.faena('map', tasks('traces-executions', 'hang'), '--stdin', '--batch', 'hanging', '-j', '1', '--queue', path);
 	engine.child.stdin.write('one\n');
 	while (!folder.executions().includes('one')) await folder.faena('status', '--queue', path).end();
 	// It writes nothing while it is stopped.

@@ -15,7 +15,7 @@ test('prune deletes jobs that ended before a time, of some statuses or of a task
 	t.timeout(60_000);
 	const folder = new Folder(t);
 	await folder.faena('map', PICKY, '--ndjson', '--max-attempts', '1').end('0\n1\n2\n');
-	await folder.faena('map', tasks('traces-executions', 'echo'), '--lines').end('one\ntwo\n');
+	await folder.faena('map', tasks('traces-executions', 'echo'), '--stdin').end('one\ntwo\n');
 	await folder.faena('enqueue', 'echo', '1').end();
 	t.is(await summary(folder), 'faena.db: 1 pending, 4 completed, 1 dead');
 	t.like(await folder.faena('prune', '--older', '1d').end(), {code: 0, stdout: '0 jobs deleted\n'});
@@ -30,7 +30,7 @@ test('prune deletes jobs that ended before a time, of some statuses or of a task
 test('prune deletes nothing unless it is told what', async t => {
 	t.timeout(60_000);
 	const folder = new Folder(t);
-	await folder.faena('map', tasks('traces-executions', 'echo'), '--lines').end('one\n');
+	await folder.faena('map', tasks('traces-executions', 'echo'), '--stdin').end('one\n');
 	assertSentence(t, await folder.faena('prune').end(), /required option '--older <time>' not specified/);
 	assertSentence(t, await folder.faena('prune', '--older', '7').end(), /It is a time with its unit/);
 	assertSentence(t, await folder.faena('prune', '--older', '0s', '--status', 'failed').end(), /Jobs that have not ended are never deleted; .* not failed\./);
@@ -42,7 +42,7 @@ test('prune deletes nothing unless it is told what', async t => {
 test('delete deletes a batch with its jobs, unless a map or a job of it runs', async t => {
 	t.timeout(120_000);
 	const folder = new Folder(t);
-	const running = folder.faena('map', tasks('traces-executions', 'hang'), '--lines', '--workers', '1', '--batch', 'night ly');
+	const running = folder.faena('map', tasks('traces-executions', 'hang'), '--stdin', '--workers', '1', '--batch', 'night ly');
 	running.child.stdin.write('one\n');
 	while (!folder.executions().includes('one')) await once(running.child.stderr, 'data');
 	assertSentence(t, await folder.faena('delete', 'night ly').end(), /One job of the batch "night ly" can't be deleted while running\. Cancel the batch/);

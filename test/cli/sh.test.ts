@@ -53,7 +53,6 @@ test('a command that the input does not fit is refused before anything is writte
 	] as const)
 		for (const more of [[], ['--dry-run']]) assertSentence(t, await folder.faena('map', '--sh', command, ...words, ...more).end(), why);
 	assertSentence(t, await dryRun(folder, 'echo {nmae}', '--csv').end('id,name\n1,2'), /has no column "nmae"; did you mean "name"\?/);
-	assertSentence(t, await folder.faena('map', 'tasks.ts#a', '--dry-run', '-').end(), /--dry-run prints the commands of --sh/);
 	t.deepEqual(readdirSync(folder.path), ['trace']);
 });
 

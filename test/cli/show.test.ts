@@ -242,7 +242,7 @@ test('a value in the place of a number is shown as it is, and so is the rest of 
 
 test('show, logs, cancel and retry of a job that does not exist end alike', async t => {
 	const folder = new Folder(t);
-	await folder.faena('map', tasks('traces-executions', 'echo'), '--lines').end('one');
+	await folder.faena('map', tasks('traces-executions', 'echo'), '--stdin').end('one');
 	for (const command of ['show', 'logs', 'cancel', 'retry'])
 		assertSentence(t, await folder.faena(command, '999').end(), /^faena: There is no job 999 in faena\.db; it may have been cleaned up\.$/m, 3);
 	assertSentence(t, await folder.faena('cancel', '998', '999').end(), /^faena: There is no job 998, 999 in faena\.db; /, 3);

@@ -58,7 +58,8 @@ export class Terminal {
 			await this.#shown;
 			const text = this.text();
 			if (pattern.test(text)) return text;
-			if (this.#child.exitCode !== null) throw new Error(`It ended, and the screen shows no ${pattern}:\n${text}`);
+			// Also if the end of the test has killed it.
+			if (this.#child.exitCode !== null || this.#child.signalCode !== null) throw new Error(`It ended, and the screen shows no ${pattern}:\n${text}`);
 			await Promise.race([next, this.#closed]);
 		}
 	}
