@@ -29,6 +29,11 @@ interface MapJobsListener<Item> {
 /** Jobs that are listed in one call: usually all that an earlier map of the default window left unfinished. */
 const MAX_PAGE_JOBS = 5000;
 
+/** The fewest items that are checked together. */
+const MIN_CHECKED_ITEMS = 16;
+/** A check that takes less time lets the next group be larger. */
+const QUICK_CHECK_MS = 50;
+
 /** The flag of unfinished jobs of an earlier map that the input has not had yet. */
 const MISSING = 1;
 /** The flag of jobs that had not ended when this map began, or when it first enqueued their items. */
@@ -63,6 +68,10 @@ export class MapJobs<Item> {
 	#missing = 0;
 	/** Finds out which items are out of date, if the map asks for that. */
 	readonly #freshness: Freshness | undefined;
+	/** The most items of the next group. It grows while checks are quick: of large files the first ones are to start before all are looked at. */
+	#groupSize: number;
+	/** True once no more groups are to be enqueued. */
+	#isEnding = false;
 	/** The last check; the next group waits for it, so that groups are enqueued in order. */
 	#checking: Promise<void> = Promise.resolve();
 	/** The number of jobs that the batch had when this map began, and of those among them that the input has had. */
@@ -78,7 +87,13 @@ export class MapJobs<Item> {
 		this.#client = client;
 		this.#plan = plan;
 		this.#freshness = freshness;
+		this.#groupSize = freshness ? MIN_CHECKED_ITEMS : MAX_GROUP_JOBS;
 		this.#listener = listener;
+	}
+
+	/** The most items of the next group. */
+	get groupSize(): number {
+		return this.#groupSize;
 	}
 
 	/**
@@ -137,9 +152,12 @@ export class MapJobs<Item> {
 	/** Finds out which items are out of date, and sends them. */
 	async #sendChecked(group: ItemGroup<Item>, payloads: readonly Encoded[], sent: NewGroup, answered: (take: () => void) => void): Promise<void> {
 		try {
-			const checked = await this.#check(group, payloads);
-			// The loop was left meanwhile, and enqueues nothing more.
-			if (this.#isLeft) return answered(() => undefined);
+			const start = performance.now();
+			const checked = this.#isEnding || this.#isLeft ? undefined : await this.#check(group, payloads);
+			// The map was left or ended meanwhile, and enqueues nothing more.
+			if (!checked || this.#isEnding || this.#isLeft) return answered(() => undefined);
+			const isQuick = performance.now() - start < QUICK_CHECK_MS;
+			this.#groupSize = isQuick ? Math.min(MAX_GROUP_JOBS, 2 * this.#groupSize) : Math.max(MIN_CHECKED_ITEMS, Math.floor(this.#groupSize / 2));
 			group.checked = checked;
 			this.#listener.checked(countFresh(checked));
 			const {fingerprints, outdated} = checked;
@@ -307,6 +325,7 @@ export class MapJobs<Item> {
 	 * all jobs of these items, stage by stage: first those of the last one, so that no job is deleted before those that wait for it.
 	 */
 	async own(): Promise<JobId[][]> {
+		this.#isEnding = true;
 		// Groups under way must be in the queue first, or their jobs would be missed.
 		await this.allAnswered();
 		if (this.#plan.batch === undefined) this.#dropExisting();

@@ -35,7 +35,7 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 	 * @example faena.map('thumbnail', paths, {batch: 'photos', key: path => path, fresh: 'content', files: path => [path]})
 	 */
 	readonly fresh?: Fresh | readonly Fresh[];
-	/** Paths of the files from which an item's result is made, for `fresh: 'content'`. Default: the task's option `files`, which gets the payload. */
+	/** Paths of the files from which an item's result is made, for `fresh: 'content'`; besides those that the task's option `files` names by the payload. */
 	readonly files?: (item: Item, index: number) => readonly string[];
 	/**
 	 * What to do, at the end of the input, with unfinished jobs of an earlier map of the batch whose items are not in the input: `keep` (default)

@@ -43,6 +43,8 @@ export async function* previewMap<Item>(
 	const plan = planMap<Item>(new JobMaker([], {}, DEFAULTS.open.maxValueBytes), task, options);
 	const freshness = openFreshness(tasks);
 	try {
+		// Loads the module, and finds out whether it has the task.
+		await freshness.check({task, fresh: [], retryFailed: false, payloads: []});
 		let group: Item[] = [];
 		let start = 0;
 		for await (const item of items) {

@@ -238,7 +238,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		const {pipe} = this.#plan;
 		// A group of a pipe has at most so many jobs in its first stage.
 		if (pipe) return Math.max(1, Math.floor(MAX_GROUP_JOBS / (pipe.stages[0]?.jobs ?? 1)));
-		return this.#plan.weightOf && !this.#longestFirst ? Infinity : MAX_GROUP_JOBS;
+		return this.#plan.weightOf && !this.#longestFirst ? Infinity : this.#jobs.groupSize;
 	}
 
 	#sendGroup(): void {
@@ -250,8 +250,9 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			const known = this.#longestFirst?.slice(start, start + items.length);
 			const indexes = known ?? (weightOf && longestFirst(items, weightOf, start));
 			const inOrder = indexes && !known ? indexes.map(index => items[index - start] as Item) : items;
-			for (let from = 0; from < items.length && this.#goesOn(); from += MAX_GROUP_JOBS)
-				this.#enqueue(inOrder.slice(from, from + MAX_GROUP_JOBS), indexes?.slice(from, from + MAX_GROUP_JOBS));
+			const size = this.#jobs.groupSize;
+			for (let from = 0; from < items.length && this.#goesOn(); from += size)
+				this.#enqueue(inOrder.slice(from, from + size), indexes?.slice(from, from + size));
 		} catch (error) {
 			// Not thrown: the source can be told to end only after its next item, for which the loop may be waiting.
 			this.#fail(error);

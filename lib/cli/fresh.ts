@@ -3,7 +3,6 @@ import {InvalidArgumentError} from 'commander';
 import {type PlannedMap, type Preview, previewMap} from '../api/map-preview.ts';
 import {queueExists} from '../api/queue-location.ts';
 import type {Fresh, JobId, MapProgress} from '../index.ts';
-import {bad} from '../job/checks.ts';
 import {NO_JOBS} from '../job/job.ts';
 import type {JobQueue} from '../queue.ts';
 import {useQueue} from './input.ts';
@@ -15,7 +14,7 @@ const CHOICES = ['payload', 'content', 'code', 'all', 'never'] as const;
 export type FreshFlag = (typeof CHOICES)[number];
 
 export const FRESH_HELP =
-	'what makes an item run again: content (of its file), code (of the task), payload, all, or never; several with commas between (default: content of files, payload of lines)';
+	'what makes an item run again: content (of its file, and of those that the task names), code (of the task), payload (other values of --key), all, or never; several with commas between (default: content of globs, payload of other inputs)';
 
 export function toFresh(text: string): readonly FreshFlag[] {
 	const all = text.split(',').map(each => each.trim()) as FreshFlag[];
@@ -25,16 +24,15 @@ export function toFresh(text: string): readonly FreshFlag[] {
 
 /**
  * The options of the map. Of files the content counts, too, unless the flag leaves it out.
- * @throws FaenaError `BadOption`
+ * @param filesOf the paths of an item's files, if globs have named them
  */
 export function freshnessOf(
 	given: readonly FreshFlag[] | undefined,
-	isOfFiles: boolean,
+	filesOf: ((item: Item) => readonly string[]) | undefined,
 ): {readonly fresh: readonly Fresh[]; readonly files?: (item: Item) => readonly string[]} {
-	if (!isOfFiles && given?.includes('content')) throw bad('--fresh content looks at the files that globs match; for lines it is --fresh payload.');
-	const named = (given ?? (isOfFiles ? ['content'] : ['payload'])).filter(each => each !== 'never');
-	if (!isOfFiles || named.every(each => each === 'payload')) return {fresh: [...new Set<Fresh>(['payload', ...named])]};
-	return {fresh: [...new Set<Fresh>(['content', ...named])], files: ({key}) => [key]};
+	const named = (given ?? (filesOf ? ['content'] : ['payload'])).filter(each => each !== 'never');
+	if (!filesOf || named.every(each => each === 'payload')) return {fresh: [...new Set<Fresh>(['payload', ...named])]};
+	return {fresh: [...new Set<Fresh>(['content', ...named])], files: filesOf};
 }
 
 /** For instance `5,210 unchanged (4,100 made by older code: --fresh code), 12 changed, 3 new, 1 gone`; empty if no earlier run is known. */

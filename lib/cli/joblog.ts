@@ -3,7 +3,7 @@ import {constants} from 'node:os';
 import type {MapResult} from '../index.ts';
 import {bad} from '../job/checks.ts';
 import type {Item} from './inputs/items.ts';
-import {inLine} from './print.ts';
+import {inLine, printError} from './print.ts';
 import type {ShellFailure, ShellResult} from './shell-command.ts';
 
 /** The columns of GNU parallel's job log. */
@@ -16,7 +16,8 @@ const FLUSH_AFTER_MS = 100;
 export class JobLog {
 	readonly #file: string;
 	readonly #commandOf: (item: Item) => string;
-	#lines: string[] = [];
+	readonly #lines: string[] = [];
+	#hasFailed = false;
 	#timer: NodeJS.Timeout | undefined;
 
 	/**
@@ -54,8 +55,13 @@ export class JobLog {
 		clearTimeout(this.#timer);
 		this.#timer = undefined;
 		if (this.#lines.length === 0) return;
-		appendFileSync(this.#file, this.#lines.join(''));
-		this.#lines = [];
+		const lines = this.#lines.splice(0).join('');
+		try {
+			appendFileSync(this.#file, lines);
+		} catch (error) {
+			if (!this.#hasFailed) printError(`The job log ${this.#file} can't be written, and lacks jobs: ${(error as Error).message}`);
+			this.#hasFailed = true;
+		}
 	}
 }
 

@@ -46,12 +46,15 @@ export function addMapFlags(command: Command): Command {
 		.addOption(new Option('--retries <n>', 'the same as --max-attempts').argParser(toCount))
 		.option('--retry-failed', 'run items again that died or were cancelled in an earlier run')
 		.addOption(
-			new Option('--missing <how>', 'what to do with unfinished jobs of an earlier run that are missing from the input')
+			new Option(
+				'--missing <how>',
+				'what to do with unfinished jobs of an earlier run that are missing from the input; delete also deletes the results of files that are gone',
+			)
 				.choices(['keep', 'cancel', 'delete'])
 				.default('keep'),
 		)
 		.option('--halt <when>', 'give up after failures, or end after successes or ends: now,fail=1, soon,fail=5%, now,success=1 or soon,done=100', toHalt)
-		.option('--delay <time>', 'wait so long between the starts of two jobs, for instance 100ms', toDuration)
+		.option('--delay <time>', 'wait so long between two items, for instance 100ms, so that their jobs start no closer while workers are idle', toDuration)
 		.option('--weight <field>', 'with --ndjson or --csv: a number that says how long an item takes; the longest run first')
 		.option('--env <name=value>', "a variable of the tasks' or commands' environment; one without a value is passed on in any case", toEnv);
 	return addOutputFlags(addCommandFlags(command));

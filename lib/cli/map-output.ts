@@ -2,6 +2,7 @@
 
 import type {MapResult} from '../index.ts';
 import type {Item} from './inputs/items.ts';
+import {outputFiles} from './output-files.ts';
 import {escapeControls, printError, toJson} from './print.ts';
 import {describeItem, type ShellFailure, type ShellResult} from './shell-command.ts';
 import {tagged} from './tagged-lines.ts';
@@ -38,9 +39,20 @@ export function commandOutputs({tag, lineBuffer}: {readonly tag?: true; readonly
 	};
 }
 
+/** Writes the stored outputs of commands that ran in an earlier run where this one writes its own. */
+export function keepReused(folder: string): (result: MapResult<Item, unknown>) => void {
+	return ({item, ...end}) => {
+		const {stdout = '', stderr = ''} = ((end.status === 'completed' ? end.result : end.error) ?? {}) as Partial<ShellResult>;
+		const files = outputFiles(folder, item.payload);
+		files.add(Buffer.from(stdout as string), 'stdout');
+		files.add(Buffer.from(stderr as string), 'stderr');
+		files.end();
+	};
+}
+
 function warnOfCut(item: Item, {stdout, stderr}: {readonly stdout: number; readonly stderr: number}): void {
 	const parts = [stdout > 0 && `the last ${stdout} bytes of stdout`, stderr > 0 && `the first ${stderr} bytes of stderr`].filter(Boolean);
-	printError(`Of the output of ${describeItem(item.payload)} ${parts.join(' and ')} were not kept. --results keeps all.`);
+	printError(`Of the output of ${describeItem(item.payload)} ${parts.join(' and ')} were not kept. To have all of it: --results FOLDER --fresh all.`);
 }
 
 function tagOf(output: string | Uint8Array, {payload}: Item): string {

@@ -16,6 +16,8 @@ export interface RunOptions {
 	readonly quiet?: true;
 	readonly printer: Printer;
 	readonly log: JobLog | undefined;
+	/** Takes results of earlier runs. */
+	readonly keeper: ((result: MapResult<Item, unknown>) => void) | undefined;
 	/** Of files, by path. */
 	readonly sizes: ReadonlyMap<string, number> | undefined;
 }
@@ -96,6 +98,7 @@ export class MapRun {
 	async #write(result: MapResult<Item, unknown>): Promise<void> {
 		const {stdout, stderr = ''} = this.#options.printer(result);
 		this.#options.log?.add(result);
+		if (result.reused) this.#options.keeper?.(result);
 		if (stderr.length > 0) process.stderr.write(stderr);
 		if (stdout.length > 0 && !process.stdout.write(stdout)) {
 			this.#options.log?.flush();

@@ -18,7 +18,7 @@ import type {Item} from './inputs/items.ts';
 import {type Input, type InputOptions, openInput} from './inputs/open-input.ts';
 import {JobLog} from './joblog.ts';
 import {addMapFlags, bytesOf, type MapFlags, PARALLEL_HELP} from './map-flags.ts';
-import {commandOutputs, jsonLines} from './map-output.ts';
+import {commandOutputs, jsonLines, keepReused} from './map-output.ts';
 import {MapRun} from './map-run.ts';
 import {ExitCode, explain} from './print.ts';
 import {parseShellCommand, SHELL_COMMAND_VARIABLE, SHELL_TASK, type ShellCommand, shellPayload} from './shell-command.ts';
@@ -78,24 +78,27 @@ async function mapWords(words: readonly string[], options: Options, groups: Sour
 }
 
 async function planOf(words: readonly string[], options: Options, groups: SourceGroups): Promise<Plan> {
-	const {sh, workdir, results, lineBuffer, tag, memory} = options;
-	if (sh !== undefined) {
-		if (process.platform === 'win32') throw bad('--sh needs a POSIX shell, so it does not run on Windows. Write a task that calls the program.');
-		if ((options.ndjson || options.csv) && (options.maxArgs ?? options.maxReplaceArgs) !== undefined)
-			throw bad('--sh takes one record at a time; leave out -n.');
-		if (workdir !== undefined && !statSync(workdir, {throwIfNoEntry: false})?.isDirectory()) throw bad(`There is no folder ${workdir}, which --workdir names.`);
-		const input = await openInput(words, options, groups);
-		const flags = {workdir, lineBuffer, tag, results: results && resolve(results), memoryBytes: bytesOf(memory)};
-		const command = parseShellCommand(sh, input.shape, flags);
-		return {target: `sh ${sh}`, module: SHELL_TASK, task: command.task, command, input};
-	}
-	const [flag] =
-		Object.entries({'--workdir': workdir, '--results': results, '--line-buffer': lineBuffer, '--tag': tag, '--memory': memory}).find(([, value]) => value) ??
-		[];
+	if (options.sh !== undefined) return planCommand(options.sh, words, options, groups);
+	const {workdir, results, lineBuffer, tag, memory} = options;
+	const flags = {'--workdir': workdir, '--results': results, '--line-buffer': lineBuffer, '--tag': tag, '--memory': memory};
+	const [flag] = Object.entries(flags).find(([, value]) => value) ?? [];
 	if (flag !== undefined) throw bad(`${flag} is for the commands of --sh; a task is a function.`);
 	const [target, ...globs] = words;
 	if (target === undefined) throw bad("Name a module and one of its functions, for instance './tasks.ts#thumbnail', or a command with --sh.");
 	return {target, ...toTask(target), command: undefined, input: await openInput(globs, options, groups)};
+}
+
+async function planCommand(sh: string, words: readonly string[], options: Options, groups: SourceGroups): Promise<Plan> {
+	const {workdir, lineBuffer, tag, memory} = options;
+	if (process.platform === 'win32') throw bad('--sh needs a POSIX shell, so it does not run on Windows. Write a task that calls the program.');
+	if ((options.ndjson || options.csv) && (options.maxArgs ?? options.maxReplaceArgs) !== undefined) throw bad('--sh takes one record at a time; leave out -n.');
+	if (workdir !== undefined && !statSync(workdir, {throwIfNoEntry: false})?.isDirectory()) throw bad(`There is no folder ${workdir}, which --workdir names.`);
+	const input = await openInput(words, options, groups);
+	const results = options.results && resolve(options.results);
+	const flags = {workdir, lineBuffer, tag, results, memoryBytes: bytesOf(memory)};
+	const command = parseShellCommand(sh, input.shape, flags, resolve(workdir ?? '.'));
+	const target = `sh ${sh}${workdir === undefined ? '' : ` --workdir ${workdir}`}`;
+	return {target, module: SHELL_TASK, task: command.task, command, input};
 }
 
 /** The options of the map that the flags name. */
@@ -107,7 +110,7 @@ function mapOptionsOf({target, command, input}: Plan, options: Options): MapOpti
 	return {
 		...defined({order, missing, retryFailed, halt, timeout, maxAttempts}),
 		...{batch, key: (item: Item) => item.key, payload: (item: Item) => (command ? shellPayload(command, item) : item.payload)},
-		...freshnessOf(fresh, input.areFiles),
+		...freshnessOf(fresh, input.filesOf),
 	};
 }
 
@@ -123,8 +126,8 @@ async function map(plan: Plan, options: Options): Promise<number> {
 	const {queue, env} = options;
 	const mapOptions = mapOptionsOf(plan, options);
 	const {batch} = mapOptions;
-	const log = options.joblog === undefined ? undefined : new JobLog(options.joblog, commandOf(plan));
-	if (await queueExists(queue)) await useQueue(queue, opened => refuseUnfinished(opened, queue, {module: String(module), task, batch}));
+	if (!command && (await queueExists(queue)))
+		await useQueue(queue, opened => refuseUnfinished(opened, queue, {module: String(module), task, batch, place: placeOf(queue)}));
 	const engine = await open({
 		...toOpenOptions(options),
 		...{tasks: module, only: [task], closeOnSignals: true},
@@ -133,10 +136,12 @@ async function map(plan: Plan, options: Options): Promise<number> {
 		env: {...env, ...(command && {[SHELL_COMMAND_VARIABLE]: JSON.stringify(command)})},
 	});
 	try {
+		const log = options.joblog === undefined ? undefined : new JobLog(options.joblog, commandOf(plan));
 		const {items, sizes, weight} = toMapInput(plan, options);
 		const results = engine.map(task, items as Iterable<Item>, {...mapOptions, ...(weight && {weight})});
 		const printer = command && !options.json ? commandOutputs(options) : jsonLines({hasItems: sizes === undefined, hasTimes: options.times === true});
-		const code = await new MapRun(engine, results, {...options, sizes, printer, log}).print();
+		const keeper = command?.results === undefined ? undefined : keepReused(command.results);
+		const code = await new MapRun(engine, results, {...options, sizes, printer, log, keeper}).print();
 		await engine.close();
 		return code;
 	} catch (error) {
@@ -162,10 +167,19 @@ function commandOf({target, command}: Plan): (item: Item) => string {
 
 /** The items, as the map reads them. Of files the largest run first, so that the last one does not run alone. */
 function toMapInput({input: {items, areFiles}}: Plan, {delay, weight: field, shuf}: Options) {
-	const sizes = areFiles ? new Map((items as readonly Item[]).map(({key}) => [key, statSync(key, {throwIfNoEntry: false})?.size ?? 0])) : undefined;
+	const sizes = areFiles ? new Map((items as readonly Item[]).map(({key}) => [key, sizeOf(key)])) : undefined;
 	const bySize = sizes && !shuf ? ({key}: Item) => sizes.get(key) as number : undefined;
 	const weight = field === undefined ? bySize : ({payload, sequence}: Item) => weightIn(payload, field, sequence);
 	return {items: delay === undefined ? items : spaced(items, duration(delay) as number), sizes, weight};
+}
+
+/** 0 of a file that can't be looked at: its job says why. */
+function sizeOf(path: string): number {
+	try {
+		return statSync(path, {throwIfNoEntry: false})?.size ?? 0;
+	} catch {
+		return 0;
+	}
 }
 
 function weightIn(payload: unknown, field: string, sequence: number): number {
@@ -184,6 +198,12 @@ async function* spaced(items: Iterable<Item> | AsyncIterable<Item>, ms: number):
 	}
 }
 
+/** Where a run is, for the end of its batch's name; empty in the queue's own folder. */
+function placeOf(queue: string): string {
+	const path = isPostgres(queue) ? process.cwd() : relative(dirname(resolve(queue)), process.cwd());
+	return path && ` in ${path}`;
+}
+
 const MAX_NAME_LENGTH = 200;
 
 /**
@@ -191,8 +211,7 @@ const MAX_NAME_LENGTH = 200;
  * directory, so the name also has the path from the queue's folder to that directory; on PostgreSQL, the whole path.
  */
 function batchName(target: string, input: readonly string[], queue: string): string {
-	const path = isPostgres(queue) ? process.cwd() : relative(dirname(resolve(queue)), process.cwd());
-	const name = [target, ...input, ...(path ? ['in', path] : [])].join(' ');
+	const name = [target, ...input].join(' ') + placeOf(queue);
 	if (name.length <= MAX_NAME_LENGTH) return name;
 	return `${name.slice(0, MAX_NAME_LENGTH - 17)}…${createHash('sha256').update(name).digest('hex').slice(0, 16)}`;
 }

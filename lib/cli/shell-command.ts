@@ -51,9 +51,12 @@ export interface ShellFailure extends Omit<ShellResult, 'exitCode'> {
 	readonly signal: string | null;
 }
 
-/** @throws FaenaError `BadOption` */
-export function parseShellCommand(text: string, shape: Shape, flags: ShellFlags = {}): ShellCommand {
-	const name = hash('sha256', JSON.stringify([text, shape.kind]), 'hex').slice(0, 12);
+/**
+ * @param folder in which the commands run: no engine runs the jobs of another one
+ * @throws FaenaError `BadOption`
+ */
+export function parseShellCommand(text: string, shape: Shape, flags: ShellFlags = {}, folder = ''): ShellCommand {
+	const name = hash('sha256', JSON.stringify([text, shape.kind, folder]), 'hex').slice(0, 12);
 	return {...flags, task: `sh-${name}`, template: parseTemplate(text, shape)};
 }
 

@@ -14,12 +14,12 @@ const {task, template, workdir, results, lineBuffer, tag, memoryBytes} = JSON.pa
 // The commands need not have it.
 delete env[SHELL_COMMAND_VARIABLE];
 
-export const tasks = defineTasks(import.meta.url, {[task]: makeTask(run, memoryBytes === undefined ? {} : {memoryBytes})});
+export const tasks = defineTasks(import.meta.url, {[task]: makeTask(run, {version: '1', ...(memoryBytes !== undefined && {memoryBytes})})});
 
 /** The most bytes of an output that are kept with the job. */
 const MAX_OUTPUT = '4mib';
-/** The most bytes of an output that are kept with a job that failed: an error has room for 16 KiB. */
-const MAX_FAILED_BYTES = 6 * 1024;
+/** The most characters of the outputs that are kept with a job that failed, as JSON: an error has room for 16 KiB. */
+const MAX_FAILED_BYTES = 12 * 1024;
 
 async function run([item, sequence = 0]: ShellPayload, {slot, exec}: TaskContext): Promise<ShellResult> {
 	const {file, args} = commandFor(item, {sequence, slot});
@@ -62,11 +62,15 @@ function textOf(bytes: Buffer): string | Uint8Array {
 	return isUtf8(bytes) ? bytes.toString() : new Uint8Array(bytes);
 }
 
-/** The first of stdout and the last of stderr. */
+/** As much of the end of both as an error has room for, as JSON. */
 function fitting(stdout: Buffer, stderr: Buffer, cut: {readonly stdout: number; readonly stderr: number}): Pick<ShellFailure, 'stdout' | 'stderr' | 'cut'> {
-	const [first, last] = [stdout.subarray(0, MAX_FAILED_BYTES), stderr.subarray(-MAX_FAILED_BYTES)];
-	const dropped = {stdout: cut.stdout + stdout.length - first.length, stderr: cut.stderr + stderr.length - last.length};
-	return {stdout: textOf(first), stderr: textOf(last), ...(dropped.stdout + dropped.stderr > 0 && {cut: dropped})};
+	let [out, err] = [stdout, stderr];
+	while (JSON.stringify([textOf(out), textOf(err)]).length > MAX_FAILED_BYTES) {
+		if (out.length > err.length) out = out.subarray(Math.ceil(out.length / 2));
+		else err = err.subarray(Math.ceil(err.length / 2));
+	}
+	const dropped = {stdout: cut.stdout + stdout.length - out.length, stderr: cut.stderr + stderr.length - err.length};
+	return {stdout: textOf(out), stderr: textOf(err), ...(dropped.stdout + dropped.stderr > 0 && {cut: dropped})};
 }
 
 const MAX_MESSAGE_CHARACTERS = 200;

@@ -4,7 +4,8 @@ import {inLine} from './print.ts';
 /** Text with a label and a tab before each of its lines. */
 export function tagged(text: string, label: string): string {
 	const lead = `${inLine(label)}\t`;
-	return text.replace(/^(?!$(?![\s\S]))/gm, lead);
+	// Not by the flag m, which also takes other characters for the end of a line.
+	return text.replace(/(^|\n)(?=[\s\S])/g, (_, end: string) => end + lead);
 }
 
 /** Writes each line of a command's output to stdout or stderr as soon as it is whole. */

@@ -1,3 +1,4 @@
+import {existsSync} from 'node:fs';
 import {argument, bad, nearest} from '../job/checks.ts';
 import {decode, type Encoded} from '../job/encoding.ts';
 import {isTerminal, type JobStatus} from '../job/job.ts';
@@ -52,14 +53,17 @@ interface Asked extends Pick<FreshnessQuestion, 'fresh' | 'retryFailed'> {
 	readonly outputsOf: (payload: Encoded) => readonly string[];
 }
 
-/** Where an item's files are named: by the map, or else by the task. */
+/** Where an item's files are named: by the map and by the task. */
 function pathsOf({task, fresh, files}: FreshnessQuestion, run: TaskFunction): Pick<Asked, 'filesOf' | 'outputsOf'> {
 	const {files: ofTask, outputs} = optionsOf(run);
 	const named = (name: 'files' | 'outputs', of: (payload: never) => unknown) => (payload: Encoded) =>
 		argument(`task ${task}`, `the value of ${name}()`, of(decode(payload) as never), paths);
 	const outputsOf = outputs ? named('outputs', outputs) : () => [];
-	if (files) return {filesOf: (_, index) => files[index] as readonly string[], outputsOf};
-	if (ofTask) return {filesOf: named('files', ofTask), outputsOf};
+	const ofMap = files && ((_: Encoded, index: number) => files[index] as readonly string[]);
+	const own = ofTask && named('files', ofTask);
+	if (ofMap && own) return {filesOf: (payload, index) => [...ofMap(payload, index), ...own(payload)], outputsOf};
+	const filesOf = ofMap ?? own;
+	if (filesOf) return {filesOf, outputsOf};
 	if (!fresh.includes('content')) return {filesOf: () => [], outputsOf};
 	throw bad(
 		`map() with fresh: 'content' expects the option files of the task ${task} or of the map: a function that names the files of an item, for instance {files: item => [item.path]}`,
@@ -119,5 +123,5 @@ function reasonOf({fresh, retryFailed}: Asked, {status, isChanged, isOtherCode, 
 }
 
 function areGone(outputs: readonly string[]): boolean {
-	return outputs.some(path => attributesOf([path]) === 'absent');
+	return outputs.some(path => !existsSync(path));
 }

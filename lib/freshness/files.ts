@@ -1,5 +1,5 @@
 import {createHash} from 'node:crypto';
-import {closeSync, openSync, readSync, statSync} from 'node:fs';
+import {closeSync, openSync, readSync, type Stats, statSync} from 'node:fs';
 import {bad} from '../job/checks.ts';
 
 /** A file that was changed so short a time ago may change again without another time: some file systems count in steps of two seconds. */
@@ -19,13 +19,26 @@ export function attributesOf(paths: readonly string[]): string {
 	const latest = Date.now() - COARSEST_TIME_MS;
 	const all: string[] = [];
 	for (const path of paths) {
-		const stat = statSync(path, {throwIfNoEntry: false});
-		if (stat?.isDirectory()) throw bad(`The files of an item are named one by one, and ${path} is a folder. Name the files in it that the task reads`);
-		if (stat && Math.max(stat.mtimeMs, stat.ctimeMs) > latest) return '';
+		const stat = statOf(path);
+		if (typeof stat === 'string') {
+			all.push(stat);
+			continue;
+		}
+		if (stat.isDirectory()) throw bad(`The files of an item are named one by one, and ${path} is a folder. Name the files in it that the task reads`);
+		if (Math.max(stat.mtimeMs, stat.ctimeMs) > latest) return '';
 		// The time of the last change of attributes shows an edit that restores the time of the content, as some tools do.
-		all.push(stat ? [stat.size, microseconds(stat.mtimeMs), microseconds(stat.ctimeMs)].map(number => number.toString(36)).join('.') : ABSENT);
+		all.push([stat.size, microseconds(stat.mtimeMs), microseconds(stat.ctimeMs)].map(number => number.toString(36)).join('.'));
 	}
 	return all.join(',');
+}
+
+/** Why there are no attributes, if there are none. */
+function statOf(path: string): Stats | string {
+	try {
+		return statSync(path, {throwIfNoEntry: false}) ?? ABSENT;
+	} catch (error) {
+		return (error as NodeJS.ErrnoException).code ?? ABSENT;
+	}
 }
 
 function microseconds(ms: number): number {
@@ -51,6 +64,9 @@ export function hashOf(text: string): string {
 /** The hash of a file's content; or why it can't be read: then the task will fail, and say so. */
 function contentOfFile(path: string): string {
 	let file: number | undefined;
+	const stat = statOf(path);
+	// To read a pipe or a device could last for ever.
+	if (typeof stat === 'string' || !stat.isFile()) return typeof stat === 'string' ? stat : 'special';
 	try {
 		file = openSync(path, 'r');
 		const hash = createHash('sha256');

@@ -33,7 +33,7 @@ export interface NewGroup extends Omit<NewJob, 'payload' | 'key' | 'isOutdated'>
 	readonly keys?: Keys | undefined;
 	/** What each job is made of: texts that stores keep, and that only callers understand. `null` keeps that of a job that exists. */
 	readonly fingerprints?: Values | undefined;
-	/** Indexes of jobs that are out of date if they exist: they are run again as under `rerun`, also with the same payload. */
+	/** Indexes of jobs that are out of date if they exist: they are run again as under `rerun`, also with the same payload; unless they are running. */
 	readonly outdated?: readonly number[] | undefined;
 	/** None of the jobs is enqueued if they would make more jobs pending than this. Jobs whose keys exist count as none. Default: no limit. */
 	readonly maxPending?: PendingLimits | undefined;
@@ -45,12 +45,19 @@ export interface EnqueuedGroup {
 	readonly ids: Ids;
 	/** Indexes of jobs whose key existed, with the same payload or with one that `rerun` replaced. Their ids are those of the existing jobs. */
 	readonly reused?: readonly number[];
+	/** Of the reused ones, indexes of outdated jobs that are running: they were left as they are, with their fingerprints. */
+	readonly left?: readonly number[];
 	/** Indexes of jobs whose key existed with another payload. These were not enqueued; their ids are those of the existing jobs. */
 	readonly conflicts?: readonly number[];
 	/** No job of the group was enqueued, for want of room: there are no ids. */
 	readonly full?: FullQueue;
 	/** No job of the group was enqueued, since this parent does not exist: there are no ids. */
 	readonly missing?: JobId;
+}
+
+/** The result of enqueuing a group, without empty lists. */
+export function toEnqueuedGroup(ids: Ids, lists: Readonly<Record<'reused' | 'conflicts' | 'left', readonly number[]>>): EnqueuedGroup {
+	return {ids, ...Object.fromEntries(Object.entries(lists).filter(([, indexes]) => indexes.length > 0))};
 }
 
 /** The limit that a group would have exceeded. */
@@ -437,10 +444,10 @@ export function* newJobsOf({values, keys, fingerprints: _, outdated, ...options}
 /** The jobs of an enqueued group whose fingerprints are new, by id. */
 export function* newFingerprintsOf(
 	{fingerprints}: NewGroup,
-	{ids, conflicts = [], full, missing}: EnqueuedGroup,
+	{ids, conflicts = [], left = [], full, missing}: EnqueuedGroup,
 ): Generator<readonly [id: JobId, text: string]> {
 	if (!fingerprints || full || missing !== undefined) return;
-	const refused = new Set(conflicts);
+	const refused = new Set([...conflicts, ...left]);
 	for (const [index, text] of unpack(fingerprints).entries()) if (typeof text === 'string' && !refused.has(index)) yield [idAt(ids, index), text];
 }
 

@@ -127,20 +127,17 @@ export class Runner {
 	}
 
 	async #runOneByOne(run: TaskFunction | undefined, obstacle: unknown, chunk: OpenChunk): Promise<void> {
-		const {message, chunkState, outcomes} = chunk;
+		const {chunkState, outcomes} = chunk;
 		const jobs = chunk.payloads.length;
 		let now = monotonicMs();
 		for (let index = 0; index < jobs; index++) {
 			if (!this.#start(index, now, chunk)) continue;
 			const execution = new Execution(chunk, index, 1);
 			outcomes.begin(index, now);
-			if (obstacle !== undefined) execution.fail(obstacle);
-			else if (!run) execution.fail(new Error(`The tasks module has no task ${message.group.task}.`), 'unknownTask');
-			else {
-				const ended = this.#outside.runInAsyncScope(this.#execute, this, run, execution);
-				if (ended) await ended;
-			}
-			await execution.context.commands?.end();
+			const ended = this.#begin(run, obstacle, execution);
+			if (ended) await ended;
+			const {commands} = execution.context;
+			if (commands) await commands.end();
 			execution.close();
 			const begunAt = now;
 			now = monotonicMs();
@@ -207,6 +204,14 @@ export class Runner {
 		}
 	}
 
+	/** Runs a job, or fails it. Returns a promise only if the task does. */
+	#begin(run: TaskFunction | undefined, obstacle: unknown, execution: Execution): Promise<void> | undefined {
+		if (obstacle !== undefined) execution.fail(obstacle);
+		else if (run) return this.#outside.runInAsyncScope(this.#execute, this, run, execution);
+		else execution.fail(new Error(`The tasks module has no task ${execution.chunk.message.group.task}.`), 'unknownTask');
+		return undefined;
+	}
+
 	/** Runs the jobs from `first` up to `end` as a micro-batch. */
 	async #runBatch(run: TaskFunction, first: number, end: number, chunk: OpenChunk): Promise<void> {
 		const {chunkState, outcomes} = chunk;
@@ -215,7 +220,10 @@ export class Runner {
 		for (const index of started) outcomes.begin(index, startedAt);
 		const batch = started.map(index => new Execution(chunk, index, started.length));
 		if (batch.length > 0) await this.#outside.runInAsyncScope(this.#executeBatch, this, run, batch);
-		for (let offset = 0; offset < batch.length; offset++) await batch[offset]?.context.commands?.end();
+		for (let offset = 0; offset < batch.length; offset++) {
+			const commands = batch[offset]?.context.commands;
+			if (commands) await commands.end();
+		}
 		for (let offset = 0; offset < batch.length; offset++) {
 			batch[offset]?.close();
 			batch[offset]?.reportChildJobs();

@@ -100,23 +100,36 @@ test("--joblog has the columns of GNU parallel's, a line for each job that ran, 
 		],
 	);
 	for (const [, , at, seconds] of lines) t.true(Number(at) >= start - 1 && Number(at) <= Date.now() / 1000 && /^ *\d+\.\d{3}$/.test(seconds ?? ''));
-	assertSentence(t, await sh(folder, 'true {}', '--joblog', 'no/log', ':::', 'a').end(), /The job log no\/log can't be written/);
+	const refused = await sh(folder, 'true {}', '--joblog', 'no/log', ':::', 'a').end();
+	t.deepEqual([refused.code, refused.stdout], [2, '']);
+	t.regex(refused.stderr, /The job log no\/log can't be written/);
 });
 
 test('--results writes all output to files, also what is too much to keep', async t => {
 	const folder = new Folder(t);
 	const {code, stderr} = await sh(folder, 'head -c 6000000 /dev/zero | tr "\\0" x; echo err {2} >&2', '--results', 'out', ':::', 'a/b', '..', ':::', '1').end();
 	t.is(code, 0);
-	t.regex(stderr, /Of the output of a\/b 1 the last \d+ bytes of stdout were not kept\. --results keeps all\./);
+	t.regex(stderr, /Of the output of a\/b 1 the last \d+ bytes of stdout were not kept\. To have all of it: --results FOLDER --fresh all\./);
 	for (const name of ['a\\_b', '\\..']) {
 		t.is(read(folder, `out/1/${name}/2/1/stdout`).length, 6_000_000);
 		t.is(read(folder, `out/1/${name}/2/1/stderr`), 'err 1\n');
 	}
 });
 
+test('an absolute glob gives absolute paths, also with --workdir; outputs of an earlier run are written where --results says now', async t => {
+	const folder = new Folder(t);
+	mkdirSync(join(folder.path, 'sub'));
+	folder.write('a.txt');
+	const run = (...flags: readonly string[]) => sh(folder, 'cat {}', '--workdir', 'sub', join(folder.path, '*.txt'), ...flags).end();
+	assertDone(t, await run(), 'a.txt');
+	assertDone(t, await run('--results', 'out'), 'a.txt');
+	t.is(read(folder, `out/1/${join(folder.path, 'a.txt').replaceAll('/', '\\_')}/stdout`), 'a.txt');
+});
+
 test('--tag begins each line with the item; --line-buffer prints lines while the command runs', async t => {
 	const folder = new Folder(t);
 	assertDone(t, await sh(folder, 'echo 1; echo; printf 2', '--tag', '-k', ':::', 'a b', 'c').end(), 'a b\t1\na b\t\na b\t2c\t1\nc\t\nc\t2');
+	assertDone(t, await sh(folder, "printf 'x\\r\\ny\\n'", '--tag', ':::', "it$'s $$").end(), "it$'s $$\tx\r\nit$'s $$\ty\n");
 	const program = sh(folder, 'echo one {}; while [ ! -e go ]; do sleep 0.05; done; printf two', '--tag', '--line-buffer', ':::', 'x');
 	t.deepEqual(await program.firstLines(1), ['x\tone x']);
 	folder.write('go');

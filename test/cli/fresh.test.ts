@@ -1,9 +1,10 @@
 /** What `faena map` runs again, and what it says about that. */
-import {appendFileSync, copyFileSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync} from 'node:fs';
+import {appendFileSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import test from 'ava';
-import {assertSentence, type Ended, Folder, parse} from './command.ts';
+import {openQueue} from '../../lib/queue.ts';
+import {assertSentence, type Ended, FAENA, Folder, parse} from './command.ts';
 
 const TASKS = `
 	import {readFileSync, appendFileSync} from 'node:fs';
@@ -146,12 +147,50 @@ test('wrong flags are refused with a sentence, and nothing is made', async t => 
 	for (const [args, words] of cases) {
 		assertSentence(t, await project.map(...args), words);
 	}
-	const ofLines = await project.faena('map', './tasks.mjs#say', '--ndjson', '--fresh', 'content').end('1\n');
-	assertSentence(t, ofLines, /--fresh content looks at the files that globs match/);
 	const unknown = await project.faena('map', './tasks.mjs#raed', '*.txt', '--dry-run').end();
 	assertSentence(t, unknown, /no task "raed"; did you mean "read"\?/);
 	t.false(readdirSync(project.path).includes('faena.db'));
 	writeFileSync(join(project.path, 'broken.mjs'), 'throw new Error("no");');
 	const broken = await project.faena('map', './broken.mjs#read', '*.txt', '--dry-run').end();
 	assertSentence(t, broken, /broken\.mjs can't be loaded/);
+	const ofLines = await project.faena('map', './tasks.mjs#say', '--ndjson', '--fresh', 'content').end('1\n');
+	t.is(ofLines.code, 2);
+	t.regex(ofLines.stderr, /fresh: 'content' expects the option files of the task say or of the map/);
+});
+
+test('the files that a task names count beside the file of the glob, and a changed file runs all of its group', async t => {
+	const project = new Project(t, 'a.txt', 'b.txt', 'side.dat');
+	const helper = `import {task} from ${JSON.stringify(import.meta.resolve('../../lib/index.ts'))};`;
+	project.write('tasks.mjs', `${helper}${TASKS}export const both = task(read, {files: () => ['side.dat']}); export const count = files => files.length;`);
+	const both = (...more: readonly string[]) => project.faena('map', './tasks.mjs#both', '*.txt', ...more).end();
+	await both();
+	t.is(summary(await both()), 'faena: 2 completed: 2 unchanged.');
+	project.put('side.dat', 'other');
+	t.is(summary(await both()), 'faena: 2 completed: 0 unchanged, 2 changed.');
+	const pairs = () => project.faena('map', './tasks.mjs#count', '*.txt', '-n', '2').end();
+	t.like(parse((await pairs()).stdout), [{result: 2}]);
+	project.put('b.txt', 'other');
+	t.is(parse((await pairs()).stdout)[0]?.reused, undefined);
+	t.is(parse((await pairs()).stdout)[0]?.reused, true);
+});
+
+test('a run in one folder leaves the unfinished items of the same command in another folder alone', async t => {
+	const project = new Project(t);
+	for (const folder of ['a', 'b']) {
+		mkdirSync(join(project.path, folder));
+		for (const name of ['f1', 'f2']) project.put(`${folder}/${name}`, folder);
+	}
+	const run = (folder: string, command: string) =>
+		project.sh(`cd ${folder} && '${process.execPath}' '${FAENA}' map ${command} 'f*' --order input --queue ../q.db --quiet`);
+	await run('a', '../tasks.mjs#read --halt soon,done=1 -j 1').end();
+	const queue = await openQueue(join(project.path, 'q.db'));
+	await queue.retry({ids: [1], status: 'completed'});
+	await queue.close();
+	assertSentence(
+		t,
+		await run('b', '../tasks.mjs#read').end(),
+		/its task is called read, too: this command would execute it, perhaps with the wrong module or in the wrong folder/,
+	);
+	const [one, other] = [await run('a', "--sh 'cat {}'").end(), await run('b', "--sh 'cat {}'").end()];
+	t.deepEqual([one.stdout, other.stdout], ['aa', 'bb']);
 });

@@ -11,6 +11,7 @@ import {
 	type ParentResults,
 	settlementsOf,
 	sizeOf,
+	toEnqueuedGroup,
 	toIds,
 } from '../../lib/job/group.ts';
 import {
@@ -463,12 +464,12 @@ export class MemoryStore implements contract.Store {
 		const results = [...newJobsOf(group)].map((job, index) => this.#enqueue(job, parentsOf(index)));
 		for (const [index, text] of unpack(group.fingerprints ?? []).entries()) {
 			const {type, id} = results[index] as EnqueuedJob;
-			if (typeof text === 'string' && type !== 'conflict') (this.#jobs.get(id) as JobRow).fingerprint = text;
+			if (typeof text === 'string' && (type === 'new' || type === 'reused')) (this.#jobs.get(id) as JobRow).fingerprint = text;
 		}
 		if (parents) this.#reachChildren();
-		const indexesOf = (type: EnqueuedJob['type']) => results.flatMap((result, index) => (result.type === type ? index : []));
-		const [reused, conflicts] = [indexesOf('reused'), indexesOf('conflict')];
-		return {ids: toIds(results.map(({id}) => id)), ...(reused.length > 0 && {reused}), ...(conflicts.length > 0 && {conflicts})};
+		const indexesOf = (...types: EnqueuedJob['type'][]) => results.flatMap((result, index) => (types.includes(result.type) ? index : []));
+		const [reused, conflicts, left] = [indexesOf('reused', 'left'), indexesOf('conflict'), indexesOf('left')];
+		return toEnqueuedGroup(toIds(results.map(({id}) => id)), {reused, conflicts, left});
 	}
 
 	/** The limit that the group's new jobs would exceed. */
@@ -494,7 +495,7 @@ export class MemoryStore implements contract.Store {
 			if (isRetried) this.#reachChildren();
 			return {type: 'reused', id};
 		}
-		if (!job.rerun?.changed || state.type === 'running') return {type: 'conflict', id};
+		if (!job.rerun?.changed || state.type === 'running') return {type: sameValue(holder.payload, job.payload) ? 'left' : 'conflict', id};
 		const {payload, priority, policy} = job;
 		this.#beginRound(Object.assign(holder, {payload, priority, policy, checkpoint: undefined}), stateOfNew(job, now));
 		holder.expires = expiresOf(job.expiresMs, holder.state, now);
@@ -961,4 +962,4 @@ interface OwnerRow {
 
 type Listener = (news: contract.News) => void | Promise<void>;
 
-type EnqueuedJob = {readonly type: 'new' | 'reused' | 'conflict'; readonly id: JobId};
+type EnqueuedJob = {readonly type: 'new' | 'reused' | 'left' | 'conflict'; readonly id: JobId};

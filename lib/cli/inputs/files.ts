@@ -1,19 +1,29 @@
 import {existsSync, readdir} from 'node:fs';
+import {isAbsolute} from 'node:path';
 import {convertPathToPattern, glob} from 'tinyglobby';
 import {FaenaError} from '../../index.ts';
 import {InputError} from './input-error.ts';
 
 /**
- * The files that the globs match, sorted, with paths relative to the working directory.
+ * The files that the globs match, sorted. Paths are relative to the working directory, unless the glob is absolute.
  * @throws FaenaError `BadOption` if no file matches; {@link InputError} if a folder can't be read, or a name is not UTF-8
  */
 export async function filesOf(globs: readonly string[]): Promise<readonly string[]> {
 	// An argument may be a file's name, for instance if a shell has expanded the glob. It may have characters that are special in a glob.
 	const patterns = globs.map(each => (existsSync(each) ? convertPathToPattern(each) : each));
 	const unread = new Map<string, NodeJS.ErrnoException>();
-	const files = await glob(patterns, {expandDirectories: false, fs: {readdir: collectingErrors(unread)}});
+	const options = {expandDirectories: false, fs: {readdir: collectingErrors(unread)}};
+	const isOfRoot = (pattern: string) => isAbsolute(pattern);
+	// One that is left out counts for all.
+	const negated = patterns.filter(pattern => pattern.startsWith('!') && !existsSync(pattern));
+	const [absolute, others] = [patterns.filter(isOfRoot), patterns.filter(pattern => !isOfRoot(pattern))];
+	const found = await Promise.all([
+		others.length > negated.length ? glob(others, options) : [],
+		absolute.length > 0 ? glob([...absolute, ...negated], {...options, absolute: true}) : [],
+	]);
 	for (const [folder, error] of unread) refuseUnread(folder, error);
-	refuseMangled(files);
+	for (const names of found) refuseMangled(names);
+	const files = [...new Set(found.flat())];
 	if (files.length === 0) {
 		const hint = globs.some(each => existsSync(each)) ? " A folder's files are matched by folder/**." : '';
 		throw new FaenaError('BadOption', `No file matches ${globs.join(' ')}.${hint}`);

@@ -35,6 +35,8 @@ export interface Input {
 	readonly shape: Shape;
 	/** Whether the items are files, and their keys the paths. */
 	readonly areFiles: boolean;
+	/** The paths of an item's files, if globs have named them. */
+	readonly filesOf?: (item: Item) => readonly string[];
 	/** Stands for the input in the name of a batch. It has no values, since keys identify them. */
 	readonly name: readonly string[];
 }
@@ -107,8 +109,12 @@ function nameOfSource(source: AnySource): string {
 
 async function openFiles(globs: readonly string[], count: number | undefined): Promise<Opened> {
 	const files = await filesOf(globs);
-	if (count !== undefined) return {items: itemsOf(entriesOf([[files]]), count), shape: shapeOf(1, count), areFiles: false};
-	return {items: files.map((path, index) => ({key: path, payload: path, sequence: index + 1})), shape: {kind: 'text'}, areFiles: true};
+	if (count !== undefined) {
+		const filesOf = ({payload}: Item) => payload as readonly string[];
+		return {items: itemsOf(entriesOf([[files]]), count), shape: shapeOf(1, count), areFiles: false, filesOf};
+	}
+	const items = files.map((path, index) => ({key: path, payload: path, sequence: index + 1}));
+	return {items, shape: {kind: 'text'}, areFiles: true, filesOf: ({key}) => [key]};
 }
 
 async function openGroups(groups: readonly (readonly AnySource[])[], options: InputOptions, count: number | undefined): Promise<Opened> {

@@ -1,7 +1,7 @@
 /** The items of a call of the function `commit`, besides those of executions that ended: ended-items.ts. */
 
 import {type JobUpdate, MAX_LOG_LINES} from '../../job/claim.ts';
-import {type EnqueuedGroup, listKeys, type NewGroup, sizeOf, toIds} from '../../job/group.ts';
+import {type EnqueuedGroup, listKeys, type NewGroup, sizeOf, toEnqueuedGroup, toIds} from '../../job/group.ts';
 import type {JobEdit} from '../../job/job.ts';
 import {isList, type Values} from '../../job/packed.ts';
 import type {Parents} from '../../job/parents.ts';
@@ -96,7 +96,7 @@ function toParents({edges, ...parents}: Parents): object {
 }
 
 /** A group in the answer of a call. */
-export function toEnqueued({ids, reused = [], conflicts = [], ...others}: EnqueuedGroup): EnqueuedGroup {
+export function toEnqueued({ids, reused = [], conflicts = [], left = [], ...others}: EnqueuedGroup): EnqueuedGroup {
 	if (others.full || others.missing !== undefined) return {ids: [], ...others};
-	return {ids: typeof ids === 'number' ? ids : toIds(ids), ...(reused.length > 0 && {reused}), ...(conflicts.length > 0 && {conflicts})};
+	return toEnqueuedGroup(typeof ids === 'number' ? ids : toIds(ids), {reused, conflicts, left});
 }

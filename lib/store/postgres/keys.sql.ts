@@ -118,7 +118,7 @@ export const KEYS = `
 			select distinct on (id) id, line from (
 				select case jsonb_typeof(made->'ids') when 'number' then (made->>'ids')::bigint + i - 1 else (made->'ids'->>(i::integer - 1))::bigint end as id, i, line
 				from unnest(lines) with ordinality l (line, i)
-				where line is not null and not coalesce(made->'conflicts' @> to_jsonb(i - 1), false)
+				where line is not null and not coalesce(made->'conflicts' @> to_jsonb(i - 1), false) and not coalesce(made->'left' @> to_jsonb(i - 1), false)
 			) kept order by id, i desc
 			on conflict (id) do update set value = excluded.value;
 	end $$;
@@ -171,6 +171,7 @@ export const KEYS = `
 		base bigint;
 		is_reused boolean;
 		outdated integer[] := array(select jsonb_array_elements(g->'outdated'));
+		lefts integer[] := '{}';
 	begin
 		-- Two ranges of numbers that overlap would not collide.
 		if its_batch is not null then perform pg_advisory_xact_lock(batches_lock_key(), its_batch::integer); end if;
@@ -198,6 +199,11 @@ export const KEYS = `
 				if k.index <> k.leader then select text_value, byte_value into k.old_text, k.old_bytes from values_of(array[k.holder]) where id = k.holder; end if;
 				is_reused := resolve_collision(k.holder, k.old_text, k.old_bytes, g, k.text_value, k.byte_value, k.index - 1 = any (outdated));
 			end if;
+			-- An outdated job that is running is left as it is.
+			if not is_reused and k.index - 1 = any (outdated) and same_value(k.old_text, k.old_bytes, k.text_value, k.byte_value) then
+				is_reused := true;
+				lefts := lefts || k.index - 1;
+			end if;
 			if is_reused then
 				reused := reused || k.index - 1;
 			elsif (g->>'reject')::boolean then
@@ -210,7 +216,8 @@ export const KEYS = `
 		return jsonb_build_object(
 			'ids', (select jsonb_agg(coalesce(j.holder, base + l.place - 1) order by j.index) from unnest(jobs) j join unnest(jobs) l on l.index = j.leader),
 			'reused', to_jsonb(reused),
-			'conflicts', to_jsonb(conflicts)
+			'conflicts', to_jsonb(conflicts),
+			'left', to_jsonb(lefts)
 		);
 	end $$;
 

@@ -1,6 +1,6 @@
 import {type Encoded, sameValue} from '../../job/encoding.ts';
 import type {FailureRecord} from '../../job/failure.ts';
-import {type EnqueuedGroup, idAt, keyAt, listKeys, type NewGroup, newFingerprintsOf, newJobsOf, sizeOf, toIds} from '../../job/group.ts';
+import {type EnqueuedGroup, idAt, keyAt, listKeys, type NewGroup, newFingerprintsOf, newJobsOf, sizeOf, toEnqueuedGroup, toIds} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import {type ChildJob, dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {asPacked, countOf, isPackable, joinPacked, type PackedStrings, pack, slicePacked, toPackedStrings} from '../../job/packed.ts';
@@ -178,7 +178,7 @@ function keyOf({names}: Tx, {task, policy, priority, batch}: Omit<NewJob, 'paylo
 
 /** Adds jobs of which some may exist, or wait for others. */
 function addWithKeys(tx: Tx, group: NewGroup, {runs, lookup}: Writers, rejectConflicts: boolean, waits?: Waits): EnqueuedGroup {
-	const [ids, reused, conflicts]: [JobId[], number[], number[]] = [[], [], []];
+	const [ids, reused, conflicts, left]: [JobId[], number[], number[], number[]] = [[], [], [], []];
 	const dueAt = dueAtOf(group, tx.now);
 	for (const job of newJobsOf(group)) {
 		// The job with the key may be one of this transaction, whose rows are not written yet.
@@ -189,12 +189,13 @@ function addWithKeys(tx: Tx, group: NewGroup, {runs, lookup}: Writers, rejectCon
 			continue;
 		}
 		if (holder.id >= runs.firstId) runs.flush();
-		const isReused = resolveKeyCollision(tx, job, holder, lookup);
-		if (!isReused && rejectConflicts) throw keyConflict(job, holder.id);
-		(isReused ? reused : conflicts).push(ids.length);
+		const became = resolveKeyCollision(tx, job, holder, lookup);
+		if (became === 'conflict' && rejectConflicts) throw keyConflict(job, holder.id);
+		if (became === 'left') left.push(ids.length);
+		(became === 'conflict' ? conflicts : reused).push(ids.length);
 		ids.push(holder.id);
 	}
-	return {ids: toIds(ids), ...(reused.length > 0 && {reused}), ...(conflicts.length > 0 && {conflicts})};
+	return toEnqueuedGroup(toIds(ids), {reused, conflicts, left});
 }
 
 /** @param parents the number of parents for which it waits */
@@ -218,14 +219,16 @@ function addJob(tx: Tx, job: NewJob, dueAt: number | null, runs: RunBuilder, par
 	return id;
 }
 
-/** The key of a new job belongs to an earlier job. Returns false if that job keeps another payload. */
-function resolveKeyCollision(tx: Tx, job: NewJob, {id, payload}: Holder, lookup: KeyLookup): boolean {
-	if (job.isOutdated || !sameValue(payload, job.payload)) {
+/** The key of a new job belongs to an earlier job. What becomes of that: `conflict` if it keeps another payload, `left` if it is outdated and runs. */
+function resolveKeyCollision(tx: Tx, job: NewJob, {id, payload}: Holder, lookup: KeyLookup): 'reused' | 'left' | 'conflict' {
+	const isSame = sameValue(payload, job.payload);
+	if (job.isOutdated || !isSame) {
 		lookup.forget();
-		return job.rerun?.changed === true && replaceJob(tx, id, job);
+		if (job.rerun?.changed === true && replaceJob(tx, id, job)) return 'reused';
+		return isSame ? 'left' : 'conflict';
 	}
 	if (job.rerun?.failed) retryJob(tx, id);
-	return true;
+	return 'reused';
 }
 
 /** The properties that the jobs of a run share. */

@@ -73,9 +73,11 @@ law('a job that is outdated begins a new round, from any status but running; the
 	// A pending one has not run yet.
 	t.deepEqual(await send(queue, outdated), [{ids: 1, reused: [0, 1, 2, 3]}]);
 	await take(queue, 10);
-	t.deepEqual(await send(queue, {...outdated, fingerprints: ['x', 'y', 'z', null]}), [{ids: 1, reused: [0, 2], conflicts: [1, 3]}]);
+	t.deepEqual(await send(queue, {...outdated, fingerprints: ['x', 'y', 'z', null]}), [{ids: 1, reused: [0, 1, 2, 3], left: [1, 3]}]);
 	const {fingerprints} = await queue.store.holders({task: 'hash'}, ['a', 'b', 'c', 'd']);
 	t.deepEqual(fingerprints, ['x', 'new', 'z', '4']);
+	const other = {...outdated, values: pack(['1', '2', '1', '1']), fingerprints: undefined};
+	t.deepEqual(await send(queue, other), [{ids: 1, reused: [0, 2, 3], left: [3], conflicts: [1]}]);
 	t.deepEqual(await queue.counts({task: 'hash'}), {blocked: 0, pending: 0, running: 2, failed: 0, completed: 2, dead: 0, cancelled: 0});
 });
 
