@@ -3,6 +3,7 @@ import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import type {Logger} from '../../lib/api/events.ts';
+import {ExitCode} from '../../lib/cli/exit-codes.ts';
 import type {Policy} from '../../lib/job/job.ts';
 import {openQueue, work} from '../../lib/queue.ts';
 import {assertSentence, Folder, tasks} from '../cli/command.ts';
@@ -121,7 +122,7 @@ test('faena map whose database is deleted ends with a sentence', async t => {
 	map.child.stdin.write('hangs\n');
 	while (folder.executions().length === 0) await sleep(5);
 	rmSync(join(folder.path, 'faena.db'));
-	assertSentence(t, await map.end(), /faena\.db was deleted or moved while the database was in use/);
+	assertSentence(t, await map.end(), /faena\.db was deleted or moved while the database was in use/, ExitCode.unavailable);
 });
 
 test('an emptied database with its log beside it is refused, and both are left', async t => {
