@@ -192,8 +192,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a key is looked up outside the transaction': {
 		file: 'lib/store/sqlite/keys.ts',
-		find: 'const id = byNumber ?? (statements.idOfKey.get(scopeOf(names.task(task), batch), key) as JobId | undefined);',
-		put: 'const seen = (names as never as {seen?: Map<string, JobId | undefined>}).seen ??= new Map();\n\t\tconst name = JSON.stringify([task, batch, key]);\n\t\tif (!seen.has(name)) seen.set(name, statements.idOfKey.get(scopeOf(names.task(task), batch), key) as JobId | undefined);\n\t\tconst id = byNumber ?? seen.get(name);',
+		find: 'return byNumber ?? (this.#statements.idOfKey.get(scope, key) as JobId | undefined);',
+		put: 'const seen = (this.#statements as never as {seen?: Map<string, JobId | undefined>}).seen ??= new Map();\n\t\tconst name = JSON.stringify([scope, key]);\n\t\tif (!seen.has(name)) seen.set(name, this.#statements.idOfKey.get(scope, key) as JobId | undefined);\n\t\treturn byNumber ?? seen.get(name);',
 		killer: [SQLITE, 'sqlite: a key stays in use when its job has ended, and is free once the job is cleaned up'],
 	},
 	'the log is not moved into the database': {
@@ -319,14 +319,14 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'living owners are taken for dead': {
 		file: 'lib/store/owners.ts',
-		find: 'Math.max(now - since, silentMs ?? 0) > this.#leaseMs || (isLocal && this.#isGone(name))',
-		put: 'Math.max(now - since, silentMs ?? 0) > this.#leaseMs || !this.#owned.has(name)',
+		find: 'if (!isSilent && !(owner.isLocal && this.#isGone(owner.name))) continue;',
+		put: 'if (!isSilent && this.#owned.has(owner.name)) continue;',
 		killer: [SQLITE, 'the jobs of a killed process are reclaimed at once; those of a living one are not'],
 	},
 	'dead owners are reclaimed from only once they are silent': {
 		file: 'lib/store/owners.ts',
-		find: 'Math.max(now - since, silentMs ?? 0) > this.#leaseMs || (isLocal && this.#isGone(name))',
-		put: 'Math.max(now - since, silentMs ?? 0) > this.#leaseMs',
+		find: 'if (!isSilent && !(owner.isLocal && this.#isGone(owner.name))) continue;',
+		put: 'if (!isSilent) continue;',
 		killer: [SQLITE, 'the jobs of a killed process are reclaimed at once; those of a living one are not'],
 	},
 	'a process that slept takes other owners for dead': {
