@@ -461,9 +461,6 @@ interface Command {
 /** An id that needs more than 32 bits is valid, though no job has it. */
 const BY_ID: Command = {good: {ids: ['1', '2147483648']}, words: (_, id) => [id], codes: [3]};
 const WITHOUT: Command = {...BY_ID, good: {}};
-/** Flags whose values are refused only after stdin has been opened, so in a program of its own. */
-const IN_CHILD: readonly string[] = ['--drain', '--grace', '--lease', '--nice', '--retries', '--delay'];
-
 const COMMANDS: Readonly<Record<string, Command>> = {
 	map: {
 		good: {
@@ -508,8 +505,9 @@ for (const [command, {good, words, codes}] of Object.entries(COMMANDS)) {
 		await (await openQueue(join(folder.path, 'faena.db'))).close();
 		t.deepEqual(await numbersOf(command), Object.keys(good));
 		for (const [flag, values] of Object.entries(good)) {
-			const bad = IN_CHILD.includes(flag) ? [] : VALUES.map(toText(flag)).filter(value => !values.includes(value));
-			if (IN_CHILD.includes(flag)) t.is((await folder.faena(command, ...words(flag, 'NaN')).end('a\n')).code, 2, flag);
+			// `map` opens stdin before it looks at all of its flags, so it runs in a program of its own.
+			const bad = command === 'map' ? [] : VALUES.map(toText(flag)).filter(value => !values.includes(value));
+			if (command === 'map') t.is((await folder.faena(command, ...words(flag, 'NaN')).end('a\n')).code, 2, flag);
 			for (const value of bad) {
 				const {code, said} = await parsed('stderr', command, ...words(flag, value));
 				t.is(code, 2, `${flag} ${value}`);
