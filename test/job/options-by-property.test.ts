@@ -466,7 +466,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 		good: {
 			'--max-args': ['1'],
 			'--max-replace-args': ['1'],
-			'--workers': ['1'],
+			// With a sign it counts from the number of processors.
+			'--workers': ['1', '-0', '-1'],
 			'--drain': ['1.5ms', '20.25s', '600000.5ms'],
 			'--grace': ['1.5ms', '20.25s', '600000.5ms'],
 			'--lease': ['20.25s', '600000.5ms'],
