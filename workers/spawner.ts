@@ -16,7 +16,7 @@ import {removeRendezvous, socketIn} from '../lib/support/rendezvous.ts';
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
 const {rendezvous, list, ownerLock, nice, mark} = JSON.parse(process.argv[2] ?? '') as SpawnerStart;
-// Who ends all processes of the name node should not end this one: it kills the commands.
+// So that `killall node` does not end it: it has to kill the commands.
 process.title = 'faena spawner';
 // Its commands inherit it.
 if (nice !== undefined) setPriority(nice);

@@ -6,7 +6,8 @@ import type {JobQueue, TaskCounts} from '../queue.ts';
 import {ExitCode} from './exit-codes.ts';
 import {assertExists, useQueue} from './input.ts';
 import {waitingOf} from './pause-and-resume.ts';
-import {clock, count, counted, inLine, megabytes, print, quoted, toJson} from './print.ts';
+import {clock, count, counted, inLine, megabytes, print, toJson} from './print.ts';
+import {shellQuote} from './shell-quote.ts';
 
 // Imported by the package's own name, since the path differs between the sources and dist.
 const {version} = createRequire(import.meta.url)('faena/package.json') as {version: string};
@@ -123,20 +124,20 @@ function judgeOwners(owners: Inspection['owners'], file: string): Finding[] {
 		.filter(({silentMs, jobs}) => jobs > 0 && silentMs >= MAX_SILENCE_MS)
 		.map(({name, silentMs, jobs}) => ({
 			problem: `The program ${inLine(name)} has ${counted(jobs, 'running job')}, and has given no sign of life for ${clock(silentMs / 1000)}.`,
-			advice: `If it has died, any engine on the queue takes its jobs back, such as faena work MODULE --queue ${quoted(shownLocation(file))}. If it hangs, end it.`,
+			advice: `If it has died, any engine on the queue takes its jobs back, such as faena work MODULE --queue ${shellQuote(shownLocation(file))}. If it hangs, end it.`,
 		}));
 }
 
 async function judgeTasks(queue: JobQueue, engines: number, file: string): Promise<Finding[]> {
 	const findings: Finding[] = [];
-	const flag = `--queue ${quoted(shownLocation(file))}`;
+	const flag = `--queue ${shellQuote(shownLocation(file))}`;
 	for (const counts of await queue.store.counts()) {
 		const {task, isPaused} = counts;
 		const waiting = waitingOf(counts);
 		if (isPaused && waiting > 0)
 			findings.push({
 				problem: `The task ${inLine(task)} is paused, and ${counted(waiting, 'job')} wait${waiting === 1 ? 's' : ''}.`,
-				advice: `faena resume ${quoted(inLine(task))} ${flag}`,
+				advice: `faena resume ${shellQuote(task)} ${flag}`,
 			});
 		const idleMs = isPaused ? 0 : await idleTime(queue, counts);
 		if (idleMs < MAX_IDLE_MS) continue;

@@ -32,7 +32,7 @@ export function addEngineFlags(command: Command): Command {
 		.option('-j, --workers <n>', 'jobs at the same time, each with memory of its own: a number, or of the processors 80%, +1 or -1 (default: 100%)', toWorkers)
 		.addOption(new Option('--isolation <how>', 'run tasks in threads or in child processes').choices(['thread', 'process']).default('thread'))
 		.option('--drain <time>', 'how long to let running jobs finish at the end (default: 25s)', toDuration)
-		.option('--grace <time>', 'how long a job that is told to stop may go on (default: 2s)', toDuration)
+		.option('--grace <time>', 'how long a job may go on after it is told to stop (default: 2s)', toDuration)
 		.option('--lease <time>', 'after this time without a sign of life others take the jobs; the same for all on a queue (default: 30s)', toDuration)
 		.addOption(new Option('--durability <what>', 'what a commit survives: full, a loss of power; normal, a crash').choices(['full', 'normal']).default('full'))
 		.option('--memfree <size>', 'start no other job while less memory is free, for instance 512mib (default: none)', toSize)

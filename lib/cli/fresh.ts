@@ -64,7 +64,7 @@ export async function printPreview(file: string, planned: Omit<PlannedMap<Item>,
 	await ((await queueExists(file)) ? useQueue(file, look, {readOnly: true}) : look());
 }
 
-/** What is told of an item that would run. Of an unfinished or failed one nothing has changed. */
+/** How an item that would run is counted. Unfinished and failed items have not changed. */
 const KINDS: Readonly<Record<Exclude<Preview<Item>['reason'], null>, 'added' | 'changed' | 'others'>> = {
 	...({new: 'added', unfinished: 'others', failed: 'others'} as const),
 	...({payload: 'changed', content: 'changed', code: 'changed', outputs: 'changed', all: 'changed'} as const),

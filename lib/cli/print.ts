@@ -34,11 +34,6 @@ export function inLine(text: string): string {
 	return text.replace(CONTROLS, escaped);
 }
 
-/** The text as one word of a shell command. */
-export function quoted(text: string): string {
-	return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-}
-
 function escaped(control: string): string {
 	return control === '\n' ? '\\n' : `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

@@ -115,7 +115,7 @@ class SpawnerProcess {
 			...(process.platform !== 'win32' && {cwd: '/'}),
 		});
 		this.gone = this.#follow().finally(() => onGone(this));
-		// An end is told by those who wait for the spawner.
+		// If it fails, those who wait for it hear of it.
 		this.#ready.promise.catch(() => undefined);
 	}
 

@@ -3,7 +3,7 @@ import {type ChildProcessWithoutNullStreams, spawn} from 'node:child_process';
 import {once} from 'node:events';
 import xterm from '@xterm/headless';
 import type {ExecutionContext} from 'ava';
-import {quoted} from '../../lib/cli/print.ts';
+import {shellQuote} from '../../lib/cli/shell-quote.ts';
 import {FAENA, type Folder} from './command.ts';
 
 /** The `script` of other systems has other options. */
@@ -28,7 +28,7 @@ export class Terminal {
 
 	constructor(t: ExecutionContext, folder: Folder, args: readonly string[], {columns = 80, rows = 24, env = {}}: TerminalOptions = {}) {
 		this.#screen = new xterm.Terminal({cols: columns, rows, allowProposedApi: true});
-		const words = [process.execPath, FAENA, ...args].map(quoted).join(' ');
+		const words = [process.execPath, FAENA, ...args].map(shellQuote).join(' ');
 		const settings = {SHELL: '/bin/sh', TERM: 'xterm-256color', TRACE: folder.trace};
 		const all: NodeJS.ProcessEnv = {...process.env, ...settings, ...env};
 		// AVA sets it for its own reporter.

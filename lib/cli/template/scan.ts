@@ -33,7 +33,7 @@ const BUILTINS: ReadonlySet<unknown> = new Set(
 	),
 );
 
-/** It follows the grammar by recursion: `#bare`, `#double`, `#arithmetic` and others each read up to the end of what they are named after. */
+/** A recursive-descent scanner: each method, such as `#bare` or `#double`, reads to the end of what it is named after. */
 class Scanner {
 	readonly #command: string;
 	readonly #shape: Shape;

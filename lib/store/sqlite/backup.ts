@@ -26,7 +26,7 @@ export async function backUpFile(path: string, target: string): Promise<BackedUp
 		const files = await copyAll(path, draft);
 		await endOwners(draft);
 		syncFile(draft);
-		// The results first: who sees the copy finds them.
+		// The results first, so that whoever sees the copy finds them.
 		if (existsSync(blobsAt(draft))) renameSync(blobsAt(draft), blobsAt(target));
 		renameSync(draft, target);
 		syncFolder(dirname(target));
@@ -125,7 +125,7 @@ async function endOwners(draft: string): Promise<void> {
 	const copy = await connect(draft, 'full');
 	const names = (copy.statements.owners.all() as OwnerValues[]).map(([, name]) => name).filter(isFileName);
 	copy.close();
-	// A lock that nobody holds says that its owner has ended.
+	// A lock file that no process holds shows that its owner has ended.
 	for (const name of names) createPrivately(ownerLockAt(draft, name));
 	const store = new SqliteStore(draft);
 	try {
