@@ -20,6 +20,8 @@ const {rendezvous, list, ownerLock, nice, mark} = JSON.parse(process.argv[2] ?? 
 process.title = 'faena spawner';
 // Its commands inherit it.
 if (nice !== undefined) setPriority(nice);
+// Also if it can't begin.
+process.on('exit', () => removeRendezvous(rendezvous));
 if (ownerLock !== undefined) shareLock(ownerLock);
 const living = new LivingCommands(list, {mark, rendezvous});
 const commands = new CommandServer(living, mark);
@@ -35,6 +37,5 @@ for (const stream of [process.stdin, process.stdout]) stream.on('error', () => u
 process.stdin.once('close', async () => {
 	await commands.end();
 	living.close();
-	removeRendezvous(rendezvous);
 	process.exit();
 });

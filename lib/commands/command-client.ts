@@ -26,12 +26,14 @@ const MAX_TRIES = 3;
 export class CommandClient {
 	/** What arrives belongs to no job. */
 	readonly #outside = new AsyncResource('FaenaCommands');
-	readonly #ask: () => void;
+	readonly #ask: (lost: string | undefined) => void;
+	/** The socket of the spawner that was lost. */
+	#lost: string | undefined;
 	#address: PromiseWithResolvers<SpawnerAddress> | undefined;
 	#connection: Promise<Connection> | undefined;
 
-	/** @param ask asks the pool for the spawner's address, which it gives to {@link receive} */
-	constructor(ask: () => void) {
+	/** @param ask asks the pool for the spawner's address, which it gives to {@link receive}; also tells it which spawner was lost */
+	constructor(ask: (lost: string | undefined) => void) {
 		this.#ask = ask;
 	}
 
@@ -55,10 +57,11 @@ export class CommandClient {
 				try {
 					await once(socket, 'connect');
 				} catch (error) {
+					this.#lost = address.socket;
 					if (tries < MAX_TRIES) continue;
 					throw new FaenaError('CommandNotStarted', `The process that starts commands can't be reached: ${(error as Error).message}.`, {cause: error});
 				}
-				return new Connection(socket, address.worker, () => this.#reconnect());
+				return new Connection(socket, address.worker, () => this.#reconnect(address.socket));
 			}
 		} catch (error) {
 			this.#connection = undefined;
@@ -67,14 +70,15 @@ export class CommandClient {
 	}
 
 	/** The pool answers once the commands of a lost spawner are gone. */
-	async #reconnect(): Promise<void> {
+	async #reconnect(lost: string): Promise<void> {
+		this.#lost = lost;
 		this.#connection = undefined;
 		await this.connect().catch(() => undefined);
 	}
 
 	#askForAddress(): Promise<SpawnerAddress> {
 		this.#address ??= withResolvers();
-		this.#ask();
+		this.#ask(this.#lost);
 		return this.#address.promise;
 	}
 }

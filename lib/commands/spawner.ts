@@ -48,9 +48,13 @@ export class Spawner {
 		this.#options = options;
 	}
 
-	/** Starts the spawner, if there is none. */
-	async addressFor(worker: object): Promise<SpawnerAddress> {
+	/**
+	 * Starts the spawner, if there is none.
+	 * @param lost the socket of the spawner that the worker has lost. It may know that before the engine does.
+	 */
+	async addressFor(worker: object, lost?: string): Promise<SpawnerAddress> {
 		try {
+			if (lost !== undefined && lost === this.#process?.socket) await this.#process.ended();
 			while (this.#process?.isLost) await this.#process.gone;
 			if (this.#isClosed) throw new FaenaError('Closed', 'The engine is closed, so that no command is started.');
 			this.#process ??= new SpawnerProcess(this.#options, own => {
@@ -144,6 +148,11 @@ class SpawnerProcess {
 		this.#child.stdin?.end();
 		// A pool that closes waits for it.
 		this.#child.ref();
+		await this.ended();
+	}
+
+	/** It is about to end. Resolves when it and its commands have ended. */
+	async ended(): Promise<void> {
 		await this.#killUnless(this.gone);
 		await this.gone;
 	}

@@ -121,8 +121,8 @@ export class WorkerLifecycle {
 	}
 
 	/** Tells the worker where the spawner is, and starts it before, if there is none. A worker that has ended needs no answer. */
-	async introduceSpawner({worker}: Slot): Promise<void> {
-		const address = await this.#spawner.addressFor(worker);
+	async introduceSpawner({worker}: Slot, lost?: string): Promise<void> {
+		const address = await this.#spawner.addressFor(worker, lost);
 		await worker.request({type: 'spawner', address}).catch(() => undefined);
 	}
 

@@ -170,7 +170,7 @@ export class WorkerPool implements Pool {
 		// Later messages of a worker that is ended for nonsense are ignored.
 		if (slot.chunks.some(({nonsense}) => nonsense !== undefined) || !isWorkerMessage(message)) return;
 		if (message.type === 'setup') this.#lifecycle.setUp(slot, message);
-		else if (message.type === 'spawner') void this.#lifecycle.introduceSpawner(slot);
+		else if (message.type === 'spawner') void this.#lifecycle.introduceSpawner(slot, message.lost);
 		else this.#receiveReport(slot, message);
 	}
 

@@ -227,8 +227,8 @@ export class DispatcherClient {
 
 	#receive(message: DispatcherMessage): void {
 		if (message.type === 'signalQuery') {
-			// The event loop handles a signal that has come by now before it runs this callback.
-			setImmediate(() => this.#transport.send([{type: 'signalAnswered', call: 0}]));
+			// A signal that comes while the event loop waits for events may be handled only after the events it wakes for: in its next turn.
+			setImmediate(() => setImmediate(() => this.#transport.send([{type: 'signalAnswered', call: 0}])));
 			return;
 		}
 		if (message.type === 'failed') {

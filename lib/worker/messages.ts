@@ -68,8 +68,8 @@ export const BROKEN = 70;
 /** The worker begins to set the task up, perhaps in a call that never yields. Without a task: it is done. */
 export type SetupMessage = {readonly type: 'setup'; readonly worker: number; readonly task?: string};
 
-/** A job of the worker wants to start a command, and there is no connection with the spawner. */
-export type SpawnerMessage = {readonly type: 'spawner'};
+/** A job of the worker wants to start a command, and there is no connection with the spawner. `lost`: the socket of the one whose connection has ended. */
+export type SpawnerMessage = {readonly type: 'spawner'; readonly lost?: string | undefined};
 
 export type ChunkReport = OutcomesMessage | FinalMessage | UpdateMessage;
 

@@ -90,7 +90,7 @@ export class TaskWorker {
 	#loadCommands(): Promise<CommandClient> {
 		this.#commands ??= this.#outside.runInAsyncScope(async () => {
 			const {CommandClient} = await import('../commands/command-client.ts');
-			return new CommandClient(() => this.#options.post({type: 'spawner'}));
+			return new CommandClient(lost => this.#options.post({type: 'spawner', lost}));
 		});
 		return this.#commands;
 	}

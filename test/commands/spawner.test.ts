@@ -2,6 +2,8 @@ import {existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync} from 'n
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {ExecutionContext} from 'ava';
+import {CommandClient} from '../../lib/commands/command-client.ts';
+import {Spawner} from '../../lib/commands/spawner.ts';
 import {type Engine, open} from '../../lib/index.ts';
 import {isLockFree} from '../../lib/store/sqlite/owner-lock.ts';
 import {again} from '../fixtures/again.ts';
@@ -28,7 +30,8 @@ async function openAs(t: ExecutionContext, isolation: 'thread' | 'process' | 'in
 interface Run {
 	readonly folder: string;
 	readonly temporary: string;
-	start(): Program;
+	/** @param round the variable ROUND in the environment of its commands */
+	start(round: number): Program;
 }
 
 function makeRun(t: ExecutionContext, isolation: string, queueOf: (folder: string) => string): Run {
@@ -36,16 +39,15 @@ function makeRun(t: ExecutionContext, isolation: string, queueOf: (folder: strin
 	const folder = makeFolder(t);
 	const temporary = join(folder, 'tmp');
 	mkdirSync(temporary);
-	const program = {name: 'runs-commands', under: ['env', `TMPDIR=${temporary}`]};
-	return {folder, temporary, start: () => new Program(t, program, queueOf(folder), isolation, folder, String(JOBS))};
+	const start = (round: number) =>
+		new Program(t, {name: 'runs-commands', under: ['env', `TMPDIR=${temporary}`, `ROUND=${round}`]}, ...[queueOf(folder), isolation, folder, String(JOBS)]);
+	return {folder, temporary, start};
 }
 
-function countStarted(folder: string): number {
-	return existsSync(join(folder, 'started')) ? readFileSync(join(folder, 'started'), 'utf8').split('\n').length - 1 : 0;
-}
-
-async function haveStarted(folder: string, count: number): Promise<void> {
-	while (countStarted(folder) < count) await sleep(1);
+/** Resolves once so many commands of this round have started. Those of an earlier round may still be starting. */
+async function haveStarted(folder: string, round: number, count: number): Promise<void> {
+	const rounds = () => (existsSync(join(folder, 'started')) ? readFileSync(join(folder, 'started'), 'utf8').split('\n') : []);
+	while (rounds().filter(each => each === String(round)).length < count) await sleep(1);
 }
 
 /** Kills a program four times, after some of its commands have started, each time starts another one at once, and lets the last one end. */
@@ -55,13 +57,13 @@ async function killAgainAndAgain(t: ExecutionContext, {folder, temporary, start}
 	// Longer than another program needs to start and to reclaim the jobs.
 	take(10);
 	for (let round = 0; round < 4; round++) {
-		const program = start();
-		await haveStarted(folder, countStarted(folder) + between(random, 1, 3));
+		const program = start(round);
+		await haveStarted(folder, round, between(random, 1, 3));
 		await sleep(between(random, 0, 20));
 		kill(program.process.pid as number);
 	}
 	take(0.02);
-	const last = start();
+	const last = start(4);
 	// Jobs that completed in an earlier program are reused.
 	t.deepEqual(
 		await last.lines(),
@@ -116,6 +118,30 @@ if (process.platform === 'linux') {
 			t.not(spawnersOf(process.pid)[0], spawner);
 		});
 	}
+
+	test('a worker that hears of the end of a spawner before its engine does gets another one once the commands are gone', async t => {
+		const token = makeToken();
+		t.teardown(() => endAll(token));
+		// A spawner alone keeps no program alive.
+		const alive = setInterval(() => undefined, 1000);
+		t.teardown(() => clearInterval(alive));
+		const spawner = new Spawner({});
+		t.teardown(() => spawner.close());
+		const addressOf = async (lost?: string) => {
+			const address = await spawner.addressFor(t, lost);
+			return 'socket' in address ? address.socket : t.fail(address.error.message);
+		};
+		const socket = await addressOf();
+		const client = new CommandClient(async lost => client.receive(await spawner.addressFor(t, lost)));
+		const connection = await client.connect();
+		connection.start({file: 'sleep', args: [token], cwd: '/', env: {}, input: undefined, output: () => undefined});
+		await areAlive(token, 1);
+		process.kill(spawnersOf(process.pid).at(-1) as number, 'SIGKILL');
+		// The event loop has not turned.
+		const another = await addressOf(socket);
+		t.is(countAlive(token), 0);
+		t.not(another, socket);
+	});
 
 	test('on PostgreSQL, too, no command is alive when another program runs its job again', async t => {
 		const server = await PostgresServer.start();
