@@ -4,8 +4,8 @@ import {join} from 'node:path';
 
 /** Takes the output of a command as it comes. */
 export interface CommandOutput {
-	/** The part is used again for other output. */
-	add(part: Buffer, stream: 'stdout' | 'stderr'): void;
+	/** The part is used again for other output. Returns a promise if no more is to come for a while. */
+	add(part: Buffer, stream: 'stdout' | 'stderr'): Promise<unknown> | undefined;
 	/** There is no more. */
 	end(): void;
 }
@@ -18,6 +18,7 @@ export function outputFiles(folder: string, item: unknown): CommandOutput {
 	return {
 		add(part, stream) {
 			for (let written = 0; written < part.length; ) written += writeSync(files[stream], part, written);
+			return undefined;
 		},
 		end() {
 			closeSync(files.stdout);

@@ -27,7 +27,9 @@ async function run([item, sequence = 0]: ShellPayload, {slot, exec}: TaskContext
 	const options = {
 		...(workdir !== undefined && {cwd: workdir}),
 		onOutput: (part: Buffer, stream: 'stdout' | 'stderr') => {
-			for (const each of outputs) each.add(part, stream);
+			const busy = outputs.flatMap(each => each.add(part, stream) ?? []);
+			if (busy.length > 0) return Promise.all(busy).then(() => undefined);
+			return undefined;
 		},
 	};
 	try {

@@ -1,3 +1,4 @@
+import {once} from 'node:events';
 import type {CommandOutput} from './output-files.ts';
 import {inLine} from './print.ts';
 
@@ -18,24 +19,25 @@ export class LineWriter implements CommandOutput {
 		this.#label = label;
 	}
 
-	add(part: Buffer, stream: 'stdout' | 'stderr'): void {
+	add(part: Buffer, stream: 'stdout' | 'stderr'): Promise<unknown> | undefined {
 		const end = part.lastIndexOf('\n') + 1;
-		if (end > 0) {
-			this.#write(Buffer.concat([...this.#rest[stream], part.subarray(0, end)]), stream);
-			this.#rest[stream] = [];
-		}
+		const rest = this.#rest[stream];
+		const lines = end > 0 ? Buffer.concat([...rest.splice(0), part.subarray(0, end)]) : undefined;
 		// The part is used again for other output.
-		if (end < part.length) this.#rest[stream].push(Buffer.from(part.subarray(end)));
+		if (end < part.length) rest.push(Buffer.from(part.subarray(end)));
+		return lines && this.#write(lines, stream);
 	}
 
 	end(): void {
 		for (const stream of ['stdout', 'stderr'] as const) {
 			const rest = Buffer.concat(this.#rest[stream]);
-			if (rest.length > 0) this.#write(Buffer.concat([rest, Buffer.from('\n')]), stream);
+			if (rest.length > 0) void this.#write(Buffer.concat([rest, Buffer.from('\n')]), stream);
 		}
 	}
 
-	#write(lines: Buffer, stream: 'stdout' | 'stderr'): void {
-		process[stream].write(this.#label === undefined ? lines : tagged(lines.toString(), this.#label));
+	/** Returns a promise if the reader is slow. */
+	#write(lines: Buffer, stream: 'stdout' | 'stderr'): Promise<unknown> | undefined {
+		const isTaken = process[stream].write(this.#label === undefined ? lines : tagged(lines.toString(), this.#label));
+		return isTaken ? undefined : once(process[stream], 'drain');
 	}
 }

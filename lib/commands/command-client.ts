@@ -13,8 +13,8 @@ export interface NewCommand extends Omit<StartCommand, 'env' | 'hasInput' | 'fil
 	readonly args: readonly string[];
 	readonly env: Readonly<Record<string, string>>;
 	readonly input: Uint8Array | undefined;
-	/** Gets a part of its output as soon as it comes. */
-	output(stream: 'stdout' | 'stderr', part: Buffer): void;
+	/** Gets a part of its output as soon as it comes. What follows is not sent before the promise is settled. */
+	output(stream: 'stdout' | 'stderr', part: Buffer): Promise<void> | undefined;
 }
 
 /** Bytes of the input that are sent at once. The next come when the command has taken them. */
@@ -86,6 +86,8 @@ export class CommandClient {
 interface Running extends Pick<NewCommand, 'output' | 'input'> {
 	/** Bytes of the input that were sent. */
 	sent: number;
+	/** Parts of the output that it is busy with. */
+	busy: number;
 	readonly end: PromiseWithResolvers<CommandEnd | 'lost'>;
 }
 
@@ -115,7 +117,7 @@ class Connection {
 		kill(signal: NodeJS.Signals): void;
 	} {
 		const id = ++this.#last;
-		const running: Running = {output, input, sent: 0, end: withResolvers()};
+		const running: Running = {output, input, sent: 0, busy: 0, end: withResolvers()};
 		this.#running.set(id, running);
 		// A command keeps the caller's process alive, as one of its own would.
 		this.#socket.ref();
@@ -134,14 +136,23 @@ class Connection {
 	#receive(kind: number, id: number, body: Buffer): void {
 		const running = this.#running.get(id);
 		if (!running) return;
-		if (kind === Kind.stdout) running.output('stdout', body);
-		else if (kind === Kind.stderr) running.output('stderr', body);
+		if (kind === Kind.stdout) this.#output(id, running, 'stdout', body);
+		else if (kind === Kind.stderr) this.#output(id, running, 'stderr', body);
 		else if (kind === Kind.more) this.#sendInput(id, running);
 		else if (kind === Kind.end) {
 			this.#running.delete(id);
 			if (this.#running.size === 0) this.#socket.unref();
 			running.end.resolve(JSON.parse(body.toString()) as CommandEnd);
 		}
+	}
+
+	#output(id: number, running: Running, stream: 'stdout' | 'stderr', part: Buffer): void {
+		const taken = running.output(stream, part);
+		if (!taken) return;
+		if (running.busy++ === 0) writeFrame(this.#socket, Kind.hold, id);
+		void taken.finally(() => {
+			if (--running.busy === 0) writeFrame(this.#socket, Kind.release, id);
+		});
 	}
 
 	#sendInput(id: number, running: Running): void {

@@ -85,7 +85,7 @@ class Connection {
 	async end(): Promise<void> {
 		this.#socket.destroy();
 		// Their output goes nowhere from now on.
-		for (const command of this.#commands.values()) command.resume();
+		for (const command of this.#commands.values()) command.release();
 		await endAll([...this.#commands.values()]);
 	}
 
@@ -98,6 +98,8 @@ class Connection {
 		else if (kind === Kind.start) this.#start(id, JSON.parse(body.toString()) as StartCommand);
 		else if (kind === Kind.input) command?.write(body);
 		else if (kind === Kind.inputEnd) command?.endInput();
+		else if (kind === Kind.hold) command?.hold();
+		else if (kind === Kind.release) command?.release();
 		else if (kind === Kind.kill) void command?.kill(body.toString() as NodeJS.Signals);
 	}
 
@@ -134,6 +136,7 @@ class Command {
 	readonly #gone = Promise.withResolvers<void>();
 	#child: ChildProcess | undefined;
 	#lateBytes = 0;
+	#isHeld = false;
 	/** `dead` once the first process of the group has ended. */
 	#phase: 'alive' | 'dead' | 'gone' = 'alive';
 	/** Resolves once its processes were searched for and killed. */
@@ -173,7 +176,10 @@ class Command {
 	}
 
 	async kill(signal: NodeJS.Signals): Promise<void> {
-		if (signal === 'SIGKILL') return endAll([this]);
+		if (signal === 'SIGKILL') {
+			this.release();
+			return endAll([this]);
+		}
 		const {pid} = this;
 		if (pid === undefined || this.#phase !== 'alive') return;
 		if (IS_WINDOWS) this.#child?.kill(signal);
@@ -186,8 +192,21 @@ class Command {
 		this.#ending = ending;
 	}
 
+	/** The task is busy with its output. */
+	hold(): void {
+		this.#isHeld = true;
+		this.#child?.stdout?.pause();
+		this.#child?.stderr?.pause();
+	}
+
+	release(): void {
+		this.#isHeld = false;
+		this.resume();
+	}
+
 	/** The worker can take output again. */
 	resume(): void {
+		if (this.#isHeld) return;
 		this.#child?.stdout?.resume();
 		this.#child?.stderr?.resume();
 	}

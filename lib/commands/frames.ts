@@ -29,6 +29,9 @@ export const Kind = {
 	workerEnded: 10,
 	/** To the engine: workers may connect. */
 	ready: 11,
+	/** From a worker: send no more output of the command until {@link Kind.release}. */
+	hold: 12,
+	release: 13,
 } as const;
 
 export interface StartCommand {

@@ -209,8 +209,11 @@ export interface ExecOptions<Encoding extends 'utf8' | 'buffer' = 'utf8' | 'buff
 	readonly encoding?: Encoding;
 	/** Whether the lines of stdout and stderr go into the job's log; default true, for `encoding: 'buffer'` false. */
 	readonly log?: boolean;
-	/** Gets all output as it comes, in parts of at most 64 KiB. If it throws, the command is killed, and `exec` rejects with its error. */
-	onOutput?(part: Buffer, stream: 'stdout' | 'stderr'): void;
+	/**
+	 * Gets all output as it comes, in parts of at most 64 KiB. While a promise that it returned is open, the command's output waits. If it throws or
+	 * rejects, the command is killed, and `exec` rejects with that error.
+	 */
+	onOutput?(part: Buffer, stream: 'stdout' | 'stderr'): void | Promise<void>;
 }
 
 /** How a command of {@link TaskContext.exec} ended. */

@@ -73,24 +73,22 @@ export class JobCommands {
 		const {reject: rejects, maxOutputBytes, encoding, log, onOutput} = request.options;
 		const output = {stdout: new KeptOutput(maxOutputBytes, 'first'), stderr: new KeptOutput(maxOutputBytes, 'last')};
 		const logger = log ? new Logger(lines => this.#job.writeLines(lines)) : undefined;
-		let problem: {readonly error: unknown} | undefined;
+		const told = onOutput && new Told(onOutput, () => command.kill('SIGKILL'));
 		const command = connection.start({
 			...request.command,
 			output: (stream, part) => {
 				output[stream].add(part);
 				logger?.add(stream, part);
-				try {
-					if (!problem) onOutput?.(part, stream);
-				} catch (error) {
-					problem = {error};
-					command.kill('SIGKILL');
-				}
+				const busy = told?.tell(part, stream);
+				// The output of a command that is stopped waits for nobody.
+				return this.#isStopped ? undefined : busy;
 			},
 		});
 		const end = await this.#follow(command);
 		logger?.end();
+		if (!this.#isStopped) await told?.done;
 		this.#assertMayRun();
-		if (problem) throw problem.error;
+		if (told?.problem) throw told.problem.error;
 		const name = request.shown;
 		if (end === 'lost') throw failed(`${name} was killed, since the process that starts commands was ended.`, {exitCode: null, signal: 'SIGKILL'}, '');
 		const {cwd, nice} = request.command;
@@ -126,6 +124,10 @@ export class JobCommands {
 		}
 	}
 
+	get #isStopped(): boolean {
+		return this.#isOver || this.#job.stopReason !== undefined;
+	}
+
 	/** A job that was asked to stop, or has ended, starts no command, and uses no result of one. */
 	#assertMayRun(): void {
 		const {signal, stopReason, job} = this.#job;
@@ -133,6 +135,41 @@ export class JobCommands {
 		if (stopReason !== undefined)
 			throw signal.aborted ? signal.reason : Object.assign(new DOMException('The job was asked to stop.', 'AbortError'), {reason: stopReason});
 		if (this.#isOver) throw new FaenaError('Closed', `Job ${job.id} has ended, and its commands with it. Await ctx.exec() in the task.`);
+	}
+}
+
+/** Tells a task of its command's output. */
+class Told {
+	readonly #onOutput: NonNullable<ExecOptions['onOutput']>;
+	readonly #onProblem: () => void;
+	/** Resolves once the task has taken all that it was told of. */
+	done: Promise<unknown> | undefined;
+	problem: {readonly error: unknown} | undefined;
+
+	/** @param onProblem called when the task throws */
+	constructor(onOutput: NonNullable<ExecOptions['onOutput']>, onProblem: () => void) {
+		this.#onOutput = onOutput;
+		this.#onProblem = onProblem;
+	}
+
+	/** Returns a promise if the task is busy with it for a while. */
+	tell(part: Buffer, stream: 'stdout' | 'stderr'): Promise<void> | undefined {
+		if (this.problem) return undefined;
+		try {
+			const taken = this.#onOutput(part, stream);
+			if (typeof (taken as Promise<void> | undefined)?.then !== 'function') return undefined;
+			const busy = Promise.resolve(taken).catch(error => this.#fail(error));
+			this.done = Promise.all([this.done, busy]);
+			return busy;
+		} catch (error) {
+			this.#fail(error);
+			return undefined;
+		}
+	}
+
+	#fail(error: unknown): void {
+		this.problem ??= {error};
+		this.#onProblem();
 	}
 }
 

@@ -219,6 +219,13 @@ for (const where of ['thread', 'process', 'inline', 'work()']) {
 		const token = makeToken();
 		t.like(await failureOf(faena.call('refuseOutput', token)), {name: 'RangeError', message: 'no such output'});
 		t.is(countAlive(token), 0);
+		t.like(await failureOf(faena.call('refuseOutputLater', token)), {name: 'RangeError', message: 'no such output'});
+		t.is(countAlive(token), 0);
+	});
+
+	law('while a task is busy with output, the command waits', async (t, {faena}) => {
+		const [file, bytes] = [join(makeFolder(t), 'over'), 20_000_000];
+		t.deepEqual(await faena.call('takeSlowly', {file, bytes}), {taken: bytes, hadEnded: false});
 	});
 
 	if (where !== 'inline' && where !== 'work()')
