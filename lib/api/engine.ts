@@ -8,7 +8,7 @@ import type {CleanupResult, Counts, EditResult, JobFilter, JobId, JobSearch} fro
 import {countJobs, JobList, type JobListOptions, type JobSource} from '../job/job-list.ts';
 import {JobMaker} from '../job/new-job.ts';
 import {checkFilter, checkId, jobIds} from '../job/options.ts';
-import type {AnyTasks, EnqueueArgs, JobOptions, PayloadOf, ResultOf, TasksOf} from '../job/task.ts';
+import type {AnyTasks, EnqueueArgs, Fresh, JobOptions, PayloadOf, ResultOf, TasksOf} from '../job/task.ts';
 import {refuseInWorker} from '../job/task-module.ts';
 import {keyConflict, noParent, queueFull} from '../store/conflict-errors.ts';
 import {shownLocation} from '../store/queue-path.ts';
@@ -413,6 +413,11 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 			after = result.next;
 		}
 		return deleted;
+	}
+
+	/** @internal What makes a map of the task run items again, by the task's own options. */
+	freshOf(task: string): readonly Fresh[] {
+		return this.#maker.freshOf(task) ?? [];
 	}
 
 	/** Resolves once no job of this engine's tasks can run by itself. Paused and parked jobs don't count; delayed ones do. */

@@ -43,7 +43,10 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 	 * With {@link fresh}, `delete` also deletes the ended jobs of such items, once the map has ended.
 	 */
 	readonly missing?: 'keep' | 'cancel' | 'delete';
-	/** Runs items again that died or were cancelled in an earlier map, and at once those that wait for their next attempt; default false. */
+	/**
+	 * Runs items again that died or were cancelled in an earlier map, and at once those that wait for their next attempt, by the options of this
+	 * map; default false.
+	 */
 	readonly retryFailed?: boolean;
 	/**
 	 * Ends the map early once enough items failed or succeeded. Jobs that have not ended by then are discarded, so that a later map of the batch

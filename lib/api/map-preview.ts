@@ -6,6 +6,7 @@ import {isTerminal, type JobId, type JobStatus, type Place} from '../job/job.ts'
 import {JobMaker} from '../job/new-job.ts';
 import {DEFAULTS} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
+import type {Fresh} from '../job/task.ts';
 import type {Store} from '../store/store.ts';
 import type {Freshness} from './map-freshness.ts';
 import {type MapOptions, type MapPlan, planMap} from './map-options.ts';
@@ -28,8 +29,11 @@ export interface PlannedMap<Item> {
 	readonly store: Store | undefined;
 	/** The URL of the tasks module. */
 	readonly tasks: string;
+	/** More variables of the environment in which the module is loaded. */
+	readonly env: Readonly<Record<string, string>>;
 	readonly task: string;
-	readonly options: MapOptions<Item, unknown>;
+	/** @param ofTask what makes items run again by the task's own option `fresh` */
+	readonly options: (ofTask: readonly Fresh[]) => MapOptions<Item, unknown>;
 }
 
 /**
@@ -37,14 +41,14 @@ export interface PlannedMap<Item> {
  * @throws FaenaError `BadOption`, `UnknownTask`, `BadTasksModule`
  */
 export async function* previewMap<Item>(
-	{store, tasks, task, options}: PlannedMap<Item>,
+	{store, tasks, env, task, options}: PlannedMap<Item>,
 	items: Iterable<Item> | AsyncIterable<Item>,
 ): AsyncGenerator<Preview<Item>> {
-	const plan = planMap<Item>(new JobMaker([], {}, DEFAULTS.open.maxValueBytes), task, options);
-	const freshness = openFreshness(tasks);
+	const freshness = openFreshness(tasks, env);
 	try {
 		// Loads the module, and finds out whether it has the task.
-		await freshness.check({task, fresh: [], retryFailed: false, payloads: []});
+		const {ofTask} = await freshness.check({task, fresh: [], retryFailed: false, payloads: []});
+		const plan = planMap<Item>(new JobMaker([], {}, DEFAULTS.open.maxValueBytes), task, options(ofTask));
 		let group: Item[] = [];
 		let start = 0;
 		for await (const item of items) {

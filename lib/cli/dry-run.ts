@@ -1,30 +1,91 @@
 import {pipeline} from 'node:stream/promises';
+import {type PlannedMap, type Preview, previewMap} from '../api/map-preview.ts';
+import {queueExists} from '../api/queue-location.ts';
+import type {JobId} from '../index.ts';
+import {NO_JOBS} from '../job/job.ts';
+import type {JobQueue} from '../queue.ts';
+import {describeFresh} from './fresh.ts';
+import {useQueue} from './input.ts';
 import type {Item} from './inputs/items.ts';
-import {ExitCode, escapeControls, printError} from './print.ts';
+import {count, ExitCode, escapeControls, printError, toJson} from './print.ts';
 import {describeCommand, type Template} from './template/template.ts';
 
-/** Prints the commands that would run, in the order of the input, each so that it can be pasted into a shell. Returns the exit code. */
-export async function printCommands(items: Iterable<Item> | AsyncIterable<Item>, template: Template): Promise<number> {
-	const left = {out: 0};
+/** A run that is not begun. */
+interface PlannedRun extends Omit<PlannedMap<Item>, 'store'> {
+	readonly queue: string;
+	readonly batch: string;
+	/** Of a command. */
+	readonly template: Template | undefined;
+	readonly items: Iterable<Item> | AsyncIterable<Item>;
+}
+
+/**
+ * Prints a line for each item that would run: JSON with the reason, or the command, so that it can be pasted into a shell. Then prints a
+ * summary. Changes nothing. Returns the exit code.
+ */
+export async function printPreview(run: PlannedRun): Promise<number> {
+	return (await queueExists(run.queue)) ? useQueue(run.queue, queue => printRun(run, queue), {readOnly: true}) : printRun(run);
+}
+
+async function printRun({batch, template, items, ...planned}: PlannedRun, queue?: JobQueue): Promise<number> {
+	const told = new Told();
 	try {
-		await pipeline(commandsOf(items, template, left), process.stdout, {end: false});
+		await pipeline(linesOf(previewMap({...planned, store: queue?.store}, items), template, told), process.stdout, {end: false});
 	} catch (error) {
 		if ((error as NodeJS.ErrnoException).code === 'EPIPE') return ExitCode.noReader;
 		throw error;
 	}
-	return left.out === 0 ? ExitCode.done : ExitCode.someFailed;
+	const {counts = NO_JOBS} = (await queue?.batch(batch)) ?? {};
+	printError(told.describe(Object.values(counts).reduce((sum, jobs) => sum + jobs, 0)));
+	return told.refused === 0 ? ExitCode.done : ExitCode.someFailed;
 }
 
 /** A worker is known only when a job starts, so `{%}` is the first one. */
 const SLOT = 1;
 
-async function* commandsOf(items: Iterable<Item> | AsyncIterable<Item>, template: Template, left: {out: number}): AsyncGenerator<string> {
-	for await (const {key, payload, sequence} of items) {
+async function* linesOf(previews: AsyncIterable<Preview<Item>>, template: Template | undefined, told: Told): AsyncGenerator<string> {
+	for await (const preview of previews) {
+		told.add(preview);
+		const {key, reason, item} = preview;
+		if (reason === null) continue;
+		if (!template) {
+			yield `${toJson({key, reason})}\n`;
+			continue;
+		}
 		try {
-			yield escapeControls(`${describeCommand(template, payload, {sequence, slot: SLOT})}\n`);
+			yield escapeControls(`${describeCommand(template, item.payload, {sequence: item.sequence, slot: SLOT})}\n`);
 		} catch (error) {
-			left.out++;
+			told.refused++;
 			printError(`Item ${key}: ${(error as Error).message}`);
 		}
+	}
+}
+
+/** How an item that would run is counted. Unfinished and failed items have not changed. */
+const KINDS: Readonly<Record<Exclude<Preview<Item>['reason'], null>, 'added' | 'changed' | 'others'>> = {
+	...({new: 'added', unfinished: 'others', failed: 'others'} as const),
+	...({payload: 'changed', content: 'changed', code: 'changed', outputs: 'changed', all: 'changed'} as const),
+};
+
+/** What a preview has told. */
+class Told {
+	readonly #counts = {reused: 0, changed: 0, added: 0, others: 0, byOtherCode: 0};
+	/** The number of items for which there is no command. */
+	refused = 0;
+	/** The jobs that the items have. */
+	readonly #jobs = new Set<JobId>();
+
+	add({reason, isByOtherCode, jobId}: Preview<Item>): void {
+		if (jobId !== null) this.#jobs.add(jobId);
+		this.#counts[reason === null ? 'reused' : KINDS[reason]]++;
+		if (isByOtherCode) this.#counts.byOtherCode++;
+	}
+
+	/** @param before the number of jobs of earlier runs */
+	describe(before: number): string {
+		const {reused, changed, added, others} = this.#counts;
+		const runs = changed + added + others;
+		const what = describeFresh({...this.#counts, gone: before - this.#jobs.size});
+		return `Would run ${count(runs)} of ${count(runs + reused)}${what && `: ${what}`}.`;
 	}
 }

@@ -4,13 +4,13 @@ import {dirname, relative, resolve} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {Command} from 'commander';
 import {isPostgres, queueExists} from '../api/queue-location.ts';
-import {type MapOptions, open} from '../index.ts';
+import {type Fresh, type MapOptions, open} from '../index.ts';
 import {bad, duration} from '../job/checks.ts';
 import {toUrl} from '../job/task-module.ts';
 import {defined} from '../support/defined.ts';
-import {printCommands} from './dry-run.ts';
+import {printPreview} from './dry-run.ts';
 import {toOpenOptions} from './engine-flags.ts';
-import {freshnessOf, printPreview} from './fresh.ts';
+import {freshnessOf} from './fresh.ts';
 import {toTask, useQueue} from './input.ts';
 import type {SourceGroups} from './inputs/arguments.ts';
 import {addInputOptions, INPUT_HELP} from './inputs/input-options.ts';
@@ -20,7 +20,7 @@ import {JobLog} from './joblog.ts';
 import {addMapFlags, bytesOf, type MapFlags, PARALLEL_HELP} from './map-flags.ts';
 import {commandOutputs, jsonLines, keepReused} from './map-output.ts';
 import {MapRun} from './map-run.ts';
-import {ExitCode, explain} from './print.ts';
+import {explain} from './print.ts';
 import {parseShellCommand, SHELL_COMMAND_VARIABLE, SHELL_TASK, type ShellCommand, shellPayload} from './shell-command.ts';
 import {describeCommand} from './template/template.ts';
 import {refuseUnfinished} from './unfinished-runs.ts';
@@ -63,6 +63,7 @@ interface Plan {
 	/** Of a task; of a command that which runs commands. */
 	readonly module: string | URL;
 	readonly task: string;
+	readonly batch: string;
 	readonly command: ShellCommand | undefined;
 	readonly input: Input;
 }
@@ -85,7 +86,8 @@ async function planOf(words: readonly string[], options: Options, groups: Source
 	if (flag !== undefined) throw bad(`${flag} is for the commands of --sh; a task is a function.`);
 	const [target, ...globs] = words;
 	if (target === undefined) throw bad("Name a module and one of its functions, for instance './tasks.ts#thumbnail', or a command with --sh.");
-	return {target, ...toTask(target), command: undefined, input: await openInput(globs, options, groups)};
+	const input = await openInput(globs, options, groups);
+	return {target, ...toTask(target), batch: batchOf(target, input, options), command: undefined, input};
 }
 
 async function planCommand(sh: string, words: readonly string[], options: Options, groups: SourceGroups): Promise<Plan> {
@@ -98,34 +100,34 @@ async function planCommand(sh: string, words: readonly string[], options: Option
 	const flags = {workdir, lineBuffer, tag, results, memoryBytes: bytesOf(memory)};
 	const command = parseShellCommand(sh, input.shape, flags, resolve(workdir ?? '.'));
 	const target = `sh ${sh}${workdir === undefined ? '' : ` --workdir ${workdir}`}`;
-	return {target, module: SHELL_TASK, task: command.task, command, input};
+	return {target, module: SHELL_TASK, task: command.task, batch: batchOf(target, input, options), command, input};
 }
 
 /** The options of the map that the flags name. */
-function mapOptionsOf({target, command, input}: Plan, options: Options): MapOptions<Item, unknown> & {readonly batch: string} {
-	const {queue, batch = batchName(target, input.name, queue), missing, retryFailed, halt, timeout, fresh} = options;
+function mapOptionsOf({batch, command, input}: Plan, options: Options, ofTask: readonly Fresh[]): MapOptions<Item, unknown> {
+	const {missing, retryFailed, halt, timeout, fresh} = options;
 	// As with GNU parallel, a command that fails is not tried again unless that is asked for.
 	const {retries = command ? 1 : undefined, maxAttempts = retries} = options;
 	const order = options.keepOrder ? 'input' : options.order;
 	return {
 		...defined({order, missing, retryFailed, halt, timeout, maxAttempts}),
 		...{batch, key: (item: Item) => item.key, payload: (item: Item) => (command ? shellPayload(command, item) : item.payload)},
-		...freshnessOf(fresh, input.filesOf),
+		...freshnessOf(fresh, ofTask, input.filesOf),
 	};
 }
 
 async function preview(plan: Plan, options: Options): Promise<number> {
-	const {module, task, command, input} = plan;
-	if (command) return printCommands(input.items, command.template);
-	await printPreview(options.queue, {tasks: toUrl(String(module)), task, options: mapOptionsOf(plan, options)}, input.items);
-	return ExitCode.done;
+	const {module, task, batch, command, input} = plan;
+	return printPreview({
+		...{queue: options.queue, batch, task, tasks: toUrl(String(module)), env: envOf(plan, options)},
+		options: ofTask => mapOptionsOf(plan, options, ofTask),
+		...{template: command?.template, items: input.items},
+	});
 }
 
 async function map(plan: Plan, options: Options): Promise<number> {
-	const {module, task, command} = plan;
-	const {queue, env} = options;
-	const mapOptions = mapOptionsOf(plan, options);
-	const {batch} = mapOptions;
+	const {module, task, batch, command} = plan;
+	const {queue} = options;
 	if (!command && (await queueExists(queue)))
 		await useQueue(queue, opened => refuseUnfinished(opened, queue, {module: String(module), task, batch, place: placeOf(queue)}));
 	const engine = await open({
@@ -133,11 +135,12 @@ async function map(plan: Plan, options: Options): Promise<number> {
 		...{tasks: module, only: [task], closeOnSignals: true},
 		// The workers of --sh print lines of commands.
 		taskOutput: command ? 'inherit' : 'stderr',
-		env: {...env, ...(command && {[SHELL_COMMAND_VARIABLE]: JSON.stringify(command)})},
+		env: envOf(plan, options),
 	});
 	try {
 		const log = options.joblog === undefined ? undefined : new JobLog(options.joblog, commandOf(plan));
 		const {items, sizes, weight} = toMapInput(plan, options);
+		const mapOptions = mapOptionsOf(plan, options, engine.freshOf(task));
 		const results = engine.map(task, items as Iterable<Item>, {...mapOptions, ...(weight && {weight})});
 		const printer = command && !options.json ? commandOutputs(options) : jsonLines({hasItems: sizes === undefined, hasTimes: options.times === true});
 		const keeper = command?.results === undefined ? undefined : keepReused(command.results);
@@ -151,6 +154,11 @@ async function map(plan: Plan, options: Options): Promise<number> {
 		await engine.close().catch(() => undefined);
 		return code;
 	}
+}
+
+/** What is added to the environment of the workers. */
+function envOf({command}: Plan, {env}: Options): Readonly<Record<string, string>> {
+	return {...env, ...(command && {[SHELL_COMMAND_VARIABLE]: JSON.stringify(command)})};
 }
 
 /** What ran for an item, for people. */
@@ -207,11 +215,12 @@ function placeOf(queue: string): string {
 const MAX_NAME_LENGTH = 200;
 
 /**
- * The default name of a run's batch: the same whenever the command is typed again. Its paths are relative to the working
+ * The name of a run's batch, by default the same whenever the command is typed again. Its paths are relative to the working
  * directory, so the name also has the path from the queue's folder to that directory; on PostgreSQL, the whole path.
  */
-function batchName(target: string, input: readonly string[], queue: string): string {
-	const name = [target, ...input].join(' ') + placeOf(queue);
+function batchOf(target: string, input: Input, {batch, queue}: Options): string {
+	if (batch !== undefined) return batch;
+	const name = [target, ...input.name].join(' ') + placeOf(queue);
 	if (name.length <= MAX_NAME_LENGTH) return name;
 	return `${name.slice(0, MAX_NAME_LENGTH - 17)}…${createHash('sha256').update(name).digest('hex').slice(0, 16)}`;
 }

@@ -41,6 +41,7 @@ export class FreshnessChecker {
 			reasons: items.map(({reason}) => reason),
 			outdated: indexesOf(({isOutdated}) => isOutdated),
 			byOtherCode: indexesOf(({isByOtherCode}) => isByOtherCode),
+			ofTask: [optionsOf(run).fresh ?? []].flat(),
 		};
 	}
 }

@@ -39,4 +39,6 @@ export interface FreshnessAnswer {
 	readonly outdated: readonly number[];
 	/** Indexes of the jobs that do not run, and completed by other code. */
 	readonly byOtherCode: readonly number[];
+	/** What makes items run again by the task's own option `fresh`. */
+	readonly ofTask: readonly Fresh[];
 }

@@ -137,6 +137,35 @@ test('lines that have changed run again, and --dry-run knows them, too', async t
 	t.deepEqual(project.takeRuns(), []);
 });
 
+test('--dry-run prints the commands of the files that have changed', async t => {
+	const project = new Project(t, 'a.txt', 'b.txt');
+	const cat = (...args: readonly string[]) => project.faena('map', '--sh', 'cat {}', '*.txt', ...args).end();
+	await cat();
+	project.put('b.txt', 'other');
+	project.put("it's.txt");
+	const {code, stdout, stderr} = await cat('--dry-run');
+	t.deepEqual([code, stdout, stderr], [0, "cat b.txt\ncat 'it'\\''s.txt'\n", 'faena: Would run 2 of 3: 1 unchanged, 1 changed, 1 new.\n']);
+});
+
+test("without the flag, a task's own option counts, for lines and for files", async t => {
+	const project = new Project(t, 'a.txt');
+	const helper = `import {task} from ${JSON.stringify(import.meta.resolve('../../lib/index.ts'))};`;
+	project.write('tasks.mjs', `${helper}${TASKS}export const own = task(say, {fresh: 'code'});`);
+	const lines = (...args: readonly string[]) => project.faena('map', './tasks.mjs#own', '--ndjson', ...args).end('1\n');
+	const files = (...args: readonly string[]) => project.faena('map', './tasks.mjs#own', '*.txt', ...args).end();
+	await lines();
+	await files();
+	appendFileSync(join(project.path, 'tasks.mjs'), '// edited\n');
+	project.takeRuns();
+	t.deepEqual(parse((await lines('--dry-run')).stdout) as unknown, [{key: '1', reason: 'code'}]);
+	t.deepEqual(parse((await files('--dry-run')).stdout) as unknown, [{key: 'a.txt', reason: 'code'}]);
+	await lines('--fresh', 'payload');
+	t.deepEqual(project.takeRuns(), []);
+	await lines();
+	await files();
+	t.deepEqual(project.takeRuns(), ['"a.txt"', '1']);
+});
+
 test('wrong flags are refused with a sentence, and nothing is made', async t => {
 	const project = new Project(t, 'a.txt');
 	const cases: readonly (readonly [args: readonly string[], words: RegExp])[] = [

@@ -14,7 +14,7 @@ test('--dry-run prints the commands that would run, each so that a shell takes i
 	const before = readdirSync(folder.path);
 	const {code, stdout, stderr} = await dryRun(folder, 'cwebp -q 80 {} -o {.}.webp', '*.png').end();
 	t.is(code, 0, stderr);
-	t.is(stderr, '');
+	t.is(stderr, 'faena: Would run 6 of 6.\n');
 	t.deepEqual(stdout.split(/\n(?=cwebp)/), [
 		"cwebp -q 80 '$(touch pwned).png' -o '$(touch pwned).webp'",
 		'cwebp -q 80 -x.png -o -x.webp',
@@ -61,7 +61,7 @@ test('an item that a command can not be made for is named, and the others are pr
 	const {code, stdout, stderr} = await dryRun(folder, 'echo {id}', '--ndjson').end('{"id":1}\n{"no":1}\n{"id":"a\\u0000b"}\n{"id":2}');
 	t.is(code, 1);
 	t.is(stdout, 'echo 1\necho 2\n');
-	t.regex(stderr, /^faena: Item \{"no":1\}: The item has no field "id"\.\nfaena: Item \{"id":"a\\u0000b"\}: A value has a NUL character, [^\n]+\n$/);
+	t.regex(stderr, /^faena: Item \{"no":1\}: The item has no field "id"\.\nfaena: Item \{"id":"a\\u0000b"\}: A value has a NUL character, [^\n]+\nfaena: Would run 4 of 4\.\n$/);
 	const sum = await dryRun(folder, 'echo $(({} + 1))', ':::', '1', 'a[$(touch pwned)]').end();
 	t.is(sum.stdout, 'echo $((1 + 1))\n');
 	t.regex(sum.stderr, /whole number/);

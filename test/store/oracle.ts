@@ -491,7 +491,7 @@ export class MemoryStore implements contract.Store {
 		const {id, state} = holder;
 		if (!job.isOutdated && sameValue(holder.payload, job.payload)) {
 			const isRetried = job.rerun?.failed && RETRIED_BY_DEFAULT.includes(statusOf(state)) && this.#lostParentOf(holder) === undefined;
-			if (isRetried) this.#beginRound(holder, READY);
+			if (isRetried) this.#beginRound(Object.assign(holder, {priority: job.priority, policy: job.policy}), READY);
 			if (isRetried) this.#reachChildren();
 			return {type: 'reused', id};
 		}

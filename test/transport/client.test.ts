@@ -181,10 +181,10 @@ test('a change of the wanted events comes before the calls of a message', async 
 	t.deepEqual(transport.sent[1], [{type: 'subscribe', events: ['dead'], call: 4}]);
 });
 
-test('the question for signals is answered a turn later, so that a signal that has come was handled', async t => {
+test('the question for signals is answered two turns later, so that a signal that has come was handled', async t => {
 	const {transport} = setUp();
 	transport.tell({type: 'signalQuery'});
-	await Promise.resolve();
+	await turn();
 	t.deepEqual(transport.sent, []);
 	await turn();
 	t.deepEqual(transport.sent, [[{type: 'signalAnswered', call: 0}]]);

@@ -136,8 +136,8 @@ export const CHANGE = `
 		end if;
 	end $$;
 
-	-- Begins a new round of a job in one of these states. Returns false if it is in none, or another job has its key.
-	create function retry_job(its_id bigint, states integer[]) returns boolean language plpgsql as $$
+	-- Begins a new round of a job in one of these states; with g, by the policy of that group. Returns false if it is in none, or another job has its key.
+	create function retry_job(its_id bigint, states integer[], g jsonb default null) returns boolean language plpgsql as $$
 	declare
 		p place := place_of(its_id);
 		j job;
@@ -154,7 +154,11 @@ export const CHANGE = `
 			if (select id from key where scope = -j.task and key = key_in(j, its_id)) <> its_id then return false; end if;
 		end if;
 		perform end_round(its_id, p);
-		perform begin_round(its_id, p, -j.priority, null);
+		if (j.policy, j.priority) <> ((g->>'policy')::integer, (g->>'priority')::integer) then
+			perform isolate_job(its_id);
+			update job set policy = (g->>'policy')::integer, priority = (g->>'priority')::integer where first = its_id;
+		end if;
+		perform begin_round(its_id, p, -coalesce((g->>'priority')::integer, j.priority), null);
 		-- Before the next job is moved, which may wait for this one.
 		perform reach_children(null);
 		return true;

@@ -111,14 +111,17 @@ export const KEYS = `
 	declare
 		at integer := given->'values';
 		lines text[] := case when (given->'packed')::boolean then string_to_array(texts[at], E'\\n', '') else texts[at : at + (given->'count')::integer - 1] end;
+		base bigint := case jsonb_typeof(made->'ids') when 'number' then (made->>'ids')::bigint - 1 end;
+		ids bigint[] := case when base is null then array(select jsonb_array_elements_text(made->'ids')::bigint) end;
+		others bigint[] := array(select jsonb_array_elements_text(coalesce(made->'conflicts', '[]') || coalesce(made->'left', '[]'))::bigint);
 	begin
 		if made->'ids' is null then return; end if;
 		-- Two jobs of the group may have one key.
 		insert into fingerprint
 			select distinct on (id) id, line from (
-				select case jsonb_typeof(made->'ids') when 'number' then (made->>'ids')::bigint + i - 1 else (made->'ids'->>(i::integer - 1))::bigint end as id, i, line
+				select coalesce(base + i, ids[i::integer]) as id, i, line
 				from unnest(lines) with ordinality l (line, i)
-				where line is not null and not coalesce(made->'conflicts' @> to_jsonb(i - 1), false) and not coalesce(made->'left' @> to_jsonb(i - 1), false)
+				where line is not null and not exists (select from unnest(others) other where other = i - 1)
 			) kept order by id, i desc
 			on conflict (id) do update set value = excluded.value;
 	end $$;
@@ -268,7 +271,7 @@ export const KEYS = `
 	begin
 		if not is_outdated and same_value(old_text, old_bytes, its_text, its_bytes) then
 			if (g->'rerun'->>'failed')::boolean then
-				perform retry_job(its_id, array[${StoredState.failed}, ${StoredState.parked}, ${StoredState.dead}, ${StoredState.cancelled}]);
+				perform retry_job(its_id, array[${StoredState.failed}, ${StoredState.parked}, ${StoredState.dead}, ${StoredState.cancelled}], g);
 			end if;
 			return true;
 		end if;

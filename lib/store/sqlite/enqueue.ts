@@ -227,7 +227,7 @@ function resolveKeyCollision(tx: Tx, job: NewJob, {id, payload}: Holder, lookup:
 		if (job.rerun?.changed === true && replaceJob(tx, id, job)) return 'reused';
 		return isSame ? 'left' : 'conflict';
 	}
-	if (job.rerun?.failed) retryJob(tx, id);
+	if (job.rerun?.failed) retryJob(tx, id, job);
 	return 'reused';
 }
 

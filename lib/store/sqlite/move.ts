@@ -72,15 +72,7 @@ const MOVES: Readonly<Record<MoveTarget, MoveJob>> = {
 		cancelJob(tx, id, job, job.executions);
 		return {list: 'ids'};
 	},
-	pending(tx, id, job) {
-		// A job whose parent is dead can't run before that has a new round, too.
-		if (lostParentOf(tx, id) !== undefined || !regainsKey(tx, id, job)) return {};
-		endRound(tx, id, job);
-		beginRound(tx, id, job);
-		// Before the next job is moved, which may wait for this one.
-		reachChildren(tx, Infinity);
-		return {list: 'ids'};
-	},
+	pending: (tx, id, job) => (retry(tx, id, job) ? {list: 'ids'} : {}),
 	discarded(tx, id, job, {stop, upTo}) {
 		const {statements} = tx;
 		if (job.batch !== null) statements.reopenInput.run(job.batch);
@@ -131,11 +123,26 @@ function regainsKey({statements}: Tx, id: JobId, {task, batch, key}: FoundJob): 
 	return statements.idOfKey.get(scope, key) === id;
 }
 
-/** Begins a new round of a failed, dead or cancelled job: no attempts, no failure, no result, ready at once. The numbers of executions go on. */
-export function retryJob(tx: Tx, id: JobId): void {
+/** Begins a new round of a failed, dead or cancelled job that is enqueued again, by the policy that it is given now. */
+export function retryJob(tx: Tx, id: JobId, anew: Pick<NewJob, 'priority' | 'policy'>): void {
 	reachChildren(tx, Infinity);
 	const job = findIn(tx, id, RETRIED_BY_DEFAULT);
-	if (job) MOVES.pending(tx, id, job, {stop: false, upTo: id});
+	if (job) retry(tx, id, job, anew);
+}
+
+/**
+ * Begins a new round of a job that has failed: no attempts, no failure, no result, ready at once. The numbers of executions go on. Returns
+ * false, with no change, if the job can't run.
+ */
+function retry(tx: Tx, id: JobId, job: FoundJob, anew?: Pick<NewJob, 'priority' | 'policy'>): boolean {
+	// A job whose parent is dead can't run before that has a new round, too.
+	if (lostParentOf(tx, id) !== undefined || !regainsKey(tx, id, job)) return false;
+	endRound(tx, id, job);
+	if (anew) tx.statements.setPolicy.run(tx.names.policyId(anew.policy), anew.priority, id);
+	beginRound(tx, id, job, anew && -anew.priority);
+	// Before the next job is moved, which may wait for this one.
+	reachChildren(tx, Infinity);
+	return true;
 }
 
 /** Begins a new round with another payload. Returns false, with no such change, if the job is running. */

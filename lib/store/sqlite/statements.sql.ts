@@ -190,6 +190,7 @@ export const SQL = {
 	batchTally: `select t.name, b.state, b.jobs from batch_tally b join task t on t.id = b.task where b.batch = ${INTEGER} and b.jobs <> 0`,
 
 	insertJob: 'insert into job (id, task, policy, priority, created_at, batch, key, payload) values (?, ?, ?, ?, ?, ?, ?, ?)',
+	setPolicy: 'update job set policy = ?, priority = ? where id = ?',
 	setPriority: 'update job set priority = ? where id = ?',
 	setPayload: 'update job set payload = ? where id = ?',
 	replaceJob: 'update job set policy = ?, priority = ?, payload = ? where id = ?',

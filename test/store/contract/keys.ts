@@ -180,7 +180,8 @@ law('failed, dead and cancelled jobs that may be rerun get a new round when they
 	const before = await queue.jobs({});
 	await queue.enqueue(again.map(job => ({...job, rerun: {changed: true, failed: false}})));
 	t.deepEqual(await queue.jobs({}), before);
-	const enqueued = await queue.enqueue(again.map(job => ({...job, rerun: {changed: false, failed: true}})));
+	const anew = again.map(job => ({...job, rerun: {changed: false, failed: true}, priority: 7, policy: {...job.policy, maxAttempts: 9, timeoutMs: 700}}));
+	const enqueued = await queue.enqueue(anew);
 	t.true(enqueued.every(({reused}) => reused));
 	t.deepEqual(await statuses(queue), {
 		pending: 'pending',
@@ -190,7 +191,11 @@ law('failed, dead and cancelled jobs that may be rerun get a new round when they
 		dead: 'pending',
 		cancelled: 'pending',
 	});
-	t.like(await jobOf(queue, ID_OF.dead), {attempts: 0, executions: 1});
+	// By the policy that they are given now.
+	for (const name of ['failed', 'dead', 'cancelled'] as const)
+		t.like(await jobOf(queue, ID_OF[name]), {attempts: 0, priority: 7, maxAttempts: 9, timeoutMs: 700}, name);
+	for (const name of ['pending', 'running', 'completed'] as const) t.like(await jobOf(queue, ID_OF[name]), {maxAttempts: 3, timeoutMs: 60_000}, name);
+	t.like(await jobOf(queue, ID_OF.dead), {executions: 1});
 });
 
 law('a key is unique per task outside batches, and per batch inside', async (t, queue) => {
