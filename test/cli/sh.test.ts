@@ -61,7 +61,10 @@ test('an item that a command can not be made for is named, and the others are pr
 	const {code, stdout, stderr} = await dryRun(folder, 'echo {id}', '--ndjson').end('{"id":1}\n{"no":1}\n{"id":"a\\u0000b"}\n{"id":2}');
 	t.is(code, 1);
 	t.is(stdout, 'echo 1\necho 2\n');
-	t.regex(stderr, /^faena: Item \{"no":1\}: The item has no field "id"\.\nfaena: Item \{"id":"a\\u0000b"\}: A value has a NUL character, [^\n]+\nfaena: Would run 4 of 4\.\n$/);
+	t.regex(
+		stderr,
+		/^faena: Item \{"no":1\}: The item has no field "id"\.\nfaena: Item \{"id":"a\\u0000b"\}: A value has a NUL character, [^\n]+\nfaena: Would run 4 of 4\.\n$/,
+	);
 	const sum = await dryRun(folder, 'echo $(({} + 1))', ':::', '1', 'a[$(touch pwned)]').end();
 	t.is(sum.stdout, 'echo $((1 + 1))\n');
 	t.regex(sum.stderr, /whole number/);
