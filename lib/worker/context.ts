@@ -12,7 +12,7 @@ import type {RetryDecision} from '../job/task-errors.ts';
 import {FaenaError} from '../support/errors.ts';
 import {clearTimeout, get, setTimeout, steadyMs, wallMs} from '../support/primordials.ts';
 import type {ChunkState} from './chunk-state.ts';
-import {type CommandOptions, JobCommands} from './job-commands.ts';
+import {type CommandOptions, JobCommands, type NewLine} from './job-commands.ts';
 import type {ChunkMessage, WorkerMessage} from './messages.ts';
 import type {OutcomeBuffer} from './outcomes.ts';
 
@@ -285,14 +285,18 @@ export class JobContext implements TaskContext {
 		return this.#used?.commands;
 	}
 
-	/** Adds lines to the log. */
-	writeLines(lines: readonly {readonly level: LogLevel; readonly text: string}[]): void {
-		if (!this.#isClosed) this.#updates.addLines(lines);
+	/** Adds lines to the log. With `mayWait` they may travel with the job's outcome. */
+	writeLines(lines: readonly NewLine[], mayWait = false): void {
+		if (!this.#isClosed) this.#updates.addLines(lines, mayWait);
 	}
 
 	get #updates(): JobUpdates {
 		const {index, chunk} = this.#execution;
-		this.#own.updates ??= new JobUpdates(update => chunk.options.post({type: 'update', chunk: chunk.message.chunk, index, ...update}));
+		this.#own.updates ??= new JobUpdates(said => {
+			const update = {type: 'update', chunk: chunk.message.chunk, index, ...said} as const;
+			if (this.#isClosed) chunk.outcomes.update(update);
+			else chunk.options.post(update);
+		});
 		return this.#own.updates;
 	}
 
@@ -362,18 +366,19 @@ class JobUpdates {
 		if (!isSeen) this.#sendSometimes(false);
 	}
 
-	addLines(lines: readonly {readonly level: LogLevel; readonly text: string}[]): void {
+	addLines(lines: readonly NewLine[], mayWait: boolean): void {
 		this.#pending ??= {};
 		this.#pending.logs ??= [];
 		const at = wallMs();
 		// The queue keeps only the last lines of a job.
 		for (let index = Math.max(0, lines.length - MAX_LOG_LINES); index < lines.length; index++) {
-			const {level, text} = lines[index] as {readonly level: LogLevel; readonly text: string};
+			const {level, text} = lines[index] as NewLine;
 			this.#pending.logs.push({at, level, text: text.length > MAX_LOG_TEXT ? `${text.slice(0, MAX_LOG_TEXT)}…` : text});
 			if (this.#pending.logs.length > MAX_LOG_LINES) this.#pending.logs.shift();
 		}
 		this.#lines += lines.length;
-		this.#sendSometimes(this.#lines <= LINES_AT_ONCE);
+		if (mayWait) this.#sendLater();
+		else this.#sendSometimes(this.#lines <= LINES_AT_ONCE);
 	}
 
 	addCheckpoint(state: Encoded): void {
@@ -384,7 +389,11 @@ class JobUpdates {
 
 	#sendSometimes(isUrgent: boolean): void {
 		if (isUrgent || steadyMs() - this.#sentAt >= SEND_EVERY_MS) this.flush();
-		else this.#timer ??= setTimeout(() => this.flush(), SEND_EVERY_MS);
+		else this.#sendLater();
+	}
+
+	#sendLater(): void {
+		this.#timer ??= setTimeout(() => this.flush(), SEND_EVERY_MS);
 	}
 
 	flush(): void {

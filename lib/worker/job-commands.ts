@@ -16,12 +16,18 @@ export interface CommandOptions {
 	readonly graceMs: number;
 }
 
+/** A line for a job's log. */
+export interface NewLine {
+	readonly level: LogLevel;
+	readonly text: string;
+}
+
 /** What commands need of their job. */
 export interface CommandingJob {
 	readonly job: {readonly id: number};
 	readonly signal: AbortSignal;
 	readonly stopReason: StopReason | undefined;
-	writeLines(lines: readonly {readonly level: LogLevel; readonly text: string}[]): void;
+	writeLines(lines: readonly NewLine[], mayWait?: boolean): void;
 }
 
 /** The part of the grace after which a command is killed. So it is gone, and its job has ended, before the worker would be ended for it. */
@@ -72,7 +78,7 @@ export class JobCommands {
 		this.#assertMayRun();
 		const {reject: rejects, maxOutputBytes, encoding, log, onOutput} = request.options;
 		const output = {stdout: new KeptOutput(maxOutputBytes, 'first'), stderr: new KeptOutput(maxOutputBytes, 'last')};
-		const logger = log ? new Logger(lines => this.#job.writeLines(lines)) : undefined;
+		const logger = log ? new Logger((lines, isEnd) => this.#job.writeLines(lines, isEnd)) : undefined;
 		const told = onOutput && new Told(onOutput, () => command.kill('SIGKILL'));
 		const command = connection.start({
 			...request.command,
@@ -196,7 +202,11 @@ class Logger {
 	#flush(isEnd: boolean): void {
 		this.#timer = undefined;
 		const lines = this.#lines.take(isEnd);
-		if (lines.length > 0) this.#write(lines.map(({stream, text}) => ({level: stream === 'stdout' ? 'info' : 'warn', text})));
+		if (lines.length > 0)
+			this.#write(
+				lines.map(({stream, text}) => ({level: stream === 'stdout' ? 'info' : 'warn', text})),
+				isEnd,
+			);
 	}
 }
 

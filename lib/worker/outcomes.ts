@@ -7,8 +7,11 @@ import type {StopReason} from '../job/job.ts';
 import type {ChildJob} from '../job/new-job.ts';
 import {inUnits, pack, packTimes} from '../job/packed.ts';
 import type {Isolation} from '../job/task.ts';
-import {include, makeMap, makeSet, round, set, setImmediate} from '../support/primordials.ts';
-import type {ChunkMessage, OutcomesMessage, WorkerMessage} from './messages.ts';
+import {include, makeMap, makeSet, round, set, setImmediate, setTimeout} from '../support/primordials.ts';
+import type {ChunkMessage, OutcomesMessage, UpdateMessage, WorkerMessage} from './messages.ts';
+
+/** How long outcomes wait for those of the next jobs while a job waits for something. Each message costs the dispatcher 0.1 ms. */
+const SOON_MS = 10;
 
 /**
  * The outcomes of a chunk's jobs, by index, until they are posted and final. Jobs begin and end in order, a micro-batch at once:
@@ -42,6 +45,8 @@ export class OutcomeBuffer {
 	/** How jobs that are not posted yet ended, unless they simply returned. */
 	#notes: Notes = noNotes();
 	#willPost = false;
+	/** The last updates of jobs that are not posted. */
+	#updates: UpdateMessage[] = [];
 	readonly #onFinal: (jobs: number) => void;
 
 	/** @param onFinal gets the number of jobs, from the first on, that are final */
@@ -103,6 +108,11 @@ export class OutcomeBuffer {
 		set(this.#notes.stops, index, stop === 'timedOut' && together > 1 ? 'timedOutTogether' : stop);
 	}
 
+	/** The job has ended: its last update travels with its outcome. */
+	update(update: UpdateMessage): void {
+		this.#updates[this.#updates.length] = update;
+	}
+
 	/** How long the first job that is not posted has waited. */
 	ageMs(now: number): number {
 		return this.#since === undefined ? 0 : now - this.#since;
@@ -116,6 +126,9 @@ export class OutcomeBuffer {
 		const first = this.#posted;
 		const end = this.#ended;
 		if (end === first) return;
+		const updates = this.#updates;
+		if (updates.length > 0) this.#updates = [];
+		for (let index = 0; index < updates.length; index++) this.#post(updates[index] as UpdateMessage);
 		const failures = this.#failuresOf(first, Infinity);
 		const values = pack(this.#values.slice(first, end));
 		const times = this.#timesOf(first, end);
@@ -128,16 +141,16 @@ export class OutcomeBuffer {
 		this.#post(message);
 	}
 
-	/** Posts the ended jobs in the next turn of the event loop, since the running job takes longer than this turn. A turn later they are final. */
+	/** Posts the ended jobs soon, since the running job waits for something, perhaps for long. A turn of the event loop later they are final. */
 	postSoon(): void {
 		if (this.#willPost) return;
 		this.#willPost = true;
-		// It is never cleared: where clearImmediate() meets an uncaught error, Node 24 loses all immediates.
-		setImmediate(() => {
+		setTimeout(() => {
 			this.#willPost = false;
 			this.post();
+			// It is never cleared: where clearImmediate() meets an uncaught error, Node 24 loses all immediates.
 			if (this.#posted > this.#final) setImmediate(() => this.#finish(false));
-		});
+		}, SOON_MS);
 	}
 
 	/** Posts the rest of the chunk. It is final a turn of the event loop later, in which unhandled rejections surface, or if the worker ends in this turn. */

@@ -46,7 +46,7 @@ const {enterWith, getStore} = AsyncLocalStorage.prototype;
  *
  * A job goes through: start in the chunk's state (unless it was taken back, or has expired) → decode → call → encode → finish in the chunk's
  * state (unless it was asked to stop) → its outcome waits → is posted → is final: a turn of the event loop after the last outcome of its chunk, or
- * earlier if a task awaits. An error that surfaces before that, such as an unhandled rejection, still fails the job; later it only goes to stderr.
+ * some milliseconds later if a task awaits. An error that surfaces before that, such as an unhandled rejection, still fails the job; later it only goes to stderr.
  */
 export class Runner {
 	readonly #tasks: Tasks;
