@@ -12,6 +12,7 @@ type Module =
 	| 'measure/record-statements'
 	| 'measure/arrivals-thread'
 	| 'measure/command-tasks'
+	| 'command-line/tasks'
 	| `subjects/${'ideal' | 'workerpool'}-worker`
 	| `trials/${'producer-thread' | 'drainer-process' | 'contender' | 'recovery-victim' | 'recovery-start' | 'first-call'}`
 	| '../lib/cli/main'

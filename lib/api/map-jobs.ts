@@ -1,5 +1,5 @@
 import {type Encoded, sameValue} from '../job/encoding.ts';
-import {type EnqueuedGroup, idAt, listIds, MAX_GROUP_JOBS, type NewGroup, rangeOf} from '../job/group.ts';
+import {type EnqueuedGroup, idAt, type Keys, listIds, MAX_GROUP_JOBS, type NewGroup, rangeOf} from '../job/group.ts';
 import type {BatchId, JobId, Place} from '../job/job.ts';
 import {UNENDED_STATUSES} from '../job/job.ts';
 import {pack} from '../job/packed.ts';
@@ -135,7 +135,7 @@ export class MapJobs<Item> {
 		this.sent += items.length;
 		const answered = this.#expectAnswer();
 		const numbers = batch === undefined ? undefined : indexes ? pack(indexes.map(index => `${index}`)) : start;
-		const sent = {...common, values: pack(payloads), keys: keys ? pack(keys) : numbers, batch: this.#batch};
+		const sent = {...common, values: pack(payloads), keys: keys ? packKeys(keys) : numbers, batch: this.#batch};
 		if (this.#freshness) this.#checking = this.#checking.then(() => this.#sendChecked(group, payloads, sent, answered));
 		else this.#send(group, sent, answered);
 		return group;
@@ -438,6 +438,12 @@ export class MapJobs<Item> {
 			if (isDone) throw error;
 		}
 	}
+}
+
+/** Keys that are consecutive numbers, such as ids, travel and are stored as the first of them. */
+function packKeys(keys: readonly string[]): Keys {
+	const first = /^\d{1,15}$/.test(keys[0] ?? '') ? Number(keys[0]) : Number.NaN;
+	return keys.every((key, offset) => key === `${first + offset}`) ? first : pack(keys);
 }
 
 const IDS_PER_PAGE = 1024;

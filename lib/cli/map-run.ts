@@ -6,6 +6,7 @@ import {describeFresh} from './fresh.ts';
 import type {Item} from './inputs/items.ts';
 import type {JobLog} from './joblog.ts';
 import type {Printer} from './map-output.ts';
+import {Output} from './output.ts';
 import {count, ExitCode, formatRate, type MapStatus, printError, showBar} from './print.ts';
 import {shellQuote} from './shell-quote.ts';
 
@@ -39,6 +40,7 @@ export class MapRun {
 	#phase: 'running' | 'halted' | 'signalled' | 'unwritable' = 'running';
 	/** Aborted by the second signal: from then on the run waits neither for jobs nor for the reader of the results. */
 	readonly #hurry = new AbortController();
+	readonly #output = new Output();
 	#outputError: NodeJS.ErrnoException | undefined;
 	#firstDead: JobId | undefined;
 
@@ -99,8 +101,12 @@ export class MapRun {
 		const {stdout, stderr = ''} = this.#options.printer(result);
 		this.#options.log?.add(result);
 		if (result.reused) this.#options.keeper?.(result);
-		if (stderr.length > 0) process.stderr.write(stderr);
-		if (stdout.length > 0 && !process.stdout.write(stdout)) {
+		if (stderr.length > 0) {
+			this.#output.flush();
+			process.stderr.write(stderr);
+		}
+		this.#output.add(stdout);
+		if (process.stdout.writableNeedDrain) {
 			this.#options.log?.flush();
 			await once(process.stdout, 'drain', {signal: this.#hurry.signal});
 		}
@@ -116,6 +122,7 @@ export class MapRun {
 	/** Waits until stdout is written. A signal ends the process as soon as this run has ended, and would cut off output for a slow reader. */
 	async #flush(): Promise<void> {
 		const {signal} = this.#hurry;
+		this.#output.flush();
 		if (!signal.aborted) await Promise.race([once(signal, 'abort'), new Promise(resolve => process.stdout.write('', resolve))]);
 	}
 

@@ -86,8 +86,9 @@ async function planOf(words: readonly string[], options: Options, groups: Source
 	if (flag !== undefined) throw bad(`${flag} is for the commands of --sh; a task is a function.`);
 	const [target, ...globs] = words;
 	if (target === undefined) throw bad("Name a module and one of its functions, for instance './tasks.ts#thumbnail', or a command with --sh.");
+	const named = toTask(target);
 	const input = await openInput(globs, options, groups);
-	return {target, ...toTask(target), batch: batchOf(target, input, options), command: undefined, input};
+	return {target, ...named, batch: batchOf(target, input, options), command: undefined, input};
 }
 
 async function planCommand(sh: string, words: readonly string[], options: Options, groups: SourceGroups): Promise<Plan> {

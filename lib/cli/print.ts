@@ -24,8 +24,12 @@ class Unwritable extends Error {}
 /** Control characters, and those that change the direction of text. A terminal obeys them, and the text that is shown comes from jobs. */
 const CONTROLS = /[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
+/** Most texts have no other characters than these, which is quickly seen. */
+const OTHERS = /[^\n\t -~]/;
+
 /** Writes all controls but line feeds and tabs as JSON escapes, so that JSON stays valid. */
 export function escapeControls(text: string): string {
+	if (!OTHERS.test(text)) return text;
 	return text.replace(CONTROLS, control => (control === '\n' || control === '\t' ? control : escaped(control)));
 }
 
@@ -90,7 +94,22 @@ export function formatTime(at: number): string {
  * infinities as text, a Map as its entries, a Set and an array of numbers as an array, bytes as their number.
  */
 export function toJson(value: unknown): string {
+	// Four times faster than with a function.
+	if (isPlain(value)) return JSON.stringify(value);
 	return JSON.stringify(value === undefined ? null : value, toPlain);
+}
+
+/** Whether JSON can hold the value as it is. */
+function isPlain(value: unknown): boolean {
+	if (typeof value === 'string' || typeof value === 'boolean' || value === null) return true;
+	if (typeof value === 'number') return Number.isFinite(value);
+	if (Array.isArray(value)) return value.every(isPlain);
+	if (typeof value !== 'object' || Object.getPrototypeOf(value) !== Object.prototype) return false;
+	for (const name in value) {
+		const each = (value as Readonly<Record<string, unknown>>)[name];
+		if (each !== undefined && !isPlain(each)) return false;
+	}
+	return true;
 }
 
 function toPlain(_name: string, value: unknown): unknown {
