@@ -1,10 +1,10 @@
 /**
  * Draws the terminal that README.md shows: `npm run picture`. It runs `faena map` in a temporary folder, interrupts it, and runs it
- * again. It draws the output as an SVG file beside the charts.
+ * again, then once more after a file was edited. It draws the output as an SVG file beside the charts.
  */
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
-import {cpSync, mkdtempSync, openSync, rmSync, writeFileSync} from 'node:fs';
+import {appendFileSync, cpSync, mkdirSync, mkdtempSync, openSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -23,10 +23,14 @@ const folder = mkdtempSync(join(tmpdir(), 'faena-picture-'));
 try {
 	cpSync(here('../lib'), join(folder, 'src'), {recursive: true});
 	cpSync(here('../examples/precompress/tasks.ts'), join(folder, 'tasks.ts'));
+	mkdirSync(join(folder, 'node_modules'));
+	symlinkSync(here('..'), join(folder, 'node_modules', 'faena'), 'junction');
 	const interrupted = await run(MAP, INTERRUPTED_AT);
 	const resumed = await run(MAP);
 	const path = here('results/front-terminal.svg');
-	writeFileSync(path, draw([...interrupted, ...resumed, ...(await run('faena status'))]));
+	appendFileSync(join(folder, 'src', 'index.ts'), '// edited\n');
+	const edited = await run(MAP);
+	writeFileSync(path, draw([...interrupted, ...resumed, "$ echo '// edited' >> src/index.ts", ...edited, ...(await run('faena status'))]));
 	console.log(path);
 } finally {
 	rmSync(folder, {recursive: true});

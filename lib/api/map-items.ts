@@ -44,6 +44,8 @@ export class ItemGroup<Item> {
 	checked: Checked | undefined;
 	/** Offsets of items whose jobs existed. */
 	existing: ReadonlySet<number> = new Set();
+	/** Offsets of items whose jobs an earlier map had left unfinished. */
+	readonly unfinished = new Set<number>();
 	/** The number of items whose jobs have not ended. */
 	open: number;
 	/** Offsets of items whose jobs had ended before this map began. */
@@ -79,8 +81,9 @@ export class ItemGroup<Item> {
 		return this.keys ? (this.keys[offset] as string) : `${this.indexAt(offset)}`;
 	}
 
-	/** True if the item's job had ended, and its payload has changed: the check before did not know that. */
+	/** True if the item's job had ended before this map, and its payload has changed: the check before did not know that. */
 	hasOtherPayload(offset: number): boolean {
+		if (this.unfinished.has(offset)) return false;
 		const status = this.checked?.statuses[offset];
 		return status !== undefined && status !== null && isTerminal(status) && this.checked?.reasons[offset] === null;
 	}

@@ -254,13 +254,14 @@ export class MapJobs<Item> {
 	}
 
 	/** Notes which of the group's jobs this map has made, and which of the unfinished ones are not missing. */
-	#note({ids, existing, size}: ItemGroup<Item>): void {
+	#note({ids, existing, unfinished, size}: ItemGroup<Item>): void {
 		if (existing.size === 0 && typeof ids === 'number') this.#firstMade = Math.min(this.#firstMade, ids);
 		else for (let offset = 0; offset < size; offset++) if (!existing.has(offset)) this.#firstMade = Math.min(this.#firstMade, idAt(ids, offset));
 		for (const offset of existing) {
 			const id = idAt(ids, offset);
 			const flag = this.#flags.get(id);
 			if (flag === MISSING) {
+				unfinished.add(offset);
 				this.#flags.set(id, UNENDED);
 				this.#missing--;
 			} else if (this.#freshness && flag === 0 && id < this.#firstMade) this.#flags.set(id, SEEN);

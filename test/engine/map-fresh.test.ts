@@ -113,6 +113,34 @@ test('an item runs again if a file of it has other content, and not if it was on
 	t.like(await project.map('read', names, CONTENT), {ran: [], progress: {changed: 0, reused: 3}});
 });
 
+test('items that an earlier map has left unfinished count as neither changed nor unchanged, also if they run before the map looks at them', async t => {
+	const project = new Project(t);
+	const names = ['a', 'b'];
+	const paths = names.map(name => project.write(name, name));
+	const options: MapOptions<string, Payload> = {
+		...{...CONTENT, batch: 'files', key: path => path, files: path => [path]},
+		payload: path => ({path, log: project.log}),
+	};
+	const first = await project.open();
+	await first.pause('read');
+	const interrupted = first.map('read', paths, options).toArray();
+	while ((await first.counts()).pending < 2) await sleep(5);
+	await first.close({drain: 0});
+	await t.throwsAsync(interrupted, {code: 'Closed'});
+	const faena = await project.open();
+	async function* whenDone() {
+		// The map knows which jobs are unfinished before it asks for a second item.
+		yield project.write('c', 'c');
+		await faena.resume('read');
+		while ((await faena.counts()).completed < paths.length) await sleep(5);
+		yield* paths;
+	}
+	const map = faena.map('read', whenDone(), options);
+	t.true((await map.toArray()).every(({status, reused}) => status === 'completed' && !reused));
+	t.like(map.progress(), {completed: 3, added: 1, changed: 0, reused: 0});
+	await faena.close();
+});
+
 test('an edit that keeps the size of a file and restores its time is found', async t => {
 	const project = new Project(t);
 	project.write('a', 'one');

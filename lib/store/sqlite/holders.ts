@@ -1,7 +1,9 @@
+import type {JobId} from '../../job/job.ts';
 import type {KeyHolders, KeyScope} from '../store.ts';
-import {STATUS_OF} from '../stored-state.ts';
+import {STATUS_OF, StoredState} from '../stored-state.ts';
 import {KeyReader} from './keys.ts';
-import {findJob} from './packed-rows.ts';
+import {findJob, lastOfRun, type Range} from './packed-rows.ts';
+import type {Statements} from './statements.sql.ts';
 import {scopeOf, type Tx} from './tx.ts';
 
 /** The jobs that have these keys. */
@@ -9,15 +11,36 @@ export function readHolders({statements, names}: Pick<Tx, 'statements' | 'names'
 	const reader = new KeyReader(statements);
 	const number = batch === undefined ? names.knownTask(task) : 0;
 	const idOf = (key: string) => (number === undefined ? null : (reader.idOf(scopeOf(number, batch), key) ?? null));
+	const states = new StateReader(statements);
 	const found = keys.map(key => {
 		const id = idOf(key);
-		const job = id === null ? undefined : findJob(statements, id);
+		const state = id === null ? undefined : states.stateOf(id);
 		// Another program may have deleted the job, and left its key.
-		return job ? {id, status: STATUS_OF[job.state], fingerprint: (statements.fingerprintOf.get(id) ?? null) as string | null} : undefined;
+		return state !== undefined ? {id, status: STATUS_OF[state], fingerprint: (statements.fingerprintOf.get(id) ?? null) as string | null} : undefined;
 	});
 	return {
 		ids: found.map(each => each?.id ?? null),
 		statuses: found.map(each => each?.status ?? null),
 		fingerprints: found.map(each => each?.fingerprint ?? null),
 	};
+}
+
+/** Reads states of jobs. Most have completed, and share a row with their neighbours. */
+class StateReader {
+	readonly #statements: Statements;
+	/** The bounds of the last run of completed jobs. */
+	#completed: Range | undefined;
+
+	constructor(statements: Statements) {
+		this.#statements = statements;
+	}
+
+	stateOf(id: JobId): StoredState | undefined {
+		const [first, last] = this.#completed ?? [0, 0];
+		if (id >= first && id <= last) return StoredState.completed;
+		const run = this.#statements.outcomeRunBounds.get(id, id) as Range | undefined;
+		if (!run) return findJob(this.#statements, id)?.state;
+		this.#completed = [run[0], lastOfRun(...run)];
+		return StoredState.completed;
+	}
 }

@@ -385,6 +385,7 @@ export const SQL = {
 		(first, last, batch, ended_at, times, results, workers, earliest_start, latest_start, shortest_ms, longest_ms)
 		values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 	outcomeRunOf: `select first, last, batch, ended_at, times, results, workers from outcome_run where ${hasJob('outcome_run')}`,
+	outcomeRunBounds: `select first, last from outcome_run where ${hasJob('outcome_run')}`,
 	outcomeRunFirst: `select first from outcome_run where ${hasJob('outcome_run')}`,
 	deleteOutcomeRun: 'delete from outcome_run where first = ?',
 	insertOutcome:
