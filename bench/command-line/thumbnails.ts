@@ -19,7 +19,16 @@ symlinkSync(resolve('examples/thumbnails/photographs'), join(folder, 'in'));
 const ways: Readonly<Record<string, readonly string[]>> = {
 	'sharp as a task': [...FAENA, 'map', '--quiet', `${tasks}#thumbnail`, 'in/*.jpg'],
 	...(isInstalled('vipsthumbnail') && {
-		'vipsthumbnail by --sh': [...FAENA, 'map', '--quiet', '--queue', 'sh.db', '--sh', `vipsthumbnail {} --size 320x -o ${join(folder, 'small')}/{/}`, 'in/*.jpg'],
+		'vipsthumbnail by --sh': [
+			...FAENA,
+			'map',
+			'--quiet',
+			'--queue',
+			'sh.db',
+			'--sh',
+			`vipsthumbnail {} --size 320x -o ${join(folder, 'small')}/{/}`,
+			'in/*.jpg',
+		],
 	}),
 	...(isInstalled('parallel') && {
 		'Node by parallel': ['sh', '-c', `find -L in -name '*.jpg' -print0 | parallel -0 -j2 ${process.execPath} ${tasks} thumbnail {}`],
