@@ -89,6 +89,7 @@ export class MapRun {
 				await this.#write(result);
 			}
 		} catch (error) {
+			this.#output.flush();
 			const isHalted = error instanceof FaenaError && error.code === 'Halted';
 			if (this.#phase === 'running' && !isHalted) throw error;
 			if (this.#phase === 'running') this.#phase = 'halted';
@@ -98,6 +99,8 @@ export class MapRun {
 	}
 
 	async #write(result: MapResult<Item, unknown>): Promise<void> {
+		// The printer may write to stderr.
+		if (result.status !== 'completed') this.#output.flush();
 		const {stdout, stderr = ''} = this.#options.printer(result);
 		this.#options.log?.add(result);
 		if (result.reused) this.#options.keeper?.(result);
