@@ -101,3 +101,14 @@ test('rows have the values of items alone, and each command has a task of its ow
 	t.not(echo.task, numbered.task);
 	t.is(parseShellCommand('echo {}', shape).task, echo.task);
 });
+
+test("parallel's flags for what is the default here are taken, and so are long names of short flags", async t => {
+	const folder = new Folder(t);
+	folder.write('values', 'a\0b c\0d\0');
+	const flags = ['--bar', '--eta', '--progress', '--resume', '--keep-order', '--null', '--arg-file', 'values'];
+	for (const count of ['--max-args', '--max-replace-args']) {
+		const {code, stdout, stderr} = await folder.faena('map', '--sh', 'echo {} end', ...flags, count, '2').end();
+		t.deepEqual([code, stdout], [0, 'a b c end\nd end\n'], stderr);
+	}
+	t.regex((await folder.faena('logs', '1').end()).stdout, /a b c end/);
+});
