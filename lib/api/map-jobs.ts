@@ -70,6 +70,8 @@ export class MapJobs<Item> {
 	readonly #freshness: Freshness | undefined;
 	/** The most items of the next group. It grows while checks are quick: of large files the first ones are to start before all are looked at. */
 	#groupSize: number;
+	/** All groups had keys that are consecutive numbers. */
+	#areNumbers = true;
 	/** True once no more groups are to be enqueued. */
 	#isEnding = false;
 	/** The last check; the next group waits for it, so that groups are enqueued in order. */
@@ -135,10 +137,17 @@ export class MapJobs<Item> {
 		this.sent += items.length;
 		const answered = this.#expectAnswer();
 		const numbers = batch === undefined ? undefined : indexes ? pack(indexes.map(index => `${index}`)) : start;
-		const sent = {...common, values: pack(payloads), keys: keys ? packKeys(keys) : numbers, batch: this.#batch};
+		const sent = {...common, values: pack(payloads), keys: keys ? this.#packKeys(keys) : numbers, batch: this.#batch};
 		if (this.#freshness) this.#checking = this.#checking.then(() => this.#sendChecked(group, payloads, sent, answered));
 		else this.#send(group, sent, answered);
 		return group;
+	}
+
+	/** Keys that are consecutive numbers, such as ids, travel and are stored as the first of them, unless there were gaps before: stores keep numbers apart from other keys. */
+	#packKeys(keys: readonly string[]): Keys {
+		const first = /^\d{1,15}$/.test(keys[0] ?? '') ? Number(keys[0]) : Number.NaN;
+		this.#areNumbers &&= keys.every((key, offset) => key === `${first + offset}`);
+		return this.#areNumbers ? first : pack(keys);
 	}
 
 	#send(group: ItemGroup<Item>, sent: NewGroup, answered: (take: () => void) => void): void {
@@ -439,12 +448,6 @@ export class MapJobs<Item> {
 			if (isDone) throw error;
 		}
 	}
-}
-
-/** Keys that are consecutive numbers, such as ids, travel and are stored as the first of them. */
-function packKeys(keys: readonly string[]): Keys {
-	const first = /^\d{1,15}$/.test(keys[0] ?? '') ? Number(keys[0]) : Number.NaN;
-	return keys.every((key, offset) => key === `${first + offset}`) ? first : pack(keys);
 }
 
 const IDS_PER_PAGE = 1024;

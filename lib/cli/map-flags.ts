@@ -38,7 +38,7 @@ export interface MapFlags extends EngineFlags {
 
 export function addMapFlags(command: Command): Command {
 	addEngineFlags(command)
-		.option('--batch <name>', 'name under which the run is resumed (default: made of the task or command, and the globs or kind of input)')
+		.option('--batch <name>', 'name under which the run is resumed (default: made of the task or command, --env, and the globs or kind of input)')
 		.option('--fresh <what>', FRESH_HELP, toFresh)
 		.option('--dry-run', 'run nothing and change nothing; print which items would run, and why; with --sh, the commands')
 		.option('--timeout <time>', 'longest run of a job, for instance 30s, 5m, or 300% of the median (default: none)', toTime)

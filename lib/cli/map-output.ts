@@ -2,7 +2,7 @@
 
 import type {MapResult} from '../index.ts';
 import type {Item} from './inputs/items.ts';
-import {outputFiles} from './output-files.ts';
+import {keepOutput} from './output-files.ts';
 import {escapeControls, printError, toJson} from './print.ts';
 import {describeItem, type ShellFailure, type ShellResult} from './shell-command.ts';
 import {tagged} from './tagged-lines.ts';
@@ -28,11 +28,11 @@ export function jsonLines({hasItems, hasTimes}: {readonly hasItems: boolean; rea
 }
 
 /** The output of each command as it is, or with the item before each line. Lines that were printed as they came are not printed again. */
-export function commandOutputs({tag, lineBuffer}: {readonly tag?: true; readonly lineBuffer?: true}): Printer {
+export function commandOutputs({tag, lineBuffer, results}: {readonly tag?: true; readonly lineBuffer?: true; readonly results?: string}): Printer {
 	return ({item, reused, ...end}) => {
 		const of = (end.status === 'completed' ? end.result : end.error) as Partial<ShellResult | ShellFailure> | undefined;
 		const {stdout = '', stderr = '', cut} = of ?? {};
-		if (cut) warnOfCut(item, cut);
+		if (cut && results === undefined) warnOfCut(item, end.status, cut);
 		if (end.status !== 'completed' && of?.exitCode === undefined) printError(`${describeItem(item.payload)}: ${end.error.message}`);
 		if (lineBuffer && !reused) return {stdout: ''};
 		return tag ? {stdout: tagOf(stdout, item), stderr: tagOf(stderr, item)} : {stdout, stderr};
@@ -43,16 +43,18 @@ export function commandOutputs({tag, lineBuffer}: {readonly tag?: true; readonly
 export function keepReused(folder: string): (result: MapResult<Item, unknown>) => void {
 	return ({item, ...end}) => {
 		const {stdout = '', stderr = ''} = ((end.status === 'completed' ? end.result : end.error) ?? {}) as Partial<ShellResult>;
-		const files = outputFiles(folder, item.payload);
-		files.add(Buffer.from(stdout as string), 'stdout');
-		files.add(Buffer.from(stderr as string), 'stderr');
-		files.end();
+		keepOutput(folder, item.payload, {stdout, stderr});
 	};
 }
 
-function warnOfCut(item: Item, {stdout, stderr}: {readonly stdout: number; readonly stderr: number}): void {
-	const parts = [stdout > 0 && `the last ${stdout} bytes of stdout`, stderr > 0 && `the first ${stderr} bytes of stderr`].filter(Boolean);
-	printError(`Of the output of ${describeItem(item.payload)} ${parts.join(' and ')} were not kept. To have all of it: --results FOLDER --fresh all.`);
+/** Of a command that failed the end of stdout is kept, too. */
+function warnOfCut(item: Item, status: string, {stdout, stderr}: {readonly stdout: number; readonly stderr: number}): void {
+	const isDone = status === 'completed';
+	const parts = [stdout > 0 && `the ${isDone ? 'last' : 'first'} ${stdout} bytes of stdout`, stderr > 0 && `the first ${stderr} bytes of stderr`];
+	const again = isDone ? '--fresh all' : '--retry-failed';
+	printError(
+		`Of the output of ${describeItem(item.payload)} ${parts.filter(Boolean).join(' and ')} were not kept. To have all of it: --results FOLDER ${again}.`,
+	);
 }
 
 function tagOf(output: string | Uint8Array, {payload}: Item): string {

@@ -72,8 +72,10 @@ export class MapRun {
 		});
 		const endBar = this.#options.quiet ? () => undefined : showBar(() => this.#status());
 		try {
-			await this.#printAll().finally(endBar);
-			this.#options.log?.flush();
+			await this.#printAll().finally(() => {
+				endBar();
+				this.#options.log?.flush();
+			});
 			await this.#flush();
 			return this.#printEnd();
 		} finally {
@@ -104,11 +106,11 @@ export class MapRun {
 		const {stdout, stderr = ''} = this.#options.printer(result);
 		this.#options.log?.add(result);
 		if (result.reused) this.#options.keeper?.(result);
+		this.#output.add(stdout);
 		if (stderr.length > 0) {
 			this.#output.flush();
 			process.stderr.write(stderr);
 		}
-		this.#output.add(stdout);
 		if (process.stdout.writableNeedDrain) {
 			this.#options.log?.flush();
 			await once(process.stdout, 'drain', {signal: this.#hurry.signal});

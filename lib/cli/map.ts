@@ -79,6 +79,10 @@ async function mapWords(words: readonly string[], options: Options, groups: Sour
 }
 
 async function planOf(words: readonly string[], options: Options, groups: SourceGroups): Promise<Plan> {
+	if (options.fresh?.includes('never') && options.key !== undefined)
+		throw bad(
+			'--fresh never keeps the results of files that have changed; a record with other values under the same --key runs again in any case. Leave out one of them.',
+		);
 	if (options.sh !== undefined) return planCommand(options.sh, words, options, groups);
 	const {workdir, results, lineBuffer, tag, memory} = options;
 	const flags = {'--workdir': workdir, '--results': results, '--line-buffer': lineBuffer, '--tag': tag, '--memory': memory};
@@ -99,9 +103,10 @@ async function planCommand(sh: string, words: readonly string[], options: Option
 	const input = await openInput(words, options, groups);
 	const results = options.results && resolve(options.results);
 	const flags = {workdir, lineBuffer, tag, results, memoryBytes: bytesOf(memory)};
-	const command = parseShellCommand(sh, input.shape, flags, resolve(workdir ?? '.'));
 	const target = `sh ${sh}${workdir === undefined ? '' : ` --workdir ${workdir}`}`;
-	return {target, module: SHELL_TASK, task: command.task, batch: batchOf(target, input, options), command, input};
+	const batch = batchOf(target, input, options);
+	const command = parseShellCommand(sh, input.shape, flags, [batch, resolve(workdir ?? '.')]);
+	return {target, module: SHELL_TASK, task: command.task, batch, command, input};
 }
 
 /** The options of the map that the flags name. */
@@ -217,11 +222,18 @@ const MAX_NAME_LENGTH = 200;
 
 /**
  * The name of a run's batch, by default the same whenever the command is typed again. Its paths are relative to the working
- * directory, so the name also has the path from the queue's folder to that directory; on PostgreSQL, the whole path.
+ * directory, so the name also has the path from the queue's folder to that directory; on PostgreSQL, the whole path. Variables
+ * may be secrets, so it has a hash of them.
  */
-function batchOf(target: string, input: Input, {batch, queue}: Options): string {
+function batchOf(target: string, input: Input, {batch, queue, env}: Options): string {
 	if (batch !== undefined) return batch;
-	const name = [target, ...input.name].join(' ') + placeOf(queue);
-	if (name.length <= MAX_NAME_LENGTH) return name;
-	return `${name.slice(0, MAX_NAME_LENGTH - 17)}…${createHash('sha256').update(name).digest('hex').slice(0, 16)}`;
+	const variables = env ? [`--env ${shortHash(JSON.stringify(Object.entries(env).sort()))}`] : [];
+	const name = [target, ...input.name, ...variables].join(' ');
+	const place = placeOf(queue);
+	const room = MAX_NAME_LENGTH - place.length;
+	return name.length <= room ? name + place : `${name.slice(0, Math.max(0, room - 17))}…${shortHash(name)}${place}`;
+}
+
+function shortHash(text: string): string {
+	return createHash('sha256').update(text).digest('hex').slice(0, 16);
 }

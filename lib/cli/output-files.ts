@@ -1,5 +1,5 @@
 import {createHash} from 'node:crypto';
-import {closeSync, mkdirSync, openSync, writeSync} from 'node:fs';
+import {closeSync, mkdirSync, openSync, writeFileSync, writeSync} from 'node:fs';
 import {join} from 'node:path';
 
 /** Takes the output of a command as it comes. */
@@ -12,8 +12,7 @@ export interface CommandOutput {
 
 /** Writes all output of a command into files, as GNU parallel's `--results`: `FOLDER/1/VALUE/stdout` and `stderr`, and with two values `FOLDER/1/VALUE/2/VALUE/…`. */
 export function outputFiles(folder: string, item: unknown): CommandOutput {
-	const own = join(folder, ...placeOf(item));
-	mkdirSync(own, {recursive: true});
+	const own = makeFolder(folder, item);
 	const files = {stdout: openSync(join(own, 'stdout'), 'w'), stderr: openSync(join(own, 'stderr'), 'w')};
 	return {
 		add(part, stream) {
@@ -25,6 +24,24 @@ export function outputFiles(folder: string, item: unknown): CommandOutput {
 			closeSync(files.stderr);
 		},
 	};
+}
+
+/** Writes the output of a command that ran in an earlier run, unless that has left its own, which may be longer. */
+export function keepOutput(folder: string, item: unknown, outputs: {readonly stdout: string | Uint8Array; readonly stderr: string | Uint8Array}): void {
+	const own = makeFolder(folder, item);
+	for (const stream of ['stdout', 'stderr'] as const) {
+		try {
+			writeFileSync(join(own, stream), outputs[stream], {flag: 'wx'});
+		} catch (error) {
+			if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+		}
+	}
+}
+
+function makeFolder(folder: string, item: unknown): string {
+	const own = join(folder, ...placeOf(item));
+	mkdirSync(own, {recursive: true});
+	return own;
 }
 
 /** The folders of an item: a name and a value for each of its values. */

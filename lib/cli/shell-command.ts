@@ -26,7 +26,7 @@ export interface ShellFlags {
 }
 
 export interface ShellCommand extends ShellFlags {
-	/** The name of the task that runs it. Each command has its own, so that no engine runs the jobs of another command. */
+	/** The name of the task that runs it. Each run has its own, so that no engine runs the jobs of another one. */
 	readonly task: string;
 	readonly template: Template;
 }
@@ -52,11 +52,11 @@ export interface ShellFailure extends Omit<ShellResult, 'exitCode'> {
 }
 
 /**
- * @param folder in which the commands run: no engine runs the jobs of another one
+ * @param run its batch and the folder in which the commands run: no engine runs the jobs of another run, which may print elsewhere
  * @throws FaenaError `BadOption`
  */
-export function parseShellCommand(text: string, shape: Shape, flags: ShellFlags = {}, folder = ''): ShellCommand {
-	const name = hash('sha256', JSON.stringify([text, shape.kind, folder]), 'hex').slice(0, 12);
+export function parseShellCommand(text: string, shape: Shape, flags: ShellFlags = {}, run: readonly string[] = []): ShellCommand {
+	const name = hash('sha256', JSON.stringify([text, shape.kind, ...run]), 'hex').slice(0, 12);
 	return {...flags, task: `sh-${name}`, template: parseTemplate(text, shape)};
 }
 

@@ -18,7 +18,7 @@ export const tasks = defineTasks(import.meta.url, {[task]: makeTask(run, {versio
 
 /** The most bytes of an output that are kept with the job. */
 const MAX_OUTPUT = '4mib';
-/** The most characters of the outputs that are kept with a job that failed, as JSON: an error has room for 16 KiB. */
+/** The most bytes of the outputs that are kept with a job that failed, as JSON: an error has room for 16 KiB. */
 const MAX_FAILED_BYTES = 12 * 1024;
 
 async function run([item, sequence = 0]: ShellPayload, {slot, exec}: TaskContext): Promise<ShellResult> {
@@ -60,14 +60,15 @@ function outputsFor(item: unknown): readonly CommandOutput[] {
 	return [...(results === undefined ? [] : [outputFiles(results, item)]), ...(lineBuffer ? [new LineWriter(label)] : [])];
 }
 
+/** A text has no NULs, which take six times their size in JSON. */
 function textOf(bytes: Buffer): string | Uint8Array {
-	return isUtf8(bytes) ? bytes.toString() : new Uint8Array(bytes);
+	return isUtf8(bytes) && !bytes.includes(0) ? bytes.toString() : new Uint8Array(bytes);
 }
 
 /** As much of the end of both as an error has room for, as JSON. */
 function fitting(stdout: Buffer, stderr: Buffer, cut: {readonly stdout: number; readonly stderr: number}): Pick<ShellFailure, 'stdout' | 'stderr' | 'cut'> {
 	let [out, err] = [stdout, stderr];
-	while (JSON.stringify([textOf(out), textOf(err)]).length > MAX_FAILED_BYTES) {
+	while (Buffer.byteLength(JSON.stringify([textOf(out), textOf(err)])) > MAX_FAILED_BYTES) {
 		if (out.length > err.length) out = out.subarray(Math.ceil(out.length / 2));
 		else err = err.subarray(Math.ceil(err.length / 2));
 	}

@@ -137,6 +137,8 @@ class Command {
 	#child: ChildProcess | undefined;
 	#lateBytes = 0;
 	#isHeld = false;
+	/** It was asked to end. */
+	#isStopping = false;
 	/** `dead` once the first process of the group has ended. */
 	#phase: 'alive' | 'dead' | 'gone' = 'alive';
 	/** Resolves once its processes were searched for and killed. */
@@ -182,6 +184,7 @@ class Command {
 		}
 		const {pid} = this;
 		if (pid === undefined || this.#phase !== 'alive') return;
+		this.#isStopping = true;
 		if (IS_WINDOWS) this.#child?.kill(signal);
 		// A stopped process would not see the signal.
 		else if (signalGroup(pid, signal)) signalGroup(pid, 'SIGCONT');
@@ -237,8 +240,10 @@ class Command {
 		const closed = new Promise<void>(resolve => void child.once('close', () => resolve()));
 		child.once('exit', () => {
 			this.#phase = 'dead';
-			// What the command has left in its group ends with it. Usually there is nothing.
-			if (!IS_WINDOWS && signalGroup(child.pid as number, 'SIGKILL')) void endAll([this]);
+			if (IS_WINDOWS) return;
+			// What the command has left in its group ends with it. Usually there is nothing. Of one that was stopped, all of the session ends.
+			const isLeft = signalGroup(child.pid as number, 'SIGKILL');
+			if (isLeft || this.#isStopping) void endAll([this]);
 		});
 		child.once('exit', () => this.#giveUpOutput(child));
 		await closed;
@@ -300,7 +305,11 @@ async function endSessions(sessions: ReadonlySet<number>): Promise<void> {
 	const own = {pid: process.pid, sessions};
 	let isComplete = sessions.size === 0;
 	while (!isComplete) {
-		const descendants = new Descendants(own, openProcessTable(), pid => !sessions.has(pid));
+		const table = openProcessTable();
+		await table.refresh();
+		// Those are children of this process. Others of the sessions have lost their parents.
+		const others = new Set(table.childrenOf({pid: process.pid}).filter(pid => !sessions.has(pid)));
+		const descendants = new Descendants(own, table, pid => others.has(pid));
 		isComplete = await descendants.end().catch(() => false);
 		// Where orphans can't be found, the group has most of them.
 		for (const pid of sessions) signalGroup(pid, 'SIGKILL');

@@ -103,8 +103,8 @@ class SpawnerProcess {
 	#isEnding = false;
 	#stderr = '';
 	isLost = false;
-	/** Resolves when it and its commands have ended. */
-	readonly gone: Promise<void>;
+	/** Resolves when it and its commands have ended; with false if some of these may live. */
+	readonly gone: Promise<boolean>;
 
 	constructor({ownerLock, commands, nice}: SpawnerOptions, onGone: (own: SpawnerProcess) => void) {
 		const rendezvous = makeRendezvous();
@@ -132,10 +132,7 @@ class SpawnerProcess {
 	}
 
 	async endWorker(name: string): Promise<boolean> {
-		if (this.isLost) {
-			await this.gone;
-			return true;
-		}
+		if (this.isLost) return this.gone;
 		const request = ++this.#lastRequest;
 		const ended = new Promise<boolean>(resolve => void this.#requests.set(request, resolve));
 		if (this.#child.stdin?.writable) writeFrame(this.#child.stdin, Kind.endWorker, request, name);
@@ -163,7 +160,7 @@ class SpawnerProcess {
 		if (!isOver) this.#child.kill('SIGKILL');
 	}
 
-	async #follow(): Promise<void> {
+	async #follow(): Promise<boolean> {
 		const child = this.#child;
 		const {stdin, stdout, stderr} = child;
 		stdout && readFrames(stdout, (kind, id, body) => this.#receive(kind, id, body));
@@ -187,6 +184,7 @@ class SpawnerProcess {
 		this.#ready.reject(this.#toError(error));
 		for (const resolve of this.#requests.values()) resolve(areGone);
 		if (!this.#isEnding && error === undefined) process.stderr.write(`faena: ${this.#toError().message}\n`);
+		return areGone;
 	}
 
 	#receive(kind: number, request: number, body: Buffer): void {

@@ -107,13 +107,45 @@ test("--joblog has the columns of GNU parallel's, a line for each job that ran, 
 
 test('--results writes all output to files, also what is too much to keep', async t => {
 	const folder = new Folder(t);
-	const {code, stderr} = await sh(folder, 'head -c 6000000 /dev/zero | tr "\\0" x; echo err {2} >&2', '--results', 'out', ':::', 'a/b', '..', ':::', '1').end();
-	t.is(code, 0);
-	t.regex(stderr, /Of the output of a\/b 1 the last \d+ bytes of stdout were not kept\. To have all of it: --results FOLDER --fresh all\./);
+	const inputs = [':::', 'a/b', '..', ':::', '1'];
+	const write = (...flags: readonly string[]) => sh(folder, 'head -c 6000000 /dev/zero | tr "\\0" x; echo err {2} >&2', ...flags, ...inputs).end();
+	for (const _ of ['first', 'again']) {
+		const {code, stderr} = await write('--results', 'out');
+		t.is(code, 0);
+		t.notRegex(stderr, /not kept/);
+	}
+	t.regex((await write()).stderr, /Of the output of a\/b 1 the last \d+ bytes of stdout were not kept\. To have all of it: --results FOLDER --fresh all\./);
 	for (const name of ['a\\_b', '\\..']) {
 		t.is(read(folder, `out/1/${name}/2/1/stdout`).length, 6_000_000);
 		t.is(read(folder, `out/1/${name}/2/1/stderr`), 'err 1\n');
 	}
+});
+
+test('the output of a command that is no text is passed on, and the end of what a failed one said, in any script', async t => {
+	const folder = new Folder(t);
+	const zeros = await sh(folder, 'head -c 3000000 /dev/zero', ':::', 'a').end();
+	t.deepEqual([zeros.code, zeros.stdout.length], [0, 3_000_000]);
+	const failed = await sh(folder, 'for each in $(seq 5000); do echo "$each 日本語日本語"; done; exit 3', ':::', 'a').end();
+	t.is(failed.code, 1);
+	t.true(failed.stdout.endsWith('5000 日本語日本語\n') && failed.stdout.length > 3000, failed.stderr);
+	t.regex(failed.stderr, /the first \d+ bytes of stdout were not kept\. To have all of it: --results FOLDER --retry-failed\./);
+});
+
+test('other variables are another run, and so are other items, though the command is the same', async t => {
+	const folder = new Folder(t);
+	const run = (...words: readonly string[]) => sh(folder, 'echo $Q {}', ...words).end();
+	assertDone(t, await run('--env', 'Q=80', ':::', 'a'), '80 a\n');
+	assertDone(t, await run('--env', 'Q=50', ':::', 'a'), '50 a\n');
+	assertDone(t, await run('--env', 'Q=50', '--range', '1..2', '-k'), '50 1\n50 2\n');
+	const {stdout} = await folder.faena('list', '--json').end();
+	const tasks = new Set(
+		stdout
+			.trim()
+			.split('\n')
+			.map(line => (JSON.parse(line) as {task: string}).task),
+	);
+	t.is(tasks.size, 3);
+	t.notRegex((await folder.faena('batches').end()).stdout, /Q=/);
 });
 
 test('an absolute glob gives absolute paths, also with --workdir; outputs of an earlier run are written where --results says now', async t => {

@@ -65,6 +65,10 @@ test('an item that a command can not be made for is named, and the others are pr
 		stderr,
 		/^faena: Item \{"no":1\}: The item has no field "id"\.\nfaena: Item \{"id":"a\\u0000b"\}: A value has a NUL character, [^\n]+\nfaena: Would run 4 of 4\.\n$/,
 	);
+	const large = await dryRun(folder, 'echo {id}', '--ndjson').end('{"id":1234567890123456789}\n');
+	t.regex(large.stderr, /the number 1234567890123456800, too large to be exact here; write it as a text/);
+	const asKey = await folder.faena('map', '--sh', 'echo {a}', '--ndjson', '--key', 'id').end('{"id":1234567890123456789}\n');
+	t.regex(asKey.stderr, /Line 1 of the input has the number 1234567890123456800 as id, too large to be exact/);
 	const sum = await dryRun(folder, 'echo $(({} + 1))', ':::', '1', 'a[$(touch pwned)]').end();
 	t.is(sum.stdout, 'echo $((1 + 1))\n');
 	t.regex(sum.stderr, /whole number/);
@@ -100,6 +104,7 @@ test('rows have the values of items alone, and each command has a task of its ow
 	t.deepEqual(shellPayload(numbered, item), ['a b', 7]);
 	t.not(echo.task, numbered.task);
 	t.is(parseShellCommand('echo {}', shape).task, echo.task);
+	t.not(parseShellCommand('echo {}', shape, {}, ['another run']).task, echo.task);
 });
 
 test("parallel's flags for what is the default here are taken, and so are long names of short flags", async t => {

@@ -108,6 +108,26 @@ test('in each place of a command the value is passed on as it is, whatever it is
 	}
 });
 
+test('in an assignment several values are one, so none of them is run', t => {
+	const shapes: readonly (readonly [Shape, unknown])[] = [
+		[
+			{kind: 'record', columns: ['a', 'b']},
+			{a: '1', b: 'false'},
+		],
+		[{kind: 'list', size: 2}, ['1', 'false']],
+	];
+	for (const [shape, item] of shapes) {
+		for (const text of [
+			`x={}; ${PRINT} "$x"`,
+			`export x={}; ${PRINT} "$x"`,
+			`true && x={} && ${PRINT} "$x"`,
+			`x={} sh -c '${PRINT.replaceAll("'", '"')} "$x"'`,
+		])
+			for (const found of runs(parseTemplate(text, shape), [item])) t.deepEqual(found, ['1 false'], text);
+		for (const found of runs(parseTemplate(`${PRINT} x {}`, shape), [item])) t.deepEqual(found, ['x', '1', 'false']);
+	}
+});
+
 const VALUE = fc.oneof(
 	fc.string({unit: fc.constantFrom(...' \'"$`\\\n\t;&|<>()*?[]{}!#~=-%^aä😀\u001b\u009b'), maxLength: 12}),
 	fc.constantFrom(...HARD_VALUES),

@@ -58,7 +58,8 @@ const RESISTING: Readonly<Record<string, {readonly processes: number; readonly s
 	'has a child in a session of its own': {processes: 3, script: token => `trap '' TERM; setsid sh -c 'sleep ${token}; true'; true`},
 	'has forked others': {processes: 4, script: token => `sleep ${token} & sleep ${token} & sleep ${token}; true`},
 	'has left one behind that lost its parent': {processes: 3, script: token => `sh -c 'sleep ${token} &'; sleep ${token}; true`},
-	'has one in a group of its own that lost its parent': {processes: 3, script: token => `sh -c 'set -m; sleep ${token} &'; sleep ${token}; true`},
+	// The program `timeout` makes a group of its own.
+	'has one in a group of its own that lost its parent': {processes: 4, script: token => `sh -c 'timeout 9999 sleep ${token} &'; sleep ${token}; true`},
 	'prints without end': {processes: 2, script: token => `sleep ${token} & yes`},
 	'has closed its output': {processes: 2, script: token => `exec >&- 2>&-; sleep ${token}; true`},
 	'is stopped': {processes: 1, script: token => `kill -STOP $$; : ${token}`},

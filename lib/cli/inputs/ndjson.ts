@@ -1,4 +1,4 @@
-import {fieldOf} from '../template/replacement.ts';
+import {fieldOf, isInexact} from '../template/replacement.ts';
 import {InputError} from './input-error.ts';
 import type {Entry} from './items.ts';
 import {type ByteSource, recordName, recordsOf} from './records.ts';
@@ -41,6 +41,7 @@ function parse(line: string, where: () => string): unknown {
 
 function keyIn(value: unknown, path: readonly string[], where: () => string): string {
 	const key = valueIn(value, path);
+	if (isInexact(key)) throw new InputError(`${where()} has the number ${key} as ${path.join('.')}, too large to be exact here; write it as a text, in quotes.`);
 	if (typeof key === 'number' || (typeof key === 'string' && key !== '')) return String(key);
 	const what = key === undefined ? `no field ${path.join('.')}` : `${JSON.stringify(key).slice(0, 50)} as ${path.join('.')}`;
 	throw new InputError(`${where()} has ${what}; --key expects a field with a number or a text that is not empty.`);

@@ -147,8 +147,14 @@ export function fieldOf(item: unknown, path: readonly string[]): unknown {
 	return value;
 }
 
+/** A whole number of JSON that is another one in JavaScript. */
+export function isInexact(value: unknown): boolean {
+	return Number.isInteger(value) && !Number.isSafeInteger(value);
+}
+
 /** A text as it is, any other value as JSON. */
 function toArgument(value: unknown): string {
+	if (isInexact(value)) throw new Error(`A value is the number ${value}, too large to be exact here; write it as a text, in quotes.`);
 	const text = typeof value === 'string' ? value : typeof value === 'bigint' ? String(value) : (JSON.stringify(value) ?? '');
 	// Node would end the argument there, or replace the character, and pass on another text than was meant.
 	if (text.includes('\0')) throw new Error(`A value has a NUL character, which no argument of a command can have: ${JSON.stringify(text.slice(0, 100))}.`);

@@ -3,9 +3,9 @@
 import {bad} from '../../job/checks.ts';
 import {type Replacement, replacementAt, type Shape} from './replacement.ts';
 
-/** A replacement string, and the quotes around it. `arithmetic`: within `$((…))`. */
+/** A replacement string, and the quotes around it. `arithmetic`: within `$((…))`; `assignment`: without quotes, after `NAME=`. */
 export interface Hole extends Replacement {
-	readonly quotes: 'none' | 'single' | 'double' | 'arithmetic';
+	readonly quotes: 'none' | 'single' | 'double' | 'arithmetic' | 'assignment';
 }
 
 export type Pieces = readonly (string | Hole)[];
@@ -231,7 +231,9 @@ class Scanner {
 	#hole(quotes: Hole['quotes']): boolean {
 		const found = replacementAt(this.#command, this.#at, this.#shape);
 		if (!found) return false;
-		const hole = {...found.replacement, quotes};
+		// There a second value would be a word of its own, and so the command.
+		const isAssigned = quotes === 'none' && /^\w+\+?=/.test(this.#command.slice(this.#wordStart, this.#at));
+		const hole: Hole = {...found.replacement, quotes: isAssigned ? 'assignment' : quotes};
 		this.#copyText();
 		this.#text.push(hole);
 		this.#push(hole);

@@ -84,6 +84,8 @@ function inText({quotes}: Hole, values: readonly string[], inDouble: (value: str
 			return values.map(alone).join(' ');
 		case 'double':
 			return inDouble(values.join(' '));
+		case 'assignment':
+			return alone(values.join(' '));
 		case 'single':
 			return `'${alone(values.join(' '))}'`;
 		case 'arithmetic':

@@ -89,14 +89,29 @@ export class KeyLookup {
 		const scope = scopeOf(names.task(task), batch);
 		const count = sizeOf({values});
 		if (batch === undefined || typeof keys !== 'number') {
-			const hasNumbers = batch !== undefined && statements.anyNumber.get(batch) !== undefined;
-			return !hasNumbers && insertAll(statements, scope, listKeys(keys, count), firstId);
+			const listed = listKeys(keys, count);
+			return !(batch !== undefined && this.#mayBeTaken(batch, listed)) && insertAll(statements, scope, listed, firstId);
 		}
 		const [first, last] = [keys, keys + count - 1];
 		this.flush();
 		if (statements.anyNumberIn.get({batch, first, last}) !== undefined || statements.anyKey.get(scope) !== undefined) return false;
 		statements.insertNumbers.run(batch, first, last, firstId);
 		return true;
+	}
+
+	/** Whether one of the keys may be in a row of `key_run`. */
+	#mayBeTaken(batch: number, keys: readonly string[]): boolean {
+		const {anyNumber, anyNumberIn} = this.#tx.statements;
+		if (anyNumber.get(batch) === undefined) return false;
+		let [first, last] = [Infinity, -Infinity];
+		for (const key of keys) {
+			const number = numberOfKey(key);
+			if (number === undefined) continue;
+			first = Math.min(first, number);
+			last = Math.max(last, number);
+		}
+		this.flush();
+		return first <= last && anyNumberIn.get({batch, first, last}) !== undefined;
 	}
 
 	/** Writes the numbers that were taken. */

@@ -1,5 +1,6 @@
 import type {Claim} from '../../../lib/job/claim.ts';
 import type {Job} from '../../../lib/job/job.ts';
+import {pack} from '../../../lib/job/packed.ts';
 import {FaenaError} from '../../../lib/support/errors.ts';
 import type {PlainChanges} from '../../fixtures/plain.ts';
 import {
@@ -370,4 +371,18 @@ law('consecutive numbers as keys: a batch knows which of them it has, whatever h
 	t.true((await queue.deleteBatch('numbered')).isGone);
 	const again = await queue.openBatch('numbered', 'hash', OWNER);
 	t.deepEqual((await queue.store.commit({enqueue: [{...numbers(0, 3), batch: again}]})).enqueued, [{ids: 16}]);
+});
+
+law('numbers as keys that are not consecutive, after some that were: each has one job', async (t, queue) => {
+	const batch = await queue.openBatch('nightly', 'hash', OWNER);
+	const add = async (keys: number | readonly string[], count: number) => {
+		const values = pack(Array.from({length: count}, () => '1'));
+		return (await queue.store.commit({enqueue: [{task: 'hash', priority: 0, runAt: null, policy: POLICY, batch, values, keys}]})).enqueued[0];
+	};
+	t.deepEqual(await add(10, 3), {ids: 1});
+	t.deepEqual(await add(['20', 'x', '22'], 3), {ids: 4});
+	t.deepEqual(await add(['9', '21'], 2), {ids: 7});
+	t.deepEqual(await add(['11', '21', '30'], 3), {ids: [2, 8, 9], reused: [0, 1]});
+	t.deepEqual(await add(20, 3), {ids: [4, 8, 6], reused: [0, 1, 2]});
+	t.deepEqual(await add(['12', '9', 'x', '30', '31'], 5), {ids: [3, 7, 5, 9, 10], reused: [0, 1, 2, 3]});
 });
