@@ -146,7 +146,7 @@ test('the first files of threads and processes import what runs there', t => {
 		'workers/dispatcher.ts': ['dispatcher', 'job', 'pool', 'store', 'transport'],
 		'workers/freshness.ts': ['freshness', 'job', 'worker'],
 		'workers/heartbeat.ts': ['store', 'transport'],
-		'workers/process.ts': ['commands', 'pool', 'worker'],
+		'workers/process.ts': ['commands', 'pool', 'support', 'worker'],
 		'workers/spawner.ts': ['commands', 'store', 'support'],
 		'workers/thread.ts': ['commands', 'pool', 'worker'],
 		'workers/watchdog.ts': ['commands', 'pool', 'store', 'support'],

@@ -9,6 +9,7 @@ import {MARK} from '../lib/commands/process-table.ts';
 import {ChildChunkState, chunkStateFileIn, createRegions} from '../lib/pool/processes/chunk-states.ts';
 import {startWatchdog} from '../lib/pool/processes/control-socket.ts';
 import {WorkerLeftovers} from '../lib/pool/worker-leftovers.ts';
+import {removeRendezvous} from '../lib/support/rendezvous.ts';
 import type {WorkerRequest} from '../lib/worker/messages.ts';
 import {TaskWorker} from '../lib/worker/worker.ts';
 
@@ -22,6 +23,8 @@ Object.defineProperty(Buffer.prototype, 'set', {value: Uint8Array.prototype.set,
 
 const [rendezvous = '', ownerLock] = process.argv.splice(2);
 leaveRemovedFolder(rendezvous);
+// If its parent has died meanwhile, this process may end before its watchdog has met it.
+process.on('exit', () => removeRendezvous(rendezvous));
 const regions = createRegions();
 const file = openSync(chunkStateFileIn(rendezvous), 'r+');
 const watchdog = startWatchdog({regions, rendezvous, ownerLock, heapLimitBytes: getHeapStatistics().heap_size_limit});

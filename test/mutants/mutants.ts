@@ -762,8 +762,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'two jobs that have not ended have one key': {
 		file: 'lib/store/sqlite/move.ts',
-		find: ' || !regainsKey(tx, id, job)) return {};',
-		put: ') return {};',
+		find: ' || !regainsKey(tx, id, job)) return false;',
+		put: ') return false;',
 		killer: [SQLITE, 'sqlite: a job whose key another job has taken gets no new round, unless that one is deleted'],
 	},
 	'a job can not pass on its own key': {

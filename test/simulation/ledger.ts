@@ -511,7 +511,10 @@ export class Ledger {
 		const isSame = entry.payload === job.payload;
 		const isReplaced = !isSame && job.rerun?.changed === true && entry.state !== 'running';
 		if (isConflict === (isSame || isReplaced)) this.#broken(`a key with another payload is a conflict, and nothing else is: ${scope}`);
-		if (isSame && job.rerun?.failed && ['failed', 'dead', 'cancelled'].includes(entry.state)) this.#reopen(entry);
+		if (isSame && job.rerun?.failed && ['failed', 'dead', 'cancelled'].includes(entry.state)) {
+			entry.policy = job.policy;
+			this.#reopen(entry);
+		}
 		if (!isReplaced) return;
 		this.#reopen(entry);
 		entry.payload = job.payload;

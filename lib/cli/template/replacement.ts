@@ -147,9 +147,9 @@ export function fieldOf(item: unknown, path: readonly string[]): unknown {
 	return value;
 }
 
-/** A whole number of JSON that is another one in JavaScript. */
+/** A whole number of JSON that may be another one in JavaScript, and is printed with all digits. */
 export function isInexact(value: unknown): boolean {
-	return Number.isInteger(value) && !Number.isSafeInteger(value);
+	return Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value as number) < 1e21;
 }
 
 /** A text as it is, any other value as JSON. */
