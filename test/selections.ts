@@ -24,7 +24,7 @@ export const QUICK: {readonly files: readonly string[]; readonly env: Readonly<R
 
 /**
  * Left to the nightly run: pages followed step by step, builds, the larger examples, every trial of the benchmark, tasks that spoil their workers
- * on purpose, every input of `faena map`, command lines that are compared with GNU parallel's, and long runs under load. They start hundreds of programs and engines, and are the last to find what is wrong with an engine.
+ * on purpose, every input of `faena map`, kills of it, command lines that are compared with GNU parallel's, and long runs under load. They start hundreds of programs and engines, and are the last to find what is wrong with an engine.
  */
 export const LONG: readonly string[] = [
 	'test/pages.test.ts',
@@ -35,6 +35,7 @@ export const LONG: readonly string[] = [
 	'test/bench/trials.test.ts',
 	'test/cli/bench.test.ts',
 	'test/cli/inputs.test.ts',
+	'test/cli/kills.test.ts',
 	'test/cli/parallel.test.ts',
 	'test/engine/spoilers.test.ts',
 	'test/fault/bad-jobs.test.ts',
