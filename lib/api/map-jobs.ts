@@ -143,7 +143,10 @@ export class MapJobs<Item> {
 		return group;
 	}
 
-	/** Keys that are consecutive numbers, such as ids, travel and are stored as the first of them, unless there were gaps before: stores keep numbers apart from other keys. */
+	/**
+	 * Keys that are consecutive numbers, such as ids, travel and are stored as the first of them. After a gap all keys of the map go as a list: a store
+	 * finds numbers and lists in different places, and is slower with both.
+	 */
 	#packKeys(keys: readonly string[]): Keys {
 		const first = /^\d{1,15}$/.test(keys[0] ?? '') ? Number(keys[0]) : Number.NaN;
 		this.#areNumbers &&= keys.every((key, offset) => key === `${first + offset}`);
