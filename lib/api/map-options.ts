@@ -35,7 +35,10 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 	 * @example faena.map('thumbnail', paths, {batch: 'photos', key: path => path, fresh: 'content', files: path => [path]})
 	 */
 	readonly fresh?: Fresh | readonly Fresh[];
-	/** Paths of the files from which an item's result is made, for `fresh: 'content'`; besides those that the task's option `files` names by the payload. */
+	/**
+	 * Paths of the files from which an item's result is made, for `fresh: 'content'`; besides those that the task's option `files` names by the payload.
+	 * Under another `fresh` their content is noted for later maps.
+	 */
 	readonly files?: (item: Item, index: number) => readonly string[];
 	/**
 	 * What to do, at the end of the input, with unfinished jobs of an earlier map of the batch whose items are not in the input: `keep` (default)
@@ -138,7 +141,7 @@ function freshnessOf<Item>({fresh, files, batch, key}: Given<Item>, ofTask: read
 	return {
 		fresh: own,
 		/** Whether to find out, before items are enqueued, which of their jobs are out of date. */
-		isChecked: own.some(each => each !== 'payload'),
+		isChecked: files !== undefined || own.some(each => each !== 'payload'),
 		filesOf: files && ((item: Item, index: number) => argument('map()', 'the value of files()', files(item, index), paths)),
 	};
 }

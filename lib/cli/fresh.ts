@@ -28,8 +28,9 @@ export function freshnessOf(
 	filesOf: ((item: Item) => readonly string[]) | undefined,
 ): {readonly fresh: readonly Fresh[]; readonly files?: (item: Item) => readonly string[]} {
 	const named = (given ?? [...ofTask, filesOf ? 'content' : 'payload']).filter(each => each !== 'never');
-	if (!filesOf || named.every(each => each === 'payload')) return {fresh: [...new Set<Fresh>(['payload', ...named])]};
-	return {fresh: [...new Set<Fresh>(['content', ...named])], files: filesOf};
+	// Also if the content does not count now, it is noted, so that it may count in a later run.
+	const counts = filesOf && named.some(each => each !== 'payload') ? 'content' : 'payload';
+	return {fresh: [...new Set<Fresh>([counts, ...named])], ...(filesOf && {files: filesOf})};
 }
 
 /** For instance `5,210 unchanged (4,100 made by older code: --fresh code), 12 changed, 3 new, 1 gone`; empty if no earlier run is known. */

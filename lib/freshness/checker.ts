@@ -102,8 +102,8 @@ function checkItem(asked: Asked, index: number, {payload, status, before}: Known
 	const reason = reasonOf(asked, {status, isChanged, isOtherCode: before?.code !== now.code, areOutputsGone: () => areGone(asked.outputsOf(payload))});
 	if (reason) return {fingerprint: now, reason, isOutdated: reason !== 'failed', isByOtherCode: false};
 	const isByOtherCode = status === 'completed' && before?.code !== now.code;
-	// A file was written again with the same content, or its time has become certain.
-	const isTouched = before !== undefined && attributes !== before.attributes;
+	// A file was written again with the same content, or its time has become certain. Other content stays unnoted: a later map may ask for it.
+	const isTouched = before !== undefined && !isChanged && attributes !== before.attributes;
 	return {...(isTouched && {fingerprint: {...before, attributes}}), reason: null, isOutdated: false, isByOtherCode};
 }
 
@@ -120,7 +120,9 @@ function reasonOf({fresh, retryFailed}: Asked, {status, isChanged, isOtherCode, 
 	if (fresh.includes('content') && isChanged) return 'content';
 	if (fresh.includes('code') && isOtherCode) return 'code';
 	if (status !== 'completed') return retryFailed ? 'failed' : null;
-	return areOutputsGone() ? 'outputs' : null;
+	// A map that compares payloads only, as with `--fresh never`, takes the results as they are.
+	const isCompared = fresh.some(each => each !== 'payload');
+	return isCompared && areOutputsGone() ? 'outputs' : null;
 }
 
 function areGone(outputs: readonly string[]): boolean {

@@ -88,6 +88,17 @@ test('the summary says which results older code has made; --fresh code runs thes
 	t.deepEqual(project.takeRuns(), []);
 });
 
+test('a run by which content does not count notes it for the next: what it has run is not run again, what had changed before is', async t => {
+	const project = new Project(t, 'a.txt', 'b.txt');
+	await project.map();
+	project.put('a.txt', 'other');
+	project.put('c.txt');
+	for (const how of ['never', 'payload']) await project.map('--fresh', how);
+	project.takeRuns();
+	t.is(summary(await project.map()), 'faena: 3 completed: 2 unchanged, 1 changed.');
+	t.deepEqual(project.takeRuns(), ['a.txt']);
+});
+
 test('--dry-run prints what would run and why, and changes nothing', async t => {
 	const project = new Project(t, 'a.txt', 'b.txt');
 	// A reader of the database may leave an index of its log, which is empty.

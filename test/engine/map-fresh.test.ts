@@ -228,6 +228,24 @@ test('a module that is required counts as code, as one that is imported', async 
 	);
 });
 
+test('content that has changed is run again by a later map that asks for it, though one that does not has seen it', async t => {
+	const project = new Project(t);
+	for (const name of ['a', 'b']) project.write(name, name);
+	await project.map('read', ['a', 'b'], CONTENT);
+	project.write('a', 'other');
+	const files = (name: string) => [project.path(name)];
+	for (const fresh of ['code', 'payload'] as const) t.deepEqual((await project.map('read', ['a', 'b'], {fresh, files})).ran, []);
+	t.like(await project.map('read', ['a', 'b'], CONTENT), {ran: ['a'], results: ['OTHER', 'B']});
+});
+
+test('a map that compares payloads only notes the files that it is given for a later map', async t => {
+	const project = new Project(t);
+	project.write('a', 'a');
+	const files = (name: string) => [project.path(name)];
+	await project.map('plain', ['a'], {fresh: 'payload', files});
+	t.deepEqual((await project.map('plain', ['a'], {fresh: 'content', files})).ran, []);
+});
+
 test('a completed job runs again if a file that it has made is gone', async t => {
 	const project = new Project(t);
 	for (const name of ['a', 'b']) project.write(name, name);
@@ -235,6 +253,7 @@ test('a completed job runs again if a file that it has made is gone', async t =>
 	await project.map('read', ['a', 'b'], options);
 	t.deepEqual((await project.map('read', ['a', 'b'], options)).ran, []);
 	rmSync(project.path('a.out'));
+	t.deepEqual((await project.map('read', ['a', 'b'], {...options, fresh: 'payload', files: () => []})).ran, []);
 	t.like(await project.map('read', ['a', 'b'], options), {ran: ['a'], progress: {changed: 1, reused: 1}});
 	t.true(existsSync(project.path('a.out')));
 });
