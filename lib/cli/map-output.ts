@@ -35,7 +35,8 @@ export function commandOutputs({tag, lineBuffer, results}: {readonly tag?: true;
 		if (cut && results === undefined) warnOfCut(item, end.status, cut);
 		if (end.status !== 'completed' && of?.exitCode === undefined) printError(`${describeItem(item.payload)}: ${end.error.message}`);
 		if (lineBuffer && !reused) return {stdout: ''};
-		return tag ? {stdout: tagOf(stdout, item), stderr: tagOf(stderr, item)} : {stdout, stderr};
+		const label = describeItem(item.payload);
+		return tag ? {stdout: tagged(stdout, label), stderr: tagged(stderr, label)} : {stdout, stderr};
 	};
 }
 
@@ -55,8 +56,4 @@ function warnOfCut(item: Item, status: string, {stdout, stderr}: {readonly stdou
 	printError(
 		`Of the output of ${describeItem(item.payload)} ${parts.filter(Boolean).join(' and ')} were not kept. To have all of it: --results FOLDER ${again}.`,
 	);
-}
-
-function tagOf(output: string | Uint8Array, {payload}: Item): string {
-	return tagged(Buffer.from(output as string).toString(), describeItem(payload));
 }

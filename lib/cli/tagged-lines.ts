@@ -2,11 +2,13 @@ import {once} from 'node:events';
 import type {CommandOutput} from './output-files.ts';
 import {inLine} from './print.ts';
 
-/** Text with a label and a tab before each of its lines. */
-export function tagged(text: string, label: string): string {
-	const lead = `${inLine(label)}\t`;
+/** The output with a label and a tab before each of its lines. Its bytes stay as they are, also if they are no UTF-8. */
+export function tagged(output: string | Uint8Array, label: string): Buffer {
+	// A character for each byte.
+	const [text, lead] = [output, `${inLine(label)}\t`].map(part => Buffer.from(part as string).toString('latin1')) as [string, string];
 	// Not by the flag m, which also takes other characters for the end of a line.
-	return text.replace(/(^|\n)(?=[\s\S])/g, (_, end: string) => end + lead);
+	const lines = text.replace(/(^|\n)(?=[\s\S])/g, (_, end: string) => end + lead);
+	return Buffer.from(lines, 'latin1');
 }
 
 /** Writes each line of a command's output to stdout or stderr as soon as it is whole. */
@@ -37,7 +39,7 @@ export class LineWriter implements CommandOutput {
 
 	/** Returns a promise if the reader is slow. */
 	#write(lines: Buffer, stream: 'stdout' | 'stderr'): Promise<unknown> | undefined {
-		const isTaken = process[stream].write(this.#label === undefined ? lines : tagged(lines.toString(), this.#label));
+		const isTaken = process[stream].write(this.#label === undefined ? lines : tagged(lines, this.#label));
 		return isTaken ? undefined : once(process[stream], 'drain');
 	}
 }

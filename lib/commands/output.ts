@@ -52,9 +52,14 @@ export class KeptOutput {
 /** Bytes that are kept until lines are made of them: more than a job's log takes of short lines. */
 const MAX_WAITING_BYTES = 64 * 1024;
 
+interface Part {
+	readonly stream: 'stdout' | 'stderr';
+	readonly part: Buffer;
+}
+
 /** Makes lines of a command's output. What comes faster than it is taken is left out: of a flood it keeps the last lines. */
 export class OutputLines {
-	#waiting: {readonly stream: 'stdout' | 'stderr'; readonly part: Buffer}[] = [];
+	#waiting: Part[] = [];
 	#size = 0;
 	readonly #texts = {stdout: new LineText(), stderr: new LineText()};
 
@@ -62,8 +67,10 @@ export class OutputLines {
 		this.#waiting.push({stream, part});
 		this.#size += part.length;
 		while (this.#size > MAX_WAITING_BYTES && this.#waiting.length > 1) {
-			const {part} = this.#waiting.shift() as {readonly part: Buffer};
+			const {stream, part} = this.#waiting.shift() as Part;
 			this.#size -= part.length;
+			// What comes next is no part of the line that has begun.
+			this.#texts[stream].end();
 		}
 	}
 
@@ -96,7 +103,9 @@ class LineText {
 	}
 
 	end(): string[] {
-		return [shown(this.#rest + this.#decoder.end())].filter(isFilled);
+		const rest = this.#rest + this.#decoder.end();
+		this.#rest = '';
+		return [shown(rest)].filter(isFilled);
 	}
 }
 

@@ -5,7 +5,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import type {ExecutionContext} from 'ava';
 import test from 'ava';
 import {openQueue} from '../../lib/queue.ts';
-import {assertSentence, type Ended, Folder, type Program, parse} from './command.ts';
+import {assertSentence, type Ended, FAENA, Folder, type Program, parse} from './command.ts';
 
 const sh = (folder: Folder, command: string, ...words: readonly string[]): Program => folder.faena('map', '--quiet', '--sh', command, ...words);
 
@@ -162,6 +162,8 @@ test('--tag begins each line with the item; --line-buffer prints lines while the
 	const folder = new Folder(t);
 	assertDone(t, await sh(folder, 'echo 1; echo; printf 2', '--tag', '-k', ':::', 'a b', 'c').end(), 'a b\t1\na b\t\na b\t2c\t1\nc\t\nc\t2');
 	assertDone(t, await sh(folder, "printf 'x\\r\\ny\\n'", '--tag', ':::', "it$'s $$").end(), "it$'s $$\tx\r\nit$'s $$\ty\n");
+	const bytes = `'${process.execPath}' '${FAENA}' map --sh "printf '\\\\351\\\\n'" --tag ::: ä | od -An -tx1`;
+	for (const flag of ['', '--line-buffer --fresh all']) t.is((await folder.sh(bytes.replace('--tag', `--tag ${flag}`)).end()).stdout.trim(), 'c3 a4 09 e9 0a');
 	const program = sh(folder, 'echo one {}; while [ ! -e go ]; do sleep 0.05; done; printf two', '--tag', '--line-buffer', ':::', 'x');
 	t.deepEqual(await program.firstLines(1), ['x\tone x']);
 	folder.write('go');

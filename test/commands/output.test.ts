@@ -63,6 +63,17 @@ test('of more output than is taken, the last lines are kept; an endless line bec
 	t.true(lines.take(false).length > 0);
 });
 
+test('of a flood no line is made of the beginning of one and the end of another', t => {
+	const lines = new OutputLines();
+	lines.add('stdout', Buffer.from('first '));
+	t.deepEqual(lines.take(false), []);
+	for (let line = 0; line < 20_000; line++) lines.add('stdout', Buffer.from(`middle ${line}\n`));
+	t.deepEqual(
+		lines.take(true).filter(({text}) => !/^middle \d+$/.test(text)),
+		[],
+	);
+});
+
 test('messages arrive whole, however they are parted on the way', t => {
 	const message = fc.record({kind: fc.nat(255), id: fc.nat(2 ** 32 - 1), body: fc.uint8Array({maxLength: 5000, size: 'max'})});
 	fc.assert(
