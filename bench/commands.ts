@@ -4,14 +4,14 @@
  * that of all processes around it. Each way runs in a process of its own, once with two commands and once with all: the difference counts, so
  * that no start of a program does.
  */
-import {execFile, execFileSync, spawn} from 'node:child_process';
+import {spawn} from 'node:child_process';
 import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {promisify} from 'node:util';
 import {open} from '../lib/index.ts';
 import {median} from './analyse/statistics.ts';
+import {FAENA, isInstalled, run} from './command-line/program.ts';
 import {moduleUrl} from './measure/module-url.ts';
 
 const AT_ONCE = 2;
@@ -19,12 +19,12 @@ const COMMAND = 'true';
 const own = (way: string) => (commands: number) => [process.execPath, fileURLToPath(import.meta.url), way, String(commands)];
 const through = (command: string) => (commands: number) => ['sh', '-c', `seq ${commands} | ${command}`];
 
+const runQuietly = (words: readonly string[]) => run(words, {file: '/dev/null'});
 const folder = mkdtempSync(join(tmpdir(), 'faena-bench-'));
-const cli = fileURLToPath(moduleUrl('../lib/cli/main'));
 let queues = 0;
 const byMap = (commands: number) => {
 	const queue = join(folder, `${queues++}.db`);
-	return [process.execPath, cli, 'map', '--quiet', '-j', String(AT_ONCE), '--queue', queue, '--sh', COMMAND, '--range', `1..${commands}`];
+	return [...FAENA, 'map', '--quiet', '-j', String(AT_ONCE), '--queue', queue, '--sh', COMMAND, '--range', `1..${commands}`];
 };
 
 const WAYS: Readonly<Record<string, (commands: number) => readonly string[]>> = {
@@ -45,7 +45,7 @@ async function compare(commands: number, rounds: number): Promise<void> {
 	const found = new Map(Object.keys(WAYS).map(name => [name, [] as {readonly seconds: number; readonly cpuSeconds: number}[]]));
 	for (let round = 0; round < rounds; round++) {
 		for (const [name, argsFor] of Object.entries(WAYS)) {
-			const [few, all] = [await measure(argsFor(AT_ONCE)), await measure(argsFor(commands))];
+			const [few, all] = [await runQuietly(argsFor(AT_ONCE)), await runQuietly(argsFor(commands))];
 			const each = (cost: 'seconds' | 'cpuSeconds') => (all[cost] - few[cost]) / (commands - AT_ONCE);
 			found.get(name)?.push({seconds: each('seconds'), cpuSeconds: each('cpuSeconds')});
 		}
@@ -55,16 +55,6 @@ async function compare(commands: number, rounds: number): Promise<void> {
 		const cpuMs = median(costs.map(({cpuSeconds}) => 1000 * cpuSeconds));
 		console.log(`${name.padEnd(16)} ${Math.round(rate).toString().padStart(5)} commands/s  ${cpuMs.toFixed(2)} ms of CPU each`);
 	}
-}
-
-/** The shell tells the processor time of its child, and of all processes for which that has waited. */
-async function measure(args: readonly string[]): Promise<{readonly seconds: number; readonly cpuSeconds: number}> {
-	const start = performance.now();
-	const {stdout} = await promisify(execFile)('sh', ['-c', '"$@" > /dev/null && times', 'sh', ...args]);
-	const seconds = (performance.now() - start) / 1000;
-	const [, ofChildren = ''] = stdout.trim().split('\n');
-	const times = [...ofChildren.matchAll(/(\d+)m([\d.]+)s/g)].map(([, minutes, rest]) => 60 * Number(minutes) + Number(rest));
-	return {seconds, cpuSeconds: times.reduce((sum, each) => sum + each, 0)};
 }
 
 async function startByFaena(commands: number): Promise<void> {
@@ -84,13 +74,4 @@ async function startByNode(commands: number): Promise<void> {
 		while (left-- > 0) await new Promise(resolve => void spawn(COMMAND, [], {stdio: ['ignore', 'pipe', 'pipe']}).once('close', resolve));
 	};
 	await Promise.all(Array.from({length: AT_ONCE}, loop));
-}
-
-function isInstalled(command: string): boolean {
-	try {
-		execFileSync(command, ['--version'], {stdio: 'ignore'});
-		return true;
-	} catch {
-		return false;
-	}
 }

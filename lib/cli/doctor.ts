@@ -1,4 +1,3 @@
-import {createRequire} from 'node:module';
 import type {Command} from 'commander';
 import {type InspectedFile, type Inspection, inspect, shownLocation} from '../api/queue-location.ts';
 import {FaenaError} from '../index.ts';
@@ -8,9 +7,7 @@ import {assertExists, useQueue} from './input.ts';
 import {waitingOf} from './pause-and-resume.ts';
 import {clock, count, counted, inLine, megabytes, print, toJson} from './print.ts';
 import {shellQuote} from './shell-quote.ts';
-
-// Imported by the package's own name, since the path differs between the sources and dist.
-const {version} = createRequire(import.meta.url)('faena/package.json') as {version: string};
+import {version} from './version.ts';
 
 export function addDoctor(program: Command): void {
 	program

@@ -28,7 +28,7 @@ export async function printPreview(run: PlannedRun): Promise<number> {
 }
 
 async function printRun({batch, template, items, ...planned}: PlannedRun, queue?: JobQueue): Promise<number> {
-	const told = new Told();
+	const told = new PreviewCounts();
 	try {
 		await pipeline(linesOf(previewMap({...planned, store: queue?.store}, items), template, told), process.stdout, {end: false});
 	} catch (error) {
@@ -43,7 +43,7 @@ async function printRun({batch, template, items, ...planned}: PlannedRun, queue?
 /** A worker is known only when a job starts, so `{%}` is the first one. */
 const SLOT = 1;
 
-async function* linesOf(previews: AsyncIterable<Preview<Item>>, template: Template | undefined, told: Told): AsyncGenerator<string> {
+async function* linesOf(previews: AsyncIterable<Preview<Item>>, template: Template | undefined, told: PreviewCounts): AsyncGenerator<string> {
 	for await (const preview of previews) {
 		told.add(preview);
 		const {key, reason, item} = preview;
@@ -67,8 +67,8 @@ const KINDS: Readonly<Record<Exclude<Preview<Item>['reason'], null>, 'added' | '
 	...({payload: 'changed', content: 'changed', code: 'changed', outputs: 'changed', all: 'changed'} as const),
 };
 
-/** What a preview has told. */
-class Told {
+/** The counts of a preview. */
+class PreviewCounts {
 	readonly #counts = {reused: 0, changed: 0, added: 0, others: 0, byOtherCode: 0};
 	/** The number of items for which there is no command. */
 	refused = 0;

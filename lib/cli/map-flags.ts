@@ -56,7 +56,11 @@ export function addMapFlags(command: Command): Command {
 		.option('--halt <when>', 'give up after failures, or end after successes or ends: now,fail=1, soon,fail=5%, now,success=1 or soon,done=100', toHalt)
 		.option('--delay <time>', 'wait so long between two items, for instance 100ms, so that their jobs start no closer while workers are idle', toDuration)
 		.option('--weight <field>', 'with --ndjson or --csv: a number that says how long an item takes; the longest run first')
-		.option('--env <name=value>', "a variable of the tasks' or commands' environment; one without a value is passed on in any case", toEnv);
+		.option(
+			'--env <name=value>',
+			"a variable in the environment of the tasks or commands (a name alone changes nothing: they have all variables of faena's own)",
+			toEnv,
+		);
 	return addOutputFlags(addCommandFlags(command));
 }
 

@@ -1,4 +1,3 @@
-import {createRequire} from 'node:module';
 import {Command, Option} from 'commander';
 import {FaenaError} from '../index.ts';
 import {bad} from '../job/checks.ts';
@@ -21,10 +20,8 @@ import {addSchedule, addSchedules} from './schedules.ts';
 import {addShow} from './show.ts';
 import {addBatches, addStatus} from './status-and-batches.ts';
 import {addVacuum} from './vacuum.ts';
+import {version} from './version.ts';
 import {addWork} from './work.ts';
-
-// Imported by the package's own name, since the path differs between the sources and dist.
-const {version} = createRequire(import.meta.url)('faena/package.json') as {version: string};
 
 /** Runs a command, given as a shell has split it, without `faena`. Sets the exit code of the process. */
 export async function run(words: readonly string[]): Promise<void> {

@@ -162,9 +162,9 @@ class Connection {
 		running.sent += part.length;
 		if (part.length > 0) writeFrame(this.#socket, Kind.input, id, part);
 		if (running.sent === input.length) {
-			// More than there is, so that this is sent once.
 			writeFrame(this.#socket, Kind.inputEnd, id);
-			running.sent++;
+			// The end, too.
+			running.sent = Number.POSITIVE_INFINITY;
 		}
 	}
 }

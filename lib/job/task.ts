@@ -120,7 +120,7 @@ export interface TaskContext<Resource = unknown, State = unknown, Tasks = AnyTas
 	};
 	/** The result of the task's `setup` in this worker. */
 	readonly resource: Resource;
-	/** The number of this worker in its engine, from 1: no job of the engine that runs at the same time has the same, but those of one call of a batch task. */
+	/** The number of this worker in its engine, from 1. Jobs of an engine that run at the same time have different ones, except those that a batch task gets in one call. */
 	readonly slot: number;
 	/** Aborted when the job is asked to stop; for tasks that wait. Its reason is an Error, whose property `reason` is the {@link stopReason}. */
 	readonly signal: AbortSignal;

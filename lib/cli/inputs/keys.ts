@@ -9,7 +9,7 @@ const HASH_LENGTH = 16;
 
 /**
  * Names items by what they are, so that an item that comes in between or goes changes the name of no other. The second of two equal items has a
- * number. It costs 12 bytes for each of a power of two, at least half as many again as there are items: 25 MB for a million.
+ * number. The table of items has at least one and a half places for each, their number is a power of two, and a place takes 12 bytes: 25 MB for a million.
  */
 export class Keys {
 	readonly #counts = new Counts();
