@@ -56,7 +56,7 @@ export interface OpenOptions<Tasks = any> {
 	/** Stores results larger than the threshold, a number of bytes or a text such as `'64kib'`, in files in the folder `DATABASE-blobs`. Default: none. */
 	readonly blobs?: {readonly threshold: Size};
 	/**
-	 * On SIGINT and SIGTERM, shut down and then end the process; default false. After a second signal the engine does not wait for running
+	 * On SIGINT, SIGTERM and SIGHUP, shut down and then end the process; default false. After a second signal the engine does not wait for running
 	 * jobs; a third ends the process at once. A job that throws after the first signal is not charged: the signal may have ended its commands.
 	 */
 	readonly closeOnSignals?: boolean;

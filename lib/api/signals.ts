@@ -6,7 +6,7 @@ interface Closable {
 	close(options?: {drain?: number}): Promise<void>;
 }
 
-const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Closed before the process ends. */
 const closables = new Set<Closable>();
@@ -14,9 +14,9 @@ const closables = new Set<Closable>();
 let signals = 0;
 
 /**
- * Closes an engine on SIGINT and SIGTERM. Once everything that was passed to this function is closed, the signal ends the process, so
+ * Closes an engine on SIGINT, SIGTERM and SIGHUP. Once everything that was passed to this function is closed, the signal ends the process, so
  * that its parent sees why. After a second signal the engine does not wait for running jobs. A third ends the process at once, which
- * loses no jobs either. Awaited jobs are rejected with `Closed`; the program need not catch that.
+ * loses no jobs either. A SIGHUP counts only as the first: a shell and the system both send one when a terminal is closed. Awaited jobs are rejected with `Closed`; the program need not catch that.
  * @returns a function that stops listening
  */
 export function closeOnSignals(closable: Closable): () => void {
@@ -35,6 +35,7 @@ export function isSignalled(): boolean {
 }
 
 function onSignal(signal: NodeJS.Signals): void {
+	if (signal === 'SIGHUP' && signals > 0) return;
 	if (++signals === 1) process.on('uncaughtException', onUncaught);
 	const options = signals === 1 ? undefined : {drain: 0};
 	if (signals > 2) end(signal);

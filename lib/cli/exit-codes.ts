@@ -12,7 +12,7 @@ export const EXIT_CODES = {
 	inputIncomplete: [4, 'the input could not be read to its end, or lacked unfinished jobs of an earlier run'],
 	unavailable: [69, "the queue can't be used: it is not there, out of reach, locked, damaged, or its disk is full"],
 	failed: [70, 'Faena itself failed'],
-	interrupted: [130, 'ended by Ctrl-C; by SIGTERM it is 143, by SIGHUP 129'],
+	interrupted: [130, 'ended by Ctrl-C; by SIGTERM it is 143, by SIGHUP (the terminal is closed) 129'],
 	noReader: [141, 'the reader of the output has gone'],
 } as const satisfies Readonly<Record<string, readonly [code: number, meaning: string]>>;
 
@@ -28,7 +28,7 @@ const COMMON: readonly ExitName[] = ['done', 'refused', 'unavailable', 'failed',
 /** The other codes of each command, with what they mean there, or `true` for what they mean everywhere. */
 const OTHERS: Readonly<Record<string, Readonly<Partial<Record<ExitName, string | true>>>>> = {
 	map: {done: 'all items completed', someFailed: 'some items died or were cancelled, or --halt ended it', inputIncomplete: true, interrupted: true},
-	work: {interrupted: 'ended by Ctrl-C, the usual end; by SIGTERM it is 143'},
+	work: {interrupted: 'ended by Ctrl-C, the usual end; by SIGTERM it is 143, by SIGHUP 129'},
 	enqueue: {inputIncomplete: 'the input could not be read to its end; the lines before are enqueued'},
 	status: {notFound: true, interrupted: true},
 	list: {notFound: true},

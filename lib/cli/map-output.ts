@@ -1,16 +1,20 @@
 /** What `faena map` prints for each result. */
 
+import {statSync} from 'node:fs';
 import type {MapResult} from '../index.ts';
 import type {Item} from './inputs/items.ts';
-import {keepOutput} from './output-files.ts';
+import {keepOutput, outputPaths} from './output-files.ts';
 import {escapeControls, printError, toJson} from './print.ts';
-import {describeItem, type ShellFailure, type ShellResult} from './shell-command.ts';
+import {describeItem, type ShellFailure, type ShellFlags, type ShellResult} from './shell-command.ts';
+import {spillPaths, type WholeOutput} from './spilled-output.ts';
 import {tagged} from './tagged-lines.ts';
 
 /** Text or bytes for stdout and for stderr. */
 export interface Printed {
 	readonly stdout: string | Uint8Array;
 	readonly stderr?: string | Uint8Array;
+	/** What is printed instead, with the label before each line. */
+	readonly whole?: WholeOutput & {readonly label?: string};
 }
 
 export type Printer = (result: MapResult<Item, unknown>) => Printed;
@@ -28,16 +32,36 @@ export function jsonLines({hasItems, hasTimes}: {readonly hasItems: boolean; rea
 }
 
 /** The output of each command as it is, or with the item before each line. Lines that were printed as they came are not printed again. */
-export function commandOutputs({tag, lineBuffer, results}: {readonly tag?: true; readonly lineBuffer?: true; readonly results?: string}): Printer {
-	return ({item, reused, ...end}) => {
-		const of = (end.status === 'completed' ? end.result : end.error) as Partial<ShellResult | ShellFailure> | undefined;
-		const {stdout = '', stderr = '', cut} = of ?? {};
-		if (cut && results === undefined) warnOfCut(item, end.status, cut);
-		if (end.status !== 'completed' && of?.exitCode === undefined) printError(`${describeItem(item.payload)}: ${end.error.message}`);
-		if (lineBuffer && !reused) return {stdout: ''};
+export function commandOutputs({tag, lineBuffer, results, spill}: ShellFlags): Printer {
+	const filesOf = (item: Item, jobId: number) => (results !== undefined ? outputPaths(results, item.payload) : spillPaths(spill ?? '', jobId));
+	const isTemporary = results === undefined;
+	return ({item, jobId, reused, ...end}) => {
+		const kept = keptOf(end);
 		const label = describeItem(item.payload);
-		return tag ? {stdout: tagged(stdout, label), stderr: tagged(stderr, label)} : {stdout, stderr};
+		if (end.status !== 'completed' && kept.exitCode === undefined) printError(`${label}: ${end.error.message}`);
+		if (lineBuffer && !reused) return {stdout: ''};
+		if (kept.cut) {
+			const paths = filesOf(item, jobId);
+			if (areWhole(paths, kept, kept.cut)) return {stdout: '', whole: {paths, isTemporary, ...(tag && {label})}};
+			warnOfCut(item, end.status, kept.cut);
+		}
+		return tag ? {stdout: tagged(kept.stdout, label), stderr: tagged(kept.stderr, label)} : kept;
 	};
+}
+
+type Kept = Pick<ShellResult, 'stdout' | 'stderr' | 'cut'> & Partial<Pick<ShellFailure, 'exitCode'>>;
+
+/** What the job of a command keeps. One that was stopped, or could not be started, has no output. */
+function keptOf(end: Pick<MapResult<Item, unknown>, 'status'> & {readonly result?: unknown; readonly error?: unknown}): Kept {
+	const of = (end.status === 'completed' ? end.result : end.error) as Partial<Kept> | undefined;
+	return {stdout: '', stderr: '', ...of};
+}
+
+/** Whether the files have all of an output of which the job keeps a part. */
+function areWhole(paths: WholeOutput['paths'], kept: Kept, cut: NonNullable<Kept['cut']>): boolean {
+	return (['stdout', 'stderr'] as const).every(
+		stream => statSync(paths[stream], {throwIfNoEntry: false})?.size === Buffer.from(kept[stream] as string).length + cut[stream],
+	);
 }
 
 /** Writes the stored outputs of commands that ran in an earlier run where this one writes its own. */

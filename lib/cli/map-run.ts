@@ -9,6 +9,7 @@ import type {Printer} from './map-output.ts';
 import {Output} from './output.ts';
 import {count, ExitCode, formatRate, type MapStatus, printError, showBar} from './print.ts';
 import {shellQuote} from './shell-quote.ts';
+import {printWhole} from './spilled-output.ts';
 
 /** What a run prints, and how. */
 export interface RunOptions {
@@ -19,8 +20,12 @@ export interface RunOptions {
 	readonly log: JobLog | undefined;
 	/** Takes results of earlier runs. */
 	readonly keeper: ((result: MapResult<Item, unknown>) => void) | undefined;
+	/** Removes what the run has only for itself. Called when no job runs, also before a signal ends the process. */
+	readonly cleanUp: () => void;
 	/** Of files, by path. */
 	readonly sizes: ReadonlyMap<string, number> | undefined;
+	/** Results come in the order of the input: what is printed says little about what has ended. */
+	readonly isInOrder: boolean;
 }
 
 /**
@@ -66,6 +71,8 @@ export class MapRun {
 		});
 		process.stdout.on('error', error => {
 			this.#outputError ??= error;
+			// A terminal that was closed sends a signal, too, and running jobs may end.
+			if (this.#phase === 'signalled') return;
 			this.#stop('unwritable', {drain: 0});
 			// If closing fails, the map fails with the same error.
 			this.#engine.close({drain: 0}).catch(() => undefined);
@@ -79,6 +86,7 @@ export class MapRun {
 			await this.#flush();
 			return this.#printEnd();
 		} finally {
+			if (this.#phase === 'signalled') this.#options.cleanUp();
 			printed.resolve();
 			if (this.#phase !== 'signalled') stopListening();
 		}
@@ -103,13 +111,17 @@ export class MapRun {
 	async #write(result: MapResult<Item, unknown>): Promise<void> {
 		// The printer may write to stderr.
 		if (result.status !== 'completed') this.#output.flush();
-		const {stdout, stderr = ''} = this.#options.printer(result);
+		const {stdout, stderr = '', whole} = this.#options.printer(result);
 		this.#options.log?.add(result);
 		if (result.reused) this.#options.keeper?.(result);
 		this.#output.add(stdout);
 		if (stderr.length > 0) {
 			this.#output.flush();
 			process.stderr.write(stderr);
+		}
+		if (whole) {
+			this.#output.flush();
+			await printWhole(whole, whole.label, this.#hurry.signal);
 		}
 		if (process.stdout.writableNeedDrain) {
 			this.#options.log?.flush();
@@ -139,7 +151,14 @@ export class MapRun {
 	#status(): MapStatus {
 		const {completed, dead, cancelled, reused, total} = this.#results.progress();
 		const done = completed + dead + cancelled;
-		return {done, executed: done - reused, dead, total: this.#total ?? total, isStopping: this.#phase !== 'running', bytes: this.#sizes && this.#bytes};
+		return {
+			done,
+			executed: done - reused,
+			dead,
+			total: this.#total ?? total,
+			isStopping: this.#phase === 'signalled',
+			bytes: this.#options.isInOrder ? undefined : this.#sizes && this.#bytes,
+		};
 	}
 
 	#printEnd(): number {

@@ -1,8 +1,10 @@
 import {createHash} from 'node:crypto';
-import {statSync} from 'node:fs';
-import {dirname, relative, resolve} from 'node:path';
+import {rmSync, statSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {dirname, join, relative, resolve} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {Command} from 'commander';
+import {nanoid} from 'nanoid';
 import {isPostgres, queueExists} from '../api/queue-location.ts';
 import {type Fresh, type MapOptions, open} from '../index.ts';
 import {bad, duration} from '../job/checks.ts';
@@ -20,6 +22,7 @@ import {JobLog} from './joblog.ts';
 import {addMapFlags, bytesOf, type MapFlags, PARALLEL_HELP} from './map-flags.ts';
 import {commandOutputs, jsonLines, keepReused} from './map-output.ts';
 import {MapRun} from './map-run.ts';
+import {refuseOtherFlags} from './parallel-flags.ts';
 import {explain} from './print.ts';
 import {parseShellCommand, SHELL_COMMAND_VARIABLE, SHELL_TASK, type ShellCommand, shellPayload} from './shell-command.ts';
 import {describeCommand} from './template/template.ts';
@@ -47,6 +50,7 @@ export function addMap(program: Command, groups: SourceGroups): void {
 			const words = target === undefined ? globs : [target, ...globs];
 			process.exitCode = await mapWords(words, options, groups);
 		});
+	refuseOtherFlags(command);
 }
 
 const EXAMPLES = `
@@ -96,13 +100,16 @@ async function planOf(words: readonly string[], options: Options, groups: Source
 }
 
 async function planCommand(sh: string, words: readonly string[], options: Options, groups: SourceGroups): Promise<Plan> {
-	const {workdir, lineBuffer, tag, memory} = options;
+	const {workdir, tag, memory, json} = options;
+	// In order, each output has to wait for those before.
+	const lineBuffer = orderOf(options) === 'input' ? undefined : options.lineBuffer;
 	if (process.platform === 'win32') throw bad('--sh needs a POSIX shell, so it does not run on Windows. Write a task that calls the program.');
 	if ((options.ndjson || options.csv) && (options.maxArgs ?? options.maxReplaceArgs) !== undefined) throw bad('--sh takes one record at a time; leave out -n.');
 	if (workdir !== undefined && !statSync(workdir, {throwIfNoEntry: false})?.isDirectory()) throw bad(`There is no folder ${workdir}, which --workdir names.`);
 	const input = await openInput(words, options, groups);
 	const results = options.results && resolve(options.results);
-	const flags = {workdir, lineBuffer, tag, results, memoryBytes: bytesOf(memory)};
+	const spill = json || lineBuffer || results ? undefined : join(tmpdir(), `faena-output-${nanoid()}`);
+	const flags = {workdir, lineBuffer, tag, results, spill, memoryBytes: bytesOf(memory)};
 	const target = `sh ${sh}${workdir === undefined ? '' : ` --workdir ${workdir}`}`;
 	const batch = batchOf(target, input, options);
 	const command = parseShellCommand(sh, input.shape, flags, [batch, resolve(workdir ?? '.')]);
@@ -114,9 +121,8 @@ function mapOptionsOf({batch, command, input}: Plan, options: Options, ofTask: r
 	const {missing, retryFailed, halt, timeout, fresh} = options;
 	// As with GNU parallel, a command that fails is not tried again unless that is asked for.
 	const {retries = command ? 1 : undefined, maxAttempts = retries} = options;
-	const order = options.keepOrder ? 'input' : options.order;
 	return {
-		...defined({order, missing, retryFailed, halt, timeout, maxAttempts}),
+		...defined({order: orderOf(options), missing, retryFailed, halt, timeout, maxAttempts}),
 		...{batch, key: (item: Item) => item.key, payload: (item: Item) => (command ? shellPayload(command, item) : item.payload)},
 		...freshnessOf(fresh, ofTask, input.filesOf),
 	};
@@ -143,14 +149,17 @@ async function map(plan: Plan, options: Options): Promise<number> {
 		taskOutput: command ? 'inherit' : 'stderr',
 		env: envOf(plan, options),
 	});
+	const cleanUp = () => {
+		if (command?.spill) rmSync(command.spill, {recursive: true, force: true});
+	};
 	try {
 		const log = options.joblog === undefined ? undefined : new JobLog(options.joblog, commandOf(plan));
 		const {items, sizes, weight} = toMapInput(plan, options);
 		const mapOptions = mapOptionsOf(plan, options, engine.freshOf(task));
 		const results = engine.map(task, items as Iterable<Item>, {...mapOptions, ...(weight && {weight})});
-		const printer = command && !options.json ? commandOutputs(options) : jsonLines({hasItems: sizes === undefined, hasTimes: options.times === true});
+		const printer = command && !options.json ? commandOutputs(command) : jsonLines({hasItems: sizes === undefined, hasTimes: options.times === true});
 		const keeper = command?.results === undefined ? undefined : keepReused(command.results);
-		const code = await new MapRun(engine, results, {...options, sizes, printer, log, keeper}).print();
+		const code = await new MapRun(engine, results, {...options, sizes, printer, log, keeper, cleanUp, isInOrder: orderOf(options) === 'input'}).print();
 		await engine.close();
 		return code;
 	} catch (error) {
@@ -159,7 +168,13 @@ async function map(plan: Plan, options: Options): Promise<number> {
 		// If closing fails, it fails for the reason that was printed.
 		await engine.close().catch(() => undefined);
 		return code;
+	} finally {
+		cleanUp();
 	}
+}
+
+function orderOf({order, keepOrder}: Options): 'input' | 'finished' {
+	return keepOrder ? 'input' : order;
 }
 
 /** What is added to the environment of the workers. */

@@ -6,14 +6,18 @@ import {join} from 'node:path';
 export interface CommandOutput {
 	/** The part is used again for other output. Returns a promise if no more is to come for a while. */
 	add(part: Buffer, stream: 'stdout' | 'stderr'): Promise<unknown> | undefined;
-	/** There is no more. */
-	end(): void;
+	/**
+	 * There is no more.
+	 * @param isCut whether the job keeps less than all
+	 */
+	end(isCut: boolean): void;
 }
 
 /** Writes all output of a command into files, as GNU parallel's `--results`: `FOLDER/1/VALUE/stdout` and `stderr`, and with two values `FOLDER/1/VALUE/2/VALUE/…`. */
 export function outputFiles(folder: string, item: unknown): CommandOutput {
-	const own = makeFolder(folder, item);
-	const files = {stdout: openSync(join(own, 'stdout'), 'w'), stderr: openSync(join(own, 'stderr'), 'w')};
+	makeFolder(folder, item);
+	const {stdout, stderr} = outputPaths(folder, item);
+	const files = {stdout: openSync(stdout, 'w'), stderr: openSync(stderr, 'w')};
 	return {
 		add(part, stream) {
 			for (let written = 0; written < part.length; ) written += writeSync(files[stream], part, written);
@@ -26,22 +30,27 @@ export function outputFiles(folder: string, item: unknown): CommandOutput {
 	};
 }
 
+/** The files of an item's output. */
+export function outputPaths(folder: string, item: unknown): Readonly<Record<'stdout' | 'stderr', string>> {
+	const own = join(folder, ...placeOf(item));
+	return {stdout: join(own, 'stdout'), stderr: join(own, 'stderr')};
+}
+
 /** Writes the output of a command that ran in an earlier run, unless that has left its own, which may be longer. */
 export function keepOutput(folder: string, item: unknown, outputs: {readonly stdout: string | Uint8Array; readonly stderr: string | Uint8Array}): void {
-	const own = makeFolder(folder, item);
+	makeFolder(folder, item);
+	const paths = outputPaths(folder, item);
 	for (const stream of ['stdout', 'stderr'] as const) {
 		try {
-			writeFileSync(join(own, stream), outputs[stream], {flag: 'wx'});
+			writeFileSync(paths[stream], outputs[stream], {flag: 'wx'});
 		} catch (error) {
 			if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
 		}
 	}
 }
 
-function makeFolder(folder: string, item: unknown): string {
-	const own = join(folder, ...placeOf(item));
-	mkdirSync(own, {recursive: true});
-	return own;
+function makeFolder(folder: string, item: unknown): void {
+	mkdirSync(join(folder, ...placeOf(item)), {recursive: true});
 }
 
 /** The folders of an item: a name and a value for each of its values. */

@@ -7,10 +7,11 @@ import {PermanentError} from '../job/task-errors.ts';
 import {defineTasks} from '../job/task-module.ts';
 import {type CommandOutput, outputFiles} from './output-files.ts';
 import {describeItem, SHELL_COMMAND_VARIABLE, type ShellCommand, type ShellFailure, type ShellPayload, type ShellResult} from './shell-command.ts';
+import {SpilledOutput} from './spilled-output.ts';
 import {LineWriter} from './tagged-lines.ts';
 import {type Command, fill} from './template/template.ts';
 
-const {task, template, workdir, results, lineBuffer, tag, memoryBytes} = JSON.parse(env[SHELL_COMMAND_VARIABLE] ?? '') as ShellCommand;
+const {task, template, workdir, results, spill, lineBuffer, tag, memoryBytes} = JSON.parse(env[SHELL_COMMAND_VARIABLE] ?? '') as ShellCommand;
 // The commands need not have it.
 delete env[SHELL_COMMAND_VARIABLE];
 
@@ -21,9 +22,11 @@ const MAX_OUTPUT = '4mib';
 /** The most bytes of the outputs that are kept with a job that failed, as JSON: an error has room for 16 KiB. */
 const MAX_FAILED_BYTES = 12 * 1024;
 
-async function run([item, sequence = 0]: ShellPayload, {slot, exec}: TaskContext): Promise<ShellResult> {
+async function run([item, sequence = 0]: ShellPayload, {slot, exec, job}: TaskContext): Promise<ShellResult> {
 	const {file, args} = commandFor(item, {sequence, slot});
-	const outputs = outputsFor(item);
+	const spilled = spill === undefined ? undefined : new SpilledOutput(spill, job.id);
+	const outputs = [...outputsFor(item), ...(spilled ? [spilled] : [])];
+	let isCut = false;
 	const options = {
 		...(workdir !== undefined && {cwd: workdir}),
 		onOutput: (part: Buffer, stream: 'stdout' | 'stderr') => {
@@ -34,14 +37,16 @@ async function run([item, sequence = 0]: ShellPayload, {slot, exec}: TaskContext
 	};
 	try {
 		const {exitCode, signal, stdout, stderr, cut} = await exec(file, args, {reject: false, encoding: 'buffer', log: true, maxOutput: MAX_OUTPUT, ...options});
-		const isCut = cut.stdout + cut.stderr > 0 && {cut};
-		if (exitCode === 0) return {exitCode, stdout: textOf(stdout), stderr: textOf(stderr), ...isCut};
+		isCut = cut.stdout + cut.stderr > 0;
+		if (exitCode === 0) return {exitCode, stdout: textOf(stdout), stderr: textOf(stderr), ...(isCut && {cut})};
+		const kept = fitting(stdout, stderr, cut);
+		isCut = kept.cut !== undefined;
 		throw Object.assign(new Error(`The command ${exitCode === null ? `was ended by ${signal}` : `ended with exit code ${exitCode}`}${lastLine(stderr)}`), {
 			...{exitCode, signal},
-			...fitting(stdout, stderr, cut),
+			...kept,
 		} satisfies ShellFailure);
 	} finally {
-		for (const each of outputs) each.end();
+		for (const each of outputs) each.end(isCut);
 	}
 }
 

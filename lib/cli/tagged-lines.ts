@@ -2,13 +2,29 @@ import {once} from 'node:events';
 import type {CommandOutput} from './output-files.ts';
 import {inLine} from './print.ts';
 
-/** The output with a label and a tab before each of its lines. Its bytes stay as they are, also if they are no UTF-8. */
+/** Puts a label and a tab before each line of an output. The bytes stay as they are, also if they are no UTF-8. */
+export class LineLabels {
+	/** With a character for each byte. */
+	readonly #lead: string;
+	#isAtStart = true;
+
+	constructor(label: string) {
+		this.#lead = Buffer.from(`${inLine(label)}\t`).toString('latin1');
+	}
+
+	/** The next part of the output, with labels. */
+	add(part: string | Uint8Array): Buffer {
+		const text = Buffer.from(part as string).toString('latin1');
+		if (text === '') return Buffer.alloc(0);
+		const lines = (this.#isAtStart ? this.#lead : '') + text.replace(/\n(?=[\s\S])/g, () => `\n${this.#lead}`);
+		this.#isAtStart = text.endsWith('\n');
+		return Buffer.from(lines, 'latin1');
+	}
+}
+
+/** A whole output with labels. */
 export function tagged(output: string | Uint8Array, label: string): Buffer {
-	// A character for each byte.
-	const [text, lead] = [output, `${inLine(label)}\t`].map(part => Buffer.from(part as string).toString('latin1')) as [string, string];
-	// Not by the flag m, which also takes other characters for the end of a line.
-	const lines = text.replace(/(^|\n)(?=[\s\S])/g, (_, end: string) => end + lead);
-	return Buffer.from(lines, 'latin1');
+	return new LineLabels(label).add(output);
 }
 
 /** Writes each line of a command's output to stdout or stderr as soon as it is whole. */

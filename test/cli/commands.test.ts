@@ -5,6 +5,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import type {ExecutionContext} from 'ava';
 import test from 'ava';
 import {openQueue} from '../../lib/queue.ts';
+import {makeFolder} from '../fixtures/folder.ts';
 import {assertSentence, type Ended, FAENA, Folder, type Program, parse} from './command.ts';
 
 const sh = (folder: Folder, command: string, ...words: readonly string[]): Program => folder.faena('map', '--quiet', '--sh', command, ...words);
@@ -110,8 +111,8 @@ test('--results writes all output to files, also what is too much to keep', asyn
 	const inputs = [':::', 'a/b', '..', ':::', '1'];
 	const write = (...flags: readonly string[]) => sh(folder, 'head -c 6000000 /dev/zero | tr "\\0" x; echo err {2} >&2', ...flags, ...inputs).end();
 	for (const _ of ['first', 'again']) {
-		const {code, stderr} = await write('--results', 'out');
-		t.is(code, 0);
+		const {code, stdout, stderr} = await write('--results', 'out');
+		t.deepEqual([code, stdout.length], [0, 12_000_000]);
 		t.notRegex(stderr, /not kept/);
 	}
 	t.regex((await write()).stderr, /Of the output of a\/b 1 the last \d+ bytes of stdout were not kept\. To have all of it: --results FOLDER --fresh all\./);
@@ -128,7 +129,28 @@ test('the output of a command that is no text is passed on, and the end of what 
 	const failed = await sh(folder, 'for each in $(seq 5000); do echo "$each 日本語日本語"; done; exit 3; : {}', ':::', 'a').end();
 	t.is(failed.code, 1);
 	t.true(failed.stdout.endsWith('5000 日本語日本語\n') && failed.stdout.length > 1000, failed.stderr);
-	t.regex(failed.stderr, /the first \d+ bytes of stdout were not kept\. To have all of it: --results FOLDER --retry-failed\./);
+	const again = await sh(folder, 'for each in $(seq 5000); do echo "$each 日本語日本語"; done; exit 3; : {}', ':::', 'a').end();
+	t.true(again.stdout.endsWith('5000 日本語日本語\n') && again.stdout.length < 10_000);
+	t.regex(again.stderr, /the first \d+ bytes of stdout were not kept\. To have all of it: --results FOLDER --retry-failed\./);
+});
+
+test('an output is printed as a whole, also if it is more than the job keeps, and nothing stays in the folder of temporary files', async t => {
+	const folder = new Folder(t);
+	const temporary = makeFolder(t);
+	const numbers = (to: number, lead: string) => Array.from({length: to}, (_, index) => `${lead}${index + 1}\n`).join('');
+	for (const [flags, lead] of [
+		[['-k'], ''],
+		[['--tag', '--line-buffer', '-k'], 'a\t'],
+	] as const) {
+		const command = `TMPDIR='${temporary}' '${process.execPath}' '${FAENA}' map --fresh all ${flags.join(' ')} --sh`;
+		const done = await folder.sh(`${command} 'seq 900000; seq 3 >&2; : {}' ::: a`).end();
+		t.is(done.code, 0, done.stderr);
+		t.true(done.stdout === numbers(900_000, lead) && done.stderr.includes(numbers(3, lead)));
+		const failed = await folder.sh(`${command} 'seq 20000; exit 3; : {}' ::: a`).end();
+		t.true(failed.code === 1 && failed.stdout === numbers(20_000, lead));
+		t.notRegex(done.stderr + failed.stderr, /not kept/);
+	}
+	t.deepEqual(readdirSync(temporary), []);
 });
 
 test('other variables are another run, and so are other items, though the command is the same', async t => {

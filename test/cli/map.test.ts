@@ -1,6 +1,7 @@
 import {once} from 'node:events';
-import {mkdirSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import type {ExecutionContext} from 'ava';
 import test from 'ava';
 import {RENAMED_FLAGS} from '../../lib/cli/program.ts';
@@ -144,6 +145,18 @@ test('a map shuts down on a signal, and the same command goes on', async t => {
 	t.is(parse(stdout).length, NUMBERS.length);
 	// A shutdown interrupts no job: each item was executed once.
 	t.deepEqual(folder.executions().sort(), [...NUMBERS].sort());
+});
+
+test('a run whose terminal is closed lets running jobs end, as after Ctrl-C; a second such signal changes nothing', async t => {
+	const folder = new Folder(t);
+	const program = folder.faena('map', '--sh', 'echo {} >> started; sleep 1; echo {} >> ended', '-j', '2', ':::', ...'abcdef');
+	while (!existsSync(join(folder.path, 'started'))) await sleep(20);
+	for (const _ of 'twice') program.child.kill('SIGHUP');
+	const {code, stderr} = await program.end();
+	t.is(code, 129, stderr);
+	t.regex(stderr, /\nfaena: Stopped: \d of 6 done; the same command goes on from there\.\n$/);
+	const [started, ended] = ['started', 'ended'].map(name => readFileSync(join(folder.path, name), 'utf8').split('\n').sort());
+	t.deepEqual(ended, started);
 });
 
 test('a second signal does not wait for running jobs', async t => {
