@@ -2,6 +2,7 @@
 import {InvalidArgumentError} from 'commander';
 import type {Fresh, MapProgress} from '../index.ts';
 import type {Item} from './inputs/items.ts';
+import type {Input} from './inputs/open-input.ts';
 import {count} from './print.ts';
 
 const CHOICES = ['payload', 'content', 'code', 'all', 'never'] as const;
@@ -9,7 +10,7 @@ const CHOICES = ['payload', 'content', 'code', 'all', 'never'] as const;
 export type FreshFlag = (typeof CHOICES)[number];
 
 export const FRESH_HELP =
-	'what makes an item run again: content (of its file, and of those that the task names), code (of the task), payload (other values of --key), all, or never; several with commas between (default: content of globs, payload of other inputs, and what the task itself names)';
+	'what makes an item run again: content (of its file, and of those that the task names; of lines and values, of the files that they name), code (of the task; of globs the content, too), payload (other values of --key), all, or never; several with commas between (default: content of globs, payload of other inputs, and what the task itself names)';
 
 export function toFresh(text: string): readonly FreshFlag[] {
 	const all = text.split(',').map(each => each.trim()) as FreshFlag[];
@@ -21,12 +22,16 @@ export function toFresh(text: string): readonly FreshFlag[] {
  * The options of the map. Of files the content counts, too, unless the flag leaves it out.
  * @param ofTask the task's own option, which counts without the flag
  * @param filesOf the paths of an item's files, if globs have named them
+ * @param filesAmong those of the files that its values name
+ * @param folder where they are
  */
 export function freshnessOf(
 	given: readonly FreshFlag[] | undefined,
 	ofTask: readonly Fresh[],
-	filesOf: ((item: Item) => readonly string[]) | undefined,
+	{filesOf: ofGlobs, filesAmong}: Pick<Input, 'filesOf' | 'filesAmong'>,
+	folder: string,
 ): {readonly fresh: readonly Fresh[]; readonly files?: (item: Item) => readonly string[]} {
+	const filesOf = ofGlobs ?? (filesAmong && given?.includes('content') ? (item: Item) => filesAmong(item, folder) : undefined);
 	const named = (given ?? [...ofTask, filesOf ? 'content' : 'payload']).filter(each => each !== 'never');
 	// Also if the content does not count now, it is noted, so that it may count in a later run.
 	const counts = filesOf && named.some(each => each !== 'payload') ? 'content' : 'payload';

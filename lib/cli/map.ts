@@ -107,6 +107,10 @@ async function planCommand(sh: string, words: readonly string[], options: Option
 	if ((options.ndjson || options.csv) && (options.maxArgs ?? options.maxReplaceArgs) !== undefined) throw bad('--sh takes one record at a time; leave out -n.');
 	if (workdir !== undefined && !statSync(workdir, {throwIfNoEntry: false})?.isDirectory()) throw bad(`There is no folder ${workdir}, which --workdir names.`);
 	const input = await openInput(words, options, groups);
+	if (options.fresh?.includes('content') && !input.filesOf && !input.filesAmong)
+		throw bad(
+			'--fresh content looks at the files that globs, lines or values name; a record or a number names none. Leave it out: a record that changes is run again.',
+		);
 	const results = options.results && resolve(options.results);
 	const spill = json || lineBuffer || results ? undefined : join(tmpdir(), `faena-output-${nanoid()}`);
 	const flags = {workdir, lineBuffer, tag, results, spill, memoryBytes: bytesOf(memory)};
@@ -124,7 +128,7 @@ function mapOptionsOf({batch, command, input}: Plan, options: Options, ofTask: r
 	return {
 		...defined({order: orderOf(options), missing, retryFailed, halt, timeout, maxAttempts}),
 		...{batch, key: (item: Item) => item.key, payload: (item: Item) => (command ? shellPayload(command, item) : item.payload)},
-		...freshnessOf(fresh, ofTask, input.filesOf),
+		...freshnessOf(fresh, ofTask, input, options.workdir ?? '.'),
 	};
 }
 

@@ -99,6 +99,28 @@ test('a run by which content does not count notes it for the next: what it has r
 	t.deepEqual(project.takeRuns(), ['a.txt']);
 });
 
+test('with --fresh content the files count that lines and values name, of commands in their --workdir', async t => {
+	const project = new Project(t, 'a.txt', 'b.txt');
+	const runs = [
+		['--sh', 'ls -d {}; cat {}; true', '-k', '--fresh', 'content', ':::', 'a.txt', 'b.txt', 'no file', '.'],
+		['--sh', 'cat {2}; : {1}', '-k', '--fresh', 'content', ':::', '1', ':::', 'a.txt', 'b.txt'],
+		['./tasks.mjs#read', '-k', '--fresh', 'content', '-', '--batch', 'lines'],
+	];
+	const inputs = ['', '', 'a.txt\nb.txt\n'];
+	const run = (index: number) => project.faena('map', ...(runs[index] as string[])).end(inputs[index]);
+	for (const index of [0, 1, 2]) await run(index);
+	project.put('a.txt', 'other');
+	for (const index of [0, 1, 2])
+		t.regex((await run(index)).stderr, [/4 completed, 3 of them reused/, /2 completed, 1 of them reused/, /2 completed, 1 of them reused/][index] as RegExp);
+	mkdirSync(join(project.path, 'sub'));
+	project.put('sub/c.txt');
+	const inFolder = () => project.faena('map', '--sh', 'cat {}', '--workdir', 'sub', '--fresh', 'content', ':::', 'c.txt').end();
+	await inFolder();
+	project.put('sub/c.txt', 'other');
+	t.is((await inFolder()).stdout, 'other');
+	assertSentence(t, await project.faena('map', '--sh', 'echo', '--fresh', 'content', '--range', '1..2').end(), /--fresh content looks at the files/);
+});
+
 test('--dry-run prints what would run and why, and changes nothing', async t => {
 	const project = new Project(t, 'a.txt', 'b.txt');
 	// A reader of the database may leave an index of its log, which is empty.

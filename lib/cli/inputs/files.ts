@@ -1,4 +1,4 @@
-import {existsSync, readdir} from 'node:fs';
+import {existsSync, readdir, statSync} from 'node:fs';
 import {isAbsolute} from 'node:path';
 import {convertPathToPattern, glob} from 'tinyglobby';
 import {FaenaError} from '../../index.ts';
@@ -29,6 +29,15 @@ export async function filesOf(globs: readonly string[]): Promise<readonly string
 		throw new FaenaError('BadOption', `No file matches ${globs.join(' ')}.${hint}`);
 	}
 	return files.sort();
+}
+
+export function isFile(path: string): boolean {
+	try {
+		return statSync(path, {throwIfNoEntry: false})?.isFile() ?? false;
+	} catch {
+		// It can't be a path, or can't be looked at.
+		return false;
+	}
 }
 
 /** `readdir` that collects its errors by folder. The glob itself ignores folders that it can't read. */

@@ -1,12 +1,13 @@
 /** The items of a map, from the words and options that name its input. */
 
 import {createReadStream, fstatSync, openSync} from 'node:fs';
+import {resolve} from 'node:path';
 import {bad} from '../../job/checks.ts';
 import type {Shape} from '../template/replacement.ts';
 import type {Source, SourceGroups} from './arguments.ts';
 import {combinations, type Tuple, type Values} from './combinations.ts';
 import {tableOf} from './csv.ts';
-import {filesOf, refuseMangled} from './files.ts';
+import {filesOf, isFile, refuseMangled} from './files.ts';
 import {InputError} from './input-error.ts';
 import {type Entry, type Item, itemsOf, shuffle} from './items.ts';
 import {ndjsonOf} from './ndjson.ts';
@@ -37,6 +38,8 @@ export interface Input {
 	readonly areFiles: boolean;
 	/** The paths of an item's files, if globs have named them. */
 	readonly filesOf?: (item: Item) => readonly string[];
+	/** The paths of files that an item's values name now, from the folder. Whether the item stands for these files, only its user knows. */
+	readonly filesAmong?: (item: Item, folder: string) => readonly string[];
 	/** Stands for the input in the name of a batch. It has no values, since keys identify them. */
 	readonly name: readonly string[];
 }
@@ -130,7 +133,12 @@ async function openGroups(groups: readonly (readonly AnySource[])[], options: In
 	if (first && 'range' in first && sources.length === 1)
 		return {items: itemsOf(numberEntriesOf(first.range), count), shape: shapeOf(1, count), areFiles: false};
 	const values = groups.map(group => group.map(source => valuesOf(source, options)));
-	return {items: itemsOf(entriesOf(values), count), shape: shapeOf(sources.length, count), areFiles: false};
+	return {items: itemsOf(entriesOf(values), count), shape: shapeOf(sources.length, count), areFiles: false, filesAmong};
+}
+
+function filesAmong({payload}: Item, folder: string): readonly string[] {
+	const texts = [payload].flat().filter(value => typeof value === 'string');
+	return texts.map(text => resolve(folder, text)).filter(isFile);
 }
 
 function shapeOf(sources: number, count: number | undefined): Shape {
