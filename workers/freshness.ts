@@ -1,7 +1,7 @@
 /** First file of the thread that compares files and code with those of earlier runs. It loads the tasks module, and runs no task. */
 import {parentPort, workerData} from 'node:worker_threads';
 import {FreshnessChecker} from '../lib/freshness/checker.ts';
-import type {FreshnessQuestion, FreshnessStart} from '../lib/freshness/messages.ts';
+import type {FreshnessCall, FreshnessStart} from '../lib/freshness/messages.ts';
 import {ModuleGraph} from '../lib/freshness/module-graph.ts';
 import type {FreshnessMessage} from '../lib/freshness/thread.ts';
 import {toEnvelope} from '../lib/job/failure.ts';
@@ -19,11 +19,11 @@ async function load(): Promise<FreshnessChecker> {
 	return new FreshnessChecker(tasks, graph.close());
 }
 
-async function answer(question: FreshnessQuestion): Promise<FreshnessMessage> {
+async function answer(call: FreshnessCall): Promise<FreshnessMessage> {
 	const loaded = await checker;
 	if (!(loaded instanceof FreshnessChecker)) return {error: loaded};
 	try {
-		return {value: loaded.check(question)};
+		return {value: 'check' in call ? loaded.check(call.check) : loaded.changed(call.changed)};
 	} catch (error) {
 		return {error: toEnvelope(error)};
 	}
@@ -34,4 +34,4 @@ function post(message: FreshnessMessage): void {
 }
 
 void checker.then(() => post('loaded'));
-parentPort?.on('message', async (question: FreshnessQuestion) => post(await answer(question)));
+parentPort?.on('message', async (call: FreshnessCall) => post(await answer(call)));

@@ -6,7 +6,7 @@ import {pack} from '../job/packed.ts';
 import type {MapPlan} from './map-options.ts';
 
 /** Answers which items are out of date. */
-export type Freshness = Pick<OpenFreshness, 'check'>;
+export type Freshness = Pick<OpenFreshness, 'check' | 'changed'>;
 
 /** Items that are looked at together. */
 export interface CheckedItems<Item> {
@@ -21,6 +21,7 @@ export interface CheckedItems<Item> {
 export interface Checked extends FreshnessAnswer {
 	/** Of the jobs that the items have; `null` for none. */
 	readonly statuses: readonly (JobStatus | null)[];
+	readonly payloads: readonly Encoded[];
 }
 
 /** A key's job as it is before the map: `Store.holders`. */
@@ -40,7 +41,7 @@ export async function checkItems<Item>(
 		payloads: pack(payloads),
 		files: filesOf && items.map((item, offset) => filesOf(item, indexAt(offset))),
 	});
-	return {...answer, statuses: known?.statuses ?? items.map(() => null)};
+	return {...answer, statuses: known?.statuses ?? items.map(() => null), payloads};
 }
 
 /** How many items of a map are new, changed, or made by other code. */

@@ -1,3 +1,5 @@
+import {ofChangedFiles} from '../freshness/fingerprint.ts';
+import type {FilesSeen} from '../freshness/messages.ts';
 import {type Encoded, sameValue} from '../job/encoding.ts';
 import {type EnqueuedGroup, idAt, type Keys, listIds, MAX_GROUP_JOBS, type NewGroup, rangeOf} from '../job/group.ts';
 import type {BatchId, JobId, Place} from '../job/job.ts';
@@ -74,6 +76,8 @@ export class MapJobs<Item> {
 	#areNumbers = true;
 	/** True once no more groups are to be enqueued. */
 	#isEnding = false;
+	/** Comparisons of the files of ended jobs that are not done. */
+	readonly #comparisons = new Set<Promise<void>>();
 	/** The last check; the next group waits for it, so that groups are enqueued in order. */
 	#checking: Promise<void> = Promise.resolve();
 	/** The number of jobs that the batch had when this map began, and of those among them that the input has had. */
@@ -288,6 +292,7 @@ export class MapJobs<Item> {
 				const from = first - range.first;
 				group.complete(from, jobs, start, end);
 				this.#close(group, from, from + end - start, false);
+				this.#compareFiles(group, from, from + end - start);
 				if (group.open === 0) this.#groups.delete(watcher);
 				this.#listener.completed(group, from, from + end - start);
 			},
@@ -315,6 +320,7 @@ export class MapJobs<Item> {
 		const reused = end.earlier === true && end.id < this.#firstMade && this.#flags.get(end.id) !== UNENDED;
 		group.end(offset, end, reused);
 		this.#close(group, offset, offset + 1, reused);
+		if (!reused) this.#compareFiles(group, offset, offset + 1);
 		this.#listener.ended(group, offset, end.status, reused);
 	}
 
@@ -326,6 +332,36 @@ export class MapJobs<Item> {
 			this.#payloads.delete(group.keyAt(offset));
 			if (!isReused && group.existing.has(offset)) this.#flags.set(idAt(group.ids, offset), UNENDED);
 		}
+	}
+
+	/** The jobs from one offset up to another have ended: compares their files with what they were before. */
+	#compareFiles(group: ItemGroup<Item>, from: number, to: number): void {
+		const {checked} = group;
+		if (!checked) return;
+		const offsets = Array.from({length: to - from}, (_, index) => from + index).filter(offset => checked.files[offset]);
+		if (offsets.length === 0) return;
+		const comparison = this.#noteChanges(group, checked, offsets)
+			// The engine was closed: then the notes are not written.
+			.catch(() => undefined)
+			.finally(() => this.#comparisons.delete(comparison));
+		this.#comparisons.add(comparison);
+	}
+
+	/** Notes which jobs ran while their files changed, so that the next map runs these again, also if the change was undone. */
+	async #noteChanges(group: ItemGroup<Item>, {files, payloads, fingerprints}: Checked, offsets: readonly number[]): Promise<void> {
+		const changed = await (this.#freshness as Freshness).changed(offsets.map(offset => files[offset] as FilesSeen));
+		if (changed.length === 0) return;
+		const some = changed.map(index => offsets[index] as number);
+		const {rerun: _, ...common} = this.#plan.group;
+		await this.#client.call({
+			type: 'enqueue',
+			watch: false,
+			group: {
+				...{...common, batch: this.#batch, keys: pack(some.map(offset => group.keyAt(offset)))},
+				values: pack(some.map(offset => payloads[offset] as Encoded)),
+				fingerprints: pack(some.map(offset => ofChangedFiles(fingerprints[offset] ?? ''))),
+			},
+		});
 	}
 
 	/** Resolves once every group that was sent is answered. */
@@ -437,6 +473,7 @@ export class MapJobs<Item> {
 		this.#isLeft = true;
 		this.#client.unwatchRanges(new Set(this.#groups.keys()));
 		for (const [watcher, {group, offset}] of this.#singles) this.#client.unwatch(idAt(group.ids, offset), watcher);
+		await Promise.all(this.#comparisons);
 		if (this.#plan.batch === undefined) return;
 		await this.allAnswered();
 		const id = await this.#opening?.catch(() => undefined);

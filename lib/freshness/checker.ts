@@ -6,9 +6,9 @@ import {paths} from '../job/options.ts';
 import {unpack} from '../job/packed.ts';
 import {optionsOf, type TaskFunction} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
-import {attributesOf, contentOf, hashOf} from './files.ts';
+import {type Attributes, attributesOf, contentOf, hashOf} from './files.ts';
 import {type Fingerprint, readFingerprint, writeFingerprint} from './fingerprint.ts';
-import type {FreshnessAnswer, FreshnessQuestion, Reason} from './messages.ts';
+import type {FilesSeen, FreshnessAnswer, FreshnessQuestion, Reason} from './messages.ts';
 
 /** Tells which items of a map are out of date: it compares the fingerprints of their jobs with files and code as they are now. */
 export class FreshnessChecker {
@@ -42,7 +42,21 @@ export class FreshnessChecker {
 			outdated: indexesOf(({isOutdated}) => isOutdated),
 			byOtherCode: indexesOf(({isByOtherCode}) => isByOtherCode),
 			ofTask: [optionsOf(run).fresh ?? []].flat(),
+			files: items.map(({reason, files}) => (reason ? (files ?? null) : null)),
 		};
+	}
+
+	/** Indexes of those that are not as they were. */
+	changed(all: readonly FilesSeen[]): number[] {
+		return all.flatMap(({paths, attributes}, index) => (areAs(attributes, paths) ? [] : index));
+	}
+}
+
+function areAs(attributes: string, paths: readonly string[]): boolean {
+	try {
+		return attributesOf(paths).text === attributes;
+	} catch {
+		return false;
 	}
 }
 
@@ -83,16 +97,24 @@ interface KnownItem {
 interface CheckedItem {
 	/** To be stored. */
 	readonly fingerprint?: Fingerprint;
+	/** The files, if there are some. */
+	readonly files?: FilesSeen;
 	readonly reason: Reason | null;
 	readonly isOutdated: boolean;
 	readonly isByOtherCode: boolean;
 }
 
 function checkItem(asked: Asked, index: number, {payload, status, before}: KnownItem): CheckedItem {
-	const files = asked.filesOf(payload, index);
-	const attributes = attributesOf(files);
-	const areSame = before !== undefined && attributes !== '' && attributes === before.attributes;
-	const now: Fingerprint = {code: asked.code, content: areSame ? before.content : contentOf(files), attributes};
+	const paths = asked.filesOf(payload, index);
+	const seen = attributesOf(paths);
+	const files = {...(paths.length > 0 && {files: {paths, attributes: seen.text}})};
+	return {...files, ...compare(asked, {payload, status, before}, seen, paths)};
+}
+
+function compare(asked: Asked, {payload, status, before}: KnownItem, {text, areCertain}: Attributes, paths: readonly string[]): CheckedItem {
+	const attributes = areCertain ? text : '';
+	const areSame = before !== undefined && areCertain && attributes === before.attributes;
+	const now: Fingerprint = {code: asked.code, content: areSame ? before.content : contentOf(paths), attributes};
 	const isChanged = before?.content !== now.content;
 	if (status === null) return {fingerprint: now, reason: 'new', isOutdated: false, isByOtherCode: false};
 	// What a running job reads is not known, and it can't be run again now: the next map will see that its content has changed.

@@ -11,13 +11,19 @@ const HASH_LENGTH = 22;
 /** Stands for the attributes and for the content of a file that is not there. */
 const ABSENT = 'absent';
 
-/**
- * The sizes and times of files, on one line without spaces. Equal ones mean equal contents. Empty if that is not certain.
- * @throws FaenaError `BadOption` if one is a folder
- */
-export function attributesOf(paths: readonly string[]): string {
+/** The attributes of files at one moment. */
+export interface Attributes {
+	/** Which files they are, their sizes and times, on one line without spaces; empty if there are no files. */
+	readonly text: string;
+	/** Whether the same attributes later mean that the contents are the same. */
+	readonly areCertain: boolean;
+}
+
+/** @throws FaenaError `BadOption` if one is a folder */
+export function attributesOf(paths: readonly string[]): Attributes {
 	const latest = Date.now() - COARSEST_TIME_MS;
 	const all: string[] = [];
+	let areCertain = paths.length > 0;
 	for (const path of paths) {
 		const stat = statOf(path);
 		if (typeof stat === 'string') {
@@ -25,11 +31,13 @@ export function attributesOf(paths: readonly string[]): string {
 			continue;
 		}
 		if (stat.isDirectory()) throw bad(`The files of an item are named one by one, and ${path} is a folder. Name the files in it that the task reads`);
-		if (Math.max(stat.mtimeMs, stat.ctimeMs) > latest) return '';
-		// The time of the last change of attributes shows an edit that restores the time of the content, as some tools do.
-		all.push([stat.size, microseconds(stat.mtimeMs), microseconds(stat.ctimeMs)].map(number => number.toString(36)).join('.'));
+		if (Math.max(stat.mtimeMs, stat.ctimeMs) > latest) areCertain = false;
+		// The time of the last change of attributes shows an edit that restores the time of the content, as some tools do. The number of the file shows that
+		// its path leads to another one, which may be as old.
+		const numbers = [stat.dev, stat.ino, stat.size, microseconds(stat.mtimeMs), microseconds(stat.ctimeMs)];
+		all.push(numbers.map(number => number.toString(36)).join('.'));
 	}
-	return all.join(',');
+	return {text: all.join(','), areCertain};
 }
 
 /** Why there are no attributes, if there are none. */

@@ -12,6 +12,12 @@ export function writeFingerprint({code, content, attributes}: Fingerprint): stri
 	return `${code} ${content} ${attributes}`;
 }
 
+/** The fingerprint of an execution that may have read something else: its files changed while it ran, perhaps for a moment. */
+export function ofChangedFiles(text: string): string {
+	const {code = ''} = readFingerprint(text) ?? {};
+	return writeFingerprint({code, content: 'changed', attributes: ''});
+}
+
 /** `undefined` if there is none, or another program has written it. */
 export function readFingerprint(text: string | null): Fingerprint | undefined {
 	const [code, content, attributes, ...others] = text?.split(' ') ?? [];

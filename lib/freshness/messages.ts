@@ -41,4 +41,15 @@ export interface FreshnessAnswer {
 	readonly byOtherCode: readonly number[];
 	/** What makes items run again by the task's own option `fresh`. */
 	readonly ofTask: readonly Fresh[];
+	/** The files of each item that runs; `null` if it has none, or does not run. */
+	readonly files: readonly (FilesSeen | null)[];
 }
+
+/** Files as they were when they were looked at. */
+export interface FilesSeen {
+	readonly paths: readonly string[];
+	readonly attributes: string;
+}
+
+/** What the thread is asked: which items are out of date, or which files have changed since they were looked at. */
+export type FreshnessCall = {readonly check: FreshnessQuestion} | {readonly changed: readonly FilesSeen[]};

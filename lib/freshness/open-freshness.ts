@@ -1,12 +1,14 @@
 import {standFor, tableOf} from '../job/task-module.ts';
 import {FreshnessChecker} from './checker.ts';
-import type {FreshnessAnswer, FreshnessQuestion} from './messages.ts';
+import type {FilesSeen, FreshnessAnswer, FreshnessQuestion} from './messages.ts';
 import {FreshnessThread} from './thread.ts';
 
 /** Answers which items of maps are out of date. */
 export interface OpenFreshness {
 	/** @throws FaenaError `BadOption`, `BadTasksModule`, `UnknownTask` */
 	check(question: FreshnessQuestion): Promise<FreshnessAnswer>;
+	/** Indexes of the files that are not as they were. */
+	changed(files: readonly FilesSeen[]): Promise<number[]>;
 	close(): Promise<void>;
 }
 
@@ -20,5 +22,5 @@ export function openFreshness(tasks: string, env?: Readonly<Record<string, strin
 function ofObject(stand: object): OpenFreshness {
 	const tasks = tableOf(stand);
 	const checker = new FreshnessChecker(tasks, [...tasks.values()].join('\n'));
-	return {check: async question => checker.check(question), close: async () => undefined};
+	return {check: async question => checker.check(question), changed: async files => checker.changed(files), close: async () => undefined};
 }

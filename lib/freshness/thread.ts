@@ -1,10 +1,10 @@
 import type {Worker} from 'node:worker_threads';
 import {type ErrorEnvelope, fromEnvelope} from '../job/failure.ts';
 import {startThread, workerUrl} from '../support/node.ts';
-import type {FreshnessAnswer, FreshnessQuestion, FreshnessStart} from './messages.ts';
+import type {FilesSeen, FreshnessAnswer, FreshnessCall, FreshnessQuestion, FreshnessStart} from './messages.ts';
 
 /** The thread has loaded the tasks, or failed to; then its answers, in the order of the questions. */
-export type FreshnessMessage = 'loaded' | {readonly value: FreshnessAnswer} | {readonly error: ErrorEnvelope};
+export type FreshnessMessage = 'loaded' | {readonly value: FreshnessAnswer | number[]} | {readonly error: ErrorEnvelope};
 
 /** The thread that looks at files and code, from the caller's side. It starts with the first question. */
 export class FreshnessThread {
@@ -12,7 +12,7 @@ export class FreshnessThread {
 	readonly #env: Readonly<Record<string, string>>;
 	#thread: Worker | undefined;
 	#loaded = Promise.withResolvers<void>();
-	readonly #waiting: {readonly resolve: (answer: FreshnessAnswer) => void; readonly reject: (error: unknown) => void}[] = [];
+	readonly #waiting: {readonly resolve: (answer: never) => void; readonly reject: (error: unknown) => void}[] = [];
 
 	constructor(start: FreshnessStart, env: Readonly<Record<string, string>> = {}) {
 		this.#start = start;
@@ -21,9 +21,18 @@ export class FreshnessThread {
 
 	/** @throws FaenaError `BadOption`, `BadTasksModule` */
 	check(question: FreshnessQuestion): Promise<FreshnessAnswer> {
+		return this.#call({check: question});
+	}
+
+	/** Indexes of the files that are not as they were. */
+	changed(files: readonly FilesSeen[]): Promise<number[]> {
+		return this.#call({changed: files});
+	}
+
+	#call<Answer>(call: FreshnessCall): Promise<Answer> {
 		this.#thread ??= this.#open();
 		this.#thread.ref();
-		this.#thread.postMessage(question);
+		this.#thread.postMessage(call);
 		return new Promise((resolve, reject) => this.#waiting.push({resolve, reject}));
 	}
 
@@ -42,7 +51,7 @@ export class FreshnessThread {
 	#answer(answer: Exclude<FreshnessMessage, 'loaded'>): void {
 		const call = this.#waiting.shift();
 		if (this.#waiting.length === 0) this.#thread?.unref();
-		if ('value' in answer) call?.resolve(answer.value);
+		if ('value' in answer) call?.resolve(answer.value as never);
 		else call?.reject(fromEnvelope(answer.error));
 	}
 

@@ -1,10 +1,11 @@
 /** Which items a map runs again because something has changed since their jobs ran. */
-import {appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync} from 'node:fs';
+import {appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {pathToFileURL} from 'node:url';
 import type {ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
+import {attributesOf} from '../../lib/freshness/files.ts';
 import {type Engine, type MapOptions, type MapProgress, open} from '../../lib/index.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
@@ -24,6 +25,11 @@ const TASKS = `
 	export const always = task(run, {fresh: ['content', 'code'], files: ({path}) => [path]});
 	export const plain = ({path, log}) => run({path, log});
 	export const pair = task(({a, b, log}) => run({path: a, log}) + run({path: b, log}), {files: ({a, b}) => [a, b]});
+	export const gated = task(async ({path, log}) => {
+		appendFileSync(log, path.split('/').pop() + '\\n');
+		while (!existsSync(log + '.go')) await new Promise(resolve => setTimeout(resolve, 5));
+		return readFileSync(path, 'utf8');
+	}, {files: ({path}) => [path]});
 	export const slow = task(async ({path, log}, ctx) => {
 		appendFileSync(log, path.split('/').pop() + ' from ' + (ctx.resumeFrom ?? 'the start') + '\\n');
 		ctx.checkpoint('a checkpoint of ' + readFileSync(path, 'utf8'));
@@ -159,6 +165,57 @@ test('a file that is edited twice within the same moment runs twice', async t =>
 		t.like(await project.map('read', ['a'], CONTENT), {ran: ['a'], results: [text.toUpperCase()]});
 		utimesSync(project.path('a'), times.atime, times.mtime);
 	}
+});
+
+test('a file that changes while its job runs is run again by the next map, also if the change is undone', async t => {
+	const project = new Project(t);
+	for (const name of ['a', 'b']) project.write(name, name);
+	for (const options of [{batch: 'files'}, {}]) {
+		const map = async () => {
+			const faena = await project.open();
+			const payload = (name: string) => ({path: project.path(name), log: project.log});
+			const results = faena.map('gated', ['a', 'b'], {...options, key: name => name, payload, order: 'input', fresh: 'content'}).toArray();
+			return {faena, results};
+		};
+		rmSync(project.log, {force: true});
+		rmSync(`${project.log}.go`, {force: true});
+		project.write('a', 'a');
+		const {faena, results} = await map();
+		while (!existsSync(project.log)) await sleep(10);
+		writeFileSync(project.path('a'), 'for a moment');
+		writeFileSync(`${project.log}.go`, '');
+		const [first] = await results;
+		t.is(first?.status === 'completed' && first.result, 'for a moment');
+		await faena.close();
+		project.write('a', 'a');
+		rmSync(project.log);
+		const second = await map();
+		t.deepEqual(
+			(await second.results).map(end => [end.reused, end.status === 'completed' && end.result]),
+			[
+				[false, 'a'],
+				[true, 'b'],
+			],
+		);
+		await second.faena.close();
+		const third = await map();
+		t.true((await third.results).every(({reused}) => reused));
+		await third.faena.close();
+	}
+});
+
+test('a link that leads to another file counts as a change, though the files are equally large and old', async t => {
+	const project = new Project(t);
+	for (const name of ['one', 'two']) project.write(name, name);
+	symlinkSync('one', project.path('current'));
+	t.deepEqual((await project.map('read', ['current'], CONTENT)).results, ['ONE']);
+	rmSync(project.path('current'));
+	symlinkSync('two', project.path('current'));
+	t.deepEqual((await project.map('read', ['current'], CONTENT)).results, ['TWO']);
+	// Written so quickly that some have the same times.
+	const many = Array.from({length: 200}, (_, index) => project.path(`${index}`));
+	for (const path of many) writeFileSync(path, 'as large');
+	t.is(new Set(many.map(path => attributesOf([path]).text)).size, many.length);
 });
 
 test('new items run, and those that are gone keep their jobs, or lose them if the map asks for that', async t => {
