@@ -23,6 +23,12 @@ function checked(text: string, hasUnit: boolean, check: (value: unknown) => unkn
 	throw new InvalidArgumentError(what);
 }
 
+/** A flag that can be given once: the name of a file that begins with the flag, among those of an unquoted glob, must not replace it. */
+export function onlyOnce(text: string, before: string | undefined): string {
+	if (before !== undefined) throw new InvalidArgumentError('It was given already, and can be given once.');
+	return text;
+}
+
 export function toPriority(text: string): number {
 	if (/^-?\d{1,6}$/.test(text)) return Number(text);
 	throw new InvalidArgumentError('It is a whole number; higher runs first, and most jobs have 0.');

@@ -1,4 +1,4 @@
-import {appendFileSync, existsSync, statSync} from 'node:fs';
+import {appendFileSync, closeSync, existsSync, fstatSync, openSync, readSync, statSync} from 'node:fs';
 import {constants} from 'node:os';
 import type {MapResult} from '../index.ts';
 import {bad} from '../job/checks.ts';
@@ -27,9 +27,12 @@ export class JobLog {
 	constructor(file: string, commandOf: (item: Item) => string) {
 		this.#file = file;
 		this.#commandOf = commandOf;
-		const isNew = !existsSync(file) || statSync(file).size === 0;
 		try {
-			appendFileSync(file, isNew ? `${COLUMNS.join('\t')}\n` : '');
+			// To open a pipe waits for its reader.
+			if (statSync(file, {throwIfNoEntry: false})?.isFIFO()) throw new Error('it is a pipe, and not a file');
+			const last = lastByte(file);
+			// The end of a line is missing if the machine went down.
+			appendFileSync(file, last === undefined ? `${COLUMNS.join('\t')}\n` : last === 0x0a ? '' : '\n');
 		} catch (error) {
 			throw bad(`The job log ${file} can't be written: ${(error as Error).message}`);
 		}
@@ -62,6 +65,19 @@ export class JobLog {
 			if (!this.#hasFailed) printError(`The job log ${this.#file} can't be written, and lacks jobs: ${(error as Error).message}`);
 			this.#hasFailed = true;
 		}
+	}
+}
+
+/** The last byte of a file; `undefined` if there is none. */
+function lastByte(path: string): number | undefined {
+	if (!existsSync(path)) return undefined;
+	const file = openSync(path, 'r');
+	try {
+		const {size} = fstatSync(file);
+		const byte = Buffer.alloc(1);
+		return size > 0 && readSync(file, byte, 0, 1, size - 1) === 1 ? byte[0] : undefined;
+	} finally {
+		closeSync(file);
 	}
 }
 

@@ -4,7 +4,7 @@ import {type Command, InvalidArgumentError, Option} from 'commander';
 import type {HaltOption} from '../index.ts';
 import {size} from '../job/checks.ts';
 import {addEngineFlags, type EngineFlags} from './engine-flags.ts';
-import {toDuration, toSize} from './flag-values.ts';
+import {onlyOnce, toDuration, toSize} from './flag-values.ts';
 import {FRESH_HELP, type FreshFlag, toFresh} from './fresh.ts';
 import {toCount, toHalt, toTime} from './input.ts';
 
@@ -66,9 +66,9 @@ export function addMapFlags(command: Command): Command {
 
 function addCommandFlags(command: Command): Command {
 	return command
-		.option('--workdir <folder>', 'with --sh: the working directory of the commands')
+		.option('--workdir <folder>', 'with --sh: the working directory of the commands', onlyOnce)
 		.option('--memory <size>', 'with --sh: the memory that a command may need; it waits until so much is free', toSize)
-		.option('--results <folder>', 'with --sh: write all output of each command to files in the folder, as 1/VALUE/stdout and stderr')
+		.option('--results <folder>', 'with --sh: write all output of each command to files in the folder, as 1/VALUE/stdout and stderr', onlyOnce)
 		.option('--tag', 'with --sh: begin each line of output with the item')
 		.option('--line-buffer', 'with --sh: print each line of output as soon as it is whole, not the output of each command together');
 }
@@ -78,7 +78,7 @@ function addOutputFlags(command: Command): Command {
 		command
 			.addOption(new Option('--order <order>', 'print results as they finish, or in the order of the input').choices(['finished', 'input']).default('finished'))
 			.option('-k, --keep-order', 'the same as --order input')
-			.option('--joblog <file>', "append a line for each job that ran, in the columns of GNU parallel's job log")
+			.option('--joblog <file>', "append a line for each job that ran, in the columns of GNU parallel's job log", onlyOnce)
 			.option('--json', 'with --sh: print a line of JSON for each result instead of the output')
 			.option('--times', 'add to each line of JSON when the job ran, for how long, its CPU time and its attempts')
 			.option('--quiet', 'print no progress, only the summary')

@@ -38,7 +38,7 @@ export function commandOutputs({tag, lineBuffer, results, spill}: ShellFlags): P
 	return ({item, jobId, reused, ...end}) => {
 		const kept = keptOf(end);
 		const label = describeItem(item.payload);
-		if (end.status !== 'completed' && kept.exitCode === undefined) printError(`${label}: ${end.error.message}`);
+		if (end.status !== 'completed' && kept.exitCode === undefined) printError(`${shorten(label)}: ${end.error.message}`);
 		if (lineBuffer && !reused) return {stdout: ''};
 		if (kept.cut) {
 			const paths = filesOf(item, jobId);
@@ -54,7 +54,10 @@ type Kept = Pick<ShellResult, 'stdout' | 'stderr' | 'cut'> & Partial<Pick<ShellF
 /** What the job of a command keeps. One that was stopped, or could not be started, has no output. */
 function keptOf(end: Pick<MapResult<Item, unknown>, 'status'> & {readonly result?: unknown; readonly error?: unknown}): Kept {
 	const of = (end.status === 'completed' ? end.result : end.error) as Partial<Kept> | undefined;
-	return {stdout: '', stderr: '', ...of};
+	// Another program may have written the row.
+	const isOutput = (value: unknown): value is string | Uint8Array => typeof value === 'string' || value instanceof Uint8Array;
+	const {stdout, stderr} = of ?? {};
+	return {...of, stdout: isOutput(stdout) ? stdout : '', stderr: isOutput(stderr) ? stderr : ''};
 }
 
 /** Whether the files have all of an output of which the job keeps a part. */
@@ -67,8 +70,8 @@ function areWhole(paths: WholeOutput['paths'], kept: Kept, cut: NonNullable<Kept
 /** Writes the stored outputs of commands that ran in an earlier run where this one writes its own. */
 export function keepReused(folder: string): (result: MapResult<Item, unknown>) => void {
 	return ({item, ...end}) => {
-		const {stdout = '', stderr = ''} = ((end.status === 'completed' ? end.result : end.error) ?? {}) as Partial<ShellResult>;
-		keepOutput(folder, item.payload, {stdout, stderr});
+		const {stdout, stderr, cut} = keptOf(end);
+		keepOutput(folder, item.payload, {stdout, stderr}, cut);
 	};
 }
 
@@ -78,6 +81,13 @@ function warnOfCut(item: Item, status: string, {stdout, stderr}: {readonly stdou
 	const parts = [stdout > 0 && `the ${isDone ? 'last' : 'first'} ${stdout} bytes of stdout`, stderr > 0 && `the first ${stderr} bytes of stderr`];
 	const again = isDone ? '--fresh all' : '--retry-failed';
 	printError(
-		`Of the output of ${describeItem(item.payload)} ${parts.filter(Boolean).join(' and ')} were not kept. To have all of it: --results FOLDER ${again}.`,
+		`Of the output of ${shorten(describeItem(item.payload))} ${parts.filter(Boolean).join(' and ')} were not kept. To have all of it: --results FOLDER ${again}.`,
 	);
+}
+
+const MAX_SHOWN_CHARACTERS = 200;
+
+/** An item may be a line of megabytes. */
+function shorten(label: string): string {
+	return label.length <= MAX_SHOWN_CHARACTERS ? label : `${label.slice(0, MAX_SHOWN_CHARACTERS)}…`;
 }

@@ -1,7 +1,7 @@
 import {createHash} from 'node:crypto';
-import {rmSync, statSync} from 'node:fs';
+import {existsSync, rmSync, statSync} from 'node:fs';
 import {tmpdir} from 'node:os';
-import {dirname, join, relative, resolve} from 'node:path';
+import {dirname, isAbsolute, join, relative, resolve} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {Command} from 'commander';
 import {nanoid} from 'nanoid';
@@ -12,6 +12,7 @@ import {toUrl} from '../job/task-module.ts';
 import {defined} from '../support/defined.ts';
 import {printPreview} from './dry-run.ts';
 import {toOpenOptions} from './engine-flags.ts';
+import {onlyOnce} from './flag-values.ts';
 import {freshnessOf} from './fresh.ts';
 import {toTask, useQueue} from './input.ts';
 import type {SourceGroups} from './inputs/arguments.ts';
@@ -25,6 +26,7 @@ import {MapRun} from './map-run.ts';
 import {refuseOtherFlags} from './parallel-flags.ts';
 import {explain} from './print.ts';
 import {parseShellCommand, SHELL_COMMAND_VARIABLE, SHELL_TASK, type ShellCommand, shellPayload} from './shell-command.ts';
+import {shellQuote} from './shell-quote.ts';
 import {describeCommand} from './template/template.ts';
 import {refuseUnfinished} from './unfinished-runs.ts';
 
@@ -43,7 +45,7 @@ export function addMap(program: Command, groups: SourceGroups): void {
 		)
 		.argument('[module#task]', "a module and one of the functions it exports, for instance './tasks.ts#thumbnail'")
 		.argument('[globs...]', 'files; quote the globs, so that the command stays the same when files are added; - is stdin')
-		.option('--sh <command>', "run a command instead of a task: {} is the item, as in GNU parallel, for instance 'gzip -k {}'");
+		.option('--sh <command>', "run a command instead of a task: {} is the item, as in GNU parallel, for instance 'gzip -k {}'", onlyOnce);
 	addMapFlags(addInputOptions(command))
 		.addHelpText('after', `${INPUT_HELP}\n${PARALLEL_HELP}\n${EXAMPLES}`)
 		.action(async (target: string | undefined, globs: readonly string[], options: Options) => {
@@ -100,17 +102,12 @@ async function planOf(words: readonly string[], options: Options, groups: Source
 }
 
 async function planCommand(sh: string, words: readonly string[], options: Options, groups: SourceGroups): Promise<Plan> {
+	assertFitsCommands(sh, options);
 	const {workdir, tag, memory, json} = options;
+	const input = await openInput(words, options, groups);
+	assertSeesFiles(input, words, options);
 	// In order, each output has to wait for those before.
 	const lineBuffer = orderOf(options) === 'input' ? undefined : options.lineBuffer;
-	if (process.platform === 'win32') throw bad('--sh needs a POSIX shell, so it does not run on Windows. Write a task that calls the program.');
-	if ((options.ndjson || options.csv) && (options.maxArgs ?? options.maxReplaceArgs) !== undefined) throw bad('--sh takes one record at a time; leave out -n.');
-	if (workdir !== undefined && !statSync(workdir, {throwIfNoEntry: false})?.isDirectory()) throw bad(`There is no folder ${workdir}, which --workdir names.`);
-	const input = await openInput(words, options, groups);
-	if (options.fresh?.includes('content') && !input.filesOf && !input.filesAmong)
-		throw bad(
-			'--fresh content looks at the files that globs, lines or values name; a record or a number names none. Leave it out: a record that changes is run again.',
-		);
 	const results = options.results && resolve(options.results);
 	const spill = json || lineBuffer || results ? undefined : join(tmpdir(), `faena-output-${nanoid()}`);
 	const flags = {workdir, lineBuffer, tag, results, spill, memoryBytes: bytesOf(memory)};
@@ -118,6 +115,36 @@ async function planCommand(sh: string, words: readonly string[], options: Option
 	const batch = batchOf(target, input, options);
 	const command = parseShellCommand(sh, input.shape, flags, [batch, resolve(workdir ?? '.')]);
 	return {target, module: SHELL_TASK, task: command.task, batch, command, input};
+}
+
+/** @throws FaenaError `BadOption` */
+function assertFitsCommands(sh: string, {ndjson, csv, maxArgs, maxReplaceArgs, workdir, results}: Options): void {
+	if (process.platform === 'win32') throw bad('--sh needs a POSIX shell, so it does not run on Windows. Write a task that calls the program.');
+	if (/^--?\w/.test(sh)) throw bad(`--sh expects a command, for instance --sh 'gzip -k {}'; it got ${sh}.`);
+	if ((ndjson || csv) && (maxArgs ?? maxReplaceArgs) !== undefined) throw bad('--sh takes one record at a time; leave out -n.');
+	if (workdir !== undefined && !isFolder(workdir)) throw bad(`There is no folder ${workdir}, which --workdir names.`);
+	if (results !== undefined && existsSync(results) && !isFolder(results))
+		throw bad(`--results expects a folder, which is made if need be; ${results} is none.`);
+}
+
+function isFolder(path: string): boolean {
+	return statSync(path, {throwIfNoEntry: false})?.isDirectory() ?? false;
+}
+
+/**
+ * Refuses files of which the command would see others, and an input that names none where they are to count.
+ * @throws FaenaError `BadOption`
+ */
+function assertSeesFiles({filesOf, filesAmong}: Input, words: readonly string[], {workdir = '.', fresh}: Options): void {
+	const misplaced = filesOf && resolve(workdir) !== process.cwd() ? words.find(word => !isAbsolute(word)) : undefined;
+	if (misplaced !== undefined)
+		throw bad(
+			`With --workdir, name files by absolute paths, for instance "$PWD"/${shellQuote(misplaced)}: the command would look for ${misplaced} in ${workdir}.`,
+		);
+	if (fresh?.includes('content') && !filesOf && !filesAmong)
+		throw bad(
+			'--fresh content looks at the files that globs, lines or values name; a record or a number names none. Leave it out: a record that changes is run again.',
+		);
 }
 
 /** The options of the map that the flags name. */

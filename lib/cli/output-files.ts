@@ -1,5 +1,5 @@
 import {createHash} from 'node:crypto';
-import {closeSync, mkdirSync, openSync, writeFileSync, writeSync} from 'node:fs';
+import {closeSync, mkdirSync, openSync, statSync, writeFileSync, writeSync} from 'node:fs';
 import {join} from 'node:path';
 
 /** Takes the output of a command as it comes. */
@@ -36,17 +36,26 @@ export function outputPaths(folder: string, item: unknown): Readonly<Record<'std
 	return {stdout: join(own, 'stdout'), stderr: join(own, 'stderr')};
 }
 
-/** Writes the output of a command that ran in an earlier run, unless that has left its own, which may be longer. */
-export function keepOutput(folder: string, item: unknown, outputs: {readonly stdout: string | Uint8Array; readonly stderr: string | Uint8Array}): void {
+/**
+ * Writes the output of a command that ran in an earlier run, as far as its job has kept it. A file that is as long as all of the output stays.
+ * @param cut the bytes of each that were not kept
+ */
+export function keepOutput(
+	folder: string,
+	item: unknown,
+	outputs: {readonly stdout: string | Uint8Array; readonly stderr: string | Uint8Array},
+	cut = {stdout: 0, stderr: 0},
+): void {
 	makeFolder(folder, item);
 	const paths = outputPaths(folder, item);
 	for (const stream of ['stdout', 'stderr'] as const) {
-		try {
-			writeFileSync(paths[stream], outputs[stream], {flag: 'wx'});
-		} catch (error) {
-			if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-		}
+		const isWhole = cut[stream] === 0;
+		if (isWhole || sizeOf(paths[stream]) !== Buffer.from(outputs[stream] as string).length + cut[stream]) writeFileSync(paths[stream], outputs[stream]);
 	}
+}
+
+function sizeOf(path: string): number | undefined {
+	return statSync(path, {throwIfNoEntry: false})?.size;
 }
 
 function makeFolder(folder: string, item: unknown): void {

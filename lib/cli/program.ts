@@ -14,7 +14,7 @@ import {addList} from './list.ts';
 import {addLogs} from './logs.ts';
 import {addMap} from './map.ts';
 import {addPause, addResume} from './pause-and-resume.ts';
-import {explain} from './print.ts';
+import {escapeControls, explain} from './print.ts';
 import {addPrune} from './prune.ts';
 import {addSchedule, addSchedules} from './schedules.ts';
 import {addShow} from './show.ts';
@@ -49,7 +49,7 @@ export function makeProgram(groups: SourceGroups = []): Command {
 		.version(version)
 		.addHelpText('after', () => describeExitCodes())
 		.exitOverride()
-		.configureOutput({outputError: (text, write) => write(text.replace(/^error: /, 'faena: ').replace('\n(', ' ('))});
+		.configureOutput({outputError: (text, write) => write(escapeControls(text.replace(/^error: /, 'faena: ').replace('\n(', ' (')))});
 	for (const add of COMMANDS) add(program, groups);
 	for (const command of program.commands) {
 		refuseRenamedFlags(command);

@@ -27,35 +27,58 @@ export function tagged(output: string | Uint8Array, label: string): Buffer {
 	return new LineLabels(label).add(output);
 }
 
+/** A longer line is written in parts as it comes. */
+const MAX_LINE_BYTES = 1024 ** 2;
+
 /** Writes each line of a command's output to stdout or stderr as soon as it is whole. */
 export class LineWriter implements CommandOutput {
-	readonly #label: string | undefined;
-	readonly #rest = {stdout: [] as Buffer[], stderr: [] as Buffer[]};
+	readonly #streams: Readonly<Record<'stdout' | 'stderr', LineStream>>;
 
 	/** @param label stands before each line */
 	constructor(label: string | undefined) {
-		this.#label = label;
+		this.#streams = {stdout: new LineStream('stdout', label), stderr: new LineStream('stderr', label)};
 	}
 
 	add(part: Buffer, stream: 'stdout' | 'stderr'): Promise<unknown> | undefined {
-		const end = part.lastIndexOf('\n') + 1;
-		const rest = this.#rest[stream];
-		const lines = end > 0 ? Buffer.concat([...rest.splice(0), part.subarray(0, end)]) : undefined;
-		// The part is used again for other output.
-		if (end < part.length) rest.push(Buffer.from(part.subarray(end)));
-		return lines && this.#write(lines, stream);
+		return this.#streams[stream].add(part);
 	}
 
 	end(): void {
-		for (const stream of ['stdout', 'stderr'] as const) {
-			const rest = Buffer.concat(this.#rest[stream]);
-			if (rest.length > 0) void this.#write(Buffer.concat([rest, Buffer.from('\n')]), stream);
-		}
+		for (const stream of Object.values(this.#streams)) stream.end();
+	}
+}
+
+class LineStream {
+	readonly #name: 'stdout' | 'stderr';
+	readonly #labels: LineLabels | undefined;
+	#rest: Buffer[] = [];
+	#restBytes = 0;
+	/** A part of a line was written, and not its end. */
+	#isInLine = false;
+
+	constructor(name: 'stdout' | 'stderr', label: string | undefined) {
+		this.#name = name;
+		this.#labels = label === undefined ? undefined : new LineLabels(label);
 	}
 
 	/** Returns a promise if the reader is slow. */
-	#write(lines: Buffer, stream: 'stdout' | 'stderr'): Promise<unknown> | undefined {
-		const isTaken = process[stream].write(this.#label === undefined ? lines : tagged(lines, this.#label));
-		return isTaken ? undefined : once(process[stream], 'drain');
+	add(part: Buffer): Promise<unknown> | undefined {
+		const end = this.#restBytes + part.length > MAX_LINE_BYTES ? part.length : part.lastIndexOf('\n') + 1;
+		const lines = end > 0 ? Buffer.concat([...this.#rest, part.subarray(0, end)]) : undefined;
+		if (lines) [this.#rest, this.#restBytes] = [[], 0];
+		// The part is used again for other output.
+		if (end < part.length) this.#rest.push(Buffer.from(part.subarray(end)));
+		this.#restBytes += part.length - end;
+		return lines && this.#write(lines);
+	}
+
+	end(): void {
+		if (this.#restBytes > 0 || this.#isInLine) void this.#write(Buffer.concat([...this.#rest, Buffer.from('\n')]));
+	}
+
+	#write(lines: Buffer): Promise<unknown> | undefined {
+		this.#isInLine = lines.at(-1) !== 0x0a;
+		const isTaken = process[this.#name].write(this.#labels ? this.#labels.add(lines) : lines);
+		return isTaken ? undefined : once(process[this.#name], 'drain');
 	}
 }

@@ -2,33 +2,45 @@ import {existsSync, readdir, statSync} from 'node:fs';
 import {isAbsolute} from 'node:path';
 import {convertPathToPattern, glob} from 'tinyglobby';
 import {FaenaError} from '../../index.ts';
+import {printError} from '../print.ts';
 import {InputError} from './input-error.ts';
 
 /**
- * The files that the globs match, sorted. Paths are relative to the working directory, unless the glob is absolute.
- * @throws FaenaError `BadOption` if no file matches; {@link InputError} if a folder can't be read, or a name is not UTF-8
+ * The files that the globs match, sorted. Paths are relative to the working directory, unless the glob is absolute. A folder among several
+ * names is left out, with a line on stderr.
+ * @throws FaenaError `BadOption` if one of them matches no file; {@link InputError} if a folder can't be read, or a name is not UTF-8
  */
 export async function filesOf(globs: readonly string[]): Promise<readonly string[]> {
 	// An argument may be a file's name, for instance if a shell has expanded the glob. It may have characters that are special in a glob.
-	const patterns = globs.map(each => (existsSync(each) ? convertPathToPattern(each) : each));
+	const named = globs.filter(each => existsSync(each));
+	const others = globs.filter(each => !existsSync(each));
+	// One that is left out counts for all.
+	const negated = others.filter(each => each.startsWith('!'));
+	const matches = new Map<string, readonly string[]>();
+	for (const glob of others) if (!negated.includes(glob)) matches.set(glob, await match([glob], negated));
+	const files = new Set([...(await match(named.filter(isFile).map(convertPathToPattern), negated)), ...[...matches.values()].flat()]);
+	const empty = files.size === 0 ? globs : [...matches.keys()].filter(glob => matches.get(glob)?.length === 0);
+	const notFiles = named.filter(each => !isFile(each));
+	if (empty.length > 0) {
+		const hint = notFiles.length > 0 ? " A folder's files are matched by folder/**." : '';
+		throw new FaenaError('BadOption', `No file matches ${empty.join(' ')}.${hint}`);
+	}
+	for (const each of notFiles) printError(`${each} is no file, and is left out.`);
+	return [...files].sort();
+}
+
+/** @throws {@link InputError} */
+async function match(patterns: readonly string[], negated: readonly string[]): Promise<readonly string[]> {
 	const unread = new Map<string, NodeJS.ErrnoException>();
 	const options = {expandDirectories: false, fs: {readdir: collectingErrors(unread)}};
-	const isOfRoot = (pattern: string) => isAbsolute(pattern);
-	// One that is left out counts for all.
-	const negated = patterns.filter(pattern => pattern.startsWith('!') && !existsSync(pattern));
-	const [absolute, others] = [patterns.filter(isOfRoot), patterns.filter(pattern => !isOfRoot(pattern))];
+	const [absolute, relative] = [patterns.filter(pattern => isAbsolute(pattern)), patterns.filter(pattern => !isAbsolute(pattern))];
 	const found = await Promise.all([
-		others.length > negated.length ? glob(others, options) : [],
+		relative.length > 0 ? glob([...relative, ...negated], options) : [],
 		absolute.length > 0 ? glob([...absolute, ...negated], {...options, absolute: true}) : [],
 	]);
 	for (const [folder, error] of unread) refuseUnread(folder, error);
 	for (const names of found) refuseMangled(names);
-	const files = [...new Set(found.flat())];
-	if (files.length === 0) {
-		const hint = globs.some(each => existsSync(each)) ? " A folder's files are matched by folder/**." : '';
-		throw new FaenaError('BadOption', `No file matches ${globs.join(' ')}.${hint}`);
-	}
-	return files.sort();
+	return found.flat();
 }
 
 export function isFile(path: string): boolean {
