@@ -145,6 +145,9 @@ const OWN: readonly string[] = ['opened', 'closed', 'dispatcherFailed'];
 /** The dispatcher's events that are logged. */
 const LOGGED = Object.keys(RECORDS).filter(type => !OWN.includes(type)) as EventName[];
 
+/** So many transactions fail in about two seconds. */
+const SETBACKS_BEFORE_WARNING = 7;
+
 /** Warnings about events that keep jobs from running, or delay them. Without them, a user might not see why jobs wait. */
 const SENTENCES: Readonly<Partial<Record<EventName, (detail: never) => string | undefined>>> = {
 	slowStart: ({kind, task, durationMs}: SlowStart) =>
@@ -161,6 +164,13 @@ const SENTENCES: Readonly<Partial<Record<EventName, (detail: never) => string | 
 	notificationsMissing: () =>
 		"Notifications of the PostgreSQL server don't arrive, as behind a pooler that gives each transaction another connection. " +
 		'So jobs of other programs start up to a second later. Connect to the server itself, or accept that.',
+	setBack: ({setbacks, error}: {readonly setbacks: number; readonly error: Error & {readonly code?: string}}) => {
+		const mayPass = error.code === 'StorageFull' || error.code === 'Unreachable';
+		// A connection that is lost is there again at once, usually.
+		return mayPass && setbacks === SETBACKS_BEFORE_WARNING
+			? `No job starts or ends until this is over; Faena tries again and again. ${error.message}`
+			: undefined;
+	},
 	refused: ({id, task, error}: {readonly id?: number; readonly task?: string; readonly error: Error}) => {
 		if (id !== undefined) return `Job ${id} is left as it is. ${error.message}`;
 		return task === undefined ? error.message : `No job of task ${task} can be started. ${error.message}`;

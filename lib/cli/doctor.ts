@@ -121,7 +121,7 @@ function judgeOwners(owners: Inspection['owners'], file: string): Finding[] {
 		.filter(({silentMs, jobs}) => jobs > 0 && silentMs >= MAX_SILENCE_MS)
 		.map(({name, silentMs, jobs}) => ({
 			problem: `The program ${inLine(name)} has ${counted(jobs, 'running job')}, and has given no sign of life for ${clock(silentMs / 1000)}.`,
-			advice: `If it has died, any engine on the queue takes its jobs back, such as faena work MODULE --queue ${shellQuote(shownLocation(file))}. If it hangs, end it. With the option lease at several minutes such a silence is usual.`,
+			advice: `If it has died, start it again: its command goes on with them, such as faena map … or faena work MODULE --queue ${shellQuote(shownLocation(file))}. If it hangs, end it. With the option lease at several minutes such a silence is usual.`,
 		}));
 }
 

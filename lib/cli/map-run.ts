@@ -3,6 +3,7 @@ import {shownLocation} from '../api/queue-location.ts';
 import {closeOnSignals, type Engine, FaenaError, type JobId, type JobMap, type MapResult} from '../index.ts';
 import {bad} from '../job/checks.ts';
 import {describeFresh} from './fresh.ts';
+import {InputError} from './inputs/input-error.ts';
 import type {Item} from './inputs/items.ts';
 import type {JobLog} from './joblog.ts';
 import type {Printer} from './map-output.ts';
@@ -101,11 +102,16 @@ export class MapRun {
 		} catch (error) {
 			this.#output.flush();
 			const isHalted = error instanceof FaenaError && error.code === 'Halted';
-			if (this.#phase === 'running' && !isHalted) throw error;
+			if (this.#phase === 'running' && !isHalted) throw error instanceof InputError ? this.#withCount(error) : error;
 			if (this.#phase === 'running') this.#phase = 'halted';
 			// The summary counts jobs that end until then.
 			else await this.#engine.close();
 		}
+	}
+
+	#withCount(error: InputError): InputError {
+		const {done} = this.#status();
+		return new InputError(`${error.message} ${count(done)} done so far; once the input is right, the same command goes on from there.`, {cause: error});
 	}
 
 	async #write(result: MapResult<Item, unknown>): Promise<void> {

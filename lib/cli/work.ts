@@ -45,6 +45,7 @@ const LOOK_EVERY_MS = 1000;
 async function work(module: string, {tasks, ...flags}: Flags): Promise<void> {
 	const only = tasks === undefined ? {} : {only: tasks};
 	const engine = await open({...toOpenOptions(flags), ...only, tasks: module, taskOutput: 'stderr', closeOnSignals: true});
+	engine.on('dead', ({id, error}) => printError(`Job ${id} is dead: ${inLine(error.message)}`));
 	let status: Status | undefined;
 	let isStopping = false;
 	const hasLine = canRedraw(process.stderr);

@@ -282,7 +282,7 @@ export function stoppedEnding(
 	const after = `after ${(times.durationMs / 1000).toFixed(3)} s`;
 	const detail = {...(failure?.reason === 'threw' && {causes: [failure]}), postMortem: postMortemOf(chunk, index, times, reason !== 'cancelled')};
 	if (reason === 'cancelled') return {type: 'cancelled', error: {reason, name: 'Cancelled', message: `Cancelled while running, ${after}.`, ...detail}};
-	const message = `Stopped ${after}: the timeout is ${(policyAt(chunk.group.policies, index).timeoutMs ?? 0) / 1000} s.`;
+	const message = `Stopped ${after}: the timeout is ${Math.round(policyAt(chunk.group.policies, index).timeoutMs ?? 0) / 1000} s.`;
 	return {type: 'timedOut', error: {reason, name: 'TimedOut', message, ...detail}};
 }
 

@@ -201,6 +201,13 @@ function infosOf(table: TaskTable): TaskInfo[] {
 	});
 }
 
+/** Where the error is, for people. Node tells the place of a syntax error only to a program that does not catch it. */
+function placeOf(error: unknown, url: string): string {
+	if (error instanceof SyntaxError) return ` (node ${pathOf(url)} shows where)`;
+	const [, place] = (error instanceof Error && /\((file:.*|\/.*)\)$|at (?:async )?(file:.*|\/.*)$/m.exec(error.stack ?? '')) || [];
+	return place === undefined ? '' : ` (${place})`;
+}
+
 /** Imports it through a module that exports its namespace: `import()` would take a namespace with a task named `then` for a promise. */
 async function importModule(url: string): Promise<{readonly tasks: Namespace}> {
 	try {
@@ -208,6 +215,6 @@ async function importModule(url: string): Promise<{readonly tasks: Namespace}> {
 		return (await import(`data:text/javascript,${encodeURIComponent(text)}`)) as {readonly tasks: Namespace};
 	} catch (error) {
 		const cause = error instanceof Error ? error : undefined;
-		throw new FaenaError('BadTasksModule', `The tasks module ${pathOf(url)} can't be loaded. ${describe(error)}`, {cause});
+		throw new FaenaError('BadTasksModule', `The tasks module ${pathOf(url)} can't be loaded. ${describe(error)}${placeOf(error, url)}`, {cause});
 	}
 }

@@ -122,6 +122,33 @@ test('--results writes all output to files, also what is too much to keep', asyn
 	}
 });
 
+test('--results has what the job has, not what an earlier run of the item left there', async t => {
+	const folder = new Folder(t);
+	const run = (...flags: readonly string[]) => sh(folder, 'cat {}', ...flags, 'x').end();
+	folder.write('x', 'one');
+	await run('--results', 'out');
+	folder.write('x', 'other');
+	assertDone(t, await run(), 'other');
+	assertDone(t, await run('--results', 'out'), 'other');
+	t.is(read(folder, 'out/1/x/stdout'), 'other');
+});
+
+test('--line-buffer passes a line on in parts that is longer than fits in memory, with one label', async t => {
+	const folder = new Folder(t);
+	const command = `'${process.execPath}' '${FAENA}' map --quiet --sh 'head -c 50000000 /dev/zero | tr "\\0" x; : {}' --tag --line-buffer ::: a`;
+	const {stdout} = await folder.sh(`${command} | tr -d x | od -An -c`).end();
+	t.is(stdout.replace(/\s+/g, ' ').trim(), 'a \\t \\n');
+});
+
+test('a job log is not a pipe, which nobody may read, and a line that was torn is ended', async t => {
+	const folder = new Folder(t);
+	await folder.sh('mkfifo pipe').end();
+	assertSentence(t, await sh(folder, 'true', '--joblog', 'pipe', ':::', 'a').end(), /The job log pipe can't be written: it is a pipe/);
+	folder.write('log', 'torn');
+	await sh(folder, 'true', '--joblog', 'log', ':::', 'a').end();
+	t.regex(read(folder, 'log'), /^torn\n1\t:\t/);
+});
+
 test('the output of a command that is no text is passed on, and the end of what a failed one said, in any script', async t => {
 	const folder = new Folder(t);
 	const zeros = await sh(folder, 'head -c 3000000 /dev/zero; : {}', ':::', 'a').end();
@@ -208,6 +235,7 @@ test('--workdir, --env, --nice and --memory are those of the commands', async t 
 	assertDone(t, await sh(folder, command, ...flags, ':::', 'x').end(), `sub a b ${folder.trace} 5 x\n`);
 	const cases: readonly (readonly [flags: readonly string[], words: RegExp])[] = [
 		[['--workdir', 'none'], /no folder none, which --workdir names/],
+		[['--results', 'trace'], /--results expects a folder, which is made if need be; trace is none/],
 		[['--env', '=x'], /NAME=VALUE/],
 		[['--env', 'NO_SUCH_VARIABLE_AT_ALL'], /no variable "NO_SUCH_VARIABLE_AT_ALL"/],
 		[['--nice', '99'], /from -20 \(first\) to 19/],

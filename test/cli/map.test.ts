@@ -4,7 +4,8 @@ import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {ExecutionContext} from 'ava';
 import test from 'ava';
-import {RENAMED_FLAGS} from '../../lib/cli/program.ts';
+import {OTHER_FLAGS} from '../../lib/cli/parallel-flags.ts';
+import {makeProgram, RENAMED_FLAGS} from '../../lib/cli/program.ts';
 import {open} from '../../lib/index.ts';
 import {openQueue} from '../../lib/queue.ts';
 import {assertSentence, FAENA, Folder, type Program, parse, tasks} from './command.ts';
@@ -268,6 +269,42 @@ test('wrong usage is refused in one sentence before any job runs', async t => {
 	];
 	for (const [args, sentence] of refusals) assertSentence(t, await folder.faena(...args).end(), sentence, args.includes('--queue') ? 69 : 2);
 	t.deepEqual(folder.executions(), []);
+});
+
+test('each name and each glob must match a file, and a folder among them is left out with a word', async t => {
+	const folder = folderOfFiles(t, 'a.txt', 'b.txt');
+	mkdirSync(join(folder.path, 'sub'));
+	const run = (...globs: readonly string[]) => folder.faena('map', '--quiet', '-k', '--sh', 'cat {}', ...globs).end();
+	assertSentence(t, await run('a.txt', 'typo.txt'), /No file matches typo\.txt\./);
+	assertSentence(t, await run('a.txt', '*.png', '*.gif'), /No file matches \*\.png \*\.gif\./);
+	assertSentence(t, await run('sub'), /No file matches sub\. A folder's files are matched by folder/);
+	const {code, stdout, stderr} = await run('a.txt', 'sub', '*.txt', '!b*');
+	t.deepEqual([code, stdout], [0, 'a.txt']);
+	t.regex(stderr, /^faena: sub is no file, and is left out\.\n/);
+	assertSentence(
+		t,
+		await folder.faena('map', '--sh', 'cat {}', '--workdir', 'sub', 'a.txt').end(),
+		/With --workdir, name files by absolute paths, for instance "\$PWD"\/a\.txt/,
+	);
+});
+
+test('a file that is named like a flag does not replace one, and control characters of a wrong flag are shown, not obeyed', async t => {
+	const folder = folderOfFiles(t, 'a.txt', '--sh=touch pwned');
+	const {code, stderr} = await folder.sh(`'${process.execPath}' '${FAENA}' map --sh 'cat {}' *`).end();
+	t.is(code, 2);
+	t.regex(stderr, /option '--sh <command>' argument 'touch pwned' is invalid\. It was given already/);
+	t.false(existsSync(join(folder.path, 'pwned')));
+	assertSentence(t, await folder.faena('map', '--x\u001b]0;pwn\u0007', 'a').end(), /unknown option '--x\\u001b\]0;pwn\\u0007'/);
+	assertSentence(t, await folder.faena('map', '--sh', '--queue', 'x.db', ':::', 'a').end(), /--sh expects a command.* it got --queue\./);
+});
+
+test('a flag that only GNU parallel has is refused with what to use instead', async t => {
+	const flags = OTHER_FLAGS.flatMap(([names]) => names).filter(flag => flag !== '--max-args');
+	t.true(flags.length > 40);
+	for (const flag of flags) {
+		const words = ['map', '--sh', 'true', flag, '1', ':::', 'a'];
+		await t.throwsAsync(makeProgram().parseAsync(words, {from: 'user'}), {message: new RegExp(`^faena map does not have ${flag} of GNU parallel: .{5}`)});
+	}
 });
 
 test('a former flag is refused with the name of the new one, which exists', async t => {

@@ -75,8 +75,17 @@ test('faena work does not wait for running jobs after a second signal, nor longe
 	t.regex((await folder.faena('show', '1').end()).stdout, /^attempts {4}0 of 3 charged, 2 executions$/m);
 });
 
+test('faena work says which jobs died, and why', async t => {
+	const folder = new Folder(t);
+	await folder.faena('enqueue', 'fail', '"one"', '--max-attempts', '1', '--create').end();
+	const working = folder.faena('work', MODULE);
+	await says(working, 'Job 1 is dead: no luck with one');
+	working.child.kill('SIGTERM');
+	t.is((await working.end()).code, 143);
+});
+
 test('faena work --tasks runs jobs of these tasks only', async t => {
-	t.timeout(60_000);
+	t.timeout(120_000);
 	const folder = new Folder(t);
 	for (const task of ['echo', 'chat', 'compute']) await folder.faena('enqueue', task, '1', '--create').end();
 	const working = folder.faena('work', MODULE, '--tasks', 'echo, compute');
@@ -144,7 +153,7 @@ test('faena work refuses bad values in a sentence, and makes no queue', async t 
 });
 
 test('faena work ends if its queue is gone', async t => {
-	t.timeout(60_000);
+	t.timeout(120_000);
 	const folder = new Folder(t);
 	const working = folder.faena('work', MODULE);
 	await says(working, 'Runs jobs of');
@@ -204,7 +213,7 @@ inTerminal('in a terminal of 40 columns, the line of faena work is cut off', asy
 });
 
 inTerminal('where a terminal can not redraw, faena work shows no line', async t => {
-	t.timeout(60_000);
+	t.timeout(120_000);
 	const folder = new Folder(t);
 	const terminal = new Terminal(t, folder, ['work', MODULE], {env: {TERM: 'dumb'}});
 	// The rest of the line may be broken at the end of the screen's.
@@ -217,7 +226,7 @@ inTerminal('where a terminal can not redraw, faena work shows no line', async t 
 });
 
 test('jobs of a queue that another engine has paused are not run', async t => {
-	t.timeout(60_000);
+	t.timeout(120_000);
 	const folder = new Folder(t);
 	for (const task of ['echo', 'compute']) await folder.faena('enqueue', task, '1', '--create').end();
 	await folder.faena('pause', 'echo').end();
