@@ -41,7 +41,7 @@ export function addMapFlags(command: Command): Command {
 		.option('--batch <name>', 'name under which the run is resumed (default: made of the task or command, --env, and the globs or kind of input)')
 		.option('--fresh <what>', FRESH_HELP, toFresh)
 		.option('--dry-run', 'run nothing and change nothing; print which items would run, and why; with --sh, the commands')
-		.option('--timeout <time>', 'longest run of a job, for instance 30s, 5m, or 300% of the median (default: none)', toTime)
+		.option('--timeout <time>', 'longest run of a job, for instance 30s, 5m, or 300% of the median, once ten have completed (default: none)', toTime)
 		.option('--max-attempts <n>', 'failures after which a job is dead (default: 3; 1 with --sh)', toCount)
 		.addOption(new Option('--retries <n>', 'the same as --max-attempts').argParser(toCount))
 		.option('--retry-failed', 'run items again that died or were cancelled in an earlier run')
@@ -53,7 +53,11 @@ export function addMapFlags(command: Command): Command {
 				.choices(['keep', 'cancel', 'delete'])
 				.default('keep'),
 		)
-		.option('--halt <when>', 'give up after failures, or end after successes or ends: now,fail=1, soon,fail=5%, now,success=1 or soon,done=100', toHalt)
+		.option(
+			'--halt <when>',
+			'give up after failures, or end after successes or ends: now,fail=1, soon,fail=5%, now,success=1 or soon,done=100; some more may end until it takes effect',
+			toHalt,
+		)
 		.option('--delay <time>', 'wait so long between two items, for instance 100ms, so that their jobs start no closer while workers are idle', toDuration)
 		.option('--weight <field>', 'with --ndjson or --csv: a number that says how long an item takes; the longest run first')
 		.option(

@@ -11,6 +11,7 @@ export class FreshnessThread {
 	readonly #start: FreshnessStart;
 	readonly #env: Readonly<Record<string, string>>;
 	#thread: Worker | undefined;
+	#isClosed = false;
 	#loaded = Promise.withResolvers<void>();
 	readonly #waiting: {readonly resolve: (answer: never) => void; readonly reject: (error: unknown) => void}[] = [];
 
@@ -29,7 +30,8 @@ export class FreshnessThread {
 		return this.#call({changed: files});
 	}
 
-	#call<Answer>(call: FreshnessCall): Promise<Answer> {
+	async #call<Answer>(call: FreshnessCall): Promise<Answer> {
+		if (this.#isClosed) throw new Error('The engine is closed, so that files are not looked at any more.');
 		this.#thread ??= this.#open();
 		this.#thread.ref();
 		this.#thread.postMessage(call);
@@ -63,6 +65,7 @@ export class FreshnessThread {
 
 	/** Ends the thread. Open questions are rejected. */
 	async close(): Promise<void> {
+		this.#isClosed = true;
 		const thread = this.#thread;
 		if (!thread) return;
 		thread.ref();
