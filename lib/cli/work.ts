@@ -1,7 +1,9 @@
+import {existsSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {Command} from 'commander';
 import {shownLocation} from '../api/queue-location.ts';
 import {type Counts, closeOnSignals, type EngineStats, open, statusSummary} from '../index.ts';
+import {bad} from '../job/checks.ts';
 import {NO_JOBS} from '../job/job.ts';
 import {addEngineFlags, type EngineFlags, toOpenOptions} from './engine-flags.ts';
 import {toNames} from './flag-values.ts';
@@ -43,6 +45,8 @@ interface Status {
 const LOOK_EVERY_MS = 1000;
 
 async function work(module: string, {tasks, ...flags}: Flags): Promise<void> {
+	const [, file, name] = /^(.+)#(\w+)$/.exec(module) ?? [];
+	if (file !== undefined && !existsSync(module)) throw bad(`faena work runs the tasks of a module; write ${file} --tasks ${name}.`);
 	const only = tasks === undefined ? {} : {only: tasks};
 	const engine = await open({...toOpenOptions(flags), ...only, tasks: module, taskOutput: 'stderr', closeOnSignals: true});
 	engine.on('dead', ({id, error}) => printError(`Job ${id} is dead: ${inLine(error.message)}`));

@@ -363,6 +363,7 @@ test('columns and fields have names; a name that is not there is refused, other 
 	t.deepEqual(of('{2} {3}', ['a', {b: 1}], json), ['{"b":1}']);
 	for (const item of [{}, null, 'text', {user: 'x'}, Object.create({user: {id: 1}})])
 		t.throws(() => of('{user.id}', item, json), {message: /has no field "user\.id"/});
+	t.throws(() => of('{n}', {n: JSON.parse('1e400')}, json), {message: /too large to be exact/});
 	t.throws(() => of('{constructor}', {}, json), {message: /has no field "constructor"/});
 });
 

@@ -75,6 +75,11 @@ test('faena work does not wait for running jobs after a second signal, nor longe
 	t.regex((await folder.faena('show', '1').end()).stdout, /^attempts {4}0 of 3 charged, 2 executions$/m);
 });
 
+test('faena work takes a module, and says so if it is given a task', async t => {
+	const folder = new Folder(t);
+	assertSentence(t, await folder.faena('work', './tasks.ts#score').end(), /write \.\/tasks\.ts --tasks score\./);
+});
+
 test('faena work says which jobs died, and why', async t => {
 	const folder = new Folder(t);
 	await folder.faena('enqueue', 'fail', '"one"', '--max-attempts', '1', '--create').end();

@@ -147,8 +147,9 @@ export function fieldOf(item: unknown, path: readonly string[]): unknown {
 	return value;
 }
 
-/** A whole number of JSON that may be another one in JavaScript, and is printed with all digits. */
+/** A whole number of JSON that may be another one in JavaScript, and is printed with all digits; or one that is too large to be a number there. */
 export function isInexact(value: unknown): boolean {
+	if (value === Infinity || value === -Infinity) return true;
 	return Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value as number) < 1e21;
 }
 
