@@ -1,7 +1,9 @@
+import {existsSync} from 'node:fs';
 import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import test from 'ava';
 import {PostgresServer} from '../fixtures/postgres-server.ts';
-import {assertSentence, Folder, tasks} from './command.ts';
+import {assertSentence, Folder, type Program, tasks} from './command.ts';
 
 const MODULE = tasks('traces-executions', 'echo').replace('#echo', '');
 
@@ -40,6 +42,27 @@ test('the commands that operate a queue take the URL of a PostgreSQL database', 
 	await faena('map', `${MODULE}#echo`, '--stdin', '--batch', 'run').end('a\nb\n');
 	t.is((await faena('delete', 'run').end()).stdout, '2 jobs deleted\n');
 	assertSentence(t, await faena('backup', join(folder.path, 'copy')).end(), /Copy a queue on PostgreSQL with: pg_dump --schema='ops' --file=FILE 'URL'\./);
+});
+
+test('faena map on PostgreSQL runs files again that have changed, also if they changed only while a command read them', async t => {
+	t.timeout(120_000);
+	const folder = new Folder(t);
+	const queue = `${server.url}?schema=changed`;
+	const map = () => folder.faena('map', '--sh', 'touch {}.begun; while [ ! -e go ]; do sleep 0.02; done; cat {}', '-k', '*.txt', '--queue', queue);
+	const outputs = async (program: Program) => (await program.end()).stdout;
+	for (const name of ['a.txt', 'b.txt']) folder.write(name, 'one ');
+	const first = map();
+	while (!existsSync(join(folder.path, 'a.txt.begun'))) await sleep(20);
+	folder.write('a.txt', 'for a moment ');
+	folder.write('go');
+	t.is(await outputs(first), 'for a moment one ');
+	folder.write('a.txt', 'one ');
+	const second = await map().end();
+	t.is(second.stdout, 'one one ');
+	t.regex(second.stderr, /2 completed.*: 1 unchanged, 1 changed\.\n$/);
+	folder.write('b.txt', 'two ');
+	t.is(await outputs(map()), 'one two ');
+	t.regex((await map().end()).stderr, /: 2 unchanged\.\n$/);
 });
 
 test('a server that can not be reached has an exit code of its own', async t => {
