@@ -24,7 +24,8 @@ export const QUICK: {readonly files: readonly string[]; readonly env: Readonly<R
 
 /**
  * Left to the nightly run: pages followed step by step, builds, the larger examples, every trial of the benchmark, tasks that spoil their workers
- * on purpose, every input of `faena map`, kills of it, command lines that are compared with GNU parallel's, and long runs under load. They start hundreds of programs and engines, and are the last to find what is wrong with an engine.
+ * on purpose, processes that tasks leave, every way to start commands, every input of `faena map`, kills of it, command lines that are compared with GNU parallel's, every option by property, and
+ * long runs under load. They start hundreds of programs and engines, and are the last to find what is wrong with an engine.
  */
 export const LONG: readonly string[] = [
 	'test/pages.test.ts',
@@ -37,9 +38,15 @@ export const LONG: readonly string[] = [
 	'test/cli/inputs.test.ts',
 	'test/cli/kills.test.ts',
 	'test/cli/parallel.test.ts',
+	'test/commands/exec.test.ts',
+	'test/commands/spawner.test.ts',
+	'test/engine/descendants.test.ts',
+	'test/engine/post-mortem.test.ts',
 	'test/engine/spoilers.test.ts',
 	'test/fault/bad-jobs.test.ts',
 	'test/fault/soak.test.ts',
+	'test/job/options-by-property.test.ts',
+	'test/pool/{mixed-pool,process-descendants,thread-descendants}.test.ts',
 	'test/support/node-args.test.ts',
 ];
 

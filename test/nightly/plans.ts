@@ -27,10 +27,10 @@ const SUITE = [...ALL_BUT_LONG, ...LEFT_OUT];
 /** The surest to find something come first. */
 export const PLANS: readonly Plan[] = [
 	{script: 'torture', args: seeded('--kills', '200'), minutes: 5},
-	{script: 'torture', args: seeded('--kills', '60', '--endings', 'SIGSTOP,SIGKILL'), minutes: 3},
+	{script: 'torture', args: seeded('--kills', '60', '--endings', 'SIGSTOP,SIGKILL'), minutes: 2},
 	{script: 'torture', args: seeded('--kills', '60', '--endings', 'SIGTERM,SIGINT'), minutes: 2},
 	{script: 'torture:postgres', args: seeded('--seconds', '45'), minutes: 2},
-	{script: 'test:hosts', args: seeded('--jobs', '50000'), minutes: 2},
+	{script: 'test:hosts', args: seeded('--jobs', '50000'), minutes: 1},
 	{script: 'churn:postgres', args: () => ['--jobs', '10000000', '--held', '15'], minutes: 2},
 	{script: 'test:postgres', args: () => [], minutes: 3},
 	{script: 'simulate', args: seeded('--events', '1000000'), minutes: 3},
@@ -43,7 +43,7 @@ export const PLANS: readonly Plan[] = [
 	{script: 'full-disk', args: () => [], minutes: 1},
 	{script: 'cli-kills', args: () => [], minutes: 3},
 	{script: 'soak', args: () => ['--minutes', '2'], minutes: 3},
-	{script: 'mutants', args: () => [], minutes: 13},
-	{script: 'test', args: () => LONG, minutes: 9},
+	{script: 'mutants', args: () => [], minutes: 11},
+	{script: 'test', args: () => LONG, minutes: 13},
 	{script: 'test:node', args: seed => [NODES[seed % 2] as string, ...SUITE], minutes: 14},
 ];

@@ -28,13 +28,17 @@ export async function allFaults(folder: string): Promise<(Fault & {readonly what
 	});
 }
 
+/** A full disk that lasts is told by a warning, which Node explains. */
+const IS_WARNING = /^\(node:\d+\) FaenaWarning: No job starts or ends until this is over; .* The disk is full, |^\(Use `node --trace-warnings /;
+
 /** Runs the program with the fault, and then looks without one at what became of its jobs. */
 export async function tryFault(folder: string, {what, ...fault}: Fault & {readonly what: string}): Promise<FaultResult> {
 	const run = new Run(folder);
 	const {stderr, hangs} = await run.take({fault});
 	const {told} = run;
 	const broken = hangs ? ['It hangs.'] : [];
-	if (stderr) broken.push(`It complains: ${stderr}`);
+	const complaints = stderr.split('\n').filter(line => line !== '' && !IS_WARNING.test(line));
+	if (complaints.length > 0) broken.push(`It complains: ${complaints.join('\n')}`);
 	broken.push(...(await brokenPromises(run.queue, told).catch((error: unknown) => [`It can't be opened any more: ${error}`])));
 	const codes = [...new Set(told.filter(line => /^[A-Z]\w+ /.test(line)).map(line => line.split(' ', 1)[0] as string))];
 	return {...fault, what, broken, codes};
