@@ -7,6 +7,8 @@ import Database from 'better-sqlite3';
 import {pino} from 'pino';
 import {Events} from '../../lib/api/events.ts';
 import {CHANNELS, type Engine, type EngineEvents, type OpenOptions} from '../../lib/index.ts';
+import {toFailure} from '../../lib/job/failure.ts';
+import {FaenaError} from '../../lib/support/errors.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {makeLogger} from '../fixtures/logger.ts';
@@ -55,7 +57,7 @@ test('a later subscriber of a channel gets all events after the next call', asyn
 
 test('a dispatcher is asked only for the events that have a listener, once, and for those that it warns of', t => {
 	const events = new Events('jobs.db', undefined);
-	const warned = ['slowStart', 'workerLost', 'secondLibrary', 'notificationsMissing', 'refused'];
+	const warned = ['slowStart', 'workerLost', 'secondLibrary', 'notificationsMissing', 'setBack', 'refused'];
 	t.deepEqual(events.changedSubscriptions(), warned);
 	t.is(events.changedSubscriptions(), undefined);
 	const {end} = listen(t, 'faena:job:completed');
@@ -67,6 +69,22 @@ test('a dispatcher is asked only for the events that have a listener, once, and 
 	t.deepEqual(events.changedSubscriptions(), [...warned, 'dead']);
 	events.emitter.removeAllListeners();
 	t.deepEqual(events.changedSubscriptions(), warned);
+});
+
+test('a disk that stays full is told by one warning, other transactions that are tried again by none', async t => {
+	const events = new Events('jobs.db', undefined);
+	const warnings: string[] = [];
+	const onWarning = ({message}: Error) => void (message.startsWith('No job starts or ends') && warnings.push(message));
+	process.on('warning', onWarning);
+	t.teardown(() => process.off('warning', onWarning));
+	for (const [code, message] of [
+		['DatabaseBusy', 'The database is busy.'],
+		['StorageFull', 'The disk is full.'],
+	] as const)
+		for (let setbacks = 1; setbacks < 20; setbacks++)
+			events.publish({type: 'setBack', setbacks, waitMs: 1000, error: {...toFailure(new FaenaError(code, message))}});
+	await new Promise(setImmediate);
+	t.deepEqual(warnings, ['No job starts or ends until this is over; Faena tries again and again. The disk is full.']);
 });
 
 test('a logger gets a line when the engine opens and closes, a job dies, or a worker is lost', async t => {
