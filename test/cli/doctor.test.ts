@@ -50,7 +50,7 @@ test('doctor finds dead programs with jobs, jobs that nobody runs, and paused ta
 	const [dead, alone, paused, ...more] = await findings(t, folder);
 	t.regex(
 		dead ?? '',
-		/^The program dead has 1 running job, and has given no sign of life for 10:0\d\. If it has died, start it again: .* faena work MODULE --queue faena\.db\. If it hangs, end it\./,
+		/^The program dead has 1 running job, and has given no sign of life for 1\d:\d\d\. If it has died, start it again: .* faena work MODULE --queue faena\.db\. If it hangs, end it\./,
 	);
 	t.regex(
 		alone ?? '',

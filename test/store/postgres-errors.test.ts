@@ -20,7 +20,7 @@ let admin: pg.Pool;
 
 test.before('starts a server', async t => {
 	t.timeout(120_000);
-	server = await PostgresServer.start({fsync: 'off', max_connections: '20'});
+	server = await PostgresServer.start({fsync: 'off'});
 	admin = new pg.Pool({connectionString: server.url, max: 1});
 	// Its connection may still be closing when the server stops.
 	admin.on('error', () => {});
