@@ -40,6 +40,8 @@ export const photograph = task(
 		await write(picture.composite([{input: grain, tile: true, blend: 'soft-light'}]).jpeg({quality: 90}), file);
 	},
 	{
+		// One that was deleted is made again.
+		...{outputs: ({file}: Photograph) => [file], fresh: 'code', version: '1'},
 		async setup() {
 			oneThreadEach();
 			return noise(1024, 1024, 25).png().toBuffer();
