@@ -14,7 +14,7 @@ export function addDoctor(program: Command): void {
 		.command('doctor')
 		.summary('look for what is wrong with a queue, and say what to do')
 		.description(
-			'Looks for what is wrong with a queue: damage, settings that risk jobs, programs that died with jobs, jobs that nobody runs, a full disk, a network ' +
+			'Looks for what is wrong with a queue: damage, settings that risk jobs, programs that died with jobs, jobs that no program runs, a full disk, a network ' +
 				'file system, a large log. It says what to do, and changes nothing. It reads the whole file, at about a second per GiB.',
 		)
 		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')

@@ -1,12 +1,11 @@
 /** What `faena map` prints for each result. */
 
-import {statSync} from 'node:fs';
 import type {MapResult} from '../index.ts';
 import type {Item} from './inputs/items.ts';
-import {keepOutput, outputPaths} from './output-files.ts';
+import {hasAll, keepOutput, outputPaths} from './output-files.ts';
 import {escapeControls, printError, toJson} from './print.ts';
 import {describeItem, type ShellFailure, type ShellFlags, type ShellResult} from './shell-command.ts';
-import {spillPaths, type WholeOutput} from './spilled-output.ts';
+import {STREAMS, spillPaths, type WholeOutput} from './spilled-output.ts';
 import {tagged} from './tagged-lines.ts';
 
 /** Text or bytes for stdout and for stderr. */
@@ -42,8 +41,9 @@ export function commandOutputs({tag, lineBuffer, results, spill}: ShellFlags): P
 		if (lineBuffer && !reused) return {stdout: ''};
 		if (kept.cut) {
 			const paths = filesOf(item, jobId);
-			if (areWhole(paths, kept, kept.cut)) return {stdout: '', whole: {paths, isTemporary, ...(tag && {label})}};
-			warnOfCut(item, end.status, kept.cut);
+			const {cut} = kept;
+			if (STREAMS.every(stream => hasAll(paths[stream], kept[stream], cut[stream]))) return {stdout: '', whole: {paths, isTemporary, ...(tag && {label})}};
+			warnOfCut(item, end.status, cut);
 		}
 		return tag ? {stdout: tagged(kept.stdout, label), stderr: tagged(kept.stderr, label)} : kept;
 	};
@@ -58,13 +58,6 @@ function keptOf(end: Pick<MapResult<Item, unknown>, 'status'> & {readonly result
 	const isOutput = (value: unknown): value is string | Uint8Array => typeof value === 'string' || value instanceof Uint8Array;
 	const {stdout, stderr} = of ?? {};
 	return {...of, stdout: isOutput(stdout) ? stdout : '', stderr: isOutput(stderr) ? stderr : ''};
-}
-
-/** Whether the files have all of an output of which the job keeps a part. */
-function areWhole(paths: WholeOutput['paths'], kept: Kept, cut: NonNullable<Kept['cut']>): boolean {
-	return (['stdout', 'stderr'] as const).every(
-		stream => statSync(paths[stream], {throwIfNoEntry: false})?.size === Buffer.from(kept[stream] as string).length + cut[stream],
-	);
 }
 
 /** Writes the stored outputs of commands that ran in an earlier run where this one writes its own. */

@@ -49,13 +49,14 @@ export function keepOutput(
 	makeFolder(folder, item);
 	const paths = outputPaths(folder, item);
 	for (const stream of ['stdout', 'stderr'] as const) {
-		const isWhole = cut[stream] === 0;
-		if (isWhole || sizeOf(paths[stream]) !== Buffer.from(outputs[stream] as string).length + cut[stream]) writeFileSync(paths[stream], outputs[stream]);
+		const isKept = cut[stream] > 0 && hasAll(paths[stream], outputs[stream], cut[stream]);
+		if (!isKept) writeFileSync(paths[stream], outputs[stream]);
 	}
 }
 
-function sizeOf(path: string): number | undefined {
-	return statSync(path, {throwIfNoEntry: false})?.size;
+/** Whether a file is as long as all of an output, of which the job keeps a part. @param cut the bytes that it does not keep */
+export function hasAll(path: string, kept: string | Uint8Array, cut: number): boolean {
+	return statSync(path, {throwIfNoEntry: false})?.size === Buffer.byteLength(kept) + cut;
 }
 
 function makeFolder(folder: string, item: unknown): void {

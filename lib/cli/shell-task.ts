@@ -24,8 +24,7 @@ const MAX_FAILED_BYTES = 12 * 1024;
 
 async function run([item, sequence = 0]: ShellPayload, {slot, exec, job}: TaskContext): Promise<ShellResult> {
 	const {file, args} = commandFor(item, {sequence, slot});
-	const spilled = spill === undefined ? undefined : new SpilledOutput(spill, job.id);
-	const outputs = [...outputsFor(item), ...(spilled ? [spilled] : [])];
+	const outputs = outputsFor(item, job.id);
 	let isCut = false;
 	const options = {
 		...(workdir !== undefined && {cwd: workdir}),
@@ -60,9 +59,11 @@ function commandFor(item: unknown, numbers: {readonly sequence: number; readonly
 }
 
 /** Where the output goes as it comes. */
-function outputsFor(item: unknown): readonly CommandOutput[] {
+function outputsFor(item: unknown, jobId: number): readonly CommandOutput[] {
 	const label = tag ? describeItem(item) : undefined;
-	return [...(results === undefined ? [] : [outputFiles(results, item)]), ...(lineBuffer ? [new LineWriter(label)] : [])];
+	const files = results === undefined ? [] : [outputFiles(results, item)];
+	const spilled = spill === undefined ? [] : [new SpilledOutput(spill, jobId)];
+	return [...files, ...spilled, ...(lineBuffer ? [new LineWriter(label)] : [])];
 }
 
 /** A text has no NULs, which take six times their size in JSON. */

@@ -7,7 +7,7 @@ import {LineLabels} from './tagged-lines.ts';
 /** More of a stream than this is in a file, not in memory, until its command has ended. */
 const MAX_MEMORY_BYTES = 1024 ** 2;
 
-const STREAMS = ['stdout', 'stderr'] as const;
+export const STREAMS = ['stdout', 'stderr'] as const;
 type Stream = (typeof STREAMS)[number];
 
 /** Where the whole output of a command is. */

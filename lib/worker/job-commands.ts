@@ -86,7 +86,7 @@ export class JobCommands {
 				output[stream].add(part);
 				logger?.add(stream, part);
 				const busy = told?.tell(part, stream);
-				// The output of a command that is stopped waits for nobody.
+				// A command that is stopped does not wait until the task has taken its output.
 				return this.#isStopped ? undefined : busy;
 			},
 		});

@@ -26,7 +26,7 @@ export async function backUpFile(path: string, target: string): Promise<BackedUp
 		const files = await copyAll(path, draft);
 		await endOwners(draft);
 		syncFile(draft);
-		// The results first, so that whoever sees the copy finds them.
+		// The results first: a program that sees the copy of the database finds them there.
 		if (existsSync(blobsAt(draft))) renameSync(blobsAt(draft), blobsAt(target));
 		renameSync(draft, target);
 		syncFolder(dirname(target));
