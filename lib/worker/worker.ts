@@ -204,7 +204,8 @@ function infosOf(table: TaskTable): TaskInfo[] {
 /** Where the error is, for people. Node tells the place of a syntax error only to a program that does not catch it. */
 function placeOf(error: unknown, url: string): string {
 	if (error instanceof SyntaxError) return ` (node ${pathOf(url)} shows where)`;
-	const [, place] = (error instanceof Error && /\((file:.*|\/.*)\)$|at (?:async )?(file:.*|\/.*)$/m.exec(error.stack ?? '')) || [];
+	const stack = error instanceof Error ? (error.stack ?? '') : '';
+	const [, place] = /(?:\(|at (?:async )?)((?:file:|\/).*:\d+:\d+)\)?$/m.exec(stack) ?? [];
 	return place === undefined ? '' : ` (${place})`;
 }
 

@@ -215,7 +215,13 @@ test('wrong flags are refused with a sentence, and nothing is made', async t => 
 	t.false(readdirSync(project.path).includes('faena.db'));
 	writeFileSync(join(project.path, 'broken.mjs'), 'throw new Error("no");');
 	const broken = await project.faena('map', './broken.mjs#read', '*.txt', '--dry-run').end();
-	assertSentence(t, broken, /broken\.mjs can't be loaded/);
+	assertSentence(t, broken, /broken\.mjs can't be loaded\. Error: no \(file:.*broken\.mjs:1:7\)$/m);
+	writeFileSync(join(project.path, 'wrong.mjs'), 'export const read = ;');
+	assertSentence(
+		t,
+		await project.faena('map', './wrong.mjs#read', '*.txt').end(),
+		/wrong\.mjs can't be loaded\. SyntaxError: .* \(node .*wrong\.mjs shows where\)$/m,
+	);
 	const ofLines = await project.faena('map', './tasks.mjs#say', '--ndjson', '--fresh', 'content').end('1\n');
 	t.is(ofLines.code, 2);
 	t.regex(ofLines.stderr, /fresh: 'content' expects the option files of the task say or of the map/);

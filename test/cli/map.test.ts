@@ -329,7 +329,7 @@ test('a line that is not JSON ends the command, even if its producer goes on', a
 	await once(program.child, 'exit');
 	const {code, stderr} = await program.end();
 	t.is(code, 4);
-	t.regex(stderr, /^faena: Line 2 of the input is not JSON: [^\n]+\n$/);
+	t.regex(stderr, /^faena: Line 2 of the input is not JSON: [^\n]+ \d done so far; once the input is right, the same command goes on from there\.\n$/);
 });
 
 test('an inserted or removed line leaves the others as they are; an edited one is another item', async t => {
