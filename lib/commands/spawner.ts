@@ -30,11 +30,11 @@ export interface SpawnerOptions {
 	readonly nice?: number | undefined;
 	readonly ownerLock?: string | undefined;
 	/** The path of the list of living commands; default: in the spawner's own folder, where no other engine looks. */
-	readonly commands?: string | undefined;
+	readonly list?: string | undefined;
 }
 
 /**
- * The spawner of an engine, as its pool sees it. The first worker that asks for it starts it. If it dies, its commands are ended, and only
+ * A spawner of an engine, as its pool sees it. The first worker that asks for it starts it. If it dies, its commands are ended, and only
  * then workers hear of it: they ask again, and so get another one.
  */
 export class Spawner {
@@ -106,9 +106,9 @@ class SpawnerProcess {
 	/** Resolves when it and its commands have ended; with false if some of these may live. */
 	readonly gone: Promise<boolean>;
 
-	constructor({ownerLock, commands, nice}: SpawnerOptions, onGone: (own: SpawnerProcess) => void) {
+	constructor({ownerLock, list: given, nice}: SpawnerOptions, onGone: (own: SpawnerProcess) => void) {
 		const rendezvous = makeRendezvous();
-		const list = commands === undefined ? join(rendezvous, 'commands') : resolve(commands);
+		const list = given === undefined ? join(rendezvous, 'commands') : resolve(given);
 		this.#start = {rendezvous, list, ownerLock: ownerLock && resolve(ownerLock), nice, mark: nanoid()};
 		// Options of this Node, such as those that load other modules, would only make it larger: each start of a command copies its page tables.
 		const {NODE_OPTIONS: _, ...env} = process.env;

@@ -327,9 +327,12 @@ export interface PoolOptions {
 	readonly ownerLock?: string;
 	/** The file in which the owner's workers record which jobs they have open. */
 	readonly openJobs?: string;
-	/** The file in which the owner's spawner records which commands live. */
-	readonly commands?: string;
+	/** The files in which the owner's spawners record which commands live. */
+	readonly commands?: PerSpawner<string>;
 }
+
+/** Of each spawner of an engine. */
+export type PerSpawner<T> = readonly [T, T];
 
 /** When a worker is replaced; Infinity for never. */
 export interface Recycle {

@@ -3,7 +3,7 @@ import {fileURLToPath} from 'node:url';
 import {Spawner} from '../commands/spawner.ts';
 import type {WorkerLoss} from '../job/events.ts';
 import {type FailureRecord, fromEnvelope, toFailure} from '../job/failure.ts';
-import type {PoolOptions} from '../job/options.ts';
+import type {PerSpawner, PoolOptions} from '../job/options.ts';
 import type {TaskInfo} from '../job/task.ts';
 import {type Clock, sleep} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
@@ -32,7 +32,8 @@ export class WorkerLifecycle {
 	readonly #clock: Clock;
 	readonly #receive: (slot: Slot, message: unknown) => void;
 	readonly #maxLoading: number;
-	readonly #spawner: Spawner;
+	/** Node's `spawn()` waits until the new process has begun its program. So two spawners start more commands than one. More than two gain nothing. */
+	readonly #spawners: PerSpawner<Spawner>;
 	/** Of each kind that was started: that the first worker has loaded the tasks, or failed to. */
 	readonly #starts = new Map<WorkerKind, PromiseWithResolvers<readonly TaskInfo[]>>();
 
@@ -53,7 +54,8 @@ export class WorkerLifecycle {
 		this.#clock = clock;
 		this.#receive = receive;
 		this.#maxLoading = maxLoading;
-		this.#spawner = new Spawner(options);
+		const {ownerLock, nice, commands: [first, second] = []} = options;
+		this.#spawners = [new Spawner({ownerLock, nice, list: first}), new Spawner({ownerLock, nice, list: second})];
 	}
 
 	/** Starts so many workers, and replaces them; others start with their first chunk. Resolves with the tasks once the first has loaded them. */
@@ -120,10 +122,16 @@ export class WorkerLifecycle {
 		else endPreparing(slot);
 	}
 
-	/** Tells the worker where the spawner is, and starts it before, if there is none. A worker that has ended needs no answer. */
-	async introduceSpawner({worker}: Slot, lost?: string): Promise<void> {
-		const address = await this.#spawner.addressFor(worker, lost);
+	/** Tells the worker where its spawner is, and starts that before, if there is none. A worker that has ended needs no answer. */
+	async introduceSpawner(slot: Slot, lost?: string): Promise<void> {
+		const {worker} = slot;
+		const address = await this.#spawnerOf(slot).addressFor(worker, lost);
 		await worker.request({type: 'spawner', address}).catch(() => undefined);
+	}
+
+	/** A worker's number is given to the one that replaces it, so the workers share the spawners evenly. */
+	#spawnerOf({number}: Slot): Spawner {
+		return this.#spawners[number % 2] as Spawner;
 	}
 
 	#startPreparing(slot: Slot, task?: string): void {
@@ -159,7 +167,7 @@ export class WorkerLifecycle {
 		// While the commands of its job are killed it would go on with the next job.
 		for (const chunk of [...slot.chunks]) chunk.takeBack(chunk.waiting(), {type: 'released'});
 		if (isCaller) {
-			const commands = this.#spawner.endCommandsOf(slot.worker);
+			const commands = this.#spawnerOf(slot).endCommandsOf(slot.worker);
 			if (commands) void commands.then(() => this.#loseCaller(slot));
 			else this.#loseCaller(slot);
 			return;
@@ -177,7 +185,7 @@ export class WorkerLifecycle {
 
 	/** A worker that ends while it loads is not replaced in a tight loop, nor are its jobs given back in one. */
 	#onGone(slot: Slot, ending: WorkerEnd): void | Promise<void> {
-		const commands = this.#spawner.endCommandsOf(slot.worker);
+		const commands = this.#spawnerOf(slot).endCommandsOf(slot.worker);
 		if (commands) return this.#removeAfter(commands, slot, ending);
 		if (slot.phase !== 'loading') return this.#removeWorker(slot, ending);
 		const unloadable = toUnloadable(slot.worker, ending, this.#options.tasks);
@@ -230,7 +238,7 @@ export class WorkerLifecycle {
 		const loading = slots.filter(({worker, phase}) => worker.kind === 'thread' && phase === 'loading').map(({loaded}) => loaded);
 		await Promise.all([...idle.map(slot => this.#tearDown(slot)), this.#withinGrace(Promise.all(loading))]);
 		await Promise.all([...this.#slots.all].map(({worker}) => worker.end()));
-		await this.#spawner.close();
+		await Promise.all(this.#spawners.map(spawner => spawner.close()));
 		for (const slot of this.#slots.all) this.#removeWorker(slot, {exitCode: 0});
 	}
 }

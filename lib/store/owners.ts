@@ -118,7 +118,7 @@ export class Owners {
 		for (const owner of owners) {
 			const isSilent = silent.has(owner.id);
 			if (!isSilent && !(owner.isLocal && this.#isGone(owner.name))) continue;
-			// Its spawner ends its commands. If both were killed, or sleep, this store does so; for commands that can't be killed it waits no longer
+			// Its spawners end its commands. If all were killed, or sleep, this store does so; for commands that can't be killed it waits no longer
 			// than a lease.
 			if ((await this.#endCommands(owner)) || isSilent) dead.push(owner);
 		}
@@ -142,8 +142,9 @@ export class Owners {
 
 	/** Ends the commands that a dead owner has left. Returns false if some may live. */
 	async #endCommands({name, isLocal}: OwnerRow): Promise<boolean> {
-		const {commands} = this.filesOf(name);
-		return !isLocal || commands === undefined || endLivingCommands(commands);
+		const {commands = []} = isLocal ? this.filesOf(name) : {};
+		const areGone = await Promise.all(commands.map(endLivingCommands));
+		return !areGone.includes(false);
 	}
 
 	#isGone(owner: OwnerId): boolean {
@@ -180,7 +181,7 @@ export class Owners {
 		const locks = new Set(living.map(name => prefix + name));
 		for (const name of readdirSync(folder)) {
 			// The lock to which the file belongs.
-			const lock = name.replace(/-(open|commands|journal)$/, '');
+			const lock = name.replace(/-(open|commands2?|journal)$/, '');
 			if (!name.startsWith(prefix) || locks.has(name) || locks.has(lock)) continue;
 			const age = Date.now() - (statSync(join(folder, name), {throwIfNoEntry: false})?.mtimeMs ?? Infinity);
 			const path = join(folder, lock);

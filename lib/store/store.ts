@@ -26,6 +26,7 @@ import type {
 	Place,
 } from '../job/job.ts';
 import {NO_JOBS, UNENDED_STATUSES} from '../job/job.ts';
+import type {PerSpawner} from '../job/options.ts';
 import type {Schedule, ScheduleChange, ScheduleResult} from '../job/schedule.ts';
 import type {Clock} from '../support/clock.ts';
 import type {PostgresPool} from './postgres-client.ts';
@@ -316,8 +317,8 @@ export interface OwnerFiles {
 	readonly ownerLock?: string;
 	/** Workers write there which jobs they have open (`OpenJobsCell`). If the owner dies, {@link Store.reclaim} suspects these. */
 	readonly openJobs?: string;
-	/** The owner's spawner writes there which commands of jobs live (`LivingCommands`). If the owner dies, {@link Store.reclaim} ends these first. */
-	readonly commands?: string;
+	/** The owner's spawners write there which commands of jobs live (`LivingCommands`). If the owner dies, {@link Store.reclaim} ends these first. */
+	readonly commands?: PerSpawner<string>;
 }
 
 /** Which running jobs of an owner to release. */

@@ -337,9 +337,9 @@ test('an engine has no spawner before its first command, and none when it is clo
 	const {faena, close} = await openAs('thread', t, 100);
 	t.deepEqual(spawnersOf(process.pid), []);
 	const {stdout} = await faena.call('exec', {file: 'sh', args: ['-c', 'echo $PPID']});
-	t.deepEqual(spawnersOf(process.pid), [Number(stdout)]);
-	await faena.call('exec', {file: 'true'});
-	t.is(spawnersOf(process.pid).length, 1);
+	t.true(spawnersOf(process.pid).includes(Number(stdout)));
+	for (let command = 0; command < 10; command++) await faena.call('exec', {file: 'true'});
+	t.true(spawnersOf(process.pid).length <= 2);
 	await close();
 	t.deepEqual(spawnersOf(process.pid), []);
 });

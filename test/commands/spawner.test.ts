@@ -89,15 +89,15 @@ if (process.platform === 'linux') {
 			await killAgainAndAgain(t, run, pid => process.kill(pid, 'SIGKILL'));
 		});
 
-		test(`${isolation}: the same when its spawner is killed with it`, async t => {
+		test(`${isolation}: the same when its spawners are killed with it`, async t => {
 			const run = makeRun(t, isolation, folder => join(folder, 'jobs.db'));
 			await killAgainAndAgain(t, run, pid => {
-				const both = [...spawnersOf(pid), pid];
-				for (const each of both) process.kill(each, 'SIGKILL');
+				const all = [...spawnersOf(pid), pid];
+				for (const each of all) process.kill(each, 'SIGKILL');
 			});
 		});
 
-		test(`${isolation}: when the spawner is killed, its commands are gone before their jobs have failed, and the next command has another one`, async t => {
+		test(`${isolation}: when the spawners are killed, their commands are gone before their jobs have failed, and the next command has another one`, async t => {
 			const faena = await openAs(t, isolation);
 			const [token, child] = [makeToken(), makeToken()];
 			t.teardown(() => endAll(child));
@@ -106,8 +106,8 @@ if (process.platform === 'linux') {
 			const jobs = await Promise.all([0, 1].map(() => faena.enqueue('exec', {file: 'sh', args: ['-c', script]})));
 			await areAlive(child, 4);
 			await areAlive(token, 4);
-			const [spawner = 0] = spawnersOf(process.pid);
-			process.kill(spawner, 'SIGKILL');
+			const spawners = spawnersOf(process.pid);
+			for (const spawner of spawners) process.kill(spawner, 'SIGKILL');
 			for (const job of jobs) {
 				const {status, error} = (await job.outcome()) as {status: string; error?: Error};
 				t.is(status, 'dead');
@@ -115,7 +115,28 @@ if (process.platform === 'linux') {
 			}
 			t.is(countAlive(token) + countAlive(child), 0);
 			t.is((await faena.call('exec', {file: 'echo', args: ['on']})).stdout, 'on\n');
-			t.not(spawnersOf(process.pid)[0], spawner);
+			t.deepEqual(
+				spawnersOf(process.pid).filter(each => spawners.includes(each)),
+				[],
+			);
+		});
+	}
+
+	for (const isolation of ['thread', 'process'] as const) {
+		test(`${isolation}: when one of two spawners is killed, only its commands end`, async t => {
+			const faena = await openAs(t, isolation);
+			const tokens = [makeToken(), makeToken()];
+			t.teardown(() => tokens.forEach(endAll));
+			const jobs = await Promise.all(tokens.map(token => faena.enqueue('exec', {file: 'sleep', args: [token]})));
+			for (const token of tokens) await areAlive(token, 1);
+			const spawners = spawnersOf(process.pid);
+			t.is(spawners.length, 2);
+			process.kill(spawners[0] as number, 'SIGKILL');
+			const ended = await Promise.race(jobs.map(async job => ({job, status: (await job.outcome()).status})));
+			t.is(ended.status, 'dead');
+			t.deepEqual(tokens.map(countAlive).sort(), [0, 1]);
+			const other = jobs.find(job => job !== ended.job);
+			t.is((await other?.info())?.status, 'running');
 		});
 	}
 

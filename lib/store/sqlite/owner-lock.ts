@@ -1,6 +1,7 @@
 import {existsSync, rmSync} from 'node:fs';
 import Database from 'better-sqlite3';
 import type {OwnerId} from '../../job/claim.ts';
+import type {PerSpawner} from '../../job/options.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {isBusy, NO_WAIT} from './sqlite-errors.ts';
 import {createPrivately, problemOfLock, refuse} from './trusted-files.ts';
@@ -19,9 +20,10 @@ export function openJobsAt(location: string, owner: OwnerId): string {
 	return `${ownerLockAt(location, owner)}-open`;
 }
 
-/** The path of the file in which the owner's spawner keeps the list of its living commands. */
-export function commandsAt(location: string, owner: OwnerId): string {
-	return `${ownerLockAt(location, owner)}-commands`;
+/** The paths of the files in which the owner's spawners keep the lists of their living commands. */
+export function commandsAt(location: string, owner: OwnerId): PerSpawner<string> {
+	const lock = ownerLockAt(location, owner);
+	return [`${lock}-commands`, `${lock}-commands2`];
 }
 
 /** True if one of these owners of the database certainly lives. Each engine has an owner, which holds a lock as long as the engine is open. */
@@ -32,7 +34,7 @@ export function isInUse(location: string, owners: readonly OwnerId[]): boolean {
 
 /** Removes the files beside the lock, then the lock. SQLite's journal stays if the owner was killed. */
 export function removeLock(path: string): void {
-	for (const suffix of ['-open', '-commands', '-journal', '']) {
+	for (const suffix of ['-open', '-commands', '-commands2', '-journal', '']) {
 		try {
 			rmSync(path + suffix, {force: true});
 		} catch {
