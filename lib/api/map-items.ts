@@ -1,4 +1,4 @@
-import {decode, type Encoded} from '../job/encoding.ts';
+import type {Encoded} from '../job/encoding.ts';
 import {type Ids, idAt} from '../job/group.ts';
 import {isTerminal, type JobId} from '../job/job.ts';
 import {executionAt, type UnpackedJobs} from '../transport/client.ts';
@@ -144,15 +144,19 @@ export class ItemGroup<Item> {
 		return part ? executionAt(part.jobs, part.start + offset - part.from) : this.#executions.get(offset);
 	}
 
-	/** What is yielded for an item whose job has ended. @throws FaenaError `NoSuchJob`; `NotEncodable` if the result is damaged */
-	resultAt<Result>(offset: number): MapResult<Item, Result> {
+	/**
+	 * What is yielded for an item whose job has ended.
+	 * @param read decodes its result
+	 * @throws FaenaError `NoSuchJob`; `NotEncodable` if the result is damaged
+	 */
+	resultAt<Result>(offset: number, read: (result: Encoded) => Result): MapResult<Item, Result> {
 		const reused = this.#reused.size > 0 && this.#reused.has(offset);
 		const about = {index: this.indexAt(offset), key: this.keyAt(offset), item: this.items[offset] as Item, jobId: idAt(this.ids, offset), reused};
 		const end = this.#ends[offset];
 		const execution = this.executionAt(offset);
 		if (execution) Object.assign(about, {execution});
 		if (this.earlier.length > 0) Object.assign(about, {earlier: this.earlier.map((_, stage) => this.earlierIdsAt(stage, offset))});
-		if (this.#states[offset] === State.completed) return {...about, status: 'completed', result: decode(end as Encoded) as Result};
+		if (this.#states[offset] === State.completed) return {...about, status: 'completed', result: read(end as Encoded)};
 		return {...about, ...(toOutcome(end as Notice) as Exclude<JobOutcome<Result>, {status: 'completed'}>)};
 	}
 }

@@ -1,4 +1,5 @@
 import {bad, checkIterable} from '../job/checks.ts';
+import {decode, type Encoded} from '../job/encoding.ts';
 import {MAX_GROUP_JOBS} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
 import {WakeUp} from '../support/clock.ts';
@@ -82,6 +83,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	#failure: {readonly error: unknown} | undefined;
 	/** Items that were yielded, or will not be. */
 	#yielded = 0;
+	/** Makes what is yielded of the result of a job. */
+	#read: (result: Encoded) => Result = result => decode(result) as Result;
 
 	/** @internal Use `engine.map`. */
 	constructor(client: DispatcherClient, plan: MapPlan<Item>, items: Iterable<Item> | AsyncIterable<Item>, freshness?: Freshness) {
@@ -141,6 +144,12 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		const results: MapResult<Item, Result>[] = [];
 		for await (const result of this) results.push(result);
 		return results;
+	}
+
+	/** @internal Yields the same with encoded results, for those who only pass them on. */
+	encoded(): AsyncIterable<MapResult<Item, Encoded>> {
+		this.#read = result => result as Result;
+		return this as JobMap<Item, unknown> as JobMap<Item, Encoded>;
 	}
 
 	/** Yields a result for each item. It can be iterated once. */
@@ -310,7 +319,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		const offset = part.next++;
 		if (part.next === part.end) this.#ended.shift();
 		this.#countYielded();
-		return part.group.resultAt(offset);
+		return part.group.resultAt(offset, this.#read);
 	}
 
 	#nextOfInput(): MapResult<Item, Result> | undefined {
@@ -323,7 +332,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 				this.#offset = 0;
 			}
 			this.#countYielded();
-			if (!group.isDropped(offset)) return group.resultAt(offset);
+			if (!group.isDropped(offset)) return group.resultAt(offset, this.#read);
 		}
 		return undefined;
 	}
@@ -334,7 +343,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			const [group, offset] = this.#byIndex.get(this.#yielded) ?? [];
 			this.#byIndex.delete(this.#yielded);
 			this.#countYielded();
-			if (group && offset !== undefined && !group.isDropped(offset)) return group.resultAt(offset);
+			if (group && offset !== undefined && !group.isDropped(offset)) return group.resultAt(offset, this.#read);
 		}
 		return undefined;
 	}

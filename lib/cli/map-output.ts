@@ -1,6 +1,7 @@
 /** What `faena map` prints for each result. */
 
 import type {MapResult} from '../index.ts';
+import {decode, type Encoded, isJson} from '../job/encoding.ts';
 import type {Item} from './inputs/items.ts';
 import {hasAll, keepOutput, outputPaths} from './output-files.ts';
 import {escapeControls, printError, toJson} from './print.ts';
@@ -18,16 +19,31 @@ export interface Printed {
 
 export type Printer = (result: MapResult<Item, unknown>) => Printed;
 
+interface LineOptions {
+	readonly hasItems: boolean;
+	readonly hasTimes: boolean;
+	/** Results come encoded. */
+	readonly isEncoded: boolean;
+}
+
 /** A line of JSON for each result. `reused` marks a job that had ended before this run. */
-export function jsonLines({hasItems, hasTimes}: {readonly hasItems: boolean; readonly hasTimes: boolean}): Printer {
+export function jsonLines({hasItems, hasTimes, isEncoded}: LineOptions): Printer {
 	return ({key, item, jobId, execution, ...end}) => {
 		const {number, startedAt, durationMs, cpuMs} = execution ?? {};
 		const times = hasTimes && execution && {attempt: number, startedAt: startedAt && new Date(startedAt).toISOString(), durationMs, cpuMs};
-		const what = end.status === 'completed' ? {result: end.result ?? null} : {error: {name: end.error.name, message: end.error.message}};
 		// A file's key is its path, which says what the item is.
-		const line = {key, item: hasItems ? item.payload : undefined, jobId, status: end.status, reused: end.reused || undefined, ...times, ...what};
-		return {stdout: escapeControls(`${toJson(line)}\n`)};
+		const about = {key, item: hasItems ? item.payload : undefined, jobId, status: end.status, reused: end.reused || undefined, ...times};
+		let what: string;
+		if (end.status !== 'completed') what = `"error":${toJson({name: end.error.name, message: end.error.message})}`;
+		else if (isEncoded) what = `"result":${decodedJson(end.result as Encoded, execution !== undefined)}`;
+		else what = `"result":${toJson(end.result)}`;
+		return {stdout: `${escapeControls(`${toJson(about).slice(0, -1)},${what}}`)}\n`};
 	};
+}
+
+/** @param isNew it comes from a worker; another program may have damaged one that was stored */
+function decodedJson(result: Encoded, isNew: boolean): string {
+	return isNew && isJson(result) ? result : toJson(decode(result));
 }
 
 /** The output of each command as it is, or with the item before each line. Lines that were printed as they came are not printed again. */

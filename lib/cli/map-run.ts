@@ -25,6 +25,8 @@ export interface RunOptions {
 	readonly cleanUp: () => void;
 	/** Of files, by path. */
 	readonly sizes: ReadonlyMap<string, number> | undefined;
+	/** The printer takes encoded results. */
+	readonly isEncoded: boolean;
 	/** Results come in the order of the input: what is printed says little about what has ended. */
 	readonly isInOrder: boolean;
 }
@@ -95,7 +97,7 @@ export class MapRun {
 
 	async #printAll(): Promise<void> {
 		try {
-			for await (const result of this.#results) {
+			for await (const result of this.#options.isEncoded ? this.#results.encoded() : this.#results) {
 				this.#note(result);
 				await this.#write(result);
 			}

@@ -188,9 +188,13 @@ async function map(plan: Plan, options: Options): Promise<number> {
 		const {items, sizes, weight} = toMapInput(plan, options);
 		const mapOptions = mapOptionsOf(plan, options, engine.freshOf(task));
 		const results = engine.map(task, items as Iterable<Item>, {...mapOptions, ...(weight && {weight})});
-		const printer = command && !options.json ? commandOutputs(command) : jsonLines({hasItems: sizes === undefined, hasTimes: options.times === true});
+		// Of a command, others read the result, too.
+		const isEncoded = command === undefined;
+		const hasTimes = options.times === true;
+		const printer = command && !options.json ? commandOutputs(command) : jsonLines({hasItems: sizes === undefined, hasTimes, isEncoded});
 		const keeper = command?.results === undefined ? undefined : keepReused(command.results);
-		const code = await new MapRun(engine, results, {...options, sizes, printer, log, keeper, cleanUp, isInOrder: orderOf(options) === 'input'}).print();
+		const isInOrder = orderOf(options) === 'input';
+		const code = await new MapRun(engine, results, {...options, sizes, printer, isEncoded, log, keeper, cleanUp, isInOrder}).print();
 		await engine.close();
 		return code;
 	} catch (error) {

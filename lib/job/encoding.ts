@@ -99,6 +99,11 @@ export function decode(encoded: Encoded, results?: ResultsOfParents): unknown {
 	}
 }
 
+/** True if the encoded value is the JSON of the value. */
+export function isJson(encoded: Encoded): encoded is string {
+	return typeof encoded === 'string' && encoded.charCodeAt(0) !== EQUALS;
+}
+
 /** Stands for a value that can't be read: {@link decode} throws `BadDatabase` with this sentence. */
 export function unreadable(sentence: string): Encoded {
 	return concat(Format.unreadable, Buffer.from(sentence));

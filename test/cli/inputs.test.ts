@@ -312,6 +312,22 @@ test('keys are distinct and the same in each run, and only equal items before on
 	);
 });
 
+test('equal numbers are counted in whatever order and form they come', t => {
+	const number = fc.oneof(fc.nat({max: 30}).map(String), fc.constantFrom('00', '007', '-1', '1e3', ' 1', '999999999999999', '9007199254740993'));
+	const ascending = fc.array(fc.nat({max: 3}), {maxLength: 30}).map(steps => steps.map((_, at) => String(steps.slice(0, at + 1).reduce((a, b) => a + b))));
+	fc.assert(
+		fc.property(ascending, fc.array(number, {maxLength: 30}), ascending, (...parts) => {
+			const keys = new Keys();
+			const counts = new Map<string, number>();
+			for (const text of parts.flat()) {
+				const count = (counts.get(text) ?? 0) + 1;
+				counts.set(text, count);
+				t.is(keys.keyOf(text), count === 1 ? text : `${text}##${count}`);
+			}
+		}),
+	);
+});
+
 test('different items have keys without numbers, also if they are much alike', t => {
 	for (const text of [
 		(index: number) => String(index),

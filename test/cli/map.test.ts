@@ -104,6 +104,30 @@ test('values that JSON can not hold are printed in another form', async t => {
 	t.is(parse(none.stdout)[0]?.result, null);
 });
 
+test('a result is printed as it will be when it is read again', async t => {
+	const folder = new Folder(t);
+	const values = [
+		'0',
+		'-0.5',
+		'1e21',
+		'true',
+		'null',
+		'""',
+		'"=1"',
+		'"é \\u2028 \\u0085 \\u007f \\ud800 \\u202e"',
+		'[]',
+		'{"b":1,"2":[{"":null}],"__proto__":3}',
+	];
+	const print = async () => (await folder.faena('map', tasks(TRACES, 'echo'), '--ndjson', '--order', 'input').end(values.join('\n'))).stdout;
+	const [now, again] = [await print(), await print()];
+	t.is(again, now.replaceAll('"completed",', '"completed","reused":true,'));
+	t.deepEqual(
+		parse(now).map(({result}) => result),
+		values.map(value => JSON.parse(value)),
+	);
+	t.regex(now, /^[\n -~é\u2028\u2029]+$/);
+});
+
 test('with --quiet only the summary is printed', async t => {
 	const {stderr} = await new Folder(t).faena('map', tasks(TRACES, 'echo'), '--stdin', '--quiet').end('one');
 	t.regex(stderr, /^faena: 1 completed, in [^\n]+\n$/);

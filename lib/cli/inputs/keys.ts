@@ -9,20 +9,70 @@ const HASH_LENGTH = 16;
 
 /**
  * Names items by what they are, so that an item that comes in between or goes changes the name of no other. The second of two equal items has a
- * number. The table of items has at least one and a half places for each, their number is a power of two, and a place takes 12 bytes: 25 MB for a million.
+ * number. Ascending numbers, such as ids, take no memory for each. The table of all other items has at least one and a half places for each, their
+ * number is a power of two, and a place takes 12 bytes: 25 MB for a million.
  */
 export class Keys {
+	readonly #runs = new NumberRuns();
 	readonly #counts = new Counts();
 
 	/** The key of an item with this content. */
 	keyOf(content: string): string {
-		const count = this.#counts.add(content);
+		const count = this.#count(content);
 		return count === 1 ? nameOf(content) : `${nameOf(content)}##${count}`;
 	}
 
 	/** Counts a key that the item itself has. Returns whether it is new. */
 	isNew(key: string): boolean {
-		return this.#counts.add(key) === 1;
+		return this.#count(key) === 1;
+	}
+
+	/** How often the text was counted by now. */
+	#count(text: string): number {
+		const number = toNumber(text);
+		if (number !== undefined && this.#runs.add(number)) return 1;
+		const isInRun = number !== undefined && this.#runs.has(number);
+		return this.#counts.add(text) + (isInRun ? 1 : 0);
+	}
+}
+
+/** The number whose usual digits the text is. */
+function toNumber(text: string): number | undefined {
+	if (text.length === 0 || text.length > 15 || (text.startsWith('0') && text.length > 1)) return undefined;
+	let number = 0;
+	for (let index = 0; index < text.length; index++) {
+		const digit = text.charCodeAt(index) - 48;
+		if (digit < 0 || digit > 9) return undefined;
+		number = 10 * number + digit;
+	}
+	return number;
+}
+
+/** Numbers that came in ascending order, as runs without gaps. */
+class NumberRuns {
+	readonly #firsts: number[] = [];
+	readonly #lasts: number[] = [];
+
+	/** Adds a number greater than all before. Returns false if it is not. */
+	add(number: number): boolean {
+		const last = this.#lasts.at(-1) ?? -1;
+		if (number <= last) return false;
+		if (number === last + 1 && last >= 0) this.#lasts[this.#lasts.length - 1] = number;
+		else {
+			this.#firsts.push(number);
+			this.#lasts.push(number);
+		}
+		return true;
+	}
+
+	has(number: number): boolean {
+		let [low, high] = [0, this.#firsts.length];
+		while (low < high) {
+			const middle = (low + high) >> 1;
+			if ((this.#firsts[middle] as number) <= number) low = middle + 1;
+			else high = middle;
+		}
+		return low > 0 && number <= (this.#lasts[low - 1] as number);
 	}
 }
 
