@@ -42,6 +42,8 @@ export interface MapProgress {
 const CHECK_BATCH_EVERY_MS = 1000;
 /** Groups that may be under way to the queue. */
 const MAX_GROUPS_UNDER_WAY = 3;
+/** Results that are yielded together at most: the map counts them as consumed. */
+const MAX_PART = 100;
 /** Once the window was full, the map reads on when this share of it is free: it would send groups of one item otherwise. */
 const MIN_ROOM_SHARE = 1 / 8;
 
@@ -146,14 +148,22 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		return results;
 	}
 
-	/** @internal Yields the same with encoded results, for those who only pass them on. */
-	encoded(): AsyncIterable<MapResult<Item, Encoded>> {
-		this.#read = result => result as Result;
-		return this as JobMap<Item, unknown> as JobMap<Item, Encoded>;
+	/**
+	 * @internal Yields the same in parts, of those results that have arrived: one by one takes longer than it takes to print them.
+	 * @param isEncoded for those who only pass the results on
+	 */
+	parts({isEncoded}: {readonly isEncoded: boolean}): AsyncGenerator<readonly MapResult<Item, Result | Encoded>[], void, undefined> {
+		if (isEncoded) this.#read = result => result as Result;
+		return this.#iterate(() => this.#nextPart());
 	}
 
 	/** Yields a result for each item. It can be iterated once. */
-	async *[Symbol.asyncIterator](): AsyncGenerator<MapResult<Item, Result>, void, undefined> {
+	[Symbol.asyncIterator](): AsyncGenerator<MapResult<Item, Result>, void, undefined> {
+		return this.#iterate(() => this.#next());
+	}
+
+	/** @param take returns what is yielded next; `undefined` if nothing has arrived */
+	async *#iterate<Taken>(take: () => Taken | undefined): AsyncGenerator<Taken, void, undefined> {
 		const what = this.#plan.pipe ? 'pipe' : 'map';
 		if (this.#hasBegun) throw bad(`This ${what} was iterated already; call ${what}() again, with the same batch to go on`);
 		this.#hasBegun = true;
@@ -171,8 +181,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		try {
 			if (this.#phase === 'new') void this.#feed();
 			for (;;) {
-				const result = this.#next();
-				if (result) yield result;
+				const taken = take();
+				if (taken) yield taken;
 				else if (this.#failure) throw this.#failure.error;
 				else if (this.#hasAllArrived()) break;
 				else await this.#wait();
@@ -311,6 +321,12 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			this.#fail(error);
 			return undefined;
 		}
+	}
+
+	#nextPart(): readonly MapResult<Item, Result>[] | undefined {
+		const part: MapResult<Item, Result>[] = [];
+		for (let result = this.#next(); result; result = part.length < MAX_PART ? this.#next() : undefined) part.push(result);
+		return part.length > 0 ? part : undefined;
 	}
 
 	#nextEnded(): MapResult<Item, Result> | undefined {

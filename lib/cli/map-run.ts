@@ -6,7 +6,7 @@ import {describeFresh} from './fresh.ts';
 import {InputError} from './inputs/input-error.ts';
 import type {Item} from './inputs/items.ts';
 import type {JobLog} from './joblog.ts';
-import type {Printer} from './map-output.ts';
+import type {Printed, Printer} from './map-output.ts';
 import {Output} from './output.ts';
 import {count, ExitCode, formatRate, type MapStatus, printError, showBar} from './print.ts';
 import {shellQuote} from './shell-quote.ts';
@@ -97,10 +97,7 @@ export class MapRun {
 
 	async #printAll(): Promise<void> {
 		try {
-			for await (const result of this.#options.isEncoded ? this.#results.encoded() : this.#results) {
-				this.#note(result);
-				await this.#write(result);
-			}
+			for await (const results of this.#results.parts(this.#options)) await this.#printEach(results);
 		} catch (error) {
 			this.#output.flush();
 			const isHalted = error instanceof FaenaError && error.code === 'Halted';
@@ -111,12 +108,22 @@ export class MapRun {
 		}
 	}
 
+	async #printEach(results: readonly MapResult<Item, unknown>[]): Promise<void> {
+		for (const result of results) {
+			this.#note(result);
+			const written = this.#write(result);
+			// To await each would take longer than to print it.
+			if (written) await written;
+		}
+	}
+
 	#withCount(error: InputError): InputError {
 		const {done} = this.#status();
 		return new InputError(`${error.message} ${count(done)} done so far; once the input is right, the same command goes on from there.`, {cause: error});
 	}
 
-	async #write(result: MapResult<Item, unknown>): Promise<void> {
+	/** Returns a promise if it has to be waited for. */
+	#write(result: MapResult<Item, unknown>): Promise<void> | undefined {
 		// The printer may write to stderr.
 		if (result.status !== 'completed') this.#output.flush();
 		const {stdout, stderr = '', whole} = this.#options.printer(result);
@@ -127,14 +134,19 @@ export class MapRun {
 			this.#output.flush();
 			process.stderr.write(stderr);
 		}
-		if (whole) {
-			this.#output.flush();
-			await printWhole(whole, whole.label, this.#hurry.signal);
-		}
-		if (process.stdout.writableNeedDrain) {
-			this.#options.log?.flush();
-			await once(process.stdout, 'drain', {signal: this.#hurry.signal});
-		}
+		if (whole) return this.#writeWhole(whole);
+		return process.stdout.writableNeedDrain ? this.#drain() : undefined;
+	}
+
+	async #writeWhole(whole: NonNullable<Printed['whole']>): Promise<void> {
+		this.#output.flush();
+		await printWhole(whole, whole.label, this.#hurry.signal);
+		if (process.stdout.writableNeedDrain) await this.#drain();
+	}
+
+	async #drain(): Promise<void> {
+		this.#options.log?.flush();
+		await once(process.stdout, 'drain', {signal: this.#hurry.signal});
 	}
 
 	#note({status, key, jobId, reused}: MapResult<Item, unknown>): void {

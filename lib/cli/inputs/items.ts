@@ -1,3 +1,4 @@
+import {flattened} from './flattened.ts';
 import {InputError} from './input-error.ts';
 import {Keys} from './keys.ts';
 
@@ -23,18 +24,18 @@ export interface Entry {
 /** How many entries make an item. Without a number it is one, and the payload of one value is that value. */
 type Count = number | undefined;
 
-/** @throws InputError if two items have the same name in themselves */
-export async function* itemsOf(entries: AsyncIterable<Iterable<Entry>>, count: Count): AsyncGenerator<Item> {
+/** Its iterator throws an InputError if two items have the same name in themselves. */
+export function itemsOf(entries: AsyncIterable<Iterable<Entry>>, count: Count): AsyncIterable<Item> {
 	const keys = new Keys();
 	let sequence = 0;
-	for await (const some of count === undefined ? entries : together(entries, count)) {
+	return flattened(count === undefined ? entries : together(entries, count), function* (some) {
 		for (const {values, content, key, where} of some) {
 			if (key !== undefined && where !== undefined && !keys.isNew(key))
 				throw new InputError(`${where} has the key ${JSON.stringify(key)} of a line before. --key expects a field that names one item.`);
 			const payload = count === undefined && values.length === 1 ? values[0] : values;
 			yield {key: key ?? keys.keyOf(content), payload, sequence: ++sequence};
 		}
-	}
+	});
 }
 
 /** The last one may have fewer. */
