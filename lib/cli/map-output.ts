@@ -35,14 +35,14 @@ export function jsonLines({hasItems, hasTimes, isEncoded}: LineOptions): Printer
 		const about = {key, item: hasItems ? item.payload : undefined, jobId, status: end.status, reused: end.reused || undefined, ...times};
 		let what: string;
 		if (end.status !== 'completed') what = `"error":${toJson({name: end.error.name, message: end.error.message})}`;
-		else if (isEncoded) what = `"result":${decodedJson(end.result as Encoded, execution !== undefined)}`;
+		else if (isEncoded) what = `"result":${jsonOf(end.result as Encoded, execution !== undefined)}`;
 		else what = `"result":${toJson(end.result)}`;
 		return {stdout: `${escapeControls(`${toJson(about).slice(0, -1)},${what}}`)}\n`};
 	};
 }
 
 /** @param isNew it comes from a worker; another program may have damaged one that was stored */
-function decodedJson(result: Encoded, isNew: boolean): string {
+function jsonOf(result: Encoded, isNew: boolean): string {
 	return isNew && isJson(result) ? result : toJson(decode(result));
 }
 
