@@ -171,6 +171,10 @@ test('a file that is not there ends the loop with its error, as it ends a loop o
 	for (const options of [{}, {batch: 'nightly'}]) {
 		await t.throwsAsync(all(faena.map('echo', createReadStream(missing, 'utf8'), options)), {code: 'ENOENT'});
 		await t.throwsAsync(all(faena.map('echo', createInterface({input: createReadStream(missing)}), options)), {code: 'ENOENT'});
+		// This one fails before a batch can be open.
+		const failing = new Readable({read: () => undefined});
+		process.nextTick(() => failing.destroy(new Error('gone')));
+		await t.throwsAsync(all(faena.map('echo', failing, options)), {message: 'gone'});
 	}
 });
 
