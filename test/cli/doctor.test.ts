@@ -54,7 +54,7 @@ test('doctor finds dead programs with jobs, jobs that nobody runs, and paused ta
 	);
 	t.regex(
 		alone ?? '',
-		/^1 job of the task alone is ready, for up to 10:0\d, and none runs\. No engine is open on the queue\. Start one: faena work MODULE --queue faena\.db$/,
+		/^1 job of the task alone is ready, for up to 1\d:\d\d, and none runs\. No engine is open on the queue\. Start one: faena work MODULE --queue faena\.db$/,
 	);
 	t.is(paused, 'The task paused is paused, and 1 job waits. faena resume paused --queue faena.db');
 	t.deepEqual(more, []);

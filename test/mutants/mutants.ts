@@ -317,6 +317,12 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 			'a job that a transaction of a program has committed has its key, and can be edited and waited for, before its notification has come',
 		],
 	},
+	'of a dead owner only the commands of its first spawner are ended': {
+		file: 'lib/store/owners.ts',
+		find: 'commands.map(endLivingCommands)',
+		put: 'commands.slice(0, 1).map(endLivingCommands)',
+		killer: ['test/commands/spawner.test.ts', 'thread: the same when its spawners are killed with it'],
+	},
 	'living owners are taken for dead': {
 		file: 'lib/store/owners.ts',
 		find: 'if (!isSilent && !(owner.isLocal && this.#isGone(owner.name))) continue;',

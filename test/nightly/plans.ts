@@ -22,7 +22,12 @@ const NODES = ['22.18.0', '26.10.0'];
 
 /** What may depend on the version of Node: the tests without those of the benchmark, the examples, the model, the faults and the mutants. */
 const LEFT_OUT = ['bench', 'examples', 'property', 'simulation', 'fault', 'mutants'].map(folder => `!test/${folder}/**`);
-const SUITE = [...ALL_BUT_LONG, ...LEFT_OUT];
+/** Those of the command line take as long as all others; a night has the ones or the others. */
+const CLI = ['test/cli/**/*.test.ts', 'test/commands/**/*.test.ts'];
+const SUITES = [
+	[...CLI, ...ALL_BUT_LONG.filter(pattern => pattern.startsWith('!'))],
+	[...ALL_BUT_LONG, ...LEFT_OUT, ...CLI.map(pattern => `!${pattern}`)],
+];
 
 /** The surest to find something come first. */
 export const PLANS: readonly Plan[] = [
@@ -45,5 +50,5 @@ export const PLANS: readonly Plan[] = [
 	{script: 'soak', args: () => ['--minutes', '2'], minutes: 3},
 	{script: 'mutants', args: () => [], minutes: 11},
 	{script: 'test', args: () => LONG, minutes: 13},
-	{script: 'test:node', args: seed => [NODES[seed % 2] as string, ...SUITE], minutes: 14},
+	{script: 'test:node', args: seed => [NODES[seed % 2] as string, ...(SUITES[(seed >> 1) % 2] as readonly string[])], minutes: 14},
 ];
