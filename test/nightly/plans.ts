@@ -22,12 +22,15 @@ const NODES = ['22.18.0', '26.10.0'];
 
 /** What may depend on the version of Node: the tests without those of the benchmark, the examples, the model, the faults and the mutants. */
 const LEFT_OUT = ['bench', 'examples', 'property', 'simulation', 'fault', 'mutants'].map(folder => `!test/${folder}/**`);
-/** Those of the command line take as long as all others; a night has the ones or the others. */
-const CLI = ['test/cli/**/*.test.ts', 'test/commands/**/*.test.ts'];
-const SUITES = [
-	[...CLI, ...ALL_BUT_LONG.filter(pattern => pattern.startsWith('!'))],
-	[...ALL_BUT_LONG, ...LEFT_OUT, ...CLI.map(pattern => `!${pattern}`)],
+/** They are cut into three parts, which take equally long; a night has one of them. */
+const FOLDERS = [
+	['cli', 'commands'],
+	['pool', 'store', 'transport', 'worker'],
 ];
+const filesOf = (folders: readonly string[]) => folders.map(folder => `test/${folder}/**/*.test.ts`);
+const SHORT = ALL_BUT_LONG.filter(pattern => pattern.startsWith('!'));
+const OTHERS = filesOf(FOLDERS.flat()).map(pattern => `!${pattern}`);
+const SUITES: readonly (readonly string[])[] = [...FOLDERS.map(folders => [...filesOf(folders), ...SHORT]), [...ALL_BUT_LONG, ...LEFT_OUT, ...OTHERS]];
 
 /** The surest to find something come first. */
 export const PLANS: readonly Plan[] = [
@@ -50,5 +53,5 @@ export const PLANS: readonly Plan[] = [
 	{script: 'soak', args: () => ['--minutes', '2'], minutes: 3},
 	{script: 'mutants', args: () => [], minutes: 11},
 	{script: 'test', args: () => LONG, minutes: 13},
-	{script: 'test:node', args: seed => [NODES[seed % 2] as string, ...(SUITES[(seed >> 1) % 2] as readonly string[])], minutes: 14},
+	{script: 'test:node', args: seed => [NODES[seed % 2] as string, ...(SUITES[(seed >> 1) % SUITES.length] as readonly string[])], minutes: 14},
 ];
