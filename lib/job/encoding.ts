@@ -166,9 +166,9 @@ function concat(format: number, ...parts: readonly Uint8Array[]): Uint8Array {
 	return joined;
 }
 
-/** The number that at most nine digits stand for, such as an id or an index. `parse` takes four times as long. */
-function toCount(json: string): number | undefined {
-	if (json.length > 9 || json.length === 0 || (json.charCodeAt(0) === ZERO && json.length > 1)) return undefined;
+/** The number that at most 15 digits without leading zeros stand for, such as an id or an index. `parse` takes four times as long. */
+export function toCount(json: string): number | undefined {
+	if (json.length > 15 || json.length === 0 || (json.charCodeAt(0) === ZERO && json.length > 1)) return undefined;
 	let count = 0;
 	for (let index = 0; index < json.length; index++) {
 		const digit = json.charCodeAt(index) - ZERO;

@@ -82,6 +82,18 @@ async function killAgainAndAgain(t: ExecutionContext, {folder, temporary, start}
 	);
 }
 
+/** A program with a command that resists its end. @param under what starts the program */
+async function startResisting(t: ExecutionContext, under: readonly string[] = []) {
+	t.timeout(60_000);
+	const [folder, token] = [makeFolder(t), makeToken()];
+	t.teardown(() => endAll(token));
+	const program = new Program(t, {name: 'execs', under}, join(folder, 'jobs.db'), token);
+	// The program has it on its own command line.
+	await areAlive(token, 7);
+	const [spawner = 0] = spawnersOf(program.process.pid as number);
+	return {program, folder, token, spawner};
+}
+
 if (process.platform === 'linux') {
 	for (const isolation of ['thread', 'process', 'inline'] as const) {
 		test(`${isolation}: when a program is killed, no command of its jobs is alive when another one runs them again`, async t => {
@@ -178,13 +190,7 @@ if (process.platform === 'linux') {
 	});
 
 	test('a program that is killed leaves no command and no spawner, whatever the command does', async t => {
-		t.timeout(60_000);
-		const [folder, token] = [makeFolder(t), makeToken()];
-		t.teardown(() => endAll(token));
-		const program = new Program(t, 'execs', join(folder, 'jobs.db'), token);
-		// The program has it on its own command line.
-		await areAlive(token, 7);
-		const [spawner = 0] = spawnersOf(program.process.pid as number);
+		const {program, token, spawner} = await startResisting(t);
 		await program.kill('SIGKILL');
 		await areGone(token);
 		await isGone(spawner);
@@ -192,12 +198,7 @@ if (process.platform === 'linux') {
 	});
 
 	test('as long as the spawner of a program that was killed lives, its owner counts as alive', async t => {
-		t.timeout(60_000);
-		const [folder, token] = [makeFolder(t), makeToken()];
-		t.teardown(() => endAll(token));
-		const program = new Program(t, 'execs', join(folder, 'jobs.db'), token);
-		await areAlive(token, 7);
-		const [spawner = 0] = spawnersOf(program.process.pid as number);
+		const {program, folder, token, spawner} = await startResisting(t);
 		const lock = join(folder, readdirSync(folder).find(name => /-owner-.{21}$/.test(name)) ?? '');
 		process.kill(spawner, 'SIGSTOP');
 		await program.kill('SIGKILL');
@@ -209,11 +210,7 @@ if (process.platform === 'linux') {
 	});
 
 	test('signals to the whole process group reach neither the spawner nor its commands', async t => {
-		t.timeout(60_000);
-		const [folder, token] = [makeFolder(t), makeToken()];
-		t.teardown(() => endAll(token));
-		const program = new Program(t, {name: 'execs', under: ['setsid']}, join(folder, 'jobs.db'), token);
-		await areAlive(token, 7);
+		const {program, folder, token} = await startResisting(t, ['setsid']);
 		process.kill(-(program.process.pid as number), 'SIGINT');
 		// It ends in good order, and so stops the command.
 		t.is((await program.ended()).signal, 'SIGINT');

@@ -1,4 +1,5 @@
 import {hash} from 'node:crypto';
+import {toCount} from '../../job/encoding.ts';
 
 /** A longer text is known by its beginning and its hash, as keys are stored. */
 const MAX_KEY_LENGTH = 64;
@@ -29,23 +30,11 @@ export class Keys {
 
 	/** How often the text was counted by now. */
 	#count(text: string): number {
-		const number = toNumber(text);
+		const number = toCount(text);
 		if (number !== undefined && this.#runs.add(number)) return 1;
 		const isInRun = number !== undefined && this.#runs.has(number);
 		return this.#counts.add(text) + (isInRun ? 1 : 0);
 	}
-}
-
-/** The number whose usual digits the text is. */
-function toNumber(text: string): number | undefined {
-	if (text.length === 0 || text.length > 15 || (text.startsWith('0') && text.length > 1)) return undefined;
-	let number = 0;
-	for (let index = 0; index < text.length; index++) {
-		const digit = text.charCodeAt(index) - 48;
-		if (digit < 0 || digit > 9) return undefined;
-		number = 10 * number + digit;
-	}
-	return number;
 }
 
 /** Numbers that came in ascending order, as runs without gaps. */
