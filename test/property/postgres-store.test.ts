@@ -7,7 +7,7 @@ import {PostgresServer} from '../fixtures/postgres-server.ts';
 import {SEED} from '../fixtures/random.ts';
 import {WatchedPool} from '../fixtures/watched-pool.ts';
 import type {StoreOptions} from '../store/contract.ts';
-import {checkModel, type Subject} from './store-model.ts';
+import {checkModel, type Subject, timeoutFor} from './store-model.ts';
 
 /** The number of sequences of commands. */
 const runs = Number(env['FAENA_RUNS'] ?? 60);
@@ -74,7 +74,7 @@ function postgres(options: StoreOptions): Subject {
 }
 
 test('a PostgreSQL store answers as the model does, through any sequence of commands and reopenings', async t => {
-	t.timeout(Math.max(600_000, runs * 5000));
+	t.timeout(timeoutFor(runs));
 	tellSeed(t, {FAENA_RUNS: runs});
 	await checkModel(postgres, {seed: SEED, runs});
 	t.pass();

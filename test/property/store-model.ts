@@ -72,7 +72,24 @@ export async function checkModel(
 			await world.subject.dispose?.();
 		}
 	});
-	await fc.assert(property, {seed, numRuns: runs, endOnFailure, includeErrorInReport: true});
+	await fc.assert(property, {
+		seed,
+		numRuns: runs,
+		endOnFailure,
+		interruptAfterTimeLimit: msFor(runs),
+		markInterruptAsFailure: true,
+		includeErrorInReport: true,
+	});
+}
+
+/** After so long a search for the shortest sequence ends, or all of it fails. */
+function msFor(runs: number): number {
+	return Math.max(480_000, runs * 4000);
+}
+
+/** Milliseconds that a test of so many sequences may take, with the report of a failure. */
+export function timeoutFor(runs: number): number {
+	return msFor(runs) + 120_000;
 }
 
 /** The state of a sequence of commands. */

@@ -16,13 +16,13 @@ import {SEED, seeded} from '../fixtures/random.ts';
 import type {StoreOptions} from '../store/contract.ts';
 import {delayed} from '../store/delayed-store.ts';
 import {MemoryStore} from '../store/oracle.ts';
-import {checkModel, type Subject} from './store-model.ts';
+import {checkModel, type Subject, timeoutFor} from './store-model.ts';
 
 /** The number of sequences of commands. */
 const runs = Number(env['FAENA_RUNS'] ?? 250);
 
 test('an SQLite store answers as the model does, through any sequence of commands and reopenings', async t => {
-	t.timeout(Math.max(600_000, runs * 1000));
+	t.timeout(timeoutFor(runs));
 	tellSeed(t, {FAENA_RUNS: runs});
 	await checkModel(sqlite, {seed: SEED, runs});
 	t.pass();

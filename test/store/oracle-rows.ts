@@ -179,7 +179,13 @@ export function parentIds({kind, parents, start = 0}: ParentEdge, index: number,
 function cancelFor(job: JobRow, error: FailureRecord, now: number): void {
 	job.executions += 1;
 	const record = {execution: job.executions, status: 'cancelled', endedAt: now, error} as const;
-	Object.assign(job, {state: {type: 'ended', status: 'cancelled', endedAt: now}, expires: undefined, error, history: keepEnds([...job.history, record])});
+	Object.assign(job, {
+		state: {type: 'ended', status: 'cancelled', endedAt: now},
+		expires: undefined,
+		timing: undefined,
+		error,
+		history: keepEnds([...job.history, record]),
+	});
 }
 
 function keepEnds(history: readonly ExecutionRecord[]): readonly ExecutionRecord[] {

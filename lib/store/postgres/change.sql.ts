@@ -98,6 +98,19 @@ export const CHANGE = `
 		perform parents_changed(its_first, its_last, 'dead');
 	end $$;
 
+	-- Cancels a job that is not running, and keeps why. Attempts that it has made still count, and an execution that failed is in its history.
+	create function cancel_because(p place, its_id bigint, reason jsonb) returns void language plpgsql as $$
+	declare
+		-- Its history has each number once.
+		its_execution integer := p.executions + 1;
+	begin
+		if p.executions > 0 then perform keep_failure(its_id); end if;
+		perform cancel_jobs(p, its_id, its_id, its_execution);
+		insert into failure_state (id, attempts, execution, ended_at, failure) values (its_id, 0, its_execution, now_ms(), reason::text)
+			on conflict (id) do update set execution = its_execution, ended_at = now_ms(), failure = reason::text,
+				times = null, worker = null, started_at = null, duration_ms = null;
+	end $$;
+
 	-- Ends the round of a job: of its state only the number of executions is left. A new state must follow.
 	create function end_round(its_id bigint, p place) returns void language plpgsql as $$
 	begin

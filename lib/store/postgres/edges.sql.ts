@@ -284,9 +284,8 @@ export const EDGES = `
 		how text := case state when ${StoredState.dead} then 'is dead' when ${StoredState.cancelled} then 'was cancelled' else 'was deleted' end;
 	begin
 		if p.state is distinct from ${StoredState.blocked} then return; end if;
-		perform cancel_jobs(p, its_id, its_id, p.executions + 1);
-		perform set_failure(its_id, 0, 0, 0, p.executions + 1, null, null,
-			jsonb_build_object('reason', 'parent', 'name', 'ParentFailed', 'message', format('It waited for job %s, which %s.', lost, how))::text);
+		perform cancel_because(p, its_id,
+			jsonb_build_object('reason', 'parent', 'name', 'ParentFailed', 'message', format('It waited for job %s, which %s.', lost, how)));
 		insert into lost_child values (its_id);
 	end $$;
 

@@ -39,10 +39,8 @@ export const EXPIRY = `
 				perform end_expiry(e.id, e.id);
 				continue;
 			end if;
-			-- Its history has each number once.
-			perform cancel_jobs(p, e.id, e.id, p.executions + 1);
-			perform set_failure(e.id, 0, 0, 0, p.executions + 1, null, null, jsonb_build_object('reason', 'expired', 'name', 'Expired',
-				'message', format('It had not started %s s after it became due.', trim_scale(e.expires_ms / 1000.0)))::text);
+			perform cancel_because(p, e.id, jsonb_build_object('reason', 'expired', 'name', 'Expired',
+				'message', format('It had not started %s s after it became due.', trim_scale(e.expires_ms / 1000.0))));
 			ids := ids || e.id;
 		end loop;
 		return ids;

@@ -1,6 +1,6 @@
 import {type FailureRecord, parentFailure} from '../../job/failure.ts';
 import type {JobId} from '../../job/job.ts';
-import {readFailure, writeFailure} from '../stored-json.ts';
+import {readFailure} from '../stored-json.ts';
 import {StoredState} from '../stored-state.ts';
 import {type BlockedRun, blockedRunOf, blockedRunsIn, insertBlocked, takeBlocked} from './blocked.ts';
 import {deleteStateRow} from './delete.ts';
@@ -8,7 +8,7 @@ import {type Edge, edgesFrom, lostParentOf} from './edges.ts';
 import {holdExpiry, mayExpire} from './expiry.ts';
 import {makeReady} from './lanes.ts';
 import {findJob, type Range, unpackJobs} from './packed-rows.ts';
-import {beginRound, cancelJob, endRound, unpack} from './rounds.ts';
+import {beginRound, cancelBecause, endRound, unpack} from './rounds.ts';
 import type {ParentChange, Tx} from './tx.ts';
 
 /** A transaction that has changed this many rows of children leaves the rest to later ones. */
@@ -118,15 +118,12 @@ function cancelChildren(tx: Tx, {parents, children, isEach}: Edge): number {
 
 /** Cancels a blocked job, because it waits for this parent, which will not complete. */
 export function cancelChild(tx: Tx, id: JobId, lost: JobId): void {
-	const {statements, now} = tx;
+	const {statements} = tx;
 	const job = findJob(statements, id);
 	if (job?.state !== StoredState.blocked) return;
 	unpackJobs(statements, id);
-	// Its history has each number once.
-	const execution = job.executions + 1;
-	cancelJob(tx, id, job, execution);
+	cancelBecause(tx, id, job, parentFailure(lost, stateOfLost(tx, lost)));
 	tx.lostChildren.push(id);
-	statements.setFailureState.run(id, 0, 0, 0, execution, now, null, null, null, null, null, writeFailure(parentFailure(lost, stateOfLost(tx, lost))));
 }
 
 function stateOfLost({statements}: Tx, parent: JobId): 'dead' | 'cancelled' | 'deleted' {

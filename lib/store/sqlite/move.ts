@@ -2,7 +2,6 @@ import {expiry} from '../../job/failure.ts';
 import type {JobFilter, JobId, JobStatus} from '../../job/job.ts';
 import {dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {type Moved, type MovePage, type MoveTarget, movableStatuses, RETRIED_BY_DEFAULT} from '../store.ts';
-import {writeFailure} from '../stored-json.ts';
 import {STATUS_OF, StoredState} from '../stored-state.ts';
 import {cancelChild, reachChildren} from './children.ts';
 import {deleteRun} from './delete.ts';
@@ -10,7 +9,7 @@ import {lostParentOf, unmetParentsOf} from './edges.ts';
 import {endExpiry, holdExpiry, mayExpire, setExpiry} from './expiry.ts';
 import {findIds} from './find.ts';
 import {type FoundJob, findJob} from './packed-rows.ts';
-import {beginRound, cancelJob, endRound, unpack} from './rounds.ts';
+import {beginRound, cancelBecause, cancelJob, endRound, unpack} from './rounds.ts';
 import {MAX_RUN_JOBS} from './schema.sql.ts';
 import {lastNumber, Stop, scopeOf, type Tx} from './tx.ts';
 
@@ -105,10 +104,7 @@ export function expireJobs(tx: Tx): {readonly ids: readonly JobId[]; readonly ha
 		// It was deleted, or has ended.
 		if (!job || job.state > StoredState.delayed) continue;
 		unpack(tx, id, job);
-		// Its history has each number once.
-		const execution = job.executions + 1;
-		cancelJob(tx, id, job, execution);
-		statements.setFailureState.run(id, 0, 0, 0, execution, now, null, null, null, null, null, writeFailure(expiry(expiresMs)));
+		cancelBecause(tx, id, job, expiry(expiresMs));
 		ids.push(id);
 	}
 	return {ids, hasMore: due.length === MAX_EXPIRED_JOBS};

@@ -1,11 +1,13 @@
+import type {FailureRecord} from '../../job/failure.ts';
 import type {JobId} from '../../job/job.ts';
+import {writeFailure} from '../stored-json.ts';
 import {hasEnded, StoredState} from '../stored-state.ts';
 import {insertBlocked} from './blocked.ts';
 import {deleteStateRow} from './delete.ts';
 import {unmetParentsOf} from './edges.ts';
 import {endExpiry} from './expiry.ts';
-import {keepLastExecution} from './history.ts';
-import {makeReady} from './lanes.ts';
+import {keepFailure, keepLastExecution} from './history.ts';
+import {failureStateOf, makeReady} from './lanes.ts';
 import {type FoundJob, unpackRun} from './packed-rows.ts';
 import {parentsChanged, type Tx} from './tx.ts';
 
@@ -17,6 +19,17 @@ export function cancelJob(tx: Tx, id: JobId, job: FoundJob, execution: number): 
 	endExpiry(tx, id);
 	tally.move(job.task, job.batch, job.state, StoredState.cancelled);
 	parentsChanged(tx, id, id, 'dead');
+}
+
+/** Cancels a job that is not running, and keeps why. Attempts that it has made still count, and an execution that failed is in its history. */
+export function cancelBecause(tx: Tx, id: JobId, job: FoundJob, reason: FailureRecord): void {
+	const {statements, now} = tx;
+	// Its history has each number once.
+	const execution = job.executions + 1;
+	if (job.executions > 0) keepFailure(statements, id);
+	cancelJob(tx, id, job, execution);
+	const {attempts, crashes, suspicion} = failureStateOf(tx, id);
+	statements.setFailureState.run(id, attempts, crashes, suspicion, execution, now, null, null, null, null, null, writeFailure(reason));
 }
 
 /** Ends the round of a job: of its state only the number of executions is left. A new state must follow. */

@@ -7,7 +7,7 @@ import type {OnDead, ParentEdge, Parents} from '../../../lib/job/parents.ts';
 import type {ParentOutcome} from '../../../lib/job/task.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import type {JobRange, StoredJob} from '../../../lib/store/store.ts';
-import {claimOf, claimsOf, commit, ERROR, idsOf, jobOf, law, newJob, OWNER, POLICY, T0, take} from './laws.ts';
+import {claimOf, claimsOf, commit, ERROR, idsOf, jobOf, law, newJob, OWNER, POLICY, settleOne, T0, take} from './laws.ts';
 
 /** Jobs that wait for all of these. */
 function after(ids: readonly JobId[], onDead: OnDead = 'cancel'): Parents {
@@ -189,6 +189,24 @@ law('a retry of a completed parent makes children that have not started wait aga
 	t.is(await statusesOf(queue), 'ppbb');
 	t.deepEqual(await end(queue, 2), [1, 2]);
 	t.is(await statusesOf(queue), 'ccpp');
+});
+
+law('a child that failed, and is lost with its parent before its next attempt, keeps its attempts and its history', async (t, queue, clock) => {
+	await enqueueGroups(queue, groupOf(1), groupOf(1, after([1]).edges));
+	await end(queue, 1);
+	t.is(await settleOne(queue, {type: 'threw', error: ERROR, startedAt: T0, durationMs: 5}), 'failed');
+	clock.pass(1000);
+	// Its time has come, and it is not claimed yet.
+	await take(queue, 0);
+	t.is(await queue.retry({ids: [1]}), 1);
+	t.is(await statusesOf(queue), 'pb');
+	await queue.discard([1], {stop: false});
+	const {startedAt, durationMs, ...job} = await jobOf(queue, 2);
+	t.like(job, {status: 'cancelled', attempts: 1, executions: 2, error: {name: 'ParentFailed'}});
+	t.deepEqual([startedAt, durationMs], [undefined, undefined]);
+	const [first, second] = await queue.history(2);
+	t.like(first, {execution: 1, status: 'failed', startedAt: T0, durationMs: 5, error: ERROR});
+	t.like(second, {execution: 2, status: 'cancelled', error: {name: 'ParentFailed'}});
 });
 
 law('deleting an unended parent cancels its children; ended parents are kept while a child needs them', async (t, queue, clock) => {
