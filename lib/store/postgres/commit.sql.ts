@@ -171,6 +171,7 @@ export const COMMIT = `
 				made := made || enqueue_group(i, texts, bytes, made);
 				if i ? 'fingerprints' then perform keep_fingerprints(i->'fingerprints', made[cardinality(made)], texts); end if;
 				has_times := has_times or i ? 'expires';
+				has_batches := has_batches or i->>'batch' is not null;
 				may_wait := may_wait or i ?| array['delay', 'at'];
 			end loop;
 		end if;

@@ -58,21 +58,21 @@ export const COUNTS = `
 		return done;
 	end $$;
 
-	-- About the number of changes that are to be added up; null if there is no need yet. There is one if a batch may have completed, or its progress is to be noted.
+	-- About the number of changes that are to be added up; null if there is no need yet. There is one if a batch may have completed, or has jobs again, or its progress is to be noted.
 	create function changes_to_fold() returns bigint language plpgsql as $$
 	declare
 		since bigint;
 		changes bigint;
-		has_unended boolean;
 		own bigint[];
 	begin
-		select added.seq, numbered.last_value - added.seq, exists (select from batch where completed_at is null) into since, changes, has_unended from added_up added, tally_change_seq_seq numbered;
+		select added.seq, numbered.last_value - added.seq into since, changes from added_up added, tally_change_seq_seq numbered;
 		-- While an old transaction is open, each sum leaves a row that can't be freed, and all of them are looked through.
 		if changes >= least(${TOO_MANY_CHANGES}, ${MAX_CHANGES} * greatest(1, nullif(current_setting('faena.fold_ms', true), '')::float8)) then return changes; end if;
-		if not has_unended then return null; end if;
 		own := (select array_agg(distinct batch) from tally_change where seq > since and batch is not null);
-		perform from batch b where b.id = any (own) and b.completed_at is null and (
-			now_ms() - coalesce((b.marks->-1->>'at')::bigint, 0) >= ${MARK_EVERY_MS}
+		perform from batch b where b.id = any (own) and (
+			-- It has jobs again.
+			b.completed_at is not null
+			or now_ms() - coalesce((b.marks->-1->>'at')::bigint, 0) >= ${MARK_EVERY_MS}
 			or b.total is not null and not exists (
 				select from (
 					select state, jobs from batch_tally where batch = b.id union all select state, jobs from tally_change where seq > since and batch = b.id

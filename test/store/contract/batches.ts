@@ -256,6 +256,7 @@ law('a completed batch completes again only after a job of it was retried or add
 	await queue.leaveBatch(batch, OWNER);
 	await queue.openBatch('one', 'hash', OWNER);
 	await enqueue(queue, newJob({batch}));
+	t.like(await queue.batch('one'), {completedAt: undefined});
 	stop();
 	await queue.cancel({});
 	await queue.endInput(batch, 2, OWNER);
