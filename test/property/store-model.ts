@@ -594,13 +594,18 @@ function toParents({nthLast, onDead}: NonNullable<JobPlan['after']>, {jobs}: Wor
 	return {ids: [...new Set(nthLast.map(idAt))], onDead};
 }
 
-/** No job waits for the one that has its key and that it may run again: whether that had been dead, each store may answer in its own way. */
+/**
+ * No job waits for the one that has its key and that it may run again, nor for one that may come back since a job of its group is run again: whether these
+ * had been dead, each store may answer in its own way.
+ */
 function withoutItself(
 	{ids: all, onDead}: ReturnType<typeof toParents>,
-	{task, batch, key}: Pick<JobPlan, 'task' | 'batch' | 'key'>,
+	{task, batch, key, rerun}: Pick<JobPlan, 'task' | 'batch' | 'key' | 'rerun'>,
 	{jobs}: World,
 ): Parents | null {
-	const ids = all.filter(id => key === undefined || !jobs.some(job => job.id === id && job.key === key && job.task === task && (job.batch ?? null) === batch));
+	const isItself = (job: Job) => key !== undefined && job.key === key && job.task === task && (job.batch ?? null) === batch;
+	const mayComeBack = (job: Job) => rerun !== undefined && job.error?.reason === 'parent';
+	const ids = all.filter(id => !jobs.some(job => job.id === id && (isItself(job) || mayComeBack(job))));
 	return ids.length === 0 ? null : {edges: [{kind: 'all', parents: {ids, count: ids.length}}], onDead};
 }
 
