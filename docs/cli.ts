@@ -13,7 +13,7 @@ This page lists all commands with their arguments and options. [The command line
 examples. \`faena COMMAND --help\` prints the same in a terminal.
 `;
 
-export function writePage(program: Command = makeProgram()): string {
+export function writePage(program: Command): string {
 	const commands = program.commands.filter(command => !isHidden(command));
 	const list = commands.map(command => `* [\`faena ${command.name()}\`](#faena-${command.name()}): ${command.summary()}`);
 	const codes = exitCodesOf().map(([code, meaning]) => [`\`${code}\``, meaning]);
@@ -77,4 +77,4 @@ function toMarkdown(text: string): string {
 	return parts.map(part => (part.startsWith('`') ? part : part.replaceAll(/[*_]/g, '\\$&').replaceAll('<', '&lt;'))).join('');
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) writeFileSync(new URL('./cli.md', import.meta.url), writePage());
+if (process.argv[1] === fileURLToPath(import.meta.url)) writeFileSync(new URL('./cli.md', import.meta.url), writePage(await makeProgram()));

@@ -139,6 +139,28 @@ test('SQLite is reached by openStore(), enqueueIn() and the locks of owners alon
 	);
 });
 
+/** What is loaded together with the file: what it imports, but for types, and so on. */
+function loadedWith(first: string): Set<string> {
+	const loaded = new Set([first]);
+	for (const file of loaded) {
+		const source = readFileSync(join(root, file), 'utf8');
+		for (const [, names = '', name = ''] of source.matchAll(/^(?:import|export)\b(?! type)([^'"`;]*\bfrom)? ?['"](\.[^'"]+)['"]/gm)) {
+			if (!/^ ?\{(\s*type [^,}]+,?)+\s*\}/.test(names)) loaded.add(targetOf(file, name));
+		}
+	}
+	return loaded;
+}
+
+test('a map of the command line loads no SQLite in its own thread, and its workers load neither a store nor an engine: each would start later', t => {
+	const stations = (file: string) => [...new Set([...loadedWith(file)].map(stationOf))].sort();
+	t.true(loadedWith('lib/index.ts').has('lib/store/sqlite/caller-connection.ts'));
+	t.deepEqual(
+		[...loadedWith('lib/cli/map.ts')].filter(file => file.includes('/sqlite/')),
+		[],
+	);
+	t.deepEqual(stations('lib/cli/shell-task.ts'), ['cli', 'job', 'support']);
+});
+
 test('the first files of threads and processes import what runs there', t => {
 	const stations = (file: string) => new Set(importsOf(file).flatMap(name => (name.startsWith('../lib/') ? stationOf(targetOf(file, name)) : [])));
 	const found = Object.fromEntries(files.filter(file => file.startsWith('workers/')).map(file => [file, [...stations(file)].sort()]));

@@ -1,8 +1,9 @@
 import type {Command} from 'commander';
 import {isPostgres} from '../api/queue-location.ts';
 import {backup} from '../queue.ts';
+import {inLine} from './controls.ts';
 import {assertExists} from './input.ts';
-import {counted, inLine, megabytes, print, printError} from './print.ts';
+import {counted, megabytes, print, printError} from './print.ts';
 
 export function addBackup(program: Command): void {
 	program

@@ -1,8 +1,8 @@
 import type {Command} from 'commander';
 import {nanoid} from 'nanoid';
-import {FaenaError} from '../index.ts';
 import type {Batch, JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
+import {FaenaError} from '../support/errors.ts';
 import {batchOf, useQueue} from './input.ts';
 import {counted, print} from './print.ts';
 

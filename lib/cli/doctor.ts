@@ -1,11 +1,12 @@
 import type {Command} from 'commander';
 import {type InspectedFile, type Inspection, inspect, shownLocation} from '../api/queue-location.ts';
-import {FaenaError} from '../index.ts';
 import type {JobQueue, TaskCounts} from '../queue.ts';
+import {FaenaError} from '../support/errors.ts';
+import {inLine} from './controls.ts';
 import {ExitCode} from './exit-codes.ts';
 import {assertExists, useQueue} from './input.ts';
 import {waitingOf} from './pause-and-resume.ts';
-import {clock, count, counted, inLine, megabytes, print, toJson} from './print.ts';
+import {clock, count, counted, megabytes, print, toJson} from './print.ts';
 import {shellQuote} from './shell-quote.ts';
 import {version} from './version.ts';
 

@@ -4,10 +4,11 @@ import {queueExists} from '../api/queue-location.ts';
 import type {JobId} from '../index.ts';
 import {NO_JOBS} from '../job/job.ts';
 import type {JobQueue} from '../queue.ts';
+import {escapeControls} from './controls.ts';
 import {describeFresh} from './fresh.ts';
 import {useQueue} from './input.ts';
 import type {Item} from './inputs/items.ts';
-import {count, ExitCode, escapeControls, printError, toJson} from './print.ts';
+import {count, ExitCode, printError, toJson} from './print.ts';
 import {describeCommand, type Template} from './template/template.ts';
 
 /** A run that is not begun. */

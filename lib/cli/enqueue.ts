@@ -1,9 +1,9 @@
 import type {Command} from 'commander';
 import {isPostgres, queueExists, shownLocation} from '../api/queue-location.ts';
-import {FaenaError} from '../index.ts';
 import {bad} from '../job/checks.ts';
 import {checkJobOptions, resolveJobOptions} from '../job/options.ts';
 import {encode, type JobQueue, openQueue, type QueueJob} from '../queue.ts';
+import {FaenaError} from '../support/errors.ts';
 import {toDuration, toPriority} from './flag-values.ts';
 import {toCount, toTime} from './input.ts';
 import {InputError} from './inputs/input-error.ts';

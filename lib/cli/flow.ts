@@ -1,9 +1,12 @@
 import type {Command} from 'commander';
-import {type Counts, FaenaError, type JobStatus, STATUSES, statusSummary} from '../index.ts';
+import type {Counts, JobStatus} from '../index.ts';
+import {STATUSES, statusSummary} from '../job/job.ts';
 import type {JobQueue, Place} from '../queue.ts';
+import {FaenaError} from '../support/errors.ts';
+import {inLine} from './controls.ts';
 import {FlowGraph, type GraphNode} from './flow-graph.ts';
 import {batchOf, useQueue} from './input.ts';
-import {count, inLine, print, toJson} from './print.ts';
+import {count, print, toJson} from './print.ts';
 import {table} from './table.ts';
 
 export function addFlow(program: Command): void {

@@ -5,9 +5,11 @@ import type {StringValue} from 'ms';
 import ms from 'ms';
 import {isPostgres, queueExists, shownLocation} from '../api/queue-location.ts';
 import {closeOnSignals, isSignalled} from '../api/signals.ts';
-import {FaenaError, type HaltOption, type JobId, type JobStatus, STATUSES} from '../index.ts';
+import type {HaltOption, JobId, JobStatus} from '../index.ts';
 import {bad} from '../job/checks.ts';
+import {STATUSES} from '../job/job.ts';
 import {type Batch, type JobQueue, openQueue} from '../queue.ts';
+import {FaenaError} from '../support/errors.ts';
 
 /** Opens an existing queue for a moment, to change it or, with `readOnly`, to look at it. Never creates one. */
 export async function useQueue<Result>(file: string, use: (queue: JobQueue) => Promise<Result>, {readOnly = false} = {}): Promise<Result> {

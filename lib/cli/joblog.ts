@@ -2,8 +2,9 @@ import {appendFileSync, closeSync, existsSync, fstatSync, openSync, readSync, st
 import {constants} from 'node:os';
 import type {MapResult} from '../index.ts';
 import {bad} from '../job/checks.ts';
+import {inLine} from './controls.ts';
 import type {Item} from './inputs/items.ts';
-import {inLine, printError} from './print.ts';
+import {printError} from './print.ts';
 import type {ShellFailure, ShellResult} from './shell-command.ts';
 
 /** The columns of GNU parallel's job log. */

@@ -1,11 +1,12 @@
 import {type Command, Option} from 'commander';
-import {type Job, type JobId, type JobListOptions, type JobSearch, STATUSES} from '../index.ts';
+import type {Job, JobId, JobListOptions, JobSearch} from '../index.ts';
 import {bad} from '../job/checks.ts';
-import {SORTED_BY, SORTS} from '../job/job.ts';
+import {SORTED_BY, SORTS, STATUSES} from '../job/job.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
+import {inLine} from './controls.ts';
 import {batchOf, noSuchJob, toCount, toId, toPast, toStatuses, useQueue} from './input.ts';
-import {formatTime, inLine, print, printError, toJson} from './print.ts';
+import {formatTime, print, printError, toJson} from './print.ts';
 import {cut, outputWidth} from './table.ts';
 
 interface Options extends JobSearch {

@@ -1,10 +1,12 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import {isDeepStrictEqual} from 'node:util';
 import type {Command} from 'commander';
-import {isTerminal, type JobId, type JobStatus, type LogLine} from '../index.ts';
+import type {JobId, JobStatus, LogLine} from '../index.ts';
+import {isTerminal} from '../job/job.ts';
 import type {JobQueue} from '../queue.ts';
+import {inLine} from './controls.ts';
 import {noSuchJob, toId, useQueue} from './input.ts';
-import {formatTime, inLine, print, toJson} from './print.ts';
+import {formatTime, print, toJson} from './print.ts';
 
 interface Flags {
 	readonly queue: string;

@@ -2,9 +2,10 @@
 
 import type {MapResult} from '../index.ts';
 import {decode, type Encoded, isJson} from '../job/encoding.ts';
+import {escapeControls} from './controls.ts';
 import type {Item} from './inputs/items.ts';
 import {hasAll, keepOutput, outputPaths} from './output-files.ts';
-import {escapeControls, printError, toJson} from './print.ts';
+import {printError, toJson} from './print.ts';
 import {describeItem, type ShellFailure, type ShellFlags, type ShellResult} from './shell-command.ts';
 import {STREAMS, spillPaths, type WholeOutput} from './spilled-output.ts';
 import {tagged} from './tagged-lines.ts';

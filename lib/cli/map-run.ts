@@ -1,7 +1,9 @@
 import {once} from 'node:events';
 import {shownLocation} from '../api/queue-location.ts';
-import {closeOnSignals, type Engine, FaenaError, type JobId, type JobMap, type MapResult} from '../index.ts';
+import {closeOnSignals} from '../api/signals.ts';
+import type {Engine, JobId, JobMap, MapResult} from '../index.ts';
 import {bad} from '../job/checks.ts';
+import {FaenaError} from '../support/errors.ts';
 import {describeFresh} from './fresh.ts';
 import {InputError} from './inputs/input-error.ts';
 import type {Item} from './inputs/items.ts';

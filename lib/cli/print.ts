@@ -2,6 +2,7 @@
 
 import {CommanderError} from 'commander';
 import {colourStatuses} from './colours.ts';
+import {escapeControls} from './controls.ts';
 import {ExitCode, exitCodeOf} from './exit-codes.ts';
 import {canRedraw, showLine} from './status-line.ts';
 
@@ -21,27 +22,6 @@ export async function print(text: string, {hasStatuses = false} = {}): Promise<v
 
 class Unwritable extends Error {}
 
-/** Control characters, and those that change the direction of text. A terminal obeys them, and the text that is shown comes from jobs. */
-const CONTROLS = /[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
-
-/** Most texts have no other characters than these, which is quickly seen. */
-const OTHERS = /[^\n\t -~]/;
-
-/** Writes all controls but line feeds and tabs as JSON escapes, so that JSON stays valid. */
-export function escapeControls(text: string): string {
-	if (!OTHERS.test(text)) return text;
-	return text.replace(CONTROLS, control => (control === '\n' || control === '\t' ? control : escaped(control)));
-}
-
-/** Writes all controls as escapes, so that the text stays within its line. */
-export function inLine(text: string): string {
-	return text.replace(CONTROLS, escaped);
-}
-
-function escaped(control: string): string {
-	return control === '\n' ? '\\n' : `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`;
-}
-
 /** Prints a line to stderr. */
 export function printError(sentence: string): void {
 	process.stderr.write(`faena: ${escapeControls(sentence)}\n`);
@@ -58,7 +38,8 @@ export function explain(error: unknown): number {
 
 /** A number with a comma at each thousand. A damaged row may have another value, which is shown as it is. */
 export function count(value: number): string {
-	return typeof value === 'number' ? value.toLocaleString('en-US') : String(value);
+	// To load the words and numbers of languages takes longer than a short command.
+	return typeof value === 'number' && !(value < 1000) ? value.toLocaleString('en-US') : String(value);
 }
 
 /** For instance `1 job` or `1,204 jobs`. */

@@ -1,56 +1,67 @@
 import {Command, Option} from 'commander';
-import {FaenaError} from '../index.ts';
 import {bad} from '../job/checks.ts';
-import {addBackup} from './backup.ts';
-import {addBench} from './bench.ts';
-import {addCancel, addRetry} from './cancel-and-retry.ts';
-import {addDelete} from './delete.ts';
-import {addDoctor} from './doctor.ts';
-import {addEnqueue} from './enqueue.ts';
+import {FaenaError} from '../support/errors.ts';
+import {escapeControls} from './controls.ts';
 import {describeExitCodes} from './exit-codes.ts';
-import {addFlow} from './flow.ts';
 import {type SourceGroups, splitArguments} from './inputs/arguments.ts';
-import {addList} from './list.ts';
-import {addLogs} from './logs.ts';
-import {addMap} from './map.ts';
-import {addPause, addResume} from './pause-and-resume.ts';
-import {escapeControls, explain} from './print.ts';
-import {addPrune} from './prune.ts';
-import {addSchedule, addSchedules} from './schedules.ts';
-import {addShow} from './show.ts';
-import {addBatches, addStatus} from './status-and-batches.ts';
-import {addVacuum} from './vacuum.ts';
+import {explain} from './print.ts';
 import {version} from './version.ts';
-import {addWork} from './work.ts';
 
 /** Runs a command, given as a shell has split it, without `faena`. Sets the exit code of the process. */
 export async function run(words: readonly string[]): Promise<void> {
 	try {
 		const {words: given, groups} = splitArguments(words);
 		if (groups.length > 0 && given[0] !== 'map') throw bad('::: and its like name the input of faena map; no other command has one.');
-		await makeProgram(groups).parseAsync(given, {from: 'user'});
+		const program = await makeProgram(groups, given[0]);
+		await program.parseAsync(given, {from: 'user'});
 	} catch (error) {
 		process.exitCode = explain(error);
 	}
 }
 
-/** In the order in which help lists them: to run jobs, to look, to change, to care for the queue. */
-const COMMANDS: readonly ((program: Command, groups: SourceGroups) => void)[] = [
-	...[addMap, addWork, addEnqueue],
-	...[addStatus, addBatches, addList, addShow, addLogs, addFlow, addSchedules, addDoctor],
-	...[addSchedule, addCancel, addRetry, addPause, addResume, addPrune, addDelete],
-	...[addBackup, addVacuum, addBench],
-];
+type Add = (program: Command, groups: SourceGroups) => void;
 
-/** All commands, with what parses their arguments. docs/cli.md is made of it. */
-export function makeProgram(groups: SourceGroups = []): Command {
+/**
+ * In the order in which help lists them: to run jobs, to look, to change, to care for the queue. The code of a command is loaded when it is called, since to
+ * load all of it would take a good part of the time in which a short map is done.
+ */
+const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
+	map: async () => (await import('./map.ts')).addMap,
+	work: async () => (await import('./work.ts')).addWork,
+	enqueue: async () => (await import('./enqueue.ts')).addEnqueue,
+	status: async () => (await import('./status-and-batches.ts')).addStatus,
+	batches: async () => (await import('./status-and-batches.ts')).addBatches,
+	list: async () => (await import('./list.ts')).addList,
+	show: async () => (await import('./show.ts')).addShow,
+	logs: async () => (await import('./logs.ts')).addLogs,
+	flow: async () => (await import('./flow.ts')).addFlow,
+	schedules: async () => (await import('./schedules.ts')).addSchedules,
+	doctor: async () => (await import('./doctor.ts')).addDoctor,
+	schedule: async () => (await import('./schedules.ts')).addSchedule,
+	cancel: async () => (await import('./cancel-and-retry.ts')).addCancel,
+	retry: async () => (await import('./cancel-and-retry.ts')).addRetry,
+	pause: async () => (await import('./pause-and-resume.ts')).addPause,
+	resume: async () => (await import('./pause-and-resume.ts')).addResume,
+	prune: async () => (await import('./prune.ts')).addPrune,
+	delete: async () => (await import('./delete.ts')).addDelete,
+	backup: async () => (await import('./backup.ts')).addBackup,
+	vacuum: async () => (await import('./vacuum.ts')).addVacuum,
+	bench: async () => (await import('./bench.ts')).addBench,
+};
+
+/**
+ * All commands, with what parses their arguments. docs/cli.md is made of it.
+ * @param called the command that is called: then the others are left out
+ */
+export async function makeProgram(groups: SourceGroups = [], called?: string): Promise<Command> {
 	const program = new Command('faena')
 		.description('Durable parallel execution of CPU-bound work. You can kill it at any time. Start it again, and it continues where it left off.')
 		.version(version)
 		.addHelpText('after', () => describeExitCodes())
 		.exitOverride()
 		.configureOutput({outputError: (text, write) => write(escapeControls(text.replace(/^error: /, 'faena: ').replace('\n(', ' (')))});
-	for (const add of COMMANDS) add(program, groups);
+	const loads = called !== undefined && Object.hasOwn(COMMANDS, called) ? [COMMANDS[called] as () => Promise<Add>] : Object.values(COMMANDS);
+	for (const load of loads) (await load())(program, groups);
 	for (const command of program.commands) {
 		refuseRenamedFlags(command);
 		command.addHelpText('after', describeExitCodes(command.name()));

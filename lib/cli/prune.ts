@@ -1,6 +1,7 @@
 import type {Command} from 'commander';
-import {isTerminal, type JobStatus} from '../index.ts';
+import type {JobStatus} from '../index.ts';
 import {bad, duration} from '../job/checks.ts';
+import {isTerminal} from '../job/job.ts';
 import type {Deletion, EndTimes, JobQueue, Place} from '../queue.ts';
 import {toDuration} from './flag-values.ts';
 import {toStatuses, useQueue} from './input.ts';

@@ -1,12 +1,14 @@
 import type {Command} from 'commander';
 import {shownLocation} from '../api/queue-location.ts';
 import {changeExisting, findSchedule, nextMoments, resumeSchedule, type ScheduleVerbs, toScheduleInfo} from '../api/schedules.ts';
-import {FaenaError, type JobId} from '../index.ts';
+import type {JobId} from '../index.ts';
 import type {Schedule, ScheduleResult} from '../job/schedule.ts';
 import type {JobQueue} from '../queue.ts';
+import {FaenaError} from '../support/errors.ts';
+import {inLine} from './controls.ts';
 import {ExitCode} from './exit-codes.ts';
 import {toCount, useQueue} from './input.ts';
-import {count, formatTime, inLine, print, toJson} from './print.ts';
+import {count, formatTime, print, toJson} from './print.ts';
 import {table} from './table.ts';
 
 export function addSchedules(program: Command): void {

@@ -3,8 +3,9 @@ import type {ErrorRecord, FailureRecord, Job, JobId, LogLine, PostMortem, Progre
 import type {ResultsOfParents} from '../job/value-tree.ts';
 import {decode, type Encoded, type ExecutionRecord, type JobQueue, type JobRange, type JobValues, type StoredJob} from '../queue.ts';
 import {defined} from '../support/defined.ts';
+import {inLine} from './controls.ts';
 import {noSuchJob, toId, useQueue} from './input.ts';
-import {count, formatTime, inLine, megabytes, print, toJson} from './print.ts';
+import {count, formatTime, megabytes, print, toJson} from './print.ts';
 
 export function addShow(program: Command): void {
 	program

@@ -1,14 +1,15 @@
 import type {Command} from 'commander';
 import {type BatchInfo, toBatchInfo} from '../api/handles.ts';
 import {shownLocation} from '../api/queue-location.ts';
-import {type Job, type JobStatus, statusSummary} from '../index.ts';
+import type {Job, JobStatus} from '../index.ts';
 import {bad} from '../job/checks.ts';
-import {describeStages} from '../job/job.ts';
+import {describeStages, statusSummary} from '../job/job.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
+import {inLine} from './controls.ts';
 import {batchOf, useQueue} from './input.ts';
 import {describeName, describeState} from './list.ts';
-import {clock, count, formatRate, formatTime, inLine, print, toJson} from './print.ts';
+import {clock, count, formatRate, formatTime, print, toJson} from './print.ts';
 import {cut, outputWidth, table} from './table.ts';
 import {redraw} from './watch.ts';
 

@@ -1,6 +1,6 @@
 import {once} from 'node:events';
+import {inLine} from './controls.ts';
 import type {CommandOutput} from './output-files.ts';
-import {inLine} from './print.ts';
 
 /** Puts a label and a tab before each line of an output. The bytes stay as they are, also if they are no UTF-8. */
 export class LineLabels {

@@ -2,7 +2,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import stringWidth from 'string-width';
 import {bad} from '../job/checks.ts';
 import {colourStatuses} from './colours.ts';
-import {escapeControls} from './print.ts';
+import {escapeControls} from './controls.ts';
 import {canRedraw} from './status-line.ts';
 import {cut} from './table.ts';
 

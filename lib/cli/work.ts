@@ -1,14 +1,17 @@
 import {existsSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {Command} from 'commander';
+import {open} from '../api/engine.ts';
 import {shownLocation} from '../api/queue-location.ts';
-import {type Counts, closeOnSignals, type EngineStats, open, statusSummary} from '../index.ts';
+import {closeOnSignals} from '../api/signals.ts';
+import type {Counts, EngineStats} from '../index.ts';
 import {bad} from '../job/checks.ts';
-import {NO_JOBS} from '../job/job.ts';
+import {NO_JOBS, statusSummary} from '../job/job.ts';
+import {inLine} from './controls.ts';
 import {addEngineFlags, type EngineFlags, toOpenOptions} from './engine-flags.ts';
 import {toNames} from './flag-values.ts';
 import {useQueue} from './input.ts';
-import {clock, count, formatRate, inLine, printError} from './print.ts';
+import {clock, count, formatRate, printError} from './print.ts';
 import {canRedraw, showLine} from './status-line.ts';
 import {cut} from './table.ts';
 

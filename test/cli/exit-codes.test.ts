@@ -25,7 +25,7 @@ test('faena --help lists every exit code once, and the help of each command thos
 	const all = Object.values(EXIT_CODES);
 	t.deepEqual(listed((await folder.faena('--help').end()).stdout), [...all]);
 	t.is(new Set(all.map(([code]) => code)).size, all.length);
-	const commands = makeProgram().commands.map(command => command.name());
+	const commands = (await makeProgram()).commands.map(command => command.name());
 	t.true(commands.length > 10);
 	for (const name of commands) {
 		const {code, stdout} = await folder.faena(name, '--help').end();

@@ -327,7 +327,9 @@ test('a flag that only GNU parallel has is refused with what to use instead', as
 	t.true(flags.length > 40);
 	for (const flag of flags) {
 		const words = ['map', '--sh', 'true', flag, '1', ':::', 'a'];
-		await t.throwsAsync(makeProgram().parseAsync(words, {from: 'user'}), {message: new RegExp(`^faena map does not have ${flag} of GNU parallel: .{5}`)});
+		await t.throwsAsync((await makeProgram()).parseAsync(words, {from: 'user'}), {
+			message: new RegExp(`^faena map does not have ${flag} of GNU parallel: .{5}`),
+		});
 	}
 });
 

@@ -1,7 +1,7 @@
 import {existsSync, readdir, statSync} from 'node:fs';
 import {isAbsolute} from 'node:path';
 import {convertPathToPattern, glob} from 'tinyglobby';
-import {FaenaError} from '../../index.ts';
+import {FaenaError} from '../../support/errors.ts';
 import {printError} from '../print.ts';
 import {InputError} from './input-error.ts';
 

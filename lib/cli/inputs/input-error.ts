@@ -1,4 +1,4 @@
-import {FaenaError} from '../../index.ts';
+import {FaenaError} from '../../support/errors.ts';
 
 /** The input could not be read to its end, so items may be missing. */
 export class InputError extends FaenaError {

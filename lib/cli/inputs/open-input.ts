@@ -6,7 +6,6 @@ import {bad} from '../../job/checks.ts';
 import type {Shape} from '../template/replacement.ts';
 import type {Source, SourceGroups} from './arguments.ts';
 import {combinations, type Tuple, type Values} from './combinations.ts';
-import {tableOf} from './csv.ts';
 import {filesOf, isFile, refuseMangled} from './files.ts';
 import {InputError} from './input-error.ts';
 import {type Entry, type Item, itemsOf, shuffle} from './items.ts';
@@ -126,7 +125,7 @@ async function openGroups(groups: readonly (readonly AnySource[])[], options: In
 	const [first] = sources;
 	if ((ndjson || csv) && first && 'file' in first) {
 		const bytes = openBytes(first.file);
-		const table = csv && (await tableOf(bytes, key));
+		const table = csv && (await (await import('./csv.ts')).tableOf(bytes, key));
 		const shape: Shape = table ? {kind: 'record', columns: table.columns} : {kind: 'json'};
 		return {items: itemsOf(table ? table.entries : ndjsonOf(bytes, key), count), shape, areFiles: false};
 	}
