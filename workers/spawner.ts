@@ -23,7 +23,7 @@ if (nice !== undefined) setPriority(nice);
 // Also if it can't begin.
 process.on('exit', () => removeRendezvous(rendezvous));
 if (ownerLock !== undefined) shareLock(ownerLock);
-const living = new LivingCommands(list, {mark, rendezvous});
+const living = new LivingCommands(list);
 const commands = new CommandServer(living, mark);
 const server = createServer(socket => commands.accept(socket));
 server.listen(socketIn(rendezvous), () => writeFrame(process.stdout, Kind.ready, 0));

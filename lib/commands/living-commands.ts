@@ -31,6 +31,25 @@ interface Header {
 	readonly system: string;
 }
 
+/** Makes the list of a spawner that is about to start, so that what it leaves is found also if it is killed before it has written anything. */
+export function makeList(path: string, header: Omit<Header, 'system'>): void {
+	const file = openList(path, constants.O_CREAT | constants.O_TRUNC);
+	try {
+		// Room for the first commands is taken now, while the disk has some.
+		writeSync(file, ' '.repeat(HEADER_BYTES + FIRST_SLOTS * SLOT_BYTES), 0);
+		writeSync(file, JSON.stringify({...header, system: system()} satisfies Header), 0);
+	} finally {
+		closeSync(file);
+	}
+}
+
+function openList(path: string, flags = 0): number {
+	const file = openSync(path, constants.O_RDWR | NO_FOLLOW | flags, 0o600);
+	if (isOwnFile(fstatSync(file))) return file;
+	closeSync(file);
+	throw new Error(`${path} may belong to another user, or be read by others.`);
+}
+
 /** The list, as its spawner writes it. */
 export class LivingCommands {
 	readonly #file: number;
@@ -38,12 +57,9 @@ export class LivingCommands {
 	readonly #free: number[] = [];
 	#slots = 0;
 
-	constructor(path: string, header: Omit<Header, 'system'>) {
-		this.#file = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC | NO_FOLLOW, 0o600);
-		if (!isOwnFile(fstatSync(this.#file))) throw new Error(`${path} may belong to another user, or be read by others.`);
-		// Room for the first commands is taken now, while the disk has some.
-		writeSync(this.#file, ' '.repeat(HEADER_BYTES + FIRST_SLOTS * SLOT_BYTES), 0);
-		writeSync(this.#file, JSON.stringify({...header, system: system()} satisfies Header), 0);
+	/** @param path where the engine has made the list: {@link makeList} */
+	constructor(path: string) {
+		this.#file = openList(path);
 		this.started(this.reserve(), process.pid);
 	}
 

@@ -8,7 +8,7 @@ import {FaenaError} from '../support/errors.ts';
 import {workerUrl} from '../support/node.ts';
 import {makeRendezvous, removeRendezvous, socketIn} from '../support/rendezvous.ts';
 import {Kind, readFrames, writeFrame} from './frames.ts';
-import {endLivingCommands} from './living-commands.ts';
+import {endLivingCommands, makeList} from './living-commands.ts';
 import {MARK} from './process-table.ts';
 
 /** What the spawner is started with. */
@@ -110,6 +110,12 @@ class SpawnerProcess {
 		const rendezvous = makeRendezvous();
 		const list = given === undefined ? join(rendezvous, 'commands') : resolve(given);
 		this.#start = {rendezvous, list, ownerLock: ownerLock && resolve(ownerLock), nice, mark: nanoid()};
+		try {
+			makeList(list, {mark: this.#start.mark, rendezvous});
+		} catch (error) {
+			removeRendezvous(rendezvous);
+			throw this.#toError(error as Error);
+		}
 		// Options of this Node, such as those that load other modules, would only make it larger: each start of a command copies its page tables.
 		const {NODE_OPTIONS: _, ...env} = process.env;
 		this.#child = spawn(process.execPath, [...SMALL, fileURLToPath(workerUrl('spawner')), JSON.stringify(this.#start)], {

@@ -10,7 +10,7 @@ import {again} from '../fixtures/again.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {PostgresServer} from '../fixtures/postgres-server.ts';
-import {areAlive, areGone, countAlive, endAll, isGone, makeToken, spawnersOf} from '../fixtures/processes.ts';
+import {areAlive, areGone, childrenOf, countAlive, endAll, isGone, makeToken, spawnersOf} from '../fixtures/processes.ts';
 import {Program} from '../fixtures/program.ts';
 import {between, SEED, seeded} from '../fixtures/random.ts';
 
@@ -187,6 +187,19 @@ if (process.platform === 'linux') {
 			const run = makeRun(t, 'thread', () => `${server.url}?schema=commands${index}`);
 			await killAgainAndAgain(t, run, pid => void kill(pid));
 		}
+	});
+
+	test('a program that is killed together with a spawner that has just been started leaves nothing once another program has run its jobs', async t => {
+		const {folder, temporary, start} = makeRun(t, 'thread', folder => join(folder, 'jobs.db'));
+		writeFileSync(join(folder, 'seconds'), '0.02');
+		const {pid = 0} = start(0).process;
+		let children: number[] = [];
+		while (children.length === 0) children = childrenOf(pid);
+		for (const each of [...children, pid]) process.kill(each, 'SIGKILL');
+		const last = start(1);
+		t.is((await last.lines()).length, JOBS);
+		t.like(await last.ended(), {code: 0});
+		t.deepEqual(readdirSync(temporary), []);
 	});
 
 	test('a program that is killed leaves no command and no spawner, whatever the command does', async t => {
