@@ -78,6 +78,14 @@ async function until(isTrue: () => boolean): Promise<void> {
 	while (!isTrue()) await sleep(5);
 }
 
+/** Makes changes until another store has heard of one. It may just be beginning to listen again. */
+async function changeUntil(store: PostgresStore, isHeard: () => boolean): Promise<void> {
+	while (!isHeard()) {
+		await store.commit({enqueue: [{...newJob(), values: ['1']}]});
+		await sleep(50);
+	}
+}
+
 test.serial('a store hears of the changes of another one, and asks the server for little while nothing happens', async t => {
 	const [one, two] = [openObserved(t, 'two stores'), openObserved(t, 'two stores')];
 	const changes = await hear(two);
@@ -262,10 +270,8 @@ test.serial('a listener whose connection ends listens again', async t => {
 	await admin.query("select pg_terminate_backend(pid) from pg_stat_activity where query ~ '^listen |tell_others' and pid <> pg_backend_pid()");
 	await admin.end();
 	await until(() => listens() === 2);
-	await sleep(100);
 	const heard = two.heard.length;
-	await one.store.commit({enqueue: [{...newJob(), values: ['1']}]});
-	await until(() => two.heard.length > heard);
+	await changeUntil(one.store, () => two.heard.length > heard);
 	t.true(changes() > 0);
 });
 
@@ -280,10 +286,8 @@ test.serial('a listener whose connection falls silent listens again', async t =>
 	await sleep(100);
 	proxy.isSilent = false;
 	await until(() => listens() === 2);
-	await sleep(200);
 	const heard = two.heard.length;
-	await one.store.commit({enqueue: [{...newJob(), values: ['1']}]});
-	await until(() => two.heard.length > heard);
+	await changeUntil(one.store, () => two.heard.length > heard);
 	t.pass();
 	await two.store.close();
 	await proxy.stop();
