@@ -1,9 +1,9 @@
 import {env} from 'node:process';
 import test from 'ava';
-import pg from 'pg';
+import type pg from 'pg';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import {tellSeed} from '../fixtures/again.ts';
-import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
 import {SEED} from '../fixtures/random.ts';
 import {WatchedPool} from '../fixtures/watched-pool.ts';
 import type {StoreOptions} from '../store/contract.ts';
@@ -18,8 +18,7 @@ let shared: pg.Pool;
 test.before('starts a server', async t => {
 	t.timeout(120_000);
 	server = await PostgresServer.start();
-	shared = new pg.Pool({connectionString: server.url, max: 3});
-	shared.on('error', () => {});
+	shared = openPool({connectionString: server.url, max: 3});
 	const store = new PostgresStore(server.url, {pool: shared});
 	await store.counts();
 	await store.close();

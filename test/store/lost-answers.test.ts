@@ -11,7 +11,7 @@ import type {PostgresPool as Pool} from '../../lib/store/postgres-client.ts';
 import {toCounts} from '../../lib/store/store.ts';
 import {CuttingProxy} from '../fixtures/cutting-proxy.ts';
 import {openEngine} from '../fixtures/engine.ts';
-import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
 import {newJob} from './contract/laws.ts';
 
 let server: PostgresServer;
@@ -27,7 +27,7 @@ const claimOf = (owner: string) => ({owner, limit: 10, maxBytes: 1e6, lanes: [{t
 
 /** A pool of one connection that throws an error, usually of a lost connection, instead of sending, or after having sent, the next statement with this text. */
 function losingPool(text = '.commit('): {readonly pool: Pool; lose(what: 'request' | 'answer', code?: string): void; arrive(): Promise<void>} {
-	const own = new pg.Pool({connectionString: server.url, max: 1});
+	const own = openPool({connectionString: server.url, max: 1});
 	let loses: 'request' | 'answer' | undefined;
 	let late: pg.QueryConfig | undefined;
 	let error = 'ECONNRESET';
@@ -293,7 +293,7 @@ for (const [trial, begin] of Object.entries(TRIALS)) {
 		const proxy = await CuttingProxy.start(server.url);
 		const schema = `trial ${trial}`.replaceAll(' ', '_');
 		const {hostname: host, port, username: user, password} = new URL(proxy.url);
-		const pool = new pg.Pool({host, port: Number(port), user, password, database: 'postgres', max: 2});
+		const pool = openPool({host, port: Number(port), user, password, database: 'postgres', max: 2});
 		const queue = await openQueue(`postgres://?schema=${schema}`, {pool, lease: '1s'});
 		await queue.enqueue([newJob()]);
 		const other = new pg.Client(server.url);

@@ -10,7 +10,7 @@ import {HOST} from '../../lib/store/postgres/owner-files.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import {toCounts} from '../../lib/store/store.ts';
 import {writeOpenJobs} from '../fixtures/open-jobs.ts';
-import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
 import {Program} from '../fixtures/program.ts';
 import {newJob} from './contract/laws.ts';
 
@@ -154,7 +154,7 @@ test('numbers as keys of a batch belong to one job each, also if two stores enqu
 test('a batch of which a job is claimed, or which is opened, between the look and its deletion stays', async t => {
 	const [other] = openQueues(1, 'deleted') as [JobQueue];
 	await other.counts();
-	const own = new pg.Pool({connectionString: server.url, max: 2});
+	const own = openPool({connectionString: server.url, max: 2});
 	let meanwhile = async () => {};
 	const pool = {
 		async connect() {

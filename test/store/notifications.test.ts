@@ -9,7 +9,7 @@ import type {PostgresPool as Pool} from '../../lib/store/postgres-client.ts';
 import type {News} from '../../lib/store/store.ts';
 import {CuttingProxy} from '../fixtures/cutting-proxy.ts';
 import {openEngine} from '../fixtures/engine.ts';
-import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
 import {newJob} from './contract/laws.ts';
 
 let server: PostgresServer;
@@ -23,9 +23,7 @@ test.after.always(() => server?.stop());
 
 /** A store, what it sends to the server, and the notifications that reach it. */
 function openObserved(t: ExecutionContext, schema: string, {url = server.url, leaseMs = 30_000} = {}) {
-	const own = new pg.Pool({connectionString: url, max: 5});
-	// A test ends a connection.
-	own.on('error', () => {});
+	const own = openPool({connectionString: url, max: 5});
 	const sent: string[] = [];
 	const heard: (string | undefined)[] = [];
 	/** When connections were lost. */
@@ -102,8 +100,7 @@ test.serial('a store hears of the changes of another one, and asks the server fo
 
 /** A pool whose connections hear nothing, as behind a pooler in transaction mode. */
 function deafPool(): {readonly own: pg.Pool; readonly pool: Pool} {
-	const own = new pg.Pool({connectionString: server.url});
-	own.on('error', () => {});
+	const own = openPool({connectionString: server.url});
 	const pool: Pool = {
 		async connect() {
 			const client = await own.connect();
@@ -120,7 +117,7 @@ function deafPool(): {readonly own: pg.Pool; readonly pool: Pool} {
 
 test.serial('that notifications do not arrive is told: the server refuses to listen, or the pool has one connection', async t => {
 	const {own, pool: deaf} = deafPool();
-	const single = new pg.Pool({connectionString: server.url, max: 1});
+	const single = openPool({connectionString: server.url, max: 1});
 	for (const pool of [deaf, single]) {
 		const store = new PostgresStore(server.url, {schema: 'deaf', pool});
 		const told = new Promise(resolve => store.listen('owner', news => void (news.type === 'health' && news.hasNoNotifications && resolve(news))));
@@ -294,7 +291,7 @@ test.serial('a listener whose connection falls silent listens again', async t =>
 });
 
 test.serial('a connection that is lost while it begins to listen is replaced by one', async t => {
-	const own = new pg.Pool({connectionString: server.url});
+	const own = openPool({connectionString: server.url});
 	let begun = 0;
 	let listening = 0;
 	const pool: Pool = {
@@ -346,8 +343,7 @@ test.serial('an engine gives the results of jobs that another engine runs', asyn
 });
 
 test.serial('listeners that come and go leave no connection behind', async t => {
-	const own = new pg.Pool({connectionString: server.url, max: 3});
-	own.on('error', () => {});
+	const own = openPool({connectionString: server.url, max: 3});
 	const store = new PostgresStore(server.url, {schema: 'comes and goes', pool: own});
 	for (let time = 0; time < 6; time++) {
 		const stop = store.listen(`owner ${time}`, () => {});
@@ -361,9 +357,7 @@ test.serial('listeners that come and go leave no connection behind', async t => 
 });
 
 test.serial('commits are named statements once notifications come; where a pool loses the names, they go on without', async t => {
-	const own = new pg.Pool({connectionString: server.url, max: 5});
-	// The server may stop before it has heard that the pool has ended.
-	own.on('error', () => {});
+	const own = openPool({connectionString: server.url, max: 5});
 	const names: (string | undefined)[] = [];
 	let forgets = false;
 	const pool: Pool = {

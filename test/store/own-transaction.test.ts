@@ -6,7 +6,7 @@ import pg from 'pg';
 import {enqueueIn, type FaenaError} from '../../lib/index.ts';
 import {type JobQueue, openQueue} from '../../lib/queue.ts';
 import {openEngine} from '../fixtures/engine.ts';
-import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
 import {newJob} from './contract/laws.ts';
 
 let server: PostgresServer;
@@ -116,7 +116,7 @@ test('two transactions with the same key: the second one waits for the first, an
 test('bytes and rich values arrive as they are; a Pool makes its own transaction; Kysely', async t => {
 	const {queue, url} = await setUp(t, 'values');
 	const faena = await openEngine(t, {queue: url});
-	const pool = new pg.Pool({connectionString: server.url});
+	const pool = openPool({connectionString: server.url});
 	const payload = {at: new Date(0), bytes: new Uint8Array([1, 2, 3])};
 	const {id} = await enqueueIn(pool, 'echo', payload, {schema: 'values'});
 	t.deepEqual(await faena.handle('echo', id).result(), payload);
@@ -272,7 +272,7 @@ test('views: what the counts, batches and jobs are', async t => {
 
 test('a pool of the program; the environment variables of libpq; a schema with any name', async t => {
 	const {pathname, port, password, hostname, username} = new URL(server.url);
-	const pool = new pg.Pool({connectionString: server.url});
+	const pool = openPool({connectionString: server.url});
 	const own = await openQueue('postgres://?schema=own%20%22pool%22', {pool});
 	await own.enqueue([newJob()]);
 	t.is(own.location, 'postgres://?schema=own "pool"');

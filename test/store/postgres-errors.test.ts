@@ -12,7 +12,7 @@ import {translate} from '../../lib/store/postgres/postgres-errors.ts';
 import type {PostgresPool as Pool} from '../../lib/store/postgres-client.ts';
 import type {ErrorCode, FaenaError} from '../../lib/support/errors.ts';
 import {openEngine} from '../fixtures/engine.ts';
-import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
 import {newJob} from './contract/laws.ts';
 
 let server: PostgresServer;
@@ -21,9 +21,7 @@ let admin: pg.Pool;
 test.before('starts a server', async t => {
 	t.timeout(120_000);
 	server = await PostgresServer.start({fsync: 'off'});
-	admin = new pg.Pool({connectionString: server.url, max: 1});
-	// Its connection may still be closing when the server stops.
-	admin.on('error', () => {});
+	admin = openPool({connectionString: server.url, max: 1});
 });
 
 test.after.always(async () => {
@@ -253,7 +251,7 @@ test('a database with another encoding', async t => {
 });
 
 test('a server that is too old', async t => {
-	const pool = new pg.Pool({connectionString: server.url});
+	const pool = openPool({connectionString: server.url});
 	const old: Pool = {
 		async connect() {
 			const client = await pool.connect();

@@ -1,9 +1,8 @@
 import test from 'ava';
-import pg from 'pg';
 import {toEndedGroup, toNewGroups} from '../../lib/job/group.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
-import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
 import {newJob} from './contract/laws.ts';
 
 let server: PostgresServer;
@@ -16,9 +15,7 @@ test.before('starts a server', async t => {
 test.after.always(() => server?.stop());
 
 test('a page of a sorted list reads nothing of the pages before it', async t => {
-	const pool = new pg.Pool({connectionString: server.url, max: 1});
-	// The server may stop before it has heard that the pool has ended.
-	pool.on('error', () => {});
+	const pool = openPool({connectionString: server.url, max: 1});
 	const queue = new JobQueue(new PostgresStore(server.url, {pool}));
 	const owner = 'owner';
 	const count = 1200;

@@ -1,8 +1,8 @@
 import test from 'ava';
-import pg from 'pg';
+import type pg from 'pg';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import type {Store} from '../../lib/store/store.ts';
-import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
 import {WatchedPool} from '../fixtures/watched-pool.ts';
 import {exerciseStore} from './contract.ts';
 
@@ -15,9 +15,7 @@ let shared: pg.Pool;
 test.before('starts a server', async t => {
 	t.timeout(120_000);
 	server = await PostgresServer.start();
-	shared = new pg.Pool({connectionString: server.url, max: MAX_CONNECTIONS});
-	// The server may end before a connection has.
-	shared.on('error', () => {});
+	shared = openPool({connectionString: server.url, max: MAX_CONNECTIONS});
 });
 
 test.after.always(async () => {
