@@ -60,8 +60,8 @@ export async function makeProgram(groups: SourceGroups = [], called?: string): P
 		.addHelpText('after', () => describeExitCodes())
 		.exitOverride()
 		.configureOutput({outputError: (text, write) => write(escapeControls(text.replace(/^error: /, 'faena: ').replace('\n(', ' (')))});
-	const loads = called !== undefined && Object.hasOwn(COMMANDS, called) ? [COMMANDS[called] as () => Promise<Add>] : Object.values(COMMANDS);
-	for (const load of loads) (await load())(program, groups);
+	const isOne = called !== undefined && Object.hasOwn(COMMANDS, called);
+	for (const [name, load] of Object.entries(COMMANDS)) if (!isOne || name === called) (await load())(program, groups);
 	for (const command of program.commands) {
 		refuseRenamedFlags(command);
 		command.addHelpText('after', describeExitCodes(command.name()));
