@@ -157,8 +157,8 @@ const NO_UNIQUE =
 
 function batchOptionsOf(maker: JobMaker, task: string | undefined): BatchOptions | undefined {
 	if (task === undefined) return undefined;
-	const {priority, policy} = maker.resolve('map() for onComplete', task, {});
-	return {onComplete: {task, priority, policy}};
+	const {priority, policy, scope} = maker.resolve('map() for onComplete', task, {});
+	return {onComplete: {task, scope, priority, policy}};
 }
 
 export const MAP_CHECKS: Checks = {

@@ -6,8 +6,10 @@ import type {Durability} from '../job/job.ts';
 import type {PoolOptions, Recycle, ResourceLimits} from '../job/options.ts';
 import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease, maxPending, RETENTION_CHECKS} from '../job/options.ts';
 import type {ExecutionOptions, Isolation, RetentionOption} from '../job/task.ts';
+import {scopeOfModule} from '../job/scope.ts';
 import {isTaskModule, type TaskModule, toUrl} from '../job/task-module.ts';
 import {queuePath} from '../store/queue-path.ts';
+import {defined} from '../support/defined.ts';
 import type {DispatcherStart} from '../transport/messages.ts';
 import type {Logger} from './events.ts';
 
@@ -23,6 +25,14 @@ export interface OpenOptions<Tasks = any> {
 	readonly tasks?: string | URL | TaskModule<Tasks>;
 	/** Names of the tasks whose jobs this engine runs; default: all tasks of the module. It still enqueues jobs of the others. */
 	readonly only?: readonly string[];
+	/**
+	 * Whose jobs these are: jobs that this engine enqueues, and those that its tasks enqueue, are run only by engines of the same scope; of several, of
+	 * the first. It runs jobs of all of them, and jobs without a scope. Default: the name of the package that has the tasks module, and its path in there
+	 * without its extension and without a first folder such as `src` or `dist`; outside a package with a name, the real path of the module; without
+	 * tasks, none.
+	 * @example {scope: 'shop/thumbnails'}
+	 */
+	readonly scope?: string | readonly string[];
 	/** Number of workers, each of which runs one job at a time; default: the processors that this process may use. */
 	readonly workers?: number;
 	/**
@@ -113,15 +123,16 @@ export interface Settings extends Omit<PoolOptions, 'tasks' | 'ownerLock' | 'ope
 
 /** @throws FaenaError `BadOption` */
 export function resolveOpenOptions(options: OpenOptions): Settings {
-	const {queue, drain, grace, lease, blobs, ...given}: Record<string, unknown> = {
-		...{workers: availableParallelism(), defaults: {}, resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, logger: undefined},
+	const {queue, drain, grace, lease, blobs, scope, defaults, ...given}: Record<string, unknown> = {
+		...{workers: availableParallelism(), defaults: {}, scope: undefined, resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, logger: undefined},
 		...{tasks: undefined, only: undefined, maxPending: undefined, retention: {}, recycle: toRecycle({})},
 		...checked('open()', DEFAULTS.open, OPEN_CHECKS),
 		...checked('open()', options, OPEN_CHECKS),
 	};
 	if (queue === undefined) throw bad("open() expects the option queue: the file in which the jobs live, for instance {queue: 'jobs.db'}");
 	if (queue === ':memory:') throw bad("open() expects as queue a file, since its jobs are to outlive the process; ':memory:' is for openQueue()");
-	const settings = {...given, queue: queuePath('open()', queue as string | URL), drainMs: drain, graceMs: grace, leaseMs: lease, blobThresholdBytes: blobs};
+	const scopes = (scope ?? (given['tasks'] === undefined ? [] : [scopeOfModule(given['tasks'] as string)].filter(each => each !== undefined))) as readonly string[];
+	const settings = {...given, scopes, defaults: {...(defaults as object), ...defined({scope: scopes[0]})}, queue: queuePath('open()', queue as string | URL), drainMs: drain, graceMs: grace, leaseMs: lease, blobThresholdBytes: blobs};
 	return settings as unknown as Settings;
 }
 
@@ -129,6 +140,7 @@ export const OPEN_CHECKS: Checks = {
 	queue: textOr(text, url),
 	tasks: textOr(toUrl, value => (isTaskModule(value) ? value.url : url(value).href)),
 	only: value => list(value).map(text),
+	scope: value => [value].flat().map(text),
 	workers: integer(1, 1024),
 	isolation: choice('thread', 'process', 'inline'),
 	durability: choice('full', 'normal'),

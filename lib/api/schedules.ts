@@ -138,13 +138,13 @@ function toSpec(maker: JobMaker, options: unknown): ScheduleSpec {
 	if ((cron === undefined) === (every === undefined)) throw bad('schedule() expects either cron or every');
 	if (cron === undefined && timezone !== undefined) throw bad('schedule() got timezone without cron; the times of every are counted from 1970 in UTC');
 	if (every === undefined && from !== undefined) throw bad('schedule() got from without every');
-	const {priority, policy} = maker.resolveChecked('schedule()', task, checkJobOptions('schedule()', execution));
+	const {priority, policy, scope} = maker.resolveChecked('schedule()', task, checkJobOptions('schedule()', execution));
 	const timing: Timing =
 		every === undefined
 			? {cron: cron as string, timezone: timezone ?? new Intl.DateTimeFormat().resolvedOptions().timeZone}
 			: {everyMs: Math.round(every), from: from ?? 'clock'};
 	const rest = {jitterMs: jitter, until: until ?? null, expiresMs: expires ?? null};
-	return {timing, catchUp, overlap, ...rest, task, payload: maker.encode(payload), priority, policy};
+	return {timing, catchUp, overlap, ...rest, task, ...(scope !== undefined && {scope}), payload: maker.encode(payload), priority, policy};
 }
 
 /** How schedules are read and changed: by an engine's dispatcher, or by a command directly. */

@@ -1,5 +1,6 @@
 import type {Command} from 'commander';
 import {type InspectedFile, type Inspection, inspect, shownLocation} from '../api/queue-location.ts';
+import type {Job} from '../index.ts';
 import type {JobQueue, TaskCounts} from '../queue.ts';
 import {FaenaError} from '../support/errors.ts';
 import {inLine} from './controls.ts';
@@ -129,9 +130,10 @@ function judgeOwners(owners: Inspection['owners'], file: string): Finding[] {
 async function judgeTasks(queue: JobQueue, engines: number, file: string): Promise<Finding[]> {
 	const findings: Finding[] = [];
 	const flag = `--queue ${shellQuote(shownLocation(file))}`;
-	for (const counts of await queue.store.counts()) {
-		const {task, isPaused} = counts;
-		const waiting = waitingOf(counts);
+	const all = await queue.store.counts();
+	for (const counts of all) {
+		const {task, scope, isPaused} = counts;
+		const waiting = scope === undefined ? waitingOf(all, task) : 0;
 		if (isPaused && waiting > 0)
 			findings.push({
 				problem: `The task ${inLine(task)} is paused, and ${counted(waiting, 'job')} wait${waiting === 1 ? 's' : ''}.`,
@@ -141,8 +143,8 @@ async function judgeTasks(queue: JobQueue, engines: number, file: string): Promi
 		if (idleMs < MAX_IDLE_MS) continue;
 		const due = counts.ready + counts.quarantined;
 		findings.push({
-			problem: `${counted(due, 'job')} of the task ${inLine(task)} ${due === 1 ? 'is' : 'are'} ready, for up to ${clock(idleMs / 1000)}, and none runs.`,
-			advice: `${engines === 0 ? 'No engine is open on the queue' : 'No open engine has this task, or others keep its workers busy'}. Start one: faena work MODULE ${flag}`,
+			problem: `${counted(due, 'job')} of the task ${inLine(task)}${scope === undefined ? '' : ` and the scope ${inLine(scope)}`} ${due === 1 ? 'is' : 'are'} ready, for up to ${clock(idleMs / 1000)}, and none runs.`,
+			advice: `${engines === 0 ? 'No engine is open on the queue' : `No open engine has this ${scope === undefined ? 'task' : 'scope'}, or others keep its workers busy`}. Start one: faena work MODULE ${flag}${scope === undefined ? '' : `, for a scope with a folder in that folder. If no program has the scope any more, give its jobs to another: faena adopt --from ${shellQuote(scope)} --to SCOPE ${flag}`}`,
 		});
 	}
 	return findings;
@@ -151,12 +153,24 @@ async function judgeTasks(queue: JobQueue, engines: number, file: string): Promi
 const MAX_IDLE_MS = 60_000;
 
 /** For how long jobs of the task have been ready, without any of them running; 0 if some run. */
-async function idleTime(queue: JobQueue, {task, ready, quarantined, running}: TaskCounts): Promise<number> {
+async function idleTime(queue: JobQueue, {task, scope, ready, quarantined, running}: TaskCounts): Promise<number> {
 	if (ready + quarantined === 0 || running > 0) return 0;
 	const now = queue.store.now();
-	const first = (await queue.jobs({task, status: 'pending'})).find(({runAt = 0}) => runAt <= now);
-	const [latest] = await queue.jobs({task, sort: 'startedAt', limit: 1});
+	const first = await firstOf(queue.jobs({task, status: 'pending'}), job => job.scope === scope && (job.runAt ?? 0) <= now);
+	const latest = await firstOf(queue.jobs({task, sort: 'startedAt'}), job => job.scope === scope);
 	return first ? now - Math.max(first.createdAt, first.runAt ?? 0, latest?.startedAt ?? 0) : 0;
+}
+
+/** The most jobs that are looked through. */
+const MAX_LOOKED_AT = 10_000;
+
+async function firstOf(jobs: AsyncIterable<Job>, isMeant: (job: Job) => boolean): Promise<Job | undefined> {
+	let looked = 0;
+	for await (const job of jobs) {
+		if (isMeant(job)) return job;
+		if (++looked === MAX_LOOKED_AT) return undefined;
+	}
+	return undefined;
 }
 
 function describe({queue, faena, node, engine, settings, engines, file, findings}: Report): string {

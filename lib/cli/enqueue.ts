@@ -15,6 +15,7 @@ interface Flags {
 	readonly ndjson?: true;
 	readonly create?: true;
 	readonly key?: string;
+	readonly scope?: string;
 	readonly delay?: string;
 	readonly priority?: number;
 	readonly maxAttempts?: number;
@@ -36,6 +37,7 @@ export function addEnqueue(program: Command): void {
 		.option('--create', 'make the queue if it does not exist')
 		.option('--ndjson', 'add a job for every line of stdin, with the line as its payload in JSON')
 		.option('--key <key>', 'name of the job, unique in its task: if there is such a job, it stays the only one, and its id is printed')
+		.option('--scope <scope>', 'only programs of this scope run the job, see faena show (default: any that has a task of this name)')
 		.option('--delay <time>', 'the job does not start before this time has passed, for instance 10m', toDuration)
 		.option('--priority <n>', 'higher runs first (default: 0)', toPriority)
 		.option('--max-attempts <n>', 'failures after which the job is dead (default: 3)', toCount)

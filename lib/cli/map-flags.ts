@@ -62,7 +62,7 @@ export function addMapFlags(command: Command): Command {
 		.option('--weight <field>', 'with --ndjson or --csv: a number that says how long an item takes; the longest run first')
 		.option(
 			'--env <name=value>',
-			"a variable in the environment of the tasks or commands (a name alone changes nothing: they have all variables of faena's own)",
+			ENV_HELP,
 			toEnv,
 		);
 	return addOutputFlags(addCommandFlags(command));
@@ -94,7 +94,10 @@ function addOutputFlags(command: Command): Command {
 	);
 }
 
-function toEnv(text: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
+export const ENV_HELP =
+	"a variable in the environment of the tasks or commands (a name alone changes nothing: they have all variables of faena's own)";
+
+export function toEnv(text: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
 	const [, name = '', value = process.env[text]] = /^([^=]+)(?:=(.*))?$/s.exec(text) ?? [];
 	if (name === '') throw new InvalidArgumentError('It is NAME=VALUE, or the NAME of a variable.');
 	if (value === undefined) throw new InvalidArgumentError(`There is no variable ${JSON.stringify(name)} to pass on.`);

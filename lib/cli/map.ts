@@ -1,4 +1,3 @@
-import {createHash} from 'node:crypto';
 import {existsSync, rmSync, statSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {dirname, isAbsolute, join, relative, resolve} from 'node:path';
@@ -6,7 +5,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import type {Command} from 'commander';
 import {nanoid} from 'nanoid';
 import {open} from '../api/engine.ts';
-import {isPostgres, queueExists} from '../api/queue-location.ts';
+import {isPostgres} from '../api/queue-location.ts';
 import type {Fresh, MapOptions} from '../index.ts';
 import {bad, duration} from '../job/checks.ts';
 import {toUrl} from '../job/task-module.ts';
@@ -15,7 +14,7 @@ import {printPreview} from './dry-run.ts';
 import {toOpenOptions} from './engine-flags.ts';
 import {onlyOnce} from './flag-values.ts';
 import {freshnessOf} from './fresh.ts';
-import {toTask, useQueue} from './input.ts';
+import {toTask} from './input.ts';
 import type {SourceGroups} from './inputs/arguments.ts';
 import {addInputOptions, INPUT_HELP} from './inputs/input-options.ts';
 import type {Item} from './inputs/items.ts';
@@ -27,9 +26,10 @@ import {MapRun} from './map-run.ts';
 import {refuseOtherFlags} from './parallel-flags.ts';
 import {explain} from './print.ts';
 import {parseShellCommand, SHELL_COMMAND_VARIABLE, SHELL_TASK, type ShellCommand, shellPayload} from './shell-command.ts';
+import {scopesIn} from './scopes.ts';
 import {shellQuote} from './shell-quote.ts';
+import {shortHash} from './short-hash.ts';
 import {describeCommand} from './template/template.ts';
-import {refuseUnfinished} from './unfinished-runs.ts';
 
 type Options = MapFlags & InputOptions;
 
@@ -170,13 +170,10 @@ async function preview(plan: Plan, options: Options): Promise<number> {
 }
 
 async function map(plan: Plan, options: Options): Promise<number> {
-	const {module, task, batch, command} = plan;
-	const {queue} = options;
-	if (!command && (await queueExists(queue)))
-		await useQueue(queue, opened => refuseUnfinished(opened, queue, {module: String(module), task, batch, place: placeOf(queue)}));
+	const {module, task, command} = plan;
 	const engine = await open({
 		...toOpenOptions(options),
-		...{tasks: module, only: [task], closeOnSignals: true},
+		...{tasks: module, scope: scopesIn(module, options.env), only: [task], closeOnSignals: true},
 		// The workers of --sh print lines of commands.
 		taskOutput: command ? 'inherit' : 'stderr',
 		env: envOf(plan, options),
@@ -285,6 +282,3 @@ function batchOf(target: string, input: Input, {batch, queue, env}: Options): st
 	return name.length <= room ? name + place : `${name.slice(0, Math.max(0, room - 17))}…${shortHash(name)}${place}`;
 }
 
-function shortHash(text: string): string {
-	return createHash('sha256').update(text).digest('hex').slice(0, 16);
-}

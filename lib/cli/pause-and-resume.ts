@@ -26,18 +26,18 @@ async function pause(queue: JobQueue, tasks: readonly string[]): Promise<void> {
 	const known = await queue.store.counts();
 	await queue.pause(tasks);
 	for (const task of tasks) {
-		const counts = known.find(each => each.task === task);
-		await print(`paused ${task}${counts ? `: ${count(waitingOf(counts))} of its jobs wait` : ''}\n`);
-		if (!counts) printError(`The queue has had no job of the task ${JSON.stringify(task)} so far${hint(task, known)}`);
+		const isKnown = known.some(each => each.task === task);
+		await print(`paused ${task}${isKnown ? `: ${count(waitingOf(known, task))} of its jobs wait` : ''}\n`);
+		if (!isKnown) printError(`The queue has had no job of the task ${JSON.stringify(task)} so far${hint(task, known)}`);
 	}
 }
 
 async function resume(queue: JobQueue, tasks: readonly string[]): Promise<void> {
 	const known = await queue.store.counts();
-	const paused = known.filter(each => each.isPaused && tasks.includes(each.task));
-	if (paused.length > 0) await queue.resume(paused.map(({task}) => task));
-	for (const each of paused) await print(`resumed ${each.task}: ${count(waitingOf(each))} of its jobs wait\n`);
-	for (const task of tasks) if (!paused.some(each => each.task === task)) printError(`The task ${JSON.stringify(task)} was not paused${hint(task, known)}`);
+	const paused = tasks.filter(task => known.some(each => each.isPaused && each.task === task));
+	if (paused.length > 0) await queue.resume(paused);
+	for (const task of paused) await print(`resumed ${task}: ${count(waitingOf(known, task))} of its jobs wait\n`);
+	for (const task of tasks) if (!paused.includes(task)) printError(`The task ${JSON.stringify(task)} was not paused${hint(task, known)}`);
 }
 
 function hint(task: string, known: readonly TaskCounts[]): string {
@@ -49,7 +49,7 @@ function hint(task: string, known: readonly TaskCounts[]): string {
 			) || '.';
 }
 
-/** Jobs that could start if the task is not paused, now or later. */
-export function waitingOf({ready, quarantined, delayed, failed}: TaskCounts): number {
-	return ready + quarantined + delayed + failed;
+/** Jobs of the task, in all scopes, that could start if the task is not paused, now or later. */
+export function waitingOf(counts: readonly TaskCounts[], task: string): number {
+	return counts.reduce((jobs, each) => jobs + (each.task === task ? each.ready + each.quarantined + each.delayed + each.failed : 0), 0);
 }

@@ -42,6 +42,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
 	retry: async () => (await import('./cancel-and-retry.ts')).addRetry,
 	pause: async () => (await import('./pause-and-resume.ts')).addPause,
 	resume: async () => (await import('./pause-and-resume.ts')).addResume,
+	adopt: async () => (await import('./adopt.ts')).addAdopt,
 	prune: async () => (await import('./prune.ts')).addPrune,
 	delete: async () => (await import('./delete.ts')).addDelete,
 	backup: async () => (await import('./backup.ts')).addBackup,

@@ -11,12 +11,15 @@ import {inLine} from './controls.ts';
 import {addEngineFlags, type EngineFlags, toOpenOptions} from './engine-flags.ts';
 import {toNames} from './flag-values.ts';
 import {useQueue} from './input.ts';
+import {ENV_HELP, toEnv} from './map-flags.ts';
 import {clock, count, formatRate, printError} from './print.ts';
+import {scopesIn} from './scopes.ts';
 import {canRedraw, showLine} from './status-line.ts';
 import {cut} from './table.ts';
 
 interface Flags extends EngineFlags {
 	readonly tasks?: readonly string[];
+	readonly env?: Readonly<Record<string, string>>;
 }
 
 export function addWork(program: Command): void {
@@ -24,12 +27,14 @@ export function addWork(program: Command): void {
 		.command('work')
 		.summary('run the jobs of a queue as they arrive, until a signal')
 		.description(
-			"Runs the jobs of a module's tasks as they arrive, also those of other programs, of schedules and of faena enqueue. On a terminal a line shows how it " +
+			"Runs the jobs of a module's tasks as they arrive, also those of other programs, of schedules and of faena enqueue; of faena map only those of the same " +
+				"folder and --env. On a terminal a line shows how it " +
 				'goes. Ctrl-C or SIGTERM ends it in good order: it starts no more jobs, lets those that run finish for the time of --drain, and stops the rest, ' +
 				'which will run again. A second signal does not wait.',
 		)
 		.argument('<module>', "module whose exported functions are the tasks, for instance './tasks.ts'");
 	addEngineFlags(command)
+		.option('--env <name=value>', ENV_HELP, toEnv)
 		.option('--tasks <names>', 'run only jobs of these tasks, with commas between (default: all of the module)', toNames)
 		.addHelpText(
 			'after',
@@ -47,11 +52,12 @@ interface Status {
 /** A failure of the engine is noticed within this time. */
 const LOOK_EVERY_MS = 1000;
 
-async function work(module: string, {tasks, ...flags}: Flags): Promise<void> {
+async function work(module: string, {tasks, env = {}, ...flags}: Flags): Promise<void> {
 	const [, file, name] = /^(.+)#(\w+)$/.exec(module) ?? [];
 	if (file !== undefined && !existsSync(module)) throw bad(`faena work runs the tasks of a module; write ${file} --tasks ${name}.`);
 	const only = tasks === undefined ? {} : {only: tasks};
-	const engine = await open({...toOpenOptions(flags), ...only, tasks: module, taskOutput: 'stderr', closeOnSignals: true});
+	const [ofFolder, ofModule] = scopesIn(module, env);
+	const engine = await open({...toOpenOptions(flags), ...only, ...{tasks: module, scope: [ofModule, ofFolder], env, taskOutput: 'stderr', closeOnSignals: true}});
 	engine.on('dead', ({id, error}) => printError(`Job ${id} is dead: ${inLine(error.message)}`));
 	let status: Status | undefined;
 	let isStopping = false;

@@ -193,7 +193,8 @@ export class Calls {
 	async answerIdle(): Promise<void> {
 		const {tasks} = this.#flow.demand;
 		if (this.#flow.mayUnblock) return this.#unblock();
-		const counts = (await this.#host.store.counts()).filter(({task}) => tasks.has(task));
+		const {store, scopes} = this.#host;
+		const counts = (await store.counts()).filter(({task, scope}) => tasks.has(task) && (scope === undefined || scopes.includes(scope)));
 		if (counts.some(each => each.running > 0 || (!each.isPaused && each.ready + each.quarantined > 0))) return;
 		// A schedule that is due enqueues jobs at once.
 		if (this.#schedules.isDue) return;

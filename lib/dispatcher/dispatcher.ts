@@ -32,6 +32,8 @@ export interface DispatcherOptions {
 	/** Default: nothing is deleted, unless a task says so. */
 	readonly retention?: Retention;
 	readonly only?: readonly string[] | undefined;
+	/** The scopes whose jobs it runs, besides jobs without a scope; default none. */
+	readonly scopes?: readonly string[];
 	readonly output: (message: DispatcherMessage) => void;
 }
 
@@ -80,7 +82,7 @@ export class Dispatcher {
 	constructor(
 		store: Store,
 		makePool: ((listener: PoolListener) => Pool) | undefined,
-		{owner, leaseMs, clock: timers = systemClock, events, closeOnSignals = false, retention, only, output}: DispatcherOptions,
+		{owner, leaseMs, clock: timers = systemClock, events, closeOnSignals = false, retention, only, scopes = [], output}: DispatcherOptions,
 	) {
 		const clock: Clock = {...timers, now: () => store.now()};
 		const clients = new Clients(store, output, events);
@@ -88,7 +90,7 @@ export class Dispatcher {
 		const retries = makeRetries(clock, () => this.#deadline, report);
 		this.#wakeUp = new WakeUp(clock);
 		this.#host = {
-			...{store, owner, clock, clients, retries},
+			...{store, owner, scopes, clock, clients, retries},
 			wake: () => this.#wakeUp.set(),
 			maintain: async () => {
 				// Transactions that never wait would keep the event loop from running timers.

@@ -36,6 +36,8 @@ const MAX_WAIT_FOR_CONNECTION_MS = 10_000;
 export interface Host {
 	readonly store: Store;
 	readonly owner: OwnerId;
+	/** The scopes whose jobs it runs, besides jobs without a scope. */
+	readonly scopes: readonly string[];
 	readonly clock: Clock;
 	readonly clients: Clients;
 	readonly retries: Retries;
@@ -252,7 +254,8 @@ export class JobFlow implements PoolListener {
 		if (!this.mayClaim) return undefined;
 		const expiry = this.#expiresAt <= this.#host.clock.now() ? nothingFor(this.#host.owner) : undefined;
 		if (!mayHaveJobs) return expiry;
-		const all = {owner: this.#host.owner, lanes: this.demand.lanes(), limit: 0, maxBytes: MAX_CLAIMED_BYTES};
+		const {owner, scopes} = this.#host;
+		const all = {owner, lanes: this.demand.lanes(), scopes, limit: 0, maxBytes: MAX_CLAIMED_BYTES};
 		const request = this.#commits.claimable(all);
 		const limit = Math.max(0, ...request.lanes.map(each => each.limit));
 		return limit === 0 ? expiry : {...request, limit};

@@ -422,6 +422,7 @@ function areAlike(a: NewJob, b: NewJob): boolean {
 	if (a.key !== undefined || b.key !== undefined || a.rerun || b.rerun || a.parents || b.parents) return false;
 	return (
 		a.task === b.task &&
+		a.scope === b.scope &&
 		a.policy === b.policy &&
 		a.priority === b.priority &&
 		a.runAt === b.runAt &&

@@ -99,6 +99,8 @@ export interface Job extends Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeout
 	readonly id: JobId;
 	/** The name of its function in the tasks module. */
 	readonly task: string;
+	/** Whose it is: only engines of this scope run it. Absent if any engine that has a task of this name may. */
+	readonly scope?: string;
 	/** Its state at the moment of the read. */
 	readonly status: JobStatus;
 	/** Jobs of a higher priority run first. */
@@ -405,7 +407,7 @@ export interface Mark {
 /** Options of a batch, kept with it. */
 export interface BatchOptions {
 	/** A job that the store enqueues in the same transaction whenever the batch completes. Its payload is a {@link CompletedBatch}. */
-	readonly onComplete?: {readonly task: string; readonly priority: number; readonly policy: Policy};
+	readonly onComplete?: {readonly task: string; readonly scope?: string | undefined; readonly priority: number; readonly policy: Policy};
 	/** For a flow: its {@link Flow.structure}. */
 	readonly flow?: string;
 	/** For a pipe: the tasks of its stages. */

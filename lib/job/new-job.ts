@@ -143,9 +143,12 @@ export function dueAtOf({runAt, delayMs}: Pick<NewJob, 'runAt' | 'delayMs'>, now
 	return dueAt !== null && dueAt > now ? dueAt : null;
 }
 
+/** What is known of the job to enqueue when a batch completes. */
+export type CompletionJob = Pick<NewJob, 'task' | 'scope' | 'priority' | 'policy'>;
+
 /** The job that the store enqueues when a batch completes. */
-export function toCompletionJob({task, priority, policy}: Pick<NewJob, 'task' | 'priority' | 'policy'>, completed: CompletedBatch): NewJob {
-	return {task, priority, policy, runAt: null, payload: JSON.stringify(completed)};
+export function toCompletionJob({task, scope, priority, policy}: CompletionJob, completed: CompletedBatch): NewJob {
+	return {task, scope, priority, policy, runAt: null, payload: JSON.stringify(completed)};
 }
 
 /** The most that one execution may enqueue. Its worker keeps it in memory until the task ends, and the store writes it in one transaction. */

@@ -111,6 +111,7 @@ export const JOB_CHECKS: Checks = {
 	delay: duration,
 	runAt: time,
 	expires: atLeast(1),
+	scope: text,
 	key: text,
 	unique: choice('unended'),
 	dependsOn: parentIds,
@@ -127,6 +128,7 @@ export interface CheckedOptions extends Partial<Pick<Policy, 'maxAttempts' | 're
 	readonly runAt?: number;
 	/** In milliseconds. */
 	readonly expires?: number;
+	readonly scope?: string;
 	readonly key?: string;
 	readonly unique?: 'unended';
 	readonly dependsOn?: readonly JobId[];
@@ -147,6 +149,8 @@ export interface ResolvedJobOptions {
 	readonly delayMs?: number | undefined;
 	/** The job is cancelled if it has not started this long after it became due. Default: never. */
 	readonly expiresMs?: number | undefined;
+	/** Whose function it is: only an engine of this scope runs the job. Default: any engine that has a task of this name. */
+	readonly scope?: string | undefined;
 	/** How often and how long it may run. */
 	readonly policy: Policy;
 	/** Unique in its batch, or without a batch in its task, until the job is cleaned up. */
@@ -172,6 +176,7 @@ export function resolveJobOptions(...layers: readonly (CheckedOptions | undefine
 		delay,
 		runAt,
 		expires,
+		scope,
 		key,
 		unique,
 		dependsOn,
@@ -184,6 +189,7 @@ export function resolveJobOptions(...layers: readonly (CheckedOptions | undefine
 		// On the way to the dispatcher a field without a value costs as much as any other.
 		...(delay !== undefined && {delayMs: delay}),
 		...(expires !== undefined && {expiresMs: expires}),
+		...(scope !== undefined && {scope}),
 		...(key !== undefined && {key}),
 		...(unique !== undefined && {unique}),
 		...(dependsOn && dependsOn.length > 0 && {parents: {edges: [{kind: 'all', parents: {ids: dependsOn, count: dependsOn.length}}], onDead}}),
@@ -252,7 +258,7 @@ export function checkId(id: unknown): JobId {
 export function checkFilter(where: string, jobs: JobId | JobFilter): JobFilter {
 	if (typeof jobs === 'number') return {ids: [checkId(jobs)]};
 	if (typeof jobs !== 'object' || jobs === null) throw bad(`${where} expects a job's id or a filter such as {task: 'hash'}; it got ${show(jobs)}`);
-	const filter: JobFilter = withScope(where, checked(where, jobs, FILTER_CHECKS));
+	const filter: JobFilter = withSpaceOfKey(where, checked(where, jobs, FILTER_CHECKS));
 	const missing = Object.entries(jobs).find(([, value]) => value === undefined);
 	if (missing) throw bad(`${where} got ${missing[0]}: undefined, which would mean every job; leave ${missing[0]} out if that is meant`);
 	return filter;
@@ -263,10 +269,10 @@ export function checkFilter(where: string, jobs: JobId | JobFilter): JobFilter {
  * @throws FaenaError `BadOption`
  */
 export function checkSearch(where: string, search: JobSearch, others: Checks = {}): JobSearch {
-	return withScope(where, checked(where, search, {...SEARCH_CHECKS, ...others}));
+	return withSpaceOfKey(where, checked(where, search, {...SEARCH_CHECKS, ...others}));
 }
 
-function withScope<Filter extends JobFilter>(where: string, given: Filter): Filter {
+function withSpaceOfKey<Filter extends JobFilter>(where: string, given: Filter): Filter {
 	if (given.key !== undefined && given.task === undefined && given.batch === undefined)
 		throw bad(`${where} got a key alone, which is unique only in a task or a batch; name one of them, too`);
 	return given;

@@ -22,6 +22,8 @@ export interface ScheduleSpec {
 	readonly until: number | null;
 	readonly expiresMs: number | null;
 	readonly task: string;
+	/** See {@link NewJob.scope}. */
+	readonly scope?: string;
 	readonly payload: Encoded;
 	readonly priority: number;
 	readonly policy: Policy;

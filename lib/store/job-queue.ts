@@ -107,10 +107,10 @@ export class JobQueue {
 		});
 	}
 
-	/** Claims up to `limit` jobs of the given tasks: higher priority first, then in order of arrival. */
+	/** Claims up to `limit` jobs of the given tasks, without a scope or of the given scopes: higher priority first, then in order of arrival. */
 	async dequeue(options: DequeueOptions): Promise<Dequeued> {
-		const {owner, tasks, limit = 1, maxBytes = Infinity} = checkDequeue(options);
-		const claim = {owner, lanes: lanesOf(tasks, limit), limit, maxBytes};
+		const {owner, tasks, scopes, limit = 1, maxBytes = Infinity} = checkDequeue(options);
+		const claim = {owner, lanes: lanesOf(tasks, limit), scopes, limit, maxBytes};
 		// A commit claims nothing while it has more jobs to expire than it can. An empty answer would look as if no job were ready.
 		for (;;) {
 			const {claimed, expired, expiresInMs} = await this.store.commit({claim});
@@ -200,7 +200,12 @@ export class JobQueue {
 
 	/** Names of the paused tasks. */
 	async paused(): Promise<readonly string[]> {
-		return (await this.store.counts()).flatMap(({task, isPaused}) => (isPaused ? task : [])).sort();
+		return [...new Set((await this.store.counts()).flatMap(({task, isPaused}) => (isPaused ? task : [])))].sort();
+	}
+
+	/** Gives all jobs of a scope to another one. Returns false if no job ever had the scope `from`. */
+	async adopt(from: string, to: string): Promise<boolean> {
+		return this.store.adopt(argument('adopt()', 'from', from, text), argument('adopt()', 'to', to, text));
 	}
 
 	/** Renews the owner's lease. Returns false if the owner is unknown or was taken for dead: its claims are lost, and its next dequeue registers it again. */

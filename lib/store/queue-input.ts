@@ -39,6 +39,8 @@ export interface DequeueOptions {
 	readonly owner: OwnerId;
 	/** Names of tasks. */
 	readonly tasks: readonly string[];
+	/** The scopes whose jobs are claimed, besides jobs without a scope; default none. */
+	readonly scopes?: readonly string[];
 	/** Default 1. */
 	readonly limit?: number;
 	/** The claim ends with the job whose payload brings the total to this size. Default: no limit. */
@@ -68,6 +70,7 @@ const POLICY_CHECKS: Checks = {
 
 const NEW_JOB_CHECKS: Checks = {
 	task: text,
+	scope: text,
 	payload: encoded,
 	priority,
 	runAt: value => (value === null ? null : time(value)),
@@ -128,7 +131,8 @@ export function checkEdit(id: unknown, changes: unknown): JobEdit {
 /** True for jobs with the same options. Only the first of them is checked in full: to check each would take as long as to enqueue it. */
 function areAlike(one: QueueJob, other: QueueJob): boolean {
 	if (typeof other !== 'object' || other === null || (one.key === undefined) !== (other.key === undefined)) return false;
-	if (one.task !== other.task || one.policy !== other.policy || one.priority !== other.priority || one.batch !== other.batch) return false;
+	if (one.task !== other.task || one.scope !== other.scope || one.policy !== other.policy || one.priority !== other.priority || one.batch !== other.batch)
+		return false;
 	if (one.unique !== other.unique || one.expiresMs !== other.expiresMs) return false;
 	// An option that does not exist is found by the full check.
 	for (const name in other) if (!Object.hasOwn(NEW_JOB_CHECKS, name)) return false;
@@ -153,7 +157,7 @@ function isEqual(one: unknown, other: unknown): boolean {
 	return names.length === Object.keys(other).length && names.every(name => name in other && isEqual(one[name as never], other[name as never]));
 }
 
-const COMPLETION_CHECKS: Checks = {task: text, priority, policy: value => toPolicy('openBatch({onComplete: {policy}})', value)};
+const COMPLETION_CHECKS: Checks = {task: text, scope: text, priority, policy: value => toPolicy('openBatch({onComplete: {policy}})', value)};
 
 /** @throws FaenaError `BadOption` */
 export function checkBatchOptions(options: unknown): BatchOptions {
@@ -172,7 +176,7 @@ export function required<Result = Record<string, unknown>>(where: string, option
 	return given as Result;
 }
 
-const DEQUEUE_CHECKS: Checks = {owner: text, tasks: texts, limit, maxBytes: limit};
+const DEQUEUE_CHECKS: Checks = {owner: text, tasks: texts, scopes: texts, limit, maxBytes: limit};
 
 /** @throws FaenaError `BadOption` */
 export function checkDequeue(options: unknown): DequeueOptions {

@@ -69,6 +69,12 @@ export interface Store {
 	 */
 	move(filter: JobFilter, to: MoveTarget, page?: MovePage): Promise<Moved>;
 
+	/**
+	 * Gives all jobs of a scope to another one, also those to come of engines that are open now.
+	 * @returns false if no job ever had the scope `from`
+	 */
+	adopt(from: string, to: string): Promise<boolean>;
+
 	/** Pauses tasks, or ends their pause. Jobs of a paused task are enqueued but not claimed. Durable. */
 	setPaused(tasks: readonly string[], isPaused: boolean): Promise<void>;
 
@@ -102,9 +108,9 @@ export interface Store {
 	 * The jobs that have these keys in the batch, or without one in the task, outside batches.
 	 * @param keys at most as many as a group has jobs
 	 */
-	holders(of: KeyScope, keys: readonly string[]): Promise<KeyHolders>;
+	holders(of: KeySpace, keys: readonly string[]): Promise<KeyHolders>;
 
-	/** The number of jobs by task and state. Every transaction keeps these numbers, so reading them is quick with any number of jobs. */
+	/** The number of jobs by task, scope and state. Every transaction keeps these numbers, so reading them is quick with any number of jobs. */
 	counts(): Promise<readonly TaskCounts[]>;
 
 	/** All schedules, by name. {@link commit} changes them. */
@@ -267,6 +273,8 @@ export interface ClaimRequest {
 	readonly owner: OwnerId;
 	/** Which jobs it can take. The store takes the highest priority first, among all lanes. */
 	readonly lanes: readonly LaneRequest[];
+	/** The scopes of the jobs that it can take, besides jobs without a scope; default none. */
+	readonly scopes?: readonly string[] | undefined;
 	/** The most jobs in all. */
 	readonly limit: number;
 	/**
@@ -393,7 +401,7 @@ export interface JobEdges {
 export type JobRange = readonly [first: JobId, last: JobId];
 
 /** Where keys are unique: in a batch, or of a task outside batches. */
-export interface KeyScope {
+export interface KeySpace {
 	/** The task of the jobs. */
 	readonly task: string;
 	/** The batch of the jobs. */
@@ -419,7 +427,7 @@ export interface OutcomePage {
 }
 
 /** The state of a job: its status, and what it waits for. */
-export type JobState = keyof Omit<TaskCounts, 'task' | 'isPaused'>;
+export type JobState = keyof Omit<TaskCounts, 'task' | 'scope' | 'isPaused'>;
 
 /** A job's status, by its state. */
 export const STATUS_OF_STATE = {
@@ -434,10 +442,12 @@ export function toCounts(groups: readonly Readonly<Record<JobState, number>>[]):
 	return counts;
 }
 
-/** The number of a task's jobs in each state. */
+/** The number of a task's jobs of one scope in each state. */
 export interface TaskCounts {
 	/** The name of the task. */
 	readonly task: string;
+	/** The scope of the jobs; absent for those without one. */
+	readonly scope?: string;
 	/** True if its jobs are not claimed. */
 	readonly isPaused: boolean;
 	/** Waiting for the ends of other jobs. */

@@ -7,7 +7,7 @@ import {decode, type Encoded, encode} from '../job/encoding.ts';
 import {BUILT_INS, type ErrorRecord} from '../job/error-record.ts';
 import type {FailureRecord, PostMortem} from '../job/failure.ts';
 import type {Batch, FlowJobs, Mark, Policy} from '../job/job.ts';
-import type {NewJob} from '../job/new-job.ts';
+import type {CompletionJob} from '../job/new-job.ts';
 import type {ScheduleSpec} from '../job/schedule.ts';
 import {toDecision} from '../job/task-errors.ts';
 
@@ -46,7 +46,7 @@ const readValidPolicy = object(
 	{timeoutPercent: number},
 );
 const readPriority: Reader<number> = value => (Number.isSafeInteger(value) ? (value as number) : undefined);
-const readJob = object<Pick<NewJob, 'task' | 'priority' | 'policy'>>({task: text, priority: readPriority, policy: readValidPolicy});
+const readJob = object<Omit<CompletionJob, 'scope'>, {scope: string}>({task: text, priority: readPriority, policy: readValidPolicy}, {scope: text});
 const readCode: Reader<string | number> = value => text(value) ?? number(value);
 const readInner = object({}, {name: text, message: text, stack: text, code: readCode, builtIn: oneOf(...BUILT_INS), fields: readFields});
 const readErrors = object({}, {errors: listOf(value => toError(readInner(value)))});
@@ -125,17 +125,20 @@ export function readShape(stored: string | null): Pick<Batch, 'flow' | 'stages'>
 
 const readCron = object<{cron: string; timezone: string}>({cron: text, timezone: text});
 const readEvery = object<{everyMs: number; from: 'clock' | 'end'}>({everyMs: number, from: oneOf<'clock' | 'end'>('clock', 'end')});
-const readSpec = object<Omit<ScheduleSpec, 'payload'>>({
-	timing: value => readCron(value) ?? readEvery(value),
-	catchUp: oneOf<ScheduleSpec['catchUp']>('none', 'one', 'all'),
-	overlap: oneOf<ScheduleSpec['overlap']>('skip', 'queue'),
-	jitterMs: number,
-	until: readTimeout,
-	expiresMs: readTimeout,
-	task: text,
-	priority: readPriority,
-	policy: readValidPolicy,
-});
+const readSpec = object<Omit<ScheduleSpec, 'payload' | 'scope'>, Required<Pick<ScheduleSpec, 'scope'>>>(
+	{
+		timing: value => readCron(value) ?? readEvery(value),
+		catchUp: oneOf<ScheduleSpec['catchUp']>('none', 'one', 'all'),
+		overlap: oneOf<ScheduleSpec['overlap']>('skip', 'queue'),
+		jitterMs: number,
+		until: readTimeout,
+		expiresMs: readTimeout,
+		task: text,
+		priority: readPriority,
+		policy: readValidPolicy,
+	},
+	{scope: text},
+);
 
 /** What a schedule is to do, without its payload; `undefined` if it can't be read. */
 export function readScheduleSpec(stored: string): Omit<ScheduleSpec, 'payload'> | undefined {
@@ -143,7 +146,7 @@ export function readScheduleSpec(stored: string): Omit<ScheduleSpec, 'payload'> 
 }
 
 /** The job to enqueue when a batch completes; `undefined` if there is none. */
-export function readCompletionJob(stored: string | null): Pick<NewJob, 'task' | 'priority' | 'policy'> | undefined {
+export function readCompletionJob(stored: string | null): CompletionJob | undefined {
 	return readJob(parse(stored));
 }
 

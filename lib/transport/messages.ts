@@ -46,6 +46,8 @@ export interface DispatcherStart {
 	readonly retention: Retention;
 	/** Tasks whose jobs the dispatcher runs; `undefined`: all that the pool has. */
 	readonly only: readonly string[] | undefined;
+	/** The scopes whose jobs it runs, besides jobs without a scope. */
+	readonly scopes: readonly string[];
 	/** Without a pool the dispatcher runs no jobs. */
 	readonly pool: PoolOptions | undefined;
 }

@@ -287,8 +287,9 @@ async function compareAll(world: World): Promise<void> {
 
 /** A store may know of tasks that have no jobs. */
 function byTask(counts: readonly TaskCounts[]): TaskCounts[] {
-	const isKnown = ({task: _, isPaused, ...jobs}: TaskCounts) => isPaused || Object.values(jobs).some(count => count > 0);
-	return counts.filter(isKnown).sort((a, b) => (a.task < b.task ? -1 : 1));
+	const isKnown = ({task: _, scope: __, isPaused, ...jobs}: TaskCounts) => isPaused || Object.values(jobs).some(count => count > 0);
+	const nameOf = ({task, scope = ''}: TaskCounts) => `${task} ${scope}`;
+	return counts.filter(isKnown).sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
 }
 
 // Commands
@@ -299,6 +300,7 @@ type Command =
 	| {readonly type: 'discard'; readonly ids: readonly number[]; readonly stop: boolean}
 	| ({readonly type: 'move'; readonly filter: JobFilter; readonly to: MoveTarget} & Required<MovePage>)
 	| {readonly type: 'pause' | 'resume'; readonly tasks: readonly string[]}
+	| {readonly type: 'adopt'; readonly from: string; readonly to: string}
 	| {readonly type: 'heartbeat' | 'leave'; readonly owner: string}
 	| {readonly type: 'reclaim'}
 	/** Lets the listeners poll. */
@@ -347,6 +349,7 @@ interface CommitCommand {
 	readonly claim: {
 		readonly owner: string;
 		readonly limits: Readonly<Record<string, number>>;
+		readonly scopes: readonly string[];
 		readonly isQuarantined: boolean;
 		readonly concurrency: number | null;
 		readonly limit: number;
@@ -410,6 +413,8 @@ function toAsk(command: AskedCommand, world: World): Ask {
 			return ({queue}) => queue.release(command.owner, command.after);
 		case 'open':
 			return ({queue}) => openJobs(queue, command, world);
+		case 'adopt':
+			return ({queue}) => queue.adopt(command.from, command.to);
 		case 'reclaim':
 			return ({queue}) => queue.reclaim();
 		case 'cleanup':
@@ -622,12 +627,12 @@ function toEdit({inMs, ...edit}: CommitCommand['edit'][number], now: number): Jo
 	return {...edit, ...(inMs % 2 === 0 ? {delayMs: inMs} : {runAt: now + inMs})};
 }
 
-function toRequest({owner, limits, isQuarantined, concurrency, limit, maxBytes}: NonNullable<CommitCommand['claim']>): ClaimRequest {
+function toRequest({owner, limits, scopes, isQuarantined, concurrency, limit, maxBytes}: NonNullable<CommitCommand['claim']>): ClaimRequest {
 	const lanes = Object.entries(limits).flatMap(([task, own]) => {
 		const lane = {task, limit: own, ...(concurrency !== null && {concurrency})};
 		return isQuarantined ? [lane, {...lane, isQuarantined}] : [lane];
 	});
-	return {owner, lanes, limit, maxBytes};
+	return {owner, lanes, scopes, limit, maxBytes};
 }
 
 function claimsAt({holds, nthLast, others, forged}: Picked, {claims, jobs}: World): Claim[] {
@@ -646,6 +651,7 @@ function claimsAt({holds, nthLast, others, forged}: Picked, {claims, jobs}: Worl
 // The parts of commands: few names and small numbers, so that commands concern the same jobs.
 
 const TASKS = ['hash', 'resize', 'parse'];
+const SCOPES = ['app/tasks', 'app/tasks in /a'];
 const OWNERS = ['owner-1', 'owner-2', 'owner-3'];
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 const FLOW = 'report';
@@ -698,6 +704,7 @@ const outcome = weighted<Outcome>(
 const plan: fc.Arbitrary<JobPlan> = fc
 	.record({
 		task,
+		scope: weighted([2, fc.constant(undefined)], [1, fc.constantFrom(...SCOPES)]),
 		payload,
 		priority: fc.integer({min: -1, max: 2}),
 		delayMs: weighted([3, fc.constant(null)], [1, fc.integer({min: -5, max: 40})]),
@@ -733,6 +740,7 @@ const plan: fc.Arbitrary<JobPlan> = fc
 const request = fc.record({
 	owner,
 	limits: weighted([1, fc.dictionary(task, fc.nat(4), {maxKeys: 3, noNullPrototype: true})], [2, fc.constant({hash: 3, resize: 2, parse: 4})]),
+	scopes: fc.subarray(SCOPES),
 	isQuarantined: fc.boolean(),
 	concurrency: fc.option(fc.integer({min: 1, max: 3}), {freq: 2}),
 	limit: fc.nat(8),
@@ -843,6 +851,7 @@ const command: fc.Arbitrary<Command> = weighted<Command>(
 		}),
 	],
 	[2, fc.record({type: fc.constantFrom('pause', 'resume'), tasks: fc.subarray(TASKS)})],
+	[1, fc.record({type: fc.constant('adopt'), from: fc.constantFrom(...SCOPES), to: fc.constantFrom(...SCOPES, 'other')})],
 	[2, fc.record({type: fc.constantFrom('heartbeat', 'leave'), owner})],
 	[1, fc.record({type: fc.constant('reclaim')})],
 	[1, fc.record({type: fc.constant('poll')})],

@@ -37,6 +37,7 @@ import type {FaenaError} from '../../lib/support/errors.ts';
 export interface JobRow {
 	readonly id: JobId;
 	readonly task: string;
+	scope: string | undefined;
 	readonly payload: Encoded;
 	readonly priority: number;
 	readonly policy: NewJob['policy'];
@@ -292,7 +293,7 @@ export function countStatuses(jobs: readonly JobRow[]): Counts {
 	return Object.fromEntries(STATUSES.map(status => [status, jobs.filter(({state}) => statusOf(state) === status).length])) as Counts;
 }
 
-export function countStates(jobs: readonly JobRow[]): Omit<TaskCounts, 'task' | 'isPaused'> {
+export function countStates(jobs: readonly JobRow[]): Omit<TaskCounts, 'task' | 'scope' | 'isPaused'> {
 	const count = (isMeant: (job: JobRow) => boolean) => jobs.filter(isMeant).length;
 	const {running, completed, dead, cancelled} = countStatuses(jobs);
 	return {
@@ -372,7 +373,7 @@ export function describeJob(job: JobRow, batch: string | undefined, {values, log
 	const {endedAt, result} = state.type === 'ended' ? state : {};
 	return {
 		...{id, task, status: statusOf(state), priority, createdAt, attempts, maxAttempts, executions, timeoutMs, payloadBytes: sizeBytes(job.payload)},
-		...defined({edges, scheduledAt: job.scheduledAt, timeoutPercent, key, batch, runAt: runAtOf(state), ...timing, endedAt, progress, error}),
+		...defined({scope: job.scope, edges, scheduledAt: job.scheduledAt, timeoutPercent, key, batch, runAt: runAtOf(state), ...timing, endedAt, progress, error}),
 		...defined({
 			waitMs: timing?.startedAt !== undefined && executions === 1 ? Math.max(0, timing.startedAt - createdAt) : undefined,
 			resultBytes: result === undefined ? undefined : sizeBytes(result),

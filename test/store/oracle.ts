@@ -121,6 +121,8 @@ export class MemoryStore implements contract.Store {
 	/** Owners that were taken for dead, and have not heard of it. */
 	readonly #fenced = new Set<OwnerId>();
 	readonly #paused = new Set<string>();
+	/** The scopes that jobs have had. */
+	readonly #scopes = new Set<string>();
 	/** By listener, the function that removes it. */
 	readonly #listeners = new Map<Listener, () => void>();
 	/** The jobs that this transaction has cancelled because of a parent, until the listeners are told. */
@@ -221,6 +223,14 @@ export class MemoryStore implements contract.Store {
 		else if (state.type !== 'running') this.#jobs.delete(job.id);
 	}
 
+	async adopt(from: string, to: string): Promise<boolean> {
+		this.#assertOpen();
+		const isKnown = this.#scopes.delete(from);
+		if (isKnown) this.#scopes.add(to);
+		for (const job of this.#all()) if (job.scope === from) job.scope = to;
+		return isKnown;
+	}
+
 	async setPaused(tasks: readonly string[], isPaused: boolean): Promise<void> {
 		this.#assertOpen();
 		for (const task of tasks) isPaused ? this.#paused.add(task) : this.#paused.delete(task);
@@ -280,7 +290,7 @@ export class MemoryStore implements contract.Store {
 		return {outcomes, next: end < ids.length ? end : null};
 	}
 
-	async holders({task, batch}: contract.KeyScope, keys: readonly string[]): Promise<contract.KeyHolders> {
+	async holders({task, batch}: contract.KeySpace, keys: readonly string[]): Promise<contract.KeyHolders> {
 		this.#assertOpen();
 		const found = keys.map(key => this.#withKey({task, batch, key}));
 		return {
@@ -293,7 +303,14 @@ export class MemoryStore implements contract.Store {
 	async counts(): Promise<readonly contract.TaskCounts[]> {
 		this.#assertOpen();
 		const tasks = new Set([...this.#all().map(({task}) => task), ...this.#paused]);
-		return [...tasks].map(task => ({task, isPaused: this.#paused.has(task), ...countStates(this.#matching({task}))}));
+		return [...tasks].flatMap(task => {
+			const own = this.#matching({task});
+			const scopes = new Set([undefined, ...own.map(({scope}) => scope)]);
+			return [...scopes].map(scope => ({
+				...{task, isPaused: this.#paused.has(task), ...countStates(own.filter(job => job.scope === scope))},
+				...(scope !== undefined && {scope}),
+			}));
+		});
 	}
 
 	async openBatch(name: string, task: string | undefined, owner: OwnerId, {onComplete, flow, stages}: BatchOptions = {}): Promise<BatchId> {
@@ -516,7 +533,8 @@ export class MemoryStore implements contract.Store {
 			: this.#all().find(job => job.hasKey && job.key === key && job.batch === batch && (batch !== undefined || job.task === task));
 	}
 
-	#add({task, payload, priority, policy, key, batch, expiresMs, ...times}: NewJob, now: number, parents?: JobRow['parents']): JobId {
+	#add({task, scope, payload, priority, policy, key, batch, expiresMs, ...times}: NewJob, now: number, parents?: JobRow['parents']): JobId {
+		if (scope !== undefined) this.#scopes.add(scope);
 		const before = this.#withKey({task, key, batch});
 		if (before) before.hasKey = false;
 		const id = ++this.#lastId;
@@ -526,6 +544,7 @@ export class MemoryStore implements contract.Store {
 		this.#jobs.set(id, {
 			id,
 			task,
+			scope,
 			payload,
 			priority,
 			policy,
@@ -751,8 +770,11 @@ export class MemoryStore implements contract.Store {
 	}
 
 	/** Jobs of the lanes that could be claimed now. */
-	#ready({lanes}: contract.ClaimRequest): JobRow[] {
-		return this.#all().filter(job => job.state.type === 'ready' && !this.#paused.has(job.task) && lanes.some(lane => isInLane(job, lane)));
+	#ready({lanes, scopes = []}: contract.ClaimRequest): JobRow[] {
+		const ready = this.#all().filter(
+			({state, task, scope}) => state.type === 'ready' && !this.#paused.has(task) && (scope === undefined || scopes.includes(scope)),
+		);
+		return ready.filter(job => lanes.some(lane => isInLane(job, lane)));
 	}
 
 	/** The number of jobs of each limited task that may still start. */
@@ -856,7 +878,7 @@ export class MemoryStore implements contract.Store {
 		schedule: OracleSchedule,
 		{moments, nextAt, missed}: {readonly moments: readonly number[]; readonly nextAt: number | null; readonly missed: number},
 	): ScheduleResult {
-		const {task, payload, priority, policy, overlap, jitterMs, expiresMs} = schedule.spec;
+		const {task, scope, payload, priority, policy, overlap, jitterMs, expiresMs} = schedule.spec;
 		const isRunning = this.#isUnended(schedule.lastJobId);
 		const isSkipped = isRunning && overlap === 'skip';
 		const jobIds: JobId[] = [];
@@ -864,7 +886,7 @@ export class MemoryStore implements contract.Store {
 		for (const moment of isSkipped ? [] : moments) {
 			const runAt = jitterMs > 0 ? moment + Math.floor(this.#random() * jitterMs) : null;
 			const {id} = this.#enqueue(
-				{task, payload, priority, policy, runAt, ...(expiresMs !== null && {expiresMs})},
+				{task, scope, payload, priority, policy, runAt, ...(expiresMs !== null && {expiresMs})},
 				before === null ? undefined : {ids: [before], onDead: 'run'},
 			);
 			(this.#jobs.get(id) as JobRow).scheduledAt = moment;

@@ -23,19 +23,20 @@ export const ARRIVED = `
 	create function take_over_arrived() returns void language plpgsql as $$
 	declare
 		a arrived;
-		its_task integer;
+		its_task bigint;
 		taken integer := 0;
 	begin
 		-- In one order, so that two calls can't wait for each other.
 		-- Those that exist would take a number each.
 		insert into task (name) select distinct x.task from arrived x where not exists (select from task t where t.name = x.task) order by 1 on conflict do nothing;
 		insert into policy (spec) select distinct x.policy from arrived x where not exists (select from policy p where p.spec = x.policy) order by 1 on conflict do nothing;
+		insert into scope (name) select distinct x.scope from arrived x where x.scope is not null and not exists (select from scope s where s.name = x.scope) order by 1;
 		for a in delete from arrived where id in (select id from arrived order by id limit ${MAX_TAKEN_OVER} for update skip locked) returning * loop
 			taken := taken + 1;
-			its_task := (select id from task where name = a.task);
+			its_task := in_scope((select id from task where name = a.task), a.scope);
 			insert into job values (a.id, a.id, its_task, (select id from policy where spec = a.policy), a.priority, a.created_at, null, null, a.key, a.text_value, a.byte_value);
 			if a.key is not null then
-				insert into key values (-its_task, a.key, a.id) on conflict (scope, key) do update set id = excluded.id where key.id = a.replaces and has_ended(a.replaces);
+				insert into key values (key_space(its_task, null), a.key, a.id) on conflict (space, key) do update set id = excluded.id where key.id = a.replaces and has_ended(a.replaces);
 				if not found then
 					perform refuse_arrived(a, its_task);
 					continue;
@@ -54,12 +55,12 @@ export const ARRIVED = `
 	end $$;
 
 	-- While the transaction was open, another job has taken the key, outside any transaction of a program. There was no way to tell.
-	create function refuse_arrived(a arrived, its_task integer) returns void language plpgsql as $$
+	create function refuse_arrived(a arrived, its_task bigint) returns void language plpgsql as $$
 	begin
 		insert into outcome values (a.id, a.id, its_task, -a.priority, null, 0, ${StoredState.cancelled}, now_ms(), null, null, null, null);
 		perform count_change(its_task, null, null, ${StoredState.cancelled}, 1);
 		perform set_failure(a.id, 0, 0, 0, 1, null, null, jsonb_build_object('reason', 'cancelled', 'name', 'KeyConflict', 'message',
-			format('Job %s has the key %s: it took it, or was retried, before the transaction of this one was committed.', (select id from key where scope = -its_task and key = a.key), to_json(a.key)))::text);
+			format('Job %s has the key %s: it took it, or was retried, before the transaction of this one was committed.', (select id from key where space = key_space(its_task, null) and key = a.key), to_json(a.key)))::text);
 	end $$;
 
 	-- Takes over what has arrived, before a read. A standby has to leave it.
@@ -72,12 +73,12 @@ export const ARRIVED = `
 
 	create type enqueued as (id bigint, reused boolean);
 
-	-- Enqueues one job in the caller's transaction. Of the job: {task, policy, priority, key, unique, delay, runAt, expires}, times in milliseconds.
+	-- Enqueues one job in the caller's transaction. Of the job: {task, scope, policy, priority, key, unique, delay, runAt, expires}, times in milliseconds.
 	create function enqueue_job(job jsonb, its_text text, its_bytes bytea) returns enqueued language plpgsql as $$
 	declare
 		now bigint := extract(epoch from clock_timestamp()) * 1000;
 		its_key text := job->>'key';
-		its_scope bigint := (select -id from task where name = job->>'task');
+		its_space bigint := (select -id from task where name = job->>'task');
 		its_id bigint;
 		holder bigint;
 		h job;
@@ -91,7 +92,7 @@ export const ARRIVED = `
 		end if;
 		perform set_config('faena.now', now::text, true);
 		loop
-			holder := (select id from key where scope = its_scope and key = its_key);
+			holder := (select id from key where space = its_space and key = its_key);
 			if holder is not null and not (job ? 'unique' and has_ended(holder)) then
 				select * into h from job_row(holder);
 				return reuse(job, holder, line_of(h.text_value, h.first, h.last, holder), h.byte_value, its_text, its_bytes);
@@ -100,12 +101,12 @@ export const ARRIVED = `
 			if found then return reuse(job, a.id, a.text_value, a.byte_value, its_text, its_bytes); end if;
 			its_id := coalesce(its_id, take_ids(1));
 			insert into arrived values (its_id, job->>'task', job->>'policy', (job->>'priority')::integer, now, its_key, its_text, its_bytes,
-				case when due > now then due end, (job->>'expires')::bigint, holder) on conflict (task, key) where key is not null do nothing;
+				case when due > now then due end, (job->>'expires')::bigint, holder, job->>'scope') on conflict (task, key) where key is not null do nothing;
 			if not found then continue; end if;
 			exit when its_key is null;
 			-- A row that was there just now may have been taken over.
-			its_scope := (select -id from task where name = job->>'task');
-			exit when not exists (select from key where scope = its_scope and key = its_key and id is distinct from holder);
+			its_space := (select -id from task where name = job->>'task');
+			exit when not exists (select from key where space = its_space and key = its_key and id is distinct from holder);
 			delete from arrived where id = its_id;
 		end loop;
 		-- Of many in one transaction, the server keeps one.

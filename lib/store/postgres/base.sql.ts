@@ -1,5 +1,6 @@
 import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {StoredState} from '../stored-state.ts';
+import {inScope, nameIn} from '../task-number.ts';
 import {OTHER_ISOLATION, OTHER_VERSION} from './error-codes.ts';
 
 /** What most functions use: time, locks, numbers, counts, and single jobs. */
@@ -43,7 +44,7 @@ export const BASE = `
 		return array(select jsonb_array_elements(list));
 	end $$;
 
-	create type answer as (info jsonb, first bigint, last bigint, task integer, rank integer, execution integer, policy integer, created_at bigint,
+	create type answer as (info jsonb, first bigint, last bigint, task bigint, rank integer, execution integer, policy integer, created_at bigint,
 		job_first bigint, job_last bigint, number bigint, keys text, text_value text, byte_value bytea);
 
 	-- Takes consecutive numbers. The lock is held only while they are taken, and not to the end of the transaction.
@@ -79,7 +80,7 @@ export const BASE = `
 	end $$;
 
 	-- Notes that jobs have left one state and are in another one; either may be null. Sums are made later: counts.sql.ts.
-	create function count_change(its_task integer, its_batch bigint, from_state integer, to_state integer, number bigint) returns void language plpgsql as $$
+	create function count_change(its_task bigint, its_batch bigint, from_state integer, to_state integer, number bigint) returns void language plpgsql as $$
 	declare
 		its_store integer := current_setting('faena.store');
 	begin
@@ -94,16 +95,22 @@ export const BASE = `
 	end $$;
 
 	-- Notes a change that moves no job, so that other stores look.
-	create function note_change(its_task integer) returns void language plpgsql as $$
+	create function note_change(its_task bigint) returns void language plpgsql as $$
 	begin
 		perform count_change(its_task, null, null, ${StoredState.ready}, 0);
 	end $$;
 
-	create function count_jobs(its_task integer, states integer[]) returns bigint language sql stable as $$
+	-- The number of jobs of a task, in all scopes, or of all tasks.
+	create function count_jobs(its_task bigint, states integer[]) returns bigint language sql stable as $$
 		select coalesce(sum(jobs), 0)::bigint from (
-			select jobs from tally where (its_task is null or task = its_task) and state = any (states)
-			union all select jobs from new_changes() where (its_task is null or task = its_task) and state = any (states)
+			select jobs from tally where (its_task is null or ${nameIn('task')} = its_task) and state = any (states)
+			union all select jobs from new_changes() where (its_task is null or ${nameIn('task')} = its_task) and state = any (states)
 		) counted
+	$$;
+
+	-- The number of a task in a scope.
+	create function in_scope(its_task bigint, its_scope text) returns bigint language sql stable as $$
+		select its_task + coalesce((select min(id) from scope where name = its_scope), 0) * ${inScope(0, 1)}
 	$$;
 
 	-- The lines from one to another, of a text; null if it is null. A single line that is empty is null, as the text of a single job.
@@ -121,7 +128,7 @@ export const BASE = `
 		select * from outcome where first <= $1 and first > $1 - ${MAX_GROUP_JOBS} order by first desc limit 1
 	$$;
 
-	create type place as (state smallint, first bigint, last bigint, task integer, rank integer, batch bigint, executions integer, run_at bigint, stop bigint);
+	create type place as (state smallint, first bigint, last bigint, task bigint, rank integer, batch bigint, executions integer, run_at bigint, stop bigint);
 
 	-- Where a job is; null if there is none.
 	create function place_of(id bigint) returns place language plpgsql stable as $$

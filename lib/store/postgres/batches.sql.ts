@@ -1,5 +1,6 @@
 import {MARK_EVERY_MS} from '../../job/job.ts';
 import {StoredState} from '../stored-state.ts';
+import {nameIn} from '../task-number.ts';
 import {counted} from './counts.sql.ts';
 
 /** A transaction that has changed this many rows of children leaves the rest to later ones. */
@@ -40,10 +41,10 @@ export const BATCHES = `
 		if completes and b.on_complete is not null then
 			job_id := take_ids(1);
 			insert into job values (job_id, job_id,
-				(b.on_complete->>'task')::integer, (b.on_complete->>'policy')::integer, (b.on_complete->>'priority')::integer, now_ms(),
+				(b.on_complete->>'task')::bigint, (b.on_complete->>'policy')::integer, (b.on_complete->>'priority')::integer, now_ms(),
 				null, null, null, format('{"batch":%s,"counts":%s}', to_json(b.name), c), null);
-			insert into ready values (job_id, job_id, (b.on_complete->>'task')::integer, -(b.on_complete->>'priority')::integer, null, 0);
-			perform count_change((b.on_complete->>'task')::integer, null, null, ${StoredState.ready}, 1);
+			insert into ready values (job_id, job_id, (b.on_complete->>'task')::bigint, -(b.on_complete->>'priority')::integer, null, 0);
+			perform count_change((b.on_complete->>'task')::bigint, null, null, ${StoredState.ready}, 1);
 			b.completion_job := job_id;
 		end if;
 		update batch set (started_at, completed_at, marks, completion_job) = (b.started_at, b.completed_at, b.marks, b.completion_job) where id = its_id;
@@ -75,11 +76,11 @@ export const BATCHES = `
 		select * into b from batch where name = call->>'name';
 		if not found then
 			insert into batch (name, task, created_at, on_complete, marks, shape, owner, opened_by)
-				values (call->>'name', (call->>'task')::integer, now_ms(), nullif(call->'onComplete', 'null'), marks_with(0),
+				values (call->>'name', (call->>'task')::bigint, now_ms(), nullif(call->'onComplete', 'null'), marks_with(0),
 					nullif(call->'shape', 'null'), register_owner(call->>'owner', call->>'host'), (call->>'number')::bigint) returning * into b;
 			return jsonb_build_object('id', b.id, 'owner', b.owner, 'completed', done);
 		end if;
-		if b.task is distinct from (call->>'task')::integer or b.shape->'stages' is distinct from call->'shape'->'stages' or b.shape ? 'jobs' then
+		if b.task is distinct from (call->>'task')::bigint or b.shape->'stages' is distinct from call->'shape'->'stages' or b.shape ? 'jobs' then
 			return jsonb_build_object('conflict', jsonb_build_object('task', (select name from task where id = b.task), 'stages', b.shape->'stages'), 'completed', done);
 		end if;
 		if exists (select from owner where id = b.owner and name = call->>'owner' and b.opened_by = (call->>'number')::bigint) then
@@ -133,7 +134,7 @@ export const BATCHES = `
 				'completionJobId', b.completion_job),
 			'marks', b.marks, 'shape', b.shape,
 			'counts', (select jsonb_agg(jsonb_build_array(c.name, y.state, y.jobs)) from (
-				select task, state, sum(jobs) as jobs from (
+				select ${nameIn('task')} as task, state, sum(jobs) as jobs from (
 					select task, state, jobs from batch_tally where batch = b.id union all select task, state, jobs from new_changes() where batch = b.id
 				) z group by 1, 2 having sum(jobs) <> 0
 			) y join task c on c.id = y.task),

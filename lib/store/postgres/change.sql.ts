@@ -163,8 +163,8 @@ export const CHANGE = `
 		select * into j from job_row(its_id);
 		if j.keys is not null and j.batch is null then
 			-- If the job that took the key was deleted, the key is this job's again.
-			insert into key values (-j.task, key_in(j, its_id), its_id) on conflict do nothing;
-			if (select id from key where scope = -j.task and key = key_in(j, its_id)) <> its_id then return false; end if;
+			insert into key values (key_space(j.task, null), key_in(j, its_id), its_id) on conflict do nothing;
+			if (select id from key where space = key_space(j.task, null) and key = key_in(j, its_id)) <> its_id then return false; end if;
 		end if;
 		perform end_round(its_id, p);
 		if (j.policy, j.priority) <> ((g->>'policy')::integer, (g->>'priority')::integer) then

@@ -26,7 +26,7 @@ export const CHILD_JOBS = `
 			its_key := g->'keys'->>0;
 			if its_key is null then continue; end if;
 			value := g->>'values';
-			holder := holder_of((g->>'task')::integer, null, its_key);
+			holder := holder_of((g->>'task')::bigint, null, its_key);
 			if g ? 'unique' and (holder = (item->>'first')::bigint or has_ended(holder)) then holder := null; end if;
 			name := (g->>'task') || ' ' || its_key;
 			if holder is not null then

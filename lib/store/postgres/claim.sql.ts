@@ -1,18 +1,22 @@
 import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {MIN_COUNTED_RESULT_BYTES} from '../store.ts';
 import {StoredState} from '../stored-state.ts';
+import {inScope, nameIn} from '../task-number.ts';
 import {SLOW_LOOK_MS} from './claimed-from.ts';
 import {LATE_CLAIM} from './error-codes.ts';
 
 /** Payloads of more bytes are not claimed the short way, which copies them once more. */
 const MAX_SHORT_BYTES = 65_536;
 
+/** The number of the name of a lane's task. */
+const NAME_OF = (lane: string) => nameIn(`abs(${lane})`);
+
 /** What is special about a claimed row `c`. Most queues have nothing of it. */
 export const SPECIAL_DETAILS =
 	'case when c.execution > 1 or exists (select from expiry) or exists (select from scheduled) then details_of(c.first, c.last, c.execution) end';
 
 /**
- * Claims: `{owner, lanes: [{name, limit, quarantined, concurrency, from}], limit, maxBytes}`. Rows that another call has locked are passed over, so that
+ * Claims: `{owner, lanes: [{name, scope, limit, quarantined, concurrency, from}], limit, maxBytes}`. Rows that another call has locked are passed over, so that
  * many dispatchers claim side by side. `from`: the rank and the id at which the lane begins, so far as the caller knows: claimed-from.ts.
  */
 export const CLAIM = `
@@ -55,7 +59,7 @@ export const CLAIM = `
 	end $$;
 
 	-- Makes jobs of another state ready or, if they are suspects, quarantined.
-	create function make_ready(its_first bigint, its_last bigint, its_task integer, its_rank integer, its_batch bigint, its_executions integer, from_state integer)
+	create function make_ready(its_first bigint, its_last bigint, its_task bigint, its_rank integer, its_batch bigint, its_executions integer, from_state integer)
 		returns void language plpgsql as $$
 	declare
 		at bigint := its_first;
@@ -79,7 +83,7 @@ export const CLAIM = `
 	end $$;
 
 	-- The most quarantined jobs of a lane that may run together: the suspicion of each limits it.
-	create function quarantine_limit(its_lane integer, most integer) returns integer language plpgsql as $$
+	create function quarantine_limit(its_lane bigint, most integer) returns integer language plpgsql as $$
 	declare
 		allowed integer := least(most, 512);
 		jobs integer := 0;
@@ -125,28 +129,31 @@ export const CLAIM = `
 		return jobs;
 	end $$;
 
-	-- The lanes of a request, but those of unknown and of paused tasks.
+	-- The lanes of a request, but those of unknown and of paused tasks, and of unknown scopes. Task: the number of its name.
 	create function lanes_of(request jsonb)
-		returns table (lane integer, task integer, quarantined boolean, most integer, concurrency integer, from_rank integer, from_id bigint)
+		returns table (lane bigint, task bigint, quarantined boolean, most integer, concurrency integer, from_rank integer, from_id bigint)
 		language sql stable as $$
-		select case when q.quarantined then -t.id else t.id end, t.id, q.quarantined, q."limit", q.concurrency, (q."from"->0)::integer, (q."from"->1)::bigint
-		from jsonb_to_recordset(request->'lanes') q (name text, "limit" integer, quarantined boolean, concurrency integer, "from" jsonb)
+		select case when q.quarantined then -n else n end, t.id, q.quarantined, q."limit", q.concurrency, (q."from"->0)::integer, (q."from"->1)::bigint
+		from jsonb_to_recordset(request->'lanes') q (name text, scope text, "limit" integer, quarantined boolean, concurrency integer, "from" jsonb)
 		join task t on t.name = q.name and not t.paused
+		left join scope s on s.name = q.scope
+		cross join lateral (select coalesce(s.id, 0) * ${inScope(0, 1)} + t.id) x (n)
+		where q.scope is null or s.id is not null
 	$$;
 
 	-- The tasks whose running jobs are limited, with the number of those that may start. Their rows stay locked, so that calls take turns.
-	create function limited_tasks(request jsonb) returns table (task integer, room integer) language plpgsql as $$
+	create function limited_tasks(request jsonb) returns table (task bigint, room integer) language plpgsql as $$
 	begin
 		if not request ? 'limited' then return; end if;
 		-- In one order, so that two calls can't wait for each other.
 		perform from task t where t.id in (select l.task from lanes_of(request) l where l.concurrency is not null) order by t.id for update;
 		return query
-			select distinct on (1) l.task, greatest(0, l.concurrency - (select coalesce(sum(c.last - c.first + 1), 0) from claimed c where c.task = l.task))::integer
+			select distinct on (1) l.task, greatest(0, l.concurrency - (select coalesce(sum(c.last - c.first + 1), 0) from claimed c where ${nameIn('c.task')} = l.task))::integer
 			from lanes_of(request) l where l.concurrency is not null;
 	end $$;
 
 	-- The ready rows of a lane, in order. Those before the place at which it begins were claimed: their entries in the index may stay for long.
-	create function ready_rows(its_lane integer, from_rank integer, from_id bigint) returns refcursor language plpgsql as $$
+	create function ready_rows(its_lane bigint, from_rank integer, from_id bigint) returns refcursor language plpgsql as $$
 	declare
 		reader refcursor;
 	begin
@@ -214,7 +221,7 @@ export const CLAIM = `
 	create function claim_only_row(request jsonb, its_owner integer) returns answer language plpgsql as $$
 	declare
 		begun timestamptz := clock_timestamp();
-		its_lane integer;
+		its_lane bigint;
 		its_first bigint;
 		its_last bigint;
 		its_batch bigint;
@@ -264,7 +271,7 @@ export const CLAIM = `
 		total integer := request->'limit';
 		size bigint := request->>'maxBytes';
 		-- For each lane that has jobs: its number, how many jobs may be claimed, the rows after the head, and the head.
-		lanes integer[] := '{}';
+		lanes bigint[] := '{}';
 		limits integer[] := '{}';
 		readers refcursor[] := '{}';
 		heads ready[] := '{}';
@@ -306,12 +313,12 @@ export const CLAIM = `
 			-- Usually one lane has jobs.
 			i := case when cardinality(heads) = 1 and limits[1] > 0 and (heads[1]).first is not null and rooms = '{}' then 1 else (
 				select h.i from unnest(heads) with ordinality h (first, last, lane, rank, batch, executions, i)
-				where h.first is not null and limits[h.i] > 0 and coalesce((rooms->>abs(h.lane)::text)::integer, 1) > 0
+				where h.first is not null and limits[h.i] > 0 and coalesce((rooms->>${NAME_OF('h.lane')}::text)::integer, 1) > 0
 				order by h.rank, h.first limit 1
 			) end;
 			exit when i is null;
 			r := heads[i];
-			number := least(r.last - r.first + 1, total, limits[i], case when rooms <> '{}' then (rooms->>abs(r.lane)::text)::integer end);
+			number := least(r.last - r.first + 1, total, limits[i], case when rooms <> '{}' then (rooms->>${NAME_OF('r.lane')}::text)::integer end);
 			if size is not null then
 				own_size := case when is_exact then size_of_jobs(r.first, r.first + number - 1) else most_size_of_jobs(r.first, r.first + number - 1) end;
 				if not is_exact and claimed_size + own_size >= size then
@@ -331,8 +338,13 @@ export const CLAIM = `
 			all_claimed := all_claimed || c;
 			return next c;
 			total := total - number;
-			limits[i] := limits[i] - number;
-			if rooms <> '{}' and rooms ? abs(r.lane)::text then rooms := rooms || jsonb_build_object(abs(r.lane), (rooms->>abs(r.lane)::text)::integer - number); end if;
+			-- A lane and its like in other scopes share their limit.
+			for k in 1 .. cardinality(lanes) loop
+				if k = i or ${NAME_OF('lanes[k]')} = ${NAME_OF('r.lane')} and (lanes[k] < 0) = (r.lane < 0) then limits[k] := limits[k] - number; end if;
+			end loop;
+			if rooms <> '{}' and rooms ? ${NAME_OF('r.lane')}::text then
+				rooms := rooms || jsonb_build_object(${NAME_OF('r.lane')}, (rooms->>${NAME_OF('r.lane')}::text)::integer - number);
+			end if;
 			if number < r.last - r.first + 1 then
 				-- Only a limit cuts a row, so that nothing more is claimed of its lane.
 				insert into ready values (r.first + number, r.last, r.lane, r.rank, r.batch, r.executions);
@@ -347,7 +359,7 @@ export const CLAIM = `
 		if looked_ms > ${SLOW_LOOK_MS} or request ? 'from' then
 			perform set_config('faena.seen', jsonb_build_object(
 				'ms', looked_ms,
-				'lanes', (select coalesce(jsonb_agg(jsonb_build_array(t.name, s.lane < 0, s.rank, s.first)), '[]') from unnest(seen) s join task t on t.id = abs(s.lane))
+				'lanes', (select coalesce(jsonb_agg(jsonb_build_array(s.lane, s.rank, s.first)), '[]') from unnest(seen) s)
 			)::text, true);
 		end if;
 		-- Then nothing is left of the lanes, unless other calls had it locked.

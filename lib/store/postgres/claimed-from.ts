@@ -12,7 +12,7 @@ const REST_FACTOR = 20;
 /** What the function `claim` saw: how long it looked, and of each lane the last place. */
 export interface Seen {
 	readonly ms: number;
-	readonly lanes: readonly (readonly [task: string, isQuarantined: boolean, rank: number, id: number])[];
+	readonly lanes: readonly (readonly [lane: number, rank: number, id: number])[];
 }
 
 interface Place {
@@ -27,7 +27,8 @@ interface Place {
  * that rests no longer.
  */
 export class ClaimedFrom {
-	readonly #places = new Map<string, Place>();
+	/** By the number of a lane. */
+	readonly #places = new Map<number, Place>();
 	readonly #isOn: boolean;
 
 	/** @param isOn false for tests with a clock of their own: they expect jobs in order however slow the machine is */
@@ -36,19 +37,18 @@ export class ClaimedFrom {
 	}
 
 	/** The place at which a lane begins, so far as is known; `undefined` for its start. */
-	of(task: string, isQuarantined: boolean): readonly [rank: number, id: number] | undefined {
-		const place = this.#places.get(nameOf(task, isQuarantined));
+	of(lane: number): readonly [rank: number, id: number] | undefined {
+		const place = this.#places.get(lane);
 		return place && place.until > systemClock.steadyMs() ? [place.rank, place.id] : undefined;
 	}
 
 	saw({ms, lanes}: Seen): void {
 		if (!this.#isOn) return;
 		const now = systemClock.steadyMs();
-		for (const [name, {until}] of this.#places) if (until <= now) this.#places.delete(name);
-		for (const [task, isQuarantined, rank, id] of lanes) {
-			const name = nameOf(task, isQuarantined);
-			const until = this.#places.get(name)?.until ?? now + REST_FACTOR * ms;
-			if (ms > SLOW_LOOK_MS || this.#places.has(name)) this.#places.set(name, {rank, id, until});
+		for (const [lane, {until}] of this.#places) if (until <= now) this.#places.delete(lane);
+		for (const [lane, rank, id] of lanes) {
+			const until = this.#places.get(lane)?.until ?? now + REST_FACTOR * ms;
+			if (ms > SLOW_LOOK_MS || this.#places.has(lane)) this.#places.set(lane, {rank, id, until});
 		}
 	}
 
@@ -59,8 +59,4 @@ export class ClaimedFrom {
 		const least = Math.min(...waits);
 		return least === Infinity ? null : least;
 	}
-}
-
-function nameOf(task: string, isQuarantined: boolean): string {
-	return JSON.stringify([task, isQuarantined]);
 }

@@ -1,5 +1,6 @@
 import {MAX_LOG_LINES} from '../../job/claim.ts';
 import {MAX_GROUP_JOBS} from '../../job/group.ts';
+import {nameIn} from '../task-number.ts';
 import {MAX_CHANGED_ROWS} from './batches.sql.ts';
 import {SPECIAL_DETAILS} from './claim.sql.ts';
 import {MAX_CHANGES} from './counts.sql.ts';
@@ -54,7 +55,7 @@ export const COMMIT = `
 	create function backlog(request jsonb) returns bigint language plpgsql stable as $$
 	begin
 		return (select coalesce(sum(least(coalesce(jobs, 0), case when room < 0 then 0 else room end)), 0)::bigint from (
-			select l.task, sum(r.jobs) as jobs, max(l.concurrency) - (select coalesce(sum(c.last - c.first + 1), 0) from claimed c where c.task = l.task) as room
+			select l.task, sum(r.jobs) as jobs, max(l.concurrency) - (select coalesce(sum(c.last - c.first + 1), 0) from claimed c where ${nameIn('c.task')} = l.task) as room
 			from lanes_of(request) l cross join lateral (
 				select sum(last - first + 1) as jobs from (
 					select first, last from ready where lane = l.lane and (rank, first) >= (coalesce(l.from_rank, ${FIRST_RANK}), coalesce(l.from_id, 0))

@@ -1,5 +1,6 @@
 import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {StoredState} from '../stored-state.ts';
+import {nameIn} from '../task-number.ts';
 
 const {completed, dead, cancelled} = StoredState;
 
@@ -134,7 +135,7 @@ export const DELETE = `
 
 	-- When a job of this task and status must have ended to be deleted: the time of its task, if that has one.
 	create function end_time_of(call jsonb, o outcome) returns bigint language sql immutable as $$
-		select coalesce((call->'tasks'->(o.task::text)->>status_name(o.status))::bigint, (call->'times'->>status_name(o.status))::bigint)
+		select coalesce((call->'tasks'->(${nameIn('o.task')}::text)->>status_name(o.status))::bigint, (call->'times'->>status_name(o.status))::bigint)
 	$$;
 
 	-- Deletes a page of a batch's jobs, in any states, and with the last of them the batch.

@@ -1,12 +1,13 @@
 import {MAX_GROUP_JOBS as MAX_JOBS} from '../../job/group.ts';
 import {StoredState} from '../stored-state.ts';
+import {nameIn} from '../task-number.ts';
 
 /**
  * New jobs. A group is JSON: `{task, policy, priority, batch, count, at, values, packed, keys, number, unique}`. Its values are elements of the arrays
  * `texts` and `bytes` from the index `values` on: one element with a line per job if they are packed, otherwise one element for each job.
  */
 export const ENQUEUE = `
-	create function pending_jobs(its_task integer) returns bigint language sql stable as $$
+	create function pending_jobs(its_task bigint) returns bigint language sql stable as $$
 		select count_jobs(its_task, array[${StoredState.ready}, ${StoredState.quarantined}, ${StoredState.delayed}])
 	$$;
 
@@ -18,11 +19,11 @@ export const ENQUEUE = `
 	begin
 		if number = 1 or (g->'packed')::boolean then
 			insert into job select id + i, id + least(i + ${MAX_JOBS}, number) - 1,
-				(g->'task')::integer, (g->'policy')::integer, (g->'priority')::integer, now_ms(), (g->>'batch')::bigint, (g->>'number')::bigint + i, array_to_string(keys[i + 1 : i + ${MAX_JOBS}], E'\\n'),
+				(g->'task')::bigint, (g->'policy')::integer, (g->'priority')::integer, now_ms(), (g->>'batch')::bigint, (g->>'number')::bigint + i, array_to_string(keys[i + 1 : i + ${MAX_JOBS}], E'\\n'),
 				case when number <= ${MAX_JOBS} then texts[at] else cut_lines(texts[at], i + 1, i + ${MAX_JOBS}) end, bytes[at]
 				from generate_series(0, number - 1, ${MAX_JOBS}) i;
 		else
-			insert into job select id + i, id + i, (g->'task')::integer, (g->'policy')::integer, (g->'priority')::integer, now_ms(), (g->>'batch')::bigint,
+			insert into job select id + i, id + i, (g->'task')::bigint, (g->'policy')::integer, (g->'priority')::integer, now_ms(), (g->>'batch')::bigint,
 				(g->>'number')::bigint + i, keys[i + 1], texts[at + i], bytes[at + i]
 				from generate_series(0, number - 1) i;
 		end if;
@@ -35,7 +36,7 @@ export const ENQUEUE = `
 	-- Makes new jobs ready, or lets them wait until the time at which they become due.
 	create function insert_state(id bigint, g jsonb) returns void language plpgsql as $$
 	declare
-		its_task integer := g->'task';
+		its_task bigint := g->'task';
 		its_rank integer := -(g->'priority')::integer;
 		its_batch bigint := g->>'batch';
 		number integer := g->'count';
@@ -80,7 +81,7 @@ export const ENQUEUE = `
 	-- The number of jobs that the group would make: a key that exists makes none.
 	create function new_jobs(g jsonb) returns bigint language plpgsql stable as $$
 	declare
-		its_task integer := g->>'task';
+		its_task bigint := g->>'task';
 		its_batch bigint := g->>'batch';
 	begin
 		if keys_of(g) is null then return (g->>'count')::bigint; end if;
@@ -93,16 +94,16 @@ export const ENQUEUE = `
 	create function enqueue_group(g jsonb, texts text[], bytes bytea[], made jsonb[]) returns jsonb language plpgsql as $$
 	declare
 		number integer := g->'count';
-		scope integer;
+		whose bigint;
 		its_limit bigint;
 		pending bigint;
 	begin
-		foreach scope in array case when g ? 'max' then array[(g->>'task')::integer, null] else '{}' end loop
-			its_limit := g->'max'->>case when scope is null then 'all' else 'task' end;
+		foreach whose in array case when g ? 'max' then array[${nameIn("(g->>'task')::bigint")}, null] else '{}' end loop
+			its_limit := g->'max'->>case when whose is null then 'all' else 'task' end;
 			if its_limit is null then continue; end if;
-			pending := pending_jobs(scope);
+			pending := pending_jobs(whose);
 			if pending + number > its_limit and pending + new_jobs(g) > its_limit and new_jobs(g) > 0 then
-				return jsonb_build_object('full', jsonb_build_object('of', case when scope is null then 'all' else 'task' end, 'pending', pending, 'limit', its_limit));
+				return jsonb_build_object('full', jsonb_build_object('of', case when whose is null then 'all' else 'task' end, 'pending', pending, 'limit', its_limit));
 			end if;
 		end loop;
 		if g ? 'parents' then return enqueue_children(g, texts, bytes, made); end if;
@@ -118,11 +119,11 @@ export const ENQUEUE = `
 		id := ids_for(g, number);
 		-- Usually they are ready, and a row.
 		if not g ?| array['expires', 'delay', 'at', 'unmet'] and number <= (case when (g->'packed')::boolean then ${MAX_JOBS} else 1 end) then
-			insert into job (first, last, task, policy, priority, created_at, batch, text_value, byte_value) values (id, id + number - 1, (g->'task')::integer,
+			insert into job (first, last, task, policy, priority, created_at, batch, text_value, byte_value) values (id, id + number - 1, (g->'task')::bigint,
 				(g->'policy')::integer, (g->'priority')::integer, now_ms(), (g->>'batch')::bigint, texts[(g->'values')::integer], bytes[(g->'values')::integer]);
-			insert into ready values (id, id + number - 1, (g->'task')::integer, -(g->'priority')::integer, (g->>'batch')::bigint, 0);
+			insert into ready values (id, id + number - 1, (g->'task')::bigint, -(g->'priority')::integer, (g->>'batch')::bigint, 0);
 			insert into tally_change (batch, task, state, jobs, store)
-				values ((g->>'batch')::bigint, (g->'task')::integer, ${StoredState.ready}, number, current_setting('faena.store')::integer);
+				values ((g->>'batch')::bigint, (g->'task')::bigint, ${StoredState.ready}, number, current_setting('faena.store')::integer);
 			return jsonb_build_object('ids', id);
 		end if;
 		perform insert_jobs(id, g, texts, bytes, null);

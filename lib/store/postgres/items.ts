@@ -27,12 +27,12 @@ export class ItemMaker {
 		this.#names = names;
 	}
 
-	newGroup({task, policy, values: all, keys, parents, batch, unique, expiresMs, maxPending, fingerprints, outdated, ...group}: NewGroup): object {
+	newGroup({task, scope, policy, values: all, keys, parents, batch, unique, expiresMs, maxPending, fingerprints, outdated, ...group}: NewGroup): object {
 		const count = sizeOf({values: all});
 		// Consecutive numbers are known only within a batch.
 		const isNumbered = typeof keys === 'number' && batch !== undefined && !unique;
 		return {
-			task: this.#names.taskId(task),
+			task: this.#names.taskId(task, scope),
 			policy: this.#names.policyId(policy),
 			priority: group.priority,
 			count,
@@ -65,16 +65,21 @@ export class ItemMaker {
 		if (change.type !== 'set') return change;
 		const {spec, ...rest} = change;
 		const {payload, ...own} = spec;
-		return {...rest, spec: own, task: this.#names.taskId(spec.task), policy: this.#names.policyId(spec.policy), values: this.values.add(payload)};
+		return {...rest, spec: own, task: this.#names.taskId(spec.task, spec.scope), policy: this.#names.policyId(spec.policy), values: this.values.add(payload)};
 	}
 
-	claim({owner, lanes: all, limit, maxBytes}: ClaimRequest, claimedFrom: ClaimedFrom): object {
-		const lanes = all.map(({task, limit, isQuarantined = false, concurrency}) => ({
-			name: task,
-			limit: Math.min(limit, MAX_INTEGER),
-			quarantined: isQuarantined,
-			...defined({concurrency, from: claimedFrom.of(task, isQuarantined)}),
-		}));
+	claim({owner, lanes: all, scopes = [], limit, maxBytes}: ClaimRequest, claimedFrom: ClaimedFrom): object {
+		const lanes = [undefined, ...scopes].flatMap(scope =>
+			all.map(({task, limit, isQuarantined = false, concurrency}) => {
+				const number = this.#names.taskId(task, scope) ?? 0;
+				return {
+					name: task,
+					limit: Math.min(limit, MAX_INTEGER),
+					quarantined: isQuarantined,
+					...defined({scope, concurrency, from: claimedFrom.of(isQuarantined ? -number : number)}),
+				};
+			}),
+		);
 		return {
 			...(lanes.some(({concurrency}) => concurrency !== undefined) && {limited: true}),
 			...(lanes.some(({from}) => from !== undefined) && {from: true}),

@@ -2,7 +2,7 @@ import {type ExecutionRecord, MAX_EXECUTIONS} from '../../job/claim.ts';
 import {type JobEnd, type JobId, type JobSearch, type JobStatus, type JobValues, type LogLine, type Place, type Progress, STATUSES} from '../../job/job.ts';
 import {PackedTimes} from '../../job/packed.ts';
 import {defined} from '../../support/defined.ts';
-import type {JobEdges, JobPage, KeyHolders, KeyScope, OutcomePage, SearchPage, StoredJob, Wanted} from '../store.ts';
+import type {JobEdges, JobPage, KeyHolders, KeySpace, OutcomePage, SearchPage, StoredJob, Wanted} from '../store.ts';
 import {readFailure} from '../stored-json.ts';
 import {STATUS_OF, StoredState} from '../stored-state.ts';
 import type {Database} from './database.ts';
@@ -49,7 +49,7 @@ export async function readPage({db, names}: Source, search: JobSearch, {after, l
 }
 
 /** The jobs that have these keys. */
-export async function readHolders(db: Database, call: KeyScope & {readonly keys: readonly string[]}): Promise<KeyHolders> {
+export async function readHolders(db: Database, call: KeySpace & {readonly keys: readonly string[]}): Promise<KeyHolders> {
 	const rows = await db.query<{id: JobId | null; state: StoredState | null; fingerprint: string | null}>('select * from @.holders($1)', [JSON.stringify(call)]);
 	return {
 		// Another program may have deleted the job, and left its key.
@@ -81,6 +81,7 @@ interface JobRow {
 	readonly info: {
 		readonly state: StoredState;
 		readonly task: string;
+		readonly scope: string | null;
 		readonly policy: number;
 		readonly priority: number;
 		readonly createdAt: number;
@@ -108,10 +109,10 @@ function toJob({id, info, times}: JobRow, names: Names): StoredJob {
 	const known = times ? new PackedTimes(times).known(info.offset ?? 0) : {};
 	const startedAt = info.startedAt ?? known.startedAt;
 	const {state, task, priority, createdAt, attempts, executions, payloadBytes, progress, failure} = info;
-	const {key, batch, scheduledAt, runAt, endedAt, resultBytes} = info;
+	const {scope, key, batch, scheduledAt, runAt, endedAt, resultBytes} = info;
 	return {
 		...{id, task, status: STATUS_OF[state], priority, createdAt, attempts, maxAttempts, executions, timeoutMs, payloadBytes},
-		...defined({timeoutPercent, key, batch, scheduledAt, runAt, endedAt, resultBytes, ...known, startedAt}),
+		...defined({scope, timeoutPercent, key, batch, scheduledAt, runAt, endedAt, resultBytes, ...known, startedAt}),
 		...(startedAt !== undefined && executions === 1 && {waitMs: Math.max(0, startedAt - createdAt)}),
 		...(progress && {progress: {done: progress.done, ...defined({total: progress.total}), at: progress.at}}),
 		...(failure !== null && {error: readFailure(failure)}),

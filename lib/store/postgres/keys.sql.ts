@@ -1,5 +1,6 @@
 import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {StoredState} from '../stored-state.ts';
+import {nameIn} from '../task-number.ts';
 import {KEY_CONFLICT} from './error-codes.ts';
 
 /** Keys: which job has one, and what a new job with the key of another does. */
@@ -9,8 +10,13 @@ export const KEYS = `
 		select case when its_batch is not null and its_key ~ '^(0|[1-9][0-9]{0,14})$' then its_key::bigint end
 	$$;
 
+	-- Where keys are unique: the value of key.space.
+	create function key_space(its_task bigint, its_batch bigint) returns bigint language sql immutable as $$
+		select coalesce(its_batch, -${nameIn('its_task')})
+	$$;
+
 	-- The job that has the key.
-	create function holder_of(its_task integer, its_batch bigint, its_key text) returns bigint language plpgsql stable as $$
+	create function holder_of(its_task bigint, its_batch bigint, its_key text) returns bigint language plpgsql stable as $$
 	declare
 		r key_run;
 		found_id bigint;
@@ -20,7 +26,7 @@ export const KEYS = `
 			if r.last >= its_key::bigint then return r.first_id + its_key::bigint - r.first; end if;
 			return null;
 		end if;
-		select id into found_id from key where scope = coalesce(its_batch, -its_task) and key = its_key;
+		select id into found_id from key where space = key_space(its_task, its_batch) and key = its_key;
 		return found_id;
 	end $$;
 
@@ -30,7 +36,7 @@ export const KEYS = `
 		r key_run;
 	begin
 		if j.keys is null and j.first_number is null then return; end if;
-		delete from key where scope = coalesce(j.batch, -j.task) and id between its_first and its_last
+		delete from key where space = key_space(j.task, j.batch) and id between its_first and its_last
 			and key = any (case when j.first = j.last then array[j.keys] else string_to_array(j.keys, E'\\n') end);
 		if j.batch is null then return; end if;
 		for r in
@@ -64,7 +70,7 @@ export const KEYS = `
 	create function keyed_jobs(g jsonb, texts text[], bytes bytea[]) returns keyed[] language plpgsql stable as $$
 	declare
 		number integer := g->'count';
-		its_task integer := g->'task';
+		its_task bigint := g->'task';
 		its_batch bigint := g->>'batch';
 		at integer := g->'values';
 		is_packed boolean := g->'packed';
@@ -79,7 +85,7 @@ export const KEYS = `
 						select k, t, b, i::integer, held, coalesce(g ? 'unique' and has_ended(held), false) as is_free, (min(i) over (partition by k))::integer as leader
 						from unnest(keys_of(g), own_texts, own_bytes) with ordinality j (k, t, b, i)
 						cross join lateral number_of(its_batch, k) own
-						left join lateral (select id from key where scope = coalesce(its_batch, -its_task) and key = k limit 1) h on true
+						left join lateral (select id from key where space = key_space(its_task, its_batch) and key = k limit 1) h on true
 						left join lateral (select * from key_run where batch = its_batch and first <= own order by first desc limit 1) r on r.last >= own
 						cross join lateral (select coalesce(h.id, r.first_id + own - r.first)) x (held)
 					) found
@@ -92,13 +98,13 @@ export const KEYS = `
 	create function holders(call jsonb) returns table (id bigint, state smallint, fingerprint text) language plpgsql stable as $$
 	declare
 		its_batch bigint := call->>'batch';
-		scope_of_keys bigint := coalesce(its_batch, -(select t.id from task t where t.name = call->>'task'));
+		its_space bigint := coalesce(its_batch, -(select t.id from task t where t.name = call->>'task'));
 	begin
 		return query
 			select held, coalesce(o.status, (place_of(held)).state), f.value
 			from jsonb_array_elements_text(call->'keys') with ordinality k (name, i)
 			cross join lateral number_of(its_batch, k.name) own
-			left join lateral (select h.id from key h where h.scope = scope_of_keys and h.key = k.name limit 1) h on true
+			left join lateral (select h.id from key h where h.space = its_space and h.key = k.name limit 1) h on true
 			left join lateral (select * from key_run where batch = its_batch and first <= own order by first desc limit 1) r on r.last >= own
 			cross join lateral (select coalesce(h.id, r.first_id + own - r.first)) x (held)
 			left join lateral outcome_row(held) o on o.last >= held
@@ -145,7 +151,7 @@ export const KEYS = `
 	end $$;
 
 	-- Takes over jobs with these keys that have arrived, and that another call is taking over now, or that this one has left.
-	create function take_over_keys(its_task integer, keys text[]) returns void language plpgsql as $$
+	create function take_over_keys(its_task bigint, keys text[]) returns void language plpgsql as $$
 	declare
 		its_store text := current_setting('faena.store');
 	begin
@@ -164,7 +170,7 @@ export const KEYS = `
 	create function enqueue_keyed(g jsonb, texts text[], bytes bytea[]) returns jsonb language plpgsql as $$
 	declare
 		number integer := g->'count';
-		its_task integer := g->'task';
+		its_task bigint := g->'task';
 		its_batch bigint := g->>'batch';
 		first_number bigint := g->>'number';
 		jobs keyed[];
@@ -242,12 +248,12 @@ export const KEYS = `
 			perform insert_jobs(base, made, array(select text_value from unnest(news) order by place), array(select byte_value from unnest(news) order by place), keys);
 		end if;
 		perform insert_state(base, made);
-		perform take_keys((g->'task')::integer, (g->>'batch')::bigint, news, base);
+		perform take_keys((g->'task')::bigint, (g->>'batch')::bigint, news, base);
 		return base;
 	end $$;
 
 	-- Gives new jobs their keys, which no job had, or one that has ended. If another call has taken one meanwhile, this call begins again.
-	create function take_keys(its_task integer, its_batch bigint, news keyed[], base bigint) returns void language plpgsql as $$
+	create function take_keys(its_task bigint, its_batch bigint, news keyed[], base bigint) returns void language plpgsql as $$
 	declare
 		taken bigint;
 	begin
@@ -257,9 +263,9 @@ export const KEYS = `
 			-- Neighbours by key and by job.
 			group by number - rank, place - rank;
 		-- In one order, so that two calls that take the same keys can't wait for each other.
-		insert into key (scope, key, id)
-			select coalesce(its_batch, -its_task), n.key, base + n.place - 1 from unnest(news) n where number_of(its_batch, n.key) is null order by n.key
-			on conflict (scope, key) do update set id = excluded.id where key.id in (select ended from unnest(news));
+		insert into key (space, key, id)
+			select key_space(its_task, its_batch), n.key, base + n.place - 1 from unnest(news) n where number_of(its_batch, n.key) is null order by n.key
+			on conflict (space, key) do update set id = excluded.id where key.id in (select ended from unnest(news));
 		get diagnostics taken = row_count;
 		if taken < (select count(*) from unnest(news) n where number_of(its_batch, n.key) is null) then
 			raise serialization_failure using message = 'Another call has taken the key.';

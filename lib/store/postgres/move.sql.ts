@@ -1,4 +1,5 @@
 import {StoredState} from '../stored-state.ts';
+import {nameIn} from '../task-number.ts';
 
 /** Moves of the jobs of a filter, a page at a time. */
 export const MOVE = `
@@ -6,7 +7,7 @@ export const MOVE = `
 	create function find_ids(filter jsonb, states integer[], after bigint, up_to bigint, most integer, out ids bigint[], out next bigint)
 		language plpgsql stable as $$
 	declare
-		its_task integer := (select id from task where name = filter->>'task');
+		its_task bigint := (select id from task where name = filter->>'task');
 		its_batch bigint := (select b.id from batch b where name = filter->>'batch');
 		candidates bigint[];
 		r range;
@@ -31,7 +32,7 @@ export const MOVE = `
 					return;
 				end if;
 				p := place_of(id);
-				if p.state is null or p.state <> all (states) or p.task <> its_task or its_batch is not null and p.batch is distinct from its_batch then continue; end if;
+				if p.state is null or p.state <> all (states) or ${nameIn('p.task')} <> its_task or its_batch is not null and p.batch is distinct from its_batch then continue; end if;
 				if is_timed then
 					select * into j from job_row(id);
 					if j.created_at < (filter->>'since')::float8 or j.created_at >= (filter->>'until')::float8 then continue; end if;
@@ -62,7 +63,7 @@ export const MOVE = `
 	end $$;
 
 	-- The jobs that have the key in the batch; or, without one, in the task and all its batches.
-	create function ids_by_key(its_key text, its_task integer, its_batch bigint) returns bigint[] language sql stable as $$
+	create function ids_by_key(its_key text, its_task bigint, its_batch bigint) returns bigint[] language sql stable as $$
 		select coalesce(array_agg(id), '{}') from (
 			select holder_of(its_task, its_batch, its_key) as id where its_batch is not null
 			union all select holder_of(its_task, null, its_key) where its_batch is null

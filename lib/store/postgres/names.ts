@@ -1,14 +1,16 @@
 import type {Policy} from '../../job/job.ts';
 import {readPolicy} from '../stored-json.ts';
+import {inScope, nameOf} from '../task-number.ts';
 import type {Database} from './database.ts';
 
 type Query = <Row>(text: string, values: readonly unknown[]) => Promise<Row[]>;
 
-/** The numbers by which rows name tasks and policies. They never change, so that each is read once. */
+/** The numbers by which rows name tasks, scopes and policies. They hardly ever change, so that each is read once. */
 export class Names {
 	readonly #db: Database;
 	readonly #taskIds = new Map<string, number>();
 	readonly #taskNames = new Map<number, string>();
+	readonly #scopeIds = new Map<string, number>();
 	readonly #policyIds = new Map<string, number>();
 	readonly #policies = new Map<number, Policy>();
 
@@ -16,9 +18,10 @@ export class Names {
 		this.#db = db;
 	}
 
-	/** The number of a task; `undefined` if it is not known: call {@link number} or {@link find} before. */
-	taskId(name: string): number | undefined {
-		return this.#taskIds.get(name);
+	/** The number of a task in a scope; `undefined` if it is not known: call {@link number} or {@link find} before. */
+	taskId(name: string, scope?: string): number | undefined {
+		const [task, number] = [this.#taskIds.get(name), scope === undefined ? 0 : this.#scopeIds.get(scope)];
+		return task === undefined || number === undefined ? undefined : inScope(task, number);
 	}
 
 	policyId(policy: Policy): number | undefined {
@@ -26,7 +29,7 @@ export class Names {
 	}
 
 	taskName(id: number): string {
-		return this.#taskNames.get(id) as string;
+		return this.#taskNames.get(nameOf(id)) as string;
 	}
 
 	policy(id: number): Policy {
@@ -34,14 +37,18 @@ export class Names {
 	}
 
 	/**
-	 * Gives numbers to those tasks and policies that have none.
+	 * Gives numbers to those tasks, scopes and policies that have none.
 	 * @param waits whether it waits for a server that is away
 	 */
-	async number(named: readonly {readonly task?: string; readonly policy?: Policy}[], {waits = true} = {}): Promise<void> {
+	async number(named: readonly {readonly task?: string; readonly scope?: string | undefined; readonly policy?: Policy}[], {waits = true} = {}): Promise<void> {
 		const query: Query = (text, values) => (waits ? this.#db.query(text, values) : this.#db.ask(text, values));
 		const tasks = unknown(
 			this.#taskIds,
 			named.flatMap(({task}) => task ?? []),
+		);
+		const scopes = unknown(
+			this.#scopeIds,
+			named.flatMap(({scope}) => scope ?? []),
 		);
 		const specs = unknown(
 			this.#policyIds,
@@ -53,6 +60,13 @@ export class Names {
 				'insert into @.task (name) select n from unnest($1::text[]) n where not exists (select from @.task where name = n) order by n on conflict do nothing',
 				[tasks],
 			);
+		if (scopes.length > 0) {
+			await query('insert into @.scope (name) select n from unnest($1::text[]) n where not exists (select from @.scope where name = n) order by n', [scopes]);
+			const rows = await query<{readonly id: number; readonly name: string}>('select min(id) as id, name from @.scope where name = any ($1) group by name', [
+				scopes,
+			]);
+			for (const {id, name} of rows) this.#scopeIds.set(name, Number(id));
+		}
 		if (specs.length > 0)
 			await query(
 				'insert into @.policy (spec) select n from unnest($1::text[]) n where not exists (select from @.policy where spec = n) order by n on conflict do nothing',
@@ -60,6 +74,11 @@ export class Names {
 			);
 		await this.find(tasks, query);
 		if (specs.length > 0) this.#rememberPolicies(await query('select id, spec from @.policy where spec = any ($1)', [specs]));
+	}
+
+	/** Scopes may have other names now. */
+	forgetScopes(): void {
+		this.#scopeIds.clear();
 	}
 
 	/** Reads the numbers of those tasks that have some. */
@@ -72,7 +91,7 @@ export class Names {
 	async read(numbers: readonly {readonly task?: number; readonly policy: number}[]): Promise<void> {
 		const tasks = unknown(
 			this.#taskNames,
-			numbers.flatMap(({task}) => task ?? []),
+			numbers.flatMap(({task}) => (task === undefined ? [] : nameOf(task))),
 		);
 		const policies = unknown(
 			this.#policies,

@@ -13,6 +13,18 @@ export const OWNERS = `
 		perform note_change(id) from task where name in (select jsonb_array_elements_text(call->'tasks'));
 	end $$;
 
+	create function adopt(call jsonb) returns boolean language plpgsql as $$
+	declare
+		is_known boolean;
+	begin
+		perform begin_call(call, true);
+		update scope set name = call->>'to' where name = call->>'from';
+		is_known := found;
+		-- Engines that wait may have jobs now.
+		perform note_change(id) from task;
+		return is_known;
+	end $$;
+
 	create function heartbeat(call jsonb) returns boolean language plpgsql as $$
 	begin
 		perform begin_call(call, false);

@@ -106,6 +106,14 @@ export class PostgresStore implements contract.Store {
 		this.#listeners.changed();
 	}
 
+	async adopt(from: string, to: string): Promise<boolean> {
+		this.#assertWritable();
+		const isKnown = await this.#db.call<boolean>('adopt', {from, to}, true);
+		this.#names.forgetScopes();
+		this.#listeners.changed();
+		return isKnown;
+	}
+
 	async heartbeat(owner: OwnerId): Promise<'alive' | 'fenced'> {
 		this.#assertWritable();
 		const isKnown = await this.#db.call<boolean>('heartbeat', {owner}, true);
@@ -173,19 +181,22 @@ export class PostgresStore implements contract.Store {
 		return readOutcomes(this.#db, ids, after);
 	}
 
-	async holders({task, batch}: contract.KeyScope, keys: readonly string[]): Promise<contract.KeyHolders> {
+	async holders({task, batch}: contract.KeySpace, keys: readonly string[]): Promise<contract.KeyHolders> {
 		this.#assertOpen();
 		return readHolders(this.#db, {task, batch, keys});
 	}
 
 	async counts(): Promise<readonly contract.TaskCounts[]> {
 		this.#assertOpen();
-		const rows = await this.#db.query<{name: string; paused: boolean; state: StoredState | null; jobs: number}>('select * from @.counts($1)', [
-			!this.#isReadOnly,
-		]);
-		return [...Map.groupBy(rows, ({name}) => name)].map(([task, own]) => {
-			const jobs = new Map(own.map(row => [row.state, row.jobs]));
-			return {task, isPaused: own[0]?.paused ?? false, ...byState(state => jobs.get(state) ?? 0)};
+		type Row = {name: string; scope: string | null; paused: boolean; state: StoredState | null; jobs: number};
+		const rows = await this.#db.query<Row>('select * from @.counts($1)', [!this.#isReadOnly]);
+		return [...Map.groupBy(rows, ({name}) => name)].flatMap(([task, of]) => {
+			const isPaused = of[0]?.paused ?? false;
+			const scopes = Map.groupBy(of, ({scope}) => scope);
+			return [...scopes.set(null, scopes.get(null) ?? [])].map(([scope, own]) => {
+				const jobs = new Map(own.map(row => [row.state, row.jobs]));
+				return {task, isPaused, ...byState(state => jobs.get(state) ?? 0), ...(scope !== null && {scope})};
+			});
 		});
 	}
 

@@ -1,5 +1,6 @@
 import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {StoredState} from '../stored-state.ts';
+import {nameIn, scopeIn} from '../task-number.ts';
 
 const {ready, quarantined, delayed, failed, parked, running, completed, dead, cancelled, blocked} = StoredState;
 
@@ -10,11 +11,11 @@ const MAX_PAGE_BYTES = 64 * 1024 * 1024;
 const WAITING_STATE = `case when not failed then ${delayed} when run_at is null then ${parked} else ${failed} end`;
 
 /** Rows of a table with jobs of a search, in order. A row has at most this many jobs, so that the first one to look at is found by an index. */
-function rangesIn(table: string, states: string, task = 'task = its_task'): string {
+function rangesIn(table: string, states: string, task = 'task'): string {
 	return `(
 		select first, last from ${table}
 		where first > after - ${MAX_GROUP_JOBS} and last > after and first <= up_to and ${states}
-			and (its_task is null or ${task}) and (its_batch is null or batch = its_batch)
+			and (its_task is null or ${nameIn(task)} = its_task) and (its_batch is null or batch = its_batch)
 		order by first limit most
 	)`;
 }
@@ -24,11 +25,11 @@ export const READ = `
 	create type range as (first bigint, last bigint);
 
 	-- Ranges of jobs in these states, of this task and batch if they are given, in order. Together they may have more jobs than are asked for.
-	create function find_ranges(states integer[], its_task integer, its_batch bigint, after bigint, up_to bigint, most integer)
+	create function find_ranges(states integer[], its_task bigint, its_batch bigint, after bigint, up_to bigint, most integer)
 		returns setof range language sql stable as $$
 		select first, last from (
 			${[
-				rangesIn('ready', `case when lane < 0 then ${quarantined} else ${ready} end = any (states)`, 'lane in (its_task, -its_task)'),
+				rangesIn('ready', `case when lane < 0 then ${quarantined} else ${ready} end = any (states)`, 'abs(lane)'),
 				rangesIn('waiting', `${WAITING_STATE} = any (states)`),
 				rangesIn('blocked', `${blocked} = any (states)`),
 				rangesIn('claimed', `${running} = any (states)`),
@@ -120,7 +121,8 @@ export const READ = `
 	create function info_of(its_id bigint, j job, p place, o outcome, f failure_state, payload text, result text) returns jsonb language sql stable as $$
 		select jsonb_build_object(
 			'state', p.state,
-			'task', (select name from task where id = j.task),
+			'task', (select name from task where id = ${nameIn('j.task')}),
+			'scope', (select name from scope where id = ${scopeIn('j.task')}),
 			'policy', j.policy,
 			'priority', j.priority,
 			'batch', (select b.name from batch b where b.id = j.batch),
@@ -191,11 +193,12 @@ export const READ = `
 		) all_of order by 1
 	$$;
 
-	create function counts(may_write boolean) returns table (name text, paused boolean, state smallint, jobs bigint) language plpgsql as $$
+	create function counts(may_write boolean) returns table (name text, scope text, paused boolean, state smallint, jobs bigint) language plpgsql as $$
 	begin
 		if may_write then perform look_at_arrived(); end if;
-		return query select t.name, t.paused, c.state, sum(c.jobs)::bigint
-			from task t left join (select x.task, x.state, x.jobs from tally x union all select y.task, y.state, y.jobs from new_changes() y) c on c.task = t.id
-			group by 1, 2, 3;
+		return query select t.name, s.name, t.paused, c.state, sum(c.jobs)::bigint
+			from task t left join (select x.task, x.state, x.jobs from tally x union all select y.task, y.state, y.jobs from new_changes() y) c on ${nameIn('c.task')} = t.id
+			left join scope s on s.id = ${scopeIn('c.task')}
+			group by 1, 2, 3, 4;
 	end $$;
 `;

@@ -24,10 +24,10 @@ export const SCHEDULES = `
 			if not is_new and s.last_at is distinct from (change->>'lastAt')::bigint then return nothing; end if;
 			if not is_new and s.spec = change->'spec' and same_value(s.text_value, s.byte_value, texts[value], bytes[value]) then return nothing; end if;
 			insert into schedule (name, spec, task, policy, text_value, byte_value, created_at, next_at, from_end)
-				values (change->>'name', change->'spec', (change->>'task')::integer, (change->>'policy')::integer, texts[value], bytes[value], now_ms(), (change->>'nextAt')::bigint, coalesce(change->'spec'->'timing'->>'from' = 'end', false))
+				values (change->>'name', change->'spec', (change->>'task')::bigint, (change->>'policy')::integer, texts[value], bytes[value], now_ms(), (change->>'nextAt')::bigint, coalesce(change->'spec'->'timing'->>'from' = 'end', false))
 				on conflict (name) do update set (spec, task, policy, text_value, byte_value, created_at, next_at, from_end) =
 					(excluded.spec, excluded.task, excluded.policy, excluded.text_value, excluded.byte_value, excluded.created_at, excluded.next_at, excluded.from_end);
-			perform note_change((change->>'task')::integer);
+			perform note_change((change->>'task')::bigint);
 			return done;
 		end if;
 		if is_new then return nothing; end if;

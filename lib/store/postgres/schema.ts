@@ -37,6 +37,7 @@ const ENTRIES = [
 		'reclaim(jsonb)',
 		'news(jsonb)',
 		'set_paused(jsonb)',
+		'adopt(jsonb)',
 		'tell_others(integer)',
 		'size()',
 		'look_at_owners(jsonb)',

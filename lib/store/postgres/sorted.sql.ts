@@ -1,4 +1,5 @@
 import {StoredState} from '../stored-state.ts';
+import {nameIn} from '../task-number.ts';
 
 /** The upper bound in the type of the column, by which an index finds it. */
 const upperOf = (column: string) => (/ms$/.test(column) ? 'its_upper' : 'least(its_upper, 9e18)::bigint');
@@ -9,7 +10,7 @@ const upperOf = (column: string) => (/ms$/.test(column) ? 'its_upper' : 'least(i
  */
 const outcomes = (highest: string, times: string, condition: string) => `
 	select first, last, ${highest}::float8 as upper, ${times} from outcome
-	where ${condition} and status = states[1] and ${highest} is not null and (${highest}, first) < (${upperOf(highest)}, its_first) and (its_task is null or task = its_task) and (its_batch is null or batch = its_batch)
+	where ${condition} and status = states[1] and ${highest} is not null and (${highest}, first) < (${upperOf(highest)}, its_first) and (its_task is null or ${nameIn('task')} = its_task) and (its_batch is null or batch = its_batch)
 		and (since is null or ended_at >= since) and (until is null or ended_at < until)
 	order by ${highest} desc, first desc limit most`;
 
@@ -30,13 +31,13 @@ const failures = (column: 'started_at' | 'duration_ms', ofOutcome: 'latest_start
 				and (since is null or o.ended_at >= since) and (until is null or o.ended_at < until))
 		)
 		and not exists (select from claimed c where p.state = ${StoredState.running} and c.first = p.first and c.started_at is not null)
-		and (its_task is null or p.task = its_task) and (its_batch is null or p.batch = its_batch)
+		and (its_task is null or ${nameIn('p.task')} = its_task) and (its_batch is null or p.batch = its_batch)
 	order by f.${column} desc, f.id desc limit most`;
 
 const CLAIMS = `
 	select first, last, started_at::float8, null::bytea from claimed
 	where (started_at, first) < (its_upper, its_first) and started_at <= its_value and ${StoredState.running} = any (states)
-		and (its_task is null or task = its_task) and (its_batch is null or batch = its_batch)
+		and (its_task is null or ${nameIn('task')} = its_task) and (its_batch is null or batch = its_batch)
 	order by started_at desc, first desc limit most`;
 
 const KINDS = {
@@ -56,7 +57,7 @@ export const SORTED = `
 	create function sorted_rows(kind text, states integer[], task_name text, batch_name text, its_value float8, its_upper float8, its_first bigint,
 		most integer, since float8, until float8) returns setof sorted_row language plpgsql stable as $$
 	declare
-		its_task integer := (select id from task where name = task_name);
+		its_task bigint := (select id from task where name = task_name);
 		its_batch bigint := (select id from batch where name = batch_name);
 	begin
 		if task_name is not null and its_task is null or batch_name is not null and its_batch is null then return; end if;

@@ -38,6 +38,13 @@ export const TABLES = `
 		paused boolean not null default false
 	);
 
+	-- Whose jobs are: lib/store/task-number.ts says how the columns task and lane name one. A scope that has adopted another one has two rows.
+	create table scope (
+		id bigint generated always as identity primary key,
+		name text not null
+	);
+	create index scope_by_name on scope (name);
+
 	-- Attempts, timeout, backoff. Many jobs share a policy, so a job names it by number.
 	create table policy (
 		id integer generated always as identity primary key,
@@ -51,7 +58,7 @@ export const TABLES = `
 	create table job (
 		first bigint primary key,
 		last bigint not null,
-		task integer not null,
+		task bigint not null,
 		policy integer not null,
 		priority integer not null,
 		created_at bigint not null,
@@ -66,12 +73,12 @@ export const TABLES = `
 	-- To compress what is so short, or read once, costs more than it saves.
 	alter table job alter text_value set storage external, alter byte_value set storage external;
 
-	-- Scope: a batch's id, or minus the task's id for keys outside batches.
+	-- Space: a batch's id, or minus the id of the task's name for keys outside batches.
 	create table key (
-		scope bigint not null,
+		space bigint not null,
 		key text not null,
 		id bigint not null,
-		primary key (scope, key)
+		primary key (space, key)
 	);
 
 	-- Keys of a batch that are consecutive numbers, of jobs with consecutive ids. They are not in the table key.
@@ -88,7 +95,7 @@ export const TABLES = `
 	create table ready (
 		first bigint primary key,
 		last bigint not null,
-		lane integer not null,
+		lane bigint not null,
 		rank integer not null,
 		batch bigint,
 		executions integer not null
@@ -108,7 +115,8 @@ export const TABLES = `
 		run_at bigint,
 		expires_ms bigint,
 		-- The job that has ended and gives its key to this one.
-		replaces bigint
+		replaces bigint,
+		scope text
 	);
 	create unique index arrived_by_key on arrived (task, key) where key is not null;
 
@@ -116,7 +124,7 @@ export const TABLES = `
 	create table waiting (
 		first bigint primary key,
 		last bigint not null,
-		task integer not null,
+		task bigint not null,
 		rank integer not null,
 		batch bigint,
 		executions integer not null,
@@ -128,7 +136,7 @@ export const TABLES = `
 	create table blocked (
 		first bigint primary key,
 		last bigint not null,
-		task integer not null,
+		task bigint not null,
 		rank integer not null,
 		batch bigint,
 		executions integer not null,
@@ -140,7 +148,7 @@ export const TABLES = `
 	create table claimed (
 		first bigint primary key,
 		last bigint not null,
-		task integer not null,
+		task bigint not null,
 		rank integer not null,
 		batch bigint,
 		execution integer not null,
@@ -155,7 +163,7 @@ export const TABLES = `
 	create table outcome (
 		first bigint primary key,
 		last bigint not null,
-		task integer not null,
+		task bigint not null,
 		rank integer not null,
 		batch bigint,
 		execution integer not null,
@@ -268,7 +276,7 @@ export const TABLES = `
 		name text not null unique,
 		-- All of ScheduleSpec in lib/job/schedule.ts but the payload.
 		spec jsonb not null,
-		task integer not null,
+		task bigint not null,
 		policy integer not null,
 		text_value text,
 		byte_value bytea,
@@ -322,7 +330,7 @@ export const TABLES = `
 		id bigint generated always as identity primary key,
 		name text not null unique,
 		-- Null for a flow or a pipe.
-		task integer,
+		task bigint,
 		created_at bigint not null,
 		-- The number of items, once the input has ended.
 		total bigint,
@@ -346,14 +354,14 @@ export const TABLES = `
 
 	-- The number of jobs per task and state, and per batch, task and state: changes of transactions, which are added up from time to time.
 	create table tally (
-		task integer not null,
+		task bigint not null,
 		state smallint not null,
 		jobs bigint not null,
 		primary key (task, state)
 	);
 	create table batch_tally (
 		batch bigint not null,
-		task integer not null,
+		task bigint not null,
 		state smallint not null,
 		jobs bigint not null,
 		primary key (batch, task, state)
@@ -361,7 +369,7 @@ export const TABLES = `
 	create table tally_change (
 		seq bigint generated always as identity primary key,
 		batch bigint,
-		task integer not null,
+		task bigint not null,
 		state smallint not null,
 		jobs bigint not null,
 		-- A number of the store that made the change.

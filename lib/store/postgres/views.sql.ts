@@ -1,6 +1,7 @@
 import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {STATUSES} from '../../job/job.ts';
 import {STATUS_OF, StoredState} from '../stored-state.ts';
+import {nameIn, scopeIn} from '../task-number.ts';
 import {LAST_MS} from './arrived.sql.ts';
 
 const {ready, delayed, failed, running, blocked} = StoredState;
@@ -33,7 +34,7 @@ export const VIEWS = `
 		select n.task, coalesce((select paused from task where name = n.task), false) as paused, ${COUNTED}
 		from (
 			select t.name as task, c.state, c.jobs
-			from task t left join (select task, state, jobs from tally union all select task, state, jobs from ${NEW_CHANGES}) c on c.task = t.id
+			from task t left join (select task, state, jobs from tally union all select task, state, jobs from ${NEW_CHANGES}) c on ${nameIn('c.task')} = t.id
 			union all select task, ${ready}, 1 from arrived
 		) n group by n.task;
 
@@ -46,7 +47,7 @@ export const VIEWS = `
 
 	-- A row of a state has many jobs. What is not selected is not read.
 	create view jobs as
-		select g.id, t.name as task, s.status, -s.rank as priority, ${ofJob(KEY)} as key, b.name as batch,
+		select g.id, t.name as task, x.name as scope, s.status, -s.rank as priority, ${ofJob(KEY)} as key, b.name as batch,
 			${time(ofJob('j.created_at'))} as created_at, ${time('s.run_at')} as run_at, ${time('s.ended_at')} as ended_at, s.executions,
 			coalesce((select f.attempts from failure_state f where f.id = g.id), 0) as attempts,
 			(select failure_json(f.failure)->>'message' from failure_state f where f.id = g.id) as error
@@ -58,7 +59,8 @@ export const VIEWS = `
 			union all select first, last, task, rank, batch, execution, null, ended_at, ${statusOf('status')} from outcome
 		) s
 		cross join lateral generate_series(s.first, s.last) g (id)
-		join task t on t.id = s.task
+		join task t on t.id = ${nameIn('s.task')}
+		left join scope x on x.id = ${scopeIn('s.task')}
 		left join batch b on b.id = s.batch
-		union all select id, task, '${STATUS_OF[ready]}', priority, key, null, ${time('created_at')}, ${time('run_at')}, null, 0, 0, null from arrived;
+		union all select id, task, scope, '${STATUS_OF[ready]}', priority, key, null, ${time('created_at')}, ${time('run_at')}, null, 0, 0, null from arrived;
 `;

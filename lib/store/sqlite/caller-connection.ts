@@ -44,7 +44,8 @@ export function enqueueOn(connection: OwnConnection, job: NewJob, now: number): 
 		checkSchema(connection);
 		const tally = new Tally();
 		// Nothing is cached between calls: the program may roll back any savepoint, and Faena would not notice.
-		const caches = {names: new Names(statements, () => undefined), known: new Known(statements), blobs: new Blobs(connection.name, Infinity)};
+		const known = new Known(statements);
+		const caches = {names: new Names(statements, known), known, blobs: new Blobs(connection.name, Infinity)};
 		const tx = {
 			statements,
 			tally,

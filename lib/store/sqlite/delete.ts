@@ -2,6 +2,7 @@ import type {JobId, Place} from '../../job/job.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {type Deleted, type EndedBefore, type EndedDeletion, type EndTimes, endTimeOf, type SearchPage} from '../store.ts';
 import {hasEnded, STATUS_OF, StoredState} from '../stored-state.ts';
+import {nameOf} from '../task-number.ts';
 import {type BlockedRun, blockedRunOf, takeBlocked} from './blocked.ts';
 import {isNeeded} from './edges.ts';
 import {endExpiry} from './expiry.ts';
@@ -107,7 +108,7 @@ function timeFor(statements: Statements, ended: EndedBefore, {first, state, task
 	const status = STATUS_OF[state ?? StoredState.completed] as keyof EndTimes;
 	if (ended.tasks.size === 0) return ended[status];
 	const number = state === null ? findJob(statements, first)?.task : task;
-	return endTimeOf(ended, statements.taskById.get(number ?? 0) as string, status);
+	return endTimeOf(ended, statements.taskById.get(nameOf(number ?? 0)) as string, status);
 }
 
 /** The first of these rows. A run is cut only if it is longer than the limit, since the rest of a cut run must be written anew. */

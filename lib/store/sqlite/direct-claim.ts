@@ -73,17 +73,19 @@ export function canClaimDirectly(tx: Tx, request: ClaimRequest, lanes: readonly 
 	// A new round of an existing job is not a new job.
 	if (!isQuiet || groups.some(({rerun, expiresMs, parents}) => rerun || parents || expiresMs !== undefined)) return false;
 	const requested = new Set(request.lanes.map(({task}) => task));
-	const own = groups.filter(group => requested.has(group.task) && dueAtOf(group, now) === null);
+	const isOwn = ({task, scope}: NewGroup) => requested.has(task) && (scope === undefined || request.scopes?.includes(scope));
+	const own = groups.filter(group => isOwn(group) && dueAtOf(group, now) === null);
 	return own.length > 0 && fits(tx, request, lanes, own);
 }
 
 function fits(tx: Tx, {limit, maxBytes}: ClaimRequest, lanes: readonly Lane[], groups: readonly NewGroup[]): boolean {
 	const ready = lanes.filter(({state}) => state === StoredState.ready);
-	// A task that is requested and has no lane is new, or paused.
 	const left = new Map(ready.map(lane => [lane.name, Math.min(lane.limit, roomOf(tx, lane))]));
 	let [jobs, bytes] = [0, 0];
 	for (const group of groups) {
-		const room = (left.get(group.task) ?? 0) - sizeOf(group);
+		// A task that is requested and has no lane is new, or paused; or its scope is new.
+		if (!ready.some(({name, scope}) => name === group.task && scope === group.scope)) return false;
+		const room = (left.get(group.task) as number) - sizeOf(group);
 		left.set(group.task, room);
 		jobs += sizeOf(group);
 		bytes += bytesOf(group.values);

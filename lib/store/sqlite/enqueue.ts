@@ -68,14 +68,14 @@ export function findConflict(tx: Tx, jobs: readonly ChildJob[], parent: JobId): 
 /** Refuses the group if its new jobs would exceed a limit of pending jobs. */
 function refuseIfFull(tx: Tx, group: NewGroup, lookup: KeyLookup, direct?: DirectClaim): EnqueuedGroup | undefined {
 	if (!group.maxPending) return undefined;
-	for (const scope of ['task', 'all'] as const) {
-		const {[scope]: limit = Infinity} = group.maxPending;
+	for (const whose of ['task', 'all'] as const) {
+		const {[whose]: limit = Infinity} = group.maxPending;
 		if (limit === Infinity) continue;
-		const task = scope === 'task' ? group.task : undefined;
+		const task = whose === 'task' ? group.task : undefined;
 		const pending = countPending(tx, task === undefined ? null : tx.names.task(task)) + (direct?.claimedOf(task) ?? 0);
 		// Keys are looked up only if they matter.
 		const made = pending + sizeOf(group) > limit ? countNew(group, lookup) : 0;
-		if (made > 0 && pending + made > limit) return {ids: [], full: {of: scope, pending, limit}};
+		if (made > 0 && pending + made > limit) return {ids: [], full: {of: whose, pending, limit}};
 	}
 	return undefined;
 }
@@ -84,7 +84,7 @@ const PENDING = [StoredState.ready, StoredState.quarantined, StoredState.delayed
 
 /** The number of pending jobs at this moment of the transaction, of a task or of all. */
 function countPending({known, tally}: Tx, task: number | null): number {
-	return PENDING.reduce((jobs, state) => jobs + (task === null ? tally.tasks.sum(state) : tally.tasks.get(task, state)), known.sumOf(task, PENDING));
+	return PENDING.reduce((jobs, state) => jobs + tally.tasks.sum(state, task), known.sumOf(task, PENDING));
 }
 
 /** The number of jobs that the group would make: a key that exists makes none. */
@@ -172,8 +172,8 @@ function keysOfRun({keys, batch, values}: NewGroup, start: number, end: number):
 	return slicePacked(toPackedStrings(listKeys(keys, countOf(values))), start, end);
 }
 
-function keyOf({names}: Tx, {task, policy, priority, batch}: Omit<NewJob, 'payload'>, hasOwnRows: boolean): RunKey {
-	return {task: names.task(task), policy: names.policyId(policy), priority, batch: batch ?? null, hasOwnRows};
+function keyOf({names}: Tx, {task, scope, policy, priority, batch}: Omit<NewJob, 'payload'>, hasOwnRows: boolean): RunKey {
+	return {task: names.task(task, scope), policy: names.policyId(policy), priority, batch: batch ?? null, hasOwnRows};
 }
 
 /** Adds jobs of which some may exist, or wait for others. */

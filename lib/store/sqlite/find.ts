@@ -1,5 +1,6 @@
 import {type JobFilter, type JobId, type JobSearch, type JobStatus, STATUSES} from '../../job/job.ts';
 import {STATUS_OF, StoredState} from '../stored-state.ts';
+import {nameOf} from '../task-number.ts';
 import {byOrder} from './lanes.ts';
 import {numberOfKey} from './numbered-keys.ts';
 import {findJob, lastOfRun, type Range} from './packed-rows.ts';
@@ -34,7 +35,7 @@ const MAX_CHECKED_JOBS = 1000;
 /** What to find, without the numbers of the task and the batch. */
 export type SearchedIds = Omit<Criteria, 'task' | 'batch'>;
 
-/** The numbers of the filter's task and batch; `undefined` if there is no such task or batch. */
+/** The numbers of the name of the filter's task, and of its batch; `undefined` if there is no such task or batch. */
 export function numbersOf({statements, names}: Source, filter: JobFilter): Pick<Criteria, 'task' | 'batch'> | undefined {
 	const task = filter.task === undefined ? null : names.knownTask(filter.task);
 	const batch = filter.batch === undefined ? null : (statements.batch.get(filter.batch) as {id: number} | undefined)?.id;
@@ -102,7 +103,7 @@ function checkOneByOne(statements: Statements, ids: readonly JobId[], {task, bat
 	const checked = ids.slice(0, limit);
 	const found = checked.filter(id => {
 		const job = findJob(statements, id);
-		return job && (task === null || job.task === task) && (batch === null || job.batch === batch) && statuses.includes(STATUS_OF[job.state]);
+		return job && (task === null || nameOf(job.task) === task) && (batch === null || job.batch === batch) && statuses.includes(STATUS_OF[job.state]);
 	});
 	return {ids: found, next: checked.length < ids.length ? (checked.at(-1) as JobId) : null};
 }
@@ -128,7 +129,7 @@ function jobsOfBatch(statements: Statements, batch: number): number {
 function tallyOf({tally}: Statements, {task, statuses}: Pick<Criteria, 'task' | 'statuses'>): Tallied[] {
 	const rows = tally.all() as [task: number, state: StoredState, jobs: number][];
 	return rows.flatMap(([each, state, jobs]) =>
-		(task === null ? each > 0 : each === task) && statuses.includes(STATUS_OF[state]) ? [[state, jobs] as const] : [],
+		(task === null ? each > 0 : nameOf(each) === task) && statuses.includes(STATUS_OF[state]) ? [[state, jobs] as const] : [],
 	);
 }
 
@@ -197,10 +198,16 @@ const PAGES: readonly (readonly [states: readonly StoredState[], statement: keyo
 function* readyRanges(statements: Statements, criteria: Criteria): Generator<Range> {
 	const {task} = criteria;
 	const [low, high] = [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
-	for (const lane of task === null ? [low] : [-task, task]) {
+	for (const lane of task === null ? [low] : lanesOf(statements, task)) {
 		for (let at = laneAfter(statements, [lane, task === null ? high : low]); at && (task === null || at[0] === lane); at = laneAfter(statements, at))
 			yield* takeRanges(statements.pageOfReady, {...criteria, lane: at[0], rank: at[1]});
 	}
+}
+
+/** The lanes of a task, in all scopes. */
+function lanesOf({tally}: Statements, name: number): number[] {
+	const tasks = new Set((tally.all() as [task: number, state: StoredState, jobs: number][]).map(([task]) => task));
+	return [...tasks].flatMap(task => (nameOf(task) === name ? [-task, task] : []));
 }
 
 type LaneRank = readonly [lane: number, rank: number];

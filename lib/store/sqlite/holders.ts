@@ -1,16 +1,16 @@
 import type {JobId} from '../../job/job.ts';
-import type {KeyHolders, KeyScope} from '../store.ts';
+import type {KeyHolders, KeySpace} from '../store.ts';
 import {STATUS_OF, StoredState} from '../stored-state.ts';
 import {KeyReader} from './keys.ts';
 import {findJob, lastOfRun, type Range} from './packed-rows.ts';
 import type {Statements} from './statements.sql.ts';
-import {scopeOf, type Tx} from './tx.ts';
+import {keySpaceOf, type Tx} from './tx.ts';
 
 /** The jobs that have these keys. */
-export function readHolders({statements, names}: Pick<Tx, 'statements' | 'names'>, {task, batch}: KeyScope, keys: readonly string[]): KeyHolders {
+export function readHolders({statements, names}: Pick<Tx, 'statements' | 'names'>, {task, batch}: KeySpace, keys: readonly string[]): KeyHolders {
 	const reader = new KeyReader(statements);
 	const number = batch === undefined ? names.knownTask(task) : 0;
-	const idOf = (key: string) => (number === undefined ? null : (reader.idOf(scopeOf(number, batch), key) ?? null));
+	const idOf = (key: string) => (number === undefined ? null : (reader.idOf(keySpaceOf(number, batch), key) ?? null));
 	const states = new StateReader(statements);
 	const found = keys.map(key => {
 		const id = idOf(key);

@@ -7,7 +7,7 @@ import {hasEnded, StoredState} from '../stored-state.ts';
 import {hasNumber, idOfNumber, type NumberRun, numberOfKey, numbersWith} from './numbered-keys.ts';
 import {findJob, type JobRun, jobRunOf, payloadReader} from './packed-rows.ts';
 import type {Statements} from './statements.sql.ts';
-import {scopeOf, type Tx} from './tx.ts';
+import {keySpaceOf, type Tx} from './tx.ts';
 
 /** The job that has a key. */
 export interface Holder {
@@ -27,11 +27,11 @@ export class KeyReader {
 		this.#statements = statements;
 	}
 
-	/** @param scope of {@link scopeOf}: that of a batch is its id */
-	idOf(scope: number, key: string): JobId | undefined {
-		const number = scope > 0 ? numberOfKey(key) : undefined;
-		const byNumber = number === undefined ? undefined : this.#idOfNumber(scope, number);
-		return byNumber ?? (this.#statements.idOfKey.get(scope, key) as JobId | undefined);
+	/** @param space of {@link keySpaceOf}: that of a batch is its id */
+	idOf(space: number, key: string): JobId | undefined {
+		const number = space > 0 ? numberOfKey(key) : undefined;
+		const byNumber = number === undefined ? undefined : this.#idOfNumber(space, number);
+		return byNumber ?? (this.#statements.idOfKey.get(space, key) as JobId | undefined);
 	}
 
 	#idOfNumber(batch: number, number: number): JobId | undefined {
@@ -62,7 +62,7 @@ export class KeyLookup {
 	find({task, batch, key, unique}: Keyed): Holder | undefined {
 		if (key === undefined) return undefined;
 		const {statements, names} = this.#tx;
-		const id = this.#takenBy(batch, key) ?? this.#reader.idOf(scopeOf(names.task(task), batch), key);
+		const id = this.#takenBy(batch, key) ?? this.#reader.idOf(keySpaceOf(names.task(task), batch), key);
 		if (id === undefined) return undefined;
 		const isFree = unique && hasEnded(findJob(statements, id)?.state ?? StoredState.ready);
 		const payload = isFree ? undefined : this.#payloadOf(id);
@@ -74,7 +74,7 @@ export class KeyLookup {
 		if (key === undefined) return;
 		const {statements, names} = this.#tx;
 		const number = batch === undefined ? undefined : numberOfKey(key);
-		if (number === undefined) statements[unique ? 'takeKey' : 'insertKey'].run(scopeOf(names.task(task), batch), key, id);
+		if (number === undefined) statements[unique ? 'takeKey' : 'insertKey'].run(keySpaceOf(names.task(task), batch), key, id);
 		else this.#takeNumber(batch as number, number, id);
 	}
 
@@ -86,15 +86,15 @@ export class KeyLookup {
 		if (keys === undefined) return true;
 		if (unique) return false;
 		const {statements, names} = this.#tx;
-		const scope = scopeOf(names.task(task), batch);
+		const space = keySpaceOf(names.task(task), batch);
 		const count = sizeOf({values});
 		if (batch === undefined || typeof keys !== 'number') {
 			const listed = listKeys(keys, count);
-			return !(batch !== undefined && this.#mayBeTaken(batch, listed)) && insertAll(statements, scope, listed, firstId);
+			return !(batch !== undefined && this.#mayBeTaken(batch, listed)) && insertAll(statements, space, listed, firstId);
 		}
 		const [first, last] = [keys, keys + count - 1];
 		this.flush();
-		if (statements.anyNumberIn.get({batch, first, last}) !== undefined || statements.anyKey.get(scope) !== undefined) return false;
+		if (statements.anyNumberIn.get({batch, first, last}) !== undefined || statements.anyKey.get(space) !== undefined) return false;
 		statements.insertNumbers.run(batch, first, last, firstId);
 		return true;
 	}
@@ -155,10 +155,10 @@ export class KeyLookup {
 }
 
 /** Inserts the keys, or none of them if one exists or is too long for a run. */
-function insertAll({insertKeyIfFree, deleteKey}: Statements, scope: number, keys: readonly string[], firstId: JobId): boolean {
+function insertAll({insertKeyIfFree, deleteKey}: Statements, space: number, keys: readonly string[], firstId: JobId): boolean {
 	for (const [index, key] of keys.entries()) {
-		if (isPackable(key) && insertKeyIfFree.run(scope, key, firstId + index).changes === 1) continue;
-		for (let taken = 0; taken < index; taken++) deleteKey.run(scope, keys[taken], firstId + taken);
+		if (isPackable(key) && insertKeyIfFree.run(space, key, firstId + index).changes === 1) continue;
+		for (let taken = 0; taken < index; taken++) deleteKey.run(space, keys[taken], firstId + taken);
 		return false;
 	}
 	return true;

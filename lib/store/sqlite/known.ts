@@ -1,12 +1,15 @@
+import {nameOf} from '../task-number.ts';
 import type {Statements} from './statements.sql.ts';
 
 /** Stride of the key of a cell; must exceed the largest state. */
-const STATE_STRIDE = 16;
+export const STATE_STRIDE = 16;
 
 /** How the facts are read of which {@link Known} keeps the last value. */
 const READ = {
 	/** The numbers of the tasks that are not paused, by name. */
 	unpaused: ({unpausedTasks}: Statements) => new Map(unpausedTasks.all() as [name: string, task: number][]),
+	/** The numbers of the scopes, by name. */
+	scopes: ({scopes}: Statements) => Map.groupBy(scopes.all() as [id: number, name: string][], ([, name]) => name),
 	/** When the next waiting job becomes due; `null` if none waits. */
 	nextRunAt: ({nextRunAt}: Statements) => (nextRunAt.get() ?? null) as number | null,
 	hasExpiries: ({anyExpiry}: Statements) => anyExpiry.get() !== undefined,
@@ -69,13 +72,9 @@ export class Known {
 		return this.get('tally').get(task * STATE_STRIDE + state);
 	}
 
-	/** The number of jobs of one task, or of all, in these states, before this transaction. */
-	sumOf(task: number | null, states: readonly number[]): number {
-		if (task !== null) return states.reduce((sum, state) => sum + this.jobsIn(task, state), 0);
-		return this.get('tally')
-			.entries()
-			.filter(([cell]) => cell >= STATE_STRIDE && states.includes(cell % STATE_STRIDE))
-			.reduce((sum, [, jobs]) => sum + jobs, 0);
+	/** The number of jobs of one task in all scopes, or of all tasks, in these states, before this transaction. */
+	sumOf(name: number | null, states: readonly number[]): number {
+		return sumOfCells(this.get('tally'), name, states);
 	}
 
 	addToTally(task: number, state: number, jobs: number): void {
@@ -83,4 +82,14 @@ export class Known {
 		const {tally} = this.#facts;
 		tally?.set(cell, (tally.get(cell) ?? 0) + jobs);
 	}
+}
+
+/** The number of jobs in the cells of a task, in all scopes, or of all tasks, and of these states. */
+export function sumOfCells(cells: ReadonlyMap<number, number>, name: number | null, states: readonly number[]): number {
+	let sum = 0;
+	for (const [cell, jobs] of cells) {
+		const task = Math.floor(cell / STATE_STRIDE);
+		if (task > 0 && states.includes(cell % STATE_STRIDE) && (name === null || nameOf(task) === name)) sum += jobs;
+	}
+	return sum;
 }

@@ -3,39 +3,46 @@ import {type JobId, mostTogether} from '../../job/job.ts';
 import {type PackedStrings, readPacked, slicePacked, unpack} from '../../job/packed.ts';
 import type {ClaimRequest} from '../store.ts';
 import {StoredState} from '../stored-state.ts';
+import {inScope, nameOf} from '../task-number.ts';
 import {type FoundJob, type JobRun, jobRunOf, keysOf, payloadsOf, type Range} from './packed-rows.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
 
-/** A requested lane whose task is not paused. */
+/** A requested lane of one scope, whose task is not paused. */
 export interface Lane {
 	readonly name: string;
+	readonly scope: string | undefined;
 	readonly task: number;
+	/** The most jobs of it and its like in other scopes together. */
 	readonly limit: number;
 	readonly state: typeof StoredState.ready | typeof StoredState.quarantined;
 	readonly concurrency: number;
 	/** The number of jobs in the lane before this transaction. */
 	readonly ready: number;
-	/** The number of running jobs of the task before this transaction; 0 if `concurrency` is infinite. */
+	/** The number of running jobs of the task, in all scopes, before this transaction; 0 if `concurrency` is infinite. */
 	readonly running: number;
 }
 
 /** Call it before the tally is written. */
-export function requestedLanes({known}: Tx, {lanes}: ClaimRequest): Lane[] {
+export function requestedLanes({known}: Tx, {lanes, scopes = []}: ClaimRequest): Lane[] {
 	const unpaused = known.get('unpaused');
-	const jobsIn = (task: number, state: StoredState) => known.jobsIn(task, state);
+	const numbers = [[undefined, 0] as const, ...scopes.flatMap(scope => (known.get('scopes').get(scope) ?? []).map(([number]) => [scope, number] as const))];
 	return lanes.flatMap(({task: name, limit, isQuarantined, concurrency = Infinity}) => {
-		const task = unpaused.get(name);
-		if (task === undefined) return [];
+		const unscoped = unpaused.get(name);
+		if (unscoped === undefined) return [];
 		const state = isQuarantined ? StoredState.quarantined : StoredState.ready;
-		return {name, task, state, limit, concurrency, ready: jobsIn(task, state), running: concurrency === Infinity ? 0 : jobsIn(task, StoredState.running)};
+		const running = concurrency === Infinity ? 0 : known.sumOf(unscoped, [StoredState.running]);
+		return numbers.map(([scope, number]) => {
+			const task = inScope(unscoped, number);
+			return {name, scope, task, state, limit, concurrency, ready: known.jobsIn(task, state), running};
+		});
 	});
 }
 
 /** The number of jobs in the requested lanes that are still ready and could be claimed. Call it before the tally is written. */
 export function backlog(tx: Tx, requested: readonly Lane[]): number {
 	let jobs = 0;
-	for (const lanes of Map.groupBy(requested, ({task}) => task).values()) {
+	for (const lanes of Map.groupBy(requested, ({name}) => name).values()) {
 		const ready = lanes.reduce((sum, lane) => sum + readyIn(tx, lane), 0);
 		jobs += Math.min(ready, roomOf(tx, lanes[0] as Lane));
 	}
@@ -49,7 +56,7 @@ export function readyIn({tally}: Tx, {task, state, ready}: Lane): number {
 
 /** The number of jobs of the task, in all its lanes, that can be claimed without exceeding its concurrency. */
 export function roomOf({tally}: Tx, {task, concurrency, running}: Lane): number {
-	return Math.max(0, concurrency - running - tally.tasks.get(task, StoredState.running));
+	return concurrency === Infinity ? Infinity : Math.max(0, concurrency - running - tally.tasks.sum(StoredState.running, nameOf(task)));
 }
 
 /** The lanes from which the request takes jobs, each limited to its share. */
@@ -82,14 +89,21 @@ function shareOut(tx: Tx, lanes: readonly Lane[], {limit, maxBytes}: ClaimReques
 	const parts = mayBeLarge ? spans.flatMap(toSingles) : spans;
 	parts.sort((a, b) => byOrder([a.rank, a.first], [b.rank, b.first]));
 	const limits = new Map<Lane, number>();
-	const rooms = new Map(lanes.map(lane => [lane.task, roomOf(tx, lane)]));
+	const rooms = new Map(lanes.map(lane => [lane.name, roomOf(tx, lane)]));
+	// A lane and its like in other scopes share their limit.
+	const shares = new Map<Lane, {left: number}>();
+	for (const alike of Map.groupBy(lanes, ({name, state}) => `${state} ${name}`).values()) {
+		const share = {left: Math.max(...alike.map(lane => lane.limit))};
+		for (const lane of alike) shares.set(lane, share);
+	}
 	let [jobs, bytes] = [0, 0];
 	for (const {lane, count, maxBytes: size} of parts) {
 		if (jobs >= limit || (jobs > 0 && bytes >= maxBytes)) break;
-		const room = rooms.get(lane.task) as number;
-		const taken = Math.min(count, room, limit - jobs);
+		const [room, share] = [rooms.get(lane.name) as number, shares.get(lane) as {left: number}];
+		const taken = Math.min(count, room, share.left, limit - jobs);
 		if (taken === 0) continue;
-		rooms.set(lane.task, room - taken);
+		rooms.set(lane.name, room - taken);
+		share.left -= taken;
 		limits.set(lane, (limits.get(lane) ?? 0) + taken);
 		jobs += taken;
 		bytes += size;

@@ -11,7 +11,7 @@ import {findIds} from './find.ts';
 import {type FoundJob, findJob} from './packed-rows.ts';
 import {beginRound, cancelBecause, cancelJob, endRound, unpack} from './rounds.ts';
 import {MAX_RUN_JOBS} from './schema.sql.ts';
-import {lastNumber, Stop, scopeOf, type Tx} from './tx.ts';
+import {keySpaceOf, lastNumber, Stop, type Tx} from './tx.ts';
 
 /** A transaction that has unpacked this many jobs moves no more. To move one job of a run, all of the run are unpacked. */
 const MAX_UNPACKED_JOBS = 2 * MAX_RUN_JOBS;
@@ -114,9 +114,9 @@ export function expireJobs(tx: Tx): {readonly ids: readonly JobId[]; readonly ha
 function regainsKey({statements}: Tx, id: JobId, {task, batch, key}: FoundJob): boolean {
 	// In a batch no job takes the key of another.
 	if (key === null || batch !== null) return true;
-	const scope = scopeOf(task, batch);
-	statements.regainKey.run(scope, key, id);
-	return statements.idOfKey.get(scope, key) === id;
+	const space = keySpaceOf(task, batch);
+	statements.regainKey.run(space, key, id);
+	return statements.idOfKey.get(space, key) === id;
 }
 
 /** Begins a new round of a failed, dead or cancelled job that is enqueued again, by the policy that it is given now. */

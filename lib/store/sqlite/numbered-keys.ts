@@ -1,6 +1,6 @@
 import type {JobId} from '../../job/job.ts';
 import type {Statements} from './statements.sql.ts';
-import {scopeOf} from './tx.ts';
+import {keySpaceOf} from './tx.ts';
 
 /** Consecutive numbers that are keys of a batch, and the first of the jobs with consecutive ids that have them. A row of `key_run`. */
 export interface NumberRun {
@@ -35,7 +35,7 @@ export function numbersWith({numbersOf}: Statements, batch: number, number: numb
 /** Frees the key of a job that is deleted. Another job may have taken it. */
 export function freeKey(statements: Statements, task: number, batch: number | null, key: string, id: JobId): void {
 	const number = batch === null ? undefined : numberOfKey(key);
-	const {changes} = statements.deleteKey.run(scopeOf(task, batch), key, id);
+	const {changes} = statements.deleteKey.run(keySpaceOf(task, batch), key, id);
 	if (changes === 0 && number !== undefined) freeNumbers(statements, batch as number, number, number);
 }
 

@@ -18,7 +18,7 @@ import {blockedRunOf, takeBlocked} from './blocked.ts';
 import {freeKeys, freeNumbers} from './numbered-keys.ts';
 import {MAX_RUN_JOBS} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
-import {scopeOf} from './tx.ts';
+import {keySpaceOf} from './tx.ts';
 
 /**
  * A run is one row for many jobs with consecutive ids. `job_run` has their immutable columns; `ready_run`, `claimed_run` and `outcome_run` have the
@@ -174,7 +174,7 @@ function freeKeysInRun(statements: Statements, run: JobRun, from: JobId, to: Job
 	if (firstNumber !== null && batch !== null) freeNumbers(statements, batch, firstNumber + from - first, firstNumber + to - first);
 	if (keys === null) return;
 	const keyAt = readPacked(keys);
-	for (let id = from; id <= to; id++) statements.deleteKey.run(scopeOf(task, batch), keyAt(id - first), id);
+	for (let id = from; id <= to; id++) statements.deleteKey.run(keySpaceOf(task, batch), keyAt(id - first), id);
 }
 
 /** Writes the jobs of a run before and after this part of it as runs. */

@@ -19,6 +19,7 @@ import {FirstPlaces, type SortedPlace} from '../first-places.ts';
 import type {JobEdges, JobPage, OutcomePage, SearchPage, StoredJob, TaskCounts, Wanted} from '../store.ts';
 import {readFailure} from '../stored-json.ts';
 import {byState, STATUS_OF, StoredState} from '../stored-state.ts';
+import {nameOf, scopeOf} from '../task-number.ts';
 import type {Blobs} from './blobs.ts';
 import {blockedRunOf} from './blocked.ts';
 import {edgesFrom, edgesTo} from './edges.ts';
@@ -127,6 +128,7 @@ interface JobRow
 	readonly policy: number;
 	/** `null` in the statement's row if the state is in the row of a run. */
 	readonly state: StoredState | null;
+	readonly scope: string | null;
 	readonly key: string | null;
 	readonly batch: string | null;
 	readonly failure: string | null;
@@ -178,10 +180,10 @@ function stateInRun(statements: Statements, id: JobId): Partial<JobRow> {
 
 function toJob(row: JobRow, {maxAttempts, timeoutMs, timeoutPercent}: Policy): Job {
 	const {id, task, priority, createdAt, attempts, executions, payloadBytes} = row;
-	const {key, batch, scheduledAt, runAt, endedAt, startedAt, durationMs, cpuMs, memoryBytes, resultBytes, done, total, at, failure} = row;
+	const {scope, key, batch, scheduledAt, runAt, endedAt, startedAt, durationMs, cpuMs, memoryBytes, resultBytes, done, total, at, failure} = row;
 	return {
 		...{id, task, status: STATUS_OF[row.state as StoredState] ?? 'dead', priority, createdAt, attempts, maxAttempts, executions, timeoutMs, payloadBytes},
-		...defined({timeoutPercent: timeoutPercent ?? null, key, batch, scheduledAt, runAt, endedAt, startedAt, durationMs}),
+		...defined({scope, timeoutPercent: timeoutPercent ?? null, key, batch, scheduledAt, runAt, endedAt, startedAt, durationMs}),
 		...defined({
 			waitMs: startedAt !== null && executions === 1 ? Math.max(0, startedAt - createdAt) : null,
 			cpuMs,
@@ -249,8 +251,18 @@ function readOutcome(statements: Statements, blobs: Blobs, id: JobId, row: EndRo
 	return {id, status, result: blobs.load([value, blob]), ...(failure !== null && status !== 'completed' && {error: readFailure(failure)})};
 }
 
-export function readCounts({tasks, tally}: Statements): TaskCounts[] {
-	const jobs = new Map((tally.all() as [task: number, state: StoredState, jobs: number][]).map(([task, state, jobs]) => [`${task}:${state}`, jobs]));
-	const rows = tasks.all() as [id: number, name: string, paused: number][];
-	return rows.map(([id, task, paused]) => ({task, isPaused: paused === 1, ...byState(state => jobs.get(`${id}:${state}`) ?? 0)}));
+export function readCounts({tasks, scopes, tally}: Statements): TaskCounts[] {
+	const scopeNames = new Map(scopes.all() as [id: number, name: string][]);
+	const cells = tally.all() as [task: number, state: StoredState, jobs: number][];
+	return (tasks.all() as [id: number, name: string, paused: number][]).flatMap(([id, task, paused]) => {
+		const own = Map.groupBy(
+			cells.filter(cell => nameOf(cell[0]) === id),
+			cell => scopeNames.get(scopeOf(cell[0])),
+		);
+		if (!own.has(undefined)) own.set(undefined, []);
+		return [...own].map(([scope, states]) => {
+			const jobsIn = (state: StoredState) => states.reduce((sum, cell) => sum + (cell[1] === state ? cell[2] : 0), 0);
+			return {task, isPaused: paused === 1, ...byState(jobsIn), ...(scope !== undefined && {scope})};
+		});
+	});
 }

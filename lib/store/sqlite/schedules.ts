@@ -86,13 +86,13 @@ function isUnended({statements}: Tx, id: JobId): boolean {
 /** @param options.before the job waits for this one */
 function enqueueRun(
 	tx: Tx,
-	{task, payload, priority, policy, expiresMs}: ScheduleSpec,
+	{task, scope, payload, priority, policy, expiresMs}: ScheduleSpec,
 	moment: number,
 	{before, jitterMs = 0}: {readonly before: JobId | null; readonly jitterMs?: number},
 ): JobId {
 	const parents: Parents | undefined = before === null ? undefined : {edges: [{kind: 'all', parents: {ids: before, count: 1}}], onDead: 'run'};
 	const runAt = jitterMs > 0 ? moment + Math.floor(tx.random() * jitterMs) : null;
-	const group: NewGroup = {task, priority, policy, runAt, values: pack([payload]), ...(expiresMs !== null && {expiresMs}), ...(parents && {parents})};
+	const group: NewGroup = {task, scope, priority, policy, runAt, values: pack([payload]), ...(expiresMs !== null && {expiresMs}), ...(parents && {parents})};
 	const [enqueued = {ids: []}] = enqueue(tx, [group], false);
 	const id = idAt(enqueued.ids, 0);
 	setMoment(tx, id, moment);

@@ -2,6 +2,7 @@ import type {JobId, JobSearch, JobSort, JobStatus} from '../../job/job.ts';
 import {type JobTimes, PackedTimes} from '../../job/packed.ts';
 import {FirstPlaces, isBefore, type SortedFound, type SortedPlace} from '../first-places.ts';
 import {STATUS_OF, StoredState} from '../stored-state.ts';
+import {nameOf} from '../task-number.ts';
 import {findJob, lastOfRun, type Range} from './packed-rows.ts';
 import {INDEXED_MS, NOT_HERE, QUICK_MS} from './sorted.sql.ts';
 import type {Statements} from './statements.sql.ts';
@@ -264,7 +265,7 @@ function takeJobs(statements: Statements, row: Row, search: SortedSearch, criter
 }
 
 function matches([, , , , endedAt, , task, batch]: Row, {sort, since = -Infinity, until = Infinity}: SortedSearch, criteria: Criteria): boolean {
-	if ((criteria.task !== null && criteria.task !== task) || (criteria.batch !== null && criteria.batch !== batch)) return false;
+	if ((criteria.task !== null && criteria.task !== nameOf(task ?? 0)) || (criteria.batch !== null && criteria.batch !== batch)) return false;
 	if (sort !== 'duration' || (since === -Infinity && until === Infinity)) return true;
 	return endedAt !== null && endedAt >= Number(since) && endedAt < Number(until);
 }

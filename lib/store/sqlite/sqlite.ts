@@ -155,6 +155,13 @@ export class SqliteStore implements Store {
 		});
 	}
 
+	adopt(from: string, to: string): Promise<boolean> {
+		return this.#transactions.write(({statements, known}) => {
+			known.forget('scopes');
+			return statements.renameScope.run(to, from).changes > 0;
+		});
+	}
+
 	async heartbeat(owner: OwnerId): Promise<'alive' | 'fenced'> {
 		const isAlive = await this.#transactions.write(({statements, now}) => {
 			const isAlive = statements.heartbeat.run(now, owner).changes === 1;
@@ -222,7 +229,7 @@ export class SqliteStore implements Store {
 		return this.#transactions.use(({connection}) => readOutcomes(connection.statements, this.#blobs, ids, after));
 	}
 
-	holders(of: contract.KeyScope, keys: readonly string[]): Promise<contract.KeyHolders> {
+	holders(of: contract.KeySpace, keys: readonly string[]): Promise<contract.KeyHolders> {
 		return this.#transactions.use(({connection, names}) => connection.snapshot(() => readHolders({statements: connection.statements, names}, of, keys)));
 	}
 

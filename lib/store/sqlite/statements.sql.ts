@@ -4,6 +4,7 @@ import type Database from 'better-sqlite3';
 import {MAX_EXECUTIONS, type OwnerId} from '../../job/claim.ts';
 import {MIN_COUNTED_RESULT_BYTES} from '../store.ts';
 import {StoredState} from '../stored-state.ts';
+import {nameIn, scopeIn} from '../task-number.ts';
 import {MAX_RUN_JOBS, MAX_SHORT_EDGE} from './schema.sql.ts';
 import {SORTED_SQL} from './sorted.sql.ts';
 
@@ -78,7 +79,7 @@ function runIsAfter(table: string, lane = ''): string {
 }
 
 function ofTask(table: string): string {
-	return `(@task is null or ${table}.task = @task)`;
+	return `(@task is null or ${nameIn(`${table}.task`)} = @task)`;
 }
 
 function ofBatch(table: string): string {
@@ -94,7 +95,7 @@ const BATCH = `b.id, b.name, t.name as task, b.created_at as createdAt, b.total,
 		from batch b left join task t on t.id = b.task`;
 
 /** The columns of jobs that are shown. */
-const VIEW = `select j.id, t.name as task, j.policy, j.priority, j.created_at as createdAt, j.key, b.name as batch, ${STATE},
+const VIEW = `select j.id, t.name as task, s.name as scope, j.policy, j.priority, j.created_at as createdAt, j.key, b.name as batch, ${STATE},
 			coalesce(x.attempts, 0) as attempts, coalesce(octet_length(j.payload), 0) as payloadBytes, m.at as scheduledAt, w.run_at as runAt, o.ended_at as endedAt,
 			coalesce(c.started_at, o.started_at, x.started_at) as startedAt,
 			-- The figures of an earlier execution are not shown beside the start of the running one.
@@ -103,7 +104,8 @@ const VIEW = `select j.id, t.name as task, j.policy, j.priority, j.created_at as
 			iif(c.started_at is null, coalesce(o.memory_bytes, x.memory_bytes), null) as memoryBytes,
 			iif(o.status = ${StoredState.completed}, coalesce(iif(o.blob is null, octet_length(o.value), o.value), 0), null) as resultBytes,
 			x.failure, p.done, p.total, p.at`;
-const VIEW_JOINS = `join task t on t.id = j.task
+const VIEW_JOINS = `join task t on t.id = ${nameIn('j.task')}
+		left join scope s on s.id = ${scopeIn('j.task')}
 		left join batch b on b.id = j.batch
 		${STATE_ROWS}
 		left join failure_state x on x.id = j.id
@@ -154,6 +156,9 @@ export const SQL = {
 	insertTask: 'insert into task (name) values (?) returning id',
 	pauseTask: 'update task set paused = ? where id = ?',
 	unpausedTasks: 'select name, id from task where paused = 0',
+	scopes: 'select id, name from scope order by id',
+	renameScope: 'update scope set name = ? where name = ?',
+	insertScope: 'insert into scope (name) values (?) returning id',
 	policyBySpec: 'select id from policy where spec = ?',
 	policyById: 'select spec from policy where id = ?',
 	insertPolicy: 'insert into policy (spec) values (?) returning id',
@@ -187,7 +192,7 @@ export const SQL = {
 	addToBatchTally: `insert into batch_tally (batch, task, state, jobs) values (?, ?, ?, ?)
 		on conflict (batch, task, state) do update set jobs = jobs + excluded.jobs`,
 	batchStates: 'select state, jobs from batch_tally where batch = ?',
-	batchTally: `select t.name, b.state, b.jobs from batch_tally b join task t on t.id = b.task where b.batch = ${INTEGER} and b.jobs <> 0`,
+	batchTally: `select t.name, b.state, sum(b.jobs) from batch_tally b join task t on t.id = ${nameIn('b.task')} where b.batch = ${INTEGER} group by 1, 2`,
 
 	insertJob: 'insert into job (id, task, policy, priority, created_at, batch, key, payload) values (?, ?, ?, ?, ?, ?, ?, ?)',
 	setPolicy: 'update job set policy = ?, priority = ? where id = ?',
@@ -218,7 +223,7 @@ export const SQL = {
 	pageOfCompleted: `select o.id, o.id from outcome o join job j on j.id = o.id
 		where +o.status = ${StoredState.completed} and ${inWindow('o.id')} and ${ofTask('j')} and ${ofBatch('j')}
 		union all select r.first, r.last from outcome_run r where ${runInWindow('outcome_run')} and ${ofBatch('r')} and (@task is null
-			or @task = coalesce((select task from job where id = r.first), (select task from job_run where ${hasJob('job_run', 'r.first')})))
+			or @task = ${nameIn(`coalesce((select task from job where id = r.first), (select task from job_run where ${hasJob('job_run', 'r.first')}))`)})
 		order by 1`,
 	// SQLite uses the index outcome_unhappy only with the second condition.
 	pageOfUnhappy: `select o.id, o.id from outcome o join job j on j.id = o.id
@@ -236,12 +241,12 @@ export const SQL = {
 		where r.batch = cast(@batch as integer) and ${runInWindow('job_run', 'batch = cast(@batch as integer) and ')} and ${ofTask('r')}
 		order by 1`,
 	jobColumns: 'select -priority as rank, policy, key from job where id = ?',
-	insertKey: 'insert into key (scope, key, id) values (?, ?, ?)',
+	insertKey: 'insert into key (space, key, id) values (?, ?, ?)',
 	/** Takes the key from the job that has it. */
-	takeKey: 'insert or replace into key (scope, key, id) values (?, ?, ?)',
-	regainKey: 'insert or ignore into key (scope, key, id) values (?, ?, ?)',
-	insertKeyIfFree: 'insert or ignore into key (scope, key, id) values (?, ?, ?)',
-	anyKey: 'select 1 from key where scope = ? limit 1',
+	takeKey: 'insert or replace into key (space, key, id) values (?, ?, ?)',
+	regainKey: 'insert or ignore into key (space, key, id) values (?, ?, ?)',
+	insertKeyIfFree: 'insert or ignore into key (space, key, id) values (?, ?, ?)',
+	anyKey: 'select 1 from key where space = ? limit 1',
 	anyNumber: 'select 1 from key_run where batch = ? limit 1',
 	// Numbers of a batch do not overlap: the last row that begins before the end has the highest numbers before it.
 	anyNumberIn:
@@ -254,11 +259,11 @@ export const SQL = {
 	idsByNumber: `select k.first_id + cast(@number as integer) - k.first from batch b cross join key_run k on k.batch = b.id and k.first =
 			(select max(first) from key_run where batch = b.id and first <= cast(@number as integer))
 		where (@batch is null or b.id = @batch) and k.last >= cast(@number as integer)`,
-	idsByKey: `select id from key where key = cast(@key as text) and scope in (
+	idsByKey: `select id from key where key = cast(@key as text) and space in (
 		select cast(@batch as integer) where @batch is not null
 		union all select -cast(@task as integer) where @batch is null
 		union all select id from batch where @batch is null)`,
-	idOfKey: `select id from key where scope = ${INTEGER} and key = ${TEXT}`,
+	idOfKey: `select id from key where space = ${INTEGER} and key = ${TEXT}`,
 	payloadOf: 'select payload from job where id = ?',
 
 	insertReady: 'insert or ignore into ready (task, rank, id, executions, batch) values (?, ?, ?, ?, ?)',
@@ -445,10 +450,10 @@ export const SQL = {
 	trimLog: `delete from log where id = ${INTEGER} and seq <= (select seq from log where id = ${INTEGER} order by seq desc limit 1 offset ${INTEGER})`,
 	logOfJob: `select execution, at, level, text from log where id = ${INTEGER} order by seq`,
 	deleteLog: 'delete from log where id = ?',
-	deleteKey: 'delete from key where scope = ? and key = ? and id = ?',
+	deleteKey: 'delete from key where space = ? and key = ? and id = ?',
 	deleteJob: 'delete from job where id = ?',
 	deleteKeysOfJobs: `delete from key
-		where (scope, key, id) in (select coalesce(batch, -task), key, id from job where id between ? and ? and key is not null)`,
+		where (space, key, id) in (select coalesce(batch, -${nameIn('task')}), key, id from job where id between ? and ? and key is not null)`,
 	batchKeysOfJobs: 'select batch, key from job where id between ? and ? and batch is not null and key is not null order by id',
 	deleteJobs: 'delete from job where id between ? and ?',
 

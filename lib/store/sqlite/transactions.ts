@@ -241,5 +241,5 @@ export class Transactions {
 /** What a connection remembers of the database. */
 function newCaches(statements: Statements): Pick<Opened, 'names' | 'known'> {
 	const known = new Known(statements);
-	return {known, names: new Names(statements, () => known.forget('unpaused'))};
+	return {known, names: new Names(statements, known)};
 }

@@ -3,8 +3,9 @@ import type {BatchId, CompletedBatch, JobId, Policy} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {readPolicy} from '../stored-json.ts';
 import type {StoredState} from '../stored-state.ts';
+import {inScope, nameOf} from '../task-number.ts';
 import type {Blobs} from './blobs.ts';
-import type {Known} from './known.ts';
+import {type Known, STATE_STRIDE, sumOfCells} from './known.ts';
 import type {Statements} from './statements.sql.ts';
 
 /** The current transaction, as all its steps share it. */
@@ -79,31 +80,32 @@ export function nextLease(tx: Tx): Lease {
 /** When a cache is full, it is emptied: in some programs each job has a policy of its own. */
 const MAX_CACHED = 10_000;
 
-/** The numbers by which rows name tasks and policies. A task or policy gets its number on first use. After a rollback, numbers may not exist. */
+/** The numbers by which rows name tasks, scopes and policies. Each gets its number on first use. After a rollback, numbers may not exist. */
 export class Names {
 	readonly #statements: Statements;
-	readonly #onNewTask: () => void;
+	readonly #known: Known;
 	readonly #tasks = new Map<string, number>();
 	readonly #policyIds = new Map<string, number>();
 	/** The last policy, since the jobs of a call share one object. */
 	#last: {readonly policy: Policy; readonly id: number} | undefined;
 	readonly #policies = new Map<number, Policy>();
 
-	/** @param onNewTask called after a task was inserted */
-	constructor(statements: Statements, onNewTask: () => void) {
+	constructor(statements: Statements, known: Known) {
 		this.#statements = statements;
-		this.#onNewTask = onNewTask;
+		this.#known = known;
 	}
 
-	/** The task's number. A new task is inserted. */
-	task(name: string): number {
-		return cache(this.#tasks, name, () => this.knownTask(name) ?? this.#insertTask(name));
+	/** The number of the task in the scope. What is new is inserted. */
+	task(name: string, scope?: string): number {
+		const task = cache(this.#tasks, name, () => this.knownTask(name) ?? this.#insert('unpaused', this.#statements.insertTask, name));
+		if (scope === undefined) return task;
+		const [first] = this.#known.get('scopes').get(scope) ?? [];
+		return inScope(task, first?.[0] ?? this.#insert('scopes', this.#statements.insertScope, scope));
 	}
 
-	#insertTask(name: string): number {
-		const task = this.#statements.insertTask.get(name) as number;
-		this.#onNewTask();
-		return task;
+	#insert(fact: 'unpaused' | 'scopes', statement: Statements['insertTask'], name: string): number {
+		this.#known.forget(fact);
+		return statement.get(name) as number;
 	}
 
 	/** The task's number; `undefined` if the store does not know the task. */
@@ -138,9 +140,9 @@ function cache<Key, Value>(cached: Map<Key, Value>, key: Key, read: () => Value)
 	return value;
 }
 
-/** The value of `key.scope`: keys of a batch and keys of a task outside batches share the table. */
-export function scopeOf(task: number, batch: number | null | undefined): number {
-	return batch ?? -task;
+/** The value of `key.space`: keys of a batch and keys of a task outside batches share the table. */
+export function keySpaceOf(task: number, batch: number | null | undefined): number {
+	return batch ?? -nameOf(task);
 }
 
 /** How the current transaction changes the tallies: the number of jobs per task and state, and per batch and state. */
@@ -166,9 +168,6 @@ export class Tally {
 	}
 }
 
-/** Stride of the key of a cell; must exceed the largest state. */
-const STATE_STRIDE = 16;
-
 /** Changes by the number of a task, and by state. */
 class TallyChanges {
 	/** By `number * STATE_STRIDE + state`. */
@@ -183,10 +182,9 @@ class TallyChanges {
 		return this.#changes.get(number * STATE_STRIDE + state) ?? 0;
 	}
 
-	/** Of all tasks together. */
-	sum(state: StoredState): number {
-		const own = this.#changes.entries().filter(([cell]) => cell >= STATE_STRIDE && cell % STATE_STRIDE === state);
-		return own.reduce((sum, [, jobs]) => sum + jobs, 0);
+	/** Of a task in all scopes, or of all tasks. */
+	sum(state: StoredState, name: number | null): number {
+		return sumOfCells(this.#changes, name, [state]);
 	}
 
 	/** Yields the changes and forgets them. */

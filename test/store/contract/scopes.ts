@@ -1,0 +1,182 @@
+import type {Claim} from '../../../lib/job/claim.ts';
+import type {JobId} from '../../../lib/job/job.ts';
+import type {JobQueue} from '../../../lib/store/job-queue.ts';
+import type {ClaimRequest} from '../../../lib/store/store.ts';
+import {
+	claimOf,
+	claimsOf,
+	commit,
+	completeAll,
+	ERROR,
+	enqueue,
+	idsOf,
+	jobOf,
+	law,
+	newJob,
+	ON_COMPLETE,
+	OWNER,
+	POLICY,
+	reused,
+	T0,
+	TASKS,
+	take,
+} from './laws.ts';
+
+const [A, B] = ['app/tasks', 'app/tasks in /b'];
+
+function claimIn(scopes: readonly string[], claim: ClaimRequest = claimOf('hash')): ClaimRequest {
+	return {...claim, scopes};
+}
+
+async function takeIn(queue: JobQueue, scopes: readonly string[], limit = 10): Promise<JobId[]> {
+	return idsOf(await queue.dequeue({owner: OWNER, tasks: TASKS, scopes, limit}));
+}
+
+law('a job with a scope is claimed only for that scope, and a job without one for any', async (t, queue) => {
+	await enqueue(queue, newJob({scope: A}), newJob(), newJob({scope: B}), newJob({scope: A}), newJob({scope: A, task: 'thumbnail'}));
+	t.deepEqual(await takeIn(queue, ['other']), [2]);
+	t.deepEqual(await takeIn(queue, []), []);
+	t.deepEqual(await takeIn(queue, [A], 2), [1, 4]);
+	await enqueue(queue, newJob());
+	t.deepEqual(await takeIn(queue, [A, B]), [3, 5, 6]);
+	t.deepEqual([(await jobOf(queue, 1)).scope, (await jobOf(queue, 2)).scope], [A, undefined]);
+});
+
+law('a job that a commit enqueues is claimed by it only if its scope is requested', async (t, queue) => {
+	const jobs = [newJob({scope: A}), newJob({scope: B}), newJob()];
+	for (const scopes of [[A], [A, B]]) {
+		const {claimed, backlog} = await commit(queue, {enqueue: jobs, claim: claimIn(scopes)});
+		t.is(backlog, 0);
+		t.true(claimed.jobs.length > 0);
+	}
+	// The first commit has left the job of the scope that it had not requested.
+	t.deepEqual(
+		(await queue.jobs({status: 'pending'})).map(({id}) => id),
+		[],
+	);
+	t.is((await queue.counts()).running, 6);
+});
+
+law('the limits of a lane hold for its scopes together, and priority counts among them', async (t, queue) => {
+	await enqueue(queue, newJob({scope: A}), newJob({scope: B, priority: 3}), newJob({priority: 1}), newJob({scope: A, priority: 2}), newJob({scope: B}));
+	const limit = (most: number, task = 'hash') => claimIn([A, B], {...claimOf({task, limit: most}), limit: 10});
+	t.deepEqual(
+		(await commit(queue, {claim: limit(2)})).claimed.jobs.map(({id}) => id),
+		[2, 4],
+	);
+	const concurrency = claimIn([A, B], claimOf({concurrency: 3}));
+	t.deepEqual(
+		(await commit(queue, {claim: concurrency})).claimed.jobs.map(({id}) => id),
+		[3],
+	);
+	t.is((await commit(queue, {claim: concurrency})).backlog, 0);
+	t.is((await commit(queue, {claim: claimIn([A], claimOf({limit: 0}))})).backlog, 1);
+});
+
+law('keys, pauses, counts and limits of pending jobs are those of the task, whatever the scope', async (t, queue) => {
+	await enqueue(queue, newJob({scope: A, key: 'k'}));
+	t.deepEqual((await commit(queue, {enqueue: [newJob({scope: B, key: 'k'})]})).enqueued, [reused(1)]);
+	t.like(await commit(queue, {enqueue: [{...newJob({scope: B}), maxPending: {task: 1}}]}), {enqueued: [{full: {of: 'task', pending: 1, limit: 1}}]});
+	await enqueue(queue, newJob({scope: B}), newJob());
+	t.deepEqual((await queue.store.counts()).map(({task, scope, ready}) => `${task} ${scope ?? ''} ${ready}`).sort(), [
+		['hash', '', 1],
+		['hash', A, 1],
+		['hash', B, 1],
+	]);
+	t.deepEqual(
+		(await queue.jobs({task: 'hash'})).map(({id}) => id),
+		[1, 2, 3],
+	);
+	t.deepEqual(
+		(await queue.jobs({task: 'hash', status: 'pending'})).map(({id}) => id),
+		[1, 2, 3],
+	);
+	await queue.pause(['hash']);
+	t.deepEqual(await takeIn(queue, [A, B]), []);
+	await queue.resume(['hash']);
+	t.deepEqual(await takeIn(queue, [A, B]), [1, 2, 3]);
+	await completeAll(queue);
+	t.like(await queue.counts(), {running: 3});
+});
+
+law('a job keeps its scope when it waits, fails, is released, cancelled and retried', async (t, queue, clock) => {
+	await enqueue(queue, newJob({scope: A, policy: {...POLICY, maxAttempts: 2}}), newJob({scope: A, runAt: T0 + 1000}));
+	const [parent] = await enqueue(queue, newJob({task: 'thumbnail'}));
+	const group = {...newJob({scope: A}), parents: {edges: [{kind: 'all' as const, parents: {ids: parent, count: 1}}], onDead: 'cancel' as const}};
+	await commit(queue, {enqueue: [group]});
+	const first = await queue.dequeue({owner: OWNER, tasks: ['hash'], scopes: [A], limit: 9});
+	t.deepEqual(idsOf(first), [1]);
+	await commit(queue, {settle: [{...(claimsOf(first)[0] as Claim), outcome: {type: 'released'}}]});
+	t.deepEqual(idsOf(await take(queue, 9)), [3]);
+	const again = await queue.dequeue({owner: OWNER, tasks: ['hash'], scopes: [A], limit: 9});
+	t.deepEqual(idsOf(again), [1]);
+	await commit(queue, {
+		settle: [
+			{...(claimsOf(again)[0] as Claim), outcome: {type: 'threw', error: ERROR}},
+			{id: 3, lease: 2, execution: 1, outcome: {type: 'returned', value: '1'}},
+		],
+	});
+	clock.pass(5000);
+	t.deepEqual(idsOf(await take(queue, 9)), []);
+	t.deepEqual(await takeIn(queue, [A]), [1, 2, 4]);
+	await queue.leave(OWNER);
+	await queue.cancel({task: 'hash'});
+	t.is(await queue.retry({task: 'hash'}), 3);
+	t.deepEqual(idsOf(await take(queue, 9)), []);
+	t.deepEqual(await takeIn(queue, [A]), [1, 2, 4]);
+});
+
+law('jobs that a job, a schedule or the end of a batch enqueues have the scope that these name', async (t, queue) => {
+	await enqueue(queue, newJob());
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	await commit(queue, {settle: [{...claim, outcome: {type: 'returned', value: '1', enqueue: [newJob({scope: A}), newJob()]}}]});
+	const timing = {everyMs: 1000, from: 'clock'} as const;
+	const spec = {
+		timing,
+		catchUp: 'one',
+		overlap: 'skip',
+		jitterMs: 0,
+		until: null,
+		expiresMs: null,
+		task: 'hash',
+		scope: A,
+		payload: '1',
+		priority: 0,
+		policy: POLICY,
+	} as const;
+	await commit(queue, {schedule: [{type: 'set', name: 's', spec, nextAt: T0 + 1000, lastAt: null}]});
+	t.deepEqual((await queue.store.schedules())[0]?.spec, spec);
+	await commit(queue, {schedule: [{type: 'run', name: 's'}]});
+	const batch = await queue.openBatch('b', 'hash', OWNER, {onComplete: {...ON_COMPLETE, scope: A}});
+	await queue.store.updateBatch(batch, OWNER, {total: 0});
+	t.deepEqual(
+		(await queue.jobs({})).map(({id, scope}) => [id, scope]),
+		[
+			[1, undefined],
+			[2, A],
+			[3, undefined],
+			[4, A],
+			[5, A],
+		],
+	);
+	t.deepEqual(await takeIn(queue, []), [3]);
+	t.deepEqual(await takeIn(queue, [A]), [5, 2, 4]);
+});
+
+law('a scope that adopts another one gets its jobs, and keeps its own', async (t, queue, clock) => {
+	await enqueue(queue, newJob({scope: A}), newJob({scope: B}), newJob({scope: A, runAt: T0 + 1000}));
+	t.false(await queue.adopt('never seen', B));
+	t.true(await queue.adopt(A, B));
+	t.deepEqual(await takeIn(queue, [A]), []);
+	t.is((await jobOf(queue, 1)).scope, B);
+	clock.pass(1000);
+	t.deepEqual(await takeIn(queue, [B]), [1, 2, 3]);
+	await enqueue(queue, newJob({scope: B}));
+	t.deepEqual(await takeIn(queue, [B]), [4]);
+	t.deepEqual(
+		(await queue.store.counts()).flatMap(({scope, running}) => (scope === undefined ? [] : [[scope, running]])),
+		[[B, 4]],
+	);
+	t.true(await queue.adopt(B, 'new'));
+	t.is((await jobOf(queue, 4)).scope, 'new');
+});
