@@ -11,14 +11,14 @@ import {WorkerPool} from '../lib/pool/worker-pool.ts';
 import {openStore} from '../lib/store/open-store.ts';
 import {type Call, type DispatcherMessage, type DispatcherStart, resultBuffers, type Started} from '../lib/transport/messages.ts';
 
-const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, closeOnSignals, retention, only, scopes, pool} = workerData as DispatcherStart;
+const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, closeOnSignals, retention, only, scopes, waitsForBatch, pool} = workerData as DispatcherStart;
 
 async function start(): Promise<void> {
 	const store = await openStore(location, {durability, leaseMs, blobThresholdBytes});
 	const owner = nanoid();
 	const options = pool && {...pool, ...store.ownerFiles(owner)};
 	const dispatcher = new Dispatcher(store, options && (listener => makePool(options, listener)), {
-		...{owner, leaseMs, events, closeOnSignals, retention, only, scopes},
+		...{owner, leaseMs, events, closeOnSignals, retention, only, scopes, waitsForBatch},
 		output: post,
 	});
 	const tasks = await dispatcher.start();

@@ -37,9 +37,14 @@ import {closeOnSignals, isSignalled} from './signals.ts';
  * @example await using faena = await open<typeof import('./tasks.ts')>({queue: 'jobs.db', tasks: new URL('./tasks.ts', import.meta.url)});
  * @throws FaenaError `BadOption`, `BadTasksModule`, `SetupFailed`, `BadDatabase`, `NewerDatabase`
  */
-export async function open<Tasks = AnyTasks>(options: OpenOptions<Tasks>): Promise<Engine<Tasks>> {
+export function open<Tasks = AnyTasks>(options: OpenOptions<Tasks>): Promise<Engine<Tasks>> {
+	return openEngine(options);
+}
+
+/** As {@link open}; for one map, with `waitsForBatch`: then the engine runs no job before the batch of the map is open. */
+export async function openEngine<Tasks>(options: OpenOptions<Tasks>, {waitsForBatch = false} = {}): Promise<Engine<Tasks>> {
 	refuseInWorker();
-	const settings = resolveOpenOptions(options);
+	const settings = resolveOpenOptions(options, waitsForBatch);
 	// Inline code is loaded only when it is needed: it would double the code that other programs load.
 	const openTransport = settings.isolation === 'inline' ? (await import('./inline.ts')).openInline : openThread;
 	return connect(settings, openTransport, (client, events) => new Engine<Tasks>(settings, client, events));

@@ -49,7 +49,7 @@ async function deleteAll(client: DispatcherClient, name: string): Promise<void> 
 /** Returns `undefined` if another program is enqueuing the flow, or has enqueued it meanwhile. */
 async function open(client: DispatcherClient, name: string, structure: string): Promise<BatchId | undefined> {
 	try {
-		return await client.verb('openBatch', name, undefined, {flow: structure});
+		return (await client.verb('openBatch', name, undefined, {flow: structure})).id;
 	} catch (error) {
 		if (!(error instanceof FaenaError) || (error.code !== 'BatchInUse' && error.code !== 'BatchConflict')) throw error;
 		await setTimeout(LOOK_AGAIN_MS);

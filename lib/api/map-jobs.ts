@@ -3,7 +3,6 @@ import type {FilesSeen} from '../freshness/messages.ts';
 import {type Encoded, sameValue} from '../job/encoding.ts';
 import {type EnqueuedGroup, idAt, type Keys, listIds, MAX_GROUP_JOBS, type NewGroup, rangeOf} from '../job/group.ts';
 import type {BatchId, JobId, Place} from '../job/job.ts';
-import {UNENDED_STATUSES} from '../job/job.ts';
 import {pack} from '../job/packed.ts';
 import {keyConflict} from '../store/conflict-errors.ts';
 import {FaenaError} from '../support/errors.ts';
@@ -36,8 +35,8 @@ const MIN_CHECKED_ITEMS = 16;
 /** A check that takes less time lets the next group be larger. */
 const QUICK_CHECK_MS = 50;
 
-/** The flag of unfinished jobs of an earlier map that the input has not had yet. */
-const MISSING = 1;
+/** The flag of jobs of earlier maps that were running when this map began, and that the input has not had yet. */
+const RUNNING = 1;
 /** The flag of jobs that had not ended when this map began, or when it first enqueued their items. */
 const UNENDED = 2;
 /** The flag of other jobs of earlier maps that the input has had. */
@@ -65,9 +64,10 @@ export class MapJobs<Item> {
 	readonly unanswered = new Set<Promise<void>>();
 	/** The first job that this map has made. Jobs with higher ids had not ended when the map began. */
 	#firstMade: JobId = Infinity;
-	/** Jobs with lower ids: those {@link MISSING}, and those {@link UNENDED}. */
+	/** Jobs with lower ids: those {@link RUNNING}, and those {@link UNENDED}. */
 	readonly #flags = new IdFlags();
-	#missing = 0;
+	/** Unfinished jobs of earlier maps that the input has not had so far. */
+	missing = 0;
 	/** Finds out which items are out of date, if the map asks for that. */
 	readonly #freshness: Freshness | undefined;
 	/** The most items of the next group. It grows while checks are quick: of large files the first ones are to start before all are looked at. */
@@ -83,7 +83,7 @@ export class MapJobs<Item> {
 	/** The number of jobs that the batch had when this map began, and of those among them that the input has had. */
 	#jobsBefore = 0;
 	#jobsSeen = 0;
-	#opening: Promise<BatchId> | undefined;
+	#opening: Promise<{readonly id: BatchId}> | undefined;
 	/** The batch, once it is open. */
 	#batch: BatchId | undefined;
 	#hasInputEnded = false;
@@ -103,25 +103,22 @@ export class MapJobs<Item> {
 	}
 
 	/**
-	 * Opens the batch, and finds its unfinished jobs.
+	 * Opens the batch, which holds its unfinished jobs.
 	 * @throws FaenaError `BatchInUse`, `BatchConflict`, `Closed`
 	 */
 	async open(): Promise<void> {
 		const {batch: name, group, batchOptions, pipe} = this.#plan;
 		if (name === undefined) return;
-		this.#opening = this.#client.verb('openBatch', name, pipe ? undefined : group.task, batchOptions);
-		this.#batch = await this.#opening;
+		const opening = this.#client.verb('openBatch', name, pipe ? undefined : group.task, batchOptions);
+		this.#opening = opening;
+		const {id, running} = await opening;
+		this.#batch = id;
+		for (const each of running) this.#flags.set(each, RUNNING);
+		const {counts, held = 0} = (await this.#client.verb('batch', name)) ?? {};
+		this.missing = held + running.length;
 		// The jobs of a pipe's earlier stages are not in its groups.
 		if (pipe) return;
-		const {counts} = (await this.#client.verb('batch', name)) ?? {};
 		this.#jobsBefore = Object.values(counts ?? {}).reduce((sum, jobs) => sum + jobs, 0);
-		if (!counts || UNENDED_STATUSES.every(status => counts[status] === 0)) return;
-		for (let after: Place | null | undefined; after !== null; ) {
-			const {jobs, next}: ReturnType<Verbs['jobs']> = await this.#client.verb('jobs', {batch: name, status: UNENDED_STATUSES}, {after, limit: MAX_PAGE_JOBS});
-			for (const {id} of jobs) this.#flags.set(id, MISSING);
-			this.#missing += jobs.length;
-			after = next;
-		}
 	}
 
 	/**
@@ -243,7 +240,7 @@ export class MapJobs<Item> {
 		this.#payloads.set(key, payload);
 	}
 
-	#watch(group: ItemGroup<Item>, {ids, reused, conflicts}: EnqueuedGroup): void {
+	#watch(group: ItemGroup<Item>, {ids, reused, conflicts, named}: EnqueuedGroup): void {
 		const [conflict] = conflicts ?? [];
 		if (conflict !== undefined) {
 			this.#listener.failed(this.#conflictOf(group.keyAt(conflict), idAt(ids, conflict)));
@@ -252,7 +249,7 @@ export class MapJobs<Item> {
 		group.ids = ids;
 		group.existing = new Set(reused);
 		this.underWay += group.size;
-		this.#note(group);
+		this.#note(group, new Set(named));
 		const range = rangeOf(ids, group.size);
 		// If such a call fails, the engine is closed, and watches no job.
 		const unwatch = range ? {ranges: [range]} : {ids: listIds(ids, group.size)};
@@ -269,17 +266,17 @@ export class MapJobs<Item> {
 		return keyConflict({...group, key}, id, advice);
 	}
 
-	/** Notes which of the group's jobs this map has made, and which of the unfinished ones are not missing. */
-	#note({ids, existing, unfinished, size}: ItemGroup<Item>): void {
+	/** Notes which of the group's jobs this map has made, and which earlier maps had left unfinished. @param named the offsets of those that were held */
+	#note({ids, existing, unfinished, size}: ItemGroup<Item>, named: ReadonlySet<number>): void {
 		if (existing.size === 0 && typeof ids === 'number') this.#firstMade = Math.min(this.#firstMade, ids);
 		else for (let offset = 0; offset < size; offset++) if (!existing.has(offset)) this.#firstMade = Math.min(this.#firstMade, idAt(ids, offset));
 		for (const offset of existing) {
 			const id = idAt(ids, offset);
 			const flag = this.#flags.get(id);
-			if (flag === MISSING) {
+			if (named.has(offset) || flag === RUNNING) {
 				unfinished.add(offset);
 				this.#flags.set(id, UNENDED);
-				this.#missing--;
+				this.missing--;
 			} else if (this.#freshness && flag === 0 && id < this.#firstMade) this.#flags.set(id, SEEN);
 			else continue;
 			this.#jobsSeen++;
@@ -413,29 +410,33 @@ export class MapJobs<Item> {
 	}
 
 	/**
-	 * Ends the input of the batch, and handles the jobs that are missing from it. Returns how many these are, and how many are gone. It stops once the map has left
+	 * Ends the input of the batch, and handles the jobs that are missing from it. Returns how many are gone. It stops once the map has left
 	 * the batch, since another map may own it then.
 	 * @throws FaenaError `NoSuchBatch` if the batch was deleted meanwhile, `BatchInUse` if another map owns it
 	 */
-	async endInput(): Promise<{readonly missing?: number; readonly gone?: number}> {
+	async endInput(): Promise<{readonly gone?: number}> {
 		if (this.#batch === undefined) return {};
-		await this.#settleMissing();
+		this.missing = await this.#settleMissing();
 		if (this.#isLeft) return {};
 		this.#hasInputEnded = await this.#client.verb('endInput', this.#batch, this.sent);
-		if (this.#hasInputEnded) return {missing: this.#missing, ...(this.#freshness && {gone: this.#gone})};
+		if (this.#hasInputEnded) return this.#freshness ? {gone: this.#gone} : {};
 		const what = `This engine was silent for so long that another map took over its batch ${JSON.stringify(this.#plan.batch)}.`;
 		const inUse = new FaenaError('BatchInUse', `${what} Let that map end, then start this one again: it goes on with the batch.`);
 		throw (await this.batchDeleted()) ?? inUse;
 	}
 
-	async #settleMissing(): Promise<void> {
-		const {missing} = this.#plan;
-		if (missing === 'keep') return;
-		for (const ids of this.#flags.pages(MISSING)) {
-			if (this.#isLeft) return;
-			if (missing === 'cancel') await this.#client.verb('cancel', {ids});
-			else await this.#client.verb('discard', ids, {stop: true});
+	/** Does with the jobs that are held what the map is to do with them. Returns their number. */
+	async #settleMissing(): Promise<number> {
+		const {missing, batch = ''} = this.#plan;
+		if (missing === 'hold') return (await this.#client.verb('batch', batch))?.held ?? 0;
+		if (missing === 'run') return this.#client.verb('unhold', {batch});
+		const isHeld = true;
+		if (missing === 'cancel') {
+			const {cancelled, asked} = await this.#client.verb('cancel', {batch}, {isHeld});
+			return cancelled.length + asked.length;
 		}
+		const {discarded, asked} = await this.#client.verb('discard', {batch}, {stop: true, isHeld});
+		return discarded.length + asked.length;
 	}
 
 	/** Jobs of earlier maps that the input has not had. */
@@ -476,9 +477,10 @@ export class MapJobs<Item> {
 		await Promise.all(this.#comparisons);
 		if (this.#plan.batch === undefined) return;
 		await this.allAnswered();
-		const id = await this.#opening?.catch(() => undefined);
+		const {id} = (await this.#opening?.catch(() => undefined)) ?? {};
 		if (id === undefined) return;
-		const hasAll = isDone && this.#hasInputEnded && (this.#plan.missing !== 'keep' || this.#missing === 0);
+		const leavesJobs = this.missing > 0 && (this.#plan.missing === 'hold' || this.#plan.missing === 'run');
+		const hasAll = isDone && this.#hasInputEnded && !leavesJobs;
 		try {
 			await this.#client.verb(hasAll ? 'closeBatch' : 'leaveBatch', id);
 			// Jobs of an open batch can't be deleted.

@@ -41,11 +41,12 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 	 */
 	readonly files?: (item: Item, index: number) => readonly string[];
 	/**
-	 * What to do, at the end of the input, with unfinished jobs of an earlier map of the batch whose items are not in the input: `keep` (default)
-	 * lets them run, `cancel` cancels and `delete` deletes them, running ones included. The map yields none; `progress().missing` is their number.
+	 * What to do, at the end of the input, with unfinished jobs of earlier maps of the batch whose items are not in the input. Until then they are held: they
+	 * are not started. `hold` (default) leaves them so, for a later map that has the items; `run` lets them run; `cancel` cancels and `delete` deletes them,
+	 * running ones included. The map yields none; `progress().missing` is their number.
 	 * With {@link fresh}, `delete` also deletes the ended jobs of such items, once the map has ended.
 	 */
-	readonly missing?: 'keep' | 'cancel' | 'delete';
+	readonly missing?: 'hold' | 'run' | 'cancel' | 'delete';
 	/**
 	 * Runs items again that died or were cancelled in an earlier map, and at once those that wait for their next attempt, by the options of this
 	 * map; default false.
@@ -172,7 +173,7 @@ export const MAP_CHECKS: Checks = {
 	onComplete: text,
 	fresh,
 	files: callable,
-	missing: choice('keep', 'cancel', 'delete'),
+	missing: choice('hold', 'run', 'cancel', 'delete'),
 	retryFailed: boolean,
 	halt: checkHalt,
 };

@@ -26,7 +26,7 @@ export interface MapProgress {
 	readonly cancelled: number;
 	/** Of the items that have ended, those whose job had ended before this map began. */
 	readonly reused: number;
-	/** Unfinished jobs of an earlier map of the batch whose items are not in the input (see the option `missing`); 0 until the input has ended. */
+	/** Unfinished jobs of earlier maps of the batch whose items the input has not had so far (see the option `missing`). */
 	readonly missing: number;
 	/** With the option `fresh`, other than `'payload'`: items that no earlier map had. */
 	readonly added: number;
@@ -66,6 +66,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	readonly #jobs: MapJobs<Item>;
 	/** Removes it from the list of maps that have not begun. */
 	readonly #removeFromUnread: () => void;
+	readonly #opened = Promise.withResolvers<number>();
 	readonly #feeder = new WakeUp();
 	readonly #consumer = new WakeUp();
 	/** Items that were read and not sent. */
@@ -79,7 +80,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	/** In order of the input, groups of which items were not yielded; and the offset of the next one in the first group. */
 	readonly #inOrder: ItemGroup<Item>[] = [];
 	#offset = 0;
-	readonly #progress = {read: 0, total: undefined as number | undefined, completed: 0, dead: 0, cancelled: 0, reused: 0, missing: 0, ...NOTHING_FRESH, gone: 0};
+	readonly #progress = {read: 0, total: undefined as number | undefined, completed: 0, dead: 0, cancelled: 0, reused: 0, ...NOTHING_FRESH, gone: 0};
 	#hasBegun = false;
 	#phase: 'new' | 'reading' | 'fed' | 'halted' | 'over' = 'new';
 	#failure: {readonly error: unknown} | undefined;
@@ -115,7 +116,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	/** How far the map is, at this moment. */
 	progress(): MapProgress {
-		return {...this.#progress};
+		return {...this.#progress, missing: this.#jobs.missing};
 	}
 
 	/**
@@ -126,6 +127,11 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		if (this.#phase === 'new') this.#dismiss();
 		if (this.#phase === 'reading') this.#phase = 'fed';
 		await this.#endOwnJobs(ids => this.#client.verb('cancel', {ids}));
+	}
+
+	/** @internal Resolves once the batch is open: with the number of items that earlier maps left unfinished, and that are held now. */
+	get opened(): Promise<number> {
+		return this.#opened.promise;
 	}
 
 	/** @internal Enqueues nothing more, and discards the jobs that have not ended, so that a later map of the batch runs them. Running jobs end. */
@@ -209,6 +215,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			// Read before anything is awaited: only from then on does the source listen to a stream, which may fail meanwhile.
 			let step = this.#source.next();
 			await this.#jobs.open();
+			this.#opened.resolve(this.#jobs.missing);
 			while (this.#goesOn()) {
 				if ('then' in step) {
 					this.#sendSoon();

@@ -121,8 +121,11 @@ export interface Settings extends Omit<PoolOptions, 'tasks' | 'ownerLock' | 'ope
 	readonly logger: Logger | undefined;
 }
 
-/** @throws FaenaError `BadOption` */
-export function resolveOpenOptions(options: OpenOptions): Settings {
+/**
+ * @param waitsForBatch see {@link DispatcherStart}
+ * @throws FaenaError `BadOption`
+ */
+export function resolveOpenOptions(options: OpenOptions, waitsForBatch = false): Settings {
 	const {queue, drain, grace, lease, blobs, scope, defaults, ...given}: Record<string, unknown> = {
 		...{workers: availableParallelism(), defaults: {}, scope: undefined, resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, logger: undefined},
 		...{tasks: undefined, only: undefined, maxPending: undefined, retention: {}, recycle: toRecycle({})},
@@ -132,7 +135,7 @@ export function resolveOpenOptions(options: OpenOptions): Settings {
 	if (queue === undefined) throw bad("open() expects the option queue: the file in which the jobs live, for instance {queue: 'jobs.db'}");
 	if (queue === ':memory:') throw bad("open() expects as queue a file, since its jobs are to outlive the process; ':memory:' is for openQueue()");
 	const scopes = (scope ?? (given['tasks'] === undefined ? [] : [scopeOfModule(given['tasks'] as string)].filter(each => each !== undefined))) as readonly string[];
-	const settings = {...given, scopes, defaults: {...(defaults as object), ...defined({scope: scopes[0]})}, queue: queuePath('open()', queue as string | URL), drainMs: drain, graceMs: grace, leaseMs: lease, blobThresholdBytes: blobs};
+	const settings = {...given, scopes, waitsForBatch, defaults: {...(defaults as object), ...defined({scope: scopes[0]})}, queue: queuePath('open()', queue as string | URL), drainMs: drain, graceMs: grace, leaseMs: lease, blobThresholdBytes: blobs};
 	return settings as unknown as Settings;
 }
 

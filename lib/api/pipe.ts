@@ -205,7 +205,7 @@ function toMapPlan(pipe: PipePlan): MapPlan<unknown> {
 	const last = stages.at(-1) as Stage;
 	return {
 		...{batch, order, signal, pipe, encode, fresh: [], isChecked: false, filesOf: undefined},
-		missing: 'keep',
+		missing: 'hold',
 		window: Math.max(1, Math.floor(window / unit)),
 		halt: undefined,
 		batchOptions: {stages: stages.map(({task}) => task)},

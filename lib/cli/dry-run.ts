@@ -2,12 +2,13 @@ import {pipeline} from 'node:stream/promises';
 import {type PlannedMap, type Preview, previewMap} from '../api/map-preview.ts';
 import {queueExists} from '../api/queue-location.ts';
 import type {JobId} from '../index.ts';
-import {NO_JOBS} from '../job/job.ts';
+import {type Counts, NO_JOBS, UNENDED_STATUSES} from '../job/job.ts';
 import type {JobQueue} from '../queue.ts';
 import {escapeControls} from './controls.ts';
 import {describeFresh} from './fresh.ts';
 import {useQueue} from './input.ts';
 import type {Item} from './inputs/items.ts';
+import {describeUnfinished, type RunOptions} from './map-run.ts';
 import {count, ExitCode, printError, toJson} from './print.ts';
 import {describeCommand, type Template} from './template/template.ts';
 
@@ -15,6 +16,7 @@ import {describeCommand, type Template} from './template/template.ts';
 interface PlannedRun extends Omit<PlannedMap<Item>, 'store'> {
 	readonly queue: string;
 	readonly batch: string;
+	readonly missing: RunOptions['missing'];
 	/** Of a command. */
 	readonly template: Template | undefined;
 	readonly items: Iterable<Item> | AsyncIterable<Item>;
@@ -28,7 +30,7 @@ export async function printPreview(run: PlannedRun): Promise<number> {
 	return (await queueExists(run.queue)) ? useQueue(run.queue, queue => printRun(run, queue), {readOnly: true}) : printRun(run);
 }
 
-async function printRun({batch, template, items, ...planned}: PlannedRun, queue?: JobQueue): Promise<number> {
+async function printRun({batch, missing, template, items, ...planned}: PlannedRun, queue?: JobQueue): Promise<number> {
 	const told = new PreviewCounts();
 	try {
 		await pipeline(linesOf(previewMap({...planned, store: queue?.store}, items), template, told), process.stdout, {end: false});
@@ -37,7 +39,7 @@ async function printRun({batch, template, items, ...planned}: PlannedRun, queue?
 		throw error;
 	}
 	const {counts = NO_JOBS} = (await queue?.batch(batch)) ?? {};
-	printError(told.describe(Object.values(counts).reduce((sum, jobs) => sum + jobs, 0)));
+	printError(told.describe(counts, missing));
 	return told.refused === 0 ? ExitCode.done : ExitCode.someFailed;
 }
 
@@ -70,7 +72,7 @@ const KINDS: Readonly<Record<Exclude<Preview<Item>['reason'], null>, 'added' | '
 
 /** The counts of a preview. */
 class PreviewCounts {
-	readonly #counts = {reused: 0, changed: 0, added: 0, others: 0, byOtherCode: 0};
+	readonly #counts = {reused: 0, unfinished: 0, changed: 0, added: 0, others: 0, byOtherCode: 0};
 	/** The number of items for which there is no command. */
 	refused = 0;
 	/** The jobs that the items have. */
@@ -79,14 +81,18 @@ class PreviewCounts {
 	add({reason, isByOtherCode, jobId}: Preview<Item>): void {
 		if (jobId !== null) this.#jobs.add(jobId);
 		this.#counts[reason === null ? 'reused' : KINDS[reason]]++;
+		if (reason === 'unfinished') this.#counts.unfinished++;
 		if (isByOtherCode) this.#counts.byOtherCode++;
 	}
 
-	/** @param before the number of jobs of earlier runs */
-	describe(before: number): string {
-		const {reused, changed, added, others} = this.#counts;
+	/** @param before the jobs of earlier runs */
+	describe(before: Counts, missing: RunOptions['missing']): string {
+		const {reused, changed, added, others, unfinished} = this.#counts;
+		const all = Object.values(before).reduce((sum, jobs) => sum + jobs, 0);
+		const left = UNENDED_STATUSES.reduce((sum, status) => sum + before[status], 0) - unfinished;
 		const runs = changed + added + others;
-		const what = describeFresh({...this.#counts, gone: before - this.#jobs.size});
-		return `Would run ${count(runs)} of ${count(runs + reused)}${what && `: ${what}`}.`;
+		const what = describeFresh({...this.#counts, gone: all - this.#jobs.size});
+		const rest = left > 0 ? ` ${describeUnfinished(left, missing)}` : '';
+		return `Would run ${count(runs)} of ${count(runs + reused)}${what && `: ${what}`}.${rest}`;
 	}
 }

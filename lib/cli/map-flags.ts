@@ -21,7 +21,7 @@ export interface MapFlags extends EngineFlags {
 	/** The same as `maxAttempts`. */
 	readonly retries?: number;
 	readonly retryFailed?: true;
-	readonly missing: 'keep' | 'cancel' | 'delete';
+	readonly missing?: 'hold' | 'run' | 'cancel' | 'delete';
 	readonly halt?: HaltOption;
 	readonly delay?: string;
 	readonly weight?: string;
@@ -48,10 +48,9 @@ export function addMapFlags(command: Command): Command {
 		.addOption(
 			new Option(
 				'--missing <how>',
-				'what to do with unfinished jobs of an earlier run that are missing from the input; delete also deletes the results of files that are gone',
-			)
-				.choices(['keep', 'cancel', 'delete'])
-				.default('keep'),
+				'what to do with unfinished items of an earlier run that are not in the input: hold them, run, cancel or delete them; delete also deletes the ' +
+					'results of files that are gone (default: hold; cancel if the command itself has all values)',
+			).choices(['hold', 'run', 'cancel', 'delete']),
 		)
 		.option(
 			'--halt <when>',

@@ -17,7 +17,7 @@ import {printWhole} from './spilled-output.ts';
 /** What a run prints, and how. */
 export interface RunOptions {
 	readonly queue: string;
-	readonly missing: 'keep' | 'cancel' | 'delete';
+	readonly missing: 'hold' | 'run' | 'cancel' | 'delete';
 	readonly quiet?: true;
 	readonly printer: Printer;
 	readonly log: JobLog | undefined;
@@ -82,6 +82,7 @@ export class MapRun {
 			// If closing fails, the map fails with the same error.
 			this.#engine.close({drain: 0}).catch(() => undefined);
 		});
+		void this.#results.opened.then(unfinished => unfinished > 0 && printError(describeUnfinished(unfinished, this.#options.missing, true)));
 		const endBar = this.#options.quiet ? () => undefined : showBar(() => this.#status());
 		try {
 			await this.#printAll().finally(() => {
@@ -223,17 +224,27 @@ export class MapRun {
 		const what = `${parts.filter(Boolean).join(', ')}, in ${seconds.toFixed(1)} s${rate}${fresh && `: ${fresh}`}.`;
 		printError(`${what}${this.#why(' Again: --retry-failed.')}${missing === 0 ? '' : describeMissing(missing, this.#options)}`);
 		// With another --missing the user has asked to end them.
-		if (missing > 0 && this.#options.missing === 'keep') return ExitCode.inputIncomplete;
+		if (missing > 0 && this.#options.missing === 'hold') return ExitCode.inputIncomplete;
 		return dead + cancelled === 0 ? ExitCode.done : ExitCode.someFailed;
 	}
 }
 
+const AT_THE_END = {hold: 'stay held', run: 'run', cancel: 'are cancelled', delete: 'are deleted'} as const;
+
+/** Said before any of them could start. */
+export function describeUnfinished(unfinished: number, missing: RunOptions['missing'], isRun = false): string {
+	const items = unfinished === 1 ? 'item' : 'items';
+	if (isRun) return `An earlier run left ${count(unfinished)} ${items} unfinished. Those that are not in this input are not started; at its end they ${AT_THE_END[missing]}.`;
+	return `${count(unfinished)} unfinished ${items} of an earlier run that this input does not have would not be started; at its end they ${AT_THE_END[missing]}.`;
+}
+
 function describeMissing(missing: number, {missing: how}: RunOptions): string {
-	const [jobs, were, stay] = missing === 1 ? ['job', 'was', 'stays'] : ['jobs', 'were', 'stay'];
+	const [items, are] = missing === 1 ? ['item', 'is'] : ['items', 'are'];
 	const what = {
-		keep: `, and ${stay} in the queue. Was the input cut short? The same command with all of it goes on; with --missing cancel it ends them.`,
-		cancel: `, and ${were} cancelled.`,
-		delete: `, and ${were} deleted.`,
+		hold: `they are held, and are not started. If the input was cut short, run the command with all of it. If not: --missing run, cancel or delete.`,
+		run: 'they run now.',
+		cancel: 'they were cancelled.',
+		delete: 'they were deleted.',
 	};
-	return ` ${count(missing)} unfinished ${jobs} of an earlier run ${were} missing from the input${what[how]}`;
+	return ` ${count(missing)} unfinished ${items} of an earlier run ${are} not in this input: ${what[how]}`;
 }

@@ -4,9 +4,9 @@ import {dirname, isAbsolute, join, relative, resolve} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {Command} from 'commander';
 import {nanoid} from 'nanoid';
-import {open} from '../api/engine.ts';
+import {openEngine} from '../api/engine.ts';
 import {isPostgres} from '../api/queue-location.ts';
-import type {Fresh, MapOptions} from '../index.ts';
+import type {AnyTasks, Fresh, MapOptions, OpenOptions} from '../index.ts';
 import {bad, duration} from '../job/checks.ts';
 import {toUrl} from '../job/task-module.ts';
 import {defined} from '../support/defined.ts';
@@ -150,7 +150,8 @@ function assertSeesFiles({filesOf, filesAmong}: Input, words: readonly string[],
 
 /** The options of the map that the flags name. */
 function mapOptionsOf({batch, command, input}: Plan, options: Options, ofTask: readonly Fresh[]): MapOptions<Item, unknown> {
-	const {missing, retryFailed, halt, timeout, fresh} = options;
+	const {retryFailed, halt, timeout, fresh} = options;
+	const missing = missingOf(input, options);
 	// As with GNU parallel, a command that fails is not tried again unless that is asked for.
 	const {retries = command ? 1 : undefined, maxAttempts = retries} = options;
 	return {
@@ -163,7 +164,7 @@ function mapOptionsOf({batch, command, input}: Plan, options: Options, ofTask: r
 async function preview(plan: Plan, options: Options): Promise<number> {
 	const {module, task, batch, command, input} = plan;
 	return printPreview({
-		...{queue: options.queue, batch, task, tasks: toUrl(String(module)), env: envOf(plan, options)},
+		...{queue: options.queue, batch, task, missing: missingOf(input, options), tasks: toUrl(String(module)), env: envOf(plan, options)},
 		options: ofTask => mapOptionsOf(plan, options, ofTask),
 		...{template: command?.template, items: input.items},
 	});
@@ -171,13 +172,15 @@ async function preview(plan: Plan, options: Options): Promise<number> {
 
 async function map(plan: Plan, options: Options): Promise<number> {
 	const {module, task, command} = plan;
-	const engine = await open({
+	const openOptions: OpenOptions = {
 		...toOpenOptions(options),
 		...{tasks: module, scope: scopesIn(module, options.env), only: [task], closeOnSignals: true},
 		// The workers of --sh print lines of commands.
 		taskOutput: command ? 'inherit' : 'stderr',
 		env: envOf(plan, options),
-	});
+	};
+	// Otherwise it would begin with what an earlier run has left, whatever the input has now.
+	const engine = await openEngine<AnyTasks>(openOptions, {waitsForBatch: true});
 	const cleanUp = () => {
 		if (command?.spill) rmSync(command.spill, {recursive: true, force: true});
 	};
@@ -192,7 +195,7 @@ async function map(plan: Plan, options: Options): Promise<number> {
 		const printer = command && !options.json ? commandOutputs(command) : jsonLines({hasItems: sizes === undefined, hasTimes, isEncoded});
 		const keeper = command?.results === undefined ? undefined : keepReused(command.results);
 		const isInOrder = orderOf(options) === 'input';
-		const code = await new MapRun(engine, results, {...options, sizes, printer, isEncoded, log, keeper, cleanUp, isInOrder}).print();
+		const code = await new MapRun(engine, results, {...options, missing: missingOf(plan.input, options), sizes, printer, isEncoded, log, keeper, cleanUp, isInOrder}).print();
 		await engine.close();
 		return code;
 	} catch (error) {
@@ -204,6 +207,11 @@ async function map(plan: Plan, options: Options): Promise<number> {
 	} finally {
 		cleanUp();
 	}
+}
+
+/** Of values that the command itself has, none is missing by mistake. */
+function missingOf({isWritten}: Input, {missing}: Options): NonNullable<MapOptions<unknown, unknown>['missing']> {
+	return missing ?? (isWritten ? 'cancel' : 'hold');
 }
 
 function orderOf({order, keepOrder}: Options): 'input' | 'finished' {

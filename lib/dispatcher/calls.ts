@@ -85,10 +85,10 @@ export class Calls {
 	async #performVerb({call, verb, args}: Call & {readonly type: 'verb'}): Promise<void> {
 		const {clients, store} = this.#host;
 		if (verb === 'openBatch') return void this.#answerLater(call, () => this.#batches.open(...(args as Parameters<Verbs['openBatch']>)));
-		if (verb === 'cancel' || verb === 'retry' || verb === 'discard') {
-			const [jobs, {stop} = {stop: verb === 'cancel'}] = args as [unknown, DiscardOptions?];
-			const filter = (verb === 'discard' ? {ids: jobs} : jobs) as JobFilter;
-			return this.#movePage({type: 'move', call, verb, stop, pages: movePages(store, filter, TARGETS[verb], {stop}), ids: [], asked: []});
+		if (verb === 'cancel' || verb === 'retry' || verb === 'discard' || verb === 'unhold') {
+			const [jobs, {stop = verb === 'cancel', isHeld = false} = {}] = args as [readonly JobId[] | JobFilter, (Partial<DiscardOptions> & {isHeld?: boolean})?];
+			const filter = (Array.isArray(jobs) ? {ids: jobs} : jobs) as JobFilter;
+			return this.#movePage({type: 'move', call, verb, stop, pages: movePages(store, filter, TARGETS[verb], {stop, isHeld}), ids: [], asked: []});
 		}
 		const result = await this.#ask(verb, args);
 		failpoint('verb:committed');
@@ -101,7 +101,7 @@ export class Calls {
 		void this.#answerLater(call, async () => void (await Promise.all(tasks.map(task => this.#flow.release(task)))));
 	}
 
-	#ask(verb: Exclude<keyof Verbs, 'openBatch'>, args: readonly unknown[]): unknown {
+	#ask(verb: Exclude<keyof Verbs, 'openBatch' | 'cancel' | 'retry' | 'discard' | 'unhold'>, args: readonly unknown[]): unknown {
 		const {store, owner} = this.#host;
 		if (verb === 'jobs') return store.jobs(...(args as Parameters<Verbs['jobs']>));
 		if (verb === 'holders') return store.holders(...(args as Parameters<Verbs['holders']>));
@@ -157,7 +157,7 @@ export class Calls {
 		// Also of a cancel: jobs that waited for these may run now.
 		this.#flow.jobsMayBeReady();
 		this.#flow.mayUnblock = true;
-		if (verb !== 'retry') {
+		if (verb === 'cancel' || verb === 'discard') {
 			clients.mayHaveEnded(page.ids);
 			// Jobs that waited for these may be cancelled, too.
 			clients.allMayHaveEnded();
@@ -167,7 +167,7 @@ export class Calls {
 		// Running jobs go on. Jobs that have not started are released, and are deleted when that is settled.
 		else if (page.asked.length > 0) void this.#flow.release();
 		if (!page.isLast) return void this.waiting.push(move);
-		const result = verb === 'retry' ? ids.length : {[TARGETS[verb]]: ids, asked};
+		const result = verb === 'retry' || verb === 'unhold' ? ids.length : {[TARGETS[verb]]: ids, asked};
 		if (asked.length === 0) return clients.reply(call, result);
 		void this.#answerLater(call, async () => {
 			// No job that was asked to stop can start after the answer.
@@ -219,7 +219,7 @@ export class Calls {
 }
 
 /** The verbs that move jobs, and to which state. */
-const TARGETS = {cancel: 'cancelled', retry: 'pending', discard: 'discarded'} as const satisfies Partial<Record<keyof Verbs, MoveTarget>>;
+const TARGETS = {cancel: 'cancelled', retry: 'pending', discard: 'discarded', unhold: 'unheld'} as const satisfies Partial<Record<keyof Verbs, MoveTarget>>;
 
 /** A call that moves all jobs of a filter, page by page: between two pages the dispatcher does other things. */
 interface Move {

@@ -34,6 +34,8 @@ export interface DispatcherOptions {
 	readonly only?: readonly string[] | undefined;
 	/** The scopes whose jobs it runs, besides jobs without a scope; default none. */
 	readonly scopes?: readonly string[];
+	/** True to claim nothing before the first batch is open; default false. */
+	readonly waitsForBatch?: boolean;
 	readonly output: (message: DispatcherMessage) => void;
 }
 
@@ -82,7 +84,7 @@ export class Dispatcher {
 	constructor(
 		store: Store,
 		makePool: ((listener: PoolListener) => Pool) | undefined,
-		{owner, leaseMs, clock: timers = systemClock, events, closeOnSignals = false, retention, only, scopes = [], output}: DispatcherOptions,
+		{owner, leaseMs, clock: timers = systemClock, events, closeOnSignals = false, retention, only, scopes = [], waitsForBatch = false, output}: DispatcherOptions,
 	) {
 		const clock: Clock = {...timers, now: () => store.now()};
 		const clients = new Clients(store, output, events);
@@ -100,7 +102,8 @@ export class Dispatcher {
 		};
 		this.#flow = new JobFlow(this.#host, makePool, closeOnSignals);
 		this.#maintenance = new Maintenance(this.#host, this.#flow, leaseMs);
-		this.#batches = new HeldBatches(this.#host, this.#maintenance);
+		this.#flow.mayClaim = !waitsForBatch;
+		this.#batches = new HeldBatches(this.#host, this.#maintenance, () => this.#batchOpened());
 		this.#schedules = new Schedules(this.#host, this.#flow);
 		this.#calls = new Calls(this.#host, this.#flow, this.#batches, this.#schedules);
 		this.#retentions = new Retentions(this.#host, retention);
@@ -224,6 +227,12 @@ export class Dispatcher {
 		const verifies = this.#verifyInMs() <= 0;
 		if (verifies) this.#verifyAt = this.#host.clock.steadyMs() + VERIFY_EVERY_MS;
 		await this.#host.clients.lookUp(verifies);
+	}
+
+	#batchOpened(): void {
+		if (this.#flow.mayClaim || this.#phase !== 'running') return;
+		this.#flow.mayClaim = true;
+		this.#wakeUp.set();
 	}
 
 	#beginClose({call, drainMs, isSignalled = false}: Call & {type: 'close'}): void {

@@ -1,8 +1,10 @@
-import type {BatchId, BatchOptions} from '../job/job.ts';
+import type {BatchId, BatchOptions, JobId} from '../job/job.ts';
+import {movePages} from '../store/job-queue.ts';
 import type {BatchChange} from '../store/store.ts';
 import {sleep} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
+import type {Verbs} from '../transport/messages.ts';
 import type {Host} from './job-flow.ts';
 import type {Maintenance} from './maintenance.ts';
 
@@ -19,17 +21,20 @@ export class HeldBatches {
 	readonly pending = new Map<string, BatchChange>();
 	readonly #host: Host;
 	readonly #maintenance: Pick<Maintenance, 'reclaim'>;
+	readonly #onOpened: () => void;
 	/** Names of the batches, by id. */
 	readonly #held = new Map<BatchId, string>();
 	#last: Promise<unknown> = Promise.resolve();
 
-	constructor(host: Host, maintenance: Pick<Maintenance, 'reclaim'>) {
+	/** @param onOpened called when a batch is open, and its unfinished jobs are held */
+	constructor(host: Host, maintenance: Pick<Maintenance, 'reclaim'>, onOpened: () => void) {
 		this.#host = host;
 		this.#maintenance = maintenance;
+		this.#onOpened = onOpened;
 	}
 
 	/** Opens a batch. If another owner has it, this tries again for a while: a dead owner's child processes may take a moment to die, too. */
-	async open(name: string, task: string | undefined, options?: BatchOptions): Promise<BatchId> {
+	async open(name: string, task: string | undefined, options?: BatchOptions): Promise<ReturnType<Verbs['openBatch']>> {
 		const {clock} = this.#host;
 		for (const until = clock.steadyMs() + MAX_WAIT_MS; ; ) {
 			try {
@@ -42,18 +47,31 @@ export class HeldBatches {
 		}
 	}
 
-	async #open(name: string, task: string | undefined, options?: BatchOptions): Promise<BatchId> {
+	async #open(name: string, task: string | undefined, options?: BatchOptions): Promise<ReturnType<Verbs['openBatch']>> {
 		const {store, owner} = this.#host;
 		await this.#leavePendingOf(name);
+		let id: BatchId | undefined;
 		try {
-			const batch = await store.openBatch(name, task, owner, options);
-			this.#held.set(batch, name);
+			id = await store.openBatch(name, task, owner, options);
+			this.#held.set(id, name);
 			failpoint('verb:committed');
-			return batch;
+			// A flow is the one that it was.
+			const running = options?.flow === undefined ? await this.#hold(name) : [];
+			this.#onOpened();
+			return {id, running};
 		} catch (error) {
-			if (error instanceof FaenaError && error.code === 'OutcomeUnknown' && !this.#has(name)) this.pending.set(name, {isLeft: true});
+			if (id !== undefined) this.#held.delete(id);
+			const mayBeOpen = id !== undefined || (error instanceof FaenaError && error.code === 'OutcomeUnknown');
+			if (mayBeOpen && !this.#has(name)) this.pending.set(name, {isLeft: true});
 			throw error;
 		}
+	}
+
+	/** Holds what earlier runs of the batch left unfinished. Returns the jobs of these that run. */
+	async #hold(name: string): Promise<readonly JobId[]> {
+		const running: JobId[] = [];
+		for await (const {asked} of movePages(this.#host.store, {batch: name}, 'held')) running.push(...asked);
+		return running;
 	}
 
 	/** Does nothing if another map here has a batch of the same name: then the batch that is to be left has been deleted. */

@@ -45,6 +45,8 @@ export interface EnqueuedGroup {
 	readonly ids: Ids;
 	/** Indexes of jobs whose key existed, with the same payload or with one that `rerun` replaced. Their ids are those of the existing jobs. */
 	readonly reused?: readonly number[];
+	/** Of the reused ones, indexes of jobs that were held. */
+	readonly named?: readonly number[];
 	/** Of the reused ones, indexes of outdated jobs that are running: they were left as they are, with their fingerprints. */
 	readonly left?: readonly number[];
 	/** Indexes of jobs whose key existed with another payload. These were not enqueued; their ids are those of the existing jobs. */
@@ -56,7 +58,7 @@ export interface EnqueuedGroup {
 }
 
 /** The result of enqueuing a group, without empty lists. */
-export function toEnqueuedGroup(ids: Ids, lists: Readonly<Record<'reused' | 'conflicts' | 'left', readonly number[]>>): EnqueuedGroup {
+export function toEnqueuedGroup(ids: Ids, lists: Readonly<Record<'reused' | 'conflicts' | 'left' | 'named', readonly number[]>>): EnqueuedGroup {
 	return {ids, ...Object.fromEntries(Object.entries(lists).filter(([, indexes]) => indexes.length > 0))};
 }
 

@@ -381,6 +381,8 @@ export interface Batch {
 	readonly completionJobId?: JobId;
 	/** Its jobs by status. */
 	readonly counts: Counts;
+	/** Of the pending ones, those that an earlier run left unfinished and a later one has not named: they are not started. Absent if there are none. */
+	readonly held?: number;
 	/** At most two, the older one first. Its rate is calculated from them. */
 	readonly marks: readonly Mark[];
 }

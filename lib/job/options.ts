@@ -49,7 +49,7 @@ export const DEFAULTS = {
 	map: {
 		order: 'finished',
 		window: 4096,
-		missing: 'keep',
+		missing: 'hold',
 		retryFailed: false,
 	},
 } as const;

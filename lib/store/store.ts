@@ -66,6 +66,10 @@ export interface Store {
 	 * `discarded`: deletes jobs as if they had never been enqueued. Pending and failed jobs are deleted at once. A running job is deleted when its
 	 * execution ends without ending the job; with `stop`, {@link listen} tells its owner to stop it. A later cancel overrides that. The input of
 	 * the jobs' batches no longer counts as ended, since it is needed again.
+	 * `held`: holds unended jobs, as when another run of their batch begins. A held job is pending, and is not claimed until it is enqueued again by its
+	 * key, by the options that it gets then, or moved to `unheld`. It does not count for the completion of its batch. A running job is held when its
+	 * execution ends without ending the job; it is in `asked`. Parked jobs wait for a person anyway, and stay as they are.
+	 * `unheld`: ends that; the jobs keep their options.
 	 */
 	move(filter: JobFilter, to: MoveTarget, page?: MovePage): Promise<Moved>;
 
@@ -296,8 +300,8 @@ export interface LaneRequest {
 	readonly concurrency?: number | undefined;
 }
 
-/** The status to which {@link Store.move} moves jobs; discarded jobs are deleted. */
-export type MoveTarget = 'cancelled' | 'pending' | 'discarded';
+/** To what {@link Store.move} moves jobs; discarded jobs are deleted. */
+export type MoveTarget = 'cancelled' | 'pending' | 'discarded' | 'held' | 'unheld';
 
 /** The part of the filter's jobs that {@link Store.move} takes. */
 export interface MovePage extends Page {
@@ -307,6 +311,8 @@ export interface MovePage extends Page {
 	readonly upTo?: JobId;
 	/** For `discarded`: also stop running executions. Default false. */
 	readonly stop?: boolean;
+	/** Only jobs that are held, or will be when their execution ends. Default false. */
+	readonly isHeld?: boolean;
 }
 
 /** One page of moved jobs. */
@@ -431,7 +437,7 @@ export type JobState = keyof Omit<TaskCounts, 'task' | 'scope' | 'isPaused'>;
 
 /** A job's status, by its state. */
 export const STATUS_OF_STATE = {
-	...({blocked: 'blocked', ready: 'pending', quarantined: 'pending', delayed: 'pending', failed: 'failed', parked: 'failed'} as const),
+	...({blocked: 'blocked', ready: 'pending', quarantined: 'pending', delayed: 'pending', held: 'pending', failed: 'failed', parked: 'failed'} as const),
 	...({running: 'running', completed: 'completed', dead: 'dead', cancelled: 'cancelled'} as const),
 } satisfies Readonly<Record<JobState, JobStatus>>;
 
@@ -458,6 +464,8 @@ export interface TaskCounts {
 	readonly quarantined: number;
 	/** Waiting for their first start time. */
 	readonly delayed: number;
+	/** Left unfinished by an earlier run of their batch, and not named by a later one. They are not claimed. */
+	readonly held: number;
 	/** Waiting for their next attempt. */
 	readonly failed: number;
 	/** Failed, and waiting for `retry()`. */

@@ -48,6 +48,8 @@ export interface DispatcherStart {
 	readonly only: readonly string[] | undefined;
 	/** The scopes whose jobs it runs, besides jobs without a scope. */
 	readonly scopes: readonly string[];
+	/** True for an engine that runs no job before its first batch is open: what earlier runs of the batch left is held then. */
+	readonly waitsForBatch: boolean;
 	/** Without a pool the dispatcher runs no jobs. */
 	readonly pool: PoolOptions | undefined;
 }
@@ -94,8 +96,9 @@ type Wanted = Readonly<Partial<Record<'count' | 'values' | 'logs' | 'history' | 
 
 /** Verbs of the queue that a caller may use. The dispatcher adds its own owner where a verb needs one. */
 export interface Verbs {
-	cancel(filter: JobFilter): CancelResult;
-	discard(ids: readonly JobId[], options: DiscardOptions): DiscardResult;
+	cancel(filter: JobFilter, options?: {readonly isHeld: boolean}): CancelResult;
+	discard(jobs: readonly JobId[] | JobFilter, options: DiscardOptions & {readonly isHeld?: boolean}): DiscardResult;
+	unhold(filter: JobFilter): number;
 	retry(filter: JobFilter): number;
 	edit(id: JobId, changes: Omit<JobEdit, 'id'>): EditResult;
 	pause(tasks: readonly string[]): void;
@@ -108,7 +111,8 @@ export interface Verbs {
 	holders(of: {readonly task: string; readonly batch?: BatchId | undefined}, keys: readonly string[]): KeyHolders;
 	/** Of a task, or of all. */
 	counts(task: string | undefined): Counts;
-	openBatch(name: string, task: string | undefined, options?: BatchOptions): BatchId;
+	/** Unless it is a flow, all that earlier runs left unfinished is held from then on. `running`: such jobs that run. */
+	openBatch(name: string, task: string | undefined, options?: BatchOptions): {readonly id: BatchId; readonly running: readonly JobId[]};
 	endInput(batch: BatchId, total: number): boolean;
 	/** Enqueues jobs of a flow or a pipe in one transaction. Watches those of the groups from the index `watchFrom` on. */
 	addToFlow(groups: readonly NewGroup[], watchFrom?: number): readonly EnqueuedGroup[];

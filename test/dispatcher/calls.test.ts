@@ -52,12 +52,11 @@ async function setUp({jobs = 0, verbs = () => ({}), reclaim = async () => 0, obe
 			await obeyed;
 		},
 	} as unknown as JobFlow;
-	const batches = new HeldBatches(host, {
-		async reclaim() {
-			asked.push(['reclaim', clock.steadyMs()]);
-			return {jobs: await reclaim(), hasMore: false};
-		},
-	});
+	const reclaimNow = async () => {
+		asked.push(['reclaim', clock.steadyMs()]);
+		return {jobs: await reclaim(), hasMore: false};
+	};
+	const batches = new HeldBatches(host, {reclaim: reclaimNow}, () => undefined);
 	const calls = new Calls(host, flow, batches, new Schedules(host, flow));
 	/** As the dispatcher's loop does it. */
 	const performAll = async () => {

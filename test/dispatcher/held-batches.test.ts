@@ -99,9 +99,9 @@ for (const isKept of [false, true]) {
 		});
 		const {queue, store} = makeStore(verbs);
 		const batches = hold(store);
-		const batch = await batches.open('nightly', 'count');
+		const {id: batch} = await batches.open('nightly', 'count');
 		await t.throwsAsync(batches.leave(batch, {isLeft: true}), {code: 'OutcomeUnknown'});
-		t.is(await batches.open('nightly', 'count'), batch);
+		t.is((await batches.open('nightly', 'count')).id, batch);
 		await batches.leavePending();
 		await t.throwsAsync(queue.openBatch('nightly', 'count', 'other'), {code: 'BatchInUse'});
 	});
@@ -116,14 +116,14 @@ test('a map that opens a batch while another map of the engine leaves it gets th
 	});
 	const {queue, store} = makeStore(verbs);
 	const batches = hold(store);
-	const batch = await batches.open('nightly', 'count');
+	const {id: batch} = await batches.open('nightly', 'count');
 	const [, opened] = await Promise.all([batches.leave(batch, {isLeft: true}), batches.open('nightly', 'count')]);
-	t.is(opened, batch);
+	t.is(opened.id, batch);
 	await t.throwsAsync(queue.openBatch('nightly', 'count', 'other'), {code: 'BatchInUse'});
 });
 
 function hold(store: Store): HeldBatches {
-	return new HeldBatches(makeHost(store, {clock: new HandClock()}).host, {reclaim: async () => ({jobs: 0, hasMore: false})});
+	return new HeldBatches(makeHost(store, {clock: new HandClock()}).host, {reclaim: async () => ({jobs: 0, hasMore: false})}, () => undefined);
 }
 
 /** Tries again and again, for five seconds. */

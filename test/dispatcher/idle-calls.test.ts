@@ -10,7 +10,7 @@ import {override} from '../fixtures/override.ts';
 import {MemoryStore} from '../store/oracle.ts';
 
 const NO_JOBS: TaskCounts = {
-	...{task: 'count', isPaused: false, blocked: 0, ready: 0, quarantined: 0, delayed: 0, failed: 0, parked: 0, running: 0},
+	...{task: 'count', isPaused: false, blocked: 0, ready: 0, quarantined: 0, delayed: 0, held: 0, failed: 0, parked: 0, running: 0},
 	...{completed: 0, dead: 0, cancelled: 0},
 };
 

@@ -287,7 +287,7 @@ async function compareAll(world: World): Promise<void> {
 
 /** A store may know of tasks that have no jobs. */
 function byTask(counts: readonly TaskCounts[]): TaskCounts[] {
-	const isKnown = ({task: _, scope: __, isPaused, ...jobs}: TaskCounts) => isPaused || Object.values(jobs).some(count => count > 0);
+	const isKnown = ({task: _, scope, isPaused, ...jobs}: TaskCounts) => (isPaused && scope === undefined) || Object.values(jobs).some(count => count > 0);
 	const nameOf = ({task, scope = ''}: TaskCounts) => `${task} ${scope}`;
 	return counts.filter(isKnown).sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
 }
@@ -843,7 +843,8 @@ const command: fc.Arbitrary<Command> = weighted<Command>(
 		fc.record({
 			type: fc.constant('move'),
 			filter,
-			to: fc.constantFrom<MoveTarget>('cancelled', 'pending', 'discarded'),
+			to: fc.constantFrom<MoveTarget>('cancelled', 'pending', 'discarded', 'held', 'unheld'),
+			isHeld: weighted([3, fc.constant(false)], [1, fc.constant(true)]),
 			after: fc.nat(3),
 			upTo: fc.integer({min: 1, max: 30}),
 			limit: fc.integer({min: 1, max: 6}),

@@ -22,6 +22,7 @@ import './contract/updates.ts';
 import './contract/owners.ts';
 import './contract/quarantine.ts';
 import './contract/batches.ts';
+import './contract/holding.ts';
 import './contract/deleting.ts';
 import './contract/listening.ts';
 import './contract/closing.ts';

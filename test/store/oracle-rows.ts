@@ -76,11 +76,12 @@ export type State =
 	| {readonly type: 'ready'}
 	| {readonly type: 'delayed'; readonly runAt: number}
 	| {readonly type: 'failed'; readonly runAt: number | null}
+	| {readonly type: 'held'; readonly runAt: number | null}
 	| {readonly type: 'running'; readonly owner: OwnerId; readonly lease: Lease; readonly asked: Asked; readonly startedAt?: number}
 	| {readonly type: 'ended'; readonly status: 'completed' | 'dead' | 'cancelled'; readonly endedAt: number; readonly result?: Encoded};
 
 /** The request of a move since the job was claimed. */
-type Asked = 'cancel' | 'discard' | 'discardNow' | null;
+type Asked = 'cancel' | 'discard' | 'discardNow' | 'hold' | null;
 
 export type RunningJob = JobRow & {readonly state: Extract<State, {type: 'running'}>};
 
@@ -114,8 +115,8 @@ export function isOpen(batch: BatchRow | undefined): boolean {
 }
 
 /** Updates the times and marks of the batch. Returns true if the batch completes now. */
-export function completes(batch: BatchRow, counts: Counts, now: number): boolean {
-	const isUnended = counts.blocked + counts.pending + counts.running + counts.failed > 0;
+export function completes(batch: BatchRow, counts: Counts, held: number, now: number): boolean {
+	const isUnended = counts.blocked + counts.pending - held + counts.running + counts.failed > 0;
 	if (counts.running > 0) batch.startedAt ??= now;
 	mark(batch, counts, now);
 	if (isUnended) batch.completedAt = undefined;
@@ -136,11 +137,11 @@ export const READY: State = {type: 'ready'};
 
 export function statusOf(state: State): JobStatus {
 	if (state.type === 'ended') return state.status;
-	return state.type === 'ready' || state.type === 'delayed' ? 'pending' : state.type;
+	return state.type === 'ready' || state.type === 'delayed' || state.type === 'held' ? 'pending' : state.type;
 }
 
 export function runAtOf(state: State): number | undefined {
-	return state.type === 'blocked' || state.type === 'delayed' || state.type === 'failed' ? (state.runAt ?? undefined) : undefined;
+	return state.type === 'blocked' || state.type === 'delayed' || state.type === 'failed' || state.type === 'held' ? (state.runAt ?? undefined) : undefined;
 }
 
 export function stateOfNew({runAt, delayMs}: Pick<NewJob, 'runAt' | 'delayMs'>, now: number): State {
@@ -301,10 +302,27 @@ export function countStates(jobs: readonly JobRow[]): Omit<TaskCounts, 'task' | 
 		ready: count(({state, suspicion}) => state.type === 'ready' && suspicion === 0),
 		quarantined: count(({state, suspicion}) => state.type === 'ready' && suspicion > 0),
 		delayed: count(({state}) => state.type === 'delayed'),
+		held: count(isHeldNow),
 		failed: count(({state}) => state.type === 'failed' && state.runAt !== null),
 		parked: count(({state}) => state.type === 'failed' && state.runAt === null),
 		...{running, completed, dead, cancelled},
 	};
+}
+
+/** True for a job that is held, other than one that runs. */
+export function isHeldNow({state}: JobRow): boolean {
+	return state.type === 'held';
+}
+
+/** True unless the job waits for a person anyway, was asked to stop, or is held. */
+export function canBeHeld({state}: JobRow): boolean {
+	if (state.type === 'running') return state.asked === null;
+	return state.type !== 'held' && !(state.type === 'failed' && state.runAt === null);
+}
+
+/** True for a job that is held, or will be when its execution ends. */
+export function isHeld({state}: JobRow): boolean {
+	return state.type === 'held' || (state.type === 'running' && state.asked === 'hold');
 }
 
 export function isInLane({task, suspicion}: JobRow, lane: LaneRequest): boolean {
@@ -412,6 +430,7 @@ export function describeBatch(
 	jobs: readonly JobRow[],
 ): Batch {
 	const byTask = Map.groupBy(jobs, job => job.task);
+	const held = jobs.filter(isHeldNow).length;
 	const tasks = task === undefined ? Object.fromEntries([...byTask].map(([name, own]) => [name, countStatuses(own)])) : undefined;
 	return {
 		id,
@@ -419,6 +438,6 @@ export function describeBatch(
 		createdAt,
 		marks,
 		counts: countStatuses(jobs),
-		...defined({task, flow, stages, tasks, total, startedAt, completedAt, closedAt, completionJobId}),
+		...defined({held: held === 0 ? undefined : held, task, flow, stages, tasks, total, startedAt, completedAt, closedAt, completionJobId}),
 	};
 }

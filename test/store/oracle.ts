@@ -43,6 +43,7 @@ import {FaenaError} from '../../lib/support/errors.ts';
 import {
 	type BatchRow,
 	beginRound,
+	canBeHeld,
 	childJobsOf,
 	choose,
 	claimOf,
@@ -56,6 +57,8 @@ import {
 	expire,
 	expiresOf,
 	findConflict,
+	isHeld,
+	isHeldNow,
 	isInLane,
 	isOpen,
 	isRunning,
@@ -184,26 +187,28 @@ export class MemoryStore implements contract.Store {
 	async move(
 		filter: JobFilter,
 		to: contract.MoveTarget,
-		{after = 0, upTo = this.#lastId, limit = DEFAULT_PAGE_JOBS, stop = false}: contract.MovePage = {},
+		{after = 0, upTo = this.#lastId, limit = DEFAULT_PAGE_JOBS, stop = false, isHeld: mustBeHeld = false}: contract.MovePage = {},
 	): Promise<contract.Moved> {
 		this.#assertOpen();
 		const statuses = movableStatuses(to, filter);
 		const matching = this.#matching(filter).filter(({id, state}) => id > after && id <= upTo && statuses.includes(statusOf(state)));
 		const page = matching.slice(0, limit);
-		const asked = page.filter(({state}) => state.type === 'running').map(({id}) => id);
-		const moved: JobRow[] = [];
+		const asked: JobId[] = [];
+		const moved: JobId[] = [];
 		for (const job of page) {
 			// It may have been reopened with a parent.
-			if (!statuses.includes(statusOf(job.state))) continue;
+			if (!statuses.includes(statusOf(job.state)) || (mustBeHeld && !isHeld(job))) continue;
 			if (to === 'pending' && (this.#lostParentOf(job) !== undefined || !this.#regainsKey(job))) continue;
+			if (to === 'held' && !canBeHeld(job)) continue;
+			if (to === 'unheld' && !isHeld(job)) continue;
+			(job.state.type === 'running' && to !== 'unheld' ? asked : moved).push(job.id);
 			this.#moveJob(job, to, stop);
-			if (to === 'pending') this.#reachChildren();
-			moved.push(job);
+			if (to === 'pending' || to === 'unheld') this.#reachChildren();
 		}
 		this.#reachChildren();
 		this.#updateBatches();
-		const next = page.length < matching.length ? {after: page.at(-1)?.id ?? after, upTo, limit, stop} : null;
-		return {ids: moved.map(({id}) => id).filter(id => !asked.includes(id)), asked, next};
+		const next = page.length < matching.length ? {after: page.at(-1)?.id ?? after, upTo, limit, stop, isHeld: mustBeHeld} : null;
+		return {ids: moved, asked, next};
 	}
 
 	/** A job whose key another job has taken gets no new round, unless that one was deleted. */
@@ -217,10 +222,32 @@ export class MemoryStore implements contract.Store {
 		const batch = this.#batchOf(job);
 		if (to === 'discarded' && batch && !batch.flow) batch.total = undefined;
 		if (to === 'pending') this.#beginRound(job, READY);
+		else if (to === 'held') this.#hold(job);
+		else if (to === 'unheld') this.#unhold(job);
 		else if (state.type === 'running' && to === 'cancelled') job.state = {...state, asked: 'cancel'};
 		else if (state.type === 'running' && state.asked !== 'cancel') job.state = {...state, asked: stop ? 'discardNow' : 'discard'};
 		else if (state.type !== 'running' && to === 'cancelled') job.state = {type: 'ended', status: 'cancelled', endedAt: this.#clock.now()};
 		else if (state.type !== 'running') this.#jobs.delete(job.id);
+	}
+
+	#hold(job: JobRow): void {
+		const {state} = job;
+		if (state.type === 'running') {
+			job.state = {...state, asked: 'hold'};
+			return;
+		}
+		job.state = {type: 'held', runAt: state.type === 'delayed' || state.type === 'blocked' ? state.runAt : null};
+		if (job.expires) job.expires = {...job.expires, at: Infinity};
+	}
+
+	#unhold(job: JobRow): void {
+		const {state} = job;
+		const now = this.#clock.now();
+		if (state.type === 'running') job.state = {...state, asked: null};
+		if (state.type !== 'held') return;
+		job.state = state.runAt !== null && state.runAt > now ? {type: 'delayed', runAt: state.runAt} : READY;
+		if (job.expires) job.expires = expiresOf(job.expires.ms, job.state, now);
+		if (this.#isBlocked(job)) this.#block(job);
 	}
 
 	async adopt(from: string, to: string): Promise<boolean> {
@@ -462,6 +489,10 @@ export class MemoryStore implements contract.Store {
 			job.state = {...before, runAt: runAtOf(state) ?? null};
 			return 'edited';
 		}
+		if (before.type === 'held') {
+			job.state = {type: 'held', runAt: runAtOf(state) ?? null};
+			return 'edited';
+		}
 		if (job.expires) job.expires = expiresOf(job.expires.ms, state, this.#clock.now());
 		job.state = state.type === 'delayed' ? {...state, type: status === 'failed' ? 'failed' : 'delayed'} : state;
 		return 'edited';
@@ -481,12 +512,12 @@ export class MemoryStore implements contract.Store {
 		const results = [...newJobsOf(group)].map((job, index) => this.#enqueue(job, parentsOf(index)));
 		for (const [index, text] of unpack(group.fingerprints ?? []).entries()) {
 			const {type, id} = results[index] as EnqueuedJob;
-			if (typeof text === 'string' && (type === 'new' || type === 'reused')) (this.#jobs.get(id) as JobRow).fingerprint = text;
+			if (typeof text === 'string' && (type === 'new' || type === 'reused' || type === 'named')) (this.#jobs.get(id) as JobRow).fingerprint = text;
 		}
 		if (parents) this.#reachChildren();
 		const indexesOf = (...types: EnqueuedJob['type'][]) => results.flatMap((result, index) => (types.includes(result.type) ? index : []));
-		const [reused, conflicts, left] = [indexesOf('reused', 'left'), indexesOf('conflict'), indexesOf('left')];
-		return toEnqueuedGroup(toIds(results.map(({id}) => id)), {reused, conflicts, left});
+		const [reused, conflicts, left, named] = [indexesOf('reused', 'left', 'named'), indexesOf('conflict'), indexesOf('left'), indexesOf('named')];
+		return toEnqueuedGroup(toIds(results.map(({id}) => id)), {reused, conflicts, left, named});
 	}
 
 	/** The limit that the group's new jobs would exceed. */
@@ -494,7 +525,7 @@ export class MemoryStore implements contract.Store {
 		const jobs = [...newJobsOf(group)];
 		const made = jobs.filter((job, index) => job.key === undefined || (jobs.findIndex(({key}) => key === job.key) === index && !this.#holderOf(job))).length;
 		for (const scope of ['task', 'all'] as const) {
-			const pending = countStatuses(this.#matching(scope === 'task' ? {task: group.task} : {})).pending;
+			const pending = countStatuses(this.#matching(scope === 'task' ? {task: group.task} : {}).filter(job => !isHeldNow(job))).pending;
 			const {[scope]: limit = Infinity} = group.maxPending ?? {};
 			if (made > 0 && pending + made > limit) return {of: scope, pending, limit};
 		}
@@ -510,14 +541,28 @@ export class MemoryStore implements contract.Store {
 			const isRetried = job.rerun?.failed && RETRIED_BY_DEFAULT.includes(statusOf(state)) && this.#lostParentOf(holder) === undefined;
 			if (isRetried) this.#beginRound(Object.assign(holder, {priority: job.priority, policy: job.policy}), READY);
 			if (isRetried) this.#reachChildren();
-			return {type: 'reused', id};
+			return {type: this.#name(holder, job) ? 'named' : 'reused', id};
 		}
-		if (!job.rerun?.changed || state.type === 'running') return {type: sameValue(holder.payload, job.payload) ? 'left' : 'conflict', id};
+		if (!job.rerun?.changed || state.type === 'running') {
+			if (!sameValue(holder.payload, job.payload)) return {type: 'conflict', id};
+			this.#name(holder, job);
+			return {type: 'left', id};
+		}
 		const {payload, priority, policy} = job;
 		this.#beginRound(Object.assign(holder, {payload, priority, policy, checkpoint: undefined}), stateOfNew(job, now));
 		holder.expires = expiresOf(job.expiresMs, holder.state, now);
 		this.#reachChildren();
 		return {type: 'reused', id};
+	}
+
+	/** Ends the hold of a job that is enqueued again: it has the options that it gets now. Returns false if it was not held. */
+	#name(held: JobRow, {scope, priority, policy}: NewJob): boolean {
+		if (!isHeld(held)) return false;
+		Object.assign(held, {priority, policy}, held.state.type === 'held' && {scope});
+		if (scope !== undefined) this.#scopes.add(scope);
+		this.#unhold(held);
+		this.#reachChildren();
+		return true;
 	}
 
 	/** The job that keeps a new job from its key. */
@@ -696,8 +741,10 @@ export class MemoryStore implements contract.Store {
 			job.timing = defined({startedAt, durationMs, cpuMs, memoryBytes});
 			keepExecution(job, outcome, worker, this.#clock.now());
 		}
-		Object.assign(job, {state});
-		return statusOf(state);
+		const after = asked === 'hold' && state.type !== 'ended' ? ({type: 'held', runAt: null} as const) : state;
+		if (after.type === 'held' && job.expires) job.expires = {...job.expires, at: Infinity};
+		Object.assign(job, {state: after});
+		return statusOf(after);
 	}
 
 	#update({startedAt, progress, logs = [], checkpoint, ...claim}: JobUpdate): void {
@@ -720,7 +767,7 @@ export class MemoryStore implements contract.Store {
 
 	#claim(request: contract.ClaimRequest): contract.Claimed {
 		this.#register(request.owner);
-		for (const job of this.#all()) if (job.state.type !== 'blocked' && (runAtOf(job.state) ?? Infinity) <= this.#clock.now()) job.state = READY;
+		for (const job of this.#all()) if (job.state.type !== 'blocked' && job.state.type !== 'held' && (runAtOf(job.state) ?? Infinity) <= this.#clock.now()) job.state = READY;
 		const chosen = choose(this.#ready(request), request, this.#rooms(request), job => this.#bytesOf(job));
 		if (chosen.length === 0) return {lease: 0, groups: []};
 		const lease = ++this.#lastLease;
@@ -765,7 +812,7 @@ export class MemoryStore implements contract.Store {
 
 	#expiries(expired: readonly JobId[]): Pick<contract.Committed, 'expired' | 'expiresInMs'> {
 		const times = this.#all().flatMap(({state, expires}) => (statusOf(state) === 'pending' && expires ? expires.at : []));
-		const expiresInMs = times.length === 0 ? undefined : Math.max(0, Math.min(...times) - this.#clock.now());
+		const expiresInMs = times.every(time => time === Infinity) ? undefined : Math.max(0, Math.min(...times) - this.#clock.now());
 		return {...(expired.length > 0 && {expired}), ...defined({expiresInMs})};
 	}
 
@@ -791,7 +838,7 @@ export class MemoryStore implements contract.Store {
 	}
 
 	#dueInMs(): number | null {
-		const times = this.#all().flatMap(({state}) => (state.type === 'blocked' ? [] : (runAtOf(state) ?? [])));
+		const times = this.#all().flatMap(({state}) => (state.type === 'blocked' || state.type === 'held' ? [] : (runAtOf(state) ?? [])));
 		return times.length === 0 ? null : Math.max(0, Math.min(...times) - this.#clock.now());
 	}
 
@@ -936,7 +983,7 @@ export class MemoryStore implements contract.Store {
 		const completed: CompletedBatch[] = [];
 		for (const batch of this.#batches.values()) {
 			const counts = countStatuses(this.#matching({batch: batch.name}));
-			if (!completes(batch, counts, now)) continue;
+			if (!completes(batch, counts, this.#matching({batch: batch.name}).filter(isHeldNow).length, now)) continue;
 			completed.push({batch: batch.name, counts});
 			if (batch.onComplete) batch.completionJobId = this.#add(toCompletionJob(batch.onComplete, {batch: batch.name, counts}), now);
 		}
@@ -984,4 +1031,4 @@ interface OwnerRow {
 
 type Listener = (news: contract.News) => void | Promise<void>;
 
-type EnqueuedJob = {readonly type: 'new' | 'reused' | 'left' | 'conflict'; readonly id: JobId};
+type EnqueuedJob = {readonly type: 'new' | 'reused' | 'left' | 'named' | 'conflict'; readonly id: JobId};

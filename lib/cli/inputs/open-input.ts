@@ -39,6 +39,8 @@ export interface Input {
 	readonly filesOf?: (item: Item) => readonly string[];
 	/** The paths of files that an item's values name now, from the folder. Whether the item stands for these files, only its user knows. */
 	readonly filesAmong?: (item: Item, folder: string) => readonly string[];
+	/** True if the command itself has all values. */
+	readonly isWritten: boolean;
 	/** Stands for the input in the name of a batch. It has no values, since keys identify them. */
 	readonly name: readonly string[];
 }
@@ -55,10 +57,11 @@ export async function openInput(words: readonly string[], options: InputOptions,
 	const name = [...(globs.length > 0 ? globs : nameOf(groups, options)), ...(count === undefined ? [] : ['-n', String(count)])];
 	const opened = globs.length > 0 ? await openFiles(globs, count) : await openGroups(groups, options, count);
 	const items = options.shuf ? await shuffle(opened.items) : opened.items;
-	return {...opened, items, name};
+	const isWritten = globs.length === 0 && groups.flat().every(source => !('file' in source));
+	return {...opened, items, isWritten, name};
 }
 
-type Opened = Omit<Input, 'name'>;
+type Opened = Omit<Input, 'name' | 'isWritten'>;
 type AnySource = Source | {readonly range: Range};
 const STDIN = '-';
 

@@ -142,7 +142,7 @@ export const BASE = `
 		if p.last >= id then return p; end if;
 		select status, first, last, task, rank, batch, execution, null, null into p from outcome_row(id);
 		if p.last >= id then return p; end if;
-		select case when not failed then ${StoredState.delayed} when run_at is null then ${StoredState.parked} else ${StoredState.failed} end,
+		select case when run_at < 0 then ${StoredState.held} when not failed then ${StoredState.delayed} when run_at is null then ${StoredState.parked} else ${StoredState.failed} end,
 			first, last, task, rank, batch, executions, run_at, null into p from waiting where first <= id and first > id - ${MAX_GROUP_JOBS} order by first desc limit 1;
 		if p.last >= id then return p; end if;
 		select ${StoredState.blocked}, first, last, task, rank, batch, executions, run_at, null into p from blocked where first <= id and first > id - ${MAX_GROUP_JOBS} order by first desc limit 1;

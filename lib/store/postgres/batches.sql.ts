@@ -10,7 +10,7 @@ export const MAX_CHANGED_ROWS = 5000;
 export const BATCHES = `
 	create function counts_of(its_batch bigint) returns json language sql stable as $$
 		select format('{"blocked":%s,"pending":%s,"running":%s,"failed":%s,"completed":%s,"dead":%s,"cancelled":%s}',
-			${counted(StoredState.blocked)}, ${counted(StoredState.ready, StoredState.quarantined, StoredState.delayed)}, ${counted(StoredState.running)},
+			${counted(StoredState.blocked)}, ${counted(StoredState.ready, StoredState.quarantined, StoredState.delayed, StoredState.held)}, ${counted(StoredState.running)},
 			${counted(StoredState.failed, StoredState.parked)}, ${counted(StoredState.completed)}, ${counted(StoredState.dead)}, ${counted(StoredState.cancelled)}
 		)::json from batch_tally where batch = its_batch
 	$$;
@@ -27,7 +27,7 @@ export const BATCHES = `
 	begin
 		select * into b from batch where id = its_id;
 		if not found then return null; end if;
-		unended := (c->>'blocked')::bigint + (c->>'pending')::bigint + (c->>'running')::bigint + (c->>'failed')::bigint;
+		unended := (c->>'blocked')::bigint + (c->>'pending')::bigint - (select ${counted(StoredState.held)} from batch_tally where batch = its_id)::bigint + (c->>'running')::bigint + (c->>'failed')::bigint;
 		ended := (c->>'completed')::bigint + (c->>'dead')::bigint + (c->>'cancelled')::bigint;
 		-- Jobs of a batch that had completed were added, or were tried again.
 		if unended > 0 or was_unended then b.completed_at := null; end if;

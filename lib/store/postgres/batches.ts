@@ -58,9 +58,10 @@ export async function readBatches(db: Database, name: string | undefined, {after
 function toBatch({id, name, createdAt, times, task, marks, shape, counts: rows}: BatchRow): Batch {
 	const byTask = Map.groupBy(rows ?? [], ([task]) => task);
 	const counts = [...byTask].map(([task, own]) => [task, byState(state => own.find(each => each[1] === state)?.[2] ?? 0)] as const);
+	const held = counts.reduce((sum, [, jobs]) => sum + jobs.held, 0);
 	const tasks = task === null ? Object.fromEntries(counts.map(([task, jobs]) => [task, toCounts([jobs])])) : undefined;
 	return {
-		...{id, name, createdAt, ...defined({...times, task, tasks}), ...readShape(JSON.stringify(shape))},
+		...{id, name, createdAt, ...defined({...times, task, tasks, held: held === 0 ? null : held}), ...readShape(JSON.stringify(shape))},
 		counts: toCounts(counts.map(([, jobs]) => jobs)),
 		marks: readMarks(JSON.stringify(marks)),
 	};

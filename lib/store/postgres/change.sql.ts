@@ -17,7 +17,7 @@ export const CHANGE = `
 				delete from ready where first = p.first returning * into r;
 				if r.first < its_first then insert into ready values (r.first, its_first - 1, r.lane, r.rank, r.batch, r.executions); end if;
 				if r.last > its_last then insert into ready values (its_last + 1, r.last, r.lane, r.rank, r.batch, r.executions); end if;
-			when p.state in (${StoredState.delayed}, ${StoredState.failed}, ${StoredState.parked}) then
+			when p.state in (${StoredState.delayed}, ${StoredState.failed}, ${StoredState.parked}, ${StoredState.held}) then
 				delete from waiting where first = p.first returning * into w;
 				if w.first < its_first then insert into waiting values (w.first, its_first - 1, w.task, w.rank, w.batch, w.executions, w.run_at, w.failed); end if;
 				if w.last > its_last then insert into waiting values (its_last + 1, w.last, w.task, w.rank, w.batch, w.executions, w.run_at, w.failed); end if;
@@ -244,6 +244,8 @@ export const CHANGE = `
 				insert into blocked values (its_id, its_id, p.task, its_rank, p.batch, p.executions,
 					case when not has_time then p.run_at when due > now_ms() then due end, unmet_parents_of(its_id));
 				update expiry set expires_at = -1 where id = its_id;
+			elsif p.state = ${StoredState.held} then
+				perform insert_held(p, its_id, its_id, its_rank, case when has_time then due else nullif(-p.run_at, 1) end);
 			elsif p.state in (${StoredState.delayed}, ${StoredState.failed}, ${StoredState.parked}) and not has_time or has_time and due > now_ms() then
 				insert into waiting values (its_id, its_id, p.task, its_rank, p.batch, p.executions, case when has_time then due else p.run_at end,
 					p.state in (${StoredState.failed}, ${StoredState.parked}));

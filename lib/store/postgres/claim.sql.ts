@@ -52,7 +52,7 @@ export const CLAIM = `
 	begin
 		for w in
 			delete from waiting where first in
-				(select first from waiting where run_at <= now_ms() order by run_at, first limit 5000 for update skip locked) returning *
+				(select first from waiting where run_at between 0 and now_ms() order by run_at, first limit 5000 for update skip locked) returning *
 		loop
 			perform make_ready(w.first, w.last, w.task, w.rank, w.batch, w.executions, case when w.failed then ${StoredState.failed} else ${StoredState.delayed} end);
 		end loop;

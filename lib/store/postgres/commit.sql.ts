@@ -101,7 +101,7 @@ export const COMMIT = `
 
 	create function first_due() returns bigint language plpgsql stable as $$
 	begin
-		return (select min(run_at) from waiting where run_at is not null);
+		return (select min(run_at) from waiting where run_at >= 0);
 	end $$;
 
 	create function are_parents_changed() returns boolean language plpgsql stable as $$
@@ -147,7 +147,7 @@ export const COMMIT = `
 		end if;
 		-- Other calls may meanwhile make what these find, but nothing of a job that this call settles; and only a call that is alone makes edges and schedules.
 		select r.edges, r.times, r.schedules, exists (select from checkpoint),
-			(select min(run_at) from waiting where run_at is not null), numbered.last_value - added.seq, exists (select from batch where completed_at is null)
+			(select min(run_at) from waiting where run_at >= 0), numbered.last_value - added.seq, exists (select from batch where completed_at is null)
 			into has_edges, has_times, has_schedules, has_checkpoints, due, changes, has_batches from rare() r, added_up added, tally_change_seq_seq numbered;
 		may_wait := is_alone or has_edges;
 		if call ? 'settle' then

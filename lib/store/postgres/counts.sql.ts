@@ -7,6 +7,8 @@ export const MAX_CHANGES = 200;
 const TOO_MANY_CHANGES = 2000;
 
 const ENDED = [StoredState.completed, StoredState.dead, StoredState.cancelled];
+/** What a batch does not wait for. */
+const NOT_AWAITED = [...ENDED, StoredState.held];
 
 export const counted = (...states: readonly number[]) => `coalesce(sum(jobs) filter (where state in (${states.join()})), 0)`;
 
@@ -47,7 +49,7 @@ export const COUNTS = `
 			)
 			-- Ended: of this call, since its mark says how many had ended before it. Was_unended: a call has left more jobs to do than it found.
 			select batch, coalesce(sum(ended) filter (where by = pg_current_xact_id()::xid), 0) as ended, bool_or(unended > 0) as was_unended from (
-				select batch, by, sum(jobs) filter (where state in (${ENDED.join()})) as ended, sum(jobs) filter (where state not in (${ENDED.join()})) as unended
+				select batch, by, sum(jobs) filter (where state in (${ENDED.join()})) as ended, sum(jobs) filter (where state not in (${NOT_AWAITED.join()})) as unended
 				from gone where batch is not null group by 1, 2
 			) of_calls group by 1 order by 1
 		loop
@@ -76,7 +78,7 @@ export const COUNTS = `
 			or b.total is not null and not exists (
 				select from (
 					select state, jobs from batch_tally where batch = b.id union all select state, jobs from tally_change where seq > since and batch = b.id
-				) x having sum(jobs) filter (where state not in (${ENDED.join()})) > 0
+				) x having sum(jobs) filter (where state not in (${NOT_AWAITED.join()})) > 0
 			)
 		);
 		return case when found then changes end;

@@ -101,7 +101,7 @@ function toParents({edges, ...parents}: Parents): object {
 }
 
 /** A group in the answer of a call. */
-export function toEnqueued({ids, reused = [], conflicts = [], left = [], ...others}: EnqueuedGroup): EnqueuedGroup {
+export function toEnqueued({ids, reused = [], conflicts = [], left = [], named = [], ...others}: EnqueuedGroup): EnqueuedGroup {
 	if (others.full || others.missing !== undefined) return {ids: [], ...others};
-	return toEnqueuedGroup(typeof ids === 'number' ? ids : toIds(ids), {reused, conflicts, left});
+	return toEnqueuedGroup(typeof ids === 'number' ? ids : toIds(ids), {reused, conflicts, left, named});
 }

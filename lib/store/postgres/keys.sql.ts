@@ -181,6 +181,8 @@ export const KEYS = `
 		is_reused boolean;
 		outdated integer[] := array(select jsonb_array_elements(g->'outdated'));
 		lefts integer[] := '{}';
+		named integer[] := '{}';
+		may_be_held boolean := its_batch is not null and are_some_held();
 	begin
 		-- Two ranges of numbers that overlap would not collide.
 		if its_batch is not null then perform pg_advisory_xact_lock(batches_lock_key(), its_batch::integer); end if;
@@ -213,6 +215,7 @@ export const KEYS = `
 				is_reused := true;
 				lefts := lefts || k.index - 1;
 			end if;
+			if may_be_held and is_reused and k.holder is not null and unhold(k.holder, g) and k.index - 1 <> all (lefts) then named := named || k.index - 1; end if;
 			if is_reused then
 				reused := reused || k.index - 1;
 			elsif (g->>'reject')::boolean then
@@ -226,7 +229,8 @@ export const KEYS = `
 			'ids', (select jsonb_agg(coalesce(j.holder, base + l.place - 1) order by j.index) from unnest(jobs) j join unnest(jobs) l on l.index = j.leader),
 			'reused', to_jsonb(reused),
 			'conflicts', to_jsonb(conflicts),
-			'left', to_jsonb(lefts)
+			'left', to_jsonb(lefts),
+			'named', to_jsonb(named)
 		);
 	end $$;
 

@@ -1,4 +1,4 @@
-import {StoredState} from '../stored-state.ts';
+import {Stop, StoredState} from '../stored-state.ts';
 import {nameIn} from '../task-number.ts';
 
 /** Moves of the jobs of a filter, a page at a time. */
@@ -85,7 +85,6 @@ export const MOVE = `
 		-- The number of neighbours that are moved together: they share the row of their state.
 		number integer;
 		p place;
-		c claimed;
 		request bigint;
 		done jsonb;
 		has_no_edges boolean;
@@ -99,11 +98,11 @@ export const MOVE = `
 			id := found_ids[at];
 			p := place_of(id);
 			number := 1;
-			if p.state <> ${StoredState.running} and (target <> 'pending' or has_no_edges and can_retry_together(p)) then
+			if p.state <> ${StoredState.running} and target <> 'unheld' and (target <> 'pending' or has_no_edges and can_retry_together(p)) then
 				while found_ids[at + number] = id + number and id + number <= p.last loop number := number + 1; end loop;
 			end if;
 			at := at + number;
-			if p.state is null or p.state <> all (states) then continue; end if;
+			if p.state is null or p.state <> all (states) or (call->>'isHeld')::boolean and not is_held(p) then continue; end if;
 			-- A flow is not enqueued again, so that its input stays at its end.
 			if target = 'discarded' then update batch set total = null where batch.id = p.batch and not coalesce(shape ? 'structure', false); end if;
 			if target = 'pending' then
@@ -114,12 +113,20 @@ export const MOVE = `
 				elsif retry_job(id, states) then
 					moved := moved || id;
 				end if;
+			elsif target = 'unheld' then
+				if unhold(id, null) then moved := moved || id; end if;
+			elsif target = 'held' then
+				if p.state in (${StoredState.parked}, ${StoredState.held}) or p.stop is not null then continue; end if;
+				if p.state = ${StoredState.running} then
+					perform set_stop(p, id, ${Stop.hold});
+					asked := asked || id;
+				else
+					perform hold_jobs(p, id, id + number - 1);
+					moved := moved || found_ids[at - number : at - 1];
+				end if;
 			elsif p.state = ${StoredState.running} then
-				request := case when target = 'cancelled' then now_ms() when (call->>'stop')::boolean then -2 else -1 end;
-				select * into c from claimed where first = p.first;
-				perform take_claimed(c, id, id);
-				insert into claimed values (id, id, c.task, c.rank, c.batch, c.execution, c.lease, c.owner,
-					case when c.stop is null or c.stop < 0 then request else c.stop end, c.started_at);
+				request := case when target = 'cancelled' then now_ms() when (call->>'stop')::boolean then ${Stop.discardNow} else ${Stop.discard} end;
+				perform set_stop(p, id, case when p.stop is null or p.stop < 0 then request else p.stop end);
 				asked := asked || id;
 			elsif target = 'cancelled' then
 				perform cancel_jobs(p, id, id + number - 1, p.executions);
@@ -130,5 +137,81 @@ export const MOVE = `
 			end if;
 		end loop;
 		return jsonb_build_object('ids', to_jsonb(moved), 'asked', to_jsonb(asked), 'next', found_next, 'upTo', up_to) || end_call(done);
+	end $$;
+
+	-- What a running job is asked.
+	create function set_stop(p place, its_id bigint, request bigint) returns void language plpgsql as $$
+	declare
+		c claimed;
+	begin
+		select * into c from claimed where first = p.first;
+		perform take_claimed(c, its_id, its_id);
+		insert into claimed values (its_id, its_id, c.task, c.rank, c.batch, c.execution, c.lease, c.owner, request, c.started_at);
+	end $$;
+
+	-- Held jobs: an earlier run of their batch has left them unfinished, and a later one has not named them. Those that do not run have rows in waiting with
+	-- times less than 0, so that they never become due. A running one is held if its execution does not end it.
+	create function is_held(p place) returns boolean language sql immutable as $$
+		select coalesce(p.state = ${StoredState.held} or p.state = ${StoredState.running} and p.stop = ${Stop.hold}, false)
+	$$;
+
+	create function are_some_held() returns boolean language plpgsql stable as $$
+	begin
+		return exists (select from waiting where run_at < 0) or exists (select from claimed where stop = ${Stop.hold});
+	end $$;
+
+	-- Writes that jobs are held, which have no state any more. Due: when they would become due; null for at once.
+	create function insert_held(p place, its_first bigint, its_last bigint, its_rank integer, due bigint) returns void language plpgsql as $$
+	begin
+		insert into waiting values (its_first, its_last, p.task, its_rank, p.batch, p.executions, -coalesce(due, 1), false);
+		update expiry set expires_at = -1 where id between its_first and its_last;
+		perform count_change(p.task, p.batch, p.state, ${StoredState.held}, its_last - its_first + 1);
+	end $$;
+
+	create function hold_jobs(p place, its_first bigint, its_last bigint) returns void language plpgsql as $$
+	begin
+		perform take_out(p, its_first, its_last);
+		perform insert_held(p, its_first, its_last, p.rank, case when p.state in (${StoredState.delayed}, ${StoredState.blocked}) then p.run_at end);
+	end $$;
+
+	-- Ends the hold of a job. It has the options of the group g from now on, or keeps its own. Returns false if it was not held.
+	create function unhold(its_id bigint, g jsonb) returns boolean language plpgsql as $$
+	declare
+		p place := place_of(its_id);
+		due bigint := nullif(-p.run_at, 1);
+	begin
+		if not is_held(p) then return false; end if;
+		perform require_alone();
+		if g is not null then
+			perform isolate_job(its_id);
+			update job set policy = (g->>'policy')::integer, priority = (g->>'priority')::integer where first = its_id;
+			p.rank := -(g->>'priority')::integer;
+		end if;
+		if p.state = ${StoredState.running} then
+			perform set_stop(p, its_id, null);
+			update claimed set rank = p.rank where first = its_id;
+			return true;
+		end if;
+		perform reach_children(null);
+		perform take_out(p, its_id, its_id);
+		if g is not null then p := rescope(its_id, p, (g->>'task')::bigint); end if;
+		update expiry set expires_at = greatest(due, now_ms()) + expires_ms where id = its_id;
+		perform begin_round(its_id, p, p.rank, due);
+		if exists (select from blocked where first = its_id) then update expiry set expires_at = -1 where id = its_id; end if;
+		if lost_parent_of(its_id) is not null then perform cancel_child(its_id, lost_parent_of(its_id)); end if;
+		perform reach_children(null);
+		return true;
+	end $$;
+
+	-- The job, which has no row of a state, gets the scope of those who name it anew: this changes the number of its task.
+	create function rescope(its_id bigint, p place, its_task bigint) returns place language plpgsql as $$
+	begin
+		if p.task <> its_task then
+			perform isolate_job(its_id);
+			update job set task = its_task where first = its_id;
+			perform count_change(p.task, p.batch, p.state, null, 1), count_change(its_task, p.batch, null, p.state, 1);
+			p.task := its_task;
+		end if;
+		return p;
 	end $$;
 `;

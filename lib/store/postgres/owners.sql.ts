@@ -1,4 +1,4 @@
-import {StoredState} from '../stored-state.ts';
+import {Stop, StoredState} from '../stored-state.ts';
 
 /** A store that has made no change for a day is taken for ended. */
 const OLD_MS = 24 * 3_600_000;
@@ -54,7 +54,7 @@ export const OWNERS = `
 			end loop;
 			delete from claimed where first = c.first;
 			jobs := jobs + c.last - c.first + 1;
-			if c.stop is not null then
+			if c.stop <> ${Stop.hold} then
 				perform end_stopped(c, id, '{"type": "released"}', null) from generate_series(c.first, c.last) id;
 				continue;
 			end if;
@@ -62,7 +62,9 @@ export const OWNERS = `
 			if open_jobs is not null then perform end_expiry(c.first, c.last);
 			else update expiry set expires_at = -expires_at where id between c.first and c.last and expires_at < -1;
 			end if;
-			perform make_ready(c.first, c.last, c.task, c.rank, c.batch, c.execution, ${StoredState.running});
+			if c.stop = ${Stop.hold} then perform insert_held(place_in(c), c.first, c.last, c.rank, null);
+			else perform make_ready(c.first, c.last, c.task, c.rank, c.batch, c.execution, ${StoredState.running});
+			end if;
 		end loop;
 		if leaves and not has_more then delete from owner where id = its_owner; end if;
 		return jsonb_build_object('jobs', jobs, 'hasMore', has_more) || end_call();
@@ -77,7 +79,7 @@ export const OWNERS = `
 			'now', (extract(epoch from clock_timestamp()) * 1000)::bigint,
 			'stop', (select coalesce(jsonb_agg(jsonb_build_object('id', id, 'lease', c.lease, 'execution', c.execution) order by id), '[]')
 				from claimed c cross join lateral generate_series(c.first, c.last) id
-				where c.owner = (select o.id from owner o where o.name = call->>'owner') and c.stop is not null and c.stop <> -1)
+				where c.owner = (select o.id from owner o where o.name = call->>'owner') and c.stop is not null and c.stop not in (${Stop.discard}, ${Stop.hold}))
 		)
 	$$;
 

@@ -91,12 +91,12 @@ export class PostgresStore implements contract.Store {
 		return committed;
 	}
 
-	async move(filter: JobFilter, to: contract.MoveTarget, {after = 0, upTo, limit = 1000, stop = false}: contract.MovePage = {}): Promise<contract.Moved> {
+	async move(filter: JobFilter, to: contract.MoveTarget, {after = 0, upTo, limit = 1000, stop = false, isHeld = false}: contract.MovePage = {}): Promise<contract.Moved> {
 		const states = statesOf(movableStatuses(to, filter));
-		const moved = await this.#change<MovedPage>('move', {filter: toFilter(filter), states, to, after, upTo, limit, stop});
+		const moved = await this.#change<MovedPage>('move', {filter: toFilter(filter), states, to, after, upTo, limit, stop, isHeld});
 		this.#listeners.asked(moved.asked.length);
 		const {ids, asked, next} = moved;
-		return {ids, asked, next: next === null ? null : {after: next, upTo: moved.upTo, limit, stop}};
+		return {ids, asked, next: next === null ? null : {after: next, upTo: moved.upTo, limit, stop, isHeld}};
 	}
 
 	async setPaused(tasks: readonly string[], isPaused: boolean): Promise<void> {

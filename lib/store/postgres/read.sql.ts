@@ -2,13 +2,13 @@ import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {StoredState} from '../stored-state.ts';
 import {nameIn, scopeIn} from '../task-number.ts';
 
-const {ready, quarantined, delayed, failed, parked, running, completed, dead, cancelled, blocked} = StoredState;
+const {ready, quarantined, delayed, held, failed, parked, running, completed, dead, cancelled, blocked} = StoredState;
 
 /** A page with values ends with the job whose values bring the total to this size. */
 const MAX_PAGE_BYTES = 64 * 1024 * 1024;
 
 /** The state of the jobs of a row of `waiting`. */
-const WAITING_STATE = `case when not failed then ${delayed} when run_at is null then ${parked} else ${failed} end`;
+const WAITING_STATE = `case when run_at < 0 then ${held} when not failed then ${delayed} when run_at is null then ${parked} else ${failed} end`;
 
 /** Rows of a table with jobs of a search, in order. A row has at most this many jobs, so that the first one to look at is found by an index. */
 function rangesIn(table: string, states: string, task = 'task'): string {
@@ -128,7 +128,7 @@ export const READ = `
 			'batch', (select b.name from batch b where b.id = j.batch),
 			'createdAt', j.created_at,
 			'scheduledAt', (select x.at from scheduled x where x.id = its_id),
-			'runAt', p.run_at,
+			'runAt', case when abs(p.run_at) > 1 then abs(p.run_at) end,
 			'startedAt', case when p.state = ${running} then (select c.started_at from claimed c where c.first = p.first) end,
 			'endedAt', o.ended_at,
 			'offset', its_id - o.first,

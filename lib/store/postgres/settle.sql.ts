@@ -1,7 +1,7 @@
 import {MAX_EXECUTIONS} from '../../job/claim.ts';
 import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {MAX_CRASHES} from '../../job/job.ts';
-import {StoredState} from '../stored-state.ts';
+import {Stop, StoredState} from '../stored-state.ts';
 
 /**
  * Ends of executions. An item is JSON: `{first, last, lease, execution, type, values, packed, times, worker, …}`. One of the type `returned` is about jobs
@@ -164,9 +164,13 @@ export const SETTLE = `
 		return end_failed(c, its_id, item, bytes);
 	end $$;
 
+	create function place_in(c claimed) returns place language sql immutable as $$
+		select (${StoredState.running}, c.first, c.last, c.task, c.rank, c.batch, c.execution, null, c.stop)::place
+	$$;
+
 	create function end_released(c claimed, its_id bigint, item jsonb) returns text language plpgsql as $$
 	begin
-		if c.stop is not null then return end_stopped(c, its_id, item, null); end if;
+		if c.stop <> ${Stop.hold} then return end_stopped(c, its_id, item, null); end if;
 		if item ? 'suspicion' then
 			insert into failure_state (id, attempts, suspicion) values (its_id, 0, (item->'suspicion')::smallint)
 				on conflict (id) do update set suspicion = greatest(failure_state.suspicion, excluded.suspicion);
@@ -174,7 +178,9 @@ export const SETTLE = `
 		if item ? 'suspicion' or (item->'started')::boolean then perform end_expiry(its_id, its_id);
 		else update expiry set expires_at = -expires_at where id = its_id and expires_at < -1;
 		end if;
-		perform make_ready(its_id, its_id, c.task, c.rank, c.batch, c.execution, ${StoredState.running});
+		if c.stop = ${Stop.hold} then perform insert_held(place_in(c), its_id, its_id, c.rank, null);
+		else perform make_ready(its_id, its_id, c.task, c.rank, c.batch, c.execution, ${StoredState.running});
+		end if;
 		return 'pending';
 	end $$;
 
@@ -201,6 +207,10 @@ export const SETTLE = `
 			perform insert_end(c, its_id, ${StoredState.dead}, bytes[(item->'times')::integer], item);
 			return 'dead';
 		end if;
+		if c.stop = ${Stop.hold} then
+			perform insert_held(place_in(c), its_id, its_id, c.rank, null);
+			return 'pending';
+		end if;
 		if c.stop < 0 then return end_stopped(c, its_id, item, bytes); end if;
 		if its_policy->>'retry' <> 'manual' then
 			due := now_ms() + coalesce((item->'after')::bigint, backoff_ms(its_policy->'backoff', f.attempts, (item->'random')::double precision));
@@ -224,7 +234,7 @@ export const SETTLE = `
 	-- Ends the execution of a job that was to be discarded or cancelled, or whose task was cancelled.
 	create function end_stopped(c claimed, its_id bigint, item jsonb, bytes bytea[]) returns text language plpgsql as $$
 	begin
-		if c.stop < 0 then
+		if c.stop < 0 and c.stop <> ${Stop.hold} then
 			perform require_alone();
 			perform count_change(c.task, c.batch, ${StoredState.running}, null, 1);
 			perform delete_jobs(its_id, its_id);

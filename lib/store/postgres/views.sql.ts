@@ -53,7 +53,7 @@ export const VIEWS = `
 			(select failure_json(f.failure)->>'message' from failure_state f where f.id = g.id) as error
 		from (
 			select first, last, abs(lane) as task, rank, batch, executions, null::bigint as run_at, null::bigint as ended_at, '${STATUS_OF[ready]}' as status from ready
-			union all select first, last, task, rank, batch, executions, run_at, null, case when failed then '${STATUS_OF[failed]}' else '${STATUS_OF[delayed]}' end from waiting
+			union all select first, last, task, rank, batch, executions, case when run_at > 0 then run_at end, null, case when failed then '${STATUS_OF[failed]}' else '${STATUS_OF[delayed]}' end from waiting
 			union all select first, last, task, rank, batch, executions, run_at, null, '${STATUS_OF[blocked]}' from blocked
 			union all select first, last, task, rank, batch, execution, null, null, '${STATUS_OF[running]}' from claimed
 			union all select first, last, task, rank, batch, execution, null, ended_at, ${statusOf('status')} from outcome

@@ -82,8 +82,8 @@ function updateBatch(tx: Tx, id: BatchId, newlyEnded: number): void {
 	const row = statements.batchById.get(id) as BatchRow | undefined;
 	if (!row) return;
 	const batch = toBatch(statements, row);
-	const {counts, total, startedAt, completedAt} = batch;
-	const isUnended = counts.blocked + counts.pending + counts.running + counts.failed > 0;
+	const {counts, total, startedAt, completedAt, held = 0} = batch;
+	const isUnended = counts.blocked + counts.pending - held + counts.running + counts.failed > 0;
 	const completes = !isUnended && total !== undefined && completedAt === undefined;
 	const next = {
 		startedAt: startedAt ?? (counts.running > 0 ? now : null),
@@ -144,7 +144,9 @@ function toBatch({batchTally}: Statements, {id, name, createdAt, onComplete: _, 
 	const byTask = Map.groupBy(batchTally.all(id) as [task: string, state: StoredState, jobs: number][], ([task]) => task);
 	const counts = [...byTask].map(([task, rows]) => [task, byState(state => rows.find(row => row[1] === state)?.[2] ?? 0)] as const);
 	const tasks = row.task === null ? Object.fromEntries(counts.map(([task, jobs]) => [task, toCounts([jobs])])) : undefined;
-	return {id, name, createdAt, ...defined({...row, ...shape, tasks}), counts: toCounts(counts.map(([, jobs]) => jobs)), marks: readMarks(marks)};
+	const held = counts.reduce((sum, [, jobs]) => sum + jobs.held, 0);
+	const all = {counts: toCounts(counts.map(([, jobs]) => jobs)), ...(held > 0 && {held})};
+	return {id, name, createdAt, ...defined({...row, ...shape, tasks}), ...all, marks: readMarks(marks)};
 }
 
 const MAX_DELETED_JOBS = 1000;

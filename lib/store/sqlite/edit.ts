@@ -3,6 +3,7 @@ import {dueAtOf} from '../../job/new-job.ts';
 import {STATUS_OF, StoredState} from '../stored-state.ts';
 import {type BlockedRun, blockedRunOf, insertBlocked, takeBlocked} from './blocked.ts';
 import {deleteStateRow} from './delete.ts';
+import {insertHeld} from './held.ts';
 import {makeReady} from './lanes.ts';
 import {type FoundJob, findJob} from './packed-rows.ts';
 import {unpack} from './rounds.ts';
@@ -51,6 +52,7 @@ function hasRank(state: StoredState): boolean {
 
 function changeTime(tx: Tx, id: JobId, job: FoundJob, rank: number, dueAt: number | null): void {
 	deleteStateRow(tx, id, job);
+	if (job.state === StoredState.held) return insertHeld(tx, id, job, dueAt);
 	tx.statements.renewExpiry.run(dueAt ?? tx.now, id);
 	if (dueAt === null) {
 		makeReady(tx, id, {...job, rank}, job.state);

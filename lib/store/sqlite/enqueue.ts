@@ -13,6 +13,7 @@ import {cancelChild, reachChildren} from './children.ts';
 import type {DirectClaim, NewRun} from './direct-claim.ts';
 import {insertEdges, missingParent, resolveParents, type Waits} from './edges.ts';
 import {holdExpiry, setExpiry} from './expiry.ts';
+import {unhold} from './held.ts';
 import {type Holder, KeyLookup} from './keys.ts';
 import {replaceJob, retryJob} from './move.ts';
 import {insertJobRun} from './packed-rows.ts';
@@ -178,7 +179,7 @@ function keyOf({names}: Tx, {task, scope, policy, priority, batch}: Omit<NewJob,
 
 /** Adds jobs of which some may exist, or wait for others. */
 function addWithKeys(tx: Tx, group: NewGroup, {runs, lookup}: Writers, rejectConflicts: boolean, waits?: Waits): EnqueuedGroup {
-	const [ids, reused, conflicts, left]: [JobId[], number[], number[], number[]] = [[], [], [], []];
+	const [ids, reused, conflicts, left, named]: [JobId[], number[], number[], number[], number[]] = [[], [], [], [], []];
 	const dueAt = dueAtOf(group, tx.now);
 	for (const job of newJobsOf(group)) {
 		// The job with the key may be one of this transaction, whose rows are not written yet.
@@ -190,12 +191,13 @@ function addWithKeys(tx: Tx, group: NewGroup, {runs, lookup}: Writers, rejectCon
 		}
 		if (holder.id >= runs.firstId) runs.flush();
 		const became = resolveKeyCollision(tx, job, holder, lookup);
+		if (became === 'named') named.push(ids.length);
 		if (became === 'conflict' && rejectConflicts) throw keyConflict(job, holder.id);
 		if (became === 'left') left.push(ids.length);
 		(became === 'conflict' ? conflicts : reused).push(ids.length);
 		ids.push(holder.id);
 	}
-	return toEnqueuedGroup(toIds(ids), {reused, conflicts, left});
+	return toEnqueuedGroup(toIds(ids), {reused, conflicts, left, named});
 }
 
 /** @param parents the number of parents for which it waits */
@@ -219,16 +221,23 @@ function addJob(tx: Tx, job: NewJob, dueAt: number | null, runs: RunBuilder, par
 	return id;
 }
 
-/** The key of a new job belongs to an earlier job. What becomes of that: `conflict` if it keeps another payload, `left` if it is outdated and runs. */
-function resolveKeyCollision(tx: Tx, job: NewJob, {id, payload}: Holder, lookup: KeyLookup): 'reused' | 'left' | 'conflict' {
+/**
+ * The key of a new job belongs to an earlier job. What becomes of that: `conflict` if it keeps another payload, `left` if it is outdated and runs, `named` if
+ * it was held.
+ */
+function resolveKeyCollision(tx: Tx, job: NewJob, {id, payload}: Holder, lookup: KeyLookup): 'reused' | 'left' | 'conflict' | 'named' {
 	const isSame = sameValue(payload, job.payload);
 	if (job.isOutdated || !isSame) {
 		lookup.forget();
 		if (job.rerun?.changed === true && replaceJob(tx, id, job)) return 'reused';
-		return isSame ? 'left' : 'conflict';
+		if (!isSame) return 'conflict';
+		unhold(tx, id, job);
+		return 'left';
 	}
 	if (job.rerun?.failed) retryJob(tx, id, job);
-	return 'reused';
+	if (!unhold(tx, id, job)) return 'reused';
+	lookup.forget();
+	return 'named';
 }
 
 /** The properties that the jobs of a run share. */

@@ -186,7 +186,7 @@ function* rangesOf(statements: Statements, criteria: Criteria): Generator<Range>
 /** The statements that read the tables of states other than ready and quarantined, with their further parameters. */
 const PAGES: readonly (readonly [states: readonly StoredState[], statement: keyof Statements, values: object])[] = [
 	[[StoredState.blocked], 'pageOfBlocked', {}],
-	[[StoredState.delayed], 'pageOfWaiting', {failed: 0}],
+	[[StoredState.delayed, StoredState.held], 'pageOfWaiting', {failed: 0}],
 	[[StoredState.failed, StoredState.parked], 'pageOfWaiting', {failed: 1}],
 	[[StoredState.running], 'pageOfClaimed', {}],
 	[[StoredState.completed], 'pageOfCompleted', {}],

@@ -22,6 +22,8 @@ const READ = {
 	hasEndWaits: ({anyEndWait}: Statements) => anyEndWait.get() !== undefined,
 	/** True if a schedule has enqueued some job. */
 	hasScheduled: ({anyScheduled}: Statements) => anyScheduled.get() !== undefined,
+	/** True if some job is held, or will be. */
+	hasHeld: ({anyHeld}: Statements) => anyHeld.get() !== undefined,
 	hasCheckpoints: ({anyCheckpoint}: Statements) => anyCheckpoint.get() !== undefined,
 	/** The number of jobs by `task * STATE_STRIDE + state`. */
 	tally: ({tally}: Statements) => {

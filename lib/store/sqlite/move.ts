@@ -2,34 +2,36 @@ import {expiry} from '../../job/failure.ts';
 import type {JobFilter, JobId, JobStatus} from '../../job/job.ts';
 import {dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {type Moved, type MovePage, type MoveTarget, movableStatuses, RETRIED_BY_DEFAULT} from '../store.ts';
-import {STATUS_OF, StoredState} from '../stored-state.ts';
+import {STATUS_OF, Stop, StoredState} from '../stored-state.ts';
 import {cancelChild, reachChildren} from './children.ts';
 import {deleteRun} from './delete.ts';
 import {lostParentOf, unmetParentsOf} from './edges.ts';
 import {endExpiry, holdExpiry, mayExpire, setExpiry} from './expiry.ts';
 import {findIds} from './find.ts';
+import {hold, isHeld, unhold} from './held.ts';
 import {type FoundJob, findJob} from './packed-rows.ts';
 import {beginRound, cancelBecause, cancelJob, endRound, unpack} from './rounds.ts';
 import {MAX_RUN_JOBS} from './schema.sql.ts';
-import {keySpaceOf, lastNumber, Stop, type Tx} from './tx.ts';
+import {keySpaceOf, lastNumber, type Tx} from './tx.ts';
 
 /** A transaction that has unpacked this many jobs moves no more. To move one job of a run, all of the run are unpacked. */
 const MAX_UNPACKED_JOBS = 2 * MAX_RUN_JOBS;
 
 /** Moves a page of the filter's jobs, in order, as far as one transaction goes. */
-export function moveJobs(tx: Tx, filter: JobFilter, to: MoveTarget, {after = 0, limit = 1000, stop = false, ...page}: MovePage): Moved {
+export function moveJobs(tx: Tx, filter: JobFilter, to: MoveTarget, {after = 0, limit = 1000, stop = false, isHeld: mustBeHeld = false, ...page}: MovePage): Moved {
 	const statuses = movableStatuses(to, filter);
 	const upTo = page.upTo ?? lastNumber(tx, 'job');
 	const {ids, next} = findIds(tx, filter, {statuses, after, upTo, limit});
 	const moved = {ids: [] as JobId[], asked: [] as JobId[]};
 	// The parents of a job are counted for its new round: no change of theirs may be on its way.
-	if (to === 'pending') reachChildren(tx, Infinity);
-	const goingOnAfter = (last: JobId) => ({...moved, next: {after: last, upTo, limit, stop}});
+	if (to === 'pending' || to === 'unheld') reachChildren(tx, Infinity);
+	const goingOnAfter = (last: JobId) => ({...moved, next: {after: last, upTo, limit, stop, isHeld: mustBeHeld}});
 	const ends = neighboursOf(ids);
 	for (let index = 0; index < ids.length; ) {
 		if (tx.unpacked >= MAX_UNPACKED_JOBS) return goingOnAfter(ids[index - 1] ?? after);
 		const id = ids[index] as JobId;
-		const job = findIn(tx, id, statuses);
+		const found = findIn(tx, id, statuses);
+		const job = found && (!mustBeHeld || isHeld(tx, id, found)) ? found : undefined;
 		const {list, last = id} = job ? MOVES[to](tx, id, job, {stop, upTo: ends[index] as JobId}) : {};
 		const start = index;
 		while ((ids[index] ?? Infinity) <= last) index++;
@@ -72,6 +74,8 @@ const MOVES: Readonly<Record<MoveTarget, MoveJob>> = {
 		return {list: 'ids'};
 	},
 	pending: (tx, id, job) => (retry(tx, id, job) ? {list: 'ids'} : {}),
+	held: (tx, id, job) => (hold(tx, id, job) ? {list: job.state === StoredState.running ? 'asked' : 'ids'} : {}),
+	unheld: (tx, id) => (unhold(tx, id) ? {list: 'ids'} : {}),
 	discarded(tx, id, job, {stop, upTo}) {
 		const {statements} = tx;
 		if (job.batch !== null) statements.reopenInput.run(job.batch);

@@ -1,5 +1,6 @@
 import type {FailureRecord} from '../../job/failure.ts';
 import type {JobId} from '../../job/job.ts';
+import type {NewJob} from '../../job/new-job.ts';
 import {writeFailure} from '../stored-json.ts';
 import {hasEnded, StoredState} from '../stored-state.ts';
 import {insertBlocked} from './blocked.ts';
@@ -57,6 +58,16 @@ export function beginRound(tx: Tx, id: JobId, job: FoundJob, rank = job.rank, du
 		known.forget('nextRunAt');
 		tally.move(task, batch, state, StoredState.delayed);
 	}
+}
+
+/** The job gets the scope of those who name it anew: this changes the number of its task. Call it while no row has its state. */
+export function rescope({statements, names, tally}: Tx, id: JobId, job: FoundJob, {task, scope}: Pick<NewJob, 'task' | 'scope'>): FoundJob {
+	const number = names.task(task, scope);
+	if (number === job.task) return job;
+	statements.setTask.run(number, id);
+	tally.move(job.task, job.batch, job.state, null);
+	tally.move(number, job.batch, null, job.state);
+	return {...job, task: number};
 }
 
 /** Gives the job, and the others of its run, rows of their own. */

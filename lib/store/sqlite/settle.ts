@@ -8,10 +8,11 @@ import {asPacked, cutPacked, cutTimes, isPackable, type PackedStrings, PackedTim
 import {failpoint} from '../../support/failpoint.ts';
 import type {Settled, SettledGroup} from '../store.ts';
 import {writeFailure} from '../stored-json.ts';
-import {StoredState} from '../stored-state.ts';
+import {Stop, StoredState} from '../stored-state.ts';
 import {deleteJobRows} from './delete.ts';
 import {enqueue, findConflict} from './enqueue.ts';
 import {endExpiry, resumeExpiry} from './expiry.ts';
+import {insertHeld} from './held.ts';
 import {keepFailure} from './history.ts';
 import {type FailureState, failureStateOf, makeReady} from './lanes.ts';
 import {type ClaimedRun, extractJobs, insertOutcomeRun, type RunPart, writeResults} from './packed-rows.ts';
@@ -235,11 +236,12 @@ export function endExecution(tx: Tx, claim: ClaimRow, ran: Ran): Settled {
 			endExpiry(tx, id);
 			return 'completed';
 		case 'released':
-			if (stop !== null) return endStopped(tx, claim, ran);
+			if (stop !== null && stop !== Stop.hold) return endStopped(tx, claim, ran);
 			if (outcome.suspicion) tx.statements.suspect.run(id, outcome.suspicion);
 			if (outcome.suspicion || outcome.startedAt !== undefined) endExpiry(tx, id);
 			else resumeExpiry(tx, id);
-			makeReady(tx, id, {task, batch, rank: columnsOf(tx, id).rank, executions: execution}, StoredState.running);
+			if (stop === Stop.hold) insertHeld(tx, id, {task, batch, executions: execution, state: StoredState.running});
+			else makeReady(tx, id, {task, batch, rank: columnsOf(tx, id).rank, executions: execution}, StoredState.running);
 			return 'pending';
 		case 'cancelled':
 			return endStopped(tx, claim, ran);
@@ -269,6 +271,10 @@ function endFailed(tx: Tx, claim: ClaimRow, ran: Ran & {readonly outcome: Failed
 		insertOutcome(tx, claim, StoredState.dead, ran);
 		return 'dead';
 	}
+	if (stop === Stop.hold) {
+		insertHeld(tx, id, {task, batch, executions: execution, state: StoredState.running});
+		return 'pending';
+	}
 	if (stop !== null && stop < 0) return endStopped(tx, claim, ran);
 	const waitMs = retry?.afterMs ?? backoffMs(policy.backoff, attempts, random());
 	const runAt = policy.retry === 'manual' ? null : now + waitMs;
@@ -282,7 +288,7 @@ function endFailed(tx: Tx, claim: ClaimRow, ran: Ran & {readonly outcome: Failed
 function endStopped(tx: Tx, claim: ClaimRow, ran: Ran): Settled {
 	const [id, , task, batch, stop] = claim;
 	const {outcome} = ran;
-	if (stop !== null && stop < 0) {
+	if (stop !== null && stop < 0 && stop !== Stop.hold) {
 		deleteJobRows(tx, id, {task, batch, key: columnsOf(tx, id).key, state: StoredState.running});
 		return 'discarded';
 	}

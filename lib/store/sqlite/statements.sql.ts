@@ -3,7 +3,7 @@
 import type Database from 'better-sqlite3';
 import {MAX_EXECUTIONS, type OwnerId} from '../../job/claim.ts';
 import {MIN_COUNTED_RESULT_BYTES} from '../store.ts';
-import {StoredState} from '../stored-state.ts';
+import {Stop, StoredState} from '../stored-state.ts';
 import {nameIn, scopeIn} from '../task-number.ts';
 import {MAX_RUN_JOBS, MAX_SHORT_EDGE} from './schema.sql.ts';
 import {SORTED_SQL} from './sorted.sql.ts';
@@ -59,7 +59,7 @@ const STATE_ROWS = `left join ready r on ${HAS_READY_ROW}
 const STATE = `case
 			when o.id is not null then o.status
 			when c.id is not null then ${StoredState.running}
-			when w.id is not null then iif(w.failed = 0, ${StoredState.delayed}, iif(w.run_at is null, ${StoredState.parked}, ${StoredState.failed}))
+			when w.id is not null then iif(w.failed = 0, iif(w.run_at < 0, ${StoredState.held}, ${StoredState.delayed}), iif(w.run_at is null, ${StoredState.parked}, ${StoredState.failed}))
 			when r.id is not null then iif(r.task < 0, ${StoredState.quarantined}, ${StoredState.ready})
 		end as state, coalesce(o.execution, c.execution, w.executions, r.executions, 0) as executions`;
 
@@ -96,7 +96,7 @@ const BATCH = `b.id, b.name, t.name as task, b.created_at as createdAt, b.total,
 
 /** The columns of jobs that are shown. */
 const VIEW = `select j.id, t.name as task, s.name as scope, j.policy, j.priority, j.created_at as createdAt, j.key, b.name as batch, ${STATE},
-			coalesce(x.attempts, 0) as attempts, coalesce(octet_length(j.payload), 0) as payloadBytes, m.at as scheduledAt, w.run_at as runAt, o.ended_at as endedAt,
+			coalesce(x.attempts, 0) as attempts, coalesce(octet_length(j.payload), 0) as payloadBytes, m.at as scheduledAt, iif(w.run_at > 1, w.run_at, iif(w.run_at < -1, -w.run_at, null)) as runAt, o.ended_at as endedAt,
 			coalesce(c.started_at, o.started_at, x.started_at) as startedAt,
 			-- The figures of an earlier execution are not shown beside the start of the running one.
 			iif(c.started_at is null, coalesce(o.duration_ms, x.duration_ms), null) as durationMs,
@@ -195,6 +195,7 @@ export const SQL = {
 	batchTally: `select t.name, b.state, sum(b.jobs) from batch_tally b join task t on t.id = ${nameIn('b.task')} where b.batch = ${INTEGER} group by 1, 2`,
 
 	insertJob: 'insert into job (id, task, policy, priority, created_at, batch, key, payload) values (?, ?, ?, ?, ?, ?, ?, ?)',
+	setTask: 'update job set task = ? where id = ?',
 	setPolicy: 'update job set policy = ?, priority = ? where id = ?',
 	setPriority: 'update job set priority = ? where id = ?',
 	setPayload: 'update job set payload = ? where id = ?',
@@ -296,10 +297,11 @@ export const SQL = {
 	insertWaiting: 'insert into waiting (id, run_at, failed, executions) values (?, ?, ?, ?)',
 	dueJobs: `select w.id, j.task, j.batch, -j.priority as rank, w.failed, w.executions
 		from waiting w join job j on j.id = w.id
-		where w.run_at <= ${INTEGER} order by w.run_at, w.id limit ${INTEGER}`,
+		where w.run_at between 0 and ${INTEGER} order by w.run_at, w.id limit ${INTEGER}`,
 	deleteWaiting: 'delete from waiting where id = ?',
 	runAtOf: 'select run_at from waiting where id = ?',
-	nextRunAt: 'select min(run_at) from waiting where run_at is not null',
+	nextRunAt: 'select min(run_at) from waiting where run_at >= 0',
+	anyHeld: `select 1 from waiting where run_at < 0 union all select 1 from claimed where stop = ${Stop.hold} limit 1`,
 
 	insertBlockedRun: 'insert into blocked_run (first, last, task, rank, batch, run_at, executions, parents) values (?, ?, ?, ?, ?, ?, ?, ?)',
 	blockedRunOf: `select ${BLOCKED_RUN} from blocked_run where ${hasJob('blocked_run')}`,
@@ -377,7 +379,11 @@ export const SQL = {
 	deleteClaimsOfLease: 'delete from claimed where id between ? and ? and lease = ?',
 	setStarted: 'update claimed set started_at = ? where id = ?',
 	askToStop: 'update claimed set stop = ? where id = ? and (stop is null or stop < 0)',
-	claimsToStop: 'select id, lease, execution from claimed where owner = (select id from owner where name = ?) and stop is not null and stop <> -1 order by id',
+	askToHold: 'update claimed set stop = ? where id = ? and stop is null',
+	endHold: `update claimed set stop = null where id = ? and stop = ${Stop.hold}`,
+	stopOf: 'select stop from claimed where id = ?',
+	claimsToStop: `select id, lease, execution from claimed
+		where owner = (select id from owner where name = ?) and stop is not null and stop not in (${Stop.discard}, ${Stop.hold}) order by id`,
 	insertClaimedRun: 'insert or ignore into claimed_run (first, last, lease, owner, task, batch) values (?, ?, ?, ?, ?, ?)',
 	claimedRunsOfLease: `select first, last, lease, owner, task, batch
 		from claimed_run where lease = ${INTEGER} and first <= ${INTEGER} and last >= ${INTEGER} order by first`,

@@ -50,9 +50,6 @@ export function parentsChanged({known, changedParents}: Tx, first: JobId, last: 
 /** A row of the statements `claimsOfLease` and `stoppedClaimsOfOwner`. */
 export type ClaimRow = readonly [id: number, execution: number, task: number, batch: number | null, stop: number | null];
 
-/** The values of `claimed.stop` besides the time of a cancel: a job with one of these is deleted when its execution ends. */
-export const Stop = {discard: -1, discardNow: -2} as const;
-
 /** The numbers that are given out, with the state under which `tally` has the last one, as task 0: so they cost no page of their own. */
 const NUMBERS = {job: 0, lease: 1} as const;
 
