@@ -58,7 +58,7 @@ export async function enqueueMany<Payload>(
 	const enqueue = async () => {
 		const group = {start, keys, count: values.length};
 		const sent = {...resolved, task, values: pack(values), keys: toKey && pack(keys), maxPending};
-		const call = client.call({type: 'enqueue', group: sent, watch: false, waits: maxPending !== undefined});
+		const call = client.call({type: 'enqueue', group: sent, watch: false, waits: maxPending !== undefined, givesPayloads: true});
 		[start, values, keys, size] = [start + values.length, [], [], 0];
 		const {ids, full, missing, reused = [], conflicts: [conflict] = []} = (await call) as EnqueueReply;
 		if (full) throw queueFull(task, full, full.retryAfterMs);

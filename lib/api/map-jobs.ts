@@ -140,7 +140,7 @@ export class MapJobs<Item> {
 		const numbers = batch === undefined ? undefined : indexes ? pack(indexes.map(index => `${index}`)) : start;
 		const sent = {...common, values: pack(payloads), keys: keys ? this.#packKeys(keys) : numbers, batch: this.#batch};
 		if (this.#freshness) this.#checking = this.#checking.then(() => this.#sendChecked(group, payloads, sent, answered));
-		else this.#send(group, sent, answered);
+		else this.#send(group, sent, answered, !common.rerun?.changed);
 		return group;
 	}
 
@@ -154,9 +154,9 @@ export class MapJobs<Item> {
 		return this.#areNumbers ? first : pack(keys);
 	}
 
-	#send(group: ItemGroup<Item>, sent: NewGroup, answered: (take: () => void) => void): void {
+	#send(group: ItemGroup<Item>, sent: NewGroup, answered: (take: () => void) => void, givesPayloads = false): void {
 		this.#client.send(
-			{type: 'enqueue', group: sent, watch: true},
+			{type: 'enqueue', group: sent, watch: true, givesPayloads},
 			reply => answered(() => this.#watch(group, reply as EnqueuedGroup)),
 			error => answered(() => this.#listener.failed(error)),
 		);

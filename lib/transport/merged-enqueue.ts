@@ -53,7 +53,8 @@ export class MergedEnqueue {
 		const {options, key, watch} = this.#first;
 		const values = pack(this.#jobs.map(({payload}) => payload));
 		const keys = key === undefined ? undefined : pack(this.#jobs.map(each => each.key as string));
-		return {type: 'enqueue', group: keys ? {...options, values, keys} : {...options, values}, watch};
+		// Of several, each may have to be sent again.
+		return {type: 'enqueue', group: keys ? {...options, values, keys} : {...options, values}, watch, givesPayloads: this.#jobs.length === 1};
 	}
 
 	resolve(reply: EnqueueReply): void {

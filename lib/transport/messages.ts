@@ -84,6 +84,8 @@ export interface EnqueueCall {
 	readonly watch: boolean;
 	/** Whether the call waits for room if the queue is full; default false. */
 	readonly waits?: boolean;
+	/** True if the caller does not keep the payloads: the memory of large binary ones goes to the dispatcher. Default false: they are copied. */
+	readonly givesPayloads?: boolean;
 }
 
 /** The group, and if it was refused for want of room, when there may be some. */
@@ -179,9 +181,9 @@ export interface HeartbeatStart {
 	readonly owner: string;
 }
 
-/** The buffers of the large binary payloads in calls to a dispatcher in another thread. */
+/** The buffers of the large binary payloads that calls give to a dispatcher in another thread. */
 export function payloadBuffers(calls: readonly Call[]): ArrayBuffer[] {
-	return calls.flatMap(call => (call.type === 'enqueue' ? buffersOf(call.group.values) : []));
+	return calls.flatMap(call => (call.type === 'enqueue' && call.givesPayloads ? buffersOf(call.group.values) : []));
 }
 
 /** The buffers of the large binary results in a message from a dispatcher's thread. */

@@ -1,10 +1,25 @@
 import {readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import Database from 'better-sqlite3';
 import {FaenaError} from '../../lib/index.ts';
 import {openQueue} from '../../lib/queue.ts';
 import {appears} from '../fixtures/appears.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
+
+test('of large binary payloads that are enqueued in one turn, one is refused and the others run as they were given', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const faena = await openEngine(t, {queue});
+	const db = new Database(queue);
+	t.teardown(() => db.close());
+	db.exec(`create trigger refuses before insert on job when new.key = '3' begin select raise(abort, 'refused'); end`);
+	const payloads = [0, 1, 2, 3, 4, 5].map(byte => new Uint8Array(32 * 1024).fill(byte));
+	const calls = await Promise.allSettled(payloads.map((payload, index) => faena.enqueue('echo', payload, {key: `${index}`})));
+	t.deepEqual(
+		await Promise.all(calls.map(call => (call.status === 'fulfilled' ? call.value.result() : (call.reason as FaenaError).code))),
+		payloads.map((payload, index) => (index === 3 ? 'BadRow' : payload)),
+	);
+});
 
 test("call() resolves with the task's result", async t => {
 	const faena = await openEngine(t);

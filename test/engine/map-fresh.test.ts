@@ -170,10 +170,10 @@ test('a file that is edited twice within the same moment runs twice', async t =>
 test('a file that changes while its job runs is run again by the next map, also if the change is undone', async t => {
 	const project = new Project(t);
 	for (const name of ['a', 'b']) project.write(name, name);
-	for (const options of [{batch: 'files'}, {}]) {
+	for (const [options, bytes] of [[{batch: 'files'}], [{}], [{batch: 'large'}, new Uint8Array(32 * 1024)]] as const) {
 		const map = async () => {
 			const faena = await project.open();
-			const payload = (name: string) => ({path: project.path(name), log: project.log});
+			const payload = (name: string) => ({path: project.path(name), log: project.log, bytes});
 			const results = faena.map('gated', ['a', 'b'], {...options, key: name => name, payload, order: 'input', fresh: 'content'}).toArray();
 			return {faena, results};
 		};

@@ -23,6 +23,26 @@ for (const order of ['input', 'finished'] as const) {
 	}
 }
 
+test('two items under way with the same key and the same large binary payload are one job', async t => {
+	const faena = await openEngine(t);
+	await faena.pause();
+	const bytes = new Uint8Array(32 * 1024).fill(7);
+	const items = async function* () {
+		yield bytes;
+		while ((await faena.counts()).pending < 1);
+		yield bytes;
+		await faena.resume();
+	};
+	const results = await all(faena.map('echo', items(), {key: () => 'same', fresh: 'payload'}));
+	t.deepEqual(
+		results.map(({status, jobId}) => [status, jobId]),
+		[
+			['completed', 1],
+			['completed', 1],
+		],
+	);
+});
+
 test('a result has the number, times and costs of its execution, also that of a job that is dead; a reused one has none', async t => {
 	const faena = await openEngine(t, {defaults: {maxAttempts: 2, backoff: 0}});
 	const before = Date.now();

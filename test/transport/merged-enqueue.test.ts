@@ -1,17 +1,24 @@
+import {MessageChannel, receiveMessageOnPort} from 'node:worker_threads';
 import test from 'ava';
+import type {Encoded} from '../../lib/job/encoding.ts';
 import {toEnvelope} from '../../lib/job/failure.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import {DispatcherClient, type Transport} from '../../lib/transport/client.ts';
 import type {SingleJob} from '../../lib/transport/merged-enqueue.ts';
-import type {Call, DispatcherMessage, EnqueueReply, Reply} from '../../lib/transport/messages.ts';
+import {type Call, type DispatcherMessage, type EnqueueReply, payloadBuffers, type Reply} from '../../lib/transport/messages.ts';
 import {POLICY} from '../fixtures/dispatcher.ts';
 
+/** A client whose calls go through a real port, as those to a dispatcher's thread do. */
 function setUp() {
 	const sent: Call[][] = [];
+	const {port1, port2} = new MessageChannel();
 	let tell: (message: DispatcherMessage) => void = () => undefined;
 	const transport: Transport = {
 		tasks: [],
-		send: calls => void sent.push([...calls]),
+		send(calls) {
+			port1.postMessage(calls, payloadBuffers(calls));
+			sent.push((receiveMessageOnPort(port2) as {message: Call[]}).message);
+		},
 		listen: onMessage => {
 			tell = onMessage;
 		},
@@ -26,7 +33,7 @@ function setUp() {
 		warn: () => undefined,
 	});
 	const answers: unknown[] = [];
-	const enqueue = (payload: string, parts: Partial<SingleJob> = {}, options: Partial<SingleJob['options']> = {}) => {
+	const enqueue = (payload: Encoded, parts: Partial<SingleJob> = {}, options: Partial<SingleJob['options']> = {}) => {
 		const index = answers.push('none') - 1;
 		const job: SingleJob = {payload, key: undefined, watch: false, ...parts, options: {task: 'count', policy: POLICY, priority: 0, runAt: null, ...options}};
 		client.enqueue(job, {
@@ -137,6 +144,19 @@ for (const [code, isTriedAgain] of [
 		t.is(sent.length, 2);
 	});
 }
+
+test('after a refusal each large binary payload is sent again as it was', async t => {
+	const {sent, enqueue, reply} = setUp();
+	const payloads = [1, 2, 3, 4, 5, 6].map(byte => new Uint8Array(32 * 1024).fill(byte));
+	for (const payload of payloads) enqueue(payload.slice());
+	await turn();
+	reply({call: 1, error: toEnvelope(new FaenaError('TooLarge', 'no'))});
+	await turn();
+	t.deepEqual(
+		sent.slice(1).map(calls => calls.map(call => (call.type === 'enqueue' ? call.group.values : undefined))),
+		[payloads.map(payload => [payload])],
+	);
+});
 
 test('a client that has ended refuses at once', async t => {
 	const {client, enqueue, answers} = setUp();
