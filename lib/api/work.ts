@@ -197,7 +197,7 @@ function lonePool(store: Store, slots: number, listener: PoolListener, makePool:
 			warn('refused', {id: idAt(ids, 0), error});
 		},
 		load: () => pool.load(),
-		stop: (id, reason) => pool.stop(id, reason),
+		stop: (...which) => pool.stop(...which),
 		release: task => pool.release(task),
 		confirmStops: () => pool.confirmStops(),
 		interrupt: () => pool.interrupt(),

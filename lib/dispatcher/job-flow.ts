@@ -1,4 +1,4 @@
-import type {JobUpdate, OwnerId} from '../job/claim.ts';
+import type {JobUpdate, Lease, OwnerId} from '../job/claim.ts';
 import type {SlowStart, WorkerLoss} from '../job/events.ts';
 import {type ClaimedGroup, type EndedGroup, type EnqueuedGroup, type FullQueue, idAt, indexOf, type NewGroup, sizeOf, toReleased} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
@@ -413,9 +413,9 @@ export class JobFlow implements PoolListener {
 		await this.pool?.release(task);
 	}
 
-	/** Stops one job of this dispatcher. If its chunk still waits for the pool, all its jobs are released. */
-	stop(id: JobId): void {
-		if (!this.pool?.stop(id, 'cancelled')) this.#takeBack(chunk => indexOf(chunk, id) >= 0);
+	/** Stops one job of this dispatcher, or only its execution of a lease. If its chunk still waits for the pool, all its jobs are released. */
+	stop(id: JobId, lease?: Lease): void {
+		if (!this.pool?.stop(id, 'cancelled', lease)) this.#takeBack(chunk => (lease ?? chunk.lease) === chunk.lease && indexOf(chunk, id) >= 0);
 	}
 
 	#takeBack(matches: (chunk: ClaimedGroup) => boolean): void {

@@ -123,7 +123,8 @@ export class Maintenance {
 				this.#flow.jobsMayBeReady();
 				this.#flow.jobsMayExpire();
 				clients.allMayHaveEnded();
-				for (const {id} of news.stop) this.#flow.stop(id);
+				// The news may be old: by now the job may have ended, and run again.
+				for (const {id, lease} of news.stop) this.#flow.stop(id, lease);
 				break;
 			case 'batchCompleted':
 				// The same transaction has enqueued its completion job, if it has one.

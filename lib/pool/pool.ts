@@ -1,6 +1,6 @@
 /** The station `pool/`: workers, and the jobs that they have in hand. It never reaches the database, and never decides whether a job runs again. */
 
-import type {JobUpdate} from '../job/claim.ts';
+import type {JobUpdate, Lease} from '../job/claim.ts';
 import type {SlowStart, WorkerLoss} from '../job/events.ts';
 import type {PostMortem} from '../job/failure.ts';
 import type {ClaimedGroup, EndedGroup} from '../job/group.ts';
@@ -32,8 +32,8 @@ export interface Pool {
 	/** Runs the jobs of the chunk, at most {@link maxJobs}, one after the other in one worker. Call it at most as often as {@link capacity} allows. */
 	run(chunk: ClaimedGroup): void;
 
-	/** Takes the job back if it has not started, stops it if it runs. False if the pool does not have it. */
-	stop(id: JobId, reason: StopReason): boolean;
+	/** Takes the job back if it has not started, stops it if it runs. False if the pool does not have it, or not of this lease. */
+	stop(id: JobId, reason: StopReason, lease?: Lease): boolean;
 
 	/**
 	 * Returns jobs that have not started as released: those of one task, or all. Resolves once none of them can start any more. A worker that

@@ -1,3 +1,4 @@
+import type {Lease} from '../job/claim.ts';
 import {toFailure} from '../job/failure.ts';
 import {type ClaimedGroup, MAX_GROUP_JOBS} from '../job/group.ts';
 import type {JobId, StopReason} from '../job/job.ts';
@@ -101,8 +102,8 @@ export class WorkerPool implements Pool {
 		if (slot.phase !== 'loading') inFlight.send();
 	}
 
-	stop(id: JobId, reason: StopReason): boolean {
-		const chunk = this.#slots.chunks.find(each => each.openIndexOf(id) >= 0);
+	stop(id: JobId, reason: StopReason, lease?: Lease): boolean {
+		const chunk = this.#slots.chunks.find(each => (lease ?? each.group.lease) === each.group.lease && each.openIndexOf(id) >= 0);
 		if (!chunk) return false;
 		const index = chunk.openIndexOf(id);
 		chunk.takeBack([index], reason === 'cancelled' ? {type: 'cancelled'} : {type: 'released'});

@@ -571,11 +571,15 @@ test('a job that is stopped while it only waits here comes back with its chunk; 
 	pool.has = () => false;
 	flow.stop(9);
 	t.false(flow.mustCommit);
+	// Of an earlier execution.
+	flow.stop(2, 0);
+	t.false(flow.mustCommit);
 	flow.stop(2);
 	t.true(flow.mustCommit);
 	t.deepEqual(pool.calls, [
 		['stop', 2, 'cancelled'],
 		['stop', 9, 'cancelled'],
+		['stop', 2, 'cancelled', 0],
 		['stop', 2, 'cancelled'],
 	]);
 	await flow.commit();

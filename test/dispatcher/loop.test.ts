@@ -229,7 +229,7 @@ test('a delayed job is claimed when it is due, and one of another process when t
 	t.is(pool.given.length, 2);
 	void tell({type: 'changed', stop: [{id: 2, lease: 2, execution: 1}]});
 	await turn();
-	t.deepEqual(pool.calls, [['stop', 2, 'cancelled']]);
+	t.deepEqual(pool.calls, [['stop', 2, 'cancelled', 2]]);
 });
 
 test('while all workers are busy outcomes wait for a chunk of work; a call or an enqueue does not wait, and takes them along', async t => {

@@ -68,7 +68,7 @@ test('after a write of another process jobs may be ready, watched jobs are in do
 	tell({type: 'changed', stop: [5, 6].map(id => ({id, lease: 1, execution: 1}))});
 	takeTold();
 	news.handleNews();
-	t.deepEqual(takeTold(), [['jobsMayBeReady'], ['jobsMayExpire'], ['watchedMayHaveEnded'], ['stop', 5], ['stop', 6]]);
+	t.deepEqual(takeTold(), [['jobsMayBeReady'], ['jobsMayExpire'], ['watchedMayHaveEnded'], ['stop', 5, 1], ['stop', 6, 1]]);
 });
 
 test('a completed batch is reported to the callers, and its job may be ready', t => {

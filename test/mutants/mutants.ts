@@ -586,9 +586,21 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a cancel by another process does not stop the job': {
 		file: 'lib/dispatcher/maintenance.ts',
-		find: 'for (const {id} of news.stop) this.#flow.stop(id);',
+		find: 'for (const {id, lease} of news.stop) this.#flow.stop(id, lease);',
 		put: '',
 		killer: ['test/engine/cancel.test.ts', 'a running job is cancelled by another process'],
+	},
+	'a late request to stop ends a later execution of the job': {
+		file: 'lib/pool/worker-pool.ts',
+		find: '(lease ?? each.group.lease) === each.group.lease && ',
+		put: '',
+		killer: ['test/pool/threads.test.ts', 'threads: a stop that names the lease of an earlier execution stops nothing'],
+	},
+	'the memory of payloads that are kept goes to the dispatcher': {
+		file: 'lib/transport/messages.ts',
+		find: "call.type === 'enqueue' && call.givesPayloads",
+		put: "call.type === 'enqueue'",
+		killer: ['test/transport/merged-enqueue.test.ts', 'after a refusal each large binary payload is sent again as it was'],
 	},
 	'close() does not wait for running jobs': {
 		file: 'lib/dispatcher/dispatcher.ts',

@@ -3,7 +3,7 @@ import {setImmediate as nextTurn} from 'node:timers/promises';
 import type {Outcome} from '../../../lib/job/claim.ts';
 import type {JobId} from '../../../lib/job/job.ts';
 import {makeFolder} from '../../fixtures/folder.ts';
-import {canConnect, errorOf, law, linesOf, touch} from './laws.ts';
+import {canConnect, errorOf, LEASE, law, linesOf, touch} from './laws.ts';
 
 const STOP_SENTENCES = {
 	timedOut: 'TimeoutError: The job ran longer than its timeout.',
@@ -125,6 +125,19 @@ law('a job that the pool does not have, or has no more, is not stopped', async (
 	await crew.values([id]);
 	t.false(crew.pool.stop(id as JobId, 'cancelled'));
 	t.false(crew.pool.stop(4711, 'cancelled'));
+});
+
+law('a stop that names the lease of an earlier execution stops nothing', async (t, crew) => {
+	const file = join(makeFolder(t), 'file');
+	await crew.load({workers: 1});
+	const [held] = await crew.give('hold', [file]);
+	const [waiting] = await crew.give('echo', [1]);
+	for (const id of [held, waiting]) t.false(crew.pool.stop(id as JobId, 'cancelled', LEASE - 1));
+	touch(file);
+	t.deepEqual(await crew.values([held, waiting]), [file, 1]);
+	const [next] = await crew.give('hold', [join(makeFolder(t), 'none')]);
+	t.true(crew.pool.stop(next as JobId, 'cancelled', LEASE));
+	t.is((await crew.outcomes([next]))[0]?.type, 'cancelled');
 });
 
 law('release() gives back jobs that have not started, which then never run', async (t, crew) => {
