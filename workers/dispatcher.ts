@@ -21,7 +21,11 @@ async function start(): Promise<void> {
 		...{owner, leaseMs, events, closeOnSignals, retention, only, scopes, waitsForBatch},
 		output: post,
 	});
-	const tasks = await dispatcher.start();
+	const tasks = await dispatcher.start().catch(async error => {
+		// Otherwise the owner's lock would stay.
+		await store.close();
+		throw error;
+	});
 	parentPort?.on('message', (calls: readonly Call[]) => dispatcher.receive(calls));
 	post({type: 'started', tasks});
 }

@@ -1,4 +1,5 @@
 /** Errors of every store: a name, a key or a batch that belongs to something else. */
+import type {OwnerId} from '../job/claim.ts';
 import type {FailureRecord} from '../job/failure.ts';
 import type {FullQueue} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
@@ -46,6 +47,12 @@ export function batchInUse(name: string): FaenaError {
 		'BatchInUse',
 		`The batch ${JSON.stringify(name)} has a running map already, in this program or another one. A batch has one map at a time. Wait until the loop of that map has ended, or give this map another batch name. If its program was killed, the batch is free once all processes of that program have ended; if it hangs, after its lease, 30 s by default.`,
 	);
+}
+
+/** Thrown by claims, and by calls for a batch, if another store has an owner of this name, which is not known to be dead. */
+export function ownerInUse(owner: OwnerId, options?: ErrorOptions): FaenaError {
+	const what = `Another program claims jobs as the owner "${owner}". End it, or give each program an owner's name of its own, such as a UUID.`;
+	return new FaenaError('OwnerInUse', `${what} If it has died, try again: its jobs are free within a lease, 30 s by default.`, options);
 }
 
 /** Thrown by `Store.delete` if jobs of the batch are running. */

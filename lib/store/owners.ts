@@ -7,7 +7,7 @@ import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import {commandsAt, holdLock, isFileName, isLockFree, type OwnerLock, openJobsAt, ownerLockAt, removeLock} from './sqlite/owner-lock.ts';
 import {createPrivately} from './sqlite/trusted-files.ts';
-import type {OwnerFiles} from './store.ts';
+import type {OwnerFiles, Released} from './store.ts';
 
 /** A lock without a row is left over if it is at least this old. The row of a younger one may not be written yet. */
 const MIN_LEFTOVER_AGE_MS = 60_000;
@@ -26,6 +26,8 @@ export interface OwnerRow {
 interface Owned {
 	/** The number of its row. */
 	id?: number;
+	/** The number of its last row, which it may not have any more. */
+	formerId?: number | undefined;
 	readonly lock: OwnerLock | undefined;
 }
 
@@ -41,6 +43,8 @@ export class Owners {
 	#seen = new Map<number, {readonly heartbeatAt: number; readonly since: number}>();
 	#lookedAt = -Infinity;
 	#isSwept = false;
+	/** Owners without a row whose lock another process still had. */
+	readonly #left = new Set<OwnerId>();
 
 	/** @param filesAt the path from which those of all owners' files are made; `undefined` if owners have no files */
 	constructor(filesAt: () => string | undefined, leaseMs: number, steadyMs: () => number) {
@@ -59,9 +63,31 @@ export class Owners {
 	}
 
 	/**
+	 * Runs a call that may register an owner. If the row of another store has its name, that owner may be dead: then its jobs are reclaimed first.
+	 * @throws FaenaError `OwnerInUse` if the other one is not known to be dead
+	 */
+	async registering<Result>(owner: OwnerId, call: () => Promise<Result>, reclaim: () => Promise<Released>): Promise<Result> {
+		for (let isLast = false; ; isLast = true) {
+			try {
+				return await call();
+			} catch (error) {
+				if (!(error instanceof FaenaError) || error.code !== 'OwnerInUse') throw error;
+				// The name is not this store's, so its lock must not be, either.
+				this.forget(owner);
+				if (isLast) throw error;
+				while ((await reclaim()).hasMore);
+			}
+		}
+	}
+
+	has(owner: OwnerId): boolean {
+		return this.#owned.has(owner);
+	}
+
+	/**
 	 * Takes the lock of an owner, if this store does not have it yet. To be called before the owner's row is written, since a row with a free lock means
 	 * a dead owner.
-	 * @throws FaenaError `BadOption` if the name can't be part of a file's name
+	 * @throws FaenaError `BadOption` if the name can't be part of a file's name; `OwnerInUse` if another program has the lock
 	 */
 	hold(owner: OwnerId): void {
 		if (this.#owned.has(owner)) return;
@@ -83,6 +109,24 @@ export class Owners {
 		this.#owned.set(owner, {...owned, id});
 	}
 
+	/** Whose row a heartbeat renews: `null` for that of any store, which may be this one's in another thread; 0 for none. */
+	rowOf(owner: OwnerId): number | null {
+		const owned = this.#owned.get(owner);
+		return owned ? (owned.id ?? 0) : null;
+	}
+
+	/** The owner may have no row: it has heard that it was taken for dead, or the transaction has failed that wrote the row. Its lock stays. */
+	unregistered(owner: OwnerId): void {
+		const owned = this.#owned.get(owner);
+		if (owned) this.#owned.set(owner, {lock: owned.lock, formerId: owned.id ?? owned.formerId});
+	}
+
+	/** True if a row of the owner's name is that of this store: also after a transaction that failed, and took effect all the same. */
+	isOwn(owner: OwnerId, id: number): boolean {
+		const owned = this.#owned.get(owner);
+		return owned !== undefined && (owned.id ?? owned.formerId) === id;
+	}
+
 	/** Keeps the owner's files from those that remove old files of temporary folders: without its lock it would seem dead to others. */
 	touch(owner: OwnerId): void {
 		const now = new Date();
@@ -95,9 +139,11 @@ export class Owners {
 		}
 	}
 
-	/** Drops and removes the lock of an owner that has no row any more. */
+	/** Drops and removes the lock of an owner of this store that has no row any more. */
 	forget(owner: OwnerId): void {
-		if (this.unlock(owner)) this.removeLock(owner);
+		const lock = this.#owned.get(owner)?.lock;
+		if (lock) removeLock(this.filesOf(owner).ownerLock as string, lock);
+		this.unlock(owner);
 	}
 
 	/** Drops the lock, and leaves its file, which then shows that the owner has ended. Returns false if it is not an owner of this store. */
@@ -114,6 +160,7 @@ export class Owners {
 	 */
 	async dead(owners: readonly OwnerRow[]): Promise<OwnerRow[]> {
 		const silent = this.#silent(owners);
+		for (const owner of this.#left) owners.some(({name}) => name === owner) ? this.#left.delete(owner) : this.removeLock(owner);
 		const dead: OwnerRow[] = [];
 		for (const owner of owners) {
 			const isSilent = silent.has(owner.id);
@@ -159,9 +206,11 @@ export class Owners {
 		return openJobs === undefined ? [] : readOpenJobs(openJobs);
 	}
 
+	/** Removes the files of an owner that has no row any more: later, if its process still has them. */
 	removeLock(owner: OwnerId): void {
 		const {ownerLock} = this.filesOf(owner);
-		if (ownerLock !== undefined) removeLock(ownerLock);
+		if (ownerLock === undefined || removeLock(ownerLock)) this.#left.delete(owner);
+		else this.#left.add(owner);
 	}
 
 	/** Another program may write any name into a row, also one that can't be part of a file's name: then there are no files. */

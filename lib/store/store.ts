@@ -325,7 +325,7 @@ export interface Moved {
 	readonly next: MovePage | null;
 }
 
-/** Paths of an owner's files. The owner's first claim creates them. */
+/** Paths of an owner's files. */
 export interface OwnerFiles {
 	/** Child processes hold a share of this lock while they live (`shareLock`). Until all have ended, no other owner reclaims the jobs. */
 	readonly ownerLock?: string;

@@ -22,6 +22,8 @@ export type ErrorCode =
 	| 'BatchInUse'
 	/** The batch can't be deleted, because jobs of it are running. */
 	| 'BatchRunning'
+	/** Another program claims jobs under this owner's name, and lives. */
+	| 'OwnerInUse'
 	/** No batch has this name; or the batch was deleted while its map was running. */
 	| 'NoSuchBatch'
 	| 'NoSuchSchedule'

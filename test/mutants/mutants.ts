@@ -234,7 +234,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'an owner that a failed commit registered stays registered': {
 		file: 'lib/store/sqlite/transactions.ts',
-		find: '\t\t\tfor (const owner of lists.registered) owners.forget(owner);\n',
+		find: '\t\t\tfor (const owner of lists.registered) owners.unregistered(owner);\n',
 		put: '',
 		killer: ['test/store/hostile.test.ts', ROLLBACK],
 	},
@@ -260,10 +260,28 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/store/paging.test.ts', 'a page of a release unpacks few of the runs that its owner has claimed'],
 	},
 	// ——— owners ———
+	'a child process makes the file of a lock that was removed': {
+		file: 'lib/store/sqlite/owner-lock.ts',
+		find: '\tif (!existsSync(path)) return;\n',
+		put: '\tcreatePrivately(path);\n',
+		killer: ['test/store/owners.test.ts', 'an owner whose lock was removed lives on, also after the end of a child process that was started since then'],
+	},
+	'the files of an owner that lives again under its name are removed': {
+		file: 'lib/store/sqlite/owner-lock.ts',
+		find: '\tif (!held && existsSync(path)) return false;\n',
+		put: '',
+		killer: ['test/store/owners.test.ts', 'an owner that was taken for dead and lives on keeps its files'],
+	},
+	'a program takes over the name of an owner that lives': {
+		file: 'lib/store/sqlite/sqlite.ts',
+		find: 'else if (!this.#owners.isOwn(owner, id)) throw ownerInUse(owner);',
+		put: '',
+		killer: [SQLITE, 'sqlite: the name of an owner whose lock is missing is free once it is silent for a lease: its claims are released, and it is fenced'],
+	},
 	'an owner takes no lock': {
 		file: 'lib/store/sqlite/owner-lock.ts',
-		find: "\tdb.exec('begin immediate');\n",
-		put: '',
+		find: "const db = lock(path, 'immediate');",
+		put: 'const db = new Database(path);',
 		killer: [SQLITE, 'the jobs of a killed process are reclaimed at once; those of a living one are not'],
 	},
 	'parts of a claim that are settled at the same time are lost': {
@@ -764,11 +782,11 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		put: 'return ((number ?? 0) as number) + tally.tasks.get(0, NUMBERS[what] as StoredState);',
 		killer: ['test/store/hostile.test.ts', 'without a counter no job is enqueued or claimed: delete from tally where task = 0'],
 	},
-	'an owner keeps its lock though it has no row': {
+	'an owner keeps the number of a row that was not written': {
 		file: 'lib/store/sqlite/sqlite.ts',
 		find: '\t\tregistered.push(owner);\n',
 		put: '',
-		killer: ['test/store/hostile.test.ts', 'an owner whose row could not be written keeps no lock, and gets both later'],
+		killer: ['test/store/hostile.test.ts', ROLLBACK],
 	},
 
 	// ——— servers: keys, edits, expiry ———

@@ -26,19 +26,24 @@ import './contract/holding.ts';
 import './contract/deleting.ts';
 import './contract/listening.ts';
 import './contract/closing.ts';
-import {LAWS, LEASE_MS, type StoreOptions, SuiteClock, T0} from './contract/laws.ts';
+import {LAWS, LAWS_OF_STORES, LEASE_MS, type StoreOptions, SuiteClock, T0} from './contract/laws.ts';
 
 export type {StoreOptions} from './contract/laws.ts';
 
 /**
  * Registers a test for each law of {@link Store}. `open` gives a new, empty store each time; the suite closes it.
+ * @param again opens the store that was opened last once more, as another program does; for stores that several programs share
  * @param nextTurn of a store that waits for a server: resolves when it may have answered
  * @param knowsOpenJobs false for a store whose owners can't die without it
  */
 export function exerciseStore(
 	name: string,
 	open: (options: StoreOptions) => Promise<Store>,
-	{knowsOpenJobs = true, nextTurn}: {readonly knowsOpenJobs?: boolean; readonly nextTurn?: (store: Store) => Promise<void>} = {},
+	{
+		again,
+		knowsOpenJobs = true,
+		nextTurn,
+	}: {readonly again?: typeof open; readonly knowsOpenJobs?: boolean; readonly nextTurn?: (store: Store) => Promise<void>} = {},
 ): void {
 	// Hundreds of stores of one thread would poll beside each other. A server, however, is waited for.
 	const register = nextTurn ? test : test.serial;
@@ -51,4 +56,15 @@ export function exerciseStore(
 			await check(t, new JobQueue(store), clock, opened);
 		});
 	}
+	for (const {title, check} of again ? LAWS_OF_STORES : [])
+		test.serial(`${name}: ${title}`, async t => {
+			const clock = new SuiteClock(T0);
+			const options: StoreOptions = {clock, random: () => clock.random, leaseMs: LEASE_MS, openJobs: () => []};
+			const openWith = async (how: typeof open) => {
+				const queue = new JobQueue(await how(options));
+				t.teardown(() => queue.close());
+				return queue;
+			};
+			await check(t, await openWith(open), clock, () => openWith(again as typeof open));
+		});
 }

@@ -9,6 +9,7 @@ import {JobQueue} from '../../lib/store/job-queue.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import type {PostgresPool as Pool} from '../../lib/store/postgres-client.ts';
 import {toCounts} from '../../lib/store/store.ts';
+import {comesBack} from '../fixtures/comes-back.ts';
 import {CuttingProxy} from '../fixtures/cutting-proxy.ts';
 import {openEngine} from '../fixtures/engine.ts';
 import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
@@ -93,24 +94,11 @@ test('a claim that was committed, but whose answer could not be read, is given b
 	await pool.end?.();
 });
 
-test('an owner whose program has died and was started again, with the same name, claims at once', async t => {
-	const schema = 'again';
-	const first = new PostgresStore(server.url, {schema});
-	await first.commit({enqueue: [{...newJob(), values: ['1', '2']}]});
-	await first.commit({claim: {...claimOf('same'), limit: 1}});
-	for (let call = 0; call < 20; call++) await first.heartbeat('same');
-	await first.release('same');
-	const client = new pg.Client(server.url);
-	await client.connect();
-	const {rows} = await client.query(`select host, heartbeat_at, released_by from ${schema}.owner`);
-	await first.close();
-	// As if it had died.
-	await client.query(`insert into ${schema}.owner (name, host, heartbeat_at, released_by) values ('same', $1, $2, $3)`, Object.values(rows[0]));
-	const second = new PostgresStore(server.url, {schema});
-	const {claimed} = await second.commit({claim: claimOf('same')});
-	t.is(claimed.groups.length, 1);
-	await second.close();
-	await client.end();
+test('a program that was killed and comes back with the same owner name has its old jobs at once', async t => {
+	const location = `${server.url}?schema=again`;
+	const queue = await openQueue(location);
+	await comesBack(t, queue, location);
+	await queue.close();
 });
 
 test('a read that ends in a deadlock is sent again', async t => {

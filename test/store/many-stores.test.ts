@@ -265,7 +265,7 @@ test('the jobs of a killed process of the same host are reclaimed at once, with 
 	const ids = JSON.parse(await program.line()) as JobId[];
 	t.is(await queue.reclaim(), 0);
 	t.like(await queue.counts(), {running: 2});
-	const {openJobs = ''} = queue.store.ownerFiles('holder');
+	const openJobs = (queue.store.ownerFiles('me').openJobs ?? '').replace('owner-me', 'owner-holder');
 	writeOpenJobs(openJobs, 1, ids.slice(0, 1));
 	await program.kill('SIGKILL');
 	t.is(await queue.reclaim(), 2);

@@ -4,7 +4,9 @@ import test from 'ava';
 import type {Policy} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
 import {openQueue} from '../../lib/queue.ts';
+import {comesBack} from '../fixtures/comes-back.ts';
 import {makeFolder} from '../fixtures/folder.ts';
+import {Program} from '../fixtures/program.ts';
 import {openQueueAt} from '../fixtures/queue.ts';
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
@@ -51,6 +53,59 @@ test('if an owner fails to sign off as it closes, others reclaim its jobs at onc
 	t.is(await other.reclaim(), 1);
 	t.false(existsSync(`${path}-owner-leaving`));
 	t.is((await other.counts()).pending, 1);
+});
+
+test('an owner whose lock was removed lives on, also after the end of a child process that was started since then', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const [holder, other] = [await openQueue(path), await openQueue(path)];
+	t.teardown(() => Promise.all([holder.close(), other.close()]));
+	await holder.enqueue([JOB]);
+	await holder.dequeue({owner: 'holder', tasks: ['count']});
+	const child = () => new Program(t, 'shares-lock', `${path}-owner-holder`).ended();
+	t.like(await child(), {code: 0});
+	rmSync(`${path}-owner-holder`);
+	t.like(await child(), {code: 0, stderr: ''});
+	t.is(await other.reclaim(), 0);
+	t.like(await other.counts(), {running: 1});
+});
+
+test('an owner that was taken for dead and lives on keeps its files', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const clock = {now: 1_000_000};
+	const open = () => openQueueAt(path, {leaseMs: LEASE_MS, now: () => clock.now, steadyMs: () => clock.now});
+	const [holder, other] = [await open(), await open()];
+	t.teardown(() => Promise.all([holder.close(), other.close()]));
+	await holder.enqueue([JOB]);
+	await holder.dequeue({owner: 'holder', tasks: ['count']});
+	let recovered = 0;
+	for (; recovered === 0; clock.now += LEASE_MS / 2) recovered = await other.reclaim();
+	t.false(await holder.heartbeat('holder'));
+	t.is((await holder.dequeue({owner: 'holder', tasks: ['count']})).jobs.length, 1);
+	await other.reclaim();
+	t.true(existsSync(`${path}-owner-holder`) && existsSync(`${path}-owner-holder-open`));
+	await holder.leave('holder');
+	t.deepEqual(
+		readdirSync(join(path, '..')).filter(name => name.includes('-owner-')),
+		[],
+	);
+});
+
+test('a process of an engine shares its lock from its start, before the engine is an owner', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const [queue, other] = [await openQueue(path), await openQueue(path)];
+	t.teardown(() => other.close());
+	const {ownerLock = ''} = queue.store.ownerFiles('engine');
+	t.true(existsSync(ownerLock));
+	t.throws(() => other.store.ownerFiles('engine'), {code: 'OwnerInUse'});
+	await queue.close();
+	t.false(existsSync(ownerLock));
+});
+
+test('a program that was killed and comes back with the same owner name has its old jobs at once', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openQueue(path);
+	t.teardown(() => queue.close());
+	await comesBack(t, queue, path);
 });
 
 for (const owner of ['me ', '../me', 'a\\b', 'me\n']) {

@@ -4,7 +4,7 @@ import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import type {Store} from '../../lib/store/store.ts';
 import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
 import {WatchedPool} from '../fixtures/watched-pool.ts';
-import {exerciseStore} from './contract.ts';
+import {exerciseStore, type StoreOptions} from './contract.ts';
 
 const MAX_CONNECTIONS = 8;
 
@@ -27,14 +27,19 @@ const pools = new WeakMap<Store, WatchedPool>();
 
 let opened = 0;
 
+const openLast = async (options: StoreOptions) => {
+	const pool = new WatchedPool(shared);
+	const store = new PostgresStore(server.url, {...options, schema: `queue ${opened}`, pool});
+	pools.set(store, pool);
+	await store.counts();
+	return store;
+};
+
 exerciseStore(
 	'postgres',
-	async options => {
-		const pool = new WatchedPool(shared);
-		const store = new PostgresStore(server.url, {...options, schema: `queue ${++opened}`, pool});
-		pools.set(store, pool);
-		await store.counts();
-		return store;
+	options => {
+		opened++;
+		return openLast(options);
 	},
-	{nextTurn: async store => pools.get(store)?.nextTurn()},
+	{again: openLast, nextTurn: async store => pools.get(store)?.nextTurn()},
 );

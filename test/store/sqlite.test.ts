@@ -11,7 +11,7 @@ import {openStore} from '../../lib/store/open-store.ts';
 import {connect} from '../../lib/store/sqlite/connection.ts';
 import {APPLICATION_ID, MIGRATIONS} from '../../lib/store/sqlite/schema.sql.ts';
 import {SQL} from '../../lib/store/sqlite/statements.sql.ts';
-import type {News} from '../../lib/store/store.ts';
+import type {News, OpenStoreOptions} from '../../lib/store/store.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {Program} from '../fixtures/program.ts';
@@ -22,7 +22,15 @@ const place = mkdtempSync(join(tmpdir(), 'faena-test-'));
 test.after.always(() => rmSync(place, {recursive: true, force: true}));
 
 let opened = 0;
-exerciseStore('sqlite', options => openStore(join(place, `${++opened}.db`), {...options, durability: 'normal'}));
+const openLast = (options: OpenStoreOptions) => openStore(join(place, `${opened}.db`), {...options, durability: 'normal'});
+exerciseStore(
+	'sqlite',
+	options => {
+		opened++;
+		return openLast(options);
+	},
+	{again: openLast},
+);
 exerciseStore('sqlite in memory', options => openStore(':memory:', options), {knowsOpenJobs: false});
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
@@ -389,6 +397,7 @@ test('an owner that was silent until its jobs were reclaimed, and was then kille
 	now = 1001;
 	t.is(await queue.reclaim(), 2);
 	await program.kill('SIGKILL');
+	t.is(await queue.reclaim(), 0);
 	t.deepEqual(
 		readdirSync(folder).filter(name => name.includes('-owner-')),
 		[],
@@ -403,7 +412,7 @@ test('an owner whose lock another program holds is refused at once, without a wa
 	holder.exec('begin exclusive');
 	const begunAt = performance.now();
 	const claim = () => queue.dequeue({owner: 'me', tasks: []});
-	const refused = t.throwsAsync(claim, {code: 'DatabaseBusy', message: /-owner-me is locked by another program/});
+	const refused = t.throwsAsync(claim, {code: 'OwnerInUse', message: /-owner-me is locked by another program/});
 	// The refusal is synchronous.
 	t.true(performance.now() - begunAt < 2000);
 	await refused;

@@ -77,7 +77,7 @@ export const BATCHES = `
 		if not found then
 			insert into batch (name, task, created_at, on_complete, marks, shape, owner, opened_by)
 				values (call->>'name', (call->>'task')::bigint, now_ms(), nullif(call->'onComplete', 'null'), marks_with(0),
-					nullif(call->'shape', 'null'), register_owner(call->>'owner', call->>'host'), (call->>'number')::bigint) returning * into b;
+					nullif(call->'shape', 'null'), register_owner(call, call->>'owner'), (call->>'number')::bigint) returning * into b;
 			return jsonb_build_object('id', b.id, 'owner', b.owner, 'completed', done);
 		end if;
 		if b.task is distinct from (call->>'task')::bigint or b.shape->'stages' is distinct from call->'shape'->'stages' or b.shape ? 'jobs' then
@@ -87,7 +87,7 @@ export const BATCHES = `
 			return jsonb_build_object('id', b.id, 'owner', b.owner, 'completed', done);
 		end if;
 		if exists (select from owner where id = b.owner) then return jsonb_build_object('inUse', true, 'completed', done); end if;
-		its_owner := register_owner(call->>'owner', call->>'host');
+		its_owner := register_owner(call, call->>'owner');
 		update batch set closed_at = null, total = null, on_complete = nullif(call->'onComplete', 'null'), shape = nullif(call->'shape', 'null'), owner = its_owner,
 			opened_by = (call->>'number')::bigint,
 			marks = marks_with((select ${counted(StoredState.completed, StoredState.dead, StoredState.cancelled)} from batch_tally where batch = b.id)::bigint)
@@ -112,7 +112,7 @@ export const BATCHES = `
 				where id = its_id and owner = (select id from owner where name = call->>'owner') and opened_by < (call->>'number')::bigint;
 			return jsonb_build_object('done', found, 'completed', done);
 		end if;
-		own := register_owner(call->>'owner', call->>'host');
+		own := register_owner(call, call->>'owner');
 		select o.id, b.opened_by > (call->>'number')::bigint into holder, is_late from batch b join owner o on o.id = b.owner where b.id = its_id;
 		-- An owner that was taken for dead gets its batch back, if no other owner has the batch.
 		if holder is not null and (holder <> own or is_late) or not exists (select from batch where id = its_id) then

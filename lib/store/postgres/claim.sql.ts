@@ -3,7 +3,7 @@ import {MIN_COUNTED_RESULT_BYTES} from '../store.ts';
 import {StoredState} from '../stored-state.ts';
 import {inScope, nameIn} from '../task-number.ts';
 import {SLOW_LOOK_MS} from './claimed-from.ts';
-import {LATE_CLAIM} from './error-codes.ts';
+import {LATE_CLAIM, OWNER_IN_USE} from './error-codes.ts';
 
 /** Payloads of more bytes are not claimed the short way, which copies them once more. */
 const MAX_SHORT_BYTES = 65_536;
@@ -20,14 +20,17 @@ export const SPECIAL_DETAILS =
  * many dispatchers claim side by side. `from`: the rank and the id at which the lane begins, so far as the caller knows: claimed-from.ts.
  */
 export const CLAIM = `
-	create function register_owner(its_name text, its_host text) returns integer language plpgsql as $$
+	create function register_owner(call jsonb, its_name text) returns integer language plpgsql as $$
 	declare
 		its_id integer;
+		its_store integer := (call->>'store')::integer;
 	begin
-		select id into its_id from owner where name = its_name and heartbeat_at > 0;
+		select id into its_id from owner where name = its_name and store = its_store and heartbeat_at > 0;
 		if not found then
-			insert into owner (name, host, heartbeat_at) values (its_name, its_host, now_ms())
-				on conflict (name) do update set heartbeat_at = excluded.heartbeat_at returning id into its_id;
+			insert into owner (name, host, store, heartbeat_at) values (its_name, call->>'host', its_store, now_ms())
+				on conflict (name) do update set heartbeat_at = excluded.heartbeat_at, host = excluded.host, store = excluded.store
+				where owner.store = excluded.store or owner.heartbeat_at = 0 returning id into its_id;
+			if its_id is null then raise exception using message = its_name, errcode = '${OWNER_IN_USE}'; end if;
 		end if;
 		return its_id;
 	end $$;
@@ -38,7 +41,9 @@ export const CLAIM = `
 		o owner;
 	begin
 		select * into o from owner where name = call->'claim'->>'owner';
-		if o.id is null or o.heartbeat_at = 0 and o.released_by < (call->>'number')::bigint then return register_owner(call->'claim'->>'owner', call->>'host'); end if;
+		if o.id is null or o.store <> (call->>'store')::integer or o.heartbeat_at = 0 and o.released_by < (call->>'number')::bigint then
+			return register_owner(call, call->'claim'->>'owner');
+		end if;
 		if o.released_by >= (call->>'number')::bigint then
 			raise exception 'a later call has given back the claims of this one' using errcode = '${LATE_CLAIM}';
 		end if;

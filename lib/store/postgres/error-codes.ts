@@ -6,6 +6,8 @@ export const KEY_CONFLICT = 'FA001';
 export const MUST_BE_ALONE = 'FA002';
 /** A release has given back the claims of this call. */
 export const LATE_CLAIM = 'FA003';
+/** An owner of another store has this name. */
+export const OWNER_IN_USE = 'FA006';
 /** The schema has another version than the caller. */
 export const OTHER_VERSION = 'FA004';
 /** Transactions of the connection are not READ COMMITTED. */

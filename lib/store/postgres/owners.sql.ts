@@ -28,7 +28,7 @@ export const OWNERS = `
 	create function heartbeat(call jsonb) returns boolean language plpgsql as $$
 	begin
 		perform begin_call(call, false);
-		update owner set heartbeat_at = now_ms() where name = call->>'owner' and heartbeat_at > 0;
+		update owner set heartbeat_at = now_ms() where name = call->>'owner' and heartbeat_at > 0 and id = coalesce((call->>'id')::integer, id);
 		return found;
 	end $$;
 
@@ -98,6 +98,7 @@ export const OWNERS = `
 	create function release(call jsonb) returns jsonb language plpgsql as $$
 	declare
 		its_owner integer;
+		its_store integer := (call->>'store')::integer;
 		latest bigint;
 		is_registered boolean;
 	begin
@@ -105,10 +106,10 @@ export const OWNERS = `
 		perform begin_call(call, true);
 		-- The first claim of an owner may still be on its way: then it has no row yet.
 		if not (call->'leave')::boolean then
-			insert into owner (name, host, heartbeat_at) values (call->>'owner', call->>'host', 0) on conflict do nothing;
+			insert into owner (name, host, store, heartbeat_at) values (call->>'owner', call->>'host', its_store, 0) on conflict do nothing;
 		end if;
 		-- A release whose connection was lost may arrive after a later one. By then the owner may have new claims.
-		update owner set released_by = greatest(released_by, (call->>'number')::bigint) where name = call->>'owner'
+		update owner set released_by = greatest(released_by, (call->>'number')::bigint) where name = call->>'owner' and store = its_store
 			returning id, released_by, heartbeat_at > 0 into its_owner, latest, is_registered;
 		if latest > (call->>'number')::bigint then return null; end if;
 		return release_claims(its_owner, (call->'after')::bigint, (call->'leave')::boolean, null) || jsonb_build_object('owner', case when is_registered then its_owner end);

@@ -1,4 +1,5 @@
 import {type ErrorCode, FaenaError} from '../../support/errors.ts';
+import {ownerInUse} from '../conflict-errors.ts';
 import {toUrl} from '../queue-path.ts';
 
 /** The error for each code of PostgreSQL, of the system or of TLS. The first pattern that matches counts. */
@@ -25,6 +26,7 @@ const ERRORS: readonly (readonly [code: RegExp, sentence: string, code?: ErrorCo
 		'Unreachable',
 	],
 	[/^FA003$/, 'DATABASE was too busy for this claim: MESSAGE. Try again.', 'DatabaseBusy'],
+	[/^FA006$/, ownerInUse('MESSAGE').message, 'OwnerInUse'],
 	[/^FA004$/, 'DATABASE is not the one that this program has opened: MESSAGE. Restart it, with the Faena of the programs that use it.', 'NewerDatabase'],
 	[/^FA005$/, 'DATABASE begins transactions that do not see what others commit: MESSAGE. Set default_transaction_isolation of this user to read committed.'],
 	[/^NO_TLS$/, 'DATABASE does not offer TLS: MESSAGE. Turn ssl on there, or leave sslmode out of the URL.'],

@@ -4,7 +4,7 @@ import type {ChildJob} from '../../job/new-job.ts';
 import type {Schedule} from '../../job/schedule.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
-import {openedReadOnly} from '../conflict-errors.ts';
+import {openedReadOnly, ownerInUse} from '../conflict-errors.ts';
 import {type OwnerRow, Owners} from '../owners.ts';
 import {DEFAULT_SCHEMA, locationOf, shownLocation} from '../queue-path.ts';
 import type * as contract from '../store.ts';
@@ -46,6 +46,7 @@ export class PostgresStore implements contract.Store {
 	readonly #listeners: Listeners;
 	readonly #context: Omit<CommitContext, 'hasNothingArrived' | 'tellsItself'>;
 	readonly #isReadOnly: boolean;
+	readonly #number = Math.floor(Math.random() * 2 ** 31);
 	/** False for tests with a clock of their own, which they let jump. */
 	readonly #hasServerTime: boolean;
 	#closed: Promise<void> | undefined;
@@ -59,10 +60,9 @@ export class PostgresStore implements contract.Store {
 		this.threadLocation = own && locationOf(own, schema);
 		this.leaseMs = leaseMs;
 		const maxAnswerMs = Math.min(MAX_ANSWER_MS, Math.max(MIN_ANSWER_MS, leaseMs / 4));
-		const store = Math.floor(Math.random() * 2 ** 31);
 		// Another clock than the system's is one for tests. Time is that of the server, since the hosts may not agree.
 		const now = clock === systemClock ? undefined : clock.now;
-		this.#db = new Database(url, schema, {store, host: HOST, relaxed: durability === 'normal', now}, {pool, isReadOnly: readOnly, maxAnswerMs});
+		this.#db = new Database(url, schema, {store: this.#number, host: HOST, relaxed: durability === 'normal', now}, {pool, isReadOnly: readOnly, maxAnswerMs});
 		this.#isReadOnly = readOnly;
 		this.#hasServerTime = clock === systemClock;
 		this.#names = new Names(this.#db);
@@ -77,7 +77,10 @@ export class PostgresStore implements contract.Store {
 
 	async commit(changes: contract.Changes): Promise<contract.Committed> {
 		this.#assertWritable();
-		if (changes.claim) await this.#hold(changes.claim.owner);
+		return changes.claim ? this.#registering(changes.claim.owner, () => this.#commit(changes)) : this.#commit(changes);
+	}
+
+	async #commit(changes: contract.Changes): Promise<contract.Committed> {
 		const hasNothingArrived = this.#listeners.hasNothingArrived() && !namesJobs(changes);
 		const tellsItself = changes.claim === undefined && (changes.enqueue?.length ?? 0) > 0 && this.#listeners.tellsItself;
 		const {committed, effects, owner, moreArrived, isTold} = await commit({...this.#context, hasNothingArrived, tellsItself}, changes).catch(error => {
@@ -116,20 +119,20 @@ export class PostgresStore implements contract.Store {
 
 	async heartbeat(owner: OwnerId): Promise<'alive' | 'fenced'> {
 		this.#assertWritable();
-		const isKnown = await this.#db.call<boolean>('heartbeat', {owner}, true);
-		if (!isKnown) this.#owners.forget(owner);
-		else this.#owners.touch(owner);
+		const isKnown = await this.#db.call<boolean>('heartbeat', {owner, id: this.#owners.rowOf(owner)}, true);
+		if (!isKnown) this.#owners.unregistered(owner);
+		this.#owners.touch(owner);
 		return isKnown && !this.#owners.fenced.delete(owner) ? 'alive' : 'fenced';
 	}
 
 	async release(owner: OwnerId, {after = 0, leave = false}: contract.ReleaseOptions = {}): Promise<contract.Released> {
 		this.#assertWritable();
-		return this.#release(owner, after, leave);
+		if (leave) return this.#release(owner, after, leave);
+		return this.#registering(owner, () => this.#release(owner, after, leave));
 	}
 
 	async #release(owner: OwnerId, after: number, leave: boolean): Promise<contract.Released> {
 		const before = this.#owners.idOf(owner);
-		if (!leave) await this.#hold(owner);
 		const call = () => this.#tellOf(this.#db.call<(contract.Released & Effects & {readonly owner: number | null}) | null>('release', {owner, after, leave}));
 		// A second call, which has a number of its own, makes the first one void if that arrives later.
 		const released = await call()
@@ -207,17 +210,17 @@ export class PostgresStore implements contract.Store {
 
 	async openBatch(name: string, task: string | undefined, owner: OwnerId, options: BatchOptions = {}): Promise<BatchId> {
 		this.#assertWritable();
-		await this.#hold(owner);
-		const opening = await this.#change<Opening>('open_batch', await toOpening(this.#names, name, task, owner, options), true);
+		const open = async () => this.#change<Opening>('open_batch', await toOpening(this.#names, name, task, owner, options), true);
+		const opening = await this.#registering(owner, open);
 		assertOpened(name, opening, task, options);
 		this.#owners.registered(owner, opening.owner as number);
 		return opening.id as BatchId;
 	}
 
 	async updateBatch(batch: BatchId, owner: OwnerId, change: contract.BatchChange): Promise<boolean> {
-		await this.#hold(owner);
 		const own = 'total' in change ? change : {closes: 'isClosed' in change};
-		const {done, owner: id} = await this.#change<{readonly done: boolean; readonly owner?: number}>('change_batch', {batch, owner, ...own}, true);
+		const call = () => this.#change<{readonly done: boolean; readonly owner?: number}>('change_batch', {batch, owner, ...own}, true);
+		const {done, owner: id} = await this.#registering(owner, call);
 		if (id !== undefined) this.#owners.registered(owner, id);
 		return done;
 	}
@@ -243,13 +246,22 @@ export class PostgresStore implements contract.Store {
 	}
 
 	ownerFiles(owner: OwnerId): contract.OwnerFiles {
+		this.#owners.hold(owner);
 		return this.#owners.filesOf(owner);
 	}
 
-	/** Takes the lock of an owner that is about to be registered. */
-	async #hold(owner: OwnerId): Promise<void> {
-		await this.#db.open();
-		this.#owners.hold(owner);
+	/** Makes a call that may register an owner, whose lock is taken first. */
+	#registering<Result>(owner: OwnerId, call: () => Promise<Result>): Promise<Result> {
+		const attempt = async () => {
+			if (!this.#owners.has(owner)) {
+				// A lock that is free shows that the other owner is dead.
+				const others = await this.#db.query('select from @.owner where name = $1 and store <> $2 and heartbeat_at > 0', [owner, this.#number]);
+				if (others.length > 0) throw ownerInUse(owner);
+				this.#owners.hold(owner);
+			}
+			return call();
+		};
+		return this.#owners.registering(owner, attempt, () => this.reclaim());
 	}
 
 	#filesAt(): string | undefined {

@@ -317,6 +317,8 @@ export const TABLES = `
 		id integer generated always as identity primary key,
 		name text not null unique,
 		host text not null,
+		-- The number of its store.
+		store integer not null,
 		-- 0 if it has only released: then it is not registered, and the row holds the number below.
 		heartbeat_at bigint not null,
 		-- A heartbeat that was older than a lease, and when a store first saw that.

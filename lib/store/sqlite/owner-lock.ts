@@ -1,4 +1,4 @@
-import {existsSync, rmSync} from 'node:fs';
+import {existsSync, rmSync, statSync} from 'node:fs';
 import Database from 'better-sqlite3';
 import type {OwnerId} from '../../job/claim.ts';
 import type {PerSpawner} from '../../job/options.ts';
@@ -32,8 +32,16 @@ export function isInUse(location: string, owners: readonly OwnerId[]): boolean {
 	return locks.some(lock => existsSync(lock) && !isLockFree(lock));
 }
 
-/** Removes the files beside the lock, then the lock. SQLite's journal stays if the owner was killed. */
-export function removeLock(path: string): void {
+/**
+ * Removes the files beside the lock, then the lock. SQLite's journal stays if the owner was killed. Returns false, and leaves all, if the lock is another
+ * owner's now, perhaps one of the same name: the lock is held until its file is gone.
+ * @param own the lock, if it is that of an owner of this store
+ */
+export function removeLock(path: string, own?: OwnerLock): boolean {
+	const held = own?.isInPlace() ? own : lockWhole(path);
+	if (!held && existsSync(path)) return false;
+	// An open file can't be removed there.
+	if (process.platform === 'win32') held?.close();
 	for (const suffix of ['-open', '-commands', '-commands2', '-journal', '']) {
 		try {
 			rmSync(path + suffix, {force: true});
@@ -41,6 +49,8 @@ export function removeLock(path: string): void {
 			// A file that stays does no harm: no process holds the lock. A sweep removes it later.
 		}
 	}
+	held?.close();
+	return true;
 }
 
 /** Some systems allow no longer names of files. Names of Faena's own owners have 21 characters. */
@@ -53,39 +63,67 @@ export function isFileName(owner: OwnerId): boolean {
 
 /**
  * Takes the owner's own part of the lock, which one process can have. Does not wait for it, since the caller has the write lock of the database.
- * @throws FaenaError `DatabaseBusy` if another program has locked the file
+ * @throws FaenaError `OwnerInUse` if another program has locked the file
  */
 export function holdLock(path: string): OwnerLock {
-	const db = openLock(path, NO_WAIT);
-	try {
-		db.exec('begin immediate');
-	} catch (error) {
-		db.close();
-		if (!isBusy(error)) throw error;
-		const message = `${path} is locked by another program. Only engines use this file. End the other program that has it open.`;
-		throw new FaenaError('DatabaseBusy', message, {cause: error});
+	for (;;) {
+		createPrivately(path);
+		refuse(problemOfLock(path));
+		const inode = () => statSync(path, {throwIfNoEntry: false})?.ino;
+		const made = inode();
+		const isInPlace = () => made !== undefined && inode() === made;
+		const db = lock(path, 'immediate');
+		// Another program may just have removed the file: then this lock would be seen by nobody.
+		if (db && isInPlace()) return {isInPlace, close: () => void db.close()};
+		db?.close();
+		if (!db && isInPlace()) {
+			const message = `${path} is locked by another program. Only engines, and programs that claim jobs, use this file: each as an owner of its own.`;
+			throw new FaenaError('OwnerInUse', `${message} End the other program that has it open, or give this one another owner's name.`);
+		}
 	}
-	return db;
 }
 
-/** A lock that is held. `close` drops it. */
-export type OwnerLock = Pick<Database.Database, 'close'>;
+/** Locks the file. Returns `undefined` if another process has locked it, or it is gone. */
+function lock(path: string, how: 'immediate' | 'exclusive'): Database.Database | undefined {
+	let db: Database.Database | undefined;
+	try {
+		db = new Database(path, {...NO_WAIT, fileMustExist: true});
+		db.exec(`begin ${how}`);
+		return db;
+	} catch (error) {
+		db?.close();
+		if (isBusy(error) || !existsSync(path)) return undefined;
+		throw error;
+	}
+}
+
+/** Locks the file against all shares. A file that another user may have made is not locked. */
+function lockWhole(path: string): Pick<OwnerLock, 'close'> | undefined {
+	return existsSync(path) && problemOfLock(path) === undefined ? lock(path, 'exclusive') : undefined;
+}
+
+/** A lock that is held. */
+export interface OwnerLock {
+	/** Drops it. */
+	close(): void;
+	/** False if somebody has removed its file. */
+	isInPlace(): boolean;
+}
 
 /** Keeps references: a garbage-collected connection closes, and drops its share of the lock. */
 const shares: Database.Database[] = [];
 
-/** Takes a share of the lock for a child process, until the process ends. */
+/**
+ * Takes a share of the lock for a child process, until the process ends. It makes no file: if somebody has removed that of an owner that lives, one that
+ * nobody locks after the end of this process would show the owner as dead.
+ */
 export function shareLock(path: string): void {
-	const db = openLock(path);
+	if (!existsSync(path)) return;
+	refuse(problemOfLock(path));
+	const db = new Database(path, {fileMustExist: true});
 	// A transaction has a share of the lock once it has read.
 	db.exec('begin; select * from sqlite_schema');
 	shares.push(db);
-}
-
-function openLock(path: string, options: Database.Options = {}): Database.Database {
-	createPrivately(path);
-	refuse(problemOfLock(path));
-	return new Database(path, {...options, fileMustExist: true});
 }
 
 /**
@@ -93,17 +131,7 @@ function openLock(path: string, options: Database.Options = {}): Database.Databa
  * a folder that this process can't see, or another program may have removed it. A file that another user may have made is no evidence either.
  */
 export function isLockFree(path: string): boolean {
-	if (!existsSync(path) || problemOfLock(path) !== undefined) return false;
-	let db: Database.Database | undefined;
-	try {
-		db = new Database(path, {...NO_WAIT, fileMustExist: true});
-		db.exec('begin exclusive');
-		return true;
-	} catch (error) {
-		// Another process may just have reclaimed the jobs and removed the file.
-		if (isBusy(error) || !existsSync(path)) return false;
-		throw error;
-	} finally {
-		db?.close();
-	}
+	const held = lockWhole(path);
+	held?.close();
+	return held !== undefined;
 }

@@ -4,6 +4,7 @@ import type {Schedule} from '../../job/schedule.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
+import {ownerInUse} from '../conflict-errors.ts';
 import {type OwnerRow, Owners} from '../owners.ts';
 import type * as contract from '../store.ts';
 import {IN_MEMORY, type OpenStoreOptions, type Store, URGENT_WAIT_MS} from '../store.ts';
@@ -79,10 +80,12 @@ export class SqliteStore implements Store {
 		const {settle: ended = [], enqueue: arrived = [], urgent} = changes;
 		if (ended.length + arrived.length > 0) this.#used();
 		if (urgent && ended.length === 0) return this.#transactions.writeNow(tx => this.#commit(tx, changes), URGENT_WAIT_MS, urgent);
-		return this.#transactions.write(
-			tx => this.#commit(tx, changes),
-			() => this.#blobs.prepare(ended),
-		);
+		const write = () =>
+			this.#transactions.write(
+				tx => this.#commit(tx, changes),
+				() => this.#blobs.prepare(ended),
+			);
+		return changes.claim ? this.#registering(changes.claim.owner, write) : write();
 	}
 
 	#commit(
@@ -128,15 +131,20 @@ export class SqliteStore implements Store {
 
 	/** The owner's number. A new owner gets its lock and its row. */
 	#register(owner: OwnerId, {statements, registered, now}: Tx): number {
-		const known = this.#owners.idOf(owner);
-		if (known !== undefined && statements.ownerById.get(known) !== undefined) return known;
-		this.#owners.forget(owner);
-		registered.push(owner);
-		this.#owners.hold(owner);
-		const id = statements.insertOwner.get(owner, now) as number;
+		let id = statements.ownerNamed.get(owner) as number | undefined;
+		if (id === undefined) {
+			registered.push(owner);
+			this.#owners.hold(owner);
+			id = statements.insertOwner.get(owner, now) as number;
+		}
+		// The lock stays as it is: if it is free, the other owner is dead.
+		else if (!this.#owners.isOwn(owner, id)) throw ownerInUse(owner);
 		this.#owners.registered(owner, id);
-		if (known !== undefined) this.#owners.fenced.add(owner);
 		return id;
+	}
+
+	#registering<Result>(owner: OwnerId, call: () => Promise<Result>): Promise<Result> {
+		return this.#owners.registering(owner, call, () => this.reclaim());
 	}
 
 	move(filter: JobFilter, to: contract.MoveTarget, page: contract.MovePage = {}): Promise<contract.Moved> {
@@ -164,25 +172,30 @@ export class SqliteStore implements Store {
 
 	async heartbeat(owner: OwnerId): Promise<'alive' | 'fenced'> {
 		const isAlive = await this.#transactions.write(({statements, now}) => {
-			const isAlive = statements.heartbeat.run(now, owner).changes === 1;
-			if (!isAlive) this.#owners.forget(owner);
+			const isAlive = statements.heartbeat.run(now, owner, this.#owners.rowOf(owner)).changes === 1;
 			failpoint('heartbeat:written');
 			return isAlive;
 		});
+		if (!isAlive) this.#owners.unregistered(owner);
 		return isAlive && !this.#owners.fenced.delete(owner) ? 'alive' : 'fenced';
 	}
 
 	ownerFiles(owner: OwnerId): contract.OwnerFiles {
+		this.#owners.hold(owner);
 		return this.#owners.filesOf(owner);
 	}
 
 	async release(owner: OwnerId, {after = 0, leave = false}: contract.ReleaseOptions = {}): Promise<contract.Released> {
-		const id = this.#owners.idOf(owner);
-		if (id === undefined) return this.#transactions.use(() => ({jobs: 0, hasMore: false}));
+		const before = this.#owners.idOf(owner);
+		const nothing = {jobs: 0, hasMore: false};
 		try {
-			const released = await this.#transactions.write(tx => releaseClaims(tx, id, {after, leave}));
+			const release = (tx: Tx) => {
+				const id = tx.statements.ownerNamed.get(owner) as number | undefined;
+				return id !== undefined && this.#owners.isOwn(owner, id) ? releaseClaims(tx, id, {after, leave}) : nothing;
+			};
+			const released = await (this.#owners.has(owner) ? this.#transactions.write(release) : this.#transactions.use(() => nothing));
 			// A later call may have registered the owner again.
-			if (leave && !released.hasMore && this.#owners.idOf(owner) === id) this.#owners.forget(owner);
+			if (leave && !released.hasMore && this.#owners.idOf(owner) === before) this.#owners.forget(owner);
 			return released;
 		} catch (error) {
 			// The row stays, so the file of the lock must stay, too. Without a holder it shows that the owner has ended.
@@ -214,7 +227,6 @@ export class SqliteStore implements Store {
 			return released;
 		});
 		if (released) failpoint('reclaim:committed');
-		// Otherwise the lock may belong to a later owner of the same name.
 		if (released && !released.hasMore) this.#owners.removeLock(name);
 		return released;
 	}
@@ -238,15 +250,17 @@ export class SqliteStore implements Store {
 	}
 
 	openBatch(name: string, task: string | undefined, owner: OwnerId, options: BatchOptions = {}): Promise<BatchId> {
-		return this.#transactions.write(tx => {
+		const open = (tx: Tx) => {
 			const batch = openBatch(tx, name, task, options);
 			tx.statements.ownBatch.run(this.#register(owner, tx), batch);
 			return batch;
-		});
+		};
+		return this.#registering(owner, () => this.#transactions.write(open));
 	}
 
 	updateBatch(batch: BatchId, owner: OwnerId, change: contract.BatchChange): Promise<boolean> {
-		return this.#transactions.write(tx => changeBatch(tx, batch, owner, change, () => this.#register(owner, tx)));
+		const write = () => this.#transactions.write(tx => changeBatch(tx, batch, owner, change, () => this.#register(owner, tx)));
+		return this.#registering(owner, write);
 	}
 
 	batches({name}: {readonly name?: string} = {}, page: Page = {}): Promise<contract.BatchPage> {
@@ -349,7 +363,8 @@ export class SqliteStore implements Store {
 		void poll();
 		if (owner === undefined || this.location === IN_MEMORY || this.#options.clock !== systemClock) return every(POLL_INTERVAL_MS, () => void poll());
 		// A heartbeat that is due later anyway.
-		const write = async () => (await this.#transactions.write(({statements, now}) => statements.heartbeat.run(now, owner))).changes > 0;
+		const write = async () =>
+			(await this.#transactions.write(({statements, now}) => statements.heartbeat.run(now, owner, this.#owners.rowOf(owner)))).changes > 0;
 		const changes = new ChangeWatch({log: `${this.location}-wal`, poll: () => void poll(), write});
 		this.#watches.add(changes);
 		return () => {

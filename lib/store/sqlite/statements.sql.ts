@@ -463,10 +463,10 @@ export const SQL = {
 	batchKeysOfJobs: 'select batch, key from job where id between ? and ? and batch is not null and key is not null order by id',
 	deleteJobs: 'delete from job where id between ? and ?',
 
-	ownerById: 'select 1 from owner where id = ?',
+	ownerNamed: 'select id from owner where name = ?',
 	heartbeatOf: 'select heartbeat_at from owner where id = ?',
 	insertOwner: 'insert into owner (name, heartbeat_at) values (?, ?) returning id',
-	heartbeat: 'update owner set heartbeat_at = ? where name = ?',
+	heartbeat: 'update owner set heartbeat_at = ? where name = ? and id = coalesce(?, id)',
 	owners: 'select id, name, heartbeat_at from owner order by id',
 	claimsByOwner: `select owner, sum(jobs) from (
 		select owner, count(*) as jobs from claimed group by owner union all select owner, sum(last - first + 1) from claimed_run group by owner

@@ -167,8 +167,8 @@ export class Transactions {
 			});
 		} catch (error) {
 			Object.assign(opened, newCaches(statements));
-			// Another owner may get their numbers, and their locks would prevent the next attempt.
-			for (const owner of lists.registered) owners.forget(owner);
+			// Another owner may get their numbers.
+			for (const owner of lists.registered) owners.unregistered(owner);
 			throw error;
 		}
 		if (this.#isShortOfRoom) this.#makeRoom(connection);

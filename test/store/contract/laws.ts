@@ -29,7 +29,11 @@ export class SuiteClock extends HandClock {
 /** A law of every store, checked by a queue over a new store. */
 export type Check = (t: ExecutionContext, queue: JobQueue, clock: SuiteClock, opened: OpenedJobs) => Promise<void>;
 
+/** A law of several stores of one queue. `another` opens one more. */
+type CheckOfStores = (t: ExecutionContext, queue: JobQueue, clock: SuiteClock, another: () => Promise<JobQueue>) => Promise<void>;
+
 export const LAWS: {readonly title: string; readonly check: Check; readonly needsOpenJobs: boolean}[] = [];
+export const LAWS_OF_STORES: {readonly title: string; readonly check: CheckOfStores}[] = [];
 
 export function law(title: string, check: Check): void {
 	LAWS.push({title, check, needsOpenJobs: false});
@@ -38,6 +42,11 @@ export function law(title: string, check: Check): void {
 /** A law of a store that knows which jobs the workers of a dead owner had open. */
 export function lawOfOpenJobs(title: string, check: Check): void {
 	LAWS.push({title, check, needsOpenJobs: true});
+}
+
+/** A law of a store that other programs can open, too. */
+export function lawOfStores(title: string, check: CheckOfStores): void {
+	LAWS_OF_STORES.push({title, check});
 }
 
 /** Stores poll for their listeners every 20 ms. The clock moves by half of that. */

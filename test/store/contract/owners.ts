@@ -1,6 +1,7 @@
+import {rmSync} from 'node:fs';
 import type {Claim} from '../../../lib/job/claim.ts';
 import type {Released} from '../../../lib/store/store.ts';
-import {claimOf, claimsOf, commit, enqueue, idsOf, jobOf, LEASE_MS, law, newJob, OTHER, OWNER, outlast, take} from './laws.ts';
+import {claimOf, claimsOf, commit, enqueue, idsOf, jobOf, LEASE_MS, law, lawOfStores, newJob, OTHER, OWNER, outlast, take} from './laws.ts';
 
 law('an owner that is silent for longer than the lease loses its jobs, uncharged', async (t, queue, clock) => {
 	await enqueue(queue, newJob(), newJob());
@@ -184,6 +185,43 @@ law('an owner can release its jobs of leases after a given one, uncharged, and k
 	t.false(await queue.complete(unheard));
 	t.true(await queue.heartbeat(OWNER));
 });
+
+lawOfStores(
+	"an owner's name belongs to one store; another one that claims by it is refused, until the first one's lock is free",
+	async (t, queue, _, another) => {
+		await enqueue(queue, newJob(), newJob());
+		await take(queue);
+		const other = await another();
+		for (const call of [() => take(other), () => other.openBatch('nightly', 'hash', OWNER)])
+			t.regex((await t.throwsAsync(call, {code: 'OwnerInUse'}))?.message ?? '', /"owner-1"|-owner-1 is locked/);
+		t.like(await queue.counts(), {running: 1, pending: 1});
+		t.true(await queue.heartbeat(OWNER));
+		await queue.close();
+		t.deepEqual(idsOf(await take(other)), [1]);
+		t.true(await other.heartbeat(OWNER));
+	},
+);
+
+lawOfStores(
+	'the name of an owner whose lock is missing is free once it is silent for a lease: its claims are released, and it is fenced',
+	async (t, queue, clock, another) => {
+		await enqueue(queue, newJob(), newJob());
+		const [claim] = claimsOf(await take(queue)) as [Claim];
+		rmSync(queue.store.ownerFiles(OWNER).ownerLock as string);
+		const other = await another();
+		for (let half = 0; half <= 2; half++) {
+			await t.throwsAsync(take(other), {code: 'OwnerInUse'});
+			clock.pass(LEASE_MS / 2);
+		}
+		t.deepEqual(idsOf(await take(other)), [1]);
+		t.false(await queue.heartbeat(OWNER));
+		t.false(await queue.complete(claim));
+		await t.throwsAsync(take(queue), {code: 'OwnerInUse'});
+		await queue.close();
+		t.true(await other.heartbeat(OWNER));
+		t.like(await other.counts(), {running: 1, pending: 1});
+	},
+);
 
 law('an owner that was taken for dead continues with new leases', async (t, queue, clock) => {
 	await enqueue(queue, newJob());
