@@ -37,7 +37,7 @@ export function makeList(path: string, header: Omit<Header, 'system'>): void {
 	try {
 		// Room for the first commands is taken now, while the disk has some.
 		writeSync(file, ' '.repeat(HEADER_BYTES + FIRST_SLOTS * SLOT_BYTES), 0);
-		writeSync(file, JSON.stringify({...header, system: system()} satisfies Header), 0);
+		writeSync(file, JSON.stringify({...header, system: system(file)} satisfies Header), 0);
 	} finally {
 		closeSync(file);
 	}
@@ -95,7 +95,7 @@ const ENDING_MS = 5000;
 
 /**
  * Kills the spawner and the commands that the file lists, with their descendants, and removes what they have left. Resolves once they are gone;
- * with false if some may live. A file that is missing, damaged or another user's, or comes from another system, lists none.
+ * with false if some may live. A file that is missing, damaged or another user's, or comes from another system, or is a copy, lists none.
  */
 export async function endLivingCommands(path: string): Promise<boolean> {
 	const list = readList(path);
@@ -151,7 +151,7 @@ function readList(path: string): List | undefined {
 		if (!isOwnFile(fstatSync(file))) return undefined;
 		const bytes = readFileSync(file);
 		const header = JSON.parse(bytes.toString('utf8', 0, HEADER_BYTES)) as Header;
-		if (header.system !== system()) return undefined;
+		if (header.system !== system(file)) return undefined;
 		const slots = bytes
 			.toString('latin1', HEADER_BYTES)
 			.split('\n')
@@ -168,11 +168,12 @@ function readList(path: string): List | undefined {
 	}
 }
 
-/** This system since it was started, and of its containers this one. */
-function system(): string {
+/** This system since it was started, of its containers this one, and the list's file: a copy of it, beside that of a queue, lists nothing of its own. */
+function system(file: number): string {
+	const {ino} = fstatSync(file);
 	try {
-		return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()} ${readlinkSync('/proc/self/ns/pid')}`;
+		return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()} ${readlinkSync('/proc/self/ns/pid')} ${ino}`;
 	} catch {
-		return hostname();
+		return `${hostname()} ${ino}`;
 	}
 }

@@ -260,6 +260,18 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/store/paging.test.ts', 'a page of a release unpacks few of the runs that its owner has claimed'],
 	},
 	// ——— owners ———
+	'a copy of the list of living commands ends those of its original': {
+		file: 'lib/commands/living-commands.ts',
+		find: 'const {ino} = fstatSync(file);',
+		put: 'const ino = 0 * file;',
+		killer: ['test/store/copies.test.ts', 'a copy of the folder with all of its files'],
+	},
+	'a restored schema has the files of its original': {
+		file: 'lib/store/postgres/postgres.ts',
+		find: 'return place === undefined ? undefined : ownerFilesAt(place);',
+		put: "return place === undefined ? undefined : ownerFilesAt(this.#db.queue ?? '');",
+		killer: ['test/store/copies.test.ts', 'a copy of the schema in another database of the server'],
+	},
 	'a child process makes the file of a lock that was removed': {
 		file: 'lib/store/sqlite/owner-lock.ts',
 		find: '\tif (!existsSync(path)) return;\n',

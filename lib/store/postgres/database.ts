@@ -125,6 +125,16 @@ export async function schemaExists(url: string, schema: string): Promise<boolean
 	}
 }
 
+/** The server and the database. A user who may not know the server's number has only the database's. */
+async function placeOf(send: Send): Promise<string> {
+	const database = '(select oid from pg_database where datname = current_database())';
+	const ask = async (place: string) => (await send<{place: string}>(`select ${place} as place`))[0]?.place ?? '';
+	return ask(`(select system_identifier from pg_control_system()) || '-' || ${database}`).catch(error => {
+		if (codeOf(error) !== '42501') throw error;
+		return ask(`${database}::text`);
+	});
+}
+
 /** The schema of a queue, and the connections to it. */
 export class Database {
 	readonly #pool: PostgresPool;
@@ -136,8 +146,10 @@ export class Database {
 	readonly #context: CallContext;
 	/** True once notifications have come: then no pooler gives each transaction another connection. False once one has lost a statement's name. */
 	keepsNames: boolean | undefined;
-	/** The id of the queue, once it is open. */
+	/** The id of the queue, once it is open. A copy of it has the same one. */
 	queue: string | undefined;
+	/** The id, and those of its server and its database. */
+	place: string | undefined;
 	#opened: Promise<void> | undefined;
 	#calls = 0;
 	readonly #maxAnswerMs: number;
@@ -176,6 +188,7 @@ export class Database {
 				const askedAt = Date.now();
 				const [answer] = await send<{now: number}>('select (extract(epoch from clock_timestamp()) * 1000)::bigint as now');
 				if (answer) this.noteTime(answer.now, askedAt);
+				this.place = `${this.queue}-${await placeOf(send)}`;
 				// They rise also from one life of an owner to the next, which may have the same name.
 				this.#calls = (answer?.now ?? askedAt) * 1000;
 			} catch (error) {

@@ -17,14 +17,14 @@ function bootId(): string | undefined {
 /**
  * The path from which those of the owners' files are made, in a folder that only this user can write to. Returns `undefined` if there can be none: then an
  * owner that has died shows only by its silence.
- * @param queue the id of the queue
+ * @param place names the queue, and no copy of it
  */
-export function ownerFilesAt(queue: string): string | undefined {
+export function ownerFilesAt(place: string): string | undefined {
 	const folder = join(tmpdir(), `faena-${process.getuid?.() ?? ''}`);
 	try {
 		mkdirSync(folder, {mode: 0o700, recursive: true});
 		refuseUntrustedFolder(folder);
-		return join(folder, queue);
+		return join(folder, place);
 	} catch {
 		return undefined;
 	}

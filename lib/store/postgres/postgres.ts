@@ -265,8 +265,8 @@ export class PostgresStore implements contract.Store {
 	}
 
 	#filesAt(): string | undefined {
-		const {queue} = this.#db;
-		return queue === undefined ? undefined : ownerFilesAt(queue);
+		const {place} = this.#db;
+		return place === undefined ? undefined : ownerFilesAt(place);
 	}
 
 	close(): Promise<void> {
