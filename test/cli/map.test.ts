@@ -31,16 +31,42 @@ test('each file that the globs match is an item, and each result is a line of JS
 	t.regex(stderr, /^2 of 2 {2}100%.*\nfaena: 2 completed, in [\d.]+ s \([\d.]+\/(s|min)\)\.\n$/m);
 });
 
-test('an argument that names an existing file is not a glob', async t => {
-	const folder = folderOfFiles(t, 'a(1)[2].txt', 'a1.txt', '!a.txt');
-	const {code, stdout} = await folder.faena('map', tasks(TRACES, 'echo'), 'a(1)[2].txt', '!a.txt').end();
-	t.is(code, 0);
-	t.deepEqual(
-		parse(stdout)
-			.map(({key}) => key)
-			.sort(),
-		['!a.txt', 'a(1)[2].txt'],
-	);
+/** The items that a dry run names, sorted. */
+async function itemsOf(t: ExecutionContext, folder: Folder, ...words: readonly string[]): Promise<string[]> {
+	const {code, stdout, stderr} = await folder.faena('map', '--dry-run', '--sh', 'cat {}', ...words).end();
+	t.is(code, 0, stderr);
+	return stdout
+		.split('\n')
+		.filter(Boolean)
+		.map(line => line.slice('cat '.length))
+		.sort();
+}
+
+test('an argument that names an existing file is that file; one that is a glob for a shell, too, is also what it matches', async t => {
+	const folder = folderOfFiles(t, 'a(1)[2].txt', 'a1.txt', '!a.txt', 'a[1].txt', 'photo (1).jpg', 'photo 1.jpg');
+	t.deepEqual(await itemsOf(t, folder, 'a(1)[2].txt', '!a.txt'), ["'!a.txt'", "'a(1)[2].txt'"]);
+	t.deepEqual(await itemsOf(t, folder, 'a[1].txt'), ["'a[1].txt'", 'a1.txt']);
+	t.deepEqual(await itemsOf(t, folder, 'photo (1).jpg'), ["'photo (1).jpg'"]);
+	t.deepEqual(await itemsOf(t, folder, './/a1.txt', 'a[1].txt', '!*[[]*'), ['a1.txt']);
+});
+
+test('a file that is named like a glob hides no other', async t => {
+	const folder = new Folder(t);
+	mkdirSync(join(folder.path, 'files'));
+	for (const name of ['a', '*', 'b']) folder.write(`files/${name}`);
+	t.deepEqual(await itemsOf(t, folder, 'files/*'), ["'files/*'", 'files/a', 'files/b']);
+});
+
+test('a file whose name begins with a dash has a path that is no option, by whatever glob or name it comes', async t => {
+	const folder = folderOfFiles(t, '-n', 'a', '--x');
+	for (const words of [
+		['*', '!trace'],
+		['./*', '!trace'],
+		['./-n', './--x', 'a'],
+	])
+		t.deepEqual(await itemsOf(t, folder, ...words), ['./--x', './-n', 'a']);
+	const {stdout} = await folder.faena('map', '--sh', 'cat {}', '--json', './-n').end();
+	t.like(parse(stdout)[0], {key: './-n', status: 'completed', result: {stdout: '-n'}});
 });
 
 test('with --stdin each line of stdin is an item named by its text, with --ndjson it is parsed', async t => {

@@ -17,7 +17,7 @@ test('--dry-run prints the commands that would run, each so that a shell takes i
 	t.is(stderr, 'faena: Would run 6 of 6.\n');
 	t.deepEqual(stdout.split(/\n(?=cwebp)/), [
 		"cwebp -q 80 '$(touch pwned).png' -o '$(touch pwned).webp'",
-		'cwebp -q 80 -x.png -o -x.webp',
+		'cwebp -q 80 ./-x.png -o ./-x.webp',
 		"cwebp -q 80 'a\nb.png' -o 'a\nb.webp'",
 		"cwebp -q 80 'it'\\''s.png' -o 'it'\\''s.webp'",
 		"cwebp -q 80 'p q.png' -o 'p q.webp'",

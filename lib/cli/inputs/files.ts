@@ -1,24 +1,27 @@
 import {existsSync, readdir, statSync} from 'node:fs';
-import {isAbsolute} from 'node:path';
+import {isAbsolute, normalize} from 'node:path';
 import {convertPathToPattern, glob} from 'tinyglobby';
 import {FaenaError} from '../../support/errors.ts';
 import {printError} from '../print.ts';
 import {InputError} from './input-error.ts';
 
 /**
- * The files that the globs match, sorted. Paths are relative to the working directory, unless the glob is absolute. A folder among several
- * names is left out, with a line on stderr.
+ * The files that the globs match, sorted. Paths are relative to the working directory, unless the glob is absolute; `./` is before a dash, so that no
+ * program takes the path for an option. A folder among several names is left out, with a line on stderr.
  * @throws FaenaError `BadOption` if one of them matches no file; {@link InputError} if a folder can't be read, or a name is not UTF-8
  */
 export async function filesOf(globs: readonly string[]): Promise<readonly string[]> {
-	// An argument may be a file's name, for instance if a shell has expanded the glob. It may have characters that are special in a glob.
+	// An argument may be a file's name, for instance if a shell has expanded the glob.
 	const named = globs.filter(each => existsSync(each));
+	// If it is a glob for a shell, too, it hides no file that it matches.
+	const both = named.filter(each => /[*?[]/.test(each) && !each.startsWith('!'));
 	const others = globs.filter(each => !existsSync(each));
 	// One that is left out counts for all.
 	const negated = others.filter(each => each.startsWith('!'));
 	const matches = new Map<string, readonly string[]>();
 	for (const glob of others) if (!negated.includes(glob)) matches.set(glob, await match([glob], negated));
-	const files = new Set([...(await match(named.filter(isFile).map(convertPathToPattern), negated)), ...[...matches.values()].flat()]);
+	const found = [...(await withNames(named.filter(isFile), negated)), ...(await match(both, negated)), ...[...matches.values()].flat()];
+	const files = new Set(found);
 	const empty = files.size === 0 ? globs : [...matches.keys()].filter(glob => matches.get(glob)?.length === 0);
 	const notFiles = named.filter(each => !isFile(each));
 	if (empty.length > 0) {
@@ -26,7 +29,13 @@ export async function filesOf(globs: readonly string[]): Promise<readonly string
 		throw new FaenaError('BadOption', `No file matches ${empty.join(' ')}.${hint}`);
 	}
 	for (const each of notFiles) printError(`${each} is no file, and is left out.`);
-	return [...files].sort();
+	return [...files].map(each => (each.startsWith('-') ? `./${each}` : each)).sort();
+}
+
+/** Files as they are named, but for those that are left out. */
+async function withNames(names: readonly string[], negated: readonly string[]): Promise<readonly string[]> {
+	refuseMangled(names);
+	return negated.length > 0 ? match(names.map(convertPathToPattern), negated) : names.map(normalize);
 }
 
 /** @throws {@link InputError} */
