@@ -23,6 +23,17 @@ export function queuePath(where: string, location: string | URL): string {
 	}
 }
 
+/** Whether a path leads to a file of the queue: the database, one that SQLite or an engine keeps beside it, or a large result. */
+export function isOwnFile(location: string): (path: string) => boolean {
+	if (isPostgres(location)) return () => false;
+	const [database, name] = [queuePath('open()', location), basename(location)];
+	return path => {
+		if (!path.includes(name)) return false;
+		const whole = join(realpathSync.native(dirname(path)), basename(path));
+		return whole.startsWith(database) && /^(-wal|-shm|-journal|-owner-.*|-blobs[/\\].*)?$/s.test(whole.slice(database.length));
+	};
+}
+
 /** True for the URL of a PostgreSQL database. */
 export function isPostgres(location: string | URL): boolean {
 	return /^postgres(ql)?:/i.test(String(location));

@@ -1,5 +1,5 @@
 import {once} from 'node:events';
-import {existsSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {ExecutionContext} from 'ava';
@@ -67,6 +67,32 @@ test('a file whose name begins with a dash has a path that is no option, by what
 		t.deepEqual(await itemsOf(t, folder, ...words), ['./--x', './-n', 'a']);
 	const {stdout} = await folder.faena('map', '--sh', 'cat {}', '--json', './-n').end();
 	t.like(parse(stdout)[0], {key: './-n', status: 'completed', result: {stdout: '-n'}});
+});
+
+test("the queue's own files are no items, by whatever path it is named", async t => {
+	const folder = folderOfFiles(t, 'a', 'jobs.db.txt', 'jobs.db-notes');
+	symlinkSync('.', join(folder.path, 'link'));
+	const own = ['a', 'jobs.db-notes', 'jobs.db.txt'];
+	const queue = await openQueue(join(folder.path, 'jobs.db'));
+	await using _ = {[Symbol.asyncDispose]: () => queue.close()};
+	// While it is open, its log is there.
+	folder.write('jobs.db-owner-1');
+	mkdirSync(join(folder.path, 'jobs.db-blobs'));
+	folder.write('jobs.db-blobs/1');
+	for (const location of ['jobs.db', './link/jobs.db', join(folder.path, 'jobs.db')]) {
+		const names = readdirSync(folder.path).filter(name => name !== 'link' && name !== 'trace' && name !== 'jobs.db-blobs');
+		t.true(names.includes('jobs.db-wal'));
+		for (const words of [
+			['**', '!trace', '!link/**'],
+			[...names, 'jobs.db-blobs/1'],
+		])
+			t.deepEqual(await itemsOf(t, folder, '--queue', location, ...words), own);
+	}
+	assertSentence(
+		t,
+		await folder.faena('map', '--queue', 'jobs.db', '--sh', 'gzip {}', 'jobs.db').end(),
+		/No file matches jobs\.db\. The queue's own files are no items\./,
+	);
 });
 
 test('with --stdin each line of stdin is an item named by its text, with --ndjson it is parsed', async t => {
@@ -313,7 +339,7 @@ test('wrong usage is refused in one sentence before any job runs', async t => {
 		[['map', echo, '*.txt', '--order', 'random'], /Allowed choices are finished, input/],
 		[['map', tasks(TRACES, 'ehco'), '*.txt', '--quiet'], /no task "ehco"; did you mean "echo"\?/],
 		[['map', './missing.ts#echo', '*.txt'], /tasks module .*missing\.ts does not exist/],
-		[['map', echo, '*.txt', '--queue', 'a.txt'], /a\.txt is not an SQLite database/],
+		[['map', echo, 'trace', '--queue', 'a.txt'], /a\.txt is not an SQLite database/],
 		[['map', echo, '*.txt', '--queue', 'no/such/folder.db'], /folder .*\/no\/such .*does not exist/],
 		[['mpa'], /unknown command 'mpa' \(Did you mean map\?\)/],
 	];

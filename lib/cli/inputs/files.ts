@@ -5,12 +5,15 @@ import {FaenaError} from '../../support/errors.ts';
 import {printError} from '../print.ts';
 import {InputError} from './input-error.ts';
 
+/** Whether a file is never an item. */
+type IsLeftOut = (path: string) => boolean;
+
 /**
  * The files that the globs match, sorted. Paths are relative to the working directory, unless the glob is absolute; `./` is before a dash, so that no
  * program takes the path for an option. A folder among several names is left out, with a line on stderr.
  * @throws FaenaError `BadOption` if one of them matches no file; {@link InputError} if a folder can't be read, or a name is not UTF-8
  */
-export async function filesOf(globs: readonly string[]): Promise<readonly string[]> {
+export async function filesOf(globs: readonly string[], isLeftOut: IsLeftOut = () => false): Promise<readonly string[]> {
 	// An argument may be a file's name, for instance if a shell has expanded the glob.
 	const named = globs.filter(each => existsSync(each));
 	// If it is a glob for a shell, too, it hides no file that it matches.
@@ -21,11 +24,11 @@ export async function filesOf(globs: readonly string[]): Promise<readonly string
 	const matches = new Map<string, readonly string[]>();
 	for (const glob of others) if (!negated.includes(glob)) matches.set(glob, await match([glob], negated));
 	const found = [...(await withNames(named.filter(isFile), negated)), ...(await match(both, negated)), ...[...matches.values()].flat()];
-	const files = new Set(found);
+	const files = new Set(found.filter(each => !isLeftOut(each)));
 	const empty = files.size === 0 ? globs : [...matches.keys()].filter(glob => matches.get(glob)?.length === 0);
 	const notFiles = named.filter(each => !isFile(each));
 	if (empty.length > 0) {
-		const hint = notFiles.length > 0 ? " A folder's files are matched by folder/**." : '';
+		const hint = notFiles.length > 0 ? " A folder's files are matched by folder/**." : found.length > 0 ? " The queue's own files are no items." : '';
 		throw new FaenaError('BadOption', `No file matches ${empty.join(' ')}.${hint}`);
 	}
 	for (const each of notFiles) printError(`${each} is no file, and is left out.`);

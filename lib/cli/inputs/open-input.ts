@@ -2,6 +2,7 @@
 
 import {createReadStream, fstatSync, openSync} from 'node:fs';
 import {resolve} from 'node:path';
+import {isOwnFile} from '../../api/queue-location.ts';
 import {bad} from '../../job/checks.ts';
 import type {Shape} from '../template/replacement.ts';
 import type {Source, SourceGroups} from './arguments.ts';
@@ -28,6 +29,8 @@ export interface InputOptions {
 	readonly shuf?: true;
 	/** False for `--no-run-if-empty`. */
 	readonly runIfEmpty?: boolean;
+	/** The queue of the run: none of its own files is an item. */
+	readonly queue?: string;
 }
 
 export interface Input {
@@ -55,7 +58,7 @@ export async function openInput(words: readonly string[], options: InputOptions,
 	const {maxArgs: n, maxReplaceArgs: count = n} = options;
 	refuseContradictions(globs, groups, options, count);
 	const name = [...(globs.length > 0 ? globs : nameOf(groups, options)), ...(count === undefined ? [] : ['-n', String(count)])];
-	const opened = globs.length > 0 ? await openFiles(globs, count) : await openGroups(groups, options, count);
+	const opened = globs.length > 0 ? await openFiles(globs, count, options) : await openGroups(groups, options, count);
 	const items = options.shuf ? await shuffle(opened.items) : opened.items;
 	const isWritten = globs.length === 0 && groups.flat().every(source => !('file' in source));
 	return {...opened, items, isWritten, name};
@@ -112,8 +115,8 @@ function nameOfSource(source: AnySource): string {
 	return 'range' in source ? '--range' : ':::';
 }
 
-async function openFiles(globs: readonly string[], count: number | undefined): Promise<Opened> {
-	const files = await filesOf(globs);
+async function openFiles(globs: readonly string[], count: number | undefined, {queue}: InputOptions): Promise<Opened> {
+	const files = await filesOf(globs, queue === undefined ? undefined : isOwnFile(queue));
 	if (count !== undefined) {
 		const filesOf = ({payload}: Item) => payload as readonly string[];
 		return {items: itemsOf(entriesOf([[files]]), count), shape: shapeOf(1, count), areFiles: false, filesOf};
