@@ -109,7 +109,8 @@ Of GNU parallel's options these are left out: --sshlogin and all of other hosts
 (use a PostgreSQL --queue and faena work); --pipe, --block and --cat (an item is
 a line or a record); --sem (a task has concurrency); --load and --noswap (use -j
 and --memfree); --colsep and --header (use --csv); --xargs, -X and -m (use -n);
---tmux, --tty and --fg (commands have no terminal); --profile (write a script).
+--tmux, --tty and --fg (commands have no terminal); --profile (write a script);
+--plus, --rpl and {= =} (use the shell, as in x={}; mv "$x" "\${x%.txt}.bak").
 --bar, --eta, --progress and --resume are always on.`;
 
 /** @throws FaenaError `BadOption` of a size */

@@ -26,6 +26,7 @@ export const OTHER_FLAGS: readonly (readonly [flags: readonly string[], instead:
 	[['--sem', '--semaphore', '--id', '--fg', '--bg'], 'a task has the option concurrency'],
 	[['--tmux', '--tty'], 'commands have no terminal'],
 	[['--profile', '-J'], 'write a script'],
+	[['--plus', '--rpl'], `let the shell change the value, for instance: x={}; mv "$x" "\${x%.txt}.bak"`],
 ];
 
 /** Makes the command refuse them, each with what to do instead. */

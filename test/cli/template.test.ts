@@ -367,6 +367,60 @@ test('columns and fields have names; a name that is not there is refused, other 
 	t.throws(() => of('{constructor}', {}, json), {message: /has no field "constructor"/});
 });
 
+test('a Perl expression of GNU parallel, and a replacement string of its --plus, is refused with what to use instead', t => {
+	const others = '{%.txt} {%_demo} {..} {...} {/..} {/...} {+/} {+.} {+..} {+...} {##} {0#} {0%} {#pre} {^a} {^^a-z} {2..} {-1%.gz} {1:2} {:-none}'.split(' ');
+	const perl = ['{=s:txt:bak:=}', '{= $_=total_jobs() =}', '{2= s/{x}// =}', '{-1=uc=}', '{=\n$_=1;\n=}'];
+	for (const text of [...others, ...perl])
+		for (const quoted of [text, `"${text}"`, `'a'${text}b`, `$(basename ${text})`, ...(/[/:]/.test(text) ? [] : [`'${text}'`, `\`a ${text}\``])])
+			for (const shape of [TEXT, {kind: 'json'}, {kind: 'record', columns: ['a', 'b']}] as const)
+				t.throws(
+					() => parseTemplate(`mv {} ${quoted}`, shape),
+					{code: 'BadOption', message: /has \{.* of GNU parallel, which .* x=\{\}; .*\$\{x%\.txt\}/s},
+					quoted,
+				);
+	for (const text of [
+		'{//a/b}',
+		'{/#a/b}',
+		'{seq-1}',
+		'{slot}',
+		'{choose_k}',
+		'{uniq}',
+		'{/a/b}',
+		'{/_R1.fq.gz/_R2.fq.gz}',
+		'{/x/}',
+		'{:2}',
+		'{:1:3}',
+		'{-2:3}',
+	])
+		t.throws(() => parseTemplate(`mv {} ${text}`, TEXT), {code: 'BadOption'});
+	// As the message says.
+	t.notThrows(() => parseTemplate("echo {''%.txt} {''= a =} {}", TEXT));
+});
+
+test('braces of the shell and of other programs belong to the command', t => {
+	for (const text of [
+		'f() { echo a; }; f',
+		'{ echo a; echo b; }',
+		'echo a{b,c} {,.bak} {1..5} {a..z}',
+		`x=a.txt; echo "\${x%.txt}" \${x%%.*} \${x#a} \${x##*/} \${x:-none} \${#x} $((1+\${x}))`,
+		`bash -c 'echo "\${1%.txt}" \${1^^} \${1/a/b} \${1:2} \${1:-none}' bash`,
+		"sed -n '/a/{/b/d}; /c/{/d/!p}; /e/{s/f/g/;p}'",
+		"awk '{print $1} {n++} END{print n}'",
+		"awk '{ $1=$2; print } $1==1{x=1}'",
+		"jq '{a: .b, c}' | jq '{a,b}' | jq '{(.k): .v}'",
+		'printf "{%s}" {%d} {%5.2f}',
+		"grep -E 'a{2,} b{,3} c{10,20}'",
+		"node -e 'f({...a})'",
+		'python3 -c \'"{:5}".format(1)\'',
+		'git show HEAD@{upstream} HEAD^{tree} HEAD^{/fix}',
+		"curl -w '%{http_code}' a",
+	]) {
+		const {form} = parseTemplate(text, TEXT);
+		const holes = ('words' in form ? form.words.flat() : form.text).filter(piece => typeof piece !== 'string');
+		t.is(holes.length, 1, text);
+	}
+});
+
 test('what can not be an argument is refused: a NUL, half of a surrogate pair, and in arithmetic all but whole numbers', t => {
 	const template = parseTemplate('echo {}', TEXT);
 	t.throws(() => fill(template, 'a\0b', NUMBERS), {message: /NUL/});

@@ -55,16 +55,40 @@ const BY_NAME = /^([^{}\n]*?)(|\.|\/\/|\/\.|\/)$/;
 /** Other texts between braces belong to the command: `{print $1}`, `{a,b}`. */
 const A_NAME = /^[\p{L}_][\p{L}\p{N}_-]*(?:\.[\p{L}\p{N}_-]+)*$/u;
 
+/** A Perl expression of GNU parallel, from its brace. */
+const PERL = /\{(?:-?\d+)?=[\s\S]*?=\}/y;
+/** The replacement strings of its `--plus`. `{%s}` and `{%5.2f}` are more often for printf. */
+const PLUS =
+	/^(?:-?\d+)?(?:\+(?:\/|\.{1,3})|\/?\.{2,3}|[#^].+|%(?![-+ 0#]*\d*(?:\.\d+)?[a-zA-Z]$).+|0[#%]|:\d+(?::\d+)?|:-.*|\/\/?[^/]+\/.*|(?:seq|slot)(?:[-+*/%].*)?|choose_k|uniq)$/;
+/** Within single quotes, these belong to sed, as in `/a/{/b/d}`, or to Python. */
+const OF_OTHERS = /^[/:]/;
+
 /**
  * The replacement string that begins at `start`, with its length; `undefined` if the brace there belongs to the command.
- * @throws FaenaError `BadOption` if the input has no such column or position
+ * @throws FaenaError `BadOption` if the input has no such column or position, or it is one that only GNU parallel has
  */
-export function replacementAt(text: string, start: number, shape: Shape): {readonly replacement: Replacement; readonly length: number} | undefined {
+export function replacementAt(
+	text: string,
+	start: number,
+	shape: Shape,
+	isInSingleQuotes = false,
+): {readonly replacement: Replacement; readonly length: number} | undefined {
 	const end = text.indexOf('}', start);
 	if (text[start] !== '{' || end < 0) return undefined;
 	const inside = text.slice(start + 1, end);
 	const replacement = byName(inside, shape) ?? byPosition(inside, shape);
-	return replacement && {replacement, length: end + 1 - start};
+	if (replacement) return {replacement, length: end + 1 - start};
+	PERL.lastIndex = start;
+	const perl = PERL.exec(text)?.[0].slice(1, -1);
+	if (perl !== undefined) throw otherOfParallel(perl, 'a Perl expression');
+	if (PLUS.test(inside) && !(isInSingleQuotes && OF_OTHERS.test(inside))) throw otherOfParallel(inside, 'a replacement string of --plus');
+	return undefined;
+}
+
+function otherOfParallel(inside: string, what: string): Error {
+	return bad(
+		`The command has {${inside}}, ${what} of GNU parallel, which faena map does not have. Let the shell do it, for instance: x={}; mv "$x" "\${x%.txt}.bak"; or write a task. ${asItStands(inside)}`,
+	);
 }
 
 function byPosition(inside: string, shape: Shape): Replacement | undefined {

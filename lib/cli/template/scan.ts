@@ -229,7 +229,7 @@ class Scanner {
 
 	/** Reads a replacement string, if there is one. */
 	#hole(quotes: Hole['quotes']): boolean {
-		const found = replacementAt(this.#command, this.#at, this.#shape);
+		const found = replacementAt(this.#command, this.#at, this.#shape, quotes === 'single');
 		if (!found) return false;
 		// There a second value would be a word of its own, and so the command.
 		const isAssigned = quotes === 'none' && /^\w+\+?=/.test(this.#command.slice(this.#wordStart, this.#at));
