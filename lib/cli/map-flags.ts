@@ -97,10 +97,12 @@ export const ENV_HELP =
 	"a variable in the environment of the tasks or commands (a name alone changes nothing: they have all variables of faena's own)";
 
 export function toEnv(text: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
-	const [, name = '', value = process.env[text]] = /^([^=]+)(?:=(.*))?$/s.exec(text) ?? [];
+	const [, name = '', value] = /^([^=]+)(?:=(.*))?$/s.exec(text) ?? [];
 	if (name === '') throw new InvalidArgumentError('It is NAME=VALUE, or the NAME of a variable.');
-	if (value === undefined) throw new InvalidArgumentError(`There is no variable ${JSON.stringify(name)} to pass on.`);
-	return {...before, [name]: value};
+	if (value !== undefined) return {...before, [name]: value};
+	if (process.env[name] === undefined) throw new InvalidArgumentError(`There is no variable ${JSON.stringify(name)} to pass on.`);
+	// The workers have it in any case. Its value is none of the run's: PATH, for instance, may be another one tomorrow.
+	return before;
 }
 
 /** Which of parallel's flags there are not, for the end of the help. */

@@ -283,7 +283,8 @@ const MAX_NAME_LENGTH = 200;
  */
 function batchOf(target: string, input: Input, {batch, queue, env}: Options): string {
 	if (batch !== undefined) return batch;
-	const variables = env ? [`--env ${shortHash(JSON.stringify(Object.entries(env).sort()))}`] : [];
+	const named = Object.entries(env ?? {}).sort();
+	const variables = named.length > 0 ? [`--env ${shortHash(JSON.stringify(named))}`] : [];
 	const name = [target, ...input.name, ...variables].join(' ');
 	const place = placeOf(queue);
 	const room = MAX_NAME_LENGTH - place.length;

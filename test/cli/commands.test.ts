@@ -197,6 +197,20 @@ test('other variables are another run, and so are other items, though the comman
 	t.notRegex((await folder.faena('batches').end()).stdout, /Q=/);
 });
 
+test('a variable that is named without a value is passed on, and makes no other run', async t => {
+	const folder = new Folder(t);
+	const run = (...words: readonly string[]) => sh(folder, 'echo $TRACE {}', ...words, ':::', 'a').end();
+	assertDone(t, await run(), `${folder.trace} a\n`);
+	for (const words of [
+		['--env', 'PATH'],
+		['--env', 'TRACE', '--env', 'HOME'],
+	]) {
+		t.regex((await run(...words, '--dry-run')).stderr, /0 of 1/);
+		t.regex((await run(...words)).stderr, /1 of them reused/);
+	}
+	t.regex((await run('--env', 'Q=1', '--env', 'PATH', '--dry-run')).stderr, /1 of 1/);
+});
+
 test('an absolute glob gives absolute paths, also with --workdir; outputs of an earlier run are written where --results says now', async t => {
 	const folder = new Folder(t);
 	mkdirSync(join(folder.path, 'sub'));
