@@ -161,6 +161,37 @@ test('a server that can only be read for a while, as after a failover', async t 
 	await faena.close();
 });
 
+test('a publication for all tables stops no call: each table has a primary key or a replica identity', async t => {
+	await admin.query('create database published');
+	const url = urlWith({pathname: '/published'});
+	const faena = await openEngine(t, {queue: url});
+	await faena.call('echo', 1);
+	const client = new pg.Client(url);
+	await client.connect();
+	const {rows} = await client.query(`
+		select c.relname from pg_class c where c.relnamespace = 'faena'::regnamespace and c.relkind in ('r', 'p') and c.relreplident <> 'f'
+			and not exists (select from pg_index i where i.indrelid = c.oid and (i.indisprimary and c.relreplident = 'd' or i.indisreplident))`);
+	t.deepEqual(rows, []);
+	await client.query('create publication everything for all tables');
+	t.is((await faena.map('echo', [1, 2, 3], {batch: 'b'}).toArray()).length, 3);
+	const parent = await faena.enqueue('echo', 1, {delay: '1h'});
+	// Its end is passed on to the child, and counts are added up.
+	const child = await faena.enqueue('echo', 2, {dependsOn: [parent.id]});
+	t.is(await faena.cancel({ids: [parent.id]}), 1);
+	t.like(await child.outcome(), {status: 'cancelled'});
+	await faena.cleanup({olderThan: 0});
+	t.like(await faena.counts(), {completed: 0, cancelled: 0});
+	await client.end();
+	await faena.close();
+});
+
+test('a server that refuses work for now counts as one that is away', t => {
+	const refused = Object.assign(new Error('cannot update table "a" because it does not have a replica identity and publishes updates'), {code: '55000'});
+	const {code, message} = translate(refused, 'The database d', true) as FaenaError;
+	t.is(code, 'Unreachable');
+	t.regex(message, /^The database d refuses work for now: cannot update table "a" .*\. Undo that, and work goes on \(55000\)\.$/);
+});
+
 test('a program whose queue can not be opened ends', async t => {
 	const url = urlWith({search: '?schema=nowhere'});
 	const code = `import {openQueue} from ${JSON.stringify(new URL('../../lib/queue.ts', import.meta.url).href)};

@@ -12,6 +12,7 @@ const ERRORS: readonly (readonly [code: RegExp, sentence: string, code?: ErrorCo
 	[/^(42P01|42883|42703|42704|3F000)$/, "DATABASE lacks a part of Faena's schema: MESSAGE. Restore it from a backup, or name another schema (CODE)."],
 	[/^53100$/, 'The disk of DATABASE is full. Make room there (CODE).', 'StorageFull'],
 	[/^(53300|53400)$/, 'DATABASE has no connection left. Raise its max_connections, or end other programs (CODE).', 'Unreachable'],
+	[/^55000$/, 'DATABASE refuses work for now: MESSAGE. Undo that, and work goes on (CODE).', 'Unreachable'],
 	[/^57014$/, 'DATABASE cancelled a statement: MESSAGE. Raise statement_timeout for this user (CODE).', 'DatabaseBusy'],
 	[/^(55P03|40001|40P01|53200)$/, 'DATABASE was too busy for this transaction: MESSAGE. Try again (CODE).', 'DatabaseBusy'],
 	[/^(54000|22001|54001)$/, "DATABASE can't store a value of this size: MESSAGE. Store less (CODE).", 'TooLarge'],

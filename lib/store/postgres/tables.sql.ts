@@ -19,6 +19,8 @@ const VACUUMED = [
 	'parent_change',
 ];
 const VACUUM = 'autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0';
+/** Tables without a primary key. PostgreSQL refuses to change a table that a publication has, if it can't tell others which row it was. */
+const KEYLESS = ['version', 'lost_child', 'added_up'];
 /** Tables whose rows are updated again and again: with room in its page, a row's new version needs no entry in an index. */
 const UPDATED = ['tally', 'batch_tally', 'added_up', 'folded', 'owner'];
 
@@ -392,4 +394,5 @@ export const TABLES = `
 
 	${VACUUMED.map(table => `alter table ${table} set (${VACUUM}, ${VACUUM.replaceAll('autovacuum', 'toast.autovacuum')});`).join('\n\t')}
 	${UPDATED.map(table => `alter table ${table} set (fillfactor = 50);`).join('\n\t')}
+	${KEYLESS.map(table => `alter table ${table} replica identity full;`).join('\n\t')}
 `;
