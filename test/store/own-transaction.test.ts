@@ -210,6 +210,83 @@ test('a key belongs to a job that has arrived, also if that is not among those t
 	t.like(await queue.counts(), {cancelled: 0});
 });
 
+/** More jobs than one call takes over. */
+const MANY = 5200;
+
+/** Makes rows of many jobs as `enqueue()` makes them one by one, with keys from `a1` on. Returns the id of the last one. */
+async function arriveMany(client: pg.Client, schema: string, prefix = 'a'): Promise<number> {
+	await client.query('begin');
+	await client.query(`select ${schema}.enqueue('echo', '0', '{"key": "${prefix}0"}')`);
+	const {rows} = await client.query(`
+		insert into ${schema}.arrived
+			select nextval('${schema}.job_id'), task, policy, priority, created_at, '${prefix}' || n, n from ${schema}.arrived a, generate_series(1, ${MANY - 1}) n
+			where key = '${prefix}0' returning id`);
+	await client.query('commit');
+	return Number(rows.at(-1).id);
+}
+
+async function countOf(all: AsyncIterable<unknown>): Promise<number> {
+	let count = 0;
+	for await (const _ of all) count++;
+	return count;
+}
+
+/** Whether a call knows the last of them, or all. */
+const KNOWS: Readonly<Record<string, (queue: JobQueue, last: number, key: string) => Promise<boolean>>> = {
+	counts: async queue => (await queue.counts()).pending === MANY,
+	'cancel, by task': async queue => (await queue.cancel({task: 'echo'})).cancelled.length === 2 * MANY,
+	jobs: async queue => (await countOf(queue.jobs({status: 'pending'}))) === MANY,
+	job: async (queue, last) => (await queue.job(last))?.status === 'pending',
+	'jobs, by key': async (queue, _, key) => (await countOf(queue.jobs({task: 'echo', key}))) === 1,
+	edit: async (queue, last) => (await queue.edit(last, {priority: 5})) === 'edited',
+	'cancel, by id': async (queue, last) => (await queue.cancel({ids: [last]})).cancelled.length === 1,
+	holders: async (queue, last, key) => (await queue.store.holders({task: 'echo'}, [key])).ids[0] === last,
+	'a key': async (queue, last, key) => {
+		const [enqueued] = await queue.enqueue([newJob({task: 'echo', key, payload: `${MANY - 1}`})]);
+		return enqueued?.id === last;
+	},
+	'a parent': async (queue, last) => {
+		const parents = {edges: [{kind: 'all', parents: {ids: [last], count: 1}}], onDead: 'cancel'} as const;
+		const {enqueued} = await queue.store.commit({enqueue: [{...newJob({task: 'child'}), values: ['1'], parents}]});
+		return enqueued[0]?.ids !== undefined;
+	},
+};
+
+test.serial('what reads, names or selects jobs knows all that have arrived, however many', async t => {
+	t.timeout(120_000);
+	const {client, queue} = await setUp(t, 'many_known');
+	for (const [name, knows] of Object.entries(KNOWS)) {
+		const last = await arriveMany(client, 'many_known', name);
+		t.true(await knows(queue, last, `${name}${MANY - 1}`), name);
+	}
+});
+
+test.serial('an acknowledged cancel leaves nothing of its filter to run, also if more jobs have arrived than one call takes over', async t => {
+	t.timeout(120_000);
+	const {client, url} = await setUp(t, 'many_cancelled');
+	const faena = await openEngine(t, {queue: url});
+	await faena.pause('echo');
+	await arriveMany(client, 'many_cancelled');
+	t.is(await faena.cancel({task: 'echo'}), MANY);
+	await faena.resume('echo');
+	await faena.idle();
+	t.like(await faena.counts(), {cancelled: MANY, completed: 0, pending: 0});
+	await faena.close();
+});
+
+test('what reads jobs waits for a call that is taking some over', async t => {
+	const {client, queue} = await setUp(t, 'taken');
+	await client.query(`select taken.enqueue('echo', '1')`);
+	await client.query('begin');
+	await client.query('select taken.look_at_arrived(null)');
+	const counts = queue.counts();
+	const other = openPool({connectionString: server.url, max: 1});
+	while ((await other.query("select from pg_stat_activity where wait_event_type = 'Lock' and query like '%look_at_arrived%'")).rows.length === 0);
+	await client.query('commit');
+	t.like(await counts, {pending: 1});
+	await other.end();
+});
+
 test('a queue that is read only leaves jobs where they have arrived', async t => {
 	const {client, url, queue} = await setUp(t, 'only_read');
 	await client.query(`select only_read.enqueue('echo', '1')`);

@@ -1,6 +1,7 @@
 import {MAX_DURATION_MS} from '../../job/checks.ts';
 import {resolveJobOptions} from '../../job/options.ts';
 import {StoredState} from '../stored-state.ts';
+import {nameIn} from '../task-number.ts';
 import {KEY_CONFLICT} from './error-codes.ts';
 
 const {
@@ -12,7 +13,7 @@ const {
 const MAX_KEY_BYTES = 1000;
 /** The end of the year 9999, in milliseconds since 1970. */
 export const LAST_MS = 253_402_300_799_999;
-/** A call takes over at most so many jobs. */
+/** A call takes over at most so many jobs, besides those that it names. */
 const MAX_TAKEN_OVER = 5000;
 
 /**
@@ -20,19 +21,44 @@ const MAX_TAKEN_OVER = 5000;
  * `arrived` until, after the commit, a call takes it over that runs jobs, changes them or reads them.
  */
 export const ARRIVED = `
-	create function take_over_arrived() returns void language plpgsql as $$
+	-- Takes over the first jobs, but for those that another call is taking over.
+	create function take_over_first() returns void language plpgsql as $$
 	declare
+		ids bigint[] := array(select id from arrived order by id limit ${MAX_TAKEN_OVER} for update skip locked);
+	begin
+		perform take_over(ids);
+		if cardinality(ids) = ${MAX_TAKEN_OVER} then perform set_config('faena.more_arrived', 'true', true); end if;
+	end $$;
+
+	-- Takes over the jobs that a group names, by a key or as parents. If another call is taking them over, this waits for it.
+	create function take_over_named(g jsonb) returns void language plpgsql as $$
+	begin
+		if not exists (select from arrived) then return; end if;
+		perform take_over(array(select id from arrived where id = any (array(
+			select a.id from arrived a where g->>'batch' is null and a.task = (select name from task where id = ${nameIn("(g->>'task')::bigint")}) and a.key = any (keys_of(g))
+			union all select a.id from jsonb_array_elements(g->'parents'->'edges') e
+				join arrived a on a.id >= (e->>'first')::bigint and a.id < (e->>'first')::bigint + (e->>'count')::bigint where not e ? 'groupsBefore'
+		)) order by id for update));
+	end $$;
+
+	-- Takes over jobs whose rows this call has locked. It is a change of another program, of which this store's listeners are to hear, too.
+	create function take_over(ids bigint[]) returns void language plpgsql as $$
+	declare
+		its_store text := current_setting('faena.store');
 		a arrived;
 		its_task bigint;
-		taken integer := 0;
 	begin
+		if ids = '{}' then return; end if;
+		perform set_config('faena.store', '0', true);
 		-- In one order, so that two calls can't wait for each other.
 		-- Those that exist would take a number each.
-		insert into task (name) select distinct x.task from arrived x where not exists (select from task t where t.name = x.task) order by 1 on conflict do nothing;
-		insert into policy (spec) select distinct x.policy from arrived x where not exists (select from policy p where p.spec = x.policy) order by 1 on conflict do nothing;
-		insert into scope (name) select distinct x.scope from arrived x where x.scope is not null and not exists (select from scope s where s.name = x.scope) order by 1;
-		for a in delete from arrived where id in (select id from arrived order by id limit ${MAX_TAKEN_OVER} for update skip locked) returning * loop
-			taken := taken + 1;
+		insert into task (name) select distinct x.task from arrived x where x.id = any (ids) and not exists (select from task t where t.name = x.task)
+			order by 1 on conflict do nothing;
+		insert into policy (spec) select distinct x.policy from arrived x where x.id = any (ids) and not exists (select from policy p where p.spec = x.policy)
+			order by 1 on conflict do nothing;
+		insert into scope (name) select distinct x.scope from arrived x where x.id = any (ids) and x.scope is not null
+			and not exists (select from scope s where s.name = x.scope) order by 1;
+		for a in delete from arrived where id = any (ids) returning * loop
 			its_task := in_scope((select id from task where name = a.task), a.scope);
 			insert into job values (a.id, a.id, its_task, (select id from policy where spec = a.policy), a.priority, a.created_at, null, null, a.key, a.text_value, a.byte_value);
 			if a.key is not null then
@@ -51,7 +77,7 @@ export const ARRIVED = `
 				perform count_change(its_task, null, null, ${StoredState.ready}, 1);
 			end if;
 		end loop;
-		if taken = ${MAX_TAKEN_OVER} then perform set_config('faena.more_arrived', 'true', true); end if;
+		perform set_config('faena.store', its_store, true);
 	end $$;
 
 	-- While the transaction was open, another job has taken the key, outside any transaction of a program. There was no way to tell.
@@ -63,12 +89,16 @@ export const ARRIVED = `
 			format('Job %s has the key %s: it took it, or was retried, before the transaction of this one was committed.', (select id from key where space = key_space(its_task, null) and key = a.key), to_json(a.key)))::text);
 	end $$;
 
-	-- Takes over what has arrived, before a read. A standby has to leave it.
-	create function look_at_arrived() returns void language plpgsql as $$
+	-- Takes over the first jobs that have arrived, before a call that reads or selects jobs. Returns up to which job more are left of those that had
+	-- arrived at the first call, for the next one; null if there are none. A standby has to leave them.
+	create function look_at_arrived(up_to bigint) returns bigint language plpgsql as $$
 	begin
-		-- A call that has begun may have taken them over.
-		if current_setting('faena.store', true) <> '' or not exists (select from arrived) or pg_is_in_recovery() or current_setting('transaction_read_only') = 'on' then return; end if;
+		if not exists (select from arrived) or pg_is_in_recovery() or current_setting('transaction_read_only') = 'on' then return null; end if;
+		up_to := coalesce(up_to, (select max(id) from arrived));
 		perform begin_call('{}', false);
+		-- If another call is taking over some, this waits for it.
+		perform from arrived where id <= up_to order by id limit 1 for update;
+		return case when found then up_to end;
 	end $$;
 
 	create type enqueued as (id bigint, reused boolean);

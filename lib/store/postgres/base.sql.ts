@@ -13,7 +13,6 @@ export const BASE = `
 	-- Begins a call. Calls that run side by side share the lock; a call that changes what others may be reading has it alone.
 	create function begin_call(call jsonb, is_alone boolean) returns void language plpgsql as $$
 	declare
-		its_store text;
 		unused text;
 	begin
 		-- A newer program may have changed the schema since the caller opened it.
@@ -27,14 +26,10 @@ export const BASE = `
 		else perform pg_advisory_xact_lock_shared(lock_key(), 1);
 		end if;
 		-- Assignments, since PERFORM costs as much as a query: a transaction pays for each statement of a function anew.
-		its_store := set_config('faena.store', coalesce(call->>'store', '0'), true);
+		unused := set_config('faena.store', coalesce(call->>'store', '0'), true);
 		unused := set_config('faena.now', coalesce(call->>'now', (extract(epoch from clock_timestamp()) * 1000)::bigint::text), true);
 		if (call->>'relaxed')::boolean then perform set_config('synchronous_commit', 'off', true); end if;
-		if call ? 'nothingArrived' or not exists (select from arrived) then return; end if;
-		-- These are changes of another program, of which this store's listeners are to hear, too.
-		perform set_config('faena.store', '0', true);
-		perform take_over_arrived();
-		perform set_config('faena.store', its_store, true);
+		if not call ? 'nothingArrived' and exists (select from arrived) then perform take_over_first(); end if;
 	end $$;
 
 	-- The elements of a list. Most lists have one, which needs no query.

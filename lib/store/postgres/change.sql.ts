@@ -229,6 +229,10 @@ export const CHANGE = `
 		due bigint := due_of(edit);
 		has_time boolean := edit ? 'at' or edit ? 'delay';
 	begin
+		if p.state is null then
+			perform take_over(array(select id from arrived where id = its_id for update));
+			p := place_of(its_id);
+		end if;
 		if p.state is null then return '"missing"'; end if;
 		if p.state = ${StoredState.blocked} then
 			-- Before parents are counted, their changes have been passed on.

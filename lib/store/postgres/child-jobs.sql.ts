@@ -54,6 +54,7 @@ export const CHILD_JOBS = `
 	begin
 		c := take_claim(its_id, item);
 		if c.first is null then return '"lost"'; end if;
+		perform take_over_named(named) from jsonb_array_elements(item->'groups') named;
 		refusal := find_refusal(item, texts, bytes);
 		if refusal is not null then
 			return jsonb_build_object('status', end_execution(item || jsonb_build_object('type', 'threw', 'failure', refusal), bytes), 'refusal', refusal);

@@ -98,6 +98,7 @@ export const ENQUEUE = `
 		its_limit bigint;
 		pending bigint;
 	begin
+		if g ? 'parents' or g->>'batch' is null and (g ? 'keys' or g->>'number' is not null) then perform take_over_named(g); end if;
 		foreach whose in array case when g ? 'max' then array[${nameIn("(g->>'task')::bigint")}, null] else '{}' end loop
 			its_limit := g->'max'->>case when whose is null then 'all' else 'task' end;
 			if its_limit is null then continue; end if;

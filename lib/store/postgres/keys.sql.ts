@@ -150,22 +150,6 @@ export const KEYS = `
 		end loop;
 	end $$;
 
-	-- Takes over jobs with these keys that have arrived, and that another call is taking over now, or that this one has left.
-	create function take_over_keys(its_task bigint, keys text[]) returns void language plpgsql as $$
-	declare
-		its_store text := current_setting('faena.store');
-	begin
-		if not exists (select from arrived) then return; end if;
-		loop
-			-- This waits for the other call.
-			perform from arrived a where a.task = (select name from task where id = its_task) and a.key = any (keys) order by a.id for update;
-			exit when not found;
-			perform set_config('faena.store', '0', true);
-			perform take_over_arrived();
-			perform set_config('faena.store', its_store, true);
-		end loop;
-	end $$;
-
 	-- Enqueues a group with keys. A job whose key exists is that job, or a conflict.
 	create function enqueue_keyed(g jsonb, texts text[], bytes bytea[]) returns jsonb language plpgsql as $$
 	declare
@@ -194,7 +178,6 @@ export const KEYS = `
 			perform insert_state(base, g);
 			return jsonb_build_object('ids', base);
 		end if;
-		if its_batch is null then perform take_over_keys(its_task, keys_of(g)); end if;
 		jobs := keyed_jobs(g, texts, bytes);
 		-- Before any number is taken, since a conflict may undo the call.
 		for k in

@@ -1,6 +1,5 @@
 import type {OwnerId} from '../../job/claim.ts';
 import type {BatchId, BatchOptions, JobFilter, JobId, JobSearch, Page} from '../../job/job.ts';
-import type {ChildJob} from '../../job/new-job.ts';
 import type {Schedule} from '../../job/schedule.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
@@ -15,7 +14,6 @@ import {ClaimedFrom} from './claimed-from.ts';
 import {type CommitContext, commit} from './commit.ts';
 import {Database, urlOfPool} from './database.ts';
 import {deleteEnded} from './delete.ts';
-import {childJobsOf} from './ended-items.ts';
 import {readHolders, readOutcomes, readPage, statesOf, toFilter} from './jobs.ts';
 import {Names} from './names.ts';
 import {type Effects, Listeners} from './news.ts';
@@ -81,7 +79,7 @@ export class PostgresStore implements contract.Store {
 	}
 
 	async #commit(changes: contract.Changes): Promise<contract.Committed> {
-		const hasNothingArrived = this.#listeners.hasNothingArrived() && !namesJobs(changes);
+		const hasNothingArrived = this.#listeners.hasNothingArrived();
 		const tellsItself = changes.claim === undefined && (changes.enqueue?.length ?? 0) > 0 && this.#listeners.tellsItself;
 		const {committed, effects, owner, moreArrived, isTold} = await commit({...this.#context, hasNothingArrived, tellsItself}, changes).catch(error => {
 			if (!hasNothingArrived) this.#listeners.mayHaveArrived();
@@ -95,7 +93,9 @@ export class PostgresStore implements contract.Store {
 	}
 
 	async move(filter: JobFilter, to: contract.MoveTarget, {after = 0, upTo, limit = 1000, stop = false, isHeld = false}: contract.MovePage = {}): Promise<contract.Moved> {
+		this.#assertWritable();
 		const states = statesOf(movableStatuses(to, filter));
+		if (after === 0) await this.#takeOver();
 		const moved = await this.#change<MovedPage>('move', {filter: toFilter(filter), states, to, after, upTo, limit, stop, isHeld});
 		this.#listeners.asked(moved.asked.length);
 		const {ids, asked, next} = moved;
@@ -175,7 +175,7 @@ export class PostgresStore implements contract.Store {
 
 	async jobs(search: JobSearch, page: contract.SearchPage = {}, want: contract.Wanted = {}): Promise<contract.JobPage> {
 		this.#assertOpen();
-		if (page.after === undefined && !this.#isReadOnly) await this.#db.query('select @.look_at_arrived()');
+		if (page.after === undefined) await this.#takeOver();
 		return readPage({db: this.#db, names: this.#names}, search, page, want);
 	}
 
@@ -186,13 +186,15 @@ export class PostgresStore implements contract.Store {
 
 	async holders({task, batch}: contract.KeySpace, keys: readonly string[]): Promise<contract.KeyHolders> {
 		this.#assertOpen();
+		if (batch === undefined) await this.#takeOver();
 		return readHolders(this.#db, {task, batch, keys});
 	}
 
 	async counts(): Promise<readonly contract.TaskCounts[]> {
 		this.#assertOpen();
 		type Row = {name: string; scope: string | null; paused: boolean; state: StoredState | null; jobs: number};
-		const rows = await this.#db.query<Row>('select * from @.counts($1)', [!this.#isReadOnly]);
+		await this.#takeOver();
+		const rows = await this.#db.query<Row>('select * from @.counts()');
 		return [...Map.groupBy(rows, ({name}) => name)].flatMap(([task, of]) => {
 			const isPaused = of[0]?.paused ?? false;
 			const scopes = Map.groupBy(of, ({scope}) => scope);
@@ -248,6 +250,16 @@ export class PostgresStore implements contract.Store {
 	ownerFiles(owner: OwnerId): contract.OwnerFiles {
 		this.#owners.hold(owner);
 		return this.#owners.filesOf(owner);
+	}
+
+	/** Takes over all jobs that programs have committed by now: of those, a call that reads or selects jobs takes only the first page. */
+	async #takeOver(): Promise<void> {
+		if (this.#isReadOnly) return;
+		let upTo: JobId | null = null;
+		do {
+			const rows: readonly {readonly left: JobId | null}[] = await this.#db.query('select @.look_at_arrived($1) as left', [upTo]);
+			upTo = rows[0]?.left ?? null;
+		} while (upTo !== null);
 	}
 
 	/** Makes a call that may register an owner, whose lock is taken first. */
@@ -306,12 +318,6 @@ export class PostgresStore implements contract.Store {
 	#assertOpen(): void {
 		if (this.#closed) throw new FaenaError('Closed', 'This queue is closed.');
 	}
-}
-
-/** True if the changes name other jobs, by a key or an id: such a job may just have arrived. */
-function namesJobs({edit, enqueue = [], settle = []}: contract.Changes): boolean {
-	const isNamed = ({key, after}: ChildJob) => key !== undefined || after !== undefined;
-	return edit !== undefined || enqueue.some(({keys, parents}) => keys ?? parents) || settle.some(group => childJobsOf(group).some(isNamed));
 }
 
 /** True unless the transaction only claims, or does nothing. */

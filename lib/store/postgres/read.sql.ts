@@ -193,9 +193,8 @@ export const READ = `
 		) all_of order by 1
 	$$;
 
-	create function counts(may_write boolean) returns table (name text, scope text, paused boolean, state smallint, jobs bigint) language plpgsql as $$
+	create function counts() returns table (name text, scope text, paused boolean, state smallint, jobs bigint) language plpgsql as $$
 	begin
-		if may_write then perform look_at_arrived(); end if;
 		return query select t.name, s.name, t.paused, c.state, sum(c.jobs)::bigint
 			from task t left join (select x.task, x.state, x.jobs from tally x union all select y.task, y.state, y.jobs from new_changes() y) c on ${nameIn('c.task')} = t.id
 			left join scope s on s.id = ${scopeIn('c.task')}

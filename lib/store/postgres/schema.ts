@@ -48,7 +48,7 @@ const ENTRIES = [
 	'find_ids(jsonb, integer[], bigint, bigint, integer)',
 	'holders(jsonb)',
 	SORTED_ROWS,
-	...['describe(bigint[], boolean)', 'ends_of(bigint[])', 'executions_of(bigint)', 'counts(boolean)', 'look_at_arrived()'],
+	...['describe(bigint[], boolean)', 'ends_of(bigint[])', 'executions_of(bigint)', 'counts()', 'look_at_arrived(bigint)'],
 	...['edges_from(bigint, bigint, bigint)', 'edges_to(bigint, bigint)'],
 ];
 
