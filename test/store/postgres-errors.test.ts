@@ -192,6 +192,31 @@ test('a server that refuses work for now counts as one that is away', t => {
 	t.regex(message, /^The database d refuses work for now: cannot update table "a" .*\. Undo that, and work goes on \(55000\)\.$/);
 });
 
+test("with durability: 'full' each call waits for the disk, whatever synchronous_commit is by default", async t => {
+	const url = await makeUser('lax', 'grant create on database postgres to lax');
+	const commits = async (byDefault: string, durability: 'full' | 'normal') => {
+		await admin.query(`alter user lax set synchronous_commit = ${byDefault}`);
+		const schema = `lax_${byDefault}_${durability}`;
+		const store = new JobQueue(await openStore(`${url}?schema=${schema}`, {durability}));
+		// It runs as the transaction commits.
+		await admin.query(`
+			create table public.${schema} (setting text);
+			grant insert on public.${schema} to lax;
+			create function public.note_${schema}() returns trigger language plpgsql as $$ begin insert into public.${schema} values (current_setting('synchronous_commit')); return null; end $$;
+			create constraint trigger note after insert on ${schema}.tally_change deferrable initially deferred for each row execute function public.note_${schema}()`);
+		await store.enqueue([newJob({task: 'a'})]);
+		t.is((await store.dequeue({owner: 'me', tasks: ['a'], limit: 1})).jobs.length, 1);
+		await store.pause(['a']);
+		await store.leave('me');
+		await store.cancel({task: 'a'});
+		await store.close();
+		return (await admin.query(`select distinct setting from public.${schema}`)).rows.map(({setting}) => setting);
+	};
+	t.deepEqual(await commits('off', 'full'), ['on']);
+	t.deepEqual(await commits('local', 'full'), ['local']);
+	t.deepEqual(await commits('on', 'normal'), ['off']);
+});
+
 test('a program whose queue can not be opened ends', async t => {
 	const url = urlWith({search: '?schema=nowhere'});
 	const code = `import {openQueue} from ${JSON.stringify(new URL('../../lib/queue.ts', import.meta.url).href)};

@@ -28,7 +28,10 @@ export const BASE = `
 		-- Assignments, since PERFORM costs as much as a query: a transaction pays for each statement of a function anew.
 		unused := set_config('faena.store', coalesce(call->>'store', '0'), true);
 		unused := set_config('faena.now', coalesce(call->>'now', (extract(epoch from clock_timestamp()) * 1000)::bigint::text), true);
-		if (call->>'relaxed')::boolean then perform set_config('synchronous_commit', 'off', true); end if;
+		if (call->>'relaxed')::boolean then perform set_config('synchronous_commit', 'off', true);
+		-- By a setting of the server, the database or the user.
+		elsif current_setting('synchronous_commit') = 'off' then perform set_config('synchronous_commit', 'on', true);
+		end if;
 		if not call ? 'nothingArrived' and exists (select from arrived) then perform take_over_first(); end if;
 	end $$;
 
