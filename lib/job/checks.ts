@@ -132,7 +132,8 @@ export function integer(low: number, high: number): (value: unknown) => number {
 
 export function url(value: unknown): URL {
 	if (value instanceof URL && value.protocol === 'file:') return value;
-	throw expected('a path or a file: URL', value instanceof URL ? value.href : value);
+	// The whole may have a password.
+	throw expected('a path or a file: URL', value instanceof URL ? value.protocol : value);
 }
 
 export function time(value: unknown): number {

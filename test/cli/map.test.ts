@@ -347,6 +347,33 @@ test('wrong usage is refused in one sentence before any job runs', async t => {
 	t.deepEqual(folder.executions(), []);
 });
 
+test('a URL that is mistyped is refused without its text by each command', async t => {
+	const folder = folderOfFiles(t, 'a.txt');
+	const commands = [
+		['map', '--sh', 'cat {}', 'a.txt'],
+		['map', '--sh', 'cat {}', '--dry-run', ':::', 'a'],
+		['map', tasks(TRACES, 'echo'), ':::', 'a'],
+		['work', tasks(TRACES, 'echo').split('#')[0] as string],
+	];
+	const others = ['status', 'list', 'batches', 'doctor', 'vacuum', 'schedules'].map(name => [name]);
+	const more = [
+		['enqueue', 'echo', '1'],
+		['enqueue', 'echo', '1', '--create'],
+		['show', '1'],
+		['logs', '1'],
+		['cancel', '1'],
+		['pause', 'echo'],
+		['delete', '1'],
+		['backup', 'copy.db'],
+	];
+	for (const [command = '', ...words] of [...commands, ...others, ...more]) {
+		const ended = await folder.faena(command, '--queue', ' postgres://me:S3cret@127.0.0.1:1/db', ...words).end();
+		t.false(`${ended.stdout}${ended.stderr}`.includes('S3cret'), command);
+		assertSentence(t, ended, /a URL that begins with postgres:\/\/, and this is another URL/);
+	}
+	t.deepEqual(readdirSync(folder.path).sort(), ['a.txt', 'trace']);
+});
+
 test('each name and each glob must match a file, and a folder among them is left out with a word', async t => {
 	const folder = folderOfFiles(t, 'a.txt', 'b.txt');
 	mkdirSync(join(folder.path, 'sub'));

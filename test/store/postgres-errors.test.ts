@@ -3,8 +3,11 @@ import {spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {type AddressInfo, createServer} from 'node:net';
 import {text} from 'node:stream/consumers';
+import {inspect} from 'node:util';
 import test, {type ExecutionContext} from 'ava';
 import pg from 'pg';
+import {open} from '../../lib/index.ts';
+import {backup, openQueue, vacuum} from '../../lib/queue.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import {openStore} from '../../lib/store/open-store.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
@@ -351,6 +354,58 @@ test('no message shows a password', async t => {
 	await Promise.all([store.close(), faena.close()]);
 	t.true(records.length >= 2);
 	t.false(JSON.stringify(records).includes(new URL(server.url).password));
+});
+
+test('no inspection shows a password: of a queue, a store, an engine, a handle, a map, or an error and its causes', async t => {
+	const hidden = 'pass-word';
+	await admin.query(`create user inspected password '${hidden}'`);
+	await admin.query('grant create on database postgres to inspected');
+	const url = urlWith({username: 'inspected', password: hidden, search: '?schema=inspected'});
+	const queue = await openQueue(url);
+	const store = await openStore(url);
+	const pool = openPool({connectionString: url, max: 2});
+	const [engine, inline, pooled] = [await openEngine(t, {queue: url}), await openEngine(t, {queue: url, isolation: 'inline'}), await openQueue(url, {pool})];
+	const errors = await Promise.all(
+		[{port: '1'}, {username: 'nobody'}, {pathname: '/nowhere'}, {search: '?schma=a'}, {search: '?sslmode=require'}].map(parts =>
+			openQueue(Object.assign(new URL(url), parts as {port?: string}).href).catch(error => error),
+		),
+	);
+	t.true(errors.every(error => error instanceof Error));
+	for (const each of [queue, store, pooled, engine, inline, await engine.enqueue('echo', 1), engine.map('echo', [1]), ...errors]) {
+		t.false(inspect(each, {depth: Infinity, showHidden: true}).includes(hidden), `${each}`);
+		t.false(`${each}${JSON.stringify(each, (_, value) => (typeof value === 'bigint' ? `${value}` : value))}`.includes(hidden), `${each}`);
+	}
+	await Promise.all([queue, store, pooled, engine, inline].map(each => each.close()));
+	await pool.end();
+});
+
+test('a URL that is mistyped is refused without its text, wherever a queue is named', async t => {
+	const tasks = new URL('../fixtures/tasks.ts', import.meta.url);
+	for (const location of [
+		' postgres://me:S3cret@127.0.0.1:1/db',
+		'postgress://me:S3cret@127.0.0.1:1/db',
+		'pg://me:S3cret@h/db',
+		'"postgres://me:S3cret@h/db"',
+		'POSTGRE://S3cret',
+	]) {
+		const ways: readonly (() => Promise<unknown>)[] = [
+			() => openQueue(location),
+			() => openStore(location),
+			() => open({queue: location, tasks}),
+			() => openQueue(location, {readOnly: true}),
+			() => vacuum(location),
+			() => backup(location, 'copy.db'),
+			() => backup('jobs.db', location),
+			async () => new URL(location).protocol === 'postgres:' || (await open({queue: new URL(location), tasks})),
+		];
+		for (const way of ways) {
+			const error = (await way().catch(error => error)) as true | NodeJS.ErrnoException;
+			if (error === true || error.code === 'ERR_INVALID_URL') continue;
+			t.is(error.code, 'BadOption', `${way}`);
+			t.regex(error.message, /begins with postgres:\/\/, and this is another URL|a path or a file: URL; it got "\w+:"/);
+			t.false(inspect(error, {showHidden: true}).includes('S3cret'));
+		}
+	}
 });
 
 test('a server that crashes and comes back: a call that was under way is in doubt, and the store goes on', async t => {

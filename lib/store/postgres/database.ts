@@ -4,7 +4,6 @@ import {systemClock} from '../../support/clock.ts';
 import {defined} from '../../support/defined.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {PostgresClient, PostgresPool, PostgresQuery} from '../postgres-client.ts';
-import {isPostgres} from '../queue-path.ts';
 import {byteaArray, textArray} from './binary-arrays.ts';
 import type {CallValues} from './call-values.ts';
 import {migrate, type Send, versionOf} from './migrate.ts';
@@ -87,7 +86,7 @@ function openPool(url: string): pg.Pool {
 export function urlOfPool({options = {}}: PostgresPool): string | undefined {
 	const {connectionString, host = '', port, user, password, database = '', ssl} = options;
 	if (typeof Object(ssl) === 'object' && ssl === Object(ssl)) return undefined;
-	if (connectionString !== undefined) return isPostgres(connectionString) ? connectionString : undefined;
+	if (connectionString !== undefined) return /^postgres(ql)?:/i.test(connectionString) ? connectionString : undefined;
 	if (password !== undefined && password !== null && typeof password !== 'string') return undefined;
 	const url = new URL('postgres://localhost');
 	url.username = encodeURIComponent(user ?? '');

@@ -36,7 +36,8 @@ export interface PostgresOptions extends contract.OpenStoreOptions {
  */
 export class PostgresStore implements contract.Store {
 	readonly location: string;
-	readonly threadLocation: string | undefined;
+	/** Private, since it has the password: what is logged shows public fields. */
+	readonly #threadLocation: string | undefined;
 	readonly leaseMs: number;
 	readonly #db: Database;
 	readonly #names: Names;
@@ -55,7 +56,7 @@ export class PostgresStore implements contract.Store {
 	) {
 		this.location = shownLocation(url) + (schema === DEFAULT_SCHEMA ? '' : `?schema=${schema}`);
 		const own = pool ? urlOfPool(pool) : url;
-		this.threadLocation = own && locationOf(own, schema);
+		this.#threadLocation = own && locationOf(own, schema);
 		this.leaseMs = leaseMs;
 		const maxAnswerMs = Math.min(MAX_ANSWER_MS, Math.max(MIN_ANSWER_MS, leaseMs / 4));
 		// Another clock than the system's is one for tests. Time is that of the server, since the hosts may not agree.
@@ -67,6 +68,10 @@ export class PostgresStore implements contract.Store {
 		this.#owners = new Owners(() => this.#filesAt(), leaseMs, clock.steadyMs);
 		this.#listeners = new Listeners(this.#db, clock);
 		this.#context = {db: this.#db, names: this.#names, claimedFrom: new ClaimedFrom(this.#hasServerTime), random};
+	}
+
+	get threadLocation(): string | undefined {
+		return this.#threadLocation;
 	}
 
 	now(): number {
