@@ -197,6 +197,12 @@ test('other variables are another run, and so are other items, though the comman
 	t.notRegex((await folder.faena('batches').end()).stdout, /Q=/);
 });
 
+test('a command that a real-time signal ended has failed if its shell looks at it', async t => {
+	const {code, stderr} = await sh(new Folder(t), `sh -c 'kill -40 $$' {}; exit $?`, ':::', 'a').end();
+	t.is(code, 1);
+	t.regex(stderr, /1 dead/);
+});
+
 test('a variable that is named without a value is passed on, and makes no other run', async t => {
 	const folder = new Folder(t);
 	const run = (...words: readonly string[]) => sh(folder, 'echo $TRACE {}', ...words, ':::', 'a').end();
