@@ -4,7 +4,7 @@ import {bad} from '../job/checks.ts';
 import {checkJobOptions, resolveJobOptions} from '../job/options.ts';
 import {encode, type JobQueue, openQueue, type QueueJob} from '../queue.ts';
 import {FaenaError} from '../support/errors.ts';
-import {toDuration, toPriority} from './flag-values.ts';
+import {toDuration, toMaxDelays, toPriority} from './flag-values.ts';
 import {toCount, toTime} from './input.ts';
 import {InputError} from './inputs/input-error.ts';
 import {type Input, openInput} from './inputs/open-input.ts';
@@ -19,6 +19,7 @@ interface Flags {
 	readonly delay?: string;
 	readonly priority?: number;
 	readonly maxAttempts?: number;
+	readonly maxDelays?: number;
 	readonly timeout?: string;
 }
 
@@ -41,6 +42,7 @@ export function addEnqueue(program: Command): void {
 		.option('--delay <time>', 'the job does not start before this time has passed, for instance 10m', toDuration)
 		.option('--priority <n>', 'higher runs first (default: 0)', toPriority)
 		.option('--max-attempts <n>', 'failures after which the job is dead (default: 3)', toCount)
+		.option('--max-delays <n>', 'times that the task may put the job off by RetryAfter without a charge (default: 100)', toMaxDelays)
 		.option('--timeout <time>', 'longest run of the job, for instance 30s, 5m, or 300% of the median (default: none)', toTime)
 		.addHelpText(
 			'after',

@@ -34,6 +34,11 @@ export function toPriority(text: string): number {
 	throw new InvalidArgumentError('It is a whole number; higher runs first, and most jobs have 0.');
 }
 
+export function toMaxDelays(text: string): number {
+	if (/^\d{1,6}$/.test(text)) return Number(text);
+	throw new InvalidArgumentError('It is a whole number from 0 to 999999.');
+}
+
 /** Names of tasks, with commas between. */
 export function toNames(text: string): string[] {
 	const names = text.split(',').map(name => name.trim());

@@ -4,7 +4,7 @@ import {type Command, InvalidArgumentError, Option} from 'commander';
 import type {HaltOption} from '../index.ts';
 import {size} from '../job/checks.ts';
 import {addEngineFlags, type EngineFlags} from './engine-flags.ts';
-import {onlyOnce, toDuration, toSize} from './flag-values.ts';
+import {onlyOnce, toDuration, toMaxDelays, toSize} from './flag-values.ts';
 import {FRESH_HELP, type FreshFlag, toFresh} from './fresh.ts';
 import {toCount, toHalt, toTime} from './input.ts';
 
@@ -18,6 +18,7 @@ export interface MapFlags extends EngineFlags {
 	readonly keepOrder?: true;
 	readonly timeout?: `${number}%`;
 	readonly maxAttempts?: number;
+	readonly maxDelays?: number;
 	/** The same as `maxAttempts`. */
 	readonly retries?: number;
 	readonly retryFailed?: true;
@@ -44,6 +45,7 @@ export function addMapFlags(command: Command): Command {
 		.option('--timeout <time>', 'longest run of a job, for instance 30s, 5m, or 300% of the median, once ten have completed (default: none)', toTime)
 		.option('--max-attempts <n>', 'failures after which a job is dead (default: 3; 1 with --sh)', toCount)
 		.addOption(new Option('--retries <n>', 'the same as --max-attempts').argParser(toCount))
+		.option('--max-delays <n>', 'times that the task may put a job off by RetryAfter without a charge (default: 100)', toMaxDelays)
 		.option('--retry-failed', 'run items again that died or were cancelled in an earlier run')
 		.addOption(
 			new Option(

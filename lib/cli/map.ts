@@ -150,12 +150,12 @@ function assertSeesFiles({filesOf, filesAmong}: Input, words: readonly string[],
 
 /** The options of the map that the flags name. */
 function mapOptionsOf({batch, command, input}: Plan, options: Options, ofTask: readonly Fresh[]): MapOptions<Item, unknown> {
-	const {retryFailed, halt, timeout, fresh} = options;
+	const {retryFailed, halt, timeout, maxDelays, fresh} = options;
 	const missing = missingOf(input, options);
 	// As with GNU parallel, a command that fails is not tried again unless that is asked for.
 	const {retries = command ? 1 : undefined, maxAttempts = retries} = options;
 	return {
-		...defined({order: orderOf(options), missing, retryFailed, halt, timeout, maxAttempts}),
+		...defined({order: orderOf(options), missing, retryFailed, halt, timeout, maxAttempts, maxDelays}),
 		...{batch, key: (item: Item) => item.key, payload: (item: Item) => (command ? shellPayload(command, item) : item.payload)},
 		...freshnessOf(fresh, ofTask, input, options.workdir ?? '.'),
 	};

@@ -68,6 +68,8 @@ export const MAX_CRASHES = 3;
 export interface Policy {
 	/** The job is dead after this many charged executions; at least 1. */
 	readonly maxAttempts: number;
+	/** How often in a round its task may put it off by a `RetryAfter`, uncharged; default 100. */
+	readonly maxDelays?: number;
 	/** Longest run of one execution in milliseconds, from its start; `null` for no limit. */
 	readonly timeoutMs: number | null;
 	/** Instead of `timeoutMs`: percent of the median run time of the task's completed executions in the dispatcher that runs the job. */

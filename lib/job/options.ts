@@ -28,6 +28,7 @@ export const DEFAULTS = {
 	job: {
 		priority: 0,
 		maxAttempts: 3,
+		maxDelays: 100,
 		timeout: 'none',
 		backoff: {base: '1s', factor: 2, max: '1h', jitter: 0.5},
 		retry: 'auto',
@@ -64,6 +65,7 @@ export const timeoutMs = atLeast(1, A_TIMEOUT);
 export const EXECUTION_CHECKS = {
 	priority: integer(-1_000_000, 1_000_000),
 	maxAttempts: integer(1, 1_000_000),
+	maxDelays: integer(0, 1_000_000),
 	timeout: toTimeout,
 	backoff: toBackoff,
 	retry: choice('auto', 'manual'),
@@ -119,7 +121,7 @@ export const JOB_CHECKS: Checks = {
 };
 
 /** Options of a job as their checks return them. One that is not given is absent. */
-export interface CheckedOptions extends Partial<Pick<Policy, 'maxAttempts' | 'retry' | 'backoff'>> {
+export interface CheckedOptions extends Partial<Pick<Policy, 'maxAttempts' | 'maxDelays' | 'retry' | 'backoff'>> {
 	readonly priority?: number;
 	readonly timeout?: Pick<Policy, 'timeoutMs' | 'timeoutPercent'>;
 	/** In milliseconds. */
@@ -170,6 +172,7 @@ export function resolveJobOptions(...layers: readonly (CheckedOptions | undefine
 	const {
 		priority,
 		maxAttempts,
+		maxDelays,
 		timeout,
 		retry,
 		backoff,
@@ -185,7 +188,7 @@ export function resolveJobOptions(...layers: readonly (CheckedOptions | undefine
 	return {
 		priority,
 		runAt: runAt ?? null,
-		policy: {maxAttempts, ...timeout, retry, backoff},
+		policy: {maxAttempts, maxDelays, ...timeout, retry, backoff},
 		// On the way to the dispatcher a field without a value costs as much as any other.
 		...(delay !== undefined && {delayMs: delay}),
 		...(expires !== undefined && {expiresMs: expires}),

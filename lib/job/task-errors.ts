@@ -26,8 +26,8 @@ export class PermanentError extends Error {
 }
 
 /**
- * Thrown by a task that knows when its next attempt makes sense: the job is tried again after this time instead of its `backoff`. The
- * attempt is charged, so the job is dead after `maxAttempts` of them. A job with `retry: 'manual'` waits for `retry()` as after any error.
+ * Thrown by a task that knows when its next attempt makes sense: the job is tried again after this time instead of its `backoff`. That costs
+ * no attempt, `maxDelays` times in a round; then it is charged as any error. A job with `retry: 'manual'` waits for `retry()` as after any error.
  * @example throw new RetryAfter('10m', 'the service is down for maintenance');
  */
 export class RetryAfter extends Error {

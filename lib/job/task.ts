@@ -9,6 +9,8 @@ export interface ExecutionOptions {
 	readonly priority?: number;
 	/** The job is dead after this many charged executions; default 3. A job that killed its worker 3 times is dead in any case. */
 	readonly maxAttempts?: number;
+	/** Its task may put it off by `RetryAfter` or `ctx.retryIn()` so often without a charge, in each round; default 100. Further ones are charged. */
+	readonly maxDelays?: number;
 	/**
 	 * Longest run of one execution, from its start; default `'none'`. In a worker the task is stopped, even if it computes. `'300%'`
 	 * is three times the median of the task's completed executions in this engine, from the tenth on, and at least 100 ms.
@@ -158,7 +160,7 @@ export interface TaskContext<Resource = unknown, State = unknown, Tasks = AnyTas
 	 */
 	enqueue<Name extends keyof TasksOf<Tasks> & string>(task: Name, ...args: EnqueueArgs<Tasks, Name, ChildOptions>): EnqueuedChild;
 	/**
-	 * If this execution throws, the next attempt comes after this time instead of the job's `backoff`; for errors of other code, where
+	 * If this execution throws, the job is tried again after this time, uncharged, as after a `RetryAfter`; for errors of other code, where
 	 * `throw new RetryAfter()` can't be written. The last call counts.
 	 * @throws FaenaError `BadOption` if it is no duration
 	 * @example ctx.retryIn('10m');

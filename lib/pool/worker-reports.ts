@@ -200,7 +200,7 @@ const isPolicy = shaped(
 		backoff: shaped({baseMs: finite, factor: finite, maxMs: finite, jitter: finite}),
 		retry: oneOf('auto', 'manual'),
 	},
-	{timeoutPercent: finite},
+	{timeoutPercent: finite, maxDelays: integer(0, Number.MAX_SAFE_INTEGER)},
 );
 
 /** Jobs of `ctx.enqueue`. A job can wait only for such as come before it. */

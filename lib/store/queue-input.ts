@@ -58,10 +58,11 @@ export const notNegative = integer(0, Number.MAX_SAFE_INTEGER);
 /** The most jobs or bytes of one call. */
 const limit: Check = value => (value === Infinity ? Number.MAX_SAFE_INTEGER : notNegative(value));
 
-const {priority, maxAttempts, retry} = EXECUTION_CHECKS;
+const {priority, maxAttempts, maxDelays, retry} = EXECUTION_CHECKS;
 const {base: baseMs, max: maxMs, ...shape} = BACKOFF_CHECKS;
 const POLICY_CHECKS: Checks = {
 	maxAttempts,
+	maxDelays,
 	timeoutMs: value => (value === null ? null : timeoutMs(value)),
 	timeoutPercent: percentOfMedian,
 	retry,

@@ -43,7 +43,7 @@ const readBackoff = object({baseMs: number, factor: number, maxMs: number, jitte
 const readTimeout: Reader<number | null> = value => (value === null ? null : number(value));
 const readValidPolicy = object(
 	{maxAttempts: number, timeoutMs: readTimeout, backoff: readBackoff, retry: oneOf<Policy['retry']>('auto', 'manual')},
-	{timeoutPercent: number},
+	{timeoutPercent: number, maxDelays: number},
 );
 const readPriority: Reader<number> = value => (Number.isSafeInteger(value) ? (value as number) : undefined);
 const readJob = object<Omit<CompletionJob, 'scope'>, {scope: string}>({task: text, priority: readPriority, policy: readValidPolicy}, {scope: text});
@@ -106,7 +106,7 @@ export function readFailure(stored: string): FailureRecord {
 
 /** The policy of a job. If it can't be read, the job gets one execution. */
 export function readPolicy(stored: string | undefined): Policy {
-	return readValidPolicy(parse(stored)) ?? {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'};
+	return readValidPolicy(parse(stored)) ?? {maxAttempts: 1, maxDelays: 0, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'};
 }
 
 export function readMarks(stored: string): Mark[] {

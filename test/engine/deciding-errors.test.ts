@@ -28,16 +28,17 @@ for (const isolation of ['thread', 'process', 'inline'] as const) {
 		t.like(await job.info(), {status: 'dead', attempts: 1, executions: 2});
 	});
 
-	test(`${isolation}: a job that throws a RetryAfter is charged, and tried again after that time`, async t => {
+	test(`${isolation}: a job that throws a RetryAfter is tried again after that time, uncharged, and charged once maxDelays are used up`, async t => {
 		const faena = await openDeciding(t, {isolation});
 		const before = Date.now();
 		const job = await faena.enqueue('later', '2h', {backoff: 0, maxAttempts: 2});
-		const info = await charged(job);
-		t.like(info, {status: 'failed', attempts: 1, error: {name: 'RetryAfter', message: 'The task asked to be tried again in 2h.', retry: {afterMs: 7_200_000}}});
+		const info = await failed(job);
+		t.like(info, {status: 'failed', attempts: 0, error: {name: 'RetryAfter', message: 'The task asked to be tried again in 2h.', retry: {afterMs: 7_200_000}}});
 		t.true((info.runAt ?? 0) >= before + 7_200_000);
-		const short = await faena.enqueue('later', 1, {maxAttempts: 3, backoff: '1h'});
+		const short = await faena.enqueue('later', 1, {maxAttempts: 3, backoff: '1h', maxDelays: 2});
 		t.is((await short.outcome()).status, 'dead');
-		t.like(await short.info(), {attempts: 3});
+		t.like(await short.info(), {attempts: 3, executions: 5});
+		t.is((await faena.job(short.id))?.history.length, 5);
 	});
 
 	test(`${isolation}: errors keep their class, cause, errors and fields`, async t => {
@@ -60,11 +61,11 @@ for (const isolation of ['thread', 'process', 'inline'] as const) {
 	});
 }
 
-/** The job, once an attempt of it was charged. */
-async function charged(job: JobHandle): Promise<Job> {
+/** The job, once it has failed. */
+async function failed(job: JobHandle): Promise<Job> {
 	for (;;) {
 		const info = await job.info();
-		if (info && info.attempts > 0) return info;
+		if (info?.status === 'failed') return info;
 		await sleep(5);
 	}
 }
@@ -83,12 +84,12 @@ test('a class that extends PermanentError has a name of its own, and a copy of F
 	t.like([await page.info(), await copy.info()], [{attempts: 1}, {attempts: 1}]);
 });
 
-test('ctx.retryIn() replaces the backoff if the execution throws, and the last call counts', async t => {
+test('ctx.retryIn() puts the job off as a RetryAfter does if the execution throws, and the last call counts', async t => {
 	const faena = await openDeciding(t);
 	const job = await faena.enqueue('laterIf', '2h', {backoff: 0});
-	const wrong = await faena.enqueue('laterIf', 'soon' as never, {maxAttempts: 1});
+	const wrong = await faena.enqueue('laterIf', 'soon' as never, {maxAttempts: 1, maxDelays: 0});
 	t.like(await wrong.outcome(), {status: 'dead', error: {name: 'FaenaError', code: 'BadOption'}});
-	t.like(await charged(job), {status: 'failed', attempts: 1, error: {message: 'not now', retry: {afterMs: 7_200_000}}});
+	t.like(await failed(job), {status: 'failed', attempts: 0, error: {message: 'not now', retry: {afterMs: 7_200_000}}});
 });
 
 test('a task with retryIf is asked about each error and attempt', async t => {
@@ -143,8 +144,7 @@ test('under manual retry a PermanentError is dead, and a RetryAfter waits for re
 	const faena = await openDeciding(t, {defaults: {retry: 'manual'}});
 	const [dead, parked] = [await faena.enqueue('giveUp', 'a.txt'), await faena.enqueue('later', 0)];
 	t.is((await dead.outcome()).status, 'dead');
-	const info = await charged(parked);
-	t.is(info.status, 'failed');
+	const info = await failed(parked);
 	t.false('runAt' in info);
 });
 

@@ -475,6 +475,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 			'--timeout': ['1.5ms', '20.25s', '600000.5ms'],
 			'--max-attempts': ['1'],
 			'--retries': ['1'],
+			'--max-delays': ['1', '0'],
 			'--halt': ['soon,fail=1'],
 			'--delay': ['1.5ms', '20.25s', '600000.5ms'],
 		},
@@ -487,7 +488,13 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 		codes: [0, 1],
 	},
 	enqueue: {
-		good: {'--delay': ['1.5ms'], '--priority': ['1', '0', '-0', '-1'], '--max-attempts': ['1'], '--timeout': ['1.5ms', '20.25s', '600000.5ms']},
+		good: {
+			'--delay': ['1.5ms'],
+			'--priority': ['1', '0', '-0', '-1'],
+			'--max-attempts': ['1'],
+			'--max-delays': ['1', '0'],
+			'--timeout': ['1.5ms', '20.25s', '600000.5ms'],
+		},
 		words: (flag, value) => ['echo', '1', flag, value],
 		codes: [0],
 	},

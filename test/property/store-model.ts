@@ -663,8 +663,8 @@ const KEYS = ['k1', 'k2', '', '0', '1', '4'];
 
 const POLICIES: readonly Policy[] = [
 	{maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 10, factor: 2, maxMs: 60, jitter: 0.5}, retry: 'auto'},
-	{maxAttempts: 2, timeoutMs: 500, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'},
-	{maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 10, factor: 1, maxMs: 10, jitter: 1}, retry: 'auto'},
+	{maxAttempts: 2, maxDelays: 1, timeoutMs: 500, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'},
+	{maxAttempts: 1, maxDelays: 0, timeoutMs: null, backoff: {baseMs: 10, factor: 1, maxMs: 10, jitter: 1}, retry: 'auto'},
 	{maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 10, factor: 1, maxMs: 10, jitter: 0}, retry: 'manual'},
 ];
 

@@ -55,6 +55,7 @@ interface Entry {
 	claim: Claim | undefined;
 	executions: number;
 	attempts: number;
+	delays: number;
 	crashes: number;
 	suspicion: number;
 	/** Of the error of its last execution. */
@@ -464,7 +465,8 @@ export class Ledger {
 	#chargedStatus(entry: Entry, type: Outcome['type'], decision?: RetryDecision): Settled {
 		const {policy, stop} = entry;
 		entry.decision = decision;
-		entry.attempts++;
+		if (type === 'threw' && typeof decision === 'object' && entry.delays < (policy.maxDelays ?? 100)) entry.delays++;
+		else entry.attempts++;
 		if (type === 'lostWorker') entry.crashes++;
 		if (stop === 'cancel') return 'cancelled';
 		if (entry.attempts >= policy.maxAttempts || entry.crashes >= MAX_CRASHES || decision === 'never') return 'dead';
@@ -552,7 +554,7 @@ export class Ledger {
 		const scope = scopeOf(job);
 		if (key !== undefined) this.#keys.set(scope, id);
 		const entry: Entry = {
-			...{id, task, key, scope, batch, payload, policy, state: 'pending', notBefore: 0, claim: undefined, executions: 0, attempts: 0, crashes: 0},
+			...{id, task, key, scope, batch, payload, policy, state: 'pending', notBefore: 0, claim: undefined, executions: 0, attempts: 0, delays: 0, crashes: 0},
 			suspicion: 0,
 			...{stop: undefined, toldOfCancel: undefined, result: null, isAcknowledged: false, ends: [], isFree: false, isLost: false},
 			...waits,
@@ -653,6 +655,7 @@ export class Ledger {
 		const round = {
 			state: 'pending',
 			attempts: 0,
+			delays: 0,
 			crashes: 0,
 			suspicion: 0,
 			stop: undefined,

@@ -21,8 +21,8 @@ export const TASKS: readonly TaskInfo[] = [
 const BACKOFF = {baseMs: 20, factor: 3, maxMs: 2000, jitter: 0.5};
 const POLICIES: readonly Policy[] = [
 	{maxAttempts: 3, timeoutMs: null, backoff: BACKOFF, retry: 'auto'},
-	{maxAttempts: 5, timeoutMs: 300, backoff: {...BACKOFF, jitter: 0}, retry: 'auto'},
-	{maxAttempts: 2, timeoutMs: 100, backoff: BACKOFF, retry: 'auto'},
+	{maxAttempts: 5, maxDelays: 1, timeoutMs: 300, backoff: {...BACKOFF, jitter: 0}, retry: 'auto'},
+	{maxAttempts: 2, maxDelays: 0, timeoutMs: 100, backoff: BACKOFF, retry: 'auto'},
 	{maxAttempts: 2, timeoutMs: null, backoff: BACKOFF, retry: 'manual'},
 ];
 

@@ -55,6 +55,8 @@ export interface JobRow {
 	/** Milliseconds after which the job expires, and when that is; `undefined` if it may not expire, or has started. */
 	expires: {readonly ms: number; readonly at: number} | undefined;
 	attempts: number;
+	/** Executions that asked for a later one, and were not charged. */
+	delays: number;
 	/** Attempts that killed their worker. */
 	crashes: number;
 	/** See `MAX_SUSPICION`. */
@@ -150,7 +152,7 @@ export function stateOfNew({runAt, delayMs}: Pick<NewJob, 'runAt' | 'delayMs'>, 
 }
 
 export function beginRound(job: JobRow, state: State): void {
-	Object.assign(job, {state, attempts: 0, crashes: 0, suspicion: 0, error: undefined, timing: undefined, progress: undefined, expires: undefined});
+	Object.assign(job, {state, attempts: 0, delays: 0, crashes: 0, suspicion: 0, error: undefined, timing: undefined, progress: undefined, expires: undefined});
 }
 
 /** When a new job, or a new round, expires. */
@@ -194,6 +196,8 @@ function keepEnds(history: readonly ExecutionRecord[]): readonly ExecutionRecord
 	return history.length > MAX_EXECUTIONS ? history.toSpliced(MAX_EXECUTIONS / 2, 1) : history;
 }
 
+type FailedOutcome = Outcome & {type: 'threw' | 'timedOut' | 'lostWorker'};
+
 /** The state of the job after its execution. Stores the error and the charges of the execution in the job. */
 export function stateAfter(job: RunningJob, outcome: Outcome, now: number, random: () => number): State {
 	const {asked} = job.state;
@@ -210,7 +214,9 @@ export function stateAfter(job: RunningJob, outcome: Outcome, now: number, rando
 			if (!isCancelled) job.suspicion = Math.max(job.suspicion, outcome.suspicion ?? 0);
 			return isCancelled ? cancelled : READY;
 		default:
-			charge(job, outcome);
+			if (isDelay(job, outcome)) job.delays += 1;
+			else job.attempts += 1;
+			fail(job, outcome);
 			return isCancelled ? cancelled : stateOfFailed(job, now, random);
 	}
 }
@@ -222,8 +228,12 @@ function stateOfFailed({attempts, crashes, policy, error}: JobRow, now: number, 
 	return {type: 'failed', runAt: policy.retry === 'manual' ? null : now + waitMs};
 }
 
-function charge(job: JobRow, {type, error}: Outcome & {type: 'threw' | 'timedOut' | 'lostWorker'}): void {
-	job.attempts += 1;
+/** True for an execution that asks for a later one, and is not charged. */
+function isDelay({delays, policy}: JobRow, {type, error}: FailedOutcome): boolean {
+	return type === 'threw' && typeof error.retry === 'object' && delays < (policy.maxDelays ?? 100);
+}
+
+function fail(job: JobRow, {type, error}: FailedOutcome): void {
 	if (type === 'lostWorker') job.crashes += 1;
 	// A job that failed without a loss of its worker is no longer a suspect.
 	else job.suspicion = 0;

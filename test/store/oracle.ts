@@ -583,7 +583,7 @@ export class MemoryStore implements contract.Store {
 		const before = this.#withKey({task, key, batch});
 		if (before) before.hasKey = false;
 		const id = ++this.#lastId;
-		const counters = {attempts: 0, crashes: 0, suspicion: 0, executions: 0};
+		const counters = {attempts: 0, delays: 0, crashes: 0, suspicion: 0, executions: 0};
 		const nothingYet = {timing: undefined, progress: undefined, checkpoint: undefined, error: undefined, logs: [], history: []};
 		const state = stateOfNew(times, now);
 		this.#jobs.set(id, {

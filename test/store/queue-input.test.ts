@@ -73,7 +73,7 @@ test('what a job leaves out has the defaults of open()', async t => {
 	t.like(await queue.job(plain?.id as number), {priority: 0, maxAttempts: 3, timeoutMs: null, status: 'pending'});
 	t.like(await queue.job(own?.id as number), {priority: 2, maxAttempts: 9, timeoutMs: 1500});
 	const {jobs} = await queue.dequeue({owner: 'me', tasks: ['hash'], limit: Infinity});
-	const defaults = {retry: 'auto', backoff: {baseMs: 1000, factor: 2, maxMs: 3_600_000, jitter: 0.5}} as const;
+	const defaults = {maxDelays: 100, retry: 'auto', backoff: {baseMs: 1000, factor: 2, maxMs: 3_600_000, jitter: 0.5}} as const;
 	t.deepEqual(
 		jobs.map(({policy}) => policy),
 		[

@@ -6,7 +6,7 @@ import {KEY_CONFLICT} from './error-codes.ts';
 
 const {
 	priority,
-	policy: {maxAttempts, backoff},
+	policy: {maxAttempts, maxDelays, backoff},
 } = resolveJobOptions();
 
 /** The most bytes of a task's name, and of a key. */
@@ -214,11 +214,11 @@ export const ARRIVED = `
 	declare
 		-- An option that is null is left out.
 		given jsonb := jsonb_strip_nulls(coalesce(options, '{}'));
-		o jsonb := '{"priority": ${priority}, "maxAttempts": ${maxAttempts}, "retry": "auto", "backoff": {}}'::jsonb;
+		o jsonb := '{"priority": ${priority}, "maxAttempts": ${maxAttempts}, "maxDelays": ${maxDelays}, "retry": "auto", "backoff": {}}'::jsonb;
 		b jsonb := '{"base": ${backoff.baseMs}, "factor": ${backoff.factor}, "max": ${backoff.maxMs}, "jitter": ${backoff.jitter}}'::jsonb;
 	begin
 		if jsonb_typeof(given) <> 'object' then perform refuse_option('as options an object', given); end if;
-		perform refuse_unknown(given, array['key', 'unique', 'priority', 'delay', 'runAt', 'expires', 'maxAttempts', 'timeout', 'retry', 'backoff'], 'Its options');
+		perform refuse_unknown(given, array['key', 'unique', 'priority', 'delay', 'runAt', 'expires', 'maxAttempts', 'maxDelays', 'timeout', 'retry', 'backoff'], 'Its options');
 		o := o || given;
 		if jsonb_typeof(o->'backoff') <> 'object' then perform refuse_option('as backoff an object', o->'backoff'); end if;
 		perform refuse_unknown(o->'backoff', array['base', 'factor', 'max', 'jitter'], 'The options of backoff');
@@ -236,8 +236,9 @@ export const ARRIVED = `
 				'delay', ms_of(o->'delay', 'delay', 0),
 				'runAt', moment_of(o->'runAt', 'runAt'),
 				'expires', ms_of(o->'expires', 'expires', 1),
-				'policy', format('{"maxAttempts":%s,"timeoutMs":%s,"retry":%s,"backoff":{"baseMs":%s,"factor":%s,"maxMs":%s,"jitter":%s}}',
-					number_of_option(o->'maxAttempts', 'maxAttempts', 1, 1000000, true)::integer, coalesce(ms_of(o->'timeout', 'timeout', 1)::text, 'null'), o->'retry',
+				'policy', format('{"maxAttempts":%s,"maxDelays":%s,"timeoutMs":%s,"retry":%s,"backoff":{"baseMs":%s,"factor":%s,"maxMs":%s,"jitter":%s}}',
+					number_of_option(o->'maxAttempts', 'maxAttempts', 1, 1000000, true)::integer, number_of_option(o->'maxDelays', 'maxDelays', 0, 1000000, true)::integer,
+					coalesce(ms_of(o->'timeout', 'timeout', 1)::text, 'null'), o->'retry',
 					ms_of(b->'base', 'backoff.base', 0), number_of_option(b->'factor', 'backoff.factor', 1, 1000, false)::float8,
 					ms_of(b->'max', 'backoff.max', 0), number_of_option(b->'jitter', 'backoff.jitter', 0, 1, false)::float8)
 			)),

@@ -121,6 +121,6 @@ function unknown<Key>(known: ReadonlyMap<Key, unknown>, keys: readonly Key[]): K
 }
 
 /** A policy as text. Equal ones have the same, so that they share a row. */
-export function specOf({maxAttempts, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}}: Policy): string {
-	return JSON.stringify({maxAttempts, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}});
+export function specOf({maxAttempts, maxDelays, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}}: Policy): string {
+	return JSON.stringify({maxAttempts, maxDelays, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}});
 }

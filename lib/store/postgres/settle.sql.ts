@@ -1,6 +1,7 @@
 import {MAX_EXECUTIONS} from '../../job/claim.ts';
 import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import {MAX_CRASHES} from '../../job/job.ts';
+import {DEFAULTS} from '../../job/options.ts';
 import {Stop, StoredState} from '../stored-state.ts';
 
 /**
@@ -189,20 +190,23 @@ export const SETTLE = `
 		f failure_state;
 		is_crash boolean := item->>'type' = 'lostWorker';
 		is_poison boolean;
+		is_delay boolean;
 		its_policy jsonb;
 		due bigint;
 	begin
 		select * into f from failure_state where id = its_id;
-		f.attempts := coalesce(f.attempts, 0) + 1;
+		its_policy := (select p.spec::jsonb from job j join policy p on p.id = j.policy where j.first <= its_id and j.first > its_id - ${MAX_GROUP_JOBS} order by j.first desc limit 1);
+		is_delay := item->>'type' = 'threw' and item ? 'after' and coalesce(f.delays, 0) < coalesce((its_policy->'maxDelays')::integer, ${DEFAULTS.job.maxDelays});
+		f.delays := coalesce(f.delays, 0) + is_delay::integer;
+		f.attempts := coalesce(f.attempts, 0) + 1 - is_delay::integer;
 		f.crashes := coalesce(f.crashes, 0) + is_crash::integer;
 		-- A job that failed without a loss of its worker is no longer a suspect.
 		f.suspicion := case when is_crash then coalesce(f.suspicion, 0) else 0 end;
 		is_poison := f.crashes >= ${MAX_CRASHES};
 		perform set_failure(its_id, f.attempts, f.suspicion, f.crashes, c.execution, bytes[(item->'times')::integer], item->>'worker',
 			case when is_poison then item->>'poison' else item->>'failure' end);
-		update failure_state set started_at = (item->'bounds'->>0)::bigint, duration_ms = (item->'bounds'->>2)::float8 where id = its_id;
+		update failure_state set delays = f.delays, started_at = (item->'bounds'->>0)::bigint, duration_ms = (item->'bounds'->>2)::float8 where id = its_id;
 		if c.stop >= 0 then return end_stopped(c, its_id, item, bytes); end if;
-		its_policy := (select p.spec::jsonb from job j join policy p on p.id = j.policy where j.first <= its_id and j.first > its_id - ${MAX_GROUP_JOBS} order by j.first desc limit 1);
 		if f.attempts >= (its_policy->'maxAttempts')::integer or is_poison or (item->'never')::boolean then
 			perform insert_end(c, its_id, ${StoredState.dead}, bytes[(item->'times')::integer], item);
 			return 'dead';

@@ -190,12 +190,13 @@ export const TABLES = `
 	create index outcome_runs_by_start on outcome (status, latest_start, first) where first < last or earliest_start < latest_start;
 	create index outcome_runs_by_duration on outcome (status, longest_ms, first) where first < last or shortest_ms < longest_ms;
 
-	-- Attempts, crashes and the last failure. Only jobs that failed or are suspects have a row.
+	-- Attempts, crashes, uncharged delays and the last failure. Only jobs that failed or are suspects have a row.
 	create table failure_state (
 		id bigint primary key,
 		attempts integer not null,
 		suspicion smallint not null default 0,
 		crashes integer not null default 0,
+		delays integer not null default 0,
 		execution integer,
 		ended_at bigint,
 		times bytea,

@@ -280,9 +280,9 @@ export function laneKey(task: number, state: StoredState): number {
 	return state === StoredState.quarantined ? -task : task;
 }
 
-/** The attempts charged to a job in this round, and how strongly it is suspected of having killed a process: see `MAX_SUSPICION`. */
-export type FailureState = Readonly<Record<'attempts' | 'suspicion' | 'crashes', number>>;
+/** The attempts charged to a job in this round, its uncharged delays, and how strongly it is suspected of having killed a process: see `MAX_SUSPICION`. */
+export type FailureState = Readonly<Record<'attempts' | 'suspicion' | 'crashes' | 'delays', number>>;
 
 export function failureStateOf({statements}: Tx, id: JobId): FailureState {
-	return (statements.failureState.get(id) ?? {attempts: 0, suspicion: 0, crashes: 0}) as FailureState;
+	return (statements.failureState.get(id) ?? {attempts: 0, suspicion: 0, crashes: 0, delays: 0}) as FailureState;
 }

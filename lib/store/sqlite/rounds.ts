@@ -29,8 +29,8 @@ export function cancelBecause(tx: Tx, id: JobId, job: FoundJob, reason: FailureR
 	const execution = job.executions + 1;
 	if (job.executions > 0) keepFailure(statements, id);
 	cancelJob(tx, id, job, execution);
-	const {attempts, crashes, suspicion} = failureStateOf(tx, id);
-	statements.setFailureState.run(id, attempts, crashes, suspicion, execution, now, null, null, null, null, null, writeFailure(reason));
+	const {attempts, crashes, suspicion, delays} = failureStateOf(tx, id);
+	statements.setFailureState.run(id, attempts, crashes, suspicion, delays, execution, now, null, null, null, null, null, writeFailure(reason));
 }
 
 /** Ends the round of a job: of its state only the number of executions is left. A new state must follow. */

@@ -430,6 +430,10 @@ export const MIGRATIONS: readonly string[] = [
 		joinScope: ` left join scope s on s.id = ${scopeIn('o.task')}`,
 	})}
 	`,
+	`
+	-- Executions of the round that asked for a later one, and were not charged.
+	alter table failure_state add column delays integer not null default 0;
+	`,
 ];
 
 /** The most jobs in a row of a run. It limits the cost of unpacking one, and how far before a job its row may begin. */

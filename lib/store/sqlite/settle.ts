@@ -4,6 +4,7 @@ import {type FailureRecord, poison} from '../../job/failure.ts';
 import {cutColumn, type EndedGroup, groupChildJobs, idAt, settlementsOf, sizeOf} from '../../job/group.ts';
 import {type JobId, MAX_CRASHES} from '../../job/job.ts';
 import type {ChildJob} from '../../job/new-job.ts';
+import {DEFAULTS} from '../../job/options.ts';
 import {asPacked, cutPacked, cutTimes, isPackable, type PackedStrings, PackedTimes} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {Settled, SettledGroup} from '../store.ts';
@@ -257,15 +258,12 @@ function endFailed(tx: Tx, claim: ClaimRow, ran: Ran & {readonly outcome: Failed
 	const {outcome} = ran;
 	const {statements, tally, names, now, random} = tx;
 	endExpiry(tx, id);
-	const before = failureStateOf(tx, id);
-	const attempts = before.attempts + 1;
-	const crashes = before.crashes + (outcome.type === 'lostWorker' ? 1 : 0);
-	const isPoison = crashes >= MAX_CRASHES;
-	// A job that failed without a loss of its worker is no longer a suspect.
-	const suspicion = outcome.type === 'lostWorker' ? before.suspicion : 0;
-	setFailureState(tx, claim, {attempts, crashes, suspicion}, ran, isPoison ? poison(crashes, outcome.error) : outcome.error);
-	if (stop !== null && stop >= 0) return endStopped(tx, claim, ran);
 	const policy = names.policy(columnsOf(tx, id).policy);
+	const charged = charge(failureStateOf(tx, id), outcome, policy.maxDelays);
+	const {attempts, crashes} = charged;
+	const isPoison = crashes >= MAX_CRASHES;
+	setFailureState(tx, claim, charged, ran, isPoison ? poison(crashes, outcome.error) : outcome.error);
+	if (stop !== null && stop >= 0) return endStopped(tx, claim, ran);
 	const {retry} = outcome.error;
 	if (attempts >= policy.maxAttempts || isPoison || retry === 'never') {
 		insertOutcome(tx, claim, StoredState.dead, ran);
@@ -282,6 +280,19 @@ function endFailed(tx: Tx, claim: ClaimRow, ran: Ran & {readonly outcome: Failed
 	tx.known.forget('nextRunAt');
 	tally.move(task, batch, StoredState.running, runAt === null ? StoredState.parked : StoredState.failed);
 	return 'failed';
+}
+
+/** An execution that asks for a later one costs no attempt, as often as it may. */
+function charge(
+	{attempts, crashes, suspicion, delays}: FailureState,
+	{type, error: {retry}}: FailedOutcome,
+	maxDelays: number = DEFAULTS.job.maxDelays,
+): FailureState {
+	const isCrash = type === 'lostWorker';
+	const isDelay = type === 'threw' && typeof retry === 'object' && delays < maxDelays;
+	// A job that failed without a loss of its worker is no longer a suspect.
+	const counted = {crashes: crashes + (isCrash ? 1 : 0), suspicion: isCrash ? suspicion : 0};
+	return isDelay ? {...counted, attempts, delays: delays + 1} : {...counted, attempts: attempts + 1, delays};
 }
 
 /** Ends the execution of a job that was to be discarded or cancelled, or whose task was cancelled. */
@@ -314,11 +325,11 @@ function insertOutcome(tx: Tx, [id, execution, task, batch]: ClaimRow, state: St
 function setFailureState(
 	{statements, now}: Tx,
 	[id, execution]: ClaimRow,
-	{attempts, crashes, suspicion}: FailureState,
+	{attempts, crashes, suspicion, delays}: FailureState,
 	{outcome, worker}: Ran,
 	error: FailureRecord,
 ): void {
-	statements.setFailureState.run(id, attempts, crashes, suspicion, execution, now, worker ?? null, ...timesOf(outcome), writeFailure(error));
+	statements.setFailureState.run(id, attempts, crashes, suspicion, delays, execution, now, worker ?? null, ...timesOf(outcome), writeFailure(error));
 }
 
 function timesOf({startedAt, durationMs, cpuMs, memoryBytes}: Outcome): (number | null)[] {

@@ -411,10 +411,10 @@ export const SQL = {
 		union all ${ENDED_RUNS} where ${isOutdated('r.ended_at', 'r.first', 'completed')}
 		order by 3, 1`,
 
-	failureState: 'select attempts, suspicion, crashes from failure_state where id = ?',
+	failureState: 'select attempts, suspicion, crashes, delays from failure_state where id = ?',
 	setFailureState: `insert or replace into failure_state
-		(id, attempts, crashes, suspicion, execution, ended_at, worker, started_at, duration_ms, cpu_ms, memory_bytes, failure)
-		values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		(id, attempts, crashes, suspicion, delays, execution, ended_at, worker, started_at, duration_ms, cpu_ms, memory_bytes, failure)
+		values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 	clearFailure:
 		'update failure_state set suspicion = 0, failure = null, started_at = null, duration_ms = null, cpu_ms = null, memory_bytes = null where id = ?',
 	clearTiming: 'update failure_state set started_at = null, duration_ms = null, cpu_ms = null, memory_bytes = null where id = ?',

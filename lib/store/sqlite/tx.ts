@@ -116,9 +116,9 @@ export class Names {
 		return this.#last.id;
 	}
 
-	#policyIdOf({maxAttempts, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}}: Policy): number {
+	#policyIdOf({maxAttempts, maxDelays, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}}: Policy): number {
 		const {policyBySpec, insertPolicy} = this.#statements;
-		const spec = JSON.stringify({maxAttempts, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}});
+		const spec = JSON.stringify({maxAttempts, maxDelays, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}});
 		return cache(this.#policyIds, spec, () => (policyBySpec.get(spec) ?? insertPolicy.get(spec)) as number);
 	}
 

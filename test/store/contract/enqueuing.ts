@@ -104,7 +104,7 @@ law('results are returned as they were stored: text, bytes and nothing', async (
 law('each job keeps the policy it was enqueued with', async (t, queue) => {
 	const policies: Policy[] = [
 		POLICY,
-		{maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1.5, maxMs: 0, jitter: 0.25}, retry: 'manual'},
+		{maxAttempts: 1, maxDelays: 0, timeoutMs: null, backoff: {baseMs: 0, factor: 1.5, maxMs: 0, jitter: 0.25}, retry: 'manual'},
 		{...POLICY, timeoutMs: 1, backoff: {...POLICY.backoff, jitter: 1}},
 	];
 	await enqueue(queue, ...policies.map(policy => newJob({policy})));

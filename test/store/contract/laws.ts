@@ -57,7 +57,7 @@ export const LEASE_MS = 30_000;
 export const OWNER = 'owner-1';
 export const OTHER = 'owner-2';
 export const TASKS = ['hash', 'thumbnail'];
-export const POLICY: Policy = {maxAttempts: 3, timeoutMs: 60_000, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
+export const POLICY: Policy = {maxAttempts: 3, maxDelays: 100, timeoutMs: 60_000, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
 export const ERROR: FailureRecord = {
 	reason: 'threw',
 	name: 'TypeError',

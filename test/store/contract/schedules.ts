@@ -6,7 +6,13 @@ import {claimOf, claimsOf, commit, jobOf, law, newJob, POLICY, T0, take} from '.
 const HOUR = 3_600_000;
 
 /** Its properties in another order than any store may keep them. */
-const OTHER_POLICY: ScheduleSpec['policy'] = {retry: POLICY.retry, timeoutMs: POLICY.timeoutMs, backoff: POLICY.backoff, maxAttempts: POLICY.maxAttempts};
+const OTHER_POLICY: ScheduleSpec['policy'] = {
+	retry: POLICY.retry,
+	timeoutMs: POLICY.timeoutMs,
+	backoff: POLICY.backoff,
+	maxAttempts: POLICY.maxAttempts,
+	maxDelays: 100,
+};
 
 function specOf(parts: Partial<ScheduleSpec> = {}): ScheduleSpec {
 	const plain = {catchUp: 'one', overlap: 'skip', jitterMs: 0, until: null, expiresMs: null} as const;

@@ -2,6 +2,7 @@ import {backoffMs} from '../../../lib/job/backoff.ts';
 import type {Claim, Outcome, Settlement} from '../../../lib/job/claim.ts';
 import type {FailureRecord} from '../../../lib/job/failure.ts';
 import type {JobId} from '../../../lib/job/job.ts';
+import type {Settled} from '../../../lib/store/store.ts';
 import {commitPlain} from '../../fixtures/plain.ts';
 import {claimOf, claimsOf, commit, ERROR, enqueue, idsOf, jobOf, law, listed, newJob, OTHER, OWNER, POLICY, plain, range, settleOne, T0, take} from './laws.ts';
 
@@ -117,16 +118,56 @@ for (const type of ['threw', 'timedOut', 'lostWorker'] as const) {
 }
 
 law('an error can decide that its job is dead at once, or how long it waits for the next attempt', async (t, queue, clock) => {
-	await enqueue(queue, newJob(), newJob(), newJob({policy: {...POLICY, retry: 'manual'}}), newJob({policy: {...POLICY, maxAttempts: 1}}));
+	await enqueue(queue, newJob(), newJob(), newJob({policy: {...POLICY, retry: 'manual'}}), newJob({policy: {...POLICY, maxAttempts: 1, maxDelays: 0}}));
 	const {lease} = await take(queue, 4);
 	const later = {...ERROR, retry: {afterMs: 90_000}} as const;
 	const errors = [{...ERROR, retry: 'never'} as const, later, later, later];
 	const settle = errors.map((error, index) => ({id: index + 1, lease, execution: 1, outcome: {type: 'threw', error} as const}));
 	t.deepEqual((await commit(queue, {settle})).settled, ['dead', 'failed', 'failed', 'dead']);
 	t.like(await jobOf(queue, 1), {attempts: 1, error: {retry: 'never'}});
-	t.like(await jobOf(queue, 2), {attempts: 1, runAt: clock.now() + 90_000, error: later});
+	t.like(await jobOf(queue, 2), {attempts: 0, runAt: clock.now() + 90_000, error: later});
 	t.false('runAt' in (await jobOf(queue, 3)));
 	t.like(await queue.counts(), {dead: 2, failed: 2});
+});
+
+law(
+	'an execution that asks for a later one costs no attempt as often as maxDelays says, then it is charged; a new round counts anew',
+	async (t, queue, clock) => {
+		await enqueue(queue, newJob({policy: {...POLICY, maxAttempts: 2, maxDelays: 2}}));
+		const later = {type: 'threw', error: {...ERROR, retry: {afterMs: 90_000}}} as const;
+		const seen: [Settled | undefined, number, number][] = [];
+		const end = async (outcome: Outcome) => {
+			const status = await settleOne(queue, outcome);
+			const {attempts, executions} = await jobOf(queue, 1);
+			seen.push([status, attempts, executions]);
+			clock.pass(90_000);
+		};
+		await end(later);
+		await end({type: 'threw', error: ERROR});
+		await end(later);
+		await end(later);
+		t.deepEqual(seen, [
+			['failed', 0, 1],
+			['failed', 1, 2],
+			['failed', 1, 3],
+			['dead', 2, 4],
+		]);
+		t.deepEqual(
+			(await queue.history(1)).map(({execution, status}) => [execution, status]),
+			[1, 2, 3, 4].map(execution => [execution, 'failed']),
+		);
+		await queue.retry({ids: [1]});
+		await end(later);
+		t.deepEqual(seen.at(-1), ['failed', 0, 5]);
+	},
+);
+
+law('only what a task throws can put its job off: a time in the error of a lost worker or a timeout charges it all the same', async (t, queue) => {
+	for (const type of ['timedOut', 'lostWorker'] as const) {
+		const [id] = (await enqueue(queue, newJob())) as [number];
+		await settleOne(queue, {type, error: {...ERROR, reason: type, retry: {afterMs: 90_000}}});
+		t.like(await jobOf(queue, id), {status: 'failed', attempts: 1});
+	}
 });
 
 law('a stored error comes back whole', async (t, queue) => {
