@@ -1,4 +1,3 @@
-import {isDeepStrictEqual} from 'node:util';
 import type {Claim, Ending, JobUpdate, Outcome, Settlement} from '../job/claim.ts';
 import type {FailureRecord, PostMortem} from '../job/failure.ts';
 import {
@@ -64,6 +63,8 @@ export class InFlightChunk {
 	readonly deadlines = new Map<number, number>();
 	/** By index. */
 	readonly progress = new Map<number, Progress>();
+	/** By index: which progress of the execution that is. */
+	readonly #nth = new Map<number, number>();
 	/** The examination of the worker before it was ended for a stuck job. */
 	examination: Examination | undefined;
 	/** Why a report of the worker can't be true. The worker is ended for it. */
@@ -193,9 +194,14 @@ export class InFlightChunk {
 		return {...claimAt(this.group, index), outcome, worker: this.workerName};
 	}
 
-	tell(index: number, update: Omit<JobUpdate, keyof Claim>): void {
-		if (update.progress) this.progress.set(index, update.progress);
-		this.#listener.updated({...claimAt(this.group, index), ...update});
+	/** Progress comes by messages and by the chunk's state, so one may arrive twice, or after a later one: it is left out. */
+	tell(index: number, {nth = 0, progress, ...others}: Omit<JobUpdate, keyof Claim> & {readonly nth?: number}): void {
+		const isLater = progress !== undefined && nth > (this.#nth.get(index) ?? 0);
+		if (isLater) {
+			this.#nth.set(index, nth);
+			this.progress.set(index, progress);
+		} else if (Object.keys(others).length === 0) return;
+		this.#listener.updated({...claimAt(this.group, index), ...others, ...(isLater && {progress})});
 	}
 
 	/** Reports the start of jobs that have run for long, once. */
@@ -210,9 +216,8 @@ export class InFlightChunk {
 	/** Reports the progress of the running job, if it is new. */
 	tellProgress(): void {
 		const index = this.chunkState.running()?.index;
-		const progress = this.chunkState.progress();
-		if (!progress || index === undefined || !isProgress(progress) || isDeepStrictEqual(progress, this.progress.get(index))) return;
-		this.tell(index, {progress});
+		const said = this.chunkState.progress();
+		if (said && index !== undefined && isProgress(said.progress)) this.tell(index, said);
 	}
 
 	/** Returns those that were not marked before. */

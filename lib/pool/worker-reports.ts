@@ -79,7 +79,9 @@ function problemOfUpdate(
 ): string | undefined {
 	if (!integer(0, size - 1)(own) || takenBack.has(own)) return `it spoke for job ${show(own)}, which it does not have`;
 	const checkpoint = shaped({at: isTime, state: encoded(maxCheckpointBytes)});
-	return shaped({}, {progress: isProgress, logs: isLog, checkpoint})(said) ? undefined : 'what it said of a running job made no sense';
+	return shaped({}, {nth: integer(1, Number.MAX_SAFE_INTEGER), progress: isProgress, logs: isLog, checkpoint})(said)
+		? undefined
+		: 'what it said of a running job made no sense';
 }
 
 /** The value may be anything. */

@@ -148,12 +148,12 @@ export class ChunkState {
 		return count > 0 && index + count <= this.#jobs && since >= 0 && since < Infinity ? {index, count, since} : undefined;
 	}
 
-	/** The last progress; `undefined` while the next is being written. */
-	progress(): Progress | undefined {
+	/** The last progress, and which one of its execution it is, from 1; `undefined` while the next is being written. */
+	progress(): {readonly nth: number; readonly progress: Progress} | undefined {
 		const version = load(this.#words, Word.progress);
 		const [done, total, at] = [this.#doubles[Double.done] as number, this.#doubles[Double.total] as number, this.#doubles[Double.at] as number];
 		if (version === 0 || version % 2 === 1 || load(this.#words, Word.progress) !== version) return undefined;
-		return {done, at, ...(!Number.isNaN(total) && {total})};
+		return {nth: version / 2, progress: {done, at, ...(!Number.isNaN(total) && {total})}};
 	}
 
 	isFree(index: number): boolean {

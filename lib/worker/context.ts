@@ -341,6 +341,7 @@ export const MAX_LOG_TEXT = 4096;
 
 interface Said {
 	progress?: Progress;
+	nth?: number;
 	logs?: Omit<LogLine, 'execution'>[];
 	checkpoint?: {readonly at: number; readonly state: Encoded};
 }
@@ -351,6 +352,7 @@ class JobUpdates {
 	#pending: Said | undefined;
 	#sentAt = -Infinity;
 	#lines = 0;
+	#progresses = 0;
 	#checkpointedAt = -Infinity;
 	/** Sends what is pending, if the task lets the event loop turn. */
 	#timer: NodeJS.Timeout | undefined;
@@ -363,6 +365,7 @@ class JobUpdates {
 	addProgress(progress: Progress, isSeen: boolean): void {
 		this.#pending ??= {};
 		this.#pending.progress = progress;
+		this.#pending.nth = ++this.#progresses;
 		if (!isSeen) this.#sendSometimes(false);
 	}
 

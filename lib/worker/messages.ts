@@ -110,6 +110,8 @@ export interface UpdateMessage extends Pick<JobUpdate, 'progress' | 'logs' | 'ch
 	readonly type: 'update';
 	readonly chunk: number;
 	readonly index: number;
+	/** Which progress of the execution it is, from 1. The chunk's state may have shown a later one before. */
+	readonly nth?: number;
 }
 
 /** The memory of large binary values in a message to another thread, to be transferred with it. */

@@ -235,3 +235,24 @@ test('workers that are recycled, and those of an engine that closes, are not los
 	await faena.close();
 	t.pass();
 });
+
+for (const isolation of ['thread', 'process', 'inline'] as const) {
+	test(`${isolation}: the progress of an execution is told in order and each step once, also while somebody looks at the job`, async t => {
+		const faena = await openEngine(t, {queue: join(makeFolder(t), 'jobs.db'), isolation, workers: 2});
+		const told = new Map<number, number[]>();
+		faena.on('progress', ({id, done}) => void told.set(id, [...(told.get(id) ?? []), done]));
+		const jobs = await Promise.all(Array.from({length: 6}, () => faena.enqueue('advance', 40)));
+		let open = jobs.length;
+		for (const job of jobs) void job.outcome().then(() => open--);
+		while (open > 0) for (const job of jobs) await faena.job(job.id);
+		await faena.close();
+		for (const job of jobs) {
+			const steps = told.get(job.id) ?? [];
+			t.deepEqual(
+				steps,
+				[...new Set(steps)].toSorted((a, b) => a - b),
+			);
+			t.is(steps.at(-1), 40);
+		}
+	});
+}

@@ -144,7 +144,7 @@ test('an update of a running job is passed on with its claim; its progress is ke
 	const {say, request, worker, side} = run(2);
 	const update = {type: 'update', chunk: request.chunk, index: 1} as const;
 	const [progress, logs, checkpoint] = [{done: 1, at: 5}, [{at: 1, level: 'info', text: 'x'}], {at: 1, state: '1'}];
-	say({...update, progress});
+	say({...update, progress, nth: 1});
 	say({...update, logs});
 	say({...update, checkpoint});
 	const claim = {id: 2, lease: 1, execution: 1};

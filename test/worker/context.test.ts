@@ -31,7 +31,7 @@ function make() {
 		0,
 		1,
 	);
-	return {context, updates, progress: () => chunkState.progress()?.done};
+	return {context, updates, progress: () => chunkState.progress()?.progress.done};
 }
 
 test('the methods of a context may be taken out of it', t => {
