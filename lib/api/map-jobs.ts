@@ -203,8 +203,8 @@ export class MapJobs<Item> {
 			reply =>
 				answered(() => {
 					const results = jobs.stages.map(stage => joinEnqueued(stage, jobs, reply as EnqueuedGroup[]));
-					const {ids: firstIds, conflicts: [conflict] = []} = results[0] as EnqueuedGroup;
-					if (conflict !== undefined) return this.#listener.failed(pipeConflict(pipe, start, conflict, idAt(firstIds, conflict)));
+					const refused = results.findIndex(({conflicts = []}) => conflicts.length > 0);
+					if (refused >= 0) return this.#listener.failed(pipeConflict(pipe, start, refused, results[refused] as EnqueuedGroup));
 					const {ids, reused = []} = results.at(-1) as EnqueuedGroup;
 					group.earlier = results.slice(0, -1).map((result, at) => ({
 						ids: result.ids,
@@ -519,11 +519,12 @@ export class IdFlags {
 	}
 }
 
-/** @param offset of the job among those of the first stage, from the unit `start` of the source on */
-function pipeConflict({stages, batch}: PipePlan, start: number, offset: number, id: JobId): FaenaError {
-	const {jobs, group} = stages[0] as Stage;
-	const item = (start * jobs + offset) * group;
-	const what = group === 1 ? `Item ${item} of this source is not the one that` : `Items ${item} to ${item + group - 1} of this source are not those that`;
-	const problem = `${what} an earlier pipe of the batch ${JSON.stringify(batch)} had in that place (job ${id}; the first item is 0)`;
+/** @param refused the place of the stage whose jobs, from the unit `start` of the source on, are in conflict with earlier ones */
+function pipeConflict({stages, unit, batch}: PipePlan, start: number, refused: number, {ids, conflicts: [offset = 0] = []}: EnqueuedGroup): FaenaError {
+	const {jobs} = stages[refused] as Stage;
+	const size = unit / jobs;
+	const item = (start * jobs + offset) * size;
+	const what = size === 1 ? `Item ${item} of this source is not the one that` : `Items ${item} to ${item + size - 1} of this source are not those that`;
+	const problem = `${what} an earlier pipe of the batch ${JSON.stringify(batch)} had in that place (job ${idAt(ids, offset)}; the first item is 0)`;
 	return new FaenaError('KeyConflict', `${problem}. Give this pipe another batch name, or delete that batch.`);
 }

@@ -3,7 +3,7 @@ import {pipeline} from 'node:stream/promises';
 import {bad, checkIterable, show} from '../job/checks.ts';
 import {fromFailure} from '../job/failure.ts';
 import type {Counts, JobId} from '../job/job.ts';
-import {describeStages, NO_JOBS} from '../job/job.ts';
+import {describeStages, GROUPED, NO_JOBS} from '../job/job.ts';
 import type {JobMaker} from '../job/new-job.ts';
 import type {StoredJob} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';
@@ -61,8 +61,8 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 		for await (const end of this.#map) {
 			if (end.status !== 'completed') await this.#drop(end);
 			else {
-				if (this.#plan.stages.some(({runsOnDead}) => runsOnDead)) await this.#dropFrom(end);
-				yield end.result;
+				const mayLackItems = this.#plan.stages.some(({runsOnDead}) => runsOnDead);
+				if (!mayLackItems || (await this.#dropFrom(end))) yield end.result;
 			}
 		}
 	}
@@ -141,14 +141,19 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 		this.#dropped++;
 	}
 
-	/** Handles the dead items of a unit whose last job ran without them. */
-	async #dropFrom(unit: Unit): Promise<void> {
+	/** Handles the dead items of a unit whose last job ran without them. Returns false if none is left, so that its result is made of nothing. */
+	async #dropFrom(unit: Unit): Promise<boolean> {
 		const ids = unit.earlier?.flat() ?? [];
+		const lost = new Set<JobId>();
 		for (let start = 0; start < ids.length; start += MAX_LISTED) {
-			const search = {ids: ids.slice(start, start + MAX_LISTED), status: 'dead'} as const;
+			const search = {ids: ids.slice(start, start + MAX_LISTED), status: ['dead', 'cancelled']} as const;
 			const {jobs} = await this.#client.verb('jobs', search, {limit: MAX_LISTED}, {values: true, edges: true});
-			for (const dead of jobs as readonly StoredJob[]) await this.#dropDead(dead, unit);
+			for (const job of jobs as readonly StoredJob[]) {
+				lost.add(job.id);
+				if (job.status === 'dead') await this.#dropDead(job, unit);
+			}
 		}
+		return (unit.earlier ?? []).every(stage => stage.some(id => !lost.has(id)));
 	}
 
 	#stageOf(id: JobId, {earlier = []}: Unit): Stage {
@@ -208,7 +213,7 @@ function toMapPlan(pipe: PipePlan): MapPlan<unknown> {
 		missing: 'hold',
 		window: Math.max(1, Math.floor(window / unit)),
 		halt: undefined,
-		batchOptions: {stages: stages.map(({task}) => task)},
+		batchOptions: {stages: stages.map(({task, group}) => (group === 1 ? task : `${task}${GROUPED}${group}`))},
 		group: {...last.common, rerun: last.common.rerun},
 		weightOf: undefined,
 		keyOf: undefined,

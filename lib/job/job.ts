@@ -180,9 +180,12 @@ export function statusSummary(counts: Counts): string {
 	return parts.join(', ') || 'no jobs';
 }
 
+/** Between the task of a pipe's stage and how many items one job of it gets, if that is several. */
+export const GROUPED = ' × ';
+
 /** The stages of a pipe with their jobs by status, in one line. A task that has two stages is named once. */
 export function describeStages(stages: readonly string[], tasks: Readonly<Record<string, Counts>>): string {
-	return [...new Set(stages)].map(task => `${task} ${statusSummary(tasks[task] ?? NO_JOBS)}`).join(' → ');
+	return [...new Set(stages.map(stage => stage.split(GROUPED)[0] as string))].map(task => `${task} ${statusSummary(tasks[task] ?? NO_JOBS)}`).join(' → ');
 }
 
 /** Selects jobs that meet all conditions; without any, every job. A page reads about as many rows as it has jobs, unless it selects by task. */
@@ -365,7 +368,7 @@ export interface Batch {
 	readonly task?: string;
 	/** Of a flow. */
 	readonly flow?: Flow;
-	/** Of a pipe: the tasks of its stages, in order. */
+	/** Of a pipe: its stages, in order: the task, and how many items a job of it gets if that is several, such as `store × 100`. */
 	readonly stages?: readonly string[];
 	/** Of a flow and of a pipe: its jobs by task and status. */
 	readonly tasks?: Readonly<Record<string, Counts>>;
@@ -414,7 +417,7 @@ export interface BatchOptions {
 	readonly onComplete?: {readonly task: string; readonly scope?: string | undefined; readonly priority: number; readonly policy: Policy};
 	/** For a flow: its {@link Flow.structure}. */
 	readonly flow?: string;
-	/** For a pipe: the tasks of its stages. */
+	/** For a pipe: its stages, as {@link Batch.stages}. */
 	readonly stages?: readonly string[];
 }
 

@@ -116,7 +116,7 @@ test('a pipe with a batch goes on where an earlier one was left, and has its pro
 	const progress = await again.progress();
 	t.like(progress, {read: 1000, total: 1000, dropped: 0, line: '1,000 read: sumOf 1,100 completed'});
 	t.is((await faena.jobs({batch: 'counted', limit: 10_000})).length, 1100);
-	t.like(await faena.batch('counted').info(), {kind: 'pipe', stages: ['sumOf', 'sumOf'], total: 100, counts: {completed: 1100}});
+	t.like(await faena.batch('counted').info(), {kind: 'pipe', stages: ['sumOf', 'sumOf × 10'], total: 100, counts: {completed: 1100}});
 	t.deepEqual(await pipe().toArray(), results);
 	t.is((await faena.jobs({batch: 'counted', limit: 10_000})).length, 1100);
 });
@@ -252,4 +252,32 @@ test('bad input of a pipe: a sentence each', async t => {
 	await twice.toArray();
 	await t.throwsAsync(twice.toArray(), {code: 'BadOption'});
 	t.false(existsSync('nothing'));
+});
+
+test('a pipe of a batch with another group, or with more items under a group, is refused and never hangs', async t => {
+	const faena = await openEngine(t);
+	const sum = (group: number) => ({task: 'echo', group}) as const;
+	await faena.pipe(numbers(20), 'sumOf', sum(10), {batch: 'regrouped'}).run();
+	await t.throwsAsync(faena.pipe(numbers(20), 'sumOf', sum(5), {batch: 'regrouped'}).run(), {
+		code: 'BatchConflict',
+		message: /is a pipe of the stages sumOf → echo × 10, not a pipe of the stages sumOf → echo × 5\./,
+	});
+	t.is((await faena.batch('regrouped').info())?.counts.completed, 22);
+	await faena.pipe(numbers(5), 'sumOf', sum(10), 'echo', {batch: 'grown'}).run();
+	await t.throwsAsync(faena.pipe(numbers(8), 'sumOf', sum(10), 'echo', {batch: 'grown'}).run(), {
+		code: 'KeyConflict',
+		message: /^Items 0 to 9 of this source are not those that an earlier pipe of the batch "grown" had in that place/,
+	});
+	t.deepEqual(await faena.pipe(numbers(5), 'sumOf', sum(10), 'echo', {batch: 'grown'}).toArray(), [[1, 2, 3, 4, 5]]);
+});
+
+test('nothing is yielded for a group of which all items were dropped', async t => {
+	const faena = await openEngine(t);
+	const lenient = {task: 'onlyNumbers', onDead: 'drop', maxAttempts: 1} as const;
+	const items = ['a', 'b', 'c', 'd', 4, 5];
+	for (const more of [[], ['echo']] as const) {
+		const pipe = faena.pipe(items, lenient, 'echo', {task: 'echo', group: 2}, ...(more as ['echo']), {order: 'input'});
+		t.deepEqual((await pipe.toArray()) as unknown, [[4, 5]]);
+		t.is((await pipe.progress()).dropped, 4);
+	}
 });
