@@ -4,7 +4,7 @@ import {type Encoded, sameValue} from '../job/encoding.ts';
 import {type EnqueuedGroup, idAt, type Keys, listIds, MAX_GROUP_JOBS, type NewGroup, rangeOf} from '../job/group.ts';
 import type {BatchId, JobId, Place} from '../job/job.ts';
 import {pack} from '../job/packed.ts';
-import {keyConflict} from '../store/conflict-errors.ts';
+import {keyConflict, noParent} from '../store/conflict-errors.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient, RangeWatcher, Watcher} from '../transport/client.ts';
 import type {IdRange, Notice, Verbs} from '../transport/messages.ts';
@@ -240,7 +240,8 @@ export class MapJobs<Item> {
 		this.#payloads.set(key, payload);
 	}
 
-	#watch(group: ItemGroup<Item>, {ids, reused, conflicts, named}: EnqueuedGroup): void {
+	#watch(group: ItemGroup<Item>, {ids, reused, conflicts, named, missing}: EnqueuedGroup): void {
+		if (missing !== undefined) return this.#listener.failed(noParent(this.#plan.group.task, missing));
 		const [conflict] = conflicts ?? [];
 		if (conflict !== undefined) {
 			this.#listener.failed(this.#conflictOf(group.keyAt(conflict), idAt(ids, conflict)));

@@ -85,3 +85,32 @@ test('a task may return what ctx.enqueue returned, also in an array: that is und
 	await t.throwsAsync(faena.call('within', null, {maxAttempts: 1}), {message: /payload is an instance of EnqueuedChild/});
 	t.like(await faena.drain(), {completed: 5, dead: 1});
 });
+
+test('a map whose parents are gone, before it starts or between its items, ends with NoSuchJob, and its batch goes on without them', async t => {
+	const faena = await openEngine(t);
+	const batch = 'orphans';
+	await t.throwsAsync(faena.map('echo', [1, 2, 3], {batch, dependsOn: [4711]}).toArray(), {
+		code: 'NoSuchJob',
+		message: "A job of task echo can't wait for job 4711: there is no such job in this queue. It may have been cleaned up.",
+	});
+	t.is((await faena.batch(batch).info())?.completedAt, undefined);
+	const parent = await faena.enqueue('echo', 'a');
+	await parent.result();
+	const seen: unknown[] = [];
+	async function* items(): AsyncGenerator<number> {
+		yield* [1, 2];
+		while (seen.length < 2) await new Promise<void>(resolve => setImmediate(resolve));
+		t.is(await faena.cleanup({ids: [parent.id]}), 1);
+		yield* [3, 4];
+	}
+	const read = async () => {
+		for await (const item of faena.map('echo', items(), {batch, key: String, dependsOn: [parent]})) seen.push(item.status);
+	};
+	await t.throwsAsync(read(), {code: 'NoSuchJob', message: /can't wait for job \d+/});
+	t.deepEqual(seen, ['completed', 'completed']);
+	const again = await faena.map('echo', [1, 2, 3, 4], {batch, key: String, order: 'input'}).toArray();
+	t.deepEqual(
+		again.map(({status, reused = false}) => [status, reused]),
+		[1, 2, 3, 4].map(item => ['completed', item <= 2]),
+	);
+});
