@@ -202,6 +202,8 @@ export class MapJobs<Item> {
 			{type: 'verb', verb: 'addToFlow', args: [jobs.groups, last.group]},
 			reply =>
 				answered(() => {
+					const missing = (reply as EnqueuedGroup[]).find(each => each.missing !== undefined)?.missing;
+					if (missing !== undefined) return this.#listener.failed(this.#refusal(missing));
 					const results = jobs.stages.map(stage => joinEnqueued(stage, jobs, reply as EnqueuedGroup[]));
 					const refused = results.findIndex(({conflicts = []}) => conflicts.length > 0);
 					if (refused >= 0) return this.#listener.failed(pipeConflict(pipe, start, refused, results[refused] as EnqueuedGroup));
@@ -241,7 +243,10 @@ export class MapJobs<Item> {
 	}
 
 	#watch(group: ItemGroup<Item>, {ids, reused, conflicts, named, missing}: EnqueuedGroup): void {
-		if (missing !== undefined) return this.#listener.failed(noParent(this.#plan.group.task, missing));
+		if (missing !== undefined) {
+			this.#listener.failed(this.#refusal(missing));
+			return;
+		}
 		const [conflict] = conflicts ?? [];
 		if (conflict !== undefined) {
 			this.#listener.failed(this.#conflictOf(group.keyAt(conflict), idAt(ids, conflict)));
@@ -257,6 +262,11 @@ export class MapJobs<Item> {
 		if (this.#isLeft) this.#client.call({type: 'unwatch', ...unwatch}).catch(() => undefined);
 		else if (range) this.#watchRange(group, range);
 		else for (let offset = 0; offset < group.size; offset++) this.#watchOne(group, offset);
+	}
+
+	/** @param missing a parent, or minus the batch */
+	#refusal(missing: JobId): FaenaError {
+		return missing < 0 ? deletedBatch(this.#plan.batch as string) : noParent(this.#plan.group.task, missing);
 	}
 
 	#conflictOf(key: string, id: JobId): FaenaError {
@@ -461,8 +471,7 @@ export class MapJobs<Item> {
 		const name = this.#plan.batch as string;
 		const batch = await this.#client.verb('batch', name);
 		if (this.#batch === undefined || batch?.id === this.#batch) return undefined;
-		const what = `The batch ${JSON.stringify(name)} was deleted while this map of it was under way.`;
-		return new FaenaError('NoSuchBatch', `${what} Start the map again to begin a new batch.`);
+		return deletedBatch(name);
 	}
 
 	/**
@@ -491,6 +500,11 @@ export class MapJobs<Item> {
 			if (isDone) throw error;
 		}
 	}
+}
+
+function deletedBatch(name: string): FaenaError {
+	const what = `The batch ${JSON.stringify(name)} was deleted while this map of it was under way.`;
+	return new FaenaError('NoSuchBatch', `${what} Start the map again to begin a new batch.`);
 }
 
 const IDS_PER_PAGE = 1024;

@@ -122,7 +122,8 @@ export class Calls {
 
 	async #addToFlow(groups: readonly NewGroup[], watchFrom = groups.length): Promise<readonly EnqueuedGroup[]> {
 		const {enqueued} = await this.#host.store.commit({enqueue: groups});
-		for (let index = watchFrom; index < groups.length; index++) this.#host.clients.watchEnqueued(groups[index] as NewGroup, enqueued[index] as EnqueuedGroup);
+		for (const [index, each] of enqueued.entries())
+			if (index >= watchFrom && each.missing === undefined) this.#host.clients.watchEnqueued(groups[index] as NewGroup, each);
 		this.#flow.jobsMayBeReady();
 		return enqueued;
 	}

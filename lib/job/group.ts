@@ -53,7 +53,7 @@ export interface EnqueuedGroup {
 	readonly conflicts?: readonly number[];
 	/** No job of the group was enqueued, for want of room: there are no ids. */
 	readonly full?: FullQueue;
-	/** No job of the group was enqueued, since this parent does not exist: there are no ids. */
+	/** No job of the group was enqueued, since this parent, or with a minus its batch, does not exist: there are no ids. */
 	readonly missing?: JobId;
 }
 

@@ -16,8 +16,12 @@ export function queueFull(task: string, {of, pending, limit}: FullQueue, retryAf
 	return Object.assign(new FaenaError('QueueFull', message), {task, pending, limit, retryAfterMs});
 }
 
-/** Thrown by enqueues whose `dependsOn` names a job that does not exist. */
+/** Thrown by enqueues whose `dependsOn` names a job that does not exist; or, of minus its number, whose batch does not. */
 export function noParent(task: string, id: JobId): FaenaError {
+	if (id < 0) {
+		const problem = `A job of task ${task} can't be put into batch ${-id}: there is no such batch in this queue.`;
+		return new FaenaError('NoSuchBatch', `${problem} It may have been deleted; openBatch() gives the number of a new one.`);
+	}
 	return new FaenaError('NoSuchJob', `A job of task ${task} can't wait for job ${id}: there is no such job in this queue. It may have been cleaned up.`);
 }
 

@@ -74,7 +74,7 @@ export class JobQueue {
 	/**
 	 * Enqueues jobs: all, or none and an error. Resolves once they are durable.
 	 * @returns a job for each one given, in order
-	 * @throws FaenaError `KeyConflict` if a key belongs to a job with another payload; `BadRow`, `TooLarge`
+	 * @throws FaenaError `KeyConflict` if a key belongs to a job with another payload; `NoSuchBatch`; `BadRow`, `TooLarge`
 	 */
 	async enqueue(jobs: readonly QueueJob[]): Promise<readonly Enqueued[]> {
 		const groups = toCheckedGroups(jobs);

@@ -54,7 +54,7 @@ export interface Store {
 	/**
 	 * Updates, settles, edits, enqueues and claims jobs, in this order, in one durable transaction: all or nothing. If it fails with `OutcomeUnknown`,
 	 * it may have taken effect. Then {@link release} its claims; a second try reports its settlements as lost.
-	 * @throws FaenaError `KeyConflict` under `rejectConflicts`; `BadRow`, `TooLarge` if a value or a row prevents the transaction
+	 * @throws FaenaError `KeyConflict` and `NoSuchBatch` under `rejectConflicts`; `BadRow`, `TooLarge` if a value or a row prevents the transaction
 	 */
 	commit(changes: Changes): Promise<Committed>;
 
@@ -210,7 +210,7 @@ export interface Changes {
 	readonly enqueue?: readonly NewGroup[];
 	/** Changes of schedules, which may enqueue jobs, too. */
 	readonly schedule?: readonly ScheduleChange[];
-	/** If a key belongs to another payload: true fails the whole transaction with `KeyConflict`; by default the job is in `conflicts` of its group. */
+	/** If a key belongs to another payload: true fails the whole transaction with `KeyConflict`; by default the job is in `conflicts` of its group. Of a batch that does not exist: `NoSuchBatch`, or `missing`. */
 	readonly rejectConflicts?: boolean;
 	/**
 	 * Which jobs to claim; none by default. A transaction that claims first cancels jobs that have expired. If these are more than one transaction

@@ -235,3 +235,23 @@ async function enqueueInBatch(location: string): Promise<number[]> {
 async function drain(results: AsyncIterable<unknown>): Promise<void> {
 	for await (const _ of results);
 }
+
+test('a map and a pipe whose batch is deleted between two of their items end with NoSuchBatch, and make no more jobs', async t => {
+	const faena = await openEngine(t);
+	for (const kind of ['map', 'pipe'] as const) {
+		const ended = Promise.withResolvers<void>();
+		async function* items(): AsyncGenerator<number> {
+			yield 1;
+			await ended.promise;
+			t.is(await faena.batch(kind).delete(), 1);
+			yield 2;
+		}
+		const run = async () => {
+			const loop = kind === 'map' ? faena.map('echo', items(), {batch: kind}) : faena.pipe(items(), 'echo', {batch: kind});
+			for await (const _ of loop) ended.resolve();
+		};
+		await t.throwsAsync(run(), {code: 'NoSuchBatch', message: /was deleted while this map of it was under way\. Start the map again/});
+		t.is(await faena.batch(kind).info(), undefined);
+	}
+	t.is((await faena.jobs()).length, 0);
+});

@@ -28,7 +28,7 @@ import {
 import type {ChildJob, NewJob} from '../../lib/job/new-job.ts';
 import {pack} from '../../lib/job/packed.ts';
 import type {OnDead, ParentEdge} from '../../lib/job/parents.ts';
-import {enqueueFailure, keyConflict, noParentFailure} from '../../lib/store/conflict-errors.ts';
+import {enqueueFailure, keyConflict, noParent, noParentFailure} from '../../lib/store/conflict-errors.ts';
 import type {ClaimRequest, JobEdges, LaneRequest, Settled, SettledGroup, StoredJob, TaskCounts, Wanted} from '../../lib/store/store.ts';
 import {defined} from '../../lib/support/defined.ts';
 import type {FaenaError} from '../../lib/support/errors.ts';
@@ -293,7 +293,8 @@ export function toSettledGroup(ends: readonly End[]): SettledGroup {
 
 export function findConflict(groups: readonly NewGroup[], enqueued: readonly EnqueuedGroup[]): FaenaError | undefined {
 	for (const [index, group] of groups.entries()) {
-		const {ids, conflicts = []} = enqueued[index] as EnqueuedGroup;
+		const {ids, conflicts = [], missing = 0} = enqueued[index] as EnqueuedGroup;
+		if (missing < 0) return noParent(group.task, missing);
 		const [first] = conflicts;
 		if (first !== undefined) return keyConflict([...newJobsOf(group)][first] as NewJob, idAt(ids, first));
 	}

@@ -501,13 +501,13 @@ export class MemoryStore implements contract.Store {
 	// Enqueuing
 
 	#enqueueGroup({parents, ...group}: NewGroup, before: readonly EnqueuedGroup[]): EnqueuedGroup {
+		if (group.batch !== undefined && !this.#batches.has(group.batch)) return {ids: [], missing: -group.batch};
 		const full = this.#refuse(group);
 		if (full) return {ids: [], full};
 		const first = this.#lastId + 1;
 		const parentsOf = (index: number) => parents && {...parents, ids: parents.edges.flatMap(edge => parentIds(edge, index, before, first))};
 		const known = (parents?.edges ?? []).flatMap(({parents: {count, ...of}}) => ('ids' in of ? listIds(of.ids, count) : []));
-		const flow = parents?.areHeld && group.batch !== undefined && !this.#batches.has(group.batch) ? -group.batch : undefined;
-		const missing = known.find(id => !this.#jobs.has(id)) ?? flow;
+		const missing = known.find(id => !this.#jobs.has(id));
 		if (missing !== undefined) return {ids: [], missing};
 		const results = [...newJobsOf(group)].map((job, index) => this.#enqueue(job, parentsOf(index)));
 		for (const [index, text] of unpack(group.fingerprints ?? []).entries()) {

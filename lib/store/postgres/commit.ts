@@ -2,7 +2,7 @@ import {type ClaimedGroup, type EnqueuedGroup, type NewGroup, newJobsOf} from '.
 import type {EditResult, JobId} from '../../job/job.ts';
 import type {NewJob} from '../../job/new-job.ts';
 import type {ScheduleResult} from '../../job/schedule.ts';
-import {keyConflict} from '../conflict-errors.ts';
+import {keyConflict, noParent} from '../conflict-errors.ts';
 import type {Changes, Committed} from '../store.ts';
 import {STATUS_OF, type StoredState} from '../stored-state.ts';
 import {CallValues} from './call-values.ts';
@@ -111,7 +111,8 @@ async function send(db: Database, call: object, values: CallValues, isAlone: boo
 function toConflict(error: unknown, enqueue: readonly NewGroup[]): unknown {
 	if (codeOf(error) !== KEY_CONFLICT) return error;
 	const [group, index, id] = JSON.parse((error as {readonly detail: string}).detail) as [number, number, JobId];
-	return keyConflict([...newJobsOf(enqueue[group] as NewGroup)][index] as NewJob, id);
+	const refused = enqueue[group] as NewGroup;
+	return id < 0 ? noParent(refused.task, id) : keyConflict([...newJobsOf(refused)][index] as NewJob, id);
 }
 
 /** The answer of the function `commit`. */

@@ -1,6 +1,7 @@
 import {MAX_GROUP_JOBS as MAX_JOBS} from '../../job/group.ts';
 import {StoredState} from '../stored-state.ts';
 import {nameIn} from '../task-number.ts';
+import {KEY_CONFLICT} from './error-codes.ts';
 
 /**
  * New jobs. A group is JSON: `{task, policy, priority, batch, count, at, values, packed, keys, number, unique}`. Its values are elements of the arrays
@@ -98,6 +99,11 @@ export const ENQUEUE = `
 		its_limit bigint;
 		pending bigint;
 	begin
+		-- Nothing would ever delete them with their batch.
+		if g->>'batch' is not null and not exists (select from batch where id = (g->>'batch')::bigint) then
+			if (g->>'reject')::boolean then raise exception using errcode = '${KEY_CONFLICT}', message = 'no batch', detail = jsonb_build_array(g->'index', 0, -(g->>'batch')::bigint); end if;
+			return jsonb_build_object('missing', -(g->>'batch')::bigint);
+		end if;
 		if g ? 'parents' or g->>'batch' is null and (g ? 'keys' or g->>'number' is not null) then perform take_over_named(g); end if;
 		foreach whose in array case when g ? 'max' then array[${nameIn("(g->>'task')::bigint")}, null] else '{}' end loop
 			its_limit := g->'max'->>case when whose is null then 'all' else 'task' end;

@@ -6,7 +6,7 @@ import {type ChildJob, dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {asPacked, countOf, isPackable, joinPacked, type PackedStrings, pack, slicePacked, toPackedStrings} from '../../job/packed.ts';
 import type {Parents} from '../../job/parents.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {enqueueFailure, keyConflict, noParentFailure} from '../conflict-errors.ts';
+import {enqueueFailure, keyConflict, noParent, noParentFailure} from '../conflict-errors.ts';
 import {StoredState} from '../stored-state.ts';
 import {insertBlocked} from './blocked.ts';
 import {cancelChild, reachChildren} from './children.ts';
@@ -30,9 +30,9 @@ export function enqueue(tx: Tx, groups: readonly NewGroup[], rejectConflicts: bo
 	const lookup = new KeyLookup(tx);
 	const enqueued: EnqueuedGroup[] = [];
 	for (const group of groups) {
-		const full = refuseIfFull(tx, group, lookup, direct);
+		const refused = refuseWithoutBatch(tx, group, rejectConflicts) ?? refuseIfFull(tx, group, lookup, direct);
 		const result =
-			full ?? (group.parents ? addChildren(tx, group, {runs, lookup}, rejectConflicts, enqueued) : add(tx, group, {runs, lookup}, rejectConflicts));
+			refused ?? (group.parents ? addChildren(tx, group, {runs, lookup}, rejectConflicts, enqueued) : add(tx, group, {runs, lookup}, rejectConflicts));
 		enqueued.push(result);
 		for (const [id, value] of newFingerprintsOf(group, result)) tx.statements.setFingerprint.run(id, value);
 	}
@@ -64,6 +64,13 @@ export function findConflict(tx: Tx, jobs: readonly ChildJob[], parent: JobId): 
 		own.set(name, job.payload);
 	}
 	return undefined;
+}
+
+/** Refuses the group if its batch was deleted, or never was: nothing would ever delete its jobs with it. */
+function refuseWithoutBatch({statements}: Tx, {batch, task}: NewGroup, rejects: boolean): EnqueuedGroup | undefined {
+	if (batch === undefined || statements.hasBatch.get(batch) !== undefined) return undefined;
+	if (rejects) throw noParent(task, -batch);
+	return {ids: [], missing: -batch};
 }
 
 /** Refuses the group if its new jobs would exceed a limit of pending jobs. */

@@ -176,6 +176,7 @@ export const SQL = {
 	ownerOfBatch: `select o.id from batch b join owner o on o.id = b.owner where b.id = ${INTEGER}`,
 	ownBatch: 'update batch set owner = ? where id = ?',
 	leaveBatch: 'update batch set closed_at = coalesce(?, closed_at), owner = null where id = ? and owner = (select id from owner where name = ?)',
+	hasBatch: 'select 1 from batch where id = ?',
 	isBatchOpen: 'select 1 from batch where id = ? and closed_at is null',
 	deleteEmptyBatches: `delete from batch where closed_at is not null and not exists (select 1 from job where job.batch = batch.id)
 		and not exists (select 1 from job_run where job_run.batch = batch.id) returning id`,

@@ -1,5 +1,6 @@
 import type {Claim} from '../../../lib/job/claim.ts';
 import type {CompletedBatch, JobId} from '../../../lib/job/job.ts';
+import {pack} from '../../../lib/job/packed.ts';
 import {FaenaError} from '../../../lib/support/errors.ts';
 import {
 	claimOf,
@@ -327,4 +328,27 @@ law('a batch keeps the number of its ended jobs at two moments, at least ten sec
 	await queue.leaveBatch(batch, OWNER);
 	await queue.openBatch('one', 'hash', OWNER);
 	t.deepEqual(await marks(), [{at: clock.now(), ended: 4}]);
+});
+
+law('no job gets into a batch that does not exist, or that was deleted: the group is refused, or the whole transaction', async (t, queue) => {
+	const batch = await queue.openBatch('nightly', 'hash', OWNER);
+	await enqueue(queue, newJob({batch, key: 'a'}));
+	t.is((await queue.deleteBatch('nightly')).deleted, 1);
+	for (const gone of [batch, batch + 16]) {
+		const group = {...newJob({batch: gone}), values: pack(['1', '2']), keys: 7};
+		const {enqueued} = await queue.store.commit({enqueue: [group, {...newJob(), values: pack(['3'])}]});
+		t.deepEqual(
+			enqueued.map(({missing}) => missing),
+			[-gone, undefined],
+		);
+		await t.throwsAsync(enqueue(queue, newJob(), newJob({batch: gone})), {
+			instanceOf: FaenaError,
+			code: 'NoSuchBatch',
+			message: `A job of task hash can't be put into batch ${gone}: there is no such batch in this queue. It may have been deleted; openBatch() gives the number of a new one.`,
+		});
+	}
+	t.is((await queue.counts()).pending, 2);
+	const next = await queue.openBatch('nightly', 'hash', OWNER);
+	t.deepEqual((await queue.batch('nightly'))?.counts.pending, 0);
+	t.is((await enqueue(queue, newJob({batch: next, key: 'a'}))).length, 1);
 });
