@@ -44,19 +44,20 @@ export async function checkItems<Item>(
 	return {...answer, statuses: known?.statuses ?? items.map(() => null), payloads};
 }
 
-/** How many items of a map are new, changed, or made by other code. */
+/** How many items of a map are new, changed, made by other code, or kept for want of a file. */
 export interface FreshCounts {
 	added: number;
 	changed: number;
 	byOtherCode: number;
+	absent: number;
 }
 
-export const NOTHING_FRESH: Readonly<FreshCounts> = {added: 0, changed: 0, byOtherCode: 0};
+export const NOTHING_FRESH: Readonly<FreshCounts> = {added: 0, changed: 0, byOtherCode: 0, absent: 0};
 
 const CHANGES: ReadonlySet<Reason | null> = new Set(['payload', 'content', 'code', 'outputs', 'all']);
 
 /** The counts of a checked group. A changed payload is not known yet. */
-export function countFresh({reasons, byOtherCode}: FreshnessAnswer): FreshCounts {
+export function countFresh({reasons, byOtherCode, absent}: FreshnessAnswer): FreshCounts {
 	const countOf = (is: (reason: Reason | null) => boolean) => reasons.filter(is).length;
-	return {added: countOf(reason => reason === 'new'), changed: countOf(reason => CHANGES.has(reason)), byOtherCode: byOtherCode.length};
+	return {added: countOf(reason => reason === 'new'), changed: countOf(reason => CHANGES.has(reason)), byOtherCode: byOtherCode.length, absent: absent.length};
 }

@@ -34,6 +34,8 @@ export interface MapProgress {
 	readonly changed: number;
 	/** Of these maps: completed items that do not run again, though other code has made their results. */
 	readonly byOtherCode: number;
+	/** Of these maps: completed items of which a file is absent that was there. They keep their results, and run once it is back and has changed. */
+	readonly absent: number;
 	/** Of these maps, with a batch: jobs whose items are not in the input, ended ones included; 0 until the input has ended. */
 	readonly gone: number;
 }
@@ -390,10 +392,11 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		return (this.#phase === 'fed' || this.#phase === 'halted') && this.#jobs.unanswered.size === 0 && this.#jobs.underWay === 0;
 	}
 
-	#addFresh({added, changed, byOtherCode}: FreshCounts): void {
+	#addFresh({added, changed, byOtherCode, absent}: FreshCounts): void {
 		this.#progress.added += added;
 		this.#progress.changed += changed;
 		this.#progress.byOtherCode += byOtherCode;
+		this.#progress.absent += absent;
 	}
 
 	#complete(group: ItemGroup<Item>, from: number, to: number): void {

@@ -72,7 +72,7 @@ const KINDS: Readonly<Record<Exclude<Preview<Item>['reason'], null>, 'added' | '
 
 /** The counts of a preview. */
 class PreviewCounts {
-	readonly #counts = {reused: 0, unfinished: 0, changed: 0, added: 0, others: 0, byOtherCode: 0};
+	readonly #counts = {reused: 0, unfinished: 0, changed: 0, added: 0, others: 0, byOtherCode: 0, absent: 0};
 	/** The number of items for which there is no command. */
 	refused = 0;
 	/** The jobs that the items have. */

@@ -45,9 +45,11 @@ export function describeFresh({
 	added,
 	gone,
 	byOtherCode,
+	absent,
 }: Omit<MapProgress, 'read' | 'total' | 'completed' | 'dead' | 'cancelled' | 'missing'>): string {
 	if (reused + changed + gone === 0) return '';
+	const kept = absent > 0 && `${count(absent)} kept without their files`;
 	const older = byOtherCode > 0 ? ` (${count(byOtherCode)} made by older code: --fresh code)` : '';
 	const others = [changed > 0 && `${count(changed)} changed`, added > 0 && `${count(added)} new`, gone > 0 && `${count(gone)} gone`];
-	return [`${count(reused)} unchanged${older}`, ...others].filter(Boolean).join(', ');
+	return [`${count(reused - absent)} unchanged${older}`, ...others, kept].filter(Boolean).join(', ');
 }

@@ -6,7 +6,7 @@ import {paths} from '../job/options.ts';
 import {unpack} from '../job/packed.ts';
 import {optionsOf, type TaskFunction} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
-import {type Attributes, attributesOf, contentOf, hashOf} from './files.ts';
+import {type Attributes, attributesOf, contentOf, hashOf, misses, presenceOf} from './files.ts';
 import {type Fingerprint, readFingerprint, writeFingerprint} from './fingerprint.ts';
 import type {FilesSeen, FreshnessAnswer, FreshnessQuestion, Reason} from './messages.ts';
 
@@ -41,6 +41,7 @@ export class FreshnessChecker {
 			reasons: items.map(({reason}) => reason),
 			outdated: indexesOf(({isOutdated}) => isOutdated),
 			byOtherCode: indexesOf(({isByOtherCode}) => isByOtherCode),
+			absent: indexesOf(({isAbsent}) => isAbsent === true),
 			ofTask: [optionsOf(run).fresh ?? []].flat(),
 			files: items.map(({reason, files}) => (reason ? (files ?? null) : null)),
 		};
@@ -102,6 +103,8 @@ interface CheckedItem {
 	readonly reason: Reason | null;
 	readonly isOutdated: boolean;
 	readonly isByOtherCode: boolean;
+	/** A file is absent that was there. */
+	readonly isAbsent?: true;
 }
 
 function checkItem(asked: Asked, index: number, {payload, status, before}: KnownItem): CheckedItem {
@@ -112,7 +115,7 @@ function checkItem(asked: Asked, index: number, {payload, status, before}: Known
 }
 
 function compare(asked: Asked, {payload, status, before}: KnownItem, {text, areCertain}: Attributes, paths: readonly string[]): CheckedItem {
-	const attributes = areCertain ? text : '';
+	const attributes = areCertain ? text : presenceOf(text);
 	const areSame = before !== undefined && areCertain && attributes === before.attributes;
 	const now: Fingerprint = {code: asked.code, content: areSame ? before.content : contentOf(paths), attributes};
 	const isChanged = before?.content !== now.content;
@@ -122,6 +125,9 @@ function compare(asked: Asked, {payload, status, before}: KnownItem, {text, areC
 	// A new round also forgets a checkpoint, which belongs to the old content.
 	if (!isTerminal(status)) return {fingerprint: now, reason: 'unfinished', isOutdated: isChanged, isByOtherCode: false};
 	const reason = reasonOf(asked, {status, isChanged, isOtherCode: before?.code !== now.code, areOutputsGone: () => areGone(asked.outputsOf(payload))});
+	// A disk that is not mounted must not cost results: the task would fail, and the result be gone.
+	if (reason && status === 'completed' && isChanged && before && misses(text, before.attributes))
+		return {reason: null, isOutdated: false, isByOtherCode: false, isAbsent: true};
 	if (reason) return {fingerprint: now, reason, isOutdated: reason !== 'failed', isByOtherCode: false};
 	const isByOtherCode = status === 'completed' && before?.code !== now.code;
 	// A file was written again with the same content, or its time has become certain. Other content stays unnoted: a later map may ask for it.

@@ -40,6 +40,22 @@ export function attributesOf(paths: readonly string[]): Attributes {
 	return {text: all.join(','), areCertain};
 }
 
+/** Attributes without what says something about the content: a dot for each file that is there. */
+export function presenceOf(text: string): string {
+	return text.replaceAll(/[^,]*\.[^,]*/g, '.');
+}
+
+function isThere(attributes: string): boolean {
+	return attributes.includes('.');
+}
+
+/** True if a file that was there is absent, or can't be looked at: by the attributes of the same files now and before, of which `''` are not known. */
+export function misses(now: string, before: string): boolean {
+	if (now === '') return false;
+	const [are, were] = [now.split(','), before.split(',')];
+	return before === '' ? !are.some(isThere) : are.some((each, index) => !isThere(each) && isThere(were[index] ?? ''));
+}
+
 /** Why there are no attributes, if there are none. */
 function statOf(path: string): Stats | string {
 	try {

@@ -4,7 +4,7 @@ export interface Fingerprint {
 	readonly code: string;
 	/** Of the content of the item's files; empty if it has none. */
 	readonly content: string;
-	/** The sizes and times of these files; empty if they say nothing about the content. */
+	/** The sizes and times of these files, or only which of them are there if those say nothing about the content; empty if that is not known either. */
 	readonly attributes: string;
 }
 

@@ -39,6 +39,8 @@ export interface FreshnessAnswer {
 	readonly outdated: readonly number[];
 	/** Indexes of the jobs that do not run, and completed by other code. */
 	readonly byOtherCode: readonly number[];
+	/** Indexes of completed jobs that would run, but a file of theirs is absent that was there: they keep their results. */
+	readonly absent: readonly number[];
 	/** What makes items run again by the task's own option `fresh`. */
 	readonly ofTask: readonly Fresh[];
 	/** The files of each item that runs; `null` if it has none, or does not run. */

@@ -508,7 +508,7 @@ test("progress() counts a map's items by status", async t => {
 	t.is(faena.map('disaster', new Set(['none'])).progress().total, undefined);
 	t.deepEqual(map.progress(), {
 		...{read: 0, total: 3, completed: 0, dead: 0, cancelled: 0},
-		...{reused: 0, missing: 0, added: 0, changed: 0, byOtherCode: 0, gone: 0},
+		...{reused: 0, missing: 0, added: 0, changed: 0, byOtherCode: 0, absent: 0, gone: 0},
 	});
 	await all(map);
 	t.like(map.progress(), {read: 3, total: 3, reused: 0, missing: 0, completed: 2, dead: 1, cancelled: 0});
