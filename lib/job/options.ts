@@ -281,10 +281,9 @@ function withSpaceOfKey<Filter extends JobFilter>(where: string, given: Filter):
 	return given;
 }
 
-/** Ids of jobs, or handles of them, each once. */
+/** Ids of jobs, or handles of them. One that is named twice is kept twice: its result has two places in `ctx.results`. */
 function parentIds(value: unknown): readonly JobId[] {
-	const ids = list(value).map(each => checkId(typeof each === 'object' && each !== null && 'id' in each ? each.id : each));
-	return [...new Set(ids)];
+	return list(value).map(each => checkId(typeof each === 'object' && each !== null && 'id' in each ? each.id : each));
 }
 
 /** A check of a list of ids. */

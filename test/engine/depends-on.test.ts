@@ -12,6 +12,19 @@ test('a job starts after the jobs that it depends on, and its task gets their re
 	t.deepEqual(await faena.call('gather', null, {dependsOn: [first, third]}), ['a', [3, 'a']]);
 });
 
+test('a job that dependsOn names twice gives two results, and two ends in ctx.parents; so does a handle of the same key', async t => {
+	const faena = await openEngine(t);
+	const apple = await faena.enqueue('echo', 'apple', {key: 'a'});
+	const again = await faena.enqueue('echo', 'apple', {key: 'a'});
+	const pear = await faena.enqueue('echo', 'pear');
+	const dependsOn = [apple, again, pear, apple];
+	t.deepEqual(await faena.call('gather', null, {dependsOn}), ['apple', 'apple', 'pear', 'apple']);
+	t.is((await faena.call('endsOfParents', null, {dependsOn})).length, 4);
+	const flow = faena.flow('twice');
+	const bill = flow.job('gather', null, {dependsOn});
+	t.deepEqual(await (await flow.enqueue()).result(bill), ['apple', 'apple', 'pear', 'apple']);
+});
+
 test('a fan-in of 5,000 jobs gets all their results', async t => {
 	const faena = await openEngine(t);
 	const payloads = Array.from({length: 5000}, (_, index) => index);

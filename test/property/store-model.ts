@@ -591,12 +591,12 @@ function toChildParents(after: JobPlan['after'], index: number, {jobs}: World): 
 	if (!after) return {};
 	const idAt = (nth: number) => (nth < 0 ? undefined : jobs[jobs.length - 1 - (nth % Math.max(1, jobs.length))]?.id) ?? 999_999;
 	const parents = after.nthLast.map(nth => (nth >= 0 && index > 0 && nth % 2 === 0 ? {index: nth % index} : idAt(nth)));
-	return {after: parents.filter((each, at) => parents.findIndex(other => isDeepStrictEqual(other, each)) === at), onDead: after.onDead};
+	return {after: parents, onDead: after.onDead};
 }
 
 function toParents({nthLast, onDead}: NonNullable<JobPlan['after']>, {jobs}: World): {readonly ids: readonly number[]; readonly onDead: OnDead} {
 	const idAt = (nth: number) => (nth < 0 ? undefined : jobs[jobs.length - 1 - (nth % Math.max(1, jobs.length))]?.id) ?? 999_999;
-	return {ids: [...new Set(nthLast.map(idAt))], onDead};
+	return {ids: nthLast.map(idAt), onDead};
 }
 
 /**

@@ -140,7 +140,8 @@ type EdgeRow = Readonly<Record<'parent_first' | 'parent_last' | 'child_first' | 
 
 async function readEdges(db: Database, id: JobId): Promise<JobEdges> {
 	const to = await db.query<EdgeRow>('select * from @.edges_to($1, $1)', [id]);
-	const from = await db.query<EdgeRow>('select * from @.edges_from($1, $1, 0)', [id]);
+	// A child that names this job twice has two edges.
+	const from = await db.query<EdgeRow>('select distinct child_first, child_last from @.edges_from($1, $1, 0) order by 1', [id]);
 	// The end of a flow's input is no job.
 	const parents = to.flatMap(({parent_first, parent_last}) => (parent_first < 0 ? [] : [[parent_first, parent_last] as const]));
 	return {parents, children: from.map(({child_first, child_last}) => [child_first, child_last] as const)};

@@ -70,7 +70,9 @@ function readOthers(statements: Statements, id: JobId, {logs, history, edges}: W
 function readEdges(statements: Statements, id: JobId): JobEdges {
 	// The end of a flow's input is no job.
 	const parents = edgesTo(statements, [id, id]).flatMap(edge => (edge.parents[0] < 0 ? [] : [edge.parents]));
-	return {parents, children: edgesFrom(statements, [id, id]).map(({children}) => children)};
+	// A child that names this job twice has two edges.
+	const children = new Map(edgesFrom(statements, [id, id]).map(edge => [`${edge.children}`, edge.children]));
+	return {parents, children: [...children.values()]};
 }
 
 function idOf(place: Place): JobId {

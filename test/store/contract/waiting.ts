@@ -329,6 +329,26 @@ law('a claim has what became of the parents of each job, in their order', async 
 	);
 });
 
+law('a parent that is named twice gives two results, in the order of dependsOn, and is one parent for which the job waits', async (t, queue) => {
+	const [first] = (await enqueueGroups(queue, groupOf(2))) as [JobId];
+	const twice = after([first + 1, first, first, first + 1]);
+	const [child] = (await enqueueGroups(queue, groupOf(1, twice.edges))) as [JobId];
+	await end(queue, 1);
+	t.is(await queue.retry({ids: [first]}), 1);
+	await end(queue, 1);
+	t.is((await jobOf(queue, child)).status, 'blocked');
+	await end(queue, 1);
+	t.is(await queue.retry({ids: [first + 1]}), 1);
+	t.is((await jobOf(queue, child)).status, 'blocked');
+	await end(queue, 1);
+	const ids = parentsOf(await claimAll(queue))
+		.get(child)
+		?.map(({id}) => id);
+	t.deepEqual(ids, [first + 1, first, first, first + 1]);
+	const {jobs} = await queue.store.jobs({ids: [first]}, {}, {edges: true});
+	t.deepEqual(jobs[0]?.edges?.children, [[child, child]]);
+});
+
 const FLOW = {areHeld: true, edges: [], onDead: 'cancel'} as const;
 
 law('the jobs of a flow wait until its input has ended; then it is closed, and completes with the last of them', async (t, queue) => {
