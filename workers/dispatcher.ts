@@ -11,7 +11,19 @@ import {WorkerPool} from '../lib/pool/worker-pool.ts';
 import {openStore} from '../lib/store/open-store.ts';
 import {type Call, type DispatcherMessage, type DispatcherStart, resultBuffers, type Started} from '../lib/transport/messages.ts';
 
-const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, closeOnSignals, retention, only, scopes, waitsForBatch, pool} = workerData as DispatcherStart;
+const {
+	queue: location,
+	durability,
+	leaseMs,
+	blobThresholdBytes = Infinity,
+	events,
+	closeOnSignals,
+	retention,
+	only,
+	scopes,
+	waitsForBatch,
+	pool,
+} = workerData as DispatcherStart;
 
 async function start(): Promise<void> {
 	const store = await openStore(location, {durability, leaseMs, blobThresholdBytes});

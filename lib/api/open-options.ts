@@ -5,8 +5,8 @@ import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {Durability} from '../job/job.ts';
 import type {PoolOptions, Recycle, ResourceLimits} from '../job/options.ts';
 import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease, maxPending, RETENTION_CHECKS} from '../job/options.ts';
-import type {ExecutionOptions, Isolation, RetentionOption} from '../job/task.ts';
 import {scopeOfModule} from '../job/scope.ts';
+import type {ExecutionOptions, Isolation, RetentionOption} from '../job/task.ts';
 import {isTaskModule, type TaskModule, toUrl} from '../job/task-module.ts';
 import {queuePath} from '../store/queue-path.ts';
 import {defined} from '../support/defined.ts';
@@ -127,15 +127,35 @@ export interface Settings extends Omit<PoolOptions, 'tasks' | 'ownerLock' | 'ope
  */
 export function resolveOpenOptions(options: OpenOptions, waitsForBatch = false): Settings {
 	const {queue, drain, grace, lease, blobs, scope, defaults, ...given}: Record<string, unknown> = {
-		...{workers: availableParallelism(), defaults: {}, scope: undefined, resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, logger: undefined},
+		...{
+			workers: availableParallelism(),
+			defaults: {},
+			scope: undefined,
+			resourceLimits: undefined,
+			env: undefined,
+			execArgv: [],
+			nice: undefined,
+			logger: undefined,
+		},
 		...{tasks: undefined, only: undefined, maxPending: undefined, retention: {}, recycle: toRecycle({})},
 		...checked('open()', DEFAULTS.open, OPEN_CHECKS),
 		...checked('open()', options, OPEN_CHECKS),
 	};
 	if (queue === undefined) throw bad("open() expects the option queue: the file in which the jobs live, for instance {queue: 'jobs.db'}");
 	if (queue === ':memory:') throw bad("open() expects as queue a file, since its jobs are to outlive the process; ':memory:' is for openQueue()");
-	const scopes = (scope ?? (given['tasks'] === undefined ? [] : [scopeOfModule(given['tasks'] as string)].filter(each => each !== undefined))) as readonly string[];
-	const settings = {...given, scopes, waitsForBatch, defaults: {...(defaults as object), ...defined({scope: scopes[0]})}, queue: queuePath('open()', queue as string | URL), drainMs: drain, graceMs: grace, leaseMs: lease, blobThresholdBytes: blobs};
+	const scopes = (scope ??
+		(given['tasks'] === undefined ? [] : [scopeOfModule(given['tasks'] as string)].filter(each => each !== undefined))) as readonly string[];
+	const settings = {
+		...given,
+		scopes,
+		waitsForBatch,
+		defaults: {...(defaults as object), ...defined({scope: scopes[0]})},
+		queue: queuePath('open()', queue as string | URL),
+		drainMs: drain,
+		graceMs: grace,
+		leaseMs: lease,
+		blobThresholdBytes: blobs,
+	};
 	return settings as unknown as Settings;
 }
 

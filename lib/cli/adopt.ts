@@ -15,7 +15,7 @@ export function addAdopt(program: Command): void {
 		.command('adopt')
 		.summary('give the jobs of a scope that no program has any more to another one')
 		.description(
-			"A job is run only by programs of its scope: its package and module, and for faena map the folder and --env. When these have new names, the jobs of " +
+			'A job is run only by programs of its scope: its package and module, and for faena map the folder and --env. When these have new names, the jobs of ' +
 				'before wait. This gives them to the new scope. faena doctor says which scopes wait; faena show prints the scope of a job.',
 		)
 		.requiredOption('--from <scope>', 'the scope that the jobs have')

@@ -61,11 +61,7 @@ export function addMapFlags(command: Command): Command {
 		)
 		.option('--delay <time>', 'wait so long between two items, for instance 100ms, so that their jobs start no closer while workers are idle', toDuration)
 		.option('--weight <field>', 'with --ndjson or --csv: a number that says how long an item takes; the longest run first')
-		.option(
-			'--env <name=value>',
-			ENV_HELP,
-			toEnv,
-		);
+		.option('--env <name=value>', ENV_HELP, toEnv);
 	return addOutputFlags(addCommandFlags(command));
 }
 
@@ -95,8 +91,7 @@ function addOutputFlags(command: Command): Command {
 	);
 }
 
-export const ENV_HELP =
-	"a variable in the environment of the tasks or commands (a name alone changes nothing: they have all variables of faena's own)";
+export const ENV_HELP = "a variable in the environment of the tasks or commands (a name alone changes nothing: they have all variables of faena's own)";
 
 export function toEnv(text: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
 	const [, name = '', value] = /^([^=]+)(?:=(.*))?$/s.exec(text) ?? [];

@@ -234,7 +234,8 @@ const AT_THE_END = {hold: 'stay held', run: 'run', cancel: 'are cancelled', dele
 /** Said before any of them could start. */
 export function describeUnfinished(unfinished: number, missing: RunOptions['missing'], isRun = false): string {
 	const items = unfinished === 1 ? 'item' : 'items';
-	if (isRun) return `An earlier run left ${count(unfinished)} ${items} unfinished. Those that are not in this input are not started; at its end they ${AT_THE_END[missing]}.`;
+	if (isRun)
+		return `An earlier run left ${count(unfinished)} ${items} unfinished. Those that are not in this input are not started; at its end they ${AT_THE_END[missing]}.`;
 	return `${count(unfinished)} unfinished ${items} of an earlier run that this input does not have would not be started; at its end they ${AT_THE_END[missing]}.`;
 }
 

@@ -25,8 +25,8 @@ import {commandOutputs, jsonLines, keepReused} from './map-output.ts';
 import {MapRun} from './map-run.ts';
 import {refuseOtherFlags} from './parallel-flags.ts';
 import {explain} from './print.ts';
-import {parseShellCommand, SHELL_COMMAND_VARIABLE, SHELL_TASK, type ShellCommand, shellPayload} from './shell-command.ts';
 import {scopesIn} from './scopes.ts';
+import {parseShellCommand, SHELL_COMMAND_VARIABLE, SHELL_TASK, type ShellCommand, shellPayload} from './shell-command.ts';
 import {shellQuote} from './shell-quote.ts';
 import {shortHash} from './short-hash.ts';
 import {describeCommand} from './template/template.ts';
@@ -195,7 +195,17 @@ async function map(plan: Plan, options: Options): Promise<number> {
 		const printer = command && !options.json ? commandOutputs(command) : jsonLines({hasItems: sizes === undefined, hasTimes, isEncoded});
 		const keeper = command?.results === undefined ? undefined : keepReused(command.results);
 		const isInOrder = orderOf(options) === 'input';
-		const code = await new MapRun(engine, results, {...options, missing: missingOf(plan.input, options), sizes, printer, isEncoded, log, keeper, cleanUp, isInOrder}).print();
+		const code = await new MapRun(engine, results, {
+			...options,
+			missing: missingOf(plan.input, options),
+			sizes,
+			printer,
+			isEncoded,
+			log,
+			keeper,
+			cleanUp,
+			isInOrder,
+		}).print();
 		await engine.close();
 		return code;
 	} catch (error) {
@@ -290,4 +300,3 @@ function batchOf(target: string, input: Input, {batch, queue, env}: Options): st
 	const room = MAX_NAME_LENGTH - place.length;
 	return name.length <= room ? name + place : `${name.slice(0, Math.max(0, room - 17))}…${shortHash(name)}${place}`;
 }
-

@@ -28,7 +28,7 @@ export function addWork(program: Command): void {
 		.summary('run the jobs of a queue as they arrive, until a signal')
 		.description(
 			"Runs the jobs of a module's tasks as they arrive, also those of other programs, of schedules and of faena enqueue; of faena map only those of the same " +
-				"folder and --env. On a terminal a line shows how it " +
+				'folder and --env. On a terminal a line shows how it ' +
 				'goes. Ctrl-C or SIGTERM ends it in good order: it starts no more jobs, lets those that run finish for the time of --drain, and stops the rest, ' +
 				'which will run again. A second signal does not wait.',
 		)
@@ -57,7 +57,11 @@ async function work(module: string, {tasks, env = {}, ...flags}: Flags): Promise
 	if (file !== undefined && !existsSync(module)) throw bad(`faena work runs the tasks of a module; write ${file} --tasks ${name}.`);
 	const only = tasks === undefined ? {} : {only: tasks};
 	const [ofFolder, ofModule] = scopesIn(module, env);
-	const engine = await open({...toOpenOptions(flags), ...only, ...{tasks: module, scope: [ofModule, ofFolder], env, taskOutput: 'stderr', closeOnSignals: true}});
+	const engine = await open({
+		...toOpenOptions(flags),
+		...only,
+		...{tasks: module, scope: [ofModule, ofFolder], env, taskOutput: 'stderr', closeOnSignals: true},
+	});
 	engine.on('dead', ({id, error}) => printError(`Job ${id} is dead: ${inLine(error.message)}`));
 	let status: Status | undefined;
 	let isStopping = false;

@@ -84,7 +84,18 @@ export class Dispatcher {
 	constructor(
 		store: Store,
 		makePool: ((listener: PoolListener) => Pool) | undefined,
-		{owner, leaseMs, clock: timers = systemClock, events, closeOnSignals = false, retention, only, scopes = [], waitsForBatch = false, output}: DispatcherOptions,
+		{
+			owner,
+			leaseMs,
+			clock: timers = systemClock,
+			events,
+			closeOnSignals = false,
+			retention,
+			only,
+			scopes = [],
+			waitsForBatch = false,
+			output,
+		}: DispatcherOptions,
 	) {
 		const clock: Clock = {...timers, now: () => store.now()};
 		const clients = new Clients(store, output, events);

@@ -398,7 +398,12 @@ export interface MovedPage extends Omit<Moved, 'next'> {
 }
 
 /** Moves all jobs of the filter, and yields each page once it is moved. The store can do other work between two pages. */
-export async function* movePages(store: Store, filter: JobFilter, to: MoveTarget, options: Pick<MovePage, 'stop' | 'isHeld'> = {}): AsyncGenerator<MovedPage, void> {
+export async function* movePages(
+	store: Store,
+	filter: JobFilter,
+	to: MoveTarget,
+	options: Pick<MovePage, 'stop' | 'isHeld'> = {},
+): AsyncGenerator<MovedPage, void> {
 	const parts = splitFilter(filter);
 	for (const part of parts) {
 		for (let page: MovePage | null = options; page; ) {

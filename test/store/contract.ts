@@ -11,6 +11,7 @@ import './contract/editing.ts';
 import './contract/expiring.ts';
 import './contract/schedules.ts';
 import './contract/waiting.ts';
+import './contract/renewing.ts';
 import './contract/claiming.ts';
 import './contract/scopes.ts';
 import './contract/settling.ts';

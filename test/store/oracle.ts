@@ -537,20 +537,22 @@ export class MemoryStore implements contract.Store {
 		const holder = this.#holderOf(job);
 		if (!holder) return {type: 'new', id: this.#add(job, now, parents)};
 		const {id, state} = holder;
-		if (!job.isOutdated && sameValue(holder.payload, job.payload)) {
-			const isRetried = job.rerun?.failed && RETRIED_BY_DEFAULT.includes(statusOf(state)) && this.#lostParentOf(holder) === undefined;
-			if (isRetried) this.#beginRound(Object.assign(holder, {priority: job.priority, policy: job.policy}), READY);
-			if (isRetried) this.#reachChildren();
-			return {type: this.#name(holder, job) ? 'named' : 'reused', id};
-		}
-		if (!job.rerun?.changed || state.type === 'running') {
-			if (!sameValue(holder.payload, job.payload)) return {type: 'conflict', id};
+		const isSame = sameValue(holder.payload, job.payload);
+		const isChanged = job.isOutdated || !isSame;
+		if (!isChanged && !(job.rerun?.failed && RETRIED_BY_DEFAULT.includes(statusOf(state)))) return {type: this.#name(holder, job) ? 'named' : 'reused', id};
+		if (isChanged && (!job.rerun?.changed || state.type === 'running')) {
+			if (!isSame) return {type: 'conflict', id};
 			this.#name(holder, job);
 			return {type: 'left', id};
 		}
-		const {payload, priority, policy} = job;
-		this.#beginRound(Object.assign(holder, {payload, priority, policy, checkpoint: undefined}), stateOfNew(job, now));
-		holder.expires = expiresOf(job.expiresMs, holder.state, now);
+		// It keeps its end until it can have another one.
+		const keepsEnd = !isChanged || statusOf(state) === 'completed';
+		if (!this.#canWaitFor(parents, id, keepsEnd)) return {type: isChanged ? 'left' : 'reused', id};
+		const {scope, priority, policy} = job;
+		if (scope !== undefined) this.#scopes.add(scope);
+		Object.assign(holder, {scope, priority, policy, parents}, isChanged && {payload: job.payload, checkpoint: undefined});
+		this.#beginRound(holder, stateOfNew(job, now));
+		holder.expires = expiresOf(job.expiresMs, stateOfNew(job, now), now);
 		this.#reachChildren();
 		return {type: 'reused', id};
 	}
@@ -563,6 +565,14 @@ export class MemoryStore implements contract.Store {
 		this.#unhold(held);
 		this.#reachChildren();
 		return true;
+	}
+
+	/** False if one of these waits for the job, or has waited, through any number of others; or if one is dead, which matters. */
+	#canWaitFor(parents: JobRow['parents'], id: JobId, isDeadLoss: boolean): boolean {
+		const ancestors = new Set(parents?.ids);
+		// Those that are added are visited, too.
+		for (const each of ancestors) for (const parent of this.#jobs.get(each)?.parents?.ids ?? []) ancestors.add(parent);
+		return !ancestors.has(id) && !(isDeadLoss && this.#lostParentOf({parents, state: READY}) !== undefined);
 	}
 
 	/** The job that keeps a new job from its key. */
@@ -616,7 +626,7 @@ export class MemoryStore implements contract.Store {
 		return {parents: (parents?.ids ?? []).map(toRange), children: children.map(child => toRange(child.id))};
 	}
 
-	#parentsIn(job: JobRow, isMeant: (status: JobStatus | undefined) => boolean): JobId[] {
+	#parentsIn(job: Pick<JobRow, 'parents'>, isMeant: (status: JobStatus | undefined) => boolean): JobId[] {
 		return (job.parents?.ids ?? []).filter(id => {
 			const parent = this.#jobs.get(id);
 			return isMeant(parent && statusOf(parent.state));
@@ -624,7 +634,7 @@ export class MemoryStore implements contract.Store {
 	}
 
 	/** The first parent for which the job can't run: it is dead or deleted. Those that were deleted when the job no longer waited for them don't count. */
-	#lostParentOf(job: JobRow, past = job.state.type === 'blocked' ? job.state.past : undefined): JobId | undefined {
+	#lostParentOf(job: Pick<JobRow, 'parents' | 'state'>, past = job.state.type === 'blocked' ? job.state.past : undefined): JobId | undefined {
 		const [dead] = this.#parentsIn(job, status => job.parents?.onDead === 'cancel' && (status === 'dead' || status === 'cancelled'));
 		return dead ?? this.#parentsIn(job, status => status === undefined).find(id => !past?.includes(id));
 	}
@@ -767,7 +777,8 @@ export class MemoryStore implements contract.Store {
 
 	#claim(request: contract.ClaimRequest): contract.Claimed {
 		this.#register(request.owner);
-		for (const job of this.#all()) if (job.state.type !== 'blocked' && job.state.type !== 'held' && (runAtOf(job.state) ?? Infinity) <= this.#clock.now()) job.state = READY;
+		for (const job of this.#all())
+			if (job.state.type !== 'blocked' && job.state.type !== 'held' && (runAtOf(job.state) ?? Infinity) <= this.#clock.now()) job.state = READY;
 		const chosen = choose(this.#ready(request), request, this.#rooms(request), job => this.#bytesOf(job));
 		if (chosen.length === 0) return {lease: 0, groups: []};
 		const lease = ++this.#lastLease;

@@ -63,8 +63,7 @@ export const CHANGE = `
 			if j.first < its_first then perform insert_job_part(j, j.first, its_first - 1); end if;
 			if j.last > its_last then perform insert_job_part(j, its_last + 1, j.last); end if;
 		end loop;
-		delete from edge where int8range(child_first, child_last, '[]') && int8range(its_first, its_last, '[]')
-			and not exists (select from job where first > child_first - ${MAX_GROUP_JOBS} and first <= child_last and last >= child_first);
+		perform delete_edges_to(its_first, its_last);
 	end $$;
 
 	create function insert_job_part(j job, its_first bigint, its_last bigint) returns void language sql as $$
@@ -149,8 +148,8 @@ export const CHANGE = `
 		end if;
 	end $$;
 
-	-- Begins a new round of a job in one of these states; with g, by the policy of that group. Returns false if it is in none, or another job has its key.
-	create function retry_job(its_id bigint, states integer[], g jsonb default null) returns boolean language plpgsql as $$
+	-- Begins a new round of a job in one of these states. Returns false if it is in none, or another job has its key.
+	create function retry_job(its_id bigint, states integer[]) returns boolean language plpgsql as $$
 	declare
 		p place := place_of(its_id);
 		j job;
@@ -167,11 +166,7 @@ export const CHANGE = `
 			if (select id from key where space = key_space(j.task, null) and key = key_in(j, its_id)) <> its_id then return false; end if;
 		end if;
 		perform end_round(its_id, p);
-		if (j.policy, j.priority) <> ((g->>'policy')::integer, (g->>'priority')::integer) then
-			perform isolate_job(its_id);
-			update job set policy = (g->>'policy')::integer, priority = (g->>'priority')::integer where first = its_id;
-		end if;
-		perform begin_round(its_id, p, -coalesce((g->>'priority')::integer, j.priority), null);
+		perform begin_round(its_id, p, -j.priority, null);
 		-- Before the next job is moved, which may wait for this one.
 		perform reach_children(null);
 		return true;
@@ -198,26 +193,37 @@ export const CHANGE = `
 		select coalesce((j.first_number + its_id - j.first)::text, line_of(j.keys, j.first, j.last, its_id))
 	$$;
 
-	-- Begins a new round with another payload. Returns false, with no such change, if the job is running.
-	create function replace_job(its_id bigint, g jsonb, its_text text, its_bytes bytea) returns boolean language plpgsql as $$
+	-- Begins a new round of a job that is enqueued again, with all that it is given now. Place: in its new group, from 1. Not is_changed: only if it has failed,
+	-- and with the payload and checkpoint that it has. Left: the round can't begin, so that the job keeps its end.
+	create function rerun_job(its_id bigint, g jsonb, place integer, is_changed boolean, its_text text, its_bytes bytea) returns text language plpgsql as $$
 	declare
 		p place := place_of(its_id);
+		j job;
 		due bigint := due_of(g);
+		lost bigint := g->'lost'->>(place - 1);
 	begin
-		if p.state is null or p.state = ${StoredState.running} then return false; end if;
+		if p.state is null or p.state = ${StoredState.running} then return 'running'; end if;
 		perform reach_children(null);
 		p := place_of(its_id);
+		if not is_changed and p.state not in (${StoredState.failed}, ${StoredState.parked}, ${StoredState.dead}, ${StoredState.cancelled}) then return 'running'; end if;
+		if lost is not null and (not is_changed or p.state = ${StoredState.completed}) or g ? 'links' and is_ancestor(its_id, g) then return 'left'; end if;
 		perform end_round(its_id, p);
 		-- The checkpoint belongs to the old payload.
-		delete from checkpoint where id = its_id;
-		perform isolate_job(its_id);
-		update job set policy = (g->>'policy')::integer, priority = (g->>'priority')::integer, text_value = its_text, byte_value = its_bytes where first = its_id;
+		if is_changed then delete from checkpoint where id = its_id; end if;
+		select * into j from job_row(its_id);
+		if is_changed or (j.policy, j.priority) <> ((g->>'policy')::integer, (g->>'priority')::integer) then
+			perform isolate_job(its_id);
+			update job set policy = (g->>'policy')::integer, priority = (g->>'priority')::integer where first = its_id;
+			if is_changed then update job set text_value = its_text, byte_value = its_bytes where first = its_id; end if;
+		end if;
+		perform renew_edges(its_id, g, place);
+		p := rescope(its_id, p, (g->>'task')::bigint);
 		perform begin_round(its_id, p, -(g->>'priority')::integer, due);
 		perform set_expiry(its_id, its_id, (g->>'expires')::bigint, due);
 		if exists (select from blocked where first = its_id) then update expiry set expires_at = -1 where id = its_id; end if;
-		if lost_parent_of(its_id) is not null then perform cancel_child(its_id, lost_parent_of(its_id)); end if;
+		if lost is not null then perform cancel_child(its_id, lost); end if;
 		perform reach_children(null);
-		return true;
+		return 'reused';
 	end $$;
 
 	-- Changes a pending or failed job. Attempts, failure and the number of executions stay.

@@ -3,8 +3,7 @@ import {StoredState} from '../stored-state.ts';
 import {MUST_BE_ALONE} from './error-codes.ts';
 
 /**
- * Edges: which jobs wait for which. A row has a range of parents and one of children. Parents have lower ids than their children; minus the id of a flow
- * stands for the end of its input. Calls that write edges, or end jobs for which others wait, are alone.
+ * Edges: which jobs wait for which. A row has a range of parents and one of children. Minus the id of a flow stands for the end of its input. Calls that write edges, or end jobs for which others wait, are alone.
  */
 export const EDGES = `
 	create function require_alone() returns void language plpgsql as $$
@@ -12,19 +11,61 @@ export const EDGES = `
 		if current_setting('faena.alone', true) is distinct from 'true' then raise exception using errcode = '${MUST_BE_ALONE}', message = 'This call must be alone.'; end if;
 	end $$;
 
-	-- The edges from these parents, each cut to them, in the order of dependsOn.
+	-- The edges from these parents, each cut to them, in the order of their ids.
 	create function edges_from(its_first bigint, its_last bigint, after bigint) returns setof edge language sql stable as $$
 		select id, greatest(parent_first, its_first), least(parent_last, its_last),
 			case when is_each then child_first + greatest(parent_first, its_first) - parent_first else child_first end,
-			case when is_each then child_first + least(parent_last, its_last) - parent_first else child_last end, is_each, runs_on_dead
+			case when is_each then child_first + least(parent_last, its_last) - parent_first else child_last end, is_each, runs_on_dead, place
 		from edge where int8range(parent_first, parent_last, '[]') && int8range(its_first, its_last, '[]') and id > after order by id
 	$$;
 
+	-- The edges to these children, each cut to them, in the order of dependsOn.
 	create function edges_to(its_first bigint, its_last bigint) returns setof edge language sql stable as $$
 		select id, case when is_each then parent_first + greatest(child_first, its_first) - child_first else parent_first end,
 			case when is_each then parent_first + least(child_last, its_last) - child_first else parent_last end,
-			greatest(child_first, its_first), least(child_last, its_last), is_each, runs_on_dead
-		from edge where int8range(child_first, child_last, '[]') && int8range(its_first, its_last, '[]') order by id
+			greatest(child_first, its_first), least(child_last, its_last), is_each, runs_on_dead, place
+		from edge where int8range(child_first, child_last, '[]') && int8range(its_first, its_last, '[]') order by coalesce(place, id)
+	$$;
+
+	-- Deletes the edges to these jobs. Those of their neighbours stay.
+	create function delete_edges_to(its_first bigint, its_last bigint) returns void language plpgsql as $$
+	declare
+		e edge;
+	begin
+		for e in delete from edge where int8range(child_first, child_last, '[]') && int8range(its_first, its_last, '[]') returning * loop
+			insert into edge overriding system value
+				select case when child_first = e.child_first then e.id else nextval('edge_id_seq') end,
+					case when e.is_each then e.parent_first + child_first - e.child_first else e.parent_first end,
+					case when e.is_each then e.parent_first + child_last - e.child_first else e.parent_last end,
+					child_first, child_last, e.is_each, e.runs_on_dead, coalesce(e.place, e.id)
+				from (values (e.child_first, its_first - 1), (its_last + 1, e.child_last)) part (child_first, child_last) where child_first <= child_last;
+		end loop;
+	end $$;
+
+	-- Gives a job that runs again the parents that its new group names, in place of those that it had. Place: of the job in the group, from 1.
+	create function renew_edges(its_id bigint, g jsonb, place integer) returns void language plpgsql as $$
+	begin
+		if not g ? 'links' and not exists (select from edges_to(its_id, its_id)) then return; end if;
+		perform require_alone();
+		perform delete_edges_to(its_id, its_id);
+		insert into edge (parent_first, parent_last, child_first, child_last, is_each, runs_on_dead)
+			select p, case when l.is_each then p else least(l.last, p + ${MAX_GROUP_JOBS - 1}) end, its_id, its_id, l.is_each, g->'parents'->>'onDead' = 'run'
+			from jsonb_array_elements(g->'links') with ordinality e (link, i)
+			cross join lateral jsonb_to_record(e.link) l (first bigint, last bigint, start integer, is_each boolean)
+			cross join lateral generate_series(
+				case when l.is_each then l.first + place - 1 - l.start else l.first end,
+				case when l.is_each then l.first + place - 1 - l.start else l.last end, ${MAX_GROUP_JOBS}) p
+			where p between l.first and l.last order by e.i, p;
+	end $$;
+
+	-- True if one of the group's parents is this job, or waits for it, or has waited.
+	create function is_ancestor(its_id bigint, g jsonb) returns boolean language sql stable as $$
+		with recursive ancestor (first, last) as (
+			select (l->>'first')::bigint, (l->>'last')::bigint from jsonb_array_elements(g->'links') l
+			union
+			select e.parent_first, e.parent_last from ancestor a cross join lateral edges_to(a.first, a.last) e
+		)
+		select exists (select from ancestor where its_id between first and last)
 	$$;
 
 	create type part as (first bigint, last bigint, state text);
@@ -155,7 +196,8 @@ export const EDGES = `
 				end loop;
 			end loop;
 		end loop;
-		result := enqueue_plain(g || jsonb_build_object('unmet', to_jsonb(unmet), 'base', next_id), texts, bytes);
+		result := enqueue_plain(g || jsonb_build_object('unmet', to_jsonb(unmet), 'base', next_id, 'lost', to_jsonb(lost),
+			'links', (select jsonb_agg(to_jsonb(x)) from links_of(g, made, next_id) x)), texts, bytes);
 		ids := case when jsonb_typeof(result->'ids') = 'number' then array(select generate_series((result->>'ids')::bigint, (result->>'ids')::bigint + number - 1))
 			else array(select x::bigint from jsonb_array_elements_text(result->'ids') with ordinality q (x, i) order by i) end;
 		-- Stretches of new jobs: those whose keys exist are not new.

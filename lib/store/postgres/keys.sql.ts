@@ -162,7 +162,7 @@ export const KEYS = `
 		reused integer[] := '{}';
 		conflicts integer[] := '{}';
 		base bigint;
-		is_reused boolean;
+		became text;
 		outdated integer[] := array(select jsonb_array_elements(g->'outdated'));
 		lefts integer[] := '{}';
 		named integer[] := '{}';
@@ -187,19 +187,15 @@ export const KEYS = `
 			where j.place is null order by j.index
 		loop
 			if k.holder is null then
-				is_reused := same_value(k.its_leaders_text, k.its_leaders_bytes, k.text_value, k.byte_value);
+				became := case when same_value(k.its_leaders_text, k.its_leaders_bytes, k.text_value, k.byte_value) then 'reused' else 'conflict' end;
 			else
 				-- The leader may have replaced the job.
 				if k.index <> k.leader then select text_value, byte_value into k.old_text, k.old_bytes from values_of(array[k.holder]) where id = k.holder; end if;
-				is_reused := resolve_collision(k.holder, k.old_text, k.old_bytes, g, k.text_value, k.byte_value, k.index - 1 = any (outdated));
+				became := resolve_collision(k.holder, k.old_text, k.old_bytes, g, k.text_value, k.byte_value, k.index, k.index - 1 = any (outdated));
 			end if;
-			-- An outdated job that is running is left as it is.
-			if not is_reused and k.index - 1 = any (outdated) and same_value(k.old_text, k.old_bytes, k.text_value, k.byte_value) then
-				is_reused := true;
-				lefts := lefts || k.index - 1;
-			end if;
-			if may_be_held and is_reused and k.holder is not null and unhold(k.holder, g) and k.index - 1 <> all (lefts) then named := named || k.index - 1; end if;
-			if is_reused then
+			if became = 'left' then lefts := lefts || k.index - 1; end if;
+			if may_be_held and became <> 'conflict' and k.holder is not null and unhold(k.holder, g) and became <> 'left' then named := named || k.index - 1; end if;
+			if became <> 'conflict' then
 				reused := reused || k.index - 1;
 			elsif (g->>'reject')::boolean then
 				raise exception using errcode = '${KEY_CONFLICT}', message = 'key conflict', detail = jsonb_build_array(g->'index', k.index - 1, k.holder);
@@ -259,15 +255,19 @@ export const KEYS = `
 		end if;
 	end $$;
 
-	-- The key of a new job belongs to another one. Returns false if that job keeps another payload, or is outdated and runs.
-	create function resolve_collision(its_id bigint, old_text text, old_bytes bytea, g jsonb, its_text text, its_bytes bytea, is_outdated boolean) returns boolean language plpgsql as $$
+	-- The key of a new job belongs to another one. What becomes of that: conflict if it keeps another payload; left if it was to run again, and runs already,
+	-- or can't begin.
+	create function resolve_collision(its_id bigint, old_text text, old_bytes bytea, g jsonb, its_text text, its_bytes bytea, place integer, is_outdated boolean)
+		returns text language plpgsql as $$
+	declare
+		is_same boolean := same_value(old_text, old_bytes, its_text, its_bytes);
+		became text := 'running';
 	begin
-		if not is_outdated and same_value(old_text, old_bytes, its_text, its_bytes) then
-			if (g->'rerun'->>'failed')::boolean then
-				perform retry_job(its_id, array[${StoredState.failed}, ${StoredState.parked}, ${StoredState.dead}, ${StoredState.cancelled}], g);
-			end if;
-			return true;
+		if is_same and not is_outdated then
+			if (g->'rerun'->>'failed')::boolean then perform rerun_job(its_id, g, place, false, null, null); end if;
+			return 'reused';
 		end if;
-		return coalesce((g->'rerun'->>'changed')::boolean, false) and replace_job(its_id, g, its_text, its_bytes);
+		if (g->'rerun'->>'changed')::boolean then became := rerun_job(its_id, g, place, true, its_text, its_bytes); end if;
+		return case when became <> 'running' then became when is_same then 'left' else 'conflict' end;
 	end $$;
 `;

@@ -97,7 +97,11 @@ export class PostgresStore implements contract.Store {
 		return committed;
 	}
 
-	async move(filter: JobFilter, to: contract.MoveTarget, {after = 0, upTo, limit = 1000, stop = false, isHeld = false}: contract.MovePage = {}): Promise<contract.Moved> {
+	async move(
+		filter: JobFilter,
+		to: contract.MoveTarget,
+		{after = 0, upTo, limit = 1000, stop = false, isHeld = false}: contract.MovePage = {},
+	): Promise<contract.Moved> {
 		this.#assertWritable();
 		const states = statesOf(movableStatuses(to, filter));
 		if (after === 0) await this.#takeOver();

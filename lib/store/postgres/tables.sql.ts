@@ -269,7 +269,9 @@ export const TABLES = `
 		child_last bigint not null,
 		is_each boolean not null,
 		-- Whether a child runs although a parent is dead or cancelled.
-		runs_on_dead boolean not null
+		runs_on_dead boolean not null,
+		-- Of a part of an edge that was cut, the id of the whole: its place in the order of dependsOn.
+		place bigint
 	);
 	create index edge_by_parent on edge using gist (int8range(parent_first, parent_last, '[]'));
 	create index edge_by_child on edge using gist (int8range(child_first, child_last, '[]'));

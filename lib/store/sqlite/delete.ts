@@ -4,7 +4,7 @@ import {type Deleted, type EndedBefore, type EndedDeletion, type EndTimes, endTi
 import {hasEnded, STATUS_OF, StoredState} from '../stored-state.ts';
 import {nameOf} from '../task-number.ts';
 import {type BlockedRun, blockedRunOf, takeBlocked} from './blocked.ts';
-import {isNeeded} from './edges.ts';
+import {deleteEdgesTo, isNeeded} from './edges.ts';
 import {endExpiry} from './expiry.ts';
 import {laneKey} from './lanes.ts';
 import {freeKey} from './numbered-keys.ts';
@@ -139,7 +139,8 @@ export function deleteRun(tx: Tx, id: JobId, upTo: JobId): JobId {
 	endExpiry(tx, id, last);
 	forgetMoments(tx, id, last);
 	tx.statements.deleteFingerprints.run(id, last);
-	forgetEdges(tx, id, last);
+	parentsChanged(tx, id, last, 'deleted');
+	deleteEdgesTo(tx, id, last);
 	tx.tally.move(job.task, job.batch, job.state, null, last - id + 1);
 	return last;
 }
@@ -170,14 +171,8 @@ export function deleteJobRows(tx: Tx, id: JobId, {task, batch, key, state}: Pick
 	for (const name of ['deleteFailureState', 'deleteExecutions', 'deleteProgress', 'deleteCheckpoint', 'deleteLog', 'deleteJob'] as const)
 		statements[name].run(id);
 	if (key !== null) freeKey(statements, task, batch, key, id);
-	forgetEdges(tx, id, id);
+	// Those that wait for it can't run any more, and the edges to it are not needed.
+	parentsChanged(tx, id, id, 'deleted');
+	deleteEdgesTo(tx, id, id);
 	tally.move(task, batch, state, null);
-}
-
-/** These jobs were deleted. Those that wait for them can't run any more, and the edges to them are not needed. */
-function forgetEdges(tx: Tx, first: JobId, last: JobId): void {
-	parentsChanged(tx, first, last, 'deleted');
-	if (!tx.known.get('hasEdges')) return;
-	tx.statements.deleteEdgesTo.run({first, last});
-	tx.known.forget('hasEdges');
 }

@@ -11,7 +11,8 @@ import type {Tx} from './tx.ts';
 
 /**
  * An edge says that jobs wait for others. A row of `edge` has a range of parents and one of children, each of at most {@link MAX_RUN_JOBS} jobs, so that
- * the rows which overlap a range are found by an index, and a fan-in of 50,000 jobs has 25 rows. Parents have lower ids than their children.
+ * the rows which overlap a range are found by an index, and a fan-in of 50,000 jobs has 25 rows. Usually parents have lower ids than their children; those
+ * of a job that runs again may be newer. No job waits for itself, through any number of others.
  */
 export interface Edge {
 	readonly id: number;
@@ -20,6 +21,8 @@ export interface Edge {
 	/** True if the first child waits for the first parent, the second for the second, and so on; false if each child waits for each parent. */
 	readonly isEach: boolean;
 	readonly onDead: OnDead;
+	/** Those of a child are in this order, which is that of `dependsOn`. Parts of an edge that was cut have one place. */
+	readonly place: number;
 }
 
 /** The parent that stands for the end of a flow's input. */
@@ -34,6 +37,9 @@ export interface Waits {
 	/** By index, of jobs that can't run, a parent that is dead. */
 	readonly lost: Map<number, JobId>;
 	readonly links: readonly Link[];
+	readonly onDead: OnDead;
+	/** The parents, and all for which these wait or have waited; once they were needed. */
+	ancestors?: readonly Range[];
 }
 
 /** Parents with consecutive ids, and the index of the first job that waits for them. */
@@ -55,7 +61,7 @@ export function resolveParents(tx: Tx, group: NewGroup, before: readonly Enqueue
 	const {onDead} = group.parents as NonNullable<NewGroup['parents']>;
 	// A job of this transaction is open, unless it was cancelled at once because of a parent of its own.
 	const firstOpen = tx.lostChildren.some(id => id >= firstNew) ? first : firstNew;
-	const waits = {parents: new Uint32Array(sizeOf(group)), lost: new Map<number, JobId>(), links: linksTo(group, before, first)};
+	const waits = {parents: new Uint32Array(sizeOf(group)), lost: new Map<number, JobId>(), links: linksTo(group, before, first), onDead};
 	for (const link of waits.links) {
 		const missing = addTo(tx, waits, link, link.isOfCall ? firstOpen : Infinity, onDead);
 		if (missing !== undefined) return {missing};
@@ -201,7 +207,7 @@ function stateOf(state: StoredState): 'open' | 'completed' | 'dead' {
 }
 
 /** Writes the edges of new jobs. @param start the index of the first of these jobs in its group, of which the links are */
-export function insertEdges(tx: Tx, {links}: Waits, onDead: OnDead, start: number, [first, last]: Range): void {
+export function insertEdges(tx: Tx, {links, onDead}: Waits, start: number, [first, last]: Range): void {
 	for (const link of links) {
 		const [parentFirst, parentLast] = link.parents;
 		if (!link.isEach) {
@@ -219,44 +225,84 @@ export function insertEdges(tx: Tx, {links}: Waits, onDead: OnDead, start: numbe
 	tx.known.forget('hasEdges');
 }
 
-function insertEdge({statements}: Tx, {parents, children, isEach, onDead}: Omit<Edge, 'id'>): void {
-	statements.insertEdge.run(...parents, ...children, isEach ? 1 : 0, onDead === 'run' ? 1 : 0);
+/** @param place of a part of an edge that was cut */
+function insertEdge({statements}: Tx, {parents, children, isEach, onDead}: Omit<Edge, 'id' | 'place'>, id: number | null = null, place = id): void {
+	statements.insertEdge.run(...parents, ...children, isEach ? 1 : 0, onDead === 'run' ? 1 : 0, id, place);
+}
+
+/** Gives a job that runs again the parents that its new group names, in place of those that it had. @param index of the job in the group */
+export function renewEdges(tx: Tx, id: JobId, waits: Waits | undefined, index: number): void {
+	deleteEdgesTo(tx, id, id);
+	if (waits) insertEdges(tx, waits, index, [id, id]);
+}
+
+/** Deletes the edges to these jobs. Those of their neighbours stay. */
+export function deleteEdgesTo(tx: Tx, first: JobId, last: JobId): void {
+	if (!tx.known.get('hasEdges')) return;
+	for (const edge of (tx.statements.edgesTo.all({first, last}) as EdgeRow[]).map(toEdge)) {
+		tx.statements.deleteEdge.run(edge.id);
+		const [from, to] = edge.children;
+		const parts = [cutToChildren(edge, [from, first - 1]), cutToChildren(edge, [last + 1, to])].filter(({children}) => children[0] <= children[1]);
+		for (const [at, part] of parts.entries()) insertEdge(tx, part, at === 0 ? edge.id : null, edge.place);
+	}
+	tx.known.forget('hasEdges');
+}
+
+/** True if one of the group's parents is this job, or waits for it, or has waited. */
+export function isAncestor({statements}: Tx, id: JobId, waits: Waits): boolean {
+	waits.ancestors ??= ancestorsOf(statements, waits.links);
+	return waits.ancestors.some(([first, last]) => id >= first && id <= last);
+}
+
+function ancestorsOf(statements: Statements, links: readonly Link[]): readonly Range[] {
+	const found = new Map(links.map(({parents}) => [`${parents}`, parents]));
+	// Those that are added are visited, too.
+	for (const range of found.values()) for (const {parents} of edgesTo(statements, range)) found.set(`${parents}`, parents);
+	return [...found.values()];
 }
 
 function* inParts([first, last]: Range): Generator<Range> {
 	for (let from = first; from <= last; from += MAX_RUN_JOBS) yield [from, Math.min(last, from + MAX_RUN_JOBS - 1)];
 }
 
-type EdgeRow = readonly [id: number, parentFirst: JobId, parentLast: JobId, childFirst: JobId, childLast: JobId, isEach: number, runsOnDead: number];
+type EdgeRow = readonly [
+	id: number,
+	parentFirst: JobId,
+	parentLast: JobId,
+	childFirst: JobId,
+	childLast: JobId,
+	isEach: number,
+	runsOnDead: number,
+	place: number,
+];
 
-/** The edges from these parents, each cut to them. @param after only edges that were written after this one */
+/** The edges from these parents, each cut to them, in the order of their ids. @param after only edges that were written after this one */
 export function edgesFrom(statements: Statements, [first, last]: Range, after = 0): Edge[] {
 	const rows = (statements.edgesFrom.all({first, last}) as EdgeRow[]).filter(([id]) => id > after);
-	return inOrder(rows).map(row => {
-		const edge = toEdge(row);
-		const [from, to] = [Math.max(first, edge.parents[0]), Math.min(last, edge.parents[1])];
-		const shift = edge.children[0] - edge.parents[0];
-		return {...edge, parents: [from, to], children: edge.isEach ? [from + shift, to + shift] : edge.children};
-	});
+	return rows
+		.sort(([one], [other]) => one - other)
+		.map(row => {
+			const edge = toEdge(row);
+			const [from, to] = [Math.max(first, edge.parents[0]), Math.min(last, edge.parents[1])];
+			const shift = edge.children[0] - edge.parents[0];
+			return {...edge, parents: [from, to], children: edge.isEach ? [from + shift, to + shift] : edge.children};
+		});
 }
 
-/** The edges to these children, each cut to them. */
+/** The edges to these children, each cut to them, in the order of `dependsOn`. */
 export function edgesTo(statements: Statements, [first, last]: Range): Edge[] {
-	return inOrder(statements.edgesTo.all({first, last}) as EdgeRow[]).map(row => {
-		const edge = toEdge(row);
-		const [from, to] = [Math.max(first, edge.children[0]), Math.min(last, edge.children[1])];
-		const shift = edge.parents[0] - edge.children[0];
-		return {...edge, children: [from, to], parents: edge.isEach ? [from + shift, to + shift] : edge.parents};
-	});
+	const edges = (statements.edgesTo.all({first, last}) as EdgeRow[]).map(toEdge).sort((a, b) => a.place - b.place);
+	return edges.map(edge => cutToChildren(edge, [Math.max(first, edge.children[0]), Math.min(last, edge.children[1])]));
 }
 
-/** In the order in which they were written, which is that of `dependsOn`. */
-function inOrder(rows: EdgeRow[]): EdgeRow[] {
-	return rows.sort(([one], [other]) => one - other);
+function cutToChildren(edge: Edge, [first, last]: Range): Edge {
+	const shift = edge.parents[0] - edge.children[0];
+	return {...edge, children: [first, last], parents: edge.isEach ? [first + shift, last + shift] : edge.parents};
 }
 
-function toEdge([id, parentFirst, parentLast, childFirst, childLast, isEach, runsOnDead]: EdgeRow): Edge {
-	return {id, parents: [parentFirst, parentLast], children: [childFirst, childLast], isEach: isEach === 1, onDead: runsOnDead === 1 ? 'run' : 'cancel'};
+function toEdge([id, parentFirst, parentLast, childFirst, childLast, isEach, runsOnDead, place]: EdgeRow): Edge {
+	const onDead = runsOnDead === 1 ? 'run' : 'cancel';
+	return {id, parents: [parentFirst, parentLast], children: [childFirst, childLast], isEach: isEach === 1, onDead, place};
 }
 
 /** A parent for which a job that exists can't run: the first one that is dead, or the first one that was deleted. */

@@ -4,7 +4,6 @@ import {type EnqueuedGroup, idAt, keyAt, listKeys, type NewGroup, newFingerprint
 import type {JobId} from '../../job/job.ts';
 import {type ChildJob, dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {asPacked, countOf, isPackable, joinPacked, type PackedStrings, pack, slicePacked, toPackedStrings} from '../../job/packed.ts';
-import type {Parents} from '../../job/parents.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {enqueueFailure, keyConflict, noParent, noParentFailure} from '../conflict-errors.ts';
 import {StoredState} from '../stored-state.ts';
@@ -15,7 +14,7 @@ import {insertEdges, missingParent, resolveParents, type Waits} from './edges.ts
 import {holdExpiry, setExpiry} from './expiry.ts';
 import {unhold} from './held.ts';
 import {type Holder, KeyLookup} from './keys.ts';
-import {replaceJob, retryJob} from './move.ts';
+import {type Renewal, rerunJob} from './move.ts';
 import {insertJobRun} from './packed-rows.ts';
 import {MAX_RUN_JOBS} from './schema.sql.ts';
 import {giveNumbers, lastNumber, type Tx} from './tx.ts';
@@ -111,14 +110,13 @@ function addChildren(tx: Tx, group: NewGroup, {runs, lookup}: Writers, rejectCon
 	const first = runs.nextId;
 	const enqueued = addAlike(tx, plain, {runs, lookup}, waits) ?? addWithKeys(tx, plain, {runs, lookup}, rejectConflicts, waits);
 	runs.flush();
-	const {onDead} = group.parents as Parents;
 	const made = runs.nextId - first;
 	// By index, since jobs whose keys exist are not new.
 	for (let index = 0, next = first; next < first + made; ) {
 		while (idAt(enqueued.ids, index) !== next) index++;
 		let count = 1;
 		while (next + count < first + made && idAt(enqueued.ids, index + count) === next + count) count++;
-		insertEdges(tx, waits, onDead, index, [next, next + count - 1]);
+		insertEdges(tx, waits, index, [next, next + count - 1]);
 		for (let at = index; at < index + count; at++) {
 			const lost = waits.lost.get(at);
 			if (lost !== undefined) cancelChild(tx, next + at - index, lost);
@@ -197,7 +195,7 @@ function addWithKeys(tx: Tx, group: NewGroup, {runs, lookup}: Writers, rejectCon
 			continue;
 		}
 		if (holder.id >= runs.firstId) runs.flush();
-		const became = resolveKeyCollision(tx, job, holder, lookup);
+		const became = resolveKeyCollision(tx, job, holder, lookup, {waits, index: ids.length});
 		if (became === 'named') named.push(ids.length);
 		if (became === 'conflict' && rejectConflicts) throw keyConflict(job, holder.id);
 		if (became === 'left') left.push(ids.length);
@@ -229,19 +227,26 @@ function addJob(tx: Tx, job: NewJob, dueAt: number | null, runs: RunBuilder, par
 }
 
 /**
- * The key of a new job belongs to an earlier job. What becomes of that: `conflict` if it keeps another payload, `left` if it is outdated and runs, `named` if
- * it was held.
+ * The key of a new job belongs to an earlier job. What becomes of that: `conflict` if it keeps another payload; `left` if it was to run again, and runs
+ * already, or can't begin; `named` if it was held.
  */
-function resolveKeyCollision(tx: Tx, job: NewJob, {id, payload}: Holder, lookup: KeyLookup): 'reused' | 'left' | 'conflict' | 'named' {
+function resolveKeyCollision(
+	tx: Tx,
+	job: NewJob,
+	{id, payload}: Holder,
+	lookup: KeyLookup,
+	how: Omit<Renewal, 'isChanged'>,
+): 'reused' | 'left' | 'conflict' | 'named' {
 	const isSame = sameValue(payload, job.payload);
 	if (job.isOutdated || !isSame) {
 		lookup.forget();
-		if (job.rerun?.changed === true && replaceJob(tx, id, job)) return 'reused';
+		const became = job.rerun?.changed ? rerunJob(tx, id, job, {...how, isChanged: true}) : 'running';
+		if (became !== 'running') return became;
 		if (!isSame) return 'conflict';
 		unhold(tx, id, job);
 		return 'left';
 	}
-	if (job.rerun?.failed) retryJob(tx, id, job);
+	if (job.rerun?.failed) rerunJob(tx, id, {...job, payload}, {...how, isChanged: false});
 	if (!unhold(tx, id, job)) return 'reused';
 	lookup.forget();
 	return 'named';

@@ -1,16 +1,16 @@
 import {expiry} from '../../job/failure.ts';
-import type {JobFilter, JobId, JobStatus} from '../../job/job.ts';
+import {type JobFilter, type JobId, type JobStatus, STATUSES} from '../../job/job.ts';
 import {dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {type Moved, type MovePage, type MoveTarget, movableStatuses, RETRIED_BY_DEFAULT} from '../store.ts';
 import {STATUS_OF, Stop, StoredState} from '../stored-state.ts';
 import {cancelChild, reachChildren} from './children.ts';
 import {deleteRun} from './delete.ts';
-import {lostParentOf, unmetParentsOf} from './edges.ts';
+import {isAncestor, lostParentOf, renewEdges, type Waits} from './edges.ts';
 import {endExpiry, holdExpiry, mayExpire, setExpiry} from './expiry.ts';
 import {findIds} from './find.ts';
 import {hold, isHeld, unhold} from './held.ts';
 import {type FoundJob, findJob} from './packed-rows.ts';
-import {beginRound, cancelBecause, cancelJob, endRound, unpack} from './rounds.ts';
+import {beginRound, cancelBecause, cancelJob, endRound, rescope, unpack} from './rounds.ts';
 import {MAX_RUN_JOBS} from './schema.sql.ts';
 import {keySpaceOf, lastNumber, type Tx} from './tx.ts';
 
@@ -18,7 +18,12 @@ import {keySpaceOf, lastNumber, type Tx} from './tx.ts';
 const MAX_UNPACKED_JOBS = 2 * MAX_RUN_JOBS;
 
 /** Moves a page of the filter's jobs, in order, as far as one transaction goes. */
-export function moveJobs(tx: Tx, filter: JobFilter, to: MoveTarget, {after = 0, limit = 1000, stop = false, isHeld: mustBeHeld = false, ...page}: MovePage): Moved {
+export function moveJobs(
+	tx: Tx,
+	filter: JobFilter,
+	to: MoveTarget,
+	{after = 0, limit = 1000, stop = false, isHeld: mustBeHeld = false, ...page}: MovePage,
+): Moved {
 	const statuses = movableStatuses(to, filter);
 	const upTo = page.upTo ?? lastNumber(tx, 'job');
 	const {ids, next} = findIds(tx, filter, {statuses, after, upTo, limit});
@@ -123,44 +128,47 @@ function regainsKey({statements}: Tx, id: JobId, {task, batch, key}: FoundJob): 
 	return statements.idOfKey.get(space, key) === id;
 }
 
-/** Begins a new round of a failed, dead or cancelled job that is enqueued again, by the policy that it is given now. */
-export function retryJob(tx: Tx, id: JobId, anew: Pick<NewJob, 'priority' | 'policy'>): void {
-	reachChildren(tx, Infinity);
-	const job = findIn(tx, id, RETRIED_BY_DEFAULT);
-	if (job) retry(tx, id, job, anew);
-}
-
 /**
  * Begins a new round of a job that has failed: no attempts, no failure, no result, ready at once. The numbers of executions go on. Returns
  * false, with no change, if the job can't run.
  */
-function retry(tx: Tx, id: JobId, job: FoundJob, anew?: Pick<NewJob, 'priority' | 'policy'>): boolean {
+function retry(tx: Tx, id: JobId, job: FoundJob): boolean {
 	// A job whose parent is dead can't run before that has a new round, too.
 	if (lostParentOf(tx, id) !== undefined || !regainsKey(tx, id, job)) return false;
 	endRound(tx, id, job);
-	if (anew) tx.statements.setPolicy.run(tx.names.policyId(anew.policy), anew.priority, id);
-	beginRound(tx, id, job, anew && -anew.priority);
+	beginRound(tx, id, job);
 	// Before the next job is moved, which may wait for this one.
 	reachChildren(tx, Infinity);
 	return true;
 }
 
-/** Begins a new round with another payload. Returns false, with no such change, if the job is running. */
-export function replaceJob(tx: Tx, id: JobId, {payload, priority, policy, ...when}: NewJob): boolean {
-	const job = findJob(tx.statements, id);
-	if (!job || job.state === StoredState.running) return false;
-	const {statements, names, now} = tx;
+/** How a job that is enqueued again waits: as the one at this index of its new group. */
+export interface Renewal {
+	readonly waits: Waits | undefined;
+	readonly index: number;
+	/** False for the new round of a job that has failed: only such a job gets one, and it keeps its checkpoint. */
+	readonly isChanged: boolean;
+}
+
+/** Begins a new round of a job that is enqueued again, with all that it is given now. `left`: the round can't begin, so that the job keeps its end. */
+export function rerunJob(tx: Tx, id: JobId, anew: NewJob, {waits, index, isChanged}: Renewal): 'reused' | 'left' | 'running' {
 	reachChildren(tx, Infinity);
+	const job = findIn(tx, id, isChanged ? STATUSES : RETRIED_BY_DEFAULT);
+	if (!job || job.state === StoredState.running) return 'running';
+	const lost = waits?.lost.get(index);
+	const keepsEnd = job.state === StoredState.completed || !isChanged;
+	if (waits && ((lost !== undefined && keepsEnd) || isAncestor(tx, id, waits))) return 'left';
+	const {statements, names, now} = tx;
 	endRound(tx, id, job);
 	// The checkpoint belongs to the old payload.
-	statements.deleteCheckpoint.run(id);
-	statements.replaceJob.run(names.policyId(policy), priority, payload, id);
-	const dueAt = dueAtOf(when, now);
-	beginRound(tx, id, job, -priority, dueAt);
-	if (unmetParentsOf(tx, id) > 0) holdExpiry(tx, id, when.expiresMs);
-	else setExpiry(tx, id, when.expiresMs, dueAt);
-	const lost = lostParentOf(tx, id);
+	if (isChanged) statements.deleteCheckpoint.run(id);
+	statements.replaceJob.run(names.policyId(anew.policy), anew.priority, anew.payload, id);
+	renewEdges(tx, id, waits, index);
+	const dueAt = dueAtOf(anew, now);
+	const isBlocked = beginRound(tx, id, rescope(tx, id, job, anew), -anew.priority, dueAt);
+	if (isBlocked) holdExpiry(tx, id, anew.expiresMs);
+	else setExpiry(tx, id, anew.expiresMs, dueAt);
 	if (lost !== undefined) cancelChild(tx, id, lost);
 	reachChildren(tx, Infinity);
-	return true;
+	return 'reused';
 }

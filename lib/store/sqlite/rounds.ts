@@ -44,8 +44,8 @@ export function endRound(tx: Tx, id: JobId, job: FoundJob): void {
 	if (hasEnded(job.state)) parentsChanged(tx, id, id, job.state === StoredState.completed ? 'reopenedCompleted' : 'reopenedDead');
 }
 
-/** Gives a job whose round was ended its new state. @param dueAt in milliseconds since 1970; `null` for at once */
-export function beginRound(tx: Tx, id: JobId, job: FoundJob, rank = job.rank, dueAt: number | null = null): void {
+/** Gives a job whose round was ended its new state. Returns whether it waits for others. @param dueAt in milliseconds since 1970; `null` for at once */
+export function beginRound(tx: Tx, id: JobId, job: FoundJob, rank = job.rank, dueAt: number | null = null): boolean {
 	const {statements, tally, known} = tx;
 	const {task, batch, state, executions} = job;
 	const parents = unmetParentsOf(tx, id);
@@ -58,6 +58,7 @@ export function beginRound(tx: Tx, id: JobId, job: FoundJob, rank = job.rank, du
 		known.forget('nextRunAt');
 		tally.move(task, batch, state, StoredState.delayed);
 	}
+	return parents > 0;
 }
 
 /** The job gets the scope of those who name it anew: this changes the number of its task. Call it while no row has its state. */

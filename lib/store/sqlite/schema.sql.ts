@@ -434,6 +434,10 @@ export const MIGRATIONS: readonly string[] = [
 	-- Executions of the round that asked for a later one, and were not charged.
 	alter table failure_state add column delays integer not null default 0;
 	`,
+	`
+	-- Of a part of an edge that was cut, the id of the whole: its place in the order of dependsOn.
+	alter table edge add column place integer;
+	`,
 ];
 
 /** The most jobs in a row of a run. It limits the cost of unpacking one, and how far before a job its row may begin. */

@@ -117,17 +117,17 @@ const JOB_RUN = 'first, last, task, policy, priority, created_at as createdAt, b
 const BLOCKED_RUN = 'first, last, task, rank, batch, run_at as runAt, executions, parents';
 const SCHEDULE = `name, spec, payload, created_at as createdAt, next_at as nextAt, paused, last_job as lastJobId, last_at as lastAt, runs, skipped,
 	missed`;
-const EDGE = 'id, parent_first, parent_last, child_first, child_last, is_each, runs_on_dead';
+const EDGE = 'id, parent_first, parent_last, child_first, child_last, is_each, runs_on_dead, coalesce(place, id)';
 
 /**
  * The edges whose parents, or children, overlap the jobs from `@first` to `@last`. An index finds ranges only by their starts, so that it searches as far
  * back as a range may be long. There is one index for short ranges and one for long ones: thousands of edges with one parent each lie close together.
  */
-function edgesWith(side: 'parent' | 'child', columns: string): string {
+function edgesWith(side: 'parent' | 'child'): string {
 	const overlaps = (longest: number) =>
 		`${side}_first > cast(@first as integer) - ${longest} and ${side}_first <= cast(@last as integer) and ${side}_last >= cast(@first as integer)`;
-	return `select ${columns} from edge where ${side}_last - ${side}_first < ${MAX_SHORT_EDGE} and ${overlaps(MAX_SHORT_EDGE)}
-		union all select ${columns} from edge where ${side}_last - ${side}_first >= ${MAX_SHORT_EDGE} and ${overlaps(MAX_RUN_JOBS)}`;
+	return `select ${EDGE} from edge where ${side}_last - ${side}_first < ${MAX_SHORT_EDGE} and ${overlaps(MAX_SHORT_EDGE)}
+		union all select ${EDGE} from edge where ${side}_last - ${side}_first >= ${MAX_SHORT_EDGE} and ${overlaps(MAX_RUN_JOBS)}`;
 }
 
 const EXECUTION = 'execution, state, ended_at, started_at, duration_ms, cpu_ms, memory_bytes, worker, failure';
@@ -316,17 +316,14 @@ export const SQL = {
 	unhappyInRange: `select count(*) from outcome where ${UNHAPPY} and id between cast(@first as integer) and cast(@last as integer)`,
 	firstUnhappy: `select min(id) from (
 		select * from (${firstOf(StoredState.dead)}) union all select * from (${firstOf(StoredState.cancelled)}))`,
-	insertEdge: 'insert into edge (parent_first, parent_last, child_first, child_last, is_each, runs_on_dead) values (?, ?, ?, ?, ?, ?)',
+	insertEdge: 'insert into edge (parent_first, parent_last, child_first, child_last, is_each, runs_on_dead, id, place) values (?, ?, ?, ?, ?, ?, ?, ?)',
+	deleteEdge: 'delete from edge where id = ?',
 	// Of a result in a file, the value is its size.
 	resultSizes: `select id, iif(blob is null, octet_length(value), value) as bytes from outcome
 		where id between ? and ? and bytes >= ${MIN_COUNTED_RESULT_BYTES}`,
 	anyEdge: 'select 1 from edge limit 1',
-	edgesFrom: edgesWith('parent', EDGE),
-	edgesTo: edgesWith('child', EDGE),
-	deleteEdgesTo: `delete from edge where id in (${edgesWith('child', 'id')})
-		and not exists (select 1 from job where id between child_first and child_last)
-		and not exists (select 1 from job_run where first between child_first and child_last)
-		and not exists (select 1 from job_run where first = (select max(first) from job_run where first <= child_first) and last >= child_first)`,
+	edgesFrom: edgesWith('parent'),
+	edgesTo: edgesWith('child'),
 	schedules: `select ${SCHEDULE} from schedule order by name`,
 	schedule: `select ${SCHEDULE} from schedule where name = ${TEXT}`,
 	schedulesThatWait: `select ${SCHEDULE} from schedule where from_end = 1 and next_at is null and paused = 0`,

@@ -139,7 +139,7 @@ law('jobs that a dead owner had claimed may have started, and do not expire', as
 });
 
 law(
-	'a new round does not expire, unless it is that of a changed job, which brings its own time; what it expired of stays in the history',
+	'a new round does not expire, unless it is that of a job that is enqueued again, which brings its own time; what it expired of stays in the history',
 	async (t, queue, clock) => {
 		await enqueue(queue, newJob({expiresMs: 10}), newJob({expiresMs: 10}), newJob({key: 'a', expiresMs: 10}), newJob({key: 'b', expiresMs: 10}));
 		await queue.cancel({ids: [1]});
@@ -150,8 +150,8 @@ law(
 		const rerun = {changed: true, failed: true};
 		await commit(queue, {enqueue: [newJob({key: 'a', payload: '2', expiresMs: 50, rerun}), newJob({key: 'b', expiresMs: 50, rerun})]});
 		clock.pass(50);
-		t.deepEqual(await expire(queue), [3]);
-		t.deepEqual(idsOf(await take(queue, 5)), [1, 2, 4]);
+		t.deepEqual(await expire(queue), [3, 4]);
+		t.deepEqual(idsOf(await take(queue, 5)), [1, 2]);
 		t.deepEqual(await queue.history(2), [{execution: 1, status: 'cancelled', endedAt: T0 + 10, error: expiry(10)}]);
 	},
 );

@@ -76,7 +76,10 @@ law('held jobs do not count for the completion of their batch, and can be cancel
 	await enqueue(queue, newJob({batch, key: 'b'}));
 	t.is((await queue.batch(NAME))?.completedAt, undefined);
 	t.deepEqual(await move(queue, 'cancelled', {isHeld: true}), {ids: [3, 4], asked: []});
-	t.deepEqual((await queue.jobs({})).map(({status}) => status), ['completed', 'pending', 'cancelled', 'cancelled']);
+	t.deepEqual(
+		(await queue.jobs({})).map(({status}) => status),
+		['completed', 'pending', 'cancelled', 'cancelled'],
+	);
 	await move(queue, 'held');
 	t.deepEqual(await move(queue, 'discarded', {isHeld: true}), {ids: [2], asked: []});
 	t.is(await queue.job(2), undefined);
@@ -87,7 +90,10 @@ law('a running job that is to be held goes on; if its execution does not end it,
 	const claims = claimsOf(await take(queue, 5)) as [Claim, Claim, Claim, Claim, Claim];
 	t.deepEqual(await move(queue, 'held'), {ids: [], asked: [1, 2, 3, 4, 5]});
 	const news = listenTo(queue, clock, OWNER);
-	t.deepEqual((await news()).flatMap(each => (each.type === 'changed' ? each.stop : [])), []);
+	t.deepEqual(
+		(await news()).flatMap(each => (each.type === 'changed' ? each.stop : [])),
+		[],
+	);
 	const [first, failed, released, named] = claims;
 	await enqueue(queue, newJob({batch, key: 'd'}));
 	const {settled} = await commit(queue, {
@@ -106,7 +112,10 @@ law('a running job that is to be held goes on; if its execution does not end it,
 	await outlast(queue, clock);
 	t.is(await heldOf(queue), 3);
 	await move(queue, 'cancelled', {isHeld: true});
-	t.deepEqual((await queue.jobs({})).map(({status}) => status), ['completed', 'cancelled', 'cancelled', 'pending', 'cancelled']);
+	t.deepEqual(
+		(await queue.jobs({})).map(({status}) => status),
+		['completed', 'cancelled', 'cancelled', 'pending', 'cancelled'],
+	);
 });
 
 law('a held job keeps its time, waits for its parents anew, and expires only once it is held no longer', async (t, queue, clock) => {
@@ -126,7 +135,10 @@ law('a held job keeps its time, waits for its parents anew, and expires only onc
 	t.deepEqual(idsOf(await take(queue, 9)), [parent]);
 	t.is((await jobOf(queue, 2)).runAt, T0 + 5000);
 	await move(queue, 'unheld');
-	t.deepEqual((await queue.jobs({batch: NAME})).map(({status}) => status), ['pending', 'blocked', 'pending']);
+	t.deepEqual(
+		(await queue.jobs({batch: NAME})).map(({status}) => status),
+		['pending', 'blocked', 'pending'],
+	);
 	t.deepEqual(idsOf(await take(queue, 9)), [4]);
 	await move(queue, 'held');
 	await queue.leave(OWNER);

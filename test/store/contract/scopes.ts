@@ -78,11 +78,7 @@ law('keys, pauses, counts and limits of pending jobs are those of the task, what
 	t.deepEqual((await commit(queue, {enqueue: [newJob({scope: B, key: 'k'})]})).enqueued, [reused(1)]);
 	t.like(await commit(queue, {enqueue: [{...newJob({scope: B}), maxPending: {task: 1}}]}), {enqueued: [{full: {of: 'task', pending: 1, limit: 1}}]});
 	await enqueue(queue, newJob({scope: B}), newJob());
-	t.deepEqual((await queue.store.counts()).map(({task, scope, ready}) => `${task} ${scope ?? ''} ${ready}`).sort(), [
-		'hash  1',
-		`hash ${A} 1`,
-		`hash ${B} 1`,
-	]);
+	t.deepEqual((await queue.store.counts()).map(({task, scope, ready}) => `${task} ${scope ?? ''} ${ready}`).sort(), ['hash  1', `hash ${A} 1`, `hash ${B} 1`]);
 	t.deepEqual(
 		(await queue.jobs({task: 'hash'})).map(({id}) => id),
 		[1, 2, 3],
