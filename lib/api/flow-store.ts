@@ -24,7 +24,8 @@ const LOOK_AGAIN_MS = 50;
 export async function openFlow(client: DispatcherClient, name: string, flow: NewFlow): Promise<FlowIds> {
 	for (;;) {
 		const known = await client.verb('batch', name);
-		if (known && (known.flow?.jobs || !known.flow)) return idsOf(known, flow);
+		// One whose jobs were deleted is enqueued anew.
+		if (known && (!known.flow || (known.flow.jobs && !isEmpty(known)))) return idsOf(known, flow);
 		const batch = await open(client, name, flow.structure);
 		if (batch === undefined) continue;
 		try {

@@ -125,7 +125,7 @@ export interface Store {
 	 * the owner ends: a batch has one map at a time. While a batch is open, {@link delete} by `endedBefore` keeps its jobs.
 	 * @param task the task of all its jobs; `undefined` for a flow or a pipe. A flow is opened again only while its input has not ended
 	 * @throws FaenaError `BatchInUse` if an owner has the batch, even this owner; `BatchConflict` if the batch belongs to another task, to a pipe of
-	 *   other stages, or is a flow whose input has ended
+	 *   other stages, or is a flow whose input has ended and that still has jobs
 	 */
 	openBatch(name: string, task: string | undefined, owner: OwnerId, options?: BatchOptions): Promise<BatchId>;
 

@@ -65,6 +65,27 @@ test('the same flow again is the one there is, also in another engine; another o
 	t.deepEqual(await run.result(words), ['a', 'c']);
 });
 
+test('a flow whose jobs were deleted runs anew, for several programs once; as long as one job is left, it is the flow that there is', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const [faena, other] = [await openEngine(t, {queue}), await openEngine(t, {queue})];
+	const enqueue = async (engine: typeof faena) => {
+		const flow = engine.flow('report');
+		const last = flow.job('gather', flow.map('echo', [1, 2]));
+		const run = await flow.enqueue();
+		return {run, last, ids: run.ids(last)};
+	};
+	const first = await enqueue(faena);
+	await first.run.result(first.last);
+	await faena.cleanup({ids: [1, 2]});
+	t.deepEqual((await enqueue(faena)).ids, first.ids);
+	await faena.cleanup({ids: first.ids});
+	const [again, theirs] = await Promise.all([enqueue(faena), enqueue(other)]);
+	t.notDeepEqual(again.ids, first.ids);
+	t.deepEqual(again.ids, theirs.ids);
+	t.deepEqual(await again.run.result(again.last), [1, 2]);
+	t.like(await theirs.run.ended(), {completed: 3});
+});
+
 test('bad input of a flow: a sentence each', async t => {
 	const faena = await openEngine(t);
 	const flow = faena.flow('bad');

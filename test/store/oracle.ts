@@ -345,7 +345,8 @@ export class MemoryStore implements contract.Store {
 		const known = [...this.#batches.values()].find(batch => batch.name === name);
 		const batch = known ?? newBatchRow(this.#lastBatch + 1, name, task, this.#clock.now());
 		const isOther = known && kindOf(batch) !== kindOf({task, stages});
-		if (isOther || batch.flow?.jobs !== undefined) throw batchConflict(name, batch, {task, stages});
+		const hasJobs = this.#matching({batch: name}).length > 0;
+		if (isOther || (batch.flow?.jobs && hasJobs)) throw batchConflict(name, batch, {task, stages});
 		if (batch.owner !== undefined) throw batchInUse(name);
 		this.#register(owner);
 		this.#lastBatch = Math.max(this.#lastBatch, batch.id);

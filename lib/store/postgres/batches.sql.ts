@@ -80,7 +80,9 @@ export const BATCHES = `
 					nullif(call->'shape', 'null'), register_owner(call, call->>'owner'), (call->>'number')::bigint) returning * into b;
 			return jsonb_build_object('id', b.id, 'owner', b.owner, 'completed', done);
 		end if;
-		if b.task is distinct from (call->>'task')::bigint or b.shape->'stages' is distinct from call->'shape'->'stages' or b.shape ? 'jobs' then
+		if b.task is distinct from (call->>'task')::bigint or b.shape->'stages' is distinct from call->'shape'->'stages'
+			-- A flow whose jobs were deleted is enqueued anew.
+			or b.shape ? 'jobs' and exists (select from batch_tally t where t.batch = b.id and t.jobs > 0) then
 			return jsonb_build_object('conflict', jsonb_build_object('task', (select name from task where id = b.task), 'stages', b.shape->'stages'), 'completed', done);
 		end if;
 		if exists (select from owner where id = b.owner and name = call->>'owner' and b.opened_by = (call->>'number')::bigint) then

@@ -41,7 +41,9 @@ export function openBatch({statements, names, now}: Tx, name: string, task: stri
 	const shape = stages ? JSON.stringify({stages}) : flow === undefined ? null : JSON.stringify({structure: flow} satisfies Flow);
 	const batch = batchNamed(statements, name);
 	if (!batch) return statements.insertBatch.get(name, task === undefined ? NO_TASK : names.task(task), now, job, toMarks(now, 0), shape) as BatchId;
-	if (kindOf(batch) !== kindOf({task, stages}) || batch.flow?.jobs !== undefined) throw batchConflict(name, batch, {task, stages});
+	// A flow whose jobs were deleted is enqueued anew.
+	const isWhole = batch.flow?.jobs !== undefined && Object.values(batch.counts).some(jobs => jobs > 0);
+	if (kindOf(batch) !== kindOf({task, stages}) || isWhole) throw batchConflict(name, batch, {task, stages});
 	if (statements.ownerOfBatch.get(batch.id) !== undefined) throw batchInUse(name);
 	statements.reopenBatch.run(job, toMarks(now, endedOf(batch.counts)), shape, batch.id);
 	return batch.id;

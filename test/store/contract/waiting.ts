@@ -412,6 +412,23 @@ law('a flow of which jobs were discarded keeps its end', async (t, queue) => {
 	await t.throwsAsync(queue.store.openBatch('report', undefined, 'me', {flow: 'one'}), {code: 'BatchConflict'});
 });
 
+law('a flow whose jobs were all deleted can be opened again, and its new jobs wait for the end of its input again', async (t, queue) => {
+	const batch = await queue.store.openBatch('report', undefined, 'me', {flow: 'one'});
+	const [first] = (await enqueueGroups(queue, groupOf(2, [], {batch, parents: FLOW}))) as [JobId];
+	await queue.store.updateBatch(batch, 'me', {total: 2, flowJobs: [[first, 2]]});
+	await end(queue, 9);
+	t.like(await queue.cleanup({ids: [first]}), {deleted: 1});
+	await t.throwsAsync(queue.store.openBatch('report', undefined, 'me', {flow: 'one'}), {code: 'BatchConflict'});
+	t.like(await queue.cleanup({ids: [first + 1]}), {deleted: 1});
+	t.is(await queue.store.openBatch('report', undefined, 'me', {flow: 'two'}), batch);
+	await t.throwsAsync(queue.store.openBatch('report', undefined, 'other', {flow: 'one'}), {code: 'BatchInUse'});
+	await enqueueGroups(queue, groupOf(1, [], {batch, parents: FLOW}));
+	t.deepEqual(await end(queue, 9), []);
+	t.true(await queue.store.updateBatch(batch, 'me', {total: 1, flowJobs: [[first + 2, 1]]}));
+	t.deepEqual(await end(queue, 9), [first + 2]);
+	t.like(await queue.batch('report'), {flow: {structure: 'two', jobs: [[first + 2, 1]]}, completedAt: T0});
+});
+
 law('large results of parents count for the size of a claim', async (t, queue) => {
 	const [first] = (await enqueueGroups(queue, groupOf(4))) as [JobId];
 	const value = JSON.stringify('x'.repeat(2000));
