@@ -284,13 +284,14 @@ export class MapJobs<Item> {
 		for (const offset of existing) {
 			const id = idAt(ids, offset);
 			const flag = this.#flags.get(id);
-			if (named.has(offset) || flag === RUNNING) {
-				unfinished.add(offset);
-				this.#flags.set(id, UNENDED);
-				this.missing--;
-			} else if (this.#freshness && flag === 0 && id < this.#firstMade) this.#flags.set(id, SEEN);
-			else continue;
+			const wasLeft = named.has(offset) || flag === RUNNING;
+			const isNew = wasLeft || (this.#freshness !== undefined && flag === 0 && id < this.#firstMade);
+			if (!isNew) continue;
 			this.#jobsSeen++;
+			this.#flags.set(id, wasLeft ? UNENDED : SEEN);
+			if (!wasLeft) continue;
+			unfinished.add(offset);
+			this.missing--;
 		}
 	}
 

@@ -140,14 +140,24 @@ async function judgeTasks(queue: JobQueue, engines: number, file: string): Promi
 				advice: `faena resume ${shellQuote(task)} ${flag}`,
 			});
 		const idleMs = isPaused ? 0 : await idleTime(queue, counts);
-		if (idleMs < MAX_IDLE_MS) continue;
-		const due = counts.ready + counts.quarantined;
-		findings.push({
-			problem: `${counted(due, 'job')} of the task ${inLine(task)}${scope === undefined ? '' : ` and the scope ${inLine(scope)}`} ${due === 1 ? 'is' : 'are'} ready, for up to ${clock(idleMs / 1000)}, and none runs.`,
-			advice: `${engines === 0 ? 'No engine is open on the queue' : `No open engine has this ${scope === undefined ? 'task' : 'scope'}, or others keep its workers busy`}. Start one: faena work MODULE ${flag}${scope === undefined ? '' : `, for a scope with a folder in that folder. If no program has the scope any more, give its jobs to another: faena adopt --from ${shellQuote(scope)} --to SCOPE ${flag}`}`,
-		});
+		if (idleMs >= MAX_IDLE_MS) findings.push(idleFinding(counts, idleMs, engines, flag));
 	}
 	return findings;
+}
+
+function idleFinding({task, scope, ready, quarantined}: TaskCounts, idleMs: number, engines: number, flag: string): Finding {
+	const due = ready + quarantined;
+	const which = scope === undefined ? '' : ` and the scope ${inLine(scope)}`;
+	const reason =
+		engines === 0 ? 'No engine is open on the queue' : `No open engine has this ${scope === undefined ? 'task' : 'scope'}, or others keep its workers busy`;
+	const adoption =
+		scope === undefined
+			? ''
+			: `, for a scope with a folder in that folder. If no program has the scope any more, give its jobs to another: faena adopt --from ${shellQuote(scope)} --to SCOPE ${flag}`;
+	return {
+		problem: `${counted(due, 'job')} of the task ${inLine(task)}${which} ${due === 1 ? 'is' : 'are'} ready, for up to ${clock(idleMs / 1000)}, and none runs.`,
+		advice: `${reason}. Start one: faena work MODULE ${flag}${adoption}`,
+	};
 }
 
 const MAX_IDLE_MS = 60_000;

@@ -197,10 +197,7 @@ export class MemoryStore implements contract.Store {
 		const moved: JobId[] = [];
 		for (const job of page) {
 			// It may have been reopened with a parent.
-			if (!statuses.includes(statusOf(job.state)) || (mustBeHeld && !isHeld(job))) continue;
-			if (to === 'pending' && (this.#lostParentOf(job) !== undefined || !this.#regainsKey(job))) continue;
-			if (to === 'held' && !canBeHeld(job)) continue;
-			if (to === 'unheld' && !isHeld(job)) continue;
+			if (!statuses.includes(statusOf(job.state)) || (mustBeHeld && !isHeld(job)) || !this.#canMove(job, to)) continue;
 			(job.state.type === 'running' && to !== 'unheld' ? asked : moved).push(job.id);
 			this.#moveJob(job, to, stop);
 			if (to === 'pending' || to === 'unheld') this.#reachChildren();
@@ -209,6 +206,12 @@ export class MemoryStore implements contract.Store {
 		this.#updateBatches();
 		const next = page.length < matching.length ? {after: page.at(-1)?.id ?? after, upTo, limit, stop, isHeld: mustBeHeld} : null;
 		return {ids: moved, asked, next};
+	}
+
+	#canMove(job: JobRow, to: contract.MoveTarget): boolean {
+		if (to === 'pending') return this.#lostParentOf(job) === undefined && this.#regainsKey(job);
+		if (to === 'held') return canBeHeld(job);
+		return to !== 'unheld' || isHeld(job);
 	}
 
 	/** A job whose key another job has taken gets no new round, unless that one was deleted. */
@@ -534,9 +537,8 @@ export class MemoryStore implements contract.Store {
 	}
 
 	#enqueue(job: NewJob, parents?: JobRow['parents']): EnqueuedJob {
-		const now = this.#clock.now();
 		const holder = this.#holderOf(job);
-		if (!holder) return {type: 'new', id: this.#add(job, now, parents)};
+		if (!holder) return {type: 'new', id: this.#add(job, this.#clock.now(), parents)};
 		const {id, state} = holder;
 		const isSame = sameValue(holder.payload, job.payload);
 		const isChanged = job.isOutdated || !isSame;
@@ -546,16 +548,21 @@ export class MemoryStore implements contract.Store {
 			this.#name(holder, job);
 			return {type: 'left', id};
 		}
-		// It keeps its end until it can have another one.
-		const keepsEnd = !isChanged || statusOf(state) === 'completed';
-		if (!this.#canWaitFor(parents, id, keepsEnd)) return {type: isChanged ? 'left' : 'reused', id};
+		return {type: this.#rerun(holder, job, parents, isChanged) || !isChanged ? 'reused' : 'left', id};
+	}
+
+	/** Begins a new round of a job that is enqueued again. Returns false if it keeps its end, because it can't have another one. */
+	#rerun(holder: JobRow, job: NewJob, parents: JobRow['parents'], isChanged: boolean): boolean {
+		const now = this.#clock.now();
+		const keepsEnd = !isChanged || statusOf(holder.state) === 'completed';
+		if (!this.#canWaitFor(parents, holder.id, keepsEnd)) return false;
 		const {scope, priority, policy} = job;
 		if (scope !== undefined) this.#scopes.add(scope);
 		Object.assign(holder, {scope, priority, policy, parents}, isChanged && {payload: job.payload, checkpoint: undefined});
 		this.#beginRound(holder, stateOfNew(job, now));
 		holder.expires = expiresOf(job.expiresMs, stateOfNew(job, now), now);
 		this.#reachChildren();
-		return {type: 'reused', id};
+		return true;
 	}
 
 	/** Ends the hold of a job that is enqueued again: it has the options that it gets now. Returns false if it was not held. */

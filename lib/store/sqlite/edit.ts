@@ -52,7 +52,10 @@ function hasRank(state: StoredState): boolean {
 
 function changeTime(tx: Tx, id: JobId, job: FoundJob, rank: number, dueAt: number | null): void {
 	deleteStateRow(tx, id, job);
-	if (job.state === StoredState.held) return insertHeld(tx, id, job, dueAt);
+	if (job.state === StoredState.held) {
+		insertHeld(tx, id, job, dueAt);
+		return;
+	}
 	tx.statements.renewExpiry.run(dueAt ?? tx.now, id);
 	if (dueAt === null) {
 		makeReady(tx, id, {...job, rank}, job.state);

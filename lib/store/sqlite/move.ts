@@ -18,14 +18,12 @@ import {keySpaceOf, lastNumber, type Tx} from './tx.ts';
 const MAX_UNPACKED_JOBS = 2 * MAX_RUN_JOBS;
 
 /** Moves a page of the filter's jobs, in order, as far as one transaction goes. */
-export function moveJobs(
-	tx: Tx,
-	filter: JobFilter,
-	to: MoveTarget,
-	{after = 0, limit = 1000, stop = false, isHeld: mustBeHeld = false, ...page}: MovePage,
-): Moved {
+export function moveJobs(tx: Tx, filter: JobFilter, to: MoveTarget, page: MovePage): Moved {
+	return movePage(tx, filter, to, {after: 0, limit: 1000, stop: false, isHeld: false, upTo: lastNumber(tx, 'job'), ...page});
+}
+
+function movePage(tx: Tx, filter: JobFilter, to: MoveTarget, {after, upTo, limit, stop, isHeld: mustBeHeld}: Required<MovePage>): Moved {
 	const statuses = movableStatuses(to, filter);
-	const upTo = page.upTo ?? lastNumber(tx, 'job');
 	const {ids, next} = findIds(tx, filter, {statuses, after, upTo, limit});
 	const moved = {ids: [] as JobId[], asked: [] as JobId[]};
 	// The parents of a job are counted for its new round: no change of theirs may be on its way.

@@ -227,7 +227,7 @@ type Ran = Pick<Settlement, 'outcome' | 'worker'>;
 
 /** Moves a job from `claimed` to its next state, by the outcome of its execution. The caller deletes the row of the claim. */
 export function endExecution(tx: Tx, claim: ClaimRow, ran: Ran): Settled {
-	const [id, execution, task, batch, stop] = claim;
+	const [id, execution] = claim;
 	const {outcome} = ran;
 	if (execution > 1 && outcome.type !== 'released') keepFailure(tx.statements, id);
 	switch (outcome.type) {
@@ -237,18 +237,26 @@ export function endExecution(tx: Tx, claim: ClaimRow, ran: Ran): Settled {
 			endExpiry(tx, id);
 			return 'completed';
 		case 'released':
-			if (stop !== null && stop !== Stop.hold) return endStopped(tx, claim, ran);
-			if (outcome.suspicion) tx.statements.suspect.run(id, outcome.suspicion);
-			if (outcome.suspicion || outcome.startedAt !== undefined) endExpiry(tx, id);
-			else resumeExpiry(tx, id);
-			if (stop === Stop.hold) insertHeld(tx, id, {task, batch, executions: execution, state: StoredState.running});
-			else makeReady(tx, id, {task, batch, rank: columnsOf(tx, id).rank, executions: execution}, StoredState.running);
-			return 'pending';
+			return endReleased(tx, claim, ran as Ran & {readonly outcome: ReleasedOutcome});
 		case 'cancelled':
 			return endStopped(tx, claim, ran);
 		default:
 			return endFailed(tx, claim, ran as Ran & {readonly outcome: FailedOutcome});
 	}
+}
+
+type ReleasedOutcome = Outcome & {type: 'released'};
+
+function endReleased(tx: Tx, claim: ClaimRow, ran: Ran & {readonly outcome: ReleasedOutcome}): Settled {
+	const [id, executions, task, batch, stop] = claim;
+	const {suspicion, startedAt} = ran.outcome;
+	if (stop !== null && stop !== Stop.hold) return endStopped(tx, claim, ran);
+	if (suspicion) tx.statements.suspect.run(id, suspicion);
+	if (suspicion || startedAt !== undefined) endExpiry(tx, id);
+	else resumeExpiry(tx, id);
+	if (stop === Stop.hold) insertHeld(tx, id, {task, batch, executions, state: StoredState.running});
+	else makeReady(tx, id, {task, batch, rank: columnsOf(tx, id).rank, executions}, StoredState.running);
+	return 'pending';
 }
 
 type FailedOutcome = Outcome & {type: 'threw' | 'timedOut' | 'lostWorker'};
