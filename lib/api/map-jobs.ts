@@ -278,9 +278,9 @@ export class MapJobs<Item> {
 	}
 
 	/** Notes which of the group's jobs this map has made, and which earlier maps had left unfinished. @param named the offsets of those that were held */
-	#note({ids, existing, unfinished, size}: ItemGroup<Item>, named: ReadonlySet<number>): void {
-		if (existing.size === 0 && typeof ids === 'number') this.#firstMade = Math.min(this.#firstMade, ids);
-		else for (let offset = 0; offset < size; offset++) if (!existing.has(offset)) this.#firstMade = Math.min(this.#firstMade, idAt(ids, offset));
+	#note(group: ItemGroup<Item>, named: ReadonlySet<number>): void {
+		this.#firstMade = Math.min(this.#firstMade, firstMadeOf(group));
+		const {ids, existing, unfinished} = group;
 		for (const offset of existing) {
 			const id = idAt(ids, offset);
 			const flag = this.#flags.get(id);
@@ -543,4 +543,12 @@ function pipeConflict({stages, unit, batch}: PipePlan, start: number, refused: n
 	const what = size === 1 ? `Item ${item} of this source is not the one that` : `Items ${item} to ${item + size - 1} of this source are not those that`;
 	const problem = `${what} an earlier pipe of the batch ${JSON.stringify(batch)} had in that place (job ${idAt(ids, offset)}; the first item is 0)`;
 	return new FaenaError('KeyConflict', `${problem}. Give this pipe another batch name, or delete that batch.`);
+}
+
+/** The first of the group's jobs that did not exist; `Infinity` if all did. */
+function firstMadeOf<Item>({ids, existing, size}: ItemGroup<Item>): JobId {
+	if (existing.size === 0 && typeof ids === 'number') return ids;
+	let first = Infinity;
+	for (let offset = 0; offset < size; offset++) if (!existing.has(offset)) first = Math.min(first, idAt(ids, offset));
+	return first;
 }

@@ -25,7 +25,7 @@ export function addList(program: Command): void {
 		.option('--status <names>', `one of ${STATUSES.join(', ')}, or several with commas between`, toStatuses)
 		.option('--task <name>', 'jobs of this task')
 		.option('--batch <name>', 'jobs of this batch, that is, of this run')
-		.option('--key <key>', 'the job with this key, together with --task or --batch')
+		.option('--key <key>', 'the job with this key, together with its --batch or, outside batches, its --task')
 		.addOption(
 			new Option(
 				'--sort <by>',

@@ -199,8 +199,8 @@ export interface JobFilter {
 	/** Name of a batch. */
 	readonly batch?: string;
 	/**
-	 * A key, together with the batch or the task in which it is unique: the job that has it. With a task, jobs of its batches that have the key are
-	 * found, too.
+	 * A key, together with the batch in which it is unique, or with the task: the job that has it. With a task alone that is a job outside batches;
+	 * items of maps and jobs of flows may have the same key.
 	 */
 	readonly key?: string;
 }

@@ -25,7 +25,8 @@ test('list prints all jobs that meet its conditions, and says whether there are 
 	t.like(await listed(folder), {ids: Array.from({length: 32}, (_, index) => index + 1), stderr: '', code: 0});
 	t.deepEqual((await listed(folder, '--status', 'dead,failed')).ids, THIRDS);
 	t.deepEqual((await listed(folder, '--batch', 'other')).ids, [31, 32]);
-	t.deepEqual((await listed(folder, '--task', 'odd', '--key', '7')).ids, [7]);
+	t.deepEqual((await listed(folder, '--task', 'odd', '--key', '7')).ids, []);
+	t.deepEqual((await listed(folder, '--batch', 'other', '--key', '2')).ids, [32]);
 	t.deepEqual((await listed(folder, '--status', 'dead', '--since', '1h', '--until', '2100-01-01')).ids, THIRDS);
 	t.like(await listed(folder, '--until', '2h'), {ids: [], stderr: `faena: No job of ${folder.path}/faena.db matches.\n`, code: 0});
 	t.like(await listed(folder, '--task', 'same', '--limit', '1'), {ids: [31], stderr: 'faena: There are more. Go on with --after 31.\n'});

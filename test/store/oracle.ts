@@ -1036,7 +1036,7 @@ export class MemoryStore implements contract.Store {
 				(task === undefined || job.task === task) &&
 				statuses.includes(statusOf(job.state)) &&
 				(batch === undefined || this.#batchOf(job)?.name === batch) &&
-				(key === undefined || (job.hasKey && job.key === key)),
+				(key === undefined || (job.hasKey && job.key === key && (batch !== undefined || job.batch === undefined))),
 		);
 	}
 }

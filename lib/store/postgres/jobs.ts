@@ -59,15 +59,12 @@ export async function readHolders(db: Database, call: KeySpace & {readonly keys:
 	};
 }
 
-/** A key belongs to few jobs, so a sorted list gets their ids. */
+/** A key belongs to one job, so a sorted list gets its id. */
 async function withIdsOfKey<Search extends JobSearch>(db: Database, search: Search, states: readonly StoredState[]): Promise<Search> {
 	if (search.key === undefined) return search;
 	const {ids, task, batch, key} = search;
-	return {...search, ids: (await findIds(db, defined({ids, task, batch, key}), states, undefined, MAX_KEY_JOBS)).places};
+	return {...search, ids: (await findIds(db, defined({ids, task, batch, key}), states, undefined, 1)).places};
 }
-
-/** A key belongs to at most one job of each batch. */
-const MAX_KEY_JOBS = 100_000;
 
 async function findIds(db: Database, search: JobSearch, states: readonly StoredState[], after: Place | undefined, limit: number) {
 	const values = [JSON.stringify(toFilter(search)), states, typeof after === 'number' ? after : 0, Number.MAX_SAFE_INTEGER, limit];

@@ -62,13 +62,9 @@ export const MOVE = `
 		end loop;
 	end $$;
 
-	-- The jobs that have the key in the batch; or, without one, in the task and all its batches.
+	-- The job that has the key in the batch; or, without one, in the task, outside batches.
 	create function ids_by_key(its_key text, its_task bigint, its_batch bigint) returns bigint[] language sql stable as $$
-		select coalesce(array_agg(id), '{}') from (
-			select holder_of(its_task, its_batch, its_key) as id where its_batch is not null
-			union all select holder_of(its_task, null, its_key) where its_batch is null
-			union all select holder_of(its_task, b.id, its_key) from batch b where its_batch is null
-		) held where id is not null
+		select array_remove(array[holder_of(its_task, its_batch, its_key)], null)
 	$$;
 
 	create function move(call jsonb) returns jsonb language plpgsql as $$

@@ -87,7 +87,7 @@ export function findIds(source: Source, filter: JobFilter, page: SearchedIds): F
 	return {ids, next: next !== null && next > page.after ? next : null};
 }
 
-/** The jobs that have the key in the batch; or, without one, in the task and all batches; of these ids, if there are some. */
+/** The job that has the key in the batch; or, without one, in the task, outside batches; of these ids, if there are some. */
 function idsByKey(statements: Statements, key: string, {task, batch}: Pick<Criteria, 'task' | 'batch'>, among: readonly JobId[] | undefined): JobId[] {
 	const number = numberOfKey(key);
 	const byNumber = number === undefined ? [] : (statements.idsByNumber.all({number, batch}) as JobId[]);

@@ -33,8 +33,7 @@ function movePage(tx: Tx, filter: JobFilter, to: MoveTarget, {after, upTo, limit
 	for (let index = 0; index < ids.length; ) {
 		if (tx.unpacked >= MAX_UNPACKED_JOBS) return goingOnAfter(ids[index - 1] ?? after);
 		const id = ids[index] as JobId;
-		const found = findIn(tx, id, statuses);
-		const job = found && (!mustBeHeld || isHeld(tx, id, found)) ? found : undefined;
+		const job = findIn(tx, id, statuses, mustBeHeld);
 		const {list, last = id} = job ? MOVES[to](tx, id, job, {stop, upTo: ends[index] as JobId}) : {};
 		const start = index;
 		while ((ids[index] ?? Infinity) <= last) index++;
@@ -50,10 +49,10 @@ function neighboursOf(ids: readonly JobId[]): readonly JobId[] {
 	return ends;
 }
 
-/** Finds the job if it is in one of these statuses. */
-function findIn({statements}: Tx, id: JobId, statuses: readonly JobStatus[]): FoundJob | undefined {
-	const job = findJob(statements, id);
-	return job && statuses.includes(STATUS_OF[job.state]) ? job : undefined;
+/** Finds the job if it is in one of these statuses, and held if it must be. */
+function findIn(tx: Tx, id: JobId, statuses: readonly JobStatus[], mustBeHeld = false): FoundJob | undefined {
+	const job = findJob(tx.statements, id);
+	return job && statuses.includes(STATUS_OF[job.state]) && (!mustBeHeld || isHeld(tx, id, job)) ? job : undefined;
 }
 
 /** What a move did. */

@@ -260,11 +260,9 @@ export const SQL = {
 	deleteNumbersOfBatch: 'delete from key_run where batch = ?',
 	idsByNumber: `select k.first_id + cast(@number as integer) - k.first from batch b cross join key_run k on k.batch = b.id and k.first =
 			(select max(first) from key_run where batch = b.id and first <= cast(@number as integer))
-		where (@batch is null or b.id = @batch) and k.last >= cast(@number as integer)`,
+		where b.id = @batch and k.last >= cast(@number as integer)`,
 	idsByKey: `select id from key where key = cast(@key as text) and space in (
-		select cast(@batch as integer) where @batch is not null
-		union all select -cast(@task as integer) where @batch is null
-		union all select id from batch where @batch is null)`,
+		select coalesce(cast(@batch as integer), -cast(@task as integer)))`,
 	idOfKey: `select id from key where space = ${INTEGER} and key = ${TEXT}`,
 	payloadOf: 'select payload from job where id = ?',
 

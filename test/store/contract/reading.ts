@@ -51,7 +51,7 @@ law('a filter names ids, a task, statuses or a batch, and all it names must hold
 	for (const [status, id] of Object.entries(ID_OF)) t.deepEqual(await listed(queue, {status: status as JobStatus, task: 'hash'}), [id]);
 });
 
-law('jobs are found by their key in a task, in its batches, and in a batch', async (t, queue) => {
+law('a job is found, and cancelled, by its key in a task, which is outside batches, or in a batch', async (t, queue) => {
 	const batch = await queue.openBatch('nightly', 'hash', OWNER);
 	const other = await queue.openBatch('weekly', 'thumbnail', OWNER);
 	const ids = await enqueue(
@@ -62,8 +62,12 @@ law('jobs are found by their key in a task, in its batches, and in a batch', asy
 		newJob({task: 'thumbnail', key: 'a'}),
 		newJob({task: 'thumbnail', key: 'a', batch: other}),
 		newJob(),
+		newJob({key: '7'}),
+		newJob({key: '7', batch}),
 	);
-	t.deepEqual(await listed(queue, {task: 'hash', key: 'a'}), [ids[0], ids[2]] as JobId[]);
+	t.deepEqual(await listed(queue, {task: 'hash', key: 'a'}), [ids[0]]);
+	t.deepEqual(await listed(queue, {task: 'hash', key: '7'}), [ids[6]] as JobId[]);
+	t.deepEqual(await listed(queue, {task: 'hash', batch: 'nightly', key: '7'}), [ids[7]] as JobId[]);
 	t.deepEqual(await listed(queue, {batch: 'nightly', key: 'a'}), [ids[2]] as JobId[]);
 	t.deepEqual(await listed(queue, {task: 'thumbnail', batch: 'nightly', key: 'a'}), []);
 	t.deepEqual(await listed(queue, {task: 'hash', key: 'a', ids: [1, 2]}), [1]);
@@ -73,7 +77,8 @@ law('jobs are found by their key in a task, in its batches, and in a batch', asy
 		{batch: 'none', key: 'a'},
 	])
 		t.deepEqual(await listed(queue, filter), []);
-	t.like(await queue.cancel({task: 'thumbnail', key: 'a'}), {cancelled: [4, 5]});
+	t.like(await queue.cancel({task: 'thumbnail', key: 'a'}), {cancelled: [4]});
+	t.like(await queue.cancel({batch: 'weekly', key: 'a'}), {cancelled: [5]});
 	await t.throwsAsync(queue.cancel({key: 'a'}), {code: 'BadOption', message: /cancel\(\) got a key alone, .* name one of them, too/});
 });
 
