@@ -3,12 +3,13 @@ import {join} from 'node:path';
 import type {Database} from 'better-sqlite3';
 import {MAX_EXECUTIONS, MAX_LOG_LINES} from '../../lib/job/claim.ts';
 import {StoredState} from '../../lib/store/stored-state.ts';
+import {nameIn} from '../../lib/store/task-number.ts';
 import {makeEveryJob} from '../fixtures/stored.ts';
 
 const PLACES = `(
 	select id, abs(task) as task, rank, batch, executions, iif(task < 0, ${StoredState.quarantined}, ${StoredState.ready}) as place from ready
 	union all select w.id, j.task, -j.priority, j.batch, w.executions,
-		case when w.failed = 0 then ${StoredState.delayed} when w.run_at is null then ${StoredState.parked} else ${StoredState.failed} end
+		case when w.run_at < 0 then ${StoredState.held} when w.failed = 0 then ${StoredState.delayed} when w.run_at is null then ${StoredState.parked} else ${StoredState.failed} end
 		from waiting w left join every_job j on j.id = w.id
 	union all select c.id, c.task, -j.priority, c.batch, c.execution, ${StoredState.running} from claimed c left join every_job j on j.id = c.id
 	union all select o.id, j.task, -j.priority, j.batch, o.execution, o.status from outcome o left join every_job j on j.id = o.id
@@ -53,10 +54,10 @@ export const LAWS: Readonly<Record<string, string>> = {
 	'the moment of a schedule is that of a job that exists': 'select s.id from scheduled s left join every_job j on j.id = s.id where j.id is null',
 	'a key names the job that has it, and each job with a key is named, unless it has ended': `
 		select * from every_key k
-			full join (select id, key, coalesce(batch, -task) as scope from every_job where key is not null) j
-			on j.id = k.id and j.key = k.key and j.scope = k.scope
-		where j.id is null or (k.id is null and not exists (select 1 from ${PLACES} p where p.id = j.id and p.place >= ${StoredState.completed}))`,
-	'no two jobs have the same key': 'select scope, key, count(*) from every_key group by scope, key having count(*) > 1',
+			full join (select id, key, coalesce(batch, -${nameIn('task')}) as space from every_job where key is not null) j
+			on j.id = k.id and j.key = k.key and j.space = k.space
+		where j.id is null or (k.id is null and not exists (select 1 from ${PLACES} p where p.id = j.id and p.place between ${StoredState.completed} and ${StoredState.cancelled}))`,
+	'no two jobs have the same key': 'select space, key, count(*) from every_key group by space, key having count(*) > 1',
 	'what is told of a job is told of one that is there': `
 		select * from (
 			select 'failure_state' as source, id from failure_state union all select 'progress', id from progress
@@ -97,7 +98,7 @@ export const LAWS: Readonly<Record<string, string>> = {
 		select r.* from ready r left join failure_state t on t.id = r.id where (r.task < 0) <> (coalesce(t.suspicion, 0) > 0)`,
 	'a batch is completed if all its input has ended, and not while a job of it has not': `
 		select * from (
-			select b.*, exists (select 1 from ${PLACES} p where p.batch = b.id and p.place < ${StoredState.completed}) as is_unended from batch b)
+			select b.*, exists (select 1 from ${PLACES} p where p.batch = b.id and (p.place < ${StoredState.completed} or p.place = ${StoredState.held})) as is_unended from batch b)
 		where iif(is_unended, completed_at is not null, total is not null and completed_at is null)`,
 	'no job expires that has failed, or ended by itself': `
 		select e.* from expiry e join ${PLACES} p on p.id = e.id
