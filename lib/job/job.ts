@@ -141,7 +141,15 @@ export interface Job extends Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeout
 	readonly progress?: Progress;
 	/** Why the last execution failed, or why the job ended as dead or cancelled. */
 	readonly error?: FailureRecord;
+	/** Only of a completed job that was made from results which are no longer the last ones. */
+	readonly stale?: Staleness;
 }
+
+/**
+ * `direct`: a job for which it has waited has completed again, with another result. `through`: it has waited for a job that is stale. `retry({stale:
+ * true})` brings such jobs up to date.
+ */
+export type Staleness = 'direct' | 'through';
 
 /** The last `ctx.progress(done, total)` of a job. */
 export interface Progress {
@@ -203,6 +211,8 @@ export interface JobFilter {
 	 * items of maps and jobs of flows may have the same key.
 	 */
 	readonly key?: string;
+	/** Only jobs that are stale: see {@link Job.stale}. */
+	readonly stale?: true;
 }
 
 /** All orders of a list of jobs. */
@@ -291,6 +301,8 @@ export interface JobEnd {
 	readonly result: Encoded;
 	/** Why it is dead or cancelled, if that is known. */
 	readonly error?: FailureRecord;
+	/** As {@link Job.stale}. */
+	readonly stale?: Staleness;
 }
 
 /** The jobs that a cancel reached. */

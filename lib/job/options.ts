@@ -294,6 +294,7 @@ const FILTER_CHECKS: Checks = {
 	task: text,
 	batch: text,
 	ids: jobIds,
+	stale: choice(true),
 	status: value => (Array.isArray(value) ? value.map(choice(...STATUSES)) : choice(...STATUSES)(value)),
 };
 

@@ -50,6 +50,7 @@ import {
 	texts,
 	toCheckedGroups,
 } from './queue-input.ts';
+import {staleJobsOf} from './stale.ts';
 import {type BatchChange, type Claimed, type ClaimRequest, type Moved, type MovePage, type MoveTarget, type Released, type Store, toCounts} from './store.ts';
 
 /**
@@ -404,7 +405,8 @@ export async function* movePages(
 	to: MoveTarget,
 	options: Pick<MovePage, 'stop' | 'isHeld'> = {},
 ): AsyncGenerator<MovedPage, void> {
-	const parts = splitFilter(filter);
+	const isStale = filter.stale === true && to === 'pending';
+	const parts = isStale ? splitFilter({ids: await staleJobsOf(store, filter)}).reverse() : splitFilter(filter);
 	for (const part of parts) {
 		for (let page: MovePage | null = options; page; ) {
 			const {next, ...moved}: Moved = await store.move(part, to, page);

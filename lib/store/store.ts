@@ -536,9 +536,9 @@ export const URGENT_WAIT_MS = 100;
 export const RETRIED_BY_DEFAULT: readonly JobStatus[] = ['failed', 'dead', 'cancelled'];
 
 /** The statuses in which {@link Store.move} takes jobs of the filter. */
-export function movableStatuses(to: MoveTarget, {status, ids}: JobFilter): readonly JobStatus[] {
+export function movableStatuses(to: MoveTarget, {status, ids, stale}: JobFilter): readonly JobStatus[] {
 	const named = status === undefined ? undefined : [status].flat();
-	const isCompletedMeant = named?.includes('completed') ?? ids !== undefined;
+	const isCompletedMeant = named?.includes('completed') ?? (ids !== undefined || stale === true);
 	const movable = to !== 'pending' ? UNENDED_STATUSES : isCompletedMeant ? [...RETRIED_BY_DEFAULT, 'completed' as const] : RETRIED_BY_DEFAULT;
 	return named ? movable.filter(each => named.includes(each)) : movable;
 }

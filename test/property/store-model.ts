@@ -787,7 +787,7 @@ const commit: fc.Arbitrary<CommitCommand> = fc.record({
 const status: fc.Arbitrary<JobStatus> = fc.constantFrom(...STATUSES);
 const ids = fc.array(fc.integer({min: 1, max: 25}), {maxLength: 4});
 const filter: fc.Arbitrary<JobFilter> = fc.oneof(
-	fc.constant({}),
+	fc.constantFrom({}, {stale: true}),
 	fc.record({ids, status: fc.array(status, {maxLength: 3})}, {requiredKeys: [], noNullPrototype: true}),
 	fc.record({ids, task, status, batch: fc.constantFrom(...BATCHES)}, {requiredKeys: [], noNullPrototype: true}),
 	fc.record({task, key: fc.constantFrom('k1', 'k2', '1', '5'), batch: fc.constantFrom(...BATCHES)}, {requiredKeys: ['task', 'key'], noNullPrototype: true}),

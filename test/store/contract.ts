@@ -12,6 +12,7 @@ import './contract/expiring.ts';
 import './contract/schedules.ts';
 import './contract/waiting.ts';
 import './contract/renewing.ts';
+import './contract/stale.ts';
 import './contract/claiming.ts';
 import './contract/scopes.ts';
 import './contract/settling.ts';

@@ -51,6 +51,8 @@ export interface JobRow {
 	scheduledAt?: number;
 	/** The jobs for which it waits. */
 	readonly parents: {readonly ids: readonly JobId[]; readonly onDead: OnDead; readonly areHeld?: boolean} | undefined;
+	/** What its last execution has got from each parent: a result as text, or what stands for none. */
+	used?: ReadonlyMap<JobId, string | undefined>;
 	state: State;
 	/** Milliseconds after which the job expires, and when that is; `undefined` if it may not expire, or has started. */
 	expires: {readonly ms: number; readonly at: number} | undefined;
@@ -248,6 +250,13 @@ export function keepExecution(job: JobRow, outcome: Exclude<Outcome, {readonly t
 	const ended = outcome.type === 'returned' ? 'completed' : 'cancelled';
 	const status = error ? (error.reason === 'cancelled' ? 'cancelled' : 'failed') : ended;
 	job.history = keepEnds([...job.history, {execution, status, endedAt, ...timing, ...defined({worker, error})}]);
+}
+
+/** The result of a job as text, or a word that stands for none. */
+export function givenBy(job: JobRow): string {
+	if (job.state.type !== 'ended') return 'open';
+	const {status, result = null} = job.state;
+	return status !== 'completed' ? 'none' : result instanceof Uint8Array ? `bytes ${result}` : `text ${result}`;
 }
 
 export function isRunning(job: JobRow): job is RunningJob {

@@ -29,6 +29,7 @@ import {
 	MAX_SUSPICION,
 	type Page,
 	STATUSES,
+	type Staleness,
 } from '../../lib/job/job.ts';
 import {type ChildJob, type NewJob, toCompletionJob} from '../../lib/job/new-job.ts';
 import type {OpenJobs} from '../../lib/job/open-jobs.ts';
@@ -57,6 +58,7 @@ import {
 	expire,
 	expiresOf,
 	findConflict,
+	givenBy,
 	isHeld,
 	isHeldNow,
 	isInLane,
@@ -115,6 +117,8 @@ export class MemoryStore implements contract.Store {
 	readonly #random: () => number;
 	readonly leaseMs: number;
 	readonly #openJobs: NonNullable<MemoryStoreOptions['openJobs']>;
+	/** What jobs have given that have completed and have no new round since, also if they were deleted. */
+	#given = new Map<JobId, string>();
 	/** In order of arrival, which is the order of ids. */
 	#jobs = new Map<JobId, JobRow>();
 	readonly #batches = new Map<BatchId, BatchRow>();
@@ -150,7 +154,7 @@ export class MemoryStore implements contract.Store {
 
 	async commit({update = [], settle = [], edit, enqueue = [], schedule, rejectConflicts = false, claim}: contract.Changes): Promise<contract.Committed> {
 		this.#assertOpen();
-		const before = {jobs: [...this.#jobs].map(([id, job]) => [id, {...job}] as const), lastId: this.#lastId};
+		const before = {jobs: [...this.#jobs].map(([id, job]) => [id, {...job}] as const), given: new Map(this.#given), lastId: this.#lastId};
 		for (const each of update) this.#update(each);
 		const settled = this.#settleGroups(settle);
 		this.#reachChildren();
@@ -161,6 +165,7 @@ export class MemoryStore implements contract.Store {
 		if (conflict) {
 			// A transaction that fails must change nothing.
 			this.#jobs = new Map(before.jobs);
+			this.#given = before.given;
 			this.#lastId = before.lastId;
 			this.#lost = [];
 			throw conflict;
@@ -300,7 +305,10 @@ export class MemoryStore implements contract.Store {
 
 	async jobs(search: JobSearch, {after, limit = 100}: contract.SearchPage = {}, want: contract.Wanted = {}): Promise<contract.JobPage> {
 		this.#assertOpen();
-		const all = this.#matching(search).map(job => describeJob(job, this.#batchOf(job)?.name, want, want.edges ? this.#edgesOf(job) : undefined));
+		const all = this.#matching(search).map(job => ({
+			...describeJob(job, this.#batchOf(job)?.name, want, want.edges ? this.#edgesOf(job) : undefined),
+			...defined({stale: this.#stalenessOf(job)}),
+		}));
 		const found = listed(all, search).filter(({place}) => after === undefined || comesBefore(after, place));
 		const page = found.slice(0, limit);
 		const next = page.length < found.length ? (page.at(-1)?.place ?? after ?? 0) : null;
@@ -313,8 +321,9 @@ export class MemoryStore implements contract.Store {
 		let [end, bytes] = [after, 0];
 		while (end < ids.length && bytes < MAX_PAGE_BYTES) {
 			const id = ids[end++] as JobId;
-			const found = outcomeOf(id, this.#jobs.get(id));
-			outcomes.push(...found);
+			const job = this.#jobs.get(id);
+			const found = outcomeOf(id, job);
+			outcomes.push(...found.map(end => ({...end, ...(job && defined({stale: this.#stalenessOf(job)}))})));
 			bytes += sizeBytes(found[0]?.result ?? null);
 		}
 		return {outcomes, next: end < ids.length ? end : null};
@@ -647,6 +656,16 @@ export class MemoryStore implements contract.Store {
 		return dead ?? this.#parentsIn(job, status => status === undefined).find(id => !past?.includes(id));
 	}
 
+	/** Whether a job has completed with something else than its parents give now, or was made from such a job. */
+	#stalenessOf({id, parents, state, used}: JobRow, known = new Map<JobId, Staleness | undefined>()): Staleness | undefined {
+		if (known.has(id) || statusOf(state) !== 'completed') return known.get(id);
+		const ids = parents?.ids ?? [];
+		const isDirect = ids.some(parent => this.#given.has(parent) && this.#given.get(parent) !== used?.get(parent));
+		const isThrough = () => ids.some(parent => this.#jobs.has(parent) && this.#stalenessOf(this.#jobs.get(parent) as JobRow, known));
+		known.set(id, isDirect ? 'direct' : isThrough() ? 'through' : undefined);
+		return known.get(id);
+	}
+
 	#isBlocked(job: JobRow): boolean {
 		if (job.parents?.areHeld && !this.#batchOf(job)?.flow?.jobs) return true;
 		return this.#lostParentOf(job) !== undefined || this.#parentsIn(job, status => status !== undefined && !isTerminal(status)).length > 0;
@@ -657,6 +676,7 @@ export class MemoryStore implements contract.Store {
 	}
 
 	#beginRound(job: JobRow, state: JobRow['state']): void {
+		this.#given.delete(job.id);
 		beginRound(job, state);
 		if (this.#isBlocked(job)) this.#block(job);
 		// Its children that have not started wait for it again.
@@ -762,6 +782,7 @@ export class MemoryStore implements contract.Store {
 		const after = asked === 'hold' && state.type !== 'ended' ? ({type: 'held', runAt: null} as const) : state;
 		if (after.type === 'held' && job.expires) job.expires = {...job.expires, at: Infinity};
 		Object.assign(job, {state: after});
+		if (statusOf(after) === 'completed') this.#given.set(job.id, givenBy(job));
 		return statusOf(after);
 	}
 
@@ -794,6 +815,7 @@ export class MemoryStore implements contract.Store {
 			job.state = {type: 'running', owner: request.owner, lease, asked: null};
 			job.executions += 1;
 			job.progress = undefined;
+			job.used = new Map((job.parents?.ids ?? []).map(id => [id, this.#jobs.has(id) ? givenBy(this.#jobs.get(id) as JobRow) : this.#given.get(id)]));
 		}
 		const alike = Map.groupBy(chosen, ({task, suspicion}) => JSON.stringify([task, quarantineOf(suspicion)]));
 		return {lease, groups: [...alike.values()].map(jobs => ({...toClaimedGroup(jobs, lease), ...this.#resultsFor(jobs)}))};
@@ -1028,7 +1050,7 @@ export class MemoryStore implements contract.Store {
 		return this.#all().filter(isRunning);
 	}
 
-	#matching({ids, task, status, batch, key}: JobFilter): JobRow[] {
+	#matching({ids, task, status, batch, key, stale}: JobFilter): JobRow[] {
 		const statuses = status === undefined ? STATUSES : [status].flat();
 		return this.#all().filter(
 			job =>
@@ -1036,7 +1058,8 @@ export class MemoryStore implements contract.Store {
 				(task === undefined || job.task === task) &&
 				statuses.includes(statusOf(job.state)) &&
 				(batch === undefined || this.#batchOf(job)?.name === batch) &&
-				(key === undefined || (job.hasKey && job.key === key && (batch !== undefined || job.batch === undefined))),
+				(key === undefined || (job.hasKey && job.key === key && (batch !== undefined || job.batch === undefined))) &&
+				(stale === undefined || this.#stalenessOf(job) !== undefined),
 		);
 	}
 }

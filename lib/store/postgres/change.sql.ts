@@ -112,7 +112,10 @@ export const CHANGE = `
 
 	-- Ends the round of a job: of its state only the number of executions is left. A new state must follow.
 	create function end_round(its_id bigint, p place) returns void language plpgsql as $$
+	declare
+		its_digest text;
 	begin
+		if exists (select from edges_from(its_id, its_id, 0)) then its_digest := digest_of(its_id); end if;
 		if p.executions > 0 then
 			perform keep_failure(its_id);
 			insert into execution select its_id, o.execution, o.status, o.ended_at, cut_times(o.times, (its_id - o.first)::integer, 1), o.worker, null from outcome o
@@ -124,7 +127,7 @@ export const CHANGE = `
 		delete from progress where id = its_id;
 		perform end_expiry(its_id, its_id);
 		if p.state in (${StoredState.completed}, ${StoredState.dead}, ${StoredState.cancelled}) then
-			perform parents_changed(its_id, its_id, case when p.state = ${StoredState.completed} then 'reopenedCompleted' else 'reopenedDead' end);
+			perform parents_changed(its_id, its_id, case when p.state = ${StoredState.completed} then 'reopenedCompleted' else 'reopenedDead' end, its_digest);
 		end if;
 	end $$;
 

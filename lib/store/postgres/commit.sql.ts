@@ -11,7 +11,7 @@ const FIRST_RANK = -(2 ** 31 - 1);
 /** What a dispatcher does in one transaction. */
 export const COMMIT = `
 	-- What became of the parents of jobs with consecutive ids: a row for each row of outcomes, and for other parents one each.
-	create function results_for(its_first bigint, its_last bigint) returns setof answer language plpgsql stable as $$
+	create function results_for(its_first bigint, its_last bigint) returns setof answer language plpgsql as $$
 	declare
 		e edge;
 		o outcome;
@@ -19,10 +19,15 @@ export const COMMIT = `
 		a answer;
 		link jsonb;
 	begin
+		perform forget_used(its_first, its_last);
 		for e in select * from edges_to(its_first, its_last) where parent_first > 0 loop
 			link := jsonb_build_object('edge', e.id, 'start', e.child_first, 'end', e.child_last, 'isEach', e.is_each, 'first', e.parent_first);
 			for p in select * from states_in(e.parent_first, e.parent_last) loop
 				a := null;
+				if p.state = 'open' then
+					perform keep_used(parent, child, 'open') from generate_series(p.first, p.last) parent, generate_series(e.child_first, e.child_last) child
+						where not e.is_each or child - e.child_first = parent - e.parent_first;
+				end if;
 				if p.state in ('open', 'missing') then
 					link := link || jsonb_build_object('status', p.state, 'failure', null);
 				else

@@ -32,6 +32,7 @@ export const EDGES = `
 	declare
 		e edge;
 	begin
+		perform forget_used(its_first, its_last);
 		for e in delete from edge where int8range(child_first, child_last, '[]') && int8range(its_first, its_last, '[]') returning * loop
 			insert into edge overriding system value
 				select case when child_first = e.child_first then e.id else nextval('edge_id_seq') end,
@@ -230,11 +231,11 @@ export const EDGES = `
 	end $$;
 
 	-- Jobs may wait for these, which have changed.
-	create function parents_changed(its_first bigint, its_last bigint, its_change text) returns void language plpgsql as $$
+	create function parents_changed(its_first bigint, its_last bigint, its_change text, its_digest text default null) returns void language plpgsql as $$
 	begin
 		if not exists (select from edge where int8range(parent_first, parent_last, '[]') && int8range(its_first, its_last, '[]')) then return; end if;
 		perform require_alone();
-		insert into parent_change (first, last, change, edge) values (its_first, its_last, its_change, 0);
+		insert into parent_change (first, last, change, edge, digest) values (its_first, its_last, its_change, 0, its_digest);
 	end $$;
 
 	-- Passes changes on to the jobs that wait, and those to the jobs that wait for these; until about so many rows have changed. The rest is left to later calls.
@@ -250,11 +251,13 @@ export const EDGES = `
 			perform require_alone();
 			rows := rows + 1;
 			delete from parent_change where id = c.id;
+			if c.change <> 'deleted' then perform judge_used(c.first, c.last); end if;
 			for e in select * from edges_from(c.first, c.last, c.edge) loop
 				if rows >= most then
-					insert into parent_change overriding system value values (c.id, c.first, c.last, c.change, e.id - 1);
+					insert into parent_change overriding system value values (c.id, c.first, c.last, c.change, e.id - 1, c.digest);
 					exit;
 				end if;
+				if c.digest is not null then perform keep_used_by(e, c.digest); end if;
 				rows := rows + case
 					when c.change = 'completed' or c.change = 'dead' and e.runs_on_dead then count_down(e)
 					when c.change in ('dead', 'deleted') then cancel_children(e)

@@ -1,5 +1,16 @@
 import {type ExecutionRecord, MAX_EXECUTIONS} from '../../job/claim.ts';
-import {type JobEnd, type JobId, type JobSearch, type JobStatus, type JobValues, type LogLine, type Place, type Progress, STATUSES} from '../../job/job.ts';
+import {
+	type JobEnd,
+	type JobId,
+	type JobSearch,
+	type JobStatus,
+	type JobValues,
+	type LogLine,
+	type Place,
+	type Progress,
+	STATUSES,
+	type Staleness,
+} from '../../job/job.ts';
 import {PackedTimes} from '../../job/packed.ts';
 import {defined} from '../../support/defined.ts';
 import type {JobEdges, JobPage, KeyHolders, KeySpace, OutcomePage, SearchPage, StoredJob, Wanted} from '../store.ts';
@@ -24,8 +35,8 @@ export function statesOf(statuses: readonly JobStatus[]): StoredState[] {
 }
 
 /** A filter as the functions of the schema take it. */
-export function toFilter({ids, task, batch, key, since, until}: JobSearch): object {
-	return defined({ids, task, batch, key, since: since && Number(since), until: until && Number(until)});
+export function toFilter({ids, task, batch, key, stale, since, until}: JobSearch): object {
+	return defined({ids, task, batch, key, stale, since: since && Number(since), until: until && Number(until)});
 }
 
 /** A page of the jobs that the search selects. */
@@ -59,12 +70,15 @@ export async function readHolders(db: Database, call: KeySpace & {readonly keys:
 	};
 }
 
-/** A key belongs to one job, so a sorted list gets its id. */
+/** A key belongs to one job, and few are stale: so a sorted list gets their ids. */
 async function withIdsOfKey<Search extends JobSearch>(db: Database, search: Search, states: readonly StoredState[]): Promise<Search> {
-	if (search.key === undefined) return search;
-	const {ids, task, batch, key} = search;
-	return {...search, ids: (await findIds(db, defined({ids, task, batch, key}), states, undefined, 1)).places};
+	if (search.key === undefined && !search.stale) return search;
+	const {ids, task, batch, key, stale} = search;
+	return {...search, ids: (await findIds(db, defined({ids, task, batch, key, stale}), states, undefined, MAX_FOUND_JOBS)).places};
 }
+
+/** The most jobs that a sorted list finds by their key or their staleness. */
+const MAX_FOUND_JOBS = 100_000;
 
 async function findIds(db: Database, search: JobSearch, states: readonly StoredState[], after: Place | undefined, limit: number) {
 	const values = [JSON.stringify(toFilter(search)), states, typeof after === 'number' ? after : 0, Number.MAX_SAFE_INTEGER, limit];
@@ -90,6 +104,7 @@ interface JobRow {
 		readonly checkpoint: {readonly execution: number; readonly at: number} | null;
 		readonly key: string | null;
 		readonly batch: string | null;
+		readonly stale: Staleness | null;
 	} & Readonly<Record<'scheduledAt' | 'runAt' | 'startedAt' | 'endedAt' | 'offset' | 'resultBytes', number | null>>;
 	/** Of the row of its outcome, in which it has the place `offset`. */
 	readonly times: Uint8Array | null;
@@ -106,13 +121,14 @@ function toJob({id, info, times}: JobRow, names: Names): StoredJob {
 	const known = times ? new PackedTimes(times).known(info.offset ?? 0) : {};
 	const startedAt = info.startedAt ?? known.startedAt;
 	const {state, task, priority, createdAt, attempts, executions, payloadBytes, progress, failure} = info;
-	const {scope, key, batch, scheduledAt, runAt, endedAt, resultBytes} = info;
+	const {scope, key, batch, stale, scheduledAt, runAt, endedAt, resultBytes} = info;
 	return {
 		...{id, task, status: STATUS_OF[state], priority, createdAt, attempts, maxAttempts, executions, timeoutMs, payloadBytes},
-		...defined({scope, timeoutPercent, key, batch, scheduledAt, runAt, endedAt, resultBytes, ...known, startedAt}),
+		...defined({scope, timeoutPercent, key, batch, stale, scheduledAt, runAt, endedAt, resultBytes, ...known, startedAt}),
 		...(startedAt !== undefined && executions === 1 && {waitMs: Math.max(0, startedAt - createdAt)}),
 		...(progress && {progress: {done: progress.done, ...defined({total: progress.total}), at: progress.at}}),
 		...(failure !== null && {error: readFailure(failure)}),
+		...(stale && {stale}),
 	};
 }
 
@@ -180,6 +196,7 @@ interface EndRow {
 	readonly result: string | null;
 	readonly result_bytes: Uint8Array | null;
 	readonly failure: string | null;
+	readonly stale: Staleness | null;
 }
 
 /** A page of the ends of jobs, from this index on. */
@@ -195,7 +212,15 @@ export async function readOutcomes(db: Database, ids: readonly JobId[], after: n
 
 function toEnd(id: JobId, row: EndRow | undefined): JobEnd[] {
 	if (!row) return [{id, status: 'missing', result: null}];
-	const {state, result, result_bytes, failure} = row;
+	const {state, result, result_bytes, failure, stale} = row;
 	if (state === null) return [];
-	return [{id, status: STATUS_OF[state] as JobEnd['status'], result: result_bytes ?? result, ...(failure !== null && {error: readFailure(failure)})}];
+	return [
+		{
+			id,
+			status: STATUS_OF[state] as JobEnd['status'],
+			result: result_bytes ?? result,
+			...(failure !== null && {error: readFailure(failure)}),
+			...(stale && {stale}),
+		},
+	];
 }

@@ -76,6 +76,7 @@ export const READ = `
 		keys text[];
 		results text[];
 		bytes bigint := 0;
+		stale jsonb := stale_jobs();
 	begin
 		foreach its_id in array ids loop
 			exit when bytes >= ${MAX_PAGE_BYTES};
@@ -98,7 +99,7 @@ export const READ = `
 			d.payload := payloads[its_id - j.first + 1];
 			d.result := results[its_id - o.first + 1];
 			d.info := info_of(its_id, j, p, o, f, d.payload, d.result)
-				|| jsonb_build_object('key', coalesce((j.first_number + its_id - j.first)::text, keys[its_id - j.first + 1]));
+				|| jsonb_build_object('stale', stale->(its_id::text), 'key', coalesce((j.first_number + its_id - j.first)::text, keys[its_id - j.first + 1]));
 			-- A running job shows no figures of the execution before, once its own start is known.
 			if d.info->>'startedAt' is null then d.times := coalesce(o.times, f.times); end if;
 			if with_values then
@@ -143,12 +144,13 @@ export const READ = `
 
 	-- How jobs ended. The state is null if a job has not ended. There is no row for a job that does not exist. Place: of the job among the ids, from 1. The
 	-- page ends with the job that brings the results to a size.
-	create function ends_of(ids bigint[]) returns table (id bigint, place integer, state smallint, result text, result_bytes bytea, failure text)
+	create function ends_of(ids bigint[]) returns table (id bigint, place integer, state smallint, result text, result_bytes bytea, failure text, stale text)
 		language plpgsql stable as $$
 	declare
 		o outcome;
 		results text[];
 		bytes bigint := 0;
+		all_stale jsonb := stale_jobs();
 	begin
 		place := 0;
 		foreach id in array ids loop
@@ -162,6 +164,7 @@ export const READ = `
 			state := null;
 			result := null;
 			failure := null;
+			stale := all_stale->>(id::text);
 			if o.last >= id then
 				state := o.status;
 				result := results[id - o.first + 1];

@@ -20,6 +20,7 @@ import {SCHEDULES} from './schedules.sql.ts';
 import {SETTLE} from './settle.sql.ts';
 import {SORTED} from './sorted.sql.ts';
 import {TABLES} from './tables.sql.ts';
+import {USED_RESULTS} from './used-results.sql.ts';
 import {VIEWS} from './views.sql.ts';
 
 /** The version of the schema. A program refuses any other. */
@@ -88,7 +89,7 @@ export function schemaSql(schema: string, name: string): string {
 		-- Notifications of queues whose numbers happen to be the same wake more listeners than they need to.
 		create function channel() returns text language sql immutable as ${bodyOf("'faena_' || hashtext", `faena ${schema}`)};
 		${TABLES}
-		${[BASE, ARRIVED, COUNTS, CHANGE, EXPIRY, EDGES, KEYS, MOVE, CHILD_JOBS, SCHEDULES, BATCHES, DELETE, SETTLE, CLAIM, ENQUEUE, OWNERS, READ, SORTED, COMMIT].join('')}
+		${[BASE, ARRIVED, COUNTS, CHANGE, EXPIRY, EDGES, USED_RESULTS, KEYS, MOVE, CHILD_JOBS, SCHEDULES, BATCHES, DELETE, SETTLE, CLAIM, ENQUEUE, OWNERS, READ, SORTED, COMMIT].join('')}
 		${VIEWS}
 		${ENTRIES.map(entry => `alter function ${entry} set search_path to ${name}, pg_temp ${SETTINGS};`).join('\n')}
 		-- The rows come in the order of an index. To find all and sort them would take as long as there are rows.

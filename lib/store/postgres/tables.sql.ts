@@ -310,8 +310,23 @@ export const TABLES = `
 		first bigint not null,
 		last bigint not null,
 		change text not null,
-		edge bigint not null
+		edge bigint not null,
+		-- What the parents had given before their new round.
+		digest text
 	);
+
+	-- What jobs (from first to last) have got from a parent that has had a new round since: used-results.sql.ts.
+	create table used_result (
+		parent bigint not null,
+		first bigint not null,
+		last bigint not null,
+		digest text not null,
+		-- True if the parent has completed since with something else.
+		is_stale boolean not null,
+		primary key (parent, first)
+	);
+	create index used_by_child on used_result (first);
+	create index used_and_stale on used_result (first, last) where is_stale;
 
 	-- Jobs that this call has cancelled because of a parent. Empty between calls.
 	create table lost_child (

@@ -9,7 +9,9 @@ import {holdExpiry, mayExpire} from './expiry.ts';
 import {makeReady} from './lanes.ts';
 import {findJob, type Range, unpackJobs} from './packed-rows.ts';
 import {beginRound, cancelBecause, endRound, unpack} from './rounds.ts';
+import {keepUsedBy} from './stale.ts';
 import type {ParentChange, Tx} from './tx.ts';
+import {judgeUsed} from './used-results.ts';
 
 /** A transaction that has changed this many rows of children leaves the rest to later ones. */
 const MAX_CHANGED_ROWS = 5000;
@@ -31,8 +33,8 @@ export function reachChildren(tx: Tx, maxRows = MAX_CHANGED_ROWS): void {
 		const rest = pass(tx, changedParents.shift() as ParentChange, budget);
 		if (rest) changedParents.unshift(rest);
 	}
-	for (const {first, last, change, edge = 0} of changedParents.splice(0)) {
-		statements.insertParentChange.run(first, last, CHANGES.indexOf(change), edge);
+	for (const {first, last, change, edge = 0, digest = null} of changedParents.splice(0)) {
+		statements.insertParentChange.run(first, last, CHANGES.indexOf(change), edge, digest);
 		known.forget('hasParentChanges');
 	}
 }
@@ -42,7 +44,7 @@ interface Budget {
 	rows: number;
 }
 
-type ChangeRow = readonly [id: number, first: JobId, last: JobId, change: number, edge: number];
+type ChangeRow = readonly [id: number, first: JobId, last: JobId, change: number, edge: number, digest: string | null];
 
 /** Takes one at a time: there may be millions. */
 function passStored(tx: Tx, budget: Budget): void {
@@ -50,8 +52,8 @@ function passStored(tx: Tx, budget: Budget): void {
 	while (budget.rows > 0) {
 		const row = statements.firstParentChange.get() as ChangeRow | undefined;
 		if (!row) break;
-		const [id, first, last, change, edge] = row;
-		const rest = pass(tx, {first, last, change: CHANGES[change] ?? 'completed', edge}, budget);
+		const [id, first, last, change, edge, digest] = row;
+		const rest = pass(tx, {first, last, change: CHANGES[change] ?? 'completed', edge, digest: digest ?? undefined}, budget);
 		if (rest) statements.continueParentChange.run(rest.edge, id);
 		else statements.deleteParentChange.run(id);
 	}
@@ -62,8 +64,10 @@ function passStored(tx: Tx, budget: Budget): void {
 function pass(tx: Tx, change: ParentChange, budget: Budget): ParentChange | undefined {
 	// Counted too: many changes reach no child any more.
 	budget.rows--;
+	if (change.change !== 'deleted') judgeUsed(tx, change.first, change.last);
 	for (const edge of edgesFrom(tx.statements, [change.first, change.last], change.edge)) {
 		if (budget.rows <= 0) return {...change, edge: edge.id - 1};
+		if (change.digest !== undefined) keepUsedBy(tx, edge, change.digest);
 		budget.rows -= PASSES[change.change](tx, edge);
 	}
 	return undefined;

@@ -8,6 +8,7 @@ import {type FoundJob, findJob, type Range} from './packed-rows.ts';
 import {MAX_RUN_JOBS} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
+import {forgetUsed} from './used-results.ts';
 
 /**
  * An edge says that jobs wait for others. A row of `edge` has a range of parents and one of children, each of at most {@link MAX_RUN_JOBS} jobs, so that
@@ -180,7 +181,7 @@ type StatePart = readonly [from: JobId, to: JobId, state: ParentState];
 type ParentState = 'open' | 'completed' | 'dead' | 'missing';
 
 /** The states of these jobs: neighbours that are new or have completed together are one part. */
-function* statesIn({statements}: Tx, [first, last]: Range, firstNew: JobId): Generator<StatePart> {
+export function* statesIn({statements}: Pick<Tx, 'statements'>, [first, last]: Range, firstNew: JobId): Generator<StatePart> {
 	if (first < 0) return yield [first, last, stateOfInput(statements.hasFlowInputEnded.get(-first) as 0 | 1 | undefined)];
 	for (let id = first; id <= last; ) {
 		if (id >= firstNew) return yield [id, last, 'open'];
@@ -239,6 +240,7 @@ export function renewEdges(tx: Tx, id: JobId, waits: Waits | undefined, index: n
 /** Deletes the edges to these jobs. Those of their neighbours stay. */
 export function deleteEdgesTo(tx: Tx, first: JobId, last: JobId): void {
 	if (!tx.known.get('hasEdges')) return;
+	forgetUsed(tx, [first, last]);
 	for (const edge of (tx.statements.edgesTo.all({first, last}) as EdgeRow[]).map(toEdge)) {
 		tx.statements.deleteEdge.run(edge.id);
 		const [from, to] = edge.children;

@@ -4,6 +4,7 @@ import {nameOf} from '../task-number.ts';
 import {byOrder} from './lanes.ts';
 import {numberOfKey} from './numbered-keys.ts';
 import {findJob, lastOfRun, type Range} from './packed-rows.ts';
+import {staleJobs} from './stale.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
 
@@ -69,8 +70,13 @@ export function findAll(source: Source, filter: JobFilter, page: SearchedIds): J
 }
 
 /** True if the filter selects so few jobs that they can be read one by one. */
-export function hasFewJobs(statements: Statements, {ids, key}: JobFilter, batch: number | null): boolean {
-	return (ids !== undefined && ids.length <= MAX_CHECKED_JOBS) || key !== undefined || (batch !== null && jobsOfBatch(statements, batch) <= MAX_CHECKED_JOBS);
+export function hasFewJobs(statements: Statements, {ids, key, stale}: JobFilter, batch: number | null): boolean {
+	return (
+		stale ||
+		(ids !== undefined && ids.length <= MAX_CHECKED_JOBS) ||
+		key !== undefined ||
+		(batch !== null && jobsOfBatch(statements, batch) <= MAX_CHECKED_JOBS)
+	);
 }
 
 /** Finds a page of jobs. It reads about as many rows as the limit, and at most {@link MAX_WINDOW_IDS}, with any number of jobs in the store. */
@@ -79,7 +85,9 @@ export function findIds(source: Source, filter: JobFilter, page: SearchedIds): F
 	const scope = numbersOf(source, filter);
 	if (!scope || page.statuses.length === 0 || page.after >= page.upTo) return {ids: [], next: null};
 	const criteria = {...page, ...scope};
-	const candidates = filter.key === undefined ? filter.ids : idsByKey(statements, filter.key, criteria, filter.ids);
+	const named = filter.key === undefined ? filter.ids : idsByKey(statements, filter.key, criteria, filter.ids);
+	const stale = filter.stale && staleJobs(statements);
+	const candidates = stale ? (named?.filter(id => stale.has(id)) ?? [...stale.keys()]) : named;
 	const {ids, next} = candidates
 		? checkOneByOne(statements, idsIn(candidates, page), criteria, Math.min(page.limit, MAX_CHECKED_JOBS))
 		: search(statements, criteria);

@@ -15,6 +15,7 @@ const READ = {
 	hasExpiries: ({anyExpiry}: Statements) => anyExpiry.get() !== undefined,
 	/** True if some job waits for others, or has waited. */
 	hasEdges: ({anyEdge}: Statements) => anyEdge.get() !== undefined,
+	hasUsed: ({anyUsed}: Statements) => anyUsed.get() !== undefined,
 	hasParentChanges: ({anyParentChange}: Statements) => anyParentChange.get() !== undefined,
 	/** The next moment of a schedule; `null` if there is none. */
 	nextMoment: ({nextMoment}: Statements) => (nextMoment.get() ?? null) as number | null,

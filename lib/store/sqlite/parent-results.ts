@@ -6,19 +6,29 @@ import {hasEnded, STATUS_OF, StoredState} from '../stored-state.ts';
 import {edgesTo} from './edges.ts';
 import {findJob, type Range, resultsOfRun} from './packed-rows.ts';
 import type {Tx} from './tx.ts';
+import {forgetUsed, keepUsed, OPEN} from './used-results.ts';
 
 /** The group, with what became of its jobs' parents, if they have some. */
 export function withParents(tx: Tx, group: ClaimedGroup): ClaimedGroup {
 	if (!tx.known.get('hasEdges')) return group;
-	const parents = rangesOf(group.ids, sizeOf(group)).flatMap(([start, jobs]) =>
-		edgesTo(tx.statements, jobs).flatMap(({parents, children, isEach}) => {
+	const parents = rangesOf(group.ids, sizeOf(group)).flatMap(([start, jobs]) => {
+		forgetUsed(tx, jobs);
+		return edgesTo(tx.statements, jobs).flatMap(({parents, children, isEach}) => {
 			// The end of a flow's input has no result.
 			if (parents[0] < 0) return [];
 			const from = start + children[0] - jobs[0];
-			return {start: from, end: from + children[1] - children[0] + 1, isEach, ...readResults(tx, parents)};
-		}),
-	);
+			const results = readResults(tx, parents);
+			const open = [...(results.others ?? [])].flatMap(([at, {status}]) => (status === 'open' ? at : []));
+			for (const at of open) keepOpen(tx, parents[0] + at, isEach ? [children[0] + at, children[0] + at] : children);
+			return {start: from, end: from + children[1] - children[0] + 1, isEach, ...results};
+		});
+	});
 	return parents.length > 0 ? {...group, parents} : group;
+}
+
+/** These jobs are claimed while the parent, for which they have waited, has a new round. */
+function keepOpen(tx: Tx, parent: JobId, [first, last]: Range): void {
+	for (let id = first; id <= last; id++) keepUsed(tx, parent, id, OPEN);
 }
 
 /**

@@ -27,6 +27,7 @@ import {findAll, findCreated, findIds, hasFewJobs, numbersOf} from './find.ts';
 import {readHistory} from './history.ts';
 import {claimedRunOf, type JobRun, jobRunOf, keysOf, payloadReader, resultInRun, resultsWith} from './packed-rows.ts';
 import {findSorted} from './sorted.ts';
+import {staleJobs} from './stale.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
 
@@ -45,17 +46,23 @@ export function readPage(source: Source, search: JobSearch, {after, limit = DEFA
 	let bytes = 0;
 	const ids = places.map(idOf);
 	const lastId = ids.at(-1);
+	const stale = staleJobs(statements);
 	for (const row of readRows(statements, ids)) {
 		const values = want.values ? readValues(source, row) : undefined;
 		bytes += values ? sizeBytes(values.payload) + sizeBytes(values.result ?? null) + sizeBytes(values.checkpoint?.state ?? null) : 0;
 		jobs.push({
 			...toJob(row, names.policy(row.policy)),
+			...staleness(stale, row.id),
 			...(values && {values}),
 			...readOthers(statements, row.id, want),
 		});
 		if (bytes > MAX_PAGE_BYTES && row.id !== lastId) return {jobs, count: jobs.length, next: places.find(place => idOf(place) === row.id) ?? null};
 	}
 	return {jobs, count: jobs.length, next};
+}
+
+function staleness(stale: ReturnType<typeof staleJobs>, id: JobId): Pick<Job, 'stale'> {
+	return defined({stale: stale.get(id)});
 }
 
 /** What is wanted of a job besides its fields and values. */
@@ -218,11 +225,12 @@ function readLogs({logOfJob}: Statements, id: JobId): LogLine[] {
 export function readOutcomes(statements: Statements, blobs: Blobs, ids: readonly JobId[], after: number): OutcomePage {
 	const outcomes: JobEnd[] = [];
 	const read = outcomeReader(statements, blobs);
+	const stale = staleJobs(statements);
 	let bytes = 0;
 	for (let index = after; index < ids.length; index++) {
 		const outcome = read(ids[index] as JobId);
 		if (!outcome) continue;
-		outcomes.push(outcome);
+		outcomes.push(stale.size > 0 ? {...outcome, ...staleness(stale, outcome.id)} : outcome);
 		bytes += sizeBytes(outcome.result);
 		if (bytes > MAX_PAGE_BYTES && index + 1 < ids.length) return {outcomes, next: index + 1};
 	}

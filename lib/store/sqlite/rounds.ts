@@ -5,12 +5,13 @@ import {writeFailure} from '../stored-json.ts';
 import {hasEnded, StoredState} from '../stored-state.ts';
 import {insertBlocked} from './blocked.ts';
 import {deleteStateRow} from './delete.ts';
-import {unmetParentsOf} from './edges.ts';
+import {edgesFrom, unmetParentsOf} from './edges.ts';
 import {endExpiry} from './expiry.ts';
 import {keepFailure, keepLastExecution} from './history.ts';
 import {failureStateOf, makeReady} from './lanes.ts';
 import {type FoundJob, unpackRun} from './packed-rows.ts';
 import {parentsChanged, type Tx} from './tx.ts';
+import {digestOf} from './used-results.ts';
 
 /** Cancels a job that is not running. @param execution the number of the last one */
 export function cancelJob(tx: Tx, id: JobId, job: FoundJob, execution: number): void {
@@ -37,11 +38,13 @@ export function cancelBecause(tx: Tx, id: JobId, job: FoundJob, reason: FailureR
 export function endRound(tx: Tx, id: JobId, job: FoundJob): void {
 	unpack(tx, id, job);
 	if (job.executions > 0) keepLastExecution(tx.statements, id);
+	const isParent = hasEnded(job.state) && tx.known.get('hasEdges') && edgesFrom(tx.statements, [id, id]).length > 0;
+	const digest = isParent ? digestOf(tx.statements, id) : undefined;
 	deleteStateRow(tx, id, job);
 	tx.statements.deleteFailureState.run(id);
 	tx.statements.deleteProgress.run(id);
 	endExpiry(tx, id);
-	if (hasEnded(job.state)) parentsChanged(tx, id, id, job.state === StoredState.completed ? 'reopenedCompleted' : 'reopenedDead');
+	if (hasEnded(job.state)) parentsChanged(tx, id, id, job.state === StoredState.completed ? 'reopenedCompleted' : 'reopenedDead', digest);
 }
 
 /** Gives a job whose round was ended its new state. Returns whether it waits for others. @param dueAt in milliseconds since 1970; `null` for at once */

@@ -437,6 +437,21 @@ export const MIGRATIONS: readonly string[] = [
 	`
 	-- Of a part of an edge that was cut, the id of the whole: its place in the order of dependsOn.
 	alter table edge add column place integer;
+
+	-- What jobs (from first to last) have got from a parent that has had a new round since: lib/store/sqlite/used-results.ts.
+	create table used_result (
+		parent integer not null,
+		first integer not null,
+		last integer not null,
+		digest text not null,
+		-- 1 if the parent has completed since with something else.
+		is_stale integer not null,
+		primary key (parent, first)
+	) strict, without rowid;
+	create index used_by_child on used_result (first);
+	create index used_and_stale on used_result (first, last) where is_stale = 1;
+	-- What the parent had given before its new round.
+	alter table parent_change add column digest text;
 	`,
 ];
 

@@ -340,9 +340,20 @@ export const SQL = {
 	momentOf: 'select at from scheduled where id = ?',
 	deleteScheduled: 'delete from scheduled where id between ? and ?',
 
-	insertParentChange: 'insert into parent_change (first, last, change, edge) values (?, ?, ?, ?)',
+	usedBefore: `select parent, first, last, digest, is_stale from used_result where parent = ${INTEGER} and first <= ${INTEGER} order by first desc limit 1`,
+	usedBy: `select parent, first, last, digest, is_stale from used_result
+		where first > cast(@first as integer) - ${MAX_RUN_JOBS} and first <= cast(@last as integer) and last >= cast(@first as integer)`,
+	usedParents: `select distinct parent from used_result where parent between ${INTEGER} and ${INTEGER}`,
+	insertUsed: 'insert into used_result (parent, first, last, digest, is_stale) values (?, ?, ?, ?, ?)',
+	extendUsed: 'update used_result set last = ? where parent = ? and first = ?',
+	deleteUsed: 'delete from used_result where parent = ? and first = ?',
+	judgeUsed: 'update used_result set is_stale = iif(?, digest <> ?, 0) where parent = ?',
+	anyUsed: 'select 1 from used_result limit 1',
+	staleRanges: 'select first, last from used_result where is_stale = 1',
+
+	insertParentChange: 'insert into parent_change (first, last, change, edge, digest) values (?, ?, ?, ?, ?)',
 	anyParentChange: 'select 1 from parent_change limit 1',
-	firstParentChange: 'select id, first, last, change, edge from parent_change order by id limit 1',
+	firstParentChange: 'select id, first, last, change, edge, digest from parent_change order by id limit 1',
 	continueParentChange: 'update parent_change set edge = ? where id = ?',
 	deleteParentChange: 'delete from parent_change where id = ?',
 

@@ -40,11 +40,13 @@ export interface ParentChange {
 	readonly change: 'completed' | 'dead' | 'deleted' | 'reopenedCompleted' | 'reopenedDead';
 	/** It has passed the edges up to this one. Default: none. */
 	readonly edge?: number;
+	/** Of a job with a new round: what it had given to its children. */
+	readonly digest?: string | undefined;
 }
 
 /** Jobs may wait for these, which have changed. */
-export function parentsChanged({known, changedParents}: Tx, first: JobId, last: JobId, change: ParentChange['change']): void {
-	if (known.get('hasEdges')) changedParents.push({first, last, change});
+export function parentsChanged({known, changedParents}: Tx, first: JobId, last: JobId, change: ParentChange['change'], digest?: string): void {
+	if (known.get('hasEdges')) changedParents.push({first, last, change, digest});
 }
 
 /** A row of the statements `claimsOfLease` and `stoppedClaimsOfOwner`. */

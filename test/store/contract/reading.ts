@@ -142,7 +142,20 @@ law('counts covers all six statuses, of all tasks or of one', async (t, queue, c
 });
 
 law('a store counts the jobs of each task by state', async (t, queue, clock) => {
-	const none = {isPaused: false, blocked: 0, ready: 0, quarantined: 0, delayed: 0, failed: 0, parked: 0, running: 0, completed: 0, dead: 0, cancelled: 0, held: 0};
+	const none = {
+		isPaused: false,
+		blocked: 0,
+		ready: 0,
+		quarantined: 0,
+		delayed: 0,
+		failed: 0,
+		parked: 0,
+		running: 0,
+		completed: 0,
+		dead: 0,
+		cancelled: 0,
+		held: 0,
+	};
 	const countsOf = async (task: string) => (await queue.store.counts()).find(each => each.task === task);
 	await oneJobOfEachStatus(queue, clock);
 	await enqueue(queue, newJob({runAt: clock.now() + 100}), newJob({task: 'thumbnail', policy: {...POLICY, retry: 'manual'}}));
