@@ -16,7 +16,7 @@ export type {HaltOption, MapArgs, MapOptions} from './api/map-options.ts';
 export type {OpenOptions, RecycleOptions} from './api/open-options.ts';
 export type {AnyTasks, CompletionTasksOf, EnqueueArgs, PayloadOf, ProblemOf, ResultOf, TaskName, TasksOf} from './job/task.ts';
 export {closeOnSignals} from './api/signals.ts';
-export type {CompletedBatch, EditResult} from './job/job.ts';
+export type {CompletedBatch, EditResult, Staleness} from './job/job.ts';
 export type {Duration, Size} from './job/checks.ts';
 export type {SlowStart, WorkerLoss} from './job/events.ts';
 export type {ErrorRecord} from './job/error-record.ts';

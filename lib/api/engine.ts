@@ -378,8 +378,10 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 	/**
 	 * Opens a new round for one job, or for all that match. A completed job loses its result. A filter without ids and statuses selects
-	 * failed, dead and cancelled jobs only. A job whose key another one has taken is left out. Works page by page, as {@link cancel}. Returns
-	 * the number of jobs.
+	 * failed, dead and cancelled jobs only. `{stale: true}` selects stale jobs, those through which they are stale, and what follows; each waits for
+	 * those of its parents that run again. A job whose key another one has taken is left out, and so is one of whose parents one was deleted. Works page
+	 * by page, as {@link cancel}. Returns the number of jobs.
+	 * @example await faena.retry({stale: true, batch: 'report'});
 	 */
 	async retry(jobs: JobId | JobFilter): Promise<number> {
 		return this.#client.verb('retry', checkFilter('retry()', jobs));

@@ -2,7 +2,7 @@ import {abortSignal, checked, type Duration, duration} from '../job/checks.ts';
 import type {ExecutionRecord} from '../job/claim.ts';
 import {decode} from '../job/encoding.ts';
 import {fromFailure} from '../job/failure.ts';
-import type {Batch, EditResult, Job, JobId, LogLine, Place} from '../job/job.ts';
+import type {Batch, EditResult, Job, JobId, LogLine, Place, Staleness} from '../job/job.ts';
 import type {JobMaker} from '../job/new-job.ts';
 import type {JobRange, StoredJob} from '../store/store.ts';
 import {startTimer} from '../support/clock.ts';
@@ -15,7 +15,8 @@ import {editJob, type JobChanges} from './edit.ts';
 
 /** How a job ended, as a value. */
 export type JobOutcome<Result = unknown> =
-	| {readonly status: 'completed'; readonly result: Result}
+	/** `stale`: made from results which are no longer the last ones, as {@link Job.stale} says. */
+	| {readonly status: 'completed'; readonly result: Result; readonly stale?: Staleness}
 	/** `error` is the task's own error, or tells that the job timed out or lost its worker. */
 	| {readonly status: 'dead'; readonly error: Error}
 	| {readonly status: 'cancelled'; readonly error: Error};
@@ -120,9 +121,9 @@ export function waitForEnd(
 	});
 }
 
-export function toOutcome({id, status, result, error}: Notice): JobOutcome {
+export function toOutcome({id, status, result, error, stale}: Notice): JobOutcome {
 	if (status === 'missing') throw new FaenaError('NoSuchJob', `There is no job ${id}; it may have been cleaned up.`);
-	if (status === 'completed') return {status, result: decode(result)};
+	if (status === 'completed') return {status, result: decode(result), ...(stale && {stale})};
 	return {status, error: error ? fromFailure(error) : new FaenaError('JobCancelled', `Job ${id} was cancelled before it ran.`)};
 }
 

@@ -1,6 +1,6 @@
 import type {Encoded} from '../job/encoding.ts';
 import {type Ids, idAt} from '../job/group.ts';
-import {isTerminal, type JobId} from '../job/job.ts';
+import {isTerminal, type JobId, type Staleness} from '../job/job.ts';
 import {executionAt, type UnpackedJobs} from '../transport/client.ts';
 import type {ExecutionFacts, Notice} from '../transport/messages.ts';
 import {type JobOutcome, toOutcome} from './handles.ts';
@@ -50,6 +50,7 @@ export class ItemGroup<Item> {
 	open: number;
 	/** Offsets of items whose jobs had ended before this map began. */
 	readonly #reused = new Set<number>();
+	readonly #stale = new Map<number, Staleness>();
 	readonly #states: Uint8Array;
 	/** Items that have completed together, and their jobs from the index `start` on. */
 	readonly #completed: {readonly from: number; readonly to: number; readonly start: number; readonly jobs: UnpackedJobs}[] = [];
@@ -101,6 +102,7 @@ export class ItemGroup<Item> {
 
 	end(offset: number, notice: Notice, isReused: boolean): void {
 		if (isReused) this.#reused.add(offset);
+		if (notice.stale) this.#stale.set(offset, notice.stale);
 		const isCompleted = notice.status === 'completed';
 		if (isCompleted && notice.execution) this.#executions.set(offset, notice.execution);
 		this.open--;
@@ -156,7 +158,10 @@ export class ItemGroup<Item> {
 		const execution = this.executionAt(offset);
 		if (execution) Object.assign(about, {execution});
 		if (this.earlier.length > 0) Object.assign(about, {earlier: this.earlier.map((_, stage) => this.earlierIdsAt(stage, offset))});
-		if (this.#states[offset] === State.completed) return {...about, status: 'completed', result: read(end as Encoded)};
+		if (this.#states[offset] === State.completed) {
+			const stale = this.#stale.get(offset);
+			return {...about, status: 'completed', result: read(end as Encoded), ...(stale && {stale})};
+		}
 		return {...about, ...(toOutcome(end as Notice) as Exclude<JobOutcome<Result>, {status: 'completed'}>)};
 	}
 }

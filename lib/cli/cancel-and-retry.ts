@@ -24,15 +24,18 @@ export function addRetry(program: Command): void {
 		.summary('run failed, dead and cancelled jobs again')
 		.description(
 			'Runs failed, dead and cancelled jobs again, with all their attempts: jobs by id, of a batch, or of a task.\n' +
-				'Completed jobs are run again only by id or by --status completed; their results are deleted.\n' +
+				'Completed jobs are run again only by id, by --status completed or by --stale; their results are deleted.\n' +
 				'This command itself runs no job. A program with their task does, or their faena map when it is started again.',
 		);
+	command.option('--stale', 'jobs that were made from results which are no longer the last ones, and what follows; without ids, --batch and --task: all');
 	addChange(command, async (queue, filter) => `${count(await queue.retry(filter))} to be run again\n${await whyNot(queue, filter)}`);
 }
 
 /** Says of jobs that were named, and stay as they are because of a parent, what to do. */
-async function whyNot(queue: JobQueue, {ids = []}: JobFilter): Promise<string> {
+async function whyNot(queue: JobQueue, {ids = [], stale, ...others}: JobFilter): Promise<string> {
 	const lines: string[] = [];
+	const left = stale ? await queue.jobs({...others, stale}) : [];
+	if (left.length > 0) lines.push(`Stale jobs stay as they are, such as ${left[0]?.id}: a job for which they have waited was deleted.\n`);
 	for (const id of ids.slice(0, MAX_NAMED_IDS)) {
 		const job = await queue.job(id);
 		if (job?.status !== 'cancelled' || job.error?.reason !== 'parent') continue;
@@ -46,6 +49,7 @@ interface Options {
 	readonly batch?: string;
 	readonly task?: string;
 	readonly status?: readonly JobStatus[];
+	readonly stale?: true;
 }
 
 const MAX_NAMED_IDS = 10;
@@ -58,13 +62,13 @@ function addChange(command: Command, change: (queue: JobQueue, filter: JobFilter
 		.option('--batch <name>', 'jobs of this batch, that is, of this run')
 		.option('--task <name>', 'jobs of this task')
 		.option('--status <names>', 'of these only those in this status, or in several, with commas between', toStatuses)
-		.action(async (given: readonly JobId[] | undefined, {queue: file, batch, task, status}: Options) => {
+		.action(async (given: readonly JobId[] | undefined, {queue: file, batch, task, status, stale}: Options) => {
 			const ids = given?.length ? given : undefined;
-			if (!ids && batch === undefined && task === undefined) throw bad(`Name what to ${command.name()}: ids, a --batch or a --task.`);
+			if (!ids && batch === undefined && task === undefined && !stale) throw bad(`Name what to ${command.name()}: ids, a --batch or a --task.`);
 			await useQueue(file, async queue => {
 				if (batch !== undefined) await batchOf(queue, batch);
 				const missing = await missingOf(queue, ids ?? []);
-				if (!ids || missing.length < ids.length) await print(await change(queue, defined({ids, batch, task, status})));
+				if (!ids || missing.length < ids.length) await print(await change(queue, defined({ids, batch, task, status, stale})));
 				// The other jobs were changed.
 				if (missing.length > 0) throw noSuchJob(file, ...missing);
 			});

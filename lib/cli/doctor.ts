@@ -1,7 +1,7 @@
 import type {Command} from 'commander';
 import {type InspectedFile, type Inspection, inspect, shownLocation} from '../api/queue-location.ts';
 import type {Job} from '../index.ts';
-import type {JobQueue, TaskCounts} from '../queue.ts';
+import type {JobQueue, Place, TaskCounts} from '../queue.ts';
 import {FaenaError} from '../support/errors.ts';
 import {inLine} from './controls.ts';
 import {ExitCode} from './exit-codes.ts';
@@ -16,7 +16,7 @@ export function addDoctor(program: Command): void {
 		.command('doctor')
 		.summary('look for what is wrong with a queue, and say what to do')
 		.description(
-			'Looks for what is wrong with a queue: damage, settings that risk jobs, programs that died with jobs, jobs that no program runs, a full disk, a network ' +
+			'Looks for what is wrong with a queue: damage, settings that risk jobs, programs that died with jobs, jobs that no program runs, stale jobs, a full disk, a network ' +
 				'file system, a large log. It says what to do, and changes nothing. It reads the whole file, at about a second per GiB.',
 		)
 		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
@@ -56,7 +56,7 @@ async function examine(file: string): Promise<Report> {
 			...judgeSettings(inspection.settings),
 			...(inspection.file ? judgeFile(inspection.file) : []),
 			...judgeOwners(owners, file),
-			...(await useQueue(file, queue => judgeTasks(queue, engines, file), {readOnly: true})),
+			...(await useQueue(file, async queue => [...(await judgeTasks(queue, engines, file)), ...(await judgeStale(queue, file))], {readOnly: true})),
 		];
 		return {...base, ...inspection, engines, findings};
 	} catch (error) {
@@ -158,6 +158,18 @@ function idleFinding({task, scope, ready, quarantined}: TaskCounts, idleMs: numb
 		problem: `${counted(due, 'job')} of the task ${inLine(task)}${which} ${due === 1 ? 'is' : 'are'} ready, for up to ${clock(idleMs / 1000)}, and none runs.`,
 		advice: `${reason}. Start one: faena work MODULE ${flag}${adoption}`,
 	};
+}
+
+async function judgeStale(queue: JobQueue, file: string): Promise<Finding[]> {
+	let jobs = 0;
+	for (let after: Place | null | undefined; after !== null; ) {
+		const page = await queue.store.jobs({stale: true}, {after, limit: 1000}, {count: true});
+		jobs += page.count;
+		after = page.next;
+	}
+	if (jobs === 0) return [];
+	const problem = `${counted(jobs, 'job')} ${jobs === 1 ? 'was' : 'were'} made from results which are no longer the last ones: faena list --stale shows them.`;
+	return [{problem, advice: `To run them again, and what follows: faena retry --stale --queue ${shellQuote(shownLocation(file))}`}];
 }
 
 const MAX_IDLE_MS = 60_000;

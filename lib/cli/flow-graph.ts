@@ -10,6 +10,8 @@ export interface GraphNode {
 	last: JobId;
 	jobs: number;
 	readonly statuses: Map<JobStatus, number>;
+	/** The number of its jobs that are stale. */
+	stale: number;
 	/** The nodes for which it waits, by index. A chain of jobs waits for itself. */
 	parents: readonly number[];
 	/** Jobs outside the flow for which it waits. */
@@ -31,19 +33,31 @@ export class FlowGraph {
 	/** Jobs of earlier nodes, by id: those outside the flow are not here. */
 	readonly #ids: JobId[] = [];
 
-	add({id, task, key, status, edges}: StoredJob): void {
+	add({id, task, key, status, stale, edges}: StoredJob): void {
 		const parents = edges?.parents ?? [];
 		const [node, ends] = [this.nodes.at(-1), this.#ends.at(-1)];
 		this.#ids.push(id);
 		const how = node && ends && node.task === task && key === undefined && node.key === undefined ? continues(node, ends, parents) : undefined;
 		if (!node || !ends || how === undefined) {
-			this.nodes.push({task, key, first: id, last: id, jobs: 1, statuses: new Map([[status, 1]]), parents: [], outside: [], isEach: false});
+			this.nodes.push({
+				task,
+				key,
+				first: id,
+				last: id,
+				jobs: 1,
+				statuses: new Map([[status, 1]]),
+				stale: stale ? 1 : 0,
+				parents: [],
+				outside: [],
+				isEach: false,
+			});
 			this.#ends.push({first: parents, last: parents});
 			return;
 		}
 		node.isEach = how === 'each';
 		node.last = id;
 		node.jobs++;
+		if (stale) node.stale++;
 		node.statuses.set(status, (node.statuses.get(status) ?? 0) + 1);
 		ends.last = parents;
 	}

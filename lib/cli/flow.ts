@@ -57,9 +57,10 @@ function titleOf({task, key, jobs}: GraphNode): string {
 	return `${inLine(task)}${jobs > 1 ? ` ×${count(jobs)}` : ''}${key === undefined ? '' : ` (${inLine(key)})`}`;
 }
 
-function statusOf({jobs, statuses}: GraphNode): string {
-	if (jobs === 1) return [...statuses.keys()][0] ?? '';
-	return STATUSES.flatMap(status => (statuses.has(status) ? [`${count(statuses.get(status) as number)} ${status}`] : [])).join(', ');
+function statusOf({jobs, statuses, stale}: GraphNode): string {
+	if (jobs === 1) return `${[...statuses.keys()][0] ?? ''}${stale > 0 ? ', stale' : ''}`;
+	const counts = STATUSES.flatMap(status => (statuses.has(status) ? [`${count(statuses.get(status) as number)} ${status}`] : []));
+	return [...counts, ...(stale > 0 ? [`${count(stale)} stale`] : [])].join(', ');
 }
 
 /** More nodes than this are not shown in a tree, and none at a greater depth. */

@@ -24,6 +24,7 @@ export function addList(program: Command): void {
 		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('--status <names>', `one of ${STATUSES.join(', ')}, or several with commas between`, toStatuses)
 		.option('--task <name>', 'jobs of this task')
+		.option('--stale', 'completed jobs that were made from results which are no longer the last ones')
 		.option('--batch <name>', 'jobs of this batch, that is, of this run')
 		.option('--key <key>', 'the job with this key, together with its --batch or, outside batches, its --task')
 		.addOption(
@@ -88,10 +89,15 @@ export function describeName({status, id, task, key}: Job): string {
 }
 
 /** How far it is, what it waits for, or why it failed. */
-export function describeState({status, createdAt, attempts, maxAttempts, progress, error, runAt}: Job): string {
+export function describeState({status, createdAt, attempts, maxAttempts, progress, error, runAt, stale}: Job): string {
+	if (stale) return describeStale(stale);
 	if (status === 'running' && progress) return `${progress.done}${progress.total === undefined ? '' : ` of ${progress.total}`}`;
 	if (status === 'running') return attempts > 0 ? `attempt ${attempts + 1} of ${maxAttempts}` : '';
 	if (runAt !== undefined) return `until ${formatTime(runAt)}`;
 	if (status === 'pending') return `since ${formatTime(createdAt)}`;
 	return error ? inLine(`${error.name}: ${error.message.split('\n')[0]}`) : '';
+}
+
+export function describeStale(stale: NonNullable<Job['stale']>): string {
+	return stale === 'direct' ? 'stale' : 'stale through a parent';
 }

@@ -5,6 +5,7 @@ import {decode, type Encoded, type ExecutionRecord, type JobQueue, type JobRange
 import {defined} from '../support/defined.ts';
 import {inLine} from './controls.ts';
 import {noSuchJob, toId, useQueue} from './input.ts';
+import {describeStale} from './list.ts';
 import {count, formatTime, megabytes, print, toJson} from './print.ts';
 
 export function addShow(program: Command): void {
@@ -57,7 +58,7 @@ async function describeRelatives(queue: JobQueue, ranges: readonly JobRange[]): 
 }
 
 function describeOther(job: Job | undefined): string {
-	return job ? `${inLine(job.task)}  ${job.status}` : 'deleted';
+	return job ? `${inLine(job.task)}  ${job.status}${job.stale ? `, ${describeStale(job.stale)}` : ''}` : 'deleted';
 }
 
 const MAX_RANGES = 5;
@@ -112,6 +113,7 @@ function describe({values: {payload, result, checkpoint}, logs, history, edges, 
 	const last = history.at(-1);
 	const rows: readonly (readonly [label: string, text: string | undefined])[] = [
 		[`job ${job.id}`, `${job.task}  ${status}`],
+		['stale', job.stale && STALE[job.stale]],
 		['key', job.key],
 		['batch', job.batch],
 		['scope', job.scope],
@@ -137,6 +139,11 @@ function describe({values: {payload, result, checkpoint}, logs, history, edges, 
 	];
 	return rows.flatMap(([label, text]) => (text === undefined ? [] : [`${label.padEnd(INDENT)}${text.replaceAll('\n', `\n${' '.repeat(INDENT)}`)}\n`])).join('');
 }
+
+const STALE = {
+	direct: 'a parent has completed again since, with another result; faena retry --stale brings this job up to date',
+	through: 'a parent is stale; faena retry --stale brings both up to date',
+} as const;
 
 function describeAttempts({attempts, maxAttempts, executions, status, error}: Job): string {
 	const isGivenUp = status === 'dead' && error?.retry === 'never';

@@ -1,3 +1,4 @@
+import {writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
 import {openEngine} from '../fixtures/engine.ts';
@@ -43,4 +44,28 @@ test('a retry of a job that was cancelled because of its parent says which', asy
 	t.is((await folder.faena('retry', '2').end()).stdout, `0 to be run again\n${why}\n`);
 	t.is((await folder.faena('retry', '1').end()).stdout, '1 to be run again\n');
 	t.is((await folder.faena('status').end()).stdout.split('\n')[0], 'faena.db: 1 blocked, 1 pending');
+});
+
+test('stale jobs: list, show, flow and doctor tell them, and retry --stale runs them again with what follows', async t => {
+	const folder = new Folder(t);
+	const faena = await openEngine(t, {queue: join(folder.path, 'faena.db')});
+	const file = join(folder.path, 'part');
+	writeFileSync(file, 'one');
+	const flow = faena.flow('report');
+	const part = flow.job('readText', file);
+	flow.job('echo', flow.job('gather', [part]));
+	const run = await flow.enqueue();
+	await run.ended();
+	writeFileSync(file, 'two');
+	await faena.retry(run.job(part).id);
+	await run.result(part);
+	await faena.close();
+	t.regex((await folder.faena('list', '--stale').end()).stdout, /^completed #2 .*stale\ncompleted #3 .*stale through a parent\n$/);
+	t.regex((await folder.faena('show', '3').end()).stdout, /stale {7}a parent is stale; faena retry --stale/);
+	t.regex((await folder.faena('flow', 'report').end()).stdout, /gather +completed, stale\n +└─ echo +completed, stale\n/);
+	const doctor = await folder.faena('doctor').end();
+	t.is(doctor.code, 1);
+	t.regex(doctor.stdout, /2 jobs were made from results which are no longer the last ones: faena list --stale shows them\.\n {2}To run them again/);
+	t.is((await folder.faena('retry', '--stale').end()).stdout, '2 to be run again\n');
+	t.is((await folder.faena('doctor').end()).code, 0);
 });
