@@ -25,7 +25,7 @@ const ENTRIES: Readonly<Record<string, Names>> = {
 			...['MapResult', 'OpenOptions', 'OwnConnection', 'ParentOutcome', 'PastExecution', 'PayloadOf', 'PipeOptions'],
 			...['PipeProgress', 'PipeSource', 'PostMortem', 'PostgresTransaction', 'ProblemOf', 'Progress', 'Quantiles', 'RecycleOptions'],
 			...['ResourceLimits', 'ResultOf', 'RetentionOption', 'RetryDecision', 'ScheduleInfo', 'ScheduleOptions'],
-			...['ScheduleRuns', 'ScheduleTimes', 'Size', 'SlowStart', 'StageOf', 'StageOptions', 'StopReason', 'TaskContext'],
+			...['ScheduleRuns', 'ScheduleTimes', 'Size', 'SlowStart', 'StageOf', 'StageOptions', 'Staleness', 'StopReason', 'TaskContext'],
 			...['TaskFunction', 'TaskLog', 'TaskModule', 'TaskName', 'TaskOptions', 'TaskStats', 'TasksOf', 'WaitOptions'],
 			...['WorkerLoss'],
 		],
