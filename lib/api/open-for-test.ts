@@ -61,7 +61,14 @@ export async function openForTest(tasks: object | string, options: TestOptions =
 		rmSync(folder, {recursive: true, force: true});
 	};
 	try {
-		const settings = resolveOpenOptions({queue: join(folder, 'jobs.db'), durability: 'normal', workers: 1, ...given, ...FIXED, tasks: module});
+		const settings = resolveOpenOptions({
+			...{queue: join(folder, 'jobs.db'), durability: 'normal', workers: 1},
+			// Each module of an object is a new one, whose scope no other engine would have.
+			...(!isModule && {scope: []}),
+			...given,
+			...FIXED,
+			tasks: module,
+		});
 		const clock = new TestClock(now ?? Date.now());
 		if (!isModule) standIn(String(module), tasks);
 		return await connect(

@@ -1,6 +1,6 @@
 import {availableParallelism} from 'node:os';
 import type {Checks, Duration, Size} from '../job/checks.ts';
-import {atLeast, bad, boolean, checked, choice, duration, expected, integer, list, number, string, text, textOr, url} from '../job/checks.ts';
+import {atLeast, bad, boolean, checked, choice, duration, expected, integer, list, number, string, text, textOr, texts, url} from '../job/checks.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {Durability} from '../job/job.ts';
 import type {PoolOptions, Recycle, ResourceLimits} from '../job/options.ts';
@@ -163,7 +163,7 @@ export const OPEN_CHECKS: Checks = {
 	queue: textOr(text, url),
 	tasks: textOr(toUrl, value => (isTaskModule(value) ? value.url : url(value).href)),
 	only: value => list(value).map(text),
-	scope: value => [value].flat().map(text),
+	scope: texts,
 	workers: integer(1, 1024),
 	isolation: choice('thread', 'process', 'inline'),
 	durability: choice('full', 'normal'),

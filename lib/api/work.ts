@@ -1,6 +1,6 @@
 import {nanoid} from 'nanoid';
 import {enqueuesJobs} from '../dispatcher/commits.ts';
-import {abortSignal, argument, bad, type Checks, checked, type Duration, duration, expected, integer, object} from '../job/checks.ts';
+import {abortSignal, argument, bad, type Checks, checked, type Duration, duration, expected, integer, object, texts} from '../job/checks.ts';
 import type {OwnerId} from '../job/claim.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import {fromEnvelope, fromFailure} from '../job/failure.ts';
@@ -12,6 +12,7 @@ import {standIn, tableOf} from '../job/task-module.ts';
 import type {Pool, PoolListener} from '../pool/pool.ts';
 import {JobQueue} from '../store/job-queue.ts';
 import {IN_MEMORY, type News, type Store} from '../store/store.ts';
+import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import {startThread, workerUrl} from '../support/node.ts';
 import type {HeartbeatStart} from '../transport/messages.ts';
@@ -31,6 +32,8 @@ export interface WorkOptions {
 	 * enqueued, here or by another process, are noticed within 50 ms in any case.
 	 */
 	readonly pollMs?: number;
+	/** Whose jobs it runs, beside jobs without a scope; jobs that its tasks enqueue get the first. Default: only jobs without a scope. See {@link OpenOptions.scope}. */
+	readonly scope?: string | readonly string[];
 }
 
 /** A function that runs the jobs of a task. It is what {@link work} takes for each task, and what a tasks module exports. */
@@ -59,7 +62,13 @@ const POOL_OPTIONS: Omit<PoolOptions, 'tasks' | 'workers'> = {
 export async function work(queue: JobQueue, tasks: Readonly<Record<string, unknown>>, options: WorkOptions = {}): Promise<void> {
 	argument('work()', 'its first argument', queue, jobQueue);
 	argument('work()', 'its second argument', tasks, object);
-	const {signal, concurrency, drain: drainMs, pollMs} = {...WORK_DEFAULTS, ...(checked('work()', options, WORK_CHECKS) as Partial<CheckedWorkOptions>)};
+	const {
+		signal,
+		concurrency,
+		drain: drainMs,
+		pollMs,
+		scope: scopes,
+	} = {...WORK_DEFAULTS, ...(checked('work()', options, WORK_CHECKS) as Partial<CheckedWorkOptions>)};
 	if (tableOf(tasks).size === 0) throw bad('work() expects an object with a function for each task; it got one without functions');
 	// Loaded only here: a program with a loop of its own needs neither.
 	const [{Dispatcher}, {inlinePool}] = await Promise.all([import('../dispatcher/dispatcher.ts'), import('../pool/inline.ts')]);
@@ -69,12 +78,12 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	const ended = Promise.withResolvers<void>();
 	let pool: Pool | undefined;
 	const makePool = (listener: PoolListener) => {
-		const poolOptions = {...POOL_OPTIONS, ...queue.store.ownerFiles(owner), workers: concurrency, tasks: url};
+		const poolOptions = {...POOL_OPTIONS, ...queue.store.ownerFiles(owner), defaults: defined({scope: scopes[0]}), workers: concurrency, tasks: url};
 		pool = lonePool(queue.store, concurrency, listener, own => inlinePool(poolOptions, own));
 		return pool;
 	};
 	const dispatcher = new Dispatcher(store, makePool, {
-		...{owner, leaseMs: queue.store.leaseMs, events: ['refused', 'secondLibrary']},
+		...{owner, leaseMs: queue.store.leaseMs, scopes, events: ['refused', 'secondLibrary']},
 		output(message) {
 			if (message.type === 'failed') ended.reject(fromEnvelope(message.error));
 			if (message.type !== 'replies') return;
@@ -114,16 +123,17 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	}
 }
 
-export const WORK_CHECKS: Checks = {signal: abortSignal, concurrency: integer(1, 1024), drain: duration, pollMs: integer(1, 3_600_000)};
+export const WORK_CHECKS: Checks = {signal: abortSignal, concurrency: integer(1, 1024), drain: duration, pollMs: integer(1, 3_600_000), scope: texts};
 
 interface CheckedWorkOptions {
 	readonly signal: AbortSignal | undefined;
 	readonly concurrency: number;
 	readonly drain: number;
 	readonly pollMs: number;
+	readonly scope: readonly string[];
 }
 
-const WORK_DEFAULTS: CheckedWorkOptions = {signal: undefined, concurrency: 1, drain: Infinity, pollMs: 1000};
+const WORK_DEFAULTS: CheckedWorkOptions = {signal: undefined, concurrency: 1, drain: Infinity, pollMs: 1000, scope: []};
 
 function jobQueue(value: unknown): unknown {
 	if (value instanceof JobQueue) return value;

@@ -82,7 +82,7 @@ export class MapRun {
 			// If closing fails, the map fails with the same error.
 			this.#engine.close({drain: 0}).catch(() => undefined);
 		});
-		void this.#results.opened.then(unfinished => unfinished > 0 && printError(describeUnfinished(unfinished, this.#options.missing, true)));
+		void this.#results.opened.then(unfinished => unfinished > 0 && printError(describeLeft(unfinished, this.#options.missing)));
 		const endBar = this.#options.quiet ? () => undefined : showBar(() => this.#status());
 		try {
 			await this.#printAll().finally(() => {
@@ -231,11 +231,15 @@ export class MapRun {
 
 const AT_THE_END = {hold: 'stay held', run: 'run', cancel: 'are cancelled', delete: 'are deleted'} as const;
 
-/** Said before any of them could start. */
-export function describeUnfinished(unfinished: number, missing: RunOptions['missing'], isRun = false): string {
+/** Said before any of them could start. @param unfinished the number of them, in the input or not */
+function describeLeft(unfinished: number, missing: RunOptions['missing']): string {
 	const items = unfinished === 1 ? 'item' : 'items';
-	if (isRun)
-		return `An earlier run left ${count(unfinished)} ${items} unfinished. Those that are not in this input are not started; at its end they ${AT_THE_END[missing]}.`;
+	return `An earlier run left ${count(unfinished)} ${items} unfinished. Those that are not in this input are not started; at its end they ${AT_THE_END[missing]}.`;
+}
+
+/** Said by a dry run. @param unfinished the number of those that the input does not have */
+export function describeUnfinished(unfinished: number, missing: RunOptions['missing']): string {
+	const items = unfinished === 1 ? 'item' : 'items';
 	return `${count(unfinished)} unfinished ${items} of an earlier run that this input does not have would not be started; at its end they ${AT_THE_END[missing]}.`;
 }
 

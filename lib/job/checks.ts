@@ -108,6 +108,8 @@ export const text = kind<string>(
 	'a text that is not empty and has no NUL character or half of a surrogate pair',
 	value => typeof value === 'string' && value !== '' && !value.includes('\0') && value.isWellFormed(),
 );
+/** One text, or a list of them. */
+export const texts = (value: unknown): readonly string[] => [value].flat().map(text);
 export const finite = kind<number>('a number', Number.isFinite);
 export const callable = kind<unknown>('a function', value => typeof value === 'function' && !isClass(value));
 export const object = kind<object>('an object', value => typeof value === 'object' && value !== null && !Array.isArray(value));

@@ -217,7 +217,14 @@ function childJob(maxBytes: number): Is {
 	const times = {delayMs: either(oneOf(undefined), finite), expiresMs: either(oneOf(undefined), finite)};
 	return shaped(
 		{task: text(Infinity), payload: encoded(maxBytes), priority: integer(-1e9, 1e9), runAt: either(oneOf(null), finite), policy: isPolicy},
-		{key: text(Infinity), ...times, unique: oneOf(undefined, 'unended'), after: listOf(isParent, MAX_CHILD_PARENTS), onDead: oneOf('cancel', 'run')},
+		{
+			scope: either(oneOf(undefined), text(Infinity)),
+			key: text(Infinity),
+			...times,
+			unique: oneOf(undefined, 'unended'),
+			after: listOf(isParent, MAX_CHILD_PARENTS),
+			onDead: oneOf('cancel', 'run'),
+		},
 	);
 }
 

@@ -154,7 +154,10 @@ test('a completed job is shown with its times, progress, shortened values and la
 	await folder.faena('map', tasks('reports-progress', 'report'), '--stdin', '--batch', 'nightly', '--timeout', '10s').end('one');
 	const {code, stdout} = await folder.faena('show', '1').end();
 	t.is(code, 0);
-	t.regex(stdout, /^job 1 {7}report {2}completed\nkey {9}one\nbatch {7}nightly\nattempts {4}0 of 3 charged, 1 execution\n/);
+	t.regex(
+		stdout,
+		/^job 1 {7}report {2}completed\nkey {9}one\nbatch {7}nightly\nscope {7}faena\/test\/fixtures\/reports-progress in \S+\nattempts {4}0 of 3 charged, 1 execution\n/,
+	);
 	for (const label of ['enqueued', 'started', 'ended']) t.regex(stdout, new RegExp(`^${label} +\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z$`, 'm'));
 	t.regex(stdout, /^timeout {5}10 s\nprogress {4}3 of 4 at \d{4}.*\npayload {5}"one"$/m);
 	t.regex(stdout, /^result {6}"x{399}… \(1,002 characters; all with --json\)$/m);
@@ -194,7 +197,7 @@ test('a running job is not shown with the worker of an earlier execution', async
 	t.teardown(() => queue.close());
 	await queue.retry({ids: [1]});
 	const [job] = await queue.jobs({ids: [1]});
-	await queue.dequeue({owner: 'me', tasks: [job?.task ?? ''], limit: 1});
+	await queue.dequeue({owner: 'me', tasks: [job?.task ?? ''], scopes: [job?.scope ?? ''], limit: 1});
 	const {stdout} = await folder.faena('show', '1').end();
 	t.regex(stdout, /^job 1 .* running$/m);
 	t.notRegex(stdout, /^worker /m);

@@ -312,7 +312,8 @@ test('a batch is opened for the owner, its input ends, and it is closed or left:
 	await calls.perform();
 	await clock.nextTurn();
 	// It leaves by itself.
-	const [{value: batch} = {value: 0}] = messages.splice(0).flatMap(({replies}) => replies) as {value: BatchId}[];
+	const [opened] = messages.splice(0).flatMap(({replies}) => replies) as {value: {id: BatchId}}[];
+	const batch = opened?.value.id ?? 0;
 	t.deepEqual(asked.splice(0), [['wake']]);
 	await t.throwsAsync(queue.openBatch('nightly', 'count', 'other'), {code: 'BatchInUse'});
 	t.deepEqual(await ask('endInput', batch, 0), {call: 1, value: true});
@@ -320,10 +321,10 @@ test('a batch is opened for the owner, its input ends, and it is closed or left:
 	t.deepEqual(await ask('leaveBatch', batch), {call: 1, value: undefined});
 	t.is(await queue.openBatch('nightly', 'count', 'other'), batch);
 	t.deepEqual(await ask('endInput', batch, 3), {call: 1, value: false});
-	const {value: next} = (await ask('openBatch', 'weekly', 'count')) as {value: BatchId};
-	await ask('endInput', next, 0);
+	const {value: next} = (await ask('openBatch', 'weekly', 'count')) as {value: {id: BatchId}};
+	await ask('endInput', next.id, 0);
 	t.is((await queue.batch('weekly'))?.closedAt, undefined);
-	await ask('closeBatch', next);
+	await ask('closeBatch', next.id);
 	t.true(((await queue.batch('weekly'))?.closedAt ?? 0) > 0);
 	t.deepEqual(asked, [['wake']]);
 });
@@ -359,7 +360,7 @@ test('a batch whose owner was found dead is opened at once', async t => {
 		},
 	});
 	const batch = await queue.openBatch('nightly', 'count', 'other');
-	t.deepEqual(await perform(verb(1, 'openBatch', 'nightly', 'count')), [{call: 1, value: batch}]);
+	t.deepEqual(await perform(verb(1, 'openBatch', 'nightly', 'count')), [{call: 1, value: {id: batch, running: []}}]);
 	t.deepEqual(asked, [['reclaim', 1000], ['wake']]);
 });
 

@@ -38,7 +38,7 @@ for (const [what, {code, isKept}] of Object.entries(FAILURES)) {
 				failures = 0;
 				const opened = await ask(1, 'openBatch', batch, 'count');
 				if (name === 'openBatch') t.is(opened.error?.code, code);
-				else t.is((await ask(2, name, opened.value as BatchId)).error?.code, code);
+				else t.is((await ask(2, name, (opened.value as {id: BatchId}).id)).error?.code, code);
 				failures = 2;
 				if (batch === 'here') t.is((await ask(3, 'openBatch', batch, 'count')).error, undefined);
 				else await t.notThrowsAsync(until(() => queue.openBatch(batch, 'count', 'other')));
@@ -56,7 +56,7 @@ test('a batch that a map of the same engine has is refused at once, and open aga
 	const {value} = await ask(1, 'openBatch', 'nightly', 'count');
 	// The clock stands still: nothing waits.
 	t.is((await ask(2, 'openBatch', 'nightly', 'count')).error?.code, 'BatchInUse');
-	dispatcher.receive([verb(3, 'leaveBatch', value), verb(4, 'openBatch', 'nightly', 'count')]);
+	dispatcher.receive([verb(3, 'leaveBatch', (value as {id: BatchId}).id), verb(4, 'openBatch', 'nightly', 'count')]);
 	t.deepEqual(
 		[await reply(), await reply()],
 		[
@@ -81,7 +81,7 @@ test('a batch of a dead owner is opened, though rows of another dead owner are i
 	});
 	const {dispatcher, queue, ask, reply} = await startCaller(t, {verbs});
 	const batch = await queue.openBatch('nightly', 'count', 'dying');
-	t.deepEqual(await ask(1, 'openBatch', 'nightly', 'count'), {call: 1, value: batch});
+	t.deepEqual(await ask(1, 'openBatch', 'nightly', 'count'), {call: 1, value: {id: batch, running: []}});
 	dispatcher.receive([{call: 2, type: 'close', drainMs: 0}]);
 	t.like(await reply(), {call: 2});
 });

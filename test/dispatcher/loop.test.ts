@@ -428,7 +428,7 @@ test('a batch whose leaving could not be written is left a little later; while t
 		}),
 	});
 	const [opened] = await call(verb(1, 'openBatch', 'nightly', 'count'));
-	t.like(await call(verb(2, 'leaveBatch', opened?.value)), [{error: {code: 'StorageFull'}}]);
+	t.like(await call(verb(2, 'leaveBatch', (opened?.value as {id: number} | undefined)?.id)), [{error: {code: 'StorageFull'}}]);
 	await clock.advance(1000);
 	t.like(eventsOf(await heard(), 'setBack'), [{setbacks: 1}]);
 	await t.throwsAsync(queue.openBatch('nightly', 'count', 'other'), {code: 'BatchInUse'});

@@ -218,7 +218,8 @@ test("a loop of one's own gets payloads that are made of results", async t => {
 	const own = await openQueue(queue);
 	t.teardown(() => own.close());
 	await own.resume(['add']);
-	const {jobs} = await own.dequeue({owner: 'me', tasks: ['add']});
+	const [ready] = await own.jobs({task: 'add'});
+	const {jobs} = await own.dequeue({owner: 'me', tasks: ['add'], scopes: [ready?.scope ?? '']});
 	t.deepEqual(
 		jobs.map(({payload}) => payload),
 		['{"a":41,"b":2}'],

@@ -119,7 +119,7 @@ test('an item runs again if a file of it has other content, and not if it was on
 	t.like(await project.map('read', names, CONTENT), {ran: [], progress: {changed: 0, reused: 3}});
 });
 
-test('items that an earlier map has left unfinished count as neither changed nor unchanged, also if they run before the map looks at them', async t => {
+test('items that an earlier map has left unfinished count as neither changed nor unchanged', async t => {
 	const project = new Project(t);
 	const names = ['a', 'b'];
 	const paths = names.map(name => project.write(name, name));
@@ -138,7 +138,6 @@ test('items that an earlier map has left unfinished count as neither changed nor
 		// The map knows which jobs are unfinished before it asks for a second item.
 		yield project.write('c', 'c');
 		await faena.resume('read');
-		while ((await faena.counts()).completed < paths.length) await sleep(5);
 		yield* paths;
 	}
 	const map = faena.map('read', whenDone(), options);

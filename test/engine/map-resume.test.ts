@@ -1,6 +1,8 @@
 /** What a map does with the jobs of an earlier one of its name. */
+
 import {existsSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import type {ExecutionContext} from 'ava';
 import type {JobMap, MapOptions, MapResult} from '../../lib/index.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
@@ -143,7 +145,7 @@ async function openUnfinished(t: ExecutionContext) {
 	return {faena, items, open, go: () => writeFileSync(closed, '')};
 }
 
-test('unfinished items of an earlier run that are not in the input stay as they are by default, are not yielded, and are waited for by their batch', async t => {
+test('unfinished items that are not in the input are not yielded; one that an engine has claimed runs on, and the others are held', async t => {
 	const {faena, items, open, go} = await openUnfinished(t);
 	const map = faena.map('wait', items.slice(0, 1), {...BY_NAME, onComplete: 'echo'});
 	t.deepEqual(
@@ -156,14 +158,15 @@ test('unfinished items of an earlier run that are not in the input stay as they 
 	// Events are sent to a listener from the engine's next call on.
 	await faena.counts();
 	go();
-	t.like(await completed, {batch: 'b', counts: {completed: 4}});
+	// Only one had been claimed. The others are held, and do not count.
+	t.like(await completed, {batch: 'b', counts: {completed: 2, pending: 2}});
 	await faena.idle();
 	t.like(await faena.jobs({task: 'echo'}), [{status: 'completed'}]);
-	// Their results were not yielded yet, so cleanup() spares them until a map has yielded all.
+	// Its result was not yielded yet, so cleanup() spares it until a map has yielded all.
 	t.is(await faena.cleanup({olderThan: 0}), 1);
 	t.deepEqual(
 		(await all(faena.map('wait', items, BY_NAME))).map(({key, reused}) => [key, reused]),
-		items.map(([name]) => [name, true]),
+		items.map(([name]) => [name, name === 'done' || name === 'a']),
 	);
 	t.is(await faena.cleanup({olderThan: 0}), 4);
 	t.true(existsSync(open));
@@ -182,6 +185,29 @@ test("with missing: 'cancel' they are cancelled when the input ends, and no othe
 		(await all(faena.map('wait', items, BY_NAME))).map(({status}) => status),
 		['completed', 'cancelled', 'cancelled', 'cancelled'],
 	);
+});
+
+test('unfinished items of an earlier run are held until a map names them, or is told to run them all', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const killed = await openEngine(t, {queue});
+	await killed.pause('echo');
+	const first = all(killed.map('echo', [1, 2, 3, 4], {batch: 'b', key: String}));
+	while ((await killed.counts()).pending < 4) await sleep(5);
+	await killed.close({drain: 0});
+	await t.throwsAsync(first, {code: 'Closed'});
+	const faena = await openEngine(t, {queue});
+	const second = faena.map('echo', [2], {batch: 'b', key: String});
+	const results = all(second);
+	while (second.progress().read === 0) await sleep(5);
+	await faena.resume('echo');
+	t.like(await results, [{key: '2', result: 2, reused: false}]);
+	t.is(second.progress().missing, 3);
+	await faena.idle();
+	t.like(await faena.batch('b').info(), {counts: {completed: 1, pending: 3}});
+	const third = faena.map('echo', [4], {batch: 'b', key: String, missing: 'run'});
+	t.like(await all(third), [{key: '4', result: 4, reused: false}]);
+	await faena.idle();
+	t.like(await faena.batch('b').info(), {counts: {completed: 4}});
 });
 
 test("with missing: 'delete' they are deleted, also the one that runs, and a later map runs them anew", async t => {
@@ -224,7 +250,7 @@ test('of thousands of unfinished items exactly those are missing that the input 
 test('missing is refused without a batch: it concerns the earlier jobs of one', async t => {
 	const faena = await openEngine(t);
 	t.throws(() => faena.map('echo', [1], {missing: 'cancel'}), {code: 'BadOption', message: /missing expects the option batch, too/});
-	t.throws(() => faena.map('echo', [1], {batch: 'b', missing: 'drop' as 'cancel'}), {code: 'BadOption', message: /missing.*keep/});
+	t.throws(() => faena.map('echo', [1], {batch: 'b', missing: 'drop' as 'cancel'}), {code: 'BadOption', message: /missing.*hold/});
 });
 
 test('items that are still to come are not taken for gone, however often the batch is left before its input ends', async t => {
@@ -243,7 +269,7 @@ test('an input that throws cancels no job: only its end shows which are missing'
 	}
 	const map = faena.map('wait', early(), {...BY_NAME, missing: 'cancel'});
 	await t.throwsAsync(all(map), {message: 'dry'});
-	t.is(map.progress().missing, 0);
+	t.is(map.progress().missing, 3);
 	const {counts, total} = (await faena.batch('b').info()) ?? {};
 	t.like(counts, {completed: 1, cancelled: 0});
 	t.is(total, undefined);

@@ -98,7 +98,7 @@ export const LAWS: Readonly<Record<string, string>> = {
 		select r.* from ready r left join failure_state t on t.id = r.id where (r.task < 0) <> (coalesce(t.suspicion, 0) > 0)`,
 	'a batch is completed if all its input has ended, and not while a job of it has not': `
 		select * from (
-			select b.*, exists (select 1 from ${PLACES} p where p.batch = b.id and (p.place < ${StoredState.completed} or p.place = ${StoredState.held})) as is_unended from batch b)
+			select b.*, exists (select 1 from ${PLACES} p where p.batch = b.id and p.place < ${StoredState.completed}) as is_unended from batch b)
 		where iif(is_unended, completed_at is not null, total is not null and completed_at is null)`,
 	'no job expires that has failed, or ended by itself': `
 		select e.* from expiry e join ${PLACES} p on p.id = e.id

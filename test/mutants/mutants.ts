@@ -731,12 +731,9 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'jobs whose items are missing from the input are cancelled': {
 		file: 'lib/api/map-jobs.ts',
-		find: "if (missing === 'keep') return;",
-		put: "if (missing === 'keep') await this.#client.verb('cancel', {ids: [...this.#flags.pages(MISSING)].flat()});",
-		killer: [
-			'test/engine/map-resume.test.ts',
-			'unfinished items of an earlier run that are not in the input stay as they are by default, are not yielded, and are waited for by their batch',
-		],
+		find: "if (missing === 'hold') return",
+		put: "if (missing === 'hold') return (await this.#client.verb('cancel', {batch}, {isHeld: true})).cancelled.length;\n\t\tif (missing === 'hold') return",
+		killer: ['test/engine/map-resume.test.ts', 'unfinished items of an earlier run are held until a map names them, or is told to run them all'],
 	},
 	"a map's cancel reaches the jobs of others": {
 		file: 'lib/api/map-jobs.ts',

@@ -157,7 +157,7 @@ export class Program {
 
 	#openBatch(name: string): void {
 		const onComplete = onCompleteOf(name);
-		this.#verb('openBatch', [name, 'plain', onComplete ? {onComplete} : {}], id => this.#batches.set(name, id as BatchId));
+		this.#verb('openBatch', [name, 'plain', onComplete ? {onComplete} : {}], opened => this.#batches.set(name, (opened as {id: BatchId}).id));
 	}
 
 	#endBatch(end: (name: string, batch: BatchId) => void): void {
@@ -170,8 +170,9 @@ export class Program {
 	/** Opens a flow, enqueues its jobs and ends its input: in between it may die. */
 	#flow(): void {
 		const name = `flow ${++this.#flows} of ${this.#actor.name}`;
-		this.#verb('openBatch', [name, undefined, {flow: 'structure'}], batch => {
-			const {groups, jobs} = planFlow(this.#scheduler.chance, batch as BatchId);
+		this.#verb('openBatch', [name, undefined, {flow: 'structure'}], opened => {
+			const {id: batch} = opened as {id: BatchId};
+			const {groups, jobs} = planFlow(this.#scheduler.chance, batch);
 			this.#verb('addToFlow', [groups], enqueued => {
 				const [{ids, missing}] = enqueued as [EnqueuedGroup];
 				if (missing === undefined) this.#verb('sealFlow', [batch, jobs, [[listIds(ids, 1)[0], jobs]]]);

@@ -52,6 +52,7 @@ law('a job that waits for others is blocked, is not claimed, and is ready in the
 			completed: 0,
 			dead: 0,
 			cancelled: 0,
+			held: 0,
 		},
 	]);
 	t.deepEqual(
