@@ -1,10 +1,12 @@
 /** What the database refuses because of a value or a row is a failure of the job or call it comes from, and of no other. */
+
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import anyTest from 'ava';
 import Database from 'better-sqlite3';
 import type {Logger, TaskContext} from '../../lib/index.ts';
 import {holdLock, ownerLockAt} from '../../lib/store/sqlite/owner-lock.ts';
+import {nameIn} from '../../lib/store/task-number.ts';
 import {openForTest, type TestEngine} from '../../lib/testing.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 
@@ -85,7 +87,7 @@ for (const [what, by, error] of [
 test('a job that enqueues one which the database refuses has failed, and those it shares a turn with complete', async t => {
 	const {faena, db} = await openWith(t, {workers: 4});
 	refuse(db, 'job_run', `new.payloads like '%evil%'`);
-	refuse(db, 'job', `new.payload like '%evil%' and new.task = (select id from task where name = 'echo')`);
+	refuse(db, 'job', `new.payload like '%evil%' and ${nameIn('new.task')} = (select id from task where name = 'echo')`);
 	// One after the other, so that each has a row of its own.
 	const jobs = await Promise.all(['good', 'evil', 'good'].map((value, index) => faena.enqueue('feed', value, {key: `${index}`})));
 	await faena.drain();

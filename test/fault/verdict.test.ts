@@ -2,6 +2,7 @@ import {copyFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
 import Database from 'better-sqlite3';
+import {nameIn} from '../../lib/store/task-number.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {loosenCompleted} from '../fixtures/stored.ts';
 import {type Evidence, type Life, run} from './torture/campaign.ts';
@@ -120,11 +121,11 @@ const CRIMES: Readonly<Record<string, readonly Crime[]>> = {
 		},
 	],
 	'a completed job has enqueued its child job, once': [
-		{sql: honest => `update job set task = (select id from task where name = 'make') where id = ${completed(honest)}`},
+		{sql: honest => `update job set task = task - ${nameIn('task')} + (select id from task where name = 'make') where id = ${completed(honest)}`},
 	],
 	'a child job is there only if its parent completed': [
 		{
-			sql: honest => `update job set task = (select id from task where name = 'make') where id = ${dead(honest).id};
+			sql: honest => `update job set task = task - ${nameIn('task')} + (select id from task where name = 'make') where id = ${dead(honest).id};
 				update job set payload = json_object('token', (select json_extract(payload, '$.token') || '${childOf('')}' from job where id = ${dead(honest).id}))
 				where id = ${completed(honest)}`,
 		},

@@ -137,7 +137,7 @@ test('rows that conflict with a call are an error of that call, and of no other'
 	t.teardown(() => faena.close({drain: 0}));
 	t.is(await faena.call('echo', 1), 1);
 	const db = new Database(path);
-	db.exec("insert into key (scope, key, id) select -id, 'taken', 99 from task where name = 'echo'");
+	db.exec("insert into key (space, key, id) select -id, 'taken', 99 from task where name = 'echo'");
 	db.close();
 	await t.throwsAsync(faena.enqueue('echo', 2, {key: 'taken'}), {code: 'BadRow', message: /SQLITE_CONSTRAINT/});
 	t.is(await faena.call('echo', 3, {key: 'free'}), 3);

@@ -314,7 +314,10 @@ test('SQL: enqueue() takes the options that jobs have', async t => {
 	t.like(await queue.job(at), {runAt: Date.UTC(2040, 0, 1)});
 	t.is(await ask(`'other', '"x"', '{"key": "k"}'`), full);
 	await t.throwsAsync(ask(`'other', '"y"', '{"key": "k"}'`), {message: /belongs to job/});
-	t.is((await client.query('select count(*)::int as n from by_sql.policy where spec like \'%"maxAttempts":3,"timeoutMs":null%\'')).rows[0].n, 1);
+	t.is(
+		(await client.query('select count(*)::int as n from by_sql.policy where spec like \'%"maxAttempts":3,"maxDelays":100,"timeoutMs":null%\'')).rows[0].n,
+		1,
+	);
 	await faena.close();
 });
 

@@ -25,6 +25,7 @@ LARGE.push('checkpoint', 'log', 'execution', 'expiry');
 const SCANS: Readonly<Record<string, string>> = {
 	anyCheckpoint: 'it reads one row',
 	anyExpiry: 'the same',
+	anyHeld: 'the number of running jobs is bounded by the workers',
 	claimGroupsOfOwner: 'the number of running jobs is bounded by the workers, and an index would cost an entry per claim',
 	claimOfOwnerAt: 'the same',
 	claimedRunsOfOwner: 'the same',

@@ -218,13 +218,14 @@ export const ARRIVED = `
 		b jsonb := '{"base": ${backoff.baseMs}, "factor": ${backoff.factor}, "max": ${backoff.maxMs}, "jitter": ${backoff.jitter}}'::jsonb;
 	begin
 		if jsonb_typeof(given) <> 'object' then perform refuse_option('as options an object', given); end if;
-		perform refuse_unknown(given, array['key', 'unique', 'priority', 'delay', 'runAt', 'expires', 'maxAttempts', 'maxDelays', 'timeout', 'retry', 'backoff'], 'Its options');
+		perform refuse_unknown(given, array['key', 'unique', 'scope', 'priority', 'delay', 'runAt', 'expires', 'maxAttempts', 'maxDelays', 'timeout', 'retry', 'backoff'], 'Its options');
 		o := o || given;
 		if jsonb_typeof(o->'backoff') <> 'object' then perform refuse_option('as backoff an object', o->'backoff'); end if;
 		perform refuse_unknown(o->'backoff', array['base', 'factor', 'max', 'jitter'], 'The options of backoff');
 		b := b || (o->'backoff');
 		if o->'retry' not in ('"auto"', '"manual"') then perform refuse_option('as retry "auto" or "manual"', o->'retry'); end if;
 		if o ? 'key' and (jsonb_typeof(o->'key') <> 'string' or o->>'key' = '') then perform refuse_option('as key a text that is not empty', o->'key'); end if;
+		if o ? 'scope' and (jsonb_typeof(o->'scope') <> 'string' or o->>'scope' = '') then perform refuse_option('as scope a text that is not empty', o->'scope'); end if;
 		if o ? 'unique' and (o->'unique' <> '"unended"' or not o ? 'key') then perform refuse_option('as unique "unended", together with a key', o->'unique'); end if;
 		if o ? 'delay' and o ? 'runAt' then perform refuse_option('delay or runAt, not both', given); end if;
 		return enqueue_job(
@@ -232,6 +233,7 @@ export const ARRIVED = `
 				'task', task,
 				'key', o->>'key',
 				'unique', o->'unique',
+				'scope', o->>'scope',
 				'priority', number_of_option(o->'priority', 'priority', -1000000, 1000000, true)::integer,
 				'delay', ms_of(o->'delay', 'delay', 0),
 				'runAt', moment_of(o->'runAt', 'runAt'),

@@ -144,7 +144,10 @@ function batchNamed(statements: Statements, name: string): Batch | undefined {
 function toBatch({batchTally}: Statements, {id, name, createdAt, onComplete: _, shape: stored, marks, ...row}: BatchRow): Batch {
 	const shape = readShape(stored);
 	const byTask = Map.groupBy(batchTally.all(id) as [task: string, state: StoredState, jobs: number][], ([task]) => task);
-	const counts = [...byTask].map(([task, rows]) => [task, byState(state => rows.find(row => row[1] === state)?.[2] ?? 0)] as const);
+	// A task has rows for each of its scopes.
+	const sumOf = (rows: readonly (readonly [task: string, state: StoredState, jobs: number])[], state: StoredState) =>
+		rows.reduce((sum, row) => sum + (row[1] === state ? row[2] : 0), 0);
+	const counts = [...byTask].map(([task, rows]) => [task, byState(state => sumOf(rows, state))] as const);
 	const tasks = row.task === null ? Object.fromEntries(counts.map(([task, jobs]) => [task, toCounts([jobs])])) : undefined;
 	const held = counts.reduce((sum, [, jobs]) => sum + jobs.held, 0);
 	const all = {counts: toCounts(counts.map(([, jobs]) => jobs)), ...(held > 0 && {held})};

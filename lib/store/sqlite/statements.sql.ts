@@ -193,7 +193,7 @@ export const SQL = {
 	addToBatchTally: `insert into batch_tally (batch, task, state, jobs) values (?, ?, ?, ?)
 		on conflict (batch, task, state) do update set jobs = jobs + excluded.jobs`,
 	batchStates: 'select state, jobs from batch_tally where batch = ?',
-	batchTally: `select t.name, b.state, sum(b.jobs) from batch_tally b join task t on t.id = ${nameIn('b.task')} where b.batch = ${INTEGER} group by 1, 2`,
+	batchTally: `select t.name, b.state, b.jobs from batch_tally b join task t on t.id = ${nameIn('b.task')} where b.batch = ${INTEGER} and b.jobs <> 0`,
 
 	insertJob: 'insert into job (id, task, policy, priority, created_at, batch, key, payload) values (?, ?, ?, ?, ?, ?, ?, ?)',
 	setTask: 'update job set task = ? where id = ?',

@@ -1,6 +1,7 @@
 import {readFileSync} from 'node:fs';
 import {basename, join} from 'node:path';
 import Database from 'better-sqlite3';
+import {nameIn} from '../../../lib/store/task-number.ts';
 import {makeEveryJob, outcomesOf} from '../../fixtures/stored.ts';
 import {brokenLaws} from '../laws.ts';
 import type {Evidence, Life} from './campaign.ts';
@@ -190,7 +191,7 @@ function toCase(evidence: Evidence, db: Database.Database): Case {
 		.prepare(`
 			select j.id, t.name as task, j.payload, b.name as batch, coalesce(x.attempts, 0) as attempts, coalesce(x.suspicion, 0) as suspicions,
 				b.shape is not null and b.total is null and b.name like 'flow%' as isHeld
-			from every_job j join task t on t.id = j.task left join batch b on b.id = j.batch left join failure_state x on x.id = j.id`)
+			from every_job j join task t on t.id = ${nameIn('j.task')} left join batch b on b.id = j.batch left join failure_state x on x.id = j.id`)
 		.all() as Row[];
 	const outcomes = new Map(outcomesOf(db).map(outcome => [outcome.id, outcome]));
 	const jobs = rows.map(({payload, ...rest}) => {
