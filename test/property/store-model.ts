@@ -414,7 +414,8 @@ function toAsk(command: AskedCommand, world: World): Ask {
 		case 'open':
 			return ({queue}) => openJobs(queue, command, world);
 		case 'adopt':
-			return ({queue}) => queue.adopt(command.from, command.to);
+			// Whether a store knows a scope of which it has no jobs is its own affair.
+			return async ({queue}) => void (await queue.adopt(command.from, command.to));
 		case 'reclaim':
 			return ({queue}) => queue.reclaim();
 		case 'cleanup':

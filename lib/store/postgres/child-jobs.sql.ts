@@ -1,5 +1,5 @@
 /** Stands for an id in texts that are made before it is known. */
-export const ID = -1;
+export const ID = Number.MAX_SAFE_INTEGER;
 
 const PLACEHOLDER = `'${ID}'`;
 
