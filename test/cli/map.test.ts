@@ -552,7 +552,7 @@ test('an item of this run that another engine executes does not count as reused'
 	await program.printed(1);
 	process.env['TRACE'] = folder.trace;
 	const [module = ''] = tasks(TRACES, 'compute').split('#');
-	const [job] = JSON.parse((await folder.faena('list', '--json').end()).stdout) as {scope: string}[];
+	const [job] = parse((await folder.faena('list', '--json', '--limit', '1').end()).stdout) as unknown as {scope: string}[];
 	const other = await open({queue: join(folder.path, 'faena.db'), tasks: module, workers: 1, scope: job?.scope ?? ''});
 	t.teardown(() => other.close({drain: 0}));
 	let executed = 0;
@@ -613,7 +613,7 @@ test('a run executes no job of another module whose task has the same name, nor 
 	);
 	t.deepEqual(folder.executions(), ['hangs']);
 	const {stdout} = await folder.faena('list', '--json').end();
-	t.deepEqual((JSON.parse(stdout) as {status: string; scope: string}[]).map(({scope}) => scope.split(' ')[0]).sort(), [
+	t.deepEqual((parse(stdout) as unknown as {scope: string}[]).map(({scope}) => scope.split(' ')[0]).sort(), [
 		'faena/test/fixtures/traces-elsewhere',
 		'faena/test/fixtures/traces-executions',
 	]);

@@ -39,6 +39,7 @@ const OTHERS = [
 		'queue',
 		'pool',
 		'tasks',
+		'scope',
 		'isolation',
 		'durability',
 		'closeOnSignals',

@@ -157,7 +157,15 @@ export class Program {
 
 	#openBatch(name: string): void {
 		const onComplete = onCompleteOf(name);
-		this.#verb('openBatch', [name, 'plain', onComplete ? {onComplete} : {}], opened => this.#batches.set(name, (opened as {id: BatchId}).id));
+		this.#verb('openBatch', [name, 'plain', onComplete ? {onComplete} : {}], opened => {
+			this.#batches.set(name, (opened as {id: BatchId}).id);
+			this.unhold({batch: name});
+		});
+	}
+
+	/** Runs what earlier programs have left: none of these names its items again. */
+	unhold(filter: JobFilter): void {
+		this.#verb('unhold', [filter]);
 	}
 
 	#endBatch(end: (name: string, batch: BatchId) => void): void {

@@ -104,6 +104,7 @@ class World {
 		await this.#until('somebody with all tasks is open', () => this.#hasAllTasks());
 		for (const {program} of this.#alive.filter(isServing)) program.resume(TASKS.map(({name}) => name));
 		await this.#endFlowsAndSchedules();
+		for (const {program} of this.#alive.filter(isServing)) program.unhold({});
 		await this.#until(
 			'everything ends',
 			() => this.#hasAllTasks() && this.#ledger.unended === 0,

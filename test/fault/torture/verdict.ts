@@ -18,7 +18,7 @@ interface EndedJob {
 	readonly attempts: number;
 	readonly suspicions: number;
 	readonly value: string | undefined;
-	/** It is of a flow that a program was killed in enqueuing, and no other has enqueued. */
+	/** It is of a flow that a program was killed in enqueuing, and no other has enqueued; or an earlier map has left it, and no later one has named it. */
 	readonly isHeld: boolean;
 	/** The tokens of its parents in a flow. */
 	readonly of: readonly string[] | undefined;
@@ -190,8 +190,8 @@ function toCase(evidence: Evidence, db: Database.Database): Case {
 	const rows = db
 		.prepare(`
 			select j.id, t.name as task, j.payload, b.name as batch, coalesce(x.attempts, 0) as attempts, coalesce(x.suspicion, 0) as suspicions,
-				b.shape is not null and b.total is null and b.name like 'flow%' as isHeld
-			from every_job j join task t on t.id = ${nameIn('j.task')} left join batch b on b.id = j.batch left join failure_state x on x.id = j.id`)
+				(b.shape is not null and b.total is null and b.name like 'flow%') or w.run_at < 0 as isHeld
+			from every_job j join task t on t.id = ${nameIn('j.task')} left join batch b on b.id = j.batch left join failure_state x on x.id = j.id left join waiting w on w.id = j.id`)
 		.all() as Row[];
 	const outcomes = new Map(outcomesOf(db).map(outcome => [outcome.id, outcome]));
 	const jobs = rows.map(({payload, ...rest}) => {
