@@ -18,8 +18,10 @@ interface EndedJob {
 	readonly attempts: number;
 	readonly suspicions: number;
 	readonly value: string | undefined;
-	/** It is of a flow that a program was killed in enqueuing, and no other has enqueued; or an earlier map has left it, and no later one has named it. */
+	/** It is of a flow that a program was killed in enqueuing, and no other has enqueued. */
 	readonly isHeld: boolean;
+	/** An earlier map has left it, and no later one has named it. */
+	readonly isLeft: boolean;
 	/** The tokens of its parents in a flow. */
 	readonly of: readonly string[] | undefined;
 }
@@ -40,7 +42,7 @@ export const LAWS: Readonly<Record<string, (given: Case) => readonly unknown[]>>
 	'a program that exits with 0 has printed no error': ({lives}) => lives.filter(({end, stderr}) => end.code === 0 && stderr !== ''),
 	'no program waits for an answer while others get thousands': given => (isSuspending(given) ? [] : overtaken(given).filter(({by}) => by > MOST_OVERTAKEN)),
 	'no transaction fails, however many programs write': given => told(given, 'warned').filter(({message}) => message.startsWith('transaction failed')),
-	'every job ends': ({jobs}) => jobs.filter(({status, isHeld}) => status === null && !isHeld),
+	'every job ends': ({jobs}) => jobs.filter(({status, isHeld, isLeft}) => status === null && !isHeld && !isLeft),
 	'no job of a flow runs that was not enqueued wholly': ({jobs, stepsById}) => jobs.filter(({id, isHeld}) => isHeld && stepsById.has(id)),
 	'an acknowledged job is there, unless it ended and was cleaned up': given =>
 		told(given, 'enqueued').flatMap(({ids, tokens}) =>
@@ -190,7 +192,7 @@ function toCase(evidence: Evidence, db: Database.Database): Case {
 	const rows = db
 		.prepare(`
 			select j.id, t.name as task, j.payload, b.name as batch, coalesce(x.attempts, 0) as attempts, coalesce(x.suspicion, 0) as suspicions,
-				(b.shape is not null and b.total is null and b.name like 'flow%') or w.run_at < 0 as isHeld
+				b.shape is not null and b.total is null and b.name like 'flow%' as isHeld, w.run_at < 0 as isLeft
 			from every_job j join task t on t.id = ${nameIn('j.task')} left join batch b on b.id = j.batch left join failure_state x on x.id = j.id left join waiting w on w.id = j.id`)
 		.all() as Row[];
 	const outcomes = new Map(outcomesOf(db).map(outcome => [outcome.id, outcome]));
@@ -201,6 +203,7 @@ function toCase(evidence: Evidence, db: Database.Database): Case {
 		return {
 			...rest,
 			isHeld: Boolean(rest.isHeld),
+			isLeft: Boolean(rest.isLeft),
 			execution,
 			token: token ?? `${batch}/completed`,
 			of,
