@@ -240,6 +240,8 @@ export class Ledger {
 
 	/** A page was moved: all that it should have found between where it began and where the next one begins. */
 	moved(filter: JobFilter, to: MoveTarget, {after = 0, upTo = Infinity}: MovePage, {ids, asked, next}: Moved): void {
+		// A job that is held waits, and by that comes to no end.
+		if (to === 'held' || to === 'unheld') return;
 		const statuses: readonly string[] = movableStatuses(to, filter);
 		const last = next?.after ?? upTo;
 		const wanted = this.#matching(filter).filter(({id, state}) => id > after && id <= last && statuses.includes(state));
