@@ -203,7 +203,9 @@ export const MOVE = `
 	end $$;
 
 	-- The job, which has no row of a state, gets the scope of those who name it anew: this changes the number of its task.
-	create function rescope(its_id bigint, p place, its_task bigint) returns place language plpgsql as $$
+	create function rescope(its_id bigint, p place, anew bigint) returns place language plpgsql as $$
+	declare
+		its_task bigint := anew - ${nameIn('anew')} + ${nameIn('p.task')};
 	begin
 		if p.task <> its_task then
 			perform isolate_job(its_id);

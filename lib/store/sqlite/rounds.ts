@@ -3,6 +3,7 @@ import type {JobId} from '../../job/job.ts';
 import type {NewJob} from '../../job/new-job.ts';
 import {writeFailure} from '../stored-json.ts';
 import {hasEnded, StoredState} from '../stored-state.ts';
+import {inScope, nameOf, scopeOf} from '../task-number.ts';
 import {insertBlocked} from './blocked.ts';
 import {deleteStateRow} from './delete.ts';
 import {edgesFrom, unmetParentsOf} from './edges.ts';
@@ -66,7 +67,7 @@ export function beginRound(tx: Tx, id: JobId, job: FoundJob, rank = job.rank, du
 
 /** The job gets the scope of those who name it anew: this changes the number of its task. Call it while no row has its state. */
 export function rescope({statements, names, tally}: Tx, id: JobId, job: FoundJob, {task, scope}: Pick<NewJob, 'task' | 'scope'>): FoundJob {
-	const number = names.task(task, scope);
+	const number = inScope(nameOf(job.task), scopeOf(names.task(task, scope)));
 	if (number === job.task) return job;
 	statements.setTask.run(number, id);
 	tally.move(job.task, job.batch, job.state, null);
