@@ -192,8 +192,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a key is looked up outside the transaction': {
 		file: 'lib/store/sqlite/keys.ts',
-		find: 'return byNumber ?? (this.#statements.idOfKey.get(scope, key) as JobId | undefined);',
-		put: 'const seen = (this.#statements as never as {seen?: Map<string, JobId | undefined>}).seen ??= new Map();\n\t\tconst name = JSON.stringify([scope, key]);\n\t\tif (!seen.has(name)) seen.set(name, this.#statements.idOfKey.get(scope, key) as JobId | undefined);\n\t\treturn byNumber ?? seen.get(name);',
+		find: 'return byNumber ?? (this.#statements.idOfKey.get(space, key) as JobId | undefined);',
+		put: 'const seen = (this.#statements as never as {seen?: Map<string, JobId | undefined>}).seen ??= new Map();\n\t\tconst name = JSON.stringify([space, key]);\n\t\tif (!seen.has(name)) seen.set(name, this.#statements.idOfKey.get(space, key) as JobId | undefined);\n\t\treturn byNumber ?? seen.get(name);',
 		killer: [SQLITE, 'sqlite: a key stays in use when its job has ended, and is free once the job is cleaned up'],
 	},
 	'the log is not moved into the database': {
@@ -328,8 +328,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'edges of a group lead to numbers that other programs may take': {
 		file: 'lib/store/postgres/edges.sql.ts',
-		find: "'base', next_id), texts, bytes);",
-		put: "'base', null) - 'base', texts, bytes);",
+		find: "'base', next_id, 'lost', to_jsonb(lost),",
+		put: "'base', null, 'lost', to_jsonb(lost),",
 		killer: [MANY_STORES, 'the edges of a group lead to its own jobs, while programs enqueue jobs in their own transactions'],
 	},
 	'numbers of a batch are not locked': {
@@ -337,15 +337,6 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		find: 'if its_batch is not null then perform pg_advisory_xact_lock(batches_lock_key(), its_batch::integer); end if;',
 		put: '',
 		killer: [MANY_STORES, 'numbers as keys of a batch belong to one job each, also if two stores enqueue them at once'],
-	},
-	'jobs that have just arrived are not seen before their notifications': {
-		file: 'lib/store/postgres/postgres.ts',
-		find: 'this.#listeners.hasNothingArrived() && !namesJobs(changes)',
-		put: 'this.#listeners.hasNothingArrived()',
-		killer: [
-			'test/store/notifications.test.ts',
-			'a job that a transaction of a program has committed has its key, and can be edited and waited for, before its notification has come',
-		],
 	},
 	'of a dead owner only the commands of its first spawner are ended': {
 		file: 'lib/store/owners.ts',
@@ -415,8 +406,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a suspect stays one though it failed without a loss of its worker': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: "outcome.type === 'lostWorker' ? before.suspicion : 0",
-		put: 'before.suspicion',
+		find: 'suspicion: isCrash ? suspicion : 0',
+		put: 'suspicion',
 		killer: [SQLITE, 'sqlite: a suspect that throws is no longer one'],
 	},
 	'a worker does not record which jobs it has open': {
@@ -485,8 +476,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	// ——— charged attempts ———
 	'an attempt is charged twice': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: 'const attempts = before.attempts + 1;',
-		put: 'const attempts = before.attempts + 2;',
+		find: 'attempts: attempts + 1, delays}',
+		put: 'attempts: attempts + 2, delays}',
 		killer: [SQLITE, 'sqlite: a job without attempts left is dead, with the error of its last execution'],
 	},
 	'the neighbours of a job that killed its worker are charged': {
@@ -592,7 +583,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'running jobs are not counted against the concurrency of their task': {
 		file: 'lib/store/sqlite/lanes.ts',
-		find: 'Math.max(0, concurrency - running - tally.tasks.get(task, StoredState.running));',
+		find: 'Math.max(0, concurrency - running - tally.tasks.sum(StoredState.running, nameOf(task)));',
 		put: 'concurrency;',
 		killer: [SQLITE, 'sqlite: no more jobs of a task run at the same time than its concurrency, for all owners together'],
 	},
@@ -610,7 +601,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a cancel is forgotten when its job is released': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: 'if (stop !== null) return endStopped(tx, claim, ran);',
+		find: 'if (stop !== null && stop !== Stop.hold) return endStopped(tx, claim, ran);',
 		put: '',
 		killer: [SQLITE, 'sqlite: a released job is cancelled if a cancel was asked'],
 	},
@@ -710,8 +701,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a late write that a map leaves its batch takes the batch from the next map': {
 		file: 'lib/dispatcher/held-batches.ts',
-		find: '\t\tawait this.#leavePendingOf(name);\n\t\ttry {',
-		put: '\t\ttry {',
+		find: '\t\tawait this.#leavePendingOf(name);\n\t\tlet id: BatchId | undefined;',
+		put: '\t\tlet id: BatchId | undefined;',
 		killer: [HELD_BATCHES, 'a batch that a map failed to leave opens at once for the next map of the engine, which keeps it; the failed write was kept'],
 	},
 	'a batch is opened before its earlier map has left it': {
@@ -801,8 +792,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	// ——— servers: keys, edits, expiry ———
 	'the key goes with a job that has lost it': {
 		file: 'lib/store/sqlite/statements.sql.ts',
-		find: "deleteKey: 'delete from key where scope = ? and key = ? and id = ?'",
-		put: "deleteKey: 'delete from key where scope = ? and key = ? and ? > 0'",
+		find: "deleteKey: 'delete from key where space = ? and key = ? and id = ?'",
+		put: "deleteKey: 'delete from key where space = ? and key = ? and ? > 0'",
 		killer: [SQLITE, 'sqlite: deleting a job whose key another job has taken leaves the key to that one'],
 	},
 	'two jobs that have not ended have one key': {
@@ -837,13 +828,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a job that failed expires': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: '\tendExpiry(tx, id);\n\tconst before = failureStateOf(tx, id);',
-		put: '\tconst before = failureStateOf(tx, id);',
+		find: '\tendExpiry(tx, id);\n\tconst policy = ',
+		put: '\tconst policy = ',
 		killer: [SQLITE, 'sqlite: a job that has failed, and is ready again before its time is over, does not expire'],
 	},
 	'a job that comes back without having started no longer expires': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: '\t\t\telse resumeExpiry(tx, id);\n',
+		find: '\telse resumeExpiry(tx, id);\n',
 		put: '',
 		killer: [SQLITE, 'sqlite: a job that was claimed and comes back without having started still expires'],
 	},
@@ -925,7 +916,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'what is left of a change that is too large is forgotten': {
 		file: CHILDREN,
-		find: 'statements.insertParentChange.run(first, last, CHANGES.indexOf(change), edge);',
+		find: 'statements.insertParentChange.run(first, last, CHANGES.indexOf(change), edge, digest);',
 		put: '',
 		killer: [SQLITE, LARGE_CHANGE],
 	},
