@@ -196,7 +196,7 @@ test('a map that was killed and is started again prints all results and executes
 	const command = ['map', tasks(TRACES, 'compute'), '--stdin'];
 	const first = folder.faena(...command);
 	first.child.stdin.end(NUMBERS.join('\n'));
-	await first.printed(10);
+	await first.printed(1);
 	const before = parse((await first.kill()).stdout);
 	const second = await folder.faena(...command).end(NUMBERS.join('\n'));
 	const lines = parse(second.stdout);
@@ -212,7 +212,7 @@ test('a map shuts down on a signal, and the same command goes on', async t => {
 	const command = ['map', tasks(TRACES, 'compute'), '--stdin'];
 	const first = folder.faena(...command);
 	first.child.stdin.write(NUMBERS.join('\n'));
-	await first.printed(10);
+	await first.printed(1);
 	first.child.kill('SIGINT');
 	const stopped = await first.end();
 	t.is(stopped.code, 130, stopped.stderr);
@@ -463,7 +463,7 @@ async function killedRun(t: ExecutionContext): Promise<{folder: Folder; command:
 	const command = ['map', tasks(TRACES, 'compute'), '--stdin', '--workers', '1'];
 	const first = folder.faena(...command);
 	first.child.stdin.write(`${NUMBERS.join('\n')}\n`);
-	await first.printed(10);
+	await first.printed(1);
 	const done = parse((await first.kill()).stdout).length;
 	return {folder, command, done};
 }
