@@ -25,7 +25,7 @@ import {commandOutputs, jsonLines, keepReused} from './map-output.ts';
 import {MapRun} from './map-run.ts';
 import {refuseOtherFlags} from './parallel-flags.ts';
 import {explain} from './print.ts';
-import {scopesIn} from './scopes.ts';
+import {scopesIn, variablesIn} from './scopes.ts';
 import {parseShellCommand, SHELL_COMMAND_VARIABLE, SHELL_TASK, type ShellCommand, shellPayload} from './shell-command.ts';
 import {shellQuote} from './shell-quote.ts';
 import {shortHash} from './short-hash.ts';
@@ -293,8 +293,7 @@ const MAX_NAME_LENGTH = 200;
  */
 function batchOf(target: string, input: Input, {batch, queue, env}: Options): string {
 	if (batch !== undefined) return batch;
-	const named = Object.entries(env ?? {}).sort();
-	const variables = named.length > 0 ? [`--env ${shortHash(JSON.stringify(named))}`] : [];
+	const variables = variablesIn(env);
 	const name = [target, ...input.name, ...variables].join(' ');
 	const place = placeOf(queue);
 	const room = MAX_NAME_LENGTH - place.length;
