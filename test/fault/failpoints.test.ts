@@ -36,7 +36,6 @@ const NAMES = (Object.keys(FAILPOINTS) as FailpointName[]).filter(name => !name.
 
 for (const name of NAMES) {
 	test(`a program that is killed at ${name} loses no job, and repeats none that it knew to have ended`, async t => {
-		t.timeout(60_000);
 		const folder = makeFolder(t);
 		const {what = 'work', after} = WAYS[name] ?? {};
 		const told = new Told(t, folder);
@@ -62,7 +61,6 @@ const OF_DISPATCHER = [
 
 for (const [index, name] of OF_DISPATCHER.entries()) {
 	test(`on PostgreSQL: a program that is killed at ${name} loses no job, and repeats none that it knew to have ended`, async t => {
-		t.timeout(60_000);
 		const schema = `failpoint${index}`;
 		const {what = 'work', after} = WAYS[name] ?? {};
 		const told = new Told(t, makeFolder(t), `${server.url}?schema=${schema}`);
@@ -93,6 +91,7 @@ class Told {
 	}
 
 	async run(what: string, failpoints: string) {
+		this.#t.timeout(60_000, `The run ${JSON.stringify([what, failpoints])} ends within a minute.`);
 		const before = this.#ran().length;
 		const done = new Set([...this.#ids].filter(([, id]) => this.#completed.has(id)).map(([key]) => key));
 		const program = new Program(this.#t, 'failpoints', this.#queue, this.#runs, what, failpoints);
@@ -110,6 +109,7 @@ class Told {
 	}
 
 	async verify(completed: number): Promise<void> {
+		this.#t.timeout(60_000, 'An engine opens after the runs, and reads what they left, within a minute.');
 		const faena = await openEngine(this.#t, {queue: this.#queue, tasks: null});
 		this.#t.deepEqual(await faena.counts(), {blocked: 0, pending: 0, running: 0, failed: 0, completed, dead: 0, cancelled: 0});
 		for (const {attempts} of await faena.jobs()) this.#t.is(attempts, 0);
@@ -123,7 +123,6 @@ class Told {
 }
 
 test('a failpoint may throw instead, and the engine says so; the next one goes on', async t => {
-	t.timeout(60_000);
 	const told = new Told(t, makeFolder(t));
 	const {code, stderr} = await told.run('work', 'settle:committed:2=throw');
 	t.is(code, 1);
