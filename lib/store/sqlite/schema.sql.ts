@@ -11,6 +11,12 @@ import {nameIn, scopeIn} from '../task-number.ts';
 /** The application id in the header of a Faena database: "Faen". */
 export const APPLICATION_ID = 0x4661656e;
 
+/** The columns of jobs per status, in a view. A step that changes it makes the views anew. */
+const COUNTED = `coalesce(sum(c.jobs) filter (where c.state = 9), 0) as blocked, coalesce(sum(c.jobs) filter (where c.state in (0, 1, 2, 10)), 0) as pending,
+			coalesce(sum(c.jobs) filter (where c.state = 5), 0) as running, coalesce(sum(c.jobs) filter (where c.state in (3, 4)), 0) as failed,
+			coalesce(sum(c.jobs) filter (where c.state = 6), 0) as completed, coalesce(sum(c.jobs) filter (where c.state = 7), 0) as dead,
+			coalesce(sum(c.jobs) filter (where c.state = 8), 0) as cancelled`;
+
 /** The steps that made the schema. `user_version` of a database is the number of its steps. The statements of a released step are never edited. */
 export const MIGRATIONS: readonly string[] = [
 	`
@@ -400,7 +406,7 @@ export const MIGRATIONS: readonly string[] = [
 	) strict;
 	`,
 	`
-	${viewsOf({nameIn: task => task, pending: '0, 1, 2', runAt: 'run_at', scope: '', joinScope: ''})}
+	-- Made the views, as the last step that changes them does.
 	`,
 	`
 	-- What jobs are made of, for a later map to compare.
@@ -418,17 +424,52 @@ export const MIGRATIONS: readonly string[] = [
 	create index scope_by_name on scope (name);
 	alter table key rename column scope to space;
 
-	drop view jobs;
-	drop view batches;
-	drop view counts;
-	${viewsOf({
-		nameIn,
-		pending: '0, 1, 2, 10',
-		// Of a job that is held it is less than 0.
-		runAt: 'iif(run_at > 0, run_at, null)',
-		scope: ' s.name as scope,',
-		joinScope: ` left join scope s on s.id = ${scopeIn('o.task')}`,
-	})}
+	drop view if exists jobs;
+	drop view if exists batches;
+	drop view if exists counts;
+	-- What a person asks. PostgreSQL has views of the same names and columns: lib/store/postgres/views.sql.ts. Times are UTC.
+	create view counts as
+		select t.name as task, t.paused,
+			${COUNTED}
+		from task t left join tally c on ${nameIn('c.task')} = t.id group by t.id;
+
+	create view batches as
+		select b.name as batch, t.name as task, b.total as items,
+			${COUNTED},
+			strftime('%Y-%m-%d %H:%M:%f', b.created_at / 1000.0, 'unixepoch') as created_at,
+			strftime('%Y-%m-%d %H:%M:%f', b.completed_at / 1000.0, 'unixepoch') as completed_at,
+			strftime('%Y-%m-%d %H:%M:%f', b.closed_at / 1000.0, 'unixepoch') as closed_at
+		from batch b left join task t on t.id = b.task left join batch_tally c on c.batch = b.id group by b.id;
+
+	create view jobs as
+		with recursive offset (n) as (select 0 union all select n + 1 from offset where n < 1999),
+		state (first, last, status, executions, run_at, ended_at) as (
+			select id, id, 'pending', executions, null, null from ready
+			union all select first, last, 'pending', 0, null, null from ready_run
+			union all select id, id, iif(failed, 'failed', 'pending'), executions, iif(run_at > 0, run_at, null), null from waiting
+			union all select first, last, 'blocked', executions, run_at, null from blocked_run
+			union all select id, id, 'running', execution, null, null from claimed
+			union all select first, last, 'running', 1, null, null from claimed_run
+			union all select id, id, case status when 6 then 'completed' when 7 then 'dead' else 'cancelled' end, execution, null, ended_at from outcome
+			union all select first, last, 'completed', 1, null, ended_at from outcome_run
+		),
+		-- A job has a row of its own, or one that it shares with its neighbours.
+		own (id, status, executions, run_at, ended_at, task, priority, batch, created_at, key) as (
+			select s.first + o.n, s.status, s.executions, s.run_at, s.ended_at, coalesce(j.task, r.task), coalesce(j.priority, r.priority),
+				coalesce(j.batch, r.batch), coalesce(j.created_at, r.created_at),
+				coalesce(j.key, r.first_number + s.first + o.n - r.first,
+					-- A line of the keys: as a JSON string, they are made into a list.
+					nullif(json_extract('[' || replace(replace(json_quote(r.keys), '\\\\', '\\u005c'), '\\n', '","') || ']', '$[' || (s.first + o.n - r.first) || ']'), ''))
+			from state s join offset o on o.n <= s.last - s.first
+			left join job j on j.id = s.first + o.n
+			left join job_run r on j.id is null and r.first = (select max(first) from job_run where first <= s.first + o.n)
+		)
+		select o.id, t.name as task, s.name as scope, o.status, o.priority, cast(o.key as text) as key, b.name as batch,
+			strftime('%Y-%m-%d %H:%M:%f', o.created_at / 1000.0, 'unixepoch') as created_at,
+			strftime('%Y-%m-%d %H:%M:%f', o.run_at / 1000.0, 'unixepoch') as run_at,
+			strftime('%Y-%m-%d %H:%M:%f', o.ended_at / 1000.0, 'unixepoch') as ended_at,
+			o.executions, coalesce(f.attempts, 0) as attempts, json_extract(f.failure, '$.message') as error
+		from own o join task t on t.id = ${nameIn('o.task')} left join scope s on s.id = ${scopeIn('o.task')} left join batch b on b.id = o.batch left join failure_state f on f.id = o.id;
 	`,
 	`
 	-- Executions of the round that asked for a later one, and were not charged.
@@ -460,63 +501,3 @@ export const MAX_RUN_JOBS = 2000;
 
 /** A range of an edge with fewer jobs than this, less one, is in the indexes for short ranges. */
 export const MAX_SHORT_EDGE = 32;
-
-/** The views, as a step of the schema makes them. */
-function viewsOf({
-	nameIn,
-	pending,
-	runAt,
-	scope,
-	joinScope,
-}: Record<'pending' | 'runAt' | 'scope' | 'joinScope', string> & {nameIn(task: string): string}): string {
-	return `
-	-- What a person asks. PostgreSQL has views of the same names and columns: lib/store/postgres/views.sql.ts. Times are UTC.
-	create view counts as
-		select t.name as task, t.paused,
-			coalesce(sum(c.jobs) filter (where c.state = 9), 0) as blocked, coalesce(sum(c.jobs) filter (where c.state in (${pending})), 0) as pending,
-			coalesce(sum(c.jobs) filter (where c.state = 5), 0) as running, coalesce(sum(c.jobs) filter (where c.state in (3, 4)), 0) as failed,
-			coalesce(sum(c.jobs) filter (where c.state = 6), 0) as completed, coalesce(sum(c.jobs) filter (where c.state = 7), 0) as dead,
-			coalesce(sum(c.jobs) filter (where c.state = 8), 0) as cancelled
-		from task t left join tally c on ${nameIn('c.task')} = t.id group by t.id;
-
-	create view batches as
-		select b.name as batch, t.name as task, b.total as items,
-			coalesce(sum(c.jobs) filter (where c.state = 9), 0) as blocked, coalesce(sum(c.jobs) filter (where c.state in (${pending})), 0) as pending,
-			coalesce(sum(c.jobs) filter (where c.state = 5), 0) as running, coalesce(sum(c.jobs) filter (where c.state in (3, 4)), 0) as failed,
-			coalesce(sum(c.jobs) filter (where c.state = 6), 0) as completed, coalesce(sum(c.jobs) filter (where c.state = 7), 0) as dead,
-			coalesce(sum(c.jobs) filter (where c.state = 8), 0) as cancelled,
-			strftime('%Y-%m-%d %H:%M:%f', b.created_at / 1000.0, 'unixepoch') as created_at,
-			strftime('%Y-%m-%d %H:%M:%f', b.completed_at / 1000.0, 'unixepoch') as completed_at,
-			strftime('%Y-%m-%d %H:%M:%f', b.closed_at / 1000.0, 'unixepoch') as closed_at
-		from batch b left join task t on t.id = b.task left join batch_tally c on c.batch = b.id group by b.id;
-
-	create view jobs as
-		with recursive offset (n) as (select 0 union all select n + 1 from offset where n < 1999),
-		state (first, last, status, executions, run_at, ended_at) as (
-			select id, id, 'pending', executions, null, null from ready
-			union all select first, last, 'pending', 0, null, null from ready_run
-			union all select id, id, iif(failed, 'failed', 'pending'), executions, ${runAt}, null from waiting
-			union all select first, last, 'blocked', executions, ${runAt}, null from blocked_run
-			union all select id, id, 'running', execution, null, null from claimed
-			union all select first, last, 'running', 1, null, null from claimed_run
-			union all select id, id, case status when 6 then 'completed' when 7 then 'dead' else 'cancelled' end, execution, null, ended_at from outcome
-			union all select first, last, 'completed', 1, null, ended_at from outcome_run
-		),
-		-- A job has a row of its own, or one that it shares with its neighbours.
-		own (id, status, executions, run_at, ended_at, task, priority, batch, created_at, key) as (
-			select s.first + o.n, s.status, s.executions, s.run_at, s.ended_at, coalesce(j.task, r.task), coalesce(j.priority, r.priority),
-				coalesce(j.batch, r.batch), coalesce(j.created_at, r.created_at),
-				coalesce(j.key, r.first_number + s.first + o.n - r.first,
-					-- A line of the keys: as a JSON string, they are made into a list.
-					nullif(json_extract('[' || replace(replace(json_quote(r.keys), '\\\\', '\\u005c'), '\\n', '","') || ']', '$[' || (s.first + o.n - r.first) || ']'), ''))
-			from state s join offset o on o.n <= s.last - s.first
-			left join job j on j.id = s.first + o.n
-			left join job_run r on j.id is null and r.first = (select max(first) from job_run where first <= s.first + o.n)
-		)
-		select o.id, t.name as task,${scope} o.status, o.priority, cast(o.key as text) as key, b.name as batch,
-			strftime('%Y-%m-%d %H:%M:%f', o.created_at / 1000.0, 'unixepoch') as created_at,
-			strftime('%Y-%m-%d %H:%M:%f', o.run_at / 1000.0, 'unixepoch') as run_at,
-			strftime('%Y-%m-%d %H:%M:%f', o.ended_at / 1000.0, 'unixepoch') as ended_at,
-			o.executions, coalesce(f.attempts, 0) as attempts, json_extract(f.failure, '$.message') as error
-		from own o join task t on t.id = ${nameIn('o.task')}${joinScope} left join batch b on b.id = o.batch left join failure_state f on f.id = o.id;`;
-}
