@@ -1,5 +1,6 @@
-import type {JobStatus} from '../job/job.ts';
-import {type JobState, STATUS_OF_STATE} from './store.ts';
+import type {Batch, JobStatus} from '../job/job.ts';
+import {defined} from '../support/defined.ts';
+import {type JobState, STATUS_OF_STATE, type TaskCounts, toCounts} from './store.ts';
 
 /** The state of a job, with the names of `TaskCounts`. Rows of every store have these numbers: never renumber. */
 export const StoredState = {
@@ -25,7 +26,32 @@ export const STATUS_OF = Object.fromEntries(Object.entries(STATUS_OF_STATE).map(
 	Record<StoredState, JobStatus>
 >;
 
+/** How many jobs of a task, or of a task in a scope, are in a state. There may be several rows for one; the state is null if there are no jobs. */
+export interface CountRow {
+	readonly task: string;
+	readonly scope?: string | null;
+	readonly paused?: boolean | number;
+	readonly state: StoredState | null;
+	readonly jobs: number;
+}
+
 /** Numbers of jobs by the names of their states. */
-export function byState(jobsIn: (state: StoredState) => number): Readonly<Record<JobState, number>> {
+function byState(rows: readonly CountRow[]): Readonly<Record<JobState, number>> {
+	const jobsIn = (state: StoredState) => rows.reduce((sum, row) => sum + (row.state === state ? row.jobs : 0), 0);
 	return Object.fromEntries(Object.entries(StoredState).map(([name, state]) => [name, jobsIn(state)])) as Record<JobState, number>;
+}
+
+/** @param rows of each task also one without a scope */
+export function toTaskCounts(rows: readonly CountRow[]): TaskCounts[] {
+	return [...Map.groupBy(rows, ({task, scope}) => JSON.stringify([task, scope])).values()].map(own => {
+		const {task, scope, paused} = own[0] as CountRow;
+		return {task, isPaused: Boolean(paused), ...byState(own), ...defined({scope})};
+	});
+}
+
+/** @param ofTask whether all jobs of the batch are of one task */
+export function toBatchCounts(rows: readonly CountRow[], ofTask: boolean): Pick<Batch, 'counts' | 'held' | 'tasks'> {
+	const all = byState(rows);
+	const tasks = [...Map.groupBy(rows, ({task}) => task)].map(([task, own]) => [task, toCounts([byState(own)])]);
+	return {counts: toCounts([all]), ...(all.held > 0 && {held: all.held}), ...(!ofTask && {tasks: Object.fromEntries(tasks)})};
 }

@@ -135,7 +135,7 @@ export const BATCHES = `
 			'times', jsonb_build_object('total', b.total, 'startedAt', b.started_at, 'completedAt', b.completed_at, 'closedAt', b.closed_at,
 				'completionJobId', b.completion_job),
 			'marks', b.marks, 'shape', b.shape,
-			'counts', (select jsonb_agg(jsonb_build_array(c.name, y.state, y.jobs)) from (
+			'counts', (select jsonb_agg(jsonb_build_object('task', c.name, 'state', y.state, 'jobs', y.jobs)) from (
 				select ${nameIn('task')} as task, state, sum(jobs) as jobs from (
 					select task, state, jobs from batch_tally where batch = b.id union all select task, state, jobs from new_changes() where batch = b.id
 				) z group by 1, 2 having sum(jobs) <> 0

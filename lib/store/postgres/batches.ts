@@ -2,9 +2,9 @@ import type {OwnerId} from '../../job/claim.ts';
 import type {Batch, BatchId, BatchOptions, Page} from '../../job/job.ts';
 import {defined} from '../../support/defined.ts';
 import {batchConflict, batchInUse, batchRunning} from '../conflict-errors.ts';
-import {type BatchDeletion, type BatchPage, type Deleted, lastUsedAt, toCounts} from '../store.ts';
+import {type BatchDeletion, type BatchPage, type Deleted, lastUsedAt} from '../store.ts';
 import {readMarks, readShape} from '../stored-json.ts';
-import {byState, type StoredState} from '../stored-state.ts';
+import {type CountRow, toBatchCounts} from '../stored-state.ts';
 import type {Database} from './database.ts';
 import type {Names} from './names.ts';
 
@@ -45,7 +45,7 @@ interface BatchRow extends Pick<Batch, 'id' | 'name' | 'createdAt'> {
 	readonly task: string | null;
 	readonly marks: unknown;
 	readonly shape: unknown;
-	readonly counts: readonly (readonly [task: string, state: StoredState, jobs: number])[] | null;
+	readonly counts: readonly CountRow[] | null;
 	readonly isOwned: boolean;
 }
 
@@ -55,14 +55,10 @@ export async function readBatches(db: Database, name: string | undefined, {after
 	return {batches, next: name !== undefined || batches.length < limit ? null : (batches.at(-1)?.id ?? null)};
 }
 
-function toBatch({id, name, createdAt, times, task, marks, shape, counts: rows}: BatchRow): Batch {
-	const byTask = Map.groupBy(rows ?? [], ([task]) => task);
-	const counts = [...byTask].map(([task, own]) => [task, byState(state => own.find(each => each[1] === state)?.[2] ?? 0)] as const);
-	const held = counts.reduce((sum, [, jobs]) => sum + jobs.held, 0);
-	const tasks = task === null ? Object.fromEntries(counts.map(([task, jobs]) => [task, toCounts([jobs])])) : undefined;
+function toBatch({id, name, createdAt, times, task, marks, shape, counts}: BatchRow): Batch {
 	return {
-		...{id, name, createdAt, ...defined({...times, task, tasks, held: held === 0 ? null : held}), ...readShape(JSON.stringify(shape))},
-		counts: toCounts(counts.map(([, jobs]) => jobs)),
+		...{id, name, createdAt, ...defined({...times, task}), ...readShape(JSON.stringify(shape))},
+		...toBatchCounts(counts ?? [], task !== null),
 		marks: readMarks(JSON.stringify(marks)),
 	};
 }

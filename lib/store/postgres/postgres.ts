@@ -8,7 +8,7 @@ import {type OwnerRow, Owners} from '../owners.ts';
 import {DEFAULT_SCHEMA, locationOf, shownLocation} from '../queue-path.ts';
 import type * as contract from '../store.ts';
 import {movableStatuses} from '../store.ts';
-import {byState, type StoredState} from '../stored-state.ts';
+import {type CountRow, toTaskCounts} from '../stored-state.ts';
 import {assertDeleted, assertOpened, type BatchDeleted, findToDelete, type Opening, readBatches, toOpening} from './batches.ts';
 import {ClaimedFrom} from './claimed-from.ts';
 import {type CommitContext, commit} from './commit.ts';
@@ -201,17 +201,8 @@ export class PostgresStore implements contract.Store {
 
 	async counts(): Promise<readonly contract.TaskCounts[]> {
 		this.#assertOpen();
-		type Row = {name: string; scope: string | null; paused: boolean; state: StoredState | null; jobs: number};
 		await this.#takeOver();
-		const rows = await this.#db.query<Row>('select * from @.counts()');
-		return [...Map.groupBy(rows, ({name}) => name)].flatMap(([task, of]) => {
-			const isPaused = of[0]?.paused ?? false;
-			const scopes = Map.groupBy(of, ({scope}) => scope);
-			return [...scopes.set(null, scopes.get(null) ?? [])].map(([scope, own]) => {
-				const jobs = new Map(own.map(row => [row.state, row.jobs]));
-				return {task, isPaused, ...byState(state => jobs.get(state) ?? 0), ...(scope !== null && {scope})};
-			});
-		});
+		return toTaskCounts(await this.#db.query<CountRow>('select * from @.counts()'));
 	}
 
 	async schedules(): Promise<readonly Schedule[]> {

@@ -196,11 +196,12 @@ export const READ = `
 		) all_of order by 1
 	$$;
 
-	create function counts() returns table (name text, scope text, paused boolean, state smallint, jobs bigint) language plpgsql as $$
+	-- Of each task also a row without a scope.
+	create function counts() returns table (task text, scope text, paused boolean, state smallint, jobs bigint) language plpgsql stable as $$
 	begin
-		return query select t.name, s.name, t.paused, c.state, sum(c.jobs)::bigint
-			from task t left join (select x.task, x.state, x.jobs from tally x union all select y.task, y.state, y.jobs from new_changes() y) c on ${nameIn('c.task')} = t.id
-			left join scope s on s.id = ${scopeIn('c.task')}
-			group by 1, 2, 3, 4;
+		return query select t.name, null, t.paused, null::smallint, 0::bigint from task t
+			union all select t.name, s.name, t.paused, c.state, c.jobs
+			from (select x.task, x.state, x.jobs from tally x union all select y.task, y.state, y.jobs from new_changes() y) c
+			join task t on t.id = ${nameIn('c.task')} left join scope s on s.id = ${scopeIn('c.task')};
 	end $$;
 `;

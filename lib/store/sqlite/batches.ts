@@ -16,9 +16,9 @@ import {toCompletionJob} from '../../job/new-job.ts';
 import {defined} from '../../support/defined.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {batchConflict, batchInUse, batchRunning, kindOf} from '../conflict-errors.ts';
-import {type BatchChange, type BatchDeletion, type BatchPage, type Deleted, lastUsedAt, type SearchPage, toCounts} from '../store.ts';
+import {type BatchChange, type BatchDeletion, type BatchPage, type Deleted, lastUsedAt, type SearchPage} from '../store.ts';
 import {readCompletionJob, readMarks, readShape} from '../stored-json.ts';
-import {byState, hasEnded, type StoredState} from '../stored-state.ts';
+import {type CountRow, hasEnded, toBatchCounts} from '../stored-state.ts';
 import {deleteRun} from './delete.ts';
 import {endOfInput} from './edges.ts';
 import {enqueue} from './enqueue.ts';
@@ -142,16 +142,8 @@ function batchNamed(statements: Statements, name: string): Batch | undefined {
 }
 
 function toBatch({batchTally}: Statements, {id, name, createdAt, onComplete: _, shape: stored, marks, ...row}: BatchRow): Batch {
-	const shape = readShape(stored);
-	const byTask = Map.groupBy(batchTally.all(id) as [task: string, state: StoredState, jobs: number][], ([task]) => task);
-	// A task has rows for each of its scopes.
-	const sumOf = (rows: readonly (readonly [task: string, state: StoredState, jobs: number])[], state: StoredState) =>
-		rows.reduce((sum, row) => sum + (row[1] === state ? row[2] : 0), 0);
-	const counts = [...byTask].map(([task, rows]) => [task, byState(state => sumOf(rows, state))] as const);
-	const tasks = row.task === null ? Object.fromEntries(counts.map(([task, jobs]) => [task, toCounts([jobs])])) : undefined;
-	const held = counts.reduce((sum, [, jobs]) => sum + jobs.held, 0);
-	const all = {counts: toCounts(counts.map(([, jobs]) => jobs)), ...(held > 0 && {held})};
-	return {id, name, createdAt, ...defined({...row, ...shape, tasks}), ...all, marks: readMarks(marks)};
+	const counts = toBatchCounts(batchTally.all(id) as CountRow[], row.task !== null);
+	return {id, name, createdAt, ...defined({...row, ...readShape(stored)}), ...counts, marks: readMarks(marks)};
 }
 
 const MAX_DELETED_JOBS = 1000;

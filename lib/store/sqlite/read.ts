@@ -16,10 +16,9 @@ import {
 } from '../../job/job.ts';
 import {defined} from '../../support/defined.ts';
 import {FirstPlaces, type SortedPlace} from '../first-places.ts';
-import type {JobEdges, JobPage, OutcomePage, SearchPage, StoredJob, TaskCounts, Wanted} from '../store.ts';
+import type {JobEdges, JobPage, OutcomePage, SearchPage, StoredJob, Wanted} from '../store.ts';
 import {readFailure} from '../stored-json.ts';
-import {byState, STATUS_OF, StoredState} from '../stored-state.ts';
-import {nameOf, scopeOf} from '../task-number.ts';
+import {STATUS_OF, StoredState} from '../stored-state.ts';
 import type {Blobs} from './blobs.ts';
 import {blockedRunOf} from './blocked.ts';
 import {edgesFrom, edgesTo} from './edges.ts';
@@ -259,20 +258,4 @@ function readOutcome(statements: Statements, blobs: Blobs, id: JobId, row: EndRo
 	if (state === null) return undefined;
 	const status = (STATUS_OF[state] ?? 'dead') as JobEnd['status'];
 	return {id, status, result: blobs.load([value, blob]), ...(failure !== null && status !== 'completed' && {error: readFailure(failure)})};
-}
-
-export function readCounts({tasks, scopes, tally}: Statements): TaskCounts[] {
-	const scopeNames = new Map(scopes.all() as [id: number, name: string][]);
-	const cells = tally.all() as [task: number, state: StoredState, jobs: number][];
-	return (tasks.all() as [id: number, name: string, paused: number][]).flatMap(([id, task, paused]) => {
-		const own = Map.groupBy(
-			cells.filter(cell => nameOf(cell[0]) === id),
-			cell => scopeNames.get(scopeOf(cell[0])),
-		);
-		if (!own.has(undefined)) own.set(undefined, []);
-		return [...own].map(([scope, states]) => {
-			const jobsIn = (state: StoredState) => states.reduce((sum, cell) => sum + (cell[1] === state ? cell[2] : 0), 0);
-			return {task, isPaused: paused === 1, ...byState(jobsIn), ...(scope !== undefined && {scope})};
-		});
-	});
 }

@@ -8,6 +8,7 @@ import {ownerInUse} from '../conflict-errors.ts';
 import {type OwnerRow, Owners} from '../owners.ts';
 import type * as contract from '../store.ts';
 import {IN_MEMORY, type OpenStoreOptions, type Store, URGENT_WAIT_MS} from '../store.ts';
+import {type CountRow, toTaskCounts} from '../stored-state.ts';
 import {changeBatch, deleteBatch, deleteEmptyBatches, openBatch, readBatches, updateBatches} from './batches.ts';
 import {Blobs} from './blobs.ts';
 import {ChangeWatch} from './change-watch.ts';
@@ -21,7 +22,7 @@ import {expiresInMs} from './expiry.ts';
 import {readHolders} from './holders.ts';
 import {backlog, requestedLanes} from './lanes.ts';
 import {expireJobs, moveJobs} from './move.ts';
-import {readCounts, readOutcomes, readPage} from './read.ts';
+import {readOutcomes, readPage} from './read.ts';
 import {changeSchedule, momentInMs, readSchedules, updateSchedules} from './schedules.ts';
 import {settle} from './settle.ts';
 import type {OwnerValues, Statements} from './statements.sql.ts';
@@ -246,7 +247,7 @@ export class SqliteStore implements Store {
 	}
 
 	counts(): Promise<readonly contract.TaskCounts[]> {
-		return this.#transactions.use(({connection}) => readCounts(connection.statements));
+		return this.#transactions.use(({connection}) => toTaskCounts(connection.statements.taskCounts.all() as CountRow[]));
 	}
 
 	openBatch(name: string, task: string | undefined, owner: OwnerId, options: BatchOptions = {}): Promise<BatchId> {

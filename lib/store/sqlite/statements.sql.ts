@@ -152,7 +152,9 @@ export const SQL = {
 	...SORTED_SQL,
 	taskByName: 'select id from task where name = ?',
 	taskById: 'select name from task where id = ?',
-	tasks: 'select id, name, paused from task order by id',
+	taskCounts: `select name as task, null as scope, paused, null as state, 0 as jobs from task
+		union all select t.name, s.name, t.paused, c.state, c.jobs
+		from tally c join task t on t.id = ${nameIn('c.task')} left join scope s on s.id = ${scopeIn('c.task')}`,
 	insertTask: 'insert into task (name) values (?) returning id',
 	pauseTask: 'update task set paused = ? where id = ?',
 	unpausedTasks: 'select name, id from task where paused = 0',
@@ -193,7 +195,7 @@ export const SQL = {
 	addToBatchTally: `insert into batch_tally (batch, task, state, jobs) values (?, ?, ?, ?)
 		on conflict (batch, task, state) do update set jobs = jobs + excluded.jobs`,
 	batchStates: 'select state, jobs from batch_tally where batch = ?',
-	batchTally: `select t.name, b.state, b.jobs from batch_tally b join task t on t.id = ${nameIn('b.task')} where b.batch = ${INTEGER} and b.jobs <> 0`,
+	batchTally: `select t.name as task, b.state, b.jobs from batch_tally b join task t on t.id = ${nameIn('b.task')} where b.batch = ${INTEGER} and b.jobs <> 0`,
 
 	insertJob: 'insert into job (id, task, policy, priority, created_at, batch, key, payload) values (?, ?, ?, ?, ?, ?, ?, ?)',
 	setTask: 'update job set task = ? where id = ?',
@@ -488,6 +490,8 @@ export type Statements = Readonly<Record<keyof typeof SQL, Database.Statement<un
 const BY_NAME: ReadonlySet<string> = new Set<keyof typeof SQL>([
 	...([
 		'jobState',
+		'taskCounts',
+		'batchTally',
 		'packedState',
 		'jobView',
 		'packedView',
