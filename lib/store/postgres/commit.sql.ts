@@ -25,8 +25,9 @@ export const COMMIT = `
 			for p in select * from states_in(e.parent_first, e.parent_last) loop
 				a := null;
 				if p.state = 'open' then
-					perform keep_used(parent, child, 'open') from generate_series(p.first, p.last) parent, generate_series(e.child_first, e.child_last) child
-						where not e.is_each or child - e.child_first = parent - e.parent_first;
+					perform require_alone();
+					perform keep_used(parent, e.child_first + shift, case when e.is_each then e.child_first + shift else e.child_last end, 'open')
+						from generate_series(p.first, p.last) parent cross join lateral (select case when e.is_each then parent - e.parent_first else 0 end) x (shift);
 				end if;
 				if p.state in ('open', 'missing') then
 					link := link || jsonb_build_object('status', p.state, 'failure', null);

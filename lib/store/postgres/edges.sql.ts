@@ -29,18 +29,15 @@ export const EDGES = `
 
 	-- Deletes the edges to these jobs. Those of their neighbours stay.
 	create function delete_edges_to(its_first bigint, its_last bigint) returns void language plpgsql as $$
-	declare
-		e edge;
 	begin
 		perform forget_used(its_first, its_last);
-		for e in delete from edge where int8range(child_first, child_last, '[]') && int8range(its_first, its_last, '[]') returning * loop
+		with gone as (delete from edge where int8range(child_first, child_last, '[]') && int8range(its_first, its_last, '[]') returning *)
 			insert into edge overriding system value
-				select case when child_first = e.child_first then e.id else nextval('edge_id_seq') end,
-					case when e.is_each then e.parent_first + child_first - e.child_first else e.parent_first end,
-					case when e.is_each then e.parent_first + child_last - e.child_first else e.parent_last end,
-					child_first, child_last, e.is_each, e.runs_on_dead, coalesce(e.place, e.id)
-				from (values (e.child_first, its_first - 1), (its_last + 1, e.child_last)) part (child_first, child_last) where child_first <= child_last;
-		end loop;
+				select case when part.first = child_first then id else nextval('edge_id_seq') end,
+					case when is_each then parent_first + part.first - child_first else parent_first end,
+					case when is_each then parent_first + part.last - child_first else parent_last end,
+					part.first, part.last, is_each, runs_on_dead, coalesce(place, id)
+				from gone cross join lateral (values (child_first, its_first - 1), (its_last + 1, child_last)) part (first, last) where part.first <= part.last;
 	end $$;
 
 	-- Gives a job that runs again the parents that its new group names, in place of those that it had. Place: of the job in the group, from 1.
@@ -257,7 +254,7 @@ export const EDGES = `
 					insert into parent_change overriding system value values (c.id, c.first, c.last, c.change, e.id - 1, c.digest);
 					exit;
 				end if;
-				if c.digest is not null then perform keep_used_by(e, c.digest); end if;
+				if c.digest is not null then perform keep_used(e.parent_first, e.child_first, e.child_last, c.digest); end if;
 				rows := rows + case
 					when c.change = 'completed' or c.change = 'dead' and e.runs_on_dead then count_down(e)
 					when c.change in ('dead', 'deleted') then cancel_children(e)

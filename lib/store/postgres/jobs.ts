@@ -128,7 +128,6 @@ function toJob({id, info, times}: JobRow, names: Names): StoredJob {
 		...(startedAt !== undefined && executions === 1 && {waitMs: Math.max(0, startedAt - createdAt)}),
 		...(progress && {progress: {done: progress.done, ...defined({total: progress.total}), at: progress.at}}),
 		...(failure !== null && {error: readFailure(failure)}),
-		...(stale && {stale}),
 	};
 }
 

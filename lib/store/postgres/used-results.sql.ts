@@ -13,38 +13,24 @@ export const USED_RESULTS = `
 		from outcome_row(its_id) o where o.last >= its_id
 	$$;
 
-	-- The child has got this from the parent, unless it is known that it got something before. Neighbours share a row.
-	create function keep_used(its_parent bigint, child bigint, its_digest text) returns void language plpgsql as $$
-	declare
-		u used_result;
-	begin
-		perform require_alone();
-		select * into u from used_result where parent = its_parent and first <= child order by first desc limit 1;
-		if u.last >= child then return; end if;
-		if u.last = child - 1 and u.digest = its_digest and not u.is_stale and child - u.first < ${MAX_GROUP_JOBS} then
-			update used_result set last = child where parent = its_parent and first = u.first;
-		else
-			insert into used_result values (its_parent, child, child, its_digest, false);
-		end if;
-	end $$;
-
-	-- A parent has a new round: keeps what those of its children have got that have started.
-	create function keep_used_by(e edge, its_digest text) returns void language sql as $$
-		select keep_used(e.parent_first, c, its_digest) from generate_series(e.child_first, e.child_last) c
-		where (place_of(c)).state in (${StoredState.running}, ${StoredState.completed}) order by c
+	-- These children have got this from the parent; but for those that have not started, or of which it is known that they got something before. Neighbours
+	-- share a row. A row has at most as many jobs as the range of an edge.
+	create function keep_used(its_parent bigint, its_first bigint, its_last bigint, its_digest text) returns void language sql as $$
+		insert into used_result select its_parent, min(c), max(c), its_digest, false from (
+			select c, c - row_number() over (order by c) as row from generate_series(its_first, its_last) c
+			where c > coalesce((select last from used_result where parent = its_parent and first <= c order by first desc limit 1), 0)
+				and (place_of(c)).state in (${StoredState.running}, ${StoredState.completed})
+		) kept group by row
 	$$;
 
 	-- These jobs are claimed, deleted, or get other parents.
 	create function forget_used(its_first bigint, its_last bigint) returns void language plpgsql as $$
-	declare
-		u used_result;
 	begin
 		if not exists (select from used_result where first > its_first - ${MAX_GROUP_JOBS} and first <= its_last and last >= its_first) then return; end if;
 		perform require_alone();
-		for u in delete from used_result where first > its_first - ${MAX_GROUP_JOBS} and first <= its_last and last >= its_first returning * loop
-			if u.first < its_first then insert into used_result values (u.parent, u.first, its_first - 1, u.digest, u.is_stale); end if;
-			if u.last > its_last then insert into used_result values (u.parent, its_last + 1, u.last, u.digest, u.is_stale); end if;
-		end loop;
+		with gone as (delete from used_result where first > its_first - ${MAX_GROUP_JOBS} and first <= its_last and last >= its_first returning *)
+			insert into used_result select parent, part.first, part.last, digest, is_stale
+			from gone cross join lateral (values (gone.first, its_first - 1), (its_last + 1, gone.last)) part (first, last) where part.first <= part.last;
 	end $$;
 
 	-- These jobs have a new round; or have completed, and their children are stale that got something else.

@@ -9,9 +9,8 @@ import {holdExpiry, mayExpire} from './expiry.ts';
 import {makeReady} from './lanes.ts';
 import {findJob, type Range, unpackJobs} from './packed-rows.ts';
 import {beginRound, cancelBecause, endRound, unpack} from './rounds.ts';
-import {keepUsedBy} from './stale.ts';
 import type {ParentChange, Tx} from './tx.ts';
-import {judgeUsed} from './used-results.ts';
+import {judgeUsed, keepUsed} from './used-results.ts';
 
 /** A transaction that has changed this many rows of children leaves the rest to later ones. */
 const MAX_CHANGED_ROWS = 5000;
@@ -67,7 +66,7 @@ function pass(tx: Tx, change: ParentChange, budget: Budget): ParentChange | unde
 	if (change.change !== 'deleted') judgeUsed(tx, change.first, change.last);
 	for (const edge of edgesFrom(tx.statements, [change.first, change.last], change.edge)) {
 		if (budget.rows <= 0) return {...change, edge: edge.id - 1};
-		if (change.digest !== undefined) keepUsedBy(tx, edge, change.digest);
+		if (change.digest !== undefined) keepUsed(tx, edge.parents[0], edge.children, change.digest);
 		budget.rows -= PASSES[change.change](tx, edge);
 	}
 	return undefined;

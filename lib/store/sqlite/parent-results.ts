@@ -19,16 +19,11 @@ export function withParents(tx: Tx, group: ClaimedGroup): ClaimedGroup {
 			const from = start + children[0] - jobs[0];
 			const results = readResults(tx, parents);
 			const open = [...(results.others ?? [])].flatMap(([at, {status}]) => (status === 'open' ? at : []));
-			for (const at of open) keepOpen(tx, parents[0] + at, isEach ? [children[0] + at, children[0] + at] : children);
+			for (const at of open) keepUsed(tx, parents[0] + at, isEach ? [children[0] + at, children[0] + at] : children, OPEN);
 			return {start: from, end: from + children[1] - children[0] + 1, isEach, ...results};
 		});
 	});
 	return parents.length > 0 ? {...group, parents} : group;
-}
-
-/** These jobs are claimed while the parent, for which they have waited, has a new round. */
-function keepOpen(tx: Tx, parent: JobId, [first, last]: Range): void {
-	for (let id = first; id <= last; id++) keepUsed(tx, parent, id, OPEN);
 }
 
 /**

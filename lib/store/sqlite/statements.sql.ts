@@ -17,6 +17,8 @@ export type OwnerValues = readonly [id: number, name: OwnerId, heartbeatAt: numb
  */
 const INTEGER = 'cast(? as integer)';
 const TEXT = 'cast(? as text)';
+const FIRST = 'cast(@first as integer)';
+const LAST = 'cast(@last as integer)';
 const ID = 'cast(@id as integer)';
 const AFTER = 'cast(@after as integer)';
 const UP_TO = 'cast(@upTo as integer)';
@@ -342,13 +344,18 @@ export const SQL = {
 	momentOf: 'select at from scheduled where id = ?',
 	deleteScheduled: 'delete from scheduled where id between ? and ?',
 
-	usedBefore: `select parent, first, last, digest, is_stale from used_result where parent = ${INTEGER} and first <= ${INTEGER} order by first desc limit 1`,
-	usedBy: `select parent, first, last, digest, is_stale from used_result
-		where first > cast(@first as integer) - ${MAX_RUN_JOBS} and first <= cast(@last as integer) and last >= cast(@first as integer)`,
+	// Neighbours share a row. A row has at most as many jobs as the range of an edge.
+	keepUsed: `with recursive child (id) as (select ${FIRST} union all select id + 1 from child where id < ${LAST})
+		insert into used_result (parent, first, last, digest, is_stale)
+		select @parent, min(id), max(id), @digest, 0 from (
+			select id, id - row_number() over (order by id) as row from child
+			where id > coalesce((select last from used_result where parent = @parent and first <= id order by first desc limit 1), 0)
+		) group by row`,
+	keepUsedAfter: `insert into used_result select parent, ${LAST} + 1, last, digest, is_stale from used_result
+		where first > ${FIRST} - ${MAX_RUN_JOBS} and first <= ${LAST} and last > ${LAST}`,
+	keepUsedBefore: `update used_result set last = ${FIRST} - 1 where first > ${FIRST} - ${MAX_RUN_JOBS} and first < ${FIRST} and last >= ${FIRST}`,
+	deleteUsed: `delete from used_result where first between ${FIRST} and ${LAST}`,
 	usedParents: `select distinct parent from used_result where parent between ${INTEGER} and ${INTEGER}`,
-	insertUsed: 'insert into used_result (parent, first, last, digest, is_stale) values (?, ?, ?, ?, ?)',
-	extendUsed: 'update used_result set last = ? where parent = ? and first = ?',
-	deleteUsed: 'delete from used_result where parent = ? and first = ?',
 	judgeUsed: 'update used_result set is_stale = iif(?, digest <> ?, 0) where parent = ?',
 	anyUsed: 'select 1 from used_result limit 1',
 	staleRanges: 'select first, last from used_result where is_stale = 1',

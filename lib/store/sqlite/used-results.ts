@@ -1,17 +1,16 @@
 import {createHash} from 'node:crypto';
 import type {Encoded} from '../../job/encoding.ts';
-import type {JobId} from '../../job/job.ts';
+import type {JobId, Staleness} from '../../job/job.ts';
 import {StoredState} from '../stored-state.ts';
-import type {Range} from './packed-rows.ts';
-import {resultInRun} from './packed-rows.ts';
-import {MAX_RUN_JOBS} from './schema.sql.ts';
+import {edgesFrom, statesIn} from './edges.ts';
+import {type Range, resultInRun} from './packed-rows.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
 
 /**
  * Which results of their parents jobs have got, as far as these are not the last ones: a row of `used_result` is written when a parent begins a new
- * round, for those of its children that have started. So jobs whose parents are never run again have no row. It is deleted when the child is claimed
- * again. When the parent has completed, the row is stale if its new result differs.
+ * round, for all its children. So jobs whose parents are never run again have no row. It is deleted when the child is claimed again, so that only
+ * completed children keep theirs. When the parent has completed, the row is stale if its new result differs.
  */
 
 /** A digest that no result has: the parent had a new round when its child was claimed. */
@@ -33,26 +32,16 @@ function hash(value: Encoded): string {
 	return value === null ? 'null' : createHash('sha256').update(value).digest('hex') + (typeof value === 'string' ? '.text' : '.bytes');
 }
 
-type UsedRow = readonly [parent: JobId, first: JobId, last: JobId, digest: string, isStale: number];
-
-/** The child has got this from the parent, unless it is known that it got something before. Call it for children in their order: neighbours share a row. */
-export function keepUsed({statements, known}: Tx, parent: JobId, child: JobId, digest: string): void {
-	const [, first, last, before, isStale] = (statements.usedBefore.get(parent, child) as UsedRow | undefined) ?? [0, 0, 0, '', 0];
-	if (last >= child) return;
-	const isNext = last === child - 1 && before === digest && isStale === 0 && child - first < MAX_RUN_JOBS;
-	if (isNext) statements.extendUsed.run(child, parent, first);
-	else statements.insertUsed.run(parent, child, child, digest, 0);
+/** These children have got this from the parent; but for those of which it is known that they got something before, or that will be claimed again. */
+export function keepUsed({statements, known}: Tx, parent: JobId, [first, last]: Range, digest: string): void {
+	statements.keepUsed.run({parent, first, last, digest});
 	known.forget('hasUsed');
 }
 
 /** These jobs are claimed, deleted, or get other parents. */
 export function forgetUsed({statements, known}: Tx, [first, last]: Range): void {
 	if (!known.get('hasUsed')) return;
-	for (const [parent, from, to, digest, isStale] of statements.usedBy.all({first, last}) as UsedRow[]) {
-		statements.deleteUsed.run(parent, from);
-		if (from < first) statements.insertUsed.run(parent, from, first - 1, digest, isStale);
-		if (to > last) statements.insertUsed.run(parent, last + 1, to, digest, isStale);
-	}
+	for (const name of ['keepUsedAfter', 'keepUsedBefore', 'deleteUsed'] as const) statements[name].run({first, last});
 	known.forget('hasUsed');
 }
 
@@ -63,4 +52,25 @@ export function judgeUsed({statements, known}: Tx, first: JobId, last: JobId): v
 		const digest = digestOf(statements, parent) ?? NONE;
 		statements.judgeUsed.run(digest === NONE ? 0 : 1, digest, parent);
 	}
+}
+
+/** The completed jobs that were made from results which are no longer the last ones, and those that were made from theirs. */
+export function staleJobs(statements: Statements): ReadonlyMap<JobId, Staleness> {
+	const found = new Map<JobId, Staleness>();
+	let ranges = statements.staleRanges.all() as Range[];
+	for (let how: Staleness = 'direct'; ranges.length > 0; how = 'through') {
+		const added = ranges.flatMap(range => {
+			const completed = [...statesIn({statements}, range, Infinity)].filter(([, , state]) => state === 'completed');
+			return completed.filter(([first, last]) => add(found, first, last, how));
+		});
+		ranges = added.flatMap(([first, last]) => edgesFrom(statements, [first, last]).map(({children}) => children));
+	}
+	return found;
+}
+
+/** Returns whether one of these was not known. */
+function add(found: Map<JobId, Staleness>, first: JobId, last: JobId, how: Staleness): boolean {
+	const before = found.size;
+	for (let id = first; id <= last; id++) if (!found.has(id)) found.set(id, how);
+	return found.size > before;
 }
