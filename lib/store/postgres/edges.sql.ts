@@ -11,19 +11,19 @@ export const EDGES = `
 		if current_setting('faena.alone', true) is distinct from 'true' then raise exception using errcode = '${MUST_BE_ALONE}', message = 'This call must be alone.'; end if;
 	end $$;
 
-	-- The edges from these parents, each cut to them, in the order of their ids.
+	-- The edges from these parents, each cut to them, in the order in which they were written. After: only those of later places.
 	create function edges_from(its_first bigint, its_last bigint, after bigint) returns setof edge language sql stable as $$
 		select id, greatest(parent_first, its_first), least(parent_last, its_last),
 			case when is_each then child_first + greatest(parent_first, its_first) - parent_first else child_first end,
-			case when is_each then child_first + least(parent_last, its_last) - parent_first else child_last end, is_each, runs_on_dead, place
-		from edge where int8range(parent_first, parent_last, '[]') && int8range(its_first, its_last, '[]') and id > after order by id
+			case when is_each then child_first + least(parent_last, its_last) - parent_first else child_last end, is_each, runs_on_dead, coalesce(place, id)
+		from edge where int8range(parent_first, parent_last, '[]') && int8range(its_first, its_last, '[]') and coalesce(place, id) > after order by coalesce(place, id)
 	$$;
 
 	-- The edges to these children, each cut to them, in the order of dependsOn.
 	create function edges_to(its_first bigint, its_last bigint) returns setof edge language sql stable as $$
 		select id, case when is_each then parent_first + greatest(child_first, its_first) - child_first else parent_first end,
 			case when is_each then parent_first + least(child_last, its_last) - child_first else parent_last end,
-			greatest(child_first, its_first), least(child_last, its_last), is_each, runs_on_dead, place
+			greatest(child_first, its_first), least(child_last, its_last), is_each, runs_on_dead, coalesce(place, id)
 		from edge where int8range(child_first, child_last, '[]') && int8range(its_first, its_last, '[]') order by coalesce(place, id)
 	$$;
 
@@ -32,9 +32,8 @@ export const EDGES = `
 	begin
 		perform forget_used(its_first, its_last);
 		with gone as (delete from edge where int8range(child_first, child_last, '[]') && int8range(its_first, its_last, '[]') returning *)
-			insert into edge overriding system value
-				select case when part.first = child_first then id else nextval('edge_id_seq') end,
-					case when is_each then parent_first + part.first - child_first else parent_first end,
+			insert into edge (parent_first, parent_last, child_first, child_last, is_each, runs_on_dead, place)
+				select case when is_each then parent_first + part.first - child_first else parent_first end,
 					case when is_each then parent_first + part.last - child_first else parent_last end,
 					part.first, part.last, is_each, runs_on_dead, coalesce(place, id)
 				from gone cross join lateral (values (child_first, its_first - 1), (its_last + 1, child_last)) part (first, last) where part.first <= part.last;
@@ -46,14 +45,7 @@ export const EDGES = `
 		if not g ? 'links' and not exists (select from edges_to(its_id, its_id)) then return; end if;
 		perform require_alone();
 		perform delete_edges_to(its_id, its_id);
-		insert into edge (parent_first, parent_last, child_first, child_last, is_each, runs_on_dead)
-			select p, case when l.is_each then p else least(l.last, p + ${MAX_GROUP_JOBS - 1}) end, its_id, its_id, l.is_each, g->'parents'->>'onDead' = 'run'
-			from jsonb_array_elements(g->'links') with ordinality e (link, i)
-			cross join lateral jsonb_to_record(e.link) l (first bigint, last bigint, start integer, is_each boolean)
-			cross join lateral generate_series(
-				case when l.is_each then l.first + place - 1 - l.start else l.first end,
-				case when l.is_each then l.first + place - 1 - l.start else l.last end, ${MAX_GROUP_JOBS}) p
-			where p between l.first and l.last order by e.i, p;
+		perform insert_edges(g, place, 1, its_id);
 	end $$;
 
 	-- True if one of the group's parents is this job, or waits for it, or has waited.
@@ -96,7 +88,7 @@ export const EDGES = `
 	-- A parent for which a job can't run: the first one that is dead, or the first one that was deleted.
 	create function lost_parent_of(its_id bigint) returns bigint language sql stable as $$
 		select s.first from edges_to(its_id, its_id) e cross join lateral states_in(e.parent_first, e.parent_last) s
-		where s.state = 'dead' and not e.runs_on_dead or s.state = 'missing' order by s.state, e.id limit 1
+		where s.state = 'dead' and not e.runs_on_dead or s.state = 'missing' order by s.state, e.place limit 1
 	$$;
 
 	create function unmet_parents_of(its_id bigint) returns integer language sql stable as $$
@@ -144,12 +136,19 @@ export const EDGES = `
 		if (g->'parents'->>'areHeld')::boolean then return query select -(g->>'batch')::bigint, -(g->>'batch')::bigint, 0, false, false; end if;
 	end $$;
 
-	create function insert_edges(l_first bigint, l_last bigint, c_first bigint, c_last bigint, each_one boolean, runs boolean) returns void language sql as $$
+	-- Writes the edges to so many jobs with consecutive ids, of which the first has this place in its group, from 1.
+	create function insert_edges(g jsonb, place integer, number integer, its_first bigint) returns void language sql as $$
 		insert into edge (parent_first, parent_last, child_first, child_last, is_each, runs_on_dead)
-		select p, least(l_last, p + ${MAX_GROUP_JOBS - 1}), case when each_one then c_first + p - l_first else c end,
-			case when each_one then c_first + least(l_last, p + ${MAX_GROUP_JOBS - 1}) - l_first else least(c_last, c + ${MAX_GROUP_JOBS - 1}) end, each_one, runs
-		from generate_series(l_first, l_last, ${MAX_GROUP_JOBS}) p
-		cross join generate_series(c_first, case when each_one then c_first else c_last end, ${MAX_GROUP_JOBS}) c
+		select p, p_last, case when l.is_each then c + p - own.first else c end, case when l.is_each then c + p_last - own.first else least(c + ${MAX_GROUP_JOBS}, its_first + number) - 1 end,
+			l.is_each, g->'parents'->>'onDead' = 'run'
+		from jsonb_array_elements(g->'links') with ordinality e (link, i)
+		cross join lateral jsonb_to_record(e.link) l (first bigint, last bigint, start integer, is_each boolean)
+		-- The parent of the first of these jobs, if each has one. It is before the first of the link, if others of these jobs have that.
+		cross join lateral (select case when l.is_each then l.first + place - 1 - l.start else l.first end) own (first)
+		cross join lateral generate_series(greatest(l.first, own.first), case when l.is_each then least(l.last, own.first + number - 1) else l.last end, ${MAX_GROUP_JOBS}) p
+		cross join lateral (select least(case when l.is_each then least(l.last, own.first + number - 1) else l.last end, p + ${MAX_GROUP_JOBS - 1})) x (p_last)
+		cross join lateral generate_series(its_first, case when l.is_each then its_first else its_first + number - 1 end, ${MAX_GROUP_JOBS}) c
+		order by e.i, p, c
 	$$;
 
 	-- Enqueues jobs that wait for others.
@@ -194,8 +193,9 @@ export const EDGES = `
 				end loop;
 			end loop;
 		end loop;
-		result := enqueue_plain(g || jsonb_build_object('unmet', to_jsonb(unmet), 'base', next_id, 'lost', to_jsonb(lost),
-			'links', (select jsonb_agg(to_jsonb(x)) from links_of(g, made, next_id) x)), texts, bytes);
+		g := g || jsonb_build_object('unmet', to_jsonb(unmet), 'base', next_id, 'lost', to_jsonb(lost),
+			'links', (select coalesce(jsonb_agg(to_jsonb(x)), '[]') from links_of(g, made, next_id) x));
+		result := enqueue_plain(g, texts, bytes);
 		ids := case when jsonb_typeof(result->'ids') = 'number' then array(select generate_series((result->>'ids')::bigint, (result->>'ids')::bigint + number - 1))
 			else array(select x::bigint from jsonb_array_elements_text(result->'ids') with ordinality q (x, i) order by i) end;
 		-- Stretches of new jobs: those whose keys exist are not new.
@@ -206,17 +206,7 @@ export const EDGES = `
 			end if;
 			n := 1;
 			while at + n <= number and ids[at + n] = ids[at] + n loop n := n + 1; end loop;
-			for l in select * from links_of(g, made, next_id) loop
-				if l.is_each then
-					low := greatest(at, l.start + 1);
-					high := least(at + n - 1, l.start + 1 + (l.last - l.first)::integer);
-					if low <= high then
-						perform insert_edges(l.first + low - l.start - 1, l.first + high - l.start - 1, ids[low], ids[high], true, runs);
-					end if;
-				else
-					perform insert_edges(l.first, l.last, ids[at], ids[at] + n - 1, false, runs);
-				end if;
-			end loop;
+			perform insert_edges(g, at, n, ids[at]);
 			made_jobs := made_jobs + n;
 			for i in at .. at + n - 1 loop
 				if lost[i] is not null then perform cancel_child(ids[i], lost[i]); end if;
@@ -241,6 +231,7 @@ export const EDGES = `
 		c parent_change;
 		e edge;
 		rows integer := 0;
+		passed bigint;
 	begin
 		while most is null or rows < most loop
 			select * into c from parent_change order by id limit 1;
@@ -248,12 +239,15 @@ export const EDGES = `
 			perform require_alone();
 			rows := rows + 1;
 			delete from parent_change where id = c.id;
+			passed := c.edge;
 			if c.change <> 'deleted' then perform judge_used(c.first, c.last); end if;
 			for e in select * from edges_from(c.first, c.last, c.edge) loop
-				if rows >= most then
-					insert into parent_change overriding system value values (c.id, c.first, c.last, c.change, e.id - 1, c.digest);
+				-- Parts of an edge that was cut have one place, and are passed together.
+				if rows >= most and e.place > passed then
+					insert into parent_change overriding system value values (c.id, c.first, c.last, c.change, passed, c.digest);
 					exit;
 				end if;
+				passed := e.place;
 				if c.digest is not null then perform keep_used(e.parent_first, e.child_first, e.child_last, c.digest); end if;
 				rows := rows + case
 					when c.change = 'completed' or c.change = 'dead' and e.runs_on_dead then count_down(e)

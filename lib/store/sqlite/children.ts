@@ -64,8 +64,11 @@ function pass(tx: Tx, change: ParentChange, budget: Budget): ParentChange | unde
 	// Counted too: many changes reach no child any more.
 	budget.rows--;
 	if (change.change !== 'deleted') judgeUsed(tx, change.first, change.last);
-	for (const edge of edgesFrom(tx.statements, [change.first, change.last], change.edge)) {
-		if (budget.rows <= 0) return {...change, edge: edge.id - 1};
+	let passed = change.edge ?? 0;
+	for (const edge of edgesFrom(tx.statements, [change.first, change.last], passed)) {
+		// Parts of an edge that was cut have one place, and are passed together.
+		if (budget.rows <= 0 && edge.place > passed) return {...change, edge: passed};
+		passed = edge.place;
 		if (change.digest !== undefined) keepUsed(tx, edge.parents[0], edge.children, change.digest);
 		budget.rows -= PASSES[change.change](tx, edge);
 	}

@@ -22,7 +22,7 @@ export interface Edge {
 	/** True if the first child waits for the first parent, the second for the second, and so on; false if each child waits for each parent. */
 	readonly isEach: boolean;
 	readonly onDead: OnDead;
-	/** Those of a child are in this order, which is that of `dependsOn`. Parts of an edge that was cut have one place. */
+	/** Edges are in this order, which for a child is that of `dependsOn`. Parts of an edge that was cut have one place. */
 	readonly place: number;
 }
 
@@ -227,8 +227,8 @@ export function insertEdges(tx: Tx, {links, onDead}: Waits, start: number, [firs
 }
 
 /** @param place of a part of an edge that was cut */
-function insertEdge({statements}: Tx, {parents, children, isEach, onDead}: Omit<Edge, 'id' | 'place'>, id: number | null = null, place = id): void {
-	statements.insertEdge.run(...parents, ...children, isEach ? 1 : 0, onDead === 'run' ? 1 : 0, id, place);
+function insertEdge({statements}: Tx, {parents, children, isEach, onDead}: Omit<Edge, 'id' | 'place'>, place: number | null = null): void {
+	statements.insertEdge.run(...parents, ...children, isEach ? 1 : 0, onDead === 'run' ? 1 : 0, place);
 }
 
 /** Gives a job that runs again the parents that its new group names, in place of those that it had. @param index of the job in the group */
@@ -244,8 +244,8 @@ export function deleteEdgesTo(tx: Tx, first: JobId, last: JobId): void {
 	for (const edge of (tx.statements.edgesTo.all({first, last}) as EdgeRow[]).map(toEdge)) {
 		tx.statements.deleteEdge.run(edge.id);
 		const [from, to] = edge.children;
-		const parts = [cutToChildren(edge, [from, first - 1]), cutToChildren(edge, [last + 1, to])].filter(({children}) => children[0] <= children[1]);
-		for (const [at, part] of parts.entries()) insertEdge(tx, part, at === 0 ? edge.id : null, edge.place);
+		if (from < first) insertEdge(tx, cut(edge, 'children', [from, first - 1]), edge.place);
+		if (to > last) insertEdge(tx, cut(edge, 'children', [last + 1, to]), edge.place);
 	}
 	tx.known.forget('hasEdges');
 }
@@ -267,44 +267,31 @@ function* inParts([first, last]: Range): Generator<Range> {
 	for (let from = first; from <= last; from += MAX_RUN_JOBS) yield [from, Math.min(last, from + MAX_RUN_JOBS - 1)];
 }
 
-type EdgeRow = readonly [
-	id: number,
-	parentFirst: JobId,
-	parentLast: JobId,
-	childFirst: JobId,
-	childLast: JobId,
-	isEach: number,
-	runsOnDead: number,
-	place: number,
-];
+type EdgeRow = readonly [id: number, parentFirst: JobId, parentLast: JobId, first: JobId, last: JobId, isEach: number, runsOnDead: number, place: number];
 
-/** The edges from these parents, each cut to them, in the order of their ids. @param after only edges that were written after this one */
-export function edgesFrom(statements: Statements, [first, last]: Range, after = 0): Edge[] {
-	const rows = (statements.edgesFrom.all({first, last}) as EdgeRow[]).filter(([id]) => id > after);
-	return rows
-		.sort(([one], [other]) => one - other)
-		.map(row => {
-			const edge = toEdge(row);
-			const [from, to] = [Math.max(first, edge.parents[0]), Math.min(last, edge.parents[1])];
-			const shift = edge.children[0] - edge.parents[0];
-			return {...edge, parents: [from, to], children: edge.isEach ? [from + shift, to + shift] : edge.children};
-		});
+/** The edges from these parents, each cut to them, in the order in which they were written. @param after only edges of later places */
+export function edgesFrom(statements: Statements, range: Range, after = 0): Edge[] {
+	return cutTo(range, 'parents', statements.edgesFrom.all({first: range[0], last: range[1]}) as EdgeRow[]).filter(({place}) => place > after);
 }
 
 /** The edges to these children, each cut to them, in the order of `dependsOn`. */
-export function edgesTo(statements: Statements, [first, last]: Range): Edge[] {
-	const edges = (statements.edgesTo.all({first, last}) as EdgeRow[]).map(toEdge).sort((a, b) => a.place - b.place);
-	return edges.map(edge => cutToChildren(edge, [Math.max(first, edge.children[0]), Math.min(last, edge.children[1])]));
+export function edgesTo(statements: Statements, range: Range): Edge[] {
+	return cutTo(range, 'children', statements.edgesTo.all({first: range[0], last: range[1]}) as EdgeRow[]);
 }
 
-function cutToChildren(edge: Edge, [first, last]: Range): Edge {
-	const shift = edge.parents[0] - edge.children[0];
-	return {...edge, children: [first, last], parents: edge.isEach ? [first + shift, last + shift] : edge.parents};
+function cutTo([first, last]: Range, side: 'parents' | 'children', rows: readonly EdgeRow[]): Edge[] {
+	return rows.map(toEdge).map(edge => cut(edge, side, [Math.max(first, edge[side][0]), Math.min(last, edge[side][1])]));
 }
 
-function toEdge([id, parentFirst, parentLast, childFirst, childLast, isEach, runsOnDead, place]: EdgeRow): Edge {
+function cut(edge: Edge, side: 'parents' | 'children', [first, last]: Range): Edge {
+	const other = side === 'parents' ? 'children' : 'parents';
+	const shift = edge[other][0] - edge[side][0];
+	return {...edge, [side]: [first, last], [other]: edge.isEach ? [first + shift, last + shift] : edge[other]};
+}
+
+function toEdge([id, parentFirst, parentLast, first, last, isEach, runsOnDead, place]: EdgeRow): Edge {
 	const onDead = runsOnDead === 1 ? 'run' : 'cancel';
-	return {id, parents: [parentFirst, parentLast], children: [childFirst, childLast], isEach: isEach === 1, onDead, place};
+	return {id, parents: [parentFirst, parentLast], children: [first, last], isEach: isEach === 1, onDead, place};
 }
 
 /** A parent for which a job that exists can't run: the first one that is dead, or the first one that was deleted. */

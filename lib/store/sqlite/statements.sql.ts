@@ -119,7 +119,7 @@ const JOB_RUN = 'first, last, task, policy, priority, created_at as createdAt, b
 const BLOCKED_RUN = 'first, last, task, rank, batch, run_at as runAt, executions, parents';
 const SCHEDULE = `name, spec, payload, created_at as createdAt, next_at as nextAt, paused, last_job as lastJobId, last_at as lastAt, runs, skipped,
 	missed`;
-const EDGE = 'id, parent_first, parent_last, child_first, child_last, is_each, runs_on_dead, coalesce(place, id)';
+const EDGE = 'id, parent_first, parent_last, child_first, child_last, is_each, runs_on_dead, coalesce(place, id) as place';
 
 /**
  * The edges whose parents, or children, overlap the jobs from `@first` to `@last`. An index finds ranges only by their starts, so that it searches as far
@@ -129,7 +129,7 @@ function edgesWith(side: 'parent' | 'child'): string {
 	const overlaps = (longest: number) =>
 		`${side}_first > cast(@first as integer) - ${longest} and ${side}_first <= cast(@last as integer) and ${side}_last >= cast(@first as integer)`;
 	return `select ${EDGE} from edge where ${side}_last - ${side}_first < ${MAX_SHORT_EDGE} and ${overlaps(MAX_SHORT_EDGE)}
-		union all select ${EDGE} from edge where ${side}_last - ${side}_first >= ${MAX_SHORT_EDGE} and ${overlaps(MAX_RUN_JOBS)}`;
+		union all select ${EDGE} from edge where ${side}_last - ${side}_first >= ${MAX_SHORT_EDGE} and ${overlaps(MAX_RUN_JOBS)} order by place`;
 }
 
 const EXECUTION = 'execution, state, ended_at, started_at, duration_ms, cpu_ms, memory_bytes, worker, failure';
@@ -318,7 +318,7 @@ export const SQL = {
 	unhappyInRange: `select count(*) from outcome where ${UNHAPPY} and id between cast(@first as integer) and cast(@last as integer)`,
 	firstUnhappy: `select min(id) from (
 		select * from (${firstOf(StoredState.dead)}) union all select * from (${firstOf(StoredState.cancelled)}))`,
-	insertEdge: 'insert into edge (parent_first, parent_last, child_first, child_last, is_each, runs_on_dead, id, place) values (?, ?, ?, ?, ?, ?, ?, ?)',
+	insertEdge: 'insert into edge (parent_first, parent_last, child_first, child_last, is_each, runs_on_dead, place) values (?, ?, ?, ?, ?, ?, ?)',
 	deleteEdge: 'delete from edge where id = ?',
 	// Of a result in a file, the value is its size.
 	resultSizes: `select id, iif(blob is null, octet_length(value), value) as bytes from outcome

@@ -38,7 +38,7 @@ export interface ParentChange {
 	readonly first: JobId;
 	readonly last: JobId;
 	readonly change: 'completed' | 'dead' | 'deleted' | 'reopenedCompleted' | 'reopenedDead';
-	/** It has passed the edges up to this one. Default: none. */
+	/** It has passed the edges up to this place. Default: none. */
 	readonly edge?: number;
 	/** Of a job with a new round: what it had given to its children. */
 	readonly digest?: string | undefined;

@@ -458,3 +458,20 @@ law('a job is shown with the jobs for which it has waited, in order, and those t
 	t.deepEqual(await edgesOf(zip + 2), [[first + 2], []]);
 	t.deepEqual(await edgesOf(merge), [[first + 2, first, first + 1], []]);
 });
+
+law('a change of a parent that takes several transactions reaches each child once, also if a neighbour of the child is deleted meanwhile', async (t, queue) => {
+	const [completed, parent] = [1, 2];
+	await enqueueGroups(queue, groupOf(3));
+	await end(queue, 1);
+	// Of the others each second one waits for one parent more, so that no two of them share a row.
+	const ids = Array.from({length: 24_000}, (_, index) => (index % 2 === 0 ? completed : 3));
+	const others = groupOf(ids.length, [...after([parent]).edges, {kind: 'each', parents: {ids, count: ids.length}}]);
+	const [first] = (await enqueueGroups(queue, groupOf(3, after([parent, 3]).edges), others)) as [JobId];
+	t.deepEqual(await end(queue, 1), [parent]);
+	await queue.discard([first + 1], {stop: false});
+	while ((await queue.store.commit({})).unblocked);
+	t.deepEqual([(await jobOf(queue, first)).status, (await jobOf(queue, first + 2)).status], ['blocked', 'blocked']);
+	t.deepEqual(await end(queue, 1), [3]);
+	while ((await queue.store.commit({})).unblocked);
+	t.like(await queue.counts(), {blocked: 0, pending: ids.length + 2});
+});
