@@ -62,9 +62,8 @@ export const OWNERS = `
 			if open_jobs is not null then perform end_expiry(c.first, c.last);
 			else update expiry set expires_at = -expires_at where id between c.first and c.last and expires_at < -1;
 			end if;
-			if c.stop = ${Stop.hold} then perform insert_held(place_in(c), c.first, c.last, c.rank, null);
-			else perform make_ready(c.first, c.last, c.task, c.rank, c.batch, c.execution, ${StoredState.running});
-			end if;
+			perform make_ready(c.first, c.last, c.task, c.rank, c.batch, c.execution, ${StoredState.running});
+			if c.stop = ${Stop.hold} then perform hold_jobs(place_of(c.first), c.first, c.last); end if;
 		end loop;
 		if leaves and not has_more then delete from owner where id = its_owner; end if;
 		return jsonb_build_object('jobs', jobs, 'hasMore', has_more) || end_call();

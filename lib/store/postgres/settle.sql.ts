@@ -154,24 +154,29 @@ export const SETTLE = `
 		its_id bigint := item->'first';
 		its_type text := item->>'type';
 		c claimed;
+		is_held boolean;
+		result text;
 	begin
 		c := take_claim(its_id, item);
 		if c.first is null then return 'lost'; end if;
 		perform take_claimed(c, its_id, its_id);
-		if its_type = 'released' then return end_released(c, its_id, item); end if;
-		if c.execution > 1 then perform keep_failure(its_id); end if;
-		perform end_expiry(its_id, its_id);
-		if its_type = 'cancelled' then return end_stopped(c, its_id, item, bytes); end if;
-		return end_failed(c, its_id, item, bytes);
+		is_held := c.stop is not distinct from ${Stop.hold};
+		if is_held then c.stop := null; end if;
+		if its_type = 'released' then result := end_released(c, its_id, item);
+		else
+			if c.execution > 1 then perform keep_failure(its_id); end if;
+			perform end_expiry(its_id, its_id);
+			if its_type = 'cancelled' then return end_stopped(c, its_id, item, bytes); end if;
+			result := end_failed(c, its_id, item, bytes);
+		end if;
+		if not is_held or result = 'dead' then return result; end if;
+		perform hold_jobs(place_of(its_id), its_id, its_id);
+		return 'pending';
 	end $$;
-
-	create function place_in(c claimed) returns place language sql immutable as $$
-		select (${StoredState.running}, c.first, c.last, c.task, c.rank, c.batch, c.execution, null, c.stop)::place
-	$$;
 
 	create function end_released(c claimed, its_id bigint, item jsonb) returns text language plpgsql as $$
 	begin
-		if c.stop <> ${Stop.hold} then return end_stopped(c, its_id, item, null); end if;
+		if c.stop is not null then return end_stopped(c, its_id, item, null); end if;
 		if item ? 'suspicion' then
 			insert into failure_state (id, attempts, suspicion) values (its_id, 0, (item->'suspicion')::smallint)
 				on conflict (id) do update set suspicion = greatest(failure_state.suspicion, excluded.suspicion);
@@ -179,9 +184,7 @@ export const SETTLE = `
 		if item ? 'suspicion' or (item->'started')::boolean then perform end_expiry(its_id, its_id);
 		else update expiry set expires_at = -expires_at where id = its_id and expires_at < -1;
 		end if;
-		if c.stop = ${Stop.hold} then perform insert_held(place_in(c), its_id, its_id, c.rank, null);
-		else perform make_ready(its_id, its_id, c.task, c.rank, c.batch, c.execution, ${StoredState.running});
-		end if;
+		perform make_ready(its_id, its_id, c.task, c.rank, c.batch, c.execution, ${StoredState.running});
 		return 'pending';
 	end $$;
 
@@ -211,10 +214,6 @@ export const SETTLE = `
 			perform insert_end(c, its_id, ${StoredState.dead}, bytes[(item->'times')::integer], item);
 			return 'dead';
 		end if;
-		if c.stop = ${Stop.hold} then
-			perform insert_held(place_in(c), its_id, its_id, c.rank, null);
-			return 'pending';
-		end if;
 		if c.stop < 0 then return end_stopped(c, its_id, item, bytes); end if;
 		if its_policy->>'retry' <> 'manual' then
 			due := now_ms() + coalesce((item->'after')::bigint, backoff_ms(its_policy->'backoff', f.attempts, (item->'random')::double precision));
@@ -238,7 +237,7 @@ export const SETTLE = `
 	-- Ends the execution of a job that was to be discarded or cancelled, or whose task was cancelled.
 	create function end_stopped(c claimed, its_id bigint, item jsonb, bytes bytea[]) returns text language plpgsql as $$
 	begin
-		if c.stop < 0 and c.stop <> ${Stop.hold} then
+		if c.stop < 0 then
 			perform require_alone();
 			perform count_change(c.task, c.batch, ${StoredState.running}, null, 1);
 			perform delete_jobs(its_id, its_id);

@@ -152,8 +152,8 @@ export function releaseClaims(tx: Tx, owner: number, {after = 0, leave = false}:
 	if (mayExpire(tx)) statements[open ? 'deleteExpiriesOfOwner' : 'unmarkExpiriesOfOwner'].run(owner, after, upTo);
 	const stopped = statements.stoppedClaimsOfOwner.all(owner, after, upTo) as ClaimRow[];
 	for (const claim of stopped) {
-		endExecution(tx, claim, {outcome: {type: 'released'}});
 		statements.deleteClaim.run(claim[0]);
+		endExecution(tx, claim, {outcome: {type: 'released'}});
 	}
 	for (const [task, batch, isSuspect, isThere, jobs] of statements.claimGroupsOfOwner.all(owner, after, upTo) as ClaimGroup[]) {
 		const state = isSuspect === 1 ? StoredState.quarantined : StoredState.ready;

@@ -21,19 +21,20 @@ export function hold(tx: Tx, id: JobId, job: FoundJob): boolean {
 	unpack(tx, id, job);
 	tx.known.forget('hasHeld');
 	if (job.state === StoredState.running) return tx.statements.askToHold.run(Stop.hold, id).changes > 0;
-	const runAt = job.state === StoredState.blocked ? blockedRunOf(tx.statements, id)?.runAt : tx.statements.runAtOf.get(id);
-	deleteStateRow(tx, id, job);
-	insertHeld(tx, id, job, job.state === StoredState.failed ? null : ((runAt ?? null) as number | null));
+	holdWaiting(tx, id, job);
 	return true;
 }
 
+/** Holds a job that does not run. One that has failed loses the time of its next attempt. */
+export function holdWaiting(tx: Tx, id: JobId, job: FoundJob): void {
+	const {statements} = tx;
+	const runAt = job.state === StoredState.blocked ? blockedRunOf(statements, id)?.runAt : job.state === StoredState.delayed ? statements.runAtOf.get(id) : null;
+	deleteStateRow(tx, id, job);
+	insertHeld(tx, id, job, (runAt ?? null) as number | null);
+}
+
 /** Writes that a job is held; the caller deletes the row of its state. @param runAt when it would become due; `null` for at once */
-export function insertHeld(
-	tx: Tx,
-	id: JobId,
-	{task, batch, executions, state}: Pick<FoundJob, 'task' | 'batch' | 'executions' | 'state'>,
-	runAt: number | null = null,
-): void {
+export function insertHeld(tx: Tx, id: JobId, {task, batch, executions, state}: FoundJob, runAt: number | null): void {
 	tx.statements.insertWaiting.run(id, -(runAt ?? 1), 0, executions);
 	tx.known.forget('hasHeld');
 	holdExpiry(tx, id);

@@ -13,10 +13,10 @@ import {Stop, StoredState} from '../stored-state.ts';
 import {deleteJobRows} from './delete.ts';
 import {enqueue, findConflict} from './enqueue.ts';
 import {endExpiry, resumeExpiry} from './expiry.ts';
-import {insertHeld} from './held.ts';
+import {holdWaiting} from './held.ts';
 import {keepFailure} from './history.ts';
 import {type FailureState, failureStateOf, makeReady} from './lanes.ts';
-import {type ClaimedRun, extractJobs, insertOutcomeRun, type RunPart, writeResults} from './packed-rows.ts';
+import {type ClaimedRun, extractJobs, type FoundJob, findJob, insertOutcomeRun, type RunPart, writeResults} from './packed-rows.ts';
 import {type ClaimRow, parentsChanged, type Tx} from './tx.ts';
 
 /**
@@ -225,38 +225,35 @@ function settleParent(tx: Tx, {part, claim}: Ended): void {
 /** A settlement without its claim, which the row of the claim repeats. */
 type Ran = Pick<Settlement, 'outcome' | 'worker'>;
 
-/** Moves a job from `claimed` to its next state, by the outcome of its execution. The caller deletes the row of the claim. */
+/** Moves a job from `claimed` to its next state, by the outcome of its execution. The caller has deleted the row of the claim. */
 export function endExecution(tx: Tx, claim: ClaimRow, ran: Ran): Settled {
-	const [id, execution] = claim;
+	const [id, execution, task, batch, stop] = claim;
+	if (stop === Stop.hold) {
+		const settled = endExecution(tx, [id, execution, task, batch, null], ran);
+		if (settled !== 'pending' && settled !== 'failed') return settled;
+		holdWaiting(tx, id, findJob(tx.statements, id) as FoundJob);
+		return 'pending';
+	}
 	const {outcome} = ran;
 	if (execution > 1 && outcome.type !== 'released') keepFailure(tx.statements, id);
 	switch (outcome.type) {
 		case 'returned':
 			insertOutcome(tx, claim, StoredState.completed, ran);
-			if (execution > 1) tx.statements.clearFailure.run(id);
+			tx.statements.clearFailure.run(id);
 			endExpiry(tx, id);
 			return 'completed';
 		case 'released':
-			return endReleased(tx, claim, ran as Ran & {readonly outcome: ReleasedOutcome});
+			if (stop !== null) return endStopped(tx, claim, ran);
+			if (outcome.suspicion) tx.statements.suspect.run(id, outcome.suspicion);
+			if (outcome.suspicion || outcome.startedAt !== undefined) endExpiry(tx, id);
+			else resumeExpiry(tx, id);
+			makeReady(tx, id, {task, batch, rank: columnsOf(tx, id).rank, executions: execution}, StoredState.running);
+			return 'pending';
 		case 'cancelled':
 			return endStopped(tx, claim, ran);
 		default:
-			return endFailed(tx, claim, ran as Ran & {readonly outcome: FailedOutcome});
+			return endFailed(tx, claim, {...ran, outcome});
 	}
-}
-
-type ReleasedOutcome = Outcome & {type: 'released'};
-
-function endReleased(tx: Tx, claim: ClaimRow, ran: Ran & {readonly outcome: ReleasedOutcome}): Settled {
-	const [id, executions, task, batch, stop] = claim;
-	const {suspicion, startedAt} = ran.outcome;
-	if (stop !== null && stop !== Stop.hold) return endStopped(tx, claim, ran);
-	if (suspicion) tx.statements.suspect.run(id, suspicion);
-	if (suspicion || startedAt !== undefined) endExpiry(tx, id);
-	else resumeExpiry(tx, id);
-	if (stop === Stop.hold) insertHeld(tx, id, {task, batch, executions, state: StoredState.running});
-	else makeReady(tx, id, {task, batch, rank: columnsOf(tx, id).rank, executions}, StoredState.running);
-	return 'pending';
 }
 
 type FailedOutcome = Outcome & {type: 'threw' | 'timedOut' | 'lostWorker'};
@@ -276,10 +273,6 @@ function endFailed(tx: Tx, claim: ClaimRow, ran: Ran & {readonly outcome: Failed
 	if (attempts >= policy.maxAttempts || isPoison || retry === 'never') {
 		insertOutcome(tx, claim, StoredState.dead, ran);
 		return 'dead';
-	}
-	if (stop === Stop.hold) {
-		insertHeld(tx, id, {task, batch, executions: execution, state: StoredState.running});
-		return 'pending';
 	}
 	if (stop !== null && stop < 0) return endStopped(tx, claim, ran);
 	const waitMs = retry?.afterMs ?? backoffMs(policy.backoff, attempts, random());
@@ -307,7 +300,7 @@ function charge(
 function endStopped(tx: Tx, claim: ClaimRow, ran: Ran): Settled {
 	const [id, , task, batch, stop] = claim;
 	const {outcome} = ran;
-	if (stop !== null && stop < 0 && stop !== Stop.hold) {
+	if (stop !== null && stop < 0) {
 		deleteJobRows(tx, id, {task, batch, key: columnsOf(tx, id).key, state: StoredState.running});
 		return 'discarded';
 	}
