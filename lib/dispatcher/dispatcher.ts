@@ -84,19 +84,9 @@ export class Dispatcher {
 	constructor(
 		store: Store,
 		makePool: ((listener: PoolListener) => Pool) | undefined,
-		{
-			owner,
-			leaseMs,
-			clock: timers = systemClock,
-			events,
-			closeOnSignals = false,
-			retention,
-			only,
-			scopes = [],
-			waitsForBatch = false,
-			output,
-		}: DispatcherOptions,
+		{clock: timers = systemClock, closeOnSignals = false, scopes = [], waitsForBatch = false, ...options}: DispatcherOptions,
 	) {
+		const {owner, leaseMs, events, retention, only, output} = options;
 		const clock: Clock = {...timers, now: () => store.now()};
 		const clients = new Clients(store, output, events);
 		const report = (event: JobEvent) => clients.publish(event);

@@ -399,12 +399,7 @@ export interface MovedPage extends Omit<Moved, 'next'> {
 }
 
 /** Moves all jobs of the filter, and yields each page once it is moved. The store can do other work between two pages. */
-export async function* movePages(
-	store: Store,
-	filter: JobFilter,
-	to: MoveTarget,
-	options: Pick<MovePage, 'stop' | 'isHeld'> = {},
-): AsyncGenerator<MovedPage, void> {
+export async function* movePages(store: Store, filter: JobFilter, to: MoveTarget, options: MovePage = {}): AsyncGenerator<MovedPage, void> {
 	const isStale = filter.stale === true && to === 'pending';
 	const parts = isStale ? splitFilter({ids: await staleJobsOf(store, filter)}).reverse() : splitFilter(filter);
 	for (const part of parts) {

@@ -1,16 +1,5 @@
 import {type ExecutionRecord, MAX_EXECUTIONS} from '../../job/claim.ts';
-import {
-	type JobEnd,
-	type JobId,
-	type JobSearch,
-	type JobStatus,
-	type JobValues,
-	type LogLine,
-	type Place,
-	type Progress,
-	STATUSES,
-	type Staleness,
-} from '../../job/job.ts';
+import {type JobEnd, type JobId, type JobSearch, type JobStatus, type JobValues, type LogLine, type Place, type Progress, STATUSES} from '../../job/job.ts';
 import {PackedTimes} from '../../job/packed.ts';
 import {defined} from '../../support/defined.ts';
 import type {JobEdges, JobPage, KeyHolders, KeySpace, OutcomePage, SearchPage, StoredJob, Wanted} from '../store.ts';
@@ -104,7 +93,7 @@ interface JobRow {
 		readonly checkpoint: {readonly execution: number; readonly at: number} | null;
 		readonly key: string | null;
 		readonly batch: string | null;
-		readonly stale: Staleness | null;
+		readonly stale: JobEnd['stale'] | null;
 	} & Readonly<Record<'scheduledAt' | 'runAt' | 'startedAt' | 'endedAt' | 'offset' | 'resultBytes', number | null>>;
 	/** Of the row of its outcome, in which it has the place `offset`. */
 	readonly times: Uint8Array | null;
@@ -195,7 +184,7 @@ interface EndRow {
 	readonly result: string | null;
 	readonly result_bytes: Uint8Array | null;
 	readonly failure: string | null;
-	readonly stale: Staleness | null;
+	readonly stale: JobEnd['stale'] | null;
 }
 
 /** A page of the ends of jobs, from this index on. */
@@ -213,13 +202,6 @@ function toEnd(id: JobId, row: EndRow | undefined): JobEnd[] {
 	if (!row) return [{id, status: 'missing', result: null}];
 	const {state, result, result_bytes, failure, stale} = row;
 	if (state === null) return [];
-	return [
-		{
-			id,
-			status: STATUS_OF[state] as JobEnd['status'],
-			result: result_bytes ?? result,
-			...(failure !== null && {error: readFailure(failure)}),
-			...(stale && {stale}),
-		},
-	];
+	const end = {id, status: STATUS_OF[state] as JobEnd['status'], result: result_bytes ?? result, ...defined({stale})};
+	return [failure === null ? end : {...end, error: readFailure(failure)}];
 }

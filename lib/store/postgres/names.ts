@@ -4,6 +4,7 @@ import {inScope, nameOf} from '../task-number.ts';
 import type {Database} from './database.ts';
 
 type Query = <Row>(text: string, values: readonly unknown[]) => Promise<Row[]>;
+type NameRow = {readonly id: number; readonly name: string};
 
 /** The numbers by which rows name tasks, scopes and policies. They hardly ever change, so that each is read once. */
 export class Names {
@@ -54,25 +55,19 @@ export class Names {
 			this.#policyIds,
 			named.flatMap(({policy}) => (policy ? specOf(policy) : [])),
 		);
-		// In one order, so that two stores that insert the same can't wait for each other.
-		if (tasks.length > 0)
-			await query(
-				'insert into @.task (name) select n from unnest($1::text[]) n where not exists (select from @.task where name = n) order by n on conflict do nothing',
-				[tasks],
-			);
-		if (scopes.length > 0) {
-			await query('insert into @.scope (name) select n from unnest($1::text[]) n where not exists (select from @.scope where name = n) order by n', [scopes]);
-			const rows = await query<{readonly id: number; readonly name: string}>('select min(id) as id, name from @.scope where name = any ($1) group by name', [
-				scopes,
-			]);
-			for (const {id, name} of rows) this.#scopeIds.set(name, Number(id));
+		for (const [table, column, names] of [
+			['task', 'name', tasks],
+			['scope', 'name', scopes],
+			['policy', 'spec', specs],
+		] as const) {
+			if (names.length === 0) continue;
+			// In one order, so that two stores that insert the same can't wait for each other.
+			const isNew = `not exists (select from @.${table} where ${column} = n)`;
+			await query(`insert into @.${table} (${column}) select n from unnest($1::text[]) n where ${isNew} order by n on conflict do nothing`, [names]);
 		}
-		if (specs.length > 0)
-			await query(
-				'insert into @.policy (spec) select n from unnest($1::text[]) n where not exists (select from @.policy where spec = n) order by n on conflict do nothing',
-				[specs],
-			);
 		await this.find(tasks, query);
+		const idOfScope = 'select min(id) as id, name from @.scope where name = any ($1) group by name';
+		if (scopes.length > 0) for (const {id, name} of await query<NameRow>(idOfScope, [scopes])) this.#scopeIds.set(name, Number(id));
 		if (specs.length > 0) this.#rememberPolicies(await query('select id, spec from @.policy where spec = any ($1)', [specs]));
 	}
 
@@ -101,7 +96,7 @@ export class Names {
 		if (policies.length > 0) this.#rememberPolicies(await this.#db.query('select id, spec from @.policy where id = any ($1)', [policies]));
 	}
 
-	#rememberTasks(rows: readonly {readonly id: number; readonly name: string}[]): void {
+	#rememberTasks(rows: readonly NameRow[]): void {
 		for (const {id, name} of rows) {
 			this.#taskIds.set(name, id);
 			this.#taskNames.set(id, name);

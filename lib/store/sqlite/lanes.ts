@@ -89,21 +89,17 @@ function shareOut(tx: Tx, lanes: readonly Lane[], {limit, maxBytes}: ClaimReques
 	const parts = mayBeLarge ? spans.flatMap(toSingles) : spans;
 	parts.sort((a, b) => byOrder([a.rank, a.first], [b.rank, b.first]));
 	const limits = new Map<Lane, number>();
-	const rooms = new Map(lanes.map(lane => [lane.name, roomOf(tx, lane)]));
-	// A lane and its like in other scopes share their limit.
-	const shares = new Map<Lane, {left: number}>();
-	for (const alike of Map.groupBy(lanes, ({name, state}) => `${state} ${name}`).values()) {
-		const share = {left: Math.max(...alike.map(lane => lane.limit))};
-		for (const lane of alike) shares.set(lane, share);
-	}
+	// What is left of the concurrency of a task, and of the limit that a lane and its like in other scopes share.
+	const left = new Map<string | number, number>();
+	const alike = ({task, state}: Lane) => laneKey(nameOf(task), state);
+	for (const lane of lanes) left.set(lane.name, roomOf(tx, lane)).set(alike(lane), Math.max(lane.limit, left.get(alike(lane)) ?? 0));
 	let [jobs, bytes] = [0, 0];
 	for (const {lane, count, maxBytes: size} of parts) {
 		if (jobs >= limit || (jobs > 0 && bytes >= maxBytes)) break;
-		const [room, share] = [rooms.get(lane.name) as number, shares.get(lane) as {left: number}];
-		const taken = Math.min(count, room, share.left, limit - jobs);
+		const [room, share] = [left.get(lane.name) as number, left.get(alike(lane)) as number];
+		const taken = Math.min(count, room, share, limit - jobs);
 		if (taken === 0) continue;
-		rooms.set(lane.name, room - taken);
-		share.left -= taken;
+		left.set(lane.name, room - taken).set(alike(lane), share - taken);
 		limits.set(lane, (limits.get(lane) ?? 0) + taken);
 		jobs += taken;
 		bytes += size;
