@@ -27,7 +27,7 @@ import type {OpenOptions, Settings} from './open-options.ts';
 import {resolveOpenOptions} from './open-options.ts';
 import {JobPipe} from './pipe.ts';
 import {type PipeOptions, planPipe, type StageOptions} from './pipe-plan.ts';
-import type {Fits, OutputOf, PipeSource, StageOf} from './pipe-types.ts';
+import type {LastOutput, PipeArg, PipeArgs, PipeSource} from './pipe-types.ts';
 import {ScheduleHandle, type ScheduleInfo, type ScheduleOptions, toScheduleInfo} from './schedules.ts';
 import {closeOnSignals, isSignalled} from './signals.ts';
 
@@ -207,112 +207,18 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	/**
 	 * Runs items through stages, each a task that gets the result of the one before, and yields the results of the last one. All stages of an item are in
 	 * the queue from the start, so that they go on without this program. With a name, the option `batch`, the pipe can be resumed. The pipe begins when it
-	 * is iterated. Takes up to eight stages, then options.
+	 * is iterated. Takes stages, then perhaps options.
 	 * @throws FaenaError `BadOption`, `UnknownTask`; its loop as {@link JobPipe}
 	 * @example for await (const row of faena.pipe(lines, 'parse', {task: 'enrich', onDead: 'drop'}, {batch: 'import'})) console.log(row);
 	 */
-	pipe<Item, const A extends StageOf<Tasks>>(source: PipeSource<Item>, a: Fits<Tasks, A, Item>, options?: PipeOptions): JobPipe<OutputOf<Tasks, A>>;
-	pipe<Item, const A extends StageOf<Tasks>, const B extends StageOf<Tasks>>(
+	pipe<Item, const Args extends readonly ((keyof TasksOf<Tasks> & string) | PipeArg<Tasks>)[]>(
 		source: PipeSource<Item>,
-		a: Fits<Tasks, A, Item>,
-		b: Fits<Tasks, B, OutputOf<Tasks, A>>,
-		options?: PipeOptions,
-	): JobPipe<OutputOf<Tasks, B>>;
-	pipe<Item, const A extends StageOf<Tasks>, const B extends StageOf<Tasks>, const C extends StageOf<Tasks>>(
-		source: PipeSource<Item>,
-		a: Fits<Tasks, A, Item>,
-		b: Fits<Tasks, B, OutputOf<Tasks, A>>,
-		c: Fits<Tasks, C, OutputOf<Tasks, B>>,
-		options?: PipeOptions,
-	): JobPipe<OutputOf<Tasks, C>>;
-	pipe<Item, const A extends StageOf<Tasks>, const B extends StageOf<Tasks>, const C extends StageOf<Tasks>, const D extends StageOf<Tasks>>(
-		source: PipeSource<Item>,
-		a: Fits<Tasks, A, Item>,
-		b: Fits<Tasks, B, OutputOf<Tasks, A>>,
-		c: Fits<Tasks, C, OutputOf<Tasks, B>>,
-		d: Fits<Tasks, D, OutputOf<Tasks, C>>,
-		options?: PipeOptions,
-	): JobPipe<OutputOf<Tasks, D>>;
-	pipe<
-		Item,
-		const A extends StageOf<Tasks>,
-		const B extends StageOf<Tasks>,
-		const C extends StageOf<Tasks>,
-		const D extends StageOf<Tasks>,
-		const E extends StageOf<Tasks>,
-	>(
-		source: PipeSource<Item>,
-		a: Fits<Tasks, A, Item>,
-		b: Fits<Tasks, B, OutputOf<Tasks, A>>,
-		c: Fits<Tasks, C, OutputOf<Tasks, B>>,
-		d: Fits<Tasks, D, OutputOf<Tasks, C>>,
-		e: Fits<Tasks, E, OutputOf<Tasks, D>>,
-		options?: PipeOptions,
-	): JobPipe<OutputOf<Tasks, E>>;
-	pipe<
-		Item,
-		const A extends StageOf<Tasks>,
-		const B extends StageOf<Tasks>,
-		const C extends StageOf<Tasks>,
-		const D extends StageOf<Tasks>,
-		const E extends StageOf<Tasks>,
-		const F extends StageOf<Tasks>,
-	>(
-		source: PipeSource<Item>,
-		a: Fits<Tasks, A, Item>,
-		b: Fits<Tasks, B, OutputOf<Tasks, A>>,
-		c: Fits<Tasks, C, OutputOf<Tasks, B>>,
-		d: Fits<Tasks, D, OutputOf<Tasks, C>>,
-		e: Fits<Tasks, E, OutputOf<Tasks, D>>,
-		f: Fits<Tasks, F, OutputOf<Tasks, E>>,
-		options?: PipeOptions,
-	): JobPipe<OutputOf<Tasks, F>>;
-	pipe<
-		Item,
-		const A extends StageOf<Tasks>,
-		const B extends StageOf<Tasks>,
-		const C extends StageOf<Tasks>,
-		const D extends StageOf<Tasks>,
-		const E extends StageOf<Tasks>,
-		const F extends StageOf<Tasks>,
-		const G extends StageOf<Tasks>,
-	>(
-		source: PipeSource<Item>,
-		a: Fits<Tasks, A, Item>,
-		b: Fits<Tasks, B, OutputOf<Tasks, A>>,
-		c: Fits<Tasks, C, OutputOf<Tasks, B>>,
-		d: Fits<Tasks, D, OutputOf<Tasks, C>>,
-		e: Fits<Tasks, E, OutputOf<Tasks, D>>,
-		f: Fits<Tasks, F, OutputOf<Tasks, E>>,
-		g: Fits<Tasks, G, OutputOf<Tasks, F>>,
-		options?: PipeOptions,
-	): JobPipe<OutputOf<Tasks, G>>;
-	pipe<
-		Item,
-		const A extends StageOf<Tasks>,
-		const B extends StageOf<Tasks>,
-		const C extends StageOf<Tasks>,
-		const D extends StageOf<Tasks>,
-		const E extends StageOf<Tasks>,
-		const F extends StageOf<Tasks>,
-		const G extends StageOf<Tasks>,
-		const H extends StageOf<Tasks>,
-	>(
-		source: PipeSource<Item>,
-		a: Fits<Tasks, A, Item>,
-		b: Fits<Tasks, B, OutputOf<Tasks, A>>,
-		c: Fits<Tasks, C, OutputOf<Tasks, B>>,
-		d: Fits<Tasks, D, OutputOf<Tasks, C>>,
-		e: Fits<Tasks, E, OutputOf<Tasks, D>>,
-		f: Fits<Tasks, F, OutputOf<Tasks, E>>,
-		g: Fits<Tasks, G, OutputOf<Tasks, F>>,
-		h: Fits<Tasks, H, OutputOf<Tasks, G>>,
-		options?: PipeOptions,
-	): JobPipe<OutputOf<Tasks, H>>;
-	pipe(source: Iterable<unknown> | AsyncIterable<unknown>, ...args: readonly unknown[]): JobPipe<unknown> {
-		const last = args.at(-1);
+		...args: PipeArgs<Tasks, Item, Args>
+	): JobPipe<LastOutput<Tasks, Args>> {
+		const given: readonly unknown[] = args;
+		const last = given.at(-1);
 		const options = typeof last === 'object' && last !== null && !('task' in last) ? last : undefined;
-		const stages = (options ? args.slice(0, -1) : args.filter(each => each !== undefined)) as readonly (string | StageOptions)[];
+		const stages = (options ? given.slice(0, -1) : given.filter(each => each !== undefined)) as readonly (string | StageOptions)[];
 		return new JobPipe(this.#client, this.#maker, planPipe(this.#maker, stages, (options ?? {}) as PipeOptions), source);
 	}
 
