@@ -1,10 +1,12 @@
 import {abortSignal, bad, checked, duration} from '../job/checks.ts';
-import type {Counts, JobId, Place} from '../job/job.ts';
+import {listIds} from '../job/group.ts';
+import type {Counts, JobId} from '../job/job.ts';
 import {UNENDED_STATUSES} from '../job/job.ts';
 import type {JobMaker} from '../job/new-job.ts';
+import {pages} from '../job/pages.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
-import type {Notice, Verbs} from '../transport/messages.ts';
+import type {Notice} from '../transport/messages.ts';
 import type {FlowIds} from './flow-groups.ts';
 import {FlowJob, type FlowMap, type FlowNode} from './flow-nodes.ts';
 import {BatchHandle, JobHandle, toOutcome, toResult, type WaitOptions, waitForEnd} from './handles.ts';
@@ -52,7 +54,7 @@ export class FlowRun extends BatchHandle {
 	ids(node: FlowNode): readonly JobId[] {
 		const start = this.#flow.starts.get(node);
 		if (start === undefined) throw bad(`This is no node of the flow ${JSON.stringify(this.name)}`);
-		return this.#flow.ids.in(start, node.size).flatMap(([first, count]) => Array.from({length: count}, (_, index) => first + index));
+		return this.#flow.ids.in(start, node.size).flatMap(([first, count]) => listIds(first, count));
 	}
 
 	/**
@@ -94,12 +96,9 @@ export class FlowRun extends BatchHandle {
 
 	/** Some of its jobs that have not ended. */
 	async #unended(): Promise<readonly JobId[]> {
-		for (let after: Place | null | undefined; after !== null; ) {
-			const search = {batch: this.name, status: UNENDED_STATUSES};
-			const {jobs, next}: ReturnType<Verbs['jobs']> = await this.#client.verb('jobs', search, {after, limit: MAX_AWAITED});
+		const search = {batch: this.name, status: UNENDED_STATUSES};
+		for await (const {jobs} of pages(after => this.#client.verb('jobs', search, {after, limit: MAX_AWAITED})))
 			if (jobs.length > 0) return jobs.map(({id}) => id);
-			after = next;
-		}
 		return [];
 	}
 

@@ -2,15 +2,17 @@ import {abortSignal, checked, type Duration, duration} from '../job/checks.ts';
 import type {ExecutionRecord} from '../job/claim.ts';
 import {decode} from '../job/encoding.ts';
 import {fromFailure} from '../job/failure.ts';
-import type {Batch, EditResult, Job, JobId, LogLine, Place, Staleness} from '../job/job.ts';
+import {listRanges} from '../job/group.ts';
+import type {Batch, EditResult, Job, JobId, JobStatus, LogLine, Staleness} from '../job/job.ts';
 import type {JobMaker} from '../job/new-job.ts';
-import type {JobRange, StoredJob} from '../store/store.ts';
+import {pages} from '../job/pages.ts';
+import type {StoredJob, Wanted} from '../store/store.ts';
 import {startTimer} from '../support/clock.ts';
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import {atCaller} from '../support/stack.ts';
 import type {DispatcherClient} from '../transport/client.ts';
-import type {Notice, Verbs} from '../transport/messages.ts';
+import type {Notice} from '../transport/messages.ts';
 import {editJob, type JobChanges} from './edit.ts';
 
 /** How a job ended, as a value. */
@@ -190,7 +192,9 @@ export async function payloadOf(client: DispatcherClient, {values, edges}: Store
 	});
 	if (!isMade) return plain;
 	const ids = listRanges(edges?.parents ?? []);
-	const results = await resultsOf(client, ids);
+	const results = new Map<JobId, unknown>();
+	for await (const parent of readJobs(client, {ids}, {values: true}))
+		if (parent.status === 'completed') results.set(parent.id, decode(parent.values?.result ?? null));
 	return decode(payload, (index, count, onlyCompleted) => {
 		if (count === null) return results.get(ids[index] as JobId);
 		const named = ids.slice(index, index + count);
@@ -201,22 +205,16 @@ export async function payloadOf(client: DispatcherClient, {values, edges}: Store
 /** Jobs that are read together. */
 const MAX_READ_JOBS = 1000;
 
-/** The results of those of the jobs that have completed. */
-async function resultsOf(client: DispatcherClient, ids: readonly JobId[]): Promise<ReadonlyMap<JobId, unknown>> {
-	const results = new Map<JobId, unknown>();
+/** Those of the jobs that there are, with what is wanted of them. */
+export async function* readJobs(
+	client: DispatcherClient,
+	{ids, ...search}: {readonly ids: readonly JobId[]; readonly status?: readonly JobStatus[]},
+	want: Partial<Record<keyof Wanted, true>>,
+): AsyncGenerator<StoredJob, void, undefined> {
 	for (let start = 0; start < ids.length; start += MAX_READ_JOBS) {
-		const page = ids.slice(start, start + MAX_READ_JOBS);
-		for (let after: Place | null | undefined; after !== null; ) {
-			const {jobs, next}: ReturnType<Verbs['jobs']> = await client.verb('jobs', {ids: page}, {after, limit: MAX_READ_JOBS}, {values: true});
-			for (const {id, status, values} of jobs as readonly StoredJob[]) if (status === 'completed') results.set(id, decode(values?.result ?? null));
-			after = next;
-		}
+		const part = {...search, ids: ids.slice(start, start + MAX_READ_JOBS)};
+		for await (const {jobs} of pages(after => client.verb('jobs', part, {after, limit: MAX_READ_JOBS}, want))) yield* jobs;
 	}
-	return results;
-}
-
-function listRanges(ranges: readonly JobRange[]): JobId[] {
-	return ranges.flatMap(([first, last]) => Array.from({length: last - first + 1}, (_, index) => first + index));
 }
 
 /** The state of a batch. Times are milliseconds since 1970. A field is absent if its event has not happened, or it is not known. */

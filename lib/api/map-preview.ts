@@ -2,10 +2,11 @@ import type {Reason} from '../freshness/messages.ts';
 import {openFreshness} from '../freshness/open-freshness.ts';
 import {type Encoded, sameValue} from '../job/encoding.ts';
 import {MAX_GROUP_JOBS} from '../job/group.ts';
-import {isTerminal, type JobId, type JobStatus, type Place} from '../job/job.ts';
+import {isTerminal, type JobId, type JobStatus} from '../job/job.ts';
 import {JobMaker} from '../job/new-job.ts';
 import {DEFAULTS} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
+import {pages} from '../job/pages.ts';
 import type {Fresh} from '../job/task.ts';
 import type {Store} from '../store/store.ts';
 import type {Freshness} from './map-freshness.ts';
@@ -98,11 +99,9 @@ async function findHolders(store: Store | undefined, task: string, name: string 
 async function payloadsOf(store: Store | undefined, all: readonly (JobId | null)[]): Promise<ReadonlyMap<JobId, Encoded>> {
 	const ids = all.filter(id => id !== null);
 	const payloads = new Map<JobId, Encoded>();
-	for (let after: Place | null | undefined; store && ids.length > 0 && after !== null; ) {
-		const {jobs, next}: Awaited<ReturnType<Store['jobs']>> = await store.jobs({ids}, {after, limit: MAX_GROUP_JOBS}, {values: true});
+	if (!store || ids.length === 0) return payloads;
+	for await (const {jobs} of pages(after => store.jobs({ids}, {after, limit: MAX_GROUP_JOBS}, {values: true})))
 		for (const {id, values} of jobs) payloads.set(id, values?.payload ?? null);
-		after = next;
-	}
 	return payloads;
 }
 

@@ -2,6 +2,7 @@ import {Readable} from 'node:stream';
 import {pipeline} from 'node:stream/promises';
 import {bad, checkIterable, show} from '../job/checks.ts';
 import {fromFailure} from '../job/failure.ts';
+import {listRanges} from '../job/group.ts';
 import type {Counts, JobId} from '../job/job.ts';
 import {describeStages, GROUPED, NO_JOBS} from '../job/job.ts';
 import type {JobMaker} from '../job/new-job.ts';
@@ -9,7 +10,7 @@ import type {StoredJob} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import type {EnqueueReply} from '../transport/messages.ts';
-import {payloadOf} from './handles.ts';
+import {payloadOf, readJobs} from './handles.ts';
 import {JobMap} from './map.ts';
 import type {MapResult} from './map-items.ts';
 import type {MapPlan} from './map-options.ts';
@@ -145,13 +146,9 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 	async #dropFrom(unit: Unit): Promise<boolean> {
 		const ids = unit.earlier?.flat() ?? [];
 		const lost = new Set<JobId>();
-		for (let start = 0; start < ids.length; start += MAX_LISTED) {
-			const search = {ids: ids.slice(start, start + MAX_LISTED), status: ['dead', 'cancelled']} as const;
-			const {jobs} = await this.#client.verb('jobs', search, {limit: MAX_LISTED}, {values: true, edges: true});
-			for (const job of jobs as readonly StoredJob[]) {
-				lost.add(job.id);
-				if (job.status === 'dead') await this.#dropDead(job, unit);
-			}
+		for await (const job of readJobs(this.#client, {ids, status: ['dead', 'cancelled']}, {values: true, edges: true})) {
+			lost.add(job.id);
+			if (job.status === 'dead') await this.#dropDead(job, unit);
 		}
 		return (unit.earlier ?? []).every(stage => stage.some(id => !lost.has(id)));
 	}
@@ -172,11 +169,11 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 	/** The job because of which this one did not complete: itself, or the first one before it that is dead. */
 	async #findDead(id: JobId): Promise<StoredJob | undefined> {
 		for (let ids: readonly JobId[] = [id]; ids.length > 0; ) {
-			const page = await this.#client.verb('jobs', {ids}, {limit: ids.length}, {values: true, edges: true});
-			const jobs = page.jobs as readonly StoredJob[];
-			const ended = jobs.find(({status}) => status === 'dead') ?? jobs.find(({status}) => status === 'cancelled');
+			let ended: StoredJob | undefined;
+			for await (const job of readJobs(this.#client, {ids, status: ['dead', 'cancelled']}, {values: true, edges: true}))
+				if (!ended || (ended.status !== 'dead' && job.status === 'dead')) ended = job;
 			if (!ended || ended.status === 'dead' || ended.error?.reason !== 'parent') return ended;
-			ids = (ended.edges?.parents ?? []).flatMap(([first, last]) => Array.from({length: last - first + 1}, (_, index) => first + index));
+			ids = listRanges(ended.edges?.parents ?? []);
 		}
 		return undefined;
 	}
@@ -200,9 +197,6 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 
 /** A unit of items, by its place in the source, with its jobs. */
 type Unit = Pick<MapResult<unknown, unknown>, 'index' | 'earlier'>;
-
-/** Jobs that are looked up together. */
-const MAX_LISTED = 1000;
 
 /** The map of the pipe's units: its jobs are those of the last stage. */
 function toMapPlan(pipe: PipePlan): MapPlan<unknown> {

@@ -1,7 +1,7 @@
 import type {Command} from 'commander';
 import {type InspectedFile, type Inspection, inspect, shownLocation} from '../api/queue-location.ts';
 import type {Job} from '../index.ts';
-import type {JobQueue, Place, TaskCounts} from '../queue.ts';
+import type {JobQueue, TaskCounts} from '../queue.ts';
 import {FaenaError} from '../support/errors.ts';
 import {inLine} from './controls.ts';
 import {ExitCode} from './exit-codes.ts';
@@ -161,12 +161,7 @@ function idleFinding({task, scope, ready, quarantined}: TaskCounts, idleMs: numb
 }
 
 async function judgeStale(queue: JobQueue, file: string): Promise<Finding[]> {
-	let jobs = 0;
-	for (let after: Place | null | undefined; after !== null; ) {
-		const page = await queue.store.jobs({stale: true}, {after, limit: 1000}, {count: true});
-		jobs += page.count;
-		after = page.next;
-	}
+	const {completed: jobs} = await queue.counts({stale: true, status: 'completed'});
 	if (jobs === 0) return [];
 	const problem = `${counted(jobs, 'job')} ${jobs === 1 ? 'was' : 'were'} made from results which are no longer the last ones: faena list --stale shows them.`;
 	return [{problem, advice: `To run them again, and what follows: faena retry --stale --queue ${shellQuote(shownLocation(file))}`}];

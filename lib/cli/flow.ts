@@ -1,7 +1,8 @@
 import type {Command} from 'commander';
 import type {Counts, JobStatus} from '../index.ts';
 import {STATUSES, statusSummary} from '../job/job.ts';
-import type {JobQueue, Place} from '../queue.ts';
+import {pages} from '../job/pages.ts';
+import type {JobQueue} from '../queue.ts';
 import {FaenaError} from '../support/errors.ts';
 import {inLine} from './controls.ts';
 import {FlowGraph, type GraphNode} from './flow-graph.ts';
@@ -41,11 +42,7 @@ async function readFlow(queue: JobQueue, name: string): Promise<ShownFlow> {
 	const {flow, stages, counts, total} = await batchOf(queue, name);
 	if (!flow) throw new FaenaError('NoSuchBatch', `The batch ${JSON.stringify(name)} is ${stages ? 'a pipe' : 'a map'}, not a flow; see faena status --batch.`);
 	const graph = new FlowGraph();
-	for (let after: Place | null | undefined; after !== null; ) {
-		const page = await queue.store.jobs({batch: name}, {after, limit: PAGE_JOBS}, {edges: true});
-		for (const job of page.jobs) graph.add(job);
-		after = page.next;
-	}
+	for await (const {jobs} of pages(after => queue.store.jobs({batch: name}, {after, limit: PAGE_JOBS}, {edges: true}))) for (const job of jobs) graph.add(job);
 	return {name, counts, isWhole: total !== undefined, nodes: graph.connect()};
 }
 

@@ -2,7 +2,8 @@ import type {Command} from 'commander';
 import type {JobStatus} from '../index.ts';
 import {bad, duration} from '../job/checks.ts';
 import {isTerminal} from '../job/job.ts';
-import type {Deletion, EndTimes, JobQueue, Place} from '../queue.ts';
+import {pages} from '../job/pages.ts';
+import type {Deletion, EndTimes, JobQueue} from '../queue.ts';
 import {toDuration} from './flag-values.ts';
 import {toStatuses, useQueue} from './input.ts';
 import {counted, print} from './print.ts';
@@ -35,11 +36,7 @@ async function prune(queue: JobQueue, {older, status, task}: Flags): Promise<num
 	// Times are whole milliseconds: with 0s, the jobs that ended in this one are deleted, too.
 	const before = queue.store.now() - duration(older) + 1;
 	let deleted = 0;
-	for (let after: Place | null | undefined; after !== null; ) {
-		const page = await queue.store.delete(toDeletion(before, status, task), {after});
-		deleted += page.deleted;
-		after = page.next;
-	}
+	for await (const page of pages(after => queue.store.delete(toDeletion(before, status, task), {after}))) deleted += page.deleted;
 	return deleted;
 }
 

@@ -1,5 +1,6 @@
 import type {Command} from 'commander';
 import type {ErrorRecord, FailureRecord, Job, JobId, LogLine, PostMortem, Progress} from '../index.ts';
+import {listRanges} from '../job/group.ts';
 import type {ResultsOfParents} from '../job/value-tree.ts';
 import {decode, type Encoded, type ExecutionRecord, type JobQueue, type JobRange, type JobValues, type StoredJob} from '../queue.ts';
 import {defined} from '../support/defined.ts';
@@ -52,7 +53,7 @@ async function describeRelatives(queue: JobQueue, ranges: readonly JobRange[]): 
 	const jobs = ranges.reduce((sum, [first, last]) => sum + last - first + 1, 0);
 	if (jobs === 0) return undefined;
 	if (jobs > MAX_LINES) return `${count(jobs)} jobs: ${describeRanges(ranges)}`;
-	const ids = ranges.flatMap(([first, last]) => Array.from({length: last - first + 1}, (_, index) => first + index));
+	const ids = listRanges(ranges);
 	const known = new Map((await queue.jobs({ids, limit: Infinity})).map(job => [job.id, job]));
 	return ids.map(id => `${id}  ${describeOther(known.get(id))}`).join('\n');
 }
@@ -89,7 +90,7 @@ function plain({values: {payload, result, checkpoint}, logs, history, edges, ...
 
 /** What stands for results in a payload that is made of them: the jobs that return them. */
 function namesResults(parents: readonly JobRange[]): ResultsOfParents {
-	const ids = parents.flatMap(([first, last]) => Array.from({length: last - first + 1}, (_, index) => first + index));
+	const ids = listRanges(parents);
 	return (index, count) => {
 		if (count === null) return `(the result of job ${ids[index]})`;
 		return count === 0 ? [] : `(the results of jobs ${ids[index]} to ${ids[index + count - 1]})`;

@@ -195,6 +195,10 @@ export function listIds(ids: Ids, count: number): readonly JobId[] {
 	return typeof ids === 'number' ? Array.from({length: count}, (_, index) => ids + index) : ids;
 }
 
+export function listRanges(ranges: readonly (readonly [first: JobId, last: JobId])[]): readonly JobId[] {
+	return ranges.flatMap(([first, last]) => listIds(first, last - first + 1));
+}
+
 /** The jobs from `start` up to `end`. */
 export function cutClaimed(group: ClaimedGroup, start: number, end: number): ClaimedGroup {
 	if (start === 0 && end === sizeOf(group)) return group;

@@ -1,6 +1,7 @@
 import {argument, bad, type Check, integer, show} from './checks.ts';
 import {type Batch, type Counts, type Job, type JobId, type JobSearch, NO_JOBS, type Place, SORTED_BY, STATUSES} from './job.ts';
 import {checkSearch} from './options.ts';
+import {pages} from './pages.ts';
 
 /** Which jobs to list, in what order, from where, and how many. */
 export interface JobListOptions extends JobSearch {
@@ -73,11 +74,10 @@ export class JobList implements Promise<JobListPage>, AsyncIterable<Job> {
 
 	async *#iterate(search: JobSearch, after: Place | undefined, limit: number): AsyncGenerator<Job, void, undefined> {
 		let left = limit;
-		for (let from: Place | null | undefined = after; from !== null && left > 0; ) {
-			const {jobs, next}: JobsRead = await this.#source.page(search, {after: from, limit: Math.min(left, PAGE_JOBS)});
+		for await (const {jobs} of pages(from => this.#source.page(search, {after: from, limit: Math.min(left, PAGE_JOBS)}), after)) {
 			yield* jobs;
 			left -= jobs.length;
-			from = next;
+			if (left <= 0) return;
 		}
 	}
 
@@ -114,11 +114,7 @@ export async function countJobs(search: JobSearch, source: JobSource): Promise<C
 
 async function count(search: JobSearch, source: JobSource): Promise<number> {
 	let jobs = 0;
-	for (let after: Place | null | undefined; after !== null; ) {
-		const page: JobsRead = await source.page(search, {after, limit: PAGE_COUNT}, {count: true});
-		jobs += page.count;
-		after = page.next;
-	}
+	for await (const page of pages(after => source.page(search, {after, limit: PAGE_COUNT}, {count: true}))) jobs += page.count;
 	return jobs;
 }
 
