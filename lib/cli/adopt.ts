@@ -1,7 +1,7 @@
 import type {Command} from 'commander';
 import {FaenaError} from '../support/errors.ts';
 import {inLine} from './controls.ts';
-import {useQueue} from './input.ts';
+import {QUEUE_FLAG, useQueue} from './input.ts';
 import {print} from './print.ts';
 
 interface Flags {
@@ -20,7 +20,7 @@ export function addAdopt(program: Command): void {
 		)
 		.requiredOption('--from <scope>', 'the scope that the jobs have')
 		.requiredOption('--to <scope>', 'the scope that they get')
-		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
+		.option(...QUEUE_FLAG)
 		.addHelpText('after', "\nExample:\n  faena adopt --from 'shop/thumbnails' --to 'shop/images'")
 		.action(({queue: file, from, to}: Flags) =>
 			useQueue(file, async queue => {

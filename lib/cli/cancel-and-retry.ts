@@ -3,7 +3,7 @@ import type {JobFilter, JobId, JobStatus} from '../index.ts';
 import {bad} from '../job/checks.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
-import {batchOf, noSuchJob, toId, toStatuses, useQueue} from './input.ts';
+import {batchOf, noSuchJob, QUEUE_FLAG, toId, toStatuses, useQueue} from './input.ts';
 import {count, print} from './print.ts';
 
 export function addCancel(program: Command): void {
@@ -58,7 +58,7 @@ const MAX_NAMED_IDS = 10;
 function addChange(command: Command, change: (queue: JobQueue, filter: JobFilter) => Promise<string>): void {
 	command
 		.argument('[ids...]', 'ids of jobs', (text, before: readonly JobId[] = []) => [...before, toId(text)])
-		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
+		.option(...QUEUE_FLAG)
 		.option('--batch <name>', 'jobs of this batch, that is, of this run')
 		.option('--task <name>', 'jobs of this task')
 		.option('--status <names>', 'of these only those in this status, or in several, with commas between', toStatuses)

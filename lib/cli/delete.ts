@@ -3,16 +3,14 @@ import {nanoid} from 'nanoid';
 import type {Batch, JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
-import {batchOf, useQueue} from './input.ts';
+import {batchOf, queueCommand, useQueue} from './input.ts';
 import {counted, print} from './print.ts';
 
 export function addDelete(program: Command): void {
-	program
-		.command('delete')
+	queueCommand(program, 'delete')
 		.summary('delete a batch with all its jobs')
 		.description('Deletes a batch, that is, a run of faena map, a map, a flow or a pipe, with all its jobs and their results. Its name is free again.')
 		.argument('<batch>', 'name of the batch')
-		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.action((name: string, {queue: file}: {readonly queue: string}) =>
 			useQueue(file, async queue => {
 				await own(queue, await batchOf(queue, name));

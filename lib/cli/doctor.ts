@@ -5,21 +5,19 @@ import type {JobQueue, TaskCounts} from '../queue.ts';
 import {FaenaError} from '../support/errors.ts';
 import {inLine} from './controls.ts';
 import {ExitCode} from './exit-codes.ts';
-import {assertExists, useQueue} from './input.ts';
+import {assertExists, queueCommand, useQueue} from './input.ts';
 import {waitingOf} from './pause-and-resume.ts';
 import {clock, count, counted, megabytes, print, toJson} from './print.ts';
 import {shellQuote} from './shell-quote.ts';
 import {version} from './version.ts';
 
 export function addDoctor(program: Command): void {
-	program
-		.command('doctor')
+	queueCommand(program, 'doctor')
 		.summary('look for what is wrong with a queue, and say what to do')
 		.description(
 			'Looks for what is wrong with a queue: damage, settings that risk jobs, programs that died with jobs, jobs that no program runs, stale jobs, a full disk, a network ' +
 				'file system, a large log. It says what to do, and changes nothing. It reads the whole file, at about a second per GiB.',
 		)
-		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('--json', 'print one line of JSON')
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			await assertExists(file);

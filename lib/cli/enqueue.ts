@@ -5,7 +5,7 @@ import {checkJobOptions, resolveJobOptions} from '../job/options.ts';
 import {encode, type JobQueue, openQueue, type QueueJob} from '../queue.ts';
 import {FaenaError} from '../support/errors.ts';
 import {toDuration, toMaxDelays, toPriority} from './flag-values.ts';
-import {toCount, toTime} from './input.ts';
+import {queueCommand, toCount, toTime} from './input.ts';
 import {InputError} from './inputs/input-error.ts';
 import {type Input, openInput} from './inputs/open-input.ts';
 import {counted, print, printError} from './print.ts';
@@ -24,8 +24,7 @@ interface Flags {
 }
 
 export function addEnqueue(program: Command): void {
-	program
-		.command('enqueue')
+	queueCommand(program, 'enqueue')
 		.summary('add a job, or one for every line of stdin')
 		.description(
 			'Adds a job of a task, with a payload in JSON, and prints its id. With --ndjson it adds a job for every line of stdin.\n' +
@@ -34,7 +33,6 @@ export function addEnqueue(program: Command): void {
 		)
 		.argument('<task>', 'name of the task')
 		.argument('[payload]', 'payload of the job, in JSON; without it the task gets none')
-		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('--create', 'make the queue if it does not exist')
 		.option('--ndjson', 'add a job for every line of stdin, with the line as its payload in JSON')
 		.option('--key <key>', 'name of the job, unique in its task: if there is such a job, it stays the only one, and its id is printed')

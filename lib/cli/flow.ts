@@ -6,20 +6,18 @@ import type {JobQueue} from '../queue.ts';
 import {FaenaError} from '../support/errors.ts';
 import {inLine} from './controls.ts';
 import {FlowGraph, type GraphNode} from './flow-graph.ts';
-import {batchOf, useQueue} from './input.ts';
+import {batchOf, queueCommand, useQueue} from './input.ts';
 import {count, print, toJson} from './print.ts';
 import {table} from './table.ts';
 
 export function addFlow(program: Command): void {
-	program
-		.command('flow')
+	queueCommand(program, 'flow')
 		.summary('show the jobs of a flow as a tree')
 		.description(
 			'Shows the jobs of a flow, how they wait for each other, and how far they are. Jobs that are alike share a line.\n' +
 				'A job that waits for several others is below the first of them; the others name it with an arrow.',
 		)
 		.argument('<name>', 'name of the flow')
-		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('--mermaid', 'print a flowchart for Mermaid, which GitHub and many editors draw')
 		.option('--json', 'print one line of JSON, with all jobs of a kind as one node')
 		.action(async (name: string, {queue: file, mermaid, json}: {readonly queue: string; readonly mermaid?: true; readonly json?: true}) => {

@@ -1,6 +1,6 @@
 /** What a command gets from its user: the queue that `--queue` names, and the values of flags. */
 
-import {InvalidArgumentError} from 'commander';
+import {type Command, InvalidArgumentError} from 'commander';
 import type {StringValue} from 'ms';
 import ms from 'ms';
 import {isPostgres, queueExists, shownLocation} from '../api/queue-location.ts';
@@ -10,6 +10,13 @@ import {bad} from '../job/checks.ts';
 import {STATUSES} from '../job/job.ts';
 import {type Batch, type JobQueue, openQueue} from '../queue.ts';
 import {FaenaError} from '../support/errors.ts';
+
+/** The flag of commands for a queue that exists. */
+export const QUEUE_FLAG = ['--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db'] as const;
+
+export function queueCommand(program: Command, name: string): Command {
+	return program.command(name).option(...QUEUE_FLAG);
+}
 
 /** Opens an existing queue for a moment, to change it or, with `readOnly`, to look at it. Never creates one. */
 export async function useQueue<Result>(file: string, use: (queue: JobQueue) => Promise<Result>, {readOnly = false} = {}): Promise<Result> {

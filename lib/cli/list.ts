@@ -5,7 +5,7 @@ import {SORTED_BY, SORTS, STATUSES} from '../job/job.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
 import {inLine} from './controls.ts';
-import {batchOf, noSuchJob, toCount, toId, toPast, toStatuses, useQueue} from './input.ts';
+import {batchOf, noSuchJob, queueCommand, toCount, toId, toPast, toStatuses, useQueue} from './input.ts';
 import {formatTime, print, printError, toJson} from './print.ts';
 import {cut, outputWidth} from './table.ts';
 
@@ -17,11 +17,9 @@ interface Options extends JobSearch {
 }
 
 export function addList(program: Command): void {
-	program
-		.command('list')
+	queueCommand(program, 'list')
 		.summary('list jobs by status, task, batch, key or time, in order of arrival or sorted')
 		.description('Lists the jobs that meet all conditions, one on each line. Without a limit it lists all of them.')
-		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('--status <names>', `one of ${STATUSES.join(', ')}, or several with commas between`, toStatuses)
 		.option('--task <name>', 'jobs of this task')
 		.option('--stale', 'completed jobs that were made from results which are no longer the last ones')

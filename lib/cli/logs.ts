@@ -5,7 +5,7 @@ import type {JobId, JobStatus, LogLine} from '../index.ts';
 import {isTerminal} from '../job/job.ts';
 import type {JobQueue} from '../queue.ts';
 import {inLine} from './controls.ts';
-import {noSuchJob, toId, useQueue} from './input.ts';
+import {noSuchJob, queueCommand, toId, useQueue} from './input.ts';
 import {formatTime, print, toJson} from './print.ts';
 
 interface Flags {
@@ -15,12 +15,10 @@ interface Flags {
 }
 
 export function addLogs(program: Command): void {
-	program
-		.command('logs')
+	queueCommand(program, 'logs')
 		.summary("print a job's log, and follow it")
 		.description("Prints the lines that a job's task has written by ctx.log: the latest 200, the oldest first.")
 		.argument('<id>', 'id of the job', toId)
-		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('-f, --follow', 'go on with new lines until the job has ended')
 		.option('--json', 'print a line of JSON for each')
 		.action((id: JobId, flags: Flags) => useQueue(flags.queue, queue => printLogs(queue, id, flags), {readOnly: true}));

@@ -1,7 +1,7 @@
 import type {Command} from 'commander';
 import {nearest} from '../job/checks.ts';
 import type {JobQueue, TaskCounts} from '../queue.ts';
-import {useQueue} from './input.ts';
+import {queueCommand, useQueue} from './input.ts';
 import {count, print, printError} from './print.ts';
 
 export function addPause(program: Command): void {
@@ -15,10 +15,8 @@ export function addResume(program: Command): void {
 }
 
 function addChange(program: Command, name: string, change: (queue: JobQueue, tasks: readonly string[]) => Promise<void>): Command {
-	return program
-		.command(name)
+	return queueCommand(program, name)
 		.argument('<tasks...>', 'names of the tasks')
-		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.action((tasks: readonly string[], {queue: file}: {readonly queue: string}) => useQueue(file, queue => change(queue, [...new Set(tasks)])));
 }
 

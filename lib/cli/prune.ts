@@ -5,7 +5,7 @@ import {isTerminal} from '../job/job.ts';
 import {pages} from '../job/pages.ts';
 import type {Deletion, EndTimes, JobQueue} from '../queue.ts';
 import {toDuration} from './flag-values.ts';
-import {toStatuses, useQueue} from './input.ts';
+import {queueCommand, toStatuses, useQueue} from './input.ts';
 import {counted, print} from './print.ts';
 
 interface Flags {
@@ -16,14 +16,12 @@ interface Flags {
 }
 
 export function addPrune(program: Command): void {
-	program
-		.command('prune')
+	queueCommand(program, 'prune')
 		.summary('delete jobs that ended some time ago')
 		.description(
 			'Deletes completed, dead and cancelled jobs that ended some time ago, with their results. Jobs of an unfinished run are kept. ' +
 				'faena vacuum then gives their space back to the disk.',
 		)
-		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.requiredOption('--older <time>', 'how long ago they must have ended, for instance 7d; 0s for all', toDuration)
 		.option('--status <names>', 'only completed, dead or cancelled ones, or several of these with commas between', toStatuses)
 		.option('--task <name>', 'only jobs of this task')

@@ -7,16 +7,14 @@ import type {JobQueue} from '../queue.ts';
 import {FaenaError} from '../support/errors.ts';
 import {inLine} from './controls.ts';
 import {ExitCode} from './exit-codes.ts';
-import {toCount, useQueue} from './input.ts';
+import {queueCommand, toCount, useQueue} from './input.ts';
 import {count, formatTime, print, toJson} from './print.ts';
 import {table} from './table.ts';
 
 export function addSchedules(program: Command): void {
-	program
-		.command('schedules')
+	queueCommand(program, 'schedules')
 		.summary('list the schedules of a queue, with their next moments')
 		.description('Lists the schedules of a queue: their times, the next moment, and how the last job ended.')
-		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('--json', 'print a line of JSON for each')
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			const text = await useQueue(
@@ -45,12 +43,10 @@ interface Flags {
 }
 
 export function addSchedule(program: Command): void {
-	program
-		.command('schedule')
+	queueCommand(program, 'schedule')
 		.summary('show a schedule; pause, resume, run or delete it')
 		.description('Shows a schedule with its next moments, or changes it. A program makes schedules, by faena.schedule().')
 		.argument('<name>', 'name of the schedule')
-		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('--next <count>', 'how many of the next moments to show', toCount)
 		.option('--pause', 'enqueue nothing from now on')
 		.option('--resume', 'end a pause')

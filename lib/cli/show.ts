@@ -5,17 +5,15 @@ import type {ResultsOfParents} from '../job/value-tree.ts';
 import {decode, type Encoded, type ExecutionRecord, type JobQueue, type JobRange, type JobValues, type StoredJob} from '../queue.ts';
 import {defined} from '../support/defined.ts';
 import {inLine} from './controls.ts';
-import {noSuchJob, toId, useQueue} from './input.ts';
+import {noSuchJob, queueCommand, toId, useQueue} from './input.ts';
 import {describeStale} from './list.ts';
 import {count, formatTime, megabytes, print, toJson} from './print.ts';
 
 export function addShow(program: Command): void {
-	program
-		.command('show')
+	queueCommand(program, 'show')
 		.summary('show a job with its values, cost, error and log')
 		.description('Shows a job with its values, its cost, its error and its log.')
 		.argument('<id>', 'id of the job', toId)
-		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('--json', 'print one line of JSON, with nothing shortened')
 		.action(async (id: JobId, {queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			const text = await useQueue(

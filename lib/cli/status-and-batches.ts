@@ -7,21 +7,19 @@ import {describeStages, statusSummary} from '../job/job.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
 import {inLine} from './controls.ts';
-import {batchOf, useQueue} from './input.ts';
+import {batchOf, queueCommand, useQueue} from './input.ts';
 import {describeName, describeState} from './list.ts';
 import {clock, count, formatRate, formatTime, print, toJson} from './print.ts';
 import {cut, outputWidth, table} from './table.ts';
 import {redraw} from './watch.ts';
 
 export function addStatus(program: Command): void {
-	program
-		.command('status')
+	queueCommand(program, 'status')
 		.summary('count jobs by status; list those that run or died')
 		.description(
 			'Prints the number of jobs in each status, and lists running jobs, the oldest waiting job, and the first failed and dead ones.\n' +
 				'faena list lists all.',
 		)
-		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('--batch <name>', 'only the jobs of this batch')
 		.option('--json', 'print one line of JSON, with all running, failed and dead jobs')
 		.option('--watch', 'draw it again every second on the terminal, until Ctrl-C')
@@ -83,11 +81,9 @@ function list(jobs: readonly Job[], total: number): string[] {
 }
 
 export function addBatches(program: Command): void {
-	program
-		.command('batches')
+	queueCommand(program, 'batches')
 		.summary('list the batches of a queue, and how far each is')
 		.description('Lists the batches of a queue: the jobs of each by status, how fast they end, and the time that is left.')
-		.option('--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db')
 		.option('--json', 'print a line of JSON for each')
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			const list = async (queue: JobQueue) => (await queue.batches()).map(batch => toBatchInfo(batch, queue.store.now()));
