@@ -6,6 +6,7 @@ import {noParent} from '../store/conflict-errors.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import {type FlowGroup, FlowIds, toNewGroups} from './flow-groups.ts';
+import {BatchHandle} from './handles.ts';
 
 /** A flow to be enqueued. */
 export interface NewFlow {
@@ -32,7 +33,7 @@ export async function openFlow(client: DispatcherClient, name: string, flow: New
 			// Read again, since from now on no other program changes it.
 			if (isEmpty(await client.verb('batch', name))) return await enqueue(client, name, batch, flow);
 			// What a program that was killed had not enqueued wholly. No job of it has run.
-			await deleteAll(client, name);
+			await new BatchHandle(client, name).delete();
 		} finally {
 			await client.verb('leaveBatch', batch);
 		}
@@ -41,10 +42,6 @@ export async function openFlow(client: DispatcherClient, name: string, flow: New
 
 function isEmpty(batch: Batch | undefined): boolean {
 	return batch !== undefined && Object.values(batch.counts).every(jobs => jobs === 0);
-}
-
-async function deleteAll(client: DispatcherClient, name: string): Promise<void> {
-	while (!(await client.verb('deleteBatch', name)).isGone);
 }
 
 /** Returns `undefined` if another program is enqueuing the flow, or has enqueued it meanwhile. */
@@ -98,7 +95,7 @@ async function giveUp(client: DispatcherClient, name: string, batch: BatchId, {t
 	// Another program may have enqueued the flow meanwhile.
 	const isOwn = (await client.verb('batch', name))?.id === batch;
 	if (!isOutside || !isOwn) return takenOver(name);
-	await deleteAll(client, name);
+	await new BatchHandle(client, name).delete();
 	return noParent(task, missing);
 }
 

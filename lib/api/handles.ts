@@ -3,7 +3,7 @@ import type {ExecutionRecord} from '../job/claim.ts';
 import {decode} from '../job/encoding.ts';
 import {fromFailure} from '../job/failure.ts';
 import {listRanges} from '../job/group.ts';
-import type {Batch, EditResult, Job, JobId, JobStatus, LogLine, Staleness} from '../job/job.ts';
+import type {Batch, DeleteResult, EditResult, Job, JobId, JobStatus, LogLine, Staleness} from '../job/job.ts';
 import type {JobMaker} from '../job/new-job.ts';
 import {pages} from '../job/pages.ts';
 import type {StoredJob, Wanted} from '../store/store.ts';
@@ -265,11 +265,16 @@ export class BatchHandle {
 	 * @throws FaenaError `BatchRunning` if one of its jobs is running. Jobs that were deleted before stay deleted
 	 */
 	async delete(): Promise<number> {
-		for (let jobs = 0; ; ) {
-			const {deleted, isGone} = await this.#client.verb('deleteBatch', this.name);
-			jobs += deleted;
-			if (isGone) return jobs;
-		}
+		return deleteWholly(() => this.#client.verb('deleteBatch', this.name));
+	}
+}
+
+/** Deletes a batch step by step. Returns the number of its jobs. */
+export async function deleteWholly(deleteSome: () => Promise<DeleteResult>): Promise<number> {
+	for (let jobs = 0; ; ) {
+		const {deleted, isGone} = await deleteSome();
+		jobs += deleted;
+		if (isGone) return jobs;
 	}
 }
 

@@ -6,8 +6,12 @@ const OTHERS = /[^\n\t -~]/;
 
 /** Writes all controls but line feeds and tabs as JSON escapes, so that JSON stays valid. */
 export function escapeControls(text: string): string {
-	if (!OTHERS.test(text)) return text;
-	return text.replace(CONTROLS, control => (control === '\n' || control === '\t' ? control : escaped(control)));
+	return OTHERS.test(text) ? replaceControls(text, escaped) : text;
+}
+
+/** Replaces all controls but line feeds and tabs. */
+export function replaceControls(text: string, replacement: (control: string) => string): string {
+	return text.replace(CONTROLS, control => (control === '\n' || control === '\t' ? control : replacement(control)));
 }
 
 /** Writes all controls as escapes, so that the text stays within its line. */

@@ -1,5 +1,6 @@
 import type {Command} from 'commander';
 import {nanoid} from 'nanoid';
+import {deleteWholly} from '../api/handles.ts';
 import type {Batch, JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
@@ -14,7 +15,7 @@ export function addDelete(program: Command): void {
 		.action((name: string, {queue: file}: {readonly queue: string}) =>
 			useQueue(file, async queue => {
 				await own(queue, await batchOf(queue, name));
-				await print(`${counted(await deleteAll(queue, name), 'job')} deleted\n`);
+				await print(`${counted(await deleteWholly(() => queue.deleteBatch(name)), 'job')} deleted\n`);
 			}),
 		);
 }
@@ -30,13 +31,5 @@ async function own(queue: JobQueue, {name, task, stages, flow, counts}: Batch): 
 		throw new FaenaError('BatchInUse', `A program is running the batch ${JSON.stringify(name)}. End it first, for instance with Ctrl-C in its terminal.`, {
 			cause: error,
 		});
-	}
-}
-
-async function deleteAll(queue: JobQueue, name: string): Promise<number> {
-	for (let all = 0; ; ) {
-		const {deleted, isGone} = await queue.deleteBatch(name);
-		all += deleted;
-		if (isGone) return all;
 	}
 }
