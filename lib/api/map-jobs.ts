@@ -387,10 +387,12 @@ export class MapJobs<Item> {
 		// Groups under way must be in the queue first, or their jobs would be missed.
 		await this.allAnswered();
 		if (this.#plan.batch === undefined) this.#dropExisting();
-		const inRanges = [...this.#groups.values()].flatMap(group => listIds(group.ids, group.size).filter((_, offset) => group.isOpen(offset)));
-		const last = [...inRanges, ...[...this.#singles.values()].map(({group, offset}) => idAt(group.ids, offset))];
+		const open = [...this.#open()];
 		const stages = this.#plan.pipe?.stages.slice(0, -1) ?? [];
-		return [last, ...stages.map((_, stage) => [...this.#open()].flatMap(([group, offset]) => group.earlierIdsAt(stage, offset))).reverse()];
+		return [
+			open.map(([group, offset]) => idAt(group.ids, offset)),
+			...stages.map((_, stage) => open.flatMap(([group, offset]) => group.earlierIdsAt(stage, offset))).reverse(),
+		];
 	}
 
 	/** The items whose jobs have not ended. */
@@ -525,14 +527,6 @@ export class IdFlags {
 		const flags = this.#pages.get(page) ?? new Uint8Array(IDS_PER_PAGE);
 		flags[id % IDS_PER_PAGE] = flag;
 		this.#pages.set(page, flags);
-	}
-
-	/** The ids with this flag, at most {@link IDS_PER_PAGE} at a time. */
-	*pages(flag: number): Generator<JobId[]> {
-		for (const [page, flags] of this.#pages) {
-			const ids = [...flags.keys()].filter(index => flags[index] === flag).map(index => page * IDS_PER_PAGE + index);
-			if (ids.length > 0) yield ids;
-		}
 	}
 }
 

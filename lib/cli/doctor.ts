@@ -145,13 +145,15 @@ async function judgeTasks(queue: JobQueue, engines: number, file: string): Promi
 
 function idleFinding({task, scope, ready, quarantined}: TaskCounts, idleMs: number, engines: number, flag: string): Finding {
 	const due = ready + quarantined;
-	const which = scope === undefined ? '' : ` and the scope ${inLine(scope)}`;
-	const reason =
-		engines === 0 ? 'No engine is open on the queue' : `No open engine has this ${scope === undefined ? 'task' : 'scope'}, or others keep its workers busy`;
-	const adoption =
+	const [what, which, adoption] =
 		scope === undefined
-			? ''
-			: `, for a scope with a folder in that folder. If no program has the scope any more, give its jobs to another: faena adopt --from ${shellQuote(scope)} --to SCOPE ${flag}`;
+			? ['task', '', '']
+			: [
+					'scope',
+					` and the scope ${inLine(scope)}`,
+					`, for a scope with a folder in that folder. If no program has the scope any more, give its jobs to another: faena adopt --from ${shellQuote(scope)} --to SCOPE ${flag}`,
+				];
+	const reason = engines === 0 ? 'No engine is open on the queue' : `No open engine has this ${what}, or others keep its workers busy`;
 	return {
 		problem: `${counted(due, 'job')} of the task ${inLine(task)}${which} ${due === 1 ? 'is' : 'are'} ready, for up to ${clock(idleMs / 1000)}, and none runs.`,
 		advice: `${reason}. Start one: faena work MODULE ${flag}${adoption}`,
@@ -171,8 +173,8 @@ const MAX_IDLE_MS = 60_000;
 async function idleTime(queue: JobQueue, {task, scope, ready, quarantined, running}: TaskCounts): Promise<number> {
 	if (ready + quarantined === 0 || running > 0) return 0;
 	const now = queue.store.now();
-	const first = await firstOf(queue.jobs({task, status: 'pending'}), job => job.scope === scope && (job.runAt ?? 0) <= now);
-	const latest = await firstOf(queue.jobs({task, sort: 'startedAt'}), job => job.scope === scope);
+	const first = await firstOf(queue.jobs({task, status: 'pending', limit: MAX_LOOKED_AT}), job => job.scope === scope && (job.runAt ?? 0) <= now);
+	const latest = await firstOf(queue.jobs({task, sort: 'startedAt', limit: MAX_LOOKED_AT}), job => job.scope === scope);
 	return first ? now - Math.max(first.createdAt, first.runAt ?? 0, latest?.startedAt ?? 0) : 0;
 }
 
@@ -180,11 +182,7 @@ async function idleTime(queue: JobQueue, {task, scope, ready, quarantined, runni
 const MAX_LOOKED_AT = 10_000;
 
 async function firstOf(jobs: AsyncIterable<Job>, isMeant: (job: Job) => boolean): Promise<Job | undefined> {
-	let looked = 0;
-	for await (const job of jobs) {
-		if (isMeant(job)) return job;
-		if (++looked === MAX_LOOKED_AT) return undefined;
-	}
+	for await (const job of jobs) if (isMeant(job)) return job;
 	return undefined;
 }
 

@@ -1,7 +1,7 @@
 import type {Command} from 'commander';
 import {type BatchInfo, toBatchInfo} from '../api/handles.ts';
 import {shownLocation} from '../api/queue-location.ts';
-import type {Job, JobStatus} from '../index.ts';
+import type {Job} from '../index.ts';
 import {bad} from '../job/checks.ts';
 import {describeStages, statusSummary} from '../job/job.ts';
 import type {JobQueue} from '../queue.ts';
@@ -25,10 +25,12 @@ export function addStatus(program: Command): void {
 		.option('--watch', 'draw it again every second on the terminal, until Ctrl-C')
 		.action(async ({queue: file, batch, json, watch}: StatusFlags) => {
 			if (json && watch) throw bad('Give either --json or --watch.');
-			const read = async (queue: JobQueue) => describeReport(shownLocation(file), await look(queue, batch));
-			const use = watch
-				? (queue: JobQueue) => redraw(() => read(queue))
-				: async (queue: JobQueue) => (json ? `${toJson(await lookAtAll(queue, batch))}\n` : read(queue));
+			const read = async (queue: JobQueue) => {
+				if (!json) return describeReport(shownLocation(file), await look(queue, batch, MAX_LISTED));
+				const {pending, ...rest} = await look(queue, batch, ALL);
+				return `${toJson({...rest, oldestPending: pending[0]})}\n`;
+			};
+			const use = watch ? (queue: JobQueue) => redraw(() => read(queue)) : read;
 			await print(await useQueue(file, use, {readOnly: true}), {hasStatuses: !json});
 		});
 }
@@ -40,32 +42,20 @@ interface StatusFlags {
 	readonly watch?: true;
 }
 
-/** The most jobs that are listed of each status. */
-const MAX_LISTED = {running: 10, pending: 1, failed: 3, dead: 3} as const;
-
-type ListedStatus = keyof typeof MAX_LISTED;
+/** The most jobs that are listed of each status: for people, and as JSON. */
+const MAX_LISTED = {running: 10, failed: 3, dead: 3, pending: 1} as const;
+const ALL = {running: Infinity, failed: Infinity, dead: Infinity, pending: 1} as const;
 
 /** Counts, the names of paused tasks, and the first jobs of each status by id. */
-async function look(queue: JobQueue, batch: string | undefined) {
-	const first = (status: ListedStatus) => queue.jobs({...defined({batch}), status, limit: MAX_LISTED[status]});
-	const [running, pending, failed, dead] = [await first('running'), await first('pending'), await first('failed'), await first('dead')];
-	return {...(await numbersOf(queue, batch)), running, pending, failed, dead};
-}
-
-/** As {@link look}, with all jobs that run or failed, and the oldest one that waits. */
-async function lookAtAll(queue: JobQueue, batch: string | undefined) {
-	const all = (status: JobStatus) => queue.jobs({...defined({batch}), status, limit: Infinity});
-	const [oldestPending] = await queue.jobs({...defined({batch}), status: 'pending', limit: 1});
-	return {...(await numbersOf(queue, batch)), running: await all('running'), failed: await all('failed'), dead: await all('dead'), oldestPending};
-}
-
-async function numbersOf(queue: JobQueue, batch: string | undefined) {
+async function look(queue: JobQueue, batch: string | undefined, most: Readonly<Record<keyof typeof MAX_LISTED, number>>) {
+	const first = (status: keyof typeof most) => queue.jobs({...defined({batch}), status, limit: most[status]});
 	const counts = batch === undefined ? await queue.counts() : (await batchOf(queue, batch)).counts;
-	return {counts, paused: await queue.paused()};
+	const lists = {running: await first('running'), failed: await first('failed'), dead: await first('dead'), pending: await first('pending')};
+	return {counts, paused: await queue.paused(), ...lists};
 }
 
 function describeReport(location: string, {counts, paused, ...jobs}: Awaited<ReturnType<typeof look>>): string {
-	const listed = (Object.keys(MAX_LISTED) as ListedStatus[]).flatMap(status => list(jobs[status], counts[status]));
+	const listed = (['running', 'pending', 'failed', 'dead'] as const).flatMap(status => list(jobs[status], counts[status]));
 	const lines = [
 		`${location}: ${statusSummary(counts)}`,
 		...(paused.length > 0 ? [`paused: ${paused.map(inLine).join(', ')}`] : []),
