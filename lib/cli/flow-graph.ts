@@ -35,24 +35,14 @@ export class FlowGraph {
 
 	add({id, task, key, status, stale, edges}: StoredJob): void {
 		const parents = edges?.parents ?? [];
-		const [node, ends] = [this.nodes.at(-1), this.#ends.at(-1)];
+		let [node, ends] = [this.nodes.at(-1), this.#ends.at(-1)];
 		this.#ids.push(id);
 		const how = node && ends && node.task === task && key === undefined && node.key === undefined ? continues(node, ends, parents) : undefined;
 		if (!node || !ends || how === undefined) {
-			this.nodes.push({
-				task,
-				key,
-				first: id,
-				last: id,
-				jobs: 1,
-				statuses: new Map([[status, 1]]),
-				stale: stale ? 1 : 0,
-				parents: [],
-				outside: [],
-				isEach: false,
-			});
-			this.#ends.push({first: parents, last: parents});
-			return;
+			node = {...{task, key, first: id, last: id, jobs: 0, stale: 0, isEach: false}, statuses: new Map(), parents: [], outside: []};
+			ends = {first: parents, last: parents};
+			this.nodes.push(node);
+			this.#ends.push(ends);
 		}
 		node.isEach = how === 'each';
 		node.last = id;
