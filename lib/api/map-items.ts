@@ -120,10 +120,6 @@ export class ItemGroup<Item> {
 		return this.#states[offset] === State.open;
 	}
 
-	isDropped(offset: number): boolean {
-		return this.#states[offset] === State.dropped;
-	}
-
 	/** The ids of an item's jobs in a stage of a pipe before the last one. */
 	earlierIdsAt(stage: number, offset: number): JobId[] {
 		const {ids, count, perItem} = this.earlier[stage] as (typeof this.earlier)[number];

@@ -77,11 +77,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	#willSend = false;
 	/** In order of their ends, parts of groups that have ended and were not yielded; not used in order of the input. */
 	readonly #ended: {readonly group: ItemGroup<Item>; next: number; end: number}[] = [];
-	/** In order of the input with weights, by their indexes, items whose jobs have ended. */
+	/** In order of the input, by their indexes, items whose jobs have ended. */
 	readonly #byIndex = new Map<number, readonly [group: ItemGroup<Item>, offset: number]>();
-	/** In order of the input, groups of which items were not yielded; and the offset of the next one in the first group. */
-	readonly #inOrder: ItemGroup<Item>[] = [];
-	#offset = 0;
 	readonly #progress = {read: 0, total: undefined as number | undefined, completed: 0, dead: 0, cancelled: 0, reused: 0, ...NOTHING_FRESH, gone: 0};
 	#hasBegun = false;
 	#phase: 'new' | 'reading' | 'fed' | 'halted' | 'over' = 'new';
@@ -280,16 +277,11 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			const inOrder = indexes && !known ? indexes.map(index => items[index - start] as Item) : items;
 			const size = this.#jobs.groupSize;
 			for (let from = 0; from < items.length && this.#goesOn(); from += size)
-				this.#enqueue(inOrder.slice(from, from + size), indexes?.slice(from, from + size));
+				this.#jobs.enqueue(inOrder.slice(from, from + size), indexes?.slice(from, from + size));
 		} catch (error) {
 			// Not thrown: the source can be told to end only after its next item, for which the loop may be waiting.
 			this.#fail(error);
 		}
-	}
-
-	#enqueue(items: readonly Item[], indexes: readonly number[] | undefined): void {
-		const group = this.#jobs.enqueue(items, indexes);
-		if (this.#plan.order === 'input' && !indexes) this.#inOrder.push(group);
 	}
 
 	/** Resolves once another group may be gathered, or the map does not go on. */
@@ -324,8 +316,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	#next(): MapResult<Item, Result> | undefined {
 		try {
-			if (this.#plan.order === 'finished') return this.#nextEnded();
-			return this.#plan.weightOf ? this.#nextByIndex() : this.#nextOfInput();
+			return this.#plan.order === 'finished' ? this.#nextEnded() : this.#nextByIndex();
 		} catch (error) {
 			this.#fail(error);
 			return undefined;
@@ -347,28 +338,13 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		return part.group.resultAt(offset, this.#read);
 	}
 
-	#nextOfInput(): MapResult<Item, Result> | undefined {
-		for (let [group] = this.#inOrder; group; [group] = this.#inOrder) {
-			const offset = this.#offset;
-			if (group.isOpen(offset)) return undefined;
-			this.#offset++;
-			if (this.#offset === group.size) {
-				this.#inOrder.shift();
-				this.#offset = 0;
-			}
-			this.#countYielded();
-			if (!group.isDropped(offset)) return group.resultAt(offset, this.#read);
-		}
-		return undefined;
-	}
-
 	#nextByIndex(): MapResult<Item, Result> | undefined {
 		// Once all have ended, an item that is not there was dropped.
 		while (this.#yielded < this.#jobs.sent && (this.#byIndex.has(this.#yielded) || this.#hasAllArrived())) {
 			const [group, offset] = this.#byIndex.get(this.#yielded) ?? [];
 			this.#byIndex.delete(this.#yielded);
 			this.#countYielded();
-			if (group && offset !== undefined && !group.isDropped(offset)) return group.resultAt(offset, this.#read);
+			if (group && offset !== undefined) return group.resultAt(offset, this.#read);
 		}
 		return undefined;
 	}
@@ -420,10 +396,9 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	}
 
 	#addEnded(group: ItemGroup<Item>, from: number, to: number): void {
-		const {order, weightOf} = this.#plan;
 		const last = this.#ended.at(-1);
-		if (order === 'input') {
-			if (weightOf) for (let offset = from; offset < to; offset++) this.#byIndex.set(group.indexAt(offset), [group, offset]);
+		if (this.#plan.order === 'input') {
+			for (let offset = from; offset < to; offset++) this.#byIndex.set(group.indexAt(offset), [group, offset]);
 		} else if (last?.group === group && last.end === from) last.end = to;
 		else this.#ended.push({group, next: from, end: to});
 		this.#consumer.set();
@@ -448,7 +423,6 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#fail(reason);
 		// After an abort, results that have arrived are not yielded.
 		this.#ended.length = 0;
-		this.#inOrder.length = 0;
 		this.#byIndex.clear();
 		// If the queue is closed already, there is nothing to cancel, and the loop ends with the reason all the same.
 		this.cancel().catch(() => undefined);
