@@ -5,7 +5,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import type {Command} from 'commander';
 import {nanoid} from 'nanoid';
 import {openEngine} from '../api/engine.ts';
-import {isPostgres} from '../api/queue-location.ts';
+import {isPostgres, queuePath} from '../api/queue-location.ts';
 import type {AnyTasks, Fresh, MapOptions, OpenOptions} from '../index.ts';
 import {bad, duration} from '../job/checks.ts';
 import {toUrl} from '../job/task-module.ts';
@@ -65,7 +65,7 @@ Examples:
 
 /** A command line, read: what to run, and for what. */
 interface Plan {
-	/** What the words say that is run, for the name of the batch. */
+	/** What the words say that is run. */
 	readonly target: string;
 	/** Of a task; of a command that which runs commands. */
 	readonly module: string | URL;
@@ -99,7 +99,7 @@ async function planOf(words: readonly string[], options: Options, groups: Source
 	if (target === undefined) throw bad("Name a module and one of its functions, for instance './tasks.ts#thumbnail', or a command with --sh.");
 	const named = toTask(target);
 	const input = await openInput(globs, options, groups);
-	return {target, ...named, batch: batchOf(target, input, options), command: undefined, input};
+	return {target, ...named, batch: batchOf([target], input, options), command: undefined, input};
 }
 
 async function planCommand(sh: string, words: readonly string[], options: Options, groups: SourceGroups): Promise<Plan> {
@@ -112,10 +112,9 @@ async function planCommand(sh: string, words: readonly string[], options: Option
 	const results = options.results && resolve(options.results);
 	const spill = json || lineBuffer || results ? undefined : join(tmpdir(), `faena-output-${nanoid()}`);
 	const flags = {workdir, lineBuffer, tag, results, spill, memoryBytes: bytesOf(memory)};
-	const target = `sh ${sh}${workdir === undefined ? '' : ` --workdir ${workdir}`}`;
-	const batch = batchOf(target, input, options);
+	const batch = batchOf(['sh', sh, ...(workdir === undefined ? [] : ['--workdir', workdir])], input, options);
 	const command = parseShellCommand(sh, input.shape, flags, [batch, resolve(workdir ?? '.')]);
-	return {target, module: SHELL_TASK, task: command.task, batch, command, input};
+	return {target: sh, module: SHELL_TASK, task: command.task, batch, command, input};
 }
 
 /** @throws FaenaError `BadOption` */
@@ -280,8 +279,8 @@ async function* spaced(items: Iterable<Item> | AsyncIterable<Item>, ms: number):
 
 /** Where a run is, for the end of its batch's name; empty in the queue's own folder. */
 function placeOf(queue: string): string {
-	const path = isPostgres(queue) ? process.cwd() : relative(dirname(resolve(queue)), process.cwd());
-	return path && ` in ${path}`;
+	const path = isPostgres(queue) ? process.cwd() : relative(dirname(queuePath('open()', queue)), process.cwd());
+	return path && ` in ${asWord(path)}`;
 }
 
 const MAX_NAME_LENGTH = 200;
@@ -291,11 +290,15 @@ const MAX_NAME_LENGTH = 200;
  * directory, so the name also has the path from the queue's folder to that directory; on PostgreSQL, the whole path. Variables
  * may be secrets, so it has a hash of them.
  */
-function batchOf(target: string, input: Input, {batch, queue, env}: Options): string {
+function batchOf(target: readonly string[], input: Input, {batch, queue, env}: Options): string {
 	if (batch !== undefined) return batch;
-	const variables = variablesIn(env);
-	const name = [target, ...input.name, ...variables].join(' ');
+	const name = [...[...target, ...input.name].map(asWord), ...variablesIn(env)].join(' ');
 	const place = placeOf(queue);
 	const room = MAX_NAME_LENGTH - place.length;
 	return name.length <= room ? name + place : `${name.slice(0, Math.max(0, room - 17))}…${shortHash(name)}${place}`;
+}
+
+/** Quoted if it could be taken for several words, or for the one before the place: two commands never have one name. */
+function asWord(text: string): string {
+	return /^(in)?$|[\s'"]/.test(text) ? `'${text.replaceAll("'", "'\\''")}'` : text;
 }

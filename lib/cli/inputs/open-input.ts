@@ -104,15 +104,15 @@ const NO_INPUT =
 
 function nameOf(groups: readonly (readonly AnySource[])[], {null: isNull, ndjson, csv, key}: InputOptions): readonly string[] {
 	const format = [isNull && '-0', ndjson && '--ndjson', csv && '--csv'].filter(each => each !== undefined);
-	const names = groups.flatMap(group => group.map((source, index) => (index > 0 ? `+ ${nameOfSource(source)}` : nameOfSource(source))));
+	const names = groups.flatMap(group => group.flatMap((source, index) => [...(index > 0 ? ['+'] : []), ...nameOfSource(source)]));
 	// Stdin is what these options read if nothing else is named.
 	const isUsual = format.length > 0 && names.length === 1 && names[0] === '--stdin';
 	return [...(isUsual ? [] : names), ...format, ...(key === undefined ? [] : ['--key', key])];
 }
 
-function nameOfSource(source: AnySource): string {
-	if ('file' in source) return source.file === STDIN ? '--stdin' : `-a ${source.file}`;
-	return 'range' in source ? '--range' : ':::';
+function nameOfSource(source: AnySource): readonly string[] {
+	if ('file' in source) return source.file === STDIN ? ['--stdin'] : ['-a', source.file];
+	return ['range' in source ? '--range' : ':::'];
 }
 
 async function openFiles(globs: readonly string[], count: number | undefined, {queue}: InputOptions): Promise<Opened> {
