@@ -1,7 +1,7 @@
 /** Runs programs as a user does: a process of its own in a folder of its own, real signals, real pipes. */
 import {type ChildProcessWithoutNullStreams, spawn} from 'node:child_process';
 import {once} from 'node:events';
-import {readFileSync, writeFileSync} from 'node:fs';
+import {readFileSync, watch, writeFileSync} from 'node:fs';
 import {constants} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -53,8 +53,20 @@ export class Folder {
 		return readFileSync(this.trace, 'utf8').split('\n').filter(Boolean);
 	}
 
+	/** Resolves once this line is in the trace. */
+	async traced(line: string): Promise<void> {
+		const watcher = watch(this.trace);
+		while (!this.executions().includes(line)) await once(watcher, 'change');
+		watcher.close();
+	}
+
 	faena(...args: readonly string[]): Program {
-		return new Program(this.#t, this.path, process.execPath, [FAENA, ...args]);
+		return this.faenaIn('.', ...args);
+	}
+
+	/** In a folder of this folder. */
+	faenaIn(folder: string, ...args: readonly string[]): Program {
+		return new Program(this.#t, join(this.path, folder), process.execPath, [FAENA, ...args], this.trace);
 	}
 
 	/** A program that imports Faena by its name: from the sources, so that it needs no build. */
@@ -75,9 +87,9 @@ export class Program {
 	#stdout = '';
 	#stderr = '';
 
-	constructor(t: ExecutionContext, cwd: string, command: string, args: readonly string[]) {
+	constructor(t: ExecutionContext, cwd: string, command: string, args: readonly string[], trace = join(cwd, 'trace')) {
 		// In a process group of its own, so that `kill` can end it with its children.
-		this.child = spawn(command, args, {cwd, env: {...process.env, TRACE: join(cwd, 'trace')}, detached: true});
+		this.child = spawn(command, args, {cwd, env: {...process.env, TRACE: trace}, detached: true});
 		this.#closed = once(this.child, 'close');
 		t.teardown(() => this.#killAll());
 		this.child.stdout.setEncoding('utf8').on('data', text => (this.#stdout += text));
