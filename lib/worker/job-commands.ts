@@ -6,6 +6,7 @@ import {KeptOutput, OutputLines} from '../commands/output.ts';
 import {argument, bad, boolean, callable, checked, choice, integer, kind, list, object, size, string, text} from '../job/checks.ts';
 import type {LogLevel, StopReason} from '../job/job.ts';
 import type {ExecOptions, ExecResult} from '../job/task.ts';
+import {DECISION} from '../job/task-errors.ts';
 import {FaenaError} from '../support/errors.ts';
 import {clearTimeout, setTimeout} from '../support/primordials.ts';
 
@@ -24,7 +25,7 @@ export interface NewLine {
 
 /** What commands need of their job. */
 export interface CommandingJob {
-	readonly job: {readonly id: number};
+	readonly job: {readonly id: number; readonly execution: number};
 	readonly signal: AbortSignal;
 	readonly stopReason: StopReason | undefined;
 	writeLines(lines: readonly NewLine[], mayWait?: boolean): void;
@@ -96,7 +97,7 @@ export class JobCommands {
 		this.#assertMayRun();
 		if (told?.problem) throw told.problem.error;
 		const name = request.shown;
-		if (end === 'lost') throw failed(`${name} was killed, since the process that starts commands was ended.`, {exitCode: null, signal: 'SIGKILL'}, '');
+		if (end === 'lost') throw lost(name, this.#job.job.execution);
 		const {cwd, nice} = request.command;
 		if ('message' in end) throw notStarted(name, end, cwd);
 		const {stdout, stderr} = output;
@@ -308,6 +309,16 @@ function howItEnded({exitCode, signal}: {readonly exitCode: number | null; reado
 function sayingOf(stderr: string): string {
 	const last = stderr.trimEnd().split('\n').at(-1)?.trim() ?? '';
 	return last === '' ? '.' : `: ${last.slice(0, MAX_MESSAGE_CHARACTERS)}`;
+}
+
+/**
+ * Nobody knows which command ended the spawner, so its jobs are put off, uncharged, at most nine times. Each waits for another time, up to a
+ * minute: so the others do not meet the guilty one again.
+ */
+function lost(name: string, execution: number): FaenaError {
+	const afterMs = Math.floor(Math.random() * 1000 * Math.min(2 ** (execution - 1), 60));
+	const error = failed(`${name} was killed, since the process that starts commands was ended.`, {exitCode: null, signal: 'SIGKILL'}, '');
+	return Object.assign(error, execution < 10 && {[DECISION]: {afterMs}});
 }
 
 function failed(message: string, {exitCode, signal}: {readonly exitCode: number | null; readonly signal: string | null}, stderr: string): FaenaError {

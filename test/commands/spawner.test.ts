@@ -6,6 +6,7 @@ import {CommandClient} from '../../lib/commands/command-client.ts';
 import {Spawner} from '../../lib/commands/spawner.ts';
 import {type Engine, open} from '../../lib/index.ts';
 import {isLockFree} from '../../lib/store/sqlite/owner-lock.ts';
+import {openForTest} from '../../lib/testing.ts';
 import {again} from '../fixtures/again.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
@@ -109,24 +110,28 @@ if (process.platform === 'linux') {
 			});
 		});
 
-		test(`${isolation}: when the spawners are killed, their commands are gone before their jobs have failed, and the next command has another one`, async t => {
+		test(`${isolation}: when the spawners are killed, their commands are gone before their jobs run again, uncharged, by another one`, async t => {
 			const faena = await openAs(t, isolation);
-			const [token, child] = [makeToken(), makeToken()];
+			const [token, child, folder] = [makeToken(), makeToken(), makeFolder(t)];
 			t.teardown(() => endAll(child));
-			// One that has lost its parent, and one that has no environment.
-			const script = `sh -c 'sleep ${child} &'; env -i sleep ${token}`;
-			const jobs = await Promise.all([0, 1].map(() => faena.enqueue('exec', {file: 'sh', args: ['-c', script]})));
-			await areAlive(child, 4);
-			await areAlive(token, 4);
+			// One that has lost its parent, and one that has no environment. Only the first execution of a job starts them.
+			const script = join(folder, 'script');
+			writeFileSync(script, `mkdir ${folder}/$1 || exit 0\nsh -c 'sleep ${child} &'\nenv -i sleep ${token}`);
+			const failed = new Promise<void>(resolve => {
+				let left = 2;
+				faena.on('failed', () => --left === 0 && resolve());
+			});
+			const jobs = await Promise.all(['a', 'b'].map(name => faena.enqueue('exec', {file: 'sh', args: [script, name]})));
+			await areAlive(child, 2);
+			await areAlive(token, 2);
 			const spawners = spawnersOf(process.pid);
 			for (const spawner of spawners) process.kill(spawner, 'SIGKILL');
-			for (const job of jobs) {
-				const {status, error} = (await job.outcome()) as {status: string; error?: Error};
-				t.is(status, 'dead');
-				t.like(error, {code: 'CommandFailed', message: 'The command "sh" was killed, since the process that starts commands was ended.'});
-			}
+			await failed;
 			t.is(countAlive(token) + countAlive(child), 0);
-			t.is((await faena.call('exec', {file: 'echo', args: ['on']})).stdout, 'on\n');
+			for (const job of jobs) {
+				t.is((await job.outcome()).status, 'completed');
+				t.like(await job.info(), {attempts: 0, executions: 2});
+			}
 			t.deepEqual(
 				spawnersOf(process.pid).filter(each => spawners.includes(each)),
 				[],
@@ -143,14 +148,26 @@ if (process.platform === 'linux') {
 			for (const token of tokens) await areAlive(token, 1);
 			const spawners = spawnersOf(process.pid);
 			t.is(spawners.length, 2);
+			const failed = new Promise<{readonly id: number}>(resolve => faena.on('failed', resolve));
 			process.kill(spawners[0] as number, 'SIGKILL');
-			const ended = await Promise.race(jobs.map(async job => ({job, status: (await job.outcome()).status})));
-			t.is(ended.status, 'dead');
+			const {id} = await failed;
 			t.deepEqual(tokens.map(countAlive).sort(), [0, 1]);
-			const other = jobs.find(job => job !== ended.job);
-			t.is((await other?.info())?.status, 'running');
+			t.is((await jobs.find(job => job.id !== id)?.info())?.status, 'running');
 		});
 	}
+
+	test('a job whose command ends its spawner each time is charged at its tenth execution', async t => {
+		const faena = await openForTest<Tasks>(TASKS, {defaults: {maxAttempts: 1}});
+		t.teardown(() => faena.close({drain: 0}));
+		const job = await faena.enqueue('exec', {file: 'kill -KILL $PPID; sleep 10', options: {shell: true}});
+		for (let execution = 1; execution < 10; execution++) {
+			await faena.drain();
+			t.like(await job.info(), {status: 'failed', attempts: 0, executions: execution});
+			faena.clock.advance('1m');
+		}
+		await faena.drain();
+		t.like(await job.info(), {status: 'dead', attempts: 1, executions: 10});
+	});
 
 	test('a worker that hears of the end of a spawner before its engine does gets another one once the commands are gone', async t => {
 		const token = makeToken();
