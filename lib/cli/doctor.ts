@@ -15,8 +15,8 @@ export function addDoctor(program: Command): void {
 	queueCommand(program, 'doctor')
 		.summary('look for what is wrong with a queue, and say what to do')
 		.description(
-			'Looks for what is wrong with a queue: damage, settings that risk jobs, programs that died with jobs, jobs that no program runs, stale jobs, a full disk, a network ' +
-				'file system, a large log. It says what to do, and changes nothing. It reads the whole file, at about a second per GiB.',
+			'Looks for what is wrong with a queue: damage, settings that risk jobs, programs that died with jobs, jobs that no program runs, held and stale jobs, a full disk, a ' +
+				'network file system, a large log. It says what to do, and changes nothing. It reads the whole file, at about a second per GiB.',
 		)
 		.option('--json', 'print one line of JSON')
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
@@ -130,12 +130,17 @@ async function judgeTasks(queue: JobQueue, engines: number, file: string): Promi
 	const flag = `--queue ${shellQuote(shownLocation(file))}`;
 	const all = await queue.store.counts();
 	for (const counts of all) {
-		const {task, scope, isPaused} = counts;
+		const {task, scope, isPaused, held} = counts;
 		const waiting = scope === undefined ? waitingOf(all, task) : 0;
 		if (isPaused && waiting > 0)
 			findings.push({
 				problem: `The task ${inLine(task)} is paused, and ${counted(waiting, 'job')} wait${waiting === 1 ? 's' : ''}.`,
 				advice: `faena resume ${shellQuote(task)} ${flag}`,
+			});
+		if (held > 0)
+			findings.push({
+				problem: `${counted(held, 'job')} of the task ${inLine(task)} ${held === 1 ? 'is' : 'are'} held: left unfinished by an earlier run, and not named by the last one.`,
+				advice: 'Run its command with all of its input; or with --missing run, cancel or delete.',
 			});
 		const idleMs = isPaused ? 0 : await idleTime(queue, counts);
 		if (idleMs >= MAX_IDLE_MS) findings.push(idleFinding(counts, idleMs, engines, flag));

@@ -63,6 +63,19 @@ test('doctor finds dead programs with jobs, jobs that nobody runs, and paused ta
 	t.regex(text, /\n\n! The task paused is paused, and 1 job waits\.\n {2}faena resume paused --queue faena\.db\n/);
 });
 
+test('doctor finds items that the last run of their batch has not named', async t => {
+	const folder = new Folder(t);
+	const queue = await openQueue(join(folder.path, 'faena.db'));
+	t.teardown(() => queue.close());
+	const batch = await queue.openBatch('nightly', 'echo', 'an owner');
+	await queue.enqueue([1, 2].map(payload => ({task: 'echo', payload: `${payload}`, batch})));
+	t.deepEqual(await findings(t, folder), []);
+	await queue.store.move({batch: 'nightly'}, 'held', {});
+	t.deepEqual(await findings(t, folder), [
+		'2 jobs of the task echo are held: left unfinished by an earlier run, and not named by the last one. Run its command with all of its input; or with --missing run, cancel or delete.',
+	]);
+});
+
 test('doctor finds a large log, and damage anywhere in the file', async t => {
 	t.timeout(120_000);
 	const folder = new Folder(t);
