@@ -1,0 +1,7 @@
+/** {@link hold} with a limit, beside tasks without one. */
+import {task} from '../../lib/job/task.ts';
+import {hold} from './tasks.ts';
+
+export {echo} from './tasks.ts';
+
+export const limited = task(hold, {concurrency: 1});
