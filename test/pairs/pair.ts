@@ -105,6 +105,7 @@ export class Case {
 			}
 			return name;
 		},
+		big: ({of, bytes}: {readonly of: string; readonly bytes: number}) => of.repeat(bytes),
 		sum: (numbers: readonly number[]) => numbers.reduce((total, number) => total + number, 0),
 		make: (makes: readonly (readonly [string, unknown?, object?])[], context: TaskContext) => {
 			for (const each of makes) context.enqueue(...each);
@@ -180,7 +181,7 @@ pair.sqlite = (features: string, expectation: string, body: Body): void => {
 	if (!isOnPostgres) pair(features, expectation, body);
 };
 
-/** A case that the code does not meet yet; `issue` will. */
+/** A case that the code does not meet yet, on SQLite; `issue` will. */
 pair.failing = (features: string, expectation: string, issue: string, body: Body): void => {
-	test.failing(`${features}: ${expectation} (issue ${issue})`, t => run(t, body));
+	if (!isOnPostgres) test.failing(`${features}: ${expectation} (issue ${issue})`, t => run(t, body));
 };

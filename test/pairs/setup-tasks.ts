@@ -27,5 +27,5 @@ export const fragile = task(
 		}
 		return payload;
 	},
-	{setup: () => note('setup'), maxAttempts: 2, backoff: 0},
+	{setup: () => note('setup fragile'), maxAttempts: 2, backoff: 0},
 );
