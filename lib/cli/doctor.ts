@@ -126,26 +126,30 @@ function judgeOwners(owners: Inspection['owners'], file: string): Finding[] {
 }
 
 async function judgeTasks(queue: JobQueue, engines: number, file: string): Promise<Finding[]> {
-	const findings: Finding[] = [];
 	const flag = `--queue ${shellQuote(shownLocation(file))}`;
 	const all = await queue.store.counts();
+	const findings: Finding[] = [];
 	for (const counts of all) {
 		const {task, scope, isPaused, held} = counts;
-		const waiting = scope === undefined ? waitingOf(all, task) : 0;
-		if (isPaused && waiting > 0)
-			findings.push({
-				problem: `The task ${inLine(task)} is paused, and ${counted(waiting, 'job')} wait${waiting === 1 ? 's' : ''}.`,
-				advice: `faena resume ${shellQuote(task)} ${flag}`,
-			});
-		if (held > 0)
-			findings.push({
-				problem: `${counted(held, 'job')} of the task ${inLine(task)} ${held === 1 ? 'is' : 'are'} held: left unfinished by an earlier run, and not named by the last one.`,
-				advice: 'Run its command with all of its input; or with --missing run, cancel or delete.',
-			});
+		if (isPaused && scope === undefined) findings.push(...pausedFindings(task, waitingOf(all, task), flag));
+		if (held > 0) findings.push(heldFinding(task, held));
 		const idleMs = isPaused ? 0 : await idleTime(queue, counts);
 		if (idleMs >= MAX_IDLE_MS) findings.push(idleFinding(counts, idleMs, engines, flag));
 	}
 	return findings;
+}
+
+function pausedFindings(task: string, waiting: number, flag: string): Finding[] {
+	if (waiting === 0) return [];
+	const problem = `The task ${inLine(task)} is paused, and ${counted(waiting, 'job')} wait${waiting === 1 ? 's' : ''}.`;
+	return [{problem, advice: `faena resume ${shellQuote(task)} ${flag}`}];
+}
+
+function heldFinding(task: string, held: number): Finding {
+	return {
+		problem: `${counted(held, 'job')} of the task ${inLine(task)} ${held === 1 ? 'is' : 'are'} held: left unfinished by an earlier run, and not named by the last one.`,
+		advice: 'Run its command with all of its input; or with --missing run, cancel or delete.',
+	};
 }
 
 function idleFinding({task, scope, ready, quarantined}: TaskCounts, idleMs: number, engines: number, flag: string): Finding {

@@ -58,6 +58,16 @@ test('of jobs that all stores enqueue with the same keys each exists once', asyn
 	await closeAll(queues);
 });
 
+test('a store that knew a scope before it was adopted enqueues jobs of its own scope afterwards', async t => {
+	const [known, other] = openQueues(2, 'adopted') as [JobQueue, JobQueue];
+	await known.enqueue([newJob({scope: 'old'})]);
+	await other.adopt('old', 'new');
+	await known.enqueue([newJob({scope: 'old'})]);
+	const take = async (scope: string) => (await other.dequeue({owner: scope, tasks: ['hash'], scopes: [scope], limit: 9})).jobs.map(({id}) => id);
+	t.deepEqual([await take('new'), await take('old')], [[1], [2]]);
+	await closeAll([known, other]);
+});
+
 test('each job is executed once at a time, whatever its executions end with, and all numbers add up', async t => {
 	t.timeout(120_000);
 	const jobs = 3000;

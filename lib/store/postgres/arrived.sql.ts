@@ -56,8 +56,6 @@ export const ARRIVED = `
 			order by 1 on conflict do nothing;
 		insert into policy (spec) select distinct x.policy from arrived x where x.id = any (ids) and not exists (select from policy p where p.spec = x.policy)
 			order by 1 on conflict do nothing;
-		insert into scope (name) select distinct x.scope from arrived x where x.id = any (ids) and x.scope is not null
-			and not exists (select from scope s where s.name = x.scope) order by 1;
 		for a in delete from arrived where id = any (ids) returning * loop
 			its_task := in_scope((select id from task where name = a.task), a.scope);
 			insert into job values (a.id, a.id, its_task, (select id from policy where spec = a.policy), a.priority, a.created_at, null, null, a.key, a.text_value, a.byte_value);

@@ -106,9 +106,18 @@ export const BASE = `
 		) counted
 	$$;
 
-	-- The number of a task in a scope.
-	create function in_scope(its_task bigint, its_scope text) returns bigint language sql stable as $$
-		select its_task + coalesce((select min(id) from scope where name = its_scope), 0) * ${inScope(0, 1)}
+	-- The number of a task in a scope, which gets a number if it has none. Who may have adopted the scope is known only now.
+	create function in_scope(its_task bigint, its_scope text) returns bigint language plpgsql as $$
+	declare
+		number bigint := (select min(id) from scope where name = its_scope);
+	begin
+		if number is null and its_scope is not null then insert into scope (name) values (its_scope) returning id into number; end if;
+		return its_task + coalesce(number, 0) * ${inScope(0, 1)};
+	end $$;
+
+	-- What names a task and a scope, with the number of both.
+	create function scoped(g jsonb) returns jsonb language sql as $$
+		select case when g ? 'scope' then jsonb_set(g, '{task}', to_jsonb(in_scope((g->'task')::bigint, g->>'scope'))) else g end
 	$$;
 
 	-- The lines from one to another, of a text; null if it is null. A single line that is empty is null, as the text of a single job.

@@ -70,13 +70,14 @@ export const BATCHES = `
 		its_owner integer;
 		mark jsonb;
 		done jsonb;
+		its_end jsonb := scoped(nullif(call->'onComplete', 'null'));
 	begin
 		perform begin_call(call, true);
 		done := fold();
 		select * into b from batch where name = call->>'name';
 		if not found then
 			insert into batch (name, task, created_at, on_complete, marks, shape, owner, opened_by)
-				values (call->>'name', (call->>'task')::bigint, now_ms(), nullif(call->'onComplete', 'null'), marks_with(0),
+				values (call->>'name', (call->>'task')::bigint, now_ms(), its_end, marks_with(0),
 					nullif(call->'shape', 'null'), register_owner(call, call->>'owner'), (call->>'number')::bigint) returning * into b;
 			return jsonb_build_object('id', b.id, 'owner', b.owner, 'completed', done);
 		end if;
@@ -90,7 +91,7 @@ export const BATCHES = `
 		end if;
 		if exists (select from owner where id = b.owner) then return jsonb_build_object('inUse', true, 'completed', done); end if;
 		its_owner := register_owner(call, call->>'owner');
-		update batch set closed_at = null, total = null, on_complete = nullif(call->'onComplete', 'null'), shape = nullif(call->'shape', 'null'), owner = its_owner,
+		update batch set closed_at = null, total = null, on_complete = its_end, shape = nullif(call->'shape', 'null'), owner = its_owner,
 			opened_by = (call->>'number')::bigint,
 			marks = marks_with((select ${counted(StoredState.completed, StoredState.dead, StoredState.cancelled)} from batch_tally where batch = b.id)::bigint)
 			where id = b.id;

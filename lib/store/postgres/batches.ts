@@ -20,7 +20,7 @@ export async function toOpening(
 ): Promise<object> {
 	await names.number([...(task === undefined ? [] : [{task}]), ...(onComplete ? [onComplete] : [])]);
 	const shape = stages ? {stages} : flow === undefined ? null : {structure: flow};
-	const job = onComplete && {task: names.taskId(onComplete.task, onComplete.scope), policy: names.policyId(onComplete.policy), priority: onComplete.priority};
+	const job = onComplete && {...onComplete, task: names.taskId(onComplete.task), policy: names.policyId(onComplete.policy)};
 	return {name, task: task === undefined ? null : names.taskId(task), owner, onComplete: job ?? null, shape};
 }
 

@@ -16,8 +16,8 @@ export const SPECIAL_DETAILS =
 	'case when c.execution > 1 or exists (select from expiry) or exists (select from scheduled) then details_of(c.first, c.last, c.execution) end';
 
 /**
- * Claims: `{owner, lanes: [{name, scope, limit, quarantined, concurrency, from}], limit, maxBytes}`. Rows that another call has locked are passed over, so that
- * many dispatchers claim side by side. `from`: the rank and the id at which the lane begins, so far as the caller knows: claimed-from.ts.
+ * Claims: `{owner, lanes: [{name, scope, limit, quarantined, concurrency}], from, limit, maxBytes}`. Rows that another call has locked are passed over, so that
+ * many dispatchers claim side by side. `from`: by the number of a lane, the rank and the id at which it begins, so far as the caller knows: claimed-from.ts.
  */
 export const CLAIM = `
 	create function register_owner(call jsonb, its_name text) returns integer language plpgsql as $$
@@ -138,11 +138,12 @@ export const CLAIM = `
 	create function lanes_of(request jsonb)
 		returns table (lane bigint, task bigint, quarantined boolean, most integer, concurrency integer, from_rank integer, from_id bigint)
 		language sql stable as $$
-		select case when q.quarantined then -n else n end, t.id, q.quarantined, q."limit", q.concurrency, (q."from"->0)::integer, (q."from"->1)::bigint
-		from jsonb_to_recordset(request->'lanes') q (name text, scope text, "limit" integer, quarantined boolean, concurrency integer, "from" jsonb)
+		select n, t.id, q.quarantined, q."limit", q.concurrency, (f->0)::integer, (f->1)::bigint
+		from jsonb_to_recordset(request->'lanes') q (name text, scope text, "limit" integer, quarantined boolean, concurrency integer)
 		join task t on t.name = q.name and not t.paused
 		left join scope s on s.name = q.scope
-		cross join lateral (select coalesce(s.id, 0) * ${inScope(0, 1)} + t.id) x (n)
+		cross join lateral (select (coalesce(s.id, 0) * ${inScope(0, 1)} + t.id) * case when q.quarantined then -1 else 1 end) x (n)
+		cross join lateral (select request->'from'->n::text) y (f)
 		where q.scope is null or s.id is not null
 	$$;
 

@@ -36,10 +36,11 @@ export class ClaimedFrom {
 		this.#isOn = isOn;
 	}
 
-	/** The place at which a lane begins, so far as is known; `undefined` for its start. */
-	of(lane: number): readonly [rank: number, id: number] | undefined {
-		const place = this.#places.get(lane);
-		return place && place.until > systemClock.steadyMs() ? [place.rank, place.id] : undefined;
+	/** The places at which lanes begin, by their numbers; a lane that is not there begins at its start. `undefined` if all do. */
+	get places(): Readonly<Record<number, readonly [rank: number, id: number]>> | undefined {
+		const now = systemClock.steadyMs();
+		const places = [...this.#places].flatMap(([lane, {rank, id, until}]) => (until > now ? [[lane, [rank, id]] as const] : []));
+		return places.length > 0 ? Object.fromEntries(places) : undefined;
 	}
 
 	saw({ms, lanes}: Seen): void {

@@ -99,6 +99,7 @@ export const ENQUEUE = `
 		its_limit bigint;
 		pending bigint;
 	begin
+		g := scoped(g);
 		-- Nothing would ever delete them with their batch.
 		if g->>'batch' is not null and not exists (select from batch where id = (g->>'batch')::bigint) then
 			if (g->>'reject')::boolean then raise exception using errcode = '${KEY_CONFLICT}', message = 'no batch', detail = jsonb_build_array(g->'index', 0, -(g->>'batch')::bigint); end if;

@@ -32,13 +32,13 @@ export class ItemMaker {
 		// Consecutive numbers are known only within a batch.
 		const isNumbered = typeof keys === 'number' && batch !== undefined && !unique;
 		return {
-			task: this.#names.taskId(task, scope),
+			task: this.#names.taskId(task),
 			policy: this.#names.policyId(policy),
 			priority: group.priority,
 			count,
 			...this.#valuesOf(all),
 			...defined({outdated, fingerprints: fingerprints && {count, ...this.#valuesOf(fingerprints)}}),
-			...defined({batch, unique, rerun: group.rerun, delay: group.delayMs, at: group.runAt, expires: expiresMs, max: maxPending}),
+			...defined({scope, batch, unique, rerun: group.rerun, delay: group.delayMs, at: group.runAt, expires: expiresMs, max: maxPending}),
 			...defined({number: isNumbered ? keys : undefined, keys: keys === undefined || isNumbered ? undefined : listKeys(keys, count)}),
 			...(parents && {parents: toParents(parents)}),
 		};
@@ -65,24 +65,20 @@ export class ItemMaker {
 		if (change.type !== 'set') return change;
 		const {spec, ...rest} = change;
 		const {payload, ...own} = spec;
-		return {...rest, spec: own, task: this.#names.taskId(spec.task, spec.scope), policy: this.#names.policyId(spec.policy), values: this.values.add(payload)};
+		const {task, scope, policy} = spec;
+		return {...rest, spec: own, task: this.#names.taskId(task), scope, policy: this.#names.policyId(policy), values: this.values.add(payload)};
 	}
 
 	claim({owner, lanes: all, scopes = [], limit, maxBytes}: ClaimRequest, claimedFrom: ClaimedFrom): object {
 		const lanes = [undefined, ...scopes].flatMap(scope =>
-			all.map(({task, limit, isQuarantined = false, concurrency}) => {
-				const number = this.#names.taskId(task, scope) ?? 0;
-				return {
-					name: task,
-					limit: Math.min(limit, MAX_INTEGER),
-					quarantined: isQuarantined,
-					...defined({scope, concurrency, from: claimedFrom.of(isQuarantined ? -number : number)}),
-				};
-			}),
+			all.map(({task, limit, isQuarantined = false, concurrency}) => ({
+				...{name: task, limit: Math.min(limit, MAX_INTEGER), quarantined: isQuarantined},
+				...defined({scope, concurrency}),
+			})),
 		);
 		return {
 			...(lanes.some(({concurrency}) => concurrency !== undefined) && {limited: true}),
-			...(lanes.some(({from}) => from !== undefined) && {from: true}),
+			...defined({from: claimedFrom.places}),
 			...{owner, limit: Math.min(limit, MAX_INTEGER), maxBytes: Number.isFinite(maxBytes) ? maxBytes : null, lanes},
 		};
 	}

@@ -1,17 +1,16 @@
 import type {Policy} from '../../job/job.ts';
 import {readPolicy} from '../stored-json.ts';
-import {inScope, nameOf} from '../task-number.ts';
+import {nameOf} from '../task-number.ts';
 import type {Database} from './database.ts';
 
 type Query = <Row>(text: string, values: readonly unknown[]) => Promise<Row[]>;
 type NameRow = {readonly id: number; readonly name: string};
 
-/** The numbers by which rows name tasks, scopes and policies. They hardly ever change, so that each is read once. */
+/** The numbers by which rows name tasks and policies. They never change, so that each is read once. */
 export class Names {
 	readonly #db: Database;
 	readonly #taskIds = new Map<string, number>();
 	readonly #taskNames = new Map<number, string>();
-	readonly #scopeIds = new Map<string, number>();
 	readonly #policyIds = new Map<string, number>();
 	readonly #policies = new Map<number, Policy>();
 
@@ -19,10 +18,9 @@ export class Names {
 		this.#db = db;
 	}
 
-	/** The number of a task in a scope; `undefined` if it is not known: call {@link number} or {@link find} before. */
-	taskId(name: string, scope?: string): number | undefined {
-		const [task, number] = [this.#taskIds.get(name), scope === undefined ? 0 : this.#scopeIds.get(scope)];
-		return task === undefined || number === undefined ? undefined : inScope(task, number);
+	/** The number of a task's name; `undefined` if it is not known: call {@link number} or {@link find} before. */
+	taskId(name: string): number | undefined {
+		return this.#taskIds.get(name);
 	}
 
 	policyId(policy: Policy): number | undefined {
@@ -38,18 +36,14 @@ export class Names {
 	}
 
 	/**
-	 * Gives numbers to those tasks, scopes and policies that have none.
+	 * Gives numbers to those tasks and policies that have none.
 	 * @param waits whether it waits for a server that is away
 	 */
-	async number(named: readonly {readonly task?: string; readonly scope?: string | undefined; readonly policy?: Policy}[], {waits = true} = {}): Promise<void> {
+	async number(named: readonly {readonly task?: string; readonly policy?: Policy}[], {waits = true} = {}): Promise<void> {
 		const query: Query = (text, values) => (waits ? this.#db.query(text, values) : this.#db.ask(text, values));
 		const tasks = unknown(
 			this.#taskIds,
 			named.flatMap(({task}) => task ?? []),
-		);
-		const scopes = unknown(
-			this.#scopeIds,
-			named.flatMap(({scope}) => scope ?? []),
 		);
 		const specs = unknown(
 			this.#policyIds,
@@ -57,7 +51,6 @@ export class Names {
 		);
 		for (const [table, column, names] of [
 			['task', 'name', tasks],
-			['scope', 'name', scopes],
 			['policy', 'spec', specs],
 		] as const) {
 			if (names.length === 0) continue;
@@ -66,14 +59,7 @@ export class Names {
 			await query(`insert into @.${table} (${column}) select n from unnest($1::text[]) n where ${isNew} order by n on conflict do nothing`, [names]);
 		}
 		await this.find(tasks, query);
-		const idOfScope = 'select min(id) as id, name from @.scope where name = any ($1) group by name';
-		if (scopes.length > 0) for (const {id, name} of await query<NameRow>(idOfScope, [scopes])) this.#scopeIds.set(name, Number(id));
 		if (specs.length > 0) this.#rememberPolicies(await query('select id, spec from @.policy where spec = any ($1)', [specs]));
-	}
-
-	/** Scopes may have other names now. */
-	forgetScopes(): void {
-		this.#scopeIds.clear();
 	}
 
 	/** Reads the numbers of those tasks that have some. */

@@ -18,6 +18,7 @@ export const SCHEDULES = `
 		nothing jsonb := '{"isDone": false, "jobIds": []}';
 		done jsonb := '{"isDone": true, "jobIds": []}';
 	begin
+		change := scoped(change);
 		select * into s from schedule where name = change->>'name';
 		is_new := not found;
 		if change->>'type' = 'set' then
