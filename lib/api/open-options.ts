@@ -127,24 +127,15 @@ export interface Settings extends Omit<PoolOptions, 'tasks' | 'ownerLock' | 'ope
  */
 export function resolveOpenOptions(options: OpenOptions, waitsForBatch = false): Settings {
 	const {queue, drain, grace, lease, blobs, scope, defaults, ...given}: Record<string, unknown> = {
-		...{
-			workers: availableParallelism(),
-			defaults: {},
-			scope: undefined,
-			resourceLimits: undefined,
-			env: undefined,
-			execArgv: [],
-			nice: undefined,
-			logger: undefined,
-		},
-		...{tasks: undefined, only: undefined, maxPending: undefined, retention: {}, recycle: toRecycle({})},
+		...{workers: availableParallelism(), execArgv: [], retention: {}, recycle: toRecycle({})},
 		...checked('open()', DEFAULTS.open, OPEN_CHECKS),
 		...checked('open()', options, OPEN_CHECKS),
 	};
 	if (queue === undefined) throw bad("open() expects the option queue: the file in which the jobs live, for instance {queue: 'jobs.db'}");
 	if (queue === ':memory:') throw bad("open() expects as queue a file, since its jobs are to outlive the process; ':memory:' is for openQueue()");
-	const scopes = (scope ??
-		(given['tasks'] === undefined ? [] : [scopeOfModule(given['tasks'] as string)].filter(each => each !== undefined))) as readonly string[];
+	const {tasks} = given;
+	const ofModule = tasks === undefined ? undefined : scopeOfModule(tasks as string);
+	const scopes = (scope ?? (ofModule === undefined ? [] : [ofModule])) as readonly string[];
 	const settings = {
 		...given,
 		scopes,

@@ -2,8 +2,7 @@
 
 import {availableParallelism} from 'node:os';
 import {type Command, InvalidArgumentError, Option} from 'commander';
-import type {Durability, OpenOptions} from '../index.ts';
-import {size} from '../job/checks.ts';
+import type {Durability, OpenOptions, RecycleOptions} from '../index.ts';
 import {defined} from '../support/defined.ts';
 import {partsOf, toDuration, toSize} from './flag-values.ts';
 import {toCount} from './input.ts';
@@ -13,17 +12,17 @@ export interface EngineFlags {
 	readonly workers?: number;
 	readonly isolation?: 'thread' | 'process';
 	readonly durability?: Durability;
-	readonly drain?: string;
-	readonly grace?: string;
-	readonly lease?: string;
-	readonly memfree?: string;
-	readonly recycle?: {readonly jobs?: number; readonly age?: string; readonly memory?: string};
+	readonly drain?: number;
+	readonly grace?: number;
+	readonly lease?: number;
+	readonly memfree?: number;
+	readonly recycle?: RecycleOptions;
 	readonly retention?: object;
-	readonly blobs?: string;
+	readonly blobs?: number;
 	readonly nice?: number;
 }
 
-const toRecycle = partsOf({jobs: toCount, age: toDuration, memory: toSize});
+const toParts = partsOf({jobs: toCount, age: toDuration, memory: toSize});
 const toRetention = partsOf({completed: toDuration, dead: toDuration, cancelled: toDuration, batches: toDuration});
 
 export function addEngineFlags(command: Command): Command {
@@ -58,12 +57,15 @@ function toNice(text: string): number {
 	throw new InvalidArgumentError('It is a whole number from -20 (first) to 19 (last).');
 }
 
+function toRecycle(text: string): object {
+	const {memory: memoryBytes, ...others} = toParts(text);
+	return defined({...others, memoryBytes});
+}
+
 export function toOpenOptions({workers, isolation, durability, drain, grace, lease, nice, ...flags}: EngineFlags): OpenOptions {
-	const {queue, memfree, recycle, retention, blobs} = flags;
+	const {queue, memfree: minFreeMemoryBytes, recycle, retention, blobs: threshold} = flags;
 	return defined({
-		...{queue, workers, isolation, durability, drain, grace, lease, nice, retention},
-		minFreeMemoryBytes: memfree === undefined ? undefined : size(memfree),
-		recycle: recycle && defined({jobs: recycle.jobs, age: recycle.age, memoryBytes: recycle.memory === undefined ? undefined : size(recycle.memory)}),
-		blobs: blobs === undefined ? undefined : {threshold: blobs},
+		...{queue, workers, isolation, durability, drain, grace, lease, nice, retention, recycle, minFreeMemoryBytes},
+		blobs: threshold && {threshold},
 	}) as OpenOptions;
 }

@@ -16,7 +16,7 @@ interface Flags {
 	readonly create?: true;
 	readonly key?: string;
 	readonly scope?: string;
-	readonly delay?: string;
+	readonly delay?: number;
 	readonly priority?: number;
 	readonly maxAttempts?: number;
 	readonly maxDelays?: number;

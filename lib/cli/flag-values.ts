@@ -3,23 +3,22 @@
 import {InvalidArgumentError} from 'commander';
 import {duration, size} from '../job/checks.ts';
 
-/** A time with its unit, as a text that the library takes. Unlike that of a timeout, it is no share of a median, and may be 0. */
-export function toDuration(text: string): string {
+/** A time with its unit, in milliseconds. Unlike that of a timeout, it is no share of a median, and may be 0. */
+export function toDuration(text: string): number {
 	return checked(text, /[a-z]\s*$/i.test(text), duration, 'It is a time with its unit, such as 500ms, 30s, 10m, 2h or 7d.');
 }
 
-/** A size with its unit, as a text that the library takes. */
-export function toSize(text: string): string {
+/** A size with its unit, in bytes. */
+export function toSize(text: string): number {
 	return checked(text, /b\s*$/i.test(text), size, 'It is a size with its unit, such as 64kib, 512mib or 2gib.');
 }
 
-function checked(text: string, hasUnit: boolean, check: (value: unknown) => unknown, what: string): string {
+function checked(text: string, hasUnit: boolean, check: (value: unknown) => number, what: string): number {
 	try {
-		if (hasUnit) check(text);
+		if (hasUnit) return check(text);
 	} catch {
-		throw new InvalidArgumentError(what);
+		// As a text without a unit.
 	}
-	if (hasUnit) return text;
 	throw new InvalidArgumentError(what);
 }
 

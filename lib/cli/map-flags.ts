@@ -2,7 +2,6 @@
 
 import {type Command, InvalidArgumentError, Option} from 'commander';
 import type {HaltOption} from '../index.ts';
-import {size} from '../job/checks.ts';
 import {addEngineFlags, type EngineFlags} from './engine-flags.ts';
 import {onlyOnce, toDuration, toMaxDelays, toSize} from './flag-values.ts';
 import {FRESH_HELP, type FreshFlag, toFresh} from './fresh.ts';
@@ -24,7 +23,7 @@ export interface MapFlags extends EngineFlags {
 	readonly retryFailed?: true;
 	readonly missing?: 'hold' | 'run' | 'cancel' | 'delete';
 	readonly halt?: HaltOption;
-	readonly delay?: string;
+	readonly delay?: number;
 	readonly weight?: string;
 	readonly env?: Readonly<Record<string, string>>;
 	readonly joblog?: string;
@@ -34,7 +33,7 @@ export interface MapFlags extends EngineFlags {
 	readonly lineBuffer?: true;
 	readonly results?: string;
 	readonly workdir?: string;
-	readonly memory?: string;
+	readonly memory?: number;
 }
 
 export function addMapFlags(command: Command): Command {
@@ -111,8 +110,3 @@ and --memfree); --colsep and --header (use --csv); --xargs, -X and -m (use -n);
 --tmux, --tty and --fg (commands have no terminal); --profile (write a script);
 --plus, --rpl and {= =} (use the shell, as in x={}; mv "$x" "\${x%.txt}.bak").
 --bar, --eta, --progress and --resume are always on.`;
-
-/** @throws FaenaError `BadOption` of a size */
-export function bytesOf(memory: string | undefined): number | undefined {
-	return memory === undefined ? undefined : (size(memory) as number);
-}

@@ -7,7 +7,7 @@ import {nanoid} from 'nanoid';
 import {openEngine} from '../api/engine.ts';
 import {isPostgres, queuePath} from '../api/queue-location.ts';
 import type {AnyTasks, Fresh, MapOptions, OpenOptions} from '../index.ts';
-import {bad, duration} from '../job/checks.ts';
+import {bad} from '../job/checks.ts';
 import {toUrl} from '../job/task-module.ts';
 import {defined} from '../support/defined.ts';
 import {printPreview} from './dry-run.ts';
@@ -20,7 +20,7 @@ import {addInputOptions, INPUT_HELP} from './inputs/input-options.ts';
 import type {Item} from './inputs/items.ts';
 import {type Input, type InputOptions, openInput} from './inputs/open-input.ts';
 import {JobLog} from './joblog.ts';
-import {addMapFlags, bytesOf, type MapFlags, PARALLEL_HELP} from './map-flags.ts';
+import {addMapFlags, type MapFlags, PARALLEL_HELP} from './map-flags.ts';
 import {commandOutputs, jsonLines, keepReused} from './map-output.ts';
 import {MapRun} from './map-run.ts';
 import {refuseOtherFlags} from './parallel-flags.ts';
@@ -111,7 +111,7 @@ async function planCommand(sh: string, words: readonly string[], options: Option
 	const lineBuffer = orderOf(options) === 'input' ? undefined : options.lineBuffer;
 	const results = options.results && resolve(options.results);
 	const spill = json || lineBuffer || results ? undefined : join(tmpdir(), `faena-output-${nanoid()}`);
-	const flags = {workdir, lineBuffer, tag, results, spill, memoryBytes: bytesOf(memory)};
+	const flags = {workdir, lineBuffer, tag, results, spill, memoryBytes: memory};
 	const batch = batchOf(['sh', sh, ...(workdir === undefined ? [] : ['--workdir', workdir])], input, options);
 	const command = parseShellCommand(sh, input.shape, flags, [batch, resolve(workdir ?? '.')]);
 	return {target: sh, module: SHELL_TASK, task: command.task, batch, command, input};
@@ -249,7 +249,7 @@ function toMapInput({input: {items, areFiles}}: Plan, {delay, weight: field, shu
 	const sizes = areFiles ? new Map((items as readonly Item[]).map(({key}) => [key, sizeOf(key)])) : undefined;
 	const bySize = sizes && !shuf ? ({key}: Item) => sizes.get(key) as number : undefined;
 	const weight = field === undefined ? bySize : ({payload, sequence}: Item) => weightIn(payload, field, sequence);
-	return {items: delay === undefined ? items : spaced(items, duration(delay) as number), sizes, weight};
+	return {items: delay === undefined ? items : spaced(items, delay), sizes, weight};
 }
 
 /** 0 of a file that can't be looked at: its job says why. */

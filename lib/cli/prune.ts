@@ -1,6 +1,6 @@
 import type {Command} from 'commander';
 import type {JobStatus} from '../index.ts';
-import {bad, duration} from '../job/checks.ts';
+import {bad} from '../job/checks.ts';
 import {isTerminal} from '../job/job.ts';
 import {pages} from '../job/pages.ts';
 import type {Deletion, EndTimes, JobQueue} from '../queue.ts';
@@ -10,7 +10,7 @@ import {counted, print} from './print.ts';
 
 interface Flags {
 	readonly queue: string;
-	readonly older: string;
+	readonly older: number;
 	readonly status?: readonly JobStatus[];
 	readonly task?: string;
 }
@@ -32,7 +32,7 @@ async function prune(queue: JobQueue, {older, status, task}: Flags): Promise<num
 	const unended = status?.find(each => !isTerminal(each));
 	if (unended !== undefined) throw bad(`Jobs that have not ended are never deleted; --status takes completed, dead and cancelled, not ${unended}.`);
 	// Times are whole milliseconds: with 0s, the jobs that ended in this one are deleted, too.
-	const before = queue.store.now() - duration(older) + 1;
+	const before = queue.store.now() - older + 1;
 	let deleted = 0;
 	for await (const page of pages(after => queue.store.delete(toDeletion(before, status, task), {after}))) deleted += page.deleted;
 	return deleted;
