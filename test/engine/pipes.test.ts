@@ -182,6 +182,13 @@ test('a stage with the option group goes on without the items that were dropped 
 	await t.throwsAsync(stopping.toArray(), {code: 'JobFailed', message: /is odd/});
 });
 
+test('a pipe that stops names the job that is dead, also among results that are not read in one page', async t => {
+	const faena = await openEngine(t);
+	const bytes = [...new Array<number>(9).fill(8 * 1024 ** 2), -1];
+	const pipe = faena.pipe(bytes, {task: 'large', maxAttempts: 1}, {task: 'echo', group: 10});
+	await t.throwsAsync(pipe.toArray(), {code: 'JobFailed', message: /Job 10 \(large\) failed/});
+});
+
 test('a pipe whose jobs another program cancels ends with an error, and is resumed', async t => {
 	const faena = await openEngine(t);
 	const pipe = () => faena.pipe(numbers(30), 'echo', 'echoLater', {batch: 'stopped', window: 10});
