@@ -20,6 +20,8 @@ export interface Preview<Item> {
 	readonly reason: Reason | null;
 	/** True if it would not run, though other code has made its result. */
 	readonly isByOtherCode: boolean;
+	/** True if the job that it has is unfinished. */
+	readonly isUnfinished: boolean;
 	/** The job that it has. */
 	readonly jobId: JobId | null;
 }
@@ -82,8 +84,10 @@ async function* previewGroup<Item>(
 	for (const [offset, item] of items.entries()) {
 		const id = known?.ids[offset] ?? null;
 		const isOther = id !== null && stored.has(id) && !sameValue(stored.get(id) as Encoded, payloads[offset] as Encoded);
-		const reason = checked?.reasons[offset] ?? reasonOf(known?.statuses[offset] ?? null, isOther, rerun);
-		yield {key: keys[offset] as string, item, reason, isByOtherCode: reason === null && (checked?.byOtherCode.includes(offset) ?? false), jobId: id};
+		const status = known?.statuses[offset] ?? null;
+		const reason = checked?.reasons[offset] ?? reasonOf(status, isOther, rerun);
+		const isByOtherCode = reason === null && (checked?.byOtherCode.includes(offset) ?? false);
+		yield {key: keys[offset] as string, item, reason, isByOtherCode, isUnfinished: status !== null && !isTerminal(status), jobId: id};
 	}
 }
 

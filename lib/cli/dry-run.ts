@@ -64,35 +64,38 @@ async function* linesOf(previews: AsyncIterable<Preview<Item>>, template: Templa
 	}
 }
 
-/** How an item that would run is counted. Unfinished and failed items have not changed. */
-const KINDS: Readonly<Record<Exclude<Preview<Item>['reason'], null>, 'added' | 'changed' | 'others'>> = {
-	...({new: 'added', unfinished: 'others', failed: 'others'} as const),
-	...({payload: 'changed', content: 'changed', code: 'changed', outputs: 'changed', all: 'changed'} as const),
-};
-
 /** The counts of a preview. */
 class PreviewCounts {
-	readonly #counts = {reused: 0, unfinished: 0, changed: 0, added: 0, others: 0, byOtherCode: 0, absent: 0};
+	/** Items by the reason for which they would run; `null`: they would not. */
+	readonly #items = new Map<Preview<Item>['reason'], number>();
+	#byOtherCode = 0;
 	/** The number of items for which there is no command. */
 	refused = 0;
-	/** The jobs that the items have. */
+	/** The jobs that the items have, and those of them that are unfinished. */
 	readonly #jobs = new Set<JobId>();
+	readonly #unfinished = new Set<JobId>();
 
-	add({reason, isByOtherCode, jobId}: Preview<Item>): void {
+	add({reason, isByOtherCode, isUnfinished, jobId}: Preview<Item>): void {
 		if (jobId !== null) this.#jobs.add(jobId);
-		this.#counts[reason === null ? 'reused' : KINDS[reason]]++;
-		if (reason === 'unfinished') this.#counts.unfinished++;
-		if (isByOtherCode) this.#counts.byOtherCode++;
+		if (jobId !== null && isUnfinished) this.#unfinished.add(jobId);
+		this.#items.set(reason, this.#of(reason) + 1);
+		if (isByOtherCode) this.#byOtherCode++;
+	}
+
+	#of(reason: Preview<Item>['reason']): number {
+		return this.#items.get(reason) ?? 0;
 	}
 
 	/** @param before the jobs of earlier runs */
 	describe(before: Counts, missing: RunOptions['missing']): string {
-		const {reused, changed, added, others, unfinished} = this.#counts;
-		const all = Object.values(before).reduce((sum, jobs) => sum + jobs, 0);
-		const left = UNENDED_STATUSES.reduce((sum, status) => sum + before[status], 0) - unfinished;
-		const runs = changed + added + others;
-		const what = describeFresh({...this.#counts, gone: all - this.#jobs.size});
+		const items = this.#items.values().reduce((sum, each) => sum + each, 0);
+		const [reused, added] = [this.#of(null), this.#of('new')];
+		// Unfinished and failed items have not changed.
+		const changed = items - reused - added - this.#of('unfinished') - this.#of('failed');
+		const gone = Object.values(before).reduce((sum, jobs) => sum + jobs, 0) - this.#jobs.size;
+		const left = UNENDED_STATUSES.reduce((sum, status) => sum + before[status], 0) - this.#unfinished.size;
+		const what = describeFresh({reused, added, changed, gone, byOtherCode: this.#byOtherCode, absent: 0});
 		const rest = left > 0 ? ` ${describeUnfinished(left, missing)}` : '';
-		return `Would run ${count(runs)} of ${count(runs + reused)}${what && `: ${what}`}.${rest}`;
+		return `Would run ${count(items - reused)} of ${count(items)}${what && `: ${what}`}.${rest}`;
 	}
 }

@@ -170,6 +170,17 @@ test('lines that have changed run again, and --dry-run knows them, too', async t
 	t.deepEqual(project.takeRuns(), []);
 });
 
+test('--dry-run counts an unfinished item that has changed as one of this input', async t => {
+	const project = new Project(t);
+	const queue = await openQueue(join(project.path, 'faena.db'));
+	const batch = await queue.store.openBatch('b', 'say', 'earlier run');
+	await queue.enqueue(['1', '2'].map(key => ({task: 'say', key, batch, payload: `{"a":${key},"b":1}`})));
+	await queue.close();
+	const args = ['map', './tasks.mjs#say', '--ndjson', '--key', 'a', '--batch', 'b', '--dry-run'];
+	const {stderr} = await project.faena(...args).end('{"a":1,"b":2}\n');
+	t.regex(stderr, /Would run 1 of 1.* 1 unfinished item of an earlier run that this input does not have would not be started/);
+});
+
 test('--dry-run prints the commands of the files that have changed', async t => {
 	const project = new Project(t, 'a.txt', 'b.txt');
 	const cat = (...args: readonly string[]) => project.faena('map', '--sh', 'cat {}', '*.txt', ...args).end();
