@@ -4,10 +4,11 @@ import {type OpenFreshness, openFreshness} from '../freshness/open-freshness.ts'
 import {abortSignal, argument, bad, checked, type Duration, duration, text} from '../job/checks.ts';
 import type {EngineStats, JobEvent} from '../job/events.ts';
 import {idAt} from '../job/group.ts';
-import type {CleanupResult, Counts, EditResult, JobFilter, JobId, JobSearch} from '../job/job.ts';
+import type {Counts, EditResult, JobFilter, JobId, JobSearch} from '../job/job.ts';
 import {countJobs, JobList, type JobListOptions, type JobSource} from '../job/job-list.ts';
 import {JobMaker} from '../job/new-job.ts';
 import {checkFilter, checkId, jobIds} from '../job/options.ts';
+import {pages} from '../job/pages.ts';
 import type {AnyTasks, EnqueueArgs, Fresh, JobOptions, PayloadOf, ResultOf, TasksOf} from '../job/task.ts';
 import {refuseInWorker} from '../job/task-module.ts';
 import {keyConflict, noParent, queueFull} from '../store/conflict-errors.ts';
@@ -320,11 +321,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	async cleanup(jobs: JobId | {readonly ids: readonly JobId[]} | {readonly olderThan: Duration}): Promise<number> {
 		const what = await this.#toCleanup(jobs);
 		let deleted = 0;
-		for (let after: JobId | null = 0; after !== null; ) {
-			const result: CleanupResult = await this.#client.verb('cleanup', {...what, after});
-			deleted += result.deleted;
-			after = result.next;
-		}
+		for await (const page of pages(after => this.#client.verb('cleanup', {...what, after: (after ?? 0) as JobId}))) deleted += page.deleted;
 		return deleted;
 	}
 

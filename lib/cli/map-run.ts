@@ -10,7 +10,7 @@ import type {Item} from './inputs/items.ts';
 import type {JobLog} from './joblog.ts';
 import type {Printed, Printer} from './map-output.ts';
 import {Output} from './output.ts';
-import {count, ExitCode, formatRate, type MapStatus, printError, showBar} from './print.ts';
+import {count, counted, ExitCode, formatRate, type MapStatus, printError, showBar} from './print.ts';
 import {shellQuote} from './shell-quote.ts';
 import {printWhole} from './spilled-output.ts';
 
@@ -233,23 +233,20 @@ const AT_THE_END = {hold: 'stay held', run: 'run', cancel: 'are cancelled', dele
 
 /** Said before any of them could start. @param unfinished the number of them, in the input or not */
 function describeLeft(unfinished: number, missing: RunOptions['missing']): string {
-	const items = unfinished === 1 ? 'item' : 'items';
-	return `An earlier run left ${count(unfinished)} ${items} unfinished. Those that are not in this input are not started; at its end they ${AT_THE_END[missing]}.`;
+	return `An earlier run left ${counted(unfinished, 'item')} unfinished. Those that are not in this input are not started; at its end they ${AT_THE_END[missing]}.`;
 }
 
 /** Said by a dry run. @param unfinished the number of those that the input does not have */
 export function describeUnfinished(unfinished: number, missing: RunOptions['missing']): string {
-	const items = unfinished === 1 ? 'item' : 'items';
-	return `${count(unfinished)} unfinished ${items} of an earlier run that this input does not have would not be started; at its end they ${AT_THE_END[missing]}.`;
+	return `${counted(unfinished, 'unfinished item')} of an earlier run that this input does not have would not be started; at its end they ${AT_THE_END[missing]}.`;
 }
 
 function describeMissing(missing: number, {missing: how}: RunOptions): string {
-	const [items, are] = missing === 1 ? ['item', 'is'] : ['items', 'are'];
 	const what = {
 		hold: `they are held, and are not started. If the input was cut short, run the command with all of it. If not: --missing run, cancel or delete.`,
 		run: 'they run now.',
 		cancel: 'they were cancelled.',
 		delete: 'they were deleted.',
 	};
-	return ` ${count(missing)} unfinished ${items} of an earlier run ${are} not in this input: ${what[how]}`;
+	return ` ${counted(missing, 'unfinished item')} of an earlier run ${missing === 1 ? 'is' : 'are'} not in this input: ${what[how]}`;
 }

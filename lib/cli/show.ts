@@ -22,7 +22,8 @@ export function addShow(program: Command): void {
 					const {jobs} = await queue.store.jobs({ids: [id]}, {}, {values: true, logs: true, history: true, edges: true});
 					const [job] = jobs as readonly Found[];
 					if (!job) throw noSuchJob(file, id);
-					return json ? `${toJson(plain(job))}\n` : describe(job, await relativesOf(queue, job));
+					if (json) return `${toJson(plain(job))}\n`;
+					return describe(job, await describeRelatives(queue, job.edges.parents), await describeRelatives(queue, job.edges.children));
 				},
 				{readOnly: true},
 			);
@@ -35,16 +36,6 @@ export function addShow(program: Command): void {
 
 /** A job with all that the store has of it. */
 type Found = StoredJob & Required<Pick<StoredJob, 'values' | 'logs' | 'history' | 'edges'>>;
-
-/** The parents and children of a job, as text. */
-interface Relatives {
-	readonly parents: string | undefined;
-	readonly children: string | undefined;
-}
-
-async function relativesOf(queue: JobQueue, {edges: {parents, children}}: Found): Promise<Relatives> {
-	return {parents: await describeRelatives(queue, parents), children: await describeRelatives(queue, children)};
-}
 
 /** A line for each of a few jobs; of many, their ids. */
 async function describeRelatives(queue: JobQueue, ranges: readonly JobRange[]): Promise<string | undefined> {
@@ -106,7 +97,7 @@ function toReadable(encoded: Encoded, results?: ResultsOfParents): unknown {
 
 const INDENT = 12;
 
-function describe({values: {payload, result, checkpoint}, logs, history, edges, ...job}: Found, {parents, children}: Relatives): string {
+function describe({values: {payload, result, checkpoint}, logs, history, edges, ...job}: Found, parents?: string, children?: string): string {
 	const {error, status, timeoutMs, timeoutPercent} = job;
 	const isRunning = status === 'running';
 	const last = history.at(-1);
