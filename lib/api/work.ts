@@ -62,13 +62,8 @@ const POOL_OPTIONS: Omit<PoolOptions, 'tasks' | 'workers'> = {
 export async function work(queue: JobQueue, tasks: Readonly<Record<string, unknown>>, options: WorkOptions = {}): Promise<void> {
 	argument('work()', 'its first argument', queue, jobQueue);
 	argument('work()', 'its second argument', tasks, object);
-	const {
-		signal,
-		concurrency,
-		drain: drainMs,
-		pollMs,
-		scope: scopes,
-	} = {...WORK_DEFAULTS, ...(checked('work()', options, WORK_CHECKS) as Partial<CheckedWorkOptions>)};
+	const given: CheckedWorkOptions = checked('work()', options, WORK_CHECKS);
+	const {signal, concurrency = 1, drain: drainMs = Infinity, pollMs = 1000, scope: scopes = []} = given;
 	if (tableOf(tasks).size === 0) throw bad('work() expects an object with a function for each task; it got one without functions');
 	// Loaded only here: a program with a loop of its own needs neither.
 	const [{Dispatcher}, {inlinePool}] = await Promise.all([import('../dispatcher/dispatcher.ts'), import('../pool/inline.ts')]);
@@ -126,14 +121,12 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 export const WORK_CHECKS: Checks = {signal: abortSignal, concurrency: integer(1, 1024), drain: duration, pollMs: integer(1, 3_600_000), scope: texts};
 
 interface CheckedWorkOptions {
-	readonly signal: AbortSignal | undefined;
-	readonly concurrency: number;
-	readonly drain: number;
-	readonly pollMs: number;
-	readonly scope: readonly string[];
+	readonly signal?: AbortSignal;
+	readonly concurrency?: number;
+	readonly drain?: number;
+	readonly pollMs?: number;
+	readonly scope?: readonly string[];
 }
-
-const WORK_DEFAULTS: CheckedWorkOptions = {signal: undefined, concurrency: 1, drain: Infinity, pollMs: 1000, scope: []};
 
 function jobQueue(value: unknown): unknown {
 	if (value instanceof JobQueue) return value;

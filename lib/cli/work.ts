@@ -55,11 +55,10 @@ const LOOK_EVERY_MS = 1000;
 async function work(module: string, {tasks, env = {}, ...flags}: Flags): Promise<void> {
 	const [, file, name] = /^(.+)#(\w+)$/.exec(module) ?? [];
 	if (file !== undefined && !existsSync(module)) throw bad(`faena work runs the tasks of a module; write ${file} --tasks ${name}.`);
-	const only = tasks === undefined ? {} : {only: tasks};
 	const [ofFolder, ofModule] = scopesIn(module, env);
 	const engine = await open({
 		...toOpenOptions(flags),
-		...only,
+		...(tasks && {only: tasks}),
 		...{tasks: module, scope: [ofModule, ofFolder], env, taskOutput: 'stderr', closeOnSignals: true},
 	});
 	engine.on('dead', ({id, error}) => printError(`Job ${id} is dead: ${inLine(error.message)}`));
@@ -69,16 +68,18 @@ async function work(module: string, {tasks, env = {}, ...flags}: Flags): Promise
 	// The terminal echoes ^C behind it.
 	const endLine = hasLine ? showLine(width => cut(status ? describe(status, isStopping) : 'starting', width - 3)) : () => {};
 	printError(`Runs jobs of ${tasks ? `${tasks.map(inLine).join(', ')} of ` : ''}${inLine(module)} in ${shownLocation(flags.queue)}. Ctrl-C ends it.`);
-	const end = once(async () => {
+	const end = async () => {
 		await engine.close();
 		endLine();
 		printError(`Stopped. ${await whatIsLeft(flags.queue)}`);
-	});
+	};
+	let ending: Promise<void> | undefined;
 	closeOnSignals({
 		close: () => {
 			if (!hasLine && !isStopping) printError('Stopping: it waits for running jobs, and starts no more. A second signal does not wait.');
 			isStopping = true;
-			return end();
+			ending ??= end();
+			return ending;
 		},
 	});
 	try {
@@ -94,11 +95,6 @@ async function work(module: string, {tasks, env = {}, ...flags}: Flags): Promise
 		await engine.close().catch(() => undefined);
 		throw error;
 	}
-}
-
-function once(run: () => Promise<void>): () => Promise<void> {
-	let running: Promise<void> | undefined;
-	return () => (running ??= run());
 }
 
 async function whatIsLeft(queue: string): Promise<string> {
