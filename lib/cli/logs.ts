@@ -1,7 +1,7 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import {isDeepStrictEqual} from 'node:util';
 import type {Command} from 'commander';
-import type {JobId, JobStatus, LogLine} from '../index.ts';
+import type {JobId, LogLine} from '../index.ts';
 import {isTerminal} from '../job/job.ts';
 import type {JobQueue} from '../queue.ts';
 import {inLine} from './controls.ts';
@@ -30,19 +30,15 @@ const LOOK_EVERY_MS = 200;
 async function printLogs(queue: JobQueue, id: JobId, {queue: file, follow, json}: Flags): Promise<void> {
 	let printed: readonly LogLine[] = [];
 	for (;;) {
-		const {status, lines} = await read(queue, file, id);
+		const [job] = (await queue.store.jobs({ids: [id]}, {}, {logs: true})).jobs;
+		if (!job) throw noSuchJob(file, id);
+		const {status, logs: lines = []} = job;
 		const text = newLines(printed, lines).map(line => (json ? `${toJson(line)}\n` : `${describeLine(line)}\n`));
 		if (text.length > 0) await print(text.join(''));
 		printed = lines;
 		if (!follow || isTerminal(status)) return;
 		await sleep(LOOK_EVERY_MS);
 	}
-}
-
-async function read(queue: JobQueue, file: string, id: JobId): Promise<{readonly status: JobStatus; readonly lines: readonly LogLine[]}> {
-	const [job] = (await queue.store.jobs({ids: [id]}, {}, {logs: true})).jobs;
-	if (!job) throw noSuchJob(file, id);
-	return {status: job.status, lines: job.logs ?? []};
 }
 
 /** The lines that came after those before. The store drops the oldest ones, so their number says nothing. */
