@@ -66,6 +66,6 @@ export function toOpenOptions({workers, isolation, durability, drain, grace, lea
 	const {queue, memfree: minFreeMemoryBytes, recycle, retention, blobs: threshold} = flags;
 	return defined({
 		...{queue, workers, isolation, durability, drain, grace, lease, nice, retention, recycle, minFreeMemoryBytes},
-		blobs: threshold && {threshold},
+		blobs: threshold === undefined ? undefined : {threshold},
 	}) as OpenOptions;
 }
