@@ -25,9 +25,9 @@ export interface EnqueuedIn {
 /**
  * Enqueues a job in the program's own transaction (a transactional outbox): the job exists if and only if that transaction
  * commits. Running engines notice it within 50 ms of the commit. Outside a transaction, this makes one. The job is as durable as
- * the connection's commits are: `pragma synchronous = full` makes them survive a loss of power. Options come from `options` and
- * from `DEFAULTS`. Those of `task()` and `open()` are not known here, so the limit of the payload is 1 GiB, the highest
- * `maxValueBytes`.
+ * the connection's commits are: `pragma synchronous = full` makes them survive a loss of power. Options come from `options`,
+ * then from the task where the job runs, its `priority` from `DEFAULTS`. Those of `open()` are not known here, so the limit of the payload
+ * is 1 GiB, the highest `maxValueBytes`.
  * @example
  * db.transaction(() => {
  *   insertOrder.run(order);

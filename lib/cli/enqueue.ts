@@ -1,7 +1,7 @@
 import type {Command} from 'commander';
 import {isPostgres, queueExists, shownLocation} from '../api/queue-location.ts';
 import {bad} from '../job/checks.ts';
-import {checkJobOptions, resolveJobOptions} from '../job/options.ts';
+import {checkJobOptions, resolveUnknown} from '../job/options.ts';
 import {encode, type JobQueue, openQueue, type QueueJob} from '../queue.ts';
 import {FaenaError} from '../support/errors.ts';
 import {toDuration, toMaxDelays, toPriority} from './flag-values.ts';
@@ -74,7 +74,7 @@ async function enqueue(task: string, payload: string | undefined, {queue: file, 
 
 function jobMaker(task: string, flags: Omit<Flags, 'queue' | 'ndjson' | 'create'>): (payload: unknown) => QueueJob {
 	if (task === '') throw bad('Name a task.');
-	const options = resolveJobOptions(checkJobOptions('faena enqueue', flags));
+	const options = resolveUnknown(checkJobOptions('faena enqueue', flags));
 	return payload => ({...options, task, payload: encode(payload, 'payload')});
 }
 

@@ -139,7 +139,8 @@ export class Commits {
 	#replace({update, group, call, isReplacement}: Part, refusal: FaenaError): Part[] {
 		if (group && sizeOf(group) > 1) return [...settlementsOf(group)].map(each => ({group: toEndedGroup([each])}));
 		if (group && !isReplacement) {
-			return [{group: toEndedGroup([{...claimAt(group, 0), outcome: {type: 'threw', error: toFailure(refusal)}, worker: group.worker}]), isReplacement: true}];
+			const failed = {...claimAt(group, 0), outcome: {type: 'threw', error: toFailure(refusal)}, worker: group.worker, own: group.own} as const;
+			return [{group: toEndedGroup([failed]), isReplacement: true}];
 		}
 		const {clients} = this.#host;
 		if (group) clients.refused({id: idAt(group.ids, 0)}, refusal);

@@ -1,5 +1,6 @@
 import type {ClaimedGroup} from '../job/group.ts';
 import {mostTogether} from '../job/job.ts';
+import type {CheckedOptions} from '../job/options.ts';
 import type {TaskInfo} from '../job/task.ts';
 import type {Capacity, Pool} from '../pool/pool.ts';
 import type {LaneRequest} from '../store/store.ts';
@@ -11,8 +12,8 @@ export const NO_CAPACITY: Capacity = {idle: 0, prefetch: 0};
 /** Decides how many jobs of each task to claim, by the pool's capacity, and cuts claimed jobs into chunks. */
 export class Demand {
 	readonly sizer = new ChunkSizer();
-	/** The options of the tasks that the pool runs, by name. */
-	tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
+	/** The options of the tasks that the pool runs, by name: as they are written, and `own`, as they are checked. */
+	tasks: ReadonlyMap<string, TaskInfo['options'] & {readonly own?: CheckedOptions}> = new Map();
 	/** Tasks of which claimed chunks wait for room in the pool. No more of their jobs are claimed meanwhile. */
 	held: ReadonlySet<string> = new Set();
 	readonly #pool: Pool | undefined;

@@ -5,6 +5,7 @@ import type {OwnerId} from '../job/claim.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import {toEnvelope, toFailure} from '../job/failure.ts';
 import type {Retention} from '../job/job.ts';
+import {checkTaskOptions} from '../job/options.ts';
 import type {TaskInfo} from '../job/task.ts';
 import type {Pool, PoolListener} from '../pool/pool.ts';
 import type {Store} from '../store/store.ts';
@@ -126,7 +127,7 @@ export class Dispatcher {
 			// If the first reclaim fails, the maintenance tries again, and reports it.
 			const [tasks = []] = await Promise.all([pool?.load(), this.#maintenance.reclaim().catch(() => undefined)]);
 			failpoint('pool:loaded');
-			demand.tasks = new Map(this.#chosen(tasks).map(({name, options}) => [name, options]));
+			demand.tasks = new Map(this.#chosen(tasks).map(({name, options}) => [name, {...options, own: checkTaskOptions(`task ${name}`, options)}]));
 			this.#retentions.start(tasks);
 			// Jobs may wait to be claimed.
 			this.#wakeUp.set();

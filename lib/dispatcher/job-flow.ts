@@ -14,7 +14,7 @@ import {EnqueueCalls} from './enqueue-calls.ts';
 import {isRefusal, type Retries} from './retries.ts';
 import {SignalGate} from './signal-gate.ts';
 import {Statistics} from './statistics.ts';
-import {withTimeouts} from './timeouts.ts';
+import {withPolicies} from './timeouts.ts';
 
 /** Payload bytes claimed in one transaction. */
 const MAX_CLAIMED_BYTES = 64 * 1024 * 1024;
@@ -98,7 +98,8 @@ export class JobFlow implements PoolListener {
 	ended(task: string, groups: readonly EndedGroup[]): void {
 		const {jobs, totalMs} = this.statistics.countEnded(task, groups);
 		if (jobs > 0) this.demand.sizer.observe(task, jobs, totalMs);
-		this.signals.pass(groups, passed => {
+		const own = this.demand.tasks.get(task)?.own;
+		this.signals.pass(own ? groups.map(group => ({...group, own})) : groups, passed => {
 			this.#settleSoon(passed, this.#delayFor(passed, totalMs / Math.max(1, jobs)));
 			this.#host.wake();
 		});
@@ -397,7 +398,7 @@ export class JobFlow implements PoolListener {
 			const {idle, prefetch} = this.pool?.capacity(laneOf(chunk)) ?? NO_CAPACITY;
 			if (idle + prefetch === 0) return true;
 			this.statistics.dispatched(sizeOf(chunk));
-			this.pool?.run(withTimeouts(chunk, task => this.statistics.medianMs(task)));
+			this.pool?.run(withPolicies(chunk, this.demand.tasks.get(chunk.task)?.own, task => this.statistics.medianMs(task)));
 			return false;
 		});
 		this.#noteHeld();

@@ -2,6 +2,7 @@ import type {Encoded} from './encoding.ts';
 import type {FailureRecord} from './failure.ts';
 import type {Job, JobId, LogLine, Progress} from './job.ts';
 import type {ChildJob, NewJob} from './new-job.ts';
+import type {CheckedOptions} from './options.ts';
 
 /** The name of an owner: a dispatcher, or another loop that claims jobs, from its start to its end. Faena's own are nanoids. When an owner dies, others reclaim its jobs. */
 export type OwnerId = string;
@@ -58,6 +59,8 @@ export interface Settlement extends Claim {
 	readonly outcome: Outcome;
 	/** The worker that ran it, for people: see {@link ExecutionRecord.worker}. */
 	readonly worker?: string | undefined;
+	/** The task's own options, for a job that does not know them: {@link Policy.unset}. */
+	readonly own?: CheckedOptions | undefined;
 }
 
 /** One execution of a job that has ended, other than by a release. Times are milliseconds since 1970. */

@@ -134,15 +134,13 @@ export function toSent({policies, priorities: _, ...group}: ClaimedGroup): SentG
 }
 
 /** Executions that ended. Those without an entry in `endings` returned, and enqueued no jobs. */
-export interface EndedGroup extends Pick<ClaimedGroup, 'lease' | 'ids' | 'executions' | 'createdAt'> {
+export interface EndedGroup extends Pick<ClaimedGroup, 'lease' | 'ids' | 'executions' | 'createdAt'>, Pick<Settlement, 'worker' | 'own'> {
 	/** The results; `null` for jobs that did not return. */
 	readonly values: Values;
 	/** Made by `packTimes`. */
 	readonly times: Uint8Array;
 	/** How executions ended, by index. */
 	readonly endings?: ReadonlyMap<number, Ending> | undefined;
-	/** The worker that ran them, if they have started. */
-	readonly worker?: string | undefined;
 }
 
 type Group = Pick<NewGroup, 'values'>;
@@ -514,6 +512,7 @@ export function toEndedGroup(settlements: readonly Settlement[], createdAt: Colu
 		times: packTimes(settlements.length, columnsBy(time)),
 		endings: endings.size > 0 ? endings : undefined,
 		worker: settlements[0]?.worker,
+		own: settlements[0]?.own,
 	};
 }
 
@@ -531,7 +530,7 @@ export function* settlementsOf(group: EndedGroup, indexes?: Iterable<number>): G
 		const ending = group.endings?.get(index) ?? RETURNED;
 		const timing = times.known(index);
 		const outcome: Outcome = ending.type === 'returned' ? {...ending, value, ...timing} : {...ending, ...timing};
-		yield {...claimAt(group, index), outcome, ...(group.worker !== undefined && {worker: group.worker})};
+		yield {...claimAt(group, index), outcome, ...(group.worker !== undefined && {worker: group.worker}), ...(group.own && {own: group.own})};
 	}
 }
 

@@ -64,6 +64,9 @@ export function suspicionAmong(jobs: number): number {
 /** A job that killed its worker this many times is dead, whatever its `maxAttempts`. */
 export const MAX_CRASHES = 3;
 
+/** The options of which a policy is made. */
+export const POLICY_OPTIONS = ['maxAttempts', 'maxDelays', 'timeout', 'backoff', 'retry'] as const;
+
 /** How often and how long a job may run, and how it is tried again. Resolved when the job is enqueued, and stored with it. */
 export interface Policy {
 	/** The job is dead after this many charged executions; at least 1. */
@@ -78,6 +81,8 @@ export interface Policy {
 	readonly backoff: Backoff;
 	/** `auto` tries again after the backoff; `manual` parks a failed job until `retry()`. */
 	readonly retry: 'auto' | 'manual';
+	/** Those that nobody has given to a job whose task its program did not know. The task's own take their place where it runs. */
+	readonly unset?: readonly (typeof POLICY_OPTIONS)[number][];
 }
 
 /** Exponential backoff: after attempt n the job waits `min(maxMs, baseMs × factorⁿ⁻¹)`, of which the share `jitter` is random. */

@@ -3,7 +3,7 @@ import {argument, bad, expected, kind, list, nearest} from './checks.ts';
 import {type Encoded, encode, sameValue, sizeBytes} from './encoding.ts';
 import {EnqueuedChild} from './enqueued-child.ts';
 import type {BatchId, CompletedBatch, JobId} from './job.ts';
-import {type CheckedOptions, checkId, checkJobOptions, checkTaskOptions, type ResolvedJobOptions, resolveJobOptions} from './options.ts';
+import {type CheckedOptions, checkId, checkJobOptions, checkTaskOptions, type ResolvedJobOptions, resolveJobOptions, resolveUnknown} from './options.ts';
 import type {OnDead, Parents} from './parents.ts';
 import type {ChildOptions, Fresh, JobOptions, TaskInfo} from './task.ts';
 
@@ -70,7 +70,7 @@ export class JobMaker {
 	resolveChecked(where: string, task: string, given: CheckedOptions): ResolvedJobOptions {
 		const known = this.#tasks.get(this.checkName(where, task));
 		if (known && Object.keys(given).length === 0) return known.resolved;
-		return resolveJobOptions(this.#defaults, known?.own, given);
+		return known ? resolveJobOptions(this.#defaults, known.own, given) : resolveUnknown(this.#defaults, given);
 	}
 
 	/** The limits of pending jobs for an enqueue of this task; `undefined` if there are none. */

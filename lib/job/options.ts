@@ -18,7 +18,7 @@ import {
 	time,
 } from './checks.ts';
 import {DEFAULT_MAX_VALUE_BYTES} from './encoding.ts';
-import {type Backoff, type JobFilter, type JobId, type JobSearch, type Policy, SORTS, STATUSES} from './job.ts';
+import {type Backoff, type JobFilter, type JobId, type JobSearch, POLICY_OPTIONS, type Policy, SORTS, STATUSES} from './job.ts';
 import type {OnDead, Parents} from './parents.ts';
 import type {Fresh, Isolation} from './task.ts';
 
@@ -199,8 +199,21 @@ export function resolveJobOptions(...layers: readonly (CheckedOptions | undefine
 	};
 }
 
+/** Merges the options of a job whose task is not known here, as {@link resolveJobOptions} does. */
+export function resolveUnknown(...layers: readonly (CheckedOptions | undefined)[]): ResolvedJobOptions {
+	const {policy, ...resolved} = resolveJobOptions(...layers);
+	const given = Object.assign({}, ...layers);
+	return {...resolved, policy: {...policy, unset: POLICY_OPTIONS.filter(name => !(name in given))}};
+}
+
+/** The policy, with the task's own options in place of those that nobody has given. */
+export function withOwn({unset = [], ...policy}: Policy, own: CheckedOptions = {}): Policy {
+	const {timeout, ...others}: CheckedOptions = Object.fromEntries(unset.filter(name => name in own).map(name => [name, own[name]]));
+	return {...policy, ...others, ...timeout};
+}
+
 /** The policy of a job without options. */
-export const DEFAULT_POLICY = resolveJobOptions().policy;
+export const DEFAULT_POLICY = resolveUnknown().policy;
 
 /** @throws FaenaError `BadOption` */
 export function checkJobOptions<More = unknown>(where: string, options: unknown, more: Checks = {}): CheckedOptions & More {

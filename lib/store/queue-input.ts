@@ -22,12 +22,12 @@ import type {Claim, Outcome, OwnerId, Settlement, Timing} from '../job/claim.ts'
 import type {Encoded} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
 import type {NewGroup} from '../job/group.ts';
-import type {Backoff, BatchOptions, CleanupOptions, JobEdit, JobId, Page, Policy} from '../job/job.ts';
+import {type Backoff, type BatchOptions, type CleanupOptions, type JobEdit, type JobId, type Page, POLICY_OPTIONS, type Policy} from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
-import {BACKOFF_CHECKS, DEFAULT_POLICY, EXECUTION_CHECKS, percentOfMedian, timeoutMs} from '../job/options.ts';
+import {BACKOFF_CHECKS, DEFAULT_POLICY, EXECUTION_CHECKS, percentOfMedian, timeoutMs, withOwn} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
 
-/** A job for `JobQueue.enqueue`. What is left out, also of the policy, has the default of `open()`. */
+/** A job for `JobQueue.enqueue`. What is left out, also of the policy, has the default of `open()`; a job without a policy has its task's own where it runs. */
 export interface QueueJob extends Pick<NewJob, 'task' | 'payload'>, Partial<Omit<NewJob, 'task' | 'payload' | 'policy'>> {
 	/** How often and how long it may run. */
 	readonly policy?: Partial<Omit<Policy, 'backoff'>> & {readonly backoff?: Partial<Backoff>};
@@ -66,6 +66,7 @@ const POLICY_CHECKS: Checks = {
 	timeoutMs: value => (value === null ? null : timeoutMs(value)),
 	timeoutPercent: percentOfMedian,
 	retry,
+	unset: listOf(choice(...POLICY_OPTIONS)),
 	backoff: value => ({...DEFAULT_POLICY.backoff, ...checked('policy.backoff', value, {baseMs, maxMs, ...shape})}),
 };
 
@@ -145,7 +146,7 @@ let lastPolicy: {readonly given: object; readonly policy: Policy} = {given: {}, 
 
 function toPolicy(where: string, given: unknown): Policy {
 	if (isEqual(lastPolicy.given, given)) return lastPolicy.policy;
-	const policy = {...DEFAULT_POLICY, ...checked(where, given, POLICY_CHECKS)};
+	const policy = {...withOwn(DEFAULT_POLICY), ...checked(where, given, POLICY_CHECKS)};
 	lastPolicy = {given: structuredClone(given as object), policy};
 	return policy;
 }

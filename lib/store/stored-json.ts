@@ -43,7 +43,7 @@ const readBackoff = object({baseMs: number, factor: number, maxMs: number, jitte
 const readTimeout: Reader<number | null> = value => (value === null ? null : number(value));
 const readValidPolicy = object(
 	{maxAttempts: number, timeoutMs: readTimeout, backoff: readBackoff, retry: oneOf<Policy['retry']>('auto', 'manual')},
-	{timeoutPercent: number, maxDelays: number},
+	{timeoutPercent: number, maxDelays: number, unset: value => (Array.isArray(value) ? (value as Policy['unset']) : undefined)},
 );
 const readPriority: Reader<number> = value => (Number.isSafeInteger(value) ? (value as number) : undefined);
 const readJob = object<Omit<CompletionJob, 'scope'>, {scope: string}>({task: text, priority: readPriority, policy: readValidPolicy}, {scope: text});
@@ -102,6 +102,11 @@ function writeFields(fields: ErrorRecord['fields']): string {
 export function readFailure(stored: string): FailureRecord {
 	const value = parse(stored);
 	return {reason: 'threw', ...readError(value), ...readDetails(value)};
+}
+
+/** The JSON that {@link readPolicy} reads. Equal policies have the same, so that they share a row. */
+export function specOf({maxAttempts, maxDelays, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}, unset}: Policy): string {
+	return JSON.stringify({maxAttempts, maxDelays, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}, unset});
 }
 
 /** The policy of a job. If it can't be read, the job gets one execution. */

@@ -1,6 +1,6 @@
 import test from 'ava';
 import {Statistics} from '../../lib/dispatcher/statistics.ts';
-import {withTimeouts} from '../../lib/dispatcher/timeouts.ts';
+import {withPolicies} from '../../lib/dispatcher/timeouts.ts';
 import {type EndedGroup, policyAt, toEndedGroup} from '../../lib/job/group.ts';
 import {packTimes} from '../../lib/job/packed.ts';
 import type {Settled} from '../../lib/store/store.ts';
@@ -15,7 +15,7 @@ function completed(durationMs: number, waitMs?: number): EndedGroup {
 
 /** Of a chunk of the task whose timeout is so many percent of the median. */
 function timeoutOf(statistics: Statistics, task: string, timeoutPercent: number): number | null {
-	const {policies} = withTimeouts(claimedGroup(1, {task, policies: {...POLICY, timeoutPercent}}), each => statistics.medianMs(each));
+	const {policies} = withPolicies(claimedGroup(1, {task, policies: {...POLICY, timeoutPercent}}), {}, each => statistics.medianMs(each));
 	return policyAt(policies, 0).timeoutMs;
 }
 
@@ -168,13 +168,16 @@ test('a timeout that is a share of the median becomes milliseconds; another one 
 		{...POLICY, timeoutPercent: 300},
 		{...POLICY, timeoutMs: 5},
 	];
-	const {policies} = withTimeouts(claimedGroup(2, {policies: [share, plain]}), () => statistics.medianMs('count'));
+	const {policies} = withPolicies(claimedGroup(2, {policies: [share, plain]}), {}, () => statistics.medianMs('count'));
 	near(t, policyAt(policies, 0).timeoutMs ?? 0, 3000, 30);
 	t.is(policyAt(policies, 0).timeoutPercent, 300);
 	t.is(policyAt(policies, 1), plain);
 	const group = claimedGroup(1, {policies: plain});
+	const unset = claimedGroup(1, {policies: {...POLICY, unset: ['timeout', 'maxAttempts']}});
+	const own = {timeout: {timeoutMs: null, timeoutPercent: 300}, maxAttempts: 7, backoff: {...POLICY.backoff, baseMs: 9}};
+	t.deepEqual(withPolicies(unset, own, () => 1000).policies, {...POLICY, maxAttempts: 7, timeoutMs: 3000, timeoutPercent: 300});
 	t.is(
-		withTimeouts(group, () => 1),
+		withPolicies(group, {}, () => 1),
 		group,
 	);
 });

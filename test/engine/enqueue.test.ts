@@ -1,8 +1,9 @@
 import {readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import Database from 'better-sqlite3';
-import {FaenaError} from '../../lib/index.ts';
+import {enqueueIn, FaenaError} from '../../lib/index.ts';
 import {openQueue} from '../../lib/queue.ts';
+import {Folder} from '../cli/command.ts';
 import {appears} from '../fixtures/appears.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
@@ -199,6 +200,30 @@ test('options come from enqueue, then from the task, then from open(), then from
 	const plain = await openEngine(t);
 	await plain.pause();
 	t.deepEqual(await shown(await plain.enqueue('add', {a: 1, b: 2})), {priority: 0, maxAttempts: 3, timeoutMs: null});
+});
+
+test("options that a program without the tasks does not give are the task's own where the job runs, those that it gives stay", async t => {
+	const folder = new Folder(t);
+	const queue = join(folder.path, 'faena.db');
+	const alone = await openEngine(t, {queue, tasks: null, defaults: {maxAttempts: 2}});
+	await alone.enqueue('hurried' as 'echo');
+	await folder.faena('enqueue', 'hurried').end();
+	await folder.faena('enqueue', 'hurried', '--max-attempts', '2').end();
+	const db = new Database(queue);
+	enqueueIn(db, 'hurried');
+	enqueueIn(db, 'hurried', 1, {timeout: 200});
+	db.close();
+	const jobs = await openQueue(queue);
+	await jobs.enqueue([{task: 'hurried', payload: null}]);
+	await jobs.close();
+	await alone.close();
+	const faena = await openEngine(t, {queue, tasks: new URL('../fixtures/deciding-tasks.ts', import.meta.url)});
+	await faena.idle();
+	const ended = await Promise.all([1, 2, 3, 4, 5, 6].map(id => faena.job(id)));
+	t.deepEqual(
+		ended.map(job => [job?.status, job?.attempts, job?.error?.message.slice(-6, -1)]),
+		[2, 1, 2, 1, 1, 1].map((attempts, index) => ['dead', attempts, index === 4 ? '0.2 s' : '0.1 s']),
+	);
 });
 
 test('a delayed job runs when its time has come, not before', async t => {

@@ -2,6 +2,7 @@
 import {readFileSync} from 'node:fs';
 import test, {type ExecutionContext} from 'ava';
 import pg from 'pg';
+import {enqueueIn} from '../../lib/index.ts';
 import {openQueue, work} from '../../lib/queue.ts';
 import {openForTest} from '../../lib/testing.ts';
 import {Folder, tasks} from '../cli/command.ts';
@@ -79,6 +80,25 @@ test('work() runs the jobs of a queue', async t => {
 	t.deepEqual(done, [1, 2, 3]);
 	t.like(await queue.counts(), {completed: 3});
 	await queue.close();
+});
+
+test("options that SQL does not give are the task's own where the job runs, those that it gives stay", async t => {
+	t.timeout(120_000);
+	await (await openEngine(t, {queue: urlOf('unset'), tasks: null})).close();
+	await query(t, `select unset.enqueue('hurried'), unset.enqueue('hurried', '1', '{"maxAttempts": 2}'), unset.enqueue('hurried', '1', '{"timeout": 200}')`);
+	const client = new pg.Client(server.url);
+	await client.connect();
+	await enqueueIn(client, 'hurried', 1, {schema: 'unset'});
+	await client.end();
+	const faena = await openEngine(t, {queue: urlOf('unset'), tasks: new URL('../fixtures/deciding-tasks.ts', import.meta.url)});
+	await faena.idle();
+	const ended = await Promise.all([1, 2, 3, 4].map(id => faena.job(id)));
+	t.deepEqual(
+		ended.map(job => [job?.status, job?.attempts, job?.error?.message.slice(-6, -1)]),
+		[1, 2, 1, 1].map((attempts, index) => ['dead', attempts, index === 2 ? '0.2 s' : '0.1 s']),
+	);
+	// All that nobody gave anything share one policy.
+	t.is((await query(t, 'select * from unset.policy')).length, 3);
 });
 
 test('openForTest() moves the clock of a queue on PostgreSQL', async t => {

@@ -26,6 +26,7 @@ import {
 	STATUSES,
 } from '../../lib/job/job.ts';
 import type {ChildJob, NewJob} from '../../lib/job/new-job.ts';
+import {type CheckedOptions, withOwn} from '../../lib/job/options.ts';
 import {pack} from '../../lib/job/packed.ts';
 import type {OnDead, ParentEdge} from '../../lib/job/parents.ts';
 import {enqueueFailure, keyConflict, noParent, noParentFailure} from '../../lib/store/conflict-errors.ts';
@@ -201,8 +202,9 @@ function keepEnds(history: readonly ExecutionRecord[]): readonly ExecutionRecord
 type FailedOutcome = Outcome & {type: 'threw' | 'timedOut' | 'lostWorker'};
 
 /** The state of the job after its execution. Stores the error and the charges of the execution in the job. */
-export function stateAfter(job: RunningJob, outcome: Outcome, now: number, random: () => number): State {
+export function stateAfter(job: RunningJob, outcome: Outcome, now: number, random: () => number, own?: CheckedOptions): State {
 	const {asked} = job.state;
+	const policy = withOwn(job.policy, own);
 	const isCancelled = asked === 'cancel';
 	const cancelled: State = {type: 'ended', status: 'cancelled', endedAt: now};
 	switch (outcome.type) {
@@ -216,10 +218,10 @@ export function stateAfter(job: RunningJob, outcome: Outcome, now: number, rando
 			if (!isCancelled) job.suspicion = Math.max(job.suspicion, outcome.suspicion ?? 0);
 			return isCancelled ? cancelled : READY;
 		default:
-			if (isDelay(job, outcome)) job.delays += 1;
+			if (isDelay({...job, policy}, outcome)) job.delays += 1;
 			else job.attempts += 1;
 			fail(job, outcome);
-			return isCancelled ? cancelled : stateOfFailed(job, now, random);
+			return isCancelled ? cancelled : stateOfFailed({...job, policy}, now, random);
 	}
 }
 

@@ -736,7 +736,7 @@ export class MemoryStore implements contract.Store {
 		return ends;
 	}
 
-	#settle({outcome, worker, ...claim}: Settlement): End {
+	#settle({outcome, worker, own, ...claim}: Settlement): End {
 		const job = this.#claimed(claim);
 		if (!job) return {status: 'lost'};
 		const children = childJobsOf(outcome) ?? [];
@@ -748,8 +748,8 @@ export class MemoryStore implements contract.Store {
 			},
 			id => this.#jobs.has(id),
 		);
-		if (refusal) return {status: this.#end(job, {...outcome, type: 'threw', error: refusal}, worker), refusal};
-		const status = this.#end(job, outcome, worker);
+		if (refusal) return {status: this.#end(job, {...outcome, type: 'threw', error: refusal}, {worker, own}), refusal};
+		const status = this.#end(job, outcome, {worker, own});
 		this.#enqueueChildren(children);
 		return {status};
 	}
@@ -763,9 +763,9 @@ export class MemoryStore implements contract.Store {
 		}
 	}
 
-	#end(job: RunningJob, outcome: Outcome, worker?: string): contract.Settled {
+	#end(job: RunningJob, outcome: Outcome, {worker, own}: Pick<Settlement, 'worker' | 'own'> = {}): contract.Settled {
 		const {asked} = job.state;
-		const state = stateAfter(job, outcome, this.#clock.now(), this.#random);
+		const state = stateAfter(job, outcome, this.#clock.now(), this.#random, own);
 		const isDiscarded = asked === 'discard' || asked === 'discardNow';
 		if (isDiscarded && (outcome.type === 'cancelled' || state.type !== 'ended')) {
 			this.#jobs.delete(job.id);

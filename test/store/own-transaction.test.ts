@@ -56,7 +56,8 @@ test('before a job is taken over, it is pending: it is found, counted, cancelled
 	const {queue, client} = await setUp(t, 'arrived');
 	const options = {schema: 'arrived'} as const;
 	const {id} = await enqueueIn(client, 'echo', 1, {...options, key: 'a'});
-	const later = await enqueueIn(client, 'echo', 2, {...options, delay: '1h'});
+	const later = await enqueueIn(client, 'echo', 2, {...options, delay: '1h', scope: 'of another'});
+	t.is((await queue.job(later.id))?.scope, 'of another');
 	t.like(await queue.counts(), {pending: 2});
 	t.like(await queue.job(id), {status: 'pending', task: 'echo', key: 'a'});
 	t.like(await queue.job(later.id), {status: 'pending', task: 'echo'});

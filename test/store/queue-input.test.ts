@@ -64,7 +64,7 @@ test('each verb refuses what it can’t use with a sentence, and changes nothing
 	await queue.close();
 });
 
-test('what a job leaves out has the defaults of open()', async t => {
+test("what a job leaves out has the defaults of open(), and without a policy its task's own options where it runs", async t => {
 	const queue = await openQueue(':memory:');
 	const [plain, own] = await queue.enqueue([
 		{task: 'hash', payload: encode(1, 'payload')},
@@ -78,7 +78,7 @@ test('what a job leaves out has the defaults of open()', async t => {
 		jobs.map(({policy}) => policy),
 		[
 			{maxAttempts: 9, timeoutMs: 1500, ...defaults, backoff: {...defaults.backoff, baseMs: 5}},
-			{maxAttempts: 3, timeoutMs: null, ...defaults},
+			{maxAttempts: 3, timeoutMs: null, ...defaults, unset: ['maxAttempts', 'maxDelays', 'timeout', 'backoff', 'retry']},
 		],
 	);
 	await queue.close();

@@ -1,13 +1,10 @@
 import {MAX_DURATION_MS} from '../../job/checks.ts';
-import {resolveJobOptions} from '../../job/options.ts';
+import {DEFAULT_POLICY, DEFAULTS} from '../../job/options.ts';
 import {StoredState} from '../stored-state.ts';
 import {nameIn} from '../task-number.ts';
 import {KEY_CONFLICT} from './error-codes.ts';
 
-const {
-	priority,
-	policy: {maxAttempts, maxDelays, backoff},
-} = resolveJobOptions();
+const {maxAttempts, maxDelays, backoff, unset = []} = DEFAULT_POLICY;
 
 /** The most bytes of a task's name, and of a key. */
 const MAX_KEY_BYTES = 1000;
@@ -212,7 +209,7 @@ export const ARRIVED = `
 	declare
 		-- An option that is null is left out.
 		given jsonb := jsonb_strip_nulls(coalesce(options, '{}'));
-		o jsonb := '{"priority": ${priority}, "maxAttempts": ${maxAttempts}, "maxDelays": ${maxDelays}, "retry": "auto", "backoff": {}}'::jsonb;
+		o jsonb := '{"priority": ${DEFAULTS.job.priority}, "maxAttempts": ${maxAttempts}, "maxDelays": ${maxDelays}, "retry": "auto", "backoff": {}}'::jsonb;
 		b jsonb := '{"base": ${backoff.baseMs}, "factor": ${backoff.factor}, "max": ${backoff.maxMs}, "jitter": ${backoff.jitter}}'::jsonb;
 	begin
 		if jsonb_typeof(given) <> 'object' then perform refuse_option('as options an object', given); end if;
@@ -236,11 +233,12 @@ export const ARRIVED = `
 				'delay', ms_of(o->'delay', 'delay', 0),
 				'runAt', moment_of(o->'runAt', 'runAt'),
 				'expires', ms_of(o->'expires', 'expires', 1),
-				'policy', format('{"maxAttempts":%s,"maxDelays":%s,"timeoutMs":%s,"retry":%s,"backoff":{"baseMs":%s,"factor":%s,"maxMs":%s,"jitter":%s}}',
+				'policy', format('{"maxAttempts":%s,"maxDelays":%s,"timeoutMs":%s,"retry":%s,"backoff":{"baseMs":%s,"factor":%s,"maxMs":%s,"jitter":%s},"unset":%s}',
 					number_of_option(o->'maxAttempts', 'maxAttempts', 1, 1000000, true)::integer, number_of_option(o->'maxDelays', 'maxDelays', 0, 1000000, true)::integer,
 					coalesce(ms_of(o->'timeout', 'timeout', 1)::text, 'null'), o->'retry',
 					ms_of(b->'base', 'backoff.base', 0), number_of_option(b->'factor', 'backoff.factor', 1, 1000, false)::float8,
-					ms_of(b->'max', 'backoff.max', 0), number_of_option(b->'jitter', 'backoff.jitter', 0, 1, false)::float8)
+					ms_of(b->'max', 'backoff.max', 0), number_of_option(b->'jitter', 'backoff.jitter', 0, 1, false)::float8,
+					array_to_json(array(select n from unnest(array['${unset.join("', '")}']) n where not given ? n)))
 			)),
 			payload::text, null);
 	end $$;

@@ -6,9 +6,9 @@ import {FaenaError} from '../../support/errors.ts';
 import {keyConflict} from '../conflict-errors.ts';
 import type {Enqueued} from '../job-queue.ts';
 import type {PostgresTransaction} from '../postgres-client.ts';
+import {specOf} from '../stored-json.ts';
 import {assertSize} from './call-values.ts';
 import {KEY_CONFLICT} from './error-codes.ts';
-import {specOf} from './names.ts';
 import {codeOf} from './postgres-errors.ts';
 
 /**
@@ -16,10 +16,10 @@ import {codeOf} from './postgres-errors.ts';
  * @throws FaenaError `KeyConflict`; `TooLarge`; `BadDatabase` if the schema does not exist. PostgreSQL then refuses all other statements of the transaction
  */
 export async function enqueueInTransaction(transaction: PostgresTransaction, schema: string, job: NewJob): Promise<Enqueued> {
-	const {task, payload, policy, priority, key, unique, delayMs, runAt, expiresMs, parents} = job;
+	const {task, scope, payload, policy, priority, key, unique, delayMs, runAt, expiresMs, parents} = job;
 	if (parents) throw bad('enqueueIn() takes no dependsOn on PostgreSQL; enqueue such a job by enqueue() after the commit');
 	assertSize(payload);
-	const own = {task, priority, policy: specOf(policy), ...defined({key, unique, delay: delayMs, runAt: runAt ?? undefined, expires: expiresMs})};
+	const own = {task, priority, policy: specOf(policy), ...defined({scope, key, unique, delay: delayMs, runAt: runAt ?? undefined, expires: expiresMs})};
 	const bytes = payload instanceof Uint8Array ? Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength) : null;
 	const values = [JSON.stringify(own), typeof payload === 'string' ? payload : null, bytes];
 	try {

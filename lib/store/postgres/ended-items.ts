@@ -33,7 +33,7 @@ export function endedItems(groups: readonly EndedGroup[], make: ItemMaker): Ende
 
 /** @param makers the makers of this group and of those before it, as text; those of this group are added */
 function itemsOf(group: EndedGroup, make: ItemMaker, makers: Set<string>): Omit<EndedItem, 'group'>[] {
-	const {endings, ids, executions} = group;
+	const {endings, ids, executions, lease, worker} = group;
 	const times = new PackedTimes(group.times);
 	const items: Omit<EndedItem, 'group'>[] = [];
 	const size = sizeOf(group);
@@ -41,7 +41,7 @@ function itemsOf(group: EndedGroup, make: ItemMaker, makers: Set<string>): Omit<
 		const ending = endings?.get(start);
 		end = start + 1;
 		const first = idAt(ids, start);
-		const keyOf = (index: number) => `${group.lease} ${numberAt(executions, index)} ${idAt(ids, index)}`;
+		const keyOf = (index: number) => `${lease} ${numberAt(executions, index)} ${idAt(ids, index)}`;
 		const isSettled = (index: number) => makers.size > 0 && makers.has(keyOf(index));
 		const continues = () => !endings?.has(end) && idAt(ids, end) === first + end - start && numberAt(executions, end) === numberAt(executions, start);
 		while (!ending && end < size && continues() && !isSettled(end) && !isSettled(start)) end++;
@@ -51,7 +51,7 @@ function itemsOf(group: EndedGroup, make: ItemMaker, makers: Set<string>): Omit<
 		}
 		const own = ending && ending.type !== 'returned' ? endingOf(ending, times.known(start).startedAt, make) : returned(group, start, end, ending, make);
 		if (own.type === 'maker') makers.add(keyOf(start));
-		const common = {first, last: first + end - start - 1, lease: group.lease, execution: numberAt(executions, start), worker: group.worker};
+		const common = {first, last: first + end - start - 1, lease, execution: numberAt(executions, start), worker, own: ending && group.own};
 		const part = cutTimes(times, start, end);
 		items.push({
 			index: start,

@@ -1,5 +1,5 @@
 import type {Policy} from '../../job/job.ts';
-import {readPolicy} from '../stored-json.ts';
+import {readPolicy, specOf} from '../stored-json.ts';
 import {nameOf} from '../task-number.ts';
 import type {Database} from './database.ts';
 
@@ -99,9 +99,4 @@ export class Names {
 
 function unknown<Key>(known: ReadonlyMap<Key, unknown>, keys: readonly Key[]): Key[] {
 	return [...new Set(keys)].filter(key => !known.has(key));
-}
-
-/** A policy as text. Equal ones have the same, so that they share a row. */
-export function specOf({maxAttempts, maxDelays, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}}: Policy): string {
-	return JSON.stringify({maxAttempts, maxDelays, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}});
 }

@@ -199,6 +199,7 @@ export const SETTLE = `
 	begin
 		select * into f from failure_state where id = its_id;
 		its_policy := (select p.spec::jsonb from job j join policy p on p.id = j.policy where j.first <= its_id and j.first > its_id - ${MAX_GROUP_JOBS} order by j.first desc limit 1);
+		its_policy := its_policy || coalesce((select jsonb_object_agg(n, item->'own'->n) from jsonb_array_elements_text(its_policy->'unset') n where item->'own' ? n), '{}');
 		is_delay := item->>'type' = 'threw' and item ? 'after' and coalesce(f.delays, 0) < coalesce((its_policy->'maxDelays')::integer, ${DEFAULTS.job.maxDelays});
 		f.delays := coalesce(f.delays, 0) + is_delay::integer;
 		f.attempts := coalesce(f.attempts, 0) + 1 - is_delay::integer;

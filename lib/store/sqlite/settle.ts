@@ -4,7 +4,7 @@ import {type FailureRecord, poison} from '../../job/failure.ts';
 import {cutColumn, type EndedGroup, groupChildJobs, idAt, settlementsOf, sizeOf} from '../../job/group.ts';
 import {type JobId, MAX_CRASHES} from '../../job/job.ts';
 import type {ChildJob} from '../../job/new-job.ts';
-import {DEFAULTS} from '../../job/options.ts';
+import {DEFAULTS, withOwn} from '../../job/options.ts';
 import {asPacked, cutPacked, cutTimes, isPackable, type PackedStrings, PackedTimes} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {Settled, SettledGroup} from '../store.ts';
@@ -223,7 +223,7 @@ function settleParent(tx: Tx, {part, claim}: Ended): void {
 }
 
 /** A settlement without its claim, which the row of the claim repeats. */
-type Ran = Pick<Settlement, 'outcome' | 'worker'>;
+type Ran = Pick<Settlement, 'outcome' | 'worker' | 'own'>;
 
 /** Moves a job from `claimed` to its next state, by the outcome of its execution. The caller has deleted the row of the claim. */
 export function endExecution(tx: Tx, claim: ClaimRow, ran: Ran): Settled {
@@ -263,7 +263,7 @@ function endFailed(tx: Tx, claim: ClaimRow, ran: Ran & {readonly outcome: Failed
 	const {outcome} = ran;
 	const {statements, tally, names, now, random} = tx;
 	endExpiry(tx, id);
-	const policy = names.policy(columnsOf(tx, id).policy);
+	const policy = withOwn(names.policy(columnsOf(tx, id).policy), ran.own);
 	const charged = charge(failureStateOf(tx, id), outcome, policy.maxDelays);
 	const {attempts, crashes} = charged;
 	const isPoison = crashes >= MAX_CRASHES;

@@ -1,7 +1,7 @@
 import type {Lease, OwnerId} from '../../job/claim.ts';
 import type {BatchId, CompletedBatch, JobId, Policy} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
-import {readPolicy} from '../stored-json.ts';
+import {readPolicy, specOf} from '../stored-json.ts';
 import type {StoredState} from '../stored-state.ts';
 import {inScope, nameOf} from '../task-number.ts';
 import type {Blobs} from './blobs.ts';
@@ -118,9 +118,9 @@ export class Names {
 		return this.#last.id;
 	}
 
-	#policyIdOf({maxAttempts, maxDelays, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}}: Policy): number {
+	#policyIdOf(policy: Policy): number {
 		const {policyBySpec, insertPolicy} = this.#statements;
-		const spec = JSON.stringify({maxAttempts, maxDelays, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}});
+		const spec = specOf(policy);
 		return cache(this.#policyIds, spec, () => (policyBySpec.get(spec) ?? insertPolicy.get(spec)) as number);
 	}
 

@@ -1,7 +1,7 @@
 import {backoffMs} from '../../../lib/job/backoff.ts';
 import type {Claim, Outcome, Settlement} from '../../../lib/job/claim.ts';
 import type {FailureRecord} from '../../../lib/job/failure.ts';
-import type {JobId} from '../../../lib/job/job.ts';
+import type {JobId, Policy} from '../../../lib/job/job.ts';
 import type {Settled} from '../../../lib/store/store.ts';
 import {commitPlain} from '../../fixtures/plain.ts';
 import {claimOf, claimsOf, commit, ERROR, enqueue, idsOf, jobOf, law, listed, newJob, OTHER, OWNER, POLICY, plain, range, settleOne, T0, take} from './laws.ts';
@@ -161,6 +161,21 @@ law(
 		t.deepEqual(seen.at(-1), ['failed', 0, 5]);
 	},
 );
+
+law("options that nobody has given to a job are its task's own, if it fails", async (t, queue, clock) => {
+	const unset: Policy = {...POLICY, unset: ['maxAttempts', 'backoff']};
+	const own = {maxAttempts: 1, backoff: {...POLICY.backoff, baseMs: 5000}};
+	const child = newJob({task: 'thumbnail', key: 'taken'});
+	await enqueue(queue, newJob({policy: unset}), newJob({policy: {...POLICY, unset: ['backoff']}}), newJob(), newJob({policy: unset}), {...child, payload: '2'});
+	const claimed = await queue.dequeue({owner: OWNER, tasks: ['hash'], limit: 4});
+	t.deepEqual(claimed.jobs[0]?.policy, unset);
+	const outcome: Outcome = {type: 'threw', error: ERROR};
+	const [first, second, third, maker] = claimsOf(claimed).map(claim => ({...claim, own, outcome})) as [Settlement, Settlement, Settlement, Settlement];
+	const settle = [first, second, third, {...maker, outcome: {type: 'returned', value: null, enqueue: [child]} as const}];
+	t.deepEqual((await commit(queue, {settle})).settled, ['dead', 'failed', 'failed', 'dead']);
+	t.is((await jobOf(queue, 2)).runAt, clock.now() + 5000);
+	t.is((await jobOf(queue, 3)).runAt, clock.now() + 1000);
+});
 
 law('only what a task throws can put its job off: a time in the error of a lost worker or a timeout charges it all the same', async (t, queue) => {
 	for (const type of ['timedOut', 'lostWorker'] as const) {
