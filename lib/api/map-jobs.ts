@@ -361,7 +361,8 @@ export class MapJobs<Item> {
 		const changed = await (this.#freshness as Freshness).changed(offsets.map(offset => files[offset] as FilesSeen));
 		if (changed.length === 0) return;
 		const some = changed.map(index => offsets[index] as number);
-		const {rerun: _, ...common} = this.#plan.group;
+		// Their jobs exist. What these have waited for may be gone.
+		const {rerun: _, parents: __, ...common} = this.#plan.group;
 		await this.#client.call({
 			type: 'enqueue',
 			watch: false,

@@ -166,6 +166,28 @@ test('a file that is edited twice within the same moment runs twice', async t =>
 	}
 });
 
+test('a file that changed while its job ran is run again by the next map, also if what the job has waited for was deleted meanwhile', async t => {
+	const project = new Project(t);
+	project.write('a', 'a');
+	const faena = await project.open();
+	const payload = {path: project.path('a'), log: project.log};
+	const before = await faena.enqueue('plain', payload);
+	await before.result();
+	rmSync(project.log);
+	const map = (options: MapOptions<string, Payload>) =>
+		faena.map('gated', ['a'], {batch: 'files', key: name => name, payload: () => payload, fresh: 'content', ...options}).toArray();
+	const first = map({dependsOn: [before]});
+	while (!existsSync(project.log)) await sleep(10);
+	// Before the file is looked at.
+	const cleaned = new Promise<number>(resolve => faena.on('completed', () => resolve(faena.cleanup(before.id))));
+	writeFileSync(project.path('a'), 'for a moment');
+	writeFileSync(`${project.log}.go`, '');
+	t.like(await first, [{status: 'completed', result: 'for a moment'}]);
+	t.is(await cleaned, 1);
+	project.write('a', 'a');
+	t.like(await map({}), [{reused: false, status: 'completed', result: 'a'}]);
+});
+
 test('a file that changes while its job runs is run again by the next map, also if the change is undone', async t => {
 	const project = new Project(t);
 	for (const name of ['a', 'b']) project.write(name, name);
