@@ -190,10 +190,9 @@ test('many jobs that arrive at once are taken over one call after the other; eac
 	const {client, url} = await setUp(t, 'many');
 	const faena = await openEngine(t, {queue: url});
 	await faena.call('echo', 0);
-	await client.query(`select count(e.id) from generate_series(1, 12000) n cross join lateral many.enqueue('echo', to_jsonb(n)) e`);
-	for (const until = Date.now() + 60_000; (await faena.counts()).completed < 12_001 && Date.now() < until; )
-		await new Promise(resolve => setTimeout(resolve, 50));
-	t.like(await faena.counts(), {completed: 12_001});
+	await arriveMany(client, 'many');
+	await faena.idle();
+	t.like(await faena.counts(), {completed: MANY + 1});
 	const {rows} = await client.query('select last_value from many.task_id_seq');
 	t.true(Number(rows[0].last_value) < 5);
 	await faena.close();
@@ -201,13 +200,11 @@ test('many jobs that arrive at once are taken over one call after the other; eac
 
 test('a key belongs to a job that has arrived, also if that is not among those that one call takes over', async t => {
 	const {client, queue} = await setUp(t, 'many_keys');
-	await client.query(
-		`select count(e.id) from generate_series(1, 12000) n cross join lateral many_keys.enqueue('echo', to_jsonb(n), jsonb_build_object('key', n::text)) e`,
-	);
-	const job = (payload: string) => newJob({task: 'echo', key: '11999', payload});
-	t.like(await queue.enqueue([job('11999')]), [{reused: true}]);
-	await client.query(`select many_keys.enqueue('echo', to_jsonb(n), jsonb_build_object('key', n::text)) from generate_series(12001, 24000) n`);
-	await t.throwsAsync(queue.enqueue([newJob({task: 'echo', key: '23999', payload: '"other"'})]), {code: 'KeyConflict'});
+	const last = MANY - 1;
+	await arriveMany(client, 'many_keys');
+	t.like(await queue.enqueue([newJob({task: 'echo', key: `a${last}`, payload: `${last}`})]), [{reused: true}]);
+	await arriveMany(client, 'many_keys', 'b');
+	await t.throwsAsync(queue.enqueue([newJob({task: 'echo', key: `b${last}`, payload: '"other"'})]), {code: 'KeyConflict'});
 	t.like(await queue.counts(), {cancelled: 0});
 });
 
