@@ -60,6 +60,26 @@ law('an item that runs again waits for the jobs that it is given now, and for no
 	t.is(await statusesOf(queue), 'pccc');
 });
 
+law(
+	'a new item waits for one that runs again by the same call, in its own group only if that is no circle, and for whatever else it is given',
+	async (t, queue) => {
+		await send(queue, items(['a', 'dead']), items(['other'], {priority: -1}));
+		t.deepEqual([await end(queue, 1), await end(queue, 1, 'threw')], [[1], [2]]);
+		await send(queue, outdated(['a'], {parents: after([3])}), items(['n'], {parents: after([1, 3])}), items(['o'], {parents: after([1])}));
+		await send(queue, outdated(['dead']), outdated(['dead', 'm'], {parents: after([2, 3])}), items(['l'], {parents: after([2], 'run')}));
+		t.is(await statusesOf(queue), 'bppbbbb');
+		t.deepEqual(
+			[await end(queue, 9), await end(queue, 9)],
+			[
+				[2, 3],
+				[1, 6, 7],
+			],
+		);
+		await send(queue, outdated(['a', 'k'], {parents: after([1])}));
+		t.is(await statusesOf(queue), 'cccppccp');
+	},
+);
+
 law('an item that failed and runs again takes the parents, the time and the expiry that it is given now', async (t, queue, clock) => {
 	await send(queue, items(['a', 'b', 'c']), items(['job']));
 	t.deepEqual(await end(queue, 3, 'threw'), [1, 2, 3]);
