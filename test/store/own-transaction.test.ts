@@ -7,7 +7,7 @@ import {enqueueIn, type FaenaError} from '../../lib/index.ts';
 import {type JobQueue, openQueue} from '../../lib/queue.ts';
 import {openEngine} from '../fixtures/engine.ts';
 import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
-import {newJob} from './contract/laws.ts';
+import {commit, newJob} from './contract/laws.ts';
 
 let server: PostgresServer;
 
@@ -184,6 +184,13 @@ test('a job that was committed has its key, also for a call that comes at once',
 	await faena.idle();
 	t.like(await faena.counts(), {completed: 61, cancelled: 0});
 	await faena.close();
+});
+
+test('jobs that have arrived count for maxPending, also those that no call has taken over yet', async t => {
+	const {client, queue} = await setUp(t, 'counted');
+	await arriveMany(client, 'counted');
+	const [refused] = (await commit(queue, {enqueue: [{...newJob({task: 'echo'}), maxPending: {task: MANY}}]})).enqueued;
+	t.like(refused, {full: {of: 'task', pending: MANY, limit: MANY}});
 });
 
 test('many jobs that arrive at once are taken over one call after the other; each takes no number of a task', async t => {

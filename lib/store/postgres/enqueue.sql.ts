@@ -10,6 +10,7 @@ import {KEY_CONFLICT} from './error-codes.ts';
 export const ENQUEUE = `
 	create function pending_jobs(its_task bigint) returns bigint language sql stable as $$
 		select count_jobs(its_task, array[${StoredState.ready}, ${StoredState.quarantined}, ${StoredState.delayed}])
+			+ (select count(*) from arrived where its_task is null or task = (select name from task where id = its_task))
 	$$;
 
 	-- Writes the immutable rows of jobs with consecutive ids.
