@@ -30,7 +30,8 @@ async function runBeside(t: ExecutionContext, location: string, copy: () => Prom
 	while ((await inspect(copied)).owners.length > 0) await other.reclaim();
 	t.like(await other.counts(), {running: 0});
 	writeFileSync(go, '');
-	t.like(await job.outcome(), {status: 'completed'});
+	await job.outcome();
+	t.like(await job.info(), {status: 'completed', executions: 1});
 	t.like(await (await faena.enqueue('exec', {file: 'true', args: []})).outcome(), {status: 'completed'});
 }
 
