@@ -101,6 +101,8 @@ export class MapRun {
 	async #printAll(): Promise<void> {
 		try {
 			for await (const results of this.#results.parts(this.#options)) await this.#printEach(results);
+			// The map itself does not wait for those.
+			if (this.#options.missing === 'run' && this.#results.progress().missing > 0) await this.#engine.idle();
 		} catch (error) {
 			this.#output.flush();
 			const isHalted = error instanceof FaenaError && error.code === 'Halted';
@@ -244,7 +246,7 @@ export function describeUnfinished(unfinished: number, missing: RunOptions['miss
 function describeMissing(missing: number, {missing: how}: RunOptions): string {
 	const what = {
 		hold: `they are held, and are not started. If the input was cut short, run the command with all of it. If not: --missing run, cancel or delete.`,
-		run: 'they run now.',
+		run: 'they were run, too.',
 		cancel: 'they were cancelled.',
 		delete: 'they were deleted.',
 	};

@@ -512,6 +512,14 @@ test('an empty input, such as /dev/null, keeps unfinished jobs; --missing cancel
 	t.is(again.code, 0, again.stderr);
 });
 
+test('--missing run runs unfinished items that the input does not have before the run ends', async t => {
+	const {folder, command} = await killedRun(t);
+	const {code, stderr} = await folder.faena(...command, '--quiet', '--missing', 'run').end('1\n');
+	t.is(code, 0, stderr);
+	t.regex(stderr, /not in this input: they were run, too\.\n$/);
+	t.is(new Set(folder.executions()).size, NUMBERS.length);
+});
+
 test('--missing delete deletes jobs whose items the input no longer has', async t => {
 	const {folder, command} = await killedRun(t);
 	const {code, stderr} = await folder.faena(...command, '--quiet', '--missing', 'delete').end(NUMBERS.slice(0, 12).join('\n'));
