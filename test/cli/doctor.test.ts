@@ -63,6 +63,19 @@ test('doctor finds dead programs with jobs, jobs that nobody runs, and paused ta
 	t.regex(text, /\n\n! The task paused is paused, and 1 job waits\.\n {2}faena resume paused --queue faena\.db\n/);
 });
 
+test('doctor finds jobs of a scope that no program has, and adopt gives them to another one', async t => {
+	const folder = new Folder(t);
+	const earlier = await openQueue(join(folder.path, 'faena.db'), {now: () => Date.now() - TEN_MINUTES});
+	await earlier.enqueue([{task: 'echo', payload: '1', scope: 'shop/before'}]);
+	await earlier.close();
+	const [found, ...more] = await findings(t, folder);
+	t.regex(found ?? '', /^1 job of the task echo and the scope shop\/before is ready, .* faena adopt --from shop\/before --to SCOPE --queue faena\.db$/);
+	t.deepEqual(more, []);
+	t.is((await folder.faena('adopt', '--from', 'shop/before', '--to', 'shop/now').end()).stdout, 'The jobs of shop/before are those of shop/now now.\n');
+	t.regex((await folder.faena('show', '1').end()).stdout, /\nscope {7}shop\/now\n/);
+	assertSentence(t, await folder.faena('adopt', '--from', 'shop/before', '--to', 'shop/now').end(), /No job of the queue has the scope "shop\/before"/);
+});
+
 test('doctor finds items that the last run of their batch has not named', async t => {
 	const folder = new Folder(t);
 	const queue = await openQueue(join(folder.path, 'faena.db'));
