@@ -1,22 +1,20 @@
 /** First file of the thread that compares files and code with those of earlier runs. It loads the tasks module, and runs no task. */
 import {parentPort, workerData} from 'node:worker_threads';
 import {FreshnessChecker} from '../lib/freshness/checker.ts';
-import type {FreshnessCall, FreshnessStart} from '../lib/freshness/messages.ts';
-import {ModuleGraph} from '../lib/freshness/module-graph.ts';
+import type {FreshnessCall} from '../lib/freshness/messages.ts';
 import type {FreshnessMessage} from '../lib/freshness/thread.ts';
 import {toEnvelope} from '../lib/job/failure.ts';
 import {markWorker} from '../lib/job/task-module.ts';
-import {loadTasks} from '../lib/worker/worker.ts';
+import {loadWithCodes} from '../lib/worker/worker.ts';
 
-const {tasks: module} = workerData as FreshnessStart;
+const module: string = workerData;
 // If it fails, each question is answered with the error.
 const checker = load().catch(toEnvelope);
 
 async function load(): Promise<FreshnessChecker> {
 	markWorker(module);
-	const graph = new ModuleGraph();
-	const tasks = await loadTasks(module);
-	return new FreshnessChecker(tasks, graph.close());
+	const {table, codes} = await loadWithCodes(module);
+	return new FreshnessChecker(table, codes);
 }
 
 async function answer(call: FreshnessCall): Promise<FreshnessMessage> {

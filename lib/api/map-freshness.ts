@@ -1,63 +1,30 @@
-import type {FreshnessAnswer, FreshnessQuestion, Reason} from '../freshness/messages.ts';
-import type {OpenFreshness} from '../freshness/open-freshness.ts';
+import type {FreshnessQuestion, Verdict} from '../freshness/messages.ts';
 import type {Encoded} from '../job/encoding.ts';
-import type {BatchId, JobStatus} from '../job/job.ts';
 import {pack} from '../job/packed.ts';
 import type {MapPlan} from './map-options.ts';
 
-/** Answers which items are out of date. */
-export type Freshness = Pick<OpenFreshness, 'check' | 'changed'>;
-
-/** Items that are looked at together. */
-export interface CheckedItems<Item> {
-	readonly items: readonly Item[];
-	readonly keys: readonly string[];
-	readonly payloads: readonly Encoded[];
-	/** Of an item in the input. */
-	readonly indexAt: (offset: number) => number;
-}
-
-/** What is known of items before they are enqueued. */
-export interface Checked extends FreshnessAnswer {
-	/** Of the jobs that the items have; `null` for none. */
-	readonly statuses: readonly (JobStatus | null)[];
-	readonly payloads: readonly Encoded[];
-}
-
-/** A key's job as it is before the map: `Store.holders`. */
-type Holders = (of: {readonly task: string; readonly batch?: BatchId | undefined}, keys: readonly string[]) => Promise<FreshnessQuestionKnown>;
-type FreshnessQuestionKnown = NonNullable<FreshnessQuestion['known']>;
-
-/** Finds out which of a map's items are out of date. @param batch `undefined` for a map without a batch; `null` for a batch that has no jobs */
-export async function checkItems<Item>(
-	{freshness, holders}: {readonly freshness: Freshness; readonly holders: Holders},
-	{group: {task, rerun}, fresh, filesOf}: MapPlan<Item>,
-	batch: BatchId | null | undefined,
-	{items, keys, payloads, indexAt}: CheckedItems<Item>,
-): Promise<Checked> {
-	const known = batch === null ? undefined : await holders({task, batch}, keys);
-	const answer = await freshness.check({
-		...{task, fresh, known, retryFailed: rerun?.failed ?? false},
-		payloads: pack(payloads),
-		files: filesOf && items.map((item, offset) => filesOf(item, indexAt(offset))),
-	});
-	return {...answer, statuses: known?.statuses ?? items.map(() => null), payloads};
+/** What is asked of a map's items before they are enqueued. */
+export function questionOf<Item>(
+	{group: {task, rerun}, fresh}: MapPlan<Item>,
+	payloads: readonly Encoded[],
+	of: Pick<FreshnessQuestion, 'files' | 'known' | 'renewal'>,
+): FreshnessQuestion {
+	return {...of, task, fresh, retryFailed: rerun?.failed ?? false, payloads: pack(payloads)};
 }
 
 /** How many items of a map are new, changed, made by other code, or kept for want of a file. */
-export interface FreshCounts {
-	added: number;
-	changed: number;
-	byOtherCode: number;
-	absent: number;
-}
+export const NOTHING_FRESH = {added: 0, changed: 0, byOtherCode: 0, absent: 0};
 
-export const NOTHING_FRESH: Readonly<FreshCounts> = {added: 0, changed: 0, byOtherCode: 0, absent: 0};
+/** As what an item counts: by the reason why its job runs, or why it is kept. Unfinished and failed items have not changed. */
+const COUNTED: Partial<Record<NonNullable<Verdict['reason' | 'kept']>, keyof typeof NOTHING_FRESH>> = {
+	...({new: 'added', payload: 'changed', content: 'changed', code: 'changed', outputs: 'changed', all: 'changed'} as const),
+	...({byOtherCode: 'byOtherCode', absent: 'absent'} as const),
+};
 
-const CHANGES: ReadonlySet<Reason | null> = new Set(['payload', 'content', 'code', 'outputs', 'all']);
-
-/** The counts of a checked group. A changed payload is not known yet. */
-export function countFresh({reasons, byOtherCode, absent}: FreshnessAnswer): FreshCounts {
-	const countOf = (is: (reason: Reason | null) => boolean) => reasons.filter(is).length;
-	return {added: countOf(reason => reason === 'new'), changed: countOf(reason => CHANGES.has(reason)), byOtherCode: byOtherCode.length, absent: absent.length};
+/** Counts items. A changed payload is not known yet. */
+export function countFresh(counts: typeof NOTHING_FRESH, verdicts: readonly Pick<Verdict, 'reason' | 'kept'>[]): void {
+	for (const {reason, kept} of verdicts) {
+		const counted = COUNTED[reason ?? kept ?? 'unfinished'];
+		if (counted) counts[counted]++;
+	}
 }

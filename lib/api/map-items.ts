@@ -1,10 +1,10 @@
+import type {Verdict} from '../freshness/messages.ts';
 import type {Encoded} from '../job/encoding.ts';
 import {type Ids, idAt} from '../job/group.ts';
-import {isTerminal, type JobId, type Staleness} from '../job/job.ts';
+import type {JobId, Staleness} from '../job/job.ts';
 import {executionAt, type UnpackedJobs} from '../transport/client.ts';
 import type {ExecutionFacts, Notice} from '../transport/messages.ts';
 import {type JobOutcome, toOutcome} from './handles.ts';
-import type {Checked} from './map-freshness.ts';
 
 /** An item of a map, and its job. */
 export interface MapItem<Item> {
@@ -41,7 +41,7 @@ export class ItemGroup<Item> {
 	/** Of a pipe: the ids of the jobs of each stage before the last one, with the number that an item has. */
 	earlier: readonly {readonly ids: Ids; readonly count: number; readonly perItem: number}[] = [];
 	/** What was known of the items before they were enqueued. */
-	checked: Checked | undefined;
+	checked: {readonly verdicts: readonly Verdict[]; readonly payloads: readonly Encoded[]} | undefined;
 	/** Offsets of items whose jobs existed. */
 	existing: ReadonlySet<number> = new Set();
 	/** Offsets of items whose jobs an earlier map had left unfinished. */
@@ -84,9 +84,7 @@ export class ItemGroup<Item> {
 
 	/** True if the item's job had ended before this map, and its payload has changed: the check before did not know that. */
 	hasOtherPayload(offset: number): boolean {
-		if (this.unfinished.has(offset)) return false;
-		const status = this.checked?.statuses[offset];
-		return status !== undefined && status !== null && isTerminal(status) && this.checked?.reasons[offset] === null;
+		return !this.unfinished.has(offset) && this.checked?.verdicts[offset]?.reason === null;
 	}
 
 	/** The items from an offset on have completed: their jobs are those from index `start` up to `end`. */

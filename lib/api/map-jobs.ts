@@ -1,5 +1,7 @@
+import {nanoid} from 'nanoid';
 import {ofChangedFiles} from '../freshness/fingerprint.ts';
-import type {FilesSeen} from '../freshness/messages.ts';
+import type {FilesSeen, Verdict} from '../freshness/messages.ts';
+import type {OpenFreshness} from '../freshness/open-freshness.ts';
 import {type Encoded, sameValue} from '../job/encoding.ts';
 import {type EnqueuedGroup, idAt, type Keys, listIds, MAX_GROUP_JOBS, type NewGroup, rangeOf} from '../job/group.ts';
 import type {BatchId, JobId, Place} from '../job/job.ts';
@@ -8,7 +10,7 @@ import {keyConflict, noParent} from '../store/conflict-errors.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient, RangeWatcher, Watcher} from '../transport/client.ts';
 import type {IdRange, Notice, Verbs} from '../transport/messages.ts';
-import {type Checked, checkItems, countFresh, type FreshCounts, type Freshness} from './map-freshness.ts';
+import {questionOf} from './map-freshness.ts';
 import {ItemGroup} from './map-items.ts';
 import type {MapPlan} from './map-options.ts';
 import {groupUnits, joinEnqueued, type StageJobs} from './pipe-groups.ts';
@@ -21,7 +23,7 @@ interface MapJobsListener<Item> {
 	/** A job has ended otherwise, or before the map began to watch it. */
 	ended(group: ItemGroup<Item>, offset: number, status: Notice['status'], isReused: boolean): void;
 	/** A group was checked before it is enqueued. */
-	checked(counts: FreshCounts): void;
+	checked(verdicts: readonly Verdict[]): void;
 	/** A group was answered: there is room for another. */
 	answered(): void;
 	failed(error: unknown): void;
@@ -69,7 +71,7 @@ export class MapJobs<Item> {
 	/** Unfinished jobs of earlier maps that the input has not had so far. */
 	missing = 0;
 	/** Finds out which items are out of date, if the map asks for that. */
-	readonly #freshness: Freshness | undefined;
+	readonly #freshness: OpenFreshness | undefined;
 	/** The most items of the next group. It grows while checks are quick: of large files the first ones are to start before all are looked at. */
 	#groupSize: number;
 	/** All groups had keys that are consecutive numbers. */
@@ -86,10 +88,11 @@ export class MapJobs<Item> {
 	#opening: Promise<{readonly id: BatchId}> | undefined;
 	/** The batch, once it is open. */
 	#batch: BatchId | undefined;
+	#renewal: string | undefined;
 	#hasInputEnded = false;
 	#isLeft = false;
 
-	constructor(client: DispatcherClient, plan: MapPlan<Item>, freshness: Freshness | undefined, listener: MapJobsListener<Item>) {
+	constructor(client: DispatcherClient, plan: MapPlan<Item>, freshness: OpenFreshness | undefined, listener: MapJobsListener<Item>) {
 		this.#client = client;
 		this.#plan = plan;
 		this.#freshness = freshness;
@@ -107,14 +110,17 @@ export class MapJobs<Item> {
 	 * @throws FaenaError `BatchInUse`, `BatchConflict`, `Closed`
 	 */
 	async open(): Promise<void> {
-		const {batch: name, group, batchOptions, pipe} = this.#plan;
+		const {batch: name, group, batchOptions, pipe, fresh} = this.#plan;
 		if (name === undefined) return;
-		const opening = this.#client.verb('openBatch', name, pipe ? undefined : group.task, batchOptions);
+		const renewal = fresh.includes('all') ? nanoid() : undefined;
+		const opening = this.#client.verb('openBatch', name, pipe ? undefined : group.task, {...batchOptions, renewal});
 		this.#opening = opening;
 		const {id, running} = await opening;
 		this.#batch = id;
 		for (const each of running) this.#flags.set(each, RUNNING);
-		const {counts, held = 0} = (await this.#client.verb('batch', name)) ?? {};
+		const batch = await this.#client.verb('batch', name);
+		const {counts, held = 0} = batch ?? {};
+		this.#renewal = batch?.renewal;
 		this.missing = held + running.length;
 		// The jobs of a pipe's earlier stages are not in its groups.
 		if (pipe) return;
@@ -171,23 +177,29 @@ export class MapJobs<Item> {
 			if (!checked || this.#isEnding || this.#isLeft) return answered(() => undefined);
 			const isQuick = performance.now() - start < QUICK_CHECK_MS;
 			this.#groupSize = isQuick ? Math.min(MAX_GROUP_JOBS, 2 * this.#groupSize) : Math.max(MIN_CHECKED_ITEMS, Math.floor(this.#groupSize / 2));
-			group.checked = checked;
-			this.#listener.checked(countFresh(checked));
-			const {fingerprints, outdated} = checked;
-			this.#send(group, {...sent, fingerprints: pack(fingerprints), ...(outdated.length > 0 && {outdated})}, answered);
+			group.checked = {verdicts: checked, payloads};
+			this.#listener.checked(checked);
+			const fingerprints = pack(checked.map(({fingerprint = null}) => fingerprint));
+			const outdated = checked.flatMap(({isOutdated}, offset) => (isOutdated ? offset : []));
+			this.#send(group, {...sent, fingerprints, ...(outdated.length > 0 && {outdated})}, answered);
 		} catch (error) {
 			answered(() => this.#listener.failed(error));
 		}
 	}
 
-	#check(group: ItemGroup<Item>, payloads: readonly Encoded[]): Promise<Checked> {
-		const holders: Parameters<typeof checkItems>[0]['holders'] = (of, keys) => this.#client.verb('holders', of, keys);
-		const batch = this.#batch !== undefined && this.#jobsBefore === 0 ? null : this.#batch;
-		const keys = group.items.map((_, offset) => group.keyAt(offset));
-		return checkItems({freshness: this.#freshness as Freshness, holders}, this.#plan, batch, {
-			...{items: group.items, keys, payloads},
-			indexAt: offset => group.indexAt(offset),
-		});
+	async #check(group: ItemGroup<Item>, payloads: readonly Encoded[]): Promise<readonly Verdict[]> {
+		const isFirst = this.#batch !== undefined && this.#jobsBefore === 0;
+		const known = isFirst ? undefined : await this.#holders(group, [...group.items.keys()]);
+		const {filesOf} = this.#plan;
+		const files = filesOf && group.items.map((item, offset) => filesOf(item, group.indexAt(offset)));
+		const question = questionOf(this.#plan, payloads, {files, known, renewal: this.#renewal});
+		return (await (this.#freshness as OpenFreshness).check(question)).verdicts;
+	}
+
+	/** The jobs that items of the group have. */
+	#holders(group: ItemGroup<Item>, offsets: readonly number[]): Promise<ReturnType<Verbs['holders']>> {
+		const keys = offsets.map(offset => group.keyAt(offset));
+		return this.#client.verb('holders', {task: this.#plan.group.task, batch: this.#batch}, keys);
 	}
 
 	/** Sends units of a pipe's items: jobs of all stages, in one transaction. */
@@ -347,7 +359,7 @@ export class MapJobs<Item> {
 	#compareFiles(group: ItemGroup<Item>, from: number, to: number): void {
 		const {checked} = group;
 		if (!checked) return;
-		const offsets = Array.from({length: to - from}, (_, index) => from + index).filter(offset => checked.files[offset]);
+		const offsets = Array.from({length: to - from}, (_, index) => from + index).filter(offset => checked.verdicts[offset]?.files?.paths.length);
 		if (offsets.length === 0) return;
 		const comparison = this.#noteChanges(group, checked, offsets)
 			// The engine was closed: then the notes are not written.
@@ -357,19 +369,21 @@ export class MapJobs<Item> {
 	}
 
 	/** Notes which jobs ran while their files changed, so that the next map runs these again, also if the change was undone. */
-	async #noteChanges(group: ItemGroup<Item>, {files, payloads, fingerprints}: Checked, offsets: readonly number[]): Promise<void> {
-		const changed = await (this.#freshness as Freshness).changed(offsets.map(offset => files[offset] as FilesSeen));
+	async #noteChanges(group: ItemGroup<Item>, {verdicts, payloads}: NonNullable<ItemGroup<Item>['checked']>, offsets: readonly number[]): Promise<void> {
+		const changed = await (this.#freshness as OpenFreshness).changed(offsets.map(offset => verdicts[offset]?.files as FilesSeen));
 		if (changed.length === 0) return;
 		const some = changed.map(index => offsets[index] as number);
 		// Their jobs exist. What these have waited for may be gone.
 		const {rerun: _, parents: __, ...common} = this.#plan.group;
+		// With the code that has run.
+		const {fingerprints} = await this.#holders(group, some);
 		await this.#client.call({
 			type: 'enqueue',
 			watch: false,
 			group: {
 				...{...common, batch: this.#batch, keys: pack(some.map(offset => group.keyAt(offset)))},
 				values: pack(some.map(offset => payloads[offset] as Encoded)),
-				fingerprints: pack(some.map(offset => ofChangedFiles(fingerprints[offset] ?? ''))),
+				fingerprints: pack(fingerprints.map(ofChangedFiles)),
 			},
 		});
 	}
@@ -497,7 +511,7 @@ export class MapJobs<Item> {
 		const leavesJobs = this.missing > 0 && (this.#plan.missing === 'hold' || this.#plan.missing === 'run');
 		const hasAll = isDone && this.#hasInputEnded && !leavesJobs;
 		try {
-			await this.#client.verb(hasAll ? 'closeBatch' : 'leaveBatch', id);
+			await (hasAll ? this.#client.verb('closeBatch', id) : this.#client.verb('leaveBatch', id, isDone && this.#hasInputEnded));
 			// Jobs of an open batch can't be deleted.
 			if (hasAll && this.#plan.missing === 'delete' && this.#freshness && this.#gone > 0) await this.#deleteGone();
 		} catch (error) {

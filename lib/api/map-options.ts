@@ -29,7 +29,8 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 	/**
 	 * What makes an item run again whose job an earlier map has enqueued, in a new round; its old result is lost. Each value includes `'payload'`,
 	 * another payload. `'content'`: other contents of its {@link files}, looked at if their sizes or times differ. `'code'`: other code of the task,
-	 * that is, another `version` of it, or other texts of the tasks module and of what it imports. `'all'`: always. With any of the last three, a
+	 * that is, another `version` of it, or other texts of the tasks module and of what it imports than those that the job's worker had loaded. `'all'`:
+	 * always; but if a map with a batch was interrupted, the next one does not run again what that one has enqueued. With any of the last three, a
 	 * completed job runs again if one of the task's `outputs` is gone. Default: that of the task; without one, another payload ends the loop with
 	 * `KeyConflict`. While the job runs, another payload does so in any case.
 	 * @example faena.map('thumbnail', paths, {batch: 'photos', key: path => path, fresh: 'content', files: path => [path]})

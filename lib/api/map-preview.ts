@@ -1,25 +1,20 @@
-import type {Reason} from '../freshness/messages.ts';
-import {openFreshness} from '../freshness/open-freshness.ts';
+import type {Reason, Verdict} from '../freshness/messages.ts';
+import {type OpenFreshness, openFreshness} from '../freshness/open-freshness.ts';
 import {type Encoded, sameValue} from '../job/encoding.ts';
 import {MAX_GROUP_JOBS} from '../job/group.ts';
 import {isTerminal, type JobId, type JobStatus} from '../job/job.ts';
 import {JobMaker} from '../job/new-job.ts';
 import {DEFAULTS} from '../job/options.ts';
-import {pack} from '../job/packed.ts';
 import {pages} from '../job/pages.ts';
 import type {Fresh} from '../job/task.ts';
-import type {Store} from '../store/store.ts';
-import type {Freshness} from './map-freshness.ts';
+import type {KeyHolders, Store} from '../store/store.ts';
+import {questionOf} from './map-freshness.ts';
 import {type MapOptions, type MapPlan, planMap} from './map-options.ts';
 
 /** What a map would do with an item. */
-export interface Preview<Item> {
+export interface Preview<Item> extends Pick<Verdict, 'reason' | 'kept'> {
 	readonly key: string;
 	readonly item: Item;
-	/** Why its job would run; `null` if it would not. */
-	readonly reason: Reason | null;
-	/** True if it would not run, though other code has made its result. */
-	readonly isByOtherCode: boolean;
 	/** True if the job that it has is unfinished. */
 	readonly isUnfinished: boolean;
 	/** The job that it has. */
@@ -68,35 +63,38 @@ export async function* previewMap<Item>(
 
 async function* previewGroup<Item>(
 	store: Store | undefined,
-	freshness: Freshness,
-	{group: {task, rerun}, batch: name, fresh, isChecked, filesOf, keyOf, encode}: MapPlan<Item>,
+	freshness: OpenFreshness,
+	plan: MapPlan<Item>,
 	items: readonly Item[],
 	start: number,
 ): AsyncGenerator<Preview<Item>> {
 	if (items.length === 0) return;
+	const {group, batch: name, isChecked, filesOf, keyOf, encode} = plan;
 	const keys = items.map((item, offset) => keyOf?.(item, start + offset) ?? `${start + offset}`);
 	const payloads = items.map((item, offset) => encode(item, start + offset));
-	const known = await findHolders(store, task, name, keys);
+	const {known, renewal} = await findHolders(store, group.task, name, keys);
 	const files = filesOf && items.map((item, offset) => filesOf(item, start + offset));
-	const question = {task, fresh, retryFailed: rerun?.failed ?? false, payloads: pack(payloads), files, known};
-	const checked = isChecked ? await freshness.check(question) : undefined;
+	const checked = isChecked ? await freshness.check(questionOf(plan, payloads, {files, known, renewal})) : undefined;
 	const stored = await payloadsOf(store, known?.ids ?? []);
 	for (const [offset, item] of items.entries()) {
 		const id = known?.ids[offset] ?? null;
 		const isOther = id !== null && stored.has(id) && !sameValue(stored.get(id) as Encoded, payloads[offset] as Encoded);
 		const status = known?.statuses[offset] ?? null;
-		const reason = checked?.reasons[offset] ?? reasonOf(status, isOther, rerun);
-		const isByOtherCode = reason === null && (checked?.byOtherCode.includes(offset) ?? false);
-		yield {key: keys[offset] as string, item, reason, isByOtherCode, isUnfinished: status !== null && !isTerminal(status), jobId: id};
+		const verdict = checked?.verdicts[offset];
+		const reason = verdict?.reason ?? reasonOf(status, isOther, group.rerun);
+		const kept = reason === null ? verdict?.kept : undefined;
+		yield {key: keys[offset] as string, item, reason, kept, isUnfinished: status !== null && !isTerminal(status), jobId: id};
 	}
 }
 
-/** The jobs that have these keys; `undefined` if there can be none. */
-async function findHolders(store: Store | undefined, task: string, name: string | undefined, keys: readonly string[]) {
-	if (!store) return undefined;
-	if (name === undefined) return store.holders({task}, keys);
-	const {batches} = await store.batches({name});
-	return batches[0] && store.holders({task, batch: batches[0].id}, keys);
+type Found = {readonly known?: KeyHolders; readonly renewal?: string | undefined};
+
+/** The jobs that have these keys, if there can be some; and whether a map of all items goes on. */
+async function findHolders(store: Store | undefined, task: string, name: string | undefined, keys: readonly string[]): Promise<Found> {
+	if (!store) return {};
+	if (name === undefined) return {known: await store.holders({task}, keys)};
+	const [batch] = (await store.batches({name})).batches;
+	return batch ? {known: await store.holders({task, batch: batch.id}, keys), renewal: batch.renewal} : {};
 }
 
 /** The payloads of jobs. */

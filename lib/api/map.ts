@@ -1,3 +1,4 @@
+import type {OpenFreshness} from '../freshness/open-freshness.ts';
 import {bad, checkIterable} from '../job/checks.ts';
 import {decode, type Encoded} from '../job/encoding.ts';
 import {MAX_GROUP_JOBS} from '../job/group.ts';
@@ -7,7 +8,7 @@ import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import type {Notice} from '../transport/messages.ts';
 import type {JobOutcome} from './handles.ts';
-import {type FreshCounts, type Freshness, NOTHING_FRESH} from './map-freshness.ts';
+import {countFresh, NOTHING_FRESH} from './map-freshness.ts';
 import type {ItemGroup, MapResult} from './map-items.ts';
 import {MapJobs} from './map-jobs.ts';
 import type {MapPlan} from './map-options.ts';
@@ -89,7 +90,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	#read: (result: Encoded) => Result = result => decode(result) as Result;
 
 	/** @internal Use `engine.map`. */
-	constructor(client: DispatcherClient, plan: MapPlan<Item>, items: Iterable<Item> | AsyncIterable<Item>, freshness?: Freshness) {
+	constructor(client: DispatcherClient, plan: MapPlan<Item>, items: Iterable<Item> | AsyncIterable<Item>, freshness?: OpenFreshness) {
 		checkIterable('map()', items);
 		this.#client = client;
 		this.#plan = plan;
@@ -97,7 +98,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		if (Array.isArray(items)) this.#progress.total = items.length;
 		this.#source = openSource(items);
 		this.#jobs = new MapJobs(client, plan, plan.isChecked ? freshness : undefined, {
-			checked: counts => this.#addFresh(counts),
+			checked: verdicts => countFresh(this.#progress, verdicts),
 			completed: (group, from, to) => this.#complete(group, from, to),
 			ended: (group, offset, status, isReused) => this.#end(group, offset, status, isReused),
 			answered: () => {
@@ -366,13 +367,6 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	#hasAllArrived(): boolean {
 		return (this.#phase === 'fed' || this.#phase === 'halted') && this.#jobs.unanswered.size === 0 && this.#jobs.underWay === 0;
-	}
-
-	#addFresh({added, changed, byOtherCode, absent}: FreshCounts): void {
-		this.#progress.added += added;
-		this.#progress.changed += changed;
-		this.#progress.byOtherCode += byOtherCode;
-		this.#progress.absent += absent;
 	}
 
 	#complete(group: ItemGroup<Item>, from: number, to: number): void {

@@ -1,4 +1,5 @@
 import {pipeline} from 'node:stream/promises';
+import {countFresh, NOTHING_FRESH} from '../api/map-freshness.ts';
 import {type PlannedMap, type Preview, previewMap} from '../api/map-preview.ts';
 import {queueExists} from '../api/queue-location.ts';
 import type {JobId} from '../index.ts';
@@ -66,36 +67,28 @@ async function* linesOf(previews: AsyncIterable<Preview<Item>>, template: Templa
 
 /** The counts of a preview. */
 class PreviewCounts {
-	/** Items by the reason for which they would run; `null`: they would not. */
-	readonly #items = new Map<Preview<Item>['reason'], number>();
-	#byOtherCode = 0;
+	readonly #counts = {...NOTHING_FRESH, reused: 0, runs: 0};
 	/** The number of items for which there is no command. */
 	refused = 0;
 	/** The jobs that the items have, and those of them that are unfinished. */
 	readonly #jobs = new Set<JobId>();
 	readonly #unfinished = new Set<JobId>();
 
-	add({reason, isByOtherCode, isUnfinished, jobId}: Preview<Item>): void {
+	add(preview: Preview<Item>): void {
+		const {reason, isUnfinished, jobId} = preview;
 		if (jobId !== null) this.#jobs.add(jobId);
 		if (jobId !== null && isUnfinished) this.#unfinished.add(jobId);
-		this.#items.set(reason, this.#of(reason) + 1);
-		if (isByOtherCode) this.#byOtherCode++;
-	}
-
-	#of(reason: Preview<Item>['reason']): number {
-		return this.#items.get(reason) ?? 0;
+		this.#counts[reason === null ? 'reused' : 'runs']++;
+		countFresh(this.#counts, [preview]);
 	}
 
 	/** @param before the jobs of earlier runs */
 	describe(before: Counts, missing: RunOptions['missing']): string {
-		const items = this.#items.values().reduce((sum, each) => sum + each, 0);
-		const [reused, added] = [this.#of(null), this.#of('new')];
-		// Unfinished and failed items have not changed.
-		const changed = items - reused - added - this.#of('unfinished') - this.#of('failed');
+		const {reused, runs} = this.#counts;
 		const gone = Object.values(before).reduce((sum, jobs) => sum + jobs, 0) - this.#jobs.size;
 		const left = UNENDED_STATUSES.reduce((sum, status) => sum + before[status], 0) - this.#unfinished.size;
-		const what = describeFresh({reused, added, changed, gone, byOtherCode: this.#byOtherCode, absent: 0});
+		const what = describeFresh({...this.#counts, gone});
 		const rest = left > 0 ? ` ${describeUnfinished(left, missing)}` : '';
-		return `Would run ${count(items - reused)} of ${count(items)}${what && `: ${what}`}.${rest}`;
+		return `Would run ${count(runs)} of ${count(runs + reused)}${what && `: ${what}`}.${rest}`;
 	}
 }

@@ -115,7 +115,7 @@ export class Calls {
 		}
 		if (verb === 'counts') return this.#queue.counts(defined({task: args[0] as string | undefined}));
 		if (verb === 'closeBatch') return this.#batches.leave(args[0] as BatchId, {isClosed: true});
-		if (verb === 'leaveBatch') return this.#batches.leave(args[0] as BatchId, {isLeft: true});
+		if (verb === 'leaveBatch') return this.#batches.leave(args[0] as BatchId, {isLeft: true, isDone: args[1] as boolean | undefined});
 		const all = verb === 'endInput' ? [...args, owner] : args;
 		return (this.#queue[verb] as (...args: readonly unknown[]) => unknown).apply(this.#queue, all as unknown[]);
 	}

@@ -1,6 +1,6 @@
-import type {JobUpdate, Lease, OwnerId} from '../job/claim.ts';
+import type {JobUpdate, Lease, OwnerId, Settlement} from '../job/claim.ts';
 import {toFailure} from '../job/failure.ts';
-import {claimAt, type EndedGroup, idAt, settlementsOf, sizeOf, toEndedGroup} from '../job/group.ts';
+import {type EndedGroup, idAt, settlementsOf, sizeOf, toEndedGroup} from '../job/group.ts';
 import type {ClaimRequest, Committed, LaneRequest, Store} from '../store/store.ts';
 import type {Clock} from '../support/clock.ts';
 import type {FaenaError} from '../support/errors.ts';
@@ -139,8 +139,8 @@ export class Commits {
 	#replace({update, group, call, isReplacement}: Part, refusal: FaenaError): Part[] {
 		if (group && sizeOf(group) > 1) return [...settlementsOf(group)].map(each => ({group: toEndedGroup([each])}));
 		if (group && !isReplacement) {
-			const failed = {...claimAt(group, 0), outcome: {type: 'threw', error: toFailure(refusal)}, worker: group.worker, own: group.own} as const;
-			return [{group: toEndedGroup([failed]), isReplacement: true}];
+			const [job] = [...settlementsOf(group)] as [Settlement];
+			return [{group: toEndedGroup([{...job, outcome: {type: 'threw', error: toFailure(refusal)}}]), isReplacement: true}];
 		}
 		const {clients} = this.#host;
 		if (group) clients.refused({id: idAt(group.ids, 0)}, refusal);

@@ -1,12 +1,10 @@
 import {createHash} from 'node:crypto';
 import {closeSync, openSync, readSync, type Stats, statSync} from 'node:fs';
 import {bad} from '../job/checks.ts';
+import {hashOf} from '../support/hash.ts';
 
 /** A file that was changed so short a time ago may change again without another time: some file systems count in steps of two seconds. */
 const COARSEST_TIME_MS = 2000;
-
-/** The characters of a hash that are kept: 132 bits. */
-const HASH_LENGTH = 22;
 
 /** Stands for the attributes and for the content of a file that is not there. */
 const ABSENT = 'absent';
@@ -74,15 +72,7 @@ const buffer = Buffer.allocUnsafe(1024 * 1024);
 
 /** A hash of the contents of files, in this order; empty if there are none. */
 export function contentOf(paths: readonly string[]): string {
-	if (paths.length === 0) return '';
-	const hash = createHash('sha256');
-	for (const path of paths) hash.update(`${contentOfFile(path)},`);
-	return shorten(hash.digest('base64url'));
-}
-
-/** A hash of a text. */
-export function hashOf(text: string): string {
-	return shorten(createHash('sha256').update(text).digest('base64url'));
+	return paths.length === 0 ? '' : hashOf(paths.map(path => `${contentOfFile(path)},`).join(''));
 }
 
 /** The hash of a file's content; or why it can't be read: then the task will fail, and say so. */
@@ -101,8 +91,4 @@ function contentOfFile(path: string): string {
 	} finally {
 		if (file !== undefined) closeSync(file);
 	}
-}
-
-function shorten(hash: string): string {
-	return hash.slice(0, HASH_LENGTH);
 }

@@ -4,12 +4,6 @@ import type {Fresh} from '../job/task.ts';
 
 /** The station `freshness/`: finds out which items of a map have changed since their jobs ran. It runs in a thread of its own, since it reads files. */
 
-/** Start data of the thread. */
-export interface FreshnessStart {
-	/** The URL of the tasks module. */
-	readonly tasks: string;
-}
-
 /** Asks which of some items are out of date. All columns have an entry for each item. */
 export interface FreshnessQuestion {
 	readonly task: string;
@@ -17,6 +11,8 @@ export interface FreshnessQuestion {
 	readonly fresh: readonly Fresh[];
 	/** Whether dead and cancelled jobs run again. */
 	readonly retryFailed: boolean;
+	/** Names the run of all items that goes on: `Batch.renewal`. */
+	readonly renewal?: string | undefined;
 	readonly payloads: Values;
 	/** Paths of the files of each item; by default those that the task's option `files` names. */
 	readonly files?: readonly (readonly string[])[] | undefined;
@@ -30,21 +26,24 @@ export interface FreshnessQuestion {
  */
 export type Reason = 'new' | 'unfinished' | 'failed' | 'outputs' | Fresh;
 
+/** What was found out about an item. */
+export interface Verdict {
+	/** Why its job runs; `null` if it does not. A changed payload is not known here. */
+	readonly reason: Reason | null;
+	/** Of a completed job that does not run: it was made by other code; or it would run, but a file of it is absent that was there. */
+	readonly kept?: 'byOtherCode' | 'absent' | undefined;
+	/** True if the job begins a new round, though its payload may be the same. */
+	readonly isOutdated?: boolean;
+	/** The fingerprint to store; absent to keep the stored one. */
+	readonly fingerprint?: string;
+	/** Its files, if it runs. */
+	readonly files?: FilesSeen;
+}
+
 export interface FreshnessAnswer {
-	/** The fingerprints to store; `null` keeps the stored one. */
-	readonly fingerprints: readonly (string | null)[];
-	/** Why each job runs; `null` if it does not. A changed payload is not known here. */
-	readonly reasons: readonly (Reason | null)[];
-	/** Indexes of the jobs that begin a new round, though their payloads may be the same. */
-	readonly outdated: readonly number[];
-	/** Indexes of the jobs that do not run, and completed by other code. */
-	readonly byOtherCode: readonly number[];
-	/** Indexes of completed jobs that would run, but a file of theirs is absent that was there: they keep their results. */
-	readonly absent: readonly number[];
+	readonly verdicts: readonly Verdict[];
 	/** What makes items run again by the task's own option `fresh`. */
 	readonly ofTask: readonly Fresh[];
-	/** The files of each item that runs; `null` if it has none, or does not run. */
-	readonly files: readonly (FilesSeen | null)[];
 }
 
 /** Files as they were when they were looked at. */

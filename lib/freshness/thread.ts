@@ -1,31 +1,29 @@
 import type {Worker} from 'node:worker_threads';
 import {type ErrorEnvelope, fromEnvelope} from '../job/failure.ts';
 import {startThread, workerUrl} from '../support/node.ts';
-import type {FilesSeen, FreshnessAnswer, FreshnessCall, FreshnessQuestion, FreshnessStart} from './messages.ts';
+import type {FilesSeen, FreshnessAnswer, FreshnessCall, FreshnessQuestion} from './messages.ts';
 
 /** The thread has loaded the tasks, or failed to; then its answers, in the order of the questions. */
 export type FreshnessMessage = 'loaded' | {readonly value: FreshnessAnswer | number[]} | {readonly error: ErrorEnvelope};
 
-/** The thread that looks at files and code, from the caller's side. It starts with the first question. */
+/** The thread that looks at files and code, from the caller's side: an `OpenFreshness`. It starts with the first question. */
 export class FreshnessThread {
-	readonly #start: FreshnessStart;
+	readonly #tasks: string;
 	readonly #env: Readonly<Record<string, string>>;
 	#thread: Worker | undefined;
 	#isClosed = false;
 	#loaded = Promise.withResolvers<void>();
 	readonly #waiting: {readonly resolve: (answer: never) => void; readonly reject: (error: unknown) => void}[] = [];
 
-	constructor(start: FreshnessStart, env: Readonly<Record<string, string>> = {}) {
-		this.#start = start;
+	constructor(tasks: string, env: Readonly<Record<string, string>> = {}) {
+		this.#tasks = tasks;
 		this.#env = env;
 	}
 
-	/** @throws FaenaError `BadOption`, `BadTasksModule` */
 	check(question: FreshnessQuestion): Promise<FreshnessAnswer> {
 		return this.#call({check: question});
 	}
 
-	/** Indexes of the files that are not as they were. */
 	changed(files: readonly FilesSeen[]): Promise<number[]> {
 		return this.#call({changed: files});
 	}
@@ -40,7 +38,7 @@ export class FreshnessThread {
 
 	#open(): Worker {
 		// Each worker prints what the tasks module prints when it is loaded. This thread does not print it once more.
-		const options = {workerData: this.#start, env: {...process.env, ...this.#env}, stdout: true, stderr: true, name: 'faena freshness'};
+		const options = {workerData: this.#tasks, env: {...process.env, ...this.#env}, stdout: true, stderr: true, name: 'faena freshness'};
 		const thread = startThread(workerUrl('freshness'), options);
 		thread.stdout.resume();
 		thread.stderr.resume();

@@ -61,6 +61,8 @@ export interface Settlement extends Claim {
 	readonly worker?: string | undefined;
 	/** The task's own options, for a job that does not know them: {@link Policy.unset}. */
 	readonly own?: CheckedOptions | undefined;
+	/** The code of the task that its worker had loaded, without a space: the first word of the job's fingerprint, if it has one. Absent keeps that word. */
+	readonly code?: string | undefined;
 }
 
 /** One execution of a job that has ended, other than by a release. Times are milliseconds since 1970. */

@@ -1,3 +1,4 @@
+import {defined} from '../support/defined.ts';
 import {get} from '../support/primordials.ts';
 import type {Claim, ClaimedJob, Ending, Lease, Outcome, Settlement} from './claim.ts';
 import type {Encoded} from './encoding.ts';
@@ -31,7 +32,10 @@ export interface NewGroup extends Omit<NewJob, 'payload' | 'key' | 'isOutdated'>
 	readonly values: Values;
 	/** Absent if the jobs have none. */
 	readonly keys?: Keys | undefined;
-	/** What each job is made of: texts that stores keep, and that only callers understand. `null` keeps that of a job that exists. */
+	/**
+	 * What each job is made of: texts that stores keep, and that only callers understand; but up to its first space a text names the code of the task, which
+	 * the settlement of an execution replaces: {@link EndedGroup.code}. `null` keeps that of a job that exists.
+	 */
 	readonly fingerprints?: Values | undefined;
 	/** Indexes of jobs that are out of date if they exist: they are run again as under `rerun`, also with the same payload; unless they are running. */
 	readonly outdated?: readonly number[] | undefined;
@@ -134,7 +138,7 @@ export function toSent({policies, priorities: _, ...group}: ClaimedGroup): SentG
 }
 
 /** Executions that ended. Those without an entry in `endings` returned, and enqueued no jobs. */
-export interface EndedGroup extends Pick<ClaimedGroup, 'lease' | 'ids' | 'executions' | 'createdAt'>, Pick<Settlement, 'worker' | 'own'> {
+export interface EndedGroup extends Pick<ClaimedGroup, 'lease' | 'ids' | 'executions' | 'createdAt'>, Pick<Settlement, 'worker' | 'own' | 'code'> {
 	/** The results; `null` for jobs that did not return. */
 	readonly values: Values;
 	/** Made by `packTimes`. */
@@ -513,6 +517,7 @@ export function toEndedGroup(settlements: readonly Settlement[], createdAt: Colu
 		endings: endings.size > 0 ? endings : undefined,
 		worker: settlements[0]?.worker,
 		own: settlements[0]?.own,
+		code: settlements[0]?.code,
 	};
 }
 
@@ -525,12 +530,13 @@ function toEnding(outcome: Outcome): Ending | undefined {
 /** @param indexes of the wanted executions; by default all */
 export function* settlementsOf(group: EndedGroup, indexes?: Iterable<number>): Generator<Settlement> {
 	const [times, values] = [new PackedTimes(group.times), unpack(group.values)];
+	const ran = defined({worker: group.worker, own: group.own, code: group.code});
 	for (const index of indexes ?? values.keys()) {
 		const value = values[index] as Encoded;
 		const ending = group.endings?.get(index) ?? RETURNED;
 		const timing = times.known(index);
 		const outcome: Outcome = ending.type === 'returned' ? {...ending, value, ...timing} : {...ending, ...timing};
-		yield {...claimAt(group, index), outcome, ...(group.worker !== undefined && {worker: group.worker}), ...(group.own && {own: group.own})};
+		yield {...claimAt(group, index), outcome, ...ran};
 	}
 }
 

@@ -387,6 +387,8 @@ export interface Batch {
 	readonly flow?: Flow;
 	/** Of a pipe: its stages, in order: the task, and how many items a job of it gets if that is several, such as `store × 100`. */
 	readonly stages?: readonly string[];
+	/** Names the map with `fresh: 'all'` that has begun to run all its items again, until a map of the batch has yielded all. */
+	readonly renewal?: string;
 	/** Of a flow and of a pipe: its jobs by task and status. */
 	readonly tasks?: Readonly<Record<string, Counts>>;
 	/** When it was first opened. */
@@ -433,9 +435,11 @@ export interface BatchOptions {
 	/** A job that the store enqueues in the same transaction whenever the batch completes. Its payload is a {@link CompletedBatch}. */
 	readonly onComplete?: {readonly task: string; readonly scope?: string | undefined; readonly priority: number; readonly policy: Policy};
 	/** For a flow: its {@link Flow.structure}. */
-	readonly flow?: string;
+	readonly flow?: string | undefined;
 	/** For a pipe: its stages, as {@link Batch.stages}. */
-	readonly stages?: readonly string[];
+	readonly stages?: readonly string[] | undefined;
+	/** For a map that runs all its items again: a name for {@link Batch.renewal}. One that an earlier map has left there stays. */
+	readonly renewal?: string | undefined;
 }
 
 /** A batch whose input and jobs have all ended. */

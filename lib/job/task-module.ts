@@ -1,7 +1,8 @@
 import {fileURLToPath, pathToFileURL} from 'node:url';
 import {FaenaError} from '../support/errors.ts';
+import {hashOf} from '../support/hash.ts';
 import {argument, bad, callable, expected, isClass, object, text, textOr, url} from './checks.ts';
-import type {AnyTasks, TaskFunction} from './task.ts';
+import {type AnyTasks, optionsOf, type TaskFunction} from './task.ts';
 
 /** Symbols of all programs: a bundle of the tasks may hold a copy of Faena. */
 const MODULE = Symbol.for('faena.tasks');
@@ -107,4 +108,10 @@ export type TaskTable = ReadonlyMap<string, TaskFunction>;
 export function tableOf(given: object): TaskTable {
 	const tasks = isTaskModule(given) ? given.tasks : given;
 	return new Map(Object.entries(tasks).filter((entry): entry is [string, TaskFunction] => typeof entry[1] === 'function' && !isClass(entry[1])));
+}
+
+/** Names the code of each task by a hash: of its `version`, or else of its module. @param module a text that differs if the module's code does */
+export function codesOf(tasks: TaskTable, module: string): ReadonlyMap<string, string> {
+	const codeOf = ({version}: {readonly version?: string}) => hashOf(version === undefined ? module : `version ${version}`);
+	return new Map([...tasks].map(([name, run]) => [name, codeOf(optionsOf(run))]));
 }

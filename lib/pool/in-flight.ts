@@ -47,6 +47,8 @@ export class InFlightChunk {
 	isSent = false;
 	/** The name of the worker, once it is sent: a worker has one from its start until its end. */
 	workerName: string | undefined;
+	/** The code that the worker has loaded for the task. */
+	code: string | undefined;
 	/** `released`: jobs that come back go to no other worker. `interrupted`: running jobs are stopped as well. */
 	intent: 'run' | 'released' | 'interrupted' = 'run';
 	/** Jobs without an outcome. */
@@ -126,9 +128,11 @@ export class InFlightChunk {
 		return expiries ? this.waiting().filter(index => (expiries.get(index) ?? Infinity) <= this.#clock.now()) : [];
 	}
 
-	send(): void {
+	/** @param codes what the worker has loaded, by task */
+	send(codes?: ReadonlyMap<string, string>): void {
 		const {number, worker} = this;
 		this.isSent = true;
+		this.code = codes?.get(this.group.task);
 		this.workerName = worker.name;
 		if (worker.chunkState) {
 			// It has not seen which jobs were taken back while it loaded.
@@ -191,7 +195,7 @@ export class InFlightChunk {
 	}
 
 	settlement(index: number, outcome: Outcome): Settlement {
-		return {...claimAt(this.group, index), outcome, worker: this.workerName};
+		return {...claimAt(this.group, index), outcome, worker: this.workerName, code: this.code};
 	}
 
 	/** Progress comes by messages and by the chunk's state, so one may arrive twice, or after a later one: it is left out. */
@@ -243,7 +247,8 @@ type RunTimes = Pick<JobTimes, 'startedAt' | 'durationMs'>;
 /** The executions in a worker's message, without those of jobs that were taken back. */
 export function reportedBy(chunk: InFlightChunk, message: OutcomesMessage): EndedGroup | undefined {
 	const {first, values, times} = message;
-	const group = {...executionsOf(chunk.group, first, first + countOf(values)), values, times, endings: endingsOf(chunk, message), worker: chunk.workerName};
+	const {workerName: worker, code} = chunk;
+	const group = {...executionsOf(chunk.group, first, first + countOf(values)), values, times, endings: endingsOf(chunk, message), worker, code};
 	if (chunk.takenBack.size === 0) return group;
 	const left = chunk.indexes(first, first + sizeOf(group)).map(index => index - first);
 	return left.length === 0 ? undefined : left.length === sizeOf(group) ? group : pickEnded(group, left);

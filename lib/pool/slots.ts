@@ -28,6 +28,8 @@ export interface Slot {
 	/** For how long the watch has seen it with a chunk, running nothing and reporting nothing. */
 	quietMs: number;
 	loaded?: Promise<Loaded | undefined>;
+	/** The code of each task that it has loaded, by name. */
+	codes?: ReadonlyMap<string, string> | undefined;
 	/** While it loads or sets up a task: cancels the report of a slow start. */
 	endPreparing?: (() => void) | undefined;
 	/** Resolves once its tasks have cleaned up, or their time is over. */

@@ -103,7 +103,8 @@ export class WorkerLifecycle {
 		if (!loaded || slot.phase !== 'loading') return;
 		if ('tasks' in loaded) {
 			slot.phase = 'ready';
-			for (const chunk of slot.chunks) chunk.send();
+			slot.codes = loaded.codes;
+			for (const chunk of slot.chunks) chunk.send(slot.codes);
 			this.#starts.get(slot.worker.kind)?.resolve(loaded.tasks);
 			this.#startMissing(slot.worker.kind);
 			this.#listener.freed();

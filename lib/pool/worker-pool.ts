@@ -99,7 +99,7 @@ export class WorkerPool implements Pool {
 		const inFlight = new InFlightChunk(++this.#lastNumber, slot.worker, chunk, this.#listener, this.#clock);
 		this.#slots.assign(slot, inFlight);
 		this.#watch.follow(slot, inFlight);
-		if (slot.phase !== 'loading') inFlight.send();
+		if (slot.phase !== 'loading') inFlight.send(slot.codes);
 	}
 
 	stop(id: JobId, reason: StopReason, lease?: Lease): boolean {

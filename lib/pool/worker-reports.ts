@@ -231,7 +231,8 @@ function childJob(maxBytes: number): Is {
 const isUnknown: Is = Number.isNaN;
 const TIMES = {startedAt: isTime, durationMs: isDuration, cpuMs: either(isUnknown, finite), memoryBytes: either(isUnknown, isBytes)} as const;
 
+const isTask = shaped({name: text(Infinity), options: value => typeof value === 'object' && value !== null});
 const isLoaded = either(
-	shaped({tasks: listOf(shaped({name: text(Infinity), options: value => typeof value === 'object' && value !== null}), Infinity)}),
+	shaped({tasks: listOf(isTask, Infinity)}, {codes: mapOf(text(Infinity), text(100))}),
 	shaped({error: shaped({code: text(100), message: text(Infinity)}, {cause: () => true})}),
 );

@@ -491,8 +491,11 @@ export type BatchChange =
 	| {readonly total: number; readonly flowJobs: FlowJobs}
 	/** The owner has read all results and leaves the batch. `delete` may delete it. Changes nothing if the owner does not have the batch. */
 	| {readonly isClosed: true}
-	/** The owner leaves the batch open. Another map may continue it. Changes nothing if the owner does not have the batch. */
-	| {readonly isLeft: true};
+	/**
+	 * The owner leaves the batch open. Another map may continue it. `isDone`: this one has yielded all its items, which ends the {@link Batch.renewal}, as
+	 * closing it does. Changes nothing if the owner does not have the batch.
+	 */
+	| {readonly isLeft: true; readonly isDone?: boolean | undefined};
 
 /** A page of batches. */
 export interface BatchPage {

@@ -6,7 +6,7 @@
 import {decode, type Encoded, encode} from '../job/encoding.ts';
 import {BUILT_INS, type ErrorRecord} from '../job/error-record.ts';
 import type {FailureRecord, PostMortem} from '../job/failure.ts';
-import type {Batch, FlowJobs, Mark, Policy} from '../job/job.ts';
+import type {Batch, BatchOptions, FlowJobs, Mark, Policy} from '../job/job.ts';
 import type {CompletionJob} from '../job/new-job.ts';
 import type {ScheduleSpec} from '../job/schedule.ts';
 import {toDecision} from '../job/task-errors.ts';
@@ -119,9 +119,14 @@ export function readMarks(stored: string): Mark[] {
 	return Array.isArray(marks) ? marks.slice(0, 2).flatMap(each => readMark(each) ?? []) : [];
 }
 
-/** What is stored of a flow or of a pipe; empty for a map. */
-export function readShape(stored: string | null): Pick<Batch, 'flow' | 'stages'> {
-	const {structure, jobs, stages} = Object(parse(stored)) as Readonly<Record<'structure' | 'jobs' | 'stages', unknown>>;
+/** What is stored of a flow, of a pipe, or of a map that renews all its items; `null` for other maps. */
+export function writeShape({flow: structure, stages, renewal}: Omit<BatchOptions, 'onComplete'>): string | null {
+	return stages || structure !== undefined || renewal !== undefined ? JSON.stringify({structure, stages, renewal}) : null;
+}
+
+export function readShape(stored: string | null): Pick<Batch, 'flow' | 'stages' | 'renewal'> {
+	const {structure, jobs, stages, renewal} = Object(parse(stored)) as Readonly<Record<'structure' | 'jobs' | 'stages' | 'renewal', unknown>>;
+	if (typeof renewal === 'string') return {renewal};
 	const isRange = (each: unknown) => Array.isArray(each) && each.length === 2 && each.every(number => Number.isSafeInteger(number) && number > 0);
 	if (Array.isArray(stages)) return {stages: stages.map(String)};
 	if (typeof structure !== 'string') return {};

@@ -123,7 +123,8 @@ export interface Verbs {
 	closeBatch(batch: BatchId): void;
 	schedules(): readonly Schedule[];
 	schedule(change: ScheduleChange): ScheduleResult;
-	leaveBatch(batch: BatchId): void;
+	/** `isDone`: all items were yielded. */
+	leaveBatch(batch: BatchId, isDone?: boolean): void;
 	deleteBatch(name: string, limit?: number): DeleteResult;
 	batch(name: string): Batch | undefined;
 	batches(): readonly Batch[];

@@ -43,7 +43,8 @@ export interface ServeMessage {
 	readonly port: MessagePort;
 }
 
-export type Loaded = {readonly tasks: readonly TaskInfo[]} | {readonly error: ErrorEnvelope};
+/** `codes`: the code of each task by its name, as this worker has loaded it; not of an inline worker, whose thread may have loaded it before. */
+export type Loaded = {readonly tasks: readonly TaskInfo[]; readonly codes?: ReadonlyMap<string, string> | undefined} | {readonly error: ErrorEnvelope};
 
 export interface ChunkMessage {
 	readonly type: 'chunk';

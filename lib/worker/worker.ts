@@ -11,10 +11,11 @@ import {JobMaker} from '../job/new-job.ts';
 import {OpenJobsCell} from '../job/open-jobs.ts';
 import {checkTaskOptions} from '../job/options.ts';
 import {type Isolation, optionsOf, type TaskInfo} from '../job/task.ts';
-import {definedTasks, markWorker, standFor, type TaskTable, tableOf} from '../job/task-module.ts';
+import {codesOf, definedTasks, markWorker, standFor, type TaskTable, tableOf} from '../job/task-module.ts';
 import {FaenaError} from '../support/errors.ts';
 import {exit} from '../support/primordials.ts';
 import {BROKEN, type Loaded, type LoadMessage, type WorkerRequest} from './messages.ts';
+import {ModuleGraph} from './module-graph.ts';
 import {USAGE_OF} from './outcomes.ts';
 import {describe, Runner, type RunnerOptions, Tasks} from './runner.ts';
 
@@ -27,6 +28,7 @@ interface LoadedWorker {
 	readonly runner: Runner;
 	readonly tasks: Tasks;
 	readonly infos: readonly TaskInfo[];
+	readonly codes?: ReadonlyMap<string, string>;
 }
 
 /** What every worker does: load the tasks module on the first request, run chunks on the others, and clean up on the last. */
@@ -80,7 +82,8 @@ export class TaskWorker {
 	async #answerLoad(request: LoadMessage): Promise<Loaded> {
 		try {
 			this.#loading = this.#load(request);
-			return {tasks: (await this.#loading).infos};
+			const {infos, codes} = await this.#loading;
+			return {tasks: infos, codes};
 		} catch (error) {
 			return {error: toEnvelope(error)};
 		}
@@ -102,7 +105,7 @@ export class TaskWorker {
 			this.#prepare(request);
 			markWorker(request.tasks);
 		}
-		const table = await loadTasks(request.tasks);
+		const {table, codes} = kind === 'inline' ? {table: await loadTasks(request.tasks)} : await loadWithCodes(request.tasks);
 		const infos = infosOf(table);
 		const tasks = new Tasks(table, task => post({type: 'setup', worker, ...(task !== undefined && {task})}));
 		this.#openJobs = openJobs === undefined ? undefined : new OpenJobsCell(openJobs, worker);
@@ -121,7 +124,7 @@ export class TaskWorker {
 			throw error;
 		}
 		await leftovers?.keep();
-		return {runner, tasks, infos};
+		return {runner, tasks, infos, ...(codes && {codes})};
 	}
 
 	/** @throws FaenaError `BadOption` */
@@ -136,6 +139,13 @@ export class TaskWorker {
 			throw new FaenaError('BadOption', message, {cause: error});
 		}
 	}
+}
+
+/** Imports a tasks module that this thread has not imported before, and names the code of its tasks. @throws as {@link loadTasks} */
+export async function loadWithCodes(url: string): Promise<{readonly table: TaskTable; readonly codes: ReadonlyMap<string, string>}> {
+	const graph = new ModuleGraph();
+	const table = await loadTasks(url);
+	return {table, codes: codesOf(table, graph.close())};
 }
 
 /**

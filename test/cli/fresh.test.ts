@@ -272,3 +272,60 @@ test('a run in one folder leaves the unfinished items of the same command in ano
 	const [one, other] = [await run('a', "--sh 'cat {}'").end(), await run('b', "--sh 'cat {}'").end()];
 	t.deepEqual([one.stdout, other.stdout], ['aa', 'bb']);
 });
+
+/** Each worker has the version that it has loaded. The first item edits the module, the second ends an old worker. */
+const EDITED = `
+	import {readFileSync, writeFileSync} from 'node:fs';
+	const version = 1;
+	const text = readFileSync('tasks.mjs', 'utf8');
+	export const edit = item => {
+		if (item === 'a' && version === 1) writeFileSync('tasks.mjs', text.replace('version = 1', 'version = 2'));
+		if (item === 'b' && version === 1) process.exit(1);
+		return version;
+	};
+`;
+
+for (const isolation of ['thread', 'process']) {
+	test(`after an edit in the middle of a run, --fresh code runs again what the old code has made, and that alone (${isolation})`, async t => {
+		const project = new Project(t);
+		project.write('tasks.mjs', EDITED);
+		const words = ['map', './tasks.mjs#edit', '-j', '1', '-k', '--isolation', isolation, '--fresh', 'code', ':::', 'a', 'b', 'c'];
+		const map = async () => parse((await project.faena(...words).end()).stdout).map(({key, result, reused = false}) => [key, result, reused]);
+		t.deepEqual(await map(), [
+			['a', 1, false],
+			['b', 2, false],
+			['c', 2, false],
+		]);
+		t.deepEqual(await map(), [
+			['a', 2, false],
+			['b', 2, true],
+			['c', 2, true],
+		]);
+	});
+}
+
+const HOLDING = `
+	import {existsSync} from 'node:fs';
+	export const hold = item => (item === 'c' && existsSync('wait') ? new Promise(() => setTimeout(Boolean, 1e8)) : say(item));
+`;
+
+test('--fresh all goes on after a kill, as --dry-run says, and begins anew once it has ended', async t => {
+	const project = new Project(t);
+	project.write('tasks.mjs', TASKS + HOLDING);
+	const words = ['map', './tasks.mjs#hold', '-j', '1', '--order', 'input', '--fresh', 'all', ':::', 'a', 'b', 'c', 'd'];
+	const all = ['"a"', '"b"', '"c"', '"d"'];
+	const map = () => project.faena(...words).end();
+	await map();
+	t.deepEqual(project.takeRuns(), all);
+	project.write('wait');
+	const killed = project.faena(...words);
+	await killed.printed(2);
+	await killed.kill();
+	rmSync(join(project.path, 'wait'));
+	t.deepEqual(project.takeRuns(), ['"a"', '"b"']);
+	t.regex((await project.faena(...words.toSpliced(1, 0, '--dry-run')).end()).stderr, /Would run 2 of 4: 2 unchanged\./);
+	t.is(summary(await map()), 'faena: 4 completed, 2 of them reused.');
+	t.deepEqual(project.takeRuns(), ['"c"', '"d"']);
+	await map();
+	t.deepEqual(project.takeRuns(), all);
+});

@@ -6,7 +6,7 @@ import {pathToFileURL} from 'node:url';
 import type {ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import {attributesOf} from '../../lib/freshness/files.ts';
-import {type Engine, type MapOptions, type MapProgress, open} from '../../lib/index.ts';
+import {type Engine, type MapOptions, type MapProgress, type OpenOptions, open} from '../../lib/index.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 
@@ -77,7 +77,7 @@ class Project {
 		return this.path(name);
 	}
 
-	async open(options: {readonly env?: Record<string, string>} = {}): Promise<Engine> {
+	async open(options: Pick<OpenOptions, 'env' | 'isolation'> = {}): Promise<Engine> {
 		this.#t.timeout(60_000);
 		const faena = await open({queue: this.path('jobs.db'), tasks: pathToFileURL(this.path('tasks.js')), workers: 1, grace: 50, ...options});
 		this.#t.teardown(() => faena.close({drain: 0}));
@@ -88,11 +88,11 @@ class Project {
 	async map(
 		task: string,
 		names: readonly string[],
-		options: Omit<MapOptions<string, Payload>, 'payload' | 'key'> & {readonly env?: Record<string, string>; readonly output?: true} = {},
+		options: Omit<MapOptions<string, Payload>, 'payload' | 'key'> & Pick<OpenOptions, 'env' | 'isolation'> & {readonly output?: true} = {},
 	): Promise<{readonly ran: readonly string[]; readonly results: readonly unknown[]; readonly progress: MapProgress}> {
-		const {env, output, ...given} = options;
+		const {env, isolation, output, ...given} = options;
 		rmSync(this.log, {force: true});
-		const faena = await this.open(env ? {env} : {});
+		const faena = await this.open({...(env && {env}), ...(isolation && {isolation})});
 		const payload = (name: string) => ({path: this.path(name), log: this.log, ...(output && {output: this.path(`${name}.out`)})});
 		const map = faena.map(task, names, {batch: 'files', key: name => name, payload, order: 'input', ...given});
 		const ended = await map.toArray();
@@ -479,4 +479,73 @@ test('a completed item of which a file is absent for a moment keeps its result, 
 	}
 	project.write('a', 'other');
 	t.like(await project.map('read', ['a', 'b'], CONTENT), {ran: ['a'], results: ['OTHER', 'B'], progress: {changed: 1, absent: 0}});
+});
+
+const EXCLAIM = "export const shout = text => text + '!';";
+
+for (const isolation of ['thread', 'process'] as const) {
+	test(`a result is made by the code that its worker had loaded, whatever its files have when the map looks at them (${isolation})`, async t => {
+		const project = new Project(t);
+		for (const name of ['a', 'b', 'c']) project.write(name, name);
+		const old = await project.open({isolation});
+		project.write('shout.js', EXCLAIM);
+		const payload = (name: string) => ({path: project.path(name), log: project.log});
+		const map = old.map('read', ['a', 'b'], {batch: 'files', key: name => name, payload, fresh: 'code', order: 'input'});
+		t.deepEqual(
+			(await map.toArray()).map(end => end.status === 'completed' && end.result),
+			['A', 'B'],
+		);
+		await old.close();
+		t.like(await project.map('read', ['a', 'c'], {...CONTENT, isolation}), {ran: ['c'], results: ['A', 'c!'], progress: {reused: 1, byOtherCode: 1}});
+		t.like(await project.map('read', ['a', 'b', 'c'], {fresh: 'code', isolation}), {ran: ['a', 'b'], results: ['a!', 'b!', 'c!'], progress: {changed: 2}});
+		t.like(await project.map('read', ['a', 'b', 'c'], {fresh: 'code', isolation}), {ran: [], progress: {reused: 3, byOtherCode: 0}});
+	});
+}
+
+test('a result keeps the code that made it when a change of its files is noted', async t => {
+	const project = new Project(t);
+	project.write('a', 'a');
+	const old = await project.open();
+	project.write('tasks.js', `${TASKS}\n`);
+	const payload = {path: project.path('a'), log: project.log};
+	const results = old.map('gated', ['a'], {batch: 'files', key: name => name, payload: () => payload, fresh: 'content'}).toArray();
+	while (!existsSync(project.log)) await sleep(10);
+	writeFileSync(project.path('a'), 'for a moment');
+	writeFileSync(`${project.log}.go`, '');
+	await results;
+	await old.close();
+	t.like(await project.map('gated', ['a'], {fresh: 'code'}), {ran: ['a'], progress: {changed: 1}});
+});
+
+test("a map with fresh: 'all' that was interrupted goes on where it was, and one that has ended begins anew", async t => {
+	const project = new Project(t);
+	const names = ['a', 'b', 'c', 'd'];
+	for (const name of names) project.write(name, name);
+	const mapAll = (fresh: MapOptions<string, Payload>['fresh'] = 'all') => project.map('slow', names, {fresh});
+	const from = (...all: readonly string[]) => all.map(name => `${name} from the start`);
+	await mapAll();
+	for (const end of ['a run with fresh: all', 'another run'] as const) {
+		project.write('c', 'wait');
+		rmSync(project.log);
+		const faena = await project.open();
+		const payload = (name: string) => ({path: project.path(name), log: project.log});
+		const interrupted = faena.map('slow', names, {batch: 'files', key: name => name, payload, fresh: 'all', window: 1}).toArray();
+		while (!existsSync(project.log) || !readFileSync(project.log, 'utf8').includes('c from')) await sleep(10);
+		await faena.close({drain: 0});
+		await t.throwsAsync(interrupted, {code: 'Closed'});
+		project.write('c', 'c');
+		if (end === 'another run') {
+			// It yields all items, and who asks for all once more means all.
+			t.is((await mapAll('payload')).ran.length, 1);
+			t.deepEqual((await mapAll()).ran, from(...names));
+		} else {
+			const {ran, results, progress} = await mapAll();
+			t.deepEqual([ran.length, results], [2, names]);
+			t.like(progress, {reused: 2, changed: 1});
+			t.deepEqual((await mapAll()).ran, from(...names));
+		}
+	}
+	// Items that are missing from the input, and are held, don't keep it from its end.
+	t.deepEqual((await project.map('slow', ['a'], {fresh: 'all'})).ran, from('a'));
+	t.deepEqual((await project.map('slow', ['a'], {fresh: 'all'})).ran, from('a'));
 });

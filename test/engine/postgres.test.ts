@@ -1,8 +1,9 @@
 /** Whatever takes the file of a queue also takes the URL of a PostgreSQL database. */
-import {readFileSync} from 'node:fs';
+import {readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import pg from 'pg';
-import {enqueueIn} from '../../lib/index.ts';
+import {type Engine, enqueueIn, open} from '../../lib/index.ts';
 import {openQueue, work} from '../../lib/queue.ts';
 import {openForTest} from '../../lib/testing.ts';
 import {Folder, tasks} from '../cli/command.ts';
@@ -211,3 +212,47 @@ function connectionOf(url: string): pg.PoolConfig {
 	const {hostname, port, username, password, pathname} = new URL(url);
 	return {host: hostname, port: Number(port), user: username, password, database: pathname.slice(1)};
 }
+
+test("a result has the code that its worker had loaded, and an interrupted map with fresh: 'all' goes on", async t => {
+	t.timeout(120_000);
+	const folder = makeFolder(t);
+	const [module, wait] = [join(folder, 'tasks.mjs'), join(folder, 'wait')];
+	const write = (version: number) =>
+		writeFileSync(
+			module,
+			`import {existsSync} from 'node:fs';
+			const forEver = () => new Promise(() => setTimeout(Boolean, 1e8));
+			export const hold = item => (item === 'b' && existsSync(${JSON.stringify(wait)}) ? forEver() : ${version});`,
+		);
+	const openOne = async () => {
+		const faena = await open({queue: urlOf('fresh'), tasks: module, workers: 1, grace: 50});
+		t.teardown(() => faena.close({drain: 0}));
+		return faena;
+	};
+	const map = (faena: Engine, fresh: 'code' | 'all') => faena.map('hold', ['a', 'b', 'c'], {batch: 'b', order: 'input', window: 1, fresh});
+	const resultsOf = async (faena: Engine, fresh: 'code' | 'all') =>
+		(await map(faena, fresh).toArray()).map(end => [end.status === 'completed' && end.result, end.reused]);
+	const all = (version: number, reused: boolean) => [1, 2, 3].map(() => [version, reused]);
+	write(1);
+	const old = await openOne();
+	write(2);
+	t.deepEqual(await resultsOf(old, 'code'), all(1, false));
+	await old.close();
+	const faena = await openOne();
+	t.deepEqual(await resultsOf(faena, 'code'), all(2, false));
+	t.deepEqual(await resultsOf(faena, 'code'), all(2, true));
+	writeFileSync(wait, '');
+	for await (const {key} of map(faena, 'all')) {
+		t.is(key, '0');
+		break;
+	}
+	await faena.close({drain: 0});
+	rmSync(wait);
+	const next = await openOne();
+	t.deepEqual(await resultsOf(next, 'all'), [
+		[2, true],
+		[2, false],
+		[2, false],
+	]);
+	t.deepEqual(await resultsOf(next, 'all'), all(2, false));
+});

@@ -320,13 +320,20 @@ type Command =
 			readonly limit: number;
 			readonly after: number;
 	  }
-	| {readonly type: 'openBatch'; readonly name: string; readonly task: string; readonly owner: string; readonly onComplete: string | null}
+	| {
+			readonly type: 'openBatch';
+			readonly name: string;
+			readonly task: string;
+			readonly owner: string;
+			readonly onComplete: string | null;
+			readonly renewal?: string;
+	  }
 	| {readonly type: 'openFlow'; readonly owner: string; readonly structure: string}
 	| {readonly type: 'sealFlow'; readonly owner: string; readonly total: number}
 	| {readonly type: 'schedule'; readonly name: string; readonly change: SchedulePlan}
 	| {readonly type: 'endInput'; readonly name: string; readonly total: number; readonly owner: string}
 	| {readonly type: 'deleteBatch'; readonly name: string; readonly limit: number}
-	| {readonly type: 'closeBatch' | 'leaveBatch'; readonly name: string; readonly owner: string}
+	| {readonly type: 'closeBatch' | 'leaveBatch'; readonly name: string; readonly owner: string; readonly isDone?: boolean}
 	| {readonly type: 'jobs'; readonly search: JobSearch; readonly after: number; readonly limit: number}
 	| {readonly type: 'countJobs'; readonly search: JobSearch}
 	| {readonly type: 'counts'; readonly task: string}
@@ -339,7 +346,13 @@ type Command =
 
 interface CommitCommand {
 	readonly type: 'commit';
-	readonly settle: readonly {readonly of: Picked; readonly outcome: Outcome; readonly worker?: string; readonly children: readonly JobPlan[]}[];
+	readonly settle: readonly {
+		readonly of: Picked;
+		readonly outcome: Outcome;
+		readonly worker?: string;
+		readonly code?: string;
+		readonly children: readonly JobPlan[];
+	}[];
 	readonly update: readonly {readonly of: Picked; readonly done: number | null; readonly lines: number; readonly state: Encoded | undefined}[];
 	readonly edit: readonly (Omit<JobEdit, 'runAt' | 'delayMs'> & {readonly inMs?: number | null})[];
 	readonly enqueue: readonly (JobPlan & {readonly times: number})[];
@@ -422,9 +435,9 @@ function toAsk(command: AskedCommand, world: World): Ask {
 			return ({queue}) => cleanUp(queue, command, toDeletion(command, world.clock.now()));
 		case 'openBatch':
 			return async ({queue, batches}) => {
-				const {name, task, owner, onComplete} = command;
+				const {name, task, owner, onComplete, renewal} = command;
 				const options = onComplete === null ? {} : {onComplete: {task: onComplete, priority: 1, policy: POLICIES[1] as Policy}};
-				batches.set(name, await queue.openBatch(name, task, owner, options));
+				batches.set(name, await queue.store.openBatch(name, task, owner, {...options, renewal}));
 			};
 		case 'openFlow':
 			return async ({queue, batches}) => {
@@ -452,7 +465,8 @@ function toAsk(command: AskedCommand, world: World): Ask {
 		case 'leaveBatch':
 			return async ({queue, batches}) => {
 				const batch = batches.get(command.name);
-				if (batch !== undefined) await queue[command.type](batch, command.owner);
+				const how = command.type === 'closeBatch' ? ({isClosed: true} as const) : ({isLeft: true, isDone: command.isDone} as const);
+				return batch !== undefined && queue.store.updateBatch(batch, command.owner, how);
 			};
 		case 'jobs':
 			return ({queue}) => listOn(queue, command);
@@ -555,7 +569,7 @@ function toChanges({settle, update, edit, enqueue, rejectConflicts, claim}: Comm
 		return {...job, ...time, ...(id !== undefined && {batch: id}), ...parentsOf(parents, isHeld && batch === FLOW && id !== undefined)};
 	};
 	return {
-		settle: settle.flatMap(({of, outcome, worker, children}) => {
+		settle: settle.flatMap(({of, outcome, worker, code, children}) => {
 			const ended =
 				outcome.type === 'returned' && children.length > 0
 					? {
@@ -566,7 +580,7 @@ function toChanges({settle, update, edit, enqueue, rejectConflicts, claim}: Comm
 							})),
 						}
 					: outcome;
-			return claimsAt(of, world).map(claim => ({...claim, outcome: ended, worker}));
+			return claimsAt(of, world).map(claim => ({...claim, outcome: ended, worker, ...(code !== undefined && {code})}));
 		}),
 		update: update.flatMap(({of, done, lines, state}) => {
 			const progress = done === null ? {} : {progress: {done, at: now, ...(done > 1 && {total: 4})}};
@@ -724,7 +738,7 @@ const plan: fc.Arbitrary<JobPlan> = fc
 		isHeld: fc.boolean(),
 		rerun: weighted([4, fc.constant(null)], [1, fc.record({changed: fc.boolean(), failed: fc.boolean()})]),
 		maxPending: weighted([4, fc.constant(null)], [1, fc.record({task: fc.integer({min: 1, max: 4}), all: fc.integer({min: 1, max: 8})}, {requiredKeys: []})]),
-		fingerprint: weighted([3, fc.constant(undefined)], [1, fc.constantFrom('one', 'two', 'x'.repeat(300))]),
+		fingerprint: weighted([3, fc.constant(undefined)], [1, fc.constantFrom('one ', 'two a b', `two ${'x'.repeat(300)}`)]),
 		isOutdated: weighted([4, fc.constant(false)], [1, fc.constant(true)]),
 	})
 	// In a batch a key names an item, which has one job.
@@ -762,6 +776,7 @@ const commit: fc.Arbitrary<CommitCommand> = fc.record({
 			of: picked,
 			outcome,
 			worker: fc.constantFrom('thread 1', 'thread 2'),
+			code: fc.constantFrom('one', 'three'),
 			children: weighted<readonly JobPlan[]>([2, fc.constant([])], [1, fc.array(plan, {maxLength: 3})]),
 		}),
 		{
@@ -872,13 +887,19 @@ const command: fc.Arbitrary<Command> = weighted<Command>(
 			after: fc.nat(5),
 		}),
 	],
-	[2, fc.record({type: fc.constant('openBatch'), name: fc.constantFrom(...MAPS), task, owner, onComplete: fc.option(task, {nil: null})})],
+	[
+		2,
+		fc.record({
+			...{type: fc.constant('openBatch'), name: fc.constantFrom(...MAPS), task, owner, onComplete: fc.option(task, {nil: null})},
+			renewal: fc.constantFrom('first', 'second'),
+		}),
+	],
 	[2, fc.record({type: fc.constant('openFlow'), owner, structure: fc.constantFrom('one', 'two')})],
 	[1, fc.record({type: fc.constant('sealFlow'), owner, total: fc.nat(3)})],
 	[3, fc.record({type: fc.constant('schedule'), name: fc.constantFrom(...SCHEDULES), change: scheduleChange})],
 	[2, fc.record({type: fc.constant('endInput'), name: fc.constantFrom(...MAPS), total: fc.nat(3), owner})],
 	[1, fc.record({type: fc.constant('deleteBatch'), name: fc.constantFrom(...BATCHES), limit: fc.integer({min: 1, max: 6})})],
-	[2, fc.record({type: fc.constantFrom('closeBatch', 'leaveBatch'), name: fc.constantFrom(...BATCHES), owner})],
+	[2, fc.record({type: fc.constantFrom('closeBatch', 'leaveBatch'), name: fc.constantFrom(...BATCHES), owner, isDone: fc.boolean()})],
 	[4, fc.record({type: fc.constant('jobs'), search, after: fc.nat(3), limit: fc.integer({min: 1, max: 10})})],
 	[1, fc.record({type: fc.constant('countJobs'), search})],
 	[1, fc.record({type: fc.constant('counts'), task})],

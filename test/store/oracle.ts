@@ -352,7 +352,7 @@ export class MemoryStore implements contract.Store {
 		});
 	}
 
-	async openBatch(name: string, task: string | undefined, owner: OwnerId, {onComplete, flow, stages}: BatchOptions = {}): Promise<BatchId> {
+	async openBatch(name: string, task: string | undefined, owner: OwnerId, {onComplete, flow, stages, renewal}: BatchOptions = {}): Promise<BatchId> {
 		this.#assertOpen();
 		const known = [...this.#batches.values()].find(batch => batch.name === name);
 		const batch = known ?? newBatchRow(this.#lastBatch + 1, name, task, this.#clock.now());
@@ -365,7 +365,10 @@ export class MemoryStore implements contract.Store {
 		const marks = [{at: this.#clock.now(), ended: batch.ended}];
 		this.#batches.set(
 			batch.id,
-			Object.assign(batch, {total: undefined, closedAt: undefined, marks, onComplete, owner, stages, flow: flow === undefined ? undefined : {structure: flow}}),
+			Object.assign(batch, {
+				...{total: undefined, closedAt: undefined, marks, onComplete, owner, stages, flow: flow === undefined ? undefined : {structure: flow}},
+				renewal: batch.renewal ?? renewal,
+			}),
 		);
 		return batch.id;
 	}
@@ -377,6 +380,7 @@ export class MemoryStore implements contract.Store {
 		const holder = 'total' in change ? (batch?.owner ?? owner) : batch?.owner;
 		if (!batch || holder !== owner) return false;
 		Object.assign(batch, 'total' in change ? {total: change.total, owner} : {owner: undefined}, 'isClosed' in change && {closedAt: this.#clock.now()});
+		if ('isClosed' in change || ('isLeft' in change && change.isDone)) batch.renewal = undefined;
 		if ('flowJobs' in change && batch.flow) Object.assign(batch, {flow: {...batch.flow, jobs: change.flowJobs}, owner: undefined, closedAt: this.#clock.now()});
 		this.#reachChildren();
 		this.#updateBatches();
@@ -736,9 +740,10 @@ export class MemoryStore implements contract.Store {
 		return ends;
 	}
 
-	#settle({outcome, worker, own, ...claim}: Settlement): End {
+	#settle({outcome, worker, own, code, ...claim}: Settlement): End {
 		const job = this.#claimed(claim);
 		if (!job) return {status: 'lost'};
+		if (code !== undefined && job.fingerprint !== undefined) job.fingerprint = job.fingerprint.replace(/^[^ ]*/, code);
 		const children = childJobsOf(outcome) ?? [];
 		const refusal = refusalOf(
 			children,

@@ -91,7 +91,8 @@ export const BATCHES = `
 		end if;
 		if exists (select from owner where id = b.owner) then return jsonb_build_object('inUse', true, 'completed', done); end if;
 		its_owner := register_owner(call, call->>'owner');
-		update batch set closed_at = null, total = null, on_complete = its_end, shape = nullif(call->'shape', 'null'), owner = its_owner,
+		update batch set closed_at = null, total = null, on_complete = its_end, owner = its_owner,
+			shape = case when b.shape ? 'renewal' then b.shape else nullif(call->'shape', 'null') end,
 			opened_by = (call->>'number')::bigint,
 			marks = marks_with((select ${counted(StoredState.completed, StoredState.dead, StoredState.cancelled)} from batch_tally where batch = b.id)::bigint)
 			where id = b.id;
@@ -111,7 +112,8 @@ export const BATCHES = `
 		perform begin_call(call, true);
 		done := fold();
 		if not call ? 'total' then
-			update batch set closed_at = coalesce(case when (call->>'closes')::boolean then now_ms() end, closed_at), owner = null
+			update batch set closed_at = coalesce(case when (call->>'closes')::boolean then now_ms() end, closed_at), owner = null,
+				shape = case when (call->>'isDone')::boolean then shape - 'renewal' else shape end
 				where id = its_id and owner = (select id from owner where name = call->>'owner') and opened_by < (call->>'number')::bigint;
 			return jsonb_build_object('done', found, 'completed', done);
 		end if;

@@ -3,7 +3,7 @@ import type {Batch, BatchId, BatchOptions, Page} from '../../job/job.ts';
 import {defined} from '../../support/defined.ts';
 import {batchConflict, batchInUse, batchRunning} from '../conflict-errors.ts';
 import {type BatchDeletion, type BatchPage, type Deleted, lastUsedAt} from '../store.ts';
-import {readMarks, readShape} from '../stored-json.ts';
+import {readMarks, readShape, writeShape} from '../stored-json.ts';
 import {type CountRow, toBatchCounts} from '../stored-state.ts';
 import type {Database} from './database.ts';
 import type {Names} from './names.ts';
@@ -11,17 +11,10 @@ import type {Names} from './names.ts';
 const MAX_PAGE_BATCHES = 1000;
 
 /** The call of the function `open_batch`. */
-export async function toOpening(
-	names: Names,
-	name: string,
-	task: string | undefined,
-	owner: OwnerId,
-	{onComplete, flow, stages}: BatchOptions,
-): Promise<object> {
+export async function toOpening(names: Names, name: string, task: string | undefined, owner: OwnerId, {onComplete, ...given}: BatchOptions): Promise<object> {
 	await names.number([...(task === undefined ? [] : [{task}]), ...(onComplete ? [onComplete] : [])]);
-	const shape = stages ? {stages} : flow === undefined ? null : {structure: flow};
 	const job = onComplete && {...onComplete, task: names.taskId(onComplete.task), policy: names.policyId(onComplete.policy)};
-	return {name, task: task === undefined ? null : names.taskId(task), owner, onComplete: job ?? null, shape};
+	return {name, task: task === undefined ? null : names.taskId(task), owner, onComplete: job ?? null, shape: JSON.parse(writeShape(given) ?? 'null')};
 }
 
 /** The answer of the function `open_batch`. */

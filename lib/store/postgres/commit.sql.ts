@@ -135,6 +135,7 @@ export const COMMIT = `
 		has_schedules boolean;
 		has_checkpoints boolean;
 		has_batches boolean;
+		has_fingerprints boolean;
 		-- The number that are to be added up.
 		changes bigint;
 		due bigint;
@@ -153,8 +154,9 @@ export const COMMIT = `
 		end if;
 		-- Other calls may meanwhile make what these find, but nothing of a job that this call settles; and only a call that is alone makes edges and schedules.
 		select r.edges, r.times, r.schedules, exists (select from checkpoint),
-			(select min(run_at) from waiting where run_at >= 0), numbered.last_value - added.seq, exists (select from batch where completed_at is null)
-			into has_edges, has_times, has_schedules, has_checkpoints, due, changes, has_batches from rare() r, added_up added, tally_change_seq_seq numbered;
+			(select min(run_at) from waiting where run_at >= 0), numbered.last_value - added.seq, exists (select from batch where completed_at is null),
+			exists (select from fingerprint)
+			into has_edges, has_times, has_schedules, has_checkpoints, due, changes, has_batches, has_fingerprints from rare() r, added_up added, tally_change_seq_seq numbered;
 		may_wait := is_alone or has_edges;
 		if call ? 'settle' then
 			foreach i in array elements_of(call->'settle') loop
@@ -164,6 +166,7 @@ export const COMMIT = `
 					when 'maker' then end_maker(i, texts, bytes)
 					when 'settled' then to_jsonb('lost'::text)
 					else to_jsonb(end_execution(i, bytes)) end;
+				if has_fingerprints and i ? 'code' then perform note_code(i, ended[cardinality(ended)]); end if;
 			end loop;
 		end if;
 		-- Before anything else: jobs that are no longer blocked count for limits.

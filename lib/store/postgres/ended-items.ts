@@ -51,7 +51,7 @@ function itemsOf(group: EndedGroup, make: ItemMaker, makers: Set<string>): Omit<
 		}
 		const own = ending && ending.type !== 'returned' ? endingOf(ending, times.known(start).startedAt, make) : returned(group, start, end, ending, make);
 		if (own.type === 'maker') makers.add(keyOf(start));
-		const common = {first, last: first + end - start - 1, lease, execution: numberAt(executions, start), worker, own: ending && group.own};
+		const common = {first, last: first + end - start - 1, lease, execution: numberAt(executions, start), worker, own: ending && group.own, code: group.code};
 		const part = cutTimes(times, start, end);
 		items.push({
 			index: start,

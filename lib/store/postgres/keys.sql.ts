@@ -132,6 +132,14 @@ export const KEYS = `
 			on conflict (id) do update set value = excluded.value;
 	end $$;
 
+	-- Puts the code by which the jobs of an ended item ran into their fingerprints, but for those whose claim was lost.
+	create function note_code(item jsonb, answer jsonb) returns void language sql as $$
+		update fingerprint set value = (item->>'code') || substr(value, strpos(value, ' '))
+			where id between (item->'first')::bigint and (item->'last')::bigint and split_part(value, ' ', 1) <> item->>'code' and answer <> '"lost"'
+				and not exists (select from jsonb_array_elements(case jsonb_typeof(answer) when 'array' then answer else '[]' end) lost
+					where id between (lost->0)::bigint and (lost->1)::bigint)
+	$$;
+
 	-- The values of jobs that exist.
 	create function values_of(ids bigint[]) returns table (id bigint, text_value text, byte_value bytea) language plpgsql stable as $$
 	declare

@@ -219,7 +219,8 @@ export class PostgresStore implements contract.Store {
 	}
 
 	async updateBatch(batch: BatchId, owner: OwnerId, change: contract.BatchChange): Promise<boolean> {
-		const own = 'total' in change ? change : {closes: 'isClosed' in change};
+		const closes = 'isClosed' in change;
+		const own = 'total' in change ? change : {closes, isDone: closes || change.isDone === true};
 		const call = () => this.#change<{readonly done: boolean; readonly owner?: number}>('change_batch', {batch, owner, ...own}, true);
 		const {done, owner: id} = await this.#registering(owner, call);
 		if (id !== undefined) this.#owners.registered(owner, id);

@@ -220,7 +220,7 @@ export const TABLES = `
 		primary key (id, execution)
 	);
 
-	-- What jobs are made of, for a later map to compare.
+	-- What jobs are made of, for a later map to compare: first their code, up to a space.
 	create table fingerprint (
 		id bigint primary key,
 		value text not null
@@ -368,7 +368,7 @@ export const TABLES = `
 		completion_job bigint,
 		-- The number of ended jobs at up to two moments.
 		marks jsonb not null,
-		-- Of a flow, what its jobs and edges are like, and the ids of its jobs; of a pipe, its stages.
+		-- Of a flow, what its jobs and edges are like, and the ids of its jobs; of a pipe, its stages; of a map that runs all items again, the renewal.
 		shape jsonb
 	);
 

@@ -17,7 +17,7 @@ import {defined} from '../../support/defined.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {batchConflict, batchInUse, batchRunning, kindOf} from '../conflict-errors.ts';
 import {type BatchChange, type BatchDeletion, type BatchPage, type Deleted, lastUsedAt, type SearchPage} from '../store.ts';
-import {readCompletionJob, readMarks, readShape} from '../stored-json.ts';
+import {readCompletionJob, readMarks, readShape, writeShape} from '../stored-json.ts';
 import {type CountRow, hasEnded, toBatchCounts} from '../stored-state.ts';
 import {deleteRun} from './delete.ts';
 import {endOfInput} from './edges.ts';
@@ -36,10 +36,10 @@ export function updateBatches(tx: Tx): void {
 	for (const [batch, newlyEnded] of [...ended].sort((a, b) => a[0] - b[0])) updateBatch(tx, batch, newlyEnded);
 }
 
-export function openBatch({statements, names, now}: Tx, name: string, task: string | undefined, {onComplete, flow, stages}: BatchOptions): BatchId {
+export function openBatch({statements, names, now}: Tx, name: string, task: string | undefined, {onComplete, flow, stages, renewal}: BatchOptions): BatchId {
 	const job = onComplete ? JSON.stringify(onComplete) : null;
-	const shape = stages ? JSON.stringify({stages}) : flow === undefined ? null : JSON.stringify({structure: flow} satisfies Flow);
 	const batch = batchNamed(statements, name);
+	const shape = writeShape({stages, flow, renewal: batch?.renewal ?? renewal});
 	if (!batch) return statements.insertBatch.get(name, task === undefined ? NO_TASK : names.task(task), now, job, toMarks(now, 0), shape) as BatchId;
 	// A flow whose jobs were deleted is enqueued anew.
 	const isWhole = batch.flow?.jobs !== undefined && Object.values(batch.counts).some(jobs => jobs > 0);
@@ -59,7 +59,10 @@ function toMarks(at: number, ended: number): string {
 /** @param register registers the owner if it is new, and returns its number */
 export function changeBatch(tx: Tx, id: BatchId, owner: OwnerId, change: BatchChange, register: () => number): boolean {
 	const {statements, now} = tx;
-	if (!('total' in change)) return statements.leaveBatch.run('isClosed' in change ? now : null, id, owner).changes > 0;
+	if (!('total' in change)) {
+		const isClosed = 'isClosed' in change;
+		return statements.leaveBatch.run({closedAt: isClosed ? now : null, isDone: Number(isClosed || change.isDone === true), id, owner}).changes > 0;
+	}
 	const [own, holder] = [register(), statements.ownerOfBatch.get(id)];
 	// An owner that was taken for dead gets its batch back, if no other owner has the batch.
 	if (holder !== undefined && holder !== own) return false;

@@ -34,6 +34,7 @@ export function enqueue(tx: Tx, groups: readonly NewGroup[], rejectConflicts: bo
 			refused ?? (group.parents ? addChildren(tx, group, {runs, lookup}, rejectConflicts, enqueued) : add(tx, group, {runs, lookup}, rejectConflicts));
 		enqueued.push(result);
 		for (const [id, value] of newFingerprintsOf(group, result)) tx.statements.setFingerprint.run(id, value);
+		if (group.fingerprints) tx.known.forget('hasFingerprints');
 	}
 	lookup.flush();
 	runs.flush();

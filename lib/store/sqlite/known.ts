@@ -25,6 +25,7 @@ const READ = {
 	hasScheduled: ({anyScheduled}: Statements) => anyScheduled.get() !== undefined,
 	/** True if some job is held, or will be. */
 	hasHeld: ({anyHeld}: Statements) => anyHeld.get() !== undefined,
+	hasFingerprints: ({anyFingerprint}: Statements) => anyFingerprint.get() !== undefined,
 	hasCheckpoints: ({anyCheckpoint}: Statements) => anyCheckpoint.get() !== undefined,
 	/** The number of jobs by `task * STATE_STRIDE + state`. */
 	tally: ({tally}: Statements) => {

@@ -1,7 +1,7 @@
 import {backoffMs} from '../../job/backoff.ts';
 import type {Outcome, Settlement} from '../../job/claim.ts';
 import {type FailureRecord, poison} from '../../job/failure.ts';
-import {cutColumn, type EndedGroup, groupChildJobs, idAt, settlementsOf, sizeOf} from '../../job/group.ts';
+import {cutColumn, type EndedGroup, groupChildJobs, idAt, listIds, settlementsOf, sizeOf} from '../../job/group.ts';
 import {type JobId, MAX_CRASHES} from '../../job/job.ts';
 import type {ChildJob} from '../../job/new-job.ts';
 import {DEFAULTS, withOwn} from '../../job/options.ts';
@@ -29,8 +29,17 @@ export function settle(tx: Tx, groups: readonly EndedGroup[]): SettledGroup[] {
 	const parents = [...Map.groupBy(parts, ({lease}) => lease)].flatMap(([lease, own]) => settleLease(tx, lease, own));
 	parents.sort(({part: a}, {part: b}) => a.position - b.position || a.index - b.index);
 	for (const parent of parents) settleParent(tx, parent);
+	if (tx.known.get('hasFingerprints')) for (const [position, group] of groups.entries()) noteCode(tx, group, results[position] as Result);
 	if (groups.length > 0) failpoint('settle:written');
 	return results;
+}
+
+/** Puts the code by which the jobs ran into their fingerprints. */
+function noteCode({statements: {setCode}}: Tx, group: EndedGroup, {others}: Result): void {
+	const {code, ids} = group;
+	if (code === undefined) return;
+	if (typeof ids === 'number' && others.size === 0) setCode.run({code, first: ids, last: ids + sizeOf(group) - 1});
+	else for (const [index, id] of listIds(ids, sizeOf(group)).entries()) if (others.get(index) !== 'lost') setCode.run({code, first: id, last: id});
 }
 
 /** A {@link SettledGroup} in the making. */

@@ -179,7 +179,8 @@ export const SQL = {
 	setBatch: 'update batch set started_at = ?, completed_at = ?, marks = ? where id = ?',
 	ownerOfBatch: `select o.id from batch b join owner o on o.id = b.owner where b.id = ${INTEGER}`,
 	ownBatch: 'update batch set owner = ? where id = ?',
-	leaveBatch: 'update batch set closed_at = coalesce(?, closed_at), owner = null where id = ? and owner = (select id from owner where name = ?)',
+	leaveBatch: `update batch set closed_at = coalesce(@closedAt, closed_at), owner = null, shape = iif(@isDone, json_remove(shape, '$.renewal'), shape)
+		where id = cast(@id as integer) and owner = (select id from owner where name = @owner)`,
 	hasBatch: 'select 1 from batch where id = ?',
 	isBatchOpen: 'select 1 from batch where id = ? and closed_at is null',
 	deleteEmptyBatches: `delete from batch where closed_at is not null and not exists (select 1 from job where job.batch = batch.id)
@@ -461,6 +462,10 @@ export const SQL = {
 	anyCheckpoint: 'select 1 from checkpoint limit 1',
 	checkpointState: 'select state from checkpoint where id = ?',
 	setFingerprint: 'insert or replace into fingerprint values (?, ?)',
+	/** Puts the code by which jobs ran in front of their fingerprints. */
+	setCode: `update fingerprint set value = @code || substr(value, instr(value, ' '))
+		where id between cast(@first as integer) and cast(@last as integer) and substr(value, 1, instr(value, ' ') - 1) <> @code`,
+	anyFingerprint: 'select 1 from fingerprint limit 1',
 	fingerprintOf: `select value from fingerprint where id = ${INTEGER}`,
 	deleteFingerprints: `delete from fingerprint where id between ${INTEGER} and ${INTEGER}`,
 	deleteCheckpoint: 'delete from checkpoint where id = ?',

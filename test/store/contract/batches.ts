@@ -25,6 +25,33 @@ import {
 	take,
 } from './laws.ts';
 
+law('a batch keeps the name of its renewal until a map has yielded all items, also if it is left or opened again', async (t, queue) => {
+	const renewalOf = async () => (await queue.batch('nightly'))?.renewal;
+	const open = (renewal?: string) => queue.store.openBatch('nightly', 'hash', OWNER, {renewal});
+	const batch = await open('first');
+	t.is(await renewalOf(), 'first');
+	await queue.store.updateBatch(batch, OWNER, {total: 0});
+	await queue.store.updateBatch(batch, OWNER, {isLeft: true});
+	for (const later of ['second', undefined]) {
+		await open(later);
+		await queue.leaveBatch(batch, OTHER);
+		await queue.closeBatch(batch, OTHER);
+		await queue.leaveBatch(batch, OWNER);
+		t.is(await renewalOf(), 'first');
+	}
+	for (const how of [{isClosed: true}, {isLeft: true, isDone: true}] as const) {
+		await open('third');
+		await queue.store.updateBatch(batch, OWNER, how);
+		t.false('renewal' in ((await queue.batch('nightly')) ?? {}));
+		await open();
+		t.is(await renewalOf(), undefined);
+		await queue.leaveBatch(batch, OWNER);
+		await open('fourth');
+		t.is(await renewalOf(), 'fourth');
+		await queue.closeBatch(batch, OWNER);
+	}
+});
+
 law('a batch is found by its name', async (t, queue) => {
 	const batch = await queue.openBatch('nightly', 'hash', OWNER);
 	t.true(batch > 0);

@@ -1,5 +1,6 @@
-import type {Claim} from '../../../lib/job/claim.ts';
-import type {NewGroup} from '../../../lib/job/group.ts';
+import type {Claim, Settlement} from '../../../lib/job/claim.ts';
+import {toFailure} from '../../../lib/job/failure.ts';
+import {type NewGroup, toEndedGroup} from '../../../lib/job/group.ts';
 import {pack} from '../../../lib/job/packed.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import {claimsOf, commit, completeAll, jobOf, law, newJob, OWNER, POLICY, take} from './laws.ts';
@@ -106,4 +107,42 @@ law('a fingerprint is deleted with its job, and no later job gets it', async (t,
 		statuses: ['pending', null],
 		fingerprints: [null, null],
 	});
+});
+
+law('a fingerprint begins with the code that a job was enqueued for, and once it has run, with the code that ran', async (t, queue) => {
+	const fingerprints = pack(['new files', 'new files ', 'new ', 'new files', 'new files']);
+	const keys = ['a', 'b', 'c', 'd', 'e'];
+	await send(queue, groupOf(keys, {fingerprints}), groupOf(['none']), groupOf(['other'], {fingerprints: ['old x']}));
+	const claims = claimsOf(await take(queue, 7));
+	const ended = claims.map(({id, ...claim}) => ({...claim, id, outcome: {type: 'returned', value: '1'} as const}));
+	const [a, b, c, d, e, none, other] = ended as [Settlement, Settlement, Settlement, Settlement, Settlement, Settlement, Settlement];
+	const failed = {...d, outcome: {type: 'threw', error: toFailure(new Error('no'))} as const};
+	const lost = {...e, execution: 7};
+	const groups = [
+		toEndedGroup([a, b, c].map(each => ({...each, code: 'old'}))),
+		toEndedGroup([
+			{...failed, code: 'older'},
+			{...lost, code: 'wrong'},
+		]),
+	];
+	const others = [toEndedGroup([none, other].map(each => ({...each, code: 'old'})))];
+	await queue.store.commit({settle: [...groups, ...others]});
+	const found = await queue.store.holders({task: 'hash'}, [...keys, 'none', 'other']);
+	t.deepEqual(found.fingerprints, ['old files', 'old files ', 'old ', 'older files', 'new files', null, 'old x']);
+	// Of another program it is not known, and stays.
+	await queue.complete(e, '1');
+	t.deepEqual((await queue.store.holders({task: 'hash'}, ['e'])).fingerprints, ['new files']);
+});
+
+law('the code of executions is noted in packed rows and in single ones, of those alone that still hold their claims', async (t, queue) => {
+	const batch = await queue.openBatch('nightly', 'hash', OWNER);
+	const texts = Array.from({length: 50}, (_, index) => `new ${index}`);
+	await send(queue, {...GROUP, batch, keys: 0, values: pack(texts.map(() => '1')), fingerprints: pack(texts)});
+	const claims = claimsOf(await take(queue, 50));
+	const settle = (some: readonly Claim[], code: string) =>
+		queue.store.commit({settle: [toEndedGroup(some.map(claim => ({...claim, code, outcome: {type: 'returned', value: '"x"'}})))]});
+	await settle(claims.slice(10, 12), 'first');
+	await settle(claims.slice(0, 40), 'second');
+	const {fingerprints} = await queue.store.holders({task: 'hash', batch}, ['0', '9', '10', '11', '12', '39', '40']);
+	t.deepEqual(fingerprints, ['second 0', 'second 9', 'first 10', 'first 11', 'second 12', 'second 39', 'new 40']);
 });
