@@ -24,6 +24,7 @@ import type {
 	JobSearch,
 	JobValues,
 	LogLine,
+	Place,
 } from '../job/job.ts';
 import {countJobs, JobList, type JobListOptions, type JobSource} from '../job/job-list.ts';
 import {checkFilter, checkId} from '../job/options.ts';
@@ -50,8 +51,18 @@ import {
 	texts,
 	toCheckedGroups,
 } from './queue-input.ts';
-import {staleJobsOf} from './stale.ts';
-import {type BatchChange, type Claimed, type ClaimRequest, type Moved, type MovePage, type MoveTarget, type Released, type Store, toCounts} from './store.ts';
+import {
+	type BatchChange,
+	type Claimed,
+	type ClaimRequest,
+	type JobEdges,
+	type Moved,
+	type MovePage,
+	type MoveTarget,
+	type Released,
+	type Store,
+	toCounts,
+} from './store.ts';
 
 /**
  * A queue of jobs for programs with a loop of their own: everyday verbs over any {@link Store}. `openQueue()` returns one.
@@ -379,9 +390,9 @@ function withPayloads(group: ClaimedGroup): ClaimedGroup {
 }
 
 /** Reads one page after the other. */
-async function allPages<Each extends {readonly next: number | null}>(read: (after: number) => Promise<Each>): Promise<Each[]> {
+async function allPages<Each extends {readonly next: Place | null}>(read: (after: number) => Promise<Each>): Promise<Each[]> {
 	const pages: Each[] = [];
-	for (let after: number | null = 0; after !== null; after = pages.at(-1)?.next ?? null) pages.push(await read(after));
+	for (let after: Place | null = 0; after !== null; after = pages.at(-1)?.next ?? null) pages.push(await read(after as number));
 	return pages;
 }
 
@@ -409,6 +420,24 @@ export async function* movePages(store: Store, filter: JobFilter, to: MoveTarget
 			page = next;
 		}
 	}
+}
+
+/**
+ * The stale jobs of the filter, those through which they are stale, and those that are stale through them. They are found before the first of them runs
+ * again, since then what follows is stale no longer.
+ */
+async function staleJobsOf(store: Store, filter: JobFilter): Promise<JobId[]> {
+	const find = async (all: JobFilter) => (await allPages(after => store.jobs(all, {after: after || undefined}, {edges: true}))).flatMap(({jobs}) => jobs);
+	const edges = new Map((await find({stale: true})).map(job => [job.id, job.edges]));
+	const named = Object.keys(filter).length > 1 ? (await find({...filter, stale: true})).map(({id}) => id) : edges.keys();
+	const reached = (side: keyof JobEdges, found: Set<JobId>) => {
+		// Those that are added are visited, too.
+		for (const each of found)
+			for (const [first, last] of edges.get(each)?.[side] ?? []) for (let id = first; id <= last; id++) if (edges.has(id)) found.add(id);
+		return found;
+	};
+	const all = [...named];
+	return [...reached('parents', new Set(all)).union(reached('children', new Set(all)))];
 }
 
 /** Splits a filter with many ids, the lowest ids last: jobs run in order of arrival, so these are the most likely to start in the meantime. */

@@ -97,11 +97,8 @@ export class PostgresStore implements contract.Store {
 		return committed;
 	}
 
-	async move(
-		filter: JobFilter,
-		to: contract.MoveTarget,
-		{after = 0, upTo, limit = 1000, stop = false, isHeld = false}: contract.MovePage = {},
-	): Promise<contract.Moved> {
+	async move(filter: JobFilter, to: contract.MoveTarget, page: contract.MovePage = {}): Promise<contract.Moved> {
+		const {after = 0, upTo, limit = 1000, stop = false, isHeld = false} = page;
 		this.#assertWritable();
 		const states = statesOf(movableStatuses(to, filter));
 		if (after === 0) await this.#takeOver();

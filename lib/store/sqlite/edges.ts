@@ -231,12 +231,6 @@ function insertEdge({statements}: Tx, {parents, children, isEach, onDead}: Omit<
 	statements.insertEdge.run(...parents, ...children, isEach ? 1 : 0, onDead === 'run' ? 1 : 0, place);
 }
 
-/** Gives a job that runs again the parents that its new group names, in place of those that it had. @param index of the job in the group */
-export function renewEdges(tx: Tx, id: JobId, waits: Waits | undefined, index: number): void {
-	deleteEdgesTo(tx, id, id);
-	if (waits) insertEdges(tx, waits, index, [id, id]);
-}
-
 /** Deletes the edges to these jobs. Those of their neighbours stay. */
 export function deleteEdgesTo(tx: Tx, first: JobId, last: JobId): void {
 	if (!tx.known.get('hasEdges')) return;

@@ -227,17 +227,13 @@ function addJob(tx: Tx, job: NewJob, dueAt: number | null, runs: RunBuilder, par
 	return id;
 }
 
+type Became = 'reused' | 'left' | 'conflict' | 'named';
+
 /**
  * The key of a new job belongs to an earlier job. What becomes of that: `conflict` if it keeps another payload; `left` if it was to run again, and runs
  * already, or can't begin; `named` if it was held.
  */
-function resolveKeyCollision(
-	tx: Tx,
-	job: NewJob,
-	{id, payload}: Holder,
-	lookup: KeyLookup,
-	how: Omit<Renewal, 'isChanged'>,
-): 'reused' | 'left' | 'conflict' | 'named' {
+function resolveKeyCollision(tx: Tx, job: NewJob, {id, payload}: Holder, lookup: KeyLookup, how: Omit<Renewal, 'isChanged'>): Became {
 	const isSame = sameValue(payload, job.payload);
 	if (job.isOutdated || !isSame) {
 		lookup.forget();

@@ -71,12 +71,8 @@ export function findAll(source: Source, filter: JobFilter, page: SearchedIds): J
 
 /** True if the filter selects so few jobs that they can be read one by one. */
 export function hasFewJobs(statements: Statements, {ids, key, stale}: JobFilter, batch: number | null): boolean {
-	return (
-		stale ||
-		(ids !== undefined && ids.length <= MAX_CHECKED_JOBS) ||
-		key !== undefined ||
-		(batch !== null && jobsOfBatch(statements, batch) <= MAX_CHECKED_JOBS)
-	);
+	if (stale || key !== undefined || (ids?.length ?? Infinity) <= MAX_CHECKED_JOBS) return true;
+	return batch !== null && jobsOfBatch(statements, batch) <= MAX_CHECKED_JOBS;
 }
 
 /** Finds a page of jobs. It reads about as many rows as the limit, and at most {@link MAX_WINDOW_IDS}, with any number of jobs in the store. */

@@ -62,8 +62,7 @@ export function unhold(tx: Tx, id: JobId, anew?: Pick<NewJob, 'task' | 'scope' |
 	const dueAt = runAt > now ? runAt : null;
 	deleteStateRow(tx, id, found);
 	statements.renewExpiry.run(dueAt ?? now, id);
-	beginRound(tx, id, anew ? rescope(tx, id, found, anew) : found, anew && -anew.priority, dueAt);
-	if (findJob(statements, id)?.state === StoredState.blocked) holdExpiry(tx, id);
+	if (beginRound(tx, id, anew ? rescope(tx, id, found, anew) : found, anew && -anew.priority, dueAt)) holdExpiry(tx, id);
 	const lost = lostParentOf(tx, id);
 	if (lost !== undefined) cancelChild(tx, id, lost);
 	return true;

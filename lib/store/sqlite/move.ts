@@ -5,7 +5,7 @@ import {type Moved, type MovePage, type MoveTarget, movableStatuses, RETRIED_BY_
 import {STATUS_OF, Stop, StoredState} from '../stored-state.ts';
 import {cancelChild, reachChildren} from './children.ts';
 import {deleteRun} from './delete.ts';
-import {isAncestor, lostParentOf, renewEdges, type Waits} from './edges.ts';
+import {deleteEdgesTo, insertEdges, isAncestor, lostParentOf, type Waits} from './edges.ts';
 import {endExpiry, holdExpiry, mayExpire, setExpiry} from './expiry.ts';
 import {findIds} from './find.ts';
 import {hold, isHeld, unhold} from './held.ts';
@@ -19,10 +19,7 @@ const MAX_UNPACKED_JOBS = 2 * MAX_RUN_JOBS;
 
 /** Moves a page of the filter's jobs, in order, as far as one transaction goes. */
 export function moveJobs(tx: Tx, filter: JobFilter, to: MoveTarget, page: MovePage): Moved {
-	return movePage(tx, filter, to, {after: 0, limit: 1000, stop: false, isHeld: false, upTo: lastNumber(tx, 'job'), ...page});
-}
-
-function movePage(tx: Tx, filter: JobFilter, to: MoveTarget, {after, upTo, limit, stop, isHeld: mustBeHeld}: Required<MovePage>): Moved {
+	const {after = 0, upTo = lastNumber(tx, 'job'), limit = 1000, stop = false, isHeld: mustBeHeld = false} = page;
 	const statuses = movableStatuses(to, filter);
 	const {ids, next} = findIds(tx, filter, {statuses, after, upTo, limit});
 	const moved = {ids: [] as JobId[], asked: [] as JobId[]};
@@ -160,7 +157,8 @@ export function rerunJob(tx: Tx, id: JobId, anew: NewJob, {waits, index, isChang
 	// The checkpoint belongs to the old payload.
 	if (isChanged) statements.deleteCheckpoint.run(id);
 	statements.replaceJob.run(names.policyId(anew.policy), anew.priority, anew.payload, id);
-	renewEdges(tx, id, waits, index);
+	deleteEdgesTo(tx, id, id);
+	if (waits) insertEdges(tx, waits, index, [id, id]);
 	const dueAt = dueAtOf(anew, now);
 	const isBlocked = beginRound(tx, id, rescope(tx, id, job, anew), -anew.priority, dueAt);
 	if (isBlocked) holdExpiry(tx, id, anew.expiresMs);

@@ -51,17 +51,13 @@ export function readPage(source: Source, search: JobSearch, {after, limit = DEFA
 		bytes += values ? sizeBytes(values.payload) + sizeBytes(values.result ?? null) + sizeBytes(values.checkpoint?.state ?? null) : 0;
 		jobs.push({
 			...toJob(row, names.policy(row.policy)),
-			...staleness(stale, row.id),
+			...defined({stale: stale.get(row.id)}),
 			...(values && {values}),
 			...readOthers(statements, row.id, want),
 		});
 		if (bytes > MAX_PAGE_BYTES && row.id !== lastId) return {jobs, count: jobs.length, next: places.find(place => idOf(place) === row.id) ?? null};
 	}
 	return {jobs, count: jobs.length, next};
-}
-
-function staleness(stale: ReturnType<typeof staleJobs>, id: JobId): Pick<Job, 'stale'> {
-	return defined({stale: stale.get(id)});
 }
 
 /** What is wanted of a job besides its fields and values. */
@@ -229,7 +225,7 @@ export function readOutcomes(statements: Statements, blobs: Blobs, ids: readonly
 	for (let index = after; index < ids.length; index++) {
 		const outcome = read(ids[index] as JobId);
 		if (!outcome) continue;
-		outcomes.push(stale.size > 0 ? {...outcome, ...staleness(stale, outcome.id)} : outcome);
+		outcomes.push(stale.size > 0 ? {...outcome, ...defined({stale: stale.get(outcome.id)})} : outcome);
 		bytes += sizeBytes(outcome.result);
 		if (bytes > MAX_PAGE_BYTES && index + 1 < ids.length) return {outcomes, next: index + 1};
 	}

@@ -81,11 +81,8 @@ export class SqliteStore implements Store {
 		const {settle: ended = [], enqueue: arrived = [], urgent} = changes;
 		if (ended.length + arrived.length > 0) this.#used();
 		if (urgent && ended.length === 0) return this.#transactions.writeNow(tx => this.#commit(tx, changes), URGENT_WAIT_MS, urgent);
-		const write = () =>
-			this.#transactions.write(
-				tx => this.#commit(tx, changes),
-				() => this.#blobs.prepare(ended),
-			);
+		const prepare = () => this.#blobs.prepare(ended);
+		const write = () => this.#transactions.write(tx => this.#commit(tx, changes), prepare);
 		return changes.claim ? this.#registering(changes.claim.owner, write) : write();
 	}
 
