@@ -601,7 +601,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a cancel is forgotten when its job is released': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: 'if (stop !== null && stop !== Stop.hold) return endStopped(tx, claim, ran);',
+		find: 'if (stop !== null) return endStopped(tx, claim, ran);',
 		put: '',
 		killer: [SQLITE, 'sqlite: a released job is cancelled if a cancel was asked'],
 	},
