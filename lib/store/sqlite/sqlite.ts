@@ -11,7 +11,6 @@ import {IN_MEMORY, type OpenStoreOptions, type Store, URGENT_WAIT_MS} from '../s
 import {type CountRow, toTaskCounts} from '../stored-state.ts';
 import {changeBatch, deleteBatch, deleteEmptyBatches, openBatch, readBatches, updateBatches} from './batches.ts';
 import {Blobs} from './blobs.ts';
-import {ChangeWatch} from './change-watch.ts';
 import {reachChildren} from './children.ts';
 import {claim, inOrder, promote, releaseClaims} from './claim.ts';
 import {deleteEnded, findOutdated} from './delete.ts';
@@ -30,7 +29,7 @@ import {type TransactionOptions, Transactions} from './transactions.ts';
 import type {Tx} from './tx.ts';
 import {writeUpdate} from './updates.ts';
 
-/** A cancel by another process must reach a listener within 50 ms. A file on the system's clock has a {@link ChangeWatch}. */
+/** A cancel by another process must reach a listener within 50 ms. */
 const POLL_INTERVAL_MS = 20;
 const HEALTH_INTERVAL_MS = 1000;
 /** The longest wait after polls that failed. */
@@ -49,8 +48,6 @@ export class SqliteStore implements Store {
 	readonly #owners: Owners;
 	readonly #transactions: Transactions;
 	readonly #listeners = new Set<{readonly tell: (news: contract.News) => void; readonly end: () => void}>();
-	/** Of the listeners. */
-	readonly #watches = new Set<ChangeWatch>();
 	/** The number of jobs that moves of this store have asked owners to stop. */
 	#askedJobs = 0;
 	#closed: Promise<void> | undefined;
@@ -78,8 +75,7 @@ export class SqliteStore implements Store {
 	}
 
 	commit(changes: contract.Changes): Promise<contract.Committed> {
-		const {settle: ended = [], enqueue: arrived = [], urgent} = changes;
-		if (ended.length + arrived.length > 0) this.#used();
+		const {settle: ended = [], urgent} = changes;
 		if (urgent && ended.length === 0) return this.#transactions.writeNow(tx => this.#commit(tx, changes), URGENT_WAIT_MS, urgent);
 		const prepare = () => this.#blobs.prepare(ended);
 		const write = () => this.#transactions.write(tx => this.#commit(tx, changes), prepare);
@@ -149,7 +145,6 @@ export class SqliteStore implements Store {
 		return this.#transactions.write(tx => {
 			const moved = moveJobs(tx, filter, to, page);
 			this.#askedJobs += moved.asked.length;
-			if (moved.asked.length > 0) this.#used();
 			return moved;
 		});
 	}
@@ -338,10 +333,7 @@ export class SqliteStore implements Store {
 				const before = known;
 				const {version, stop} = await this.#changes(owner, before);
 				known = version;
-				if (stop && before !== undefined) {
-					this.#used();
-					await tell({type: 'changed', stop});
-				}
+				if (stop && before !== undefined) await tell({type: 'changed', stop});
 				// A quiet store polls as often as this.
 				if (begunAt >= nextHealthCheck - POLL_INTERVAL_MS) {
 					nextHealthCheck = begunAt + HEALTH_INTERVAL_MS;
@@ -359,21 +351,7 @@ export class SqliteStore implements Store {
 			}
 		};
 		void poll();
-		if (owner === undefined || this.location === IN_MEMORY || this.#options.clock !== systemClock) return every(POLL_INTERVAL_MS, () => void poll());
-		// A heartbeat that is due later anyway.
-		const write = async () =>
-			(await this.#transactions.write(({statements, now}) => statements.heartbeat.run(now, owner, this.#owners.rowOf(owner)))).changes > 0;
-		const changes = new ChangeWatch({log: `${this.location}-wal`, poll: () => void poll(), write});
-		this.#watches.add(changes);
-		return () => {
-			changes.close();
-			this.#watches.delete(changes);
-		};
-	}
-
-	/** The store is in use: its listeners look for changes often. */
-	#used(): void {
-		for (const watch of this.#watches) watch.used();
+		return every(POLL_INTERVAL_MS, () => void poll());
 	}
 
 	/**
