@@ -4,9 +4,9 @@ import {nameOf} from '../task-number.ts';
 import {byOrder} from './lanes.ts';
 import {numberOfKey} from './numbered-keys.ts';
 import {findJob, lastOfRun, type Range} from './packed-rows.ts';
+import {staleJobs} from './stale.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
-import {staleJobs} from './used-results.ts';
 
 /** Lists of jobs in the order of their ids: pages of a filter's jobs. */
 

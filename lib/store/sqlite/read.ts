@@ -26,9 +26,9 @@ import {findAll, findCreated, findIds, hasFewJobs, numbersOf} from './find.ts';
 import {readHistory} from './history.ts';
 import {claimedRunOf, type JobRun, jobRunOf, keysOf, payloadReader, resultInRun, resultsWith} from './packed-rows.ts';
 import {findSorted} from './sorted.ts';
+import {staleJobs} from './stale.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
-import {staleJobs} from './used-results.ts';
 
 type Source = Pick<Tx, 'statements' | 'names' | 'blobs'>;
 

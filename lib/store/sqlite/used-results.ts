@@ -1,8 +1,7 @@
 import {createHash} from 'node:crypto';
 import type {Encoded} from '../../job/encoding.ts';
-import type {JobId, Staleness} from '../../job/job.ts';
+import type {JobId} from '../../job/job.ts';
 import {StoredState} from '../stored-state.ts';
-import {edgesFrom, statesIn} from './edges.ts';
 import {type Range, resultInRun} from './packed-rows.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
@@ -52,25 +51,4 @@ export function judgeUsed({statements, known}: Tx, first: JobId, last: JobId): v
 		const digest = digestOf(statements, parent) ?? NONE;
 		statements.judgeUsed.run(digest === NONE ? 0 : 1, digest, parent);
 	}
-}
-
-/** The completed jobs that were made from results which are no longer the last ones, and those that were made from theirs. */
-export function staleJobs(statements: Statements): ReadonlyMap<JobId, Staleness> {
-	const found = new Map<JobId, Staleness>();
-	let ranges = statements.staleRanges.all() as Range[];
-	for (let how: Staleness = 'direct'; ranges.length > 0; how = 'through') {
-		const added = ranges.flatMap(range => {
-			const completed = [...statesIn({statements}, range, Infinity)].filter(([, , state]) => state === 'completed');
-			return completed.filter(([first, last]) => add(found, first, last, how));
-		});
-		ranges = added.flatMap(([first, last]) => edgesFrom(statements, [first, last]).map(({children}) => children));
-	}
-	return found;
-}
-
-/** Returns whether one of these was not known. */
-function add(found: Map<JobId, Staleness>, first: JobId, last: JobId, how: Staleness): boolean {
-	const before = found.size;
-	for (let id = first; id <= last; id++) if (!found.has(id)) found.set(id, how);
-	return found.size > before;
 }
