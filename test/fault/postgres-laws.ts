@@ -28,9 +28,10 @@ export const LAWS: Readonly<Record<string, string>> = {
 		group by 1 having count(p.id) <> 1 or count(j.id) <> 1`,
 	'a number is the key of one job of its batch': `
 		select batch, first from key_run r where exists (select from key_run o where o.batch = r.batch and o.first <> r.first and o.first between r.first and r.last)`,
-	'a job that waits has an edge, and parents of an edge come before its children': `
+	// An item that runs again may wait for a job that came after it.
+	'a job that waits has an edge, and no edge leads from a job to itself': `
 		select b.first from blocked b where not exists (select from edge e where e.child_first <= b.first and e.child_last >= b.last)
-		union all select id from edge where parent_first >= child_first`,
+		union all select id from edge where parent_first <= child_last and parent_last >= child_first and (not is_each or parent_first = child_first)`,
 	'the counts are what a recount gives': `
 		select task, state, sum(jobs) from (
 			select task, state, jobs from tally union all select task, state, jobs from ${NEW} c union all select task, state, -count(*) from ${PLACES} p group by 1, 2
