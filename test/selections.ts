@@ -24,8 +24,8 @@ export const QUICK: {readonly files: readonly string[]; readonly env: Readonly<R
 
 /**
  * Left to the nightly run: pages followed step by step, builds, the larger examples, every trial of the benchmark, tasks that spoil their workers
- * on purpose, processes that tasks leave, every way to start commands, every input of `faena map`, kills of it, command lines that are compared with GNU parallel's, every option by property, and
- * long runs under load. They start hundreds of programs and engines, and are the last to find what is wrong with an engine.
+ * on purpose, processes that tasks leave, every way to start commands, every input of `faena map`, kills of it, all pairs of its runs, command lines that are compared with GNU parallel's, every option by property, pairs of
+ * workers, of kills and of the command line, and long runs under load. They start hundreds of programs and engines, and are the last to find what is wrong with an engine.
  */
 export const LONG: readonly string[] = [
 	'test/pages.test.ts',
@@ -34,6 +34,7 @@ export const LONG: readonly string[] = [
 	'test/examples/pipeline.test.ts',
 	'test/examples/thumbnails.test.ts',
 	'test/bench/trials.test.ts',
+	'test/cli/all-run-pairs.test.ts',
 	'test/cli/bench.test.ts',
 	'test/cli/inputs.test.ts',
 	'test/cli/kills.test.ts',
@@ -46,6 +47,7 @@ export const LONG: readonly string[] = [
 	'test/fault/bad-jobs.test.ts',
 	'test/fault/soak.test.ts',
 	'test/job/options-by-property.test.ts',
+	'test/pairs/{killed,workers}.test.ts',
 	'test/pool/{mixed-pool,process-descendants,thread-descendants}.test.ts',
 	'test/support/node-args.test.ts',
 ];
