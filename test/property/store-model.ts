@@ -62,10 +62,10 @@ export async function checkModel(
 	makeSubject: (options: StoreOptions) => Subject,
 	{seed, runs, isDurable = true, knowsOpenJobs = true, endOnFailure = false}: ModelOptions,
 ): Promise<void> {
-	const property = fc.asyncProperty(fc.array(command, {minLength: 1, maxLength: 70, size: 'max'}), async commands => {
+	const property = fc.asyncProperty(fc.array(part, {minLength: 1, maxLength: 70, size: 'max'}), async parts => {
 		const world = await openWorld(makeSubject, isDurable, knowsOpenJobs);
 		try {
-			for (const command of commands) await step(world, command);
+			for (const command of parts.flat()) await step(world, command);
 			await compareAll(world);
 		} finally {
 			await world.real.queue.close();
@@ -103,6 +103,10 @@ interface World {
 	readonly opened: OpenedJobs;
 	/** Every claim of the sequence, also lost ones. */
 	readonly claims: Claim[];
+	/** Of each execution, as `id execution`, the scopes of who has claimed it. */
+	readonly claimants: Map<string, readonly string[]>;
+	/** Jobs that a run of their batch has found unended, and that it or a later one has not named. */
+	readonly unnamed: Set<JobId>;
 	/** The number of commands done. */
 	steps: number;
 	/** The model's jobs after the last command. */
@@ -131,7 +135,7 @@ async function openWorld(makeSubject: (options: StoreOptions) => Subject, isDura
 	const options: StoreOptions = {clock, random, leaseMs: LEASE_MS, openJobs: knowsOpenJobs ? opened.of : () => []};
 	const subject: Subject = makeSubject(options);
 	const [real, model] = [toSide(await subject.open()), toSide(new MemoryStore(options))];
-	const world: World = {subject, isDurable, real, model, clock, opened, claims: [], steps: 0, jobs: []};
+	const world: World = {subject, isDurable, real, model, clock, opened, claims: [], claimants: new Map(), unnamed: new Set(), steps: 0, jobs: []};
 	return world;
 }
 
@@ -153,13 +157,16 @@ function listen({queue, completed, stops}: Side): void {
 /** Runs one command on both stores, whose answers must be equal. */
 async function step(world: World, command: Command): Promise<void> {
 	world.steps++;
+	const claimed = world.claims.length;
 	if (command.type === 'advance') world.clock.pass(command.ms);
 	else if (command.type === 'set') world.clock.jump(command.ms);
 	else if (command.type === 'poll') await poll(world);
 	else if (command.type === 'reopen') await reopen(world);
 	else if (command.type === 'outlast') await outlast(world, command.ms);
 	else await compare(world, JSON.stringify(command), toAsk(command, world));
+	const before = world.jobs;
 	await checkLaws(world, command);
+	checkIdentity(world, command, before, world.claims.slice(claimed));
 }
 
 /** Lets the listeners poll. A store may report a claim at any poll, but in the end both stores must have reported the same claims. */
@@ -246,6 +253,44 @@ async function checkLaws(world: World, command: Command): Promise<void> {
 		}
 	}
 }
+
+/** A job is claimed, and completes, only where its scope is served; and it is not claimed before the run that has found it unended has named it. */
+function checkIdentity(world: World, command: Command, before: readonly Job[], claimed: readonly Claim[]): void {
+	const {claimants, unnamed} = world;
+	if (command.type === 'adopt')
+		for (const [execution, scopes] of claimants) if (scopes.includes(command.from)) claimants.set(execution, [...scopes, command.to]);
+	if (command.type === 'move' && command.to === 'held') noteHeld(unnamed, command, before);
+	else if (command.type === 'commit') noteNamed(unnamed, command, before);
+	else if (DECIDING.has(command.type)) unnamed.clear();
+	if (command.type !== 'commit') return;
+	const jobs = new Map(world.jobs.map(job => [job.id, job]));
+	for (const {id, execution} of claimed) {
+		claimants.set(`${id} ${execution}`, command.claim?.scopes ?? []);
+		assert.ok(!unnamed.has(id), `job ${id} was claimed, and no run has named it`);
+	}
+	const completed = before.filter(({id, status}) => status === 'running' && jobs.get(id)?.status === 'completed');
+	for (const {id} of [...claimed, ...completed]) {
+		const {scope, executions} = jobs.get(id) as Job;
+		const isServed = scope === undefined || claimants.get(`${id} ${executions}`)?.includes(scope);
+		assert.ok(isServed, `job ${id} of ${scope} was executed by an engine of another scope`);
+	}
+}
+
+/** Other filters and pages hold other jobs. */
+function noteHeld(unnamed: Set<JobId>, {filter, isHeld, after, upTo}: Command & {type: 'move'}, before: readonly Job[]): void {
+	if (isHeld || after > 0 || upTo < MAX_JOBS || !isDeepStrictEqual(filter, {batch: filter.batch})) return;
+	for (const {id, batch, status} of before) if (batch === filter.batch && UNENDED.has(status)) unnamed.add(id);
+}
+
+function noteNamed(unnamed: Set<JobId>, {enqueue}: CommitCommand, before: readonly Job[]): void {
+	const keys = enqueue.flatMap(({batch, key, times}) => Array.from({length: times}, (_, index) => `${batch} ${keyAfter(key, index).key}`));
+	for (const {id, batch, key} of before) if (keys.includes(`${batch ?? null} ${key}`)) unnamed.delete(id);
+}
+
+/** They decide about held jobs, too. */
+const DECIDING: ReadonlySet<Command['type']> = new Set<Command['type']>(['retry', 'move', 'deleteBatch', 'cleanup']);
+
+const UNENDED: ReadonlySet<JobStatus> = new Set<JobStatus>(['blocked', 'pending', 'running', 'failed']);
 
 function isLegal(from: JobStatus, to: JobStatus, command: Command): boolean {
 	if (command.type === 'retry' || (command.type === 'move' && command.to === 'pending')) return TRANSITIONS[from][to]?.includes('retry') ?? false;
@@ -907,6 +952,63 @@ const command: fc.Arbitrary<Command> = weighted<Command>(
 	[1, fc.record({type: fc.constant('outcomes'), ids})],
 	[1, fc.record({type: fc.constant('batch'), name: fc.constantFrom(...BATCHES)})],
 );
+
+/** Runs of a batch: each begins, holds what it finds unended, names some items, while engines work, and ends, is left or dies. */
+const run: fc.Arbitrary<readonly Command[]> = fc
+	.record({
+		name: fc.constantFrom(...MAPS),
+		task: fc.constantFrom('hash', 'resize'),
+		owner,
+		scope: fc.constantFrom(undefined, ...SCOPES),
+		payload: fc.constantFrom('1', '2'),
+		policy: fc.constantFrom(...POLICIES),
+		rerun: fc.constantFrom(undefined, {changed: true, failed: true}),
+		keys: fc.subarray(KEYS, {minLength: 1}),
+		claim: request,
+		works: fc.array(commit, {maxLength: 2}),
+		missing: fc.constantFrom<MoveTarget | 'stay'>('stay', 'unheld', 'cancelled', 'discarded'),
+		end: fc.constantFrom('ends', 'isLeft', 'dies', 'goesOn'),
+	})
+	.map(({name, task, owner, scope, payload, policy, rerun, keys, claim, works, missing, end}) => {
+		const all = {after: 0, upTo: MAX_JOBS, limit: 100, stop: false} as const;
+		const base = {
+			task,
+			payload,
+			policy,
+			priority: 0,
+			delayMs: null,
+			batch: name,
+			after: null,
+			isHeld: false,
+			times: 1,
+			...(scope && {scope}),
+			...(rerun && {rerun}),
+		};
+		const names: CommitCommand = {
+			...{type: 'commit', settle: [], update: [], edit: [], cuts: 0, rejectConflicts: false, claim: {...claim, concurrency: null, limit: 8}},
+			enqueue: keys.map(key => ({...base, key})),
+		};
+		const decides: readonly Command[] = missing === 'stay' ? [] : [{type: 'move', filter: {batch: name}, to: missing, isHeld: true, ...all}];
+		const ends: Readonly<Record<typeof end, readonly Command[]>> = {
+			ends: [...decides, {type: 'endInput', name, total: keys.length, owner}, {type: 'closeBatch', name, owner}],
+			isLeft: [{type: 'leaveBatch', name, owner}],
+			dies: [{type: 'leave', owner}],
+			goesOn: [],
+		};
+		const begins: readonly Command[] = [
+			{type: 'openBatch', name, task, owner, onComplete: null},
+			{type: 'move', filter: {batch: name}, to: 'held', isHeld: false, ...all},
+		];
+		return [...begins, names, ...works, ...ends[end]];
+	});
+
+/** Two of them at once: whose next command comes is drawn. */
+const runsAtOnce = fc.tuple(run, run, fc.array(fc.boolean(), {minLength: 12, maxLength: 12})).map(([one, other, turns]) => {
+	const left: readonly [Command[], Command[]] = [[...one], [...other]];
+	return [...turns.flatMap(isFirst => left[isFirst ? 0 : 1].splice(0, 1)), ...left.flat()];
+});
+
+const part: fc.Arbitrary<readonly Command[]> = weighted([30, command.map(each => [each])], [1, run], [1, runsAtOnce]);
 
 function weighted<T>(...choices: readonly (readonly [weight: number, arbitrary: fc.Arbitrary<T>])[]): fc.Arbitrary<T> {
 	return fc.oneof(...choices.map(([weight, arbitrary]) => ({weight, arbitrary})));

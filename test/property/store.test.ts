@@ -103,6 +103,14 @@ const DEFECTS: Readonly<Record<string, (options: StoreOptions) => Store>> = {
 		},
 	})),
 	'claims more bytes than requested': broken(changingClaims(claim => ({...claim, maxBytes: Infinity}))),
+	'claims jobs of any scope': broken(changingClaims(claim => ({...claim, scopes: ['app/tasks', 'app/tasks in /a', 'other']}))),
+	'starts what no run has named': broken(store => ({
+		async move(filter, to, page) {
+			const moved = await store.move(filter, to, page);
+			if (to === 'held') await store.move(filter, 'unheld', page);
+			return moved;
+		},
+	})),
 	'never claims quarantined jobs': broken(changingClaims(claim => ({...claim, lanes: claim.lanes.filter(({isQuarantined}) => !isQuarantined)}))),
 	'ignores concurrency': broken(changingClaims(claim => ({...claim, lanes: claim.lanes.map(({concurrency: _, ...lane}) => lane)}))),
 	'has room for any number of jobs': broken(store => ({
