@@ -69,6 +69,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	readonly #jobs: MapJobs<Item>;
 	/** Removes it from the list of maps that have not begun. */
 	readonly #removeFromUnread: () => void;
+	/** Resolves once the jobs of an aborted map are cancelled. */
+	#aborted: Promise<void> | undefined;
 	readonly #opened = Promise.withResolvers<number>();
 	readonly #feeder = new WakeUp();
 	readonly #consumer = new WakeUp();
@@ -198,6 +200,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		} finally {
 			signal?.removeEventListener('abort', onAbort);
 			removeListener();
+			// What is still to be enqueued is cancelled, too, once it is.
+			await this.#aborted;
 			this.#phase = 'over';
 			this.#feeder.set();
 			const left = this.#jobs.leave({isDone});
@@ -419,7 +423,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#ended.length = 0;
 		this.#byIndex.clear();
 		// If the queue is closed already, there is nothing to cancel, and the loop ends with the reason all the same.
-		this.cancel().catch(() => undefined);
+		this.#aborted = this.cancel().catch(() => undefined);
 	}
 
 	/** Ends the loop with this error, unless an earlier one does. */

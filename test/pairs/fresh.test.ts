@@ -1,5 +1,6 @@
 /** Pairs of what makes the items of a map run again. */
 import {existsSync, rmSync} from 'node:fs';
+import type {JobMap} from '../../lib/index.ts';
 import {type AnyTasks, type TaskContext, task} from '../../lib/job/task.ts';
 import type {TestEngine} from '../../lib/testing.ts';
 import {type Case, pair} from './pair.ts';
@@ -229,10 +230,11 @@ pair('missing × held × two runs', 'what an earlier run has left and this input
 	await first;
 	const again = await c.test();
 	async function* lateA() {
+		await map.opened;
 		await again.resume('echo');
 		yield 'a';
 	}
-	const map = again.map('echo', lateA(), {batch: 'b', key: String});
+	const map: JobMap<string, unknown> = again.map('echo', lateA(), {batch: 'b', key: String});
 	c.t.deepEqual(statuses(await map.toArray()), ['completed']);
 	c.t.is(map.progress().missing, 1);
 	await again.drain();

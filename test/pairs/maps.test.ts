@@ -1,5 +1,5 @@
 /** Pairs of maps and their batches. */
-import type {Engine} from '../../lib/index.ts';
+import type {Engine, JobMap} from '../../lib/index.ts';
 import type {AnyTasks, TaskContext} from '../../lib/job/task.ts';
 import {type Case, pair} from './pair.ts';
 
@@ -115,22 +115,23 @@ pair('retry manual × map × idle × flow', 'a parked item keeps its map waiting
 });
 
 pair('missing × onComplete × order', 'an item that the input no longer has is cancelled, and the batch completes', async c => {
+	const first = await c.test();
+	await first.pause('echo');
+	const reading = first.map('echo', [1, 2, 3], {batch: 'b', key: String})[Symbol.asyncIterator]();
+	const one = reading.next().catch(() => undefined);
+	await c.until(async () => (await first.counts()).pending === 3);
+	await first.close({drain: 0});
+	await one;
 	const faena = await c.test();
-	await faena.pause('echo');
-	const controller = new AbortController();
-	const first = faena.map('echo', [1, 2, 3], {batch: 'b', key: String})[Symbol.asyncIterator]();
-	const one = first.next();
-	await c.until(async () => (await faena.counts()).pending === 3);
-	const left = first.return?.(undefined);
-	await faena.cancel({batch: 'b', key: '1', task: 'echo'});
-	await Promise.all([one, left]);
-	controller.abort();
-	await faena.resume('echo');
-	const second = faena.map('echo', [2], {batch: 'b', key: String, missing: 'cancel', onComplete: 'tell', order: 'input'});
+	async function* onlyTwo() {
+		await second.opened;
+		await faena.resume('echo');
+		yield 2;
+	}
+	const second: JobMap<number, unknown> = faena.map('echo', onlyTwo(), {batch: 'b', key: String, missing: 'cancel', onComplete: 'tell', order: 'input'});
 	c.t.deepEqual(statuses(await second.toArray()), ['completed']);
-	await told(faena, 'b');
-	c.t.like(await faena.counts({batch: 'b'}), {pending: 0, running: 0, blocked: 0});
-	c.t.is(c.times('tell b'), 1);
+	c.t.like(await told(faena, 'b'), {completed: 1, cancelled: 2});
+	c.t.deepEqual(c.ran, ['echo 2', 'tell b']);
 });
 
 pair('map × maxPending × delay', 'the window of a map is at most the limit, and it ends', async c => {
@@ -396,6 +397,22 @@ pair('ctx.enqueue × batch × onComplete', 'a job that an item enqueues is none 
 	faena.clock.advance('1h');
 	await faena.drain();
 	c.t.is(c.times('echo "later"'), 2);
+});
+
+pair('signal × map × enqueue under way', 'what is being enqueued when a map is aborted is cancelled, too', async c => {
+	for (const options of [{}, {batch: 'b'}]) {
+		const faena = await c.test({workers: 2});
+		const controller = new AbortController();
+		// The items have been sent by the next microtask, and not been answered.
+		const payload = (item: string) => {
+			queueMicrotask(() => controller.abort(new Error('left')));
+			return item;
+		};
+		await c.t.throwsAsync(faena.map('hold', ['a', 'b'], {...options, payload, signal: controller.signal}).toArray(), {message: 'left'});
+		await faena.idle();
+		c.t.deepEqual(statuses(await faena.jobs({status: ['pending', 'running', 'completed']})), []);
+		await faena.close();
+	}
 });
 
 pair('abort × map × delay', 'an aborted map cancels its own delayed jobs', async c => {
