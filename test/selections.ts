@@ -47,7 +47,7 @@ export const LONG: readonly string[] = [
 	'test/fault/bad-jobs.test.ts',
 	'test/fault/soak.test.ts',
 	'test/job/options-by-property.test.ts',
-	'test/pairs/{killed,workers}.test.ts',
+	'test/pairs/{command-line,killed,workers}.test.ts',
 	'test/pool/{mixed-pool,process-descendants,thread-descendants}.test.ts',
 	'test/support/node-args.test.ts',
 ];

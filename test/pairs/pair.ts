@@ -12,6 +12,7 @@ import pg from 'pg';
 import {type Engine, type OpenOptions, open} from '../../lib/index.ts';
 import type {AnyTasks, TaskContext} from '../../lib/job/task.ts';
 import {openForTest, type TestEngine, type TestOptions} from '../../lib/testing.ts';
+import {type Ended, FAENA, Program} from '../cli/command.ts';
 import {brokenLaws} from '../fault/laws.ts';
 import {brokenLaws as brokenPostgresLaws} from '../fault/postgres-laws.ts';
 import {PostgresServer} from '../fixtures/postgres-server.ts';
@@ -45,7 +46,7 @@ export class Case {
 	constructor(t: ExecutionContext, schema: string) {
 		this.t = t;
 		this.queue = server ? `${server.url}?schema=${schema}` : join(this.folder, 'jobs.db');
-		writeFileSync(this.path('ran'), '');
+		for (const name of ['ran', 'trace']) writeFileSync(this.path(name), '');
 	}
 
 	/** An engine with a clock that the case moves, and tasks that are functions in this thread: those of {@link Case.tasks}, and its own. */
@@ -123,10 +124,19 @@ export class Case {
 		}
 	}
 
+	/** The command line, on this queue and in this folder. */
+	faena(...args: readonly string[]): Program {
+		return new Program(this.t, this.folder, process.execPath, [FAENA, ...args, '--queue', this.queue]);
+	}
+
+	/** The same with values after all options. */
+	sh(args: readonly string[], values: readonly string[]): Promise<Ended> {
+		return new Program(this.t, this.folder, process.execPath, [FAENA, ...args, '--queue', this.queue, ...values]).end();
+	}
+
 	/** Closes all engines, and returns which laws of the store are broken. */
 	async end(): Promise<readonly string[]> {
 		await Promise.all(this.#engines.map(engine => engine.close({drain: 0})));
-		if (this.#engines.length === 0) return [];
 		if (!server) return brokenIn(this.queue);
 		const client = new pg.Client(server.url);
 		await client.connect();
