@@ -294,6 +294,9 @@ const UNENDED: ReadonlySet<JobStatus> = new Set<JobStatus>(['blocked', 'pending'
 
 function isLegal(from: JobStatus, to: JobStatus, command: Command): boolean {
 	if (command.type === 'retry' || (command.type === 'move' && command.to === 'pending')) return TRANSITIONS[from][to]?.includes('retry') ?? false;
+	// A held job is shown as pending. One that waits for others goes on waiting when a command or a name ends its hold.
+	const endsHolds = command.type === 'commit' || (command.type === 'move' && command.to === 'unheld');
+	if (endsHolds && from === 'pending' && to === 'blocked') return true;
 	return reachable(from, command.type === 'commit' && command.enqueue.some(({rerun}) => rerun)).has(to);
 }
 
