@@ -87,15 +87,15 @@ export const CLAIM = `
 		end if;
 	end $$;
 
-	-- The most quarantined jobs of a lane that may run together: the suspicion of each limits it.
-	create function quarantine_limit(its_lane bigint, most integer) returns integer language plpgsql as $$
+	-- The most quarantined jobs of lanes, those of a task in several scopes, that may run together: the suspicion of each limits it.
+	create function quarantine_limit(lanes bigint[], most integer) returns integer language plpgsql as $$
 	declare
 		allowed integer := least(most, 512);
 		jobs integer := 0;
 		level integer;
 	begin
 		for level in
-			select coalesce(f.suspicion, 0) from ready r left join failure_state f on f.id = r.first where r.lane = its_lane order by r.rank, r.first limit allowed
+			select coalesce(f.suspicion, 0) from ready r left join failure_state f on f.id = r.first where r.lane = any (lanes) order by r.rank, r.first limit allowed
 		loop
 			allowed := least(allowed, 2 ^ greatest(0, 10 - level));
 			exit when jobs >= allowed;
@@ -308,7 +308,7 @@ export const CLAIM = `
 			fetch reader into r;
 			if not found then continue; end if;
 			lanes := lanes || l.lane;
-			limits := limits || case when l.quarantined then quarantine_limit(l.lane, least(l.most, total)) else l.most end;
+			limits := limits || case when l.quarantined then quarantine_limit(array(select a.lane from lanes_of(request) a where a.quarantined and a.task = l.task), least(l.most, total)) else l.most end;
 			readers := readers || reader;
 			heads := heads || r;
 			if l.room is not null then rooms := rooms || jsonb_build_object(l.task, l.room); end if;

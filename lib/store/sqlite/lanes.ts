@@ -61,20 +61,23 @@ export function roomOf({tally}: Tx, {task, concurrency, running}: Lane): number 
 
 /** The lanes from which the request takes jobs, each limited to its share. */
 export function lanesToClaim(tx: Tx, requested: readonly Lane[], request: ClaimRequest): readonly Lane[] {
-	const open = requested.map(lane => ({...lane, limit: openLimit(tx, lane, request.limit)})).filter(({limit}) => limit > 0);
+	const open = requested.map(lane => ({...lane, limit: openLimit(tx, lane, requested, request.limit)})).filter(({limit}) => limit > 0);
 	return open.length > 1 ? shareOut(tx, open, request) : open;
 }
 
-function openLimit(tx: Tx, lane: Lane, maxJobs: number): number {
+function openLimit(tx: Tx, lane: Lane, requested: readonly Lane[], maxJobs: number): number {
 	if (readyIn(tx, lane) === 0) return 0;
 	const limit = Math.min(lane.limit, maxJobs, roomOf(tx, lane));
-	return lane.state === StoredState.quarantined && limit > 0 ? quarantineLimit(tx, lane, limit) : limit;
+	if (lane.state !== StoredState.quarantined || limit === 0) return limit;
+	const alike = requested.filter(({name, state}) => name === lane.name && state === lane.state);
+	return quarantineLimit(tx, alike, limit);
 }
 
-/** The number of the task's first quarantined jobs that may run together. The suspicion of each job limits the size of its chunk. */
-function quarantineLimit({statements}: Tx, {task, state}: Lane, limit: number): number {
+/** The number of the task's first quarantined jobs, in all scopes, that may run together. The suspicion of each job limits the size of its chunk. */
+function quarantineLimit({statements}: Tx, alike: readonly Lane[], limit: number): number {
 	let [jobs, most] = [0, Math.min(limit, mostTogether(1))];
-	for (const suspicion of statements.suspicionsInLane.all(laneKey(task, state), most) as number[]) {
+	const lanes = JSON.stringify(alike.map(({task, state}) => laneKey(task, state)));
+	for (const suspicion of statements.suspicionsInLanes.all(lanes, most) as number[]) {
 		most = Math.min(most, mostTogether(suspicion));
 		if (jobs >= most) break;
 		jobs++;

@@ -1,5 +1,5 @@
 import type {Claim} from '../../../lib/job/claim.ts';
-import type {JobId} from '../../../lib/job/job.ts';
+import {type JobId, MAX_SUSPICION} from '../../../lib/job/job.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import type {ClaimRequest} from '../../../lib/store/store.ts';
 import {
@@ -71,6 +71,18 @@ law('the limits of a lane hold for its scopes together, and priority counts amon
 	);
 	t.is((await commit(queue, {claim: concurrency})).backlog, 0);
 	t.is((await commit(queue, {claim: claimIn([A], claimOf({limit: 0}))})).backlog, 1);
+});
+
+law('suspects of a task run together whatever their scopes, as many as the most suspicious of them lets', async (t, queue) => {
+	const scopes = [A, undefined, B, A, undefined];
+	await enqueue(queue, ...scopes.map(scope => newJob({scope})));
+	const levels = [1, 1, MAX_SUSPICION - 1, 1, 1];
+	const {claimed} = await commit(queue, {claim: claimIn([A, B])});
+	const ends = claimed.jobs.map(({id, execution}) => ({id, execution, lease: claimed.lease}));
+	await commit(queue, {settle: ends.map(claim => ({...claim, outcome: {type: 'released', suspicion: levels[claim.id - 1] as number}}))});
+	const suspects = async (scopes: readonly string[]) =>
+		(await commit(queue, {claim: claimIn(scopes, claimOf({task: 'hash', isQuarantined: true}))})).claimed.jobs.map(({id}) => id);
+	t.deepEqual([await suspects([A, B]), await suspects([A, B]), await suspects([A])], [[1, 2], [3, 4], [5]]);
 });
 
 law('keys, pauses, counts and limits of pending jobs are those of the task, whatever the scope', async (t, queue) => {
