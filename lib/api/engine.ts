@@ -99,7 +99,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 			settings.maxPending,
 			settings.queue === IN_MEMORY ? {} : settings.queue,
 		);
-		this.#freshness = openFreshness(settings.tasks ?? '', settings.env);
+		this.#freshness = openFreshness(settings.tasks ?? '', settings.env, settings.execArgv);
 		if (settings.closeOnSignals) this.#stopListening = closeOnSignals(this);
 	}
 

@@ -13,9 +13,9 @@ export interface OpenFreshness {
 }
 
 /** @param tasks the URL of the tasks module */
-export function openFreshness(tasks: string, env?: Readonly<Record<string, string>>): OpenFreshness {
+export function openFreshness(tasks: string, env?: Readonly<Record<string, string>>, execArgv?: readonly string[]): OpenFreshness {
 	const stand = standFor(tasks);
-	return stand ? ofObject(stand) : new FreshnessThread(tasks, env);
+	return stand ? ofObject(stand) : new FreshnessThread(tasks, env, execArgv);
 }
 
 /** Tasks of an object that stands in for a module, as in a test: no other thread has it, and their code is their text. */

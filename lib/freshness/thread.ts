@@ -10,14 +10,17 @@ export type FreshnessMessage = 'loaded' | {readonly value: FreshnessAnswer | num
 export class FreshnessThread {
 	readonly #tasks: string;
 	readonly #env: Readonly<Record<string, string>>;
+	readonly #execArgv: readonly string[];
 	#thread: Worker | undefined;
 	#isClosed = false;
 	#loaded = Promise.withResolvers<void>();
 	readonly #waiting: {readonly resolve: (answer: never) => void; readonly reject: (error: unknown) => void}[] = [];
 
-	constructor(tasks: string, env: Readonly<Record<string, string>> = {}) {
+	/** @param execArgv the Node options of workers: they may decide which modules the tasks import */
+	constructor(tasks: string, env: Readonly<Record<string, string>> = {}, execArgv: readonly string[] = []) {
 		this.#tasks = tasks;
 		this.#env = env;
+		this.#execArgv = execArgv;
 	}
 
 	check(question: FreshnessQuestion): Promise<FreshnessAnswer> {
@@ -39,7 +42,7 @@ export class FreshnessThread {
 	#open(): Worker {
 		// Each worker prints what the tasks module prints when it is loaded. This thread does not print it once more.
 		const options = {workerData: this.#tasks, env: {...process.env, ...this.#env}, stdout: true, stderr: true, name: 'faena freshness'};
-		const thread = startThread(workerUrl('freshness'), options);
+		const thread = startThread(workerUrl('freshness'), options, this.#execArgv);
 		thread.stdout.resume();
 		thread.stderr.resume();
 		thread.on('message', (message: FreshnessMessage) => (message === 'loaded' ? this.#loaded.resolve() : this.#answer(message)));

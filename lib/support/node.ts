@@ -39,10 +39,13 @@ export function inheritedArgs(args: readonly string[] = process.execArgv): strin
 	});
 }
 
-/** Starts a thread, which inherits the Node options of this process, but not `--input-type`, under which Node starts no thread from a file. */
-export function startThread(file: URL, options: WorkerOptions): Worker {
-	if (!process.execArgv.some(arg => arg.startsWith('--input-type'))) return new Worker(file, options);
-	const args = inheritedArgs();
+/**
+ * Starts a thread, which inherits the Node options of this process, but not `--input-type`, under which Node starts no thread from a file.
+ * @param execArgv its own Node options; those that Node allows in no thread are left out
+ */
+export function startThread(file: URL, options: WorkerOptions, execArgv: readonly string[] = []): Worker {
+	if (execArgv.length === 0 && !process.execArgv.some(arg => arg.startsWith('--input-type'))) return new Worker(file, options);
+	const args = [...inheritedArgs(), ...execArgv];
 	try {
 		return new Worker(file, {...options, execArgv: args});
 	} catch (error) {

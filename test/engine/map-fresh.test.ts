@@ -502,6 +502,22 @@ for (const isolation of ['thread', 'process'] as const) {
 	});
 }
 
+test('workers and the look at the code find the same modules, also where execArgv says which', async t => {
+	const project = new Project(t);
+	project.write('package.json', JSON.stringify({type: 'module', imports: {'#shout': {loud: './loud.js', default: './shout.js'}}}));
+	project.write('tasks.js', "import {shout} from '#shout'; export const read = name => shout(name);");
+	project.write('loud.js', EXCLAIM);
+	const map = async () => {
+		const faena = await open({queue: project.path('jobs.db'), tasks: project.path('tasks.js'), workers: 1, execArgv: ['--conditions=loud']});
+		const map = faena.map('read', ['a'], {batch: 'b', fresh: 'code'});
+		const [end] = await map.toArray();
+		await faena.close();
+		return [end?.status === 'completed' && end.result, end?.reused];
+	};
+	t.deepEqual(await map(), ['a!', false]);
+	t.deepEqual(await map(), ['a!', true]);
+});
+
 test('a result keeps the code that made it when a change of its files is noted', async t => {
 	const project = new Project(t);
 	project.write('a', 'a');
