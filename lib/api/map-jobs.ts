@@ -457,8 +457,7 @@ export class MapJobs<Item> {
 	/** Does with the jobs that are held what the map is to do with them. Returns their number. */
 	async #settleMissing(): Promise<number> {
 		const {missing, batch = ''} = this.#plan;
-		// Those that an engine had claimed run on. Of a pipe, each stage after the first names its jobs later.
-		if (missing === 'hold') return this.#plan.pipe ? ((await this.#client.verb('batch', batch))?.held ?? 0) : this.missing;
+		if (missing === 'hold') return (await this.#client.verb('batch', batch))?.held ?? 0;
 		if (missing === 'run') return this.#client.verb('unhold', {batch});
 		const isHeld = true;
 		if (missing === 'cancel') {

@@ -561,7 +561,15 @@ export class MemoryStore implements contract.Store {
 			this.#name(holder, job);
 			return {type: 'left', id};
 		}
-		return {type: this.#rerun(holder, job, parents, isChanged) || !isChanged ? 'reused' : 'left', id};
+		return {type: this.#renew(holder, job, parents, isChanged), id};
+	}
+
+	#renew(holder: JobRow, job: NewJob, parents: JobRow['parents'], isChanged: boolean): 'named' | 'reused' | 'left' {
+		const wasHeld = isHeld(holder);
+		if (this.#rerun(holder, job, parents, isChanged)) return wasHeld ? 'named' : 'reused';
+		if (!isChanged) return 'reused';
+		this.#name(holder, job);
+		return 'left';
 	}
 
 	/** Begins a new round of a job that is enqueued again. Returns false if it keeps its end, because it can't have another one. */

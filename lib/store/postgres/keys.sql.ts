@@ -171,6 +171,7 @@ export const KEYS = `
 		conflicts integer[] := '{}';
 		base bigint;
 		became text;
+		was_held boolean;
 		outdated integer[] := array(select jsonb_array_elements(g->'outdated'));
 		lefts integer[] := '{}';
 		named integer[] := '{}';
@@ -199,10 +200,14 @@ export const KEYS = `
 			else
 				-- The leader may have replaced the job.
 				if k.index <> k.leader then select text_value, byte_value into k.old_text, k.old_bytes from values_of(array[k.holder]) where id = k.holder; end if;
+				was_held := may_be_held and is_held(place_of(k.holder));
 				became := resolve_collision(k.holder, k.old_text, k.old_bytes, g, k.text_value, k.byte_value, k.index, k.index - 1 = any (outdated));
 			end if;
 			if became = 'left' then lefts := lefts || k.index - 1; end if;
-			if may_be_held and became <> 'conflict' and k.holder is not null and unhold(k.holder, g) and became <> 'left' then named := named || k.index - 1; end if;
+			if k.holder is not null and was_held and became <> 'conflict' then
+				perform unhold(k.holder, g);
+				if became <> 'left' then named := named || k.index - 1; end if;
+			end if;
 			if became <> 'conflict' then
 				reused := reused || k.index - 1;
 			elsif (g->>'reject')::boolean then

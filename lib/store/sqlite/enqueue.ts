@@ -12,7 +12,7 @@ import {cancelChild, reachChildren} from './children.ts';
 import type {DirectClaim, NewRun} from './direct-claim.ts';
 import {insertEdges, missingParent, resolveParents, type Waits} from './edges.ts';
 import {holdExpiry, setExpiry} from './expiry.ts';
-import {unhold} from './held.ts';
+import {findHeld, unhold} from './held.ts';
 import {type Holder, KeyLookup} from './keys.ts';
 import {type Renewal, rerunJob} from './move.ts';
 import {insertJobRun} from './packed-rows.ts';
@@ -237,9 +237,10 @@ function resolveKeyCollision(tx: Tx, job: NewJob, {id, payload}: Holder, lookup:
 	const isSame = sameValue(payload, job.payload);
 	if (job.isOutdated || !isSame) {
 		lookup.forget();
+		const isNamed = findHeld(tx, id) !== undefined;
 		const became = job.rerun?.changed ? rerunJob(tx, id, job, {...how, isChanged: true}) : 'running';
-		if (became !== 'running') return became;
-		if (!isSame) return 'conflict';
+		if (became === 'reused') return isNamed ? 'named' : 'reused';
+		if (became === 'running' && !isSame) return 'conflict';
 		unhold(tx, id, job);
 		return 'left';
 	}

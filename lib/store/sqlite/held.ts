@@ -45,6 +45,12 @@ export function isHeld({statements}: Tx, id: JobId, {state}: FoundJob): boolean 
 	return state === StoredState.held || (state === StoredState.running && statements.stopOf.get(id) === Stop.hold);
 }
 
+/** The job, if it is held. */
+export function findHeld(tx: Tx, id: JobId): FoundJob | undefined {
+	const job = tx.known.get('hasHeld') ? findJob(tx.statements, id) : undefined;
+	return job && isHeld(tx, id, job) ? job : undefined;
+}
+
 /**
  * Ends the hold of a job, if it is held.
  * @param anew its options from now on; by default it keeps those that it has
@@ -52,9 +58,8 @@ export function isHeld({statements}: Tx, id: JobId, {state}: FoundJob): boolean 
  */
 export function unhold(tx: Tx, id: JobId, anew?: Pick<NewJob, 'task' | 'scope' | 'priority' | 'policy'>): boolean {
 	const {statements, names, known, now} = tx;
-	if (!known.get('hasHeld')) return false;
-	const found = findJob(statements, id);
-	if (!found || !isHeld(tx, id, found)) return false;
+	const found = findHeld(tx, id);
+	if (!found) return false;
 	known.forget('hasHeld');
 	if (anew) statements.setPolicy.run(names.policyId(anew.policy), anew.priority, id);
 	if (found.state === StoredState.running) return statements.endHold.run(id).changes > 0;

@@ -48,6 +48,22 @@ law('a held job is pending and is not claimed, until it is enqueued again by its
 	t.is(await heldOf(queue), undefined);
 });
 
+law('a held job that has changed is named as well, and runs with what it has today', async (t, queue) => {
+	const batch = await openWith(queue, 'a', 'b');
+	await move(queue, 'held');
+	const rerun = {changed: true, failed: false};
+	const {enqueued} = await queue.store.commit({enqueue: [{...newJob({batch}), values: ['"new"', '1'], keys: ['a', 'b'], rerun, outdated: [1]}]});
+	t.deepEqual(enqueued, [{ids: 1, reused: [0, 1], named: [0, 1]}]);
+	t.is(await heldOf(queue), undefined);
+	t.deepEqual(
+		(await take(queue, 9)).jobs.map(({id, payload}) => [id, payload]),
+		[
+			[1, '"new"'],
+			[2, '1'],
+		],
+	);
+});
+
 law('a job that is enqueued again has the policy, the priority and the scope of today; one that is only released keeps its own', async (t, queue) => {
 	const batch = await openWith(queue, 'a', 'b');
 	await move(queue, 'held');
