@@ -37,12 +37,10 @@ const MIN_CHECKED_ITEMS = 16;
 /** A check that takes less time lets the next group be larger. */
 const QUICK_CHECK_MS = 50;
 
-/** The flag of jobs of earlier maps that were running when this map began, and that the input has not had yet. */
-const RUNNING = 1;
 /** The flag of jobs that had not ended when this map began, or when it first enqueued their items. */
-const UNENDED = 2;
+const UNENDED = 1;
 /** The flag of other jobs of earlier maps that the input has had. */
-const SEEN = 3;
+const SEEN = 2;
 
 /**
  * The jobs of a map, from the message that enqueues them to their ends, and its batch, if it has one. The map owns the batch from
@@ -66,7 +64,9 @@ export class MapJobs<Item> {
 	readonly unanswered = new Set<Promise<void>>();
 	/** The first job that this map has made. Jobs with higher ids had not ended when the map began. */
 	#firstMade: JobId = Infinity;
-	/** Jobs with lower ids: those {@link RUNNING}, and those {@link UNENDED}. */
+	/** Jobs of earlier maps that were running when this map began, and that the input has not had so far. */
+	#running = new Set<JobId>();
+	/** Jobs with lower ids: those {@link UNENDED}, and those {@link SEEN}. */
 	readonly #flags = new IdFlags();
 	/** Unfinished jobs of earlier maps that the input has not had so far. */
 	missing = 0;
@@ -117,7 +117,7 @@ export class MapJobs<Item> {
 		this.#opening = opening;
 		const {id, running} = await opening;
 		this.#batch = id;
-		for (const each of running) this.#flags.set(each, RUNNING);
+		this.#running = new Set(running);
 		const batch = await this.#client.verb('batch', name);
 		const {counts, held = 0} = batch ?? {};
 		this.#renewal = batch?.renewal;
@@ -296,7 +296,7 @@ export class MapJobs<Item> {
 		for (const offset of existing) {
 			const id = idAt(ids, offset);
 			const flag = this.#flags.get(id);
-			const wasLeft = named.has(offset) || flag === RUNNING;
+			const wasLeft = this.#running.delete(id) || named.has(offset);
 			const isNew = wasLeft || (this.#freshness !== undefined && flag === 0 && id < this.#firstMade);
 			if (!isNew) continue;
 			this.#jobsSeen++;
@@ -457,7 +457,13 @@ export class MapJobs<Item> {
 	/** Does with the jobs that are held what the map is to do with them. Returns their number. */
 	async #settleMissing(): Promise<number> {
 		const {missing, batch = ''} = this.#plan;
-		if (missing === 'hold') return (await this.#client.verb('batch', batch))?.held ?? 0;
+		if (missing === 'hold') {
+			const {held = 0} = (await this.#client.verb('batch', batch)) ?? {};
+			// Of a pipe, each stage after the first names its jobs later.
+			if (this.#plan.pipe || this.#running.size === 0) return held;
+			const stillRun = {batch, status: 'running', ids: [...this.#running]} as const;
+			return held + (await this.#client.verb('jobs', stillRun, {limit: this.#running.size})).jobs.length;
+		}
 		if (missing === 'run') return this.#client.verb('unhold', {batch});
 		const isHeld = true;
 		if (missing === 'cancel') {
@@ -478,7 +484,7 @@ export class MapJobs<Item> {
 		const search = {batch: this.#plan.batch as string};
 		for (let after: Place | null | undefined; after !== null; ) {
 			const {jobs, next}: ReturnType<Verbs['jobs']> = await this.#client.verb('jobs', search, {after, limit: MAX_PAGE_JOBS});
-			const gone = jobs.filter(({id}) => id < this.#firstMade && this.#flags.get(id) === 0).map(({id}) => id);
+			const gone = jobs.filter(({id}) => id < this.#firstMade && this.#flags.get(id) === 0 && !this.#running.has(id)).map(({id}) => id);
 			for (let from = 0; from < gone.length; from += MAX_GROUP_JOBS) await this.#client.verb('cleanup', {ids: gone.slice(from, from + MAX_GROUP_JOBS)});
 			after = next;
 		}

@@ -34,7 +34,7 @@ export function addRetry(program: Command): void {
 /** Says of jobs that were named, and stay as they are because of a parent, what to do. */
 async function whyNot(queue: JobQueue, {ids = [], stale, ...others}: JobFilter): Promise<string> {
 	const lines: string[] = [];
-	const left = stale ? await queue.jobs({...others, stale}) : [];
+	const left = stale ? await queue.jobs({...others, stale, ...(ids.length > 0 && {ids})}) : [];
 	if (left.length > 0) lines.push(`Stale jobs stay as they are, such as ${left[0]?.id}: a job for which they have waited was deleted.\n`);
 	for (const id of ids.slice(0, MAX_NAMED_IDS)) {
 		const job = await queue.job(id);

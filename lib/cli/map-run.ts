@@ -206,8 +206,8 @@ export class MapRun {
 	}
 
 	/** How to find out why jobs died, if some did. */
-	#why(more = ''): string {
-		return this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${shellQuote(shownLocation(this.#options.queue))}.${more}`;
+	#why(): string {
+		return this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${shellQuote(shownLocation(this.#options.queue))}.`;
 	}
 
 	#printSummary(): number {
@@ -224,7 +224,7 @@ export class MapRun {
 		];
 		const rate = executed > 0 ? ` (${formatRate(executed / seconds)})` : '';
 		const what = `${parts.filter(Boolean).join(', ')}, in ${seconds.toFixed(1)} s${rate}${fresh && `: ${fresh}`}.`;
-		printError(`${what}${this.#why(' Again: --retry-failed.')}${missing === 0 ? '' : describeMissing(missing, this.#options)}`);
+		printError(`${what}${this.#why()}${dead + cancelled > 0 ? ' Again: --retry-failed.' : ''}${missing === 0 ? '' : describeMissing(missing, this.#options)}`);
 		// With another --missing the user has asked to end them.
 		if (missing > 0 && this.#options.missing === 'hold') return ExitCode.inputIncomplete;
 		return dead + cancelled === 0 ? ExitCode.done : ExitCode.someFailed;
@@ -244,11 +244,12 @@ export function describeUnfinished(unfinished: number, missing: RunOptions['miss
 }
 
 function describeMissing(missing: number, {missing: how}: RunOptions): string {
+	const [is, stays, was] = missing === 1 ? ['is', 'stays', 'was'] : ['are', 'stay', 'were'];
 	const what = {
-		hold: `they are held, and are not started. If the input was cut short, run the command with all of it. If not: --missing run, cancel or delete.`,
-		run: 'they were run, too.',
-		cancel: 'they were cancelled.',
-		delete: 'they were deleted.',
+		hold: `${stays} held. If the input was cut short, run the command with all of it. If not: --missing run, cancel or delete.`,
+		run: `${was} run, too.`,
+		cancel: `${was} cancelled.`,
+		delete: `${was} deleted.`,
 	};
-	return ` ${counted(missing, 'unfinished item')} of an earlier run ${missing === 1 ? 'is' : 'are'} not in this input: ${what[how]}`;
+	return ` ${counted(missing, 'unfinished item')} of an earlier run ${is} not in this input, and ${what[how]}`;
 }

@@ -100,7 +100,7 @@ async function work(module: string, {tasks, env = {}, ...flags}: Flags): Promise
 async function whatIsLeft(queue: string): Promise<string> {
 	const counts = await useQueue(queue, opened => opened.counts(), {readOnly: true});
 	const left = statusSummary({...counts, completed: 0, dead: 0, cancelled: 0});
-	return left === statusSummary(NO_JOBS) ? 'No jobs are left.' : `Left in the queue: ${left}. The same command goes on with them.`;
+	return left === statusSummary(NO_JOBS) ? 'No jobs are left.' : `Left in the queue: ${left}. The same command goes on with those of its scope.`;
 }
 
 /** For instance `2 running, 120 pending  112/s  1,204 completed, 2 dead  up 1:02:30`. */

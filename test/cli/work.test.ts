@@ -42,7 +42,7 @@ test('faena work runs jobs as they arrive, and lets running ones finish when a s
 	t.is(stdout, '', 'the output of tasks goes to stderr');
 	t.regex(stderr, /^faena: Runs jobs of .*traces-executions\.ts in faena\.db\. Ctrl-C ends it\.\n/);
 	t.true(stderr.includes('a task says one\n'), stderr);
-	t.regex(stderr, /\nfaena: Stopped\. (No jobs are left|Left in the queue: \d+ pending\. The same command goes on with them)\.\n$/);
+	t.regex(stderr, /\nfaena: Stopped\. (No jobs are left|Left in the queue: \d+ pending\. The same command goes on with those of its scope)\.\n$/);
 	const again = folder.faena('work', MODULE);
 	await executed(folder, '39');
 	again.child.kill('SIGINT');
@@ -202,7 +202,7 @@ inTerminal('in a terminal, faena work shows a line at the bottom, and the output
 	t.is(code, 130);
 	t.regex(
 		screen,
-		/\nhalf a line.*\nstopping \(Ctrl-C again: at once\) {2}.*\nfaena: Stopped\. Left in the queue: 2 pending\. The same command goes on with them\.$/s,
+		/\nhalf a line.*\nstopping \(Ctrl-C again: at once\) {2}.*\nfaena: Stopped\. Left in the queue: 2 pending\. The same command goes on with those of its scope\.$/s,
 	);
 });
 

@@ -111,7 +111,12 @@ export const BASE = `
 	declare
 		number bigint := (select min(id) from scope where name = its_scope);
 	begin
-		if number is null and its_scope is not null then insert into scope (name) values (its_scope) returning id into number; end if;
+		if number is null and its_scope is not null then
+			-- Another program may be adding it.
+			perform pg_advisory_xact_lock(hashtext('faena scope'), hashtext(its_scope));
+			number := (select min(id) from scope where name = its_scope);
+			if number is null then insert into scope (name) values (its_scope) returning id into number; end if;
+		end if;
 		return its_task + coalesce(number, 0) * ${inScope(0, 1)};
 	end $$;
 

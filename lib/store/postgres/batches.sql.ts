@@ -70,9 +70,10 @@ export const BATCHES = `
 		its_owner integer;
 		mark jsonb;
 		done jsonb;
-		its_end jsonb := scoped(nullif(call->'onComplete', 'null'));
+		its_end jsonb;
 	begin
 		perform begin_call(call, true);
+		its_end := scoped(nullif(call->'onComplete', 'null'));
 		done := fold();
 		select * into b from batch where name = call->>'name';
 		if not found then

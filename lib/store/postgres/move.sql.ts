@@ -181,7 +181,8 @@ export const MOVE = `
 	begin
 		if not is_held(p) then return false; end if;
 		perform require_alone();
-		if g is not null then
+		-- To isolate a job writes the rest of its row anew.
+		if g is not null and exists (select from job_row(its_id) j where (j.policy, j.priority) <> ((g->>'policy')::integer, (g->>'priority')::integer)) then
 			perform isolate_job(its_id);
 			update job set policy = (g->>'policy')::integer, priority = (g->>'priority')::integer where first = its_id;
 			p.rank := -(g->>'priority')::integer;

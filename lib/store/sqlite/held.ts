@@ -7,7 +7,7 @@ import type {JobId} from '../../job/job.ts';
 import type {NewJob} from '../../job/new-job.ts';
 import {Stop, StoredState} from '../stored-state.ts';
 import {blockedRunOf} from './blocked.ts';
-import {cancelChild} from './children.ts';
+import {cancelChild, reachChildren} from './children.ts';
 import {deleteStateRow} from './delete.ts';
 import {lostParentOf} from './edges.ts';
 import {holdExpiry} from './expiry.ts';
@@ -61,6 +61,8 @@ export function unhold(tx: Tx, id: JobId, anew?: Pick<NewJob, 'task' | 'scope' |
 	const found = findHeld(tx, id);
 	if (!found) return false;
 	known.forget('hasHeld');
+	// Before its open parents are counted.
+	reachChildren(tx, Infinity);
 	if (anew) statements.setPolicy.run(names.policyId(anew.policy), anew.priority, id);
 	if (found.state === StoredState.running) return statements.endHold.run(id).changes > 0;
 	const runAt = -(statements.runAtOf.get(id) as number);
@@ -70,5 +72,6 @@ export function unhold(tx: Tx, id: JobId, anew?: Pick<NewJob, 'task' | 'scope' |
 	if (beginRound(tx, id, anew ? rescope(tx, id, found, anew) : found, anew && -anew.priority, dueAt)) holdExpiry(tx, id);
 	const lost = lostParentOf(tx, id);
 	if (lost !== undefined) cancelChild(tx, id, lost);
+	reachChildren(tx, Infinity);
 	return true;
 }

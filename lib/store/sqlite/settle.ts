@@ -16,7 +16,7 @@ import {endExpiry, resumeExpiry} from './expiry.ts';
 import {holdWaiting} from './held.ts';
 import {keepFailure} from './history.ts';
 import {type FailureState, failureStateOf, makeReady} from './lanes.ts';
-import {type ClaimedRun, extractJobs, type FoundJob, findJob, insertOutcomeRun, type RunPart, writeResults} from './packed-rows.ts';
+import {type ClaimedRun, extractJobs, findJob, insertOutcomeRun, type RunPart, writeResults} from './packed-rows.ts';
 import {type ClaimRow, parentsChanged, type Tx} from './tx.ts';
 
 /**
@@ -234,21 +234,25 @@ function settleParent(tx: Tx, {part, claim}: Ended): void {
 /** A settlement without its claim, which the row of the claim repeats. */
 type Ran = Pick<Settlement, 'outcome' | 'worker' | 'own'>;
 
+/** Ends an execution whose job is to be held: as any other, but a job that would run again is held. */
+function endHeld(tx: Tx, [id, execution, task, batch]: ClaimRow, ran: Ran): Settled {
+	const settled = endExecution(tx, [id, execution, task, batch, null], ran);
+	if (settled !== 'pending' && settled !== 'failed') return settled;
+	const job = findJob(tx.statements, id);
+	if (job) holdWaiting(tx, id, job);
+	return 'pending';
+}
+
 /** Moves a job from `claimed` to its next state, by the outcome of its execution. The caller has deleted the row of the claim. */
 export function endExecution(tx: Tx, claim: ClaimRow, ran: Ran): Settled {
 	const [id, execution, task, batch, stop] = claim;
-	if (stop === Stop.hold) {
-		const settled = endExecution(tx, [id, execution, task, batch, null], ran);
-		if (settled !== 'pending' && settled !== 'failed') return settled;
-		holdWaiting(tx, id, findJob(tx.statements, id) as FoundJob);
-		return 'pending';
-	}
+	if (stop === Stop.hold) return endHeld(tx, claim, ran);
 	const {outcome} = ran;
 	if (execution > 1 && outcome.type !== 'released') keepFailure(tx.statements, id);
 	switch (outcome.type) {
 		case 'returned':
 			insertOutcome(tx, claim, StoredState.completed, ran);
-			tx.statements.clearFailure.run(id);
+			if (execution > 1) tx.statements.clearFailure.run(id);
 			endExpiry(tx, id);
 			return 'completed';
 		case 'released':
