@@ -722,8 +722,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'jobs whose items are missing from the input are cancelled': {
 		file: 'lib/api/map-jobs.ts',
-		find: "if (missing === 'hold') return",
-		put: "if (missing === 'hold') return (await this.#client.verb('cancel', {batch}, {isHeld: true})).cancelled.length;\n\t\tif (missing === 'hold') return",
+		find: "if (missing === 'hold') {",
+		put: "if (missing === 'hold') {\n\t\t\tawait this.#client.verb('cancel', {batch}, {isHeld: true});",
 		killer: ['test/engine/map-resume.test.ts', 'unfinished items of an earlier run are held until a map names them, or is told to run them all'],
 	},
 	"a map's cancel reaches the jobs of others": {
@@ -922,7 +922,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'what is left of a change begins at its start': {
 		file: CHILDREN,
-		find: 'edgesFrom(tx.statements, [change.first, change.last], change.edge)',
+		find: 'edgesFrom(tx.statements, [change.first, change.last], passed)',
 		put: 'edgesFrom(tx.statements, [change.first, change.last])',
 		killer: [SQLITE, LARGE_CHANGE],
 	},
