@@ -24,8 +24,10 @@ export const QUICK: {readonly files: readonly string[]; readonly env: Readonly<R
 
 /**
  * Left to the nightly run: pages followed step by step, builds, the larger examples, every trial of the benchmark, tasks that spoil their workers
- * on purpose, processes that tasks leave, every way to start commands, every input of `faena map`, kills of it, all pairs of its runs, command lines that are compared with GNU parallel's, every option by property, pairs of
- * workers, of kills and of the command line, and long runs under load. They start hundreds of programs and engines, and are the last to find what is wrong with an engine.
+ * on purpose, processes that tasks leave, every way to start commands and what becomes of their output, every input and source of a map, kills of it,
+ * looks that leave files as they were, all pairs of its runs, command lines that are compared with GNU parallel's, every option by property, pairs of
+ * workers, of kills and of the command line, and long runs under load. They start hundreds of programs and engines, and are the last to find what is
+ * wrong with an engine.
  */
 export const LONG: readonly string[] = [
 	'test/pages.test.ts',
@@ -33,15 +35,15 @@ export const LONG: readonly string[] = [
 	'test/examples/http-server.test.ts',
 	'test/examples/pipeline.test.ts',
 	'test/examples/thumbnails.test.ts',
-	'test/bench/trials.test.ts',
-	'test/cli/all-run-pairs.test.ts',
-	'test/cli/bench.test.ts',
+	'test/bench/{compare,trials}.test.ts',
+	'test/cli/{all-run-pairs,bench,commands,looking}.test.ts',
 	'test/cli/inputs.test.ts',
 	'test/cli/kills.test.ts',
 	'test/cli/parallel.test.ts',
 	'test/commands/exec.test.ts',
 	'test/commands/spawner.test.ts',
 	'test/engine/descendants.test.ts',
+	'test/engine/map-sources.test.ts',
 	'test/engine/post-mortem.test.ts',
 	'test/engine/spoilers.test.ts',
 	'test/fault/bad-jobs.test.ts',
