@@ -74,7 +74,7 @@ export interface Store {
 	move(filter: JobFilter, to: MoveTarget, page?: MovePage): Promise<Moved>;
 
 	/**
-	 * Gives all jobs of a scope to another one, also those to come of engines that are open now.
+	 * Gives all jobs of a scope to another one. A program that still has the scope enqueues jobs of its own afterwards.
 	 * @returns false if no job ever had the scope `from`
 	 */
 	adopt(from: string, to: string): Promise<boolean>;
