@@ -31,6 +31,9 @@ const SCANS: Readonly<Record<string, string>> = {
 	claimedRunsOfOwner: 'the same',
 	claimsByStart: 'the same',
 	claimsByOwner: 'the same',
+	edgesFrom: 'all edges of the parents are passed, in this order',
+	edgesTo: 'the same of children',
+	keepUsed: 'the children of an edge, at most as many as a run has jobs',
 };
 
 test('no statement reads the whole of a table that grows with the jobs, or sorts its rows', t => {
@@ -61,6 +64,13 @@ test('no statement reads the whole of a table that grows with the jobs, or sorts
 		completed: 1,
 		dead: 1,
 		cancelled: 1,
+		closedAt: 1,
+		isDone: 1,
+		owner: 1,
+		code: 1,
+		digest: 1,
+		link: 1,
+		parent: 1,
 	};
 	const found = Object.entries(SQL).filter(([, sql]) => {
 		const explain = db.prepare(`explain query plan ${sql}`);

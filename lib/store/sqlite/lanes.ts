@@ -76,8 +76,8 @@ function openLimit(tx: Tx, lane: Lane, requested: readonly Lane[], maxJobs: numb
 /** The number of the task's first quarantined jobs, in all scopes, that may run together. The suspicion of each job limits the size of its chunk. */
 function quarantineLimit({statements}: Tx, alike: readonly Lane[], limit: number): number {
 	let [jobs, most] = [0, Math.min(limit, mostTogether(1))];
-	const lanes = JSON.stringify(alike.map(({task, state}) => laneKey(task, state)));
-	for (const suspicion of statements.suspicionsInLanes.all(lanes, most) as number[]) {
+	const first = alike.flatMap(({task, state}) => statements.suspicionsInLane.all(laneKey(task, state), most) as [rank: number, id: JobId, suspicion: number][]);
+	for (const [, , suspicion] of first.sort(byOrder)) {
 		most = Math.min(most, mostTogether(suspicion));
 		if (jobs >= most) break;
 		jobs++;

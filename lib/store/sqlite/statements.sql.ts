@@ -440,8 +440,8 @@ export const SQL = {
 		on conflict (id) do update set suspicion = min(suspicion + 1, ${INTEGER})`,
 	suspect: `insert into failure_state (id, attempts, suspicion) values (?, 0, ?)
 		on conflict (id) do update set suspicion = max(suspicion, excluded.suspicion)`,
-	suspicionsInLanes: `select coalesce(x.suspicion, 0) from ready r left join failure_state x on x.id = r.id
-		where r.task in (select value from json_each(?)) order by r.rank, r.id limit ${INTEGER}`,
+	suspicionsInLane: `select r.rank, r.id, coalesce(x.suspicion, 0) from ready r left join failure_state x on x.id = r.id
+		where r.task = ${INTEGER} order by r.rank, r.id limit ${INTEGER}`,
 	failureOf: 'select failure from failure_state where id = ?',
 	deleteFailureState: 'delete from failure_state where id = ?',
 
