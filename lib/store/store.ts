@@ -66,7 +66,7 @@ export interface Store {
 	 * `discarded`: deletes jobs as if they had never been enqueued. Pending and failed jobs are deleted at once. A running job is deleted when its
 	 * execution ends without ending the job; with `stop`, {@link listen} tells its owner to stop it. A later cancel overrides that. The input of
 	 * the jobs' batches no longer counts as ended, since it is needed again.
-	 * `held`: holds unended jobs, as when another run of their batch begins. A held job is pending, and is not claimed until it is enqueued again by its
+	 * `held`: holds unended jobs of a batch, as when another run of it begins. A held job is pending, and is not claimed until it is enqueued again by its
 	 * key, by the options that it gets then, or moved to `unheld`. It does not count for the completion of its batch. A running job is held when its
 	 * execution ends without ending the job; it is in `asked`. Parked jobs wait for a person anyway, and stay as they are.
 	 * `unheld`: ends that; the jobs keep their options.

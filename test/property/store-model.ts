@@ -907,16 +907,19 @@ const command: fc.Arbitrary<Command> = weighted<Command>(
 	[1, fc.record({type: fc.constant('discard'), ids, stop: fc.boolean()})],
 	[
 		3,
-		fc.record({
-			type: fc.constant('move'),
-			filter,
-			to: fc.constantFrom<MoveTarget>('cancelled', 'pending', 'discarded', 'held', 'unheld'),
-			isHeld: weighted([3, fc.constant(false)], [1, fc.constant(true)]),
-			after: fc.nat(3),
-			upTo: fc.integer({min: 1, max: 30}),
-			limit: fc.integer({min: 1, max: 6}),
-			stop: fc.boolean(),
-		}),
+		fc
+			.record({
+				type: fc.constant('move'),
+				filter,
+				to: fc.constantFrom<MoveTarget>('cancelled', 'pending', 'discarded', 'held', 'unheld'),
+				isHeld: weighted([3, fc.constant(false)], [1, fc.constant(true)]),
+				after: fc.nat(3),
+				upTo: fc.integer({min: 1, max: 30}),
+				limit: fc.integer({min: 1, max: 6}),
+				stop: fc.boolean(),
+			})
+			// Only a run of a batch holds jobs.
+			.map(move => (move.to === 'held' ? {...move, filter: {batch: 'nightly', ...move.filter}} : move)),
 	],
 	[2, fc.record({type: fc.constantFrom('pause', 'resume'), tasks: fc.subarray(TASKS)})],
 	[1, fc.record({type: fc.constant('adopt'), from: fc.constantFrom(...SCOPES), to: fc.constantFrom(...SCOPES, 'other')})],

@@ -258,7 +258,7 @@ export const CHANGE = `
 					case when not has_time then p.run_at when due > now_ms() then due end, unmet_parents_of(its_id));
 				update expiry set expires_at = -1 where id = its_id;
 			elsif p.state = ${StoredState.held} then
-				perform insert_held(p, its_id, its_id, its_rank, case when has_time then due else nullif(-p.run_at, 1) end);
+				perform insert_held(p, its_id, its_id, its_rank, case when not has_time then nullif(-p.run_at, 1) when due > now_ms() then due end);
 			elsif p.state in (${StoredState.delayed}, ${StoredState.failed}, ${StoredState.parked}) and not has_time or has_time and due > now_ms() then
 				insert into waiting values (its_id, its_id, p.task, its_rank, p.batch, p.executions, case when has_time then due else p.run_at end,
 					p.state in (${StoredState.failed}, ${StoredState.parked}));
