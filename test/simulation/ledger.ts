@@ -60,7 +60,7 @@ interface Entry {
 	suspicion: number;
 	/** Of the error of its last execution. */
 	decision?: RetryDecision | undefined;
-	stop: 'cancel' | 'discard' | undefined;
+	stop: 'cancel' | 'discard' | 'hold' | undefined;
 	/** Who was told that the cancel of the running job was asked for. */
 	toldOfCancel: Actor | undefined;
 	result: Encoded;
@@ -241,6 +241,8 @@ export class Ledger {
 	/** A page was moved: all that it should have found between where it began and where the next one begins. */
 	moved(filter: JobFilter, to: MoveTarget, {after = 0, upTo = Infinity}: MovePage, {ids, asked, next}: Moved): void {
 		// A job that is held waits, and by that comes to no end.
+		if (to === 'held') for (const id of asked) this.#entry(id, ['running']).stop ??= 'hold';
+		if (to === 'unheld') for (const id of ids) this.#unhold(this.#entries.get(id));
 		if (to === 'held' || to === 'unheld') return;
 		const statuses: readonly string[] = movableStatuses(to, filter);
 		const last = next?.after ?? upTo;
@@ -259,12 +261,16 @@ export class Ledger {
 		if (to !== 'pending') for (const id of ids) this.#move(id, to);
 		for (const id of asked) {
 			const entry = this.#entry(id, ['running']);
-			if (to === 'discarded') entry.stop ??= 'discard';
-			else {
+			if (to !== 'discarded') {
 				entry.stop = 'cancel';
 				entry.toldOfCancel = undefined;
-			}
+			} else if (entry.stop !== 'cancel') entry.stop = 'discard';
 		}
+	}
+
+	/** A running job is not held any more, or was, and is not running any more. */
+	#unhold(entry: Entry | undefined): void {
+		if (entry?.stop === 'hold') entry.stop = undefined;
 	}
 
 	#move(id: number, to: MoveTarget): void {
@@ -447,6 +453,7 @@ export class Ledger {
 		if (status !== expected) this.#broken(`a job's status follows from its outcome: ${name} ${outcome.type} became ${status}, not ${expected}`);
 		entry.claim = undefined;
 		this.#running.delete(entry);
+		this.#unhold(entry);
 		if (status === 'discarded') this.#forget(entry);
 		else if (status === 'failed') this.#fail(entry);
 		else if (status === 'pending') entry.state = 'pending';
@@ -472,7 +479,7 @@ export class Ledger {
 		if (type === 'lostWorker') entry.crashes++;
 		if (stop === 'cancel') return 'cancelled';
 		if (entry.attempts >= policy.maxAttempts || entry.crashes >= MAX_CRASHES || decision === 'never') return 'dead';
-		return stop === 'discard' ? 'discarded' : 'failed';
+		return stop === 'discard' ? 'discarded' : stop === 'hold' ? 'pending' : 'failed';
 	}
 
 	#scheduled(change: ScheduleChange, jobIds: readonly number[]): void {
@@ -512,6 +519,7 @@ export class Ledger {
 		}
 		const entry = this.#entries.get(holder) as Entry;
 		if (holder !== id) this.#broken(`one job per key: ${scope} is job ${holder}, and was said to be job ${id}`);
+		if (!isConflict) this.#unhold(entry);
 		const isSame = entry.payload === job.payload;
 		const isReplaced = !isSame && job.rerun?.changed === true && entry.state !== 'running';
 		if (isConflict === (isSame || isReplaced)) this.#broken(`a key with another payload is a conflict, and nothing else is: ${scope}`);
@@ -624,6 +632,7 @@ export class Ledger {
 			this.takenBack++;
 			this.#executions.takenBack(entry.id, entry.claim.execution);
 			entry.claim = undefined;
+			this.#unhold(entry);
 			if (entry.stop === 'cancel') this.#end(entry, 'cancelled', null);
 			else if (entry.stop === 'discard') this.#forget(entry);
 			else entry.state = 'pending';
