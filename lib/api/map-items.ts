@@ -87,6 +87,11 @@ export class ItemGroup<Item> {
 		return !this.unfinished.has(offset) && this.checked?.verdicts[offset]?.reason === null;
 	}
 
+	/** True if the check before found a reason to run the item. */
+	wasToRun(offset: number): boolean {
+		return typeof this.checked?.verdicts[offset]?.reason === 'string';
+	}
+
 	/** The items from an offset on have completed: their jobs are those from index `start` up to `end`. */
 	complete(from: number, jobs: UnpackedJobs, start: number, end: number): void {
 		this.open -= end - start;

@@ -338,7 +338,8 @@ export class MapJobs<Item> {
 	}
 
 	#ended(group: ItemGroup<Item>, offset: number, end: Notice): void {
-		const reused = end.earlier === true && end.id < this.#firstMade && this.#flags.get(end.id) !== UNENDED;
+		// A job that ran again may end before this map watches it.
+		const reused = end.earlier === true && end.id < this.#firstMade && this.#flags.get(end.id) !== UNENDED && !group.wasToRun(offset);
 		group.end(offset, end, reused);
 		this.#close(group, offset, offset + 1, reused);
 		if (!reused) this.#compareFiles(group, offset, offset + 1);

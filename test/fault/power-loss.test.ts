@@ -11,7 +11,7 @@ const testOnRecordedDisk = reason ? test.skip : test;
 const because = reason ? ` (${reason})` : '';
 
 testOnRecordedDisk(`whenever power is lost, nothing is lost that the program was told${because}`, async t => {
-	t.timeout(170_000);
+	t.timeout(600_000);
 	tellSeed(t);
 	const folder = makeFolder(t);
 	const {broken, different, moments} = await losePower(folder, await record(join(folder, 'run'), 'full'), {perMoment: 1, seed: SEED});
@@ -20,7 +20,7 @@ testOnRecordedDisk(`whenever power is lost, nothing is lost that the program was
 });
 
 testOnRecordedDisk(`with durability normal a loss of power takes what was told last, and damages nothing${because}`, async t => {
-	t.timeout(170_000);
+	t.timeout(600_000);
 	tellSeed(t);
 	const folder = makeFolder(t);
 	const {broken} = await losePower(folder, await record(join(folder, 'run'), 'normal'), {perMoment: 1, seed: SEED});
