@@ -241,9 +241,8 @@ export class Ledger {
 	/** A page was moved: all that it should have found between where it began and where the next one begins. */
 	moved(filter: JobFilter, to: MoveTarget, {after = 0, upTo = Infinity}: MovePage, {ids, asked, next}: Moved): void {
 		// A job that is held waits, and by that comes to no end.
-		if (to === 'held') for (const id of asked) this.#entry(id, ['running']).stop ??= 'hold';
-		if (to === 'unheld') for (const id of ids) this.#unhold(this.#entries.get(id));
-		if (to === 'held' || to === 'unheld') return;
+		if (to === 'held') return asked.forEach(id => (this.#entry(id, ['running']).stop ??= 'hold'));
+		if (to === 'unheld') return ids.forEach(id => this.#unhold(this.#entries.get(id)));
 		const statuses: readonly string[] = movableStatuses(to, filter);
 		const last = next?.after ?? upTo;
 		const wanted = this.#matching(filter).filter(({id, state}) => id > after && id <= last && statuses.includes(state));
@@ -259,13 +258,14 @@ export class Ledger {
 			});
 		if (moved.length !== found) this.#broken(`a move to ${to} finds all jobs that match: ${moved.length} jobs, and found ${found}`);
 		if (to !== 'pending') for (const id of ids) this.#move(id, to);
-		for (const id of asked) {
-			const entry = this.#entry(id, ['running']);
-			if (to !== 'discarded') {
-				entry.stop = 'cancel';
-				entry.toldOfCancel = undefined;
-			} else if (entry.stop !== 'cancel') entry.stop = 'discard';
-		}
+		for (const id of asked) this.#ask(this.#entry(id, ['running']), to);
+	}
+
+	#ask(entry: Entry, to: MoveTarget): void {
+		if (to !== 'discarded') {
+			entry.stop = 'cancel';
+			entry.toldOfCancel = undefined;
+		} else if (entry.stop !== 'cancel') entry.stop = 'discard';
 	}
 
 	/** A running job is not held any more, or was, and is not running any more. */
