@@ -26,8 +26,8 @@ export interface OpenOptions<Tasks = any> {
 	/** Names of the tasks whose jobs this engine runs; default: all tasks of the module. It still enqueues jobs of the others. */
 	readonly only?: readonly string[];
 	/**
-	 * Whose jobs these are: jobs that this engine enqueues, and those that its tasks enqueue, are run only by engines of the same scope; of several, of
-	 * the first. It runs jobs of all of them, and jobs without a scope. Default: the name of the package that has the tasks module, and its path in there
+	 * Whose jobs these are: jobs that this engine enqueues are run only by engines of the same scope; of several, of the first. Jobs that a task
+	 * enqueues have the scope of its job, if that has one. It runs jobs of all of them, and jobs without a scope. Default: the name of the package that has the tasks module, and its path in there
 	 * without its extension and without a first folder such as `src` or `dist`; outside a package with a name, the real path of the module; without
 	 * tasks, none.
 	 * @example {scope: 'shop/thumbnails'}

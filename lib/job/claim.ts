@@ -15,6 +15,8 @@ export interface ClaimedJob extends Pick<NewJob, 'task' | 'payload' | 'policy'>,
 	readonly attempts: number;
 	/** Its unique key, if it has one. */
 	readonly key?: string;
+	/** Whose it is, if anybody's; jobs that it enqueues are theirs, too. */
+	readonly scope?: string;
 	/** Set if the job may have killed its process. It then runs in a child process, `together` with other such jobs of its task or `alone`. */
 	readonly quarantine?: 'together' | 'alone';
 	/** The last `ctx.checkpoint` of an earlier execution, encoded. */

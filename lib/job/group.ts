@@ -92,6 +92,8 @@ export interface ClaimedGroup extends Pick<ClaimedJob, 'task'> {
 	readonly priorities: Column;
 	/** The policies of the jobs. */
 	readonly policies: Column<Policy>;
+	/** Whose the jobs are. */
+	readonly scopes?: Column<string | undefined> | undefined;
 	/** The payloads. */
 	readonly values: Values;
 	/** Attempts charged before this execution, by index; only of jobs that have some. */
@@ -174,7 +176,7 @@ export function policyAt(policies: Column<Policy>, index: number): Policy {
 /** The values as a column, in its shortest form. */
 export function toColumn<Each>(values: readonly Each[]): Column<Each> {
 	const [first] = values;
-	return first !== undefined && values.every(each => each === first) ? first : values;
+	return values.length > 0 && values.every(each => each === first) ? (first as Each) : values;
 }
 
 /** Calls `of` for each value, and once if all jobs have the same. */
@@ -209,6 +211,7 @@ export function cutClaimed(group: ClaimedGroup, start: number, end: number): Cla
 		...executionsOf(group, start, end),
 		priorities: cutColumn(group.priorities, start, end),
 		policies: cutColumn(group.policies, start, end),
+		scopes: cutColumn(group.scopes, start, end),
 		values: cutValues(group.values, start, end),
 		attempts: cutSparse(group.attempts, start, end),
 		keys: cutKeys(group.keys, start, end),
@@ -302,6 +305,7 @@ export function joinClaimed(groups: readonly ClaimedGroup[]): ClaimedGroup {
 		createdAt: join(({createdAt}) => createdAt),
 		priorities: join(({priorities}) => priorities),
 		policies: join(({policies}) => policies),
+		scopes: join(({scopes}) => scopes),
 		values: joinValues(groups.map(({values}) => values)),
 		attempts: joinSparse(groups, ({attempts}) => attempts),
 		keys: joinKeys(groups),
@@ -474,8 +478,8 @@ export function withListedKeys<Group extends Pick<ClaimedGroup, 'keys'>>(group: 
 
 /** One job of a group, without its payload: packed values stay packed. A task may have replaced methods of Map. */
 export function claimedJobAt(group: Omit<SentGroup, 'maxAttempts'>, index: number): Omit<ClaimedJob, 'payload' | 'policy'> {
-	const {task, quarantine, attempts, keys, checkpoints} = group;
-	const [key, checkpoint] = [keyAt(keys, index), checkpoints && get(checkpoints, index)];
+	const {task, quarantine, attempts, keys, checkpoints, scopes} = group;
+	const [key, scope, checkpoint] = [keyAt(keys, index), isEach(scopes) ? scopes[index] : scopes, checkpoints && get(checkpoints, index)];
 	return {
 		id: idAt(group.ids, index),
 		task,
@@ -483,6 +487,7 @@ export function claimedJobAt(group: Omit<SentGroup, 'maxAttempts'>, index: numbe
 		execution: numberAt(group.executions, index),
 		attempts: (attempts && get(attempts, index)) ?? 0,
 		...(key !== undefined && {key}),
+		...(scope !== undefined && {scope}),
 		...(quarantine && {quarantine}),
 		...(checkpoint !== undefined && {checkpoint}),
 	};

@@ -161,12 +161,15 @@ const MAX_CHILD_JOBS_BYTES = 64 * 1024 * 1024;
 export class ChildJobs {
 	readonly all: ChildJob[] = [];
 	readonly #maker: JobMaker;
+	readonly #scope: string | undefined;
 	/** By task and key, the jobs that have one. */
 	readonly #keyed = new Map<string, {readonly index: number; readonly payload: Encoded}>();
 	#bytes = 0;
 
-	constructor(maker: JobMaker) {
+	/** @param scope that of the job itself, which its jobs share, whatever engine runs it */
+	constructor(maker: JobMaker, scope: string | undefined) {
 		this.#maker = maker;
+		this.#scope = scope;
 	}
 
 	/** @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict` */
@@ -182,7 +185,14 @@ export class ChildJobs {
 		if (count >= MAX_CHILD_JOBS) throw tooMany(`${MAX_CHILD_JOBS.toLocaleString('en')} jobs`);
 		if (this.#bytes > MAX_CHILD_JOBS_BYTES) throw tooMany(`${MAX_CHILD_JOBS_BYTES / 1024 ** 2} MiB of payloads`);
 		const waits = after && after.length > 0 ? {after, onDead: options.onDead ?? 'cancel'} : undefined;
-		this.all[count] = {task, payload: encoded, ...resolved, ...(key !== undefined && {key}), ...waits};
+		this.all[count] = {
+			task,
+			payload: encoded,
+			...resolved,
+			...(this.#scope !== undefined && options.scope === undefined && {scope: this.#scope}),
+			...(key !== undefined && {key}),
+			...waits,
+		};
 		// An earlier task may have replaced functions of arrays.
 		if (this.all.length === count) throw new Error('A job could not be kept until this one completes.');
 		if (key !== undefined) this.#keyed.set(JSON.stringify([task, key]), {index: count, payload: encoded});

@@ -267,7 +267,7 @@ export class JobContext implements TaskContext {
 		return (task, payload, options = {}) => {
 			if (this.#isClosed)
 				throw new FaenaError('Closed', `Job ${this.job.id} has ended, so it can't enqueue jobs any more. Call ctx.enqueue() before the task returns.`);
-			this.#own.childJobs ??= new ChildJobs(this.#execution.chunk.options.maker);
+			this.#own.childJobs ??= new ChildJobs(this.#execution.chunk.options.maker, this.#execution.claimed.scope);
 			return this.#own.childJobs.add(task, payload, options);
 		};
 	}

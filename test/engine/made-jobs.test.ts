@@ -50,6 +50,23 @@ test('jobs that a task enqueues get the options of the call, then of their task,
 	t.like(await faena.job(4), {maxAttempts: 5, priority: 9, timeoutMs: 7_200_000, runAt: at});
 });
 
+test('jobs that a task enqueues have the scope of its job, whatever engine runs it; without one that of the engine', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const [a, b, none] = await Promise.all(['a', 'b', []].map(scope => openEngine(t, {queue, scope, only: []})));
+	for (const each of [a, b, none])
+		await each?.enqueue('make', {
+			makes: [
+				['echo', 1],
+				['echo', 2],
+				['echo', 3, {scope: 'c'}],
+			],
+		});
+	const faena = await openEngine(t, {queue, scope: ['b', 'a']});
+	await faena.idle();
+	const jobs = await Array.fromAsync(faena.jobs({task: 'echo'}));
+	t.deepEqual(jobs.map(({scope}) => scope).sort(), ['a', 'a', 'b', 'b', 'b', 'b', 'c', 'c', 'c']);
+});
+
 for (const [end, status] of [
 	['throw', 'dead'],
 	['reject', 'dead'],

@@ -397,6 +397,7 @@ export function toClaimedGroup(jobs: readonly JobRow[], lease: Lease): ClaimedGr
 		createdAt: toColumn(jobs.map(({createdAt}) => createdAt)),
 		priorities: toColumn(jobs.map(({priority}) => priority)),
 		policies: toColumn(jobs.map(({policy}) => policy)),
+		scopes: toColumn(jobs.map(({scope}) => scope)),
 		values: pack(jobs.map(({payload}) => payload)),
 		attempts: byIndex(({attempts}) => attempts || undefined),
 		keys: byIndex(({key}) => key),

@@ -85,6 +85,7 @@ function toGroup(row: ClaimedRow, {lease, names, aheadMs}: ClaimContext, parentR
 	const parents = parentsFor(parentRows, first, last);
 	return {
 		task: names.taskName(row.task),
+		scopes: names.scopeName(row.task),
 		lease,
 		ids: first,
 		executions: row.execution,

@@ -1,16 +1,17 @@
 import type {Policy} from '../../job/job.ts';
 import {readPolicy, specOf} from '../stored-json.ts';
-import {nameOf} from '../task-number.ts';
+import {nameOf, scopeOf} from '../task-number.ts';
 import type {Database} from './database.ts';
 
 type Query = <Row>(text: string, values: readonly unknown[]) => Promise<Row[]>;
 type NameRow = {readonly id: number; readonly name: string};
 
-/** The numbers by which rows name tasks and policies. They never change, so that each is read once. */
+/** The numbers by which rows name tasks, scopes and policies. Each is read once: only an adopted scope changes, and who knows its old name has that scope, too. */
 export class Names {
 	readonly #db: Database;
 	readonly #taskIds = new Map<string, number>();
 	readonly #taskNames = new Map<number, string>();
+	readonly scopes = new Map<number, string>();
 	readonly #policyIds = new Map<string, number>();
 	readonly #policies = new Map<number, Policy>();
 
@@ -29,6 +30,10 @@ export class Names {
 
 	taskName(id: number): string {
 		return this.#taskNames.get(nameOf(id)) as string;
+	}
+
+	scopeName(task: number): string | undefined {
+		return this.scopes.get(scopeOf(task));
 	}
 
 	policy(id: number): Policy {
@@ -68,7 +73,7 @@ export class Names {
 		if (tasks.length > 0) this.#rememberTasks(await query('select id, name from @.task where name = any ($1)', [tasks]));
 	}
 
-	/** Reads the tasks and policies with these numbers. */
+	/** Reads the tasks, scopes and policies with these numbers. */
 	async read(numbers: readonly {readonly task?: number; readonly policy: number}[]): Promise<void> {
 		const tasks = unknown(
 			this.#taskNames,
@@ -78,7 +83,13 @@ export class Names {
 			this.#policies,
 			numbers.map(({policy}) => policy),
 		);
+		const scopes = unknown(
+			this.scopes,
+			numbers.flatMap(({task = 0}) => scopeOf(task) || []),
+		);
 		if (tasks.length > 0) this.#rememberTasks(await this.#db.query('select id, name from @.task where id = any ($1)', [tasks]));
+		if (scopes.length > 0)
+			for (const {id, name} of await this.#db.query<NameRow>('select id, name from @.scope where id = any ($1)', [scopes])) this.scopes.set(id, name);
 		if (policies.length > 0) this.#rememberPolicies(await this.#db.query('select id, spec from @.policy where id = any ($1)', [policies]));
 	}
 

@@ -118,6 +118,7 @@ export class PostgresStore implements contract.Store {
 	async adopt(from: string, to: string): Promise<boolean> {
 		this.#assertWritable();
 		const isKnown = await this.#db.call<boolean>('adopt', {from, to}, true);
+		this.#names.scopes.clear();
 		this.#listeners.changed();
 		return isKnown;
 	}

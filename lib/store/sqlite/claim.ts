@@ -81,11 +81,11 @@ function toGroups(tx: Tx, lease: number, lane: Lane, parts: Head['parts']): Clai
 		if (!('payloads' in part)) return part.length > 0 ? [groupOfRows(tx, lease, lane, part)] : [];
 		const {rank, first, policy, createdAt, payloads, keys} = part;
 		const columns = {ids: first, executions: 1, createdAt, priorities: -rank, policies: tx.names.policy(policy), values: payloads, keys};
-		return [{task: lane.name, lease, ...columns}];
+		return [{task: lane.name, scopes: lane.scope, lease, ...columns}];
 	});
 }
 
-function groupOfRows(tx: Tx, lease: number, {name, state}: Lane, rows: readonly ReadyRow[]): ClaimedGroup {
+function groupOfRows(tx: Tx, lease: number, {name, scope, state}: Lane, rows: readonly ReadyRow[]): ClaimedGroup {
 	const attempts = new Map<number, number>();
 	const keys = new Map<number, string>();
 	const checkpoints = new Map<number, Encoded>();
@@ -102,6 +102,7 @@ function groupOfRows(tx: Tx, lease: number, {name, state}: Lane, rows: readonly 
 	}
 	return {
 		task: name,
+		scopes: scope,
 		lease,
 		quarantine,
 		ids: toIds(rows.map(([, id]) => id)),

@@ -33,15 +33,15 @@ export class DirectClaim {
 	lease: Lease = 0;
 	readonly #tx: Tx;
 	readonly #owner: number;
-	/** The names of the requested tasks, by number. */
-	readonly #tasks: ReadonlyMap<number, string>;
+	/** The requested lanes, by the numbers of their tasks. */
+	readonly #lanes: ReadonlyMap<number, Lane>;
 	/** The number of claimed jobs, by task. */
 	readonly #claimed = new Map<string, number>();
 
 	constructor(tx: Tx, lanes: readonly Lane[], owner: number) {
 		this.#tx = tx;
 		this.#owner = owner;
-		this.#tasks = new Map(lanes.map(({task, name}) => [task, name]));
+		this.#lanes = new Map(lanes.map(lane => [lane.task, lane]));
 	}
 
 	/** The number of jobs that it has claimed, of a task or of all: while jobs are enqueued, they are not yet running for a limit. */
@@ -51,8 +51,9 @@ export class DirectClaim {
 
 	/** Writes that the jobs are running. Returns false, and writes nothing, if their task is not requested. */
 	take({task, policy, priority, batch, first, count, values, keys}: NewRun): boolean {
-		const name = this.#tasks.get(task);
-		if (name === undefined) return false;
+		const lane = this.#lanes.get(task);
+		if (!lane) return false;
+		const {name, scope} = lane;
 		this.#claimed.set(name, (this.#claimed.get(name) ?? 0) + count);
 		const {statements, tally, names, now} = this.#tx;
 		this.lease ||= nextLease(this.#tx);
@@ -61,7 +62,7 @@ export class DirectClaim {
 		failpoint('dequeue:written');
 		tally.move(task, batch, StoredState.ready, StoredState.running, count);
 		const columns = {ids: first, executions: 1, createdAt: now, priorities: priority, policies: names.policy(policy)};
-		this.groups.push({task: name, lease: this.lease, ...columns, values, keys});
+		this.groups.push({task: name, scopes: scope, lease: this.lease, ...columns, values, keys});
 		return true;
 	}
 }

@@ -1,5 +1,6 @@
 import type {Claim} from '../../../lib/job/claim.ts';
 import {type JobId, MAX_SUSPICION} from '../../../lib/job/job.ts';
+import type {NewJob} from '../../../lib/job/new-job.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import type {ClaimRequest} from '../../../lib/store/store.ts';
 import {
@@ -40,6 +41,37 @@ law('a job with a scope is claimed only for that scope, and a job without one fo
 	await enqueue(queue, newJob());
 	t.deepEqual(await takeIn(queue, [A, B]), [3, 5, 6]);
 	t.deepEqual([(await jobOf(queue, 1)).scope, (await jobOf(queue, 2)).scope], [A, undefined]);
+});
+
+law('a claimed job tells whose it is', async (t, queue) => {
+	await enqueue(queue, ...[A, undefined, B, A, B].map(scope => newJob({scope})), newJob({scope: A, key: 'k'}));
+	const claimed = async (scopes: readonly string[], enqueue: readonly NewJob[] = []) =>
+		(await commit(queue, {enqueue, claim: claimIn(scopes)})).claimed.jobs.map(({id, scope}) => [id, scope]);
+	t.deepEqual(await claimed([A]), [
+		[1, A],
+		[2, undefined],
+		[4, A],
+		[6, A],
+	]);
+	await queue.adopt(B, 'new');
+	t.deepEqual(await claimed(['new']), [
+		[3, 'new'],
+		[5, 'new'],
+	]);
+	t.deepEqual(await claimed([A, B], [newJob({scope: B}), newJob({scope: B})]), [
+		[7, B],
+		[8, B],
+	]);
+	await queue.adopt(B, A);
+	await queue.leave(OWNER);
+	t.deepEqual(await claimed([A]), [
+		[1, A],
+		[2, undefined],
+		[4, A],
+		[6, A],
+		[7, A],
+		[8, A],
+	]);
 });
 
 law('a job that a commit enqueues is claimed by it only if its scope is requested', async (t, queue) => {
