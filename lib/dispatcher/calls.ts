@@ -83,12 +83,17 @@ export class Calls {
 	}
 
 	async #performVerb({call, verb, args}: Call & {readonly type: 'verb'}): Promise<void> {
-		const {clients, store} = this.#host;
+		const {clients, store, owner} = this.#host;
 		if (verb === 'openBatch') return void this.#answerLater(call, () => this.#batches.open(...(args as Parameters<Verbs['openBatch']>)));
 		if (verb === 'cancel' || verb === 'retry' || verb === 'discard' || verb === 'unhold') {
-			const [jobs, {stop = verb === 'cancel', isHeld = false} = {}] = args as [readonly JobId[] | JobFilter, (Partial<DiscardOptions> & {isHeld?: boolean})?];
+			const [jobs, {stop = verb === 'cancel', isHeld = verb === 'unhold'} = {}] = args as [
+				readonly JobId[] | JobFilter,
+				(Partial<DiscardOptions> & {isHeld?: boolean})?,
+			];
 			const filter = (Array.isArray(jobs) ? {ids: jobs} : jobs) as JobFilter;
-			return this.#movePage({type: 'move', call, verb, stop, pages: movePages(store, filter, TARGETS[verb], {stop, isHeld}), ids: [], asked: []});
+			// Only a map moves what is held, at the end of its input: a run that was suspended may have lost its batch to another one.
+			const pages = movePages(store, filter, TARGETS[verb], {stop, isHeld, ...(isHeld && {owner})});
+			return this.#movePage({type: 'move', call, verb, stop, pages, ids: [], asked: []});
 		}
 		const result = await this.#ask(verb, args);
 		failpoint('verb:committed');

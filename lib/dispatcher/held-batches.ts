@@ -70,7 +70,8 @@ export class HeldBatches {
 	/** Holds what earlier runs of the batch left unfinished. Returns the jobs of these that run. */
 	async #hold(name: string): Promise<readonly JobId[]> {
 		const running: JobId[] = [];
-		for await (const {asked} of movePages(this.#host.store, {batch: name}, 'held')) running.push(...asked);
+		const {store, owner} = this.#host;
+		for await (const {asked} of movePages(store, {batch: name}, 'held', {owner})) running.push(...asked);
 		return running;
 	}
 

@@ -313,6 +313,8 @@ export interface MovePage extends Page {
 	readonly stop?: boolean;
 	/** Only jobs that are held, or will be when their execution ends. Default false. */
 	readonly isHeld?: boolean;
+	/** Of a filter with a batch: none of its jobs if another owner has the batch. */
+	readonly owner?: OwnerId;
 }
 
 /** One page of moved jobs. */

@@ -63,7 +63,7 @@ test('jobs that a task enqueues have the scope of its job, whatever engine runs 
 		});
 	const faena = await openEngine(t, {queue, scope: ['b', 'a']});
 	await faena.idle();
-	const jobs = await Array.fromAsync(faena.jobs({task: 'echo'}));
+	const jobs = await faena.jobs({task: 'echo'});
 	t.deepEqual(jobs.map(({scope}) => scope).sort(), ['a', 'a', 'b', 'b', 'b', 'b', 'c', 'c', 'c']);
 });
 

@@ -1,6 +1,7 @@
 /** A batch has one map at a time, and a map steers only what is its own. */
 import {writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import Database from 'better-sqlite3';
 import {connect, Engine} from '../../lib/api/engine.ts';
 import {resolveOpenOptions} from '../../lib/api/open-options.ts';
 import type {FaenaError, JobMap} from '../../lib/index.ts';
@@ -112,6 +113,36 @@ test('the map of a program that was killed goes on at once in the next one, and 
 		t.is((await result).value?.status, 'cancelled');
 	}
 });
+
+for (const missing of ['run', 'cancel', 'delete'] as const) {
+	test(`a map that has lost its batch to another one leaves the items that this one has not named yet, also with missing: '${missing}'`, async t => {
+		const queue = join(makeFolder(t), 'jobs.db');
+		const killed = await openEngine(t, {queue});
+		await killed.pause('echo');
+		const first = all(killed.map('echo', [1, 2], {batch: 'nightly', key: String}));
+		while ((await killed.counts()).pending < 2);
+		await killed.close({drain: 0});
+		await t.throwsAsync(first, {code: 'Closed'});
+		const [faena, other] = [await openEngine(t, {queue}), await openEngine(t, {queue, tasks: null})];
+		const ended = Promise.withResolvers<void>();
+		const input = async function* () {
+			yield* [];
+			await ended.promise;
+		};
+		const [mine, others] = [faena.map('echo', input(), {batch: 'nightly', missing}), other.map('echo', input(), {batch: 'another'})];
+		const [results, rest] = [all(mine), all(others)];
+		t.is(await mine.opened, 2);
+		await others.opened;
+		// As if this engine had been suspended for longer than its lease.
+		const db = new Database(queue);
+		db.exec("update batch set owner = (select owner from batch where name = 'another') where name = 'nightly'");
+		db.close();
+		ended.resolve();
+		await t.throwsAsync(results, {code: 'BatchInUse'});
+		t.like(await faena.batch('nightly').info(), {held: 2, counts: {pending: 2, cancelled: 0}});
+		await rest;
+	});
+}
 
 for (const how of ['cancel()', 'signal'] as const) {
 	test(`${how} of a map without a batch spares the jobs of others that its keys name, and waits for them no longer`, async t => {

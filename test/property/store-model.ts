@@ -349,7 +349,7 @@ type Command =
 	| CommitCommand
 	| {readonly type: 'cancel' | 'retry'; readonly filter: JobFilter}
 	| {readonly type: 'discard'; readonly ids: readonly number[]; readonly stop: boolean}
-	| ({readonly type: 'move'; readonly filter: JobFilter; readonly to: MoveTarget} & Required<MovePage>)
+	| ({readonly type: 'move'; readonly filter: JobFilter; readonly to: MoveTarget} & Required<Omit<MovePage, 'owner'>>)
 	| {readonly type: 'pause' | 'resume'; readonly tasks: readonly string[]}
 	| {readonly type: 'adopt'; readonly from: string; readonly to: string}
 	| {readonly type: 'heartbeat' | 'leave'; readonly owner: string}

@@ -189,14 +189,11 @@ export class MemoryStore implements contract.Store {
 		};
 	}
 
-	async move(
-		filter: JobFilter,
-		to: contract.MoveTarget,
-		{after = 0, upTo = this.#lastId, limit = DEFAULT_PAGE_JOBS, stop = false, isHeld: mustBeHeld = false}: contract.MovePage = {},
-	): Promise<contract.Moved> {
+	async move(filter: JobFilter, to: contract.MoveTarget, given: contract.MovePage = {}): Promise<contract.Moved> {
 		this.#assertOpen();
+		const {after = 0, upTo = this.#lastId, limit = DEFAULT_PAGE_JOBS, stop = false, isHeld: mustBeHeld = false, owner} = given;
 		const statuses = movableStatuses(to, filter);
-		const matching = this.#matching(filter).filter(({id, state}) => id > after && id <= upTo && statuses.includes(statusOf(state)));
+		const matching = this.#ofOwner(owner, filter).filter(({id, state}) => id > after && id <= upTo && statuses.includes(statusOf(state)));
 		const page = matching.slice(0, limit);
 		const asked: JobId[] = [];
 		const moved: JobId[] = [];
@@ -209,8 +206,13 @@ export class MemoryStore implements contract.Store {
 		}
 		this.#reachChildren();
 		this.#updateBatches();
-		const next = page.length < matching.length ? {after: page.at(-1)?.id ?? after, upTo, limit, stop, isHeld: mustBeHeld} : null;
+		const next = page.length < matching.length ? {...given, after: page.at(-1)?.id ?? after, upTo, limit} : null;
 		return {ids: moved, asked, next};
+	}
+
+	#ofOwner(owner: OwnerId | undefined, filter: JobFilter): readonly JobRow[] {
+		const holder = [...this.#batches.values()].find(({name}) => name === filter.batch)?.owner;
+		return owner === undefined || holder === undefined || holder === owner ? this.#matching(filter) : [];
 	}
 
 	#canMove(job: JobRow, to: contract.MoveTarget): boolean {

@@ -8,7 +8,8 @@ export const MOVE = `
 		language plpgsql stable as $$
 	declare
 		its_task bigint := (select id from task where name = filter->>'task');
-		its_batch bigint := (select b.id from batch b where name = filter->>'batch');
+		its_batch bigint := (select b.id from batch b where name = filter->>'batch'
+			and not exists (select from owner o where o.id = b.owner and o.name <> filter->>'owner'));
 		candidates bigint[];
 		r range;
 		id bigint;

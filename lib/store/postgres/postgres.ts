@@ -98,14 +98,14 @@ export class PostgresStore implements contract.Store {
 	}
 
 	async move(filter: JobFilter, to: contract.MoveTarget, page: contract.MovePage = {}): Promise<contract.Moved> {
-		const {after = 0, upTo, limit = 1000, stop = false, isHeld = false} = page;
+		const {after = 0, upTo, limit = 1000, stop = false, isHeld = false, owner} = page;
 		this.#assertWritable();
 		const states = statesOf(movableStatuses(to, filter));
 		if (after === 0) await this.#takeOver();
-		const moved = await this.#change<MovedPage>('move', {filter: toFilter(filter), states, to, after, upTo, limit, stop, isHeld});
+		const moved = await this.#change<MovedPage>('move', {filter: {...toFilter(filter), owner}, states, to, after, upTo, limit, stop, isHeld});
 		this.#listeners.asked(moved.asked.length);
 		const {ids, asked, next} = moved;
-		return {ids, asked, next: next === null ? null : {after: next, upTo: moved.upTo, limit, stop, isHeld}};
+		return {ids, asked, next: next === null ? null : {...page, after: next, upTo: moved.upTo, limit}};
 	}
 
 	async setPaused(tasks: readonly string[], isPaused: boolean): Promise<void> {

@@ -25,7 +25,7 @@ export function moveJobs(tx: Tx, filter: JobFilter, to: MoveTarget, page: MovePa
 	const moved = {ids: [] as JobId[], asked: [] as JobId[]};
 	// The parents of a job are counted for its new round: no change of theirs may be on its way.
 	if (to === 'pending' || to === 'unheld') reachChildren(tx, Infinity);
-	const goingOnAfter = (last: JobId) => ({...moved, next: {after: last, upTo, limit, stop, isHeld: mustBeHeld}});
+	const goingOnAfter = (last: JobId) => ({...moved, next: {...page, after: last, upTo, limit}});
 	const ends = neighboursOf(ids);
 	for (let index = 0; index < ids.length; ) {
 		if (tx.unpacked >= MAX_UNPACKED_JOBS) return goingOnAfter(ids[index - 1] ?? after);

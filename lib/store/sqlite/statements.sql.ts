@@ -178,6 +178,7 @@ export const SQL = {
 	setCompletionJob: 'update batch set completion_job = ? where id = ?',
 	setBatch: 'update batch set started_at = ?, completed_at = ?, marks = ? where id = ?',
 	ownerOfBatch: `select o.id from batch b join owner o on o.id = b.owner where b.id = ${INTEGER}`,
+	batchOfOther: 'select 1 from batch b join owner o on o.id = b.owner where b.name = ? and o.name <> ?',
 	ownBatch: 'update batch set owner = ? where id = ?',
 	leaveBatch: `update batch set closed_at = coalesce(@closedAt, closed_at), owner = null, shape = iif(@isDone, json_remove(shape, '$.renewal'), shape)
 		where id = cast(@id as integer) and owner = (select id from owner where name = @owner)`,

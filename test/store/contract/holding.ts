@@ -2,7 +2,7 @@ import type {Claim} from '../../../lib/job/claim.ts';
 import type {JobId} from '../../../lib/job/job.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import type {MovePage, MoveTarget} from '../../../lib/store/store.ts';
-import {claimsOf, commit, ERROR, enqueue, idsOf, jobOf, law, listenTo, newJob, OWNER, outlast, POLICY, reused, T0, take} from './laws.ts';
+import {claimsOf, commit, ERROR, enqueue, idsOf, jobOf, law, listenTo, newJob, OTHER, OWNER, outlast, POLICY, reused, T0, take} from './laws.ts';
 
 const NAME = 'nightly';
 
@@ -99,6 +99,18 @@ law('held jobs do not count for the completion of their batch, and can be cancel
 	await move(queue, 'held');
 	t.deepEqual(await move(queue, 'discarded', {isHeld: true}), {ids: [2], asked: []});
 	t.is(await queue.job(2), undefined);
+});
+
+law('a move for an owner leaves the jobs of a batch that another owner has', async (t, queue) => {
+	const batch = await openWith(queue, 'a', 'b', 'c');
+	await queue.leaveBatch(batch, OWNER);
+	await queue.openBatch(NAME, 'hash', OTHER);
+	const none = {ids: [], asked: []};
+	t.deepEqual(await move(queue, 'held', {owner: OWNER}), none);
+	t.deepEqual(await move(queue, 'held', {owner: OTHER, limit: 1}), {ids: [1, 2, 3], asked: []});
+	for (const to of ['unheld', 'cancelled', 'discarded'] as const) t.deepEqual(await move(queue, to, {owner: OWNER, isHeld: true}), none);
+	await queue.leaveBatch(batch, OTHER);
+	t.deepEqual(await move(queue, 'cancelled', {owner: OWNER, isHeld: true, limit: 2}), {ids: [1, 2, 3], asked: []});
 });
 
 law('a running job that is to be held goes on; if its execution does not end it, it is held', async (t, queue, clock) => {
