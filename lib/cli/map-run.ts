@@ -1,4 +1,5 @@
 import {once} from 'node:events';
+import {setTimeout as sleep} from 'node:timers/promises';
 import {shownLocation} from '../api/queue-location.ts';
 import {closeOnSignals} from '../api/signals.ts';
 import type {Engine, JobId, JobMap, MapResult} from '../index.ts';
@@ -14,9 +15,12 @@ import {count, counted, ExitCode, formatRate, type MapStatus, printError, showBa
 import {shellQuote} from './shell-quote.ts';
 import {printWhole} from './spilled-output.ts';
 
+const LOOK_EVERY_MS = 50;
+
 /** What a run prints, and how. */
 export interface RunOptions {
 	readonly queue: string;
+	readonly batch: string;
 	readonly missing: 'hold' | 'run' | 'cancel' | 'delete';
 	readonly quiet?: true;
 	readonly printer: Printer;
@@ -101,8 +105,7 @@ export class MapRun {
 	async #printAll(): Promise<void> {
 		try {
 			for await (const results of this.#results.parts(this.#options)) await this.#printEach(results);
-			// The map itself does not wait for those.
-			if (this.#options.missing === 'run' && this.#results.progress().missing > 0) await this.#engine.idle();
+			if (this.#options.missing === 'run' && this.#results.progress().missing > 0) await this.#batchEnds();
 		} catch (error) {
 			this.#output.flush();
 			const isHalted = error instanceof FaenaError && error.code === 'Halted';
@@ -110,6 +113,15 @@ export class MapRun {
 			if (this.#phase === 'running') this.#phase = 'halted';
 			// The summary counts jobs that end until then.
 			else await this.#engine.close();
+		}
+	}
+
+	/** Waits for the jobs that the input does not have, which the map itself does not wait for. */
+	async #batchEnds(): Promise<void> {
+		for (;;) {
+			const {completedAt} = (await this.#engine.batch(this.#options.batch).info()) ?? {completedAt: 0};
+			if (completedAt !== undefined) return;
+			await sleep(LOOK_EVERY_MS);
 		}
 	}
 

@@ -196,6 +196,7 @@ async function map(plan: Plan, options: Options): Promise<number> {
 		const isInOrder = orderOf(options) === 'input';
 		const code = await new MapRun(engine, results, {
 			...options,
+			batch: plan.batch,
 			missing: missingOf(plan.input, options),
 			sizes,
 			printer,

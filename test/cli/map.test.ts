@@ -513,8 +513,9 @@ test('an empty input, such as /dev/null, keeps unfinished jobs; --missing cancel
 	t.is(again.code, 0, again.stderr);
 });
 
-test('--missing run runs unfinished items that the input does not have before the run ends', async t => {
+test('--missing run runs unfinished items that the input does not have before the run ends, and waits for no other job of the task', async t => {
 	const {folder, command} = await killedRun(t);
+	t.is((await folder.faena('enqueue', 'compute', '"later"', '--delay', '1h').end()).code, 0);
 	const {code, stderr} = await folder.faena(...command, '--quiet', '--missing', 'run').end('1\n');
 	t.is(code, 0, stderr);
 	t.regex(stderr, /not in this input, and were run, too\.\n$/);
