@@ -1,6 +1,6 @@
 import type {Command} from 'commander';
 import {type InspectedFile, type Inspection, inspect, shownLocation} from '../api/queue-location.ts';
-import type {Job} from '../index.ts';
+import type {Job, JobListOptions} from '../index.ts';
 import type {JobQueue, TaskCounts} from '../queue.ts';
 import {FaenaError} from '../support/errors.ts';
 import {inLine} from './controls.ts';
@@ -182,18 +182,15 @@ const MAX_IDLE_MS = 60_000;
 async function idleTime(queue: JobQueue, {task, scope, ready, quarantined, running}: TaskCounts): Promise<number> {
 	if (ready + quarantined === 0 || running > 0) return 0;
 	const now = queue.store.now();
-	const first = await firstOf(queue.jobs({task, status: 'pending', limit: MAX_LOOKED_AT}), job => job.scope === scope && (job.runAt ?? 0) <= now);
-	const latest = await firstOf(queue.jobs({task, sort: 'startedAt', limit: MAX_LOOKED_AT}), job => job.scope === scope);
+	const find = async (search: JobListOptions, isMeant: (job: Job) => boolean) =>
+		(await queue.jobs({task, limit: MAX_LOOKED_AT, ...search})).find(job => job.scope === scope && isMeant(job));
+	const first = await find({status: 'pending'}, job => !job.held && (job.runAt ?? 0) <= now);
+	const latest = await find({sort: 'startedAt'}, () => true);
 	return first ? now - Math.max(first.createdAt, first.runAt ?? 0, latest?.startedAt ?? 0) : 0;
 }
 
 /** The most jobs that are looked through. */
 const MAX_LOOKED_AT = 10_000;
-
-async function firstOf(jobs: AsyncIterable<Job>, isMeant: (job: Job) => boolean): Promise<Job | undefined> {
-	for await (const job of jobs) if (isMeant(job)) return job;
-	return undefined;
-}
 
 function describe({queue, faena, node, engine, settings, engines, file, findings}: Report): string {
 	const rows = [

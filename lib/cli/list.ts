@@ -82,8 +82,8 @@ function describeListed(job: Job): string {
 }
 
 /** For instance `dead     #17      thumbnail  key a.jpg`. */
-export function describeName({status, id, task, key}: Job): string {
-	return `${status.padEnd(9)} #${String(id).padEnd(7)} ${inLine(task)}${key === undefined ? '' : `  key ${inLine(key)}`}`;
+export function describeName({status, held, id, task, key}: Job): string {
+	return `${(held ? 'held' : status).padEnd(9)} #${String(id).padEnd(7)} ${inLine(task)}${key === undefined ? '' : `  key ${inLine(key)}`}`;
 }
 
 /** How far it is, what it waits for, or why it failed. */

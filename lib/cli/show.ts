@@ -102,7 +102,7 @@ function describe({values: {payload, result, checkpoint}, logs, history, edges, 
 	const isRunning = status === 'running';
 	const last = history.at(-1);
 	const rows: readonly (readonly [label: string, text: string | undefined])[] = [
-		[`job ${job.id}`, `${job.task}  ${status}`],
+		[`job ${job.id}`, `${job.task}  ${job.held ? 'held' : status}`],
 		['stale', job.stale && STALE[job.stale]],
 		['key', job.key],
 		['batch', job.batch],

@@ -49,15 +49,17 @@ const ALL = {running: Infinity, failed: Infinity, dead: Infinity, pending: 1} as
 /** Counts, the names of paused tasks, and the first jobs of each status by id. */
 async function look(queue: JobQueue, batch: string | undefined, most: Readonly<Record<keyof typeof MAX_LISTED, number>>) {
 	const first = (status: keyof typeof most) => queue.jobs({...defined({batch}), status, limit: most[status]});
-	const counts = batch === undefined ? await queue.counts() : (await batchOf(queue, batch)).counts;
+	const own = batch === undefined ? undefined : await batchOf(queue, batch);
+	const {held = 0} = own ?? {held: (await queue.store.counts()).reduce((jobs, each) => jobs + each.held, 0)};
 	const lists = {running: await first('running'), failed: await first('failed'), dead: await first('dead'), pending: await first('pending')};
-	return {counts, paused: await queue.paused(), ...lists};
+	return {counts: own?.counts ?? (await queue.counts()), held, paused: await queue.paused(), ...lists};
 }
 
-function describeReport(location: string, {counts, paused, ...jobs}: Awaited<ReturnType<typeof look>>): string {
+function describeReport(location: string, {counts, held, paused, ...jobs}: Awaited<ReturnType<typeof look>>): string {
 	const listed = (['running', 'pending', 'failed', 'dead'] as const).flatMap(status => list(jobs[status], counts[status]));
 	const lines = [
 		`${location}: ${statusSummary(counts)}`,
+		...(held > 0 ? [`held: ${count(held)} of the pending; see faena doctor`] : []),
 		...(paused.length > 0 ? [`paused: ${paused.map(inLine).join(', ')}`] : []),
 		...(listed.length > 0 ? ['', ...listed] : []),
 	];

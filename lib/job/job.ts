@@ -146,6 +146,8 @@ export interface Job extends Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeout
 	readonly progress?: Progress;
 	/** Why the last execution failed, or why the job ended as dead or cancelled. */
 	readonly error?: FailureRecord;
+	/** True of a pending job that an earlier run of its batch left unfinished, and that no later one has named. It is not started. */
+	readonly held?: true;
 	/** Only of a completed job that was made from results which are no longer the last ones. */
 	readonly stale?: Staleness;
 }

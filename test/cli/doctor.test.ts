@@ -76,17 +76,29 @@ test('doctor finds jobs of a scope that no program has, and adopt gives them to 
 	assertSentence(t, await folder.faena('adopt', '--from', 'shop/before', '--to', 'shop/now').end(), /No job of the queue has the scope "shop\/before"/);
 });
 
-test('doctor finds items that the last run of their batch has not named', async t => {
+test('doctor finds items that the last run of their batch has not named, and list, show and status call them held', async t => {
 	const folder = new Folder(t);
-	const queue = await openQueue(join(folder.path, 'faena.db'));
+	let ago = TEN_MINUTES;
+	const queue = await openQueue(join(folder.path, 'faena.db'), {now: () => Date.now() - ago});
 	t.teardown(() => queue.close());
 	const batch = await queue.openBatch('nightly', 'echo', 'an owner');
 	await queue.enqueue([1, 2].map(payload => ({task: 'echo', payload: `${payload}`, batch})));
-	t.deepEqual(await findings(t, folder), []);
 	await queue.store.move({batch: 'nightly'}, 'held', {});
+	ago = 0;
+	// It has not waited for long: they are not what waits for a program.
+	await queue.enqueue([{task: 'echo', payload: '3'}]);
 	t.deepEqual(await findings(t, folder), [
 		'2 jobs of the task echo are held: left unfinished by an earlier run, and not named by the last one. Run its command with all of its input; or with --missing run, cancel or delete.',
 	]);
+	const said = async (...args: readonly string[]) => (await folder.faena(...args).end()).stdout;
+	t.regex(await said('list'), /^held {6}#1 .*\nheld {6}#2 .*\npending {3}#3 /);
+	t.regex(await said('show', '2'), /^job 2 {7}echo {2}held\n/);
+	for (const [more, pending] of [
+		[[], 3],
+		[['--batch', 'nightly'], 2],
+	] as const)
+		t.regex(await said('status', ...more), new RegExp(`: ${pending} pending\nheld: 2 of the pending; see faena doctor\n`));
+	t.like(JSON.parse(await said('show', '1', '--json')), {status: 'pending', held: true});
 });
 
 test('doctor finds a large log, and damage anywhere in the file', async t => {

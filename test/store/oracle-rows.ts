@@ -422,6 +422,7 @@ export function describeJob(job: JobRow, batch: string | undefined, {values, log
 			values: values ? {payload: job.payload, ...(result !== undefined && {result}), ...defined({checkpoint: job.checkpoint})} : undefined,
 			logs: logs ? job.logs : undefined,
 			history: history ? job.history : undefined,
+			held: isHeldNow(job) || undefined,
 		}),
 	};
 }

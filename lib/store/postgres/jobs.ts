@@ -114,6 +114,7 @@ function toJob({id, info, times}: JobRow, names: Names): StoredJob {
 	return {
 		...{id, task, status: STATUS_OF[state], priority, createdAt, attempts, maxAttempts, executions, timeoutMs, payloadBytes},
 		...defined({scope, timeoutPercent, key, batch, stale, scheduledAt, runAt, endedAt, resultBytes, ...known, startedAt}),
+		...(state === StoredState.held && {held: true}),
 		...(startedAt !== undefined && executions === 1 && {waitMs: Math.max(0, startedAt - createdAt)}),
 		...(progress && {progress: {done: progress.done, ...defined({total: progress.total}), at: progress.at}}),
 		...(failure !== null && {error: readFailure(failure)}),

@@ -193,6 +193,7 @@ function toJob(row: JobRow, {maxAttempts, timeoutMs, timeoutPercent}: Policy): J
 			cpuMs,
 			memoryBytes,
 			resultBytes,
+			held: row.state === StoredState.held ? (true as const) : null,
 			progress: done === null ? null : {done, ...defined({total}), at: at ?? 0},
 			error: failure === null ? null : readFailure(failure),
 		}),
