@@ -4,7 +4,7 @@ import {type OpenFreshness, openFreshness} from '../freshness/open-freshness.ts'
 import {abortSignal, argument, bad, checked, type Duration, duration, text} from '../job/checks.ts';
 import type {EngineStats, JobEvent} from '../job/events.ts';
 import {idAt} from '../job/group.ts';
-import type {Counts, EditResult, JobFilter, JobId, JobSearch} from '../job/job.ts';
+import type {Counts, EditResult, JobFilter, JobId, JobSearch, TaskCounts} from '../job/job.ts';
 import {countJobs, JobList, type JobListOptions, type JobSource} from '../job/job-list.ts';
 import {JobMaker} from '../job/new-job.ts';
 import {checkFilter, checkId, jobIds} from '../job/options.ts';
@@ -269,7 +269,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 	readonly #source: JobSource = {
 		page: (search, page, want) => this.#client.verb('jobs', search, page, want),
-		counts: task => this.#client.verb('counts', task),
+		counts: () => this.#client.verb('counts'),
 		batch: name => this.#client.verb('batch', name),
 	};
 
@@ -328,6 +328,14 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	/** @internal What makes a map of the task run items again, by the task's own options. */
 	freshOf(task: string): readonly Fresh[] {
 		return this.#maker.freshOf(task) ?? [];
+	}
+
+	/** @internal The jobs of the tasks that it runs, by task and scope: those that it may run, and those of other scopes. */
+	async taskCounts(): Promise<Record<'own' | 'others', readonly TaskCounts[]>> {
+		const {only = this.#maker.names, scopes} = this.#settings;
+		const all = (await this.#client.verb('counts')).filter(({task}) => only.includes(task));
+		const isOwn = ({scope}: TaskCounts) => scope === undefined || scopes.includes(scope);
+		return {own: all.filter(isOwn), others: all.filter(each => !isOwn(each))};
 	}
 
 	/** Resolves once no job of this engine's tasks can run by itself. Paused and parked jobs don't count; delayed ones do. */

@@ -1,6 +1,12 @@
 import {realpathSync} from 'node:fs';
+import {shownLocation} from '../api/queue-location.ts';
+import type {Engine} from '../index.ts';
 import {scopeOfModule} from '../job/scope.ts';
 import {toUrl} from '../job/task-module.ts';
+import type {TaskCounts} from '../queue.ts';
+import {inLine} from './controls.ts';
+import {counted, printError} from './print.ts';
+import {shellQuote} from './shell-quote.ts';
 import {shortHash} from './short-hash.ts';
 
 /**
@@ -16,4 +22,36 @@ export function scopesIn(module: string | URL, env: Readonly<Record<string, stri
 export function variablesIn(env: Readonly<Record<string, string>> = {}): readonly string[] {
 	const named = Object.entries(env).sort();
 	return named.length > 0 ? [`--env ${shortHash(JSON.stringify(named))}`] : [];
+}
+
+/** For so long jobs must be ready, and none run, before no program seems to have their scope. */
+export const MAX_IDLE_MS = 60_000;
+const LOOK_EVERY_MS = 5000;
+
+/** While the engine is open, says once for each other scope that jobs of its tasks wait there, and that no program seems to have it. */
+export function tellOtherScopes(engine: Pick<Engine, 'taskCounts'>, own: string, queue: string): void {
+	const find = otherScopes();
+	const look = async () => {
+		for (const [scope, jobs] of find((await engine.taskCounts()).others, performance.now())) {
+			const names = `--from ${shellQuote(scope)} --to ${shellQuote(own)} --queue ${shellQuote(shownLocation(queue))}`;
+			const what = `${counted(jobs, 'job')} of the scope ${inLine(scope)} ${jobs === 1 ? 'waits' : 'wait'}, and no program seems to run them`;
+			printError(`${what}. Start one of that scope; or give its jobs to this one: faena adopt ${names}`);
+		}
+	};
+	setInterval(() => look().catch(() => undefined), LOOK_EVERY_MS).unref();
+}
+
+/** Returns a function that takes the jobs of other scopes again and again, and returns scopes with their ready jobs, once each. */
+export function otherScopes(): (others: readonly TaskCounts[], now: number) => [scope: string, jobs: number][] {
+	/** Since when jobs of a scope have been ready and none has run; Infinity once it was returned. */
+	const idleSince = new Map<string, number>();
+	return (others, now) =>
+		[...Map.groupBy(others, ({scope = ''}) => scope)].flatMap(([scope, counts]) => {
+			const jobs = counts.reduce((sum, {isPaused, ready, quarantined}) => sum + (isPaused ? 0 : ready + quarantined), 0);
+			const isServed = jobs === 0 || counts.some(({running}) => running > 0);
+			const since = isServed ? now : (idleSince.get(scope) ?? now);
+			const isLeft = now - since >= MAX_IDLE_MS;
+			idleSince.set(scope, isLeft ? Infinity : since);
+			return isLeft ? [[scope, jobs]] : [];
+		});
 }

@@ -4,16 +4,17 @@ import type {Command} from 'commander';
 import {open} from '../api/engine.ts';
 import {shownLocation} from '../api/queue-location.ts';
 import {closeOnSignals} from '../api/signals.ts';
-import type {Counts, EngineStats} from '../index.ts';
+import type {EngineStats} from '../index.ts';
 import {bad} from '../job/checks.ts';
 import {NO_JOBS, statusSummary} from '../job/job.ts';
+import type {TaskCounts} from '../queue.ts';
 import {inLine} from './controls.ts';
 import {addEngineFlags, type EngineFlags, toOpenOptions} from './engine-flags.ts';
 import {toNames} from './flag-values.ts';
 import {useQueue} from './input.ts';
 import {ENV_HELP, toEnv} from './map-flags.ts';
 import {clock, count, formatRate, printError} from './print.ts';
-import {scopesIn} from './scopes.ts';
+import {scopesIn, tellOtherScopes} from './scopes.ts';
 import {canRedraw, showLine} from './status-line.ts';
 import {cut} from './table.ts';
 
@@ -45,7 +46,8 @@ export function addWork(program: Command): void {
 
 /** How it goes. */
 interface Status {
-	readonly counts: Counts;
+	/** Of the jobs that it may run; other programs may run some of them. */
+	readonly counts: readonly TaskCounts[];
 	readonly stats: EngineStats;
 }
 
@@ -62,6 +64,7 @@ async function work(module: string, {tasks, env = {}, ...flags}: Flags): Promise
 		...{tasks: module, scope: [ofModule, ofFolder], env, taskOutput: 'stderr', closeOnSignals: true},
 	});
 	engine.on('dead', ({id, error}) => printError(`Job ${id} is dead: ${inLine(error.message)}`));
+	tellOtherScopes(engine, ofModule, flags.queue);
 	let status: Status | undefined;
 	let isStopping = false;
 	const hasLine = canRedraw(process.stderr);
@@ -84,7 +87,7 @@ async function work(module: string, {tasks, env = {}, ...flags}: Flags): Promise
 	});
 	try {
 		for (;;) {
-			status = {counts: await engine.counts(), stats: await engine.stats()};
+			status = {counts: (await engine.taskCounts()).own, stats: await engine.stats()};
 			await sleep(LOOK_EVERY_MS);
 		}
 	} catch (error) {
@@ -105,9 +108,11 @@ async function whatIsLeft(queue: string): Promise<string> {
 
 /** For instance `2 running, 120 pending  112/s  1,204 completed, 2 dead  up 1:02:30`. */
 function describe({counts, stats: {executions, completedPerSecond, uptimeMs}}: Status, isStopping: boolean): string {
+	const sum = (of: (each: TaskCounts) => number) => count(counts.reduce((jobs, each) => jobs + of(each), 0));
+	const waiting = sum(each => each.blocked + each.ready + each.quarantined + each.delayed + each.failed);
 	const parts = [
 		isStopping && 'stopping (Ctrl-C again: at once)',
-		`${count(counts.running)} running, ${count(counts.pending + counts.failed + counts.blocked)} waiting`,
+		`${sum(each => each.running)} running, ${waiting} waiting`,
 		completedPerSecond > 0 && formatRate(completedPerSecond),
 		`${count(executions.completed)} completed${executions.dead > 0 ? `, ${count(executions.dead)} dead` : ''}`,
 		`up ${clock(uptimeMs / 1000)}`,

@@ -3,7 +3,6 @@ import type {BatchId, DiscardOptions, JobFilter, JobId} from '../job/job.ts';
 import type {ScheduleChange, ScheduleResult} from '../job/schedule.ts';
 import {JobQueue, type MovedPage, movePages} from '../store/job-queue.ts';
 import type {MoveTarget} from '../store/store.ts';
-import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import type {Call, EnqueueCall, Verbs} from '../transport/messages.ts';
@@ -118,7 +117,7 @@ export class Calls {
 			const [batch, total, flowJobs] = args as Parameters<Verbs['sealFlow']>;
 			return store.updateBatch(batch, owner, {total, flowJobs});
 		}
-		if (verb === 'counts') return this.#queue.counts(defined({task: args[0] as string | undefined}));
+		if (verb === 'counts') return store.counts();
 		if (verb === 'closeBatch') return this.#batches.leave(args[0] as BatchId, {isClosed: true});
 		if (verb === 'leaveBatch') return this.#batches.leave(args[0] as BatchId, {isLeft: true, isDone: args[1] as boolean | undefined});
 		const all = verb === 'endInput' ? [...args, owner] : args;

@@ -1,5 +1,5 @@
 import {argument, bad, type Check, integer, show} from './checks.ts';
-import {type Batch, type Counts, type Job, type JobId, type JobSearch, NO_JOBS, type Place, SORTED_BY, STATUSES} from './job.ts';
+import {type Batch, type Counts, type Job, type JobId, type JobSearch, NO_JOBS, type Place, SORTED_BY, STATUSES, type TaskCounts, toCounts} from './job.ts';
 import {checkSearch} from './options.ts';
 import {pages} from './pages.ts';
 
@@ -18,8 +18,7 @@ export type JobListPage = readonly Job[] & {readonly hasMore: boolean};
 export interface JobSource {
 	/** A page of a search; with `count` only the number of its jobs. It may be short, even empty, before the last one. */
 	page(search: JobSearch, page: {readonly after: Place | undefined; readonly limit: number}, want?: {readonly count: true}): Promise<JobsRead>;
-	/** The number of jobs by status, of a task or of all. */
-	counts(task: string | undefined): Promise<Counts>;
+	counts(): Promise<readonly TaskCounts[]>;
 	batch(name: string): Promise<Batch | undefined>;
 }
 
@@ -106,7 +105,8 @@ export class JobList implements Promise<JobListPage>, AsyncIterable<Job> {
 export async function countJobs(search: JobSearch, source: JobSource): Promise<Counts> {
 	const {status = STATUSES, task, batch, ...others} = checkSearch('counts()', search);
 	const isCountedAlong = Object.values(others).every(value => value === undefined) && (task === undefined || batch === undefined);
-	const known = isCountedAlong ? (batch === undefined ? await source.counts(task) : ((await source.batch(batch))?.counts ?? NO_JOBS)) : undefined;
+	const ofTask = async () => toCounts((await source.counts()).filter(each => task === undefined || each.task === task));
+	const known = isCountedAlong ? (batch === undefined ? await ofTask() : ((await source.batch(batch))?.counts ?? NO_JOBS)) : undefined;
 	const counts = {...NO_JOBS};
 	for (const each of STATUSES) if ([status].flat().includes(each)) counts[each] = known?.[each] ?? (await count({...search, status: each}, source));
 	return counts;

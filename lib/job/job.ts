@@ -188,6 +188,54 @@ export type Counts = Readonly<Record<JobStatus, number>>;
 
 export const NO_JOBS: Counts = {blocked: 0, pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
 
+/** The number of a task's jobs of one scope in each state. */
+export interface TaskCounts {
+	/** The name of the task. */
+	readonly task: string;
+	/** The scope of the jobs; absent for those without one. */
+	readonly scope?: string;
+	/** True if its jobs are not claimed. */
+	readonly isPaused: boolean;
+	/** Waiting for the ends of other jobs. */
+	readonly blocked: number;
+	/** Due, and not suspected. */
+	readonly ready: number;
+	/** Ready, and suspected of killing their process. */
+	readonly quarantined: number;
+	/** Waiting for their first start time. */
+	readonly delayed: number;
+	/** Left unfinished by an earlier run of their batch, and not named by a later one. They are not claimed. */
+	readonly held: number;
+	/** Waiting for their next attempt. */
+	readonly failed: number;
+	/** Failed, and waiting for `retry()`. */
+	readonly parked: number;
+	/** Claimed by an owner. */
+	readonly running: number;
+	/** Ended: the task returned. */
+	readonly completed: number;
+	/** Ended: no attempts left. */
+	readonly dead: number;
+	/** Ended by a cancel. */
+	readonly cancelled: number;
+}
+
+/** The state of a job: its status, and what it waits for. */
+export type JobState = keyof Omit<TaskCounts, 'task' | 'scope' | 'isPaused'>;
+
+/** A job's status, by its state. */
+export const STATUS_OF_STATE = {
+	...({blocked: 'blocked', ready: 'pending', quarantined: 'pending', delayed: 'pending', held: 'pending', failed: 'failed', parked: 'failed'} as const),
+	...({running: 'running', completed: 'completed', dead: 'dead', cancelled: 'cancelled'} as const),
+} satisfies Readonly<Record<JobState, JobStatus>>;
+
+/** The number of jobs by status, from their numbers by state. */
+export function toCounts(groups: readonly Readonly<Record<JobState, number>>[]): Counts {
+	const counts = {...NO_JOBS};
+	for (const jobs of groups) for (const [state, status] of Object.entries(STATUS_OF_STATE)) counts[status] += jobs[state as JobState];
+	return counts;
+}
+
 /** Describes counts in one line, such as `17 pending, 3 running, 1,204 completed, 2 dead`, or `no jobs`. */
 export function statusSummary(counts: Counts): string {
 	if (typeof counts?.pending !== 'number') throw new FaenaError('BadOption', 'statusSummary() expects the counts that engine.counts() resolves with.');

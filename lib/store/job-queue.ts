@@ -51,18 +51,7 @@ import {
 	texts,
 	toCheckedGroups,
 } from './queue-input.ts';
-import {
-	type BatchChange,
-	type Claimed,
-	type ClaimRequest,
-	type JobEdges,
-	type Moved,
-	type MovePage,
-	type MoveTarget,
-	type Released,
-	type Store,
-	toCounts,
-} from './store.ts';
+import type {BatchChange, Claimed, ClaimRequest, JobEdges, Moved, MovePage, MoveTarget, Released, Store} from './store.ts';
 
 /**
  * A queue of jobs for programs with a loop of their own: everyday verbs over any {@link Store}. `openQueue()` returns one.
@@ -284,7 +273,7 @@ export class JobQueue {
 
 	readonly #source: JobSource = {
 		page: (search, page, want) => this.store.jobs(search, page, want),
-		counts: async task => toCounts((await this.store.counts()).filter(each => task === undefined || each.task === task)),
+		counts: () => this.store.counts(),
 		batch: name => this.batch(name),
 	};
 

@@ -1,6 +1,5 @@
-import type {Batch, JobStatus} from '../job/job.ts';
+import {type Batch, type JobState, type JobStatus, STATUS_OF_STATE, type TaskCounts, toCounts} from '../job/job.ts';
 import {defined} from '../support/defined.ts';
-import {type JobState, STATUS_OF_STATE, type TaskCounts, toCounts} from './store.ts';
 
 /** The state of a job, with the names of `TaskCounts`. Rows of every store have these numbers: never renumber. */
 export const StoredState = {

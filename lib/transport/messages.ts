@@ -11,7 +11,6 @@ import type {
 	CancelResult,
 	CleanupOptions,
 	CleanupResult,
-	Counts,
 	DeleteResult,
 	DiscardOptions,
 	DiscardResult,
@@ -27,6 +26,7 @@ import type {
 	JobStatus,
 	Place,
 	Retention,
+	TaskCounts,
 } from '../job/job.ts';
 import type {JobSource} from '../job/job-list.ts';
 import type {PoolOptions} from '../job/options.ts';
@@ -111,8 +111,8 @@ export interface Verbs {
 	jobs(search: JobSearch, page: {readonly after?: Place | undefined; readonly limit: number}, want?: Wanted): Awaited<ReturnType<JobSource['page']>>;
 	/** As the verb of a store. */
 	holders(of: {readonly task: string; readonly batch?: BatchId | undefined}, keys: readonly string[]): KeyHolders;
-	/** Of a task, or of all. */
-	counts(task: string | undefined): Counts;
+	/** As the verb of a store. */
+	counts(): readonly TaskCounts[];
 	/** Unless it is a flow, all that earlier runs left unfinished is held from then on. `running`: such jobs that run. */
 	openBatch(name: string, task: string | undefined, options?: BatchOptions): {readonly id: BatchId; readonly running: readonly JobId[]};
 	endInput(batch: BatchId, total: number): boolean;

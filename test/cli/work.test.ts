@@ -2,6 +2,7 @@ import {once} from 'node:events';
 import {existsSync, readdirSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
+import {otherScopes} from '../../lib/cli/scopes.ts';
 import {openQueue} from '../../lib/queue.ts';
 import {assertSentence, Folder, type Program, tasks} from './command.ts';
 import {CTRL_C, HAS_TERMINALS, Terminal} from './terminal.ts';
@@ -168,6 +169,22 @@ test('faena work ends if its queue is gone', async t => {
 	t.regex(stderr, /\nfaena: .*faena\.db was deleted or moved/);
 });
 
+test('a scope of which jobs are ready for a minute, and none runs, is found once', t => {
+	const find = otherScopes();
+	const NONE = {blocked: 0, ready: 0, quarantined: 0, delayed: 0, held: 0, failed: 0, parked: 0, running: 0, completed: 0, dead: 0, cancelled: 0};
+	const counts = (scope: string, own: Partial<typeof NONE & {isPaused: boolean}>) => ({task: 'echo', scope, isPaused: false, ...NONE, ...own});
+	const served = counts('served', {ready: 1, running: 1});
+	const left = [counts('left', {ready: 2, held: 1}), {...counts('left', {quarantined: 1}), task: 'other'}];
+	const others = [served, ...left, counts('paused', {ready: 1, isPaused: true}), counts('later', {delayed: 1})];
+	t.deepEqual(
+		[0, 59_000, 60_000, 120_000].map(now => find(others, now)),
+		[[], [], [['left', 3]], []],
+	);
+	const busy = counts('served', {ready: 1});
+	t.deepEqual(find([busy], 179_000), []);
+	t.deepEqual(find([busy], 180_000), [['served', 1]]);
+});
+
 /** Starts faena work in a terminal with one hanging job. */
 async function workInTerminal(t: ExecutionContext, columns: number): Promise<{readonly folder: Folder; readonly terminal: Terminal}> {
 	t.timeout(120_000);
@@ -177,6 +194,8 @@ async function workInTerminal(t: ExecutionContext, columns: number): Promise<{re
 		"export const half = () => process.stdout.write('half a line');\nexport const lines = () => console.log('one\\ntwo');\nexport const hang = () => new Promise(() => setInterval(() => {}, 1000));\n",
 	);
 	await folder.faena('enqueue', 'hang', '--create').end();
+	// It does not wait for this program.
+	await folder.faena('enqueue', 'hang', '--scope', 'elsewhere').end();
 	const terminal = new Terminal(t, folder, ['work', 'tasks.mjs', '-j', '2'], {columns});
 	await terminal.shows(/1 running, 0 waiting/);
 	return {folder, terminal};
@@ -202,7 +221,7 @@ inTerminal('in a terminal, faena work shows a line at the bottom, and the output
 	t.is(code, 130);
 	t.regex(
 		screen,
-		/\nhalf a line.*\nstopping \(Ctrl-C again: at once\) {2}.*\nfaena: Stopped\. Left in the queue: 2 pending\. The same command goes on with those of its scope\.$/s,
+		/\nhalf a line.*\nstopping \(Ctrl-C again: at once\) {2}.*\nfaena: Stopped\. Left in the queue: 3 pending\. The same command goes on with those of its scope\.$/s,
 	);
 });
 

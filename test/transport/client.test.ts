@@ -84,9 +84,9 @@ test('calls of one turn travel in one message, each with a number of its own', a
 		],
 	});
 	t.deepEqual(await Promise.all(answers), [['count'], 'stats']);
-	void client.verb('counts', 'count');
+	void client.verb('batch', 'count');
 	await turn();
-	t.deepEqual(transport.sent.slice(1), [[{type: 'verb', verb: 'counts', args: ['count'], call: 3}]]);
+	t.deepEqual(transport.sent.slice(1), [[{type: 'verb', verb: 'batch', args: ['count'], call: 3}]]);
 });
 
 test('a call that is refused rejects with an error of the same code', async t => {
