@@ -57,9 +57,9 @@ const A_NAME = /^[\p{L}_][\p{L}\p{N}_-]*(?:\.[\p{L}\p{N}_-]+)*$/u;
 
 /** A Perl expression of GNU parallel, from its brace. */
 const PERL = /\{(?:-?\d+)?=[\s\S]*?=\}/y;
-/** The replacement strings of its `--plus`. `{%s}` and `{%5.2f}` are more often for printf. */
+/** The replacement strings of its `--plus`. `{%s}` and `{%5.2f}` are more often for printf, and `{%Y-%m-%d}` is for date. */
 const PLUS =
-	/^(?:-?\d+)?(?:\+(?:\/|\.{1,3})|\/?\.{2,3}|[#^].+|%(?![-+ 0#]*\d*(?:\.\d+)?[a-zA-Z]$).+|0[#%]|:\d+(?::\d+)?|:-.*|\/\/?[^/]+\/.*|(?:seq|slot)(?:[-+*/%].*)?|choose_k|uniq)$/;
+	/^(?:-?\d+)?(?:\+(?:\/|\.{1,3})|\/?\.{2,3}|[#^].+|%(?![-+ 0#_^]*\d*(?:\.\d+)?[a-zA-Z](?:$|.*%[-_^]?[a-zA-Z])).+|0[#%]|:\d+(?::\d+)?|:-.*|\/\/?[^/]+\/.*|(?:seq|slot)(?:[-+*/%].*)?|choose_k|uniq)$/;
 /** Within single quotes, these belong to sed, as in `/a/{/b/d}`, or to Python. */
 const OF_OTHERS = /^[/:]/;
 
