@@ -604,7 +604,7 @@ test('after a commit that failed the next one waits, calls or not, and so does t
 	await turn();
 	t.is(failures, 2);
 	t.is(await roundsOf(clock), 0);
-	t.like(await call(verb(1, 'counts')), [{value: {running: 1}}]);
+	t.like(await call(verb(1, 'counts')), [{value: [{running: 1}]}]);
 	await clock.advance(19);
 	t.is(failures, 2);
 	await clock.advance(1);
