@@ -6,8 +6,8 @@ import type {MoveTarget} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import type {Call, EnqueueCall, Verbs} from '../transport/messages.ts';
-import type {HeldBatches} from './held-batches.ts';
 import type {Host, JobFlow} from './job-flow.ts';
+import type {OpenBatches} from './open-batches.ts';
 import type {Schedules} from './schedules.ts';
 
 /** The most time for calls between two commits. */
@@ -24,11 +24,11 @@ export class Calls {
 	readonly idle: (Call & {readonly type: 'idle'})[] = [];
 	readonly #host: Host;
 	readonly #flow: JobFlow;
-	readonly #batches: HeldBatches;
+	readonly #batches: OpenBatches;
 	readonly #schedules: Schedules;
 	readonly #queue: JobQueue;
 
-	constructor(host: Host, flow: JobFlow, batches: HeldBatches, schedules: Schedules) {
+	constructor(host: Host, flow: JobFlow, batches: OpenBatches, schedules: Schedules) {
 		this.#host = host;
 		this.#flow = flow;
 		this.#batches = batches;

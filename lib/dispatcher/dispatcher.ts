@@ -15,9 +15,9 @@ import {failpoint} from '../support/failpoint.ts';
 import type {Call, DispatcherMessage} from '../transport/messages.ts';
 import {Calls} from './calls.ts';
 import {Clients} from './clients.ts';
-import {HeldBatches} from './held-batches.ts';
 import {type Host, JobFlow} from './job-flow.ts';
 import {Maintenance} from './maintenance.ts';
+import {OpenBatches} from './open-batches.ts';
 import {Retentions} from './retention.ts';
 import {makeRetries} from './retries.ts';
 import {Schedules} from './schedules.ts';
@@ -59,7 +59,7 @@ export class Dispatcher {
 	readonly #wakeUp: WakeUp;
 	readonly #flow: JobFlow;
 	readonly #maintenance: Maintenance;
-	readonly #batches: HeldBatches;
+	readonly #batches: OpenBatches;
 	readonly #calls: Calls;
 	readonly #retentions: Retentions;
 	/** The tasks whose jobs it runs; `undefined`: all that the pool has. */
@@ -105,7 +105,9 @@ export class Dispatcher {
 		this.#flow = new JobFlow(this.#host, makePool, closeOnSignals);
 		this.#maintenance = new Maintenance(this.#host, this.#flow, leaseMs);
 		this.#flow.mayClaim = !waitsForBatch;
-		this.#batches = new HeldBatches(this.#host, this.#maintenance, () => this.#batchOpened());
+		this.#batches = new OpenBatches(this.#host, this.#maintenance, () => {
+			this.#flow.mayClaim = this.#phase === 'running';
+		});
 		this.#schedules = new Schedules(this.#host, this.#flow);
 		this.#calls = new Calls(this.#host, this.#flow, this.#batches, this.#schedules);
 		this.#retentions = new Retentions(this.#host, retention);
@@ -229,12 +231,6 @@ export class Dispatcher {
 		const verifies = this.#verifyInMs() <= 0;
 		if (verifies) this.#verifyAt = this.#host.clock.steadyMs() + VERIFY_EVERY_MS;
 		await this.#host.clients.lookUp(verifies);
-	}
-
-	#batchOpened(): void {
-		if (this.#flow.mayClaim || this.#phase !== 'running') return;
-		this.#flow.mayClaim = true;
-		this.#wakeUp.set();
 	}
 
 	#beginClose({call, drainMs, isSignalled = false}: Call & {type: 'close'}): void {

@@ -1,7 +1,7 @@
 import test from 'ava';
 import {Calls, type OtherCall} from '../../lib/dispatcher/calls.ts';
-import {HeldBatches} from '../../lib/dispatcher/held-batches.ts';
 import type {JobFlow} from '../../lib/dispatcher/job-flow.ts';
+import {OpenBatches} from '../../lib/dispatcher/open-batches.ts';
 import {Schedules} from '../../lib/dispatcher/schedules.ts';
 import type {BatchId, JobId} from '../../lib/job/job.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
@@ -56,7 +56,7 @@ async function setUp({jobs = 0, verbs = () => ({}), reclaim = async () => 0, obe
 		asked.push(['reclaim', clock.steadyMs()]);
 		return {jobs: await reclaim(), hasMore: false};
 	};
-	const batches = new HeldBatches(host, {reclaim: reclaimNow}, () => undefined);
+	const batches = new OpenBatches(host, {reclaim: reclaimNow}, () => undefined);
 	const calls = new Calls(host, flow, batches, new Schedules(host, flow));
 	/** As the dispatcher's loop does it. */
 	const performAll = async () => {
@@ -122,7 +122,7 @@ test("a verb is answered with the store's answer, or with its error", async t =>
 	const {ask} = await setUp({jobs: 2});
 	t.like(await ask('job', 2), {value: {id: 2, status: 'pending'}});
 	t.like(await ask('jobs', {ids: [1]}, {limit: 10}, {logs: true}), {value: {jobs: [{id: 1, logs: []}], next: null}});
-	t.like(await ask('counts', 'count'), {value: {pending: 2}});
+	t.like(await ask('counts'), {value: [{task: 'count', ready: 2}]});
 	t.deepEqual(await ask('batches'), {call: 1, value: []});
 	t.like(await ask('cleanup', {endedBefore: 0}), {value: {deleted: 0, next: null}});
 	const broken = await setUp({verbs: () => ({counts: async () => Promise.reject(new FaenaError('DatabaseBusy', 'locked'))})});
@@ -243,7 +243,7 @@ test('a call of many jobs moves a page each time, before other calls', async t =
 	const {calls, perform, queue} = await setUp({jobs: 25});
 	t.deepEqual(await perform(verb(1, 'cancel', {})), []);
 	t.is(calls.waiting.length > 0, true);
-	t.like(await perform(verb(2, 'counts')), [{call: 2, value: {cancelled: 20}}]);
+	t.like(await perform(verb(2, 'counts')), [{call: 2, value: [{cancelled: 20}]}]);
 	const [reply] = await perform();
 	t.is((reply as {value: {cancelled: unknown[]}}).value.cancelled.length, 25);
 	t.is(calls.waiting.length > 0, false);

@@ -1,7 +1,7 @@
 import test from 'ava';
 import {Calls} from '../../lib/dispatcher/calls.ts';
-import type {HeldBatches} from '../../lib/dispatcher/held-batches.ts';
 import type {JobFlow} from '../../lib/dispatcher/job-flow.ts';
+import type {OpenBatches} from '../../lib/dispatcher/open-batches.ts';
 import {Schedules} from '../../lib/dispatcher/schedules.ts';
 import type {TaskCounts} from '../../lib/store/store.ts';
 import {makeHost} from '../fixtures/dispatcher.ts';
@@ -21,7 +21,7 @@ async function setUp(...counts: readonly Partial<TaskCounts>[]) {
 	const flow = {demand: {tasks: new Map(['count', 'other'].map(task => [task, {}]))}, isDue: false, momentAt: Infinity} as unknown as JobFlow & {
 		isDue: boolean;
 	};
-	const calls = new Calls(host, flow, undefined as unknown as HeldBatches, new Schedules(host, flow));
+	const calls = new Calls(host, flow, undefined as unknown as OpenBatches, new Schedules(host, flow));
 	calls.waiting.push({call: 1, type: 'idle', waiting: true});
 	calls.waiting.push({call: 2, type: 'idle', waiting: false});
 	await calls.perform();

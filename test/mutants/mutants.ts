@@ -22,7 +22,7 @@ const GROUPS = 'sqlite: a job that is settled twice in a group counts once, and 
 const PATIENT = 'a commit waits while another program is in a transaction, and takes effect once';
 const ROLLBACK = 'a commit that fails changes no counts, and makes no task or owner known';
 const UPGRADE = 'test/store/upgrade.test.ts';
-const HELD_BATCHES = 'test/dispatcher/held-batches.test.ts';
+const OPEN_BATCHES = 'test/dispatcher/open-batches.test.ts';
 const STORAGE = 'test/engine/storage.test.ts';
 const EDGES = 'lib/store/sqlite/edges.ts';
 const CHILDREN = 'lib/store/sqlite/children.ts';
@@ -700,23 +700,23 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		],
 	},
 	'a late write that a map leaves its batch takes the batch from the next map': {
-		file: 'lib/dispatcher/held-batches.ts',
+		file: 'lib/dispatcher/open-batches.ts',
 		find: '\t\tawait this.#leavePendingOf(name);\n\t\tlet id: BatchId | undefined;',
 		put: '\t\tlet id: BatchId | undefined;',
-		killer: [HELD_BATCHES, 'a batch that a map failed to leave opens at once for the next map of the engine, which keeps it; the failed write was kept'],
+		killer: [OPEN_BATCHES, 'a batch that a map failed to leave opens at once for the next map of the engine, which keeps it; the failed write was kept'],
 	},
 	'a batch is opened before its earlier map has left it': {
-		file: 'lib/dispatcher/held-batches.ts',
+		file: 'lib/dispatcher/open-batches.ts',
 		find: 'this.#last = result.catch(() => undefined);',
 		put: '',
-		killer: [HELD_BATCHES, 'a map that opens a batch while another map of the engine leaves it gets the batch after that is written'],
+		killer: [OPEN_BATCHES, 'a map that opens a batch while another map of the engine leaves it gets the batch after that is written'],
 	},
 	'a batch is held for ever if the disk was full as its map left it': {
-		file: 'lib/dispatcher/held-batches.ts',
+		file: 'lib/dispatcher/open-batches.ts',
 		find: 'this.pending.set(name, how);\n\t\t\tthrow error;',
 		put: 'throw error;',
 		killer: [
-			HELD_BATCHES,
+			OPEN_BATCHES,
 			'a batch that no map has any more is soon free to others, and at once to the next map here, though leaveBatch fails since the disk is full',
 		],
 	},

@@ -13,17 +13,17 @@ const MAX_WAIT_MS = 1000;
 const TRY_EVERY_MS = 50;
 
 /**
- * The batches of this dispatcher's maps. If the store could not write that a map has left its batch, others would find it in use until this
+ * The batches that maps of this dispatcher have open. If the store could not write that a map has left its batch, others would find it in use until this
  * owner ends. So leaving it is tried again. All calls run in order, so that a late try does not take the batch from the next map here.
  */
-export class HeldBatches {
+export class OpenBatches {
 	/** How batches must still be left, by name. */
 	readonly pending = new Map<string, BatchChange>();
 	readonly #host: Host;
 	readonly #maintenance: Pick<Maintenance, 'reclaim'>;
 	readonly #onOpened: () => void;
 	/** Names of the batches, by id. */
-	readonly #held = new Map<BatchId, string>();
+	readonly #names = new Map<BatchId, string>();
 	#last: Promise<unknown> = Promise.resolve();
 
 	/** @param onOpened called when a batch is open, and its unfinished jobs are held */
@@ -53,14 +53,14 @@ export class HeldBatches {
 		let id: BatchId | undefined;
 		try {
 			id = await store.openBatch(name, task, owner, options);
-			this.#held.set(id, name);
+			this.#names.set(id, name);
 			failpoint('verb:committed');
 			// A flow is the one that it was.
 			const running = options?.flow === undefined ? await this.#hold(name) : [];
 			this.#onOpened();
 			return {id, running};
 		} catch (error) {
-			if (id !== undefined) this.#held.delete(id);
+			if (id !== undefined) this.#names.delete(id);
 			const mayBeOpen = id !== undefined || (error instanceof FaenaError && error.code === 'OutcomeUnknown');
 			if (mayBeOpen && !this.#has(name)) this.pending.set(name, {isLeft: true});
 			throw error;
@@ -78,8 +78,8 @@ export class HeldBatches {
 	/** Does nothing if another map here has a batch of the same name: then the batch that is to be left has been deleted. */
 	leave(batch: BatchId, how: BatchChange): Promise<void> {
 		return this.#inOrder(async () => {
-			const name = this.#held.get(batch);
-			this.#held.delete(batch);
+			const name = this.#names.get(batch);
+			this.#names.delete(batch);
 			if (name === undefined || this.#has(name)) return;
 			this.pending.set(name, how);
 			await this.#leavePendingOf(name);
@@ -94,7 +94,7 @@ export class HeldBatches {
 	}
 
 	#has(name: string): boolean {
-		return this.#held.values().some(each => each === name);
+		return this.#names.values().some(each => each === name);
 	}
 
 	async #leavePendingOf(name: string): Promise<void> {

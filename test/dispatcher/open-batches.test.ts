@@ -1,6 +1,6 @@
 import {setImmediate} from 'node:timers/promises';
 import test from 'ava';
-import {HeldBatches} from '../../lib/dispatcher/held-batches.ts';
+import {OpenBatches} from '../../lib/dispatcher/open-batches.ts';
 import type {BatchId} from '../../lib/job/job.ts';
 import type {Store} from '../../lib/store/store.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
@@ -122,8 +122,8 @@ test('a map that opens a batch while another map of the engine leaves it gets th
 	await t.throwsAsync(queue.openBatch('nightly', 'count', 'other'), {code: 'BatchInUse'});
 });
 
-function hold(store: Store): HeldBatches {
-	return new HeldBatches(makeHost(store, {clock: new HandClock()}).host, {reclaim: async () => ({jobs: 0, hasMore: false})}, () => undefined);
+function hold(store: Store): OpenBatches {
+	return new OpenBatches(makeHost(store, {clock: new HandClock()}).host, {reclaim: async () => ({jobs: 0, hasMore: false})}, () => undefined);
 }
 
 /** Tries again and again, for five seconds. */
