@@ -10,6 +10,7 @@ import type {AnyTasks, Fresh, MapOptions, OpenOptions} from '../index.ts';
 import {bad} from '../job/checks.ts';
 import {toUrl} from '../job/task-module.ts';
 import {defined} from '../support/defined.ts';
+import {hashOf} from '../support/hash.ts';
 import {printPreview} from './dry-run.ts';
 import {toOpenOptions} from './engine-flags.ts';
 import {onlyOnce} from './flag-values.ts';
@@ -28,7 +29,6 @@ import {explain} from './print.ts';
 import {scopesIn, tellOtherScopes, variablesIn} from './scopes.ts';
 import {parseShellCommand, SHELL_COMMAND_VARIABLE, SHELL_TASK, type ShellCommand, shellPayload} from './shell-command.ts';
 import {shellQuote} from './shell-quote.ts';
-import {shortHash} from './short-hash.ts';
 import {describeCommand} from './template/template.ts';
 
 type Options = MapFlags & InputOptions;
@@ -298,7 +298,7 @@ function batchOf(target: readonly string[], input: Input, {batch, queue, env}: O
 	const name = [...[...target, ...input.name].map(asWord), ...variablesIn(env)].join(' ');
 	const place = placeOf(queue);
 	const room = MAX_NAME_LENGTH - place.length;
-	return name.length <= room ? name + place : `${name.slice(0, Math.max(0, room - 17))}…${shortHash(name)}${place}`;
+	return name.length <= room ? name + place : `${name.slice(0, Math.max(0, room - 23))}…${hashOf(name)}${place}`;
 }
 
 /** Quoted if it could be taken for several words, or for the one before the place: two commands never have one name. */

@@ -4,10 +4,10 @@ import type {Engine} from '../index.ts';
 import {scopeOfModule} from '../job/scope.ts';
 import {toUrl} from '../job/task-module.ts';
 import type {TaskCounts} from '../queue.ts';
+import {hashOf} from '../support/hash.ts';
 import {inLine} from './controls.ts';
 import {counted, printError} from './print.ts';
 import {shellQuote} from './shell-quote.ts';
-import {shortHash} from './short-hash.ts';
 
 /**
  * The scopes of a command that runs tasks of a module: first that of its own jobs, whose paths are relative to its folder, and whose results may depend on
@@ -21,7 +21,7 @@ export function scopesIn(module: string | URL, env: Readonly<Record<string, stri
 /** The variables as a part of a name: none, or one with their hash, since they may be secrets. */
 export function variablesIn(env: Readonly<Record<string, string>> = {}): readonly string[] {
 	const named = Object.entries(env).sort();
-	return named.length > 0 ? [`--env ${shortHash(JSON.stringify(named))}`] : [];
+	return named.length > 0 ? [`--env ${hashOf(JSON.stringify(named))}`] : [];
 }
 
 /** For so long jobs must be ready, and none run, before no program seems to have their scope. */
