@@ -45,10 +45,6 @@ export class MapRun {
 	readonly #engine: Engine;
 	readonly #results: JobMap<Item, unknown>;
 	readonly #options: RunOptions;
-	/** Number of items, if it is known from the start: that of the files. */
-	readonly #total: number | undefined;
-	/** By path. */
-	readonly #sizes: ReadonlyMap<string, number> | undefined;
 	readonly #bytes: {done: number; executed: number; readonly total: number};
 	readonly #start = performance.now();
 	#phase: 'running' | 'halted' | 'signalled' | 'unwritable' = 'running';
@@ -63,8 +59,6 @@ export class MapRun {
 		this.#engine = engine;
 		this.#results = results;
 		this.#options = options;
-		this.#total = sizes?.size;
-		this.#sizes = sizes;
 		this.#bytes = {done: 0, executed: 0, total: [...(sizes?.values() ?? [])].reduce((sum, size) => sum + size, 0)};
 	}
 
@@ -168,7 +162,7 @@ export class MapRun {
 
 	#note({status, key, jobId, reused}: MapResult<Item, unknown>): void {
 		if (status === 'dead') this.#firstDead ??= jobId;
-		const size = this.#sizes?.get(key) ?? 0;
+		const size = this.#options.sizes?.get(key) ?? 0;
 		this.#bytes.done += size;
 		if (!reused) this.#bytes.executed += size;
 	}
@@ -187,14 +181,16 @@ export class MapRun {
 
 	#status(): MapStatus {
 		const {completed, dead, cancelled, reused, total} = this.#results.progress();
+		const {sizes, isInOrder} = this.#options;
 		const done = completed + dead + cancelled;
 		return {
 			done,
 			executed: done - reused,
 			dead,
-			total: this.#total ?? total,
+			// That of files is known from the start.
+			total: sizes?.size ?? total,
 			isStopping: this.#phase === 'signalled',
-			bytes: this.#options.isInOrder ? undefined : this.#sizes && this.#bytes,
+			bytes: isInOrder ? undefined : sizes && this.#bytes,
 		};
 	}
 
@@ -226,7 +222,7 @@ export class MapRun {
 		const progress = this.#results.progress();
 		const {completed, dead, cancelled, reused, missing} = progress;
 		const {executed} = this.#status();
-		const fresh = this.#total === undefined ? '' : describeFresh(progress);
+		const fresh = this.#options.sizes === undefined ? '' : describeFresh(progress);
 		const seconds = (performance.now() - this.#start) / 1000;
 		const parts = [
 			`${count(completed)} completed`,
