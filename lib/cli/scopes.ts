@@ -26,32 +26,28 @@ export function variablesIn(env: Readonly<Record<string, string>> = {}): readonl
 
 /** For so long jobs must be ready, and none run, before no program seems to have their scope. */
 export const MAX_IDLE_MS = 60_000;
-const LOOK_EVERY_MS = 5000;
 
 /** While the engine is open, says once for each other scope that jobs of its tasks wait there, and that no program seems to have it. */
 export function tellOtherScopes(engine: Pick<Engine, 'taskCounts'>, own: string, queue: string): void {
 	const find = otherScopes();
 	const look = async () => {
-		for (const [scope, jobs] of find((await engine.taskCounts()).others, performance.now())) {
+		for (const [scope, jobs] of find((await engine.taskCounts()).others)) {
 			const names = `--from ${shellQuote(scope)} --to ${shellQuote(own)} --queue ${shellQuote(shownLocation(queue))}`;
 			const what = `${counted(jobs, 'job')} of the scope ${inLine(scope)} ${jobs === 1 ? 'waits' : 'wait'}, and no program seems to run them`;
 			printError(`${what}. Start one of that scope; or give its jobs to this one: faena adopt ${names}`);
 		}
 	};
-	setInterval(() => look().catch(() => undefined), LOOK_EVERY_MS).unref();
+	setInterval(() => look().catch(() => undefined), MAX_IDLE_MS).unref();
 }
 
-/** Returns a function that takes the jobs of other scopes again and again, and returns scopes with their ready jobs, once each. */
-export function otherScopes(): (others: readonly TaskCounts[], now: number) => [scope: string, jobs: number][] {
-	/** Since when jobs of a scope have been ready and none has run; Infinity once it was returned. */
-	const idleSince = new Map<string, number>();
-	return (others, now) =>
+/** Returns a function that takes the jobs of other scopes again and again, and returns, once each, scopes of which twice in a row some are ready and none runs. */
+export function otherScopes(): (others: readonly TaskCounts[]) => (readonly [scope: string, jobs: number])[] {
+	/** How often in a row. */
+	const found = new Map<string, number>();
+	return others =>
 		[...Map.groupBy(others, ({scope = ''}) => scope)].flatMap(([scope, counts]) => {
 			const jobs = counts.reduce((sum, {isPaused, ready, quarantined}) => sum + (isPaused ? 0 : ready + quarantined), 0);
-			const isServed = jobs === 0 || counts.some(({running}) => running > 0);
-			const since = isServed ? now : (idleSince.get(scope) ?? now);
-			const isLeft = now - since >= MAX_IDLE_MS;
-			idleSince.set(scope, isLeft ? Infinity : since);
-			return isLeft ? [[scope, jobs]] : [];
+			found.set(scope, jobs === 0 || counts.some(({running}) => running > 0) ? 0 : (found.get(scope) ?? 0) + 1);
+			return found.get(scope) === 2 ? [[scope, jobs] as const] : [];
 		});
 }
