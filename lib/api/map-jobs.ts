@@ -32,6 +32,9 @@ interface MapJobsListener<Item> {
 /** Jobs that are listed in one call: usually all that an earlier map of the default window left unfinished. */
 const MAX_PAGE_JOBS = 5000;
 
+/** What the option `missing` makes of held jobs. */
+const END_OF_HOLD = {run: 'unheld', cancel: 'cancelled', delete: 'discarded'} as const;
+
 /** The fewest items that are checked together. */
 const MIN_CHECKED_ITEMS = 16;
 /** A check that takes less time lets the next group be larger. */
@@ -465,14 +468,7 @@ export class MapJobs<Item> {
 			const stillRun = {batch, status: 'running', ids: [...this.#running]} as const;
 			return held + (await this.#client.verb('jobs', stillRun, {limit: this.#running.size})).jobs.length;
 		}
-		if (missing === 'run') return this.#client.verb('unhold', {batch});
-		const isHeld = true;
-		if (missing === 'cancel') {
-			const {cancelled, asked} = await this.#client.verb('cancel', {batch}, {isHeld});
-			return cancelled.length + asked.length;
-		}
-		const {discarded, asked} = await this.#client.verb('discard', {batch}, {stop: true, isHeld});
-		return discarded.length + asked.length;
+		return this.#client.verb('endHold', {batch}, END_OF_HOLD[missing]);
 	}
 
 	/** Jobs of earlier maps that the input has not had. */

@@ -84,15 +84,15 @@ export class Calls {
 	async #performVerb({call, verb, args}: Call & {readonly type: 'verb'}): Promise<void> {
 		const {clients, store, owner} = this.#host;
 		if (verb === 'openBatch') return void this.#answerLater(call, () => this.#batches.open(...(args as Parameters<Verbs['openBatch']>)));
-		if (verb === 'cancel' || verb === 'retry' || verb === 'discard' || verb === 'unhold') {
-			const [jobs, {stop = verb === 'cancel', isHeld = verb === 'unhold'} = {}] = args as [
-				readonly JobId[] | JobFilter,
-				(Partial<DiscardOptions> & {isHeld?: boolean})?,
-			];
-			const filter = (Array.isArray(jobs) ? {ids: jobs} : jobs) as JobFilter;
-			// Only a map moves what is held, at the end of its input: a run that was suspended may have lost its batch to another one.
-			const pages = movePages(store, filter, TARGETS[verb], {stop, isHeld, ...(isHeld && {owner})});
-			return this.#movePage({type: 'move', call, verb, stop, pages, ids: [], asked: []});
+		if (verb === 'endHold') {
+			const [filter, to] = args as Parameters<Verbs['endHold']>;
+			const pages = movePages(store, filter, to, {stop: true, isHeld: true, owner});
+			return this.#movePage({type: 'move', call, verb, to, stop: true, pages, ids: [], asked: []});
+		}
+		if (verb === 'cancel' || verb === 'retry' || verb === 'discard') {
+			const [jobs, {stop = verb === 'cancel'} = {}] = args as [readonly JobId[] | JobFilter, Partial<DiscardOptions>?];
+			const [filter, to] = [(Array.isArray(jobs) ? {ids: jobs} : jobs) as JobFilter, TARGETS[verb]];
+			return this.#movePage({type: 'move', call, verb, to, stop, pages: movePages(store, filter, to, {stop}), ids: [], asked: []});
 		}
 		const result = await this.#ask(verb, args);
 		failpoint('verb:committed');
@@ -105,7 +105,7 @@ export class Calls {
 		void this.#answerLater(call, async () => void (await Promise.all(tasks.map(task => this.#flow.release(task)))));
 	}
 
-	#ask(verb: Exclude<keyof Verbs, 'openBatch' | 'cancel' | 'retry' | 'discard' | 'unhold'>, args: readonly unknown[]): unknown {
+	#ask(verb: Exclude<keyof Verbs, 'openBatch' | 'endHold' | keyof typeof TARGETS>, args: readonly unknown[]): unknown {
 		const {store, owner} = this.#host;
 		if (verb === 'jobs') return store.jobs(...(args as Parameters<Verbs['jobs']>));
 		if (verb === 'holders') return store.holders(...(args as Parameters<Verbs['holders']>));
@@ -154,7 +154,7 @@ export class Calls {
 	/** Moves one page of jobs. The last page answers the call. A page that fails refuses it; the pages before stay moved. */
 	async #movePage(move: Move): Promise<void> {
 		const {clients} = this.#host;
-		const {call, verb, stop, pages, ids, asked} = move;
+		const {call, verb, to, stop, pages, ids, asked} = move;
 		const page = (await pages.next()).value as MovedPage;
 		failpoint('verb:committed');
 		ids.push(...page.ids);
@@ -162,17 +162,17 @@ export class Calls {
 		// Also of a cancel: jobs that waited for these may run now.
 		this.#flow.jobsMayBeReady();
 		this.#flow.mayUnblock = true;
-		if (verb === 'cancel' || verb === 'discard') {
+		if (to === 'cancelled' || to === 'discarded') {
 			clients.mayHaveEnded(page.ids);
 			// Jobs that waited for these may be cancelled, too.
 			clients.allMayHaveEnded();
 		}
-		if (verb === 'cancel') for (const id of page.ids) clients.publish({type: 'cancelled', id});
+		if (to === 'cancelled') for (const id of page.ids) clients.publish({type: 'cancelled', id});
 		if (stop) for (const id of page.asked) this.#flow.stop(id);
 		// Running jobs go on. Jobs that have not started are released, and are deleted when that is settled.
 		else if (page.asked.length > 0) void this.#flow.release();
 		if (!page.isLast) return void this.waiting.push(move);
-		const result = verb === 'retry' || verb === 'unhold' ? ids.length : {[TARGETS[verb]]: ids, asked};
+		const result = verb === 'retry' || verb === 'endHold' ? ids.length + asked.length : {[to]: ids, asked};
 		if (asked.length === 0) return clients.reply(call, result);
 		void this.#answerLater(call, async () => {
 			// No job that was asked to stop can start after the answer.
@@ -224,13 +224,14 @@ export class Calls {
 }
 
 /** The verbs that move jobs, and to which state. */
-const TARGETS = {cancel: 'cancelled', retry: 'pending', discard: 'discarded', unhold: 'unheld'} as const satisfies Partial<Record<keyof Verbs, MoveTarget>>;
+const TARGETS = {cancel: 'cancelled', retry: 'pending', discard: 'discarded'} as const satisfies Partial<Record<keyof Verbs, MoveTarget>>;
 
 /** A call that moves all jobs of a filter, page by page: between two pages the dispatcher does other things. */
 interface Move {
 	readonly type: 'move';
 	readonly call: number;
-	readonly verb: keyof typeof TARGETS;
+	readonly verb: keyof typeof TARGETS | 'endHold';
+	readonly to: MoveTarget;
 	/** Whether it also stops running jobs. */
 	readonly stop: boolean;
 	readonly pages: AsyncGenerator<MovedPage, void, undefined>;

@@ -98,9 +98,10 @@ type Wanted = Readonly<Partial<Record<'count' | 'values' | 'logs' | 'history' | 
 
 /** Verbs of the queue that a caller may use. The dispatcher adds its own owner where a verb needs one. */
 export interface Verbs {
-	cancel(filter: JobFilter, options?: {readonly isHeld: boolean}): CancelResult;
-	discard(jobs: readonly JobId[] | JobFilter, options: DiscardOptions & {readonly isHeld?: boolean}): DiscardResult;
-	unhold(filter: JobFilter): number;
+	cancel(filter: JobFilter): CancelResult;
+	discard(jobs: readonly JobId[] | JobFilter, options: DiscardOptions): DiscardResult;
+	/** Moves held jobs; none of a batch that another owner has by now. Returns their number. */
+	endHold(filter: JobFilter, to: 'unheld' | 'cancelled' | 'discarded'): number;
 	retry(filter: JobFilter): number;
 	edit(id: JobId, changes: Omit<JobEdit, 'id'>): EditResult;
 	pause(tasks: readonly string[]): void;

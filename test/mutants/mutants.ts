@@ -723,7 +723,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	'jobs whose items are missing from the input are cancelled': {
 		file: 'lib/api/map-jobs.ts',
 		find: "if (missing === 'hold') {",
-		put: "if (missing === 'hold') {\n\t\t\tawait this.#client.verb('cancel', {batch}, {isHeld: true});",
+		put: "if (missing === 'hold') {\n\t\t\tawait this.#client.verb('endHold', {batch}, 'cancelled');",
 		killer: ['test/engine/map-resume.test.ts', 'unfinished items of an earlier run are held until a map names them, or is told to run them all'],
 	},
 	"a map's cancel reaches the jobs of others": {

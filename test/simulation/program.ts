@@ -165,7 +165,7 @@ export class Program {
 
 	/** Runs what earlier programs have left: none of these names its items again. */
 	unhold(filter: JobFilter): void {
-		this.#verb('unhold', [filter]);
+		this.#verb('endHold', [filter, 'unheld']);
 	}
 
 	#endBatch(end: (name: string, batch: BatchId) => void): void {

@@ -144,7 +144,7 @@ export class SqliteStore implements Store {
 	move(filter: JobFilter, to: contract.MoveTarget, page: contract.MovePage = {}): Promise<contract.Moved> {
 		return this.#transactions.write(tx => {
 			const {owner} = page;
-			if (owner !== undefined && tx.statements.batchOfOther.get(filter.batch, owner) !== undefined) return {ids: [], asked: [], next: null};
+			if (owner !== undefined && tx.statements.batchOfOther.get(filter.batch ?? null, owner) !== undefined) return {ids: [], asked: [], next: null};
 			const moved = moveJobs(tx, filter, to, page);
 			this.#askedJobs += moved.asked.length;
 			return moved;
