@@ -233,7 +233,7 @@ export class MapRun {
 		const rate = executed > 0 ? ` (${formatRate(executed / seconds)})` : '';
 		const what = `${parts.filter(Boolean).join(', ')}, in ${seconds.toFixed(1)} s${rate}${fresh && `: ${fresh}`}.`;
 		printError(`${what}${this.#why()}${dead + cancelled > 0 ? ' Again: --retry-failed.' : ''}${missing === 0 ? '' : describeMissing(missing, this.#options)}`);
-		// With another --missing the user has asked to end them.
+		// With another --missing they have ended or run: the user has asked for that, or the command itself has all values.
 		if (missing > 0 && this.#options.missing === 'hold') return ExitCode.inputIncomplete;
 		return dead + cancelled === 0 ? ExitCode.done : ExitCode.someFailed;
 	}
