@@ -241,8 +241,10 @@ export class Ledger {
 	/** A page was moved: all that it should have found between where it began and where the next one begins. */
 	moved(filter: JobFilter, to: MoveTarget, {after = 0, upTo = Infinity}: MovePage, {ids, asked, next}: Moved): void {
 		// A job that is held waits, and by that comes to no end.
-		if (to === 'held') return asked.forEach(id => (this.#entry(id, ['running']).stop ??= 'hold'));
-		if (to === 'unheld') return ids.forEach(id => this.#unhold(this.#entries.get(id)));
+		if (to === 'held' || to === 'unheld') {
+			this.#held(to === 'held' ? asked : ids, to);
+			return;
+		}
 		const statuses: readonly string[] = movableStatuses(to, filter);
 		const last = next?.after ?? upTo;
 		const wanted = this.#matching(filter).filter(({id, state}) => id > after && id <= last && statuses.includes(state));
@@ -259,6 +261,13 @@ export class Ledger {
 		if (moved.length !== found) this.#broken(`a move to ${to} finds all jobs that match: ${moved.length} jobs, and found ${found}`);
 		if (to !== 'pending') for (const id of ids) this.#move(id, to);
 		for (const id of asked) this.#ask(this.#entry(id, ['running']), to);
+	}
+
+	#held(ids: readonly number[], to: 'held' | 'unheld'): void {
+		for (const id of ids) {
+			if (to === 'held') this.#entry(id, ['running']).stop ??= 'hold';
+			else this.#unhold(this.#entries.get(id));
+		}
 	}
 
 	#ask(entry: Entry, to: MoveTarget): void {
