@@ -51,7 +51,7 @@ export interface EnqueuedGroup {
 	readonly reused?: readonly number[];
 	/** Of the reused ones, indexes of jobs that were held. */
 	readonly named?: readonly number[];
-	/** Of the reused ones, indexes of outdated jobs that are running: they were left as they are, with their fingerprints. */
+	/** Of the reused ones, indexes of outdated jobs that are running, or can't begin a new round: they were left as they are, with their fingerprints. */
 	readonly left?: readonly number[];
 	/** Indexes of jobs whose key existed with another payload. These were not enqueued; their ids are those of the existing jobs. */
 	readonly conflicts?: readonly number[];

@@ -78,7 +78,7 @@ export function keyConflict(
 	advice = 'Give another payload another key; or wait until that job has ended and delete it with cleanup().',
 ): FaenaError {
 	const problem = rerun?.changed
-		? 'is running with another payload. Wait until it has ended, or cancel it, before you change its payload.'
+		? "has another payload, and can't run anew now: it is running, or a job in its dependsOn is dead, was cancelled, or waits for it. Let the one end, retry the other, or name other jobs."
 		: `has another payload. ${advice}`;
 	return new FaenaError('KeyConflict', `The key ${JSON.stringify(key)} of task ${task} belongs to job ${id}, which ${problem}`);
 }

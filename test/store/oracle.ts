@@ -556,22 +556,17 @@ export class MemoryStore implements contract.Store {
 		if (!holder) return {type: 'new', id: this.#add(job, this.#clock.now(), parents)};
 		const {id, state} = holder;
 		const isSame = sameValue(holder.payload, job.payload);
-		const isChanged = job.isOutdated || !isSame;
-		if (!isChanged && !(job.rerun?.failed && RETRIED_BY_DEFAULT.includes(statusOf(state)))) return {type: this.#name(holder, job) ? 'named' : 'reused', id};
-		if (isChanged && (!job.rerun?.changed || state.type === 'running')) {
+		const wasHeld = isHeld(holder);
+		const known = {type: wasHeld ? 'named' : 'reused', id} as const;
+		if (job.isOutdated || !isSame) {
+			if (job.rerun?.changed && state.type !== 'running' && this.#rerun(holder, job, parents, true)) return known;
 			if (!isSame) return {type: 'conflict', id};
 			this.#name(holder, job);
 			return {type: 'left', id};
 		}
-		return {type: this.#renew(holder, job, parents, isChanged), id};
-	}
-
-	#renew(holder: JobRow, job: NewJob, parents: JobRow['parents'], isChanged: boolean): 'named' | 'reused' | 'left' {
-		const wasHeld = isHeld(holder);
-		if (this.#rerun(holder, job, parents, isChanged)) return wasHeld ? 'named' : 'reused';
-		if (!isChanged) return 'reused';
+		if (job.rerun?.failed && RETRIED_BY_DEFAULT.includes(statusOf(state))) this.#rerun(holder, job, parents, false);
 		this.#name(holder, job);
-		return 'left';
+		return known;
 	}
 
 	/** Begins a new round of a job that is enqueued again. Returns false if it keeps its end, because it can't have another one. */

@@ -197,19 +197,20 @@ export const CHANGE = `
 	$$;
 
 	-- Begins a new round of a job that is enqueued again, with all that it is given now. Place: in its new group, from 1. Not is_changed: only if it has failed,
-	-- and with the payload and checkpoint that it has. Left: the round can't begin, so that the job keeps its end.
-	create function rerun_job(its_id bigint, g jsonb, place integer, is_changed boolean, its_text text, its_bytes bytea) returns text language plpgsql as $$
+	-- and with the payload and checkpoint that it has. Returns false, with no change, if it can't begin: the job runs, would
+	-- wait for itself, or would give up a result for a dead parent.
+	create function rerun_job(its_id bigint, g jsonb, place integer, is_changed boolean, its_text text, its_bytes bytea) returns boolean language plpgsql as $$
 	declare
 		p place := place_of(its_id);
 		j job;
 		due bigint := due_of(g);
 		lost bigint := g->'lost'->>(place - 1);
 	begin
-		if p.state is null or p.state = ${StoredState.running} then return 'running'; end if;
+		if p.state is null or p.state = ${StoredState.running} then return false; end if;
 		perform reach_children(null);
 		p := place_of(its_id);
-		if not is_changed and p.state not in (${StoredState.failed}, ${StoredState.parked}, ${StoredState.dead}, ${StoredState.cancelled}) then return 'running'; end if;
-		if lost is not null and (not is_changed or p.state = ${StoredState.completed}) or g ? 'links' and is_ancestor(its_id, g) then return 'left'; end if;
+		if not is_changed and p.state not in (${StoredState.failed}, ${StoredState.parked}, ${StoredState.dead}, ${StoredState.cancelled}) then return false; end if;
+		if lost is not null and (not is_changed or p.state = ${StoredState.completed}) or g ? 'links' and is_ancestor(its_id, g) then return false; end if;
 		perform end_round(its_id, p);
 		-- The checkpoint belongs to the old payload.
 		if is_changed then delete from checkpoint where id = its_id; end if;
@@ -226,7 +227,7 @@ export const CHANGE = `
 		if exists (select from blocked where first = its_id) then update expiry set expires_at = -1 where id = its_id; end if;
 		if lost is not null then perform cancel_child(its_id, lost); end if;
 		perform reach_children(null);
-		return 'reused';
+		return true;
 	end $$;
 
 	-- Changes a pending or failed job. Attempts, failure and the number of executions stay.

@@ -269,18 +269,18 @@ export const KEYS = `
 	end $$;
 
 	-- The key of a new job belongs to another one. What becomes of that: conflict if it keeps another payload; left if it was to run again, and runs already,
-	-- or can't begin.
+	-- or its new round can't begin.
 	create function resolve_collision(its_id bigint, old_text text, old_bytes bytea, g jsonb, its_text text, its_bytes bytea, place integer, is_outdated boolean)
 		returns text language plpgsql as $$
 	declare
 		is_same boolean := same_value(old_text, old_bytes, its_text, its_bytes);
-		became text := 'running';
 	begin
 		if is_same and not is_outdated then
 			if (g->'rerun'->>'failed')::boolean then perform rerun_job(its_id, g, place, false, null, null); end if;
 			return 'reused';
 		end if;
-		if (g->'rerun'->>'changed')::boolean then became := rerun_job(its_id, g, place, true, its_text, its_bytes); end if;
-		return case when became <> 'running' then became when is_same then 'left' else 'conflict' end;
+		return case
+			when case when (g->'rerun'->>'changed')::boolean then rerun_job(its_id, g, place, true, its_text, its_bytes) end then 'reused'
+			when is_same then 'left' else 'conflict' end;
 	end $$;
 `;

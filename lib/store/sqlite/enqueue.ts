@@ -231,16 +231,15 @@ type Became = 'reused' | 'left' | 'conflict' | 'named';
 
 /**
  * The key of a new job belongs to an earlier job. What becomes of that: `conflict` if it keeps another payload; `left` if it was to run again, and runs
- * already, or can't begin; `named` if it was held.
+ * already, or its new round can't begin; `named` if it was held.
  */
 function resolveKeyCollision(tx: Tx, job: NewJob, {id, payload}: Holder, lookup: KeyLookup, how: Omit<Renewal, 'isChanged'>): Became {
 	const isSame = sameValue(payload, job.payload);
 	if (job.isOutdated || !isSame) {
 		lookup.forget();
 		const isNamed = findHeld(tx, id) !== undefined;
-		const became = job.rerun?.changed ? rerunJob(tx, id, job, {...how, isChanged: true}) : 'running';
-		if (became === 'reused') return isNamed ? 'named' : 'reused';
-		if (became === 'running' && !isSame) return 'conflict';
+		if (job.rerun?.changed && rerunJob(tx, id, job, {...how, isChanged: true})) return isNamed ? 'named' : 'reused';
+		if (!isSame) return 'conflict';
 		unhold(tx, id, job);
 		return 'left';
 	}

@@ -144,14 +144,17 @@ export interface Renewal {
 	readonly isChanged: boolean;
 }
 
-/** Begins a new round of a job that is enqueued again, with all that it is given now. `left`: the round can't begin, so that the job keeps its end. */
-export function rerunJob(tx: Tx, id: JobId, anew: NewJob, {waits, index, isChanged}: Renewal): 'reused' | 'left' | 'running' {
+/**
+ * Begins a new round of a job that is enqueued again, with all that it is given now. Returns false, with no change, if it can't begin: the job runs,
+ * would wait for itself, or would give up a result for a dead parent.
+ */
+export function rerunJob(tx: Tx, id: JobId, anew: NewJob, {waits, index, isChanged}: Renewal): boolean {
 	reachChildren(tx, Infinity);
 	const job = findIn(tx, id, isChanged ? STATUSES : RETRIED_BY_DEFAULT);
-	if (!job || job.state === StoredState.running) return 'running';
+	if (!job || job.state === StoredState.running) return false;
 	const lost = waits?.lost.get(index);
 	const keepsEnd = job.state === StoredState.completed || !isChanged;
-	if (waits && ((lost !== undefined && keepsEnd) || isAncestor(tx, id, waits))) return 'left';
+	if (waits && ((lost !== undefined && keepsEnd) || isAncestor(tx, id, waits))) return false;
 	const {statements, names, now} = tx;
 	endRound(tx, id, job);
 	// The checkpoint belongs to the old payload.
@@ -165,5 +168,5 @@ export function rerunJob(tx: Tx, id: JobId, anew: NewJob, {waits, index, isChang
 	else setExpiry(tx, id, anew.expiresMs, dueAt);
 	if (lost !== undefined) cancelChild(tx, id, lost);
 	reachChildren(tx, Infinity);
-	return 'reused';
+	return true;
 }

@@ -94,15 +94,17 @@ law('an item that failed and runs again takes the parents, the time and the expi
 	t.deepEqual(await end(queue), [1, 3]);
 });
 
-law('a completed item whose new round can not begin, since a job in its dependsOn is dead, keeps its result', async (t, queue) => {
+law('a completed item whose new round can not begin, since a job in its dependsOn is dead, keeps its result; a changed one is a conflict', async (t, queue) => {
 	await send(queue, items(['a', 'b']), items(['dead'], {priority: -1}));
 	t.deepEqual([await end(queue, 2), await end(queue, 1, 'threw')], [[1, 2], [3]]);
 	const parents = after([3]);
 	const answers = await send(queue, outdated(['a'], {parents}), items(['b'], {rerun: RERUN, values: ['2'], parents}), items(['new'], {parents}));
-	t.deepEqual(answers, [{ids: 1, reused: [0], left: [0]}, {ids: 2, reused: [0], left: [0]}, {ids: 4}]);
+	t.deepEqual(answers, [{ids: 1, reused: [0], left: [0]}, {ids: 2, conflicts: [0]}, {ids: 4}]);
 	t.is(await statusesOf(queue), 'ccdc');
 	t.like(await queue.values(2), {payload: '1', result: '1'});
 	t.deepEqual([(await jobOf(queue, 1)).status, (await jobOf(queue, 4)).error?.reason], ['completed', 'parent']);
+	const changed = {enqueue: [items(['b'], {rerun: RERUN, values: ['2'], parents})], rejectConflicts: true};
+	await t.throwsAsync(queue.store.commit(changed), {code: 'KeyConflict', message: /"b" .* job 2, .* it is running, or a job in its dependsOn/});
 	await send(queue, outdated(['a'], {parents: after([3], 'run')}));
 	t.deepEqual([await end(queue), await parentsOf(queue, 1)], [[1], [3]]);
 });
@@ -129,6 +131,7 @@ law('no item is made to wait for a job that waits for it, through any number of 
 			{ids: 1, reused: [0], left: [0]},
 		],
 	);
+	t.deepEqual(await send(queue, outdated(['a'], {values: ['2'], parents: after([4])})), [{ids: 1, conflicts: [0]}]);
 	t.is(await statusesOf(queue), 'cccc');
 	await send(queue, outdated(['c'], {parents: after([2])}));
 	await send(queue, outdated(['a'], {parents: after([3])}));
