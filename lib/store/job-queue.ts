@@ -204,7 +204,7 @@ export class JobQueue {
 		return [...new Set((await this.store.counts()).flatMap(({task, isPaused}) => (isPaused ? task : [])))].sort();
 	}
 
-	/** Gives all jobs of a scope to another one. Returns false if no job ever had the scope `from`. */
+	/** Gives all jobs and schedules of a scope to another one. Returns false if none ever had the scope `from`. */
 	async adopt(from: string, to: string): Promise<boolean> {
 		return this.store.adopt(argument('adopt()', 'from', from, text), argument('adopt()', 'to', to, text));
 	}

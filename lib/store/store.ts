@@ -76,8 +76,9 @@ export interface Store {
 	move(filter: JobFilter, to: MoveTarget, page?: MovePage): Promise<Moved>;
 
 	/**
-	 * Gives all jobs of a scope to another one. A program that still has the scope enqueues jobs of its own afterwards.
-	 * @returns false if no job ever had the scope `from`
+	 * Gives all jobs of a scope to another one, with its schedules and the `onComplete` of batches. A program that still has the scope enqueues jobs of its
+	 * own afterwards.
+	 * @returns false if no job ever had the scope `from`, and no schedule or batch has it
 	 */
 	adopt(from: string, to: string): Promise<boolean>;
 

@@ -264,8 +264,12 @@ export class MemoryStore implements contract.Store {
 		this.#assertOpen();
 		const isKnown = this.#scopes.delete(from);
 		if (isKnown) this.#scopes.add(to);
+		const schedules = [...this.#schedules.values()].filter(({spec}) => spec.scope === from);
+		for (const schedule of schedules) this.#schedules.set(schedule.name, {...schedule, spec: {...schedule.spec, scope: to}});
+		const batches = [...this.#batches.values()].filter(({onComplete}) => onComplete?.scope === from);
+		for (const batch of batches) batch.onComplete = batch.onComplete && {...batch.onComplete, scope: to};
 		for (const job of this.#all()) if (job.scope === from) job.scope = to;
-		return isKnown;
+		return isKnown || schedules.length + batches.length > 0;
 	}
 
 	async setPaused(tasks: readonly string[], isPaused: boolean): Promise<void> {

@@ -20,6 +20,8 @@ export const OWNERS = `
 		perform begin_call(call, true);
 		update scope set name = call->>'to' where name = call->>'from';
 		is_known := found;
+		-- Their jobs have the number of the scope; this is what is shown.
+		update schedule set spec = spec || jsonb_build_object('scope', call->'to') where spec->'scope' = call->'from';
 		-- Engines that wait may have jobs now.
 		perform note_change(id) from task;
 		return is_known;

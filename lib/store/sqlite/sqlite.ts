@@ -161,7 +161,8 @@ export class SqliteStore implements Store {
 	adopt(from: string, to: string): Promise<boolean> {
 		return this.#transactions.write(({statements, known}) => {
 			known.forget('scopes');
-			return statements.renameScope.run(to, from).changes > 0;
+			const renamed = [statements.renameScope, statements.renameScopeOfSchedules, statements.renameScopeOfBatches].map(each => each.run({from, to}).changes);
+			return renamed.some(changes => changes > 0);
 		});
 	}
 

@@ -161,7 +161,10 @@ export const SQL = {
 	pauseTask: 'update task set paused = ? where id = ?',
 	unpausedTasks: 'select name, id from task where paused = 0',
 	scopes: 'select id, name from scope order by id',
-	renameScope: 'update scope set name = ? where name = ?',
+	renameScope: 'update scope set name = @to where name = @from',
+	renameScopeOfSchedules: "update schedule set spec = json_set(spec, '$.scope', @to) where case when json_valid(spec) then spec ->> '$.scope' end = @from",
+	renameScopeOfBatches: `update batch set on_complete = json_set(on_complete, '$.scope', @to)
+		where case when json_valid(on_complete) then on_complete ->> '$.scope' end = @from`,
 	insertScope: 'insert into scope (name) values (?) returning id',
 	policyBySpec: 'select id from policy where spec = ?',
 	policyById: 'select spec from policy where id = ?',

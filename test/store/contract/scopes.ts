@@ -220,3 +220,17 @@ law('a scope that adopts another one gets its jobs, and keeps its own', async (t
 	t.true(await queue.adopt(B, 'new'));
 	t.is((await jobOf(queue, 4)).scope, 'new');
 });
+
+law('a scope that adopts another one gets its schedules, and the jobs that batches enqueue as they complete', async (t, queue) => {
+	const spec = {
+		...({timing: {everyMs: 1000, from: 'clock'}, catchUp: 'one', overlap: 'skip', jitterMs: 0, until: null, expiresMs: null} as const),
+		...{task: 'hash', scope: A, payload: '"x"', priority: 0, policy: POLICY},
+	};
+	const batch = await queue.openBatch('nightly', 'hash', OWNER, {onComplete: {...ON_COMPLETE, task: 'hash', scope: A}});
+	await queue.store.commit({schedule: [{type: 'set', name: 'hourly', spec, nextAt: T0 + 1000, lastAt: null}]});
+	t.true(await queue.adopt(A, B));
+	t.is((await queue.store.schedules())[0]?.spec.scope, B);
+	await queue.store.commit({schedule: [{type: 'run', name: 'hourly'}]});
+	await queue.endInput(batch, 0, OWNER);
+	t.deepEqual([await takeIn(queue, [A]), await takeIn(queue, [B])], [[], [2, 1]]);
+});
