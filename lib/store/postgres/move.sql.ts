@@ -27,7 +27,7 @@ export const MOVE = `
 			candidates := array(select jsonb_array_elements_text(filter->'ids')::bigint);
 		end if;
 		if filter ? 'stale' then
-			candidates := array(select k::bigint from jsonb_object_keys(stale_jobs()) k where candidates is null or k::bigint = any (candidates));
+			candidates := array(select k::bigint from jsonb_object_keys(stale_jobs(candidates)) k where candidates is null or k::bigint = any (candidates));
 		end if;
 		if candidates is not null then
 			for id in select distinct x from unnest(candidates) x where x > after and x <= up_to order by x loop

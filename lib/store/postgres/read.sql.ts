@@ -76,7 +76,7 @@ export const READ = `
 		keys text[];
 		results text[];
 		bytes bigint := 0;
-		stale jsonb := stale_jobs();
+		stale jsonb := stale_jobs(ids);
 	begin
 		foreach its_id in array ids loop
 			exit when bytes >= ${MAX_PAGE_BYTES};
@@ -150,7 +150,7 @@ export const READ = `
 		o outcome;
 		results text[];
 		bytes bigint := 0;
-		all_stale jsonb := stale_jobs();
+		all_stale jsonb := stale_jobs(ids);
 	begin
 		place := 0;
 		foreach id in array ids loop

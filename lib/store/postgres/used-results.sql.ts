@@ -40,19 +40,30 @@ export const USED_RESULTS = `
 			where d.parent = u.parent
 	$$;
 
-	-- The completed jobs that were made from results which are no longer the last ones, and those that were made from theirs; null if there are none.
-	create function stale_jobs() returns jsonb language plpgsql stable as $$
+	-- The completed jobs that were made from results which are no longer the last ones, and those that were made from theirs; null if there are none. With
+	-- ids: of these, and of what they have waited for. It looks at no others, however many are stale.
+	create function stale_jobs(ids bigint[]) returns jsonb language plpgsql stable as $$
 	begin
 		if not exists (select from used_result where is_stale) then return null; end if;
 		return (
-			with recursive direct (id) as (
-				select distinct id from used_result u cross join lateral generate_series(u.first, u.last) id
-				where u.is_stale and (place_of(id)).state = ${StoredState.completed}
+			with recursive meant (first, last) as (
+				select min(id), max(id) from (select id, id - row_number() over (order by id) as island from (select distinct unnest(ids)) x (id)) y group by island
+				union
+				select e.parent_first, e.parent_last from meant m cross join lateral edges_to(m.first, m.last) e
+			),
+			looked (first, last) as (select * from meant union all select 0, ${Number.MAX_SAFE_INTEGER} where ids is null),
+			direct (id) as (
+				select distinct id from looked l
+				join used_result u on u.is_stale and u.first > l.first - ${MAX_GROUP_JOBS} and u.first <= l.last and u.last >= l.first
+				cross join lateral generate_series(greatest(u.first, l.first), least(u.last, l.last)) id
+				where (place_of(id)).state = ${StoredState.completed}
 			),
 			stale (id) as (
 				select id from direct
 				union
-				select c from stale s cross join lateral edges_from(s.id, s.id, 0) e cross join lateral generate_series(e.child_first, e.child_last) c
+				select c from stale s cross join lateral edges_from(s.id, s.id, 0) e
+				join looked l on l.first <= e.child_last and l.last >= e.child_first
+				cross join lateral generate_series(greatest(e.child_first, l.first), least(e.child_last, l.last)) c
 				where (place_of(c)).state = ${StoredState.completed}
 			)
 			select jsonb_object_agg(id, case when id in (select id from direct) then 'direct' else 'through' end) from stale

@@ -82,7 +82,7 @@ export function findIds(source: Source, filter: JobFilter, page: SearchedIds): F
 	if (!scope || page.statuses.length === 0 || page.after >= page.upTo) return {ids: [], next: null};
 	const criteria = {...page, ...scope};
 	const named = filter.key === undefined ? filter.ids : idsByKey(statements, filter.key, criteria, filter.ids);
-	const stale = filter.stale && staleJobs(statements);
+	const stale = filter.stale && staleJobs(statements, named);
 	const candidates = stale ? (named?.filter(id => stale.has(id)) ?? [...stale.keys()]) : named;
 	const {ids, next} = candidates
 		? checkOneByOne(statements, idsIn(candidates, page), criteria, Math.min(page.limit, MAX_CHECKED_JOBS))

@@ -43,7 +43,7 @@ export function sizesOfResults({statements}: Tx, jobs: Range): readonly number[]
 }
 
 /** The ranges of consecutive ids, each with the index of its first job. */
-function rangesOf(ids: Ids, count: number): [start: number, jobs: Range][] {
+export function rangesOf(ids: Ids, count: number): [start: number, jobs: Range][] {
 	const ranges: [start: number, jobs: Range][] = [];
 	for (let start = 0; start < count; ) {
 		const first = idAt(ids, start);

@@ -45,7 +45,7 @@ export function readPage(source: Source, search: JobSearch, {after, limit = DEFA
 	let bytes = 0;
 	const ids = places.map(idOf);
 	const lastId = ids.at(-1);
-	const stale = staleJobs(statements);
+	const stale = staleJobs(statements, ids);
 	for (const row of readRows(statements, ids)) {
 		const values = want.values ? readValues(source, row) : undefined;
 		bytes += values ? sizeBytes(values.payload) + sizeBytes(values.result ?? null) + sizeBytes(values.checkpoint?.state ?? null) : 0;
@@ -221,7 +221,7 @@ function readLogs({logOfJob}: Statements, id: JobId): LogLine[] {
 export function readOutcomes(statements: Statements, blobs: Blobs, ids: readonly JobId[], after: number): OutcomePage {
 	const outcomes: JobEnd[] = [];
 	const read = outcomeReader(statements, blobs);
-	const stale = staleJobs(statements);
+	const stale = staleJobs(statements, ids.slice(after));
 	let bytes = 0;
 	for (let index = after; index < ids.length; index++) {
 		const outcome = read(ids[index] as JobId);

@@ -363,7 +363,10 @@ export const SQL = {
 	usedParents: `select distinct parent from used_result where parent between ${INTEGER} and ${INTEGER}`,
 	judgeUsed: 'update used_result set is_stale = iif(?, digest <> ?, 0) where parent = ?',
 	anyUsed: 'select 1 from used_result limit 1',
+	anyStale: 'select 1 from used_result where is_stale = 1 limit 1',
 	staleRanges: 'select first, last from used_result where is_stale = 1',
+	staleRangesIn: `select max(first, ${FIRST}), min(last, ${LAST}) from used_result
+		where is_stale = 1 and first > ${FIRST} - ${MAX_RUN_JOBS} and first <= ${LAST} and last >= ${FIRST}`,
 
 	insertParentChange: 'insert into parent_change (first, last, change, edge, digest) values (?, ?, ?, ?, ?)',
 	anyParentChange: 'select 1 from parent_change limit 1',

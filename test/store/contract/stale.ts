@@ -3,7 +3,7 @@ import type {JobId} from '../../../lib/job/job.ts';
 import {pack} from '../../../lib/job/packed.ts';
 import type {OnDead} from '../../../lib/job/parents.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
-import {claimsOf, commit, ERROR, idsOf, law, newJob, OTHER, take} from './laws.ts';
+import {claimsOf, commit, ERROR, idsOf, jobOf, law, newJob, OTHER, take} from './laws.ts';
 
 /** Results that were made from other results, which are no longer the last ones. */
 
@@ -41,6 +41,8 @@ law('a job is stale once a parent has completed again with another result, and w
 	t.is(await staleIn(queue), '');
 	t.deepEqual(await run(queue, '2'), [1]);
 	t.is(await staleIn(queue), '3 direct, 4 direct, 5 direct, 6 through');
+	// Alone, as among others.
+	t.deepEqual([(await jobOf(queue, 6)).stale, (await jobOf(queue, 7)).stale, (await queue.jobs({ids: [6, 7], stale: true})).length], ['through', undefined, 1]);
 	t.is(await queue.retry({ids: [4]}), 1);
 	t.deepEqual(await run(queue, '1'), [4]);
 	t.is(await staleIn(queue), '3 direct, 5 direct, 6 through');
