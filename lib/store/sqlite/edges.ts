@@ -246,15 +246,30 @@ export function deleteEdgesTo(tx: Tx, first: JobId, last: JobId): void {
 
 /** True if one of the group's parents is this job, or waits for it, or has waited. */
 export function isAncestor({statements}: Tx, id: JobId, waits: Waits): boolean {
-	waits.ancestors ??= ancestorsOf(statements, waits.links);
+	waits.ancestors ??= reach(
+		statements,
+		waits.links.map(({parents}) => parents),
+		'parents',
+	).ranges;
 	return waits.ancestors.some(([first, last]) => id >= first && id <= last);
 }
 
-function ancestorsOf(statements: Statements, links: readonly Link[]): readonly Range[] {
-	const found = new Map(links.map(({parents}) => [`${parents}`, parents]));
+/** These jobs, and all that are reached from them towards this side, through any number of edges, each range once. */
+export function reach(
+	statements: Statements,
+	start: readonly Range[],
+	side: 'parents' | 'children',
+): {readonly ranges: readonly Range[]; readonly edges: readonly Edge[]} {
+	const reached = new Map(start.map(range => [`${range}`, range]));
+	const edges: Edge[] = [];
 	// Those that are added are visited, too.
-	for (const range of found.values()) for (const {parents} of edgesTo(statements, range)) found.set(`${parents}`, parents);
-	return [...found.values()];
+	for (const range of reached.values()) {
+		for (const edge of side === 'parents' ? edgesTo(statements, range) : edgesFrom(statements, range)) {
+			edges.push(edge);
+			reached.set(`${edge[side]}`, edge[side]);
+		}
+	}
+	return {ranges: [...reached.values()], edges};
 }
 
 function* inParts([first, last]: Range): Generator<Range> {

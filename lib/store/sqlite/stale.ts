@@ -1,5 +1,5 @@
 import type {JobId, Staleness} from '../../job/job.ts';
-import {type Edge, edgesFrom, edgesTo, statesIn} from './edges.ts';
+import {type Edge, reach, statesIn} from './edges.ts';
 import type {Range} from './packed-rows.ts';
 import {rangesOf} from './parent-results.ts';
 import type {Statements} from './statements.sql.ts';
@@ -16,7 +16,7 @@ export function staleJobs(statements: Statements, ids?: readonly JobId[]): Reado
 			for (let id = first; state === 'completed' && id <= last; id++) if (!found.has(id)) found.set(id, how);
 		}
 	};
-	const {ranges, edges} = ids ? ancestryOf(statements, ids) : descentOf(statements, statements.staleRanges.all() as Range[]);
+	const {ranges, edges} = reachFrom(statements, ids);
 	for (const [first, last] of ranges) for (const stale of statements.staleRangesIn.all({first, last}) as Range[]) add(stale, 'direct');
 	// Parents come before children as a rule, so that a second pass finds no more.
 	for (let before = -1; before < found.size; ) {
@@ -26,34 +26,16 @@ export function staleJobs(statements: Statements, ids?: readonly JobId[]): Reado
 	return found;
 }
 
-interface Reached {
-	readonly ranges: readonly Range[];
-	readonly edges: readonly Edge[];
-}
-
-/** These jobs, and all for which they have waited. */
-function ancestryOf(statements: Statements, ids: readonly JobId[]): Reached {
+/** These jobs, and all for which they have waited; by default those that are stale, and all that have waited for them. */
+function reachFrom(statements: Statements, ids: readonly JobId[] | undefined): ReturnType<typeof reach> {
+	if (!ids) return reach(statements, statements.staleRanges.all() as Range[], 'children');
 	const sorted = ids.toSorted((a, b) => a - b);
-	const start = rangesOf(sorted, sorted.length).map(([, range]) => range);
-	const {ranges, edges} = reach(start, 'parents', range => edgesTo(statements, range));
+	const {ranges, edges} = reach(
+		statements,
+		rangesOf(sorted, sorted.length).map(([, range]) => range),
+		'parents',
+	);
 	return {ranges, edges: edges.toReversed()};
-}
-
-function descentOf(statements: Statements, start: readonly Range[]): Reached {
-	return reach(start, 'children', range => edgesFrom(statements, range));
-}
-
-function reach(start: readonly Range[], side: 'parents' | 'children', edgesOf: (range: Range) => readonly Edge[]): Reached {
-	const reached = new Map(start.map(range => [`${range}`, range]));
-	const edges: Edge[] = [];
-	// Those that are added are visited, too.
-	for (const range of reached.values()) {
-		for (const edge of edgesOf(range)) {
-			edges.push(edge);
-			reached.set(`${edge[side]}`, edge[side]);
-		}
-	}
-	return {ranges: [...reached.values()], edges};
 }
 
 function* staleChildren({parents: [first, last], children, isEach}: Edge, stale: ReadonlyMap<JobId, Staleness>): Generator<Range> {
