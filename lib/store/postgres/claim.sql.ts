@@ -16,8 +16,9 @@ export const SPECIAL_DETAILS =
 	'case when c.execution > 1 or exists (select from expiry) or exists (select from scheduled) then details_of(c.first, c.last, c.execution) end';
 
 /**
- * Claims: `{owner, lanes: [{name, scope, limit, quarantined, concurrency}], from, limit, maxBytes}`. Rows that another call has locked are passed over, so that
- * many dispatchers claim side by side. `from`: by the number of a lane, the rank and the id at which it begins, so far as the caller knows: claimed-from.ts.
+ * Claims: `{owner, lanes: [{name, scope, limit, quarantined}], limited: {name: concurrency}, from, limit, maxBytes}`. Rows that another call has locked
+ * are passed over, so that many dispatchers claim side by side. `from`: by the number of a lane, the rank and the id at which it begins, so far as the
+ * caller knows: claimed-from.ts.
  */
 export const CLAIM = `
 	create function register_owner(call jsonb, its_name text) returns integer language plpgsql as $$
@@ -138,8 +139,8 @@ export const CLAIM = `
 	create function lanes_of(request jsonb)
 		returns table (lane bigint, task bigint, quarantined boolean, most integer, concurrency integer, from_rank integer, from_id bigint)
 		language sql stable as $$
-		select n, t.id, q.quarantined, q."limit", q.concurrency, (f->0)::integer, (f->1)::bigint
-		from jsonb_to_recordset(request->'lanes') q (name text, scope text, "limit" integer, quarantined boolean, concurrency integer)
+		select n, t.id, q.quarantined, q."limit", (request->'limited'->>q.name)::integer, (f->0)::integer, (f->1)::bigint
+		from jsonb_to_recordset(request->'lanes') q (name text, scope text, "limit" integer, quarantined boolean)
 		join task t on t.name = q.name and not t.paused
 		left join scope s on s.name = q.scope
 		cross join lateral (select (coalesce(s.id, 0) * ${inScope(0, 1)} + t.id) * case when q.quarantined then -1 else 1 end) x (n)
@@ -152,10 +153,10 @@ export const CLAIM = `
 	begin
 		if not request ? 'limited' then return; end if;
 		-- In one order, so that two calls can't wait for each other.
-		perform from task t where t.id in (select l.task from lanes_of(request) l where l.concurrency is not null) order by t.id for update;
+		perform from task t where t.name in (select jsonb_object_keys(request->'limited')) order by t.id for update;
 		return query
-			select distinct on (1) l.task, greatest(0, l.concurrency - (select coalesce(sum(c.last - c.first + 1), 0) from claimed c where ${nameIn('c.task')} = l.task))::integer
-			from lanes_of(request) l where l.concurrency is not null;
+			select t.id::bigint, greatest(0, l.value::integer - (select coalesce(sum(c.last - c.first + 1), 0) from claimed c where ${nameIn('c.task')} = t.id))::integer
+			from jsonb_each_text(request->'limited') l join task t on t.name = l.key;
 	end $$;
 
 	-- The ready rows of a lane, in order. Those before the place at which it begins were claimed: their entries in the index may stay for long.

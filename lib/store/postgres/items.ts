@@ -71,13 +71,14 @@ export class ItemMaker {
 
 	claim({owner, lanes: all, scopes = [], limit, maxBytes}: ClaimRequest, claimedFrom: ClaimedFrom): object {
 		const lanes = [undefined, ...scopes].flatMap(scope =>
-			all.map(({task, limit, isQuarantined = false, concurrency}) => ({
+			all.map(({task, limit, isQuarantined = false}) => ({
 				...{name: task, limit: Math.min(limit, MAX_INTEGER), quarantined: isQuarantined},
-				...defined({scope, concurrency}),
+				...defined({scope}),
 			})),
 		);
+		const limited = all.flatMap(({task, concurrency}) => (concurrency === undefined ? [] : [[task, concurrency]]));
 		return {
-			...(lanes.some(({concurrency}) => concurrency !== undefined) && {limited: true}),
+			...(limited.length > 0 && {limited: Object.fromEntries(limited)}),
 			...defined({from: claimedFrom.places}),
 			...{owner, limit: Math.min(limit, MAX_INTEGER), maxBytes: Number.isFinite(maxBytes) ? maxBytes : null, lanes},
 		};
