@@ -2,7 +2,7 @@ import {argument, boolean, text} from '../job/checks.ts';
 import type {Claim, ClaimedJob, ExecutionRecord, Lease, Outcome, OwnerId, Settlement} from '../job/claim.ts';
 import {decode, type Encoded, encode, MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
-import {type ClaimedGroup, claimedJobsOf, type EnqueuedGroup, idAt, numberAt, sizeOf, toEndedGroup} from '../job/group.ts';
+import {type ClaimedGroup, claimedJobsOf, type EnqueuedGroup, idAt, listRanges, numberAt, sizeOf, toEndedGroup} from '../job/group.ts';
 import type {
 	Batch,
 	BatchId,
@@ -412,8 +412,8 @@ export async function* movePages(store: Store, filter: JobFilter, to: MoveTarget
 }
 
 /**
- * The stale jobs of the filter, those through which they are stale, and those that are stale through them. They are found before the first of them runs
- * again, since then what follows is stale no longer.
+ * The stale jobs of the filter, those through which they are stale, and those that are stale through them; without those that can't be brought up to date,
+ * since a job was deleted. They are found before the first of them runs again, since then what follows is stale no longer.
  */
 async function staleJobsOf(store: Store, filter: JobFilter): Promise<JobId[]> {
 	const find = async (all: JobFilter) => (await allPages(after => store.jobs(all, {after: after || undefined}, {edges: true}))).flatMap(({jobs}) => jobs);
@@ -426,7 +426,20 @@ async function staleJobsOf(store: Store, filter: JobFilter): Promise<JobId[]> {
 		return found;
 	};
 	const all = [...named];
-	return [...reached('parents', new Set(all)).union(reached('children', new Set(all)))];
+	const meant = reached('parents', new Set(all)).union(reached('children', new Set(all)));
+	// One that has lost a parent can't run again, so that those that were made from its result would be stale again.
+	const stuck = new Set<JobId>();
+	for (const siblings of Map.groupBy(edges, ([, its]) => JSON.stringify(its?.parents)).values()) {
+		const [[, its] = []] = siblings;
+		if (its && (await isOneMissing(store, its.parents))) for (const [id] of siblings) stuck.add(id);
+	}
+	return [...meant.difference(reached('children', stuck))];
+}
+
+async function isOneMissing(store: Store, ranges: JobEdges['parents']): Promise<boolean> {
+	const ids = listRanges(ranges);
+	const found = await allPages(after => store.jobs({ids}, {after: after || undefined}, {count: true}));
+	return found.reduce((jobs, {count = 0}) => jobs + count, 0) < ids.length;
 }
 
 /** Splits a filter with many ids, the lowest ids last: jobs run in order of arrival, so these are the most likely to start in the meantime. */

@@ -129,3 +129,17 @@ law('a retry of stale jobs brings them up to date, and what follows: each waits 
 	await run(queue, '2');
 	t.is(await staleIn(queue), '');
 });
+
+law('a retry of stale jobs leaves those that can not run again, since a job was deleted, and what was made from their results', async (t, queue) => {
+	await queue.store.commit({enqueue: [groupOf(3), groupOf(1, [1, 2]), groupOf(1, [4]), groupOf(1, [1]), groupOf(1, [5, 6])]});
+	for (let depth = 0; depth < 4; depth++) await run(queue, '1');
+	await queue.retry({ids: [1]});
+	await run(queue, '2');
+	await queue.cleanup({ids: [2]});
+	t.is(await staleIn(queue), '4 direct, 5 through, 6 direct, 7 through');
+	t.is(await queue.retry({stale: true}), 1);
+	t.deepEqual(await run(queue, '3'), [6]);
+	t.is(await staleIn(queue), '4 direct, 5 through, 7 direct');
+	t.is(await queue.retry({stale: true}), 0);
+	t.is(await queue.retry({stale: true, ids: [5]}), 0);
+});
