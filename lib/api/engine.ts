@@ -26,6 +26,7 @@ import {dismissUnread, JobMap} from './map.ts';
 import {type MapArgs, type MapOptions, planMap} from './map-options.ts';
 import type {OpenOptions, Settings} from './open-options.ts';
 import {resolveOpenOptions} from './open-options.ts';
+import {warnOfOtherScopes} from './other-scopes.ts';
 import {JobPipe} from './pipe.ts';
 import {type PipeOptions, planPipe, type StageOptions} from './pipe-plan.ts';
 import type {LastOutput, PipeArg, PipeArgs, PipeSource} from './pipe-types.ts';
@@ -83,6 +84,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	readonly #events: Events;
 	readonly #maker: JobMaker;
 	readonly #stopListening: (() => void) | undefined;
+	readonly #stopLooking: (() => void) | undefined;
 	/** For maps that look for what has changed. */
 	readonly #freshness: OpenFreshness;
 	#closing: Promise<void> | undefined;
@@ -101,6 +103,13 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		);
 		this.#freshness = openFreshness(settings.tasks ?? '', settings.env, settings.execArgv);
 		if (settings.closeOnSignals) this.#stopListening = closeOnSignals(this);
+		const [own] = settings.scopes;
+		if (own !== undefined)
+			this.#stopLooking = warnOfOtherScopes(
+				async () => (await this.taskCounts()).others,
+				own,
+				sentence => events.warn(sentence),
+			);
 	}
 
 	/**
@@ -372,6 +381,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	async close(options: {readonly drain?: Duration} = {}): Promise<void> {
 		const {drain: drainMs = this.#settings.drainMs} = checked('close()', options, {drain: duration}) as {drain?: number};
 		dismissUnread(this.#client);
+		this.#stopLooking?.();
 		if (this.#client.isClosed) return this.#closing;
 		const closed = this.#client
 			.call({type: 'close', drainMs, isSignalled: isSignalled()})

@@ -8,7 +8,6 @@ import {ExitCode} from './exit-codes.ts';
 import {assertExists, queueCommand, useQueue} from './input.ts';
 import {waitingOf} from './pause-and-resume.ts';
 import {clock, count, counted, megabytes, print, toJson} from './print.ts';
-import {MAX_IDLE_MS} from './scopes.ts';
 import {shellQuote} from './shell-quote.ts';
 import {version} from './version.ts';
 
@@ -176,6 +175,8 @@ async function judgeStale(queue: JobQueue, file: string): Promise<Finding[]> {
 	const problem = `${counted(jobs, 'job')} ${jobs === 1 ? 'was' : 'were'} made from results which are no longer the last ones: faena list --stale shows them.`;
 	return [{problem, advice: `To run them again, and what follows: faena retry --stale --queue ${shellQuote(shownLocation(file))}`}];
 }
+
+const MAX_IDLE_MS = 60_000;
 
 /** For how long jobs of the task have been ready, without any of them running; 0 if some run. */
 async function idleTime(queue: JobQueue, {task, scope, ready, quarantined, running}: TaskCounts): Promise<number> {

@@ -28,8 +28,8 @@ export function addEnqueue(program: Command): void {
 		.summary('add a job, or one for every line of stdin')
 		.description(
 			'Adds a job of a task, with a payload in JSON, and prints its id. With --ndjson it adds a job for every line of stdin.\n' +
-				'A program with that task runs the job, or faena work does. This command does not load the task: ' +
-				'options that its module gives the task, such as a timeout, do not apply. Name them here.',
+				'A program with that task runs the job, or faena work does. Options that are not named here are those of the task, ' +
+				'but for its priority.',
 		)
 		.argument('<task>', 'name of the task')
 		.argument('[payload]', 'payload of the job, in JSON; without it the task gets none')

@@ -26,7 +26,7 @@ import {commandOutputs, jsonLines, keepReused} from './map-output.ts';
 import {MapRun} from './map-run.ts';
 import {refuseOtherFlags} from './parallel-flags.ts';
 import {explain} from './print.ts';
-import {scopesIn, tellOtherScopes, variablesIn} from './scopes.ts';
+import {scopesIn, variablesIn} from './scopes.ts';
 import {parseShellCommand, SHELL_COMMAND_VARIABLE, SHELL_TASK, type ShellCommand, shellPayload} from './shell-command.ts';
 import {shellQuote} from './shell-quote.ts';
 import {describeCommand} from './template/template.ts';
@@ -113,7 +113,7 @@ async function planCommand(sh: string, words: readonly string[], options: Option
 	const spill = json || lineBuffer || results ? undefined : join(tmpdir(), `faena-output-${nanoid()}`);
 	const flags = {workdir, lineBuffer, tag, results, spill, memoryBytes: memory};
 	const batch = batchOf(['sh', sh, ...(workdir === undefined ? [] : ['--workdir', workdir])], input, options);
-	const command = parseShellCommand(sh, input.shape, flags, [batch, resolve(workdir ?? '.')]);
+	const command = parseShellCommand(sh, input.shape, flags, [batch, workdir ?? '', placeOf(options.queue)]);
 	return {target: sh, module: SHELL_TASK, task: command.task, batch, command, input};
 }
 
@@ -171,17 +171,15 @@ async function preview(plan: Plan, options: Options): Promise<number> {
 
 async function map(plan: Plan, options: Options): Promise<number> {
 	const {module, task, command} = plan;
-	const scope = scopesIn(module, options.env);
 	const openOptions: OpenOptions = {
 		...toOpenOptions(options),
-		...{tasks: module, scope, only: [task], closeOnSignals: true},
+		...{tasks: module, scope: scopesIn(module, options.env), only: [task], closeOnSignals: true},
 		// The workers of --sh print lines of commands.
 		taskOutput: command ? 'inherit' : 'stderr',
 		env: envOf(plan, options),
 	};
 	// Otherwise it would begin with what an earlier run has left, whatever the input has now.
 	const engine = await openEngine<AnyTasks>(openOptions, {waitsForBatch: true});
-	tellOtherScopes(engine, scope[0], options.queue);
 	const cleanUp = () => {
 		if (command?.spill) rmSync(command.spill, {recursive: true, force: true});
 	};

@@ -54,7 +54,7 @@ export interface ShellFailure extends Omit<ShellResult, 'exitCode'> {
 }
 
 /**
- * @param run its batch and the folder in which the commands run: no engine runs the jobs of another run, which may print elsewhere
+ * @param run its batch, and the folder in which the commands run, as seen from the queue: no engine runs the jobs of another run, which may print elsewhere
  * @throws FaenaError `BadOption`
  */
 export function parseShellCommand(text: string, shape: Shape, flags: ShellFlags = {}, run: readonly string[] = []): ShellCommand {

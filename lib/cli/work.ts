@@ -14,7 +14,7 @@ import {toNames} from './flag-values.ts';
 import {useQueue} from './input.ts';
 import {ENV_HELP, toEnv} from './map-flags.ts';
 import {clock, count, formatRate, printError} from './print.ts';
-import {scopesIn, tellOtherScopes} from './scopes.ts';
+import {scopesIn} from './scopes.ts';
 import {canRedraw, showLine} from './status-line.ts';
 import {cut} from './table.ts';
 
@@ -64,7 +64,6 @@ async function work(module: string, {tasks, env = {}, ...flags}: Flags): Promise
 		...{tasks: module, scope: [ofModule, ofFolder], env, taskOutput: 'stderr', closeOnSignals: true},
 	});
 	engine.on('dead', ({id, error}) => printError(`Job ${id} is dead: ${inLine(error.message)}`));
-	tellOtherScopes(engine, ofModule, flags.queue);
 	let status: Status | undefined;
 	let isStopping = false;
 	const hasLine = canRedraw(process.stderr);
