@@ -278,7 +278,7 @@ export async function deleteWholly(deleteSome: () => Promise<DeleteResult>): Pro
 	}
 }
 
-export function toBatchInfo({id: _, marks, flow, ...own}: Batch, now: number): BatchInfo {
+export function toBatchInfo({id: _, marks, flow, run: __, ...own}: Batch, now: number): BatchInfo {
 	const batch: BatchInfo = {...own, kind: own.stages ? 'pipe' : flow ? 'flow' : 'map'};
 	const {blocked, pending, running, failed, completed, dead, cancelled} = batch.counts;
 	const [oldest] = marks;

@@ -92,6 +92,8 @@ export class MapJobs<Item> {
 	/** The batch, once it is open. */
 	#batch: BatchId | undefined;
 	#renewal: string | undefined;
+	/** Of the batch. */
+	readonly #run = nanoid();
 	#hasInputEnded = false;
 	#isLeft = false;
 
@@ -116,7 +118,7 @@ export class MapJobs<Item> {
 		const {batch: name, group, batchOptions, pipe, fresh} = this.#plan;
 		if (name === undefined) return;
 		const renewal = fresh.includes('all') ? nanoid() : undefined;
-		const opening = this.#client.verb('openBatch', name, pipe ? undefined : group.task, {...batchOptions, renewal});
+		const opening = this.#client.verb('openBatch', name, pipe ? undefined : group.task, {...batchOptions, renewal, run: this.#run});
 		this.#opening = opening;
 		const {id, running} = await opening;
 		this.#batch = id;
@@ -147,7 +149,7 @@ export class MapJobs<Item> {
 		this.sent += items.length;
 		const answered = this.#expectAnswer();
 		const numbers = batch === undefined ? undefined : indexes ? pack(indexes.map(index => `${index}`)) : start;
-		const sent = {...common, values: pack(payloads), keys: keys ? this.#packKeys(keys) : numbers, batch: this.#batch};
+		const sent = {...common, values: pack(payloads), keys: keys ? this.#packKeys(keys) : numbers, ...this.#ofBatch};
 		if (this.#freshness) this.#checking = this.#checking.then(() => this.#sendChecked(group, payloads, sent, answered));
 		else this.#send(group, sent, answered, !common.rerun?.changed);
 		return group;
@@ -157,6 +159,11 @@ export class MapJobs<Item> {
 	 * Keys that are consecutive numbers, such as ids, travel and are stored as the first of them. After a gap all keys of the map go as a list: a store
 	 * finds numbers and lists in different places, and is slower with both.
 	 */
+	/** What the groups of this run have. */
+	get #ofBatch(): Pick<NewGroup, 'batch' | 'run'> {
+		return this.#batch === undefined ? {} : {batch: this.#batch, run: this.#run};
+	}
+
 	#packKeys(keys: readonly string[]): Keys {
 		const first = /^\d{1,15}$/.test(keys[0] ?? '') ? Number(keys[0]) : Number.NaN;
 		this.#areNumbers &&= keys.every((key, offset) => key === `${first + offset}`);
@@ -214,11 +221,11 @@ export class MapJobs<Item> {
 		const answered = this.#expectAnswer();
 		const last = jobs.stages.at(-1) as StageJobs;
 		this.#client.send(
-			{type: 'verb', verb: 'addToFlow', args: [jobs.groups, last.group]},
+			{type: 'verb', verb: 'addToFlow', args: [jobs.groups.map(each => ({...each, ...this.#ofBatch})), last.group]},
 			reply =>
 				answered(() => {
 					const missing = (reply as EnqueuedGroup[]).find(each => each.missing !== undefined)?.missing;
-					if (missing !== undefined) return this.#listener.failed(this.#refusal(missing));
+					if (missing !== undefined) return void this.#refuse(missing);
 					const results = jobs.stages.map(stage => joinEnqueued(stage, jobs, reply as EnqueuedGroup[]));
 					const refused = results.findIndex(({conflicts = []}) => conflicts.length > 0);
 					if (refused >= 0) return this.#listener.failed(pipeConflict(pipe, start, refused, results[refused] as EnqueuedGroup));
@@ -258,10 +265,7 @@ export class MapJobs<Item> {
 	}
 
 	#watch(group: ItemGroup<Item>, {ids, reused, conflicts, named, missing}: EnqueuedGroup): void {
-		if (missing !== undefined) {
-			this.#listener.failed(this.#refusal(missing));
-			return;
-		}
+		if (missing !== undefined) return void this.#refuse(missing);
 		const [conflict] = conflicts ?? [];
 		if (conflict !== undefined) {
 			this.#listener.failed(this.#conflictOf(group.keyAt(conflict), idAt(ids, conflict)));
@@ -280,8 +284,9 @@ export class MapJobs<Item> {
 	}
 
 	/** @param missing a parent, or minus the batch */
-	#refusal(missing: JobId): FaenaError {
-		return missing < 0 ? deletedBatch(this.#plan.batch as string) : noParent(this.#plan.group.task, missing);
+	async #refuse(missing: JobId): Promise<void> {
+		const lost = missing < 0 ? await this.batchLost().catch(() => undefined) : noParent(this.#plan.group.task, missing);
+		this.#listener.failed(lost ?? deletedBatch(this.#plan.batch as string));
 	}
 
 	#conflictOf(key: string, id: JobId): FaenaError {
@@ -449,13 +454,13 @@ export class MapJobs<Item> {
 	 */
 	async endInput(): Promise<{readonly gone?: number}> {
 		if (this.#batch === undefined) return {};
+		const lost = await this.batchLost();
+		if (lost) throw lost;
 		this.missing = await this.#settleMissing();
 		if (this.#isLeft) return {};
 		this.#hasInputEnded = await this.#client.verb('endInput', this.#batch, this.sent);
 		if (this.#hasInputEnded) return this.#freshness ? {gone: this.#gone} : {};
-		const what = `This engine was silent for so long that another map took over its batch ${JSON.stringify(this.#plan.batch)}.`;
-		const inUse = new FaenaError('BatchInUse', `${what} Let that map end, then start this one again: it goes on with the batch.`);
-		throw (await this.batchDeleted()) ?? inUse;
+		throw (await this.batchLost()) ?? takenOver(this.#plan.batch as string);
 	}
 
 	/** Does with the jobs that are held what the map is to do with them. Returns their number. */
@@ -487,12 +492,13 @@ export class MapJobs<Item> {
 		}
 	}
 
-	/** The error for the map if its batch was deleted; `undefined` if it was not. */
-	async batchDeleted(): Promise<FaenaError | undefined> {
+	/** The error for the map if its batch was deleted, or another run has opened it since; `undefined` if it is this run's. */
+	async batchLost(): Promise<FaenaError | undefined> {
 		const name = this.#plan.batch as string;
 		const batch = await this.#client.verb('batch', name);
-		if (this.#batch === undefined || batch?.id === this.#batch) return undefined;
-		return deletedBatch(name);
+		if (this.#batch === undefined) return undefined;
+		if (batch?.id !== this.#batch) return deletedBatch(name);
+		return batch.run === this.#run ? undefined : takenOver(name);
 	}
 
 	/**
@@ -521,6 +527,11 @@ export class MapJobs<Item> {
 			if (isDone) throw error;
 		}
 	}
+}
+
+function takenOver(name: string): FaenaError {
+	const what = `This engine was silent for so long that another map took over its batch ${JSON.stringify(name)}.`;
+	return new FaenaError('BatchInUse', `${what} Let that map end, then start this one again: it goes on with the batch.`);
 }
 
 function deletedBatch(name: string): FaenaError {

@@ -359,14 +359,14 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		if (this.#room() >= this.#minRoom()) this.#feeder.set();
 	}
 
-	/** Waits for a result. If the map waits for its input, and no job is under way, it also checks that its batch was not deleted. */
+	/** Waits for a result, and checks now and then that its batch was not deleted, and is still this map's. */
 	async #wait(): Promise<void> {
-		const checksBatch = this.#phase === 'reading' && this.#plan.batch !== undefined;
+		const checksBatch = (this.#phase === 'reading' || this.#phase === 'fed') && this.#plan.batch !== undefined;
 		const isSet = await this.#consumer.wait(checksBatch ? CHECK_BATCH_EVERY_MS : Infinity);
-		if (isSet || !checksBatch || this.#jobs.underWay > 0) return;
+		if (isSet || !checksBatch) return;
 		// A check that fails proves nothing.
-		const deleted = await this.#jobs.batchDeleted().catch(() => undefined);
-		if (deleted) this.#fail(deleted);
+		const lost = await this.#jobs.batchLost().catch(() => undefined);
+		if (lost) this.#fail(lost);
 	}
 
 	#hasAllArrived(): boolean {

@@ -41,6 +41,8 @@ export interface NewGroup extends Omit<NewJob, 'payload' | 'key' | 'isOutdated'>
 	readonly outdated?: readonly number[] | undefined;
 	/** None of the jobs is enqueued if they would make more jobs pending than this. Jobs whose keys exist count as none. Default: no limit. */
 	readonly maxPending?: PendingLimits | undefined;
+	/** Of a batch: {@link Batch.run}, if none of the jobs is to be enqueued once another run has opened the batch. */
+	readonly run?: string | undefined;
 }
 
 /** The result of enqueuing a group. */
@@ -57,7 +59,7 @@ export interface EnqueuedGroup {
 	readonly conflicts?: readonly number[];
 	/** No job of the group was enqueued, for want of room: there are no ids. */
 	readonly full?: FullQueue;
-	/** No job of the group was enqueued, since this parent, or with a minus its batch, does not exist: there are no ids. */
+	/** No job of the group was enqueued, since this parent, or with a minus its batch, does not exist, or is another run's now: there are no ids. */
 	readonly missing?: JobId;
 }
 

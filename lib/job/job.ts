@@ -439,6 +439,8 @@ export interface Batch {
 	readonly stages?: readonly string[];
 	/** Names the map with `fresh: 'all'` that has begun to run all its items again, until a map of the batch has yielded all. */
 	readonly renewal?: string;
+	/** Names the map or pipe that has opened it last. */
+	readonly run?: string;
 	/** Of a flow and of a pipe: its jobs by task and status. */
 	readonly tasks?: Readonly<Record<string, Counts>>;
 	/** When it was first opened. */
@@ -490,6 +492,8 @@ export interface BatchOptions {
 	readonly stages?: readonly string[] | undefined;
 	/** For a map that runs all its items again: a name for {@link Batch.renewal}. One that an earlier map has left there stays. */
 	readonly renewal?: string | undefined;
+	/** For a map and for a pipe: {@link Batch.run}. */
+	readonly run?: string | undefined;
 }
 
 /** A batch whose input and jobs have all ended. */

@@ -120,16 +120,17 @@ export function readMarks(stored: string): Mark[] {
 }
 
 /** What is stored of a flow, of a pipe, or of a map that renews all its items; `null` for other maps. */
-export function writeShape({flow: structure, stages, renewal}: Omit<BatchOptions, 'onComplete'>): string | null {
-	return stages || structure !== undefined || renewal !== undefined ? JSON.stringify({structure, stages, renewal}) : null;
+export function writeShape({flow: structure, stages, renewal, run}: Omit<BatchOptions, 'onComplete'>): string | null {
+	const shape = JSON.stringify({structure, stages, renewal, run});
+	return shape === '{}' ? null : shape;
 }
 
-export function readShape(stored: string | null): Pick<Batch, 'flow' | 'stages' | 'renewal'> {
-	const {structure, jobs, stages, renewal} = Object(parse(stored)) as Readonly<Record<'structure' | 'jobs' | 'stages' | 'renewal', unknown>>;
-	if (typeof renewal === 'string') return {renewal};
+export function readShape(stored: string | null): Pick<Batch, 'flow' | 'stages' | 'renewal' | 'run'> {
+	const {structure, jobs, stages, renewal, run} = Object(parse(stored)) as Readonly<Record<'structure' | 'jobs' | 'stages' | 'renewal' | 'run', unknown>>;
+	const ofRun = {...(typeof renewal === 'string' && {renewal}), ...(typeof run === 'string' && {run})};
 	const isRange = (each: unknown) => Array.isArray(each) && each.length === 2 && each.every(number => Number.isSafeInteger(number) && number > 0);
-	if (Array.isArray(stages)) return {stages: stages.map(String)};
-	if (typeof structure !== 'string') return {};
+	if (Array.isArray(stages)) return {stages: stages.map(String), ...ofRun};
+	if (typeof structure !== 'string') return ofRun;
 	return {flow: {structure, ...(Array.isArray(jobs) && jobs.every(isRange) && {jobs: jobs as FlowJobs})}};
 }
 

@@ -144,6 +144,39 @@ for (const missing of ['run', 'cancel', 'delete'] as const) {
 	});
 }
 
+test('a map whose batch another one has opened since, and perhaps ended, enqueues nothing more and waits no longer', async t => {
+	const folder = makeFolder(t);
+	const [queue, closed] = [join(folder, 'jobs.db'), join(folder, 'closed')];
+	const [faena, other] = [await openEngine(t, {queue, workers: 1}), await openEngine(t, {queue, tasks: null})];
+	// As if this engine had been suspended for longer than its lease.
+	const takeOver = () => {
+		const db = new Database(queue);
+		db.exec('update batch set owner = null');
+		db.close();
+	};
+	const more = Promise.withResolvers<void>();
+	const input = async function* () {
+		yield 'a';
+		await more.promise;
+		yield* ['b', 'c'];
+	};
+	const versions = (version: number) => ({batch: 'versions', key: String, payload: (name: string) => `${name} ${version}`, fresh: 'payload' as const});
+	const old = faena.map('echo', input(), versions(1))[Symbol.asyncIterator]();
+	t.like(await old.next(), {value: {result: 'a 1'}});
+	takeOver();
+	const results = async (version: number) => (await all(faena.map('echo', ['a', 'b', 'c'], versions(version)))).map(each => 'result' in each && each.result);
+	t.deepEqual((await results(2)).sort(), ['a 2', 'b 2', 'c 2']);
+	more.resolve();
+	await t.throwsAsync(old.next(), {code: 'BatchInUse', message: /another map took over its batch "versions"/});
+	t.deepEqual((await results(2)).sort(), ['a 2', 'b 2', 'c 2']);
+	// All its items are enqueued, and the other map holds them.
+	const waiting = all(faena.map('wait', [closed, `${closed} too`], {batch: 'held', key: String}));
+	while ((await faena.counts()).running === 0);
+	takeOver();
+	t.is((await all(other.map('wait', [], {batch: 'held'}))).length, 0);
+	await t.throwsAsync(waiting, {code: 'BatchInUse'});
+});
+
 for (const how of ['cancel()', 'signal'] as const) {
 	test(`${how} of a map without a batch spares the jobs of others that its keys name, and waits for them no longer`, async t => {
 		const folder = makeFolder(t);

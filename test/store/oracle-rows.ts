@@ -97,6 +97,7 @@ export interface BatchRow {
 	flow: Flow | undefined;
 	stages: readonly string[] | undefined;
 	renewal: string | undefined;
+	run: string | undefined;
 	readonly createdAt: number;
 	total: number | undefined;
 	startedAt: number | undefined;
@@ -112,7 +113,7 @@ export interface BatchRow {
 
 export function newBatchRow(id: BatchId, name: string, task: string | undefined, createdAt: number): BatchRow {
 	const nothingYet = {total: undefined, startedAt: undefined, completedAt: undefined, closedAt: undefined, completionJobId: undefined};
-	const nothingGiven = {owner: undefined, onComplete: undefined, flow: undefined, stages: undefined, renewal: undefined};
+	const nothingGiven = {owner: undefined, onComplete: undefined, flow: undefined, stages: undefined, renewal: undefined, run: undefined};
 	return {id, name, task, createdAt, ...nothingYet, ...nothingGiven, marks: [], ended: 0};
 }
 
@@ -451,7 +452,7 @@ export function outcomeOf(id: JobId, job: JobRow | undefined): JobEnd[] {
 }
 
 export function describeBatch(
-	{id, name, task, flow, stages, renewal, createdAt, marks, total, startedAt, completedAt, closedAt, completionJobId}: BatchRow,
+	{id, name, task, flow, stages, renewal, run, createdAt, marks, total, startedAt, completedAt, closedAt, completionJobId}: BatchRow,
 	jobs: readonly JobRow[],
 ): Batch {
 	const byTask = Map.groupBy(jobs, job => job.task);
@@ -463,6 +464,6 @@ export function describeBatch(
 		createdAt,
 		marks,
 		counts: countStatuses(jobs),
-		...defined({held: held === 0 ? undefined : held, task, flow, stages, renewal, tasks, total, startedAt, completedAt, closedAt, completionJobId}),
+		...defined({held: held === 0 ? undefined : held, task, flow, stages, renewal, run, tasks, total, startedAt, completedAt, closedAt, completionJobId}),
 	};
 }

@@ -358,7 +358,7 @@ export class MemoryStore implements contract.Store {
 		});
 	}
 
-	async openBatch(name: string, task: string | undefined, owner: OwnerId, {onComplete, flow, stages, renewal}: BatchOptions = {}): Promise<BatchId> {
+	async openBatch(name: string, task: string | undefined, owner: OwnerId, {onComplete, flow, stages, renewal, run}: BatchOptions = {}): Promise<BatchId> {
 		this.#assertOpen();
 		const known = [...this.#batches.values()].find(batch => batch.name === name);
 		const batch = known ?? newBatchRow(this.#lastBatch + 1, name, task, this.#clock.now());
@@ -374,6 +374,7 @@ export class MemoryStore implements contract.Store {
 			Object.assign(batch, {
 				...{total: undefined, closedAt: undefined, marks, onComplete, owner, stages, flow: flow === undefined ? undefined : {structure: flow}},
 				renewal: batch.renewal ?? renewal,
+				run,
 			}),
 		);
 		return batch.id;
@@ -524,7 +525,8 @@ export class MemoryStore implements contract.Store {
 	// Enqueuing
 
 	#enqueueGroup({parents, ...group}: NewGroup, before: readonly EnqueuedGroup[]): EnqueuedGroup {
-		if (group.batch !== undefined && !this.#batches.has(group.batch)) return {ids: [], missing: -group.batch};
+		const batch = group.batch === undefined ? undefined : this.#batches.get(group.batch);
+		if (group.batch !== undefined && (!batch || (group.run !== undefined && group.run !== batch.run))) return {ids: [], missing: -group.batch};
 		const full = this.#refuse(group);
 		if (full) return {ids: [], full};
 		const first = this.#lastId + 1;

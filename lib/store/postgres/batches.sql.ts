@@ -93,7 +93,7 @@ export const BATCHES = `
 		if exists (select from owner where id = b.owner) then return jsonb_build_object('inUse', true, 'completed', done); end if;
 		its_owner := register_owner(call, call->>'owner');
 		update batch set closed_at = null, total = null, on_complete = its_end, owner = its_owner,
-			shape = case when b.shape ? 'renewal' then b.shape else nullif(call->'shape', 'null') end,
+			shape = nullif(coalesce(nullif(call->'shape', 'null'), '{}') || case when b.shape ? 'renewal' then jsonb_build_object('renewal', b.shape->'renewal') else '{}' end, '{}'),
 			opened_by = (call->>'number')::bigint,
 			marks = marks_with((select ${counted(StoredState.completed, StoredState.dead, StoredState.cancelled)} from batch_tally where batch = b.id)::bigint)
 			where id = b.id;

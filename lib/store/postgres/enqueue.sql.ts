@@ -101,8 +101,8 @@ export const ENQUEUE = `
 		pending bigint;
 	begin
 		g := scoped(g);
-		-- Nothing would ever delete them with their batch.
-		if g->>'batch' is not null and not exists (select from batch where id = (g->>'batch')::bigint) then
+		-- Nothing would ever delete them with their batch; or another run has it now.
+		if g->>'batch' is not null and not exists (select from batch where id = (g->>'batch')::bigint and (not g ? 'run' or shape->>'run' = g->>'run')) then
 			if (g->>'reject')::boolean then raise exception using errcode = '${KEY_CONFLICT}', message = 'no batch', detail = jsonb_build_array(g->'index', 0, -(g->>'batch')::bigint); end if;
 			return jsonb_build_object('missing', -(g->>'batch')::bigint);
 		end if;

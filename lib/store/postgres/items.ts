@@ -27,7 +27,7 @@ export class ItemMaker {
 		this.#names = names;
 	}
 
-	newGroup({task, scope, policy, values: all, keys, parents, batch, unique, expiresMs, maxPending, fingerprints, outdated, ...group}: NewGroup): object {
+	newGroup({task, scope, policy, values: all, keys, parents, batch, unique, run, expiresMs, maxPending, fingerprints, outdated, ...group}: NewGroup): object {
 		const count = sizeOf({values: all});
 		// Consecutive numbers are known only within a batch.
 		const isNumbered = typeof keys === 'number' && batch !== undefined && !unique;
@@ -38,7 +38,7 @@ export class ItemMaker {
 			count,
 			...this.#valuesOf(all),
 			...defined({outdated, fingerprints: fingerprints && {count, ...this.#valuesOf(fingerprints)}}),
-			...defined({scope, batch, unique, rerun: group.rerun, delay: group.delayMs, at: group.runAt, expires: expiresMs, max: maxPending}),
+			...defined({scope, batch, run, unique, rerun: group.rerun, delay: group.delayMs, at: group.runAt, expires: expiresMs, max: maxPending}),
 			...defined({number: isNumbered ? keys : undefined, keys: keys === undefined || isNumbered ? undefined : listKeys(keys, count)}),
 			...(parents && {parents: toParents(parents)}),
 		};

@@ -66,9 +66,9 @@ export function findConflict(tx: Tx, jobs: readonly ChildJob[], parent: JobId): 
 	return undefined;
 }
 
-/** Refuses the group if its batch was deleted, or never was: nothing would ever delete its jobs with it. */
-function refuseWithoutBatch({statements}: Tx, {batch, task}: NewGroup, rejects: boolean): EnqueuedGroup | undefined {
-	if (batch === undefined || statements.hasBatch.get(batch) !== undefined) return undefined;
+/** Refuses the group if its batch was deleted, or never was: nothing would ever delete its jobs with it; or if another run has it now. */
+function refuseWithoutBatch({statements}: Tx, {batch, run, task}: NewGroup, rejects: boolean): EnqueuedGroup | undefined {
+	if (batch === undefined || statements.hasBatch.get(batch, run ?? null) !== undefined) return undefined;
 	if (rejects) throw noParent(task, -batch);
 	return {ids: [], missing: -batch};
 }

@@ -185,7 +185,7 @@ export const SQL = {
 	ownBatch: 'update batch set owner = ? where id = ?',
 	leaveBatch: `update batch set closed_at = coalesce(@closedAt, closed_at), owner = null, shape = iif(@isDone, json_remove(shape, '$.renewal'), shape)
 		where id = cast(@id as integer) and owner = (select id from owner where name = @owner)`,
-	hasBatch: 'select 1 from batch where id = ?',
+	hasBatch: `select 1 from batch where id = ? and coalesce(?, shape ->> '$.run', '') = coalesce(shape ->> '$.run', '')`,
 	isBatchOpen: 'select 1 from batch where id = ? and closed_at is null',
 	deleteEmptyBatches: `delete from batch where closed_at is not null and not exists (select 1 from job where job.batch = batch.id)
 		and not exists (select 1 from job_run where job_run.batch = batch.id) returning id`,

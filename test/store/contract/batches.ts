@@ -357,6 +357,26 @@ law('a batch keeps the number of its ended jobs at two moments, at least ten sec
 	t.deepEqual(await marks(), [{at: clock.now(), ended: 4}]);
 });
 
+law('no job of a run gets into its batch once another run has opened it', async (t, queue) => {
+	const open = async (owner: string, run: string) => {
+		const batch = await queue.store.openBatch('nightly', 'hash', owner, {run, renewal: run});
+		return {...newJob({batch}), values: pack(['1']), run};
+	};
+	const first = await open(OWNER, 'one');
+	await queue.store.commit({enqueue: [first]});
+	await queue.leave(OWNER);
+	await queue.store.commit({enqueue: [first]});
+	const second = await open(OTHER, 'two');
+	t.like(await queue.batch('nightly'), {run: 'two', renewal: 'one'});
+	await queue.closeBatch(second.batch as number, OTHER);
+	const {enqueued} = await queue.store.commit({enqueue: [first, second, {...second, run: undefined}]});
+	t.deepEqual(
+		enqueued.map(({missing}) => missing),
+		[-(first.batch as number), undefined, undefined],
+	);
+	t.is((await queue.counts()).pending, 4);
+});
+
 law('no job gets into a batch that does not exist, or that was deleted: the group is refused, or the whole transaction', async (t, queue) => {
 	const batch = await queue.openBatch('nightly', 'hash', OWNER);
 	await enqueue(queue, newJob({batch, key: 'a'}));
