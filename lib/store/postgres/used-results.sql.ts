@@ -52,21 +52,23 @@ export const USED_RESULTS = `
 				select e.parent_first, e.parent_last from meant m cross join lateral edges_to(m.first, m.last) e
 			),
 			looked (first, last) as (select * from meant union all select 0, ${Number.MAX_SAFE_INTEGER} where ids is null),
-			direct (id) as (
-				select distinct id from looked l
+			direct (first, last) as (
+				select p.first, p.last from looked l
 				join used_result u on u.is_stale and u.first > l.first - ${MAX_GROUP_JOBS} and u.first <= l.last and u.last >= l.first
-				cross join lateral generate_series(greatest(u.first, l.first), least(u.last, l.last)) id
-				where (place_of(id)).state = ${StoredState.completed}
+				cross join lateral states_in(greatest(u.first, l.first), least(u.last, l.last)) p where p.state = 'completed'
 			),
-			stale (id) as (
-				select id from direct
+			stale (first, last) as (
+				select * from direct
 				union
-				select c from stale s cross join lateral edges_from(s.id, s.id, 0) e
+				select p.first, p.last from stale s cross join lateral edges_from(s.first, s.last, 0) e
 				join looked l on l.first <= e.child_last and l.last >= e.child_first
-				cross join lateral generate_series(greatest(e.child_first, l.first), least(e.child_last, l.last)) c
-				where (place_of(c)).state = ${StoredState.completed}
+				cross join lateral states_in(greatest(e.child_first, l.first), least(e.child_last, l.last)) p where p.state = 'completed'
+			),
+			known (id, how) as (
+				select id, min(how) from (select first, last, 'direct' as how from direct union all select first, last, 'through' from stale) x
+				cross join lateral generate_series(first, last) id group by id
 			)
-			select jsonb_object_agg(id, case when id in (select id from direct) then 'direct' else 'through' end) from stale
+			select jsonb_object_agg(id, how) from known
 		);
 	end $$;
 `;
