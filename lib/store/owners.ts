@@ -94,7 +94,7 @@ export class Owners {
 		if (!isFileName(owner))
 			throw new FaenaError(
 				'BadOption',
-				`An owner's name names a file: at most 100 characters, without / and \\, and no white space at its end. This is ${JSON.stringify(owner)}.`,
+				`An owner's name names a file: at most 100 characters, without / and \\, and with no white space, -open, -commands or -journal at its end. This is ${JSON.stringify(owner)}.`,
 			);
 		const {ownerLock, openJobs} = this.filesOf(owner);
 		this.#owned.set(owner, {lock: ownerLock === undefined ? undefined : holdLock(ownerLock)});

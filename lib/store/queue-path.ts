@@ -41,7 +41,7 @@ export function isOwnFile(location: string): (path: string) => boolean {
 export function isPostgres(location: string | URL): boolean {
 	if (/^postgres(ql)?:/i.test(String(location))) return true;
 	// As a path it would be shown in messages, with the password of a URL that is mistyped.
-	if (String(location).includes('://') && !(location instanceof URL && location.protocol === 'file:'))
+	if (/:\/\/|\/\/[^/]*:.*@/.test(String(location)) && !(location instanceof URL && location.protocol === 'file:'))
 		throw bad(
 			'The queue must be the path of an SQLite file or a URL that begins with postgres://, and this is another URL. Correct its beginning; it is not shown here, since it may have a password',
 		);

@@ -108,7 +108,7 @@ test('a program that was killed and comes back with the same owner name has its 
 	await comesBack(t, queue, path);
 });
 
-for (const owner of ['me ', '../me', 'a\\b', 'me\n']) {
+for (const owner of ['me ', '../me', 'a\\b', 'me\n', 'me-open']) {
 	test(`an owner whose name can't be the name of a file is refused, and leaves no file: ${JSON.stringify(owner)}`, async t => {
 		const folder = makeFolder(t);
 		const queue = await openQueue(join(folder, 'jobs.db'));

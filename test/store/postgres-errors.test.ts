@@ -387,6 +387,7 @@ test('a URL that is mistyped is refused without its text, wherever a queue is na
 		'pg://me:S3cret@h/db',
 		'"postgres://me:S3cret@h/db"',
 		'POSTGRE://S3cret',
+		'postgres//me:S3cret@h/db',
 	]) {
 		const ways: readonly (() => Promise<unknown>)[] = [
 			() => openQueue(location),

@@ -58,7 +58,7 @@ const MAX_OWNER_LENGTH = 100;
 
 /** True if the name can be part of a file's name. Another program may write any text into a row, also a path. SQLite drops white space at the end of a path. */
 export function isFileName(owner: OwnerId): boolean {
-	return owner.length <= MAX_OWNER_LENGTH && !/[/\\\0]|\s$/.test(owner);
+	return owner.length <= MAX_OWNER_LENGTH && !/[/\\\0]|\s$|-(open|commands2?|journal)$/.test(owner);
 }
 
 /**
