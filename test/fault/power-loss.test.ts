@@ -18,15 +18,3 @@ testOnRecordedDisk(`whenever power is lost, nothing is lost that the program was
 	t.deepEqual(broken, []);
 	t.log(`${moments} moments, ${different} different states`);
 });
-
-testOnRecordedDisk(`with durability normal a loss of power takes what was told last, and damages nothing${because}`, async t => {
-	t.timeout(600_000);
-	tellSeed(t);
-	const folder = makeFolder(t);
-	const {broken} = await losePower(folder, await record(join(folder, 'run'), 'normal'), {perMoment: 1, seed: SEED});
-	t.deepEqual(
-		broken.filter(promise => !/^(Lost|Forgotten)/.test(promise)),
-		[],
-	);
-	t.true(broken.length > 0, 'else the other test proves nothing');
-});
