@@ -34,7 +34,7 @@ export type {StoreOptions} from './contract/laws.ts';
 
 /**
  * Registers a test for each law of {@link Store}. `open` gives a new, empty store each time; the suite closes it.
- * @param again opens the store that was opened last once more, as another program does; for stores that several programs share
+ * @param shared gives a new store that `again` opens once more, as another program does; for stores that several programs share. Default: `open`
  * @param nextTurn of a store that waits for a server: resolves when it may have answered
  * @param knowsOpenJobs false for a store whose owners can't die without it
  */
@@ -42,10 +42,11 @@ export function exerciseStore(
 	name: string,
 	open: (options: StoreOptions) => Promise<Store>,
 	{
+		shared = open,
 		again,
 		knowsOpenJobs = true,
 		nextTurn,
-	}: {readonly again?: typeof open; readonly knowsOpenJobs?: boolean; readonly nextTurn?: (store: Store) => Promise<void>} = {},
+	}: {readonly shared?: typeof open; readonly again?: typeof open; readonly knowsOpenJobs?: boolean; readonly nextTurn?: (store: Store) => Promise<void>} = {},
 ): void {
 	// Hundreds of stores of one thread would poll beside each other. A server, however, is waited for.
 	const register = nextTurn ? test : test.serial;
@@ -67,6 +68,6 @@ export function exerciseStore(
 				t.teardown(() => queue.close());
 				return queue;
 			};
-			await check(t, await openWith(open), clock, () => openWith(again as typeof open));
+			await check(t, await openWith(shared), clock, () => openWith(again as typeof open));
 		});
 }

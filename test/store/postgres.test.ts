@@ -25,21 +25,45 @@ test.after.always(async () => {
 
 const pools = new WeakMap<Store, WatchedPool>();
 
-let opened = 0;
-
-const openLast = async (options: StoreOptions) => {
+const openIn = async (schema: string, options: StoreOptions) => {
 	const pool = new WatchedPool(shared);
-	const store = new PostgresStore(server.url, {...options, schema: `queue ${opened}`, pool});
+	const store = new PostgresStore(server.url, {...options, schema, pool});
 	pools.set(store, pool);
 	await store.counts();
 	return store;
 };
 
-exerciseStore(
-	'postgres',
-	options => {
-		opened++;
-		return openLast(options);
-	},
-	{again: openLast, nextTurn: async store => pools.get(store)?.nextTurn()},
-);
+/** Schemas for laws that need one store. The server compiles the functions of each schema anew, which takes longer than most laws. */
+const free = Array.from({length: MAX_CONNECTIONS}, (_, index) => `queue ${index}`);
+const waiting: ((schema: string) => void)[] = [];
+
+/** Opens an empty store. Its close gives its schema to the next one. */
+async function openEmpty(options: StoreOptions): Promise<Store> {
+	const schema = free.pop() ?? (await new Promise<string>(resolve => waiting.push(resolve)));
+	await shared.query(`do $$ declare each text; begin
+		if to_regclass('"${schema}".job') is null then return; end if;
+		for each in select tablename from pg_tables where schemaname = '${schema}' and tablename <> 'version' loop execute format('delete from %I.%I', '${schema}', each); end loop;
+		for each in select sequencename from pg_sequences where schemaname = '${schema}' loop execute format('alter sequence %I.%I restart', '${schema}', each); end loop;
+		insert into "${schema}".added_up values (0);
+	end $$`);
+	const store = await openIn(schema, options);
+	const close = store.close.bind(store);
+	let isClosed = false;
+	store.close = async () => {
+		await close();
+		if (isClosed) return;
+		isClosed = true;
+		const next = waiting.shift();
+		if (next) next(schema);
+		else free.push(schema);
+	};
+	return store;
+}
+
+let opened = 0;
+
+exerciseStore('postgres', openEmpty, {
+	shared: options => openIn(`shared ${++opened}`, options),
+	again: options => openIn(`shared ${opened}`, options),
+	nextTurn: async store => pools.get(store)?.nextTurn(),
+});
