@@ -182,9 +182,9 @@ export class MapJobs<Item> {
 	async #sendChecked(group: ItemGroup<Item>, payloads: readonly Encoded[], sent: NewGroup, answered: (take: () => void) => void): Promise<void> {
 		try {
 			const start = performance.now();
-			const checked = this.#isEnding || this.#isLeft ? undefined : await this.#check(group, payloads);
+			const checked = this.#isOver ? undefined : await this.#check(group, payloads);
 			// The map was left or ended meanwhile, and enqueues nothing more.
-			if (!checked || this.#isEnding || this.#isLeft) return answered(() => undefined);
+			if (!checked || this.#isOver) return answered(() => undefined);
 			const isQuick = performance.now() - start < QUICK_CHECK_MS;
 			this.#groupSize = isQuick ? Math.min(MAX_GROUP_JOBS, 2 * this.#groupSize) : Math.max(MIN_CHECKED_ITEMS, Math.floor(this.#groupSize / 2));
 			group.checked = {verdicts: checked, payloads};
@@ -447,17 +447,23 @@ export class MapJobs<Item> {
 		this.underWay--;
 	}
 
+	/** True once the map was left, halted or cancelled. */
+	get #isOver(): boolean {
+		return this.#isLeft || this.#isEnding;
+	}
+
 	/**
 	 * Ends the input of the batch, and handles the jobs that are missing from it. Returns how many are gone. It stops once the map has left
-	 * the batch, since another map may own it then.
+	 * the batch, since another map may own it then, or has taken back its jobs, which are needed again.
 	 * @throws FaenaError `NoSuchBatch` if the batch was deleted meanwhile, `BatchInUse` if another map owns it
 	 */
 	async endInput(): Promise<{readonly gone?: number}> {
 		if (this.#batch === undefined) return {};
 		const lost = await this.batchLost();
+		if (this.#isOver) return {};
 		if (lost) throw lost;
 		this.missing = await this.#settleMissing();
-		if (this.#isLeft) return {};
+		if (this.#isOver) return {};
 		this.#hasInputEnded = await this.#client.verb('endInput', this.#batch, this.sent);
 		if (this.#hasInputEnded) return this.#freshness ? {gone: this.#gone} : {};
 		throw (await this.batchLost()) ?? takenOver(this.#plan.batch as string);

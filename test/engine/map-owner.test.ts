@@ -170,11 +170,11 @@ test('a map whose batch another one has opened since, and perhaps ended, enqueue
 	await t.throwsAsync(old.next(), {code: 'BatchInUse', message: /another map took over its batch "versions"/});
 	t.deepEqual((await results(2)).sort(), ['a 2', 'b 2', 'c 2']);
 	// All its items are enqueued, and the other map holds them.
-	const waiting = all(faena.map('wait', [closed, `${closed} too`], {batch: 'held', key: String}));
-	while ((await faena.counts()).running === 0);
+	const waiting = t.throwsAsync(all(faena.map('wait', [closed, `${closed} too`], {batch: 'held', key: String})), {code: 'BatchInUse'});
+	while ((await faena.batch('held').info())?.total !== 2);
 	takeOver();
 	t.is((await all(other.map('wait', [], {batch: 'held'}))).length, 0);
-	await t.throwsAsync(waiting, {code: 'BatchInUse'});
+	await waiting;
 });
 
 for (const how of ['cancel()', 'signal'] as const) {
