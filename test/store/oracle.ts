@@ -691,10 +691,12 @@ export class MemoryStore implements contract.Store {
 	}
 
 	#beginRound(job: JobRow, state: JobRow['state']): void {
+		const hadEnded = job.state.type === 'ended';
 		this.#given.delete(job.id);
 		beginRound(job, state);
 		if (this.#isBlocked(job)) this.#block(job);
-		// Its children that have not started wait for it again.
+		// Its children that have not started wait for it again; one that was taken back while its parent ran already does not.
+		if (!hadEnded) return;
 		for (const child of this.#all().filter(({parents, state: {type}}) => parents?.ids.includes(job.id) && (type === 'ready' || type === 'delayed'))) {
 			const past = this.#parentsIn(child, status => status === undefined);
 			if (this.#lostParentOf(child, past) === undefined) this.#block(child, past);
