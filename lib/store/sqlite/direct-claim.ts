@@ -70,8 +70,9 @@ export class DirectClaim {
 /** True if the request can take all of these groups' jobs of its tasks at once, and no other job is ready, due or expired. */
 export function canClaimDirectly(tx: Tx, request: ClaimRequest, lanes: readonly Lane[], groups: readonly NewGroup[]): boolean {
 	const {known, now} = tx;
+	if (groups.length === 0) return false;
 	// Groups may name held jobs, which are ready then.
-	const isQuiet = !mayExpire(tx) && !known.get('hasHeld') && (known.get('nextRunAt') ?? Infinity) > now && lanes.every(lane => readyIn(tx, lane) === 0);
+	const isQuiet = !mayExpire(tx) && (known.get('nextRunAt') ?? Infinity) > now && lanes.every(lane => readyIn(tx, lane) === 0) && !known.get('hasHeld');
 	// A new round of an existing job is not a new job.
 	if (!isQuiet || groups.some(({rerun, expiresMs, parents}) => rerun || parents || expiresMs !== undefined)) return false;
 	const requested = new Set(request.lanes.map(({task}) => task));

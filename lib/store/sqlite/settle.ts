@@ -29,7 +29,8 @@ export function settle(tx: Tx, groups: readonly EndedGroup[]): SettledGroup[] {
 	const parents = [...Map.groupBy(parts, ({lease}) => lease)].flatMap(([lease, own]) => settleLease(tx, lease, own));
 	parents.sort(({part: a}, {part: b}) => a.position - b.position || a.index - b.index);
 	for (const parent of parents) settleParent(tx, parent);
-	if (tx.known.get('hasFingerprints')) for (const [position, group] of groups.entries()) noteCode(tx, group, results[position] as Result);
+	if (groups.some(({code}) => code !== undefined) && tx.known.get('hasFingerprints'))
+		for (const [position, group] of groups.entries()) noteCode(tx, group, results[position] as Result);
 	if (groups.length > 0) failpoint('settle:written');
 	return results;
 }
