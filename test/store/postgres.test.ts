@@ -48,14 +48,15 @@ async function openEmpty(options: StoreOptions): Promise<Store> {
 	end $$`);
 	const store = await openIn(schema, options);
 	const close = store.close.bind(store);
-	let isClosed = false;
-	store.close = async () => {
-		await close();
-		if (isClosed) return;
-		isClosed = true;
-		const next = waiting.shift();
-		if (next) next(schema);
-		else free.push(schema);
+	let closing: Promise<void> | undefined;
+	store.close = () => {
+		// Once, also if the law closes it twice at a time.
+		closing ??= close().then(() => {
+			const next = waiting.shift();
+			if (next) next(schema);
+			else free.push(schema);
+		});
+		return closing;
 	};
 	return store;
 }

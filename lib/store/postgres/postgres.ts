@@ -267,6 +267,8 @@ export class PostgresStore implements contract.Store {
 				// A lock that is free shows that the other owner is dead.
 				const others = await this.#db.query('select from @.owner where name = $1 and store <> $2 and heartbeat_at > 0', [owner, this.#number]);
 				if (others.length > 0) throw ownerInUse(owner);
+				// Nobody would drop the lock of a store that was closed meanwhile.
+				this.#assertOpen();
 				this.#owners.hold(owner);
 			}
 			return call();
