@@ -79,6 +79,8 @@ function openPool(url: string): pg.Pool {
 	});
 	// A connection that ends while it is idle is replaced. Without a listener it would end the program.
 	pool.on('error', ignore);
+	// A server may end a connection in the packet that says it is ready, before the call that waits for it can listen.
+	pool.on('connect', client => client.on('error', () => {}));
 	return pool;
 }
 
