@@ -379,6 +379,24 @@ test('no inspection shows a password: of a queue, a store, an engine, a handle, 
 	await pool.end();
 });
 
+test('a server that ends a connection in the packet that says it is ready ends no program', async t => {
+	const message = (type: string, body: Buffer) => {
+		const length = Buffer.alloc(4);
+		length.writeInt32BE(body.length + 4);
+		return Buffer.concat([Buffer.from(type), length, body]);
+	};
+	const ready = [message('R', Buffer.alloc(4)), message('Z', Buffer.from('I'))];
+	const ends = message('E', Buffer.from('SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0'));
+	const server = createServer(socket => {
+		socket.on('error', () => undefined);
+		socket.once('data', () => socket.end(Buffer.concat([...ready, ends])));
+	});
+	await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+	const {port} = server.address() as AddressInfo;
+	await t.throwsAsync(openQueue(`postgres://me@127.0.0.1:${port}/db`), {code: 'Unreachable'});
+	server.close();
+});
+
 test('a URL that is mistyped is refused without its text, wherever a queue is named', async t => {
 	const tasks = new URL('../fixtures/tasks.ts', import.meta.url);
 	for (const location of [
