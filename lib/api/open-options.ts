@@ -27,9 +27,9 @@ export interface OpenOptions<Tasks = any> {
 	readonly only?: readonly string[];
 	/**
 	 * Whose jobs these are: jobs that this engine enqueues are run only by engines of the same scope; of several, of the first. Jobs that a task
-	 * enqueues have the scope of its job, if that has one. It runs jobs of all of them, and jobs without a scope. Default: the name of the package that has the tasks module, and its path in there
-	 * without its extension and without a first folder such as `src` or `dist`; outside a package with a name, the real path of the module; without
-	 * tasks, none.
+	 * enqueues have the scope of its job, if that has one. It runs jobs of all of them, and jobs without a scope. Default: the name of the package that
+	 * has the tasks module, and its path in there without its extension and without a first folder such as `src` or `dist`; outside a package with a
+	 * name, the real path of the module; without tasks, none.
 	 * @example {scope: 'shop/thumbnails'}
 	 */
 	readonly scope?: string | readonly string[];

@@ -32,7 +32,10 @@ export interface WorkOptions {
 	 * enqueued, here or by another process, are noticed within 50 ms in any case.
 	 */
 	readonly pollMs?: number;
-	/** Whose jobs it runs, beside jobs without a scope; jobs that its tasks enqueue get that of their job, or the first. Default: only jobs without a scope. See {@link OpenOptions.scope}. */
+	/**
+	 * Whose jobs it runs, beside jobs without a scope; jobs that its tasks enqueue get that of their job, or the first. Default: only jobs without a
+	 * scope. See {@link OpenOptions.scope}.
+	 */
 	readonly scope?: string | readonly string[];
 }
 
