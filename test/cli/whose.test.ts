@@ -1,6 +1,6 @@
 /** Whose a job is, by the command: no run executes what another one has named, with other code, in another folder or with other options. */
 import {once} from 'node:events';
-import {mkdirSync, rmSync, symlinkSync} from 'node:fs';
+import {mkdirSync, renameSync, rmSync, symlinkSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import test from 'ava';
@@ -110,6 +110,24 @@ test("a worker in another folder executes no item of a map, whose paths are rela
 	t.is(code, 0, stderr);
 	t.deepEqual(results(stdout), Array(8).fill('a'));
 	await worker.kill();
+});
+
+test('a run of commands goes on where it was in a folder that has another name now, with its queue', async t => {
+	const project = new Project(t);
+	mkdirSync(join(project.path, 'before'));
+	const sh = 'echo {} >> ../trace; until [ {} = a ] || [ -e ../go ]; do sleep 0.01; done; echo {}';
+	const command = ['map', '-j', '1', '--quiet', '--sh', sh, ':::', 'a', 'b', 'c'];
+	const first = project.faenaIn('before', ...command);
+	// Printed, so that it is stored.
+	await first.printed(1);
+	await project.traced('b');
+	await first.kill();
+	project.write('go');
+	renameSync(join(project.path, 'before'), join(project.path, 'after'));
+	const {code, stdout, stderr} = await project.faenaIn('after', ...command).end();
+	t.is(code, 0, stderr);
+	t.deepEqual(stdout.trim().split('\n').sort(), ['a', 'b', 'c']);
+	t.deepEqual(project.executions().sort(), ['a', 'b', 'b', 'c']);
 });
 
 test('what an earlier run left is not started before the input names it, and the summary says what became of it', async t => {
