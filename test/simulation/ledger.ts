@@ -242,7 +242,7 @@ export class Ledger {
 	moved(filter: JobFilter, to: MoveTarget, {after = 0, upTo = Infinity}: MovePage, {ids, asked, next}: Moved): void {
 		// A job that is held waits, and by that comes to no end.
 		if (to === 'held' || to === 'unheld') {
-			this.#held(to === 'held' ? asked : ids, to);
+			this.#held(ids, asked, to);
 			return;
 		}
 		const statuses: readonly string[] = movableStatuses(to, filter);
@@ -263,10 +263,15 @@ export class Ledger {
 		for (const id of asked) this.#ask(this.#entry(id, ['running']), to);
 	}
 
-	#held(ids: readonly number[], to: 'held' | 'unheld'): void {
-		for (const id of ids) {
-			if (to === 'held') this.#entry(id, ['running']).stop ??= 'hold';
-			else this.#unhold(this.#entries.get(id));
+	#held(ids: readonly number[], asked: readonly number[], to: 'held' | 'unheld'): void {
+		for (const id of asked) this.#entry(id, ['running']).stop ??= 'hold';
+		for (const entry of ids.map(id => this.#entries.get(id))) {
+			if (to === 'unheld') this.#unhold(entry);
+			else if (entry?.state === 'failed') {
+				// It loses the time of its next attempt.
+				entry.state = 'pending';
+				this.#wait(entry, 0);
+			}
 		}
 	}
 
