@@ -11,28 +11,13 @@ import {WorkerPool} from '../lib/pool/worker-pool.ts';
 import {openStore} from '../lib/store/open-store.ts';
 import {type Call, type DispatcherMessage, type DispatcherStart, resultBuffers, type Started} from '../lib/transport/messages.ts';
 
-const {
-	queue: location,
-	durability,
-	leaseMs,
-	blobThresholdBytes = Infinity,
-	events,
-	closeOnSignals,
-	retention,
-	only,
-	scopes,
-	waitsForBatch,
-	pool,
-} = workerData as DispatcherStart;
+const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, pool, ...others} = workerData as DispatcherStart;
 
 async function start(): Promise<void> {
 	const store = await openStore(location, {durability, leaseMs, blobThresholdBytes});
 	const owner = nanoid();
 	const options = pool && {...pool, ...store.ownerFiles(owner)};
-	const dispatcher = new Dispatcher(store, options && (listener => makePool(options, listener)), {
-		...{owner, leaseMs, events, closeOnSignals, retention, only, scopes, waitsForBatch},
-		output: post,
-	});
+	const dispatcher = new Dispatcher(store, options && (listener => makePool(options, listener)), {...others, owner, leaseMs, output: post});
 	const tasks = await dispatcher.start().catch(async error => {
 		// Otherwise the owner's lock would stay.
 		await store.close();

@@ -14,7 +14,7 @@ import type {DispatcherMessage, DispatcherStart} from '../transport/messages.ts'
  * @throws FaenaError if the queue or the tasks can't be opened
  */
 export async function openInline(
-	{queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, closeOnSignals, retention, only, scopes, waitsForBatch, pool}: DispatcherStart,
+	{queue: location, durability, leaseMs, blobThresholdBytes = Infinity, pool, ...others}: DispatcherStart,
 	publish: (event: JobEvent) => void,
 	{clock = systemClock, random = Math.random}: {readonly clock?: Clock; readonly random?: () => number} = {},
 ): Promise<Transport> {
@@ -25,9 +25,7 @@ export async function openInline(
 	const output = (message: DispatcherMessage) => void setImmediate(() => deliver(message));
 	const owner = nanoid();
 	const options = pool && {...pool, ...store.ownerFiles(owner)};
-	const dispatcher = new Dispatcher(store, options && (listener => inlinePool(options, listener, clock)), {
-		...{owner, leaseMs, events, closeOnSignals, retention, only, scopes, waitsForBatch, clock, output},
-	});
+	const dispatcher = new Dispatcher(store, options && (listener => inlinePool(options, listener, clock)), {...others, owner, leaseMs, clock, output});
 	const tasks = await dispatcher.start().catch(async error => {
 		await store.close();
 		throw error;

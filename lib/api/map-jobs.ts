@@ -4,8 +4,9 @@ import type {FilesSeen, Verdict} from '../freshness/messages.ts';
 import type {OpenFreshness} from '../freshness/open-freshness.ts';
 import {type Encoded, sameValue} from '../job/encoding.ts';
 import {type EnqueuedGroup, idAt, type Keys, listIds, MAX_GROUP_JOBS, type NewGroup, rangeOf} from '../job/group.ts';
-import type {BatchId, JobId, Place} from '../job/job.ts';
+import type {BatchId, JobId} from '../job/job.ts';
 import {pack} from '../job/packed.ts';
+import {pages} from '../job/pages.ts';
 import {keyConflict, noParent} from '../store/conflict-errors.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient, RangeWatcher, Watcher} from '../transport/client.ts';
@@ -155,15 +156,15 @@ export class MapJobs<Item> {
 		return group;
 	}
 
-	/**
-	 * Keys that are consecutive numbers, such as ids, travel and are stored as the first of them. After a gap all keys of the map go as a list: a store
-	 * finds numbers and lists in different places, and is slower with both.
-	 */
 	/** What the groups of this run have. */
 	get #ofBatch(): Pick<NewGroup, 'batch' | 'run'> {
 		return this.#batch === undefined ? {} : {batch: this.#batch, run: this.#run};
 	}
 
+	/**
+	 * Keys that are consecutive numbers, such as ids, travel and are stored as the first of them. After a gap all keys of the map go as a list: a store
+	 * finds numbers and lists in different places, and is slower with both.
+	 */
 	#packKeys(keys: readonly string[]): Keys {
 		const first = /^\d{1,15}$/.test(keys[0] ?? '') ? Number(keys[0]) : Number.NaN;
 		this.#areNumbers &&= keys.every((key, offset) => key === `${first + offset}`);
@@ -490,11 +491,9 @@ export class MapJobs<Item> {
 	/** Deletes the ended jobs that the input has not had. */
 	async #deleteGone(): Promise<void> {
 		const search = {batch: this.#plan.batch as string};
-		for (let after: Place | null | undefined; after !== null; ) {
-			const {jobs, next}: ReturnType<Verbs['jobs']> = await this.#client.verb('jobs', search, {after, limit: MAX_PAGE_JOBS});
+		for await (const {jobs} of pages(after => this.#client.verb('jobs', search, {after, limit: MAX_PAGE_JOBS}))) {
 			const gone = jobs.filter(({id}) => id < this.#firstMade && this.#flags.get(id) === 0 && !this.#running.has(id)).map(({id}) => id);
 			for (let from = 0; from < gone.length; from += MAX_GROUP_JOBS) await this.#client.verb('cleanup', {ids: gone.slice(from, from + MAX_GROUP_JOBS)});
-			after = next;
 		}
 	}
 

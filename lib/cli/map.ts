@@ -195,16 +195,8 @@ async function map(plan: Plan, options: Options): Promise<number> {
 		const keeper = command?.results === undefined ? undefined : keepReused(command.results);
 		const isInOrder = orderOf(options) === 'input';
 		const code = await new MapRun(engine, results, {
-			...options,
-			batch: plan.batch,
-			missing: missingOf(plan.input, options),
-			sizes,
-			printer,
-			isEncoded,
-			log,
-			keeper,
-			cleanUp,
-			isInOrder,
+			...{...options, batch: plan.batch, missing: missingOf(plan.input, options)},
+			...{sizes, printer, isEncoded, log, keeper, cleanUp, isInOrder},
 		}).print();
 		await engine.close();
 		return code;

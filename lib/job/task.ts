@@ -313,7 +313,10 @@ export interface JobOptions extends ExecutionOptions {
 	readonly dependsOn?: readonly (JobId | {readonly id: JobId})[];
 	/** What becomes of the job if one of these ends as dead or cancelled. Default `'cancel'`: it is cancelled, too. `'run'`: it runs all the same. */
 	readonly onDead?: OnDead;
-	/** Whose the job is: only engines of this scope run it. Default: the scope of the engine that enqueues it; by `ctx.enqueue`, that of the job which does. See {@link OpenOptions.scope}. */
+	/**
+	 * Whose the job is: only engines of this scope run it. Default: the scope of the engine that enqueues it; by `ctx.enqueue`, that of the job which
+	 * does. See {@link OpenOptions.scope}.
+	 */
 	readonly scope?: string;
 }
 

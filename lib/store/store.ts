@@ -213,7 +213,10 @@ export interface Changes {
 	readonly enqueue?: readonly NewGroup[];
 	/** Changes of schedules, which may enqueue jobs, too. */
 	readonly schedule?: readonly ScheduleChange[];
-	/** If a key belongs to another payload: true fails the whole transaction with `KeyConflict`; by default the job is in `conflicts` of its group. Of a batch that does not exist: `NoSuchBatch`, or `missing`. */
+	/**
+	 * If a key belongs to another payload: true fails the whole transaction with `KeyConflict`; by default the job is in `conflicts` of its group. Of a
+	 * batch that does not exist: `NoSuchBatch`, or `missing`.
+	 */
 	readonly rejectConflicts?: boolean;
 	/**
 	 * Which jobs to claim; none by default. A transaction that claims first cancels jobs that have expired. If these are more than one transaction

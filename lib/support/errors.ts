@@ -51,7 +51,7 @@ export type ErrorCode =
 	| 'StorageFull'
 	/** Another program held the lock of the database for longer than Faena waits: 10 s. */
 	| 'DatabaseBusy'
-	/** The database's server can't be reached, has no connection left, or refuses work for now. The refused call stored nothing. Running jobs are settled as soon as it is back. */
+	/** The database's server can't be reached, has no connection left, or refuses work. The refused call stored nothing. Running jobs are settled once it is back. */
 	| 'Unreachable'
 	/** The database was written by a newer Faena. */
 	| 'NewerDatabase'

@@ -38,7 +38,7 @@ export class ModuleGraph {
 		if (!this.#texts.has(url) && !url.includes('/node_modules/')) this.#texts.set(url, textOf(url));
 	}
 
-	/** Ends the watch. Returns a hash of the texts of the tasks module and of all that it imports, directly or not; empty of Faena's own. Moved together, they keep it. */
+	/** Ends the watch. Returns a hash of the tasks module and of all that it imports, directly or not; empty of Faena's own. Moved together, they keep it. */
 	close(): string {
 		this.#hooks.deregister();
 		const root = this.#root;

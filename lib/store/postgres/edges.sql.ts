@@ -3,7 +3,8 @@ import {StoredState} from '../stored-state.ts';
 import {MUST_BE_ALONE} from './error-codes.ts';
 
 /**
- * Edges: which jobs wait for which. A row has a range of parents and one of children. Minus the id of a flow stands for the end of its input. Calls that write edges, or end jobs for which others wait, are alone.
+ * Edges: which jobs wait for which. A row has a range of parents and one of children. Minus the id of a flow stands for the end of its input. Calls that
+ * write edges, or end jobs for which others wait, are alone.
  */
 export const EDGES = `
 	create function require_alone() returns void language plpgsql as $$
