@@ -31,13 +31,14 @@ export function addRetry(program: Command): void {
 	addChange(command, async (queue, filter) => `${count(await queue.retry(filter))} to be run again\n${await whyNot(queue, filter)}`);
 }
 
-/** Says of jobs that were named, and stay as they are because of a parent, what to do. */
+/** Says of jobs that were named, and stay as they are, what to do. */
 async function whyNot(queue: JobQueue, {ids = [], stale, ...others}: JobFilter): Promise<string> {
 	const lines: string[] = [];
 	const left = stale ? await queue.jobs({...others, stale, ...(ids.length > 0 && {ids})}) : [];
 	if (left.length > 0) lines.push(`Stale jobs stay as they are, such as ${left[0]?.id}: a job for which they have waited was deleted.\n`);
 	for (const id of ids.slice(0, MAX_NAMED_IDS)) {
 		const job = await queue.job(id);
+		if (job?.held) lines.push(`Job ${id} is held. It runs once its run names it: its command with all of its input, or with --missing run.\n`);
 		if (job?.status !== 'cancelled' || job.error?.reason !== 'parent') continue;
 		lines.push(`Job ${id} stays cancelled. ${job.error.message} Retry that one: this one comes back with it.\n`);
 	}

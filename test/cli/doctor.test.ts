@@ -99,6 +99,7 @@ test('doctor finds items that the last run of their batch has not named, and lis
 	] as const)
 		t.regex(await said('status', ...more), new RegExp(`: ${pending} pending\nheld: 2 of the pending; see faena doctor\n`));
 	t.like(JSON.parse(await said('show', '1', '--json')), {status: 'pending', held: true});
+	t.regex(await said('retry', '2'), /^0 to be run again\nJob 2 is held\. It runs once its run names it: .*--missing run\.\n$/);
 });
 
 test('doctor finds a large log, and damage anywhere in the file', async t => {
