@@ -34,7 +34,7 @@ const SUITES: readonly (readonly string[])[] = [...FOLDERS.map(folders => [...fi
 
 /** The surest to find something come first. */
 export const PLANS: readonly Plan[] = [
-	{script: 'torture', args: seeded('--kills', '200'), minutes: 5},
+	{script: 'torture', args: seeded('--kills', '150'), minutes: 5},
 	{script: 'torture', args: seeded('--kills', '60', '--endings', 'SIGSTOP,SIGKILL'), minutes: 2},
 	{script: 'torture', args: seeded('--kills', '60', '--endings', 'SIGTERM,SIGINT'), minutes: 2},
 	{script: 'torture:postgres', args: seeded('--seconds', '45'), minutes: 2},

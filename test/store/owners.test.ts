@@ -1,4 +1,4 @@
-import {existsSync, readdirSync, rmSync} from 'node:fs';
+import {existsSync, readdirSync, rmSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
 import type {Policy} from '../../lib/job/job.ts';
@@ -99,6 +99,18 @@ test('a process of an engine shares its lock from its start, before the engine i
 	t.throws(() => other.store.ownerFiles('engine'), {code: 'OwnerInUse'});
 	await queue.close();
 	t.false(existsSync(ownerLock));
+});
+
+test('a lock that can not be opened is told in a sentence', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openQueue(path);
+	t.teardown(() => queue.close());
+	writeFileSync(`${path}-owner-worker`, 'no database'.repeat(100));
+	const sentence = {name: 'FaenaError', code: 'BadDatabase', message: /jobs\.db-owner-worker is not an SQLite database/};
+	t.throws(() => queue.store.ownerFiles('worker'), sentence);
+	await t.throwsAsync(() => queue.dequeue({owner: 'worker', tasks: ['count']}), sentence);
+	// The queue itself is all right.
+	t.deepEqual((await queue.dequeue({owner: 'other', tasks: ['count']})).jobs, []);
 });
 
 test('a program that was killed and comes back with the same owner name has its old jobs at once', async t => {

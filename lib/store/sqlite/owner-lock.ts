@@ -3,7 +3,7 @@ import Database from 'better-sqlite3';
 import type {OwnerId} from '../../job/claim.ts';
 import type {PerSpawner} from '../../job/options.ts';
 import {FaenaError} from '../../support/errors.ts';
-import {isBusy, NO_WAIT} from './sqlite-errors.ts';
+import {isBusy, NO_WAIT, translate} from './sqlite-errors.ts';
 import {createPrivately, problemOfLock, refuse} from './trusted-files.ts';
 
 /**
@@ -63,7 +63,7 @@ export function isFileName(owner: OwnerId): boolean {
 
 /**
  * Takes the owner's own part of the lock, which one process can have. Does not wait for it, since the caller has the write lock of the database.
- * @throws FaenaError `OwnerInUse` if another program has locked the file
+ * @throws FaenaError `OwnerInUse` if another program has locked the file; `BadDatabase` if it can't be opened
  */
 export function holdLock(path: string): OwnerLock {
 	for (;;) {
@@ -93,7 +93,7 @@ function lock(path: string, how: 'immediate' | 'exclusive'): Database.Database |
 	} catch (error) {
 		db?.close();
 		if (isBusy(error) || !existsSync(path)) return undefined;
-		throw error;
+		throw translate(error, path);
 	}
 }
 
