@@ -15,7 +15,7 @@ const seeded =
 	(seed: number): readonly string[] => [...args, '--seed', String(seed)];
 
 /** How many parts `npm run faults` is cut into; a night has one of them. */
-const PARTS = 14;
+const PARTS = 20;
 
 /** The oldest and the newest Node; a night has one of them. */
 const NODES = ['22.18.0', '26.10.0'];
@@ -45,7 +45,7 @@ export const PLANS: readonly Plan[] = [
 	{script: 'bad-jobs', args: seeded('--jobs', '400'), minutes: 2},
 	{script: 'fuzz', args: seeded('--runs', '4000', '--what', 'values,decoder,cli'), minutes: 1},
 	{script: 'fuzz', args: seeded('--runs', '80', '--what', 'rows,commands,engines'), minutes: 2},
-	{script: 'power-loss', args: seeded('--states', '5000'), minutes: 4},
+	{script: 'power-loss', args: seeded('--states', '4000'), minutes: 4},
 	{script: 'faults', args: seed => [`${seed % PARTS}/${PARTS}`], minutes: 5},
 	{script: 'byte-flips', args: seeded('--runs', '220'), minutes: 1},
 	{script: 'full-disk', args: () => [], minutes: 1},
