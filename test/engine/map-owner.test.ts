@@ -238,10 +238,16 @@ test('an engine watches no job of a map whose loop was left, or that has failed'
 		(link, events) => new Engine<Tasks>(settings, link, events),
 	);
 	t.teardown(() => faena.close({drain: 0}));
-	await faena.pause('echo');
 	const done = await faena.enqueue('add', {a: 1, b: 1}, {key: 'done'});
 	await done.result();
-	// Left while its items are on their way to the queue.
+	await (await faena.enqueue('echo', 0, {key: '0'})).result();
+	await faena.pause('echo');
+	// Left after a first result, while other items are on their way to the queue.
+	const items = Array.from({length: 20_000}, (_, index) => index);
+	for await (const _ of faena.map('echo', items, {key: String})) break;
+	await faena.counts();
+	t.is(watches.count, 0);
+	// Ended while its items are on their way.
 	const abort = new AbortController();
 	const map = faena.map(
 		'echo',

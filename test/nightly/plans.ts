@@ -52,7 +52,7 @@ export const PLANS: readonly Plan[] = [
 	{script: 'cli-kills', args: () => [], minutes: 3},
 	{script: 'pairs:postgres', args: () => [], minutes: 4},
 	{script: 'soak', args: () => ['--minutes', '2'], minutes: 3},
-	{script: 'mutants', args: () => [], minutes: 11},
+	{script: 'mutants', args: () => [], minutes: 14},
 	{script: 'test', args: () => LONG, minutes: 20},
 	{script: 'test:node', args: seed => [NODES[seed % 2] as string, ...(SUITES[(seed >> 1) % SUITES.length] as readonly string[])], minutes: 14},
 ];
