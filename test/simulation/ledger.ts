@@ -60,6 +60,7 @@ interface Entry {
 	suspicion: number;
 	/** Of the error of its last execution. */
 	decision?: RetryDecision | undefined;
+	/** `hold`: it is held, or will be once it does not run. */
 	stop: 'cancel' | 'discard' | 'hold' | undefined;
 	/** Who was told that the cancel of the running job was asked for. */
 	toldOfCancel: Actor | undefined;
@@ -265,13 +266,9 @@ export class Ledger {
 
 	#held(ids: readonly number[], asked: readonly number[], to: 'held' | 'unheld'): void {
 		for (const id of asked) this.#entry(id, ['running']).stop ??= 'hold';
-		for (const entry of ids.map(id => this.#entries.get(id))) {
-			if (to === 'unheld') this.#unhold(entry);
-			else if (entry?.state === 'failed') {
-				// It loses the time of its next attempt.
-				entry.state = 'pending';
-				this.#wait(entry, 0);
-			}
+		for (const id of ids) {
+			if (to === 'unheld') this.#unhold(this.#entries.get(id));
+			else this.#hold(this.#entry(id, ['pending', 'failed']));
 		}
 	}
 
@@ -282,7 +279,12 @@ export class Ledger {
 		} else if (entry.stop !== 'cancel') entry.stop = 'discard';
 	}
 
-	/** A running job is not held any more, or was, and is not running any more. */
+	#hold(entry: Entry): void {
+		entry.stop = 'hold';
+		// One that has failed loses the time of its next attempt.
+		if (entry.state === 'failed') this.#wait(Object.assign(entry, {state: 'pending'} as const), 0);
+	}
+
 	#unhold(entry: Entry | undefined): void {
 		if (entry?.stop === 'hold') entry.stop = undefined;
 	}
@@ -467,7 +469,6 @@ export class Ledger {
 		if (status !== expected) this.#broken(`a job's status follows from its outcome: ${name} ${outcome.type} became ${status}, not ${expected}`);
 		entry.claim = undefined;
 		this.#running.delete(entry);
-		this.#unhold(entry);
 		if (status === 'discarded') this.#forget(entry);
 		else if (status === 'failed') this.#fail(entry);
 		else if (status === 'pending') entry.state = 'pending';
@@ -593,11 +594,11 @@ export class Ledger {
 		return delayMs === undefined ? (runAt ?? 0) : this.#scheduler.now + delayMs;
 	}
 
-	/** What has come due once stays so, even if the clock is set back; but not while it waits for others. */
+	/** What has come due once stays so, even if the clock is set back; but not while it waits for others, or is held. */
 	#promote(entries: Iterable<Entry> = this.#waiting): void {
 		for (const entry of entries) {
 			if (!this.#waiting.has(entry)) continue;
-			if (entry.notBefore === null || entry.notBefore > this.#scheduler.now || this.#isBlocked(entry)) continue;
+			if (entry.notBefore === null || entry.notBefore > this.#scheduler.now || entry.stop === 'hold' || this.#isBlocked(entry)) continue;
 			entry.state = 'pending';
 			entry.notBefore = 0;
 			this.#waiting.delete(entry);
@@ -622,6 +623,7 @@ export class Ledger {
 		if ((entry.notBefore ?? Infinity) > this.#scheduler.now) this.#broken(`no job starts before its time: ${name}`);
 		this.#checkParents(entry);
 		if (this.#paused.has(task)) this.#broken(`no job is claimed while its task is paused: ${name}`);
+		if (entry.stop === 'hold') this.#broken(`no job is claimed while it is held: ${name}`);
 		entry.state = 'running';
 		entry.isFree = true;
 		entry.executions = execution;
@@ -646,7 +648,6 @@ export class Ledger {
 			this.takenBack++;
 			this.#executions.takenBack(entry.id, entry.claim.execution);
 			entry.claim = undefined;
-			this.#unhold(entry);
 			if (entry.stop === 'cancel') this.#end(entry, 'cancelled', null);
 			else if (entry.stop === 'discard') this.#forget(entry);
 			else entry.state = 'pending';
