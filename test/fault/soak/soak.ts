@@ -41,11 +41,18 @@ export async function soak(queue: string, minutes: number, take: (sample: Sample
 	await faena.close();
 }
 
-/** What an engine holds more of late than early, if it is more than chance makes of it. */
-export function leaksOf(early: Sample, late: Sample): string[] {
+/**
+ * What an engine holds more of in each of the last three rounds than early, if it is more than chance makes of it. At times a sample is taken while
+ * a worker is replaced.
+ */
+export function leaksOf(samples: readonly Sample[]): string[] {
+	// What comes before the first quarter is warming up.
+	const early = samples[Math.floor(samples.length / 4)] as Sample;
 	const rises: Readonly<Partial<Record<keyof Sample, number>>> = {descriptors: 0, resources: 0, files: 0, heapMb: 10};
-	const risen = (Object.entries(rises) as [keyof Sample, number][]).filter(([what, allowed]) => late[what] > early[what] + allowed);
-	return risen.map(([what]) => `${what} rose from ${early[what]} to ${late[what]}`);
+	return (Object.entries(rises) as [keyof Sample, number][]).flatMap(([what, allowed]) => {
+		const late = Math.min(...samples.slice(-3).map(sample => sample[what]));
+		return late > early[what] + allowed ? `${what} rose from ${early[what]} to ${late}` : [];
+	});
 }
 
 /** Enough to tell what grows from what only warms up. */
