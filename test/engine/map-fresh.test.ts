@@ -557,7 +557,9 @@ test("a map with fresh: 'all' that was interrupted goes on where it was, and one
 		} else {
 			const {ran, results, progress} = await mapAll();
 			t.deepEqual([ran.length, results], [2, names]);
-			t.like(progress, {reused: 2, changed: 1});
+			t.is(progress.changed, 1);
+			// The engine may have run c before the map began.
+			t.true(progress.reused === 2 || progress.reused === 3);
 			t.deepEqual((await mapAll()).ran, from(...names));
 		}
 	}
