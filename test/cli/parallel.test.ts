@@ -1,6 +1,7 @@
 import {spawnSync} from 'node:child_process';
 import {chmodSync, mkdirSync} from 'node:fs';
 import {dirname, join} from 'node:path';
+import {setImmediate} from 'node:timers/promises';
 import type {ExecutionContext} from 'ava';
 import test from 'ava';
 import {FAENA, Folder} from './command.ts';
@@ -59,14 +60,19 @@ else {
 
 	for (const [index, line] of COMMAND_LINES.entries()) {
 		const {command, options = [], inputs = []} = line;
-		test(`${index + 1}: ${[...options, command, ...inputs].join(' ').slice(0, 100)}: the same commands as those of GNU parallel, in the same order`, t => {
-			const cwd = folderOf(t);
-			const [theirs, ours] = scriptsOf(cwd, line).map(script => outputOf(cwd, '/bin/sh', ['-c', script]));
-			t.is(ours, theirs);
-			t.true(ours !== '' || line.stdin === '');
-			const [printed, ran] = runBoth(folderOf(t), folderOf(t), line);
-			t.is(ran, printed);
-			t.is(ran, theirs as string);
-		});
+		test.serial(
+			`${index + 1}: ${[...options, command, ...inputs].join(' ').slice(0, 100)}: the same commands as those of GNU parallel, in the same order`,
+			async t => {
+				// The event loop turns between two, so that each is reported when it ends: all together take minutes.
+				await setImmediate();
+				const cwd = folderOf(t);
+				const [theirs, ours] = scriptsOf(cwd, line).map(script => outputOf(cwd, '/bin/sh', ['-c', script]));
+				t.is(ours, theirs);
+				t.true(ours !== '' || line.stdin === '');
+				const [printed, ran] = runBoth(folderOf(t), folderOf(t), line);
+				t.is(ran, printed);
+				t.is(ran, theirs as string);
+			},
+		);
 	}
 }
