@@ -7,6 +7,7 @@ import {OTHER_FLAGS} from '../../lib/cli/parallel-flags.ts';
 import {makeProgram, RENAMED_FLAGS} from '../../lib/cli/program.ts';
 import {open} from '../../lib/index.ts';
 import {openQueue} from '../../lib/queue.ts';
+import {drawn} from '../fixtures/random.ts';
 import {assertSentence, FAENA, Folder, type Program, parse, tasks} from './command.ts';
 
 const TRACES = 'traces-executions';
@@ -344,7 +345,7 @@ test('wrong usage is refused in one sentence before any job runs', async t => {
 		[['map', echo, '*.txt', '--queue', 'no/such/folder.db'], /folder .*\/no\/such .*does not exist/],
 		[['mpa'], /unknown command 'mpa' \(Did you mean map\?\)/],
 	];
-	for (const [args, sentence] of refusals) assertSentence(t, await folder.faena(...args).end(), sentence, args.includes('--queue') ? 69 : 2);
+	for (const [args, sentence] of drawn(refusals, 6)) assertSentence(t, await folder.faena(...args).end(), sentence, args.includes('--queue') ? 69 : 2);
 	t.deepEqual(folder.executions(), []);
 });
 
@@ -367,7 +368,7 @@ test('a URL that is mistyped is refused without its text by each command', async
 		['delete', '1'],
 		['backup', 'copy.db'],
 	];
-	for (const [command = '', ...words] of [...commands, ...others, ...more]) {
+	for (const [command = '', ...words] of drawn([...commands, ...others, ...more], 6)) {
 		const ended = await folder.faena(command, '--queue', ' postgres://me:S3cret@127.0.0.1:1/db', ...words).end();
 		t.false(`${ended.stdout}${ended.stderr}`.includes('S3cret'), command);
 		assertSentence(t, ended, /a URL that begins with postgres:\/\/, and this is another URL/);

@@ -242,8 +242,9 @@ test('in no command that is accepted does a shell run a part of a value', t => {
 	const accepted = text.map(each => [each, templateOf(each)] as const).filter(([, template]) => template !== undefined);
 	fc.assert(
 		fc.property(accepted, fc.constantFrom(...ATTACKS), ([, template], value) => {
+			// Some never end: a function that calls itself.
 			for (const command of commandsFor(template as Template, value)) {
-				spawnSync(command.file, command.args, {cwd, input: '', timeout: 10_000});
+				spawnSync(command.file, command.args, {cwd, input: '', timeout: 1000, killSignal: 'SIGKILL'});
 				t.false(existsSync(join(cwd, 'pwned')), JSON.stringify(command));
 			}
 		}),

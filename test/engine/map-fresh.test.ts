@@ -10,10 +10,13 @@ import {type Engine, type MapOptions, type MapProgress, type OpenOptions, open} 
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 
-/** Appends a line for each run, and returns the text of its file. Its helper is a module of its own. */
+/**
+ * Appends a line for each run, and returns the text of its file. Its helper is a module of its own. Of Faena it imports one file only: each engine looks at
+ * all that its tasks import.
+ */
 const TASKS = `
 	import {appendFileSync, existsSync, readFileSync, writeFileSync} from 'node:fs';
-	import {task} from ${JSON.stringify(import.meta.resolve('../../lib/index.ts'))};
+	import {task} from ${JSON.stringify(import.meta.resolve('../../lib/job/task.ts'))};
 	import {shout} from './shout.js';
 	const run = ({path, log, output}) => {
 		appendFileSync(log, path.split('/').pop() + '\\n');

@@ -8,6 +8,7 @@ import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {PostgresServer} from '../fixtures/postgres-server.ts';
 import {Program} from '../fixtures/program.ts';
+import {drawn} from '../fixtures/random.ts';
 import {brokenLaws} from './laws.ts';
 import {brokenLaws as brokenPostgresLaws} from './postgres-laws.ts';
 
@@ -34,7 +35,7 @@ const WAYS: Readonly<Partial<Record<FailpointName, {readonly what?: 'clean' | 's
 /** Those of an upgrade, which these programs do not come to: `test/store/upgrade.test.ts`. */
 const NAMES = (Object.keys(FAILPOINTS) as FailpointName[]).filter(name => !name.startsWith('migration:') || name === 'migration:written');
 
-for (const name of NAMES) {
+for (const name of drawn(NAMES, 12)) {
 	test(`a program that is killed at ${name} loses no job, and repeats none that it knew to have ended`, async t => {
 		const folder = makeFolder(t);
 		const {what = 'work', after} = WAYS[name] ?? {};
@@ -59,7 +60,7 @@ const OF_DISPATCHER = [
 	...(['updates:committed', 'verb:committed', 'replies:ready', 'close:drained', 'close:left', 'close:closed'] as const),
 ];
 
-for (const [index, name] of OF_DISPATCHER.entries()) {
+for (const [index, name] of drawn([...OF_DISPATCHER.entries()], 4)) {
 	test(`on PostgreSQL: a program that is killed at ${name} loses no job, and repeats none that it knew to have ended`, async t => {
 		const schema = `failpoint${index}`;
 		const {what = 'work', after} = WAYS[name] ?? {};

@@ -14,7 +14,7 @@ testOnRecordedDisk(`whenever power is lost, nothing is lost that the program was
 	t.timeout(600_000);
 	tellSeed(t);
 	const folder = makeFolder(t);
-	const {broken, different, moments} = await losePower(folder, await record(join(folder, 'run'), 'full'), {perMoment: 1, seed: SEED});
+	const {broken, different, moments} = await losePower(folder, await record(join(folder, 'run'), 'full'), {perMoment: 0.4, seed: SEED});
 	t.deepEqual(broken, []);
 	t.log(`${moments} moments, ${different} different states`);
 });

@@ -3,7 +3,7 @@ import {join} from 'node:path';
 import {tellSeed} from '../fixtures/again.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
-import {SEED} from '../fixtures/random.ts';
+import {drawn, SEED} from '../fixtures/random.ts';
 import {type Campaign, run} from './torture/campaign.ts';
 import {judge} from './torture/verdict.ts';
 
@@ -17,7 +17,7 @@ const CAMPAIGNS: Readonly<Record<string, Omit<Campaign, 'seed' | 'kills'>>> = {
 	'programs that are told to end again and again': {endings: ['SIGTERM', 'SIGINT'], slots: 2, isolation: 'thread', cleans: false},
 };
 
-for (const [who, campaign] of Object.entries(CAMPAIGNS)) {
+for (const [who, campaign] of drawn(Object.entries(CAMPAIGNS), 2)) {
 	test(`nothing is lost, repeated or stuck: ${who}`, async t => {
 		t.timeout(170_000);
 		tellSeed(t);

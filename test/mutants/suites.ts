@@ -61,6 +61,8 @@ export async function runSuite(suite: string, {title, preload, env, idleMs, limi
 		stdio: ['ignore', 'pipe', 'ignore'],
 		env: {
 			...process.env,
+			// The case that finds it might not be drawn.
+			FAENA_ALL: '1',
 			...env,
 			...(preload && {NODE_OPTIONS: `--disable-warning=ExperimentalWarning --import=${preload.href}`}),
 		},

@@ -28,7 +28,10 @@ export async function record(folder: string, durability: 'full' | 'normal'): Pro
 /** One state in so many is not only looked at, but worked with. */
 const WORKED_WITH = 50;
 
-/** Loses power after each call so many times, each time otherwise, and holds what is left to what the program had been told by then. */
+/**
+ * Loses power after each call so many times, each time otherwise, or, with a fraction, after so many of the calls, and holds what is left to what the
+ * program had been told by then.
+ */
 export async function losePower(
 	folder: string,
 	calls: readonly Call[],
@@ -42,7 +45,8 @@ export async function losePower(
 	for (const [moment, call] of calls.entries()) {
 		disk.take(call);
 		if (call.op === 'told') told.push(...call.data.toString().split('\n').filter(Boolean));
-		for (let each = 0; each < perMoment; each++) {
+		const losses = Math.floor(perMoment + seeded(seed + moment)());
+		for (let each = 0; each < losses; each++) {
 			const files = disk.afterLoss(seeded(seed + moment * 1_000_003 + each));
 			states.add(digest(files));
 			const queue = lay(join(folder, 'left'), files, calls);
