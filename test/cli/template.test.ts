@@ -6,6 +6,7 @@ import type {Shape} from '../../lib/cli/template/replacement.ts';
 import {type Command, describeCommand, fill, parseTemplate, type Template} from '../../lib/cli/template/template.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import fc from '../fixtures/property.ts';
+import {drawn} from '../fixtures/random.ts';
 
 const TEXT: Shape = {kind: 'text'};
 const NUMBERS = {sequence: 7, slot: 2};
@@ -97,7 +98,7 @@ const CONTEXTS: readonly (readonly [command: string, expected: (value: string) =
 ];
 
 test('in each place of a command the value is passed on as it is, whatever it is, and so it is by the command that is shown', t => {
-	for (const [text, expected] of CONTEXTS) {
+	for (const [text, expected] of drawn(CONTEXTS, 9)) {
 		const template = parseTemplate(text, TEXT);
 		for (const found of runs(template, HARD_VALUES))
 			t.deepEqual(
