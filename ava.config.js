@@ -1,7 +1,7 @@
 import {fileURLToPath} from 'node:url';
 
 /** They take longest, so they begin first: at the end of a run no processor waits for the last file. */
-const LONGEST = ['pool/processes', 'fault/failpoints', 'property/store', 'store/sqlite', 'store/postgres', 'engine/map-fresh', 'cli/map', 'fault/power-loss'];
+const LONGEST = ['fault/failpoints', 'property/store', 'store/sqlite', 'store/postgres', 'engine/map-fresh', 'cli/map', 'fault/power-loss'];
 const placeOf = file => LONGEST.findIndex(name => file.endsWith(`/test/${name}.test.ts`)) + 1 || LONGEST.length + 1;
 
 export default {

@@ -24,10 +24,10 @@ export const QUICK: {readonly files: readonly string[]; readonly env: Readonly<R
 
 /**
  * Left to the nightly run: pages followed step by step, builds, the larger examples, every trial of the benchmark, tasks that spoil their workers
- * on purpose, processes that tasks leave, every way to start commands and what becomes of their output, every input and source of a map, its changed
- * files by the command, kills of it, looks that leave files as they were, all pairs of its runs, command lines that are compared with GNU parallel's,
- * every option by property, pairs of workers, of kills and of the command line, losses of power that lose what was told, and long runs under load. They
- * start hundreds of programs and engines, and are the last to find what is wrong with an engine.
+ * on purpose, the contract of pools of processes, processes that tasks leave, every way to start commands and what becomes of their output, every input
+ * and source of a map, its changed files by the command, kills of it, looks that leave files as they were, all pairs of its runs, command lines that are
+ * compared with GNU parallel's, every option by property, pairs of workers, of kills and of the command line, losses of power that lose what was told, and
+ * long runs under load. They start hundreds of programs and engines, and are the last to find what is wrong with an engine.
  */
 export const LONG: readonly string[] = [
 	'test/pages.test.ts',
@@ -48,7 +48,7 @@ export const LONG: readonly string[] = [
 	'test/fault/{power-loss-control,soak}.test.ts',
 	'test/job/options-by-property.test.ts',
 	'test/pairs/{command-line,killed,workers}.test.ts',
-	'test/pool/{mixed-pool,process-descendants,thread-descendants}.test.ts',
+	'test/pool/{mixed-pool,process-descendants,processes,thread-descendants}.test.ts',
 	'test/support/node-args.test.ts',
 ];
 

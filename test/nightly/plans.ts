@@ -54,6 +54,6 @@ export const PLANS: readonly Plan[] = [
 	{script: 'pairs:postgres', args: () => [], minutes: 4},
 	{script: 'soak', args: () => ['--minutes', '2'], minutes: 3},
 	{script: 'mutants', args: () => [], minutes: 14},
-	{script: 'test', args: () => LONG, minutes: 20},
+	{script: 'test', args: () => LONG, minutes: 22},
 	{script: 'test:node', args: seed => [NODES[seed % 2] as string, ...(SUITES[(seed >> 1) % SUITES.length] as readonly string[])], minutes: 14},
 ];

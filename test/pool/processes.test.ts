@@ -9,7 +9,6 @@ import {WorkerPool} from '../../lib/pool/worker-pool.ts';
 import {appears} from '../fixtures/appears.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {ENDS, TRICKS} from '../fixtures/process-tasks.ts';
-import {drawn} from '../fixtures/random.ts';
 import {Crew, exercisePool, type MakePool} from './contract.ts';
 
 const processPool: MakePool = (options, listener) => new WorkerPool({process: processSource(options)}, options, listener);
@@ -26,7 +25,7 @@ async function loadCrew(t: ExecutionContext, options: Partial<PoolOptions> = {})
 /** More than any pipe or socket holds. */
 const BULK = 3_000_000;
 
-for (const end of drawn(Object.keys(ENDS), 2)) {
+for (const end of Object.keys(ENDS)) {
 	test.serial(
 		`processes: a large result that was reported counts, though the next job ends the process by ${end}, which is that job's fault alone`,
 		async t => {
@@ -58,7 +57,7 @@ test.serial('processes: a flood of log lines from a loop that never yields holds
 	t.is((await crew.update(({checkpoint}) => checkpoint !== undefined)).checkpoint?.state, '"said"');
 });
 
-for (const trick of drawn(Object.keys(TRICKS), 3)) {
+for (const trick of Object.keys(TRICKS)) {
 	test.serial(`processes: a task that ${trick} and loops is cancelled, and stopped by its timeout`, async t => {
 		const crew = await loadCrew(t);
 		const [cancelled] = await crew.give('playAndLoop', [trick]);
@@ -76,10 +75,7 @@ test.serial('processes: a task that disconnects its process does not end it unde
 	t.is((await crew.outcomes([waiting]))[0]?.type, 'timedOut');
 });
 
-for (const trick of drawn(
-	Object.keys(TRICKS).filter(name => !name.includes('SIGSTOP')),
-	3,
-)) {
+for (const trick of Object.keys(TRICKS).filter(name => !name.includes('SIGSTOP'))) {
 	test.serial(`processes: a task that ${trick} takes nothing away from others`, async t => {
 		const crew = await loadCrew(t);
 		t.deepEqual(await crew.values(await crew.give('play', [trick])), [trick]);
