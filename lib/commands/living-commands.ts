@@ -32,12 +32,12 @@ interface Header {
 }
 
 /** Makes the list of a spawner that is about to start, so that what it leaves is found also if it is killed before it has written anything. */
-export function makeList(path: string, header: Omit<Header, 'system'>): void {
+export function makeList(path: string, {mark, rendezvous}: Omit<Header, 'system'>): void {
 	const file = openList(path, constants.O_CREAT | constants.O_TRUNC);
 	try {
 		// Room for the first commands is taken now, while the disk has some.
 		writeSync(file, ' '.repeat(HEADER_BYTES + FIRST_SLOTS * SLOT_BYTES), 0);
-		writeSync(file, JSON.stringify({...header, system: system(file)} satisfies Header), 0);
+		writeSync(file, JSON.stringify({mark, rendezvous, system: system(file)} satisfies Header), 0);
 	} finally {
 		closeSync(file);
 	}

@@ -6,7 +6,7 @@ import {type ErrorEnvelope, toEnvelope} from '../job/failure.ts';
 import {sleep, systemClock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {workerUrl} from '../support/node.ts';
-import {makeRendezvous, removeRendezvous, socketIn} from '../support/rendezvous.ts';
+import {makeRendezvous, newRendezvous, removeRendezvous, socketIn} from '../support/rendezvous.ts';
 import {Kind, readFrames, writeFrame} from './frames.ts';
 import {endLivingCommands, makeList} from './living-commands.ts';
 import {MARK} from './process-table.ts';
@@ -107,11 +107,14 @@ class SpawnerProcess {
 	readonly gone: Promise<boolean>;
 
 	constructor({ownerLock, list: given, nice}: SpawnerOptions, onGone: (own: SpawnerProcess) => void) {
-		const rendezvous = makeRendezvous();
+		const rendezvous = newRendezvous();
 		const list = given === undefined ? join(rendezvous, 'commands') : resolve(given);
 		this.#start = {rendezvous, list, ownerLock: ownerLock && resolve(ownerLock), nice, mark: nanoid()};
 		try {
-			makeList(list, {mark: this.#start.mark, rendezvous});
+			// Listed before it is there: if this program is killed in between, others remove it.
+			if (given !== undefined) makeList(list, this.#start);
+			makeRendezvous(rendezvous);
+			if (given === undefined) makeList(list, this.#start);
 		} catch (error) {
 			removeRendezvous(rendezvous);
 			throw this.#toError(error as Error);
@@ -200,9 +203,14 @@ class SpawnerProcess {
 		this.#requests.delete(request);
 	}
 
-	#toError(cause?: Error): FaenaError {
+	#howItEnded(): string {
 		const {signalCode, exitCode} = this.#child;
-		const how = cause ? `could not be started (${cause.message})` : signalCode ? `was ended by ${signalCode}` : `ended with exit code ${exitCode}`;
+		return signalCode ? `was ended by ${signalCode}` : `ended with exit code ${exitCode}`;
+	}
+
+	/** @param cause why it could not be started; there may be no process then */
+	#toError(cause?: Error): FaenaError {
+		const how = cause ? `could not be started (${cause.message})` : this.#howItEnded();
 		const complaint = this.#stderr === '' ? '' : ` It said: ${this.#stderr.trim()}`;
 		return new FaenaError('CommandNotStarted', `The process that starts commands ${how}.${complaint}`, {cause});
 	}
