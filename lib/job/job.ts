@@ -81,7 +81,7 @@ export interface Policy {
 	readonly backoff: Backoff;
 	/** `auto` tries again after the backoff; `manual` parks a failed job until `retry()`. */
 	readonly retry: 'auto' | 'manual';
-	/** Those that nobody has given to a job whose task its program did not know. The task's own take their place where it runs. */
+	/** Options that were not given, of a job whose task its program did not know. The engine that runs it fills in the task's own. */
 	readonly unset?: readonly (typeof POLICY_OPTIONS)[number][];
 }
 

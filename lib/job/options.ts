@@ -206,7 +206,7 @@ export function resolveUnknown(...layers: readonly (CheckedOptions | undefined)[
 	return {...resolved, policy: {...policy, unset: POLICY_OPTIONS.filter(name => !(name in given))}};
 }
 
-/** The policy, with the task's own options in place of those that nobody has given. */
+/** The policy, with the task's own options in place of those that were not given. */
 export function withOwn({unset = [], ...policy}: Policy, own: CheckedOptions = {}): Policy {
 	const {timeout, ...others}: CheckedOptions = Object.fromEntries(unset.filter(name => name in own).map(name => [name, own[name]]));
 	return {...policy, ...others, ...timeout};

@@ -73,7 +73,7 @@ export function holdLock(path: string): OwnerLock {
 		const made = inode();
 		const isInPlace = () => made !== undefined && inode() === made;
 		const db = lock(path, 'immediate');
-		// Another program may just have removed the file: then this lock would be seen by nobody.
+		// Another program may just have removed the file: then no other process would see this lock.
 		if (db && isInPlace()) return {isInPlace, close: () => void db.close()};
 		db?.close();
 		if (!db && isInPlace()) {
@@ -114,8 +114,8 @@ export interface OwnerLock {
 const shares: Database.Database[] = [];
 
 /**
- * Takes a share of the lock for a child process, until the process ends. It makes no file: if somebody has removed that of an owner that lives, one that
- * nobody locks after the end of this process would show the owner as dead.
+ * Takes a share of the lock for a child process, until the process ends. It makes no file: if the file of a living owner was
+ * removed, a new one, which is free once this process ends, would show the owner as dead.
  */
 export function shareLock(path: string): void {
 	if (!existsSync(path)) return;
