@@ -32,6 +32,7 @@ export function buildRevision(name: string): string {
 		if (sameDependencies(partial)) symlinkSync(join(ROOT, 'node_modules'), join(partial, 'node_modules'), 'junction');
 		else run(partial, 'npm', 'ci', '--no-audit', '--no-fund');
 		run(partial, process.execPath, join('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.bench.json');
+		run(partial, 'npm', 'run', '--if-present', 'sql', '--', 'dist-bench');
 		rmSync(place, {recursive: true, force: true});
 		renameSync(partial, place);
 	} catch (error) {

@@ -3,13 +3,13 @@ import {type InspectedFile, type Inspection, inspect, shownLocation} from '../ap
 import type {Job, JobListOptions} from '../index.ts';
 import type {JobQueue, TaskCounts} from '../queue.ts';
 import {FaenaError} from '../support/errors.ts';
+import {version} from '../support/version.ts';
 import {inLine} from './controls.ts';
 import {ExitCode} from './exit-codes.ts';
 import {assertExists, queueCommand, useQueue} from './input.ts';
 import {waitingOf} from './pause-and-resume.ts';
 import {clock, count, counted, megabytes, print, toJson} from './print.ts';
 import {shellQuote} from './shell-quote.ts';
-import {version} from './version.ts';
 
 export function addDoctor(program: Command): void {
 	queueCommand(program, 'doctor')

@@ -1,11 +1,11 @@
 import {Command, Option} from 'commander';
 import {bad} from '../job/checks.ts';
 import {FaenaError} from '../support/errors.ts';
+import {version} from '../support/version.ts';
 import {escapeControls} from './controls.ts';
 import {describeExitCodes} from './exit-codes.ts';
 import {type SourceGroups, splitArguments} from './inputs/arguments.ts';
 import {explain} from './print.ts';
-import {version} from './version.ts';
 
 /** Runs a command, given as a shell has split it, without `faena`. Sets the exit code of the process. */
 export async function run(words: readonly string[]): Promise<void> {

@@ -90,8 +90,8 @@ export function toUrl(location: string): URL {
 	);
 }
 
-/** PostgreSQL cuts longer names. */
-const MAX_NAME_BYTES = 63;
+/** PostgreSQL cuts names of more than 63 bytes. The names of other schemas begin with this one. */
+const MAX_NAME_BYTES = 52;
 
 /** The location of a queue as it may be shown: without a password. */
 export function shownLocation(location: string): string {

@@ -8,6 +8,7 @@ import type {Job, JobId} from '../../lib/job/job.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import {HOST} from '../../lib/store/postgres/owner-files.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
+import {functionsOf} from '../../lib/store/postgres/schema.ts';
 import {toCounts} from '../../lib/store/store.ts';
 import {writeOpenJobs} from '../fixtures/open-jobs.ts';
 import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
@@ -293,10 +294,10 @@ test('of a process on another host only its silence tells', async t => {
 	await client.connect();
 	await client.query(`update "other host".owner set host = 'elsewhere'`);
 	// This drops the lock and leaves the row, as a process that is killed.
-	await client.query(`alter function "other host".release(jsonb) rename to gone`);
+	await client.query(`alter function "${functionsOf('other host')}".release(jsonb) rename to gone`);
 	await t.throwsAsync(one.close());
 	t.is(await two.reclaim(), 0);
-	await client.query(`alter function "other host".gone(jsonb) rename to release`);
+	await client.query(`alter function "${functionsOf('other host')}".gone(jsonb) rename to release`);
 	await client.query('update "other host".owner set host = $1', [HOST]);
 	t.is(await two.reclaim(), 1);
 	await client.end();

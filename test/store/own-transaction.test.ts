@@ -5,6 +5,7 @@ import {CompiledQuery, Kysely, PostgresDialect} from 'kysely';
 import pg from 'pg';
 import {enqueueIn, type FaenaError} from '../../lib/index.ts';
 import {type JobQueue, openQueue} from '../../lib/queue.ts';
+import {functionsOf} from '../../lib/store/postgres/schema.ts';
 import {openEngine} from '../fixtures/engine.ts';
 import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
 import {commit, newJob} from './contract/laws.ts';
@@ -283,7 +284,7 @@ test('what reads jobs waits for a call that is taking some over', async t => {
 	const {client, queue} = await setUp(t, 'taken');
 	await client.query(`select taken.enqueue('echo', '1')`);
 	await client.query('begin');
-	await client.query('select taken.look_at_arrived(null)');
+	await client.query(`select ${functionsOf('taken')}.look_at_arrived(null)`);
 	const counts = queue.counts();
 	const other = openPool({connectionString: server.url, max: 1});
 	while ((await other.query("select from pg_stat_activity where wait_event_type = 'Lock' and query like '%look_at_arrived%'")).rows.length === 0);

@@ -12,6 +12,7 @@ import {JobQueue} from '../../lib/store/job-queue.ts';
 import {openStore} from '../../lib/store/open-store.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import {translate} from '../../lib/store/postgres/postgres-errors.ts';
+import {functionsOf, installation} from '../../lib/store/postgres/schema.ts';
 import type {PostgresPool as Pool} from '../../lib/store/postgres-client.ts';
 import type {ErrorCode, FaenaError} from '../../lib/support/errors.ts';
 import {openEngine} from '../fixtures/engine.ts';
@@ -70,7 +71,12 @@ test('a database that does not exist', async t => {
 
 test('a user who may not create a schema', async t => {
 	const url = await makeUser('poor', 'revoke create on database postgres from public');
-	await failsWith(t, url, 'BadDatabase', /does not allow this user what Faena needs: permission denied for database postgres\. Grant that right/);
+	await failsWith(
+		t,
+		url,
+		'BadDatabase',
+		/^This user may not prepare the database for this release of Faena: permission denied for database postgres\. .*faena schema --print/,
+	);
 });
 
 test('a connection that is lost while a call is under way leaves its outcome unknown, whatever the network says', t => {
@@ -95,11 +101,22 @@ test('a user for whom a backslash in a text begins an escape', async t => {
 	await queue.close();
 });
 
-test('a user who owns a schema that was made for it, and may make none', async t => {
+test('a user who owns a schema that was made for it, and may make none, gets the SQL to run; after that it works', async t => {
 	const url = await makeUser('owner', 'revoke create on database postgres from public', 'create schema mine authorization owner');
+	await failsWith(t, `${url}?schema=mine`, 'BadDatabase', /permission denied for database postgres\. .* faena schema --print/);
+	await admin.query(installation('mine'));
 	const store = await openStore(`${url}?schema=mine`);
-	t.deepEqual(await store.counts(), []);
+	await store.setPaused(['task'], true);
+	t.like(await store.counts(), [{task: 'task', isPaused: true}]);
 	await store.close();
+	// All belongs to the user, also what the next release will change.
+	const {rows} = await admin.query(
+		`select distinct pg_get_userbyid(relowner) as name from pg_class where relnamespace = 'mine'::regnamespace
+		union select pg_get_userbyid(p.proowner) from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname in ('mine', $1::text)
+		union select pg_get_userbyid(nspowner) from pg_namespace where nspname = $1::text`,
+		[functionsOf('mine')],
+	);
+	t.deepEqual(rows, [{name: 'owner'}]);
 });
 
 test('a schema that has tables of another program', async t => {
@@ -331,15 +348,25 @@ test('a server that is too old', async t => {
 	await pool.end();
 });
 
-test('a schema of a newer version', async t => {
+test('tables of a newer version that this one can not use', async t => {
 	const store = new PostgresStore(server.url, {schema: 'newer'});
 	await store.counts();
-	await admin.query('update newer.version set number = 99');
+	await admin.query('update newer.version set number = 99, oldest = 98');
 	const later = new PostgresStore(server.url, {schema: 'newer'});
-	await t.throwsAsync(later.counts(), {code: 'NewerDatabase', message: /^The schema "newer" of the database has version 99, and this Faena knows version 1\./});
-	// A program that has opened the schema before it was changed.
-	await admin.query('create or replace function newer.schema_version() returns integer language sql immutable as $$ select 99 $$');
-	await t.throwsAsync(store.setPaused(['a'], true), {code: 'NewerDatabase', message: /is not the one that this program has opened: its schema has version 99/});
+	await t.throwsAsync(later.counts(), {
+		code: 'NewerDatabase',
+		message:
+			/^The tables in the schema "newer" of the database have version 99, and need a Faena that knows version 98; this one knows version 1\. Use a newer Faena\.$/,
+	});
+	// A program that has opened the queue before it was changed.
+	await t.throwsAsync(store.setPaused(['a'], true), {
+		code: 'NewerDatabase',
+		message: /is not the one that this program has opened: its tables have version 99/,
+	});
+	// One that this one can use.
+	await admin.query('update newer.version set oldest = 1');
+	await store.setPaused(['a'], true);
+	t.is((await later.counts()).length, 1);
 	await Promise.all([store.close(), later.close()]);
 });
 

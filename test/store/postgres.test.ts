@@ -42,7 +42,7 @@ async function openEmpty(options: StoreOptions): Promise<Store> {
 	const schema = free.pop() ?? (await new Promise<string>(resolve => waiting.push(resolve)));
 	await shared.query(`do $$ declare each text; begin
 		if to_regclass('"${schema}".job') is null then return; end if;
-		for each in select tablename from pg_tables where schemaname = '${schema}' and tablename <> 'version' loop execute format('delete from %I.%I', '${schema}', each); end loop;
+		for each in select tablename from pg_tables where schemaname = '${schema}' and tablename not in ('version', 'function_set') loop execute format('delete from %I.%I', '${schema}', each); end loop;
 		for each in select sequencename from pg_sequences where schemaname = '${schema}' loop execute format('alter sequence %I.%I restart', '${schema}', each); end loop;
 		insert into "${schema}".added_up values (0);
 	end $$`);

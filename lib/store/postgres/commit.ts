@@ -78,6 +78,9 @@ function toCall(
 		}),
 		schedule: schedule?.map(each => make.schedule(each)),
 		claim: claim && make.claim(claim, claimedFrom),
+		...((ended.some(({json}) => json.type !== 'returned') || enqueue.some(({delayMs, runAt}) => (delayMs ?? runAt) !== undefined)) && {mayWait: true}),
+		...(enqueue.some(({expiresMs}) => expiresMs !== undefined) && {mayExpire: true}),
+		...(enqueue.some(({batch}) => batch !== undefined) && {hasBatches: true}),
 	};
 }
 
@@ -117,16 +120,16 @@ function toConflict(error: unknown, enqueue: readonly NewGroup[]): unknown {
 
 /** The answer of the function `commit`. */
 interface Summary extends Effects {
-	readonly settled: readonly EndedAnswer[];
-	readonly edited: readonly (StoredState | 'edited' | 'missing')[];
-	readonly enqueued: readonly EnqueuedGroup[];
-	readonly scheduled: readonly ScheduleResult[];
+	readonly settled: readonly EndedAnswer[] | null;
+	readonly edited: readonly (StoredState | 'edited' | 'missing')[] | null;
+	readonly enqueued: readonly EnqueuedGroup[] | null;
+	readonly scheduled: readonly ScheduleResult[] | null;
 	readonly owner: number | null;
 	readonly lease: number | null;
-	readonly backlog: number;
+	readonly backlog: number | null;
 	readonly unblocked: boolean;
 	readonly due: number | null;
-	readonly expired: readonly JobId[];
+	readonly expired: readonly JobId[] | null;
 	readonly expires: number | null;
 	readonly moment: number | null;
 	readonly seen: Seen | null;
@@ -135,28 +138,28 @@ interface Summary extends Effects {
 }
 
 function toCommitted(
-	{settle = [], edit, schedule}: Changes,
+	{settle = []}: Changes,
 	claimed: readonly ClaimedGroup[],
 	info: Summary,
 	{ended, due}: {readonly ended: readonly EndedItem[]; readonly due: number},
 ): Committed {
 	const {lease, expired, expires, moment} = info;
 	return {
-		settled: toSettled(settle.length, ended, info.settled),
-		...(edit && {edited: info.edited.map(toEdited)}),
-		...(schedule && {scheduled: info.scheduled}),
-		enqueued: info.enqueued.map(toEnqueued),
+		settled: toSettled(settle.length, ended, info.settled ?? []),
+		...(info.edited && {edited: info.edited.map(toEdited)}),
+		...(info.scheduled && {scheduled: info.scheduled}),
+		enqueued: (info.enqueued ?? []).map(toEnqueued),
 		claimed: {lease: lease ?? 0, groups: claimed},
 		// At least those that a claim could take once they are taken over.
-		backlog: info.backlog + (info.moreArrived ? 1 : 0),
+		backlog: (info.backlog ?? 0) + (info.moreArrived ? 1 : 0),
 		...(info.unblocked && {unblocked: true}),
 		dueInMs: due === Infinity ? null : Math.max(0, due),
-		...(expired.length > 0 && {expired}),
+		...(expired && expired.length > 0 && {expired}),
 		...(expires !== null && {expiresInMs: expires}),
 		...(moment !== null && {momentInMs: moment}),
 	};
 }
 
-function toEdited(result: Summary['edited'][number]): EditResult {
+function toEdited(result: NonNullable<Summary['edited']>[number]): EditResult {
 	return typeof result === 'string' ? result : (STATUS_OF[result] as EditResult);
 }

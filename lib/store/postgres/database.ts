@@ -6,9 +6,9 @@ import {FaenaError} from '../../support/errors.ts';
 import type {PostgresClient, PostgresPool, PostgresQuery} from '../postgres-client.ts';
 import {byteaArray, textArray} from './binary-arrays.ts';
 import type {CallValues} from './call-values.ts';
-import {migrate, type Send, versionOf} from './migrate.ts';
+import {installedIn, migrate, type Send} from './migrate.ts';
 import {codeOf, isConnectionLost, isReadOnly, nameOfDatabase, translate, unreachable} from './postgres-errors.ts';
-import {VERSION} from './schema.ts';
+import {functionsOf} from './schema.ts';
 import {findOut} from './silence.ts';
 
 /** The most connections of a store; one of them listens. */
@@ -112,9 +112,10 @@ export interface Listening {
 const NAME_LOST: ReadonlySet<string> = new Set(['26000', '42P05']);
 
 const DEADLOCK = '40P01';
+const NO_SCHEMA = '3F000';
 const MAX_DEADLOCKS = 10;
 
-const TELL = 'select @.tell_others($1)';
+const TELL = 'select @@.tell_others($1)';
 
 /** True if a queue has been made there. */
 export async function schemaExists(url: string, schema: string): Promise<boolean> {
@@ -142,6 +143,10 @@ export class Database {
 	readonly #isOwnPool: boolean;
 	readonly #isReadOnly: boolean;
 	readonly #schema: string;
+	/** The schema of its functions. */
+	readonly #functions: string;
+	/** Connections that share the lock of the functions, which nobody drops meanwhile. */
+	readonly #sharing = new WeakSet<PostgresClient>();
 	/** For messages. */
 	readonly #name: string;
 	readonly #context: CallContext;
@@ -175,6 +180,7 @@ export class Database {
 		this.#pool = pool ?? openPool(url);
 		this.#isOwnPool = pool === undefined;
 		this.#schema = schema;
+		this.#functions = functionsOf(schema);
 		this.#name = nameOfDatabase(url);
 		this.#context = context;
 	}
@@ -185,7 +191,7 @@ export class Database {
 		this.#opened ??= (async () => {
 			try {
 				const send: Send = (text, values) => this.#send(text, values);
-				this.queue = await migrate(send, this.#schema, this.#isReadOnly);
+				this.queue = await migrate(send, this.#schema, {isReadOnly: this.#isReadOnly, known: this.queue});
 				const askedAt = Date.now();
 				const [answer] = await send<{now: number}>('select (extract(epoch from clock_timestamp()) * 1000)::bigint as now');
 				if (answer) this.noteTime(answer.now, askedAt);
@@ -222,11 +228,11 @@ export class Database {
 
 	/** True if the schema has been made. */
 	async exists(): Promise<boolean> {
-		return (await versionOf((text, values) => this.#send(text, values), pg.escapeIdentifier(this.#schema))) !== undefined;
+		return (await installedIn((text, values) => this.#send(text, values), this.#schema)) !== undefined;
 	}
 
 	/**
-	 * Runs a statement, in which `@.` stands for the schema. While the server is away, it waits and tries again, for a while.
+	 * Runs a statement, in which `@.` stands for the schema of the tables, and `@@.` for that of the functions. While the server is away, it waits and tries again, for a while.
 	 * @param isRepeatable true if it is sent again when its connection is lost: it reads, or does no more the second time
 	 */
 	async query<Row>(text: string, values: readonly unknown[] = [], isRepeatable = true): Promise<Row[]> {
@@ -252,14 +258,21 @@ export class Database {
 	/** @param isRepeatable false if the caller must hear that it may have taken effect */
 	async #queryOnce<Row>(text: string, values: readonly unknown[], isRepeatable: boolean, name?: string): Promise<Row[]> {
 		await this.open();
-		const rows = await this.#send<Row>(this.#own(text), values, isRepeatable, name);
+		const send = () => this.#send<Row>(this.#own(text), values, isRepeatable, name);
+		const rows = await send().catch(async error => {
+			if (codeOf(error) !== NO_SCHEMA) throw error;
+			// Nobody has seen that this program uses its functions: a pooler gives it other connections.
+			this.#opened = undefined;
+			await this.open();
+			return send();
+		});
 		this.#awaySince = undefined;
 		return rows;
 	}
 
-	/** The statement for the schema. */
+	/** The statement for the schemas. */
 	#own(text: string): string {
-		return text.replaceAll('@.', () => `${pg.escapeIdentifier(this.#schema)}.`);
+		return text.replace(/@?@\./g, name => `${pg.escapeIdentifier(name === '@.' ? this.#schema : this.#functions)}.`);
 	}
 
 	/** False before the first call that has reached the server: then it may be the wrong one. */
@@ -272,7 +285,7 @@ export class Database {
 	/** Calls a function that takes and returns JSON. */
 	async call<Result>(name: string, call: object, isRepeatable = false): Promise<Result> {
 		await this.open();
-		const [row] = await this.query<{result: Result}>(`select @.${name}($1::jsonb) as result`, [this.#json(call)], isRepeatable);
+		const [row] = await this.query<{result: Result}>(`select @@.${name}($1::jsonb) as result`, [this.#json(call)], isRepeatable);
 		return row?.result as Result;
 	}
 
@@ -280,10 +293,10 @@ export class Database {
 	async commit<Row>(call: object, {texts, bytes}: CallValues): Promise<Row[]> {
 		await this.open();
 		const values = [this.#json(call), textArray(texts), byteaArray(bytes)];
-		const send = (name?: string) => this.#queryOnce<Row>('select * from @.commit($1::jsonb, $2::text[], $3::bytea[])', values, false, name);
+		const send = (name?: string) => this.#queryOnce<Row>('select * from @@.commit($1::jsonb, $2::text[], $3::bytea[])', values, false, name);
 		if (!this.keepsNames) return send();
 		try {
-			return await send(`faena ${this.queue}`);
+			return await send(`${this.#functions.slice(-10)} ${this.queue}`);
 		} catch (error) {
 			if (!NAME_LOST.has(codeOf(error))) throw error;
 			this.keepsNames = false;
@@ -294,12 +307,12 @@ export class Database {
 	/** Calls a function that returns any number of JSON values. */
 	async list<Each>(name: string, call: object): Promise<Each[]> {
 		await this.open();
-		return (await this.query<{result: Each}>(`select @.${name}($1::jsonb) as result`, [this.#json(call)])).map(({result}) => result);
+		return (await this.query<{result: Each}>(`select @@.${name}($1::jsonb) as result`, [this.#json(call)])).map(({result}) => result);
 	}
 
 	#json(call: object): string {
 		const {now, ...context} = this.#context;
-		return JSON.stringify({version: VERSION, queue: this.queue, now: now?.(), ...context, number: ++this.#calls, ...call});
+		return JSON.stringify({queue: this.queue, now: now?.(), ...context, number: ++this.#calls, ...call});
 	}
 
 	/**
@@ -312,6 +325,7 @@ export class Database {
 		// A connection that is lost reports it twice: its query fails, and without a listener the program would end.
 		client.on('error', ignore);
 		try {
+			await this.#share(client);
 			return (await this.#ask(client, {text, ...defined({name}), values: values as unknown[], types: TYPES})) as Row[];
 		} catch (error) {
 			isLost = isConnectionLost(error) || isReadOnly(error);
@@ -335,6 +349,13 @@ export class Database {
 			this.#leave();
 			throw translate(error, this.#name, false);
 		}
+	}
+
+	/** Shares the lock of the functions, as long as the connection lasts. */
+	async #share(client: PostgresClient): Promise<void> {
+		if (this.#sharing.has(client)) return;
+		await this.#ask(client, {text: 'select pg_advisory_lock_shared(hashtext($1), 4)', values: [this.#functions]});
+		this.#sharing.add(client);
 	}
 
 	/** Lets the next call take a connection. */

@@ -7,8 +7,8 @@ import {cutTimes, isList, PackedTimes, pack, slicePacked} from '../../job/packed
 import {enqueueFailure, noParentFailure} from '../conflict-errors.ts';
 import type {Settled, SettledGroup} from '../store.ts';
 import {readFailure, writeFailure} from '../stored-json.ts';
-import {ID} from './child-jobs.sql.ts';
 import type {ItemMaker} from './items.ts';
+import {ID_PLACEHOLDER} from './sql-constants.ts';
 
 /** An item of a call, and where its jobs are among the groups. */
 export interface EndedItem {
@@ -86,8 +86,11 @@ function childGroups(children: readonly ChildJob[], make: ItemMaker): object[] {
 		next += sizeOf(group);
 		return {
 			...make.newGroup(group),
-			...(child.after && {missing: writeFailure(noParentFailure(child, ID))}),
-			...(child.key !== undefined && {heldByJob: writeFailure(enqueueFailure(child, ID)), heldByOther: writeFailure(enqueueFailure(child, undefined))}),
+			...(child.after && {missing: writeFailure(noParentFailure(child, ID_PLACEHOLDER))}),
+			...(child.key !== undefined && {
+				heldByJob: writeFailure(enqueueFailure(child, ID_PLACEHOLDER)),
+				heldByOther: writeFailure(enqueueFailure(child, undefined)),
+			}),
 		};
 	});
 }

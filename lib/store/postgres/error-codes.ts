@@ -12,3 +12,5 @@ export const OWNER_IN_USE = 'FA006';
 export const OTHER_VERSION = 'FA004';
 /** Transactions of the connection are not READ COMMITTED. */
 export const OTHER_ISOLATION = 'FA005';
+/** Programs are connected that could not use the tables after an upgrade. */
+export const PROGRAMS_IN_USE = 'FA007';

@@ -37,7 +37,7 @@ export async function readPage({db, names}: Source, search: JobSearch, {after, l
 		: await findIds(db, search, states, after, limit);
 	if (want.count) return {jobs: [], count: places.length, next};
 	const ids = places.map(place => (typeof place === 'number' ? place : place.id));
-	const rows = await db.query<JobRow>('select * from @.describe($1, $2)', [ids, want.values === true]);
+	const rows = await db.query<JobRow>('select * from @@.describe($1, $2)', [ids, want.values === true]);
 	// Large values end the page early. If its last jobs were deleted just now, the next page is empty.
 	const end = want.values ? rows.at(-1)?.id : undefined;
 	await names.read(rows.map(({info: {policy}}) => ({policy})));
@@ -50,7 +50,9 @@ export async function readPage({db, names}: Source, search: JobSearch, {after, l
 
 /** The jobs that have these keys. */
 export async function readHolders(db: Database, call: KeySpace & {readonly keys: readonly string[]}): Promise<KeyHolders> {
-	const rows = await db.query<{id: JobId | null; state: StoredState | null; fingerprint: string | null}>('select * from @.holders($1)', [JSON.stringify(call)]);
+	const rows = await db.query<{id: JobId | null; state: StoredState | null; fingerprint: string | null}>('select * from @@.holders($1)', [
+		JSON.stringify(call),
+	]);
 	return {
 		// Another program may have deleted the job, and left its key.
 		ids: rows.map(({id, state}) => (state === null ? null : id)),
@@ -71,7 +73,7 @@ const MAX_FOUND_JOBS = 100_000;
 
 async function findIds(db: Database, search: JobSearch, states: readonly StoredState[], after: Place | undefined, limit: number) {
 	const values = [JSON.stringify(toFilter(search)), states, typeof after === 'number' ? after : 0, Number.MAX_SAFE_INTEGER, limit];
-	const [found] = await db.query<{ids: JobId[]; next: JobId | null}>('select * from @.find_ids($1, $2, $3, $4, $5)', values);
+	const [found] = await db.query<{ids: JobId[]; next: JobId | null}>('select * from @@.find_ids($1, $2, $3, $4, $5)', values);
 	return {places: found?.ids ?? [], next: found?.next ?? null};
 }
 
@@ -133,7 +135,7 @@ function toValues({info, payload, payload_bytes, result, result_bytes, checkpoin
 async function readOthers(db: Database, id: JobId, {logs, history, edges}: Wanted): Promise<Pick<StoredJob, 'logs' | 'history' | 'edges'>> {
 	return {
 		...(logs && {logs: await db.query<LogLine>('select execution, at, level, text from @.log where id = $1 order by seq', [id])}),
-		...(history && {history: toHistory(await db.query<ExecutionRow>('select * from @.executions_of($1)', [id]))}),
+		...(history && {history: toHistory(await db.query<ExecutionRow>('select * from @@.executions_of($1)', [id]))}),
 		...(edges && {edges: await readEdges(db, id)}),
 	};
 }
@@ -141,9 +143,9 @@ async function readOthers(db: Database, id: JobId, {logs, history, edges}: Wante
 type EdgeRow = Readonly<Record<'parent_first' | 'parent_last' | 'child_first' | 'child_last', JobId>>;
 
 async function readEdges(db: Database, id: JobId): Promise<JobEdges> {
-	const to = await db.query<EdgeRow>('select * from @.edges_to($1, $1)', [id]);
+	const to = await db.query<EdgeRow>('select * from @@.edges_to($1, $1)', [id]);
 	// A child that names this job twice has two edges.
-	const from = await db.query<EdgeRow>('select distinct child_first, child_last from @.edges_from($1, $1, 0) order by 1', [id]);
+	const from = await db.query<EdgeRow>('select distinct child_first, child_last from @@.edges_from($1, $1, 0) order by 1', [id]);
 	// The end of a flow's input is no job.
 	const parents = to.flatMap(({parent_first, parent_last}) => (parent_first < 0 ? [] : [[parent_first, parent_last] as const]));
 	return {parents, children: from.map(({child_first, child_last}) => [child_first, child_last] as const)};
@@ -191,7 +193,7 @@ interface EndRow {
 /** A page of the ends of jobs, from this index on. */
 export async function readOutcomes(db: Database, ids: readonly JobId[], after: number): Promise<OutcomePage> {
 	const page = ids.slice(after, after + MAX_PAGE_ENDS);
-	const found = await db.query<EndRow>('select * from @.ends_of($1)', [page]);
+	const found = await db.query<EndRow>('select * from @@.ends_of($1)', [page]);
 	const rows = new Map(found.map(row => [row.id, row]));
 	// Large results end the page early. Missing jobs at its end are on the next one.
 	const read = page.slice(0, found.at(-1)?.place);

@@ -1,44 +1,82 @@
+import {setTimeout as sleep} from 'node:timers/promises';
 import pg from 'pg';
 import {FaenaError} from '../../support/errors.ts';
-import {schemaSql, VERSION} from './schema.ts';
+import {codeOf} from './postgres-errors.ts';
+import {functionsOf, installation, VERSION} from './schema.ts';
 
 /** Of PostgreSQL 14. */
 const MIN_SERVER_NUMBER = 140_000;
 
+/** How long an upgrade waits for what uses the tables, in milliseconds: calls wait for it meanwhile. Then it lets them go on, and tries again. */
+const LOCK_TIMEOUT_MS = 2000;
+const RETRY_AFTER_MS = 3000;
+const MAX_TRIES = 12;
+
 /** Sends a statement. */
 export type Send = <Row>(text: string, values?: readonly unknown[]) => Promise<Row[]>;
 
-/** Makes the schema if it does not exist. Many programs may do so at once: one makes it, and the others wait. Returns the id of its queue. */
-export async function migrate(send: Send, schema: string, isReadOnly: boolean): Promise<string> {
-	const name = pg.escapeIdentifier(schema);
-	let found = await versionOf(send, name);
-	if (!found) {
-		if (isReadOnly) throw new FaenaError('BadDatabase', `There is no queue in the schema ${name} of the database. Name another schema or database.`);
-		await assertFitness(send);
-		await makeSchema(send, schema, name);
-		found = (await versionOf(send, name)) as Version;
-	}
-	const {number: version, queue} = found;
-	if (version === VERSION) return queue;
-	throw new FaenaError(
-		'NewerDatabase',
-		`The schema ${name} of the database has version ${version}, and this Faena knows version ${VERSION}. Use the Faena that wrote it, or a newer one.`,
-	);
-}
-
-interface Version {
-	readonly number: number;
+/** What is in a schema. */
+export interface Installed {
+	/** The version of the tables. */
+	readonly version: number;
+	/** The oldest version whose programs can use them. */
+	readonly oldest: number;
+	/** The id of the queue. */
 	readonly queue: string;
+	/** Whether this program's functions are there. */
+	readonly hasFunctions: boolean;
 }
 
 /**
- * The version of the schema, and the id of its queue; `undefined` if there is none.
- * @param name the schema, quoted
+ * Makes the queue if it does not exist, upgrades its tables if they are older than this program, and installs its functions. Many programs may do so at once:
+ * one does it, and the others wait. Returns the id of the queue.
+ * @param known the id of the queue that this program has had open
  */
-export async function versionOf(send: Send, name: string): Promise<Version | undefined> {
-	const [found] = await send<{table: string | null}>('select to_regclass($1) as table', [`${name}.version`]);
-	if (!found?.table) return undefined;
-	return (await send<Version>(`select number, queue from ${name}.version`))[0];
+export async function migrate(
+	send: Send,
+	schema: string,
+	{isReadOnly, known}: {readonly isReadOnly: boolean; readonly known: string | undefined},
+): Promise<string> {
+	const name = pg.escapeIdentifier(schema);
+	const found = await installedIn(send, schema);
+	if (known !== undefined && found?.queue !== known)
+		throw new FaenaError('NewerDatabase', `The queue in the schema ${name} was dropped. Restart this program.`);
+	if (!found && isReadOnly) throw new FaenaError('BadDatabase', `There is no queue in the schema ${name} of the database. Name another schema or database.`);
+	if (found && found.oldest > VERSION) {
+		throw new FaenaError(
+			'NewerDatabase',
+			`The tables in the schema ${name} of the database have version ${found.version}, and need a Faena that knows version ${found.oldest}; this one knows version ${VERSION}. Use a newer Faena.`,
+		);
+	}
+	if (found?.hasFunctions && (found.version >= VERSION || isReadOnly)) return found.queue;
+	if (isReadOnly) {
+		const message = `The schema ${name} of the database was not prepared for this release of Faena. Open the queue with it once for writing, or run the SQL of faena schema --print as the owner of the schema.`;
+		throw new FaenaError('BadDatabase', message);
+	}
+	if (!found) await assertFitness(send);
+	await install(send, schema);
+	return ((await installedIn(send, schema)) as Installed).queue;
+}
+
+/** What is in the schema; `undefined` if there is no queue. */
+export async function installedIn(send: Send, schema: string): Promise<Installed | undefined> {
+	const name = pg.escapeIdentifier(schema);
+	const [found] = await send<Readonly<Record<'version' | 'sets', string | null>>>('select to_regclass($1) as version, to_regclass($2) as sets', [
+		`${name}.version`,
+		`${name}.function_set`,
+	]);
+	if (!found?.version) return undefined;
+	if (!found.sets) {
+		const message = `The schema ${name} of the database has a queue of a Faena before its first release, which this one can't read. Name another schema, or let that Faena work off its jobs and drop the schema.`;
+		throw new FaenaError('BadDatabase', message);
+	}
+	const functions = functionsOf(schema);
+	const hasFunctions = `exists (select from ${name}.function_set where name = $1) and to_regnamespace($2) is not null`;
+	const [installed] = await send<Installed>(`select number as version, oldest, queue, ${hasFunctions} as "hasFunctions" from ${name}.version`, [
+		functions,
+		pg.escapeIdentifier(functions),
+	]);
+	return installed;
 }
 
 interface Server {
@@ -57,12 +95,21 @@ async function assertFitness(send: Send): Promise<void> {
 	}
 }
 
-async function makeSchema(send: Send, schema: string, name: string): Promise<void> {
-	try {
-		// Statements that are sent together are one transaction.
-		await send(schemaSql(schema, name));
-	} catch (error) {
-		// Another program has made it meanwhile.
-		if (!(await versionOf(send, name))) throw error;
+async function install(send: Send, schema: string): Promise<void> {
+	for (let tries = 1; ; tries++) {
+		try {
+			await send(`set local lock_timeout = ${LOCK_TIMEOUT_MS};\n${installation(schema)}`);
+			return;
+		} catch (error) {
+			if (codeOf(error) === '42501') throw mayNotInstall(error as Error);
+			if (codeOf(error) !== '55P03' || tries === MAX_TRIES) throw error;
+		}
+		await sleep(RETRY_AFTER_MS);
 	}
+}
+
+function mayNotInstall(cause: Error): FaenaError {
+	const [, reason = cause.message] = /: (.*)\. Grant/.exec(cause.message) ?? [];
+	const message = `This user may not prepare the database for this release of Faena: ${reason}. Let someone who may run the SQL that faena schema --print prints; or grant this user CREATE on the database, and make it the owner of the schema.`;
+	return new FaenaError('BadDatabase', message, {cause});
 }

@@ -32,7 +32,7 @@ interface Polling {
 export interface Effects {
 	readonly completed?: readonly CompletedBatch[];
 	/** Jobs that were cancelled because of a parent. */
-	readonly lost?: readonly JobId[];
+	readonly lost?: readonly JobId[] | null;
 }
 
 /** The answer of the function `news`. */
@@ -124,9 +124,9 @@ export class Listeners {
 	}
 
 	/** Tells what a call of this store did. An error of a listener is not one of the call, which has taken effect. */
-	tell({completed = [], lost = []}: Effects): void {
+	tell({completed = [], lost}: Effects): void {
 		const news: News[] = completed.map(batch => ({type: 'batchCompleted', ...batch}));
-		if (lost.length > 0) news.push({type: 'childrenCancelled', ids: lost});
+		if (lost && lost.length > 0) news.push({type: 'childrenCancelled', ids: lost});
 		for (const each of news) for (const {tell} of this.#listeners) void (async () => tell(each))();
 	}
 
@@ -185,7 +185,7 @@ export class Listeners {
 		const now = this.#clock.steadyMs();
 		if (now >= this.#nextSize) {
 			this.#nextSize = now + SIZE_INTERVAL_MS;
-			const [size] = await this.#db.query<{bytes: number}>('select @.size() as bytes');
+			const [size] = await this.#db.query<{bytes: number}>('select @@.size() as bytes');
 			this.#bytes = size?.bytes ?? 0;
 		}
 		return {databaseBytes: this.#bytes, freeBytes: 0, logBytes: 0, ...(this.#notifications?.areHeard === false && {hasNoNotifications: true})};

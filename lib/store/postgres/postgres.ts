@@ -199,7 +199,7 @@ export class PostgresStore implements contract.Store {
 	async counts(): Promise<readonly contract.TaskCounts[]> {
 		this.#assertOpen();
 		await this.#takeOver();
-		return toTaskCounts(await this.#db.query<CountRow>('select * from @.counts()'));
+		return toTaskCounts(await this.#db.query<CountRow>('select * from @@.counts()'));
 	}
 
 	async schedules(): Promise<readonly Schedule[]> {
@@ -255,7 +255,7 @@ export class PostgresStore implements contract.Store {
 		if (this.#isReadOnly) return;
 		let upTo: JobId | null = null;
 		do {
-			const rows: readonly {readonly left: JobId | null}[] = await this.#db.query('select @.look_at_arrived($1) as left', [upTo]);
+			const rows: readonly {readonly left: JobId | null}[] = await this.#db.query('select @@.look_at_arrived($1) as left', [upTo]);
 			upTo = rows[0]?.left ?? null;
 		} while (upTo !== null);
 	}

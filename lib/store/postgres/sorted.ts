@@ -93,8 +93,8 @@ async function* rowsOf(db: Database, search: SortedSearch, states: readonly numb
 	// Of a row whose jobs have several values, some may come after the place.
 	let [upper, first]: [number, JobId] = [source === 'runs' ? Number.MAX_VALUE : value, Number.MAX_SAFE_INTEGER];
 	for (;;) {
-		const values = [`${sort} ${source}`, states, task, batch, value, upper, first, BLOCK_ROWS, ...times];
-		const rows = await db.query<SortedRow>('select * from @.sorted_rows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)', values);
+		const values = [source, sort, states, task, batch, value, upper, first, BLOCK_ROWS, ...times];
+		const rows = await db.query<SortedRow>('select * from @@.sorted_rows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)', values);
 		yield* rows;
 		const last = rows.at(-1);
 		if (!last || rows.length < BLOCK_ROWS) return;

@@ -1,0 +1,177 @@
+-- What most functions use: time, locks, numbers, counts, and single jobs.
+
+-- The time of the call, in milliseconds since 1970: the server's, or in tests the caller's. Outside a call, the time now.
+create function now_ms() returns bigint language sql stable as $$
+	select coalesce(nullif(current_setting('faena.now', true), '')::bigint, (extract(epoch from clock_timestamp()) * 1000)::bigint)
+$$;
+
+-- Begins a call. Calls that run side by side share the lock; a call that changes what others may be reading has it alone.
+create function begin_call(call jsonb, is_alone boolean) returns void language plpgsql as $$
+declare
+	unused text;
+	version integer;
+	oldest integer;
+	queue text;
+	has_arrived boolean;
+begin
+	-- A transaction of another kind would not see what was committed while it waited for the lock.
+	if current_setting('transaction_isolation') <> 'read committed' then
+		raise exception 'its transactions are %', current_setting('transaction_isolation') using errcode = '@OTHER_ISOLATION@';
+	end if;
+	if is_alone then perform pg_advisory_xact_lock(lock_key(), 1), set_config('faena.alone', 'true', true);
+	else perform pg_advisory_xact_lock_shared(lock_key(), 1);
+	end if;
+	-- After the lock, which a newer program has while it changes the tables.
+	select v.number, v.oldest, v.queue, not call ? 'nothingArrived' and exists (select from arrived) into version, oldest, queue, has_arrived from version v;
+	if oldest > @VERSION@ then raise exception 'its tables have version %', version using errcode = '@OTHER_VERSION@'; end if;
+	if call->>'queue' <> queue then raise exception 'its schema was made anew' using errcode = '@OTHER_VERSION@'; end if;
+	-- Assignments, since PERFORM costs as much as a query: a transaction pays for each statement of a function anew.
+	unused := set_config('faena.store', coalesce(call->>'store', '0'), true);
+	unused := set_config('faena.now', coalesce(call->>'now', (extract(epoch from clock_timestamp()) * 1000)::bigint::text), true);
+	if (call->>'relaxed')::boolean then perform set_config('synchronous_commit', 'off', true);
+	-- By a setting of the server, the database or the user.
+	elsif current_setting('synchronous_commit') = 'off' then perform set_config('synchronous_commit', 'on', true);
+	end if;
+	if has_arrived then perform take_over_first(); end if;
+end $$;
+
+-- The elements of a list. Most lists have one, which needs no query.
+create function elements_of(list jsonb) returns jsonb[] language plpgsql immutable as $$
+begin
+	if jsonb_array_length(list) = 1 then return array[list->0]; end if;
+	return array(select jsonb_array_elements(list));
+end $$;
+
+create type answer as (info jsonb, first bigint, last bigint, task bigint, rank integer, execution integer, policy integer, created_at bigint,
+	job_first bigint, job_last bigint, number bigint, keys text, text_value text, byte_value bytea);
+
+-- Takes consecutive numbers. The lock is held only while they are taken, and not to the end of the transaction.
+create function take_ids(number bigint) returns bigint language plpgsql as $$
+declare
+	id bigint;
+begin
+	perform pg_advisory_lock(lock_key(), 2);
+	id := nextval('job_id');
+	if number > 1 then perform setval('job_id', id + number - 1); end if;
+	perform pg_advisory_unlock(lock_key(), 2);
+	return id;
+exception when query_canceled or others then
+	perform pg_advisory_unlock(lock_key(), 2);
+	raise;
+end $$;
+
+-- The ids of a group's new jobs: those that were reserved for it, or new ones.
+create function ids_for(g jsonb, number bigint) returns bigint language plpgsql as $$
+begin
+	return case when g ? 'base' then (g->>'base')::bigint else take_ids(number) end;
+end $$;
+
+-- Gives back those of the numbers that were taken last, unless others have been taken since: then they stay a gap.
+create function give_back_ids(its_first bigint, its_last bigint) returns void language plpgsql as $$
+begin
+	perform pg_advisory_lock(lock_key(), 2);
+	perform setval('job_id', greatest(1, its_first - 1), its_first > 1) from job_id where last_value = its_last and is_called;
+	perform pg_advisory_unlock(lock_key(), 2);
+exception when query_canceled or others then
+	perform pg_advisory_unlock(lock_key(), 2);
+	raise;
+end $$;
+
+-- Notes that jobs have left one state and are in another one; either may be null. Sums are made later: counts.sql.ts.
+create function count_change(its_task bigint, its_batch bigint, from_state integer, to_state integer, number bigint) returns void language plpgsql as $$
+declare
+	its_store integer := current_setting('faena.store');
+begin
+	if from_state is null then
+		insert into tally_change (batch, task, state, jobs, store) values (its_batch, its_task, to_state, number, its_store);
+	elsif to_state is null then
+		insert into tally_change (batch, task, state, jobs, store) values (its_batch, its_task, from_state, -number, its_store);
+	else
+		insert into tally_change (batch, task, state, jobs, store)
+			values (its_batch, its_task, from_state, -number, its_store), (its_batch, its_task, to_state, number, its_store);
+	end if;
+end $$;
+
+-- Notes a change that moves no job, so that other stores look.
+create function note_change(its_task bigint) returns void language plpgsql as $$
+begin
+	perform count_change(its_task, null, null, @READY@, 0);
+end $$;
+
+-- The number of jobs of a task, in all scopes, or of all tasks.
+create function count_jobs(its_task bigint, states integer[]) returns bigint language sql stable as $$
+	select coalesce(sum(jobs), 0)::bigint from (
+		select jobs from tally where (its_task is null or name_of(task) = its_task) and state = any (states)
+		union all select jobs from new_changes() where (its_task is null or name_of(task) = its_task) and state = any (states)
+	) counted
+$$;
+
+-- The number of the name of a task, and that of its scope (0 for none), from the number that stands for both: lib/store/task-number.ts.
+create function name_of(task bigint) returns bigint language sql immutable as $$
+	select task & (@SCOPE_STRIDE@ - 1)
+$$;
+
+create function scope_of(task bigint) returns bigint language sql immutable as $$
+	select task / @SCOPE_STRIDE@
+$$;
+
+-- The number of a task in a scope, which gets a number if it has none. Who may have adopted the scope is known only now.
+create function in_scope(its_task bigint, its_scope text) returns bigint language plpgsql as $$
+declare
+	number bigint := (select min(id) from scope where name = its_scope);
+begin
+	if number is null and its_scope is not null then
+		-- Another program may be adding it.
+		perform pg_advisory_xact_lock(hashtext('faena scope'), hashtext(its_scope));
+		number := (select min(id) from scope where name = its_scope);
+		if number is null then insert into scope (name) values (its_scope) returning id into number; end if;
+	end if;
+	return its_task + coalesce(number, 0) * @SCOPE_STRIDE@;
+end $$;
+
+-- What names a task and a scope, with the number of both.
+create function scoped(g jsonb) returns jsonb language sql as $$
+	select case when g ? 'scope' then jsonb_set(g, '{task}', to_jsonb(in_scope((g->'task')::bigint, g->>'scope'))) else g end
+$$;
+
+-- The lines from one to another, of a text; null if it is null. A single line that is empty is null, as the text of a single job.
+create function cut_lines(lines text, from_line bigint, to_line bigint) returns text language sql immutable as $$
+	select case when cardinality(part) = 1 then nullif(part[1], '') else array_to_string(part, E'\n') end
+	from (select (string_to_array(lines, E'\n'))[from_line : to_line] as part) cut
+$$;
+
+-- The row that has a job, if there is the job.
+create function job_row(id bigint) returns setof job language sql stable rows 1 as $$
+	select * from job where first <= $1 and first > $1 - @MAX_GROUP_JOBS@ order by first desc limit 1
+$$;
+
+create function outcome_row(id bigint) returns setof outcome language sql stable rows 1 as $$
+	select * from outcome where first <= $1 and first > $1 - @MAX_GROUP_JOBS@ order by first desc limit 1
+$$;
+
+-- The state of the jobs of a row of waiting.
+create function waiting_state(run_at bigint, failed boolean) returns integer language sql immutable as $$
+	select case when run_at < 0 then @HELD@ when not failed then @DELAYED@ when run_at is null then @PARKED@ else @FAILED@ end
+$$;
+
+create type place as (state smallint, first bigint, last bigint, task bigint, rank integer, batch bigint, executions integer, run_at bigint, stop bigint);
+
+-- Where a job is; null if there is none.
+create function place_of(id bigint) returns place language plpgsql stable as $$
+declare
+	p place;
+begin
+	select case when lane < 0 then @QUARANTINED@ else @READY@ end, first, last, abs(lane), rank, batch, executions, null, null
+		into p from ready where first <= id and first > id - @MAX_GROUP_JOBS@ order by first desc limit 1;
+	if p.last >= id then return p; end if;
+	select @RUNNING@, first, last, task, rank, batch, execution, null, stop into p from claimed where first <= id and first > id - @MAX_GROUP_JOBS@ order by first desc limit 1;
+	if p.last >= id then return p; end if;
+	select status, first, last, task, rank, batch, execution, null, null into p from outcome_row(id);
+	if p.last >= id then return p; end if;
+	select waiting_state(run_at, failed),
+		first, last, task, rank, batch, executions, run_at, null into p from waiting where first <= id and first > id - @MAX_GROUP_JOBS@ order by first desc limit 1;
+	if p.last >= id then return p; end if;
+	select @BLOCKED@, first, last, task, rank, batch, executions, run_at, null into p from blocked where first <= id and first > id - @MAX_GROUP_JOBS@ order by first desc limit 1;
+	if p.last >= id then return p; end if;
+	return null;
+end $$;

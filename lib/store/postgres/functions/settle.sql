@@ -1,0 +1,265 @@
+-- Ends of executions. An item is JSON: `{first, last, lease, execution, type, values, packed, times, worker, …}`. One of the type `returned` is about
+-- jobs with consecutive ids; its values are elements of `texts` and `bytes`, as those of a new group. Any other type is about one job.
+
+-- The times of some of the jobs for which they were packed: lib/job/packed.ts. Their head has four float8, the number of jobs as uint32, and the bytes
+-- per job of four columns.
+create function cut_times(times bytea, start integer, number integer) returns bytea language plpgsql immutable as $$
+declare
+	count integer := get_byte(times, 32) + get_byte(times, 33) * 256 + get_byte(times, 34) * 65536;
+	at integer := 41;
+	cut bytea := substring(times from 1 for 32)
+		|| set_byte(set_byte(set_byte('\x00000000', 0, number % 256), 1, number / 256 % 256), 2, number / 65536) || substring(times from 37 for 4);
+	width integer;
+	own bytea;
+begin
+	for i in 36 .. 39 loop
+		width := get_byte(times, i);
+		own := substring(times from at + start * width for number * width);
+		cut := cut || own || decode(repeat('00', (8 - length(own) % 8) % 8), 'hex');
+		at := at + (count * width + 7) / 8 * 8;
+	end loop;
+	return cut;
+end $$;
+
+-- Keeps how the last execution failed, before another one takes its place.
+create function keep_failure(its_id bigint) returns void language plpgsql as $$
+begin
+	insert into execution select id, execution, @FAILED@, ended_at, times, worker, failure from failure_state
+		where id = its_id and failure is not null and execution is not null on conflict do nothing;
+	if found then perform trim_executions(its_id); end if;
+end $$;
+
+create function trim_executions(its_id bigint) returns void language sql as $$
+	delete from execution where id = its_id and (select count(*) from execution where id = its_id) > @MAX_EXECUTIONS@
+		and execution = (select execution from execution where id = its_id order by execution limit 1 offset @MAX_EXECUTIONS@ / 2)
+$$;
+
+-- The claim of a job, if it is still that of the item: lease and number of the execution are the fence. Null otherwise.
+create function take_claim(its_id bigint, item jsonb) returns claimed language plpgsql as $$
+declare
+	its_lease bigint := item->>'lease';
+	its_execution integer := item->>'execution';
+	c claimed;
+	first_id bigint;
+begin
+	loop
+		select first into first_id from claimed where first <= its_id and first > its_id - @MAX_GROUP_JOBS@ and last >= its_id
+			and lease = its_lease and execution = its_execution order by first desc limit 1;
+		if not found then return null; end if;
+		select * into c from claimed where first = first_id and last >= its_id for update;
+		-- Otherwise another call has cut the row just now, and this job is in a new one.
+		if found then return c; end if;
+	end loop;
+end $$;
+
+-- Takes jobs out of a claimed row. The others of it stay claimed.
+create function take_claimed(c claimed, its_first bigint, its_last bigint) returns void language plpgsql as $$
+begin
+	delete from claimed where first = c.first;
+	if c.first < its_first then
+		insert into claimed values (c.first, its_first - 1, c.task, c.rank, c.batch, c.execution, c.lease, c.owner, c.stop, c.started_at);
+	end if;
+	if c.last > its_last then
+		insert into claimed values (its_last + 1, c.last, c.task, c.rank, c.batch, c.execution, c.lease, c.owner, c.stop, c.started_at);
+	end if;
+end $$;
+
+-- Completes those jobs of an item that the claim still holds. Returns the ranges of the others. Is_plain: no job has edges, a time or a checkpoint.
+create function complete(item jsonb, texts text[], bytes bytea[], is_plain boolean) returns jsonb language plpgsql as $$
+begin
+	-- Usually they are a claimed row.
+	if (item->'packed')::boolean or item->'first' = item->'last' then
+		with c as (
+			delete from claimed where first = (item->'first')::bigint and last = (item->'last')::bigint
+				and lease = (item->'lease')::bigint and execution = (item->'execution')::integer
+			returning *
+		),
+		moved as (
+			insert into tally_change (batch, task, state, jobs, store)
+			select batch, task, state, sign * (last - first + 1), current_setting('faena.store')::integer
+			from c, (values (@RUNNING@, -1), (@COMPLETED@, 1)) change (state, sign)
+		)
+		insert into outcome select first, last, task, rank, batch, execution, @COMPLETED@, now_ms(), bytes[(item->'times')::integer],
+			texts[(item->'values')::integer], bytes[(item->'values')::integer], item->>'worker',
+			(item->'bounds'->>0)::bigint, (item->'bounds'->>1)::bigint, (item->'bounds'->>2)::float8, (item->'bounds'->>3)::float8 from c;
+		if found then
+			if not is_plain or item->'execution' <> '1' then perform clear_completed((item->'first')::bigint, (item->'last')::bigint, (item->'execution')::integer); end if;
+			return '[]';
+		end if;
+	end if;
+	return complete_parts(item, texts, bytes);
+end $$;
+
+-- The same for jobs that are in several claimed rows, in a part of one, or in none.
+create function complete_parts(item jsonb, texts text[], bytes bytea[]) returns jsonb language plpgsql as $$
+declare
+	its_first bigint := item->'first';
+	its_last bigint := item->'last';
+	at bigint := its_first;
+	upto bigint;
+	c claimed;
+	lost jsonb := '[]';
+	value integer := item->'values';
+	its_times bytea := bytes[(item->'times')::integer];
+begin
+	while at <= its_last loop
+		c := take_claim(at, item);
+		if c.first is not null then
+			upto := least(c.last, its_last);
+			perform take_claimed(c, at, upto);
+			if (item->'packed')::boolean or its_first = its_last then
+				insert into outcome values (at, upto, c.task, c.rank, c.batch, c.execution, @COMPLETED@, now_ms(),
+					case when upto - at = its_last - its_first then its_times else cut_times(its_times, (at - its_first)::integer, (upto - at + 1)::integer) end,
+					case when upto - at = its_last - its_first then texts[value] else cut_lines(texts[value], at - its_first + 1, upto - its_first + 1) end,
+					bytes[value], item->>'worker', (item->'bounds'->>0)::bigint, (item->'bounds'->>1)::bigint, (item->'bounds'->>2)::float8, (item->'bounds'->>3)::float8);
+			else
+				insert into outcome select id, id, c.task, c.rank, c.batch, c.execution, @COMPLETED@, now_ms(),
+					cut_times(its_times, i, 1), texts[value + i], bytes[value + i], item->>'worker',
+					(item->'starts'->>i)::bigint, (item->'starts'->>i)::bigint, (item->'durations'->>i)::float8, (item->'durations'->>i)::float8
+					from generate_series(at, upto) id cross join lateral (select (id - its_first)::integer) x (i);
+			end if;
+			perform count_change(c.task, c.batch, @RUNNING@, @COMPLETED@, upto - at + 1);
+			perform clear_completed(at, upto, c.execution);
+		else
+			upto := least(its_last, coalesce((select min(first) from claimed where first > at) - 1, its_last));
+			lost := lost || jsonb_build_array(jsonb_build_array(at, upto));
+		end if;
+		at := upto + 1;
+	end loop;
+	return lost;
+end $$;
+
+-- The jobs have completed: those that wait for them go on, the failures of their earlier executions are history, and there is no state from which to go on.
+create function clear_completed(its_first bigint, its_last bigint, its_execution integer) returns void language plpgsql as $$
+begin
+	perform parents_changed(its_first, its_last, 'completed');
+	perform end_expiry(its_first, its_last);
+	delete from checkpoint where id between its_first and its_last;
+	if its_execution = 1 then return; end if;
+	perform keep_failure(id) from failure_state where id between its_first and its_last;
+	update failure_state set suspicion = 0, failure = null, times = null, started_at = null, duration_ms = null where id between its_first and its_last;
+end $$;
+
+-- Ends an execution that has not returned. Returns the job's new status.
+create function end_execution(item jsonb, bytes bytea[]) returns text language plpgsql as $$
+declare
+	its_id bigint := item->'first';
+	its_type text := item->>'type';
+	c claimed;
+	is_held boolean;
+	result text;
+begin
+	c := take_claim(its_id, item);
+	if c.first is null then return 'lost'; end if;
+	perform take_claimed(c, its_id, its_id);
+	is_held := c.stop is not distinct from @STOP_HOLD@;
+	if is_held then c.stop := null; end if;
+	if its_type = 'released' then result := end_released(c, its_id, item);
+	else
+		if c.execution > 1 then perform keep_failure(its_id); end if;
+		perform end_expiry(its_id, its_id);
+		if its_type = 'cancelled' then return end_stopped(c, its_id, item, bytes); end if;
+		result := end_failed(c, its_id, item, bytes);
+	end if;
+	if not is_held or result = 'dead' then return result; end if;
+	perform hold_jobs(place_of(its_id), its_id, its_id);
+	return 'pending';
+end $$;
+
+create function end_released(c claimed, its_id bigint, item jsonb) returns text language plpgsql as $$
+begin
+	if c.stop is not null then return end_stopped(c, its_id, item, null); end if;
+	if item ? 'suspicion' then
+		insert into failure_state (id, attempts, suspicion) values (its_id, 0, (item->'suspicion')::smallint)
+			on conflict (id) do update set suspicion = greatest(failure_state.suspicion, excluded.suspicion);
+	end if;
+	if item ? 'suspicion' or (item->'started')::boolean then perform end_expiry(its_id, its_id);
+	else update expiry set expires_at = -expires_at where id = its_id and expires_at < -1;
+	end if;
+	perform make_ready(its_id, its_id, c.task, c.rank, c.batch, c.execution, @RUNNING@);
+	return 'pending';
+end $$;
+
+create function end_failed(c claimed, its_id bigint, item jsonb, bytes bytea[]) returns text language plpgsql as $$
+declare
+	f failure_state;
+	is_crash boolean := item->>'type' = 'lostWorker';
+	is_poison boolean;
+	is_delay boolean;
+	its_policy jsonb;
+	due bigint;
+begin
+	select * into f from failure_state where id = its_id;
+	its_policy := (select p.spec::jsonb from job j join policy p on p.id = j.policy where j.first <= its_id and j.first > its_id - @MAX_GROUP_JOBS@ order by j.first desc limit 1);
+	its_policy := its_policy || coalesce((select jsonb_object_agg(n, item->'own'->n) from jsonb_array_elements_text(its_policy->'unset') n where item->'own' ? n), '{}');
+	is_delay := item->>'type' = 'threw' and item ? 'after' and coalesce(f.delays, 0) < coalesce((its_policy->'maxDelays')::integer, @MAX_DELAYS@);
+	f.delays := coalesce(f.delays, 0) + is_delay::integer;
+	f.attempts := coalesce(f.attempts, 0) + 1 - is_delay::integer;
+	f.crashes := coalesce(f.crashes, 0) + is_crash::integer;
+	-- A job that failed without a loss of its worker is no longer a suspect.
+	f.suspicion := case when is_crash then coalesce(f.suspicion, 0) else 0 end;
+	is_poison := f.crashes >= @MAX_CRASHES@;
+	perform set_failure(its_id, f.attempts, f.suspicion, f.crashes, c.execution, bytes[(item->'times')::integer], item->>'worker',
+		case when is_poison then item->>'poison' else item->>'failure' end);
+	update failure_state set delays = f.delays, started_at = (item->'bounds'->>0)::bigint, duration_ms = (item->'bounds'->>2)::float8 where id = its_id;
+	if c.stop >= 0 then return end_stopped(c, its_id, item, bytes); end if;
+	if f.attempts >= (its_policy->'maxAttempts')::integer or is_poison or (item->'never')::boolean then
+		perform insert_end(c, its_id, @DEAD@, bytes[(item->'times')::integer], item);
+		return 'dead';
+	end if;
+	if c.stop < 0 then return end_stopped(c, its_id, item, bytes); end if;
+	if its_policy->>'retry' <> 'manual' then
+		due := now_ms() + coalesce((item->'after')::bigint, backoff_ms(its_policy->'backoff', f.attempts, (item->'random')::double precision));
+	end if;
+	insert into waiting values (its_id, its_id, c.task, c.rank, c.batch, c.execution, due, true);
+	perform count_change(c.task, c.batch, @RUNNING@, case when due is null then @PARKED@ else @FAILED@ end, 1);
+	return 'failed';
+end $$;
+
+create function backoff_ms(b jsonb, attempt integer, random double precision) returns bigint language sql immutable as $$
+	select round(
+		case when (b->'baseMs')::float8 = 0 then 0
+			-- A power that is too large is an error.
+			when ln((b->'baseMs')::float8) + (attempt - 1) * ln(greatest((b->'factor')::float8, 1e-300)) > ln(greatest((b->'maxMs')::float8, 1e-300))
+				then (b->'maxMs')::float8
+			else (b->'baseMs')::float8 * (b->'factor')::float8 ^ (attempt - 1) end
+		* (1 - (b->'jitter')::float8 * random)
+	)::bigint
+$$;
+
+-- Ends the execution of a job that was to be discarded or cancelled, or whose task was cancelled.
+create function end_stopped(c claimed, its_id bigint, item jsonb, bytes bytea[]) returns text language plpgsql as $$
+begin
+	if c.stop < 0 then
+		perform require_alone();
+		perform count_change(c.task, c.batch, @RUNNING@, null, 1);
+		perform delete_jobs(its_id, its_id);
+		return 'discarded';
+	end if;
+	if item->>'type' = 'cancelled' and item ? 'failure' then
+		insert into failure_state (id, attempts) values (its_id, 0) on conflict do nothing;
+		update failure_state set execution = c.execution, ended_at = now_ms(), times = bytes[(item->'times')::integer], worker = item->>'worker',
+			failure = item->>'failure', started_at = (item->'bounds'->>0)::bigint, duration_ms = (item->'bounds'->>2)::float8 where id = its_id;
+	elsif item->>'type' = 'cancelled' then
+		update failure_state set times = null, started_at = null, duration_ms = null where id = its_id;
+	end if;
+	perform end_expiry(its_id, its_id);
+	perform insert_end(c, its_id, @CANCELLED@, bytes[(item->'times')::integer], item);
+	return 'cancelled';
+end $$;
+
+create function set_failure(its_id bigint, its_attempts integer, its_suspicion integer, its_crashes integer, its_execution integer,
+	its_times bytea, its_worker text, its_failure text) returns void language sql as $$
+	insert into failure_state (id, attempts, suspicion, crashes, execution, ended_at, times, worker, failure)
+		values (its_id, its_attempts, its_suspicion, its_crashes, its_execution, now_ms(), its_times, its_worker, its_failure)
+		on conflict (id) do update set (attempts, suspicion, crashes, execution, ended_at, times, worker, failure) =
+			(excluded.attempts, excluded.suspicion, excluded.crashes, excluded.execution, excluded.ended_at, excluded.times, excluded.worker, excluded.failure)
+$$;
+
+create function insert_end(c claimed, its_id bigint, its_status integer, its_times bytea, item jsonb) returns void language plpgsql as $$
+begin
+	insert into outcome values (its_id, its_id, c.task, c.rank, c.batch, c.execution, its_status, now_ms(), its_times, null, null, item->>'worker',
+		(item->'bounds'->>0)::bigint, (item->'bounds'->>1)::bigint, (item->'bounds'->>2)::float8, (item->'bounds'->>3)::float8);
+	perform count_change(c.task, c.batch, @RUNNING@, its_status, 1);
+	perform parents_changed(its_id, its_id, 'dead');
+end $$;

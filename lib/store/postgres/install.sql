@@ -1,0 +1,82 @@
+-- Makes a queue, or upgrades its tables, and installs the functions of a release. It changes nothing that is there already. Two settings name the schemas:
+-- faena.tables and faena.functions. All that it makes belongs to the owner of the first one.
+
+-- Of many programs, one does this, and the others wait.
+select pg_advisory_xact_lock(hashtext('faena ' || current_setting('faena.tables')));
+
+do $schemas$
+declare
+	tables text := current_setting('faena.tables');
+	functions text := current_setting('faena.functions');
+	its_owner text;
+	is_there boolean := false;
+begin
+	-- A user may have the right to use a schema, and none to make one.
+	if to_regnamespace(quote_ident(tables)) is null then execute format('create schema %I', tables); end if;
+	its_owner := (select pg_get_userbyid(nspowner) from pg_namespace where nspname = tables);
+	if to_regclass(format('%I.function_set', tables)) is not null then
+		execute format('select exists (select from %I.function_set where name = %L)', tables, functions) into is_there;
+	end if;
+	if not is_there or to_regnamespace(quote_ident(functions)) is null then
+		-- Those of a queue that was dropped.
+		execute format('drop schema if exists %I cascade', functions);
+		execute format('create schema %I authorization %I', functions, its_owner);
+		if is_there then execute format('delete from %I.function_set where name = %L', tables, functions); end if;
+	end if;
+	if its_owner <> current_user then perform set_config('role', its_owner, true); end if;
+	perform set_config('search_path', format('%I, pg_temp', tables), true);
+end $schemas$;
+
+do $upgrade$
+declare
+	others text;
+begin
+	if to_regclass('version') is null then return; end if;
+	if (select number from version) >= @VERSION@ then return; end if;
+	-- Calls that are under way end, and others wait until the tables have changed.
+	perform pg_advisory_xact_lock(lock_key(), 1);
+	if (select oldest from version) >= @OLDEST@ then return; end if;
+	others := (select string_agg(format('%s (tables of version %s)', array_to_string(release, '.'), version), ', ' order by release)
+		from function_set where version < @OLDEST@ and not pg_try_advisory_xact_lock(hashtext(name), 4));
+	if others is not null then raise exception 'programs of Faena % use it', others using errcode = '@PROGRAMS_IN_USE@'; end if;
+end $upgrade$;
+
+@MIGRATIONS@
+
+do $functions$
+declare
+	tables text := current_setting('faena.tables');
+	functions text := current_setting('faena.functions');
+	is_newest boolean;
+	entry text;
+begin
+	update version set oldest = @OLDEST@ where oldest < @OLDEST@;
+	if exists (select from function_set where name = functions) then return; end if;
+	insert into function_set (name, version, release) values (functions, @VERSION@, '{@RELEASE@}');
+	is_newest := functions = (select name from function_set order by release desc, made_at desc limit 1);
+	-- What they read and change is guarded by the rights to the tables.
+	execute format('grant usage on schema %I to public', functions);
+	-- Functions call each other in any order.
+	perform set_config('check_function_bodies', 'off', true), set_config('search_path', format('%I, %I, pg_temp', functions, tables), true);
+
+@FUNCTIONS@
+
+	perform drop_unused_sets();
+	if is_newest then
+		perform set_config('search_path', format('%I, %I, pg_temp', tables, functions), true);
+
+@FACE@
+
+	end if;
+	-- What programs call finds the others, and the tables, by these. A backslash in a text is one, whatever the user's settings say. Statements are planned
+	-- once for each connection, and by index: a table may have been empty when its statistics were made, or when the plan was.
+	for entry in
+		select p.oid::regprocedure from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+		where n.nspname = functions and p.proname in (@ENTRIES@) or is_newest and n.nspname = tables and p.proname in ('enqueue', 'enqueue_job')
+	loop
+		execute format('alter function %s set search_path to %I, %I, pg_temp', entry, functions, tables);
+		execute format('alter function %s set plan_cache_mode to force_generic_plan set enable_seqscan to off set jit to off set standard_conforming_strings to on', entry);
+	end loop;
+	-- Its rows come in the order of an index. To find all and sort them would take as long as there are rows.
+	execute format('alter function %I.sorted_rows set enable_bitmapscan to off set enable_sort to off', functions);
+end $functions$;

@@ -1,0 +1,44 @@
+import {readdirSync, readFileSync} from 'node:fs';
+import test from 'ava';
+import {CONSTANTS, ENTRIES} from '../../lib/store/postgres/schema.ts';
+
+const FOLDER = new URL('../../lib/store/postgres/', import.meta.url);
+const FILES = readdirSync(FOLDER, {recursive: true, encoding: 'utf8'});
+const read = (file: string) => readFileSync(new URL(file, FOLDER), 'utf8');
+const sql = FILES.filter(file => file.endsWith('.sql'));
+const functions = sql.filter(file => file.startsWith('functions/')).map(read);
+/** The names of functions, each with its text. */
+const bodies = functions.flatMap(text =>
+	[...text.matchAll(/^create function (\w+)\(.*?^(?:end )?\$\$;$/gms)].map(([body, name]) => ({name: name as string, body})),
+);
+
+test('each constant of the .sql files exists, and each is used', t => {
+	const used = new Set(sql.flatMap(file => [...read(file).matchAll(/@(\w+)@/g)].map(([, name]) => name as string)));
+	t.deepEqual([...used].sort(), Object.keys(CONSTANTS).sort());
+});
+
+test('there are at most 25 .sql files, and no function of them has more than 70 lines', t => {
+	t.true(sql.length <= 25, `${sql.length}`);
+	t.true(bodies.length > 150);
+	t.deepEqual(
+		bodies.filter(({body}) => body.split('\n').length > 70).map(({name}) => name),
+		[],
+	);
+});
+
+test('functions have one name each, and each is called', t => {
+	const names = bodies.map(({name}) => name);
+	t.deepEqual(names, [...new Set(names)]);
+	const all = [...sql.map(read), ...ENTRIES.map(name => ` ${name}(`)].join('\n');
+	t.deepEqual(
+		names.filter(name => [...all.matchAll(new RegExp(`\\b${name}\\(`, 'g'))].length < 2),
+		[],
+	);
+});
+
+test('the entries are the functions that TypeScript calls', t => {
+	const calls = FILES.filter(file => file.endsWith('.ts')).flatMap(file =>
+		[...read(file).matchAll(/@@\.(\w+)\(|(?:\bcall|\blist|\bchange|#change)(?:<.*>)?\(\s*'(\w+)'/g)].map(([, first, second]) => first ?? second),
+	);
+	t.deepEqual([...new Set(calls)].sort(), [...ENTRIES].sort());
+});
