@@ -1,5 +1,5 @@
 import type {Command} from 'commander';
-import {type InspectedFile, type Inspection, inspect, shownLocation} from '../api/queue-location.ts';
+import {type InspectedFile, type InspectedSchema, type Inspection, inspect, shownLocation} from '../api/queue-location.ts';
 import type {Job, JobListOptions} from '../index.ts';
 import type {JobQueue, TaskCounts} from '../queue.ts';
 import {FaenaError} from '../support/errors.ts';
@@ -192,7 +192,13 @@ async function idleTime(queue: JobQueue, {task, scope, ready, quarantined, runni
 /** The most jobs that are looked through. */
 const MAX_LOOKED_AT = 10_000;
 
-function describe({queue, faena, node, engine, settings, engines, file, findings}: Report): string {
+/** For instance `version 2; functions of Faena 1.1.0 (3 connections), 1.0.2 (not in use)`. */
+export function describeSchema({version, releases = []}: InspectedSchema): string {
+	const sets = releases.map(({release, connections}) => `${release} (${connections > 0 ? counted(connections, 'connection') : 'not in use'})`);
+	return [`version ${version}`, ...(sets.length > 0 ? [`functions of Faena ${sets.join(', ')}`] : [])].join('; ');
+}
+
+function describe({queue, faena, node, engine, schema, settings, engines, file, findings}: Report): string {
 	const rows = [
 		['versions', [`Faena ${faena}`, `Node ${node}`, engine].filter(Boolean).join(', ')],
 		[
@@ -207,6 +213,7 @@ function describe({queue, faena, node, engine, settings, engines, file, findings
 					.map(([name, value]) => `${name} ${value}`)
 					.join(', '),
 		],
+		['schema', schema && describeSchema(schema)],
 		['engines', engines === undefined ? undefined : `${count(engines)} open`],
 	];
 	const verdict = findings.length === 0 ? 'all is well' : findings.length === 1 ? '1 thing needs attention' : `${findings.length} things need attention`;

@@ -45,6 +45,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
 	adopt: async () => (await import('./adopt.ts')).addAdopt,
 	prune: async () => (await import('./prune.ts')).addPrune,
 	delete: async () => (await import('./delete.ts')).addDelete,
+	schema: async () => (await import('./schema.ts')).addSchema,
 	backup: async () => (await import('./backup.ts')).addBackup,
 	vacuum: async () => (await import('./vacuum.ts')).addVacuum,
 	bench: async () => (await import('./bench.ts')).addBench,

@@ -52,10 +52,10 @@ async function look(queue: JobQueue, batch: string | undefined, most: Readonly<R
 	const own = batch === undefined ? undefined : await batchOf(queue, batch);
 	const {held = 0} = own ?? {held: (await queue.store.counts()).reduce((jobs, each) => jobs + each.held, 0)};
 	const lists = {running: await first('running'), failed: await first('failed'), dead: await first('dead'), pending: await first('pending')};
-	return {counts: own?.counts ?? (await queue.counts()), held, paused: await queue.paused(), ...lists};
+	return {counts: own?.counts ?? (await queue.counts()), held, paused: await queue.paused(), ...lists, schemaVersion: queue.store.schemaVersion};
 }
 
-function describeReport(location: string, {counts, held, paused, ...jobs}: Awaited<ReturnType<typeof look>>): string {
+function describeReport(location: string, {counts, held, paused, schemaVersion: _, ...jobs}: Awaited<ReturnType<typeof look>>): string {
 	const listed = (['running', 'pending', 'failed', 'dead'] as const).flatMap(status => list(jobs[status], counts[status]));
 	const lines = [
 		`${location}: ${statusSummary(counts)}`,

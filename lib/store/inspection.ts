@@ -6,6 +6,7 @@ export interface Inspection {
 	readonly damage?: string | undefined;
 	/** Settings on which it depends whether a commit survives a crash, by name. */
 	readonly settings: Readonly<Record<string, string>>;
+	readonly schema: InspectedSchema;
 	readonly owners: readonly InspectedOwner[];
 	/** Of a queue in a file. */
 	readonly file?: InspectedFile;
@@ -29,4 +30,26 @@ export interface InspectedFile {
 	readonly diskFreeBytes: number;
 	/** A file system where locks, or what a commit promises, can't be relied on; `undefined` for all others, and where the system does not tell. */
 	readonly unsafeFileSystem?: 'network' | 'memory' | undefined;
+}
+
+/** What a queue was made for. */
+export interface InspectedSchema {
+	/** The version of its tables. */
+	readonly version: number;
+	/** Of PostgreSQL: the releases of Faena whose functions are there, the latest one first. */
+	readonly releases?: readonly InspectedRelease[];
+}
+
+/** The functions of a release. */
+export interface InspectedRelease {
+	/** For instance `1.2.3`. */
+	readonly release: string;
+	/** The schema of its functions. */
+	readonly functions: string;
+	/** The version of the tables for which it was made. */
+	readonly version: number;
+	/** The number of connections that use them. */
+	readonly connections: number;
+	/** When an engine has last said that it uses them, about hourly; in milliseconds since 1970. */
+	readonly usedAt: number;
 }

@@ -124,6 +124,15 @@ export async function inspect(location: string): Promise<Inspection> {
 	return inspectFile(queuePath('inspect()', location));
 }
 
+/**
+ * The SQL that makes the queue in the schema of a PostgreSQL database, or prepares it for this release of Faena.
+ * @throws FaenaError `BadOption`
+ */
+export async function schemaSql(location: string): Promise<string> {
+	const {installation} = await import('./postgres/schema.ts');
+	return `begin;\n\n${installation(postgresParts(location).schema)}\ncommit;\n`;
+}
+
 type CheckedOptions = Omit<QueueOptions, 'lease' | 'blobs'> & {readonly lease?: number; readonly blobs?: number};
 
 const pool = kind<PostgresPool>('a Pool of the package pg', value => typeof Object(value).connect === 'function');

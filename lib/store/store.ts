@@ -46,6 +46,8 @@ export interface Store {
 	readonly threadLocation: string | undefined;
 	/** The time without a heartbeat after which the store takes an owner for dead. */
 	readonly leaseMs: number;
+	/** The version of its tables, which rises with each release that changes them; 0 before the first verb. */
+	readonly schemaVersion: number;
 
 	/**
 	 * The time by the queue's clock, in milliseconds since 1970: times of jobs and schedules are by it. On a server it is the server's, as far as the

@@ -113,6 +113,7 @@ const HEALTH_INTERVAL_MS = 1000;
 export class MemoryStore implements contract.Store {
 	readonly location: string = ':memory:';
 	readonly threadLocation = undefined;
+	readonly schemaVersion = 0;
 	readonly #clock: Clock;
 	readonly #random: () => number;
 	readonly leaseMs: number;

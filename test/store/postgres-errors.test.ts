@@ -351,7 +351,10 @@ test('a server that is too old', async t => {
 test('tables of a newer version that this one can not use', async t => {
 	const store = new PostgresStore(server.url, {schema: 'newer'});
 	await store.counts();
-	await admin.query('update newer.version set number = 99, oldest = 98');
+	const setOldest = (version: number) =>
+		admin.query(`create or replace function newer.oldest_version() returns integer language sql stable as 'select ${version}'`);
+	await admin.query('update newer.version set number = 99');
+	await setOldest(98);
 	const later = new PostgresStore(server.url, {schema: 'newer'});
 	await t.throwsAsync(later.counts(), {
 		code: 'NewerDatabase',
@@ -364,7 +367,7 @@ test('tables of a newer version that this one can not use', async t => {
 		message: /is not the one that this program has opened: its tables have version 99/,
 	});
 	// One that this one can use.
-	await admin.query('update newer.version set oldest = 1');
+	await setOldest(1);
 	await store.setPaused(['a'], true);
 	t.is((await later.counts()).length, 1);
 	await Promise.all([store.close(), later.close()]);

@@ -8,6 +8,9 @@ import {exerciseStore, type StoreOptions} from './contract.ts';
 
 const MAX_CONNECTIONS = 8;
 
+/** `npm run next-columns`: each table has a column more, as the next version may have. Then the functions of this one must do as before. */
+const HAS_NEXT_COLUMNS = process.env['FAENA_NEXT_COLUMNS'] !== undefined;
+
 let server: PostgresServer;
 /** All stores share the connections. */
 let shared: pg.Pool;
@@ -30,6 +33,9 @@ const openIn = async (schema: string, options: StoreOptions) => {
 	const store = new PostgresStore(server.url, {...options, schema, pool});
 	pools.set(store, pool);
 	await store.counts();
+	if (HAS_NEXT_COLUMNS) await shared.query(`do $$ declare each text; begin
+		for each in select tablename from pg_tables where schemaname = '${schema}' loop execute format('alter table %I.%I add column if not exists next integer default 1', '${schema}', each); end loop;
+	end $$`);
 	return store;
 };
 

@@ -60,7 +60,13 @@ export async function commit({db, names, claimedFrom, random, hasNothingArrived,
 	if (info.seen) claimedFrom.saw(info.seen);
 	const due = Math.min(info.due ?? Infinity, claimedFrom.dueInMs ?? Infinity);
 	const claimed = toClaimedGroups(rows, {lease: info.lease ?? 0, names, aheadMs: db.aheadMs});
-	return {committed: toCommitted(changes, claimed, info, {ended, due}), effects: info, owner: info.owner, moreArrived: info.moreArrived, isTold: info.told};
+	return {
+		committed: toCommitted(changes, claimed, info, {ended, due}),
+		effects: info,
+		owner: info.owner,
+		moreArrived: info.moreArrived,
+		isTold: info.told === true,
+	};
 }
 
 function toCall(
@@ -134,11 +140,11 @@ interface Summary extends Effects {
 	readonly moment: number | null;
 	readonly seen: Seen | null;
 	readonly moreArrived: boolean;
-	readonly told: boolean;
+	readonly told: boolean | null;
 }
 
 function toCommitted(
-	{settle = []}: Changes,
+	{settle = [], edit, schedule}: Changes,
 	claimed: readonly ClaimedGroup[],
 	info: Summary,
 	{ended, due}: {readonly ended: readonly EndedItem[]; readonly due: number},
@@ -146,8 +152,8 @@ function toCommitted(
 	const {lease, expired, expires, moment} = info;
 	return {
 		settled: toSettled(settle.length, ended, info.settled ?? []),
-		...(info.edited && {edited: info.edited.map(toEdited)}),
-		...(info.scheduled && {scheduled: info.scheduled}),
+		...(edit && {edited: (info.edited ?? []).map(toEdited)}),
+		...(schedule && {scheduled: info.scheduled ?? []}),
 		enqueued: (info.enqueued ?? []).map(toEnqueued),
 		claimed: {lease: lease ?? 0, groups: claimed},
 		// At least those that a claim could take once they are taken over.

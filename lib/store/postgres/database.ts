@@ -1,8 +1,10 @@
+import {hostname} from 'node:os';
 import {setTimeout as sleep} from 'node:timers/promises';
 import pg from 'pg';
 import {systemClock} from '../../support/clock.ts';
 import {defined} from '../../support/defined.ts';
 import {FaenaError} from '../../support/errors.ts';
+import {version} from '../../support/version.ts';
 import type {PostgresClient, PostgresPool, PostgresQuery} from '../postgres-client.ts';
 import {byteaArray, textArray} from './binary-arrays.ts';
 import type {CallValues} from './call-values.ts';
@@ -14,6 +16,9 @@ import {findOut} from './silence.ts';
 /** The most connections of a store; one of them listens. */
 const MAX_CONNECTIONS = 5;
 const MAX_CALLS = MAX_CONNECTIONS - 1;
+
+/** PostgreSQL cuts longer names. */
+const MAX_NAME_BYTES = 63;
 
 /** How long calls wait for a server that is away, from the first one that has not reached it. */
 const MAX_AWAY_MS = 10_000;
@@ -73,7 +78,13 @@ const ignore = (): void => {};
 function openPool(url: string): pg.Pool {
 	// Connections stay: on a new one, the functions are compiled and planned anew, which takes some 100 ms.
 	const pool = new pg.Pool({
-		...{connectionString: url, fallback_application_name: 'faena', max: MAX_CONNECTIONS, idleTimeoutMillis: 0, connectionTimeoutMillis: MAX_CONNECT_MS},
+		...{
+			connectionString: url,
+			fallback_application_name: `faena ${version} ${hostname()}:${process.pid}`.slice(0, MAX_NAME_BYTES),
+			max: MAX_CONNECTIONS,
+			idleTimeoutMillis: 0,
+			connectionTimeoutMillis: MAX_CONNECT_MS,
+		},
 		// A connection that waits for an answer sends nothing: without this it would not notice that the server's machine is gone.
 		...{keepAlive: true, keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS},
 	});
@@ -154,6 +165,8 @@ export class Database {
 	keepsNames: boolean | undefined;
 	/** The id of the queue, once it is open. A copy of it has the same one. */
 	queue: string | undefined;
+	/** The version of its tables; 0 until it is open. */
+	version = 0;
 	/** The id, and those of its server and its database. */
 	place: string | undefined;
 	#opened: Promise<void> | undefined;
@@ -191,7 +204,9 @@ export class Database {
 		this.#opened ??= (async () => {
 			try {
 				const send: Send = (text, values) => this.#send(text, values);
-				this.queue = await migrate(send, this.#schema, {isReadOnly: this.#isReadOnly, known: this.queue});
+				const {queue, version: tables} = await migrate(send, this.#schema, {isReadOnly: this.#isReadOnly, known: this.queue});
+				this.queue = queue;
+				this.version = tables;
 				const askedAt = Date.now();
 				const [answer] = await send<{now: number}>('select (extract(epoch from clock_timestamp()) * 1000)::bigint as now');
 				if (answer) this.noteTime(answer.now, askedAt);

@@ -1,4 +1,4 @@
-import type {Inspection} from '../inspection.ts';
+import type {InspectedRelease, Inspection} from '../inspection.ts';
 import {Database} from './database.ts';
 
 const SETTINGS = ['fsync', 'full_page_writes', 'synchronous_commit'];
@@ -14,9 +14,16 @@ export async function inspectSchema(url: string, schema: string): Promise<Inspec
 		const settings = await database.query<{name: string; setting: string}>('select name, setting from pg_settings where name = any($1)', [
 			[...SETTINGS, 'server_version'],
 		]);
+		const releases = await database.query<InspectedRelease>(
+			`select array_to_string(release, '.') as release, name as functions, version, (extract(epoch from used_at) * 1000)::bigint as "usedAt", (
+				select count(*) from pg_locks where locktype = 'advisory' and objsubid = 2 and objid = 4 and classid = (hashtext(name)::bigint & 4294967295)::oid
+					and database = (select oid from pg_database where datname = current_database()) and pid <> pg_backend_pid()
+			) as connections from @.function_set order by function_set.release desc, made_at desc`,
+		);
 		const {server_version: version = '', ...others} = Object.fromEntries(settings.map(({name, setting}) => [name, setting]));
 		return {
 			engine: `PostgreSQL ${version}`,
+			schema: {version: database.version, releases},
 			settings: others,
 			owners: owners.map(({name, heartbeat, jobs}) => ({name, silentMs: Math.max(0, database.now() - heartbeat), jobs})),
 		};

@@ -21,7 +21,6 @@ begin
 		-- Those of a queue that was dropped.
 		execute format('drop schema if exists %I cascade', functions);
 		execute format('create schema %I authorization %I', functions, its_owner);
-		if is_there then execute format('delete from %I.function_set where name = %L', tables, functions); end if;
 	end if;
 	if its_owner <> current_user then perform set_config('role', its_owner, true); end if;
 	perform set_config('search_path', format('%I, pg_temp', tables), true);
@@ -35,7 +34,13 @@ begin
 	if (select number from version) >= @VERSION@ then return; end if;
 	-- Calls that are under way end, and others wait until the tables have changed.
 	perform pg_advisory_xact_lock(lock_key(), 1);
-	if (select oldest from version) >= @OLDEST@ then return; end if;
+	if (select views from function_set order by release desc, made_at desc limit 1) <> '@VIEWS_HASH@' then
+		-- Who reads a view locks it before its tables, so this does, too. To set its owner locks it alone.
+		foreach others in array array['batches', 'counts', 'jobs'] loop
+			execute format('alter view %I owner to %I', others, current_user);
+		end loop;
+	end if;
+	if oldest_version() >= @OLDEST@ then return; end if;
 	others := (select string_agg(format('%s (tables of version %s)', array_to_string(release, '.'), version), ', ' order by release)
 		from function_set where version < @OLDEST@ and not pg_try_advisory_xact_lock(hashtext(name), 4));
 	if others is not null then raise exception 'programs of Faena % use it', others using errcode = '@PROGRAMS_IN_USE@'; end if;
@@ -48,11 +53,17 @@ declare
 	tables text := current_setting('faena.tables');
 	functions text := current_setting('faena.functions');
 	is_newest boolean;
+	former_views text;
 	entry text;
 begin
-	update version set oldest = @OLDEST@ where oldest < @OLDEST@;
-	if exists (select from function_set where name = functions) then return; end if;
-	insert into function_set (name, version, release) values (functions, @VERSION@, '{@RELEASE@}');
+	if oldest_version() < @OLDEST@ then
+		create or replace function oldest_version() returns integer language sql stable as 'select @OLDEST@';
+	end if;
+	if to_regproc(format('%I.commit', functions)) is not null then return; end if;
+	former_views := (select views from function_set order by release desc, made_at desc limit 1);
+	-- Those of the database from which this one was copied.
+	delete from function_set where name = functions or to_regnamespace(quote_ident(name)) is null;
+	insert into function_set (name, version, release, views) values (functions, @VERSION@, '{@RELEASE@}', '@VIEWS_HASH@');
 	is_newest := functions = (select name from function_set order by release desc, made_at desc limit 1);
 	-- What they read and change is guarded by the rights to the tables.
 	execute format('grant usage on schema %I to public', functions);
@@ -66,6 +77,12 @@ begin
 		perform set_config('search_path', format('%I, %I, pg_temp', tables, functions), true);
 
 @FACE@
+
+		if former_views is distinct from '@VIEWS_HASH@' then
+
+@VIEWS@
+
+		end if;
 
 	end if;
 	-- What programs call finds the others, and the tables, by these. A backslash in a text is one, whatever the user's settings say. Statements are planned

@@ -1,16 +1,20 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import pg from 'pg';
 import {FaenaError} from '../../support/errors.ts';
+import {PROGRAMS_IN_USE} from './error-codes.ts';
 import {codeOf} from './postgres-errors.ts';
-import {functionsOf, installation, VERSION} from './schema.ts';
+import {functionsOf, installation, OLDEST, VERSION} from './schema.ts';
 
 /** Of PostgreSQL 14. */
 const MIN_SERVER_NUMBER = 140_000;
 
-/** How long an upgrade waits for what uses the tables, in milliseconds: calls wait for it meanwhile. Then it lets them go on, and tries again. */
-const LOCK_TIMEOUT_MS = 2000;
-const RETRY_AFTER_MS = 3000;
-const MAX_TRIES = 12;
+/**
+ * How long an upgrade waits for each lock on what is used, in milliseconds: calls wait for it meanwhile. Then it lets them go on, and tries again. It gives way
+ * before PostgreSQL looks for deadlocks, which may end the transaction of a program.
+ */
+const LOCK_TIMEOUT_MS = 300;
+const RETRY_AFTER_MS = 1000;
+const MAX_TRIES = 60;
 
 /** Sends a statement. */
 export type Send = <Row>(text: string, values?: readonly unknown[]) => Promise<Row[]>;
@@ -29,14 +33,14 @@ export interface Installed {
 
 /**
  * Makes the queue if it does not exist, upgrades its tables if they are older than this program, and installs its functions. Many programs may do so at once:
- * one does it, and the others wait. Returns the id of the queue.
+ * one does it, and the others wait.
  * @param known the id of the queue that this program has had open
  */
 export async function migrate(
 	send: Send,
 	schema: string,
 	{isReadOnly, known}: {readonly isReadOnly: boolean; readonly known: string | undefined},
-): Promise<string> {
+): Promise<Installed> {
 	const name = pg.escapeIdentifier(schema);
 	const found = await installedIn(send, schema);
 	if (known !== undefined && found?.queue !== known)
@@ -48,14 +52,14 @@ export async function migrate(
 			`The tables in the schema ${name} of the database have version ${found.version}, and need a Faena that knows version ${found.oldest}; this one knows version ${VERSION}. Use a newer Faena.`,
 		);
 	}
-	if (found?.hasFunctions && (found.version >= VERSION || isReadOnly)) return found.queue;
+	if (found?.hasFunctions && (found.version >= VERSION || isReadOnly)) return found;
 	if (isReadOnly) {
 		const message = `The schema ${name} of the database was not prepared for this release of Faena. Open the queue with it once for writing, or run the SQL of faena schema --print as the owner of the schema.`;
 		throw new FaenaError('BadDatabase', message);
 	}
 	if (!found) await assertFitness(send);
 	await install(send, schema);
-	return ((await installedIn(send, schema)) as Installed).queue;
+	return (await installedIn(send, schema)) as Installed;
 }
 
 /** What is in the schema; `undefined` if there is no queue. */
@@ -72,10 +76,10 @@ export async function installedIn(send: Send, schema: string): Promise<Installed
 	}
 	const functions = functionsOf(schema);
 	const hasFunctions = `exists (select from ${name}.function_set where name = $1) and to_regnamespace($2) is not null`;
-	const [installed] = await send<Installed>(`select number as version, oldest, queue, ${hasFunctions} as "hasFunctions" from ${name}.version`, [
-		functions,
-		pg.escapeIdentifier(functions),
-	]);
+	const [installed] = await send<Installed>(
+		`select number as version, ${name}.oldest_version() as oldest, ${name}.queue_id() as queue, ${hasFunctions} as "hasFunctions" from ${name}.version`,
+		[functions, pg.escapeIdentifier(functions)],
+	);
 	return installed;
 }
 
@@ -102,6 +106,7 @@ async function install(send: Send, schema: string): Promise<void> {
 			return;
 		} catch (error) {
 			if (codeOf(error) === '42501') throw mayNotInstall(error as Error);
+			if (codeOf(error) === PROGRAMS_IN_USE) throw inUse(schema, error as Error);
 			if (codeOf(error) !== '55P03' || tries === MAX_TRIES) throw error;
 		}
 		await sleep(RETRY_AFTER_MS);
@@ -112,4 +117,9 @@ function mayNotInstall(cause: Error): FaenaError {
 	const [, reason = cause.message] = /: (.*)\. Grant/.exec(cause.message) ?? [];
 	const message = `This user may not prepare the database for this release of Faena: ${reason}. Let someone who may run the SQL that faena schema --print prints; or grant this user CREATE on the database, and make it the owner of the schema.`;
 	return new FaenaError('BadDatabase', message, {cause});
+}
+
+function inUse(schema: string, cause: Error): FaenaError {
+	const message = `The tables in the schema ${pg.escapeIdentifier(schema)} of the database can't be upgraded yet: ${cause.message}, which can't go on with the new tables. First deploy a release whose tables have version ${OLDEST} to all programs, or end them; then start this one again.`;
+	return new FaenaError('DatabaseBusy', message, {cause});
 }

@@ -74,6 +74,10 @@ export class PostgresStore implements contract.Store {
 		return this.#threadLocation;
 	}
 
+	get schemaVersion(): number {
+		return this.#db.version;
+	}
+
 	now(): number {
 		return this.#db.now();
 	}

@@ -35,13 +35,18 @@ export const ENTRIES: readonly string[] = [
 	...['find_ids', 'holders', 'sorted_rows', 'describe', 'ends_of', 'executions_of', 'counts', 'look_at_arrived', 'edges_from', 'edges_to'],
 ];
 
+function hash(text: string): string {
+	return createHash('sha256').update(text).digest('hex').slice(0, 10);
+}
+
+const VIEWS = read('views.sql');
 const FUNCTIONS = list('functions/').sort().map(read).join('\n');
 
 /** What stands in the .sql files for `@NAME@`. */
 export const CONSTANTS: Readonly<Record<string, string | number>> = {
 	...SQL_CONSTANTS,
 	...{VERSION, OLDEST, RELEASE: release.split(/\D/, 3).join()},
-	...{FUNCTIONS, FACE: read('face.sql'), ENTRIES: ENTRIES.map(name => `'${name}'`).join(', ')},
+	...{FUNCTIONS, FACE: read('face.sql'), VIEWS, VIEWS_HASH: hash(VIEWS), ENTRIES: ENTRIES.map(name => `'${name}'`).join(', ')},
 	MIGRATIONS: MIGRATIONS.map((name, number) => migration(number + 1, read(name))).join('\n'),
 };
 
@@ -60,7 +65,7 @@ function filled(text: string): string {
 
 const INSTALL = filled(read('install.sql'));
 
-const HASH = createHash('sha256').update(INSTALL).digest('hex').slice(0, 10);
+const HASH = hash(INSTALL);
 
 /** The schema of this program's functions, of the queue in a schema. */
 export function functionsOf(schema: string): string {

@@ -2,6 +2,7 @@ import {statfsSync, statSync} from 'node:fs';
 import {dirname} from 'node:path';
 import type {InspectedFile, Inspection} from '../inspection.ts';
 import {connect} from './connection.ts';
+import {MIGRATIONS} from './schema.sql.ts';
 import {retryWhileBusy, translate} from './sqlite-errors.ts';
 import type {OwnerValues} from './statements.sql.ts';
 
@@ -17,6 +18,7 @@ export async function inspectFile(path: string): Promise<Inspection> {
 		return {
 			engine: `SQLite ${connection.version()}`,
 			damage: await retryWhileBusy(() => connection.damage()),
+			schema: {version: MIGRATIONS.length},
 			settings: {journal_mode: connection.journalMode()},
 			owners: owners.map(([id, name, heartbeatAt]) => ({name, silentMs: Math.max(0, now - heartbeatAt), jobs: claims.get(id) ?? 0})),
 			file: {...connection.size(), ...lookAtDisk(path)},

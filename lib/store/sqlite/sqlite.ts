@@ -23,6 +23,7 @@ import {backlog, requestedLanes} from './lanes.ts';
 import {expireJobs, moveJobs} from './move.ts';
 import {readOutcomes, readPage} from './read.ts';
 import {changeSchedule, momentInMs, readSchedules, updateSchedules} from './schedules.ts';
+import {MIGRATIONS} from './schema.sql.ts';
 import {settle} from './settle.ts';
 import type {OwnerValues, Statements} from './statements.sql.ts';
 import {type TransactionOptions, Transactions} from './transactions.ts';
@@ -43,6 +44,7 @@ export class SqliteStore implements Store {
 	readonly location: string;
 	readonly threadLocation: string | undefined;
 	readonly leaseMs: number;
+	readonly schemaVersion = MIGRATIONS.length;
 	readonly #options: TransactionOptions;
 	readonly #blobs: Blobs;
 	readonly #owners: Owners;

@@ -40,7 +40,7 @@ const VERBS: Readonly<Record<Exclude<Verbs<JobQueue>, 'store' | 'onEnqueue' | 'o
 	cleanup: queue => queue.cleanup({endedBefore: T0}),
 };
 
-const STORE_VERBS: Readonly<Record<Exclude<Verbs<Store>, 'now' | 'ownerFiles' | 'leaseMs' | 'threadLocation'>, (store: Store) => unknown>> = {
+const STORE_VERBS: Readonly<Record<Exclude<Verbs<Store>, 'now' | 'ownerFiles' | 'leaseMs' | 'threadLocation' | 'schemaVersion'>, (store: Store) => unknown>> = {
 	commit: store => store.commit({}),
 	move: store => store.move({}, 'cancelled'),
 	setPaused: store => store.setPaused(['hash'], true),

@@ -5,41 +5,42 @@ create function now_ms() returns bigint language sql stable as $$
 	select coalesce(nullif(current_setting('faena.now', true), '')::bigint, (extract(epoch from clock_timestamp()) * 1000)::bigint)
 $$;
 
--- Begins a call. Calls that run side by side share the lock; a call that changes what others may be reading has it alone.
-create function begin_call(call jsonb, is_alone boolean) returns void language plpgsql as $$
-declare
-	unused text;
-	version integer;
-	oldest integer;
-	queue text;
-	has_arrived boolean;
+-- Begins a call: takes its lock, and keeps what functions read as settings. Calls that run side by side share the lock; a call that changes what others may be
+-- reading has it alone. A transaction pays for each expression of a function anew, so this has few; and an assignment costs less than PERFORM.
+create function enter(call jsonb, is_alone boolean) returns text language plpgsql as $$
 begin
 	-- A transaction of another kind would not see what was committed while it waited for the lock.
 	if current_setting('transaction_isolation') <> 'read committed' then
 		raise exception 'its transactions are %', current_setting('transaction_isolation') using errcode = '@OTHER_ISOLATION@';
 	end if;
-	if is_alone then perform pg_advisory_xact_lock(lock_key(), 1), set_config('faena.alone', 'true', true);
-	else perform pg_advisory_xact_lock_shared(lock_key(), 1);
-	end if;
-	-- After the lock, which a newer program has while it changes the tables.
-	select v.number, v.oldest, v.queue, not call ? 'nothingArrived' and exists (select from arrived) into version, oldest, queue, has_arrived from version v;
-	if oldest > @VERSION@ then raise exception 'its tables have version %', version using errcode = '@OTHER_VERSION@'; end if;
-	if call->>'queue' <> queue then raise exception 'its schema was made anew' using errcode = '@OTHER_VERSION@'; end if;
-	-- Assignments, since PERFORM costs as much as a query: a transaction pays for each statement of a function anew.
-	unused := set_config('faena.store', coalesce(call->>'store', '0'), true);
-	unused := set_config('faena.now', coalesce(call->>'now', (extract(epoch from clock_timestamp()) * 1000)::bigint::text), true);
-	if (call->>'relaxed')::boolean then perform set_config('synchronous_commit', 'off', true);
-	-- By a setting of the server, the database or the user.
-	elsif current_setting('synchronous_commit') = 'off' then perform set_config('synchronous_commit', 'on', true);
-	end if;
-	if has_arrived then perform take_over_first(); end if;
+	return concat(
+		case when is_alone then pg_advisory_xact_lock(lock_key(), 1)::text else pg_advisory_xact_lock_shared(lock_key(), 1)::text end,
+		case when is_alone then set_config('faena.alone', 'true', true) end,
+		set_config('faena.store', coalesce(call->>'store', '0'), true),
+		set_config('faena.now', coalesce(call->>'now', (extract(epoch from clock_timestamp()) * 1000)::bigint::text), true),
+		case when call @> '{"relaxed": true}' then set_config('synchronous_commit', 'off', true)
+			-- By a setting of the server, the database or the user.
+			when current_setting('synchronous_commit') = 'off' then set_config('synchronous_commit', 'on', true) end
+	);
 end $$;
 
--- The elements of a list. Most lists have one, which needs no query.
-create function elements_of(list jsonb) returns jsonb[] language plpgsql immutable as $$
+-- Refuses a call of a program that can't go on with these tables, or has opened a queue that was here before. It looks at a table, so that the server hears of
+-- a change that was committed while the call waited for its lock.
+create function refuse_other(call jsonb) returns void language plpgsql as $$
+declare
+	number integer := (select v.number from version v where oldest_version() > @VERSION@ or queue_id() <> call->>'queue');
 begin
-	if jsonb_array_length(list) = 1 then return array[list->0]; end if;
-	return array(select jsonb_array_elements(list));
+	if oldest_version() > @VERSION@ then raise exception 'its tables have version %', number using errcode = '@OTHER_VERSION@'; end if;
+	if number is not null then raise exception 'its schema was made anew' using errcode = '@OTHER_VERSION@'; end if;
+end $$;
+
+-- Begins a call that is no commit.
+create function begin_call(call jsonb, is_alone boolean) returns void language plpgsql as $$
+declare
+	unused text := enter(call, is_alone);
+begin
+	perform refuse_other(call);
+	if not call ? 'nothingArrived' and exists (select from arrived) then perform take_over_first(); end if;
 end $$;
 
 create type answer as (info jsonb, first bigint, last bigint, task bigint, rank integer, execution integer, policy integer, created_at bigint,

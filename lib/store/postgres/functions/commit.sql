@@ -3,7 +3,7 @@
 -- What became of the parents of jobs with consecutive ids: a row for each row of outcomes, and for other parents one each.
 create function results_for(its_first bigint, its_last bigint) returns setof answer language plpgsql as $$
 declare
-	e edge;
+	e cut_edge;
 	o outcome;
 	p part;
 	a answer;
@@ -89,15 +89,41 @@ begin
 	end if;
 end $$;
 
--- Whether there is anything of what few jobs have.
+-- What few jobs have.
 create function rare() returns table (edges boolean, times boolean, schedules boolean) language sql stable rows 1 as $$
 	select exists (select from edge) or exists (select from parent_change) or exists (select from lost_child),
 		exists (select from scheduled) or exists (select from expiry), exists (select from schedule)
 $$;
 
+-- What a commit looks for once. Is_plain: no job has edges, a time or a checkpoint. May_wait: other jobs may wait for a time than those that were found.
+-- Changes: of counts, which are to be added up. Is_special: do_first is needed.
+create function look_around(call jsonb, is_alone boolean)
+	returns table (edges boolean, times boolean, schedules boolean, batches boolean, fingerprints boolean, is_plain boolean, arrived boolean, may_wait boolean,
+		changes bigint, due bigint, is_special boolean) language sql stable rows 1 as $$
+	select r.edges, r.times or call ? 'mayExpire', r.schedules, call ? 'hasBatches' or exists (select from batch where completed_at is null),
+		exists (select from fingerprint), not (r.edges or r.times or call ? 'update' or exists (select from checkpoint)), n.arrived,
+		is_alone or r.edges or n.arrived or call ? 'mayWait', numbered.last_value - added.seq, (select min(run_at) from waiting where run_at >= 0),
+		call ? 'update' or n.arrived or oldest_version() > @VERSION@ or queue_id() <> call->>'queue'
+	from rare() r, added_up added, tally_change_seq_seq numbered, lateral (select not call ? 'nothingArrived' and exists (select from arrived)) n (arrived)
+$$;
+
 create function first_due() returns bigint language plpgsql stable as $$
 begin
 	return (select min(run_at) from waiting where run_at >= 0);
+end $$;
+
+create function first_expiry() returns bigint language plpgsql stable as $$
+begin
+	return (select greatest(0, expires_at - now_ms()) from expiry where expires_at > 0 order by expires_at limit 1);
+end $$;
+
+-- Wakes the listeners of other stores. Transactions that notify are committed one after the other, by the whole server: so of those of a queue, one at a time
+-- does. Returns whether this one does.
+create function tell_if_first(its_store text) returns boolean language plpgsql as $$
+begin
+	if not pg_try_advisory_xact_lock(lock_key(), 3) then return false; end if;
+	perform pg_notify(channel(), its_store);
+	return true;
 end $$;
 
 create function are_parents_changed() returns boolean language plpgsql stable as $$
@@ -106,19 +132,20 @@ begin
 end $$;
 
 -- Settles executions. Returns an answer for each. Is_plain: no job has edges, a time or a checkpoint.
-create function settle_items(items jsonb, texts text[], bytes bytea[], is_plain boolean) returns jsonb[] language plpgsql as $$
+create function settle_items(items jsonb, texts text[], bytes bytea[], is_plain boolean, has_fingerprints boolean)
+	returns jsonb[] language plpgsql as $$
 declare
 	i jsonb;
 	ended jsonb[] := '{}';
-	has_fingerprints boolean := exists (select from fingerprint);
 begin
-	foreach i in array elements_of(items) loop
+	for n in 0 .. jsonb_array_length(items) - 1 loop
+		i := items->n;
 		ended := ended || case i->>'type'
 			when 'returned' then complete(i, texts, bytes, is_plain)
 			when 'maker' then end_maker(i, texts, bytes)
 			when 'settled' then to_jsonb('lost'::text)
 			else to_jsonb(end_execution(i, bytes)) end;
-		if has_fingerprints and i ? 'code' then perform note_code(i, ended[cardinality(ended)]); end if;
+		if has_fingerprints then perform note_code(i, ended[n + 1]); end if;
 	end loop;
 	return ended;
 end $$;
@@ -126,35 +153,21 @@ end $$;
 -- Enqueues groups. Returns an answer for each.
 create function enqueue_items(items jsonb, texts text[], bytes bytea[]) returns jsonb[] language plpgsql as $$
 declare
-	i jsonb;
 	made jsonb[] := '{}';
 begin
-	foreach i in array elements_of(items) loop
-		made := made || enqueue_group(i, texts, bytes, made);
-		if i ? 'fingerprints' then perform keep_fingerprints(i->'fingerprints', made[cardinality(made)], texts); end if;
+	for n in 0 .. jsonb_array_length(items) - 1 loop
+		made := made || enqueue_group(items->n, texts, bytes, made);
+		if items->n ? 'fingerprints' then perform keep_fingerprints(items->n->'fingerprints', made[n + 1], texts); end if;
 	end loop;
 	return made;
 end $$;
 
--- What few jobs have, and what is due: most calls meet none of it, so that it is looked for once. Changes: of counts, which are to be added up.
-create type around as (edges boolean, times boolean, schedules boolean, checkpoints boolean, batches boolean, changes bigint, due bigint);
-
--- What a call did, besides the claimed jobs: lib/store/postgres/commit.ts.
-create type summary as (settled jsonb[], edited jsonb[], enqueued jsonb[], scheduled jsonb[], owner integer, lease bigint, backlog bigint,
-	"moreArrived" boolean, seen jsonb, completed jsonb, lost jsonb, unblocked boolean, due bigint, expired bigint[], expires bigint, moment bigint, told boolean);
-
--- Does the items of a call but the updates.
-create function do_items(call jsonb, texts text[], bytes bytea[], w around, may_wait boolean) returns summary language plpgsql as $$
-declare
-	s summary;
+-- Does what few calls need before anything else: refuses the call, takes over jobs that have arrived, writes updates.
+create function do_first(call jsonb, texts text[], bytes bytea[], has_arrived boolean) returns void language plpgsql as $$
 begin
-	if call ? 'settle' then s.settled := settle_items(call->'settle', texts, bytes, not (w.edges or w.times or w.checkpoints)); end if;
-	-- Before anything else: jobs that are no longer blocked count for limits.
-	if may_wait then perform reach_children(@MAX_CHANGED_ROWS@); end if;
-	if call ? 'edit' then s.edited := array(select edit_job(i, texts, bytes) from jsonb_array_elements(call->'edit') i); end if;
-	if call ? 'enqueue' then s.enqueued := enqueue_items(call->'enqueue', texts, bytes); end if;
-	if call ? 'schedule' then s.scheduled := array(select change_schedule(i, texts, bytes) from jsonb_array_elements(call->'schedule') i); end if;
-	return s;
+	perform refuse_other(call);
+	if has_arrived then perform take_over_first(); end if;
+	if call ? 'update' then perform write_update(i, texts, bytes) from jsonb_array_elements(call->'update') i; end if;
 end $$;
 
 -- A call is JSON: lists of items to do, in this order: update, settle, edit, enqueue, schedule; and what to claim. Items name their values in texts and
@@ -162,70 +175,70 @@ end $$;
 create function commit(call jsonb, texts text[], bytes bytea[]) returns setof answer language plpgsql as $$
 declare
 	is_alone boolean := call->'alone';
-	may_wait boolean := is_alone or call ? 'mayWait';
-	w around;
-	s summary;
-	short only_row;
-	rows claimed[];
-	is_exhausted boolean;
-	c claimed;
-	a answer;
+	claims boolean := call ? 'claim';
+	unused text := enter(call, is_alone);
+	has_edges boolean; has_times boolean; has_schedules boolean; has_batches boolean; has_fingerprints boolean; has_arrived boolean;
+	is_plain boolean; may_wait boolean; is_special boolean;
+	changes bigint; due bigint;
+	ended jsonb[]; edited jsonb[]; made jsonb[]; scheduled jsonb[]; completed jsonb;
+	expired bigint[]; can_claim boolean;
+	its_owner integer; its_lease bigint;
+	short only_row; rows claimed[]; seen jsonb; is_exhausted boolean;
+	c claimed; a answer;
 begin
-	perform begin_call(call, is_alone);
-	if call ? 'update' then perform write_update(i, texts, bytes) from jsonb_array_elements(call->'update') i; end if;
 	-- Other calls may meanwhile make what this finds, but nothing of a job that this call settles; and only a call that is alone makes edges and schedules.
-	select r.edges, r.times, r.schedules, exists (select from checkpoint), exists (select from batch where completed_at is null),
-		numbered.last_value - added.seq, (select min(run_at) from waiting where run_at >= 0)
-		into w from rare() r, added_up added, tally_change_seq_seq numbered;
-	may_wait := may_wait or w.edges;
-	s := do_items(call, texts, bytes, w, may_wait);
-	w.times := w.times or call ? 'mayExpire';
-	if is_alone then select * into w.edges, w.times, w.schedules from rare(); end if;
-	if w.edges then perform reach_children(@MAX_CHANGED_ROWS@); end if;
-	if call ? 'claim' then
-		s.owner := owner_of_claim(call);
-		if w.times then
-			s.expired := expire();
-			if w.edges then perform reach_children(@MAX_CHANGED_ROWS@); end if;
+	select * into has_edges, has_times, has_schedules, has_batches, has_fingerprints, is_plain, has_arrived, may_wait, changes, due, is_special
+		from look_around(call, is_alone);
+	if is_special then perform do_first(call, texts, bytes, has_arrived); end if;
+	if call ? 'settle' then ended := settle_items(call->'settle', texts, bytes, is_plain, has_fingerprints); end if;
+	-- Before anything else: jobs that are no longer blocked count for limits.
+	if may_wait then perform reach_children(@MAX_CHANGED_ROWS@); end if;
+	if is_alone then edited := array(select edit_job(i, texts, bytes) from jsonb_array_elements(call->'edit') i); end if;
+	if call ? 'enqueue' then made := enqueue_items(call->'enqueue', texts, bytes); end if;
+	if is_alone then
+		scheduled := array(select change_schedule(i, texts, bytes) from jsonb_array_elements(call->'schedule') i);
+		select * into has_edges, has_times, has_schedules from rare();
+	end if;
+	if has_edges then perform reach_children(@MAX_CHANGED_ROWS@); end if;
+	if claims then
+		its_owner := owner_of_claim(call);
+		if has_times then expired := expire(); end if;
+		if may_wait then
+			if has_edges then perform reach_children(@MAX_CHANGED_ROWS@); end if;
+			due := first_due();
 		end if;
-		if may_wait then w.due := first_due(); end if;
-		if w.due <= now_ms() then
+		if due <= now_ms() then
 			perform promote();
 			may_wait := true;
 		end if;
 		-- Otherwise jobs are left that have expired.
-		if coalesce(cardinality(s.expired), 0) < @MAX_EXPIRED@ then
-			if not w.edges then short := claim_only_row(call->'claim', s.owner); end if;
-			a := short.claimed;
-			is_exhausted := short.is_exhausted;
-			if a.first is not null then
-				s.lease := currval('lease_id');
-				return next a;
-			elsif is_exhausted is not true then
-				select * into rows, s.seen, is_exhausted from claim(call->'claim', s.owner);
-				foreach c in array rows loop
-					s.lease := c.lease;
-					if w.edges then return query select * from results_for(c.first, c.last); end if;
-					return query select * from jobs_of(c);
-				end loop;
-			end if;
+		can_claim := cardinality(expired) < @MAX_EXPIRED@ is not false;
+		if can_claim and not has_edges then short := claim_only_row(call->'claim', its_owner); end if;
+		a := short.claimed;
+		is_exhausted := short.is_exhausted;
+		if a.first is not null then
+			its_lease := currval('lease_id');
+			return next a;
+		elsif can_claim and is_exhausted is not true then
+			select * into rows, seen, is_exhausted from claim(call->'claim', its_owner);
+			its_lease := (rows[1]).lease;
+			foreach c in array rows loop
+				if has_edges then return query select * from results_for(c.first, c.last); end if;
+				return query select * from jobs_of(c);
+			end loop;
 		end if;
 	end if;
-	if w.edges then perform reach_children(@MAX_CHANGED_ROWS@); end if;
-	if w.schedules then perform update_schedules(); end if;
-	s.completed := case when is_alone then fold() when w.batches or call ? 'hasBatches' or w.changes >= @MAX_CHANGES@ then fold_if_possible() else '[]' end;
-	-- A batch that completed may have enqueued a job.
-	if call ? 'claim' and (s.completed <> '[]' or is_exhausted is not true) then s.backlog := backlog(call->'claim'); end if;
-	if w.times then s.expires := (select greatest(0, expires_at - now_ms()) from expiry where expires_at > 0 order by expires_at limit 1); end if;
-	s.due := case when may_wait then first_due() else w.due end - now_ms();
-	if w.schedules then s.moment := moment_in_ms(); end if;
-	if w.edges then s.lost := lost_children(); end if;
-	s.unblocked := current_setting('faena.unblocked', true) is not distinct from 'true' or w.edges and are_parents_changed();
-	s."moreArrived" := current_setting('faena.more_arrived', true) is not distinct from 'true';
-	-- Transactions that notify are committed one after the other, by the whole server: so of those of a queue, one at a time does.
-	s.told := call ? 'told' and pg_try_advisory_xact_lock(lock_key(), 3);
-	if s.told then perform pg_notify(channel(), call->>'store'); end if;
+	if has_edges then perform reach_children(@MAX_CHANGED_ROWS@); end if;
+	if has_schedules then perform update_schedules(); end if;
+	completed := case when is_alone then fold() when has_batches or changes >= @MAX_CHANGES@ then fold_if_possible() else '[]' end;
 	a := null;
-	a.info := to_jsonb(s);
+	a.info := jsonb_build_object('settled', ended, 'edited', edited, 'enqueued', made, 'scheduled', scheduled, 'completed', completed, 'expired', expired,
+		'owner', its_owner, 'lease', its_lease, 'seen', seen,
+		-- A batch that completed may have enqueued a job.
+		'backlog', case when claims and (completed <> '[]' or is_exhausted is not true) then backlog(call->'claim') end,
+		'moreArrived', current_setting('faena.more_arrived', true) is not distinct from 'true', 'lost', case when has_edges then lost_children() end,
+		'unblocked', current_setting('faena.unblocked', true) is not distinct from 'true' or has_edges and are_parents_changed(),
+		'due', case when may_wait then first_due() else due end - now_ms(), 'expires', case when has_times then first_expiry() end,
+		'moment', case when has_schedules then moment_in_ms() end, 'told', case when call ? 'told' then tell_if_first(call->>'store') end);
 	return next a;
 end $$;

@@ -6,8 +6,11 @@ begin
 	if current_setting('faena.alone', true) is distinct from 'true' then raise exception using errcode = '@MUST_BE_ALONE@', message = 'This call must be alone.'; end if;
 end $$;
 
+-- The part of an edge that leads from some parents, or to some children.
+create type cut_edge as (id bigint, parent_first bigint, parent_last bigint, child_first bigint, child_last bigint, is_each boolean, runs_on_dead boolean, place bigint);
+
 -- The edges from these parents, each cut to them, in the order in which they were written. After: only those of later places.
-create function edges_from(its_first bigint, its_last bigint, after bigint) returns setof edge language sql stable as $$
+create function edges_from(its_first bigint, its_last bigint, after bigint) returns setof cut_edge language sql stable as $$
 	select id, greatest(parent_first, its_first), least(parent_last, its_last),
 		case when is_each then child_first + greatest(parent_first, its_first) - parent_first else child_first end,
 		case when is_each then child_first + least(parent_last, its_last) - parent_first else child_last end, is_each, runs_on_dead, coalesce(place, id)
@@ -15,7 +18,7 @@ create function edges_from(its_first bigint, its_last bigint, after bigint) retu
 $$;
 
 -- The edges to these children, each cut to them, in the order of dependsOn.
-create function edges_to(its_first bigint, its_last bigint) returns setof edge language sql stable as $$
+create function edges_to(its_first bigint, its_last bigint) returns setof cut_edge language sql stable as $$
 	select id, case when is_each then parent_first + greatest(child_first, its_first) - child_first else parent_first end,
 		case when is_each then parent_first + least(child_last, its_last) - child_first else parent_last end,
 		greatest(child_first, its_first), least(child_last, its_last), is_each, runs_on_dead, coalesce(place, id)
@@ -224,7 +227,7 @@ end $$;
 create function reach_children(most integer) returns void language plpgsql as $$
 declare
 	c parent_change;
-	e edge;
+	e cut_edge;
 	rows integer := 0;
 	passed bigint;
 begin
@@ -268,7 +271,7 @@ begin
 	end loop;
 end $$;
 
-create function count_down(e edge) returns integer language plpgsql as $$
+create function count_down(e cut_edge) returns integer language plpgsql as $$
 declare
 	ended integer := case when e.is_each then 1 else e.parent_last - e.parent_first + 1 end;
 	b blocked;
@@ -292,7 +295,7 @@ begin
 	return rows;
 end $$;
 
-create function cancel_children(e edge) returns integer language plpgsql as $$
+create function cancel_children(e cut_edge) returns integer language plpgsql as $$
 declare
 	b blocked;
 	its_id bigint;
@@ -321,7 +324,7 @@ begin
 end $$;
 
 -- A parent that had ended as it must has a new round: its children that have not started wait for it again.
-create function block_again(e edge) returns integer language plpgsql as $$
+create function block_again(e cut_edge) returns integer language plpgsql as $$
 declare
 	more integer := case when e.is_each then 1 else e.parent_last - e.parent_first + 1 end;
 	its_id bigint;
@@ -350,7 +353,7 @@ begin
 end $$;
 
 -- A parent that was dead has a new round: its children that were cancelled because of that wait for it again.
-create function reopen_children(e edge) returns integer language plpgsql as $$
+create function reopen_children(e cut_edge) returns integer language plpgsql as $$
 declare
 	its_id bigint;
 	p place;

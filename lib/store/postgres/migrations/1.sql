@@ -3,15 +3,9 @@
 -- the same columns; one job is a range of one. To change some jobs of a range, its row is cut. The rows of `job` and those of the states may be cut
 -- differently. Rows are inserted and deleted, and updated only where nothing else is possible: what is deleted together is vacuumed together.
 
-create table version (
-	-- The number of migrations.
-	number integer not null,
-	-- The oldest one whose programs can use these tables.
-	oldest integer not null,
-	-- A copy of the queue has the same one.
-	queue uuid not null
-);
-insert into version values (0, 0, gen_random_uuid());
+-- The number of migrations. One row.
+create table version (number integer not null);
+insert into version values (0);
 
 -- Sets of functions, each in a schema that its name gives: programs of several releases use the tables at once.
 create table function_set (
@@ -20,6 +14,8 @@ create table function_set (
 	version integer not null,
 	-- Of the package, which has three numbers: the set of the latest release is that of the face for others.
 	release integer[] not null,
+	-- A hash of the text of its views.
+	views text not null,
 	made_at timestamptz not null default now(),
 	-- Somewhat before it was last used. Connections that use it share a lock, too.
 	used_at timestamptz not null default now()
@@ -423,6 +419,10 @@ begin
 	foreach each in array array['version', 'lost_child', 'added_up'] loop
 		execute format('alter table %I replica identity full', each);
 	end loop;
+	-- What each call looks at is a function: to read a table would take longer. It is stable, since plans that contain the value of an immutable one would keep
+	-- it. The oldest version of the tables whose programs can go on with these; and which queue it is, which a copy has, too.
+	create function oldest_version() returns integer language sql stable as 'select 1';
+	execute format('create function queue_id() returns text language sql stable as %L', format('select %L', gen_random_uuid()));
 	-- Locks of other queues in the same database have other numbers. Notifications of queues whose numbers happen to be the same wake more listeners than
 	-- they need to. Programs of all versions have to agree on these.
 	execute format('create function lock_key() returns integer language sql immutable as %L', format('select %s', hashtext('faena ' || current_schema())));
