@@ -27,7 +27,11 @@ test('doctor says that all is well, with versions and sizes', async t => {
 		stdout,
 		/\nversions {2}Faena \d+\.\d+\.\d+, Node \d+\.\d+\.\d+, SQLite \d+\.\d+\.\d+\nfile {6}[\d.]+ MiB, of which [\d.]+ MiB free; log 0\.0 MiB; disk [\d.]+ MiB free\n/,
 	);
-	t.regex(stdout, /\nsettings {2}journal_mode wal\nengines {3}0 open\n/);
+	t.regex(stdout, /\nsettings {2}journal_mode wal\nschema {4}version \d+\nengines {3}0 open\n/);
+	const version = /^schema {4}version (\d+)$/m.exec(stdout)?.[1];
+	t.is((await folder.faena('schema').end()).stdout, `faena.db: version ${version}\n`);
+	t.like(JSON.parse((await folder.faena('status', '--json').end()).stdout), {schemaVersion: Number(version)});
+	assertSentence(t, await folder.faena('schema', '--print', '--queue', 'faena.db').end(), /--print is for a queue on PostgreSQL, and faena\.db is a file\./);
 	t.deepEqual(await findings(t, folder), []);
 	assertSentence(t, await folder.faena('doctor', '--queue', 'none.db').end(), /There is no queue none\.db/, 69);
 	assertSentence(t, await folder.faena('doctor', 'all').end(), /too many arguments/);

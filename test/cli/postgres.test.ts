@@ -1,9 +1,12 @@
-import {existsSync} from 'node:fs';
+import {chmodSync, existsSync} from 'node:fs';
+import {hostname as hostNameOfSystem} from 'node:os';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import test from 'ava';
+import pg from 'pg';
+import {version} from '../../lib/support/version.ts';
 import {PostgresServer} from '../fixtures/postgres-server.ts';
-import {assertSentence, Folder, type Program, tasks} from './command.ts';
+import {assertSentence, FAENA, Folder, type Program, tasks} from './command.ts';
 
 const MODULE = tasks('traces-executions', 'echo').replace('#echo', '');
 
@@ -30,10 +33,13 @@ test('the commands that operate a queue take the URL of a PostgreSQL database', 
 	t.regex(doctor.stdout, /PostgreSQL \d+.*\nsettings {2}.*fsync off/s);
 	t.true(doctor.stdout.includes(`! The setting fsync is off: a crash of the machine can lose or damage jobs.\n`), doctor.stdout);
 	t.true(doctor.stdout.includes(`! The task echo is paused, and 2 jobs wait.\n  faena resume echo --queue '${shown}'\n`), doctor.stdout);
+	t.regex(doctor.stdout, /\nschema {4}version 1; functions of Faena [\d.]+ \(not in use\)\n/);
+	t.is((await faena('schema').end()).stdout, `${shown}: version 1; functions of Faena ${version} (not in use)\n`);
 	await faena('resume', 'echo').end();
 	const working = faena('work', MODULE, '-j', '1', '--retention', 'cancelled=1d');
 	while (!(await faena('status').end()).stdout.includes('2 completed'));
-	t.regex((await faena('doctor').end()).stdout, /\nengines {3}1 open\n/);
+	t.regex((await faena('doctor').end()).stdout, /\nschema {4}version 1; functions of Faena [\d.]+ \([2-5] connections\)\nengines {3}1 open\n/);
+	t.like(JSON.parse((await faena('schema', '--json').end()).stdout), {queue: shown, version: 1, releases: [{release: version, version: 1}]});
 	working.child.kill('SIGTERM');
 	t.regex((await working.end()).stderr, /Stopped\. No jobs are left\.\n$/);
 	t.is((await faena('logs', '1', '-f').end()).code, 0);
@@ -42,6 +48,45 @@ test('the commands that operate a queue take the URL of a PostgreSQL database', 
 	await faena('map', `${MODULE}#echo`, '--stdin', '--batch', 'run').end('a\nb\n');
 	t.is((await faena('delete', 'run').end()).stdout, '2 jobs deleted\n');
 	assertSentence(t, await faena('backup', join(folder.path, 'copy')).end(), /Copy a queue on PostgreSQL with: pg_dump --schema='ops' --file=FILE 'URL'\./);
+});
+
+test('the SQL that faena schema prints makes a queue for a user who may not; run again, it changes nothing', async t => {
+	t.timeout(120_000);
+	const folder = new Folder(t);
+	const admin = new pg.Client(server.url);
+	await admin.connect();
+	await admin.query(`create user app password 'pw'; revoke create on database postgres from public; create schema printed authorization app`);
+	const url = Object.assign(new URL(server.url), {username: 'app', password: 'pw', search: '?schema=printed'}).href;
+	const enqueue = () => folder.faena('enqueue', 'echo', '1', '--create', '--queue', url).end();
+	assertSentence(t, await enqueue(), /This user may not prepare the database .* faena schema --print/, 69);
+	const {stdout, code} = await folder.faena('schema', '--print', '--queue', 'postgres:///?schema=printed').end();
+	t.is(code, 0);
+	await admin.query(stdout);
+	t.is((await enqueue()).stdout, '1\n');
+	await admin.query(stdout);
+	t.is((await enqueue()).stdout, '2\n');
+	t.regex((await folder.faena('schema', '--print').end()).stdout, /set_config\('faena\.tables', 'faena', true\)/);
+	await admin.end();
+});
+
+test('a password may stand in a file; each engine says in the server which it is', async t => {
+	t.timeout(120_000);
+	const folder = new Folder(t);
+	const {username, password, hostname, port, pathname} = new URL(server.url);
+	folder.write('pgpass', `${hostname}:${port}:*:${username}:${password}\n`);
+	chmodSync(join(folder.path, 'pgpass'), 0o600);
+	const queue = `postgres://${username}@${hostname}:${port}${pathname}?schema=passed`;
+	const faena = (...words: readonly string[]) => folder.sh(`PGPASSFILE=pgpass exec '${process.execPath}' '${FAENA}' ${words.join(' ')} --queue '${queue}'`);
+	t.is((await faena('enqueue', 'echo', '1', '--create').end()).stdout, '1\n');
+	const working = faena('work', MODULE, '-j', '1');
+	const admin = new pg.Client(server.url);
+	await admin.connect();
+	const expected = `faena ${version} ${hostNameOfSystem()}:${working.child.pid}`.slice(0, 63);
+	while ((await admin.query('select from pg_stat_activity where application_name = $1', [expected])).rows.length < 2) await sleep(20);
+	working.child.kill('SIGTERM');
+	await working.end();
+	await admin.end();
+	t.pass();
 });
 
 test('faena map on PostgreSQL runs files again that have changed, also if they changed only while a command read them', async t => {

@@ -205,6 +205,17 @@ test('a publication for all tables stops no call: each table has a primary key o
 	await faena.close();
 });
 
+test('tables that logical replication has copied are no queue', async t => {
+	await (await openStore(urlWith({search: '?schema=replica'}))).close();
+	await admin.query('drop function replica.oldest_version');
+	await failsWith(
+		t,
+		urlWith({search: '?schema=replica'}),
+		'BadDatabase',
+		/lacks a part of Faena's schema: function replica\.oldest_version\(\) does not exist\. Restore it from a backup/,
+	);
+});
+
 test('a server that refuses work for now counts as one that is away', t => {
 	const refused = Object.assign(new Error('cannot update table "a" because it does not have a replica identity and publishes updates'), {code: '55000'});
 	const {code, message} = translate(refused, 'The database d', true) as FaenaError;

@@ -17,8 +17,23 @@ let shared: pg.Pool;
 
 test.before('starts a server', async t => {
 	t.timeout(120_000);
-	server = await PostgresServer.start();
+	server = await PostgresServer.start({fsync: 'off', track_functions: 'all'});
 	shared = openPool({connectionString: server.url, max: MAX_CONNECTIONS});
+});
+
+/** Functions that no law calls. */
+const CALLED_ELSEWHERE: readonly string[] = [];
+
+test.after('each function has been called', async t => {
+	if (!HAS_NEXT_COLUMNS) return;
+	// Those in SQL become part of the statements that call them.
+	const {rows} =
+		await shared.query(`select distinct p.proname as name from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_language l on l.oid = p.prolang
+		where n.nspname like 'queue 0_%' and l.lanname = 'plpgsql' and not exists (select from pg_stat_user_functions f where f.funcname = p.proname and f.calls > 0) order by 1`);
+	t.deepEqual(
+		rows.map(({name}) => name),
+		CALLED_ELSEWHERE,
+	);
 });
 
 test.after.always(async () => {
@@ -33,7 +48,8 @@ const openIn = async (schema: string, options: StoreOptions) => {
 	const store = new PostgresStore(server.url, {...options, schema, pool});
 	pools.set(store, pool);
 	await store.counts();
-	if (HAS_NEXT_COLUMNS) await shared.query(`do $$ declare each text; begin
+	if (HAS_NEXT_COLUMNS)
+		await shared.query(`do $$ declare each text; begin
 		for each in select tablename from pg_tables where schemaname = '${schema}' loop execute format('alter table %I.%I add column if not exists next integer default 1', '${schema}', each); end loop;
 	end $$`);
 	return store;

@@ -51,6 +51,20 @@ test('a transaction that is rolled back enqueues nothing, and a wrong option is 
 	await queue.close();
 });
 
+test('the rights of the document are those that a program needs', async t => {
+	const queue = await openQueue(server.url);
+	await queue.counts();
+	const [, sql = ''] = /### Rights.*?```sql\n(.*?)```/s.exec(readFileSync(new URL('../../docs/backup-and-upgrade.md', import.meta.url), 'utf8')) ?? [];
+	const {status, stderr} = psql(`create user worker password 'pw'; ${sql}`);
+	t.is(status, 0, stderr);
+	const own = await openQueue(Object.assign(new URL(server.url), {username: 'worker', password: 'pw'}).href);
+	const [made] = await own.enqueue([{task: 'granted', payload: '1'}]);
+	const {lease, jobs} = await own.dequeue({owner: 'granted', tasks: ['granted']});
+	t.true(await own.complete({id: made?.id as number, lease, execution: jobs[0]?.execution as number}, '1'));
+	await own.close();
+	await queue.close();
+});
+
 /** pg_dump reads no server that is newer than itself, so this is for that of the system: `npm run test:postgres`. */
 const {FAENA_POSTGRES} = process.env;
 const onSystem = isInstalled && FAENA_POSTGRES !== undefined ? anyTest : anyTest.skip;

@@ -31,7 +31,7 @@ export interface PostgresOptions extends contract.OpenStoreOptions {
 }
 
 /**
- * A store in a schema of a PostgreSQL database. Each verb is a call of a function of the schema, in a transaction of its own: lib/store/postgres/*.sql.ts.
+ * A store in a schema of a PostgreSQL database. Each verb is a call of a function of the schema, in a transaction of its own: functions/*.sql.
  * Many stores, in many processes on many hosts, share a queue.
  */
 export class PostgresStore implements contract.Store {

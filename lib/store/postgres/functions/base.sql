@@ -78,7 +78,7 @@ exception when query_canceled or others then
 	raise;
 end $$;
 
--- Notes that jobs have left one state and are in another one; either may be null. Sums are made later: counts.sql.ts.
+-- Notes that jobs have left one state and are in another one; either may be null. Sums are made later: counts.sql.
 create function count_change(its_task bigint, its_batch bigint, from_state integer, to_state integer, number bigint) returns void language plpgsql as $$
 declare
 	its_store integer := current_setting('faena.store');

@@ -1,4 +1,4 @@
--- Batches. One completes when the changes of its counts are added up: counts.sql.ts.
+-- Batches. One completes when the changes of its counts are added up: counts.sql.
 
 create function counts_of(its_batch bigint) returns json language sql stable as $$
 	select format('{"blocked":%s,"pending":%s,"running":%s,"failed":%s,"completed":%s,"dead":%s,"cancelled":%s}',
@@ -60,7 +60,6 @@ create function open_batch(call jsonb) returns jsonb language plpgsql as $$
 declare
 	b batch;
 	its_owner integer;
-	mark jsonb;
 	done jsonb;
 	its_end jsonb;
 begin

@@ -165,10 +165,8 @@ declare
 	high integer;
 	result jsonb;
 	ids bigint[];
-	its_id bigint;
 	at integer := 1;
 	n integer;
-	reused integer[];
 begin
 	perform require_alone();
 	perform reach_children(null);

@@ -157,7 +157,6 @@ end $$;
 create function enqueue_keyed(g jsonb, texts text[], bytes bytea[]) returns jsonb language plpgsql as $$
 declare
 	number integer := g->'count';
-	its_task bigint := g->'task';
 	its_batch bigint := g->>'batch';
 	first_number bigint := g->>'number';
 	jobs keyed[];

@@ -94,7 +94,7 @@ create table ready (
 );
 create index ready_by_lane on ready (lane, rank, first);
 
--- Jobs that were enqueued in a program's own transaction, and were not taken over yet: arrived.sql.ts.
+-- Jobs that were enqueued in a program's own transaction, and were not taken over yet: arrived.sql.
 create table arrived (
 	id bigint primary key,
 	task text not null,
@@ -305,7 +305,7 @@ create table parent_change (
 	digest text
 );
 
--- What jobs (from first to last) have got from a parent that has had a new round since: used-results.sql.ts.
+-- What jobs (from first to last) have got from a parent that has had a new round since: used-results.sql.
 create table used_result (
 	parent bigint not null,
 	first bigint not null,
