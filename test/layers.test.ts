@@ -26,7 +26,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
 	'better-sqlite3': ['caller-connection', 'connection', 'file-guard', 'migrate', 'owner-lock', 'sqlite-errors', 'statements.sql'].map(
 		name => `lib/store/sqlite/${name}.ts`,
 	),
-	pg: ['caller-transaction', 'database', 'migrate', 'schema'].map(name => `lib/store/postgres/${name}.ts`),
+	pg: ['database', 'migrate', 'schema'].map(name => `lib/store/postgres/${name}.ts`),
 	piscina: ['lib/pool/threads/threads.ts'],
 	tinypool: ['lib/pool/processes/processes.ts'],
 };

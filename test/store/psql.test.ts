@@ -52,12 +52,12 @@ test('a transaction that is rolled back enqueues nothing, and a wrong option is 
 });
 
 test('the rights of the document are those that a program needs', async t => {
-	const queue = await openQueue(server.url);
+	const queue = await openQueue(`${server.url}?schema=rights`);
 	await queue.counts();
 	const [, sql = ''] = /### Rights.*?```sql\n(.*?)```/s.exec(readFileSync(new URL('../../docs/backup-and-upgrade.md', import.meta.url), 'utf8')) ?? [];
-	const {status, stderr} = psql(`create user worker password 'pw'; ${sql}`);
+	const {status, stderr} = psql(`create user worker password 'pw'; ${sql.replaceAll('schema faena', 'schema rights')}`);
 	t.is(status, 0, stderr);
-	const own = await openQueue(Object.assign(new URL(server.url), {username: 'worker', password: 'pw'}).href);
+	const own = await openQueue(Object.assign(new URL(server.url), {username: 'worker', password: 'pw', search: '?schema=rights'}).href);
 	const [made] = await own.enqueue([{task: 'granted', payload: '1'}]);
 	const {lease, jobs} = await own.dequeue({owner: 'granted', tasks: ['granted']});
 	t.true(await own.complete({id: made?.id as number, lease, execution: jobs[0]?.execution as number}, '1'));

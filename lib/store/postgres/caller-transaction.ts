@@ -1,4 +1,3 @@
-import pg from 'pg';
 import {bad} from '../../job/checks.ts';
 import type {NewJob} from '../../job/new-job.ts';
 import {defined} from '../../support/defined.ts';
@@ -23,7 +22,8 @@ export async function enqueueInTransaction(transaction: PostgresTransaction, sch
 	const bytes = payload instanceof Uint8Array ? Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength) : null;
 	const values = [JSON.stringify(own), typeof payload === 'string' ? payload : null, bytes];
 	try {
-		const {rows} = await transaction.query(`select id::text, reused from ${pg.escapeIdentifier(schema)}.enqueue_job($1::jsonb, $2::text, $3::bytea)`, values);
+		const name = `"${schema.replaceAll('"', '""')}"`;
+		const {rows} = await transaction.query(`select id::text, reused from ${name}.enqueue_job($1::jsonb, $2::text, $3::bytea)`, values);
 		const {id, reused} = rows[0] as {readonly id: string; readonly reused: boolean};
 		return {id: Number(id), reused};
 	} catch (error) {
