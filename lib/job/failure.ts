@@ -61,12 +61,12 @@ export function poison(crashes: number, {builtIn: _, ...last}: FailureRecord): F
 }
 
 /** Why a job was cancelled that had not started this long after it became due. */
-export function expiry(expiresMs: number): FailureRecord {
-	return {reason: 'expired', name: 'Expired', message: `It had not started ${expiresMs / 1000} s after it became due.`};
+export function expiry(seconds: number | string): FailureRecord {
+	return {reason: 'expired', name: 'Expired', message: `It had not started ${seconds} s after it became due.`};
 }
 
 /** Why a job was cancelled that waited for this one. */
-export function parentFailure(parent: number, status: 'dead' | 'cancelled' | 'deleted'): FailureRecord {
+export function parentFailure(parent: number | string, status: 'dead' | 'cancelled' | 'deleted'): FailureRecord {
 	return {reason: 'parent', name: 'ParentFailed', message: `It waited for job ${parent}, which ${status === 'dead' ? 'is' : 'was'} ${status}.`};
 }
 

@@ -32,6 +32,12 @@ export function noParentFailure({task}: ChildJob, id: JobId): FailureRecord {
 	return {reason: 'threw', name: 'FaenaError', message: noParent(task, id).message, code: 'NoSuchJob'};
 }
 
+/** Why a job was cancelled that was enqueued in a program's own transaction, when another job had its key by the time that was committed. */
+export function keyTaken(holder: JobId | string, key: string): FailureRecord {
+	const message = `Job ${holder} has the key ${key}: it took it, or was retried, before the transaction of this one was committed.`;
+	return {reason: 'cancelled', name: 'KeyConflict', message};
+}
+
 /** Thrown by `Store.openBatch` if the batch is another map, pipe or flow. */
 export function batchConflict(name: string, own: BatchKind, wanted: BatchKind): FaenaError {
 	const [is, other] = [kindOf(own), kindOf(wanted)];

@@ -1,5 +1,7 @@
 import {type Batch, type JobState, type JobStatus, STATUS_OF_STATE, type TaskCounts, toCounts} from '../job/job.ts';
+import type {NextState, StopRequest} from '../job/next-state.ts';
 import {defined} from '../support/defined.ts';
+import type {Settled} from './store.ts';
 
 /** The state of a job, with the names of `TaskCounts`. Rows of every store have these numbers: never renumber. */
 export const StoredState = {
@@ -14,6 +16,17 @@ export type StoredState = (typeof StoredState)[keyof typeof StoredState];
  * With `discardNow` its owner also stops it.
  */
 export const Stop = {discard: -1, discardNow: -2, hold: -3} as const;
+
+/** What a number in the column `stop` asks; `undefined` for null. */
+export function stopRequest(stop: number | null): StopRequest | undefined {
+	if (stop === null) return undefined;
+	return stop >= 0 ? 'cancel' : stop === Stop.hold ? 'hold' : 'discard';
+}
+
+/** The state of a job that an execution has left, if it is kept, and what its owner hears of it. */
+export const LEFT_AS: Readonly<Record<NextState['to'], Settled>> = {
+	...{ready: 'pending', held: 'pending', failed: 'failed', parked: 'failed', dead: 'dead', cancelled: 'cancelled', discarded: 'discarded'},
+};
 
 /** True if a job in this state has ended. */
 export function hasEnded(state: StoredState): boolean {

@@ -167,7 +167,7 @@ export function expiresOf(ms: number | undefined, state: State, now: number): Jo
 
 /** Cancels a job that has not started in time. */
 export function expire(job: JobRow, ms: number, now: number): void {
-	cancelFor(job, expiry(ms), now);
+	cancelFor(job, expiry(ms / 1000), now);
 }
 
 /** Cancels a job that waits for a parent that will not complete. */

@@ -28,7 +28,7 @@ export interface ClaimedRow {
 interface Details {
 	readonly scheduled?: readonly (readonly [id: JobId, at: number])[] | null;
 	readonly expiries?: readonly (readonly [id: JobId, at: number])[] | null;
-	readonly failures?: readonly (readonly [id: JobId, attempts: number, suspicion: number])[] | null;
+	readonly failures?: readonly (readonly [id: JobId, attempts: number, crashes: number, delays: number, suspicion: number])[] | null;
 	readonly checkpoints?: readonly (readonly [id: JobId, text: string | null, base64: string | null])[] | null;
 }
 
@@ -75,7 +75,7 @@ function toGroup(row: ClaimedRow, {lease, names, aheadMs}: ClaimContext, parentR
 	const [first, last] = [Math.max(row.first, job_first), Math.min(row.last, job_last)];
 	const {failures, checkpoints, expiries, scheduled} = row.info ?? {};
 	const own = (failures ?? []).filter(([id]) => id >= first && id <= last);
-	const suspicion = Math.max(0, ...own.map(([, , level]) => level));
+	const suspicion = Math.max(0, ...own.map(([, , , , level]) => level));
 	const attempts = new Map(own.flatMap(([id, charged]) => (charged > 0 ? [[id - first, charged] as const] : [])));
 	const kept = new Map(
 		(checkpoints ?? []).filter(([id]) => id >= first && id <= last).map(([id, text, base64]) => [id - first, text ?? fromBase64(base64)] as const),

@@ -1,7 +1,9 @@
+import type {Lease} from '../../job/claim.ts';
 import {type ClaimedGroup, type EnqueuedGroup, type NewGroup, newJobsOf} from '../../job/group.ts';
 import type {EditResult, JobId} from '../../job/job.ts';
 import type {NewJob} from '../../job/new-job.ts';
 import type {ScheduleResult} from '../../job/schedule.ts';
+import {FaenaError} from '../../support/errors.ts';
 import {keyConflict, noParent} from '../conflict-errors.ts';
 import type {Changes, Committed} from '../store.ts';
 import {STATUS_OF, type StoredState} from '../stored-state.ts';
@@ -10,7 +12,8 @@ import type {ClaimedFrom, Seen} from './claimed-from.ts';
 import {type ClaimedRow, toClaimedGroups} from './claimed-rows.ts';
 import type {Database} from './database.ts';
 import {childJobsOf, type EndedAnswer, type EndedItem, endedItems, toSettled} from './ended-items.ts';
-import {KEY_CONFLICT, LATE_CLAIM, MUST_BE_ALONE} from './error-codes.ts';
+import {KEY_CONFLICT, LATE_CLAIM, MUST_BE_ALONE, NOT_DECIDED} from './error-codes.ts';
+import type {Facts, KnownFacts} from './facts.ts';
 import {ItemMaker, toEnqueued} from './items.ts';
 import type {Names} from './names.ts';
 import type {Effects} from './news.ts';
@@ -33,6 +36,7 @@ export interface CommitContext {
 	readonly db: Database;
 	readonly names: Names;
 	readonly claimedFrom: ClaimedFrom;
+	readonly facts: KnownFacts;
 	/** Returns a number in [0, 1). */
 	readonly random: () => number;
 	/** True if it need not look for jobs that programs have enqueued in their own transactions. */
@@ -41,15 +45,13 @@ export interface CommitContext {
 	readonly tellsItself: boolean;
 }
 
-/** Does all changes in one transaction. */
-export async function commit({db, names, claimedFrom, random, hasNothingArrived, tellsItself}: CommitContext, changes: Changes): Promise<Done> {
+/** Does all changes in one transaction. What was decided by other facts than those in the database is decided anew. */
+export async function commit(context: CommitContext, changes: Changes): Promise<Done> {
+	const {db, names, claimedFrom, facts} = context;
 	const {settle = [], enqueue = [], schedule = []} = changes;
 	const specs = schedule.flatMap(change => (change.type === 'set' ? [change.spec] : []));
 	await names.number([...enqueue, ...settle.flatMap(childJobsOf), ...specs], {waits: false});
-	const make = new ItemMaker(new CallValues(), names, random);
-	const ended = endedItems(settle, make);
-	const call = {...toCall(changes, ended, make, claimedFrom), ...(hasNothingArrived && {nothingArrived: true}), ...(tellsItself && {told: true})};
-	const rows = await send(db, call, make.values, needsAll(changes)).catch(error => {
+	const {rows, ended} = await sendDecided(context, changes).catch(error => {
 		throw toConflict(error, enqueue);
 	});
 	// The last row has the answer but the claimed jobs.
@@ -58,15 +60,39 @@ export async function commit({db, names, claimedFrom, random, hasNothingArrived,
 		throw withoutAnswer(error);
 	});
 	if (info.seen) claimedFrom.saw(info.seen);
+	if (info.lease !== null) facts.claimed(info.lease, rows);
 	const due = Math.min(info.due ?? Infinity, claimedFrom.dueInMs ?? Infinity);
 	const claimed = toClaimedGroups(rows, {lease: info.lease ?? 0, names, aheadMs: db.aheadMs});
 	return {
-		committed: toCommitted(changes, claimed, info, {ended, due}),
-		effects: info,
-		owner: info.owner,
-		moreArrived: info.moreArrived,
-		isTold: info.told === true,
+		...{committed: toCommitted(changes, claimed, info, {ended, due}), effects: info, owner: info.owner},
+		...{moreArrived: info.moreArrived, isTold: info.told === true},
 	};
+}
+
+interface Sent {
+	readonly rows: ClaimedRow[];
+	readonly ended: readonly EndedItem[];
+}
+
+/** @param told facts that the server has told, by the execution */
+async function sendDecided(context: CommitContext, changes: Changes, told: ReadonlyMap<string, Facts> = new Map(), tries = 1): Promise<Sent> {
+	const {db, names, claimedFrom, facts, random, hasNothingArrived, tellsItself} = context;
+	const factsOf = (lease: Lease, execution: number, id: JobId) => told.get(`${lease} ${execution} ${id}`) ?? facts.of(lease, id);
+	const make = new ItemMaker(new CallValues(), names, random, factsOf);
+	const ended = endedItems(changes.settle ?? [], make);
+	const call = {...toCall(changes, ended, make, claimedFrom), ...(hasNothingArrived && {nothingArrived: true}), ...(tellsItself && {told: true})};
+	try {
+		return {rows: await send(db, call, make.values, needsAll(changes)), ended};
+	} catch (error) {
+		if (codeOf(error) !== NOT_DECIDED || tries === MAX_TRIES) throw error;
+		const {detail} = (error instanceof FaenaError ? error.cause : error) as {readonly detail: string};
+		const anew = (JSON.parse(detail) as readonly (readonly [item: number, facts: Facts])[]).map(([item, own]) => {
+			const {lease, execution, first} = (ended[item] as EndedItem).json;
+			return [`${lease} ${execution} ${first}`, own] as const;
+		});
+		await names.read(anew.map(([, {4: policy}]) => ({policy})));
+		return sendDecided(context, changes, new Map([...told, ...anew]), tries + 1);
+	}
 }
 
 function toCall(

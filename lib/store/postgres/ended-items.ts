@@ -1,12 +1,17 @@
 import type {Ending} from '../../job/claim.ts';
-import {type FailureRecord, poison} from '../../job/failure.ts';
-import {type EndedGroup, groupChildJobs, idAt, numberAt, sizeOf} from '../../job/group.ts';
-import {type JobId, MAX_CRASHES} from '../../job/job.ts';
+import {type FailureRecord, toFailure} from '../../job/failure.ts';
+import {type EndedGroup, groupChildJobs, idAt, listRanges, numberAt, sizeOf} from '../../job/group.ts';
+import type {JobId} from '../../job/job.ts';
 import type {ChildJob} from '../../job/new-job.ts';
+import {type NextState, nextState, type Unreturned} from '../../job/next-state.ts';
+import {withOwn} from '../../job/options.ts';
 import {cutTimes, isList, PackedTimes, pack, slicePacked} from '../../job/packed.ts';
+import {defined} from '../../support/defined.ts';
 import {enqueueFailure, noParentFailure} from '../conflict-errors.ts';
 import type {Settled, SettledGroup} from '../store.ts';
 import {readFailure, writeFailure} from '../stored-json.ts';
+import {LEFT_AS, stopRequest} from '../stored-state.ts';
+import {chargesOf, type Facts, listCharges} from './facts.ts';
 import type {ItemMaker} from './items.ts';
 import {ID_PLACEHOLDER} from './sql-constants.ts';
 
@@ -18,7 +23,14 @@ export interface EndedItem {
 }
 
 /** How executions ended, as the functions of the schema take it. */
-type EndingJson = {readonly type: string; readonly packed?: boolean} & Readonly<Record<string, unknown>>;
+type EndingJson = {readonly type: string; readonly packed?: boolean} & Partial<Decision> & Readonly<Record<string, unknown>>;
+
+/** A {@link NextState}, as the function `end_execution` takes it. */
+interface Decision extends Pick<NextState, 'to' | 'waitMs'> {
+	readonly facts: Facts;
+	readonly failure?: string | undefined;
+	readonly charges?: readonly number[] | undefined;
+}
 
 /**
  * The executions as items for the function `commit`: neighbours that returned share one, and each of the others has its own. Those that enqueue jobs
@@ -49,9 +61,13 @@ function itemsOf(group: EndedGroup, make: ItemMaker, makers: Set<string>): Omit<
 			items.push({index: start, json: {type: 'settled', first}});
 			continue;
 		}
-		const own = ending && ending.type !== 'returned' ? endingOf(ending, times.known(start).startedAt, make) : returned(group, start, end, ending, make);
+		const facts = ending && make.facts(lease, numberAt(executions, start), first);
+		const own =
+			ending && ending.type !== 'returned'
+				? {type: ending.type, mayExpire: mayExpire(ending, times.known(start).startedAt), ...decided(ending, facts, group.own, make)}
+				: returned(group, start, end, ending, make, facts);
 		if (own.type === 'maker') makers.add(keyOf(start));
-		const common = {first, last: first + end - start - 1, lease, execution: numberAt(executions, start), worker, own: ending && group.own, code: group.code};
+		const common = {first, last: first + end - start - 1, lease, execution: numberAt(executions, start), worker, code: group.code};
 		const part = cutTimes(times, start, end);
 		items.push({
 			index: start,
@@ -61,7 +77,19 @@ function itemsOf(group: EndedGroup, make: ItemMaker, makers: Set<string>): Omit<
 	return items;
 }
 
-function returned({values: all}: EndedGroup, start: number, end: number, ending: Ending | undefined, make: ItemMaker): EndingJson {
+/** True if a job that was released goes on waiting for its start. */
+function mayExpire(ending: Unreturned, startedAt: number | undefined): boolean {
+	return ending.type === 'released' && !ending.suspicion && startedAt === undefined;
+}
+
+function returned(
+	{values: all, own: options}: EndedGroup,
+	start: number,
+	end: number,
+	ending: Ending | undefined,
+	make: ItemMaker,
+	facts: Facts | undefined,
+): EndingJson {
 	const own = isList(all) ? pack(all.slice(start, end)) : slicePacked(all, start, end);
 	const values = isList(own) ? make.values.add(...own) : make.values.add(own.text || null);
 	const children = ending?.type === 'returned' ? ending.enqueue : undefined;
@@ -69,7 +97,8 @@ function returned({values: all}: EndedGroup, start: number, end: number, ending:
 		type: children ? 'maker' : 'returned',
 		packed: !isList(own),
 		values,
-		...(children && {groups: childGroups(children, make), random: make.random()}),
+		// Its failure is known only in the server: which of these jobs can't be enqueued.
+		...(children && {groups: childGroups(children, make), ...decided({type: 'threw', error: toFailure(undefined)}, facts, options, make)}),
 	};
 }
 
@@ -95,34 +124,29 @@ function childGroups(children: readonly ChildJob[], make: ItemMaker): object[] {
 	});
 }
 
-function endingOf(ending: Exclude<Ending, {type: 'returned'}>, startedAt: number | undefined, make: ItemMaker): EndingJson {
-	if (ending.type === 'released') return {type: ending.type, suspicion: ending.suspicion, started: startedAt !== undefined};
-	if (ending.type === 'cancelled') return {type: ending.type, failure: ending.error && writeFailure(ending.error)};
-	const {type, error} = ending;
-	const {retry} = error;
-	return {
-		type,
-		failure: writeFailure(error),
-		// That many crashes make it poison.
-		...(type === 'lostWorker' && {poison: writeFailure(poison(MAX_CRASHES, error))}),
-		...(retry === 'never' ? {never: true} : retry && {after: Math.round(retry.afterMs)}),
-		random: make.random(),
-	};
+/** What becomes of a job whose execution has not returned, and by which facts that was decided. Without facts, the server tells them. */
+function decided(ending: Unreturned, facts: Facts | undefined, own: EndedGroup['own'], make: ItemMaker): Decision | undefined {
+	if (!facts) return undefined;
+	const policy = withOwn(make.policy(facts[4]), own);
+	const {to, waitMs, charges, failure} = nextState(ending, chargesOf(facts), stopRequest(facts[5]), policy, make.random);
+	const written = {failure: failure && writeFailure(failure), charges: charges ? listCharges(charges) : failure && listCharges(chargesOf(facts))};
+	return {facts, to, ...defined({waitMs, ...written})};
 }
 
-/** The answer to an item: ranges of jobs whose claim was lost; of an item that did not return, the new status. */
-export type EndedAnswer = readonly (readonly [first: JobId, last: JobId])[] | Settled | {readonly status: Settled; readonly refusal: string};
+/** The answer to an item: ranges of jobs whose claim was lost; of an item that did not return, whether its claim was; the failure of one that enqueues jobs. */
+export type EndedAnswer = readonly (readonly [first: JobId, last: JobId])[] | 'done' | 'lost' | {readonly refusal: string};
 
 export function toSettled(count: number, items: readonly EndedItem[], answers: readonly EndedAnswer[]): SettledGroup[] {
 	const results = Array.from({length: count}, () => ({others: new Map<number, Settled>(), refusals: new Map<number, FailureRecord>()}));
 	for (const [at, {group, index, json}] of items.entries()) {
 		const answer = answers[at] as EndedAnswer;
 		const {others, refusals} = results[group] as (typeof results)[number];
-		if (typeof answer === 'string') others.set(index, answer);
-		else if ('refusal' in answer) {
-			others.set(index, answer.status);
-			refusals.set(index, readFailure(answer.refusal));
-		} else for (const [first, last] of answer) for (let id = first; id <= last; id++) others.set(index + id - json.first, 'lost');
+		if (typeof answer === 'object' && !('refusal' in answer)) {
+			for (const id of listRanges(answer)) others.set(index + id - json.first, 'lost');
+			continue;
+		}
+		others.set(index, answer === 'lost' ? 'lost' : LEFT_AS[json.to as NextState['to']]);
+		if (typeof answer === 'object') refusals.set(index, readFailure(answer.refusal));
 	}
 	return results.map(({others, refusals}) => ({others, ...(refusals.size > 0 && {refusals})}));
 }

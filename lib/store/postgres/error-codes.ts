@@ -14,3 +14,5 @@ export const OTHER_VERSION = 'FA004';
 export const OTHER_ISOLATION = 'FA005';
 /** Programs are connected that could not use the tables after an upgrade. */
 export const PROGRAMS_IN_USE = 'FA007';
+/** The call has done nothing, since it was decided by other facts. Its details are the items, each with its facts. */
+export const NOT_DECIDED = 'FA008';

@@ -1,8 +1,8 @@
 /** The items of a call of the function `commit`, besides those of executions that ended: ended-items.ts. */
 
-import {type JobUpdate, MAX_LOG_LINES} from '../../job/claim.ts';
+import {type JobUpdate, type Lease, MAX_LOG_LINES} from '../../job/claim.ts';
 import {type EnqueuedGroup, listKeys, type NewGroup, sizeOf, toEnqueuedGroup, toIds} from '../../job/group.ts';
-import type {JobEdit} from '../../job/job.ts';
+import type {JobEdit, JobId, Policy} from '../../job/job.ts';
 import {isList, type Values} from '../../job/packed.ts';
 import type {Parents} from '../../job/parents.ts';
 import type {ScheduleChange} from '../../job/schedule.ts';
@@ -10,6 +10,7 @@ import {defined} from '../../support/defined.ts';
 import type {ClaimRequest} from '../store.ts';
 import type {CallValues} from './call-values.ts';
 import type {ClaimedFrom} from './claimed-from.ts';
+import type {Facts} from './facts.ts';
 import type {Names} from './names.ts';
 
 /** Of PostgreSQL's type integer. */
@@ -19,12 +20,19 @@ const MAX_INTEGER = 2 ** 31 - 1;
 export class ItemMaker {
 	readonly values: CallValues;
 	readonly random: () => number;
+	/** By what the end of an execution is decided, if this is known. */
+	readonly facts: (lease: Lease, execution: number, id: JobId) => Facts | undefined;
 	readonly #names: Names;
 
-	constructor(values: CallValues, names: Names, random: () => number) {
+	constructor(values: CallValues, names: Names, random: () => number, facts: ItemMaker['facts']) {
 		this.values = values;
 		this.random = random;
+		this.facts = facts;
 		this.#names = names;
+	}
+
+	policy(id: number): Policy {
+		return this.#names.policy(id);
 	}
 
 	newGroup({task, scope, policy, values: all, keys, parents, batch, unique, run, expiresMs, maxPending, fingerprints, outdated, ...group}: NewGroup): object {

@@ -14,6 +14,7 @@ import {ClaimedFrom} from './claimed-from.ts';
 import {type CommitContext, commit} from './commit.ts';
 import {Database, urlOfPool} from './database.ts';
 import {deleteEnded} from './delete.ts';
+import {KnownFacts} from './facts.ts';
 import {readHolders, readOutcomes, readPage, statesOf, toFilter} from './jobs.ts';
 import {Names} from './names.ts';
 import {type Effects, Listeners} from './news.ts';
@@ -67,7 +68,7 @@ export class PostgresStore implements contract.Store {
 		this.#names = new Names(this.#db);
 		this.#owners = new Owners(() => this.#filesAt(), leaseMs, clock.steadyMs);
 		this.#listeners = new Listeners(this.#db, clock);
-		this.#context = {db: this.#db, names: this.#names, claimedFrom: new ClaimedFrom(this.#hasServerTime), random};
+		this.#context = {db: this.#db, names: this.#names, claimedFrom: new ClaimedFrom(this.#hasServerTime), facts: new KnownFacts(), random};
 	}
 
 	get threadLocation(): string | undefined {

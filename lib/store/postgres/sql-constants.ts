@@ -1,9 +1,13 @@
 import {MAX_DURATION_MS} from '../../job/checks.ts';
 import {MAX_EXECUTIONS, MAX_LOG_LINES} from '../../job/claim.ts';
+import {expiry, type FailureRecord, parentFailure} from '../../job/failure.ts';
 import {MAX_GROUP_JOBS} from '../../job/group.ts';
-import {MARK_EVERY_MS, MAX_CRASHES} from '../../job/job.ts';
+import {MARK_EVERY_MS, MAX_SUSPICION} from '../../job/job.ts';
+import {NO_CHARGES, nextState, type StopRequest} from '../../job/next-state.ts';
 import {DEFAULT_POLICY, DEFAULTS} from '../../job/options.ts';
+import {keyTaken} from '../conflict-errors.ts';
 import {MIN_COUNTED_RESULT_BYTES} from '../store.ts';
+import {writeFailure} from '../stored-json.ts';
 import {Stop, StoredState} from '../stored-state.ts';
 import {inScope} from '../task-number.ts';
 import {SLOW_LOOK_MS} from './claimed-from.ts';
@@ -15,6 +19,12 @@ export const ID_PLACEHOLDER = Number.MAX_SAFE_INTEGER;
 const {maxAttempts, maxDelays, backoff, unset = []} = DEFAULT_POLICY;
 const {ready, quarantined, delayed, failed, parked, running, completed, dead, cancelled, blocked, held} = StoredState;
 
+/** What a job becomes that is released, and was asked to stop. */
+const releasedIf = (stop: StopRequest) => nextState({type: 'released'}, NO_CHARGES, stop, DEFAULT_POLICY, () => 0).to;
+
+/** A failure whose message has `%s` for what it is about. */
+const template = (failure: FailureRecord) => `'${writeFailure(failure).replaceAll("'", "''")}'`;
+
 /** What stands in the .sql files for `@NAME@`: all that they share with TypeScript, and limits that only they have. */
 export const SQL_CONSTANTS: Readonly<Record<string, string | number>> = {
 	...{READY: ready, QUARANTINED: quarantined, DELAYED: delayed, FAILED: failed, PARKED: parked, RUNNING: running},
@@ -22,10 +32,14 @@ export const SQL_CONSTANTS: Readonly<Record<string, string | number>> = {
 	...{STOP_DISCARD: Stop.discard, STOP_DISCARD_NOW: Stop.discardNow, STOP_HOLD: Stop.hold},
 	...errorCodes,
 	...{SCOPE_STRIDE: inScope(0, 1), ID_PLACEHOLDER, MAX_ID: Number.MAX_SAFE_INTEGER},
-	...{MAX_GROUP_JOBS, MAX_EXECUTIONS, MAX_LOG_LINES, MAX_CRASHES, MAX_DURATION_MS, MARK_EVERY_MS, MIN_COUNTED_RESULT_BYTES, SLOW_LOOK_MS},
+	...{MAX_GROUP_JOBS, MAX_EXECUTIONS, MAX_LOG_LINES, MAX_SUSPICION, MAX_DURATION_MS, MARK_EVERY_MS, MIN_COUNTED_RESULT_BYTES, SLOW_LOOK_MS},
 	...{PRIORITY: DEFAULTS.job.priority, MAX_ATTEMPTS: maxAttempts, MAX_DELAYS: maxDelays ?? DEFAULTS.job.maxDelays},
 	...{BACKOFF_BASE_MS: backoff.baseMs, BACKOFF_FACTOR: backoff.factor, BACKOFF_MAX_MS: backoff.maxMs, BACKOFF_JITTER: backoff.jitter},
 	UNSET_OPTIONS: unset.map(name => `'${name}'`).join(', '),
+	...{RELEASED_IF_CANCELLED: releasedIf('cancel'), RELEASED_IF_DISCARDED: releasedIf('discard')},
+	...{EXPIRED: template(expiry('%s')), KEY_TAKEN: template(keyTaken('%s', '%s'))},
+	...{PARENT_DEAD: template(parentFailure('%s', 'dead')), PARENT_CANCELLED: template(parentFailure('%s', 'cancelled'))},
+	PARENT_DELETED: template(parentFailure('%s', 'deleted')),
 	/** The end of the year 9999, in milliseconds since 1970. */
 	LAST_MS: 253_402_300_799_999,
 	/** The most bytes of a task's name, and of a key. */
@@ -40,6 +54,8 @@ export const SQL_CONSTANTS: Readonly<Record<string, string | number>> = {
 	TOO_MANY_CHANGES: 2000,
 	/** A transaction cancels at most so many jobs that have expired. */
 	MAX_EXPIRED: 1000,
+	/** A transaction makes at most so many jobs of an owner ready again. The last row may exceed it. */
+	MAX_RELEASED: 5000,
 	/** Payloads of more bytes are not claimed the short way, which copies them once more. */
 	MAX_SHORT_BYTES: 65_536,
 	/** Less than any rank. */

@@ -34,7 +34,12 @@ export function holdWaiting(tx: Tx, id: JobId, job: FoundJob): void {
 }
 
 /** Writes that a job is held; the caller deletes the row of its state. @param runAt when it would become due; `null` for at once */
-export function insertHeld(tx: Tx, id: JobId, {task, batch, executions, state}: FoundJob, runAt: number | null): void {
+export function insertHeld(
+	tx: Tx,
+	id: JobId,
+	{task, batch, executions, state}: Pick<FoundJob, 'task' | 'batch' | 'executions' | 'state'>,
+	runAt: number | null,
+): void {
 	tx.statements.insertWaiting.run(id, -(runAt ?? 1), 0, executions);
 	tx.known.forget('hasHeld');
 	holdExpiry(tx, id);

@@ -1,5 +1,6 @@
 import {type Encoded, sizeBytes} from '../../job/encoding.ts';
 import {type JobId, mostTogether} from '../../job/job.ts';
+import {type Charges, NO_CHARGES} from '../../job/next-state.ts';
 import {type PackedStrings, readPacked, slicePacked, unpack} from '../../job/packed.ts';
 import type {ClaimRequest} from '../store.ts';
 import {StoredState} from '../stored-state.ts';
@@ -279,9 +280,7 @@ export function laneKey(task: number, state: StoredState): number {
 	return state === StoredState.quarantined ? -task : task;
 }
 
-/** The attempts charged to a job in this round, its uncharged delays, and how strongly it is suspected of having killed a process: see `MAX_SUSPICION`. */
-export type FailureState = Readonly<Record<'attempts' | 'suspicion' | 'crashes' | 'delays', number>>;
-
-export function failureStateOf({statements}: Tx, id: JobId): FailureState {
-	return (statements.failureState.get(id) ?? {attempts: 0, suspicion: 0, crashes: 0, delays: 0}) as FailureState;
+/** What is charged to a job in its round. */
+export function failureStateOf({statements}: Tx, id: JobId): Charges {
+	return (statements.failureState.get(id) as Charges | undefined) ?? NO_CHARGES;
 }

@@ -107,7 +107,7 @@ export function expireJobs(tx: Tx): {readonly ids: readonly JobId[]; readonly ha
 		// It was deleted, or has ended.
 		if (!job || job.state > StoredState.delayed) continue;
 		unpack(tx, id, job);
-		cancelBecause(tx, id, job, expiry(expiresMs));
+		cancelBecause(tx, id, job, expiry(expiresMs / 1000));
 		ids.push(id);
 	}
 	return {ids, hasMore: due.length === MAX_EXPIRED_JOBS};

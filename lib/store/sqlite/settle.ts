@@ -1,22 +1,22 @@
-import {backoffMs} from '../../job/backoff.ts';
 import type {Outcome, Settlement} from '../../job/claim.ts';
-import {type FailureRecord, poison} from '../../job/failure.ts';
+import type {FailureRecord} from '../../job/failure.ts';
 import {cutColumn, type EndedGroup, groupChildJobs, idAt, listIds, settlementsOf, sizeOf} from '../../job/group.ts';
-import {type JobId, MAX_CRASHES} from '../../job/job.ts';
+import type {JobId} from '../../job/job.ts';
 import type {ChildJob} from '../../job/new-job.ts';
-import {DEFAULTS, withOwn} from '../../job/options.ts';
+import {type Charges, type NextState, nextState, type Unreturned} from '../../job/next-state.ts';
+import {withOwn} from '../../job/options.ts';
 import {asPacked, cutPacked, cutTimes, isPackable, type PackedStrings, PackedTimes} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {Settled, SettledGroup} from '../store.ts';
 import {writeFailure} from '../stored-json.ts';
-import {Stop, StoredState} from '../stored-state.ts';
+import {LEFT_AS, StoredState, stopRequest} from '../stored-state.ts';
 import {deleteJobRows} from './delete.ts';
 import {enqueue, findConflict} from './enqueue.ts';
 import {endExpiry, resumeExpiry} from './expiry.ts';
-import {holdWaiting} from './held.ts';
+import {insertHeld} from './held.ts';
 import {keepFailure} from './history.ts';
-import {type FailureState, failureStateOf, makeReady} from './lanes.ts';
-import {type ClaimedRun, extractJobs, findJob, insertOutcomeRun, type RunPart, writeResults} from './packed-rows.ts';
+import {failureStateOf, makeReady} from './lanes.ts';
+import {type ClaimedRun, extractJobs, insertOutcomeRun, type RunPart, writeResults} from './packed-rows.ts';
 import {type ClaimRow, parentsChanged, type Tx} from './tx.ts';
 
 /**
@@ -235,94 +235,54 @@ function settleParent(tx: Tx, {part, claim}: Ended): void {
 /** A settlement without its claim, which the row of the claim repeats. */
 type Ran = Pick<Settlement, 'outcome' | 'worker' | 'own'>;
 
-/** Ends an execution whose job is to be held: as any other, but a job that would run again is held. */
-function endHeld(tx: Tx, [id, execution, task, batch]: ClaimRow, ran: Ran): Settled {
-	const settled = endExecution(tx, [id, execution, task, batch, null], ran);
-	if (settled !== 'pending' && settled !== 'failed') return settled;
-	const job = findJob(tx.statements, id);
-	if (job) holdWaiting(tx, id, job);
-	return 'pending';
-}
-
 /** Moves a job from `claimed` to its next state, by the outcome of its execution. The caller has deleted the row of the claim. */
 export function endExecution(tx: Tx, claim: ClaimRow, ran: Ran): Settled {
-	const [id, execution, task, batch, stop] = claim;
-	if (stop === Stop.hold) return endHeld(tx, claim, ran);
+	const [id, execution, , , stop] = claim;
 	const {outcome} = ran;
 	if (execution > 1 && outcome.type !== 'released') keepFailure(tx.statements, id);
-	switch (outcome.type) {
-		case 'returned':
-			insertOutcome(tx, claim, StoredState.completed, ran);
-			if (execution > 1) tx.statements.clearFailure.run(id);
-			endExpiry(tx, id);
-			return 'completed';
-		case 'released':
-			if (stop !== null) return endStopped(tx, claim, ran);
-			if (outcome.suspicion) tx.statements.suspect.run(id, outcome.suspicion);
-			if (outcome.suspicion || outcome.startedAt !== undefined) endExpiry(tx, id);
-			else resumeExpiry(tx, id);
-			makeReady(tx, id, {task, batch, rank: columnsOf(tx, id).rank, executions: execution}, StoredState.running);
-			return 'pending';
-		case 'cancelled':
-			return endStopped(tx, claim, ran);
-		default:
-			return endFailed(tx, claim, {...ran, outcome});
+	if (outcome.type === 'returned') {
+		insertOutcome(tx, claim, StoredState.completed, ran);
+		if (execution > 1) tx.statements.clearFailure.run(id);
+		endExpiry(tx, id);
+		return 'completed';
 	}
+	const policy = withOwn(tx.names.policy(columnsOf(tx, id).policy), ran.own);
+	const next = nextState(outcome, failureStateOf(tx, id), stopRequest(stop), policy, tx.random);
+	write(tx, claim, {...ran, outcome}, next);
+	return LEFT_AS[next.to];
 }
 
-type FailedOutcome = Outcome & {type: 'threw' | 'timedOut' | 'lostWorker'};
-
-function endFailed(tx: Tx, claim: ClaimRow, ran: Ran & {readonly outcome: FailedOutcome}): Settled {
-	const [id, execution, task, batch, stop] = claim;
+/** Writes what a job becomes whose execution has not returned. */
+function write(tx: Tx, claim: ClaimRow, ran: Ran & {readonly outcome: Outcome & Unreturned}, {to, waitMs = 0, charges, failure}: NextState): void {
+	const [id, executions, task, batch] = claim;
+	const {statements, tally} = tx;
 	const {outcome} = ran;
-	const {statements, tally, names, now, random} = tx;
-	endExpiry(tx, id);
-	const policy = withOwn(names.policy(columnsOf(tx, id).policy), ran.own);
-	const charged = charge(failureStateOf(tx, id), outcome, policy.maxDelays);
-	const {attempts, crashes} = charged;
-	const isPoison = crashes >= MAX_CRASHES;
-	setFailureState(tx, claim, charged, ran, isPoison ? poison(crashes, outcome.error) : outcome.error);
-	if (stop !== null && stop >= 0) return endStopped(tx, claim, ran);
-	const {retry} = outcome.error;
-	if (attempts >= policy.maxAttempts || isPoison || retry === 'never') {
-		insertOutcome(tx, claim, StoredState.dead, ran);
-		return 'dead';
-	}
-	if (stop !== null && stop < 0) return endStopped(tx, claim, ran);
-	const waitMs = retry?.afterMs ?? backoffMs(policy.backoff, attempts, random());
-	const runAt = policy.retry === 'manual' ? null : now + waitMs;
-	statements.insertWaiting.run(id, runAt, 1, execution);
-	tx.known.forget('nextRunAt');
-	tally.move(task, batch, StoredState.running, runAt === null ? StoredState.parked : StoredState.failed);
-	return 'failed';
-}
-
-/** An execution that asks for a later one costs no attempt, as often as it may. */
-function charge(
-	{attempts, crashes, suspicion, delays}: FailureState,
-	{type, error: {retry}}: FailedOutcome,
-	maxDelays: number = DEFAULTS.job.maxDelays,
-): FailureState {
-	const isCrash = type === 'lostWorker';
-	const isDelay = type === 'threw' && typeof retry === 'object' && delays < maxDelays;
-	// A job that failed without a loss of its worker is no longer a suspect.
-	const counted = {crashes: crashes + (isCrash ? 1 : 0), suspicion: isCrash ? suspicion : 0};
-	return isDelay ? {...counted, attempts, delays: delays + 1} : {...counted, attempts: attempts + 1, delays};
-}
-
-/** Ends the execution of a job that was to be discarded or cancelled, or whose task was cancelled. */
-function endStopped(tx: Tx, claim: ClaimRow, ran: Ran): Settled {
-	const [id, , task, batch, stop] = claim;
-	const {outcome} = ran;
-	if (stop !== null && stop < 0) {
+	const isReleased = outcome.type === 'released';
+	if (to === 'discarded') {
 		deleteJobRows(tx, id, {task, batch, key: columnsOf(tx, id).key, state: StoredState.running});
-		return 'discarded';
+		return;
 	}
-	if (outcome.type === 'cancelled' && outcome.error) setFailureState(tx, claim, failureStateOf(tx, id), ran, outcome.error);
-	else if (outcome.type === 'cancelled') tx.statements.clearTiming.run(id);
-	endExpiry(tx, id);
-	insertOutcome(tx, claim, StoredState.cancelled, ran);
-	return 'cancelled';
+	if (failure) setFailureState(tx, claim, charges ?? failureStateOf(tx, id), ran, failure);
+	else if (outcome.type === 'cancelled') statements.clearTiming.run(id);
+	else if (charges) statements.suspect.run(id, charges.suspicion);
+	if (!isReleased || to === 'cancelled' || outcome.suspicion || outcome.startedAt !== undefined) endExpiry(tx, id);
+	else resumeExpiry(tx, id);
+	switch (to) {
+		case 'ready':
+			makeReady(tx, id, {task, batch, rank: columnsOf(tx, id).rank, executions}, StoredState.running);
+			break;
+		case 'held':
+			insertHeld(tx, id, {task, batch, executions, state: StoredState.running}, null);
+			break;
+		case 'dead':
+		case 'cancelled':
+			insertOutcome(tx, claim, StoredState[to], ran);
+			break;
+		default:
+			statements.insertWaiting.run(id, to === 'parked' ? null : tx.now + waitMs, 1, executions);
+			tx.known.forget('nextRunAt');
+			tally.move(task, batch, StoredState.running, StoredState[to]);
+	}
 }
 
 /** Their values are `undefined` if another program has deleted the job. */
@@ -340,7 +300,7 @@ function insertOutcome(tx: Tx, [id, execution, task, batch]: ClaimRow, state: St
 function setFailureState(
 	{statements, now}: Tx,
 	[id, execution]: ClaimRow,
-	{attempts, crashes, suspicion, delays}: FailureState,
+	{attempts, crashes, suspicion, delays}: Charges,
 	{outcome, worker}: Ran,
 	error: FailureRecord,
 ): void {

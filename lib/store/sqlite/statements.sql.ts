@@ -446,7 +446,7 @@ export const SQL = {
 		select id, 0, 1 from claimed where owner = ${INTEGER} and lease = ${INTEGER} and id between ${INTEGER} and ${INTEGER} order by id
 		on conflict (id) do update set suspicion = min(suspicion + 1, ${INTEGER})`,
 	suspect: `insert into failure_state (id, attempts, suspicion) values (?, 0, ?)
-		on conflict (id) do update set suspicion = max(suspicion, excluded.suspicion)`,
+		on conflict (id) do update set suspicion = excluded.suspicion`,
 	suspicionsInLane: `select r.rank, r.id, coalesce(x.suspicion, 0) from ready r left join failure_state x on x.id = r.id
 		where r.task = ${INTEGER} order by r.rank, r.id limit ${INTEGER}`,
 	failureOf: 'select failure from failure_state where id = ?',

@@ -23,7 +23,7 @@ law(
 			claimed.jobs.map(({id}) => id),
 			[2, 3],
 		);
-		const error = expiry(1000);
+		const error = expiry(1);
 		t.is(error.reason, 'expired');
 		t.like(await jobOf(queue, 1), {status: 'cancelled', endedAt: T0 + 1000, executions: 1, attempts: 0, error});
 		t.deepEqual(await queue.outcomes([1]), [{id: 1, status: 'cancelled', result: null, error}]);
@@ -123,7 +123,7 @@ law('a job that was claimed and comes back without having started still expires'
 	t.like(await jobOf(queue, 1), {status: 'pending', executions: 1});
 	clock.pass(10);
 	t.deepEqual(await expire(queue), [1, 4]);
-	t.deepEqual(await queue.history(1), [{execution: 2, status: 'cancelled', endedAt: T0 + 10, error: expiry(10)}]);
+	t.deepEqual(await queue.history(1), [{execution: 2, status: 'cancelled', endedAt: T0 + 10, error: expiry(0.01)}]);
 	const {expired, claimed} = await commit(queue, {settle: [{...late, outcome: {type: 'released'}}], claim: claimOf('hash')});
 	t.deepEqual([expired, claimed.jobs], [[2], []]);
 	await queue.leave(OWNER);
@@ -152,7 +152,7 @@ law(
 		clock.pass(50);
 		t.deepEqual(await expire(queue), [3, 4]);
 		t.deepEqual(idsOf(await take(queue, 5)), [1, 2]);
-		t.deepEqual(await queue.history(2), [{execution: 1, status: 'cancelled', endedAt: T0 + 10, error: expiry(10)}]);
+		t.deepEqual(await queue.history(2), [{execution: 1, status: 'cancelled', endedAt: T0 + 10, error: expiry(0.01)}]);
 	},
 );
 

@@ -63,8 +63,8 @@ create function refuse_arrived(a arrived, its_task bigint) returns void language
 begin
 	insert into outcome values (a.id, a.id, its_task, -a.priority, null, 0, @CANCELLED@, now_ms(), null, null, null, null);
 	perform count_change(its_task, null, null, @CANCELLED@, 1);
-	perform set_failure(a.id, 0, 0, 0, 1, null, null, jsonb_build_object('reason', 'cancelled', 'name', 'KeyConflict', 'message',
-		format('Job %s has the key %s: it took it, or was retried, before the transaction of this one was committed.', (select id from key where space = key_space(its_task, null) and key = a.key), to_json(a.key)))::text);
+	insert into failure_state (id, attempts, execution, ended_at, failure)
+		values (a.id, 0, 1, now_ms(), failure_about(@KEY_TAKEN@, (select id::text from key where space = key_space(its_task, null) and key = a.key), to_json(a.key)::text));
 end $$;
 
 -- Takes over the first jobs that have arrived, before a call that reads or selects jobs. Returns up to which job more are left of those that had

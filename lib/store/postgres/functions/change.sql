@@ -94,16 +94,22 @@ begin
 	perform parents_changed(its_first, its_last, 'dead');
 end $$;
 
+-- A failure whose message is about these: its template has %s for each.
+create function failure_about(template text, variadic about text[]) returns text language sql immutable as $$
+	select jsonb_set(template::jsonb, '{message}', to_jsonb(format(template::jsonb->>'message', variadic about)))::text
+$$;
+
+
 -- Cancels a job that is not running, and keeps why. Attempts that it has made still count, and an execution that failed is in its history.
-create function cancel_because(p place, its_id bigint, reason jsonb) returns void language plpgsql as $$
+create function cancel_because(p place, its_id bigint, its_failure text) returns void language plpgsql as $$
 declare
 	-- Its history has each number once.
 	its_execution integer := p.executions + 1;
 begin
 	if p.executions > 0 then perform keep_failure(its_id); end if;
 	perform cancel_jobs(p, its_id, its_id, its_execution);
-	insert into failure_state (id, attempts, execution, ended_at, failure) values (its_id, 0, its_execution, now_ms(), reason::text)
-		on conflict (id) do update set execution = its_execution, ended_at = now_ms(), failure = reason::text,
+	insert into failure_state (id, attempts, execution, ended_at, failure) values (its_id, 0, its_execution, now_ms(), its_failure)
+		on conflict (id) do update set execution = its_execution, ended_at = now_ms(), failure = its_failure,
 			times = null, worker = null, started_at = null, duration_ms = null;
 end $$;
 

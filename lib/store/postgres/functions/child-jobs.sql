@@ -44,6 +44,7 @@ declare
 	c claimed;
 	its_id bigint := item->'first';
 	refusal text;
+	answer jsonb;
 	g jsonb;
 	made jsonb[] := '{}';
 begin
@@ -52,7 +53,8 @@ begin
 	perform take_over_named(named) from jsonb_array_elements(item->'groups') named;
 	refusal := find_refusal(item, texts, bytes);
 	if refusal is not null then
-		return jsonb_build_object('status', end_execution(item || jsonb_build_object('type', 'threw', 'failure', refusal), bytes), 'refusal', refusal);
+		answer := end_execution(item || jsonb_build_object('type', 'threw', 'failure', refusal), bytes);
+		return case when answer = '"done"' then jsonb_build_object('refusal', refusal) else answer end;
 	end if;
 	-- First, since this job may have the key of one that it enqueues.
 	perform complete(item, texts, bytes, false);

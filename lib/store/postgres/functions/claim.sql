@@ -200,7 +200,7 @@ begin
 	return jsonb_build_object(
 		'expiries', (select jsonb_agg(jsonb_build_array(id, expires_at)) from expiry where id between its_first and its_last),
 		'scheduled', (select jsonb_agg(jsonb_build_array(id, at)) from scheduled where id between its_first and its_last),
-		'failures', (select jsonb_agg(jsonb_build_array(id, attempts, suspicion)) from failure_state where id between its_first and its_last),
+		'failures', (select jsonb_agg(jsonb_build_array(id, attempts, crashes, delays, suspicion)) from failure_state where id between its_first and its_last),
 		'checkpoints', (select jsonb_agg(jsonb_build_array(id, text_value, encode(byte_value, 'base64'))) from checkpoint where id between its_first and its_last)
 	);
 end $$;

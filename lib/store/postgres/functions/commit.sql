@@ -136,17 +136,22 @@ create function settle_items(items jsonb, texts text[], bytes bytea[], is_plain 
 	returns jsonb[] language plpgsql as $$
 declare
 	i jsonb;
-	ended jsonb[] := '{}';
+	ended jsonb[];
+	answer jsonb;
+	-- Items whose facts are others, with these.
+	undecided jsonb;
 begin
 	for n in 0 .. jsonb_array_length(items) - 1 loop
 		i := items->n;
-		ended := ended || case i->>'type'
-			when 'returned' then complete(i, texts, bytes, is_plain)
-			when 'maker' then end_maker(i, texts, bytes)
-			when 'settled' then to_jsonb('lost'::text)
-			else to_jsonb(end_execution(i, bytes)) end;
-		if has_fingerprints then perform note_code(i, ended[n + 1]); end if;
+		if i->>'type' = 'returned' then answer := complete(i, texts, bytes, is_plain);
+		else
+			answer := case i->>'type' when 'maker' then end_maker(i, texts, bytes) when 'settled' then '"lost"' else end_execution(i, bytes) end;
+			if jsonb_typeof(answer->0) = 'number' then undecided := coalesce(undecided, '[]') || jsonb_build_array(jsonb_build_array(n, answer)); end if;
+		end if;
+		ended := ended || answer;
+		if has_fingerprints and i ? 'code' then perform note_code(i, answer); end if;
 	end loop;
+	if undecided is not null then raise exception 'facts have changed' using errcode = '@NOT_DECIDED@', detail = undecided; end if;
 	return ended;
 end $$;
 

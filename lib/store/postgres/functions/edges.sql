@@ -313,11 +313,10 @@ create function cancel_child(its_id bigint, lost bigint) returns void language p
 declare
 	p place := place_of(its_id);
 	state integer := (place_of(lost)).state;
-	how text := case state when @DEAD@ then 'is dead' when @CANCELLED@ then 'was cancelled' else 'was deleted' end;
 begin
 	if p.state is distinct from @BLOCKED@ then return; end if;
 	perform cancel_because(p, its_id,
-		jsonb_build_object('reason', 'parent', 'name', 'ParentFailed', 'message', format('It waited for job %s, which %s.', lost, how)));
+		failure_about(case state when @DEAD@ then @PARENT_DEAD@ when @CANCELLED@ then @PARENT_CANCELLED@ else @PARENT_DELETED@ end, lost::text));
 	insert into lost_child values (its_id);
 end $$;
 

@@ -35,8 +35,7 @@ begin
 			perform end_expiry(e.id, e.id);
 			continue;
 		end if;
-		perform cancel_because(p, e.id, jsonb_build_object('reason', 'expired', 'name', 'Expired',
-			'message', format('It had not started %s s after it became due.', trim_scale(e.expires_ms / 1000.0))));
+		perform cancel_because(p, e.id, failure_about(@EXPIRED@, trim_scale(e.expires_ms / 1000.0)::text));
 		ids := ids || e.id;
 	end loop;
 	return ids;

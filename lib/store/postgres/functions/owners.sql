@@ -38,7 +38,7 @@ declare
 	o record;
 begin
 	for c in select * from claimed where owner = its_owner and lease > after_lease order by first loop
-		if jobs >= 5000 then
+		if jobs >= @MAX_RELEASED@ then
 			has_more := true;
 			exit;
 		end if;
@@ -47,12 +47,14 @@ begin
 			where q.lease = c.lease and q.first <= c.last and q.last >= c.first
 		loop
 			insert into failure_state (id, attempts, suspicion) select id, 0, 1 from generate_series(greatest(o.first, c.first), least(o.last, c.last)) id
-				on conflict (id) do update set suspicion = least(failure_state.suspicion + 1, 10);
+				on conflict (id) do update set suspicion = least(failure_state.suspicion + 1, @MAX_SUSPICION@);
 		end loop;
 		delete from claimed where first = c.first;
 		jobs := jobs + c.last - c.first + 1;
 		if c.stop <> @STOP_HOLD@ then
-			perform end_stopped(c, id, '{"type": "released"}', null) from generate_series(c.first, c.last) id;
+			perform end_expiry(c.first, c.last);
+			perform leave(c, id, jsonb_build_object('to', case when c.stop < 0 then '@RELEASED_IF_DISCARDED@' else '@RELEASED_IF_CANCELLED@' end), null)
+				from generate_series(c.first, c.last) id;
 			continue;
 		end if;
 		-- Any job of a dead owner may have started.

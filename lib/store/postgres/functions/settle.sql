@@ -140,121 +140,71 @@ begin
 	update failure_state set suspicion = 0, failure = null, times = null, started_at = null, duration_ms = null where id between its_first and its_last;
 end $$;
 
--- Ends an execution that has not returned. Returns the job's new status.
-create function end_execution(item jsonb, bytes bytea[]) returns text language plpgsql as $$
+-- What is decided about the end of an execution by: what was charged to the job before, its policy, and what it was asked.
+create function facts_of(c claimed, its_id bigint) returns jsonb language sql stable as $$
+	select jsonb_build_array(coalesce(f.attempts, 0), coalesce(f.crashes, 0), coalesce(f.delays, 0), coalesce(f.suspicion, 0), j.policy, c.stop)
+	from job_row(its_id) j left join failure_state f on f.id = its_id
+$$;
+
+-- Ends an execution that has not returned, as its item says, which was decided by its facts: lib/job/next-state.ts. Returns the facts, and does nothing, if
+-- they are others; a text otherwise.
+create function end_execution(item jsonb, bytes bytea[]) returns jsonb language plpgsql as $$
 declare
 	its_id bigint := item->'first';
-	its_type text := item->>'type';
-	c claimed;
-	is_held boolean;
-	result text;
+	c claimed := take_claim(its_id, item);
+	facts jsonb;
 begin
-	c := take_claim(its_id, item);
-	if c.first is null then return 'lost'; end if;
+	if c.first is null then return '"lost"'; end if;
+	facts := facts_of(c, its_id);
+	if item->'facts' is distinct from facts then return facts; end if;
 	perform take_claimed(c, its_id, its_id);
-	is_held := c.stop is not distinct from @STOP_HOLD@;
-	if is_held then c.stop := null; end if;
-	if its_type = 'released' then result := end_released(c, its_id, item);
-	else
-		if c.execution > 1 then perform keep_failure(its_id); end if;
-		perform end_expiry(its_id, its_id);
-		if its_type = 'cancelled' then return end_stopped(c, its_id, item, bytes); end if;
-		result := end_failed(c, its_id, item, bytes);
+	if item->>'to' <> 'discarded' then
+		if c.execution > 1 and item->>'type' <> 'released' then perform keep_failure(its_id); end if;
+		perform write_charges(c, its_id, item, bytes[(item->'times')::integer]);
 	end if;
-	if not is_held or result = 'dead' then return result; end if;
-	perform hold_jobs(place_of(its_id), its_id, its_id);
-	return 'pending';
+	perform leave(c, its_id, item, bytes[(item->'times')::integer]);
+	return '"done"';
 end $$;
 
-create function end_released(c claimed, its_id bigint, item jsonb) returns text language plpgsql as $$
+-- Writes what is charged to a job, its last failure, and that it has started.
+create function write_charges(c claimed, its_id bigint, item jsonb, its_times bytea) returns void language plpgsql as $$
 begin
-	if c.stop is not null then return end_stopped(c, its_id, item, null); end if;
-	if item ? 'suspicion' then
-		insert into failure_state (id, attempts, suspicion) values (its_id, 0, (item->'suspicion')::smallint)
-			on conflict (id) do update set suspicion = greatest(failure_state.suspicion, excluded.suspicion);
-	end if;
-	if item ? 'suspicion' or (item->'started')::boolean then perform end_expiry(its_id, its_id);
-	else update expiry set expires_at = -expires_at where id = its_id and expires_at < -1;
-	end if;
-	perform make_ready(its_id, its_id, c.task, c.rank, c.batch, c.execution, @RUNNING@);
-	return 'pending';
-end $$;
-
-create function end_failed(c claimed, its_id bigint, item jsonb, bytes bytea[]) returns text language plpgsql as $$
-declare
-	f failure_state;
-	is_crash boolean := item->>'type' = 'lostWorker';
-	is_poison boolean;
-	is_delay boolean;
-	its_policy jsonb;
-	due bigint;
-begin
-	select * into f from failure_state where id = its_id;
-	its_policy := (select p.spec::jsonb from job j join policy p on p.id = j.policy where j.first <= its_id and j.first > its_id - @MAX_GROUP_JOBS@ order by j.first desc limit 1);
-	its_policy := its_policy || coalesce((select jsonb_object_agg(n, item->'own'->n) from jsonb_array_elements_text(its_policy->'unset') n where item->'own' ? n), '{}');
-	is_delay := item->>'type' = 'threw' and item ? 'after' and coalesce(f.delays, 0) < coalesce((its_policy->'maxDelays')::integer, @MAX_DELAYS@);
-	f.delays := coalesce(f.delays, 0) + is_delay::integer;
-	f.attempts := coalesce(f.attempts, 0) + 1 - is_delay::integer;
-	f.crashes := coalesce(f.crashes, 0) + is_crash::integer;
-	-- A job that failed without a loss of its worker is no longer a suspect.
-	f.suspicion := case when is_crash then coalesce(f.suspicion, 0) else 0 end;
-	is_poison := f.crashes >= @MAX_CRASHES@;
-	perform set_failure(its_id, f.attempts, f.suspicion, f.crashes, c.execution, bytes[(item->'times')::integer], item->>'worker',
-		case when is_poison then item->>'poison' else item->>'failure' end);
-	update failure_state set delays = f.delays, started_at = (item->'bounds'->>0)::bigint, duration_ms = (item->'bounds'->>2)::float8 where id = its_id;
-	if c.stop >= 0 then return end_stopped(c, its_id, item, bytes); end if;
-	if f.attempts >= (its_policy->'maxAttempts')::integer or is_poison or (item->'never')::boolean then
-		perform insert_end(c, its_id, @DEAD@, bytes[(item->'times')::integer], item);
-		return 'dead';
-	end if;
-	if c.stop < 0 then return end_stopped(c, its_id, item, bytes); end if;
-	if its_policy->>'retry' <> 'manual' then
-		due := now_ms() + coalesce((item->'after')::bigint, backoff_ms(its_policy->'backoff', f.attempts, (item->'random')::double precision));
-	end if;
-	insert into waiting values (its_id, its_id, c.task, c.rank, c.batch, c.execution, due, true);
-	perform count_change(c.task, c.batch, @RUNNING@, case when due is null then @PARKED@ else @FAILED@ end, 1);
-	return 'failed';
-end $$;
-
-create function backoff_ms(b jsonb, attempt integer, random double precision) returns bigint language sql immutable as $$
-	select round(
-		case when (b->'baseMs')::float8 = 0 then 0
-			-- A power that is too large is an error.
-			when ln((b->'baseMs')::float8) + (attempt - 1) * ln(greatest((b->'factor')::float8, 1e-300)) > ln(greatest((b->'maxMs')::float8, 1e-300))
-				then (b->'maxMs')::float8
-			else (b->'baseMs')::float8 * (b->'factor')::float8 ^ (attempt - 1) end
-		* (1 - (b->'jitter')::float8 * random)
-	)::bigint
-$$;
-
--- Ends the execution of a job that was to be discarded or cancelled, or whose task was cancelled.
-create function end_stopped(c claimed, its_id bigint, item jsonb, bytes bytea[]) returns text language plpgsql as $$
-begin
-	if c.stop < 0 then
-		perform require_alone();
-		perform count_change(c.task, c.batch, @RUNNING@, null, 1);
-		perform delete_jobs(its_id, its_id);
-		return 'discarded';
-	end if;
-	if item->>'type' = 'cancelled' and item ? 'failure' then
-		insert into failure_state (id, attempts) values (its_id, 0) on conflict do nothing;
-		update failure_state set execution = c.execution, ended_at = now_ms(), times = bytes[(item->'times')::integer], worker = item->>'worker',
-			failure = item->>'failure', started_at = (item->'bounds'->>0)::bigint, duration_ms = (item->'bounds'->>2)::float8 where id = its_id;
+	if item ? 'failure' then
+		insert into failure_state (id, attempts, crashes, delays, suspicion, execution, ended_at, times, worker, failure, started_at, duration_ms)
+			values (its_id, (item->'charges'->0)::integer, (item->'charges'->1)::integer, (item->'charges'->2)::integer, (item->'charges'->3)::integer, c.execution,
+				now_ms(), its_times, item->>'worker', item->>'failure', (item->'bounds'->>0)::bigint, (item->'bounds'->>2)::float8)
+			on conflict (id) do update set (attempts, crashes, delays, suspicion, execution, ended_at, times, worker, failure, started_at, duration_ms) =
+				(excluded.attempts, excluded.crashes, excluded.delays, excluded.suspicion, excluded.execution, excluded.ended_at, excluded.times, excluded.worker,
+					excluded.failure, excluded.started_at, excluded.duration_ms);
 	elsif item->>'type' = 'cancelled' then
 		update failure_state set times = null, started_at = null, duration_ms = null where id = its_id;
+	elsif item ? 'charges' then
+		insert into failure_state (id, attempts, suspicion) values (its_id, 0, (item->'charges'->3)::integer) on conflict (id) do update set suspicion = excluded.suspicion;
 	end if;
-	perform end_expiry(its_id, its_id);
-	perform insert_end(c, its_id, @CANCELLED@, bytes[(item->'times')::integer], item);
-	return 'cancelled';
+	if (item->'mayExpire')::boolean then update expiry set expires_at = -expires_at where id = its_id and expires_at < -1;
+	else perform end_expiry(its_id, its_id);
+	end if;
 end $$;
 
-create function set_failure(its_id bigint, its_attempts integer, its_suspicion integer, its_crashes integer, its_execution integer,
-	its_times bytea, its_worker text, its_failure text) returns void language sql as $$
-	insert into failure_state (id, attempts, suspicion, crashes, execution, ended_at, times, worker, failure)
-		values (its_id, its_attempts, its_suspicion, its_crashes, its_execution, now_ms(), its_times, its_worker, its_failure)
-		on conflict (id) do update set (attempts, suspicion, crashes, execution, ended_at, times, worker, failure) =
-			(excluded.attempts, excluded.suspicion, excluded.crashes, excluded.execution, excluded.ended_at, excluded.times, excluded.worker, excluded.failure)
-$$;
+-- A job whose claim was taken becomes what was decided.
+create function leave(c claimed, its_id bigint, item jsonb, its_times bytea) returns void language plpgsql as $$
+declare
+	its_end text := item->>'to';
+begin
+	case its_end
+		when 'ready' then perform make_ready(its_id, its_id, c.task, c.rank, c.batch, c.execution, @RUNNING@);
+		when 'held' then perform insert_held((@RUNNING@, c.first, c.last, c.task, c.rank, c.batch, c.execution, null, null)::place, its_id, its_id, c.rank, null);
+		when 'dead' then perform insert_end(c, its_id, @DEAD@, its_times, item);
+		when 'cancelled' then perform insert_end(c, its_id, @CANCELLED@, its_times, item);
+		when 'discarded' then
+			perform require_alone();
+			perform count_change(c.task, c.batch, @RUNNING@, null, 1);
+			perform delete_jobs(its_id, its_id);
+		else
+			insert into waiting values (its_id, its_id, c.task, c.rank, c.batch, c.execution, now_ms() + (item->'waitMs')::bigint, true);
+			perform count_change(c.task, c.batch, @RUNNING@, case its_end when 'parked' then @PARKED@ else @FAILED@ end, 1);
+	end case;
+end $$;
 
 create function insert_end(c claimed, its_id bigint, its_status integer, its_times bytea, item jsonb) returns void language plpgsql as $$
 begin

@@ -1,0 +1,50 @@
+import type {Lease} from '../../job/claim.ts';
+import type {JobId} from '../../job/job.ts';
+import {type Charges, NO_CHARGES} from '../../job/next-state.ts';
+import type {ClaimedRow} from './claimed-rows.ts';
+
+/** By what the end of an execution is decided, as the function `facts_of` has it. `policy` and `stop` are the numbers in the rows. */
+export type Facts = readonly [...ReturnType<typeof listCharges>, policy: number, stop: number | null];
+
+export function listCharges({attempts, crashes, delays, suspicion}: Charges): readonly [attempts: number, crashes: number, delays: number, suspicion: number] {
+	return [attempts, crashes, delays, suspicion];
+}
+
+export function chargesOf([attempts, crashes, delays, suspicion]: Facts): Charges {
+	return {attempts, crashes, delays, suspicion};
+}
+
+/** More rows are forgotten, the oldest first. */
+const MAX_ROWS = 10_000;
+
+type Row = Pick<ClaimedRow, 'first' | 'last' | 'policy' | 'info'>;
+
+/**
+ * The facts of the jobs that this store has claimed. If it does not know them, or they have changed since, the server refuses what was decided, and tells
+ * them: so a store may forget them.
+ */
+export class KnownFacts {
+	readonly #rows = new Map<Lease, readonly Row[]>();
+	#count = 0;
+
+	claimed(lease: Lease, rows: readonly ClaimedRow[]): void {
+		const own = rows.flatMap(({first, last, policy, info}) =>
+			info?.parents ? [] : [{first, last, policy, info: info?.failures ? {failures: info.failures} : null}],
+		);
+		if (own.length === 0) return;
+		this.#rows.set(lease, own);
+		this.#count += own.length;
+		for (const [oldest, rows] of this.#rows) {
+			if (this.#count <= MAX_ROWS) return;
+			this.#rows.delete(oldest);
+			this.#count -= rows.length;
+		}
+	}
+
+	of(lease: Lease, id: JobId): Facts | undefined {
+		const row = this.#rows.get(lease)?.find(({first, last}) => id >= first && id <= last);
+		if (!row) return undefined;
+		const [, ...charges] = row.info?.failures?.find(([failed]) => failed === id) ?? [id, ...listCharges(NO_CHARGES)];
+		return [...charges, row.policy, null];
+	}
+}
