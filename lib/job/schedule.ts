@@ -78,6 +78,72 @@ export interface ScheduleResult {
 	readonly jobIds: readonly JobId[];
 }
 
+/** What a change does to a schedule. Both stores write this, and decide nothing themselves. */
+export type ScheduleDecision =
+	/** Makes the schedule, or changes it. */
+	| {readonly type: 'set'; readonly spec: ScheduleSpec; readonly nextAt: number | null}
+	| {readonly type: 'delete'}
+	/** `skipped` and `missed` are added to those of the schedule. */
+	| ({readonly type: 'write'; readonly runs: ScheduledRuns} & Pick<Schedule, 'isPaused' | 'nextAt' | 'lastAt' | 'skipped' | 'missed'>);
+
+/** Jobs to be enqueued, which run one after the other. */
+export interface ScheduledRuns {
+	/** Whether the first one waits for the last job of the schedule. */
+	readonly wait: boolean;
+	/** The moment of each, and when it becomes due; `null` for at once. */
+	readonly moments: readonly {readonly moment: number; readonly runAt: number | null}[];
+}
+
+const NO_RUNS: ScheduledRuns = {wait: false, moments: []};
+
+/**
+ * What a change does, as far as the schedule and its last job are still the same; `undefined` for nothing.
+ * @param isRunning whether the last job of the schedule has not ended
+ * @param random returns a number in [0, 1)
+ */
+export function decideSchedule(
+	schedule: Schedule | undefined,
+	change: ScheduleChange,
+	isRunning: boolean,
+	now: number,
+	random: () => number,
+): ScheduleDecision | undefined {
+	if (change.type === 'set') {
+		const {spec, nextAt, lastAt} = change;
+		return schedule && (schedule.lastAt !== lastAt || isSameSchedule(schedule.spec, spec)) ? undefined : {type: 'set', spec, nextAt};
+	}
+	if (!schedule) return undefined;
+	const {isPaused, nextAt, lastAt, spec} = schedule;
+	const same = {type: 'write', isPaused, nextAt, lastAt, skipped: 0, missed: 0, runs: NO_RUNS} as const;
+	switch (change.type) {
+		case 'delete':
+			return {type: 'delete'};
+		case 'pause':
+			return {...same, isPaused: true};
+		case 'resume':
+			return {...same, isPaused: false, nextAt: change.nextAt};
+		case 'run':
+			// Beside the moments, without a delay by chance.
+			return isRunning && spec.overlap === 'skip' ? same : {...same, runs: {wait: isRunning, moments: [{moment: now, runAt: null}]}};
+		case 'advance':
+			return isPaused || nextAt !== change.at
+				? undefined
+				: advance({...same, nextAt: change.nextAt, missed: change.missed}, spec, change.moments, isRunning, random);
+	}
+}
+
+function advance(
+	advanced: ScheduleDecision & {readonly type: 'write'},
+	{overlap, jitterMs}: ScheduleSpec,
+	moments: readonly number[],
+	isRunning: boolean,
+	random: () => number,
+): ScheduleDecision {
+	if (isRunning && overlap === 'skip') return {...advanced, skipped: moments.length};
+	const runAt = (moment: number) => (jitterMs > 0 ? moment + Math.floor(random() * jitterMs) : null);
+	return {...advanced, lastAt: moments.at(-1) ?? advanced.lastAt, runs: {wait: isRunning, moments: moments.map(moment => ({moment, runAt: runAt(moment)}))}};
+}
+
 /** True if the interval counts from the end of the job before. */
 export function waitsForEnd({timing}: Pick<ScheduleSpec, 'timing'>): boolean {
 	return 'from' in timing && timing.from === 'end';

@@ -18,6 +18,7 @@ import {ItemMaker, toEnqueued} from './items.ts';
 import type {Names} from './names.ts';
 import type {Effects} from './news.ts';
 import {codeOf, withoutAnswer} from './postgres-errors.ts';
+import {type DecidedChange, decideChanges} from './schedules.ts';
 
 /** What a transaction did. */
 export interface Done {
@@ -80,7 +81,12 @@ async function sendDecided(context: CommitContext, changes: Changes, told: Reado
 	const factsOf = (lease: Lease, execution: number, id: JobId) => told.get(`${lease} ${execution} ${id}`) ?? facts.of(lease, id);
 	const make = new ItemMaker(new CallValues(), names, random, factsOf);
 	const ended = endedItems(changes.settle ?? [], make);
-	const call = {...toCall(changes, ended, make, claimedFrom), ...(hasNothingArrived && {nothingArrived: true}), ...(tellsItself && {told: true})};
+	const schedule = changes.schedule && (await decideChanges(db, changes.schedule, random));
+	const call = {
+		...toCall({...changes, schedule}, ended, make, claimedFrom),
+		...(hasNothingArrived && {nothingArrived: true}),
+		...(tellsItself && {told: true}),
+	};
 	try {
 		return {rows: await send(db, call, make.values, needsAll(changes)), ended};
 	} catch (error) {
@@ -96,7 +102,7 @@ async function sendDecided(context: CommitContext, changes: Changes, told: Reado
 }
 
 function toCall(
-	{update = [], edit, enqueue = [], schedule, rejectConflicts = false, claim}: Changes,
+	{update = [], edit, enqueue = [], schedule, rejectConflicts = false, claim}: Omit<Changes, 'schedule'> & {readonly schedule: DecidedChange[] | undefined},
 	ended: readonly EndedItem[],
 	make: ItemMaker,
 	claimedFrom: ClaimedFrom,

@@ -5,13 +5,13 @@ import {type EnqueuedGroup, listKeys, type NewGroup, sizeOf, toEnqueuedGroup, to
 import type {JobEdit, JobId, Policy} from '../../job/job.ts';
 import {isList, type Values} from '../../job/packed.ts';
 import type {Parents} from '../../job/parents.ts';
-import type {ScheduleChange} from '../../job/schedule.ts';
 import {defined} from '../../support/defined.ts';
 import type {ClaimRequest} from '../store.ts';
 import type {CallValues} from './call-values.ts';
 import type {ClaimedFrom} from './claimed-from.ts';
 import type {Facts} from './facts.ts';
 import type {Names} from './names.ts';
+import type {DecidedChange} from './schedules.ts';
 
 /** Of PostgreSQL's type integer. */
 const MAX_INTEGER = 2 ** 31 - 1;
@@ -68,8 +68,7 @@ export class ItemMaker {
 		return {id, priority, at: runAt, delay: delayMs, values: payload === undefined ? undefined : this.values.add(payload)};
 	}
 
-	schedule(change: ScheduleChange): object {
-		if (change.type === 'advance') return {...change, random: change.moments.map(() => this.random())};
+	schedule(change: DecidedChange): object {
 		if (change.type !== 'set') return change;
 		const {spec, ...rest} = change;
 		const {payload, ...own} = spec;

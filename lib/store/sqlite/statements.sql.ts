@@ -340,8 +340,7 @@ export const SQL = {
 		on conflict (name) do update set spec = excluded.spec, payload = excluded.payload, created_at = excluded.created_at, next_at = excluded.next_at,
 			from_end = excluded.from_end`,
 	deleteSchedule: 'delete from schedule where name = ?',
-	pauseSchedule: 'update schedule set paused = ?, next_at = ? where name = ?',
-	advanceSchedule: `update schedule set next_at = ?, last_job = ?, last_at = ?, runs = runs + ?, skipped = skipped + ?, missed = missed + ?
+	writeSchedule: `update schedule set paused = ?, next_at = ?, last_job = ?, last_at = ?, runs = runs + ?, skipped = skipped + ?, missed = missed + ?
 		where name = ?`,
 	setNextMoment: 'update schedule set next_at = ?, from_end = ? where name = ?',
 	insertScheduled: 'insert into scheduled (id, at) values (?, ?)',

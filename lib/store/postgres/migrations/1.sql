@@ -269,6 +269,8 @@ create index edge_by_child on edge using gist (int8range(child_first, child_last
 create table schedule (
 	id bigint generated always as identity primary key,
 	name text not null unique,
+	-- Rises with each change: one that was decided by an older version is refused.
+	version integer not null default 1,
 	-- All of ScheduleSpec in lib/job/schedule.ts but the payload.
 	spec jsonb not null,
 	task bigint not null,
