@@ -26,7 +26,7 @@ const OPEN_BATCHES = 'test/dispatcher/open-batches.test.ts';
 const STORAGE = 'test/engine/storage.test.ts';
 const EDGES = 'lib/store/sqlite/edges.ts';
 const CHILDREN = 'lib/store/sqlite/children.ts';
-const SCHEDULES = 'lib/store/sqlite/schedules.ts';
+const SCHEDULES = 'lib/job/schedule.ts';
 const FLOW = 'sqlite: the jobs of a flow wait until its input has ended; then it is closed, and completes with the last of them';
 const LARGE_CHANGE = 'a change of a parent that is too large for one transaction reaches each child once, also if the parent changes again meanwhile';
 
@@ -316,14 +316,14 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'postgres: the only ready row is claimed though it has more jobs than the claim takes': {
 		file: 'lib/store/postgres/functions/claim.sql',
-		find: 'if its_lane < 0 or its_last - its_first >= most then return null; end if;',
-		put: 'if its_lane < 0 then return null; end if;',
+		find: 'if its_lane < 0 or its_last - its_first >= most then return found; end if;',
+		put: 'if its_lane < 0 then return found; end if;',
 		killer: [POSTGRES, 'postgres: a claim keeps its limits: the number of jobs of each task, and of jobs in all'],
 	},
 	'postgres: quarantined jobs are claimed as others': {
 		file: 'lib/store/postgres/functions/claim.sql',
-		find: 'if its_lane < 0 or its_last - its_first >= most then return null; end if;',
-		put: 'if its_last - its_first >= most then return null; end if;',
+		find: 'if its_lane < 0 or its_last - its_first >= most then return found; end if;',
+		put: 'if its_last - its_first >= most then return found; end if;',
 		killer: [POSTGRES, 'postgres: a suspect that completes is no longer one'],
 	},
 	'edges of a group lead to numbers that other programs may take': {
@@ -405,7 +405,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: each death of their owner halves the number of suspects that run together, until each runs alone'],
 	},
 	'a suspect stays one though it failed without a loss of its worker': {
-		file: 'lib/store/sqlite/settle.ts',
+		file: 'lib/job/next-state.ts',
 		find: 'suspicion: isCrash ? suspicion : 0',
 		put: 'suspicion',
 		killer: [SQLITE, 'sqlite: a suspect that throws is no longer one'],
@@ -475,7 +475,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	// ——— charged attempts ———
 	'an attempt is charged twice': {
-		file: 'lib/store/sqlite/settle.ts',
+		file: 'lib/job/next-state.ts',
 		find: 'attempts: attempts + 1, delays}',
 		put: 'attempts: attempts + 2, delays}',
 		killer: [SQLITE, 'sqlite: a job without attempts left is dead, with the error of its last execution'],
@@ -493,9 +493,9 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/engine/close.test.ts', 'a job (loop) that runs longer than the drain is stopped, charged nothing, and runs again'],
 	},
 	'a job may kill as many workers as it has attempts': {
-		file: 'lib/store/sqlite/settle.ts',
-		find: 'const isPoison = crashes >= MAX_CRASHES;',
-		put: 'const isPoison = false && crashes >= MAX_CRASHES;',
+		file: 'lib/job/next-state.ts',
+		find: 'const isPoison = charges.crashes >= MAX_CRASHES;',
+		put: 'const isPoison = false && charges.crashes >= MAX_CRASHES;',
 		killer: [SQLITE, 'sqlite: a job that killed its worker three times is dead, however many attempts it has left'],
 	},
 	'a running job is charged for a worker that another job has broken': {
@@ -552,14 +552,14 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: a delayed job is claimed at its time, not before'],
 	},
 	'a failed job is tried again at once': {
-		file: 'lib/store/sqlite/settle.ts',
-		find: 'retry?.afterMs ?? backoffMs(policy.backoff, attempts, random());',
-		put: '0;',
+		file: 'lib/job/next-state.ts',
+		find: 'Math.round(error.retry?.afterMs ?? backoffMs(policy.backoff, charges.attempts, random()))',
+		put: '0',
 		killer: [SQLITE, 'sqlite: backoff grows with each attempt and is jittered at random'],
 	},
 	'a job whose error is permanent is tried again': {
-		file: 'lib/store/sqlite/settle.ts',
-		find: " || retry === 'never'",
+		file: 'lib/job/next-state.ts',
+		find: " || error.retry === 'never'",
 		put: '',
 		killer: [SQLITE, 'sqlite: an error can decide that its job is dead at once, or how long it waits for the next attempt'],
 	},
@@ -600,9 +600,9 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/engine/refusals.test.ts', 'a job that is ready and running at once is passed over and reported, and the others of its task run'],
 	},
 	'a cancel is forgotten when its job is released': {
-		file: 'lib/store/sqlite/settle.ts',
-		find: 'if (stop !== null) return endStopped(tx, claim, ran);',
-		put: '',
+		file: 'lib/job/next-state.ts',
+		find: 'if (stop) return {to: stopped};\n\t\tconst suspicion',
+		put: 'const suspicion',
 		killer: [SQLITE, 'sqlite: a released job is cancelled if a cancel was asked'],
 	},
 	'a cancel by another process does not stop the job': {
@@ -828,8 +828,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a job that failed expires': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: '\tendExpiry(tx, id);\n\tconst policy = ',
-		put: '\tconst policy = ',
+		find: 'if (!isReleased || to',
+		put: 'if (to',
 		killer: [SQLITE, 'sqlite: a job that has failed, and is ready again before its time is over, does not expire'],
 	},
 	'a job that comes back without having started no longer expires': {
@@ -946,20 +946,20 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'two engines enqueue the same moment': {
 		file: SCHEDULES,
-		find: 'if (schedule.isPaused || schedule.nextAt !== change.at) return NOTHING;',
-		put: 'if (schedule.isPaused) return NOTHING;',
+		find: 'return isPaused || nextAt !== change.at\n',
+		put: 'return isPaused\n',
 		killer: [SQLITE, 'sqlite: a schedule is advanced from one moment once: whoever comes second changes nothing'],
 	},
 	'a schedule that is paused enqueues': {
 		file: SCHEDULES,
-		find: 'if (schedule.isPaused || schedule.nextAt !== change.at) return NOTHING;',
-		put: 'if (schedule.nextAt !== change.at) return NOTHING;',
+		find: 'return isPaused || nextAt !== change.at\n',
+		put: 'return nextAt !== change.at\n',
 		killer: [SQLITE, 'sqlite: a paused schedule enqueues nothing, and goes on where it is told'],
 	},
 	'a schedule that is set anew repeats a moment': {
 		file: SCHEDULES,
-		find: 'if (old && (old.lastAt !== lastAt || ',
-		put: 'if (old && (',
+		find: 'schedule && (schedule.lastAt !== lastAt || ',
+		put: 'schedule && (',
 		killer: [SQLITE, 'sqlite: a schedule is not changed by one who does not know its last moment: the next one could come twice'],
 	},
 	'a schedule that cannot be advanced keeps back all others': {
