@@ -31,7 +31,8 @@ if (survivors.length > 0) {
 async function judge({file, find, put, killer}: Mutant): Promise<'killed' | 'survived' | 'textless' | 'testless'> {
 	const source = readFileSync(join(ROOT, file), 'utf8');
 	if (source.split(find).length !== 2) return 'textless';
-	const mutated = toJavaScript(source.replace(find, () => put));
+	const replaced = source.replace(find, () => put);
+	const mutated = file.endsWith('.sql') ? replaced : toJavaScript(replaced);
 	if (await passes(killer, serving(file, mutated))) return 'survived';
 	// Only a test that passes without the defect has found it.
 	return (await passes(killer)) ? 'killed' : 'testless';

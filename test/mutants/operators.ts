@@ -1,10 +1,11 @@
 import {stripTypeScriptTypes} from 'node:module';
 import {type AnyNode, type Expression, type Options, parse} from 'acorn';
 import {full} from 'acorn-walk';
+import {sqlMutationsOf} from './sql-operators.ts';
 
-/** One small change of a source file. Strings, comments and types are never changed. */
+/** One small change of a source file. Comments, types, and strings but for those of SQL are never changed. */
 export interface Mutation {
-	readonly operator: keyof typeof OPERATORS;
+	readonly operator: keyof typeof OPERATORS | `SQL: ${string}`;
 	/** Where the replaced text starts and ends, in UTF-16 units. */
 	readonly start: number;
 	readonly end: number;
@@ -63,6 +64,21 @@ const PARSER: Options = {ecmaVersion: 'latest', sourceType: 'module'};
 /** The JavaScript that Node makes of a TypeScript source: types become blanks, so that each place keeps its line and column. */
 export function toJavaScript(typeScript: string): string {
 	return stripTypeScriptTypes(typeScript);
+}
+
+/** All mutations of the statements in a JavaScript module whose texts are SQL, in the order of their places. */
+export function mutationsOfStatements(source: string): Mutation[] {
+	const mutations: Mutation[] = [];
+	const mutateText = ({start}: AnyNode, text: string, from: number) => {
+		const isSql = /\b(select|insert into|update|delete from|create|where|order by)\b/i.test(text);
+		if (isSql) mutations.push(...sqlMutationsOf(text).map(each => ({...each, start: start + from + each.start, end: start + from + each.end})));
+	};
+	full(parse(source, PARSER), node => {
+		if (node.type === 'TemplateElement') mutateText(node as AnyNode, source.slice(node.start, node.end), 0);
+		if (node.type === 'Literal' && typeof (node as unknown as {value: unknown}).value === 'string')
+			mutateText(node as AnyNode, source.slice(node.start + 1, node.end - 1), 1);
+	});
+	return mutations.sort((one, other) => one.start - other.start || one.end - other.end);
 }
 
 /** All mutations of a JavaScript module, in the order of their places. */

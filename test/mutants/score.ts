@@ -1,6 +1,6 @@
 /**
- * `npm run mutation-score -- [--mutants 300] [--seed 1] [--minutes M] [--at-once 2] [--results FILE]`: makes mutants of dispatcher,
- * store and pool, but for what looks for processes to kill, by the operators of `operators.ts`, draws some of them, and runs each
+ * `npm run mutation-score -- [--language SQL | TypeScript] [--mutants 300] [--seed 1] [--minutes M] [--at-once 2] [--results FILE]`: makes mutants of dispatcher,
+ * store and pool, but for what looks for processes to kill, by the operators of `operators.ts` and, of the SQL of both stores, of `sql-operators.ts`, draws some of them, and runs each
  * against the tests of its folder until one fails.
  * A line of JSON for each mutant is added to the results; a mutant with a line there is not run again unless its source has changed.
  * Prints the score with its 95 % interval, and each survivor. A survivor may be equivalent to the code; it counts all the same.
@@ -12,9 +12,10 @@ import {dirname, join} from 'node:path';
 import {parseArgs} from 'node:util';
 import {seeded, shuffled} from '../fixtures/random.ts';
 import {inParallel} from './in-parallel.ts';
-import {type Mutation, mutate, mutationsOf, toJavaScript} from './operators.ts';
+import {type Mutation, mutate, mutationsOf, mutationsOfStatements, toJavaScript} from './operators.ts';
 import {requireOwnPids} from './own-pids.ts';
 import {serving} from './serving.ts';
+import {sqlMutationsOf} from './sql-operators.ts';
 import {type Failure, FOLDERS, ROOT, runSuite, scoredFiles, suitesOf} from './suites.ts';
 import {wilson} from './wilson.ts';
 
@@ -40,6 +41,7 @@ requireOwnPids();
 
 const {values} = parseArgs({
 	options: {
+		language: {type: 'string', default: 'TypeScript'},
 		mutants: {type: 'string', default: '300'},
 		seed: {type: 'string', default: '1'},
 		minutes: {type: 'string', default: 'Infinity'},
@@ -55,7 +57,10 @@ const env = {FAENA_SEED: values.seed, FAENA_EVENTS: '10000', FAENA_RUNS: '100'};
 const PATIENT = {idleMs: 300_000, limitMs: 900_000};
 const endsAt = performance.now() + Number(values.minutes) * 60_000;
 
-const all = scoredFiles().flatMap(mutantsOf);
+const isSql = values.language === 'SQL';
+const all = scoredFiles()
+	.flatMap(mutantsOf)
+	.filter(({operator}) => operator.startsWith('SQL') === isSql);
 const sample = shuffled(seeded(seed), all).slice(0, Number(values.mutants));
 const judged = readResults();
 const left = sample.filter(({id}) => !judged.has(id));
@@ -68,9 +73,13 @@ await inParallel(Number(values['at-once']), left, async mutant => {
 report(sample.flatMap(({id}) => judged.get(id) ?? []));
 
 function mutantsOf(file: string): Mutant[] {
-	const javaScript = toJavaScript(readFileSync(join(ROOT, file), 'utf8'));
+	const source = readFileSync(join(ROOT, file), 'utf8');
+	const javaScript = file.endsWith('.sql') ? source : toJavaScript(source);
 	const version = createHash('sha256').update(javaScript).digest('hex').slice(0, 12);
-	return mutationsOf(javaScript).map(mutation => ({
+	const mutations = file.endsWith('.sql')
+		? sqlMutationsOf(source)
+		: [...mutationsOf(javaScript), ...(file.endsWith('.sql.ts') ? mutationsOfStatements(javaScript) : [])];
+	return mutations.map(mutation => ({
 		...mutation,
 		file,
 		javaScript,
@@ -145,7 +154,9 @@ function report(results: readonly Judged[]): void {
 	}
 	if (survivors.length > 0) console.log(`\nSurvivors:\n${survivors.map(describe).join('\n')}\n`);
 	const [low, high] = wilson(killed, results.length);
-	console.log(`Mutation score ${percent(killed / results.length)} (${killed} of ${results.length}), 95 % interval ${percent(low)} to ${percent(high)}.`);
+	console.log(
+		`Mutation score of ${values.language}: ${percent(killed / results.length)} (${killed} of ${results.length}), 95 % interval ${percent(low)} to ${percent(high)}.`,
+	);
 	if (high < LEAST_SCORE) process.exitCode = 1;
 }
 

@@ -1,9 +1,9 @@
 /**
- * Preloaded by each process and thread that a mutant is judged in, as `serve.ts?url=…&source=…`: the module at `url` is the text of
- * the file `source`, and all other modules are what they are.
+ * Preloaded by each process and thread that a mutant is judged in, as `serve.ts?url=…&source=…`: the module or the .sql file at `url` is the text of
+ * the file `source`, and all others are what they are.
  */
-import {readFileSync} from 'node:fs';
-import {registerHooks} from 'node:module';
+import fs, {readFileSync} from 'node:fs';
+import {registerHooks, syncBuiltinESMExports} from 'node:module';
 
 const {searchParams} = new URL(import.meta.url);
 const [mutated, source] = [searchParams.get('url'), searchParams.get('source')];
@@ -11,3 +11,9 @@ const [mutated, source] = [searchParams.get('url'), searchParams.get('source')];
 registerHooks({
 	load: (url, context, next) => (url === mutated && source ? {format: 'module', source: readFileSync(source, 'utf8'), shortCircuit: true} : next(url, context)),
 });
+
+if (mutated?.endsWith('.sql') && source) {
+	fs.readFileSync = ((path: unknown, ...others: unknown[]) =>
+		(readFileSync as (...args: unknown[]) => unknown)(path instanceof URL && path.href === mutated ? source : path, ...others)) as typeof readFileSync;
+	syncBuiltinESMExports();
+}

@@ -25,11 +25,19 @@ const SPARED: ReadonlySet<string> = new Set(['processes/processes', 'threads/thr
 
 /** The sources whose mutants are scored. */
 export function scoredFiles(): string[] {
-	return FOLDERS.flatMap(folder => globSync(`${folder}/**/*.ts`, {cwd: ROOT}).sort()).filter(file => !SPARED.has(file));
+	return FOLDERS.flatMap(folder => globSync(`${folder}/**/*.{ts,sql}`, {cwd: ROOT}).sort()).filter(file => !SPARED.has(file));
 }
+
+/** Those that start a server find the mutants of its SQL. */
+const POSTGRES = [
+	'store/{postgres,postgres-*,own-transaction,many-stores,views,notifications,lost-answers,copies}',
+	'property/postgres-store',
+	'engine/postgres',
+];
 
 /** The test files that must find a mutant of this source. */
 export function suitesOf(file: string): string[] {
+	if (file.endsWith('.sql')) return POSTGRES.flatMap(suite => globSync(`test/${suite}.test.ts`, {cwd: ROOT}).sort());
 	return globSync(SUITES[FOLDERS.find(folder => file.startsWith(`${folder}/`)) ?? ''] ?? [], {cwd: ROOT}).sort();
 }
 
