@@ -2,10 +2,11 @@
  * Preloaded by each process and thread that a mutant is judged in, as `serve.ts?url=…&source=…`: the module or the .sql file at `url` is the text of
  * the file `source`, and all others are what they are.
  */
-import fs, {readFileSync} from 'node:fs';
+import fs from 'node:fs';
 import {registerHooks, syncBuiltinESMExports} from 'node:module';
 
 const {searchParams} = new URL(import.meta.url);
+const {readFileSync} = fs;
 const [mutated, source] = [searchParams.get('url'), searchParams.get('source')];
 
 registerHooks({

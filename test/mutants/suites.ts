@@ -30,7 +30,7 @@ export function scoredFiles(): string[] {
 
 /** Those that start a server find the mutants of its SQL. */
 const POSTGRES = [
-	'store/{postgres,postgres-*,own-transaction,many-stores,views,notifications,lost-answers,copies}',
+	'store/{postgres,postgres-errors,postgres-paging,postgres-upgrade,own-transaction,many-stores,views,notifications,lost-answers}',
 	'property/postgres-store',
 	'engine/postgres',
 ];
