@@ -34,7 +34,7 @@ test('nobody who uses a file installs a driver for PostgreSQL; who does not have
 			() => t.fail(),
 			({stderr}: {stderr: string}) => stderr,
 		);
-	const sentence = /A queue on PostgreSQL needs the package pg beside faena\. Install it: npm install pg/;
+	const sentence = /A queue on PostgreSQL needs the package pg beside faena\. Install it with npm install pg\./;
 	t.regex(await fails('--input-type=module', '--eval', "import {open} from 'faena'; await open({queue: 'postgres://127.0.0.1/app'})"), sentence);
 	t.regex(await fails('node_modules/faena/dist/lib/cli/main.js', 'status', '--queue', 'postgres://127.0.0.1/app'), sentence);
 });

@@ -141,7 +141,7 @@ async function withDriver<Module>(loading: Promise<Module>): Promise<Module> {
 	} catch (error) {
 		const {code, message} = error as NodeJS.ErrnoException;
 		if (code !== 'ERR_MODULE_NOT_FOUND' || !/'pg'/.test(message)) throw error;
-		throw new FaenaError('BadDatabase', 'A queue on PostgreSQL needs the package pg beside faena. Install it: npm install pg', {cause: error});
+		throw new FaenaError('BadDatabase', 'A queue on PostgreSQL needs the package pg beside faena. Install it with npm install pg.', {cause: error});
 	}
 }
 

@@ -127,8 +127,60 @@ export class Owners {
 		return owned !== undefined && (owned.id ?? owned.formerId) === id;
 	}
 
+	/**
+	 * Renews the heartbeat of an owner.
+	 * @param renew renews that of a row, as {@link rowOf} says; false if there is none
+	 */
+	async heartbeat(owner: OwnerId, renew: (row: number | null) => Promise<boolean>): Promise<'alive' | 'fenced'> {
+		const isKnown = await renew(this.rowOf(owner));
+		if (!isKnown) this.unregistered(owner);
+		this.#touch(owner);
+		return isKnown && !this.fenced.delete(owner) ? 'alive' : 'fenced';
+	}
+
+	/** Releases a page of an owner's jobs by a call, with which it may leave. */
+	async release(owner: OwnerId, leave: boolean, call: () => Promise<Released>): Promise<Released> {
+		const before = this.idOf(owner);
+		try {
+			const released = await call();
+			// A later call may have registered the owner again.
+			if (leave && !released.hasMore && this.idOf(owner) === before) this.forget(owner);
+			return released;
+		} catch (error) {
+			// The row stays, so the file of the lock must stay, too. Without a holder it shows that the owner has ended.
+			if (leave) this.unlock(owner);
+			throw error;
+		}
+	}
+
+	/** Lets all owners of this store leave. */
+	async leave(release: (owner: OwnerId) => Promise<Released>): Promise<void> {
+		const {names} = this;
+		try {
+			for (const owner of names) while ((await release(owner)).hasMore);
+		} finally {
+			for (const owner of names) this.unlock(owner);
+		}
+	}
+
+	/**
+	 * Reclaims a page of the jobs of those that are dead.
+	 * @param reclaimFrom a falsy result: the owner has renewed its lease, or another store has reclaimed its jobs
+	 */
+	async reclaim(owners: readonly OwnerRow[], reclaimFrom: (owner: OwnerRow, open: OpenJobs[]) => Promise<Released | null | undefined>): Promise<Released> {
+		let jobs = 0;
+		for (const owner of await this.#dead(owners)) {
+			const released = await reclaimFrom(owner, this.#openJobs(owner.name));
+			jobs += released?.jobs ?? 0;
+			if (released?.hasMore) return {jobs, hasMore: true};
+			if (released) this.#removeLock(owner.name);
+		}
+		this.#sweepLocks(owners.map(({name}) => name));
+		return {jobs, hasMore: false};
+	}
+
 	/** Keeps the owner's files from those that remove old files of temporary folders: without its lock it would seem dead to others. */
-	touch(owner: OwnerId): void {
+	#touch(owner: OwnerId): void {
 		const now = new Date();
 		for (const path of Object.values(this.filesOf(owner))) {
 			try {
@@ -158,9 +210,9 @@ export class Owners {
 	 * clock jumps, and machines sleep. An owner counts as silent once this process has seen the same heartbeat for a whole lease, by its own steady
 	 * clock. If this process has not looked for half a lease, the whole machine may have slept, so it starts to watch again.
 	 */
-	async dead(owners: readonly OwnerRow[]): Promise<OwnerRow[]> {
+	async #dead(owners: readonly OwnerRow[]): Promise<OwnerRow[]> {
 		const silent = this.#silent(owners);
-		for (const owner of this.#left) owners.some(({name}) => name === owner) ? this.#left.delete(owner) : this.removeLock(owner);
+		for (const owner of this.#left) owners.some(({name}) => name === owner) ? this.#left.delete(owner) : this.#removeLock(owner);
 		const dead: OwnerRow[] = [];
 		for (const owner of owners) {
 			const isSilent = silent.has(owner.id);
@@ -201,13 +253,13 @@ export class Owners {
 	}
 
 	/** The jobs that the owner's workers have open. */
-	openJobs(owner: OwnerId): OpenJobs[] {
+	#openJobs(owner: OwnerId): OpenJobs[] {
 		const {openJobs} = this.filesOf(owner);
 		return openJobs === undefined ? [] : readOpenJobs(openJobs);
 	}
 
 	/** Removes the files of an owner that has no row any more: later, if its process still has them. */
-	removeLock(owner: OwnerId): void {
+	#removeLock(owner: OwnerId): void {
 		const {ownerLock} = this.filesOf(owner);
 		if (ownerLock === undefined || removeLock(ownerLock)) this.#left.delete(owner);
 		else this.#left.add(owner);
@@ -221,7 +273,7 @@ export class Owners {
 	}
 
 	/** Removes locks that are left over: their owners died before they had a row, or while their jobs were reclaimed. That is rare, so it runs once per store. */
-	sweepLocks(living: readonly OwnerId[]): void {
+	#sweepLocks(living: readonly OwnerId[]): void {
 		const path = this.#filesAt();
 		if (this.#isSwept || path === undefined) return;
 		this.#isSwept = true;

@@ -285,7 +285,9 @@ function noteHeld(unnamed: Set<JobId>, {filter, isHeld, after, upTo}: Command & 
 	for (const {id, batch, status} of before) if (batch === filter.batch && UNENDED.has(status)) unnamed.add(id);
 }
 
-function noteNamed(unnamed: Set<JobId>, {enqueue}: CommitCommand, before: readonly Job[]): void {
+function noteNamed(unnamed: Set<JobId>, {enqueue, edit}: CommitCommand, before: readonly Job[]): void {
+	// A parked job is not held: who gives it a time decides that it runs.
+	for (const {id, status} of before) if (status === 'failed' && edit.some(each => each.id === id)) unnamed.delete(id);
 	const keys = enqueue.flatMap(({batch, key, times}) => Array.from({length: times}, (_, index) => `${batch} ${keyAfter(key, index).key}`));
 	for (const {id, batch, key} of before) if (keys.includes(`${batch ?? null} ${key}`)) unnamed.delete(id);
 }

@@ -2,7 +2,6 @@ import {execFile} from 'node:child_process';
 import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {fileURLToPath} from 'node:url';
 import {promisify} from 'node:util';
 import test from 'ava';
 import pg from 'pg';
@@ -204,10 +203,4 @@ test('a program whose functions were dropped, since a pooler has hidden its conn
 	await admin.query(`drop schema "${functionsOf('hidden')}" cascade`);
 	t.like(await queue.enqueue([newJob()]), [{id: 2}]);
 	await queue.close();
-});
-
-test('a rolling deploy, in short', async t => {
-	t.timeout(180_000);
-	const {stdout} = await run(process.execPath, [fileURLToPath(new URL('../fault/postgres/rolling.ts', import.meta.url)), '--seconds', '3']);
-	t.deepEqual(JSON.parse(stdout).broken, []);
 });

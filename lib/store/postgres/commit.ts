@@ -1,24 +1,23 @@
 import type {Lease} from '../../job/claim.ts';
-import {type ClaimedGroup, type EnqueuedGroup, type NewGroup, newJobsOf} from '../../job/group.ts';
+import {type ClaimedGroup, type NewGroup, newJobsOf} from '../../job/group.ts';
 import type {EditResult, JobId} from '../../job/job.ts';
 import type {NewJob} from '../../job/new-job.ts';
-import type {ScheduleResult} from '../../job/schedule.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {keyConflict, noParent} from '../conflict-errors.ts';
 import type {Changes, Committed} from '../store.ts';
-import {STATUS_OF, type StoredState} from '../stored-state.ts';
+import {STATUS_OF} from '../stored-state.ts';
 import {CallValues} from './call-values.ts';
-import type {ClaimedFrom, Seen} from './claimed-from.ts';
+import type {Calls, DecidedChange, Effects, Facts} from './calls.ts';
+import type {ClaimedFrom} from './claimed-from.ts';
 import {type ClaimedRow, toClaimedGroups} from './claimed-rows.ts';
 import type {Database} from './database.ts';
-import {childJobsOf, type EndedAnswer, type EndedItem, endedItems, toSettled} from './ended-items.ts';
+import {childJobsOf, type EndedItem, endedItems, toSettled} from './ended-items.ts';
 import {KEY_CONFLICT, LATE_CLAIM, MUST_BE_ALONE, NOT_DECIDED} from './error-codes.ts';
-import type {Facts, KnownFacts} from './facts.ts';
+import type {KnownFacts} from './facts.ts';
 import {ItemMaker, toEnqueued} from './items.ts';
 import type {Names} from './names.ts';
-import type {Effects} from './news.ts';
 import {codeOf, withoutAnswer} from './postgres-errors.ts';
-import {type DecidedChange, decideChanges} from './schedules.ts';
+import {decideChanges} from './schedules.ts';
 
 /** What a transaction did. */
 export interface Done {
@@ -106,7 +105,7 @@ function toCall(
 	ended: readonly EndedItem[],
 	make: ItemMaker,
 	claimedFrom: ClaimedFrom,
-): object {
+): Omit<Calls['commit']['takes'], 'alone'> {
 	return {
 		...(update.length > 0 && {update: update.map(each => make.update(each))}),
 		...(ended.length > 0 && {settle: ended.map(({json}) => json)}),
@@ -138,7 +137,7 @@ const MET_OTHERS: ReadonlySet<string> = new Set(['40001', '40P01', '23505', LATE
 const MAX_TRIES = 10;
 
 /** Whether a call must be alone shows only in the database, if it ends a job for which others wait. */
-async function send(db: Database, call: object, values: CallValues, isAlone: boolean, tries = 1): Promise<ClaimedRow[]> {
+async function send(db: Database, call: Omit<Calls['commit']['takes'], 'alone'>, values: CallValues, isAlone: boolean, tries = 1): Promise<ClaimedRow[]> {
 	try {
 		return await db.commit<ClaimedRow>({...call, alone: isAlone}, values);
 	} catch (error) {
@@ -156,24 +155,7 @@ function toConflict(error: unknown, enqueue: readonly NewGroup[]): unknown {
 	return id < 0 ? noParent(refused.task, id) : keyConflict([...newJobsOf(refused)][index] as NewJob, id);
 }
 
-/** The answer of the function `commit`. */
-interface Summary extends Effects {
-	readonly settled: readonly EndedAnswer[] | null;
-	readonly edited: readonly (StoredState | 'edited' | 'missing')[] | null;
-	readonly enqueued: readonly EnqueuedGroup[] | null;
-	readonly scheduled: readonly ScheduleResult[] | null;
-	readonly owner: number | null;
-	readonly lease: number | null;
-	readonly backlog: number | null;
-	readonly unblocked: boolean;
-	readonly due: number | null;
-	readonly expired: readonly JobId[] | null;
-	readonly expires: number | null;
-	readonly moment: number | null;
-	readonly seen: Seen | null;
-	readonly moreArrived: boolean;
-	readonly told: boolean | null;
-}
+type Summary = Calls['commit']['answers'];
 
 function toCommitted(
 	{settle = [], edit, schedule}: Changes,

@@ -8,6 +8,7 @@ import {version} from '../../support/version.ts';
 import type {PostgresClient, PostgresPool, PostgresQuery} from '../postgres-client.ts';
 import {byteaArray, textArray} from './binary-arrays.ts';
 import type {CallValues} from './call-values.ts';
+import type {Calls} from './calls.ts';
 import {installedIn, migrate, type Send} from './migrate.ts';
 import {codeOf, isConnectionLost, isReadOnly, nameOfDatabase, translate, unreachable} from './postgres-errors.ts';
 import {functionsOf} from './schema.ts';
@@ -298,14 +299,14 @@ export class Database {
 	}
 
 	/** Calls a function that takes and returns JSON. */
-	async call<Result>(name: string, call: object, isRepeatable = false): Promise<Result> {
+	async call<Name extends keyof Calls>(name: Name, call: Calls[Name]['takes'], isRepeatable = false): Promise<Calls[Name]['answers']> {
 		await this.open();
-		const [row] = await this.query<{result: Result}>(`select @@.${name}($1::jsonb) as result`, [this.#json(call)], isRepeatable);
-		return row?.result as Result;
+		const [row] = await this.query<{result: Calls[Name]['answers']}>(`select @@.${name}($1::jsonb) as result`, [this.#json(call as object)], isRepeatable);
+		return row?.result as Calls[Name]['answers'];
 	}
 
 	/** Calls the function `commit`, whose values are apart from its JSON. It does not wait for a server that is away: a dispatcher has its own way. */
-	async commit<Row>(call: object, {texts, bytes}: CallValues): Promise<Row[]> {
+	async commit<Row>(call: Calls['commit']['takes'], {texts, bytes}: CallValues): Promise<Row[]> {
 		await this.open();
 		const values = [this.#json(call), textArray(texts), byteaArray(bytes)];
 		const send = (name?: string) => this.#queryOnce<Row>('select * from @@.commit($1::jsonb, $2::text[], $3::bytea[])', values, false, name);
@@ -320,9 +321,11 @@ export class Database {
 	}
 
 	/** Calls a function that returns any number of JSON values. */
-	async list<Each>(name: string, call: object): Promise<Each[]> {
+	async list<Name extends keyof Calls>(name: Name, call: Calls[Name]['takes']): Promise<Calls[Name]['answers'][]> {
 		await this.open();
-		return (await this.query<{result: Each}>(`select @@.${name}($1::jsonb) as result`, [this.#json(call)])).map(({result}) => result);
+		return (await this.query<{result: Calls[Name]['answers']}>(`select @@.${name}($1::jsonb) as result`, [this.#json(call as object)])).map(
+			({result}) => result,
+		);
 	}
 
 	#json(call: object): string {

@@ -1,10 +1,14 @@
 import type {Deleted, EndedBefore, EndedDeletion, EndTimes, SearchPage} from '../store.ts';
+import type {Calls} from './calls.ts';
 import type {Names} from './names.ts';
 
 const MAX_DELETED_JOBS = 2000;
 
 /** Calls a function that changes jobs. */
-type Change = (name: string, call: object) => Promise<Deleted>;
+type Change = <Name extends 'delete_by_id' | 'delete_ended_before' | 'delete_outdated'>(
+	name: Name,
+	call: Calls[Name]['takes'],
+) => Promise<Calls[Name]['answers']>;
 
 /** Deletes a page of jobs that have ended. */
 export async function deleteEnded(change: Change, names: Names, what: EndedDeletion, {after, limit = MAX_DELETED_JOBS}: SearchPage): Promise<Deleted> {
@@ -22,7 +26,7 @@ export async function deleteEnded(change: Change, names: Names, what: EndedDelet
 const STATUSES = ['completed', 'dead', 'cancelled'] as const;
 
 /** Times of all tasks, of tasks by their numbers, and the latest of all, as the function `delete_outdated` takes them. */
-async function toTimes(names: Names, {tasks, ...times}: EndedBefore): Promise<object> {
+async function toTimes(names: Names, {tasks, ...times}: EndedBefore): Promise<Pick<Calls['delete_outdated']['takes'], 'times' | 'tasks' | 'latest'>> {
 	await names.find([...tasks.keys()]);
 	const own = [...tasks].flatMap(([task, each]) => {
 		const id = names.taskId(task);
@@ -37,6 +41,6 @@ async function toTimes(names: Names, {tasks, ...times}: EndedBefore): Promise<ob
 }
 
 /** JSON has no -Infinity: `null` means never. */
-function toJson(times: EndTimes): object {
+function toJson(times: EndTimes): Readonly<Record<string, number | null>> {
 	return Object.fromEntries(STATUSES.map(status => [status, times[status] === -Infinity ? null : times[status]]));
 }

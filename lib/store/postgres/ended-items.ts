@@ -1,7 +1,6 @@
 import type {Ending} from '../../job/claim.ts';
 import {type FailureRecord, toFailure} from '../../job/failure.ts';
 import {type EndedGroup, groupChildJobs, idAt, listRanges, numberAt, sizeOf} from '../../job/group.ts';
-import type {JobId} from '../../job/job.ts';
 import type {ChildJob} from '../../job/new-job.ts';
 import {type NextState, nextState, type Unreturned} from '../../job/next-state.ts';
 import {withOwn} from '../../job/options.ts';
@@ -11,7 +10,8 @@ import {enqueueFailure, noParentFailure} from '../conflict-errors.ts';
 import type {Settled, SettledGroup} from '../store.ts';
 import {readFailure, writeFailure} from '../stored-json.ts';
 import {LEFT_AS, stopRequest} from '../stored-state.ts';
-import {chargesOf, type Facts, listCharges} from './facts.ts';
+import type {Decision, EndedAnswer, EndedJson, Facts, NewItem} from './calls.ts';
+import {chargesOf, listCharges} from './facts.ts';
 import type {ItemMaker} from './items.ts';
 import {ID_PLACEHOLDER} from './sql-constants.ts';
 
@@ -19,17 +19,7 @@ import {ID_PLACEHOLDER} from './sql-constants.ts';
 export interface EndedItem {
 	readonly group: number;
 	readonly index: number;
-	readonly json: {readonly first: JobId} & EndingJson;
-}
-
-/** How executions ended, as the functions of the schema take it. */
-type EndingJson = {readonly type: string; readonly packed?: boolean} & Partial<Decision> & Readonly<Record<string, unknown>>;
-
-/** A {@link NextState}, as the function `end_execution` takes it. */
-interface Decision extends Pick<NextState, 'to' | 'waitMs'> {
-	readonly facts: Facts;
-	readonly failure?: string | undefined;
-	readonly charges?: readonly number[] | undefined;
+	readonly json: EndedJson;
 }
 
 /**
@@ -89,7 +79,7 @@ function returned(
 	ending: Ending | undefined,
 	make: ItemMaker,
 	facts: Facts | undefined,
-): EndingJson {
+): Omit<EndedJson, 'first'> {
 	const own = isList(all) ? pack(all.slice(start, end)) : slicePacked(all, start, end);
 	const values = isList(own) ? make.values.add(...own) : make.values.add(own.text || null);
 	const children = ending?.type === 'returned' ? ending.enqueue : undefined;
@@ -108,7 +98,7 @@ export function childJobsOf({endings}: EndedGroup): readonly ChildJob[] {
 }
 
 /** The jobs that an execution enqueues, with the failures of the execution if they can't be. */
-function childGroups(children: readonly ChildJob[], make: ItemMaker): object[] {
+function childGroups(children: readonly ChildJob[], make: ItemMaker): NewItem[] {
 	let next = 0;
 	return groupChildJobs(children).map(group => {
 		const child = children[next] as ChildJob;
@@ -133,9 +123,6 @@ function decided(ending: Unreturned, facts: Facts | undefined, own: EndedGroup['
 	return {facts, to, ...defined({waitMs, ...written})};
 }
 
-/** The answer to an item: ranges of jobs whose claim was lost; of an item that did not return, whether its claim was; the failure of one that enqueues jobs. */
-export type EndedAnswer = readonly (readonly [first: JobId, last: JobId])[] | 'done' | 'lost' | {readonly refusal: string};
-
 export function toSettled(count: number, items: readonly EndedItem[], answers: readonly EndedAnswer[]): SettledGroup[] {
 	const results = Array.from({length: count}, () => ({others: new Map<number, Settled>(), refusals: new Map<number, FailureRecord>()}));
 	for (const [at, {group, index, json}] of items.entries()) {
@@ -152,7 +139,7 @@ export function toSettled(count: number, items: readonly EndedItem[], answers: r
 }
 
 /** By which a list is sorted: the bounds of the times; or the times of each job, if each has a row of its own. */
-function boundsOf(times: PackedTimes, isOfEach: boolean): object {
+function boundsOf(times: PackedTimes, isOfEach: boolean): Pick<EndedJson, 'bounds' | 'starts' | 'durations'> {
 	const [starts, durations] = [times.column('startedAt'), times.column('durationMs')];
 	// JSON has null for a number that is not finite.
 	if (!isOfEach) return {bounds: [...starts.bounds().map(Math.round), ...durations.bounds()]};

@@ -1,10 +1,8 @@
 import type {Lease} from '../../job/claim.ts';
 import type {JobId} from '../../job/job.ts';
 import {type Charges, NO_CHARGES} from '../../job/next-state.ts';
+import type {Facts} from './calls.ts';
 import type {ClaimedRow} from './claimed-rows.ts';
-
-/** By what the end of an execution is decided, as the function `facts_of` has it. `policy` and `stop` are the numbers in the rows. */
-export type Facts = readonly [...ReturnType<typeof listCharges>, policy: number, stop: number | null];
 
 export function listCharges({attempts, crashes, delays, suspicion}: Charges): readonly [attempts: number, crashes: number, delays: number, suspicion: number] {
 	return [attempts, crashes, delays, suspicion];

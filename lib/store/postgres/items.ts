@@ -8,10 +8,9 @@ import type {Parents} from '../../job/parents.ts';
 import {defined} from '../../support/defined.ts';
 import type {ClaimRequest} from '../store.ts';
 import type {CallValues} from './call-values.ts';
+import type {DecidedChange, EditItem, Facts, NewItem, UpdateItem} from './calls.ts';
 import type {ClaimedFrom} from './claimed-from.ts';
-import type {Facts} from './facts.ts';
 import type {Names} from './names.ts';
-import type {DecidedChange} from './schedules.ts';
 
 /** Of PostgreSQL's type integer. */
 const MAX_INTEGER = 2 ** 31 - 1;
@@ -35,7 +34,7 @@ export class ItemMaker {
 		return this.#names.policy(id);
 	}
 
-	newGroup({task, scope, policy, values: all, keys, parents, batch, unique, run, expiresMs, maxPending, fingerprints, outdated, ...group}: NewGroup): object {
+	newGroup({task, scope, policy, values: all, keys, parents, batch, unique, run, expiresMs, maxPending, fingerprints, outdated, ...group}: NewGroup): NewItem {
 		const count = sizeOf({values: all});
 		// Consecutive numbers are known only within a batch.
 		const isNumbered = typeof keys === 'number' && batch !== undefined && !unique;
@@ -53,17 +52,17 @@ export class ItemMaker {
 	}
 
 	/** Where the values are: an element each, or one with a line each. */
-	#valuesOf(values: Values): object {
+	#valuesOf(values: Values): Pick<NewItem, 'packed' | 'values'> {
 		const isEach = isList(values);
 		return {packed: !isEach, values: isEach ? this.values.add(...values) : this.values.add(values.text)};
 	}
 
-	update({id, lease, execution, startedAt, progress, logs, checkpoint}: JobUpdate): object {
+	update({id, lease, execution, startedAt, progress, logs, checkpoint}: JobUpdate): UpdateItem {
 		const state = checkpoint && {at: checkpoint.at, values: this.values.add(checkpoint.state)};
 		return {id, lease, execution, ...defined({startedAt, progress, logs: logs?.slice(-MAX_LOG_LINES)}), ...state};
 	}
 
-	edit({id, payload, priority, runAt, delayMs}: JobEdit): object {
+	edit({id, payload, priority, runAt, delayMs}: JobEdit): EditItem {
 		// Without a value an item has no field. A time of `null` means at once.
 		return {id, priority, at: runAt, delay: delayMs, values: payload === undefined ? undefined : this.values.add(payload)};
 	}
@@ -93,7 +92,7 @@ export class ItemMaker {
 }
 
 /** Lists of parents as ranges. */
-function toParents({edges, ...parents}: Parents): object {
+function toParents({edges, ...parents}: Parents): NewItem['parents'] & object {
 	return {
 		...parents,
 		edges: edges.flatMap(({kind, parents: own, start = 0}) => {

@@ -1,9 +1,10 @@
 import {type ExecutionRecord, MAX_EXECUTIONS} from '../../job/claim.ts';
-import {type JobEnd, type JobId, type JobSearch, type JobStatus, type JobValues, type LogLine, type Place, type Progress, STATUSES} from '../../job/job.ts';
+import {type JobEnd, type JobId, type JobSearch, type JobStatus, type JobValues, type LogLine, type Place, STATUSES} from '../../job/job.ts';
 import {PackedTimes} from '../../job/packed.ts';
 import {defined} from '../../support/defined.ts';
 import type {JobEdges, JobPage, KeyHolders, KeySpace, OutcomePage, SearchPage, StoredJob, Wanted} from '../store.ts';
 import {readFailure} from '../stored-json.ts';
+import {type StoredJobRow, toJob} from '../stored-rows.ts';
 import {STATUS_OF, StoredState} from '../stored-state.ts';
 import type {Database} from './database.ts';
 import type {Names} from './names.ts';
@@ -42,7 +43,7 @@ export async function readPage({db, names}: Source, search: JobSearch, {after, l
 	const end = want.values ? rows.at(-1)?.id : undefined;
 	await names.read(rows.map(({info: {policy}}) => ({policy})));
 	const jobs = await Promise.all(
-		rows.map(async row => ({...toJob(row, names), ...(want.values && {values: toValues(row)}), ...(await readOthers(db, row.id, want))})),
+		rows.map(async row => ({...jobOf(row, names), ...(want.values && {values: toValues(row)}), ...(await readOthers(db, row.id, want))})),
 	);
 	if (end === undefined || end === ids.at(-1)) return {jobs, count: places.length, next};
 	return {jobs, count: jobs.length, next: places.find(place => (typeof place === 'number' ? place : place.id) === end) ?? null};
@@ -80,23 +81,11 @@ async function findIds(db: Database, search: JobSearch, states: readonly StoredS
 /** A row of the function `describe`. */
 interface JobRow {
 	readonly id: JobId;
-	readonly info: {
-		readonly state: StoredState;
-		readonly task: string;
-		readonly scope: string | null;
+	readonly info: Omit<StoredJobRow, 'id'> & {
 		readonly policy: number;
-		readonly priority: number;
-		readonly createdAt: number;
-		readonly executions: number;
-		readonly attempts: number;
-		readonly payloadBytes: number;
-		readonly failure: string | null;
-		readonly progress: (Omit<Progress, 'total'> & {readonly total: number | null}) | null;
+		readonly offset: number | null;
 		readonly checkpoint: {readonly execution: number; readonly at: number} | null;
-		readonly key: string | null;
-		readonly batch: string | null;
-		readonly stale: JobEnd['stale'] | null;
-	} & Readonly<Record<'scheduledAt' | 'runAt' | 'startedAt' | 'endedAt' | 'offset' | 'resultBytes', number | null>>;
+	};
 	/** Of the row of its outcome, in which it has the place `offset`. */
 	readonly times: Uint8Array | null;
 	readonly payload: string | null;
@@ -107,20 +96,9 @@ interface JobRow {
 	readonly checkpoint_bytes: Uint8Array | null;
 }
 
-function toJob({id, info, times}: JobRow, names: Names): StoredJob {
-	const {maxAttempts, timeoutMs, timeoutPercent} = names.policy(info.policy);
+function jobOf({id, info, times}: JobRow, names: Names): StoredJob {
 	const known = times ? new PackedTimes(times).known(info.offset ?? 0) : {};
-	const startedAt = info.startedAt ?? known.startedAt;
-	const {state, task, priority, createdAt, attempts, executions, payloadBytes, progress, failure} = info;
-	const {scope, key, batch, stale, scheduledAt, runAt, endedAt, resultBytes} = info;
-	return {
-		...{id, task, status: STATUS_OF[state], priority, createdAt, attempts, maxAttempts, executions, timeoutMs, payloadBytes},
-		...defined({scope, timeoutPercent, key, batch, stale, scheduledAt, runAt, endedAt, resultBytes, ...known, startedAt}),
-		...(state === StoredState.held && {held: true}),
-		...(startedAt !== undefined && executions === 1 && {waitMs: Math.max(0, startedAt - createdAt)}),
-		...(progress && {progress: {done: progress.done, ...defined({total: progress.total}), at: progress.at}}),
-		...(failure !== null && {error: readFailure(failure)}),
-	};
+	return toJob({...info, ...known, id, startedAt: info.startedAt ?? known.startedAt}, names.policy(info.policy));
 }
 
 function toValues({info, payload, payload_bytes, result, result_bytes, checkpoint, checkpoint_bytes}: JobRow): JobValues {

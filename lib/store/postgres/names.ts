@@ -1,4 +1,5 @@
 import type {Policy} from '../../job/job.ts';
+import {Cache} from '../../support/cache.ts';
 import {readPolicy, specOf} from '../stored-json.ts';
 import {nameOf, scopeOf} from '../task-number.ts';
 import type {Database} from './database.ts';
@@ -9,11 +10,11 @@ type NameRow = {readonly id: number; readonly name: string};
 /** The numbers by which rows name tasks, scopes and policies. Each is read once: only an adopted scope changes, and who knows its old name has that scope, too. */
 export class Names {
 	readonly #db: Database;
-	readonly #taskIds = new Map<string, number>();
-	readonly #taskNames = new Map<number, string>();
-	readonly scopes = new Map<number, string>();
-	readonly #policyIds = new Map<string, number>();
-	readonly #policies = new Map<number, Policy>();
+	readonly #taskIds = new Cache<string, number>();
+	readonly #taskNames = new Cache<number, string>();
+	readonly scopes = new Cache<number, string>();
+	readonly #policyIds = new Cache<string, number>();
+	readonly #policies = new Cache<number, Policy>();
 
 	constructor(db: Database) {
 		this.#db = db;
@@ -108,6 +109,6 @@ export class Names {
 	}
 }
 
-function unknown<Key>(known: ReadonlyMap<Key, unknown>, keys: readonly Key[]): Key[] {
-	return [...new Set(keys)].filter(key => !known.has(key));
+function unknown<Key>(known: Cache<Key, unknown>, keys: readonly Key[]): Key[] {
+	return [...new Set(keys)].filter(key => known.get(key) === undefined);
 }

@@ -4,12 +4,13 @@ import type {Schedule} from '../../job/schedule.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {openedReadOnly, ownerInUse} from '../conflict-errors.ts';
-import {type OwnerRow, Owners} from '../owners.ts';
+import {Owners} from '../owners.ts';
 import {DEFAULT_SCHEMA, locationOf, shownLocation} from '../queue-path.ts';
 import type * as contract from '../store.ts';
 import {movableStatuses} from '../store.ts';
 import {type CountRow, toTaskCounts} from '../stored-state.ts';
-import {assertDeleted, assertOpened, type BatchDeleted, findToDelete, type Opening, readBatches, toOpening} from './batches.ts';
+import {assertDeleted, assertOpened, findToDelete, readBatches, toOpening} from './batches.ts';
+import type {Calls, Effects} from './calls.ts';
 import {ClaimedFrom} from './claimed-from.ts';
 import {type CommitContext, commit} from './commit.ts';
 import {Database, urlOfPool} from './database.ts';
@@ -17,7 +18,7 @@ import {deleteEnded} from './delete.ts';
 import {KnownFacts} from './facts.ts';
 import {readHolders, readOutcomes, readPage, statesOf, toFilter} from './jobs.ts';
 import {Names} from './names.ts';
-import {type Effects, Listeners} from './news.ts';
+import {NewsOf} from './news.ts';
 import {HOST, ownerFilesAt} from './owner-files.ts';
 import {readSchedules} from './schedules.ts';
 
@@ -43,7 +44,7 @@ export class PostgresStore implements contract.Store {
 	readonly #db: Database;
 	readonly #names: Names;
 	readonly #owners: Owners;
-	readonly #listeners: Listeners;
+	readonly #news: NewsOf;
 	readonly #context: Omit<CommitContext, 'hasNothingArrived' | 'tellsItself'>;
 	readonly #isReadOnly: boolean;
 	readonly #number = Math.floor(Math.random() * 2 ** 31);
@@ -67,7 +68,7 @@ export class PostgresStore implements contract.Store {
 		this.#hasServerTime = clock === systemClock;
 		this.#names = new Names(this.#db);
 		this.#owners = new Owners(() => this.#filesAt(), leaseMs, clock.steadyMs);
-		this.#listeners = new Listeners(this.#db, clock);
+		this.#news = new NewsOf(this.#db, clock);
 		this.#context = {db: this.#db, names: this.#names, claimedFrom: new ClaimedFrom(this.#hasServerTime), facts: new KnownFacts(), random};
 	}
 
@@ -89,16 +90,16 @@ export class PostgresStore implements contract.Store {
 	}
 
 	async #commit(changes: contract.Changes): Promise<contract.Committed> {
-		const hasNothingArrived = this.#listeners.hasNothingArrived();
-		const tellsItself = changes.claim === undefined && (changes.enqueue?.length ?? 0) > 0 && this.#listeners.tellsItself;
+		const hasNothingArrived = this.#news.hasNothingArrived();
+		const tellsItself = changes.claim === undefined && (changes.enqueue?.length ?? 0) > 0 && this.#news.tellsItself;
 		const {committed, effects, owner, moreArrived, isTold} = await commit({...this.#context, hasNothingArrived, tellsItself}, changes).catch(error => {
-			if (!hasNothingArrived) this.#listeners.mayHaveArrived();
+			if (!hasNothingArrived) this.#news.mayHaveArrived();
 			throw error;
 		});
 		if (changes.claim && owner !== null) this.#owners.registered(changes.claim.owner, owner);
-		if (moreArrived) this.#listeners.mayHaveArrived();
-		this.#listeners.tell(effects);
-		if (hasWrites(changes)) this.#listeners.changed({isTold});
+		if (moreArrived) this.#news.mayHaveArrived();
+		this.#news.tell(effects);
+		if (hasWrites(changes)) this.#news.changed({isTold});
 		return committed;
 	}
 
@@ -107,8 +108,8 @@ export class PostgresStore implements contract.Store {
 		this.#assertWritable();
 		const states = statesOf(movableStatuses(to, filter));
 		if (after === 0) await this.#takeOver();
-		const moved = await this.#change<MovedPage>('move', {filter: {...toFilter(filter), owner}, states, to, after, upTo, limit, stop, isHeld});
-		this.#listeners.asked(moved.asked.length);
+		const moved = await this.#change('move', {filter: {...toFilter(filter), owner}, states, to, after, upTo, limit, stop, isHeld});
+		this.#news.asked(moved.asked.length);
 		const {ids, asked, next} = moved;
 		return {ids, asked, next: next === null ? null : {...page, after: next, upTo: moved.upTo, limit}};
 	}
@@ -117,23 +118,20 @@ export class PostgresStore implements contract.Store {
 		this.#assertWritable();
 		await this.#names.number(tasks.map(task => ({task})));
 		await this.#db.call('set_paused', {tasks, paused: isPaused}, true);
-		this.#listeners.changed();
+		this.#news.changed();
 	}
 
 	async adopt(from: string, to: string): Promise<boolean> {
 		this.#assertWritable();
-		const isKnown = await this.#db.call<boolean>('adopt', {from, to}, true);
+		const isKnown = await this.#db.call('adopt', {from, to}, true);
 		this.#names.scopes.clear();
-		this.#listeners.changed();
+		this.#news.changed();
 		return isKnown;
 	}
 
 	async heartbeat(owner: OwnerId): Promise<'alive' | 'fenced'> {
 		this.#assertWritable();
-		const isKnown = await this.#db.call<boolean>('heartbeat', {owner, id: this.#owners.rowOf(owner)}, true);
-		if (!isKnown) this.#owners.unregistered(owner);
-		this.#owners.touch(owner);
-		return isKnown && !this.#owners.fenced.delete(owner) ? 'alive' : 'fenced';
+		return this.#owners.heartbeat(owner, id => this.#db.call('heartbeat', {owner, id}, true));
 	}
 
 	async release(owner: OwnerId, {after = 0, leave = false}: contract.ReleaseOptions = {}): Promise<contract.Released> {
@@ -142,46 +140,30 @@ export class PostgresStore implements contract.Store {
 		return this.#registering(owner, () => this.#release(owner, after, leave));
 	}
 
-	async #release(owner: OwnerId, after: number, leave: boolean): Promise<contract.Released> {
-		const before = this.#owners.idOf(owner);
-		const call = () => this.#tellOf(this.#db.call<(contract.Released & Effects & {readonly owner: number | null}) | null>('release', {owner, after, leave}));
-		// A second call, which has a number of its own, makes the first one void if that arrives later.
-		const released = await call()
-			.catch(error => {
+	#release(owner: OwnerId, after: number, leave: boolean): Promise<contract.Released> {
+		const call = () => this.#tellOf(this.#db.call('release', {owner, after, leave}));
+		return this.#owners.release(owner, leave, async () => {
+			// A second call, which has a number of its own, makes the first one void if that arrives later.
+			const released = await call().catch(error => {
 				if (!(error instanceof FaenaError) || error.code !== 'OutcomeUnknown') throw error;
 				return call();
-			})
-			.catch(error => {
-				// The row stays, so the file of the lock must stay, too. Without a holder it shows that the owner has ended.
-				if (leave) this.#owners.unlock(owner);
-				throw error;
 			});
-		// Nothing is left to do for a release that a later one has overtaken.
-		const {jobs, hasMore, owner: id} = released ?? {jobs: 0, hasMore: false, owner: null};
-		if (!leave && id !== null) this.#owners.registered(owner, id);
-		// A later call may have registered the owner again.
-		if (leave && !hasMore && this.#owners.idOf(owner) === before) this.#owners.forget(owner);
-		return {jobs, hasMore};
+			// Nothing is left to do for a release that a later one has overtaken.
+			const {jobs, hasMore, owner: id} = released ?? {jobs: 0, hasMore: false, owner: null};
+			if (!leave && id !== null) this.#owners.registered(owner, id);
+			return {jobs, hasMore};
+		});
 	}
 
 	async reclaim(): Promise<contract.Released> {
 		this.#assertOpen();
 		if (this.#isReadOnly) return {jobs: 0, hasMore: false};
-		const {owners: rows, ...effects} = await this.#db.call<Effects & {readonly owners: readonly StoredOwner[]}>('look_at_owners', {
+		const {owners: rows, ...effects} = await this.#db.call('look_at_owners', {
 			...(this.#hasServerTime && {lease: this.leaseMs}),
 		});
-		this.#listeners.tell(effects);
+		this.#news.tell(effects);
 		const owners = rows.map(({host, ...owner}) => ({...owner, isLocal: host === HOST}));
-		let jobs = 0;
-		for (const {id, name, heartbeatAt} of await this.#owners.dead(owners)) {
-			// `null` if the owner has renewed its lease, or another store has reclaimed its jobs.
-			const released = await this.#change<contract.Released | null>('reclaim', {owner: id, heartbeatAt, open: this.#owners.openJobs(name)});
-			jobs += released?.jobs ?? 0;
-			if (released?.hasMore) return {jobs, hasMore: true};
-			if (released) this.#owners.removeLock(name);
-		}
-		this.#owners.sweepLocks(rows.map(({name}) => name));
-		return {jobs, hasMore: false};
+		return this.#owners.reclaim(owners, ({id, heartbeatAt}, open) => this.#change('reclaim', {owner: id, heartbeatAt, open}));
 	}
 
 	async jobs(search: JobSearch, page: contract.SearchPage = {}, want: contract.Wanted = {}): Promise<contract.JobPage> {
@@ -214,7 +196,7 @@ export class PostgresStore implements contract.Store {
 
 	async openBatch(name: string, task: string | undefined, owner: OwnerId, options: BatchOptions = {}): Promise<BatchId> {
 		this.#assertWritable();
-		const open = async () => this.#change<Opening>('open_batch', await toOpening(this.#names, name, task, owner, options), true);
+		const open = async () => this.#change('open_batch', await toOpening(this.#names, name, task, owner, options), true);
 		const opening = await this.#registering(owner, open);
 		assertOpened(name, opening, task, options);
 		this.#owners.registered(owner, opening.owner as number);
@@ -224,7 +206,7 @@ export class PostgresStore implements contract.Store {
 	async updateBatch(batch: BatchId, owner: OwnerId, change: contract.BatchChange): Promise<boolean> {
 		const closes = 'isClosed' in change;
 		const own = 'total' in change ? change : {closes, isDone: closes || change.isDone === true};
-		const call = () => this.#change<{readonly done: boolean; readonly owner?: number}>('change_batch', {batch, owner, ...own}, true);
+		const call = () => this.#change('change_batch', {batch, owner, ...own}, true);
 		const {done, owner: id} = await this.#registering(owner, call);
 		if (id !== undefined) this.#owners.registered(owner, id);
 		return done;
@@ -237,17 +219,16 @@ export class PostgresStore implements contract.Store {
 
 	async delete(what: contract.Deletion, page: contract.SearchPage = {}): Promise<contract.Deleted> {
 		this.#assertOpen();
-		const change = (name: string, call: object) => this.#change<contract.Deleted>(name, call);
-		if (!('batch' in what)) return deleteEnded(change, this.#names, what, page);
+		if (!('batch' in what)) return deleteEnded((name, call) => this.#change(name, call), this.#names, what, page);
 		const found = await findToDelete(this.#db, what);
 		if (!found) return {deleted: 0, next: null};
-		const {deleted, next} = assertDeleted(what.batch, await this.#change<BatchDeleted>('delete_batch', {...found, limit: page.limit ?? 1000}));
+		const {deleted, next} = assertDeleted(what.batch, await this.#change('delete_batch', {...found, limit: page.limit ?? 1000}));
 		return {deleted, next};
 	}
 
 	listen(owner: OwnerId | undefined, tell: (news: contract.News) => void | Promise<void>): () => void {
 		this.#assertOpen();
-		return this.#listeners.add(owner, tell);
+		return this.#news.add(owner, tell);
 	}
 
 	ownerFiles(owner: OwnerId): contract.OwnerFiles {
@@ -294,24 +275,23 @@ export class PostgresStore implements contract.Store {
 	async #close(): Promise<void> {
 		this.#db.beginClose();
 		try {
-			for (const owner of this.#owners.names) while ((await this.#release(owner, 0, true)).hasMore);
+			await this.#owners.leave(owner => this.#release(owner, 0, true));
 		} finally {
-			for (const owner of this.#owners.names) this.#owners.unlock(owner);
-			this.#listeners.end();
+			this.#news.end();
 			await this.#db.close();
 		}
 	}
 
 	/** Calls a function that changes jobs, and tells the listeners what it did. */
-	#change<Result>(name: string, call: object, isRepeatable = false): Promise<Result> {
+	#change<Name extends keyof Calls>(name: Name, call: Calls[Name]['takes'], isRepeatable = false): Promise<Calls[Name]['answers']> {
 		this.#assertWritable();
-		return this.#tellOf(this.#db.call<Result & Effects>(name, call, isRepeatable));
+		return this.#tellOf(this.#db.call(name, call, isRepeatable));
 	}
 
 	async #tellOf<Result>(call: Promise<Result>): Promise<Result> {
 		const result = await call;
-		this.#listeners.tell((result ?? {}) as Effects);
-		this.#listeners.changed();
+		this.#news.tell((result ?? {}) as Effects);
+		this.#news.changed();
 		return result;
 	}
 
@@ -328,18 +308,4 @@ export class PostgresStore implements contract.Store {
 /** True unless the transaction only claims, or does nothing. */
 function hasWrites({update = [], settle = [], edit, enqueue = [], schedule}: contract.Changes): boolean {
 	return update.length + settle.length + enqueue.length > 0 || edit !== undefined || schedule !== undefined;
-}
-
-/** A row of the table `owner`. */
-interface StoredOwner extends Omit<OwnerRow, 'isLocal'> {
-	readonly host: string;
-}
-
-/** The answer of the function `move`. */
-interface MovedPage {
-	readonly ids: readonly JobId[];
-	readonly asked: readonly JobId[];
-	/** The last job that was looked at. */
-	readonly next: JobId | null;
-	readonly upTo: JobId;
 }

@@ -1,5 +1,6 @@
 import type {JobId} from '../../job/job.ts';
 import {decideSchedule, type Schedule, type ScheduleChange, type ScheduleDecision, type ScheduleSpec} from '../../job/schedule.ts';
+import type {DecidedChange} from './calls.ts';
 import type {Database} from './database.ts';
 
 /** A row of the table `schedule`. */
@@ -26,9 +27,6 @@ function toSchedule({name, spec, text_value, byte_value, runs, skipped, missed, 
 		...{lastJobId: row.last_job, lastAt: row.last_at, runs, skipped, missed},
 	};
 }
-
-/** What a change does, and by which facts that was decided: the version of the schedule, 0 for none, and whether its last job has not ended. */
-export type DecidedChange = {readonly name: string; readonly version: number; readonly isRunning: boolean} & (ScheduleDecision | {readonly type: 'none'});
 
 interface Known {
 	readonly version: number;

@@ -13,12 +13,12 @@ import {
 	STATUSES,
 } from '../../job/job.ts';
 import {toCompletionJob} from '../../job/new-job.ts';
-import {defined} from '../../support/defined.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {batchConflict, batchInUse, batchRunning, kindOf} from '../conflict-errors.ts';
 import {type BatchChange, type BatchDeletion, type BatchPage, type Deleted, lastUsedAt, type SearchPage} from '../store.ts';
-import {readCompletionJob, readMarks, readShape, writeShape} from '../stored-json.ts';
-import {type CountRow, hasEnded, toBatchCounts} from '../stored-state.ts';
+import {readCompletionJob, readShape, writeShape} from '../stored-json.ts';
+import {type StoredBatchRow, toBatch} from '../stored-rows.ts';
+import {type CountRow, hasEnded} from '../stored-state.ts';
 import {deleteRun} from './delete.ts';
 import {endOfInput} from './edges.ts';
 import {enqueue} from './enqueue.ts';
@@ -87,7 +87,7 @@ function updateBatch(tx: Tx, id: BatchId, newlyEnded: number): void {
 	const {statements, now} = tx;
 	const row = statements.batchById.get(id) as BatchRow | undefined;
 	if (!row) return;
-	const batch = toBatch(statements, row);
+	const batch = batchOf(statements, row);
 	const {counts, total, startedAt, completedAt, held = 0} = batch;
 	const isUnended = counts.blocked + counts.pending - held + counts.running + counts.failed > 0;
 	const completes = !isUnended && total !== undefined && completedAt === undefined;
@@ -121,13 +121,7 @@ function endedOf({completed, dead, cancelled}: Counts): number {
 }
 
 /** A row of the statements `batch`, `batches` and `batchById`. */
-type BatchRow = Pick<Batch, 'id' | 'name' | 'createdAt'> &
-	Readonly<Record<'total' | 'startedAt' | 'completedAt' | 'closedAt' | 'completionJobId', number | null>> & {
-		readonly task: string | null;
-		readonly onComplete: string | null;
-		readonly shape: string | null;
-		readonly marks: string;
-	};
+type BatchRow = StoredBatchRow & {readonly onComplete: string | null};
 
 const MAX_PAGE_BATCHES = 1000;
 
@@ -136,18 +130,17 @@ export function readBatches(statements: Statements, name: string | undefined, {a
 		const batch = batchNamed(statements, name);
 		return {batches: batch ? [batch] : [], next: null};
 	}
-	const batches = (statements.batches.all(after, limit) as BatchRow[]).map(row => toBatch(statements, row));
+	const batches = (statements.batches.all(after, limit) as BatchRow[]).map(row => batchOf(statements, row));
 	return {batches, next: batches.length < limit ? null : (batches.at(-1)?.id ?? null)};
 }
 
 function batchNamed(statements: Statements, name: string): Batch | undefined {
 	const row = statements.batch.get(name) as BatchRow | undefined;
-	return row && toBatch(statements, row);
+	return row && batchOf(statements, row);
 }
 
-function toBatch({batchTally}: Statements, {id, name, createdAt, onComplete: _, shape: stored, marks, ...row}: BatchRow): Batch {
-	const counts = toBatchCounts(batchTally.all(id) as CountRow[], row.task !== null);
-	return {id, name, createdAt, ...defined({...row, ...readShape(stored)}), ...counts, marks: readMarks(marks)};
+function batchOf({batchTally}: Statements, row: BatchRow): Batch {
+	return toBatch(row, batchTally.all(row.id) as CountRow[]);
 }
 
 const MAX_DELETED_JOBS = 1000;

@@ -10,7 +10,6 @@ import {
 	type LogLevel,
 	type LogLine,
 	type Place,
-	type Policy,
 	SORTED_BY,
 	STATUSES,
 } from '../../job/job.ts';
@@ -18,6 +17,7 @@ import {defined} from '../../support/defined.ts';
 import {FirstPlaces, type SortedPlace} from '../first-places.ts';
 import type {JobEdges, JobPage, OutcomePage, SearchPage, StoredJob, Wanted} from '../store.ts';
 import {readFailure} from '../stored-json.ts';
+import {type StoredJobRow, toJob} from '../stored-rows.ts';
 import {STATUS_OF, StoredState} from '../stored-state.ts';
 import type {Blobs} from './blobs.ts';
 import {blockedRunOf} from './blocked.ts';
@@ -38,7 +38,7 @@ const DEFAULT_PAGE_JOBS = 100;
 
 /** A page of the jobs that the search selects. A page may be short, even empty, before the last one: it looks at a limited number of rows. */
 export function readPage(source: Source, search: JobSearch, {after, limit = DEFAULT_PAGE_JOBS}: SearchPage, want: Wanted): JobPage {
-	const {statements, names} = source;
+	const {statements} = source;
 	const {places, next} = findPlaces(source, search, after, limit);
 	if (want.count) return {jobs: [], count: places.length, next};
 	const jobs: StoredJob[] = [];
@@ -50,8 +50,7 @@ export function readPage(source: Source, search: JobSearch, {after, limit = DEFA
 		const values = want.values ? readValues(source, row) : undefined;
 		bytes += values ? sizeBytes(values.payload) + sizeBytes(values.result ?? null) + sizeBytes(values.checkpoint?.state ?? null) : 0;
 		jobs.push({
-			...toJob(row, names.policy(row.policy)),
-			...defined({stale: stale.get(row.id)}),
+			...jobOf(source, row, stale.get(row.id)),
 			...(values && {values}),
 			...readOthers(statements, row.id, want),
 		});
@@ -116,26 +115,18 @@ function sortJobs(
 	const isTimed = since !== -Infinity || until !== Infinity;
 	const found = new FirstPlaces(after, -Infinity, limit);
 	for (const row of readRows(statements, ids)) {
-		const job = toJob(row, names.policy(row.policy));
+		const job = jobOf({names}, row);
 		const [value, time = NaN] = [job[by.value], job[by.time]];
 		if (value !== undefined && (!isTimed || (time >= Number(since) && time < Number(until)))) found.add(value, row.id);
 	}
 	return found.page();
 }
 
-type Numbers = 'scheduledAt' | 'runAt' | 'endedAt' | 'startedAt' | 'durationMs' | 'cpuMs' | 'memoryBytes' | 'resultBytes' | 'done' | 'total' | 'at';
-
 /** A row of the statement `jobView`. */
-interface JobRow
-	extends Pick<Job, 'id' | 'task' | 'priority' | 'createdAt' | 'attempts' | 'executions' | 'payloadBytes'>,
-		Readonly<Record<Numbers, number | null>> {
+interface JobRow extends Omit<StoredJobRow, 'state' | 'progress' | 'stale'>, Readonly<Record<'done' | 'total' | 'at', number | null>> {
 	readonly policy: number;
 	/** `null` in the statement's row if the state is in the row of a run. */
 	readonly state: StoredState | null;
-	readonly scope: string | null;
-	readonly key: string | null;
-	readonly batch: string | null;
-	readonly failure: string | null;
 	/** The payload of a packed job. */
 	readonly payload?: string | null;
 	/** The result of a job in the row of a run. */
@@ -182,22 +173,11 @@ function stateInRun(statements: Statements, id: JobId): Partial<JobRow> {
 	return blocked ? {state: StoredState.blocked, executions: blocked.executions, runAt: blocked.runAt} : {state: StoredState.ready};
 }
 
-function toJob(row: JobRow, {maxAttempts, timeoutMs, timeoutPercent}: Policy): Job {
-	const {id, task, priority, createdAt, attempts, executions, payloadBytes} = row;
-	const {scope, key, batch, scheduledAt, runAt, endedAt, startedAt, durationMs, cpuMs, memoryBytes, resultBytes, done, total, at, failure} = row;
-	return {
-		...{id, task, status: STATUS_OF[row.state as StoredState] ?? 'dead', priority, createdAt, attempts, maxAttempts, executions, timeoutMs, payloadBytes},
-		...defined({scope, timeoutPercent: timeoutPercent ?? null, key, batch, scheduledAt, runAt, endedAt, startedAt, durationMs}),
-		...defined({
-			waitMs: startedAt !== null && executions === 1 ? Math.max(0, startedAt - createdAt) : null,
-			cpuMs,
-			memoryBytes,
-			resultBytes,
-			held: row.state === StoredState.held ? (true as const) : null,
-			progress: done === null ? null : {done, ...defined({total}), at: at ?? 0},
-			error: failure === null ? null : readFailure(failure),
-		}),
-	};
+/** @param stale whether the job is stale, and how */
+function jobOf({names}: Pick<Source, 'names'>, row: JobRow, stale?: Job['stale']): Job {
+	const {done, total, at} = row;
+	const state = row.state as StoredState;
+	return toJob({...row, state, ...defined({stale}), progress: done === null ? null : {done, total, at: at ?? 0}}, names.policy(row.policy));
 }
 
 /** A row of the statement `jobValues`. */

@@ -1,11 +1,12 @@
-import type {Claim, OwnerId} from '../../job/claim.ts';
+import type {OwnerId} from '../../job/claim.ts';
 import type {BatchId, BatchOptions, CompletedBatch, JobFilter, JobId, JobSearch, Page} from '../../job/job.ts';
 import type {Schedule} from '../../job/schedule.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {ownerInUse} from '../conflict-errors.ts';
-import {type OwnerRow, Owners} from '../owners.ts';
+import {type Changes, Listeners} from '../listeners.ts';
+import {Owners} from '../owners.ts';
 import type * as contract from '../store.ts';
 import {IN_MEMORY, type OpenStoreOptions, type Store, URGENT_WAIT_MS} from '../store.ts';
 import {type CountRow, toTaskCounts} from '../stored-state.ts';
@@ -32,9 +33,6 @@ import {writeUpdate} from './updates.ts';
 
 /** A cancel by another process must reach a listener within 50 ms. */
 const POLL_INTERVAL_MS = 20;
-const HEALTH_INTERVAL_MS = 1000;
-/** The longest wait after polls that failed. */
-const MAX_RETRY_DELAY_MS = 1000;
 
 /**
  * A store in an SQLite file, which several processes may share, or in memory. `schema.sql.ts` describes the tables. Each file beside it has one kind of
@@ -49,7 +47,7 @@ export class SqliteStore implements Store {
 	readonly #blobs: Blobs;
 	readonly #owners: Owners;
 	readonly #transactions: Transactions;
-	readonly #listeners = new Set<{readonly tell: (news: contract.News) => void; readonly end: () => void}>();
+	readonly #listeners: Listeners;
 	/** The number of jobs that moves of this store have asked owners to stop. */
 	#askedJobs = 0;
 	#closed: Promise<void> | undefined;
@@ -63,12 +61,12 @@ export class SqliteStore implements Store {
 		this.#options = {durability, readOnly, clock, random};
 		this.#blobs = new Blobs(location, location === IN_MEMORY ? Infinity : blobThresholdBytes);
 		this.#owners = new Owners(() => (location === IN_MEMORY ? undefined : location), leaseMs, clock.steadyMs);
-		// An error of a listener is not one of the commit, which has taken effect.
-		const tellAll = (news: contract.News) => {
-			for (const {tell} of this.#listeners) void (async () => tell(news))();
-		};
-		const onCompleted = (batch: CompletedBatch) => tellAll({type: 'batchCompleted', ...batch});
-		const onLost = (ids: readonly JobId[]) => tellAll({type: 'childrenCancelled', ids});
+		this.#listeners = new Listeners({
+			...{clock, intervalMs: POLL_INTERVAL_MS},
+			...{changes: (owner, known) => this.#changes(owner, known), health: () => this.#transactions.checkHealth()},
+		});
+		const onCompleted = (batch: CompletedBatch) => this.#listeners.tell({type: 'batchCompleted', ...batch});
+		const onLost = (ids: readonly JobId[]) => this.#listeners.tell({type: 'childrenCancelled', ids});
 		this.#transactions = new Transactions({location, options: this.#options, blobs: this.#blobs, owners: this.#owners, onCompleted, onLost});
 	}
 
@@ -168,14 +166,14 @@ export class SqliteStore implements Store {
 		});
 	}
 
-	async heartbeat(owner: OwnerId): Promise<'alive' | 'fenced'> {
-		const isAlive = await this.#transactions.write(({statements, now}) => {
-			const isAlive = statements.heartbeat.run(now, owner, this.#owners.rowOf(owner)).changes === 1;
-			failpoint('heartbeat:written');
-			return isAlive;
-		});
-		if (!isAlive) this.#owners.unregistered(owner);
-		return isAlive && !this.#owners.fenced.delete(owner) ? 'alive' : 'fenced';
+	heartbeat(owner: OwnerId): Promise<'alive' | 'fenced'> {
+		const renew = (row: number | null) =>
+			this.#transactions.write(({statements, now}) => {
+				const isAlive = statements.heartbeat.run(now, owner, row).changes === 1;
+				failpoint('heartbeat:written');
+				return isAlive;
+			});
+		return this.#owners.heartbeat(owner, renew);
 	}
 
 	ownerFiles(owner: OwnerId): contract.OwnerFiles {
@@ -183,50 +181,29 @@ export class SqliteStore implements Store {
 		return this.#owners.filesOf(owner);
 	}
 
-	async release(owner: OwnerId, {after = 0, leave = false}: contract.ReleaseOptions = {}): Promise<contract.Released> {
-		const before = this.#owners.idOf(owner);
+	release(owner: OwnerId, {after = 0, leave = false}: contract.ReleaseOptions = {}): Promise<contract.Released> {
 		const nothing = {jobs: 0, hasMore: false};
-		try {
-			const release = (tx: Tx) => {
-				const id = tx.statements.ownerNamed.get(owner) as number | undefined;
-				return id !== undefined && this.#owners.isOwn(owner, id) ? releaseClaims(tx, id, {after, leave}) : nothing;
-			};
-			const released = await (this.#owners.has(owner) ? this.#transactions.write(release) : this.#transactions.use(() => nothing));
-			// A later call may have registered the owner again.
-			if (leave && !released.hasMore && this.#owners.idOf(owner) === before) this.#owners.forget(owner);
-			return released;
-		} catch (error) {
-			// The row stays, so the file of the lock must stay, too. Without a holder it shows that the owner has ended.
-			if (leave) this.#owners.unlock(owner);
-			throw error;
-		}
+		const release = (tx: Tx) => {
+			const id = tx.statements.ownerNamed.get(owner) as number | undefined;
+			return id !== undefined && this.#owners.isOwn(owner, id) ? releaseClaims(tx, id, {after, leave}) : nothing;
+		};
+		return this.#owners.release(owner, leave, () => (this.#owners.has(owner) ? this.#transactions.write(release) : this.#transactions.use(() => nothing)));
 	}
 
 	async reclaim(): Promise<contract.Released> {
 		if (this.#options.readOnly) return {jobs: 0, hasMore: false};
 		const rows = await this.#transactions.use(({connection}) => connection.statements.owners.all() as OwnerValues[]);
 		const owners = rows.map(([id, name, heartbeatAt]) => ({id, name, heartbeatAt, isLocal: true}));
-		let jobs = 0;
-		for (const owner of await this.#owners.dead(owners)) {
-			const released = await this.#reclaimFrom(owner);
-			jobs += released?.jobs ?? 0;
-			if (released?.hasMore) return {jobs, hasMore: true};
-		}
-		this.#owners.sweepLocks(owners.map(({name}) => name));
-		return {jobs, hasMore: false};
-	}
-
-	/** Returns `undefined` if the owner has renewed its lease, or another process has reclaimed its jobs. */
-	async #reclaimFrom({id, name, heartbeatAt}: OwnerRow): Promise<contract.Released | undefined> {
-		const released = await this.#transactions.write(tx => {
-			if (tx.statements.heartbeatOf.get(id) !== heartbeatAt) return undefined;
-			const released = releaseClaims(tx, id, {leave: true}, this.#owners.openJobs(name));
-			failpoint('reclaim:written');
+		return this.#owners.reclaim(owners, async ({id, heartbeatAt}, open) => {
+			const released = await this.#transactions.write(tx => {
+				if (tx.statements.heartbeatOf.get(id) !== heartbeatAt) return undefined;
+				const released = releaseClaims(tx, id, {leave: true}, open);
+				failpoint('reclaim:written');
+				return released;
+			});
+			if (released) failpoint('reclaim:committed');
 			return released;
 		});
-		if (released) failpoint('reclaim:committed');
-		if (released && !released.hasMore) this.#owners.removeLock(name);
-		return released;
 	}
 
 	jobs(search: JobSearch, page: contract.SearchPage = {}, want: contract.Wanted = {}): Promise<contract.JobPage> {
@@ -310,64 +287,17 @@ export class SqliteStore implements Store {
 
 	listen(owner: OwnerId | undefined, tell: (news: contract.News) => void | Promise<void>): () => void {
 		if (this.#closed) throw new FaenaError('Closed', 'This queue is closed.');
-		const listener = {tell, end: this.#poll(owner, tell)};
-		this.#listeners.add(listener);
-		return () => {
-			listener.end();
-			this.#listeners.delete(listener);
-		};
-	}
-
-	/** Polls for news and passes it on. Polls again only after `tell` is done. Returns a function that ends the polling. */
-	#poll(owner: OwnerId | undefined, tell: (news: contract.News) => void | Promise<void>): () => void {
-		const {steadyMs, every} = this.#options.clock;
-		let known: string | undefined;
-		let isPolling = false;
-		/** A poll was asked for while another one was under way. */
-		let isAskedAgain = false;
-		let failures = 0;
-		let nextPoll = -Infinity;
-		let nextHealthCheck = steadyMs();
-		const poll = async () => {
-			if (isPolling) isAskedAgain = true;
-			if (isPolling || steadyMs() < nextPoll) return;
-			isPolling = true;
-			isAskedAgain = false;
-			const begunAt = steadyMs();
-			try {
-				const before = known;
-				const {version, stop} = await this.#changes(owner, before);
-				known = version;
-				if (stop && before !== undefined) await tell({type: 'changed', stop});
-				// A quiet store polls as often as this.
-				if (begunAt >= nextHealthCheck - POLL_INTERVAL_MS) {
-					nextHealthCheck = begunAt + HEALTH_INTERVAL_MS;
-					await tell({type: 'health', ...(await this.#transactions.checkHealth())});
-				}
-				failures = 0;
-			} catch (error) {
-				// If the first poll fails, the next one reports a change.
-				known ??= '';
-				nextPoll = steadyMs() + Math.min(MAX_RETRY_DELAY_MS, 10 * 2 ** ++failures);
-				await tell({type: 'failed', error});
-			} finally {
-				isPolling = false;
-				if (isAskedAgain) void poll();
-			}
-		};
-		void poll();
-		return every(POLL_INTERVAL_MS, () => void poll());
+		return this.#listeners.add(owner, tell);
 	}
 
 	/**
 	 * The version of the store, and the owner's jobs to stop unless the version is known. The version changes once another connection has committed,
 	 * or a move of this store has asked an owner to stop a job.
 	 */
-	#changes(owner: OwnerId | undefined, known: string | undefined): Promise<{readonly version: string; readonly stop?: readonly Claim[]}> {
+	#changes(owner: OwnerId | undefined, known: string | undefined): Promise<Changes> {
 		return this.#transactions.use(({connection, opening}) => {
 			const version = `${opening}:${connection.statements.dataVersion.get()}+${this.#askedJobs}`;
-			if (version === known) return {version};
-			const claims = owner === undefined ? [] : (connection.statements.claimsToStop.all(owner) as [number, number, number][]);
+			const claims = version === known || owner === undefined ? [] : (connection.statements.claimsToStop.all(owner) as [number, number, number][]);
 			return {version, stop: claims.map(([id, lease, execution]) => ({id, lease, execution}))};
 		});
 	}
@@ -379,10 +309,9 @@ export class SqliteStore implements Store {
 
 	async #close(): Promise<void> {
 		try {
-			for (const owner of this.#owners.names) while ((await this.release(owner, {leave: true})).hasMore);
+			await this.#owners.leave(owner => this.release(owner, {leave: true}));
 		} finally {
-			for (const {end} of this.#listeners) end();
-			this.#listeners.clear();
+			this.#listeners.end();
 			await this.#transactions.close();
 		}
 	}

@@ -1,5 +1,6 @@
 import type {Lease, OwnerId} from '../../job/claim.ts';
 import type {BatchId, CompletedBatch, JobId, Policy} from '../../job/job.ts';
+import {Cache} from '../../support/cache.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {readPolicy, specOf} from '../stored-json.ts';
 import type {StoredState} from '../stored-state.ts';
@@ -76,18 +77,15 @@ export function nextLease(tx: Tx): Lease {
 	return last + 1;
 }
 
-/** When a cache is full, it is emptied: in some programs each job has a policy of its own. */
-const MAX_CACHED = 10_000;
-
 /** The numbers by which rows name tasks, scopes and policies. Each gets its number on first use. After a rollback, numbers may not exist. */
 export class Names {
 	readonly #statements: Statements;
 	readonly #known: Known;
-	readonly #tasks = new Map<string, number>();
-	readonly #policyIds = new Map<string, number>();
+	readonly #tasks = new Cache<string, number>();
+	readonly #policyIds = new Cache<string, number>();
 	/** The last policy, since the jobs of a call share one object. */
 	#last: {readonly policy: Policy; readonly id: number} | undefined;
-	readonly #policies = new Map<number, Policy>();
+	readonly #policies = new Cache<number, Policy>();
 
 	constructor(statements: Statements, known: Known) {
 		this.#statements = statements;
@@ -96,7 +94,7 @@ export class Names {
 
 	/** The number of the task in the scope. What is new is inserted. */
 	task(name: string, scope?: string): number {
-		const task = cache(this.#tasks, name, () => this.knownTask(name) ?? this.#insert('unpaused', this.#statements.insertTask, name));
+		const task = this.#tasks.get(name) ?? this.#tasks.set(name, this.knownTask(name) ?? this.#insert('unpaused', this.#statements.insertTask, name));
 		if (scope === undefined) return task;
 		const [first] = this.#known.get('scopes').get(scope) ?? [];
 		return inScope(task, first?.[0] ?? this.#insert('scopes', this.#statements.insertScope, scope));
@@ -121,22 +119,12 @@ export class Names {
 	#policyIdOf(policy: Policy): number {
 		const {policyBySpec, insertPolicy} = this.#statements;
 		const spec = specOf(policy);
-		return cache(this.#policyIds, spec, () => (policyBySpec.get(spec) ?? insertPolicy.get(spec)) as number);
+		return this.#policyIds.get(spec) ?? this.#policyIds.set(spec, (policyBySpec.get(spec) ?? insertPolicy.get(spec)) as number);
 	}
 
 	policy(id: number): Policy {
-		return cache(this.#policies, id, () => readPolicy(this.#statements.policyById.get(id) as string | undefined));
+		return this.#policies.get(id) ?? this.#policies.set(id, readPolicy(this.#statements.policyById.get(id) as string | undefined));
 	}
-}
-
-function cache<Key, Value>(cached: Map<Key, Value>, key: Key, read: () => Value): Value {
-	let value = cached.get(key);
-	if (value === undefined) {
-		value = read();
-		if (cached.size >= MAX_CACHED) cached.clear();
-		cached.set(key, value);
-	}
-	return value;
 }
 
 /** The value of `key.space`: keys of a batch and keys of a task outside batches share the table. */

@@ -127,8 +127,7 @@ end $$;
 create function read_batches(call jsonb) returns setof jsonb language plpgsql stable as $$
 begin
 	return query select jsonb_build_object('id', b.id, 'name', b.name, 'task', t.name, 'createdAt', b.created_at,
-		'times', jsonb_build_object('total', b.total, 'startedAt', b.started_at, 'completedAt', b.completed_at, 'closedAt', b.closed_at,
-			'completionJobId', b.completion_job),
+		'total', b.total, 'startedAt', b.started_at, 'completedAt', b.completed_at, 'closedAt', b.closed_at, 'completionJobId', b.completion_job,
 		'marks', b.marks, 'shape', b.shape,
 		'counts', (select jsonb_agg(jsonb_build_object('task', c.name, 'state', y.state, 'jobs', y.jobs)) from (
 			select name_of(task) as task, state, sum(jobs) as jobs from (
