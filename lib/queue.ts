@@ -9,7 +9,7 @@ export {type JobHandler, work, type WorkOptions} from './api/work.ts';
 export type {Batch, BatchOptions, DeleteResult, JobEdit, Mark} from './job/job.ts';
 export type {Claim, ClaimedJob, Ending, ExecutionRecord, JobUpdate, Lease, Outcome, OwnerId, Settlement, Timing} from './job/claim.ts';
 export {decode, type Encoded, encode} from './job/encoding.ts';
-export type {BackedUp, Vacuumed} from './job/events.ts';
+export type {BackedUp, QueueMoved, Vacuumed} from './job/events.ts';
 export type {
 	Backoff,
 	BatchId,
@@ -29,6 +29,7 @@ export type {ChildJob, NewJob, PendingLimits, Rerun} from './job/new-job.ts';
 export type {ClaimedGroup, Column, EndedGroup, EnqueuedGroup, FullQueue, Ids, NewGroup} from './job/group.ts';
 export type {PackedStrings, Values} from './job/packed.ts';
 export {backup, openQueue, type QueueOptions, vacuum} from './store/open-store.ts';
+export {moveQueue, type MoveOptions, reopenQueue} from './store/queue-move.ts';
 export type {PostgresClient, PostgresPool, PostgresQuery} from './store/postgres-client.ts';
 export {type Dequeued, type Enqueued, JobQueue} from './store/job-queue.ts';
 export type {DequeueOptions, QueueJob} from './store/queue-input.ts';

@@ -47,6 +47,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
 	delete: async () => (await import('./delete.ts')).addDelete,
 	schema: async () => (await import('./schema.ts')).addSchema,
 	backup: async () => (await import('./backup.ts')).addBackup,
+	move: async () => (await import('./move.ts')).addMove,
 	vacuum: async () => (await import('./vacuum.ts')).addVacuum,
 	bench: async () => (await import('./bench.ts')).addBench,
 };

@@ -83,6 +83,12 @@ export interface BackedUp {
 	readonly missingResults: number;
 }
 
+/** A queue that has moved. */
+export interface QueueMoved {
+	/** How many jobs it has. */
+	readonly jobs: number;
+}
+
 /** The size of what a store keeps, in bytes, without large results that lie in files of their own. */
 export interface StorageSize {
 	/** Of the database. It stays when jobs are deleted: new jobs use the free part first. `faena vacuum` makes it smaller. */

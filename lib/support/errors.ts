@@ -55,6 +55,8 @@ export type ErrorCode =
 	| 'Unreachable'
 	/** The database was written by a newer Faena. */
 	| 'NewerDatabase'
+	/** The queue has moved, or is moving, and can only be read: `faena move`. */
+	| 'QueueMoved'
 	/** A commit failed, and may have taken effect all the same. Repeat the call with the same `key`. */
 	| 'OutcomeUnknown'
 	/** The dispatcher failed by a defect of its own; `cause` is the error. Usually it stops, and every later call fails with this code. */

@@ -7,7 +7,7 @@ import type {Enqueued} from '../job-queue.ts';
 import type {PostgresTransaction} from '../postgres-client.ts';
 import {specOf} from '../stored-json.ts';
 import {assertSize} from './call-values.ts';
-import {KEY_CONFLICT} from './error-codes.ts';
+import {KEY_CONFLICT, QUEUE_MOVED} from './error-codes.ts';
 import {codeOf} from './postgres-errors.ts';
 
 /**
@@ -33,6 +33,7 @@ export async function enqueueInTransaction(transaction: PostgresTransaction, sch
 			const message = `The database has no queue in the schema ${schema}. Open it once, by open() or openQueue(), before enqueueIn() (${code}).`;
 			throw new FaenaError('BadDatabase', message, {cause: error});
 		}
+		if (code === QUEUE_MOVED) throw new FaenaError('QueueMoved', (error as Error).message, {cause: error});
 		if (code === '54000') throw new FaenaError('TooLarge', `The job can't be enqueued: ${(error as Error).message}. Choose a shorter key.`, {cause: error});
 		throw error;
 	}

@@ -36,7 +36,7 @@ const INT8 = 20;
 const INT8_ARRAY = 1016;
 
 /** Integers of 64 bits are read as numbers: ids and times are far below 2^53. */
-const TYPES = {
+export const TYPES = {
 	getTypeParser(oid: number, format?: 'text' | 'binary') {
 		if (oid === INT8) return Number;
 		if (oid === INT8_ARRAY) return (text: string) => (text === '{}' ? [] : text.slice(1, -1).split(',').map(Number));
@@ -76,19 +76,19 @@ interface Sent {
 
 const ignore = (): void => {};
 
-function openPool(url: string): pg.Pool {
-	// Connections stay: on a new one, the functions are compiled and planned anew, which takes some 100 ms.
-	const pool = new pg.Pool({
-		...{
-			connectionString: url,
-			fallback_application_name: `faena ${version} ${hostname()}:${process.pid}`.slice(0, MAX_NAME_BYTES),
-			max: MAX_CONNECTIONS,
-			idleTimeoutMillis: 0,
-			connectionTimeoutMillis: MAX_CONNECT_MS,
-		},
+/** The options of a connection. */
+export function connectionTo(url: string): pg.ClientConfig {
+	return {
+		...{connectionString: url, connectionTimeoutMillis: MAX_CONNECT_MS},
+		fallback_application_name: `faena ${version} ${hostname()}:${process.pid}`.slice(0, MAX_NAME_BYTES),
 		// A connection that waits for an answer sends nothing: without this it would not notice that the server's machine is gone.
 		...{keepAlive: true, keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS},
-	});
+	};
+}
+
+function openPool(url: string): pg.Pool {
+	// Connections stay: on a new one, the functions are compiled and planned anew, which takes some 100 ms.
+	const pool = new pg.Pool({...connectionTo(url), max: MAX_CONNECTIONS, idleTimeoutMillis: 0});
 	// A connection that ends while it is idle is replaced. Without a listener it would end the program.
 	pool.on('error', ignore);
 	// A server may end a connection in the packet that says it is ready, before the call that waits for it can listen.

@@ -16,3 +16,5 @@ export const OTHER_ISOLATION = 'FA005';
 export const PROGRAMS_IN_USE = 'FA007';
 /** The call has done nothing, since it was decided by other facts. Its details are the items, each with its facts. */
 export const NOT_DECIDED = 'FA008';
+/** The queue has moved, or is moving. */
+export const QUEUE_MOVED = 'FA009';

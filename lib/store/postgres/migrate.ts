@@ -12,9 +12,9 @@ const MIN_SERVER_NUMBER = 140_000;
  * How long an upgrade waits for each lock on what is used, in milliseconds: calls wait for it meanwhile. Then it lets them go on, and tries again. It gives way
  * before PostgreSQL looks for deadlocks, which may end the transaction of a program.
  */
-const LOCK_TIMEOUT_MS = 300;
-const RETRY_AFTER_MS = 1000;
-const MAX_TRIES = 60;
+export const LOCK_TIMEOUT_MS = 300;
+export const RETRY_AFTER_MS = 1000;
+export const MAX_TRIES = 60;
 
 /** Sends a statement. */
 export type Send = <Row>(text: string, values?: readonly unknown[]) => Promise<Row[]>;

@@ -26,6 +26,7 @@ const ERRORS: readonly (readonly [code: RegExp, sentence: string, code?: ErrorCo
 		"DATABASE can't be reached: MESSAGE (CODE). Check that the server runs, and its host and port.",
 		'Unreachable',
 	],
+	[/^FA009$/, 'MESSAGE.', 'QueueMoved'],
 	[/^FA003$/, 'DATABASE was too busy for this claim: MESSAGE. Try again.', 'DatabaseBusy'],
 	[/^FA006$/, ownerInUse('MESSAGE').message, 'OwnerInUse'],
 	[/^FA004$/, 'DATABASE is not the one that this program has opened: MESSAGE. Restart it, with the Faena of the programs that use it.', 'NewerDatabase'],

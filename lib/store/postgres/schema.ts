@@ -63,6 +63,9 @@ function filled(text: string): string {
 	});
 }
 
+/** Refuses changes of a queue that moves. */
+export const FREEZE = filled(read('freeze.sql'));
+
 const INSTALL = filled(read('install.sql'));
 
 const HASH = hash(INSTALL);

@@ -272,7 +272,7 @@ export function reach(
 	return {ranges: [...reached.values()], edges};
 }
 
-function* inParts([first, last]: Range): Generator<Range> {
+export function* inParts([first, last]: Range): Generator<Range> {
 	for (let from = first; from <= last; from += MAX_RUN_JOBS) yield [from, Math.min(last, from + MAX_RUN_JOBS - 1)];
 }
 

@@ -270,7 +270,7 @@ export function claimedRunOf({claimedRunOf}: Statements, id: JobId): ClaimedRun 
 }
 
 /** A row of the statement `outcomeRunOf`. */
-type OutcomeRun = readonly [
+export type OutcomeRun = readonly [
 	first: JobId,
 	last: JobId,
 	batch: number | null,
@@ -323,6 +323,21 @@ function sliceOutcomeRun([first, last, batch, endedAt, times, results, workers]:
 	const indexes = Array.from({length: end - start}, (_, index) => start + index);
 	const ran = readWorkers(workers).slice(start, end);
 	return [from, to, batch, endedAt, pickTimes(times, indexes), text, writeWorkers(ran.map(worker => [1, worker]))];
+}
+
+/** The run in parts, of which one worker ran each. */
+export function byWorker(run: OutcomeRun): (readonly [part: OutcomeRun, worker: string | null])[] {
+	const [first, last] = [run[0], lastOfRun(run[0], run[1])];
+	const ran = readWorkers(run[6]);
+	const parts: [OutcomeRun, string | null][] = [];
+	for (let from = first; from <= last; ) {
+		const worker = ran[from - first] ?? null;
+		let to = from;
+		while (to < last && (ran[to + 1 - first] ?? null) === worker) to++;
+		parts.push([from === first && to === run[1] ? run : sliceOutcomeRun(run, from, to), worker]);
+		from = to + 1;
+	}
+	return parts;
 }
 
 /** Executions that fit in a run: a group, with its times, or a single one. */

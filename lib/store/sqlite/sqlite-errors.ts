@@ -45,14 +45,20 @@ const ERRORS: readonly (readonly [sqlite: RegExp, sentence: string, code?: Error
 	],
 ];
 
+/** How the message of a trigger begins that refuses writes, since the queue has moved. */
+export const QUEUE_MOVED = 'QueueMoved: ';
+
 /** Turns an error of SQLite into a FaenaError. Returns any other error as it is. */
 export function translate(error: unknown, path: string): unknown {
 	const sqliteCode = codeOf(error);
 	if (sqliteCode === 'SQLITE_FULL') return storageFull(path, error);
+	const {message} = Object(error) as Error;
+	if (sqliteCode === 'SQLITE_CONSTRAINT_TRIGGER' && message.startsWith(QUEUE_MOVED))
+		return new FaenaError('QueueMoved', message.slice(QUEUE_MOVED.length), {cause: error});
 	const known = ERRORS.find(([pattern]) => pattern.test(sqliteCode));
 	if (!known) return error;
 	const [, sentence, code = 'BadDatabase'] = known;
-	const words = {PATH: path, CODE: sqliteCode, MESSAGE: (error as Error).message};
+	const words = {PATH: path, CODE: sqliteCode, MESSAGE: message};
 	return new FaenaError(
 		code,
 		sentence.replace(/PATH|CODE|MESSAGE/g, word => words[word as keyof typeof words]),

@@ -1,0 +1,40 @@
+import type {Command} from 'commander';
+import {shownLocation} from '../api/queue-location.ts';
+import {bad} from '../job/checks.ts';
+import {moveQueue, reopenQueue} from '../queue.ts';
+import {inLine} from './controls.ts';
+import {assertExists} from './input.ts';
+import {counted, print} from './print.ts';
+
+interface Flags {
+	readonly from: string;
+	readonly to?: string;
+	readonly reopen?: true;
+}
+
+export function addMove(program: Command): void {
+	program
+		.command('move')
+		.summary('move a queue to another file, or to or from PostgreSQL')
+		.description(
+			'Moves a queue with all that is in it: jobs in every state with their ids, attempts, results and logs, batches, schedules, and who waits for whom. ' +
+				'Close all programs on it first. From the beginning on nothing can be written to the old queue, which stays, and can be read. ' +
+				'If the command is interrupted, call it again: it goes on where it was.',
+		)
+		.requiredOption('--from <queue>', 'SQLite file or PostgreSQL URL of the queue')
+		.option('--to <queue>', 'file or URL of the new queue, which must not exist')
+		.option('--reopen', 'instead of a move: let programs write to a queue again that has moved, or that a move has left half-way')
+		.addHelpText('after', "\nExample:\n  faena move --from jobs.db --to postgres://faena@db.example/jobs\n  faena move --from jobs.db --reopen")
+		.action(async ({from, to, reopen}: Flags) => {
+			if ((to === undefined) === (reopen === undefined)) throw bad('faena move expects either --to or --reopen');
+			await assertExists(from);
+			if (to === undefined) {
+				await reopenQueue(from);
+				await print(`Programs can write to ${inLine(shownLocation(from))} again.\n`);
+				return;
+			}
+			const {jobs} = await moveQueue(from, to);
+			const [old, anew] = [from, to].map(queue => inLine(shownLocation(queue)));
+			await print(`${anew}: ${counted(jobs, 'job')}. ${old} can only be read from now on.\n`);
+		});
+}
