@@ -33,7 +33,7 @@ export interface Finding {
 	readonly advice: string;
 }
 
-interface Report extends Partial<Omit<Inspection, 'damage' | 'owners'>> {
+interface Report extends Partial<Omit<Inspection, 'damage' | 'owners' | 'movedTo'>> {
 	readonly queue: string;
 	readonly faena: string;
 	readonly node: string;
@@ -45,12 +45,20 @@ interface Report extends Partial<Omit<Inspection, 'damage' | 'owners'>> {
 async function examine(file: string): Promise<Report> {
 	const base = {queue: shownLocation(file), faena: version, node: process.versions.node};
 	try {
-		const {damage, owners, ...inspection} = await inspect(file);
+		const {damage, owners, movedTo, ...inspection} = await inspect(file);
 		const engines = owners.filter(({silentMs}) => silentMs < MAX_SILENCE_MS).length;
 		const findings = [
 			...(damage === undefined
 				? []
 				: [{problem: `The file is damaged: ${damage}.`, advice: 'Restore it from a backup, or recover what is left with the sqlite3 shell (.recover).'}]),
+			...(movedTo === undefined
+				? []
+				: [
+						{
+							problem: `The queue moves, or has moved, to ${movedTo}, and can only be read.`,
+							advice: 'Use that one. faena move --reopen lets programs write to this one again.',
+						},
+					]),
 			...judgeSettings(inspection.settings),
 			...(inspection.file ? judgeFile(inspection.file) : []),
 			...judgeOwners(owners, file),

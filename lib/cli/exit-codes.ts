@@ -66,6 +66,7 @@ const CODES: Partial<Record<ErrorCode, number>> = {
 	NoSuchSchedule: ExitCode.notFound,
 	BadDatabase: ExitCode.unavailable,
 	NewerDatabase: ExitCode.unavailable,
+	QueueMoved: ExitCode.unavailable,
 	StorageFull: ExitCode.unavailable,
 	DatabaseBusy: ExitCode.unavailable,
 	Unreachable: ExitCode.unavailable,

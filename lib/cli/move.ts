@@ -4,7 +4,8 @@ import {bad} from '../job/checks.ts';
 import {moveQueue, reopenQueue} from '../queue.ts';
 import {inLine} from './controls.ts';
 import {assertExists} from './input.ts';
-import {counted, print} from './print.ts';
+import {count, counted, print} from './print.ts';
+import {canRedraw, showLine} from './status-line.ts';
 
 interface Flags {
 	readonly from: string;
@@ -24,7 +25,7 @@ export function addMove(program: Command): void {
 		.requiredOption('--from <queue>', 'SQLite file or PostgreSQL URL of the queue')
 		.option('--to <queue>', 'file or URL of the new queue, which must not exist')
 		.option('--reopen', 'instead of a move: let programs write to a queue again that has moved, or that a move has left half-way')
-		.addHelpText('after', "\nExample:\n  faena move --from jobs.db --to postgres://faena@db.example/jobs\n  faena move --from jobs.db --reopen")
+		.addHelpText('after', '\nExample:\n  faena move --from jobs.db --to postgres://faena@db.example/jobs\n  faena move --from jobs.db --reopen')
 		.action(async ({from, to, reopen}: Flags) => {
 			if ((to === undefined) === (reopen === undefined)) throw bad('faena move expects either --to or --reopen');
 			await assertExists(from);
@@ -33,7 +34,12 @@ export function addMove(program: Command): void {
 				await print(`Programs can write to ${inLine(shownLocation(from))} again.\n`);
 				return;
 			}
-			const {jobs} = await moveQueue(from, to);
+			let rows = 0;
+			const endLine = canRedraw(process.stderr) ? showLine(() => `${count(rows)} rows have arrived`) : () => {};
+			const onProgress = (arrived: number) => {
+				rows = arrived;
+			};
+			const {jobs} = await moveQueue(from, to, {onProgress}).finally(endLine);
 			const [old, anew] = [from, to].map(queue => inLine(shownLocation(queue)));
 			await print(`${anew}: ${counted(jobs, 'job')}. ${old} can only be read from now on.\n`);
 		});

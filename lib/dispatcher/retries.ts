@@ -1,7 +1,7 @@
 import type {JobEvent} from '../job/events.ts';
 import {toFailure} from '../job/failure.ts';
 import type {Clock} from '../support/clock.ts';
-import {FaenaError} from '../support/errors.ts';
+import {type ErrorCode, FaenaError} from '../support/errors.ts';
 
 export type Retries = Readonly<ReturnType<typeof makeRetries>>;
 
@@ -15,6 +15,9 @@ const MAX_FAILURES = 60;
 const MAX_WAIT_MS = 1000;
 /** How long after the deadline tries are still allowed. */
 const MAX_OVERTIME_MS = 500;
+
+/** Errors that no further try can mend. */
+const FINAL: ReadonlySet<ErrorCode> = new Set(['BadDatabase', 'NewerDatabase', 'QueueMoved', 'Closed']);
 
 /** Counts consecutive failures of an activity, reports them, and decides when to try it again. */
 export class RetryState {
@@ -48,7 +51,7 @@ export class RetryState {
 	/** Adds a failure, and returns how long to wait. Throws the error itself if another try is hopeless. */
 	add(error: unknown): number {
 		const code = error instanceof FaenaError ? error.code : undefined;
-		if (code === 'BadDatabase' || code === 'NewerDatabase' || code === 'Closed') throw error;
+		if (code !== undefined && FINAL.has(code)) throw error;
 		if (this.count++ === 0) this.#failingSince = this.#clock.steadyMs();
 		// A damaged row may stay for ever. So it is tried for ever, and reported once.
 		const isRefused = isRefusal(error);

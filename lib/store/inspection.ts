@@ -8,6 +8,8 @@ export interface Inspection {
 	readonly settings: Readonly<Record<string, string>>;
 	readonly schema: InspectedSchema;
 	readonly owners: readonly InspectedOwner[];
+	/** Where the queue has moved, or is moving. */
+	readonly movedTo?: string | undefined;
 	/** Of a queue in a file. */
 	readonly file?: InspectedFile;
 }

@@ -4,7 +4,7 @@ import type {QueueMoved} from '../job/events.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import {isPostgres, postgresParts, queuePath, shownLocation} from './queue-path.ts';
-import {type Cursor, type JobCount, type LastNumbers, type MovedRow, type TableName} from './queue-rows.ts';
+import type {Cursor, JobCount, LastNumbers, MovedRow, TableName} from './queue-rows.ts';
 import {IN_MEMORY} from './store.ts';
 
 /** A move of a queue, as the queue that it leaves knows it. From its beginning on, nothing can be written there. */
@@ -92,8 +92,7 @@ export interface MoveOptions {
 /**
  * Moves a queue, with all that is in it: jobs in every state with their ids, attempts, results and logs, batches, schedules, and who waits for whom. Between
  * files, and between a file and PostgreSQL. No program may use it. From the beginning on, every write to the old queue fails with `QueueMoved`; it can still be
- * read, and {@link reopenQueue} allows writes again. A move that was interrupted goes on where it was, when it is called again. It takes about a second for
- * 50,000 jobs with values of their own.
+ * read, and {@link reopenQueue} allows writes again. A move that was interrupted goes on where it was, when it is called again.
  * @param from the path of an SQLite file, or a PostgreSQL URL
  * @param to a file or a schema that has no queue yet
  * @throws FaenaError `BadOption`, `BadDatabase`, `StorageFull`, `Unreachable`; `DatabaseBusy` if a program uses the old queue; `QueueMoved` if it has moved
@@ -112,7 +111,13 @@ export async function moveQueue(from: string, to: string, {onProgress}: MoveOpti
 			await source.freeze(move, `This queue is moving to ${move.to}, and can't be changed. faena move goes on with it.`);
 			failpoint('move:frozen');
 			const own = arrived?.id === move.id ? arrived : undefined;
-			if (!own?.isDone) await target.receive(source, move, own, onProgress ?? (() => {}));
+			try {
+				if (!own?.isDone) await target.receive(source, move, own, onProgress ?? (() => {}));
+			} catch (error) {
+				// The new queue can't be made: then the old one is as it was.
+				if (!known && (await target.arrival().catch(() => undefined))?.id !== move.id) await source.reopen().catch(() => {});
+				throw error;
+			}
 			failpoint('move:arrived');
 			const advice = 'Use that one. To change this one all the same, call faena move --reopen.';
 			await source.freeze({...move, isDone: true}, `This queue has moved to ${move.to}. ${advice}`);
@@ -193,7 +198,13 @@ async function openTarget(location: string, from: string): Promise<MoveTarget> {
 }
 
 /** As {@link MoveTarget.receive}, page by page. */
-export async function receiveRows(source: MoveSource, target: RowTarget, {id}: Move, arrived: Arrival | undefined, onProgress: (rows: number) => void): Promise<void> {
+export async function receiveRows(
+	source: MoveSource,
+	target: RowTarget,
+	{id}: Move,
+	arrived: Arrival | undefined,
+	onProgress: (rows: number) => void,
+): Promise<void> {
 	if (!arrived) await target.begin(id);
 	failpoint('move:begun');
 	let arrival: Arrival = arrived ?? {id, part: null, after: null, isDone: false};
@@ -218,6 +229,10 @@ export async function receiveRows(source: MoveSource, target: RowTarget, {id}: M
 }
 
 function sameCounts(a: readonly JobCount[], b: readonly JobCount[]): boolean {
-	const text = (counts: readonly JobCount[]) => counts.map(count => count.join()).sort().join('\n');
+	const text = (counts: readonly JobCount[]) =>
+		counts
+			.map(count => count.join())
+			.sort()
+			.join('\n');
 	return text(a) === text(b);
 }

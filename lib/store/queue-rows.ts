@@ -30,9 +30,7 @@ export const MOVED_TABLES = {
 	policy: table('id spec:text'),
 	// The job to enqueue when a batch completes names its task and has its policy, as a schedule does.
 	batch: table('id name:text task created_at total started_at completed_at closed_at on_complete:json completion_job marks:json shape:json'),
-	schedule: table(
-		'id name:text spec:json value:value created_at next_at from_end:boolean paused:boolean last_job last_at runs skipped missed',
-	),
+	schedule: table('id name:text spec:json value:value created_at next_at from_end:boolean paused:boolean last_job last_at runs skipped missed'),
 	job: table('first last task policy priority created_at batch first_number keys:text value:value'),
 	key: table('space key:text id', 2),
 	key_run: table('batch first last first_id', 2),
@@ -42,9 +40,7 @@ export const MOVED_TABLES = {
 	outcome: table(
 		'first last task rank batch execution status ended_at times:bytes value:value worker:text earliest_start latest_start shortest_ms:real longest_ms:real',
 	),
-	failure_state: table(
-		'id attempts suspicion crashes delays execution ended_at times:bytes worker:text failure:text started_at duration_ms:real',
-	),
+	failure_state: table('id attempts suspicion crashes delays execution ended_at times:bytes worker:text failure:text started_at duration_ms:real'),
 	execution: table('id execution status ended_at times:bytes worker:text failure:text', 2),
 	fingerprint: table('id value:text'),
 	progress: table('id done:real total:real at'),

@@ -32,8 +32,8 @@ const WAYS: Readonly<Partial<Record<FailpointName, {readonly what?: 'clean' | 's
 	'schedule:written': {what: 'schedule'},
 };
 
-/** Those of an upgrade, which these programs do not come to: `test/store/upgrade.test.ts`. */
-const NAMES = (Object.keys(FAILPOINTS) as FailpointName[]).filter(name => !name.startsWith('migration:') || name === 'migration:written');
+/** Those of an upgrade and of a move, to which these programs do not come: `test/store/upgrade.test.ts`, `test/cli/move.test.ts`. */
+const NAMES = (Object.keys(FAILPOINTS) as FailpointName[]).filter(name => !/^(migration|move):/.test(name) || name === 'migration:written');
 
 for (const name of drawn(NAMES, 12)) {
 	test(`a program that is killed at ${name} loses no job, and repeats none that it knew to have ended`, async t => {

@@ -5,7 +5,7 @@ import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import {tellSeed} from '../fixtures/again.ts';
 import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
 import {SEED} from '../fixtures/random.ts';
-import {WatchedPool} from '../fixtures/watched-pool.ts';
+import {PoolWithoutGaps} from '../fixtures/watched-pool.ts';
 import type {StoreOptions} from '../store/contract.ts';
 import {checkModel, type Subject, timeoutFor} from './store-model.ts';
 
@@ -38,24 +38,6 @@ const EMPTY = `
 		alter sequence faena.job_id restart;
 		alter sequence faena.lease_id restart;
 	end $$`;
-
-/** A transaction that fails leaves a gap in the ids, and the model leaves none. So this takes the numbers back. */
-class PoolWithoutGaps extends WatchedPool {
-	override async connect() {
-		const client = await super.connect();
-		return {
-			...client,
-			query: async (config: pg.QueryConfig) => {
-				if (!config.text.includes('.commit(')) return client.query(config);
-				const {rows} = await client.query({text: 'select last_value, is_called from faena.job_id'});
-				return client.query(config).catch(async error => {
-					await client.query({text: "select setval('faena.job_id', $1, $2)", values: [rows[0].last_value, rows[0].is_called]});
-					throw error;
-				});
-			},
-		};
-	}
-}
 
 function postgres(options: StoreOptions): Subject {
 	const pool = new PoolWithoutGaps(shared);

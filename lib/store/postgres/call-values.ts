@@ -33,3 +33,8 @@ export class CallValues {
 		return index;
 	}
 }
+
+/** PostgreSQL has no NUL in a text, and no half of a surrogate pair. Of what is stored, only log lines may have them. */
+export function storable(text: string): string {
+	return text.replaceAll('\0', '\uFFFD').toWellFormed();
+}

@@ -7,7 +7,7 @@ import {isList, type Values} from '../../job/packed.ts';
 import type {Parents} from '../../job/parents.ts';
 import {defined} from '../../support/defined.ts';
 import type {ClaimRequest} from '../store.ts';
-import type {CallValues} from './call-values.ts';
+import {type CallValues, storable} from './call-values.ts';
 import type {DecidedChange, EditItem, Facts, NewItem, UpdateItem} from './calls.ts';
 import type {ClaimedFrom} from './claimed-from.ts';
 import type {Names} from './names.ts';
@@ -59,7 +59,8 @@ export class ItemMaker {
 
 	update({id, lease, execution, startedAt, progress, logs, checkpoint}: JobUpdate): UpdateItem {
 		const state = checkpoint && {at: checkpoint.at, values: this.values.add(checkpoint.state)};
-		return {id, lease, execution, ...defined({startedAt, progress, logs: logs?.slice(-MAX_LOG_LINES)}), ...state};
+		const kept = logs?.slice(-MAX_LOG_LINES).map(line => ({...line, text: storable(line.text)}));
+		return {id, lease, execution, ...defined({startedAt, progress, logs: kept}), ...state};
 	}
 
 	edit({id, payload, priority, runAt, delayMs}: JobEdit): EditItem {

@@ -3,11 +3,22 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import pg from 'pg';
 import {bad} from '../../job/checks.ts';
-import {type Arrival, inUseToMove, type Move, type MovedPage, type MoveSource, type MoveTarget, receiveRows, type RowTarget} from '../queue-move.ts';
-import {type ColumnType, type Cursor, type JobCount, type LastNumbers, MAX_PAGE, MOVED_TABLES, type MovedRow, type MovedTable, type TableName} from '../queue-rows.ts';
-import {readCompletionJob, readScheduleSpec, specOf} from '../stored-json.ts';
 import type {Policy} from '../../job/job.ts';
+import {type Arrival, inUseToMove, type Move, type MovedPage, type MoveSource, type MoveTarget, type RowTarget, receiveRows} from '../queue-move.ts';
+import {
+	type ColumnType,
+	type Cursor,
+	type JobCount,
+	type LastNumbers,
+	MAX_PAGE,
+	MOVED_TABLES,
+	type MovedRow,
+	type MovedTable,
+	type TableName,
+} from '../queue-rows.ts';
+import {readCompletionJob, readScheduleSpec, specOf} from '../stored-json.ts';
 import {StoredState} from '../stored-state.ts';
+import {storable} from './call-values.ts';
 import {connectionTo, TYPES} from './database.ts';
 import {LOCK_TIMEOUT_MS, MAX_TRIES, RETRY_AFTER_MS} from './migrate.ts';
 import {PostgresStore} from './postgres.ts';
@@ -183,7 +194,11 @@ export class PostgresSource implements MoveSource {
 		const connection = this.#connection;
 		const owners = await connection.query<{name: string}>('select name from @.owner where heartbeat_at > 0');
 		const claimed = await connection.query('select from @.claimed limit 1');
-		if (owners.length > 0 || claimed.length > 0) throw inUseToMove(nameOfDatabase(connection.url), owners.map(({name}) => name));
+		if (owners.length > 0 || claimed.length > 0)
+			throw inUseToMove(
+				nameOfDatabase(connection.url),
+				owners.map(({name}) => name),
+			);
 		return (await connection.query('select from @.arrived union all select from @.parent_change limit 1')).length === 0;
 	}
 
@@ -224,7 +239,9 @@ export class PostgresSource implements MoveSource {
 
 	async lastNumbers(): Promise<LastNumbers> {
 		const last = (sequence: string) => `(select case when is_called then last_value else 0 end from @.${sequence})`;
-		const [numbers] = await this.#connection.query<LastNumbers>(`select ${last('job_id')} as job, ${last('lease_id')} as lease, ${last('batch_id_seq')} as batch`);
+		const [numbers] = await this.#connection.query<LastNumbers>(
+			`select ${last('job_id')} as job, ${last('lease_id')} as lease, ${last('batch_id_seq')} as batch`,
+		);
 		return numbers as LastNumbers;
 	}
 
@@ -308,6 +325,7 @@ export class PostgresTarget implements RowTarget {
 			const job = readCompletionJob(row['on_complete'] as string | null);
 			return [{...row, on_complete: job ? JSON.stringify({...job, ...(await this.#numbersOf(job))}) : null}];
 		}
+		if (table === 'log') return [{...row, text: storable(row['text'] as string)}];
 		const own = 'value' in row && MOVED_TABLES[table].columns.some(({type}) => type === 'value') ? split(row) : row;
 		if (table !== 'schedule') return [own];
 		const spec = readScheduleSpec(row['spec'] as string);
@@ -374,9 +392,7 @@ function split({value = null, ...row}: MovedRow): MovedRow {
 	return {...row, text_value: typeof value === 'string' ? value : null, byte_value: value instanceof Uint8Array ? value : null};
 }
 
-/** PostgreSQL has no NUL in a text. Only log lines have one. */
 function toValue(value: MovedRow[string], type: ColumnType): unknown {
 	if (type === 'boolean') return value === null ? null : Boolean(value);
-	if (typeof value === 'string') return value.replaceAll('\0', '\uFFFD');
 	return value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : value;
 }

@@ -90,6 +90,12 @@ export class Connection {
 		return damageOf(this.#db);
 	}
 
+	/** Where the queue has moved, or is moving. */
+	movedTo(): string | undefined {
+		const hasMoved = this.#db.prepare("select 1 from sqlite_schema where name = 'moved'").get() !== undefined;
+		return hasMoved ? (this.#db.prepare('select "to" from moved').pluck().get() as string | undefined) : undefined;
+	}
+
 	/** How SQLite keeps a commit from being lost, for instance `wal`. */
 	journalMode(): string {
 		return this.#db.pragma('journal_mode', {simple: true}) as string;

@@ -3,11 +3,11 @@
 import {existsSync, readFileSync, renameSync, rmSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import Database from 'better-sqlite3';
-import {packTimes} from '../../job/packed.ts';
 import {bad} from '../../job/checks.ts';
+import {packTimes} from '../../job/packed.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {type Arrival, inUseToMove, type Move, type MovedPage, type MoveSource, type MoveTarget, receiveRows, type RowTarget} from '../queue-move.ts';
+import {type Arrival, inUseToMove, type Move, type MovedPage, type MoveSource, type MoveTarget, type RowTarget, receiveRows} from '../queue-move.ts';
 import {type Cursor, type JobCount, type LastNumbers, MAX_PAGE, type MovedRow, type TableName} from '../queue-rows.ts';
 import {backUpFile, filesOf, removeLeftovers, syncFile} from './backup.ts';
 import {blobsAt, isBlobName, syncFolder} from './blobs.ts';
@@ -15,8 +15,8 @@ import {connect} from './connection.ts';
 import {inParts} from './edges.ts';
 import {COUNTS, insertOf, PARTS, TALLIES} from './queue-rows.sql.ts';
 import {MAX_RUN_JOBS} from './schema.sql.ts';
-import {QUEUE_MOVED, retryWhileBusy, translate} from './sqlite-errors.ts';
 import {SqliteStore} from './sqlite.ts';
+import {QUEUE_MOVED, retryWhileBusy, translate} from './sqlite-errors.ts';
 import {refuse} from './trusted-files.ts';
 
 /** Nobody else writes to a file that moves. */
@@ -46,7 +46,10 @@ function countsIn(db: Database.Database): readonly JobCount[] {
 function freeze(db: Database.Database, sentence: string): void {
 	thaw(db);
 	const text = `${QUEUE_MOVED}${sentence}`.replaceAll("'", "''");
-	const tables = db.prepare("select name from sqlite_schema where type = 'table' and name not in ('moved', 'tally') and name not like 'sqlite_%'").pluck().all() as string[];
+	const tables = db
+		.prepare("select name from sqlite_schema where type = 'table' and name not in ('moved', 'tally') and name not like 'sqlite_%'")
+		.pluck()
+		.all() as string[];
 	for (const table of tables) {
 		for (const change of ['insert', 'update', 'delete'])
 			db.exec(`create trigger moved_${table}_${change} before ${change} on ${table} begin select raise(abort, '${text}'); end`);
@@ -127,8 +130,9 @@ export class SqliteSource implements MoveSource {
 		const names = this.#db.prepare('select distinct blob from outcome where blob is not null').pluck().all() as string[];
 		const missing = names.filter(name => !isBlobName(name) || !existsSync(join(blobsAt(this.#path), name)));
 		if (missing.length === 0) return;
-		const advice = 'Restore them, or delete the jobs that have lost their results; then move the queue.';
-		throw new FaenaError('BadDatabase', `Files of ${missing.length} large results are missing in ${blobsAt(this.#path)}, such as ${missing[0]}. ${advice}`);
+		const advice = 'Restore the files, or delete the jobs that have lost their results; then move the queue.';
+		const what = `${missing.length} large result${missing.length === 1 ? ' is' : 's are'} missing in ${blobsAt(this.#path)}, such as ${missing[0]}`;
+		throw new FaenaError('BadDatabase', `${what}. ${advice}`);
 	}
 
 	async reopen(): Promise<boolean> {
@@ -220,7 +224,9 @@ export class SqliteTarget implements RowTarget {
 	}
 
 	async arrival(): Promise<Arrival | undefined> {
-		return (await arrivedIn(this.#path)) ?? (await arrivalIn(this.#draft));
+		const draft = await arrivalIn(this.#draft);
+		// It is not done before it has its name.
+		return (await arrivedIn(this.#path)) ?? (draft && {...draft, isDone: false});
 	}
 
 	async begin(id: string): Promise<void> {

@@ -32,19 +32,31 @@ interface PartOptions {
 export const namesOf = (table: TableName) => MOVED_TABLES[table].columns.map(({name}) => name);
 
 /** @param name by default that of the table */
-function part(table: TableName, {from = table, by = namesOf(table).slice(0, MOVED_TABLES[table].keys), as = {}, where = 'true', toRows}: PartOptions = {}, name: string = table): Part {
+function part(
+	table: TableName,
+	{from = table, by = namesOf(table).slice(0, MOVED_TABLES[table].keys), as = {}, where = 'true', toRows}: PartOptions = {},
+	name: string = table,
+): Part {
 	const columns = namesOf(table).map(column => `${as[column] ?? column} as ${column}`);
 	const order = by.join();
 	const select = `select ${[...columns, ...by.map((column, index) => `${column} as key${index}`)]} from ${from} where ${where}`;
 	const rest = `order by ${order} limit @limit`;
-	return {name, table, first: `${select} ${rest}`, next: `${select} and (${order}) > (${by.map((_, index) => `@key${index}`)}) ${rest}`, keys: by.length, toRows};
+	return {
+		name,
+		table,
+		first: `${select} ${rest}`,
+		next: `${select} and (${order}) > (${by.map((_, index) => `@key${index}`)}) ${rest}`,
+		keys: by.length,
+		toRows,
+	};
 }
 
 const times = (of = '') => `pack_times(${['started_at', 'duration_ms', 'cpu_ms', 'memory_bytes'].map(name => of + name)})`;
 const single = (of = '') => ({first: `${of}id`, last: `${of}id`});
 
 /** The row of `job`, or of `job_run`, that has the first job of a run. */
-const JOB_OF_RUN = 'left join job j on j.id = o.first left join job_run r on j.id is null and r.first = (select max(first) from job_run where first <= o.first)';
+const JOB_OF_RUN =
+	'left join job j on j.id = o.first left join job_run r on j.id is null and r.first = (select max(first) from job_run where first <= o.first)';
 
 /** A key of a batch that is a number: in PostgreSQL, all of them are rows of `key_run`. */
 const IS_NUMBER = "space > 0 and length(key) between 1 and 15 and key not glob '*[^0-9]*' and (key = '0' or key not glob '0*')";
@@ -56,7 +68,11 @@ export const PARTS: readonly Part[] = [
 	part('job', {as: {...single(), first_number: 'null', keys: 'key', value: 'payload'}, by: ['id']}),
 	part('job', {from: 'job_run', as: {value: "iif(first = last, nullif(payloads, ''), payloads)"}}, 'job_run'),
 	part('key', {where: `not (${IS_NUMBER})`}),
-	part('key_run', {from: 'key', where: IS_NUMBER, as: {batch: 'space', first: 'cast(key as integer)', last: 'cast(key as integer)', first_id: 'id'}, by: ['space', 'key']}, 'number'),
+	part(
+		'key_run',
+		{from: 'key', where: IS_NUMBER, as: {batch: 'space', first: 'cast(key as integer)', last: 'cast(key as integer)', first_id: 'id'}, by: ['space', 'key']},
+		'number',
+	),
 	part('key_run'),
 	part('ready', {as: {...single(), lane: 'task'}, by: ['task', 'rank', 'id']}),
 	part('ready', {from: 'ready_run', as: {lane: 'task', executions: '0'}, by: ['task', 'rank', 'first']}, 'ready_run'),
@@ -95,7 +111,11 @@ function toOutcomes(row: MovedRow): MovedRow[] {
 	const {first, last, batch, ended_at, times, value, worker: workers, ...rest} = row;
 	return byWorker([first, last, batch, ended_at, times, value, workers] as unknown as OutcomeRun).map(([[from, to, , , ownTimes, results], worker]) => {
 		const packed = new PackedTimes(ownTimes);
-		const bounds = (name: 'startedAt' | 'durationMs') => packed.column(name)?.bounds().map(bound => (Number.isFinite(bound) ? bound : null)) ?? [];
+		const bounds = (name: 'startedAt' | 'durationMs') =>
+			packed
+				.column(name)
+				?.bounds()
+				.map(bound => (Number.isFinite(bound) ? bound : null)) ?? [];
 		const [[earliest_start = null, latest_start = null], [shortest_ms = null, longest_ms = null]] = [bounds('startedAt'), bounds('durationMs')];
 		const own = {first: from, last: to, times: ownTimes, value: from === to ? results || null : results, worker};
 		return {...rest, batch, ended_at, ...own, earliest_start, latest_start, shortest_ms, longest_ms} as MovedRow;
@@ -115,8 +135,10 @@ export const COUNTS = `select task, batch, state, sum(jobs) as jobs from (
 		union all select coalesce(j.task, r.task), o.batch, ${StoredState.completed}, sum(o.last - o.first + 1) from outcome_run o ${JOB_OF_RUN} group by 1, 2
 	) group by 1, 2, 3`;
 
-/** The counts that a queue keeps. */
-export const TALLIES = `insert into tally select task, state, sum(jobs) from (${COUNTS}) group by 1, 2;
+/** The counts that a queue keeps. Those of task 0 are no counts. */
+export const TALLIES = `delete from tally where task <> 0;
+	delete from batch_tally;
+	insert into tally select task, state, sum(jobs) from (${COUNTS}) group by 1, 2;
 	insert into batch_tally select batch, task, state, sum(jobs) from (${COUNTS}) where batch is not null group by 1, 2, 3;`;
 
 /** Rows of a table here for a row of the other queue. */

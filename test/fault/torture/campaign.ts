@@ -151,7 +151,8 @@ async function suspend(program: Program, lines: number): Promise<void> {
 }
 
 function reachable({cleans}: Campaign, number: number): FailpointName[] {
-	const isReachable = (name: FailpointName) => (name.startsWith('migration:') ? number === 0 : cleans || !/^(cleanup:|blob:deleted)/.test(name));
+	const isReachable = (name: FailpointName) =>
+		!name.startsWith('move:') && (name.startsWith('migration:') ? number === 0 : cleans || !/^(cleanup:|blob:deleted)/.test(name));
 	return (Object.keys(FAILPOINTS) as FailpointName[]).filter(isReachable);
 }
 
