@@ -23,10 +23,10 @@ const STATIONS: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages that these files alone may import, so that what is particular to each stays in one place. */
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
-	'better-sqlite3': ['caller-connection', 'connection', 'file-guard', 'migrate', 'owner-lock', 'sqlite-errors', 'statements.sql'].map(
+	'better-sqlite3': ['caller-connection', 'connection', 'file-guard', 'migrate', 'owner-lock', 'queue-move', 'sqlite-errors', 'statements.sql'].map(
 		name => `lib/store/sqlite/${name}.ts`,
 	),
-	pg: ['database', 'migrate', 'schema'].map(name => `lib/store/postgres/${name}.ts`),
+	pg: ['database', 'migrate', 'queue-move', 'schema'].map(name => `lib/store/postgres/${name}.ts`),
 	piscina: ['lib/pool/threads/threads.ts'],
 	tinypool: ['lib/pool/processes/processes.ts'],
 };
@@ -124,7 +124,7 @@ test('faena bench needs only packages on which the package depends', t => {
 	);
 });
 
-test('SQLite is reached by openStore(), enqueueIn() and the locks of owners alone', t => {
+test('SQLite is reached by openStore(), enqueueIn(), moveQueue() and the locks of owners alone', t => {
 	t.deepEqual(
 		files.filter(file => !file.startsWith('lib/store/sqlite/') && importsOf(file).some(name => name.includes('/sqlite/'))),
 		[
@@ -132,6 +132,7 @@ test('SQLite is reached by openStore(), enqueueIn() and the locks of owners alon
 			'lib/api/enqueue-in.ts',
 			'lib/store/open-store.ts',
 			'lib/store/owners.ts',
+			'lib/store/queue-move.ts',
 			'lib/store/postgres/owner-files.ts',
 			'workers/spawner.ts',
 			'workers/watchdog.ts',

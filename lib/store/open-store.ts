@@ -135,7 +135,7 @@ export async function schemaSql(location: string): Promise<string> {
 }
 
 /** Only programs with a queue on PostgreSQL need its driver. */
-async function withDriver<Module>(loading: Promise<Module>): Promise<Module> {
+export async function withDriver<Module>(loading: Promise<Module>): Promise<Module> {
 	try {
 		return await loading;
 	} catch (error) {

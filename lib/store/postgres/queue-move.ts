@@ -4,7 +4,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import pg from 'pg';
 import {bad} from '../../job/checks.ts';
 import type {Policy} from '../../job/job.ts';
-import {type Arrival, inUseToMove, type Move, type MovedPage, type MoveSource, type MoveTarget, type RowTarget, receiveRows} from '../queue-move.ts';
+import {type Arrival, inUseToMove, type Move, type MovedPage, type MoveSource, type MoveTarget, type RowTarget, receiveRows} from '../moving.ts';
 import {
 	type ColumnType,
 	type Cursor,

@@ -7,7 +7,7 @@ import {bad} from '../../job/checks.ts';
 import {packTimes} from '../../job/packed.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {type Arrival, inUseToMove, type Move, type MovedPage, type MoveSource, type MoveTarget, type RowTarget, receiveRows} from '../queue-move.ts';
+import {type Arrival, inUseToMove, type Move, type MovedPage, type MoveSource, type MoveTarget, type RowTarget, receiveRows} from '../moving.ts';
 import {type Cursor, type JobCount, type LastNumbers, MAX_PAGE, type MovedRow, type TableName} from '../queue-rows.ts';
 import {backUpFile, filesOf, removeLeftovers, syncFile} from './backup.ts';
 import {blobsAt, isBlobName, syncFolder} from './blobs.ts';
