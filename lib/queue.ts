@@ -9,7 +9,7 @@ export {type JobHandler, work, type WorkOptions} from './api/work.ts';
 export type {Batch, BatchOptions, DeleteResult, JobEdit, Mark} from './job/job.ts';
 export type {Claim, ClaimedJob, Ending, ExecutionRecord, JobUpdate, Lease, Outcome, OwnerId, Settlement, Timing} from './job/claim.ts';
 export {decode, type Encoded, encode} from './job/encoding.ts';
-export type {BackedUp, QueueMoved, Vacuumed} from './job/events.ts';
+export type {BackedUp, MovedQueue, Vacuumed} from './job/events.ts';
 export type {
 	Backoff,
 	BatchId,

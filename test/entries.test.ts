@@ -31,15 +31,15 @@ const ENTRIES: Readonly<Record<string, Names>> = {
 		],
 	},
 	queue: {
-		values: [...['JobQueue', 'TRANSITIONS', 'backup', 'decode', 'encode', 'openQueue', 'vacuum', 'work']],
+		values: [...['JobQueue', 'TRANSITIONS', 'backup', 'decode', 'encode', 'moveQueue', 'openQueue', 'reopenQueue', 'vacuum', 'work']],
 		types: [
 			...['BackedUp', 'Backoff', 'Batch', 'BatchChange', 'BatchDeletion', 'BatchId', 'BatchOptions', 'BatchPage', 'CancelResult'],
 			...['Changes', 'ChildJob', 'Claim', 'ClaimRequest', 'Claimed', 'ClaimedGroup', 'ClaimedJob', 'CleanupOptions'],
 			...['CleanupResult', 'Column', 'Committed', 'DeleteResult', 'Deleted', 'Deletion', 'DequeueOptions', 'Dequeued'],
 			...['DiscardOptions', 'DiscardResult', 'Encoded', 'EndTimes', 'EndedBefore', 'EndedDeletion', 'EndedGroup'],
 			...['Ending', 'Enqueued', 'EnqueuedGroup', 'ExecutionRecord', 'FullQueue', 'Ids', 'JobEdges', 'JobEdit', 'JobEnd'],
-			...['JobHandler', 'JobPage', 'JobRange', 'JobUpdate', 'JobValues', 'LaneRequest', 'Lease', 'Mark', 'MovePage'],
-			...['MoveTarget', 'Moved', 'NewGroup', 'NewJob', 'News', 'Outcome', 'OutcomePage', 'OwnerFiles', 'OwnerId'],
+			...['JobHandler', 'JobPage', 'JobRange', 'JobUpdate', 'JobValues', 'LaneRequest', 'Lease', 'Mark', 'MoveOptions'],
+			...['MovePage', 'MoveTarget', 'Moved', 'MovedQueue', 'NewGroup', 'NewJob', 'News', 'Outcome', 'OutcomePage', 'OwnerFiles', 'OwnerId'],
 			...[
 				'PackedStrings',
 				'Page',

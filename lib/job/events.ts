@@ -84,7 +84,7 @@ export interface BackedUp {
 }
 
 /** A queue that has moved. */
-export interface QueueMoved {
+export interface MovedQueue {
 	/** How many jobs it has. */
 	readonly jobs: number;
 }

@@ -1,6 +1,6 @@
 import {nanoid} from 'nanoid';
 import {bad, show} from '../job/checks.ts';
-import type {QueueMoved} from '../job/events.ts';
+import type {MovedQueue} from '../job/events.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import type {Move, MoveSource, MoveTarget} from './moving.ts';
@@ -22,7 +22,7 @@ export interface MoveOptions {
  * @param to a file or a schema that has no queue yet
  * @throws FaenaError `BadOption`, `BadDatabase`, `StorageFull`, `Unreachable`; `DatabaseBusy` if a program uses the old queue; `QueueMoved` if it has moved
  */
-export async function moveQueue(from: string, to: string, {onProgress}: MoveOptions = {}): Promise<QueueMoved> {
+export async function moveQueue(from: string, to: string, {onProgress}: MoveOptions = {}): Promise<MovedQueue> {
 	const whither = assertLocations('moveQueue()', from, to)[1] as string;
 	const source = await openSource(from);
 	try {

@@ -183,6 +183,8 @@ test('a file that changed while its job ran is run again by the next map, also i
 	while (!existsSync(project.log)) await sleep(10);
 	// Before the file is looked at.
 	const cleaned = new Promise<number>(resolve => faena.on('completed', () => resolve(faena.cleanup(before.id))));
+	// Whoever listens is told what happens after the next call.
+	await faena.counts();
 	writeFileSync(project.path('a'), 'for a moment');
 	writeFileSync(`${project.log}.go`, '');
 	t.like(await first, [{status: 'completed', result: 'for a moment'}]);

@@ -32,7 +32,8 @@ export const OLDEST = 1;
 export const ENTRIES: readonly string[] = [
 	...['commit', 'move', 'heartbeat', 'release', 'reclaim', 'news', 'set_paused', 'adopt', 'tell_others', 'size', 'look_at_owners'],
 	...['open_batch', 'change_batch', 'read_batches', 'delete_by_id', 'delete_ended_before', 'delete_outdated', 'delete_batch'],
-	...['find_ids', 'holders', 'sorted_rows', 'describe', 'ends_of', 'executions_of', 'counts', 'look_at_arrived', 'edges_from', 'edges_to', 'is_unended'],
+	...['find_ids', 'holders', 'sorted_rows', 'describe', 'ends_of', 'executions_of', 'counts', 'waiting_state'],
+	...['look_at_arrived', 'edges_from', 'edges_to', 'is_unended'],
 ];
 
 function hash(text: string): string {
