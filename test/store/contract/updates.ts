@@ -33,6 +33,17 @@ law('log lines are kept in order, each with its level, over all executions', asy
 	]);
 });
 
+law('a log line may be any string, and its job goes on: what a store cannot keep of it is marked', async (t, queue) => {
+	await enqueue(queue, newJob());
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	await commit(queue, {
+		update: [{...claim, logs: [{at: T0, level: 'info', text: 'a\0b\ud800c'}]}],
+		settle: [{...claim, outcome: {type: 'returned', value: '1'}}],
+	});
+	t.is((await jobOf(queue, 1)).status, 'completed');
+	t.regex((await queue.logs(1))[0]?.text ?? '', /^a(\0|\ufffd)b[\ufffd\ud800]c$/);
+});
+
 law('a job keeps its latest log lines, up to a limit', async (t, queue) => {
 	await enqueue(queue, newJob(), newJob());
 	const [claim, other] = claimsOf(await take(queue, 2)) as [Claim, Claim];
