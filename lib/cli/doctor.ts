@@ -1,5 +1,5 @@
 import type {Command} from 'commander';
-import {type InspectedFile, type InspectedSchema, type Inspection, inspect, shownLocation} from '../api/queue-location.ts';
+import {type InspectedFile, type InspectedMove, type InspectedSchema, type Inspection, inspect, shownLocation} from '../api/queue-location.ts';
 import type {Job, JobListOptions} from '../index.ts';
 import type {JobQueue, TaskCounts} from '../queue.ts';
 import {FaenaError} from '../support/errors.ts';
@@ -33,7 +33,7 @@ export interface Finding {
 	readonly advice: string;
 }
 
-interface Report extends Partial<Omit<Inspection, 'damage' | 'owners' | 'movedTo'>> {
+interface Report extends Partial<Omit<Inspection, 'damage' | 'owners' | 'move'>> {
 	readonly queue: string;
 	readonly faena: string;
 	readonly node: string;
@@ -42,23 +42,24 @@ interface Report extends Partial<Omit<Inspection, 'damage' | 'owners' | 'movedTo
 	readonly findings: readonly Finding[];
 }
 
+function judgeMove({place, isArriving}: InspectedMove): Finding {
+	if (isArriving) return {problem: `The queue arrives from ${place}, and is not whole.`, advice: 'Call faena move again, which goes on with it.'};
+	return {
+		problem: `The queue moves, or has moved, to ${place}, and can only be read.`,
+		advice: 'Use that one. faena move --reopen lets programs write to this one again.',
+	};
+}
+
 async function examine(file: string): Promise<Report> {
 	const base = {queue: shownLocation(file), faena: version, node: process.versions.node};
 	try {
-		const {damage, owners, movedTo, ...inspection} = await inspect(file);
+		const {damage, owners, move, ...inspection} = await inspect(file);
 		const engines = owners.filter(({silentMs}) => silentMs < MAX_SILENCE_MS).length;
 		const findings = [
 			...(damage === undefined
 				? []
 				: [{problem: `The file is damaged: ${damage}.`, advice: 'Restore it from a backup, or recover what is left with the sqlite3 shell (.recover).'}]),
-			...(movedTo === undefined
-				? []
-				: [
-						{
-							problem: `The queue moves, or has moved, to ${movedTo}, and can only be read.`,
-							advice: 'Use that one. faena move --reopen lets programs write to this one again.',
-						},
-					]),
+			...(move ? [judgeMove(move)] : []),
 			...judgeSettings(inspection.settings),
 			...(inspection.file ? judgeFile(inspection.file) : []),
 			...judgeOwners(owners, file),

@@ -8,10 +8,16 @@ export interface Inspection {
 	readonly settings: Readonly<Record<string, string>>;
 	readonly schema: InspectedSchema;
 	readonly owners: readonly InspectedOwner[];
-	/** Where the queue has moved, or is moving. */
-	readonly movedTo?: string | undefined;
+	readonly move?: InspectedMove | undefined;
 	/** Of a queue in a file. */
 	readonly file?: InspectedFile;
+}
+
+/** A move of the queue, which only lets it be read. */
+export interface InspectedMove {
+	/** Where it goes, or has gone; or from where it arrives. */
+	readonly place: string;
+	readonly isArriving: boolean;
 }
 
 /** An owner, alive or dead. */

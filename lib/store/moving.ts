@@ -4,22 +4,18 @@ import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import type {Cursor, JobCount, LastNumbers, MovedRow, TableName} from './queue-rows.ts';
 
-/** A move of a queue, as the queue that it leaves knows it. From its beginning on, nothing can be written there. */
+/** A move, as a row of `queue_move` in the queue that is left, and in the one that is made. While there is a row, nobody else can write to the queue. */
 export interface Move {
 	readonly id: string;
-	/** Where the queue goes, as it may be shown. */
-	readonly to: string;
+	/** True in the queue that is made. */
+	readonly isArriving: boolean;
+	/** Where the queue goes, or comes from, as it may be shown. */
+	readonly place: string;
+	/** The queue that is made has all rows; the one that is left knows it. */
 	readonly isDone: boolean;
-}
-
-/** What a half-made queue knows of its move: what it has, up to the last page that was written. */
-export interface Arrival {
-	readonly id: string;
-	/** The part of the source that was read last, and where in it. */
+	/** In the queue that is made: the part of the source that was read last, and where in it. */
 	readonly part: string | null;
 	readonly after: Cursor | null;
-	/** True once it is whole, and may be used. */
-	readonly isDone: boolean;
 }
 
 /** A page of rows for one table. */
@@ -29,55 +25,47 @@ export interface MovedPage {
 	readonly last: Cursor | null;
 }
 
-/** The queue that is left. */
-export interface MoveSource {
+/** A queue that moves. */
+interface MoveEnd {
 	/** The move that has begun. */
 	move(): Promise<Move | undefined>;
+	counts(): Promise<readonly JobCount[]>;
+	close(): Promise<void>;
+}
+
+/** The queue that is left. */
+export interface MoveSource extends MoveEnd {
 	/**
-	 * Refuses all writes from now on, once nobody uses the queue, and nothing is under way in it.
-	 * @throws FaenaError `DatabaseBusy` if a program uses it
+	 * Ends dead owners, and passes on what is under way.
+	 * @throws FaenaError `DatabaseBusy` if a program uses the queue
 	 */
-	freeze(move: Move, sentence: string): Promise<void>;
-	/** Allows writes again. Returns false if nothing has refused them. */
-	reopen(): Promise<boolean>;
+	settle(): Promise<void>;
+	/**
+	 * Writes the move down, and refuses all writes from now on. Returns false if something is under way that {@link settle} passes on.
+	 * @param known the move that the queue is to know
+	 * @throws FaenaError `DatabaseBusy` if a program uses the queue, or if it knows another move by now
+	 */
+	freeze(move: Move, known: Move | undefined, sentence: string): Promise<boolean>;
+	/** Allows writes again. */
+	reopen(): Promise<void>;
 	/** What is read one after the other, each for a table. */
 	readonly parts: readonly {readonly name: string; readonly table: TableName}[];
 	read(part: string, after: Cursor | null): Promise<MovedPage>;
 	lastNumbers(): Promise<LastNumbers>;
-	counts(): Promise<readonly JobCount[]>;
-	/** The error of Faena that an error of the database stands for. */
-	explain(error: unknown): unknown;
-	close(): Promise<void>;
 }
 
-/** The queue that is made. */
-export interface MoveTarget {
-	/**
-	 * What has arrived; `undefined` if the queue is new.
-	 * @throws FaenaError `BadOption` if it is another queue
-	 */
-	arrival(): Promise<Arrival | undefined>;
-	/**
-	 * Brings what has not arrived yet, and makes it a queue like any other, but for the note that it has arrived.
-	 * @param arrived what has arrived of this move
-	 */
-	receive(source: MoveSource, move: Move, arrived: Arrival | undefined, onProgress: (rows: number) => void): Promise<void>;
-	/** Forgets that it has arrived. */
-	forget(): Promise<void>;
-	/** As that of the source. */
-	explain(error: unknown): unknown;
-	close(): Promise<void>;
-}
-
-/** A target that takes rows. */
-export interface RowTarget extends MoveTarget {
-	/** Begins the arrival anew: nobody else can write there until it is done. */
-	begin(id: string): Promise<void>;
+/** The queue that is made. While it is open here, no other move writes to it. */
+export interface MoveTarget extends MoveEnd {
+	/** True if nothing was ever enqueued. */
+	isUnused(): Promise<boolean>;
+	/** Begins anew: what is there has come by a move that was given up. */
+	begin(move: Move): Promise<void>;
 	/** Writes a page, and with it how far the move has come. */
-	write(table: TableName, rows: readonly MovedRow[], arrival: Arrival): Promise<void>;
-	counts(): Promise<readonly JobCount[]>;
+	write(table: TableName, rows: readonly MovedRow[], move: Move): Promise<void>;
 	/** Writes what follows from the rows, and that all have arrived. */
-	finish(arrival: Arrival, numbers: LastNumbers): Promise<void>;
+	finish(move: Move, numbers: LastNumbers): Promise<void>;
+	/** Makes it a queue like any other. */
+	open(): Promise<void>;
 }
 
 /** Thrown if programs use a queue that is to move. */
@@ -87,25 +75,28 @@ export function inUseToMove(queue: string, owners: readonly string[]): FaenaErro
 	return new FaenaError('DatabaseBusy', message);
 }
 
-/** As {@link MoveTarget.receive}, page by page. */
-export async function receiveRows(
-	source: MoveSource,
-	target: RowTarget,
-	{id}: Move,
-	arrived: Arrival | undefined,
-	onProgress: (rows: number) => void,
-): Promise<void> {
-	if (!arrived) await target.begin(id);
-	failpoint('move:begun');
-	let arrival: Arrival = arrived ?? {id, part: null, after: null, isDone: false};
+/** Throws if the move that a queue knows is not the one that it is to know. */
+export function assertKnown(found: Move | undefined, known: Move | undefined, queue: string): void {
+	if (found?.id === known?.id) return;
+	const message = `${queue} was given to another move, or opened for writing again, while it moved. What has arrived is no queue, and this one has all of its jobs. Call faena move again.`;
+	throw new FaenaError('DatabaseBusy', message);
+}
+
+/** Brings what has not arrived yet, page by page. */
+export async function bringRows(source: MoveSource, target: MoveTarget, begun: Move, onProgress: (rows: number) => void): Promise<void> {
+	let move = begun;
 	let rows = 0;
-	const begun = source.parts.findIndex(({name}) => name === arrival.part);
-	for (const {name, table} of source.parts.slice(Math.max(0, begun))) {
+	for (const {name, table} of source.parts.slice(
+		Math.max(
+			0,
+			source.parts.findIndex(part => part.name === move.part),
+		),
+	)) {
 		for (;;) {
-			const page: MovedPage = await source.read(name, name === arrival.part ? arrival.after : null);
+			const page: MovedPage = await source.read(name, name === move.part ? move.after : null);
 			if (page.last === null) break;
-			arrival = {id, part: name, after: page.last, isDone: false};
-			await target.write(table, page.rows, arrival);
+			move = {...move, part: name, after: page.last};
+			await target.write(table, page.rows, move);
 			failpoint('move:page');
 			rows += page.rows.length;
 			onProgress(rows);
@@ -115,7 +106,7 @@ export async function receiveRows(
 		const message = 'The new queue has other numbers of jobs than the old one, which has all of them. Please report this; faena move --reopen lets you use it.';
 		throw new FaenaError('BadDatabase', message);
 	}
-	await target.finish({...arrival, isDone: true}, await source.lastNumbers());
+	await target.finish({...move, isDone: true}, await source.lastNumbers());
 }
 
 function sameCounts(a: readonly JobCount[], b: readonly JobCount[]): boolean {

@@ -3,7 +3,7 @@ import {bad, show} from '../job/checks.ts';
 import type {MovedQueue} from '../job/events.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
-import type {Move, MoveSource, MoveTarget} from './moving.ts';
+import {bringRows, type Move, type MoveSource, type MoveTarget} from './moving.ts';
 import {withDriver} from './open-store.ts';
 import {isPostgres, postgresParts, queuePath, shownLocation} from './queue-path.ts';
 import {IN_MEMORY} from './store.ts';
@@ -19,46 +19,64 @@ export interface MoveOptions {
  * files, and between a file and PostgreSQL. No program may use it. From the beginning on, every write to the old queue fails with `QueueMoved`; it can still be
  * read, and {@link reopenQueue} allows writes again. A move that was interrupted goes on where it was, when it is called again.
  * @param from the path of an SQLite file, or a PostgreSQL URL
- * @param to a file or a schema that has no queue yet
+ * @param to a file or a schema that has no queue yet, or one that was never used
  * @throws FaenaError `BadOption`, `BadDatabase`, `StorageFull`, `Unreachable`; `DatabaseBusy` if a program uses the old queue; `QueueMoved` if it has moved
  */
-export async function moveQueue(from: string, to: string, {onProgress}: MoveOptions = {}): Promise<MovedQueue> {
-	const whither = assertLocations('moveQueue()', from, to)[1] as string;
+export async function moveQueue(from: string, to: string, {onProgress = () => {}}: MoveOptions = {}): Promise<MovedQueue> {
+	const [origin, place] = assertLocations('moveQueue()', from, to) as [string, string];
 	const source = await openSource(from);
 	try {
 		const known = await source.move();
-		if (known && known.to !== whither) throw movesElsewhere(known);
-		if (known?.isDone) throw new FaenaError('QueueMoved', `The queue has moved to ${known.to} already.`);
-		const target = await openTarget(to, from);
+		if (known?.isArriving) throw new FaenaError('QueueMoved', `${origin} has not arrived from ${known.place}. Call faena move again, which goes on with it.`);
+		if (known && known.place !== place) throw movesElsewhere(known);
+		if (!known) await source.settle();
+		const target = await openTarget(to, {mayMake: !known?.isDone});
 		try {
-			const arrived = await target.arrival();
-			const move = known ?? {id: nanoid(), to: whither, isDone: false};
-			await source.freeze(move, `This queue is moving to ${move.to}, and can't be changed. faena move goes on with it.`);
-			failpoint('move:frozen');
-			const own = arrived?.id === move.id ? arrived : undefined;
-			try {
-				if (!own?.isDone) await target.receive(source, move, own, onProgress ?? (() => {}));
-			} catch (error) {
-				// The new queue can't be made: then the old one is as it was.
-				if (!known && (await target.arrival().catch(() => undefined))?.id !== move.id) await source.reopen().catch(() => {});
-				throw error;
-			}
-			failpoint('move:arrived');
-			const advice = 'Use that one. To change this one all the same, call faena move --reopen.';
-			await source.freeze({...move, isDone: true}, `This queue has moved to ${move.to}. ${advice}`);
-			failpoint('move:told');
-			await target.forget();
+			await bring(source, target, known ?? {id: nanoid(), isArriving: false, place, isDone: false, part: null, after: null}, known, {origin, onProgress});
 			return {jobs: (await source.counts()).reduce((sum, [, , , jobs]) => sum + jobs, 0)};
-		} catch (error) {
-			throw target.explain(error);
 		} finally {
 			await target.close();
 		}
-	} catch (error) {
-		throw source.explain(error);
 	} finally {
 		await source.close();
 	}
+}
+
+/**
+ * Nobody can write to the new queue before the old one knows that it has moved, so that there is one queue to write to at most, whenever the move is interrupted.
+ * @param known the move that the old queue knows
+ */
+async function bring(source: MoveSource, target: MoveTarget, move: Move, known: Move | undefined, {origin, onProgress}: Route): Promise<void> {
+	const arrived = await target.move();
+	const own = arrived?.isArriving && arrived.id === move.id ? arrived : undefined;
+	if (!known?.isDone) {
+		if (!own) await assertFree(target, arrived, move.place);
+		const begun = own ?? {...move, isArriving: true, place: origin};
+		if (!own) await target.begin(begun);
+		failpoint('move:begun');
+		const sentence = `This queue is moving to ${move.place}, and can't be changed. faena move goes on with it.`;
+		while (!(await source.freeze(move, known, sentence))) await source.settle();
+		failpoint('move:frozen');
+		if (!own?.isDone) await bringRows(source, target, begun, onProgress);
+		failpoint('move:arrived');
+		const advice = 'Use that one. To change this one all the same, call faena move --reopen.';
+		await source.freeze({...move, isDone: true}, move, `This queue has moved to ${move.place}. ${advice}`);
+		failpoint('move:told');
+	} else if (!own) throw new FaenaError('QueueMoved', `The queue has moved to ${move.place} already.`);
+	await target.open();
+}
+
+interface Route {
+	readonly origin: string;
+	readonly onProgress: (rows: number) => void;
+}
+
+/** Throws if the target is a queue already, or may become one. */
+async function assertFree(target: MoveTarget, arrived: Move | undefined, place: string): Promise<void> {
+	const advice = 'A move makes a new one; name another file or schema';
+	if (arrived?.isArriving && arrived.isDone)
+		throw bad(`${place} has what a move has brought from ${arrived.place}, which has not ended. ${advice}, or delete that one`);
+	if (arrived ? !arrived.isArriving : !(await target.isUnused())) throw bad(`The queue ${place} has been used already. ${advice}`);
 }
 
 /**
@@ -69,9 +87,10 @@ export async function reopenQueue(location: string): Promise<void> {
 	assertLocations('reopenQueue()', location);
 	const source = await openSource(location);
 	try {
-		if (!(await source.reopen())) throw bad(`The queue ${shownLocation(location)} has not moved`);
-	} catch (error) {
-		throw source.explain(error);
+		const move = await source.move();
+		if (move?.isArriving) throw bad(`The queue ${shownLocation(location)} has not arrived from ${move.place}. Call faena move for that one again`);
+		if (!move) throw bad(`The queue ${shownLocation(location)} has not moved`);
+		await source.reopen();
 	} finally {
 		await source.close();
 	}
@@ -88,8 +107,8 @@ function assertLocations(where: string, ...locations: readonly string[]): string
 	return shown;
 }
 
-function movesElsewhere({to, isDone}: Move): FaenaError {
-	const what = isDone ? `has moved to ${to}` : `is moving to ${to}`;
+function movesElsewhere({place, isDone}: Move): FaenaError {
+	const what = isDone ? `has moved to ${place}` : `is moving to ${place}`;
 	const advice = isDone ? 'Move that one, or call faena move --reopen first.' : 'Name that as --to, which goes on with it; or call faena move --reopen first.';
 	return new FaenaError('QueueMoved', `The queue ${what} already. ${advice}`);
 }
@@ -104,13 +123,13 @@ async function openSource(location: string): Promise<MoveSource> {
 	return SqliteSource.open(queuePath('moveQueue()', location));
 }
 
-async function openTarget(location: string, from: string): Promise<MoveTarget> {
+/** @param mayMake to make the queue if there is none */
+async function openTarget(location: string, {mayMake}: {readonly mayMake: boolean}): Promise<MoveTarget> {
 	if (isPostgres(location)) {
 		const {PostgresTarget} = await withDriver(import('./postgres/queue-move.ts'));
 		const {url, schema} = postgresParts(location);
-		return PostgresTarget.open(url, schema);
+		return PostgresTarget.open(url, schema, mayMake);
 	}
-	const {FileCopy, SqliteTarget} = await import('./sqlite/queue-move.ts');
-	const path = queuePath('moveQueue()', location);
-	return isPostgres(from) ? SqliteTarget.open(path) : FileCopy.open(queuePath('moveQueue()', from), path);
+	const {SqliteTarget} = await import('./sqlite/queue-move.ts');
+	return SqliteTarget.open(queuePath('moveQueue()', location), mayMake);
 }

@@ -1,4 +1,4 @@
-import type {InspectedRelease, Inspection} from '../inspection.ts';
+import type {InspectedMove, InspectedRelease, Inspection} from '../inspection.ts';
 import {Database} from './database.ts';
 
 const SETTINGS = ['fsync', 'full_page_writes', 'synchronous_commit'];
@@ -21,10 +21,9 @@ export async function inspectSchema(url: string, schema: string): Promise<Inspec
 			) as connections from @.function_set order by function_set.release desc, made_at desc`,
 		);
 		const {server_version: version = '', ...others} = Object.fromEntries(settings.map(({name, setting}) => [name, setting]));
-		const [{has_moved} = {has_moved: false}] = await database.query<{has_moved: boolean}>("select to_regclass('@.moved') is not null as has_moved");
-		const [moved] = has_moved ? await database.query<{to: string}>('select "to" from @.moved') : [];
+		const [move] = await database.query<InspectedMove>('select place, is_arriving as "isArriving" from @.queue_move');
 		return {
-			movedTo: moved?.to,
+			move,
 			engine: `PostgreSQL ${version}`,
 			schema: {version: database.version, releases},
 			settings: others,

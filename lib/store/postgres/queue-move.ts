@@ -2,9 +2,9 @@
 
 import {setTimeout as sleep} from 'node:timers/promises';
 import pg from 'pg';
-import {bad} from '../../job/checks.ts';
-import type {Policy} from '../../job/job.ts';
-import {type Arrival, inUseToMove, type Move, type MovedPage, type MoveSource, type MoveTarget, type RowTarget, receiveRows} from '../moving.ts';
+import type {CompletionJob} from '../../job/new-job.ts';
+import {FaenaError} from '../../support/errors.ts';
+import {assertKnown, inUseToMove, type Move, type MovedPage, type MoveSource, type MoveTarget} from '../moving.ts';
 import {
 	type ColumnType,
 	type Cursor,
@@ -20,20 +20,20 @@ import {readCompletionJob, readScheduleSpec, specOf} from '../stored-json.ts';
 import {StoredState} from '../stored-state.ts';
 import {storable} from './call-values.ts';
 import {connectionTo, TYPES} from './database.ts';
-import {LOCK_TIMEOUT_MS, MAX_TRIES, RETRY_AFTER_MS} from './migrate.ts';
+import {installedIn, LOCK_TIMEOUT_MS, MAX_TRIES, RETRY_AFTER_MS} from './migrate.ts';
 import {PostgresStore} from './postgres.ts';
 import {codeOf, nameOfDatabase, translate} from './postgres-errors.ts';
 import {FREEZE, functionsOf} from './schema.ts';
 
 const LOCK_NOT_AVAILABLE = '55P03';
 
-/** A connection to the queue, of which each transaction is a move's own. */
-class Connection {
-	readonly url: string;
-	readonly schema: string;
+/** A connection to the queue, which uses it for itself: no pooler may be in between. */
+class PostgresEnd {
+	protected readonly url: string;
+	protected readonly schema: string;
 	readonly #client: pg.Client;
 
-	constructor(url: string, schema: string) {
+	protected constructor(url: string, schema: string) {
 		this.url = url;
 		this.schema = schema;
 		this.#client = new pg.Client(connectionTo(url));
@@ -41,35 +41,51 @@ class Connection {
 		this.#client.on('error', () => {});
 	}
 
-	/** Makes the queue if there is none. */
-	static async open(url: string, schema: string): Promise<Connection> {
-		const store = new PostgresStore(url, {schema});
+	/** Makes the queue if there is none, and it may. */
+	protected async connect(mayMake: boolean): Promise<this> {
 		try {
-			await store.counts();
+			await this.#client.connect();
+			if (!mayMake && !(await installedIn((text, values) => this.query(text, values), this.schema))) {
+				const message = `There is no queue in the schema ${pg.escapeIdentifier(this.schema)} of the database. Name another schema or database.`;
+				throw new FaenaError('BadDatabase', message);
+			}
+			await this.use(store => store.counts());
+			return this;
+		} catch (error) {
+			await this.close();
+			throw translate(error, this.name, false);
+		}
+	}
+
+	protected async use(run: (store: PostgresStore) => Promise<unknown>): Promise<void> {
+		const store = new PostgresStore(this.url, {schema: this.schema});
+		try {
+			await run(store);
 		} finally {
 			await store.close();
 		}
-		const connection = new Connection(url, schema);
-		await connection.#client.connect();
-		return connection;
 	}
 
-	/** In the text, `@.` stands for the schema of the tables, and `@@.` for that of the functions. */
-	async query<Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
-		const own = text.replace(/@?@\./g, name => `${pg.escapeIdentifier(name === '@.' ? this.schema : functionsOf(this.schema))}.`);
-		return (await this.#client.query({text: own, values: values as unknown[], types: TYPES})).rows as Row[];
+	protected get name(): string {
+		return nameOfDatabase(this.url);
 	}
 
-	async has(table: 'moved' | 'arriving'): Promise<boolean> {
-		const [found] = await this.query<{name: string | null}>('select to_regclass($1) as name', [`${pg.escapeIdentifier(this.schema)}.${table}`]);
-		return found?.name !== null;
+	/** In the text, `@.` stands for the schema of the tables. */
+	protected async query<Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
+		try {
+			const own = text.replaceAll('@.', `${pg.escapeIdentifier(this.schema)}.`);
+			return (await this.#client.query({text: own, values: values as unknown[], types: TYPES})).rows as Row[];
+		} catch (error) {
+			throw translate(error, this.name, false);
+		}
 	}
 
-	/** @param move whose changes a frozen queue allows */
-	async transaction<Result>(run: () => Promise<Result>, move = ''): Promise<Result> {
+	/** @param move whose changes a queue that moves allows */
+	protected async transaction<Result>(run: () => Promise<Result>, move = ''): Promise<Result> {
 		await this.query('begin');
 		try {
-			await this.query("select set_config('faena.moving', $1, true)", [move]);
+			const path = [functionsOf(this.schema), this.schema].map(name => pg.escapeIdentifier(name));
+			await this.query("select set_config('search_path', $1, true), set_config('faena.moving', $2, true)", [`${path}, pg_temp`, move]);
 			const result = await run();
 			await this.query('commit');
 			return result;
@@ -80,13 +96,13 @@ class Connection {
 	}
 
 	/** A transaction during which nobody else changes the queue. It gives way to programs, and tries again. */
-	async alone<Result>(run: () => Promise<Result>): Promise<Result> {
+	protected async alone<Result>(run: () => Promise<Result>): Promise<Result> {
 		for (let tries = 1; ; tries++) {
 			try {
 				return await this.transaction(async () => {
 					await this.query(`set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
-					await this.query('select pg_advisory_xact_lock(@.lock_key(), 1)');
-					await this.query('lock table @.arrived in share row exclusive mode');
+					await this.query('select pg_advisory_xact_lock(lock_key(), 1)');
+					await this.query('lock table arrived in share row exclusive mode');
 					return run();
 				});
 			} catch (error) {
@@ -96,24 +112,35 @@ class Connection {
 		}
 	}
 
-	async freeze(move: string, sentence: string): Promise<void> {
+	async move(): Promise<Move | undefined> {
+		const [move] = await this.query<Move>('select id, is_arriving as "isArriving", place, is_done as "isDone", part, after from @.queue_move');
+		return move;
+	}
+
+	/** In a transaction. */
+	protected async know({id, isArriving, place, isDone, part, after}: Move): Promise<void> {
+		await this.query('delete from queue_move');
+		await this.query('insert into queue_move values ($1, $2, $3, $4, $5, $6)', [id, isArriving, place, isDone, part, JSON.stringify(after)]);
+	}
+
+	/** In a transaction. */
+	protected async refuseChanges(move: string, sentence: string): Promise<void> {
 		const settings = {tables: this.schema, move, sentence};
 		for (const [name, value] of Object.entries(settings)) await this.query('select set_config($1, $2, true)', [`faena.${name}`, value]);
 		await this.query(FREEZE);
 	}
 
-	async thaw(): Promise<void> {
+	/** In a transaction: makes it a queue like any other. */
+	protected async thaw(): Promise<void> {
 		await this.query('drop function if exists @.refuse_change() cascade');
+		await this.query('delete from queue_move');
 	}
 
 	counts(): Promise<JobCount[]> {
-		return this.query<Record<'task' | 'batch' | 'state' | 'jobs', number>>(`${COUNTS} order by 1, 2, 3`).then(rows =>
-			rows.map(({task, batch, state, jobs}) => [task, batch, state, jobs]),
-		);
-	}
-
-	explain(error: unknown): unknown {
-		return translate(error, nameOfDatabase(this.url), false);
+		return this.transaction(async () => {
+			const rows = await this.query<Record<'task' | 'batch' | 'state' | 'jobs', number>>(`${COUNTS} order by 1, 2, 3`);
+			return rows.map(({task, batch, state, jobs}) => [task, batch, state, jobs]);
+		});
 	}
 
 	close(): Promise<void> {
@@ -124,7 +151,7 @@ class Connection {
 /** The rows of {@link JobCount}. */
 const COUNTS = `select task, batch, state, sum(jobs)::bigint as jobs from (
 		select abs(lane) as task, batch, case when lane < 0 then ${StoredState.quarantined} else ${StoredState.ready} end as state, last - first + 1 as jobs from @.ready
-		union all select task, batch, @@.waiting_state(run_at, failed), last - first + 1 from @.waiting
+		union all select task, batch, waiting_state(run_at, failed), last - first + 1 from @.waiting
 		union all select task, batch, ${StoredState.blocked}, last - first + 1 from @.blocked
 		union all select task, batch, status, last - first + 1 from @.outcome
 	) counted group by 1, 2, 3`;
@@ -141,74 +168,45 @@ function columnsOf({columns}: MovedTable): MovedTable['columns'] {
 }
 
 /** The job that a batch enqueues when it completes has its task and its policy by number here. */
-const ON_COMPLETE = `jsonb_set(jsonb_set(on_complete, '{task}', to_jsonb((select t.name from @.task t where t.id = (on_complete->'task')::bigint))), '{policy}',
-	(select p.spec::jsonb from @.policy p where p.id = (on_complete->'policy')::bigint))`;
+const ON_COMPLETE = `jsonb_set(jsonb_set(on_complete, '{task}', to_jsonb((select t.name from task t where t.id = name_of((on_complete->'task')::bigint)))), '{policy}',
+	(select p.spec::jsonb from policy p where p.id = (on_complete->'policy')::bigint))`;
 
-export class PostgresSource implements MoveSource {
+export class PostgresSource extends PostgresEnd implements MoveSource {
 	readonly parts = (Object.keys(MOVED_TABLES) as TableName[]).map(name => ({name, table: name}));
-	readonly #connection: Connection;
 
-	private constructor(connection: Connection) {
-		this.#connection = connection;
+	static open(url: string, schema: string): Promise<PostgresSource> {
+		return new PostgresSource(url, schema).connect(false);
 	}
 
-	static async open(url: string, schema: string): Promise<PostgresSource> {
-		return new PostgresSource(await Connection.open(url, schema));
-	}
-
-	async move(): Promise<Move | undefined> {
-		if (!(await this.#connection.has('moved'))) return undefined;
-		const [move] = await this.#connection.query<Move>('select id, "to", is_done as "isDone" from @.moved');
-		return move;
-	}
-
-	async freeze(move: Move, sentence: string): Promise<void> {
-		const connection = this.#connection;
-		const isNew = (await this.move()) === undefined;
-		const begin = async () => {
-			if (isNew && !(await this.#isQuiet())) return false;
-			await connection.query('create table if not exists @.moved (id text primary key, "to" text not null, is_done boolean not null)');
-			await connection.query('delete from @.moved');
-			await connection.query('insert into @.moved values ($1, $2, $3)', [move.id, move.to, move.isDone]);
-			await connection.freeze(move.id, sentence);
-			return true;
-		};
-		do if (isNew) await this.#settle();
-		while (!(await connection.alone(begin)));
-	}
-
-	/** Ends dead owners, and passes on what is under way. */
-	async #settle(): Promise<void> {
-		const store = new PostgresStore(this.#connection.url, {schema: this.#connection.schema});
-		try {
+	async settle(): Promise<void> {
+		await this.use(async store => {
 			while ((await store.reclaim()).hasMore);
+			await this.#refuseUsed();
 			await store.counts();
-			while ((await this.#connection.query('select from @.parent_change limit 1')).length > 0) await store.commit({});
-		} finally {
-			await store.close();
-		}
-	}
-
-	/** False if jobs have arrived, or changes are to be passed on. */
-	async #isQuiet(): Promise<boolean> {
-		const connection = this.#connection;
-		const owners = await connection.query<{name: string}>('select name from @.owner where heartbeat_at > 0');
-		const claimed = await connection.query('select from @.claimed limit 1');
-		if (owners.length > 0 || claimed.length > 0)
-			throw inUseToMove(
-				nameOfDatabase(connection.url),
-				owners.map(({name}) => name),
-			);
-		return (await connection.query('select from @.arrived union all select from @.parent_change limit 1')).length === 0;
-	}
-
-	async reopen(): Promise<boolean> {
-		const hasMoved = await this.#connection.has('moved');
-		await this.#connection.alone(async () => {
-			await this.#connection.thaw();
-			await this.#connection.query('drop table if exists @.moved');
+			while ((await this.query('select from @.parent_change limit 1')).length > 0) await store.commit({});
 		});
-		return hasMoved;
+	}
+
+	freeze(move: Move, known: Move | undefined, sentence: string): Promise<boolean> {
+		return this.alone(async () => {
+			assertKnown(await this.move(), known, this.name);
+			if (!known) await this.#refuseUsed();
+			if (!known && (await this.query('select from arrived union all select from parent_change limit 1')).length > 0) return false;
+			await this.know(move);
+			await this.refuseChanges(move.id, sentence);
+			return true;
+		});
+	}
+
+	async #refuseUsed(): Promise<void> {
+		const owners = await this.query<{name: string}>('select name from @.owner where heartbeat_at > 0');
+		const claimed = await this.query('select from @.claimed limit 1');
+		const names = owners.map(({name}) => name);
+		if (owners.length > 0 || claimed.length > 0) throw inUseToMove(this.name, names);
+	}
+
+	reopen(): Promise<void> {
+		return this.alone(() => this.thaw());
 	}
 
 	async read(part: string, after: Cursor | null): Promise<MovedPage> {
@@ -219,13 +217,12 @@ export class PostgresSource implements MoveSource {
 		const listed = columns.map(({name, type}) => (type !== 'json' ? name : `${name === 'on_complete' ? ON_COMPLETE : name}::text as ${name}`));
 		const isAfter = after ? `where (${keys}) > (${keys.map((_, index) => `$${index + 1}`)})` : '';
 		// A page ends with the row that brings it to its size: of the others, no value is read.
-		const rows = await this.#connection.query<MovedRow & {readonly text_value?: string; readonly byte_value?: Uint8Array}>(
-			`select ${listed} from (
+		const statement = `select ${listed} from (
 				select *, sum(${['0', ...bytes].join(' + ')}) over (order by ${keys} rows between unbounded preceding and 1 preceding) as bytes_before
-				from (select * from @.${part} ${isAfter} order by ${keys} limit ${MAX_PAGE.rows}) page
-			) sized where coalesce(bytes_before, 0) < ${MAX_PAGE.bytes} order by ${keys}`,
-			after ?? [],
-		);
+				from (select * from ${part} ${isAfter} order by ${keys} limit ${MAX_PAGE.rows}) page
+			) sized where coalesce(bytes_before, 0) < ${MAX_PAGE.bytes} order by ${keys}`;
+		type Row = MovedRow & {readonly text_value?: string; readonly byte_value?: Uint8Array};
+		const rows = await this.transaction(() => this.query<Row>(statement, after ?? []));
 		const last = rows.at(-1);
 		return {
 			rows: rows.map(({text_value, byte_value, ...row}) => ('value' in row || text_value === undefined ? row : {...row, value: byte_value ?? text_value})),
@@ -233,90 +230,54 @@ export class PostgresSource implements MoveSource {
 		};
 	}
 
-	counts(): Promise<readonly JobCount[]> {
-		return this.#connection.counts();
-	}
-
 	async lastNumbers(): Promise<LastNumbers> {
 		const last = (sequence: string) => `(select case when is_called then last_value else 0 end from @.${sequence})`;
-		const [numbers] = await this.#connection.query<LastNumbers>(
-			`select ${last('job_id')} as job, ${last('lease_id')} as lease, ${last('batch_id_seq')} as batch`,
-		);
+		const [numbers] = await this.query<LastNumbers>(`select ${last('job_id')} as job, ${last('lease_id')} as lease, ${last('batch_id_seq')} as batch`);
 		return numbers as LastNumbers;
-	}
-
-	explain(error: unknown): unknown {
-		return this.#connection.explain(error);
-	}
-
-	close(): Promise<void> {
-		return this.#connection.close();
 	}
 }
 
 /** The sequences of tables that number their rows. */
 const NUMBERED: Partial<Record<TableName, string>> = {task: 'id', scope: 'id', policy: 'id', batch: 'id', schedule: 'id', edge: 'id', log: 'seq'};
 
-export class PostgresTarget implements RowTarget {
-	readonly #connection: Connection;
-
-	private constructor(connection: Connection) {
-		this.#connection = connection;
+export class PostgresTarget extends PostgresEnd implements MoveTarget {
+	static async open(url: string, schema: string, mayMake: boolean): Promise<PostgresTarget> {
+		const target = await new PostgresTarget(url, schema).connect(mayMake);
+		const [lock] = await target.query<{isMine: boolean}>('select pg_try_advisory_lock(@.lock_key(), 5) as "isMine"');
+		if (lock?.isMine) return target;
+		await target.close();
+		const message = `Another faena move brings a queue to the schema ${pg.escapeIdentifier(schema)} of the database. Wait for its end, or name another schema.`;
+		throw new FaenaError('DatabaseBusy', message);
 	}
 
-	static async open(url: string, schema: string): Promise<PostgresTarget> {
-		return new PostgresTarget(await Connection.open(url, schema));
-	}
-
-	async arrival(): Promise<Arrival | undefined> {
-		if (await this.#connection.has('arriving')) {
-			const [arrival] = await this.#connection.query<Arrival>('select id, part, after, is_done as "isDone" from @.arriving');
-			if (arrival) return arrival;
-		}
-		await this.#refuseUsed();
-		return undefined;
-	}
-
-	async #refuseUsed(): Promise<void> {
+	async isUnused(): Promise<boolean> {
 		const tables = [...Object.keys(MOVED_TABLES), 'arrived', 'claimed', 'owner'];
-		const used = await this.#connection.query<{name: string}>(tables.map(name => `(select '${name}' as name from @.${name} limit 1)`).join(' union all '));
-		if (used.length === 0) return;
-		throw bad(
-			`The queue in the schema ${this.#connection.schema} of ${nameOfDatabase(this.#connection.url).replace('The', 'the')} has been used already. A move makes a new one; name another schema by ?schema= in the URL`,
-		);
+		return (await this.query(tables.map(name => `(select from @.${name} limit 1)`).join(' union all '))).length === 0;
 	}
 
-	async begin(id: string): Promise<void> {
-		const connection = this.#connection;
-		await connection.alone(async () => {
-			// What is there has come by a move that has not gone on.
-			if (await connection.has('arriving')) await connection.query(`truncate ${Object.keys(MOVED_TABLES).map(name => `@.${name}`)}; drop table @.arriving`);
-			await this.#refuseUsed();
-			await connection.query('create table @.arriving (id text primary key, part text, after jsonb, is_done boolean not null)');
-			await connection.query('insert into @.arriving (id, is_done) values ($1, false)', [id]);
-			await connection.freeze(id, 'A queue is moving here, and has not arrived. Call faena move again, which goes on with it');
+	begin(move: Move): Promise<void> {
+		return this.alone(async () => {
+			await this.thaw();
+			await this.query(`truncate ${[...Object.keys(MOVED_TABLES), 'tally', 'batch_tally']}`);
+			await this.know(move);
+			await this.refuseChanges(move.id, 'A queue is moving here, and has not arrived. Call faena move again, which goes on with it.');
 		});
 	}
 
-	receive(source: MoveSource, ...rest: Tail<Parameters<MoveTarget['receive']>>): Promise<void> {
-		return receiveRows(source, this, ...rest);
-	}
-
-	async write(table: TableName, rows: readonly MovedRow[], arrival: Arrival): Promise<void> {
-		const connection = this.#connection;
-		await connection.transaction(async () => {
+	async write(table: TableName, rows: readonly MovedRow[], move: Move): Promise<void> {
+		await this.transaction(async () => {
 			const own: MovedRow[] = [];
 			for (const row of rows) own.push(...(await this.#toOwn(table, row)));
 			const columns = columnsOf(MOVED_TABLES[table]).concat(table === 'schedule' ? NUMBERS_OF_SCHEDULE : []);
 			const listed = columns.map(({name, type}) => (type === 'json' ? `${name}::jsonb` : name));
 			const arrays = columns.map(({type}, index) => `$${index + 1}::${CAST[type]}[]`);
-			await connection.query(
-				`insert into @.${table} (${columns.map(({name}) => name)}) overriding system value select ${listed} from unnest(${arrays}) u (${columns.map(({name}) => name)})`,
+			await this.query(
+				`insert into ${table} (${columns.map(({name}) => name)}) overriding system value select ${listed} from unnest(${arrays}) u (${columns.map(({name}) => name)})`,
 				columns.map(({name, type}) => own.map(row => toValue(row[name] ?? null, type))),
 			);
 			await this.#number(table);
-			await this.#note(arrival);
-		}, arrival.id);
+			await this.know(move);
+		}, move.id);
 	}
 
 	/** The row here: none for a schedule that another program has damaged. */
@@ -332,56 +293,37 @@ export class PostgresTarget implements RowTarget {
 		return spec ? [{...own, ...(await this.#numbersOf(spec))}] : [];
 	}
 
-	/** The numbers of a task and a policy, which get one if they have none. */
-	async #numbersOf({task, policy}: {readonly task: string; readonly policy: Policy}): Promise<{readonly task: number; readonly policy: number}> {
+	/** The numbers of a task in its scope, and of a policy, which get one if they have none. */
+	async #numbersOf({task, scope, policy}: Pick<CompletionJob, 'task' | 'scope' | 'policy'>): Promise<{readonly task: number; readonly policy: number}> {
 		const number = async (table: 'task' | 'policy', column: string, value: string) => {
-			await this.#connection.query(`insert into @.${table} (${column}) select $1 where not exists (select from @.${table} where ${column} = $1)`, [value]);
-			const [row] = await this.#connection.query<{id: number}>(`select id from @.${table} where ${column} = $1`, [value]);
+			await this.query(`insert into ${table} (${column}) select $1 where not exists (select from ${table} where ${column} = $1)`, [value]);
+			const [row] = await this.query<{id: number}>(`select id from ${table} where ${column} = $1`, [value]);
 			return row?.id as number;
 		};
-		return {task: await number('task', 'name', task), policy: await number('policy', 'spec', specOf(policy))};
+		const [scoped] = await this.query<{id: number}>('select in_scope($1, $2) as id', [await number('task', 'name', task), scope ?? null]);
+		return {task: scoped?.id as number, policy: await number('policy', 'spec', specOf(policy))};
 	}
 
 	/** The next row gets the number after the last one. */
 	async #number(table: TableName): Promise<void> {
 		const column = NUMBERED[table];
-		if (column) await this.#connection.query(`select setval(pg_get_serial_sequence('@.${table}', '${column}'), max(${column})) from @.${table}`);
+		if (column) await this.query(`select setval(pg_get_serial_sequence('${table}', '${column}'), max(${column})) from ${table}`);
 	}
 
-	async #note({id, part, after, isDone}: Arrival): Promise<void> {
-		await this.#connection.query('update @.arriving set part = $2, after = $3, is_done = $4 where id = $1', [id, part, JSON.stringify(after), isDone]);
-	}
-
-	counts(): Promise<readonly JobCount[]> {
-		return this.#connection.counts();
-	}
-
-	async finish(arrival: Arrival, {job, lease, batch}: LastNumbers): Promise<void> {
-		const connection = this.#connection;
-		await connection.transaction(async () => {
-			await connection.query(`insert into @.tally select task, state, sum(jobs) from (${COUNTS}) counts group by 1, 2`);
-			await connection.query(`insert into @.batch_tally select batch, task, state, sum(jobs) from (${COUNTS}) counts where batch is not null group by 1, 2, 3`);
+	async finish(move: Move, {job, lease, batch}: LastNumbers): Promise<void> {
+		await this.transaction(async () => {
+			await this.query(`insert into tally select task, state, sum(jobs) from (${COUNTS}) counts group by 1, 2`);
+			await this.query(`insert into batch_tally select batch, task, state, sum(jobs) from (${COUNTS}) counts where batch is not null group by 1, 2, 3`);
 			for (const [sequence, last] of Object.entries({job_id: job, lease_id: lease, batch_id_seq: batch}))
-				await connection.query(`select setval('@.${sequence}', greatest(1, $1::bigint), $1::bigint > 0)`, [last]);
-			await this.#note(arrival);
-			await connection.thaw();
-		}, arrival.id);
+				await this.query(`select setval('${sequence}', greatest(1, $1::bigint), $1::bigint > 0)`, [last]);
+			await this.know(move);
+		}, move.id);
 	}
 
-	async forget(): Promise<void> {
-		await this.#connection.query('drop table if exists @.arriving');
-	}
-
-	explain(error: unknown): unknown {
-		return this.#connection.explain(error);
-	}
-
-	close(): Promise<void> {
-		return this.#connection.close();
+	open(): Promise<void> {
+		return this.alone(() => this.thaw());
 	}
 }
-
-type Tail<List extends readonly unknown[]> = List extends readonly [unknown, ...infer Rest] ? Rest : never;
 
 const NUMBERS_OF_SCHEDULE: MovedTable['columns'] = [
 	{name: 'task', type: 'number'},

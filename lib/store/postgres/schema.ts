@@ -32,9 +32,14 @@ export const OLDEST = 1;
 export const ENTRIES: readonly string[] = [
 	...['commit', 'move', 'heartbeat', 'release', 'reclaim', 'news', 'set_paused', 'adopt', 'tell_others', 'size', 'look_at_owners'],
 	...['open_batch', 'change_batch', 'read_batches', 'delete_by_id', 'delete_ended_before', 'delete_outdated', 'delete_batch'],
-	...['find_ids', 'holders', 'sorted_rows', 'describe', 'ends_of', 'executions_of', 'counts', 'waiting_state'],
+	...['find_ids', 'holders', 'sorted_rows', 'describe', 'ends_of', 'executions_of', 'counts'],
 	...['look_at_arrived', 'edges_from', 'edges_to', 'is_unended'],
 ];
+
+/** The tables that programs can't change while the queue moves. */
+const FROZEN = MIGRATIONS.flatMap(name => [...read(name).matchAll(/^create table (\w+)/gm)].map(([, table]) => table as string)).filter(
+	table => !['version', 'function_set', 'queue_move'].includes(table),
+);
 
 function hash(text: string): string {
 	return createHash('sha256').update(text).digest('hex').slice(0, 10);
@@ -47,9 +52,13 @@ const FUNCTIONS = list('functions/').sort().map(read).join('\n');
 export const CONSTANTS: Readonly<Record<string, string | number>> = {
 	...SQL_CONSTANTS,
 	...{VERSION, OLDEST, RELEASE: release.split(/\D/, 3).join()},
-	...{FUNCTIONS, FACE: read('face.sql'), VIEWS, VIEWS_HASH: hash(VIEWS), ENTRIES: ENTRIES.map(name => `'${name}'`).join(', ')},
+	...{FUNCTIONS, FACE: read('face.sql'), VIEWS, VIEWS_HASH: hash(VIEWS), ENTRIES: quoted(ENTRIES), FROZEN: quoted(FROZEN)},
 	MIGRATIONS: MIGRATIONS.map((name, number) => migration(number + 1, read(name))).join('\n'),
 };
+
+function quoted(names: readonly string[]): string {
+	return names.map(name => `'${name}'`).join(', ');
+}
 
 function migration(number: number, text: string): string {
 	const isDone = number === 1 ? "to_regclass('version') is not null" : `(select number from version) >= ${number}`;

@@ -16,16 +16,14 @@ const MAX_ATTEMPTS = 10;
 /**
  * Copies a database to a new file: one moment of it, with the large results that it names at that moment. In the copy no program has claimed a job or a
  * batch. The copy gets its name when it is whole.
- * @param prepare changes the copy before it gets its name
  */
-export async function backUpFile(path: string, target: string, prepare: (draft: string) => void = () => {}): Promise<BackedUp> {
+export async function backUpFile(path: string, target: string): Promise<BackedUp> {
 	if (!existsSync(path)) refuse(`There is no database ${path}. Name an existing file.`);
 	reserve(target);
-	const draft = draftOf(target);
+	const draft = `${target}-draft`;
 	try {
 		createPrivately(draft);
 		const files = await copyAll(path, draft);
-		prepare(draft);
 		await endOwners(draft);
 		syncFile(draft);
 		// The results first: a program that sees the copy of the database finds them there.
@@ -38,18 +36,6 @@ export async function backUpFile(path: string, target: string, prepare: (draft: 
 		rmSync(target, {force: true});
 		throw isSystemError(error) ? unwritable(target, `The backup ${target} can't be written`, error) : translate(error, target);
 	}
-}
-
-function draftOf(target: string): string {
-	return `${target}-draft`;
-}
-
-/** Removes what a killed program has left of a backup. */
-export function removeLeftovers(target: string): void {
-	const draft = draftOf(target);
-	if (!existsSync(draft)) return;
-	for (const file of filesOf(draft)) rmSync(file, {recursive: true, force: true});
-	if (statSync(target, {throwIfNoEntry: false})?.size === 0) rmSync(target);
 }
 
 /** Makes an empty file of this name, so that two backups never write to one. */
@@ -84,7 +70,7 @@ async function copyAll(path: string, draft: string): Promise<Pick<BackedUp, 'res
 }
 
 /** The draft, and what SQLite and Faena may have made beside it. */
-export function filesOf(draft: string): string[] {
+function filesOf(draft: string): string[] {
 	const [folder, name] = [dirname(draft), basename(draft)];
 	const others = readdirSync(folder).filter(each => each.startsWith(name) && /^-(wal|shm|journal|blobs|owner-.+)$/.test(each.slice(name.length)));
 	return [draft, ...others.map(each => join(folder, each))];
@@ -149,7 +135,7 @@ async function endOwners(draft: string): Promise<void> {
 	}
 }
 
-export function syncFile(path: string): void {
+function syncFile(path: string): void {
 	const file = openSync(path, 'r+');
 	try {
 		fsyncSync(file);

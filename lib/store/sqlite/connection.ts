@@ -1,6 +1,7 @@
 import Database from 'better-sqlite3';
 import type {StorageSize} from '../../job/events.ts';
 import type {Durability} from '../../job/job.ts';
+import type {InspectedMove} from '../inspection.ts';
 import {IN_MEMORY} from '../store.ts';
 import {damageOf, leavingNothing, pragmaNumber, prepareFile, prepareReading, refuseNewer, unreadableHere} from './file-guard.ts';
 import {migrate} from './migrate.ts';
@@ -90,10 +91,10 @@ export class Connection {
 		return damageOf(this.#db);
 	}
 
-	/** Where the queue has moved, or is moving. */
-	movedTo(): string | undefined {
-		const hasMoved = this.#db.prepare("select 1 from sqlite_schema where name = 'moved'").get() !== undefined;
-		return hasMoved ? (this.#db.prepare('select "to" from moved').pluck().get() as string | undefined) : undefined;
+	/** The move of the queue to another place, or from one. */
+	move(): InspectedMove | undefined {
+		const row = this.#db.prepare('select place, is_arriving from queue_move').raw().get() as [string, number] | undefined;
+		return row && {place: row[0], isArriving: row[1] === 1};
 	}
 
 	/** How SQLite keeps a commit from being lost, for instance `wal`. */

@@ -19,7 +19,7 @@ export async function inspectFile(path: string): Promise<Inspection> {
 			engine: `SQLite ${connection.version()}`,
 			damage: await retryWhileBusy(() => connection.damage()),
 			schema: {version: MIGRATIONS.length},
-			movedTo: await retryWhileBusy(() => connection.movedTo()),
+			move: await retryWhileBusy(() => connection.move()),
 			settings: {journal_mode: connection.journalMode()},
 			owners: owners.map(([id, name, heartbeatAt]) => ({name, silentMs: Math.max(0, now - heartbeatAt), jobs: claims.get(id) ?? 0})),
 			file: {...connection.size(), ...lookAtDisk(path)},

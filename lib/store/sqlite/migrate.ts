@@ -2,19 +2,27 @@ import type Database from 'better-sqlite3';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {refuseNewer} from './file-guard.ts';
+import {unfrozen} from './frozen.ts';
 import {isInUse} from './owner-lock.ts';
 import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
 import {prepare, type Statements} from './statements.sql.ts';
+
+/** The version of the schema from which on a queue can be one that moves. */
+const FROZEN_SINCE = 14;
 
 /** Upgrades the schema in one transaction: all of it or nothing. It makes indexes of the jobs that have ended: some seconds per million rows. */
 export function migrate(db: Database.Database, path: string): Statements {
 	const run = db.transaction(() => {
 		const version = refuseNewer(db, path);
 		if (version > 0 && version < MIGRATIONS.length) refuseInUse(db, path, version);
-		for (const step of MIGRATIONS.slice(version)) {
-			db.exec(step);
-			failpoint('migration:step');
-		}
+		// A queue that has moved is upgraded too, so that it can still be read.
+		const change = version < FROZEN_SINCE ? (upgrade: () => void) => upgrade() : (upgrade: () => void) => unfrozen(db, upgrade);
+		change(() => {
+			for (const step of MIGRATIONS.slice(version)) {
+				db.exec(step);
+				failpoint('migration:step');
+			}
+		});
 		db.pragma(`application_id = ${APPLICATION_ID}`);
 		db.pragma(`user_version = ${MIGRATIONS.length}`);
 		failpoint('migration:written');

@@ -494,6 +494,26 @@ export const MIGRATIONS: readonly string[] = [
 	-- What the parent had given before its new round.
 	alter table parent_change add column digest text;
 	`,
+	`
+	-- The move of the queue to another place, or from one: at most one row. lib/store/moving.ts says what it has.
+	create table queue_move (
+		id text not null,
+		is_arriving integer not null,
+		place text not null,
+		is_done integer not null,
+		part text,
+		after text,
+		-- 1 during a transaction that may change a queue that moves.
+		is_open integer not null default 0
+	) strict;
+	`,
+];
+
+/** The names of all tables. */
+export const TABLES: readonly string[] = [
+	...['task', 'scope', 'policy', 'batch', 'schedule', 'job', 'job_run', 'key', 'key_run', 'ready', 'ready_run', 'waiting', 'blocked_run'],
+	...['claimed', 'claimed_run', 'outcome', 'outcome_run', 'failure_state', 'execution', 'fingerprint', 'progress', 'checkpoint', 'log', 'expiry'],
+	...['edge', 'scheduled', 'used_result', 'parent_change', 'owner', 'tally', 'batch_tally', 'queue_move'],
 ];
 
 /** The most jobs in a row of a run. It limits the cost of unpacking one, and how far before a job its row may begin. */

@@ -340,6 +340,16 @@ create table owner (
 	released_by bigint not null default 0
 );
 
+-- The move of the queue to another place, or from one: at most one row. lib/store/moving.ts says what it has.
+create table queue_move (
+	id text primary key,
+	is_arriving boolean not null,
+	place text not null,
+	is_done boolean not null,
+	part text,
+	after jsonb
+);
+
 create table batch (
 	id bigint generated always as identity primary key,
 	name text not null unique,
