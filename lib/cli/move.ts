@@ -23,7 +23,7 @@ export function addMove(program: Command): void {
 				'If the command is interrupted, call it again: it goes on where it was.',
 		)
 		.requiredOption('--from <queue>', 'SQLite file or PostgreSQL URL of the queue')
-		.option('--to <queue>', 'file or URL of the new queue, which must not exist')
+		.option('--to <queue>', 'file or URL of the new queue, which must not exist, or be unused')
 		.option('--reopen', 'instead of a move: let programs write to a queue again that has moved, or that a move has left half-way')
 		.addHelpText('after', '\nExample:\n  faena move --from jobs.db --to postgres://faena@db.example/jobs\n  faena move --from jobs.db --reopen')
 		.action(async ({from, to, reopen}: Flags) => {

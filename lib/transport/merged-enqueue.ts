@@ -92,6 +92,7 @@ function areAlike(a: SingleJob, b: SingleJob): boolean {
 	return (
 		one.task === other.task &&
 		(one.policy === other.policy || isDeepStrictEqual(one.policy, other.policy)) &&
+		one.scope === other.scope &&
 		one.priority === other.priority &&
 		one.runAt === other.runAt &&
 		one.delayMs === other.delayMs &&

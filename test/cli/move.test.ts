@@ -98,6 +98,19 @@ async function everything(location: string): Promise<Everything> {
 	}
 }
 
+async function fill(location: string, jobs: number): Promise<void> {
+	const queue = await openQueue(location);
+	await queue.enqueue(Array.from({length: jobs}, () => ({task: 'text', payload: '1'})));
+	await queue.close();
+}
+
+async function countIn(location: string): Promise<number> {
+	const queue = await openQueue(location, {readOnly: true});
+	const {pending} = await queue.counts();
+	await queue.close();
+	return pending;
+}
+
 /** Shows the first job that differs. */
 function assertSame(t: ExecutionContext, actual: Everything, expected: Everything): void {
 	const index = expected.jobs.findIndex((job, each) => !isDeepStrictEqual(job, actual.jobs[each]));
@@ -265,6 +278,126 @@ for (const [kind, at] of [
 		await queue.close();
 	});
 }
+
+const FROM_AND_TO = {file: ['old.db', 'new.db'], PostgreSQL: [undefined, undefined]} as const;
+
+for (const [kind, names] of Object.entries(FROM_AND_TO)) {
+	const at = (folder: Folder, name: string | undefined) => (name === undefined ? schema() : join(folder.path, name));
+
+	test(`${kind}: a queue that has arrived takes no other move, though the last one was killed before its end`, async t => {
+		const folder = new Folder(t);
+		const [old, anew, third] = [at(folder, names[0]), at(folder, names[1]), join(folder.path, 'third.db')];
+		for (const location of [old, third]) await fill(location, 3);
+		const kill = (moment: string) =>
+			folder.sh(`FAENA_FAILPOINTS=move:${moment}=kill '${process.execPath}' '${FAENA}' move --from '${old}' --to '${anew}'`).end();
+		await kill('arrived');
+		await t.throwsAsync(moveQueue(third, anew), {code: 'BadOption', message: /has what a move has brought from .*, which has not ended/});
+		await kill('told');
+		await t.throwsAsync(moveQueue(third, anew), {code: 'BadOption', message: /has what a move has brought/});
+		t.deepEqual(await moveQueue(old, anew), {jobs: 3});
+		await fill(anew, 2);
+		await t.throwsAsync(moveQueue(third, anew), {code: 'BadOption', message: /has been used already/});
+		await t.throwsAsync(moveQueue(old, anew), {code: 'QueueMoved', message: /has moved to .* already/});
+		// The third one is as it was; a queue that was left is no target, either.
+		t.deepEqual([await countIn(anew), await countIn(third)], [5, 3]);
+		await t.throwsAsync(moveQueue(anew, old), {code: 'BadOption', message: /has been used already/});
+		await fill(anew, 1);
+		await fill(third, 1);
+	});
+
+	test(`${kind}: of two moves at once, one moves all jobs, and the other is refused`, async t => {
+		const folder = new Folder(t);
+		const [old, anew, other] = [at(folder, names[0]), at(folder, names[1]), at(folder, names[1] && 'other.db')];
+		await fill(old, 6000);
+		const move = (to: string) => folder.faena('move', '--from', old, '--to', to).end();
+		const results = await Promise.all([move(anew), move(anew), move(other)]);
+		t.true(results.filter(({code}) => code === 0).length <= 1, results.map(({stdout}) => stdout).join());
+		for (const {code, stderr} of results) if (code !== 0) t.regex(stderr, /already|Another faena move|another move|in use|locked|busy/i);
+		// If each was in the way of the others, the next one goes on.
+		if (results.every(({code}) => code !== 0)) await moveQueue(old, anew).catch(async () => moveQueue(old, other));
+		const whole = [];
+		for (const location of [anew, other]) {
+			const queue = await openQueue(location);
+			const isOpen = await queue.store.setPaused(['text'], false).then(
+				() => true,
+				() => false,
+			);
+			const {pending} = await queue.counts();
+			await queue.close();
+			if (isOpen && pending > 0) whole.push(pending);
+		}
+		t.deepEqual(whole, [6000]);
+	});
+
+	test(`${kind}: a queue that is opened for writing while it moves has all jobs, and the other one can't be used`, async t => {
+		const folder = new Folder(t);
+		const [old, anew] = [at(folder, names[0]), at(folder, names[1])];
+		await fill(old, 6000);
+		let reopened: Promise<void> | undefined;
+		const moving = moveQueue(old, anew, {
+			onProgress: () => {
+				reopened ??= reopenQueue(old);
+			},
+		});
+		await t.throwsAsync(moving, {code: 'DatabaseBusy', message: /was given to another move, or opened for writing again/});
+		await reopened;
+		await fill(old, 1);
+		t.is(await countIn(old), 6001);
+		const queue = await openQueue(anew);
+		await t.throwsAsync(queue.enqueue([{task: 'text', payload: '1'}]), {code: 'QueueMoved'});
+		await queue.close();
+		await t.throwsAsync(reopenQueue(anew), {code: 'BadOption', message: /has not arrived from/});
+		await t.throwsAsync(moveQueue(anew, join(folder.path, 'third.db')), {code: 'QueueMoved', message: /has not arrived from/});
+	});
+
+	test(`${kind}: the tables of others beside the queue can be written to while it moves, and after`, async t => {
+		const folder = new Folder(t);
+		const [old, anew] = [at(folder, names[0]), at(folder, names[1])];
+		await fill(old, 1);
+		const own = kind === 'file' ? '"my orders"' : `"${schemaOf(old)}"."my orders"`;
+		const run = async (text: string) => {
+			if (kind === 'file') {
+				const db = new Database(old);
+				db.exec(text);
+				return db.close();
+			}
+			const client = new pg.Client(server.url);
+			await client.connect();
+			await client.query(text).finally(() => client.end());
+		};
+		await run(`create table ${own} (id integer)`);
+		t.deepEqual(await moveQueue(old, anew), {jobs: 1});
+		await run(`insert into ${own} values (1); delete from ${own}`);
+		if (kind === 'PostgreSQL') await t.throwsAsync(run(`truncate "${schemaOf(old)}".progress`), {code: 'FA009'});
+	});
+}
+
+test('scopes of schedules and of what batches enqueue move, too', async t => {
+	const folder = new Folder(t);
+	folder.write('tasks.mjs', TASKS);
+	const places = [join(folder.path, 'old.db'), schema(), schema(), join(folder.path, 'new.db')] as const;
+	const faena = await openOn(folder, places[0]);
+	await faena.schedule('nightly', {task: 'text', payload: 1, every: '1s'});
+	await faena.map('text', [1], {batch: 'one', onComplete: 'bytes'}).toArray();
+	await faena.close();
+	for (const [index, place] of places.entries()) if (index > 0) await moveQueue(places[index - 1] as string, place);
+	for (const place of places.slice(1, 3)) {
+		const client = new pg.Client(server.url);
+		await client.connect();
+		const own = pg.escapeIdentifier(schemaOf(place));
+		const {rows} = await client.query(
+			`select s.task > 2 ^ 24 as scheduled, (on_complete->'task')::bigint > 2 ^ 24 as completes from ${own}.schedule s, ${own}.batch`,
+		);
+		t.deepEqual(rows, [{scheduled: true, completes: true}]);
+		await client.end();
+	}
+});
+
+test('only a queue that exists moves, or is opened for writing again', async t => {
+	const missing = schema();
+	await t.throwsAsync(moveQueue(missing, join(new Folder(t).path, 'new.db')), {code: 'BadDatabase', message: /There is no queue in the schema/});
+	await t.throwsAsync(reopenQueue(missing), {code: 'BadDatabase', message: /There is no queue in the schema/});
+});
 
 test('what is no move is refused in a sentence, and changes nothing', async t => {
 	const folder = new Folder(t);

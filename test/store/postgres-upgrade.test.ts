@@ -5,11 +5,12 @@ import {join} from 'node:path';
 import {promisify} from 'node:util';
 import test from 'ava';
 import pg from 'pg';
+import {pack} from '../../lib/job/packed.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
-import {functionsOf, type installation} from '../../lib/store/postgres/schema.ts';
+import {functionsOf, type installation, OLDEST, VERSION} from '../../lib/store/postgres/schema.ts';
 import type {FaenaError} from '../../lib/support/errors.ts';
-import {makeNextVersion} from '../fixtures/next-version.ts';
+import {makeNextVersion, NEXT_RELEASE, NEXT_VERSION} from '../fixtures/next-version.ts';
 import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
 import {newJob} from './contract/laws.ts';
 
@@ -40,7 +41,7 @@ test.before('starts a server', async t => {
 	server = await PostgresServer.start();
 	admin = openPool({connectionString: server.url, max: 5});
 	next = await load('next');
-	breaking = await load('breaking', {oldest: 2});
+	breaking = await load('breaking', {oldest: NEXT_VERSION});
 });
 
 test.after.always(async () => {
@@ -63,11 +64,14 @@ test('two versions work on one queue, and the face calls the newest', async t =>
 	await old.enqueue([newJob()]);
 	const newer = openIn('both', next.PostgresStore);
 	await newer.enqueue([newJob()]);
-	t.deepEqual(await versionOf('both'), {number: 2, oldest: 1});
+	t.deepEqual(await versionOf('both'), {number: NEXT_VERSION, oldest: OLDEST});
 	t.deepEqual(await setsOf('both'), [functionsOf('both'), next.functionsOf('both')]);
 	await admin.query(`select "both".enqueue('${newJob().task}')`);
 	await old.enqueue([newJob()]);
-	t.deepEqual((await admin.query('select note from "both".job order by first')).rows, [{note: null}, {note: '99.1.0'}, {note: null}, {note: null}]);
+	t.deepEqual(
+		(await admin.query('select made_by from "both".job order by first')).rows,
+		[null, NEXT_RELEASE, null, null].map(made_by => ({made_by})),
+	);
 	t.regex(await faceOf('both'), new RegExp(next.functionsOf('both')));
 	const claimed = async (queue: JobQueue, owner: string) => {
 		const {lease, jobs} = await queue.dequeue({owner, tasks: [newJob().task], limit: 2});
@@ -80,8 +84,23 @@ test('two versions work on one queue, and the face calls the newest', async t =>
 	const late = openIn('both');
 	t.like(await late.counts(), {completed: 4});
 	await late.close();
-	t.deepEqual(await versionOf('both'), {number: 2, oldest: 1});
+	t.deepEqual(await versionOf('both'), {number: NEXT_VERSION, oldest: OLDEST});
 	t.regex(await faceOf('both'), new RegExp(next.functionsOf('both')));
+});
+
+test('what a newer version keeps in a new column stays when an older program changes one of the jobs that share its row', async t => {
+	const old = openIn('columns');
+	await old.counts();
+	const newer = openIn('columns', next.PostgresStore);
+	await newer.store.commit({enqueue: [{...newJob(), values: pack(['1', '2', '3', '4', '5', '6'])}]});
+	t.is(await old.edit(3, {priority: 5}), 'edited');
+	t.like(await old.discard([5], {stop: false}), {discarded: [5]});
+	const {rows} = await admin.query('select first::integer, made_by from columns.job order by first');
+	t.deepEqual(
+		rows,
+		[1, 3, 4, 6].map(first => ({first, made_by: NEXT_RELEASE})),
+	);
+	await Promise.all([old.close(), newer.close()]);
 });
 
 test('an upgrade that is killed at any step leaves what was there, and the next one does all', async t => {
@@ -106,11 +125,11 @@ test('an upgrade that is killed at any step leaves what was there, and the next 
 			while ((await admin.query('select from pg_stat_activity where pid = $1', [pid])).rows.length > 0);
 			t.false(await isThere(next.functionsOf(schema)));
 			t.is(await isThere(schema), from !== undefined);
-			if (from) t.deepEqual(await versionOf(schema), {number: 1, oldest: 1});
+			if (from) t.deepEqual(await versionOf(schema), {number: VERSION, oldest: OLDEST});
 		}
 		const queue = openIn(schema, next.PostgresStore);
 		t.like(await queue.enqueue([newJob({key: 'a'})]), [{id: 1, reused: from !== undefined}]);
-		t.deepEqual(await versionOf(schema), {number: 2, oldest: 1});
+		t.deepEqual(await versionOf(schema), {number: NEXT_VERSION, oldest: OLDEST});
 		await queue.close();
 	}
 });
@@ -129,7 +148,7 @@ test('20 programs that upgrade at once make one upgrade', async t => {
 		ends.map(({stdout}) => stdout),
 		Array(20).fill('1\n'),
 	);
-	t.deepEqual(await versionOf('at once'), {number: 2, oldest: 1});
+	t.deepEqual(await versionOf('at once'), {number: NEXT_VERSION, oldest: OLDEST});
 	t.is((await setsOf('at once')).length, 2);
 });
 
@@ -141,15 +160,18 @@ test('a version that can not be used beside another one waits for its programs t
 	t.is(refused.code, 'DatabaseBusy');
 	t.regex(
 		refused.message,
-		/programs of Faena [\d.]+ \(tables of version 1\) use it, which can't go on with the new tables\. First deploy a release whose tables have version 2 to all programs/,
+		new RegExp(`\\(tables of version ${VERSION}\\) use it, which can't go on .* a release whose tables have version ${NEXT_VERSION} to all programs`),
 	);
-	t.deepEqual(await versionOf('breaking'), {number: 1, oldest: 1});
+	t.deepEqual(await versionOf('breaking'), {number: VERSION, oldest: OLDEST});
 	await old.enqueue([newJob()]);
 	await old.close();
 	t.like(await newer.counts(), {pending: 2});
-	t.deepEqual(await versionOf('breaking'), {number: 2, oldest: 2});
+	t.deepEqual(await versionOf('breaking'), {number: NEXT_VERSION, oldest: NEXT_VERSION});
 	const late = openIn('breaking');
-	await t.throwsAsync(late.counts(), {code: 'NewerDatabase', message: /have version 2, and need a Faena that knows version 2; this one knows version 1/});
+	await t.throwsAsync(late.counts(), {
+		code: 'NewerDatabase',
+		message: new RegExp(`have version ${NEXT_VERSION}, and need a Faena that knows version ${NEXT_VERSION}; this one knows version ${VERSION}`),
+	});
 	await Promise.all([newer.close(), late.close()]);
 });
 
@@ -163,7 +185,7 @@ test('an upgrade does not wait for a long query while calls wait for it: they go
 	const newer = openIn('busy', next.PostgresStore);
 	const upgraded = newer.counts();
 	for (let number = 0; number < 20; number++) await old.enqueue([newJob()]);
-	t.deepEqual(await versionOf('busy'), {number: 1, oldest: 1});
+	t.deepEqual(await versionOf('busy'), {number: VERSION, oldest: OLDEST});
 	await reader.query('commit');
 	t.like(await upgraded, {pending: 21});
 	await Promise.all([old.close(), newer.close(), reader.end()]);

@@ -4,10 +4,10 @@ import {fileURLToPath} from 'node:url';
 import type {ExecutionContext} from 'ava';
 import test from 'ava';
 import Database from 'better-sqlite3';
-import type {JobQueue} from '../../lib/queue.ts';
+import {type JobQueue, moveQueue} from '../../lib/queue.ts';
 import {openStore} from '../../lib/store/open-store.ts';
 import {holdLock, ownerLockAt} from '../../lib/store/sqlite/owner-lock.ts';
-import {MIGRATIONS} from '../../lib/store/sqlite/schema.sql.ts';
+import {MIGRATIONS, TABLES} from '../../lib/store/sqlite/schema.sql.ts';
 import {brokenLaws} from '../fault/laws.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
@@ -102,4 +102,29 @@ test('a database of a newer version is refused untouched', async t => {
 	db.close();
 	await t.throwsAsync(openStore(path), {code: 'NewerDatabase'});
 	t.is(schemaOf(path), MIGRATIONS.length + 1);
+});
+
+test.serial('a queue that has moved is upgraded by a later version that changes rows, and can still only be read', async t => {
+	const folder = makeFolder(t);
+	const path = join(folder, 'jobs.db');
+	const queue = await openQueueAt(path);
+	await queue.enqueue([{task: 'echo', payload: '1'}]);
+	await queue.close();
+	await moveQueue(path, join(folder, 'new.db'));
+	(MIGRATIONS as string[]).push("update task set name = 'renamed'");
+	t.teardown(() => (MIGRATIONS as string[]).pop());
+	const anew = await openQueueAt(path);
+	t.like((await anew.store.jobs({})).jobs, [{task: 'renamed'}]);
+	await t.throwsAsync(anew.enqueue([{task: 'echo', payload: '1'}]), {code: 'QueueMoved'});
+	await anew.close();
+	t.is(schemaOf(path), MIGRATIONS.length);
+});
+
+test('the list of all tables has those of a new database', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	await (await openStore(path)).close();
+	const db = new Database(path);
+	const names = db.prepare("select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'").pluck().all() as string[];
+	db.close();
+	t.deepEqual([...TABLES].sort(), names.sort());
 });

@@ -85,6 +85,8 @@ for (const [what, parts, options] of [
 	['another time', {}, {runAt: 5}],
 	['a delay', {}, {delayMs: 5}],
 	['an expiry', {}, {expiresMs: 5}],
+	['another scope', {}, {scope: 'a'}],
+	['a key that is unique while unended', {key: 'a'}, {unique: 'unended'}],
 	['a key', {key: 'a'}, {}],
 	['a watch', {watch: true}, {}],
 	['a limit', {}, {maxPending: {all: 5}}],

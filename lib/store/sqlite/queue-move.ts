@@ -14,11 +14,11 @@ import {freeze, thaw, unfrozen} from './frozen.ts';
 import {COUNTS, insertOf, PARTS, TALLIES} from './queue-rows.sql.ts';
 import {MAX_RUN_JOBS, TABLES} from './schema.sql.ts';
 import {SqliteStore} from './sqlite.ts';
-import {retryWhileBusy, translate} from './sqlite-errors.ts';
+import {isBusy, retryWhileBusy, translate} from './sqlite-errors.ts';
 import {refuse} from './trusted-files.ts';
 
-/** For the lock of a program that looks at the queue. */
-const WAIT = {timeout: 10_000};
+/** For the lock of a program that looks at the queue, in milliseconds. */
+const WAIT = {timeout: 2000};
 
 /** The row of {@link Move}. */
 interface MoveRow extends Omit<Move, 'after'> {
@@ -163,7 +163,7 @@ export class SqliteSource extends FileEnd implements MoveSource {
 				const own = Object.fromEntries(Object.entries(row).slice(0, -keys));
 				last = Object.values(row).slice(-keys) as (number | string)[];
 				rows.push(...toRows(own));
-				for (const value of Object.values(own)) bytes += typeof value === 'string' || value instanceof Uint8Array ? value.length : 8;
+				bytes += sizeOf(own);
 				if (bytes >= MAX_PAGE.bytes) break;
 			}
 			return {rows, last};
@@ -177,6 +177,11 @@ export class SqliteSource extends FileEnd implements MoveSource {
 	}
 }
 
+/** About. */
+function sizeOf(row: MovedRow): number {
+	return Object.values(row).reduce((sum: number, value) => sum + (typeof value === 'string' || value instanceof Uint8Array ? value.length : 8), 0);
+}
+
 /** Tables that are empty in a queue that was never used. The last numbers are in `tally`. */
 const OF_JOBS = TABLES.filter(name => name !== 'tally' && name !== 'queue_move');
 
@@ -184,10 +189,17 @@ export class SqliteTarget extends FileEnd implements MoveTarget {
 	readonly #statements = new Map<string, Database.Statement>();
 
 	static async open(path: string, mayMake: boolean): Promise<SqliteTarget> {
-		const target = new SqliteTarget(path, await FileEnd.connect(path, mayMake));
-		target.db.pragma('locking_mode = exclusive');
-		await target.change(() => {});
-		return target;
+		const db = await FileEnd.connect(path, mayMake);
+		try {
+			db.pragma('locking_mode = exclusive');
+			db.exec('begin immediate; commit');
+			return new SqliteTarget(path, db);
+		} catch (error) {
+			// Two that wait for each other would wait for ever.
+			db.close();
+			if (!isBusy(error)) throw translate(error, path);
+			throw new FaenaError('DatabaseBusy', `${path} is in use by another faena move, or by a program. Wait for its end, or name another file.`);
+		}
 	}
 
 	async isUnused(): Promise<boolean> {

@@ -32,13 +32,15 @@ begin
 	end case;
 end $$;
 
--- Inserts the part of an outcome that some of its jobs have.
-create function insert_part(o outcome, its_first bigint, its_last bigint) returns void language sql as $$
-	insert into outcome values (its_first, its_last, o.task, o.rank, o.batch, o.execution, o.status, o.ended_at,
-		cut_times(o.times, (its_first - o.first)::integer, (its_last - its_first + 1)::integer),
-		cut_lines(o.text_value, its_first - o.first + 1, its_last - o.first + 1), o.byte_value, o.worker,
-		o.earliest_start, o.latest_start, o.shortest_ms, o.longest_ms)
-$$;
+-- Inserts the part of an outcome that some of its jobs have. Its other columns stay, also those that a later version has added, whose programs use it too.
+create function insert_part(o outcome, its_first bigint, its_last bigint) returns void language plpgsql as $$
+begin
+	o.times := cut_times(o.times, (its_first - o.first)::integer, (its_last - its_first + 1)::integer);
+	o.text_value := cut_lines(o.text_value, its_first - o.first + 1, its_last - o.first + 1);
+	o.first := its_first;
+	o.last := its_last;
+	insert into outcome values (o.*);
+end $$;
 
 -- Deletes all rows of jobs with consecutive ids but those of their states.
 create function delete_jobs(its_first bigint, its_last bigint) returns void language plpgsql as $$
@@ -63,10 +65,15 @@ begin
 	perform delete_edges_to(its_first, its_last);
 end $$;
 
-create function insert_job_part(j job, its_first bigint, its_last bigint) returns void language sql as $$
-	insert into job values (its_first, its_last, j.task, j.policy, j.priority, j.created_at, j.batch, j.first_number + its_first - j.first,
-		cut_lines(j.keys, its_first - j.first + 1, its_last - j.first + 1), cut_lines(j.text_value, its_first - j.first + 1, its_last - j.first + 1), j.byte_value)
-$$;
+create function insert_job_part(j job, its_first bigint, its_last bigint) returns void language plpgsql as $$
+begin
+	j.keys := cut_lines(j.keys, its_first - j.first + 1, its_last - j.first + 1);
+	j.text_value := cut_lines(j.text_value, its_first - j.first + 1, its_last - j.first + 1);
+	j.first_number := j.first_number + its_first - j.first;
+	j.first := its_first;
+	j.last := its_last;
+	insert into job values (j.*);
+end $$;
 
 -- Gives a job a row of its own in the table job, to change it.
 create function isolate_job(its_id bigint) returns void language plpgsql as $$
@@ -78,10 +85,7 @@ begin
 	delete from job where first = j.first;
 	if j.first < its_id then perform insert_job_part(j, j.first, its_id - 1); end if;
 	if j.last > its_id then perform insert_job_part(j, its_id + 1, j.last); end if;
-	j.text_value := cut_lines(j.text_value, its_id - j.first + 1, its_id - j.first + 1);
-	j.keys := cut_lines(j.keys, its_id - j.first + 1, its_id - j.first + 1);
-	insert into job values (its_id, its_id, j.task, j.policy, j.priority, j.created_at, j.batch, j.first_number + its_id - j.first, j.keys,
-		j.text_value, j.byte_value);
+	perform insert_job_part(j, its_id, its_id);
 end $$;
 
 -- Cancels jobs that are not running, which share the row of their state.
