@@ -10,6 +10,7 @@ import {assertExists, queueCommand, useQueue} from './input.ts';
 import {waitingOf} from './pause-and-resume.ts';
 import {clock, count, counted, megabytes, print, toJson} from './print.ts';
 import {shellQuote} from './shell-quote.ts';
+import {describeMove} from './status-and-batches.ts';
 
 export function addDoctor(program: Command): void {
 	queueCommand(program, 'doctor')
@@ -42,12 +43,9 @@ interface Report extends Partial<Omit<Inspection, 'damage' | 'owners' | 'move'>>
 	readonly findings: readonly Finding[];
 }
 
-function judgeMove({place, isArriving}: InspectedMove): Finding {
-	if (isArriving) return {problem: `The queue arrives from ${place}, and is not whole.`, advice: 'Call faena move again, which goes on with it.'};
-	return {
-		problem: `The queue moves, or has moved, to ${place}, and can only be read.`,
-		advice: 'Use that one. faena move --reopen lets programs write to this one again.',
-	};
+function judgeMove(move: InspectedMove): Finding {
+	const advice = move.isArriving ? 'Call faena move again, which goes on with it.' : 'Use that one. faena move --reopen lets programs write to this one again.';
+	return {problem: describeMove(move), advice};
 }
 
 async function examine(file: string): Promise<Report> {
@@ -63,7 +61,7 @@ async function examine(file: string): Promise<Report> {
 			...judgeSettings(inspection.settings),
 			...(inspection.file ? judgeFile(inspection.file) : []),
 			...judgeOwners(owners, file),
-			...(await useQueue(file, async queue => [...(await judgeTasks(queue, engines, file)), ...(await judgeStale(queue, file))], {readOnly: true})),
+			...(move ? [] : await useQueue(file, async queue => [...(await judgeTasks(queue, engines, file)), ...(await judgeStale(queue, file))], {readOnly: true})),
 		];
 		return {...base, ...inspection, engines, findings};
 	} catch (error) {

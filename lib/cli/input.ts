@@ -39,9 +39,10 @@ export async function useQueue<Result>(file: string, use: (queue: JobQueue) => P
 }
 
 /** @throws FaenaError `BadDatabase` if `open()` would create the queue */
-export async function assertExists(queue: string): Promise<void> {
+/** @param option the one that names it */
+export async function assertExists(queue: string, option = '--queue'): Promise<void> {
 	if (!(await queueExists(queue)))
-		throw new FaenaError('BadDatabase', `There is no queue ${shownLocation(queue)} here; name its ${isPostgres(queue) ? 'URL' : 'file'} with --queue.`);
+		throw new FaenaError('BadDatabase', `There is no queue ${shownLocation(queue)} here; name its ${isPostgres(queue) ? 'URL' : 'file'} with ${option}.`);
 }
 
 const MAX_NAMED_IDS = 10;

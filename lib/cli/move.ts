@@ -1,5 +1,6 @@
+import {dirname, resolve} from 'node:path';
 import type {Command} from 'commander';
-import {shownLocation} from '../api/queue-location.ts';
+import {isPostgres, shownLocation} from '../api/queue-location.ts';
 import {bad} from '../job/checks.ts';
 import {moveQueue, reopenQueue} from '../queue.ts';
 import {inLine} from './controls.ts';
@@ -11,6 +12,14 @@ interface Flags {
 	readonly from: string;
 	readonly to?: string;
 	readonly reopen?: true;
+}
+
+const NAMES =
+	'faena: faena map names a run by its command and the folder, seen from the queue: to go on with one, give --batch with its name, which faena batches lists.\n';
+
+/** True for files of one folder. */
+function areNeighbours(from: string, to: string): boolean {
+	return !isPostgres(from) && !isPostgres(to) && dirname(resolve(from)) === dirname(resolve(to));
 }
 
 export function addMove(program: Command): void {
@@ -28,10 +37,10 @@ export function addMove(program: Command): void {
 		.addHelpText('after', '\nExample:\n  faena move --from jobs.db --to postgres://faena@db.example/jobs\n  faena move --from jobs.db --reopen')
 		.action(async ({from, to, reopen}: Flags) => {
 			if ((to === undefined) === (reopen === undefined)) throw bad('faena move expects either --to or --reopen');
-			await assertExists(from);
+			await assertExists(from, '--from');
 			if (to === undefined) {
 				await reopenQueue(from);
-				await print(`Programs can write to ${inLine(shownLocation(from))} again.\n`);
+				await print(`Programs can write to ${inLine(shownLocation(from))} again. Don't use the other queue, too: both have its jobs.\n`);
 				return;
 			}
 			let rows = 0;
@@ -42,5 +51,6 @@ export function addMove(program: Command): void {
 			const {jobs} = await moveQueue(from, to, {onProgress}).finally(endLine);
 			const [old, anew] = [from, to].map(queue => inLine(shownLocation(queue)));
 			await print(`${anew}: ${counted(jobs, 'job')}. ${old} can only be read from now on.\n`);
+			if (!areNeighbours(from, to)) process.stderr.write(NAMES);
 		});
 }

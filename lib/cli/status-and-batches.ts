@@ -1,6 +1,6 @@
 import type {Command} from 'commander';
 import {type BatchInfo, toBatchInfo} from '../api/handles.ts';
-import {shownLocation} from '../api/queue-location.ts';
+import {type InspectedMove, moveOf, shownLocation} from '../api/queue-location.ts';
 import type {Job} from '../index.ts';
 import {bad} from '../job/checks.ts';
 import {describeStages, statusSummary} from '../job/job.ts';
@@ -26,9 +26,10 @@ export function addStatus(program: Command): void {
 		.action(async ({queue: file, batch, json, watch}: StatusFlags) => {
 			if (json && watch) throw bad('Give either --json or --watch.');
 			const read = async (queue: JobQueue) => {
-				if (!json) return describeReport(shownLocation(file), await look(queue, batch, MAX_LISTED));
+				const move = await moveOf(file);
+				if (!json) return describeReport(shownLocation(file), {...(await look(queue, batch, MAX_LISTED)), move});
 				const {pending, ...rest} = await look(queue, batch, ALL);
-				return `${toJson({...rest, oldestPending: pending[0]})}\n`;
+				return `${toJson({...rest, oldestPending: pending[0], ...defined({move})})}\n`;
 			};
 			const use = watch ? (queue: JobQueue) => redraw(() => read(queue)) : read;
 			await print(await useQueue(file, use, {readOnly: true}), {hasStatuses: !json});
@@ -55,15 +56,25 @@ async function look(queue: JobQueue, batch: string | undefined, most: Readonly<R
 	return {counts: own?.counts ?? (await queue.counts()), held, paused: await queue.paused(), ...lists, schemaVersion: queue.store.schemaVersion};
 }
 
-function describeReport(location: string, {counts, held, paused, schemaVersion: _, ...jobs}: Awaited<ReturnType<typeof look>>): string {
+interface Report extends Awaited<ReturnType<typeof look>> {
+	readonly move: InspectedMove | undefined;
+}
+
+function describeReport(location: string, {counts, held, paused, move, schemaVersion: _, ...jobs}: Report): string {
 	const listed = (['running', 'pending', 'failed', 'dead'] as const).flatMap(status => list(jobs[status], counts[status]));
 	const lines = [
 		`${location}: ${statusSummary(counts)}`,
+		...(move ? [describeMove(move)] : []),
 		...(held > 0 ? [`held: ${count(held)} of the pending; see faena doctor`] : []),
 		...(paused.length > 0 ? [`paused: ${paused.map(inLine).join(', ')}`] : []),
 		...(listed.length > 0 ? ['', ...listed] : []),
 	];
 	return `${lines.join('\n')}\n`;
+}
+
+/** For `faena status` and `faena doctor`. */
+export function describeMove({place, isArriving}: InspectedMove): string {
+	return isArriving ? `The queue arrives from ${place}, and is not whole.` : `The queue moves, or has moved, to ${place}, and can only be read.`;
 }
 
 function list(jobs: readonly Job[], total: number): string[] {

@@ -103,7 +103,8 @@ export async function bringRows(source: MoveSource, target: MoveTarget, begun: M
 		}
 	}
 	if (!sameCounts(await source.counts(), await target.counts())) {
-		const message = 'The new queue has other numbers of jobs than the old one, which has all of them. Please report this; faena move --reopen lets you use it.';
+		const message =
+			'The new queue has other numbers of jobs than the old one, which has all of them. Please report this; --from and --reopen let you use that one again.';
 		throw new FaenaError('BadDatabase', message);
 	}
 	await target.finish({...move, isDone: true}, await source.lastNumbers());

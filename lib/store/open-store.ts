@@ -4,7 +4,7 @@ import type {BackedUp, Vacuumed} from '../job/events.ts';
 import {blobThreshold, lease} from '../job/options.ts';
 import {systemClock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
-import type {Inspection} from './inspection.ts';
+import type {InspectedMove, Inspection} from './inspection.ts';
 import {JobQueue} from './job-queue.ts';
 import type {PostgresPool} from './postgres-client.ts';
 import {isPostgres, postgresParts, queuePath} from './queue-path.ts';
@@ -123,6 +123,17 @@ export async function inspect(location: string): Promise<Inspection> {
 	}
 	const {inspectFile} = await import('./sqlite/inspect.ts');
 	return inspectFile(queuePath('inspect()', location));
+}
+
+/** The move of a queue that can only be read, since it has moved or has not arrived. */
+export async function moveOf(location: string): Promise<InspectedMove | undefined> {
+	if (isPostgres(location)) {
+		const {url, schema} = postgresParts(location);
+		const {moveOfSchema} = await withDriver(import('./postgres/inspect.ts'));
+		return moveOfSchema(url, schema);
+	}
+	const {moveOfFile} = await import('./sqlite/inspect.ts');
+	return moveOfFile(queuePath('moveOf()', location));
 }
 
 /**

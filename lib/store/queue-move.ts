@@ -59,7 +59,7 @@ async function bring(source: MoveSource, target: MoveTarget, move: Move, known: 
 		failpoint('move:frozen');
 		if (!own?.isDone) await bringRows(source, target, begun, onProgress);
 		failpoint('move:arrived');
-		const advice = 'Use that one. To change this one all the same, call faena move --reopen.';
+		const advice = `Use that one. To change this one all the same: faena move --from ${origin} --reopen.`;
 		await source.freeze({...move, isDone: true}, move, `This queue has moved to ${move.place}. ${advice}`);
 		failpoint('move:told');
 	} else if (!own) throw new FaenaError('QueueMoved', `The queue has moved to ${move.place} already.`);
@@ -109,7 +109,9 @@ function assertLocations(where: string, ...locations: readonly string[]): string
 
 function movesElsewhere({place, isDone}: Move): FaenaError {
 	const what = isDone ? `has moved to ${place}` : `is moving to ${place}`;
-	const advice = isDone ? 'Move that one, or call faena move --reopen first.' : 'Name that as --to, which goes on with it; or call faena move --reopen first.';
+	const advice = isDone
+		? 'Move that one, or open this one again first, with --from and --reopen.'
+		: 'Name that as --to, which goes on with it; or give the move up, with --from and --reopen.';
 	return new FaenaError('QueueMoved', `The queue ${what} already. ${advice}`);
 }
 

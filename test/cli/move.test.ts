@@ -210,6 +210,7 @@ for (const [kind, at] of [
 		const {code, stdout, stderr} = await folder.faena('move', '--from', old, '--to', 'new.db').end();
 		t.is(code, 0, stderr);
 		t.regex(stdout, /^new\.db: 3 jobs\. .* can only be read from now on\.\n$/);
+		t.is(/--batch/.test(stderr), kind === 'PostgreSQL');
 		const moved = {code: 'QueueMoved', message: /has moved to .*new\.db\. Use that one/};
 		await t.throwsAsync(beside.enqueue([{task: 'text', payload: '1'}]), moved);
 		await t.throwsAsync(beside.dequeue({owner: 'me', tasks: ['text'], limit: 1}), moved);
@@ -234,7 +235,8 @@ for (const [kind, at] of [
 			db.close();
 		}
 		t.regex((await folder.faena('list', '--queue', old).end()).stdout, /text/);
-		t.regex((await folder.faena('doctor', '--queue', old).end()).stdout, /The queue moves, or has moved, to .*new\.db/);
+		for (const command of ['doctor', 'status']) t.regex((await folder.faena(command, '--queue', old).end()).stdout, /The queue moves, or has moved, to .*new\.db/);
+		t.like(JSON.parse((await folder.faena('status', '--json', '--queue', old).end()).stdout), {move: {isArriving: false}});
 		const elsewhere = await t.throwsAsync(moveQueue(old, join(folder.path, 'other.db')), {code: 'QueueMoved', message: /has moved to .*new\.db already/});
 		t.notRegex(elsewhere.message, /\n/);
 
@@ -413,7 +415,7 @@ test('what is no move is refused in a sentence, and changes nothing', async t =>
 		[[], /required option '--from <queue>' not specified/],
 		[['--from', 'old.db'], /expects either --to or --reopen/],
 		[['--from', 'old.db', '--to', 'new.db', '--reopen'], /expects either --to or --reopen/],
-		[['--from', 'none.db', '--to', 'new.db'], /There is no queue none\.db/],
+		[['--from', 'none.db', '--to', 'new.db'], /There is no queue none\.db.* --from/],
 		[['--from', 'old.db', '--to', './old.db'], /expects two different queues/],
 		[['--from', 'old.db', '--to', 'taken.db'], /taken\.db is not a/],
 		[['--from', 'old.db', '--to', 'none/new.db'], /The folder .*none of the database does not exist|folder/],

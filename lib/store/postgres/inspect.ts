@@ -3,9 +3,24 @@ import {Database} from './database.ts';
 
 const SETTINGS = ['fsync', 'full_page_writes', 'synchronous_commit'];
 
+function open(url: string, schema: string): Database {
+	return new Database(url, schema, {store: 0, host: '', relaxed: false, now: undefined}, {isReadOnly: true});
+}
+
+async function moveIn(database: Database): Promise<InspectedMove | undefined> {
+	const [move] = await database.query<InspectedMove>('select place, is_arriving as "isArriving" from @.queue_move');
+	return move;
+}
+
+/** The move that the queue in a schema knows. */
+export async function moveOfSchema(url: string, schema: string): Promise<InspectedMove | undefined> {
+	const database = open(url, schema);
+	return moveIn(database).finally(() => database.close());
+}
+
 /** Looks at the queue in a schema of a PostgreSQL database without writing to it. */
 export async function inspectSchema(url: string, schema: string): Promise<Inspection> {
-	const database = new Database(url, schema, {store: 0, host: '', relaxed: false, now: undefined}, {isReadOnly: true});
+	const database = open(url, schema);
 	try {
 		const owners = await database.query<{name: string; heartbeat: number; jobs: number}>(
 			`select o.name, o.heartbeat_at as heartbeat, coalesce((select sum(c.last - c.first + 1) from @.claimed c where c.owner = o.id), 0)::bigint as jobs
@@ -21,9 +36,8 @@ export async function inspectSchema(url: string, schema: string): Promise<Inspec
 			) as connections from @.function_set order by function_set.release desc, made_at desc`,
 		);
 		const {server_version: version = '', ...others} = Object.fromEntries(settings.map(({name, setting}) => [name, setting]));
-		const [move] = await database.query<InspectedMove>('select place, is_arriving as "isArriving" from @.queue_move');
 		return {
-			move,
+			move: await moveIn(database),
 			engine: `PostgreSQL ${version}`,
 			schema: {version: database.version, releases},
 			settings: others,

@@ -31,6 +31,7 @@ const ERRORS: readonly (readonly [code: RegExp, sentence: string, code?: ErrorCo
 	[/^FA006$/, ownerInUse('MESSAGE').message, 'OwnerInUse'],
 	[/^FA004$/, 'DATABASE is not the one that this program has opened: MESSAGE. Restart it, with the Faena of the programs that use it.', 'NewerDatabase'],
 	[/^FA005$/, 'DATABASE begins transactions that do not see what others commit: MESSAGE. Set default_transaction_isolation of this user to read committed.'],
+	[/^NO_PASSWORD$/, 'DATABASE asks for a password, and there is none. Give it in ~/.pgpass, which only you may read (mode 600), or in PGPASSWORD.'],
 	[/^NO_TLS$/, 'DATABASE does not offer TLS: MESSAGE. Turn ssl on there, or leave sslmode out of the URL.'],
 	[/^(CERT_|DEPTH_|SELF_SIGNED|UNABLE_TO|ERR_TLS)/, "The certificate of DATABASE can't be verified: MESSAGE (CODE). Give the option sslrootcert in the URL."],
 ];
@@ -39,6 +40,7 @@ const ERRORS: readonly (readonly [code: RegExp, sentence: string, code?: ErrorCo
 const TEXTS: readonly (readonly [text: RegExp, code: string])[] = [
 	[/^Connection terminated|^Client has encountered a connection error|^timeout (exceeded|expired)/, 'ECONNRESET'],
 	[/does not support SSL/, 'NO_TLS'],
+	[/client password must be a string/, 'NO_PASSWORD'],
 ];
 
 /** Codes of connections that ended while a call was under way: of the server, of a pooler before it, and of the network. */

@@ -1,10 +1,22 @@
 import {statfsSync, statSync} from 'node:fs';
 import {dirname} from 'node:path';
-import type {InspectedFile, Inspection} from '../inspection.ts';
+import type {InspectedFile, InspectedMove, Inspection} from '../inspection.ts';
 import {connect} from './connection.ts';
 import {MIGRATIONS} from './schema.sql.ts';
 import {retryWhileBusy, translate} from './sqlite-errors.ts';
 import type {OwnerValues} from './statements.sql.ts';
+
+/** The move that a database knows. */
+export async function moveOfFile(path: string): Promise<InspectedMove | undefined> {
+	const connection = await connect(path, 'full', true);
+	try {
+		return await retryWhileBusy(() => connection.move());
+	} catch (error) {
+		throw translate(error, path);
+	} finally {
+		connection.close();
+	}
+}
 
 /** Looks at a database without writing to it. This reads all of it. */
 export async function inspectFile(path: string): Promise<Inspection> {
