@@ -3,7 +3,7 @@ import {toFailure} from '../../../lib/job/failure.ts';
 import {type NewGroup, toEndedGroup} from '../../../lib/job/group.ts';
 import {pack} from '../../../lib/job/packed.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
-import {claimsOf, commit, completeAll, jobOf, law, newJob, OWNER, POLICY, take} from './laws.ts';
+import {claimsOf, commit, completeAll, jobOf, law, lawOfStores, newJob, OWNER, POLICY, take} from './laws.ts';
 
 const GROUP = {task: 'hash', priority: 0, runAt: null, policy: POLICY};
 const RERUN = {changed: true, failed: false};
@@ -145,4 +145,14 @@ law('the code of executions is noted in packed rows and in single ones, of those
 	await settle(claims.slice(0, 40), 'second');
 	const {fingerprints} = await queue.store.holders({task: 'hash', batch}, ['0', '9', '10', '11', '12', '39', '40']);
 	t.deepEqual(fingerprints, ['second 0', 'second 9', 'first 10', 'first 11', 'second 12', 'second 39', 'new 40']);
+});
+
+lawOfStores('a store that did not claim a job can settle its failure, and notes the code that ran', async (t, queue, _clock, another) => {
+	await send(queue, groupOf(['a', 'b'], {fingerprints: pack(['old files', 'old files'])}));
+	const [a, b] = claimsOf(await take(queue, 2)) as [Claim, Claim];
+	const failed = {...a, code: 'new', outcome: {type: 'threw', error: toFailure(new Error('no'))}} as const;
+	const lost = {...b, code: 'wrong', execution: 7, outcome: failed.outcome};
+	const {settled} = await commit(await another(), {settle: [failed, lost]});
+	t.deepEqual(settled, ['failed', 'lost']);
+	t.deepEqual((await queue.store.holders({task: 'hash'}, ['a', 'b'])).fingerprints, ['new files', 'old files']);
 });

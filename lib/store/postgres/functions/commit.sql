@@ -143,13 +143,12 @@ declare
 begin
 	for n in 0 .. jsonb_array_length(items) - 1 loop
 		i := items->n;
-		if i->>'type' = 'returned' then answer := complete(i, texts, bytes, is_plain);
-		else
-			answer := case i->>'type' when 'maker' then end_maker(i, texts, bytes) when 'settled' then '"lost"' else end_execution(i, bytes) end;
-			if jsonb_typeof(answer->0) = 'number' then undecided := coalesce(undecided, '[]') || jsonb_build_array(jsonb_build_array(n, answer)); end if;
-		end if;
+		answer := case i->>'type' when 'returned' then complete(i, texts, bytes, is_plain) when 'maker' then end_maker(i, texts, bytes)
+			when 'settled' then '"lost"' else end_execution(i, bytes) end;
 		ended := ended || answer;
-		if has_fingerprints and i ? 'code' then perform note_code(i, answer); end if;
+		if jsonb_typeof(answer->0) = 'number' then undecided := coalesce(undecided, '[]') || jsonb_build_array(jsonb_build_array(n, answer));
+		elsif has_fingerprints and i ? 'code' then perform note_code(i, answer);
+		end if;
 	end loop;
 	if undecided is not null then raise exception 'facts have changed' using errcode = '@NOT_DECIDED@', detail = undecided; end if;
 	return ended;
