@@ -18,9 +18,9 @@ export async function toOpening(
 	owner: OwnerId,
 	{onComplete, ...given}: BatchOptions,
 ): Promise<Calls['open_batch']['takes']> {
-	await names.number([...(task === undefined ? [] : [{task}]), ...(onComplete ? [onComplete] : [])]);
-	const job = onComplete && {...onComplete, task: names.taskId(onComplete.task), policy: names.policyId(onComplete.policy)};
-	return {name, task: task === undefined ? null : (names.taskId(task) ?? null), owner, onComplete: job ?? null, shape: JSON.parse(writeShape(given) ?? 'null')};
+	const {taskId, policyId} = await names.number([...(task === undefined ? [] : [{task}]), ...(onComplete ? [onComplete] : [])]);
+	const job = onComplete && {...onComplete, task: taskId(onComplete.task), policy: policyId(onComplete.policy)};
+	return {name, task: task === undefined ? null : (taskId(task) ?? null), owner, onComplete: job ?? null, shape: JSON.parse(writeShape(given) ?? 'null')};
 }
 
 /** @throws FaenaError `BatchConflict`, `BatchInUse` */

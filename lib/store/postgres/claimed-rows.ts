@@ -5,7 +5,7 @@ import {type JobId, MAX_SUSPICION} from '../../job/job.ts';
 import {type PackedStrings, pack, slicePacked, type Values} from '../../job/packed.ts';
 import {defined} from '../../support/defined.ts';
 import {readFailure} from '../stored-json.ts';
-import type {Names} from './names.ts';
+import type {Named} from './names.ts';
 
 /** A row of the type `answer`: claimed jobs, from `first` to `last`, and the row of `job` that has some of them. */
 export interface ClaimedRow {
@@ -35,7 +35,7 @@ interface Details {
 /** What the rows don't say. */
 interface ClaimContext {
 	readonly lease: Lease;
-	readonly names: Names;
+	readonly named: Named;
 	/** How far the server's clock is ahead of this machine's, in milliseconds. */
 	readonly aheadMs: number;
 }
@@ -70,7 +70,7 @@ export function toClaimedGroups(rows: readonly ClaimedRow[], context: ClaimConte
 	return groups;
 }
 
-function toGroup(row: ClaimedRow, {lease, names, aheadMs}: ClaimContext, parentRows: readonly ClaimedRow[]): ClaimedGroup {
+function toGroup(row: ClaimedRow, {lease, named, aheadMs}: ClaimContext, parentRows: readonly ClaimedRow[]): ClaimedGroup {
 	const {job_first, job_last} = row;
 	const [first, last] = [Math.max(row.first, job_first), Math.min(row.last, job_last)];
 	const {failures, checkpoints, expiries, scheduled} = row.info ?? {};
@@ -84,14 +84,14 @@ function toGroup(row: ClaimedRow, {lease, names, aheadMs}: ClaimContext, parentR
 	const moments = new Map((scheduled ?? []).filter(([id]) => id >= first && id <= last).map(([id, at]) => [id - first, at] as const));
 	const parents = parentsFor(parentRows, first, last);
 	return {
-		task: names.taskName(row.task),
-		scopes: names.scopeName(row.task),
+		task: named.taskName(row.task),
+		scopes: named.scopeName(row.task),
 		lease,
 		ids: first,
 		executions: row.execution,
 		createdAt: row.created_at,
 		priorities: -row.rank,
-		policies: names.policy(row.policy),
+		policies: named.policy(row.policy),
 		values: valuesOf(row, first, last),
 		...defined({
 			quarantine: suspicion === 0 ? undefined : suspicion === MAX_SUSPICION ? ('alone' as const) : ('together' as const),

@@ -13,9 +13,9 @@ import {type ClaimedRow, toClaimedGroups} from './claimed-rows.ts';
 import type {Database} from './database.ts';
 import {childJobsOf, type EndedItem, endedItems, toSettled} from './ended-items.ts';
 import {KEY_CONFLICT, LATE_CLAIM, MUST_BE_ALONE, NOT_DECIDED} from './error-codes.ts';
-import type {KnownFacts} from './facts.ts';
+import type {Basis, KnownFacts} from './facts.ts';
 import {ItemMaker, toEnqueued} from './items.ts';
-import type {Names} from './names.ts';
+import type {Names, Numbers} from './names.ts';
 import {codeOf, withoutAnswer} from './postgres-errors.ts';
 import {decideChanges} from './schedules.ts';
 
@@ -50,19 +50,19 @@ export async function commit(context: CommitContext, changes: Changes): Promise<
 	const {db, names, claimedFrom, facts} = context;
 	const {settle = [], enqueue = [], schedule = []} = changes;
 	const specs = schedule.flatMap(change => (change.type === 'set' ? [change.spec] : []));
-	await names.number([...enqueue, ...settle.flatMap(childJobsOf), ...specs], {waits: false});
-	const {rows, ended} = await sendDecided(context, changes).catch(error => {
+	const numbers = await names.number([...enqueue, ...settle.flatMap(childJobsOf), ...specs], {waits: false});
+	const {rows, ended} = await sendDecided(context, changes, numbers).catch(error => {
 		throw toConflict(error, enqueue);
 	});
 	// The last row has the answer but the claimed jobs.
 	const {info} = rows.pop() as unknown as {readonly info: Summary};
-	await names.read(rows.filter(({policy}) => policy !== null)).catch(error => {
+	const named = await names.read(rows.filter(({policy}) => policy !== null)).catch(error => {
 		throw withoutAnswer(error);
 	});
 	if (info.seen) claimedFrom.saw(info.seen);
-	if (info.lease !== null) facts.claimed(info.lease, rows);
+	if (info.lease !== null) facts.claimed(info.lease, rows, named);
 	const due = Math.min(info.due ?? Infinity, claimedFrom.dueInMs ?? Infinity);
-	const claimed = toClaimedGroups(rows, {lease: info.lease ?? 0, names, aheadMs: db.aheadMs});
+	const claimed = toClaimedGroups(rows, {lease: info.lease ?? 0, named, aheadMs: db.aheadMs});
 	return {
 		...{committed: toCommitted(changes, claimed, info, {ended, due}), effects: info, owner: info.owner},
 		...{moreArrived: info.moreArrived, isTold: info.told === true},
@@ -75,10 +75,10 @@ interface Sent {
 }
 
 /** @param told facts that the server has told, by the execution */
-async function sendDecided(context: CommitContext, changes: Changes, told: ReadonlyMap<string, Facts> = new Map(), tries = 1): Promise<Sent> {
+async function sendDecided(context: CommitContext, changes: Changes, numbers: Numbers, told: ReadonlyMap<string, Basis> = new Map(), tries = 1): Promise<Sent> {
 	const {db, names, claimedFrom, facts, random, hasNothingArrived, tellsItself} = context;
-	const factsOf = (lease: Lease, execution: number, id: JobId) => told.get(`${lease} ${execution} ${id}`) ?? facts.of(lease, id);
-	const make = new ItemMaker(new CallValues(), names, random, factsOf);
+	const basisOf = (lease: Lease, execution: number, id: JobId) => told.get(`${lease} ${execution} ${id}`) ?? facts.of(lease, id);
+	const make = new ItemMaker(new CallValues(), numbers, random, basisOf);
 	const ended = endedItems(changes.settle ?? [], make);
 	const schedule = changes.schedule && (await decideChanges(db, changes.schedule, random));
 	const call = {
@@ -91,12 +91,13 @@ async function sendDecided(context: CommitContext, changes: Changes, told: Reado
 	} catch (error) {
 		if (codeOf(error) !== NOT_DECIDED || tries === MAX_TRIES) throw error;
 		const {detail} = (error instanceof FaenaError ? error.cause : error) as {readonly detail: string};
-		const anew = (JSON.parse(detail) as readonly (readonly [item: number, facts: Facts])[]).map(([item, own]) => {
+		const undecided = JSON.parse(detail) as readonly (readonly [item: number, facts: Facts])[];
+		const named = await names.read(undecided.map(([, {4: policy}]) => ({policy})));
+		const anew = undecided.map(([item, facts]) => {
 			const {lease, execution, first} = (ended[item] as EndedItem).json;
-			return [`${lease} ${execution} ${first}`, own] as const;
+			return [`${lease} ${execution} ${first}`, {facts, policy: named.policy(facts[4])}] as const;
 		});
-		await names.read(anew.map(([, {4: policy}]) => ({policy})));
-		return sendDecided(context, changes, new Map([...told, ...anew]), tries + 1);
+		return sendDecided(context, changes, numbers, new Map([...told, ...anew]), tries + 1);
 	}
 }
 

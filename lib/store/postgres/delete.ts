@@ -27,9 +27,9 @@ const STATUSES = ['completed', 'dead', 'cancelled'] as const;
 
 /** Times of all tasks, of tasks by their numbers, and the latest of all, as the function `delete_outdated` takes them. */
 async function toTimes(names: Names, {tasks, ...times}: EndedBefore): Promise<Pick<Calls['delete_outdated']['takes'], 'times' | 'tasks' | 'latest'>> {
-	await names.find([...tasks.keys()]);
+	const ids = await names.find([...tasks.keys()]);
 	const own = [...tasks].flatMap(([task, each]) => {
-		const id = names.taskId(task);
+		const id = ids.get(task);
 		return id === undefined ? [] : [[id, toJson(each)] as const];
 	});
 	const latest = (status: keyof EndTimes) => Math.max(times[status], ...[...tasks.values()].map(each => each[status]));

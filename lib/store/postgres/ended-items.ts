@@ -10,8 +10,8 @@ import {enqueueFailure, noParentFailure} from '../conflict-errors.ts';
 import type {Settled, SettledGroup} from '../store.ts';
 import {readFailure, writeFailure} from '../stored-json.ts';
 import {LEFT_AS, stopRequest} from '../stored-state.ts';
-import type {Decision, EndedAnswer, EndedJson, Facts, NewItem} from './calls.ts';
-import {chargesOf, listCharges} from './facts.ts';
+import type {Decision, EndedAnswer, EndedJson, NewItem} from './calls.ts';
+import {type Basis, chargesOf, listCharges} from './facts.ts';
 import type {ItemMaker} from './items.ts';
 import {ID_PLACEHOLDER} from './sql-constants.ts';
 
@@ -51,11 +51,11 @@ function itemsOf(group: EndedGroup, make: ItemMaker, makers: Set<string>): Omit<
 			items.push({index: start, json: {type: 'settled', first}});
 			continue;
 		}
-		const facts = ending && make.facts(lease, numberAt(executions, start), first);
+		const basis = ending && make.basis(lease, numberAt(executions, start), first);
 		const own =
 			ending && ending.type !== 'returned'
-				? {type: ending.type, mayExpire: mayExpire(ending, times.known(start).startedAt), ...decided(ending, facts, group.own, make)}
-				: returned(group, start, end, ending, make, facts);
+				? {type: ending.type, mayExpire: mayExpire(ending, times.known(start).startedAt), ...decided(ending, basis, group.own, make)}
+				: returned(group, start, end, ending, make, basis);
 		if (own.type === 'maker') makers.add(keyOf(start));
 		const common = {first, last: first + end - start - 1, lease, execution: numberAt(executions, start), worker, code: group.code};
 		const part = cutTimes(times, start, end);
@@ -78,7 +78,7 @@ function returned(
 	end: number,
 	ending: Ending | undefined,
 	make: ItemMaker,
-	facts: Facts | undefined,
+	basis: Basis | undefined,
 ): Omit<EndedJson, 'first'> {
 	const own = isList(all) ? pack(all.slice(start, end)) : slicePacked(all, start, end);
 	const values = isList(own) ? make.values.add(...own) : make.values.add(own.text || null);
@@ -88,7 +88,7 @@ function returned(
 		packed: !isList(own),
 		values,
 		// Its failure is known only in the server: which of these jobs can't be enqueued.
-		...(children && {groups: childGroups(children, make), ...decided({type: 'threw', error: toFailure(undefined)}, facts, options, make)}),
+		...(children && {groups: childGroups(children, make), ...decided({type: 'threw', error: toFailure(undefined)}, basis, options, make)}),
 	};
 }
 
@@ -115,10 +115,10 @@ function childGroups(children: readonly ChildJob[], make: ItemMaker): NewItem[] 
 }
 
 /** What becomes of a job whose execution has not returned, and by which facts that was decided. Without facts, the server tells them. */
-function decided(ending: Unreturned, facts: Facts | undefined, own: EndedGroup['own'], make: ItemMaker): Decision | undefined {
-	if (!facts) return undefined;
-	const policy = withOwn(make.policy(facts[4]), own);
-	const {to, waitMs, charges, failure} = nextState(ending, chargesOf(facts), stopRequest(facts[5]), policy, make.random);
+function decided(ending: Unreturned, basis: Basis | undefined, own: EndedGroup['own'], make: ItemMaker): Decision | undefined {
+	if (!basis) return undefined;
+	const {facts, policy} = basis;
+	const {to, waitMs, charges, failure} = nextState(ending, chargesOf(facts), stopRequest(facts[5]), withOwn(policy, own), make.random);
 	const written = {failure: failure && writeFailure(failure), charges: charges ? listCharges(charges) : failure && listCharges(chargesOf(facts))};
 	return {facts, to, ...defined({waitMs, ...written})};
 }

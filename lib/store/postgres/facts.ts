@@ -1,8 +1,15 @@
 import type {Lease} from '../../job/claim.ts';
-import type {JobId} from '../../job/job.ts';
+import type {JobId, Policy} from '../../job/job.ts';
 import {type Charges, NO_CHARGES} from '../../job/next-state.ts';
 import type {Facts} from './calls.ts';
 import type {ClaimedRow} from './claimed-rows.ts';
+import type {Named} from './names.ts';
+
+/** Facts, and the policy that they name. */
+export interface Basis {
+	readonly facts: Facts;
+	readonly policy: Policy;
+}
 
 export function listCharges({attempts, crashes, delays, suspicion}: Charges): readonly [attempts: number, crashes: number, delays: number, suspicion: number] {
 	return [attempts, crashes, delays, suspicion];
@@ -15,7 +22,7 @@ export function chargesOf([attempts, crashes, delays, suspicion]: Facts): Charge
 /** More rows are forgotten, the oldest first. */
 const MAX_ROWS = 10_000;
 
-type Row = Pick<ClaimedRow, 'first' | 'last' | 'policy' | 'info'>;
+type Row = Pick<ClaimedRow, 'first' | 'last' | 'info'> & {readonly policyId: number; readonly policy: Policy};
 
 /**
  * The facts of the jobs that this store has claimed. If it does not know them, or they have changed since, the server refuses what was decided, and tells
@@ -25,9 +32,9 @@ export class KnownFacts {
 	readonly #rows = new Map<Lease, readonly Row[]>();
 	#count = 0;
 
-	claimed(lease: Lease, rows: readonly ClaimedRow[]): void {
+	claimed(lease: Lease, rows: readonly ClaimedRow[], named: Named): void {
 		const own = rows.flatMap(({first, last, policy, info}) =>
-			info?.parents ? [] : [{first, last, policy, info: info?.failures ? {failures: info.failures} : null}],
+			info?.parents ? [] : [{first, last, policyId: policy, policy: named.policy(policy), info: info?.failures ? {failures: info.failures} : null}],
 		);
 		if (own.length === 0) return;
 		this.#rows.set(lease, own);
@@ -39,10 +46,10 @@ export class KnownFacts {
 		}
 	}
 
-	of(lease: Lease, id: JobId): Facts | undefined {
+	of(lease: Lease, id: JobId): Basis | undefined {
 		const row = this.#rows.get(lease)?.find(({first, last}) => id >= first && id <= last);
 		if (!row) return undefined;
 		const [, ...charges] = row.info?.failures?.find(([failed]) => failed === id) ?? [id, ...listCharges(NO_CHARGES)];
-		return [...charges, row.policy, null];
+		return {facts: [...charges, row.policyId, null], policy: row.policy};
 	}
 }

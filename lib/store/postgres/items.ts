@@ -2,36 +2,33 @@
 
 import {type JobUpdate, type Lease, MAX_LOG_LINES} from '../../job/claim.ts';
 import {type EnqueuedGroup, listKeys, type NewGroup, sizeOf, toEnqueuedGroup, toIds} from '../../job/group.ts';
-import type {JobEdit, JobId, Policy} from '../../job/job.ts';
+import type {JobEdit, JobId} from '../../job/job.ts';
 import {isList, type Values} from '../../job/packed.ts';
 import type {Parents} from '../../job/parents.ts';
 import {defined} from '../../support/defined.ts';
 import type {ClaimRequest} from '../store.ts';
 import {type CallValues, storable} from './call-values.ts';
-import type {DecidedChange, EditItem, Facts, NewItem, UpdateItem} from './calls.ts';
+import type {DecidedChange, EditItem, NewItem, UpdateItem} from './calls.ts';
 import type {ClaimedFrom} from './claimed-from.ts';
-import type {Names} from './names.ts';
+import type {Basis} from './facts.ts';
+import type {Numbers} from './names.ts';
 
 /** Of PostgreSQL's type integer. */
 const MAX_INTEGER = 2 ** 31 - 1;
 
-/** Makes the items of one call. Its tasks and policies have numbers. */
+/** Makes the items of one call. */
 export class ItemMaker {
 	readonly values: CallValues;
 	readonly random: () => number;
 	/** By what the end of an execution is decided, if this is known. */
-	readonly facts: (lease: Lease, execution: number, id: JobId) => Facts | undefined;
-	readonly #names: Names;
+	readonly basis: (lease: Lease, execution: number, id: JobId) => Basis | undefined;
+	readonly #numbers: Numbers;
 
-	constructor(values: CallValues, names: Names, random: () => number, facts: ItemMaker['facts']) {
+	constructor(values: CallValues, numbers: Numbers, random: () => number, basis: ItemMaker['basis']) {
 		this.values = values;
 		this.random = random;
-		this.facts = facts;
-		this.#names = names;
-	}
-
-	policy(id: number): Policy {
-		return this.#names.policy(id);
+		this.basis = basis;
+		this.#numbers = numbers;
 	}
 
 	newGroup({task, scope, policy, values: all, keys, parents, batch, unique, run, expiresMs, maxPending, fingerprints, outdated, ...group}: NewGroup): NewItem {
@@ -39,8 +36,8 @@ export class ItemMaker {
 		// Consecutive numbers are known only within a batch.
 		const isNumbered = typeof keys === 'number' && batch !== undefined && !unique;
 		return {
-			task: this.#names.taskId(task),
-			policy: this.#names.policyId(policy),
+			task: this.#numbers.taskId(task),
+			policy: this.#numbers.policyId(policy),
 			priority: group.priority,
 			count,
 			...this.#valuesOf(all),
@@ -73,7 +70,7 @@ export class ItemMaker {
 		const {spec, ...rest} = change;
 		const {payload, ...own} = spec;
 		const {task, scope, policy} = spec;
-		return {...rest, spec: own, task: this.#names.taskId(task), scope, policy: this.#names.policyId(policy), values: this.values.add(payload)};
+		return {...rest, spec: own, task: this.#numbers.taskId(task), scope, policy: this.#numbers.policyId(policy), values: this.values.add(payload)};
 	}
 
 	claim({owner, lanes: all, scopes = [], limit, maxBytes}: ClaimRequest, claimedFrom: ClaimedFrom): object {

@@ -7,7 +7,7 @@ import {readFailure} from '../stored-json.ts';
 import {type StoredJobRow, toJob} from '../stored-rows.ts';
 import {STATUS_OF, StoredState} from '../stored-state.ts';
 import type {Database} from './database.ts';
-import type {Names} from './names.ts';
+import type {Named, Names} from './names.ts';
 import {findSorted, isSorted} from './sorted.ts';
 
 /** What reading needs. */
@@ -41,9 +41,9 @@ export async function readPage({db, names}: Source, search: JobSearch, {after, l
 	const rows = await db.query<JobRow>('select * from @@.describe($1, $2)', [ids, want.values === true]);
 	// Large values end the page early. If its last jobs were deleted just now, the next page is empty.
 	const end = want.values ? rows.at(-1)?.id : undefined;
-	await names.read(rows.map(({info: {policy}}) => ({policy})));
+	const named = await names.read(rows.map(({info: {policy}}) => ({policy})));
 	const jobs = await Promise.all(
-		rows.map(async row => ({...jobOf(row, names), ...(want.values && {values: toValues(row)}), ...(await readOthers(db, row.id, want))})),
+		rows.map(async row => ({...jobOf(row, named), ...(want.values && {values: toValues(row)}), ...(await readOthers(db, row.id, want))})),
 	);
 	if (end === undefined || end === ids.at(-1)) return {jobs, count: places.length, next};
 	return {jobs, count: jobs.length, next: places.find(place => (typeof place === 'number' ? place : place.id) === end) ?? null};
@@ -96,9 +96,9 @@ interface JobRow {
 	readonly checkpoint_bytes: Uint8Array | null;
 }
 
-function jobOf({id, info, times}: JobRow, names: Names): StoredJob {
+function jobOf({id, info, times}: JobRow, {policy}: Named): StoredJob {
 	const known = times ? new PackedTimes(times).known(info.offset ?? 0) : {};
-	return toJob({...info, ...known, id, startedAt: info.startedAt ?? known.startedAt}, names.policy(info.policy));
+	return toJob({...info, ...known, id, startedAt: info.startedAt ?? known.startedAt}, policy(info.policy));
 }
 
 function toValues({info, payload, payload_bytes, result, result_bytes, checkpoint, checkpoint_bytes}: JobRow): JobValues {

@@ -124,7 +124,7 @@ export class PostgresStore implements contract.Store {
 	async adopt(from: string, to: string): Promise<boolean> {
 		this.#assertWritable();
 		const isKnown = await this.#db.call('adopt', {from, to}, true);
-		this.#names.scopes.clear();
+		this.#names.forgetScopes();
 		this.#news.changed();
 		return isKnown;
 	}

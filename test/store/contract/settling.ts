@@ -460,3 +460,12 @@ law('complete() and fail() settle one job, and return whether its claim was vali
 	t.is((await queue.values(one.id))?.result, '"done"');
 	t.like((await jobOf(queue, two.id)).error ?? {}, {reason: 'threw', name: 'RangeError', message: 'too far'});
 });
+
+law('a job keeps its policy, however many others a call names, or the store has seen since it was claimed', async (t, queue) => {
+	await enqueue(queue, newJob({policy: {...POLICY, maxAttempts: 1}}), newJob());
+	const claims = claimsOf(await take(queue, 2));
+	await enqueue(queue, ...range(1, 20_002).map(maxAttempts => newJob({policy: {...POLICY, maxAttempts}})));
+	const {settled} = await commit(queue, {settle: claims.map(claim => ({...claim, outcome: {type: 'threw', error: ERROR}}))});
+	t.deepEqual(settled, ['dead', 'failed']);
+	t.is((await jobOf(queue, 3)).maxAttempts, 1);
+});
