@@ -8,7 +8,7 @@ import {type JobQueue, openQueue} from '../../lib/queue.ts';
 import {functionsOf} from '../../lib/store/postgres/schema.ts';
 import {openEngine} from '../fixtures/engine.ts';
 import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
-import {commit, newJob} from './contract/laws.ts';
+import {claimOf, commit, newJob} from './contract/laws.ts';
 
 let server: PostgresServer;
 
@@ -72,6 +72,13 @@ test('before a job is taken over, it is pending: it is found, counted, cancelled
 		jobs.map(job => job.id),
 		[id],
 	);
+});
+
+test('the call that takes over a job says when it expires', async t => {
+	const {queue, client} = await setUp(t, 'expires');
+	await enqueueIn(client, 'other', 1, {schema: 'expires', expires: '1h'});
+	const {expiresInMs} = await queue.store.commit({claim: claimOf('echo')});
+	t.true(expiresInMs !== undefined && expiresInMs > 0 && expiresInMs <= 3_600_000, `${expiresInMs}`);
 });
 
 test('a job may wait for one that has just been committed', async t => {

@@ -100,7 +100,7 @@ $$;
 create function look_around(call jsonb, is_alone boolean)
 	returns table (edges boolean, times boolean, schedules boolean, batches boolean, fingerprints boolean, is_plain boolean, arrived boolean, may_wait boolean,
 		changes bigint, due bigint, is_special boolean) language sql stable rows 1 as $$
-	select r.edges, r.times or call ? 'mayExpire', r.schedules, call ? 'hasBatches' or exists (select from batch where completed_at is null),
+	select r.edges, r.times or n.arrived or call ? 'mayExpire', r.schedules, call ? 'hasBatches' or exists (select from batch where completed_at is null),
 		exists (select from fingerprint), not (r.edges or r.times or call ? 'update' or exists (select from checkpoint)), n.arrived,
 		is_alone or r.edges or n.arrived or call ? 'mayWait', numbered.last_value - added.seq, (select min(run_at) from waiting where run_at >= 0),
 		call ? 'update' or n.arrived or oldest_version() > @VERSION@ or queue_id() <> call->>'queue'
