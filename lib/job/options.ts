@@ -55,7 +55,11 @@ export const DEFAULTS = {
 	},
 } as const;
 
-export const BACKOFF_CHECKS = {base: duration, factor: number(1, 1000), max: duration, jitter: number(0, 1)} satisfies Checks;
+/** Of the priority, and of what a job may have so many of. */
+export const MAX_NUMBER = 1_000_000;
+export const MAX_FACTOR = 1000;
+
+export const BACKOFF_CHECKS = {base: duration, factor: number(1, MAX_FACTOR), max: duration, jitter: number(0, 1)} satisfies Checks;
 /** Parsed once, not for each job. */
 const DEFAULT_BACKOFF = checked('backoff', DEFAULTS.job.backoff, BACKOFF_CHECKS);
 
@@ -63,9 +67,9 @@ const A_TIMEOUT = "a time such as '30s' or a number of milliseconds, a share of 
 export const timeoutMs = atLeast(1, A_TIMEOUT);
 
 export const EXECUTION_CHECKS = {
-	priority: integer(-1_000_000, 1_000_000),
-	maxAttempts: integer(1, 1_000_000),
-	maxDelays: integer(0, 1_000_000),
+	priority: integer(-MAX_NUMBER, MAX_NUMBER),
+	maxAttempts: integer(1, MAX_NUMBER),
+	maxDelays: integer(0, MAX_NUMBER),
 	timeout: toTimeout,
 	backoff: toBackoff,
 	retry: choice('auto', 'manual'),

@@ -43,6 +43,20 @@ test('the entries are the functions that TypeScript calls', t => {
 	t.deepEqual([...new Set(calls)].sort(), [...ENTRIES].sort());
 });
 
+/** Milliseconds in a second, the values of bytes, and how much of a value an error shows. */
+const NUMBERS_OF_CODE = /[*/] 1000\b|\b(256|65536)\b|(?<=left\([\w:]+), 100\)/g;
+
+/** The numbers from 100 on in an SQL file. */
+function limitsIn(text: string): string[] {
+	const code = text.replaceAll(/^\s*--.*$|'(?:[^']|'')*'/gm, '').replaceAll(NUMBERS_OF_CODE, '');
+	return code.match(/\b\d{3,}\b/g) ?? [];
+}
+
+test('each limit of the functions has a name', t => {
+	t.deepEqual(functions.flatMap(limitsIn), []);
+	t.deepEqual(limitsIn("\t-- since 1970\n\tseconds * 1000, left(a, 100), '2000'; limit 5000;"), ['5000']);
+});
+
 /** The texts of an SQL file, without those of errors that are raised and of what the face says of options. */
 function textsOf(text: string): string[] {
 	const code = text.replaceAll(/^\s*--.*$/gm, '').replaceAll(/(raise exception|perform refuse_\w+\(|expects text :=)(?:'(?:[^']|'')*'|[^;'])*;/g, '');

@@ -2,9 +2,9 @@ import {MAX_DURATION_MS} from '../../job/checks.ts';
 import {MAX_EXECUTIONS, MAX_LOG_LINES} from '../../job/claim.ts';
 import {expiry, type FailureRecord, parentFailure} from '../../job/failure.ts';
 import {MAX_GROUP_JOBS} from '../../job/group.ts';
-import {MARK_EVERY_MS, MAX_SUSPICION} from '../../job/job.ts';
+import {MARK_EVERY_MS, MAX_SUSPICION, mostTogether} from '../../job/job.ts';
 import {NO_CHARGES, nextState, type StopRequest} from '../../job/next-state.ts';
-import {DEFAULT_POLICY, DEFAULTS} from '../../job/options.ts';
+import {DEFAULT_POLICY, DEFAULTS, MAX_FACTOR, MAX_NUMBER} from '../../job/options.ts';
 import {keyTaken} from '../conflict-errors.ts';
 import {MIN_COUNTED_RESULT_BYTES} from '../store.ts';
 import {writeFailure} from '../stored-json.ts';
@@ -34,6 +34,9 @@ export const SQL_CONSTANTS: Readonly<Record<string, string | number>> = {
 	...{SCOPE_STRIDE: inScope(0, 1), ID_PLACEHOLDER, MAX_ID: Number.MAX_SAFE_INTEGER},
 	...{MAX_GROUP_JOBS, MAX_EXECUTIONS, MAX_LOG_LINES, MAX_SUSPICION, MAX_DURATION_MS, MARK_EVERY_MS, MIN_COUNTED_RESULT_BYTES, SLOW_LOOK_MS},
 	...{PRIORITY: DEFAULTS.job.priority, MAX_ATTEMPTS: maxAttempts, MAX_DELAYS: maxDelays ?? DEFAULTS.job.maxDelays},
+	...{MAX_NUMBER, MAX_FACTOR},
+	/** By the level of suspicion. */
+	MOST_TOGETHER: `array[${Array.from({length: MAX_SUSPICION}, (_, index) => mostTogether(index + 1)).join()}]`,
 	...{BACKOFF_BASE_MS: backoff.baseMs, BACKOFF_FACTOR: backoff.factor, BACKOFF_MAX_MS: backoff.maxMs, BACKOFF_JITTER: backoff.jitter},
 	UNSET_OPTIONS: unset.map(name => `'${name}'`).join(', '),
 	...{RELEASED_IF_CANCELLED: releasedIf('cancel'), RELEASED_IF_DISCARDED: releasedIf('discard')},
@@ -52,6 +55,12 @@ export const SQL_CONSTANTS: Readonly<Record<string, string | number>> = {
 	MAX_CHANGES: 200,
 	/** With so many, calls wait until they are added up, which does not happen by itself while calls overlap all the time. */
 	TOO_MANY_CHANGES: 2000,
+	/** A claim makes at most so many rows of waiting jobs ready. */
+	MAX_PROMOTED: 5000,
+	/** A page of jobs by the time of their creation looks at most at so many. */
+	MAX_CHECKED: 5000,
+	/** So many rows of a lane count for the backlog. */
+	MAX_COUNTED_ROWS: 1000,
 	/** A transaction cancels at most so many jobs that have expired. */
 	MAX_EXPIRED: 1000,
 	/** A transaction makes at most so many jobs of an owner ready again. The last row may exceed it. */

@@ -39,7 +39,7 @@ declare
 begin
 	for w in
 		delete from waiting where first in
-			(select first from waiting where run_at between 0 and now_ms() order by run_at, first limit 5000 for update skip locked) returning *
+			(select first from waiting where run_at between 0 and now_ms() order by run_at, first limit @MAX_PROMOTED@ for update skip locked) returning *
 	loop
 		perform make_ready(w.first, w.last, w.task, w.rank, w.batch, w.executions, case when w.failed then @FAILED@ else @DELAYED@ end);
 	end loop;
@@ -72,14 +72,15 @@ end $$;
 -- The most quarantined jobs of lanes, those of a task in several scopes, that may run together: the suspicion of each limits it.
 create function quarantine_limit(lanes bigint[], most integer) returns integer language plpgsql as $$
 declare
-	allowed integer := least(most, 512);
+	together integer[] := @MOST_TOGETHER@;
+	allowed integer := least(most, together[1]);
 	jobs integer := 0;
 	level integer;
 begin
 	for level in
 		select coalesce(f.suspicion, 0) from ready r left join failure_state f on f.id = r.first where r.lane = any (lanes) order by r.rank, r.first limit allowed
 	loop
-		allowed := least(allowed, 2 ^ greatest(0, 10 - level));
+		allowed := least(allowed, together[least(level, @MAX_SUSPICION@)]);
 		exit when jobs >= allowed;
 		jobs := jobs + 1;
 	end loop;

@@ -55,7 +55,7 @@ begin
 		from lanes_of(request) l cross join lateral (
 			select sum(last - first + 1) as jobs from (
 				select first, last from ready where lane = l.lane and (rank, first) >= (coalesce(l.from_rank, @FIRST_RANK@), coalesce(l.from_id, 0))
-				order by rank, first limit 1000
+				order by rank, first limit @MAX_COUNTED_ROWS@
 			) heads
 		) r group by l.task
 	) by_task);

@@ -42,16 +42,15 @@ begin
 		end loop;
 		return;
 	end if;
-	for r in select * from find_ranges(states, its_task, its_batch, after, up_to, case when is_timed then 5001 else most + 1 end) loop
+	for r in select * from find_ranges(states, its_task, its_batch, after, up_to, case when is_timed then @MAX_CHECKED@ else most end + 1) loop
 		for id in select generate_series(greatest(r.first, after + 1), least(r.last, up_to)) loop
 			if cardinality(ids) = most then
 				next := ids[most];
 				return;
 			end if;
 			if is_timed then
-				-- A page looks at a limited number of jobs.
 				looked := looked + 1;
-				if looked > 5000 then
+				if looked > @MAX_CHECKED@ then
 					next := id - 1;
 					return;
 				end if;
