@@ -5,6 +5,7 @@ import pg from 'pg';
 import type {Outcome, Settlement} from '../../lib/job/claim.ts';
 import {toEndedGroup} from '../../lib/job/group.ts';
 import type {Job, JobId} from '../../lib/job/job.ts';
+import type {ScheduleSpec} from '../../lib/job/schedule.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import {HOST} from '../../lib/store/postgres/owner-files.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
@@ -13,7 +14,8 @@ import {toCounts} from '../../lib/store/store.ts';
 import {writeOpenJobs} from '../fixtures/open-jobs.ts';
 import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
 import {Program} from '../fixtures/program.ts';
-import {newJob} from './contract/laws.ts';
+import {WatchedPool} from '../fixtures/watched-pool.ts';
+import {newJob, POLICY} from './contract/laws.ts';
 
 let server: PostgresServer;
 
@@ -27,6 +29,28 @@ test.after.always(() => server?.stop());
 /** Opens this many queues over the same schema. */
 function openQueues(count: number, schema: string): JobQueue[] {
 	return Array.from({length: count}, () => new JobQueue(new PostgresStore(server.url, {schema})));
+}
+
+/** Its connections do something before each query with a text. */
+class PoolWithMeanwhile extends WatchedPool {
+	meanwhile: (() => Promise<void>) | undefined;
+	readonly #text: string;
+
+	constructor(pool: pg.Pool, text: string) {
+		super(pool);
+		this.#text = text;
+	}
+
+	override async connect() {
+		const client = await super.connect();
+		return {
+			...client,
+			query: async (config: pg.QueryConfig) => {
+				if (config.text.includes(this.#text)) await this.meanwhile?.();
+				return client.query(config);
+			},
+		};
+	}
 }
 
 async function closeAll(queues: readonly JobQueue[]): Promise<void> {
@@ -166,35 +190,41 @@ test('a batch of which a job is claimed, or which is opened, between the look an
 	const [other] = openQueues(1, 'deleted') as [JobQueue];
 	await other.counts();
 	const own = openPool({connectionString: server.url, max: 2});
-	let meanwhile = async () => {};
-	const pool = {
-		async connect() {
-			const client = await own.connect();
-			return {
-				on: (event: string, listener: never) => client.on(event as 'error', listener),
-				off: (event: string, listener: never) => client.off(event as 'error', listener),
-				release: (destroy?: boolean) => client.release(destroy),
-				async query(config: pg.QueryConfig) {
-					if (config.text.includes('.delete_batch(')) await meanwhile();
-					return client.query(config);
-				},
-			};
-		},
-	};
-	const store = new PostgresStore(server.url, {schema: 'deleted', pool: pool as never});
+	const pool = new PoolWithMeanwhile(own, '.delete_batch(');
+	const store = new PostgresStore(server.url, {schema: 'deleted', pool});
 	const make = async (name: string) => {
 		const batch = await other.openBatch(name, 'hash', 'maker');
 		await other.enqueue([newJob({batch})]);
 		await other.closeBatch(batch, 'maker');
 	};
 	await make('claimed');
-	meanwhile = async () => void (await other.dequeue({owner: 'runner', tasks: ['hash'], limit: 1}));
+	pool.meanwhile = async () => void (await other.dequeue({owner: 'runner', tasks: ['hash'], limit: 1}));
 	await t.throwsAsync(store.delete({batch: 'claimed'}), {code: 'BatchRunning'});
 	await make('opened');
 	await other.cancel({batch: 'opened'});
-	meanwhile = async () => void (await other.openBatch('opened', 'hash', 'user'));
+	pool.meanwhile = async () => void (await other.openBatch('opened', 'hash', 'user'));
 	t.deepEqual(await store.delete({batch: 'opened', unusedSince: Date.now() + 60_000}), {deleted: 0, next: null});
 	t.truthy(await other.batch('opened'));
+	await Promise.all([store.close(), other.close()]);
+	await own.end();
+});
+
+test('a change of a schedule that was decided by one that was deleted meanwhile is decided anew, though another one has its name', async t => {
+	const [other] = openQueues(1, 'replaced') as [JobQueue];
+	const own = openPool({connectionString: server.url, max: 2});
+	const pool = new PoolWithMeanwhile(own, '.commit(');
+	const store = new PostgresStore(server.url, {schema: 'replaced', pool});
+	const options = {catchUp: 'one', overlap: 'skip', jitterMs: 0, until: null, expiresMs: null} as const;
+	const spec: ScheduleSpec = {timing: {everyMs: 1000, from: 'clock'}, ...options, task: 'hash', payload: '1', priority: 0, policy: POLICY};
+	const set = (nextAt: number) => other.store.commit({schedule: [{name: 's', type: 'set', spec, nextAt, lastAt: null}]});
+	await set(1);
+	pool.meanwhile = async () => {
+		pool.meanwhile = undefined;
+		await other.store.commit({schedule: [{name: 's', type: 'delete'}]});
+		await set(2);
+	};
+	t.true((await store.commit({schedule: [{name: 's', type: 'pause'}]})).scheduled?.[0]?.isDone);
+	t.like(await other.store.schedules(), [{isPaused: true, nextAt: 2}]);
 	await Promise.all([store.close(), other.close()]);
 	await own.end();
 });

@@ -162,8 +162,14 @@ export interface EndedJson extends Partial<Decision>, Partial<ItemValues> {
 	readonly mayExpire?: boolean;
 }
 
-/** What a change of a schedule does, and by what it was decided: the version of the schedule, 0 for none, and whether its last job has not ended. */
-export type DecidedChange = {readonly name: string; readonly version: number; readonly isRunning: boolean} & (ScheduleDecision | {readonly type: 'none'});
+/**
+ * What a change of a schedule does, and by what it was decided: the id of the schedule, if the call does not make it; its version, 0 for none; and whether its
+ * last job has not ended.
+ */
+export type DecidedChange = {readonly name: string; readonly id: number | undefined; readonly version: number; readonly isRunning: boolean} & (
+	| ScheduleDecision
+	| {readonly type: 'none'}
+);
 
 /** What a running job reports. `values`: the place of its checkpoint. */
 export interface UpdateItem extends Claim {

@@ -5,6 +5,7 @@ import type {Database} from './database.ts';
 
 /** A row of the table `schedule`. */
 interface ScheduleRow extends Pick<Schedule, 'name' | 'runs' | 'skipped' | 'missed'> {
+	readonly id: number;
 	readonly version: number;
 	readonly spec: Omit<ScheduleSpec, 'payload'>;
 	readonly text_value: string | null;
@@ -29,6 +30,8 @@ function toSchedule({name, spec, text_value, byte_value, runs, skipped, missed, 
 }
 
 interface Known {
+	/** Known only of a schedule that the database has. */
+	readonly id?: number | undefined;
 	readonly version: number;
 	readonly isRunning: boolean;
 	readonly schedule?: Schedule | undefined;
@@ -39,21 +42,21 @@ export async function decideChanges(db: Database, changes: readonly ScheduleChan
 	const rows = await db.ask<ScheduleRow & {readonly running: boolean}>('select *, @@.is_unended(last_job) as running from @.schedule where name = any ($1)', [
 		changes.map(({name}) => name),
 	]);
-	const known = new Map(rows.map(row => [row.name, {version: row.version, isRunning: row.running, schedule: toSchedule(row)} as Known]));
+	const known = new Map(rows.map(row => [row.name, {id: row.id, version: row.version, isRunning: row.running, schedule: toSchedule(row)} as Known]));
 	return changes.map(change => {
 		const {name} = change;
-		const {version, isRunning, schedule} = known.get(name) ?? {version: 0, isRunning: false};
+		const {id, version, isRunning, schedule} = known.get(name) ?? ({version: 0, isRunning: false} as Known);
 		const decision = decideSchedule(schedule, change, isRunning, db.now(), random);
-		if (decision) known.set(name, after(decision, {version, isRunning, schedule}, name, db.now()));
-		return {name, version, isRunning, ...(decision ?? {type: 'none'})};
+		if (decision) known.set(name, after(decision, {id, version, isRunning, schedule}, name, db.now()));
+		return {name, id, version, isRunning, ...(decision ?? {type: 'none'})};
 	});
 }
 
 /** What a schedule is after a change, as far as a next one is decided by it. */
-function after(decision: ScheduleDecision, {version, isRunning, schedule}: Known, name: string, now: number): Known {
+function after(decision: ScheduleDecision, {id, version, isRunning, schedule}: Known, name: string, now: number): Known {
 	if (decision.type === 'delete') return {version: 0, isRunning: false};
 	const made = {name, createdAt: now, isPaused: false, lastJobId: null, lastAt: null, runs: 0, skipped: 0, missed: 0, nextAt: null, ...schedule};
-	if (decision.type === 'set') return {version: version + 1, isRunning, schedule: {...made, ...decision}};
+	if (decision.type === 'set') return {id, version: version + 1, isRunning, schedule: {...made, ...decision}};
 	const {isPaused, nextAt, lastAt, runs} = decision;
-	return {version: version + 1, isRunning: isRunning || runs.moments.length > 0, schedule: {...(schedule as Schedule), isPaused, nextAt, lastAt}};
+	return {id, version: version + 1, isRunning: isRunning || runs.moments.length > 0, schedule: {...(schedule as Schedule), isPaused, nextAt, lastAt}};
 }

@@ -4,7 +4,7 @@ create function is_unended(id bigint) returns boolean language sql stable as $$
 	select coalesce((place_of(id)).state not between @COMPLETED@ and @CANCELLED@, false)
 $$;
 
--- Writes what a change does to a schedule, which was decided by its version and by whether its last job has not ended: lib/job/schedule.ts.
+-- Writes what a change does to a schedule, which was decided by its id, its version and by whether its last job has not ended: lib/job/schedule.ts.
 create function change_schedule(change jsonb, texts text[], bytes bytea[]) returns jsonb language plpgsql as $$
 declare
 	value integer := change->>'values';
@@ -14,7 +14,7 @@ declare
 	ids bigint[] := '{}';
 begin
 	select * into s from schedule where name = change->>'name';
-	if coalesce(s.version, 0) <> (change->'version')::integer or is_unended(s.last_job) <> (change->'isRunning')::boolean then
+	if coalesce(s.version, 0) <> (change->'version')::integer or s.id <> (change->>'id')::bigint or is_unended(s.last_job) <> (change->'isRunning')::boolean then
 		raise exception 'facts have changed' using errcode = '@NOT_DECIDED@', detail = '[]';
 	end if;
 	case change->>'type'
