@@ -427,7 +427,7 @@ export const MIGRATIONS: readonly string[] = [
 	drop view if exists jobs;
 	drop view if exists batches;
 	drop view if exists counts;
-	-- What a person asks. PostgreSQL has views of the same names and columns: lib/store/postgres/views.sql.ts. Times are UTC.
+	-- What a person asks. PostgreSQL has views of the same names and columns: lib/store/postgres/views.sql. Times are UTC.
 	create view counts as
 		select t.name as task, t.paused,
 			${COUNTED}

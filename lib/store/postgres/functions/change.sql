@@ -103,7 +103,6 @@ create function failure_about(template text, variadic about text[]) returns text
 	select jsonb_set(template::jsonb, '{message}', to_jsonb(format(template::jsonb->>'message', variadic about)))::text
 $$;
 
-
 -- Cancels a job that is not running, and keeps why. Attempts that it has made still count, and an execution that failed is in its history.
 create function cancel_because(p place, its_id bigint, its_failure text) returns void language plpgsql as $$
 declare
