@@ -326,6 +326,24 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		put: 'if its_last - its_first >= most then return found; end if;',
 		killer: [POSTGRES, 'postgres: a suspect that completes is no longer one'],
 	},
+	'postgres: a call names the policies that the store still knows': {
+		file: 'lib/store/postgres/names.ts',
+		find: 'of await read([...unknown])) found.set(key, value);',
+		put: 'of await read([...unknown])) found.set(key, cache.get(key) ?? (undefined as typeof value));',
+		killer: [POSTGRES, 'postgres: a job keeps its policy, however many others a call names, or the store has seen since it was claimed'],
+	},
+	'postgres: expiries are looked for before jobs are taken over': {
+		file: 'lib/store/postgres/functions/commit.sql',
+		find: "r.times or n.arrived or call ? 'mayExpire'",
+		put: "r.times or call ? 'mayExpire'",
+		killer: ['test/store/own-transaction.test.ts', 'the call that takes over a job says when it expires'],
+	},
+	'postgres: a change of a schedule is written to another one of its name': {
+		file: 'lib/store/postgres/functions/schedules.sql',
+		find: "s.id <> (change->>'id')::bigint",
+		put: 'false',
+		killer: [MANY_STORES, 'a change of a schedule that was decided by one that was deleted meanwhile is decided anew, though another one has its name'],
+	},
 	'edges of a group lead to numbers that other programs may take': {
 		file: 'lib/store/postgres/functions/edges.sql',
 		find: "'base', next_id, 'lost', to_jsonb(lost),",
