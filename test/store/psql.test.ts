@@ -6,6 +6,7 @@ import anyTest from 'ava';
 import {openQueue} from '../../lib/queue.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
+import {makeFolder} from '../fixtures/folder.ts';
 import {PostgresServer} from '../fixtures/postgres-server.ts';
 import {newJob} from './contract/laws.ts';
 
@@ -90,4 +91,22 @@ onSystem('a queue that is dumped and restored goes on: jobs, keys, delays, edges
 	t.like(before, {completed: 1, pending: 2, blocked: 1});
 	t.like(await copy.enqueue([newJob({key: 'a'}), newJob()]), [{id: 1, reused: true}, {id: 5}]);
 	await copy.close();
+});
+
+onSystem('a queue that is dropped and restored in the same database goes on, also what SQL enqueues', async t => {
+	const dump = join(makeFolder(t), 'dump.sql');
+	const url = `${server.url}?schema=replaced`;
+	const queue = await openQueue(url);
+	await queue.enqueue([newJob({key: 'a'})]);
+	await queue.close();
+	const {status, stderr} = spawnSync(join(FAENA_POSTGRES as string, 'pg_dump'), ['--schema=replaced', `--file=${dump}`, server.url], {encoding: 'utf8'});
+	t.is(status, 0, stderr);
+	t.is(psql('drop schema replaced cascade').status, 0);
+	t.is(psql(readFileSync(dump, 'utf8')).status, 0);
+	const restored = await openQueue(url);
+	t.like(await restored.enqueue([newJob({key: 'a'}), newJob()]), [{id: 1, reused: true}, {id: 2}]);
+	t.is((await restored.dequeue({owner: 'me', tasks: [newJob().task], limit: 3})).jobs.length, 2);
+	t.is(psql("select id from replaced.enqueue('t', '1')").stdout, '3\n');
+	t.like(await restored.counts(), {running: 2, pending: 1});
+	await restored.close();
 });

@@ -9,15 +9,11 @@ declare
 	tables text := current_setting('faena.tables');
 	functions text := current_setting('faena.functions');
 	its_owner text;
-	is_there boolean := false;
 begin
 	-- A user may have the right to use a schema, and none to make one.
 	if to_regnamespace(quote_ident(tables)) is null then execute format('create schema %I', tables); end if;
 	its_owner := (select pg_get_userbyid(nspowner) from pg_namespace where nspname = tables);
-	if to_regclass(format('%I.function_set', tables)) is not null then
-		execute format('select exists (select from %I.function_set where name = %L)', tables, functions) into is_there;
-	end if;
-	if not is_there or to_regnamespace(quote_ident(functions)) is null then
+	if to_regprocedure(format('%I.is_whole(%I.version)', functions, tables)) is null then
 		-- Those of a queue that was dropped.
 		execute format('drop schema if exists %I cascade', functions);
 		execute format('create schema %I authorization %I', functions, its_owner);
@@ -59,10 +55,10 @@ begin
 	if oldest_version() < @OLDEST@ then
 		create or replace function oldest_version() returns integer language sql stable as 'select @OLDEST@';
 	end if;
-	if to_regproc(format('%I.commit', functions)) is not null then return; end if;
+	if to_regprocedure(format('%I.is_whole(version)', functions)) is not null then return; end if;
 	former_views := (select views from function_set order by release desc, made_at desc limit 1);
-	-- Those of the database from which this one was copied.
-	delete from function_set where name = functions or to_regnamespace(quote_ident(name)) is null;
+	-- Those of the database from which this one was copied, or of a queue that was dropped and restored.
+	delete from function_set where name = functions or to_regprocedure(format('%I.is_whole(version)', name)) is null;
 	insert into function_set (name, version, release, views) values (functions, @VERSION@, '{@RELEASE@}', '@VIEWS_HASH@');
 	is_newest := functions = (select name from function_set order by release desc, made_at desc limit 1);
 	-- What they read and change is guarded by the rights to the tables.

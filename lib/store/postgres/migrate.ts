@@ -74,11 +74,9 @@ export async function installedIn(send: Send, schema: string): Promise<Installed
 		const message = `The schema ${name} of the database has a queue of a Faena before its first release, which this one can't read. Name another schema, or let that Faena work off its jobs and drop the schema.`;
 		throw new FaenaError('BadDatabase', message);
 	}
-	const functions = functionsOf(schema);
-	const hasFunctions = `exists (select from ${name}.function_set where name = $1) and to_regnamespace($2) is not null`;
 	const [installed] = await send<Installed>(
-		`select number as version, ${name}.oldest_version() as oldest, ${name}.queue_id() as queue, ${hasFunctions} as "hasFunctions" from ${name}.version`,
-		[functions, pg.escapeIdentifier(functions)],
+		`select number as version, ${name}.oldest_version() as oldest, ${name}.queue_id() as queue, to_regprocedure($1) is not null as "hasFunctions" from ${name}.version`,
+		[`${pg.escapeIdentifier(functionsOf(schema))}.is_whole(${name}.version)`],
 	);
 	return installed;
 }

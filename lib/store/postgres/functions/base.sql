@@ -5,6 +5,11 @@ create function now_ms() returns bigint language sql stable as $$
 	select coalesce(nullif(current_setting('faena.now', true), '')::bigint, (extract(epoch from clock_timestamp()) * 1000)::bigint)
 $$;
 
+-- Says that the functions of a release are there: who drops the tables drops it with those functions that know their rows. Its name never changes.
+create function is_whole(version) returns boolean language sql as $$
+	select true
+$$;
+
 -- Begins a call: takes its lock, and keeps what functions read as settings. Calls that run side by side share the lock; a call that changes what others may be
 -- reading has it alone. A transaction pays for each expression of a function anew, so this has few; and an assignment costs less than PERFORM.
 create function enter(call jsonb, is_alone boolean) returns text language plpgsql as $$
