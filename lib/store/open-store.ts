@@ -141,8 +141,16 @@ export async function moveOf(location: string): Promise<InspectedMove | undefine
  * @throws FaenaError `BadOption`
  */
 export async function schemaSql(location: string): Promise<string> {
-	const {installation} = await withDriver(import('./postgres/schema.ts'));
-	return `begin;\n\n${installation(postgresParts(location).schema)}\ncommit;\n`;
+	const {installation, schemasFor} = await withDriver(import('./postgres/schema.ts'));
+	const {schema} = postgresParts(location);
+	return `-- Run it as the owner of the schema. If the owner may not create schemas, let someone who may first run:
+-- ${schemasFor(schema).replace(/[\r\n]/g, ' ')}
+
+begin;
+
+${installation(schema)}
+commit;
+`;
 }
 
 /** Only programs with a queue on PostgreSQL need its driver. */

@@ -9,10 +9,10 @@ import pg from 'pg';
 import {open} from '../../lib/index.ts';
 import {backup, openQueue, vacuum} from '../../lib/queue.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
-import {openStore} from '../../lib/store/open-store.ts';
+import {openStore, schemaSql} from '../../lib/store/open-store.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import {translate} from '../../lib/store/postgres/postgres-errors.ts';
-import {functionsOf, installation} from '../../lib/store/postgres/schema.ts';
+import {functionsOf} from '../../lib/store/postgres/schema.ts';
 import type {PostgresPool as Pool} from '../../lib/store/postgres-client.ts';
 import type {ErrorCode, FaenaError} from '../../lib/support/errors.ts';
 import {openEngine} from '../fixtures/engine.ts';
@@ -101,10 +101,12 @@ test('a user for whom a backslash in a text begins an escape', async t => {
 	await queue.close();
 });
 
-test('a user who owns a schema that was made for it, and may make none, gets the SQL to run; after that it works', async t => {
+test('a user who owns a schema that was made for it, and may make none, gets the SQL that makes the other one; after that it works', async t => {
 	const url = await makeUser('owner', 'revoke create on database postgres from public', 'create schema mine authorization owner');
-	await failsWith(t, `${url}?schema=mine`, 'BadDatabase', /permission denied for database postgres\. .* faena schema --print/);
-	await admin.query(installation('mine'));
+	const {message} = (await t.throwsAsync(openStore(`${url}?schema=mine`), {code: 'BadDatabase'})) as FaenaError;
+	t.regex(message, /permission denied for database postgres\. .* faena schema --print/);
+	const [statements = ''] = /create schema .*;/.exec(message) ?? [];
+	await admin.query(statements.replaceAll('OWNER', 'owner'));
 	const store = await openStore(`${url}?schema=mine`);
 	await store.setPaused(['task'], true);
 	t.like(await store.counts(), [{task: 'task', isPaused: true}]);
@@ -117,6 +119,52 @@ test('a user who owns a schema that was made for it, and may make none, gets the
 		[functionsOf('mine')],
 	);
 	t.deepEqual(rows, [{name: 'owner'}]);
+});
+
+test('what prepares a queue runs nothing of another user: not what lies in that schema, and no function by the name of a usual one', async t => {
+	await makeUser('mallory', 'create schema evil authorization mallory', 'grant create on schema public to mallory');
+	const mallory = new pg.Client(urlWith({username: 'mallory', password: 'hidden'}));
+	await mallory.connect();
+	// A sequence stays as it is when a transaction is rolled back.
+	await mallory.query(`create sequence evil.taken;
+		create function evil.takes_over() returns boolean language plpgsql as $$ begin
+			-- A role that was set can be set back.
+			perform set_config('role', 'none', true);
+			if (select rolsuper from pg_roles where rolname = current_user) then perform nextval('evil.taken'); end if;
+			return true;
+		end $$;
+		create view evil.version as select 1 as number where evil.takes_over();
+		create view evil.function_set as select '' as name, 1 as version, '{1}'::integer[] as release, now() as made_at, '' as views where evil.takes_over();
+		create function public.format(template text, value text) returns text language plpgsql as $$ begin
+			perform evil.takes_over();
+			return pg_catalog.format(template, variadic array[value]);
+		end $$`);
+	const refused = await t.throwsAsync(admin.query(await schemaSql('postgres:///?schema=evil')));
+	await admin.query('rollback');
+	await admin.query(await schemaSql('postgres:///?schema=own'));
+	await mallory.query('drop function public.format(text, text)');
+	t.deepEqual((await admin.query('select is_called from evil.taken')).rows, [{is_called: false}]);
+	t.is(refused?.message, 'the schema evil belongs to mallory');
+	await mallory.end();
+});
+
+test('functions that another user has put where those of a release belong are not called', async t => {
+	const url = await makeUser('worker', 'grant create on database postgres to worker');
+	const owners = `${server.url}?schema=owned`;
+	await (await openQueue(owners)).close();
+	const functions = functionsOf('owned');
+	await admin.query(`drop schema "${functions}" cascade; grant usage on schema owned to worker`);
+	const worker = new pg.Client(url);
+	await worker.connect();
+	await worker.query(`create schema "${functions}"; grant usage on schema "${functions}" to public;
+		create function "${functions}".is_whole(owned.version) returns boolean language sql as 'select true';
+		create function "${functions}".look_at_arrived(bigint) returns bigint language plpgsql as $$ begin execute 'alter role worker superuser'; return null; end $$`);
+	await failsWith(t, owners, 'BadDatabase', /may not prepare the database for this release of Faena: the schema owned_\w+ belongs to worker, so drop it\./);
+	await t.throwsAsync(openQueue(owners, {readOnly: true}), {code: 'BadDatabase', message: /was not prepared for this release/});
+	t.is((await admin.query("select from pg_roles where rolname = 'worker' and rolsuper")).rows.length, 0);
+	await worker.query(`drop schema "${functions}" cascade`);
+	await worker.end();
+	await (await openQueue(owners)).close();
 });
 
 test('a schema that has tables of another program', async t => {

@@ -1,5 +1,5 @@
 -- Makes a queue, or upgrades its tables, and installs the functions of a release. It changes nothing that is there already. Two settings name the schemas:
--- faena.tables and faena.functions. All that it makes belongs to the owner of the first one.
+-- faena.tables and faena.functions. Both belong to the user who runs it.
 
 -- Of many programs, one does this, and the others wait.
 select pg_advisory_xact_lock(hashtext('faena ' || current_setting('faena.tables')));
@@ -8,17 +8,19 @@ do $schemas$
 declare
 	tables text := current_setting('faena.tables');
 	functions text := current_setting('faena.functions');
-	its_owner text;
+	theirs text;
 begin
 	-- A user may have the right to use a schema, and none to make one.
 	if to_regnamespace(quote_ident(tables)) is null then execute format('create schema %I', tables); end if;
-	its_owner := (select pg_get_userbyid(nspowner) from pg_namespace where nspname = tables);
+	-- What lies in a schema may run code of its owner, with the rights of this user: a role that was set can be set back.
+	theirs := (select format('the schema %I belongs to %I%s', nspname, pg_get_userbyid(nspowner), case when nspname = functions then ', so drop it' end)
+		from pg_namespace where nspname in (tables, functions) and pg_get_userbyid(nspowner) <> current_user order by nspname = functions limit 1);
+	if theirs is not null then raise exception '%', theirs using errcode = 'insufficient_privilege'; end if;
 	if to_regprocedure(format('%I.is_whole(%I.version)', functions, tables)) is null then
-		-- Those of a queue that was dropped.
-		execute format('drop schema if exists %I cascade', functions);
-		execute format('create schema %I authorization %I', functions, its_owner);
+		-- Those of a queue that was dropped. An empty schema was made for this user, who may not make one.
+		if exists (select from pg_proc where pronamespace = to_regnamespace(quote_ident(functions))) then execute format('drop schema %I cascade', functions); end if;
+		if to_regnamespace(quote_ident(functions)) is null then execute format('create schema %I', functions); end if;
 	end if;
-	if its_owner <> current_user then perform set_config('role', its_owner, true); end if;
 	perform set_config('search_path', format('%I, pg_temp', tables), true);
 end $schemas$;
 

@@ -3,7 +3,7 @@ import pg from 'pg';
 import {FaenaError} from '../../support/errors.ts';
 import {PROGRAMS_IN_USE} from './error-codes.ts';
 import {codeOf} from './postgres-errors.ts';
-import {functionsOf, installation, OLDEST, VERSION} from './schema.ts';
+import {functionsOf, installation, OLDEST, schemasFor, VERSION} from './schema.ts';
 
 /** Of PostgreSQL 14. */
 const MIN_SERVER_NUMBER = 140_000;
@@ -74,9 +74,13 @@ export async function installedIn(send: Send, schema: string): Promise<Installed
 		const message = `The schema ${name} of the database has a queue of a Faena before its first release, which this one can't read. Name another schema, or let that Faena work off its jobs and drop the schema.`;
 		throw new FaenaError('BadDatabase', message);
 	}
+	const functions = functionsOf(schema);
+	// Another user may have made a schema of that name, whose functions would run with the rights of this one.
+	const hasFunctions = `exists (select from pg_namespace f join pg_namespace t on f.nspowner = t.nspowner where f.nspname = $1 and t.nspname = $2
+		and case when has_schema_privilege(f.oid, 'usage') then to_regprocedure($3) is not null end)`;
 	const [installed] = await send<Installed>(
-		`select number as version, ${name}.oldest_version() as oldest, ${name}.queue_id() as queue, to_regprocedure($1) is not null as "hasFunctions" from ${name}.version`,
-		[`${pg.escapeIdentifier(functionsOf(schema))}.is_whole(${name}.version)`],
+		`select number as version, ${name}.oldest_version() as oldest, ${name}.queue_id() as queue, ${hasFunctions} as "hasFunctions" from ${name}.version`,
+		[functions, schema, `${pg.escapeIdentifier(functions)}.is_whole(${name}.version)`],
 	);
 	return installed;
 }
@@ -103,7 +107,7 @@ async function install(send: Send, schema: string): Promise<void> {
 			await send(`set local lock_timeout = ${LOCK_TIMEOUT_MS};\n${installation(schema)}`);
 			return;
 		} catch (error) {
-			if (codeOf(error) === '42501') throw mayNotInstall(error as Error);
+			if (codeOf(error) === '42501') throw mayNotInstall(schema, error as Error);
 			if (codeOf(error) === PROGRAMS_IN_USE) throw inUse(schema, error as Error);
 			if (codeOf(error) !== '55P03' || tries === MAX_TRIES) throw error;
 		}
@@ -111,10 +115,10 @@ async function install(send: Send, schema: string): Promise<void> {
 	}
 }
 
-function mayNotInstall(cause: Error): FaenaError {
-	const [, reason = cause.message] = /: (.*)\. Grant/.exec(cause.message) ?? [];
-	const message = `This user may not prepare the database for this release of Faena: ${reason}. Let someone who may run the SQL that faena schema --print prints; or grant this user CREATE on the database, and make it the owner of the schema.`;
-	return new FaenaError('BadDatabase', message, {cause});
+function mayNotInstall(schema: string, error: Error): FaenaError {
+	const {message: reason} = error.cause as Error;
+	const message = `This user may not prepare the database for this release of Faena: ${reason}. The owner of the schema has to, by a program, or by the SQL that faena schema --print prints. If the owner may not create schemas, let someone who may run: ${schemasFor(schema)}`;
+	return new FaenaError('BadDatabase', message, {cause: error});
 }
 
 function inUse(schema: string, cause: Error): FaenaError {
