@@ -52,16 +52,21 @@ test('a transaction that is rolled back enqueues nothing, and a wrong option is 
 	await queue.close();
 });
 
-test('the rights of the document are those that a program needs', async t => {
+test('the rights of the document are those that a program needs, and none to say which functions or tables there are', async t => {
 	const queue = await openQueue(`${server.url}?schema=rights`);
 	await queue.counts();
 	const [, sql = ''] = /### Rights.*?```sql\n(.*?)```/s.exec(readFileSync(new URL('../../docs/backup-and-upgrade.md', import.meta.url), 'utf8')) ?? [];
-	const {status, stderr} = psql(`create user worker password 'pw'; ${sql.replaceAll('schema faena', 'schema rights')}`);
+	const {status, stderr} = psql(`create user worker password 'pw'; ${sql.replaceAll(/\bfaena(?=[ .])/g, 'rights')}`);
 	t.is(status, 0, stderr);
 	const own = await openQueue(Object.assign(new URL(server.url), {username: 'worker', password: 'pw', search: '?schema=rights'}).href);
 	const [made] = await own.enqueue([{task: 'granted', payload: '1'}]);
 	const {lease, jobs} = await own.dequeue({owner: 'granted', tasks: ['granted']});
 	t.true(await own.complete({id: made?.id as number, lease, execution: jobs[0]?.execution as number}, '1'));
+	t.is(psql("update rights.function_set set used_at = now() - interval '2 hours'").status, 0);
+	await own.reclaim();
+	t.is(psql("select now() - used_at < interval '1 hour' from rights.function_set").stdout, 't\n');
+	for (const change of ["function_set (name, version, release, views) values ('rights_1', 1, '{1}', '')", 'version values (9)'])
+		t.regex(psql(`set role worker; insert into rights.${change}`).stderr, /permission denied for table/);
 	await own.close();
 	await queue.close();
 });
