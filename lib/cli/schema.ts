@@ -12,7 +12,7 @@ export function addSchema(program: Command): void {
 		.summary("show the version of a queue's tables, or print the SQL that makes or upgrades them")
 		.description(
 			'Shows the version of the tables of a queue and, on PostgreSQL, the releases of Faena whose functions are there. With --print it prints the SQL that makes ' +
-				'a queue on PostgreSQL, or prepares it for this release, for someone who may run it: psql -f FILE. It connects to no server, and the SQL changes nothing that is there already.',
+				'a queue on PostgreSQL, or prepares it for this release, for the owner of its schema to run: psql -v ON_ERROR_STOP=1 -f FILE. It connects to no server, and the SQL changes nothing that is there already.',
 		)
 		.option(...QUEUE_FLAG)
 		.option('--print', 'print the SQL; --queue names the schema, by default faena')

@@ -141,14 +141,16 @@ export async function moveOf(location: string): Promise<InspectedMove | undefine
  * @throws FaenaError `BadOption`
  */
 export async function schemaSql(location: string): Promise<string> {
-	const {installation, schemasFor} = await withDriver(import('./postgres/schema.ts'));
+	const {schemasFor} = await withDriver(import('./postgres/schema.ts'));
+	const {upgrade} = await withDriver(import('./postgres/migrate.ts'));
 	const {schema} = postgresParts(location);
 	return `-- Run it as the owner of the schema. If the owner may not create schemas, let someone who may first run:
 -- ${schemasFor(schema).replace(/[\r\n]/g, ' ')}
+-- It gives way to a long query or transaction that holds a table ("lock timeout"), and has then changed nothing: run it again.
 
 begin;
 
-${installation(schema)}
+${upgrade(schema)}
 commit;
 `;
 }

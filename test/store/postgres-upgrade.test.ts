@@ -7,6 +7,7 @@ import test from 'ava';
 import pg from 'pg';
 import {pack} from '../../lib/job/packed.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
+import type {schemaSql} from '../../lib/store/open-store.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import {functionsOf, type installation, OLDEST, VERSION} from '../../lib/store/postgres/schema.ts';
 import type {FaenaError} from '../../lib/support/errors.ts';
@@ -21,6 +22,7 @@ interface Next {
 	readonly PostgresStore: typeof PostgresStore;
 	readonly functionsOf: typeof functionsOf;
 	readonly installation: typeof installation;
+	readonly schemaSql: typeof schemaSql;
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'faena-next-'));
@@ -32,8 +34,9 @@ let next: Next;
 let breaking: Next;
 
 async function load(name: string, options?: {readonly oldest: number}): Promise<Next> {
-	const path = join(makeNextVersion(join(folder, name), options), 'lib/store/postgres');
-	return {...(await import(join(path, 'postgres.ts'))), ...(await import(join(path, 'schema.ts')))};
+	const path = join(makeNextVersion(join(folder, name), options), 'lib/store');
+	const modules = ['postgres/postgres.ts', 'postgres/schema.ts', 'open-store.ts'].map(module => import(join(path, module)));
+	return Object.assign({}, ...(await Promise.all(modules)));
 }
 
 test.before('starts a server', async t => {
@@ -189,6 +192,25 @@ test('an upgrade does not wait for a long query while calls wait for it: they go
 	await reader.query('commit');
 	t.like(await upgraded, {pending: 21});
 	await Promise.all([old.close(), newer.close(), reader.end()]);
+});
+
+test('the SQL that faena schema prints gives way to a long query, as a program does: calls go on, and later it succeeds', async t => {
+	t.timeout(60_000);
+	const old = openIn('printed');
+	await old.enqueue([newJob()]);
+	const [reader, owner] = [new pg.Client(server.url), new pg.Client(server.url)];
+	await Promise.all([reader.connect(), owner.connect()]);
+	await reader.query('begin; select * from printed.jobs');
+	const sql = await next.schemaSql('postgres:///?schema=printed');
+	await t.throwsAsync(owner.query(sql), {message: /lock timeout/});
+	await owner.query('rollback');
+	await old.enqueue([newJob()]);
+	t.deepEqual(await versionOf('printed'), {number: VERSION, oldest: OLDEST});
+	await reader.query('commit');
+	await owner.query(sql);
+	t.deepEqual(await versionOf('printed'), {number: NEXT_VERSION, oldest: OLDEST});
+	t.like(await old.counts(), {pending: 2});
+	await Promise.all([old.close(), reader.end(), owner.end()]);
 });
 
 test('functions that nobody has used for a week are dropped, but for those of the latest release and those that a connection uses', async t => {

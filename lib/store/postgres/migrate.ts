@@ -101,10 +101,15 @@ async function assertFitness(send: Send): Promise<void> {
 	}
 }
 
+/** The statements that {@link migrate} sends. They fail if a lock is not to be had for {@link LOCK_TIMEOUT_MS}. */
+export function upgrade(schema: string): string {
+	return `set local lock_timeout = ${LOCK_TIMEOUT_MS};\n${installation(schema)}`;
+}
+
 async function install(send: Send, schema: string): Promise<void> {
 	for (let tries = 1; ; tries++) {
 		try {
-			await send(`set local lock_timeout = ${LOCK_TIMEOUT_MS};\n${installation(schema)}`);
+			await send(upgrade(schema));
 			return;
 		} catch (error) {
 			if (codeOf(error) === '42501') throw mayNotInstall(schema, error as Error);
