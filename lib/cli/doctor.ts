@@ -61,7 +61,10 @@ async function examine(file: string): Promise<Report> {
 			...judgeSettings(inspection.settings),
 			...(inspection.file ? judgeFile(inspection.file) : []),
 			...judgeOwners(owners, file),
-			...(move ? [] : await useQueue(file, async queue => [...(await judgeTasks(queue, engines, file)), ...(await judgeStale(queue, file))], {readOnly: true})),
+			...(inspection.schema.isPrepared === false ? [UNPREPARED] : []),
+			...(move || inspection.schema.isPrepared === false
+				? []
+				: await useQueue(file, async queue => [...(await judgeTasks(queue, engines, file)), ...(await judgeStale(queue, file))], {readOnly: true})),
 		];
 		return {...base, ...inspection, engines, findings};
 	} catch (error) {
@@ -70,6 +73,11 @@ async function examine(file: string): Promise<Report> {
 		return {...base, findings: [{problem: "The queue can't be opened.", advice: error.message}]};
 	}
 }
+
+const UNPREPARED: Finding = {
+	problem: 'The functions of this release are not installed, so no jobs were looked at.',
+	advice: 'Open the queue once for writing, or run the SQL of faena schema --print as the owner of the schema.',
+};
 
 export function judgeSettings(settings: Inspection['settings']): Finding[] {
 	return Object.entries(settings).flatMap(([name, value]) => {
@@ -200,9 +208,13 @@ async function idleTime(queue: JobQueue, {task, scope, ready, quarantined, runni
 const MAX_LOOKED_AT = 10_000;
 
 /** For instance `version 2; functions of Faena 1.1.0 (3 connections), 1.0.2 (not in use)`. */
-export function describeSchema({version, releases = []}: InspectedSchema): string {
+export function describeSchema({version: tables, isPrepared = true, releases = []}: InspectedSchema): string {
 	const sets = releases.map(({release, connections}) => `${release} (${connections > 0 ? counted(connections, 'connection') : 'not in use'})`);
-	return [`version ${version}`, ...(sets.length > 0 ? [`functions of Faena ${sets.join(', ')}`] : [])].join('; ');
+	return [
+		`version ${tables}`,
+		...(sets.length > 0 ? [`functions of Faena ${sets.join(', ')}`] : []),
+		...(isPrepared ? [] : [`not prepared for Faena ${version}`]),
+	].join('; ');
 }
 
 function describe({queue, faena, node, engine, schema, settings, engines, file, findings}: Report): string {

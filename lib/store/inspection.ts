@@ -44,6 +44,8 @@ export interface InspectedFile {
 export interface InspectedSchema {
 	/** The version of its tables. */
 	readonly version: number;
+	/** Of PostgreSQL: whether the functions of this release are there. */
+	readonly isPrepared?: boolean;
 	/** Of PostgreSQL: the releases of Faena whose functions are there, the latest one first. */
 	readonly releases?: readonly InspectedRelease[];
 }

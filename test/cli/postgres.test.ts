@@ -4,6 +4,7 @@ import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import test from 'ava';
 import pg from 'pg';
+import {functionsOf} from '../../lib/store/postgres/schema.ts';
 import {version} from '../../lib/support/version.ts';
 import {PostgresServer} from '../fixtures/postgres-server.ts';
 import {assertSentence, FAENA, Folder, type Program, tasks} from './command.ts';
@@ -39,7 +40,7 @@ test('the commands that operate a queue take the URL of a PostgreSQL database', 
 	const working = faena('work', MODULE, '-j', '1', '--retention', 'cancelled=1d');
 	while (!(await faena('status').end()).stdout.includes('2 completed'));
 	t.regex((await faena('doctor').end()).stdout, /\nschema {4}version 1; functions of Faena [\d.]+ \([2-5] connections\)\nengines {3}1 open\n/);
-	t.like(JSON.parse((await faena('schema', '--json').end()).stdout), {queue: shown, version: 1, releases: [{release: version, version: 1}]});
+	t.like(JSON.parse((await faena('schema', '--json').end()).stdout), {queue: shown, version: 1, isPrepared: true, releases: [{release: version, version: 1}]});
 	working.child.kill('SIGTERM');
 	t.regex((await working.end()).stderr, /Stopped\. No jobs are left\.\n$/);
 	t.is((await faena('logs', '1', '-f').end()).code, 0);
@@ -73,6 +74,25 @@ test('the SQL that faena schema prints makes a queue for a user who may not; run
 	await app.end();
 	t.regex((await folder.faena('schema', '--print').end()).stdout, /set_config\('faena\.tables', 'faena', true\)/);
 	await admin.end();
+});
+
+test('a queue that is not prepared for this release can be looked at: doctor and schema say that it is not', async t => {
+	t.timeout(120_000);
+	const folder = new Folder(t);
+	const faena = (...words: readonly string[]) => folder.faena(...words, '--queue', `${server.url}?schema=older`).end();
+	await faena('enqueue', 'echo', '1', '--create');
+	const admin = new pg.Client(server.url);
+	await admin.connect();
+	await admin.query(`drop schema "${functionsOf('older')}" cascade; delete from older.function_set`);
+	await admin.end();
+	t.regex((await faena('schema')).stdout, /: version 1; not prepared for Faena [\d.]+\n$/);
+	t.like(JSON.parse((await faena('schema', '--json')).stdout), {version: 1, isPrepared: false, releases: []});
+	const doctor = await faena('doctor');
+	t.is(doctor.code, 1, doctor.stderr);
+	t.regex(doctor.stdout, /\nschema {4}version 1; not prepared for Faena [\d.]+\nengines {3}0 open\n/);
+	t.regex(doctor.stdout, /! The functions of this release are not installed, so no jobs were looked at\.\n {2}Open the queue/);
+	t.regex(doctor.stdout, /! The setting fsync is off/);
+	assertSentence(t, await faena('status'), /was not prepared for this release of Faena/, 69);
 });
 
 test('a password may stand in a file; each engine says in the server which it is', async t => {

@@ -61,6 +61,8 @@ export interface DatabaseOptions {
 	readonly pool?: PostgresPool | undefined;
 	/** True if a missing schema is not made. */
 	readonly isReadOnly?: boolean;
+	/** True if no functions are called: they need not be there. */
+	readonly onlyTables?: boolean;
 	/** After it has waited this long for an answer, a call is looked for in the server. */
 	readonly maxAnswerMs?: number;
 }
@@ -154,6 +156,7 @@ export class Database {
 	readonly #pool: PostgresPool;
 	readonly #isOwnPool: boolean;
 	readonly #isReadOnly: boolean;
+	readonly #onlyTables: boolean;
 	readonly #schema: string;
 	/** The schema of its functions. */
 	readonly #functions: string;
@@ -168,6 +171,8 @@ export class Database {
 	queue: string | undefined;
 	/** The version of its tables; 0 until it is open. */
 	version = 0;
+	/** Whether the functions of this program are there, once it is open. */
+	hasFunctions = false;
 	/** The id, and those of its server and its database. */
 	place: string | undefined;
 	#opened: Promise<void> | undefined;
@@ -188,8 +193,9 @@ export class Database {
 	#isClosing = false;
 	#aheadMs: number | undefined;
 
-	constructor(url: string, schema: string, context: CallContext, {pool, isReadOnly = false, maxAnswerMs = 10_000}: DatabaseOptions) {
+	constructor(url: string, schema: string, context: CallContext, {pool, isReadOnly = false, onlyTables = false, maxAnswerMs = 10_000}: DatabaseOptions) {
 		this.#isReadOnly = isReadOnly;
+		this.#onlyTables = onlyTables;
 		this.#maxAnswerMs = maxAnswerMs;
 		this.#pool = pool ?? openPool(url);
 		this.#isOwnPool = pool === undefined;
@@ -205,9 +211,11 @@ export class Database {
 		this.#opened ??= (async () => {
 			try {
 				const send: Send = (text, values) => this.#send(text, values);
-				const {queue, version: tables} = await migrate(send, this.#schema, {isReadOnly: this.#isReadOnly, known: this.queue});
+				const how = {isReadOnly: this.#isReadOnly, onlyTables: this.#onlyTables, known: this.queue};
+				const {queue, version: tables, hasFunctions} = await migrate(send, this.#schema, how);
 				this.queue = queue;
 				this.version = tables;
+				this.hasFunctions = hasFunctions;
 				const askedAt = Date.now();
 				const [answer] = await send<{now: number}>('select (extract(epoch from clock_timestamp()) * 1000)::bigint as now');
 				if (answer) this.noteTime(answer.now, askedAt);

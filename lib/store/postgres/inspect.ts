@@ -4,7 +4,7 @@ import {Database} from './database.ts';
 const SETTINGS = ['fsync', 'full_page_writes', 'synchronous_commit'];
 
 function open(url: string, schema: string): Database {
-	return new Database(url, schema, {store: 0, host: '', relaxed: false, now: undefined}, {isReadOnly: true});
+	return new Database(url, schema, {store: 0, host: '', relaxed: false, now: undefined}, {isReadOnly: true, onlyTables: true});
 }
 
 async function moveIn(database: Database): Promise<InspectedMove | undefined> {
@@ -39,7 +39,7 @@ export async function inspectSchema(url: string, schema: string): Promise<Inspec
 		return {
 			move: await moveIn(database),
 			engine: `PostgreSQL ${version}`,
-			schema: {version: database.version, releases},
+			schema: {version: database.version, isPrepared: database.hasFunctions, releases},
 			settings: others,
 			owners: owners.map(({name, heartbeat, jobs}) => ({name, silentMs: Math.max(0, database.now() - heartbeat), jobs})),
 		};

@@ -34,12 +34,13 @@ export interface Installed {
 /**
  * Makes the queue if it does not exist, upgrades its tables if they are older than this program, and installs its functions. Many programs may do so at once:
  * one does it, and the others wait.
+ * @param onlyTables true if the program calls none of its functions
  * @param known the id of the queue that this program has had open
  */
 export async function migrate(
 	send: Send,
 	schema: string,
-	{isReadOnly, known}: {readonly isReadOnly: boolean; readonly known: string | undefined},
+	{isReadOnly, onlyTables, known}: {readonly isReadOnly: boolean; readonly onlyTables: boolean; readonly known: string | undefined},
 ): Promise<Installed> {
 	const name = pg.escapeIdentifier(schema);
 	const found = await installedIn(send, schema);
@@ -52,7 +53,7 @@ export async function migrate(
 			`The tables in the schema ${name} of the database have version ${found.version}, and need a Faena that knows version ${found.oldest}; this one knows version ${VERSION}. Use a newer Faena.`,
 		);
 	}
-	if (found?.hasFunctions && (found.version >= VERSION || isReadOnly)) return found;
+	if (found && (onlyTables || (found.hasFunctions && (found.version >= VERSION || isReadOnly)))) return found;
 	if (isReadOnly) {
 		const message = `The schema ${name} of the database was not prepared for this release of Faena. Open the queue with it once for writing, or run the SQL of faena schema --print as the owner of the schema.`;
 		throw new FaenaError('BadDatabase', message);
