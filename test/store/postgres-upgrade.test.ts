@@ -6,6 +6,7 @@ import {promisify} from 'node:util';
 import test from 'ava';
 import pg from 'pg';
 import {pack} from '../../lib/job/packed.ts';
+import {moveQueue} from '../../lib/queue.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {schemaSql} from '../../lib/store/open-store.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
@@ -211,6 +212,18 @@ test('the SQL that faena schema prints gives way to a long query, as a program d
 	t.deepEqual(await versionOf('printed'), {number: NEXT_VERSION, oldest: OLDEST});
 	t.like(await old.counts(), {pending: 2});
 	await Promise.all([old.close(), reader.end(), owner.end()]);
+});
+
+test('a queue that has moved is upgraded for those who read it', async t => {
+	const old = openIn('left');
+	await old.enqueue([newJob()]);
+	await old.close();
+	await moveQueue(`${server.url}?schema=left`, join(folder, 'moved.db'));
+	const newer = openIn('left', next.PostgresStore);
+	t.like(await newer.counts(), {pending: 1});
+	t.deepEqual(await versionOf('left'), {number: NEXT_VERSION, oldest: OLDEST});
+	await t.throwsAsync(newer.enqueue([newJob()]), {code: 'QueueMoved'});
+	await newer.close();
 });
 
 test('functions that nobody has used for a week are dropped, but for those of the latest release and those that a connection uses', async t => {

@@ -30,6 +30,8 @@ declare
 begin
 	if to_regclass('version') is null then return; end if;
 	if (select number from version) >= @VERSION@ then return; end if;
+	-- A queue that moves, or has moved, refuses all other changes.
+	perform set_config('faena.moving', (select id from queue_move), true);
 	-- Calls that are under way end, and others wait until the tables have changed.
 	perform pg_advisory_xact_lock(lock_key(), 1);
 	if (select views from function_set order by release desc, made_at desc limit 1) <> '@VIEWS_HASH@' then
