@@ -23,10 +23,10 @@ const STATIONS: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages that these files alone may import, so that what is particular to each stays in one place. */
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
-	'better-sqlite3': ['caller-connection', 'connection', 'file-guard', 'migrate', 'owner-lock', 'queue-move', 'sqlite-errors', 'statements.sql'].map(
+	'better-sqlite3': ['caller-connection', 'connection', 'file-guard', 'frozen', 'migrate', 'owner-lock', 'queue-move', 'sqlite-errors', 'statements.sql'].map(
 		name => `lib/store/sqlite/${name}.ts`,
 	),
-	pg: ['database', 'migrate', 'queue-move', 'schema'].map(name => `lib/store/postgres/${name}.ts`),
+	pg: ['database', 'queue-move'].map(name => `lib/store/postgres/${name}.ts`),
 	piscina: ['lib/pool/threads/threads.ts'],
 	tinypool: ['lib/pool/processes/processes.ts'],
 };

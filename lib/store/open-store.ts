@@ -141,8 +141,8 @@ export async function moveOf(location: string): Promise<InspectedMove | undefine
  * @throws FaenaError `BadOption`
  */
 export async function schemaSql(location: string): Promise<string> {
-	const {schemasFor} = await withDriver(import('./postgres/schema.ts'));
-	const {upgrade} = await withDriver(import('./postgres/migrate.ts'));
+	const {schemasFor} = await import('./postgres/schema.ts');
+	const {upgrade} = await import('./postgres/migrate.ts');
 	const {schema} = postgresParts(location);
 	return `-- Run it as the owner of the schema. If the owner may not create schemas, let someone who may first run:
 -- ${schemasFor(schema).replace(/[\r\n]/g, ' ')}

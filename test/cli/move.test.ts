@@ -235,7 +235,8 @@ for (const [kind, at] of [
 			db.close();
 		}
 		t.regex((await folder.faena('list', '--queue', old).end()).stdout, /text/);
-		for (const command of ['doctor', 'status']) t.regex((await folder.faena(command, '--queue', old).end()).stdout, /The queue moves, or has moved, to .*new\.db/);
+		for (const command of ['doctor', 'status'])
+			t.regex((await folder.faena(command, '--queue', old).end()).stdout, /The queue moves, or has moved, to .*new\.db/);
 		t.like(JSON.parse((await folder.faena('status', '--json', '--queue', old).end()).stdout), {move: {isArriving: false}});
 		const elsewhere = await t.throwsAsync(moveQueue(old, join(folder.path, 'other.db')), {code: 'QueueMoved', message: /has moved to .*new\.db already/});
 		t.notRegex(elsewhere.message, /\n/);

@@ -17,6 +17,10 @@ begin
 		from pg_namespace where nspname in (tables, functions) and pg_get_userbyid(nspowner) <> current_user order by nspname = functions limit 1);
 	if theirs is not null then raise exception '%', theirs using errcode = 'insufficient_privilege'; end if;
 	if to_regprocedure(format('%I.is_whole(%I.version)', functions, tables)) is null then
+		if exists (select from pg_class where relnamespace = to_regnamespace(quote_ident(functions)) and relkind <> 'c') then
+			raise exception 'the schema % is to have the functions of Faena, and holds tables; drop it, or name the schema of the queue otherwise', functions
+				using errcode = 'insufficient_privilege';
+		end if;
 		-- Those of a queue that was dropped. An empty schema was made for this user, who may not make one.
 		if exists (select from pg_proc where pronamespace = to_regnamespace(quote_ident(functions))) then execute format('drop schema %I cascade', functions); end if;
 		if to_regnamespace(quote_ident(functions)) is null then execute format('create schema %I', functions); end if;

@@ -1,9 +1,8 @@
 import {setTimeout as sleep} from 'node:timers/promises';
-import pg from 'pg';
 import {FaenaError} from '../../support/errors.ts';
 import {PROGRAMS_IN_USE} from './error-codes.ts';
 import {codeOf} from './postgres-errors.ts';
-import {functionsOf, installation, OLDEST, schemasFor, VERSION} from './schema.ts';
+import {functionsOf, installation, OLDEST, quoteName, schemasFor, VERSION} from './schema.ts';
 
 /** Of PostgreSQL 14. */
 const MIN_SERVER_NUMBER = 140_000;
@@ -42,7 +41,7 @@ export async function migrate(
 	schema: string,
 	{isReadOnly, onlyTables, known}: {readonly isReadOnly: boolean; readonly onlyTables: boolean; readonly known: string | undefined},
 ): Promise<Installed> {
-	const name = pg.escapeIdentifier(schema);
+	const name = quoteName(schema);
 	const found = await installedIn(send, schema);
 	if (known !== undefined && found?.queue !== known)
 		throw new FaenaError('NewerDatabase', `The queue in the schema ${name} was dropped. Restart this program.`);
@@ -65,7 +64,7 @@ export async function migrate(
 
 /** What is in the schema; `undefined` if there is no queue. */
 export async function installedIn(send: Send, schema: string): Promise<Installed | undefined> {
-	const name = pg.escapeIdentifier(schema);
+	const name = quoteName(schema);
 	const [found] = await send<Readonly<Record<'version' | 'sets', string | null>>>('select to_regclass($1) as version, to_regclass($2) as sets', [
 		`${name}.version`,
 		`${name}.function_set`,
@@ -81,7 +80,7 @@ export async function installedIn(send: Send, schema: string): Promise<Installed
 		and case when has_schema_privilege(f.oid, 'usage') then to_regprocedure($3) is not null end)`;
 	const [installed] = await send<Installed>(
 		`select number as version, ${name}.oldest_version() as oldest, ${name}.queue_id() as queue, ${hasFunctions} as "hasFunctions" from ${name}.version`,
-		[functions, schema, `${pg.escapeIdentifier(functions)}.is_whole(${name}.version)`],
+		[functions, schema, `${quoteName(functions)}.is_whole(${name}.version)`],
 	);
 	return installed;
 }
@@ -128,6 +127,6 @@ function mayNotInstall(schema: string, error: Error): FaenaError {
 }
 
 function inUse(schema: string, cause: Error): FaenaError {
-	const message = `The tables in the schema ${pg.escapeIdentifier(schema)} of the database can't be upgraded yet: ${cause.message}, which can't go on with the new tables. First deploy a release whose tables have version ${OLDEST} to all programs, or end them; then start this one again.`;
+	const message = `The tables in the schema ${quoteName(schema)} of the database can't be upgraded yet: ${cause.message}, which can't go on with the new tables. First deploy a release whose tables have version ${OLDEST} to all programs, or end them; then start this one again.`;
 	return new FaenaError('DatabaseBusy', message, {cause});
 }

@@ -1,6 +1,5 @@
 import {createHash} from 'node:crypto';
 import {readdirSync, readFileSync} from 'node:fs';
-import pg from 'pg';
 import {version as release} from '../../support/version.ts';
 import {SQL_CONSTANTS} from './sql-constants.ts';
 
@@ -85,15 +84,20 @@ export function functionsOf(schema: string): string {
 	return `${schema}_${HASH}`;
 }
 
+/** As an identifier in SQL. The driver's function is not used: `faena schema --print` does without a driver. */
+export function quoteName(name: string): string {
+	return `"${name.replaceAll('"', '""')}"`;
+}
+
 /** What someone who may create schemas runs for a user who may not, and who is to own the queue. */
 export function schemasFor(schema: string): string {
-	const make = (what: string, name: string) => `create schema ${what}${pg.escapeIdentifier(name)} authorization OWNER;`;
+	const make = (what: string, name: string) => `create schema ${what}${quoteName(name)} authorization OWNER;`;
 	return `${make('if not exists ', schema)} ${make('', functionsOf(schema))}`;
 }
 
 /** The statements that make a queue in a schema, or upgrade it, and install this program's functions. Sent together, they are one transaction. */
 export function installation(schema: string): string {
-	const set = (name: string, value: string) => `set_config('faena.${name}', ${pg.escapeLiteral(value)}, true)`;
+	const set = (name: string, value: string) => `set_config('faena.${name}', E'${value.replaceAll(/[\\']/g, '\\$&')}', true)`;
 	// Functions of other users, with the names of usual ones, are not called.
 	return `set local search_path to pg_catalog, pg_temp;\nselect ${set('tables', schema)}, ${set('functions', functionsOf(schema))};\n\n${INSTALL}`;
 }
