@@ -72,7 +72,7 @@ test('the SQL that faena schema prints makes a queue for a user who may not; run
 	await app.query(stdout);
 	t.is((await enqueue()).stdout, '2\n');
 	await app.end();
-	t.regex((await folder.faena('schema', '--print').end()).stdout, /set_config\('faena\.tables', 'faena', true\)/);
+	t.regex((await folder.faena('schema', '--print').end()).stdout, /set_config\('faena\.tables', E'faena', true\)/);
 	await admin.end();
 });
 

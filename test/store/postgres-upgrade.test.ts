@@ -92,6 +92,14 @@ test('two versions work on one queue, and the face calls the newest', async t =>
 	t.regex(await faceOf('both'), new RegExp(next.functionsOf('both')));
 });
 
+test('a schema with tables of others is not dropped, though it has the name of the functions', async t => {
+	await admin.query(`create schema "${functionsOf('named')}"; create table "${functionsOf('named')}".mine as select 1 as number`);
+	const queue = openIn('named');
+	await t.throwsAsync(queue.counts(), {code: 'BadDatabase', message: /holds tables; drop it, or name the schema of the queue otherwise/});
+	await queue.close();
+	t.deepEqual((await admin.query(`select * from "${functionsOf('named')}".mine`)).rows, [{number: 1}]);
+});
+
 test('what a newer version keeps in a new column stays when an older program changes one of the jobs that share its row', async t => {
 	const old = openIn('columns');
 	await old.counts();
