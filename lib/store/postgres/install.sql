@@ -16,7 +16,8 @@ begin
 	theirs := (select format('the schema %I belongs to %I%s', nspname, pg_get_userbyid(nspowner), case when nspname = functions then ', so drop it' end)
 		from pg_namespace where nspname in (tables, functions) and pg_get_userbyid(nspowner) <> current_user order by nspname = functions limit 1);
 	if theirs is not null then raise exception '%', theirs using errcode = 'insufficient_privilege'; end if;
-	if to_regprocedure(format('%I.is_whole(%I.version)', functions, tables)) is null then
+	-- Before 16, PostgreSQL refuses a type that does not exist.
+	if (case when to_regtype(format('%I.version', tables)) is not null then to_regprocedure(format('%I.is_whole(%I.version)', functions, tables)) end) is null then
 		if exists (select from pg_class where relnamespace = to_regnamespace(quote_ident(functions)) and relkind <> 'c') then
 			raise exception 'the schema % is to have the functions of Faena, and holds tables; drop it, or name the schema of the queue otherwise', functions
 				using errcode = 'insufficient_privilege';
