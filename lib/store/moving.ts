@@ -78,7 +78,7 @@ export function inUseToMove(queue: string, owners: readonly string[]): FaenaErro
 /** Throws if the move that a queue knows is not the one that it is to know. */
 export function assertKnown(found: Move | undefined, known: Move | undefined, queue: string): void {
 	if (found?.id === known?.id) return;
-	const message = `${queue} was given to another move, or opened for writing again, while it moved. What has arrived is no queue, and this one has all of its jobs. Call faena move again.`;
+	const message = `${queue} was given to another move, or opened for writing again, while it moved. It has all of its jobs, and what has arrived is no queue: delete that, and call faena move again.`;
 	throw new FaenaError('DatabaseBusy', message);
 }
 
