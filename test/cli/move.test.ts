@@ -139,15 +139,15 @@ const ROUTES: Readonly<Record<string, readonly [from: 'file' | 'PostgreSQL', to:
 	'PostgreSQL to PostgreSQL': ['PostgreSQL', 'PostgreSQL', ['page:5', 'told']],
 };
 
-for (const [route, [from, to, moments]] of Object.entries(ROUTES))
-	test(`a queue moves from ${route} with all that is in it, however often the move is killed`, async t => {
+for (const [route, [from, to, moments]] of drawn(Object.entries(ROUTES), 2))
+	test.serial(`a queue moves from ${route} with all that is in it, however often the move is killed`, async t => {
 		t.timeout(180_000);
 		const folder = new Folder(t);
 		const at = (kind: string, name: string) => (kind === 'file' ? join(folder.path, name) : schema());
 		const [old, anew] = [at(from, 'old.db'), at(to, 'new.db')];
 		await makeQueue(folder, old);
 		const before = await everything(old);
-		for (const moment of drawn(moments, 2)) {
+		for (const moment of drawn(moments, 1)) {
 			const killed = folder.sh(`FAENA_FAILPOINTS=move:${moment}=kill '${process.execPath}' '${FAENA}' move --from '${old}' --to '${anew}'`);
 			t.true((await killed.end()).code > 128, moment);
 			// Nobody can write to both, nor to one that is not whole.
@@ -190,7 +190,7 @@ for (const [kind, at] of [
 	['a file', (folder: Folder) => join(folder.path, 'old.db')],
 	['PostgreSQL', () => schema()],
 ] as const) {
-	test(`${kind}: after a move every write fails, everything can be read, and the queue can be opened for writing again`, async t => {
+	test.serial(`${kind}: after a move every write fails, everything can be read, and the queue can be opened for writing again`, async t => {
 		const folder = new Folder(t);
 		folder.write('tasks.mjs', TASKS);
 		const old = at(folder);
@@ -248,7 +248,7 @@ for (const [kind, at] of [
 		await t.throwsAsync(reopenQueue(old), {code: 'BadOption', message: /has not moved/});
 	});
 
-	test(`${kind}: jobs that a killed program was running are pending in the queue that is made, and a move that was given up can begin anew`, async t => {
+	test.serial(`${kind}: jobs that a killed program was running are pending in the queue that is made, and a move that was given up can begin anew`, async t => {
 		const folder = new Folder(t);
 		folder.write('tasks.mjs', TASKS);
 		const [old, anew] = [at(folder), at(folder).replace('old.db', 'new.db')];
@@ -284,10 +284,10 @@ for (const [kind, at] of [
 
 const FROM_AND_TO = {file: ['old.db', 'new.db'], PostgreSQL: [undefined, undefined]} as const;
 
-for (const [kind, names] of Object.entries(FROM_AND_TO)) {
+for (const [kind, names] of drawn(Object.entries(FROM_AND_TO), 1)) {
 	const at = (folder: Folder, name: string | undefined) => (name === undefined ? schema() : join(folder.path, name));
 
-	test(`${kind}: a queue that has arrived takes no other move, though the last one was killed before its end`, async t => {
+	test.serial(`${kind}: a queue that has arrived takes no other move, though the last one was killed before its end`, async t => {
 		const folder = new Folder(t);
 		const [old, anew, third] = [at(folder, names[0]), at(folder, names[1]), join(folder.path, 'third.db')];
 		for (const location of [old, third]) await fill(location, 3);
@@ -308,7 +308,7 @@ for (const [kind, names] of Object.entries(FROM_AND_TO)) {
 		await fill(third, 1);
 	});
 
-	test(`${kind}: of two moves at once, one moves all jobs, and the other is refused`, async t => {
+	test.serial(`${kind}: of two moves at once, one moves all jobs, and the other is refused`, async t => {
 		const folder = new Folder(t);
 		const [old, anew, other] = [at(folder, names[0]), at(folder, names[1]), at(folder, names[1] && 'other.db')];
 		await fill(old, 6000);
@@ -332,7 +332,7 @@ for (const [kind, names] of Object.entries(FROM_AND_TO)) {
 		t.deepEqual(whole, [6000]);
 	});
 
-	test(`${kind}: a queue that is opened for writing while it moves has all jobs, and the other one can't be used`, async t => {
+	test.serial(`${kind}: a queue that is opened for writing while it moves has all jobs, and the other one can't be used`, async t => {
 		const folder = new Folder(t);
 		const [old, anew] = [at(folder, names[0]), at(folder, names[1])];
 		await fill(old, 6000);
@@ -353,7 +353,7 @@ for (const [kind, names] of Object.entries(FROM_AND_TO)) {
 		await t.throwsAsync(moveQueue(anew, join(folder.path, 'third.db')), {code: 'QueueMoved', message: /has not arrived from/});
 	});
 
-	test(`${kind}: the tables of others beside the queue can be written to while it moves, and after`, async t => {
+	test.serial(`${kind}: the tables of others beside the queue can be written to while it moves, and after`, async t => {
 		const folder = new Folder(t);
 		const [old, anew] = [at(folder, names[0]), at(folder, names[1])];
 		await fill(old, 1);
@@ -375,7 +375,7 @@ for (const [kind, names] of Object.entries(FROM_AND_TO)) {
 	});
 }
 
-test('scopes of schedules and of what batches enqueue move, too', async t => {
+test.serial('scopes of schedules and of what batches enqueue move, too', async t => {
 	const folder = new Folder(t);
 	folder.write('tasks.mjs', TASKS);
 	const places = [join(folder.path, 'old.db'), schema(), schema(), join(folder.path, 'new.db')] as const;
@@ -396,13 +396,13 @@ test('scopes of schedules and of what batches enqueue move, too', async t => {
 	}
 });
 
-test('only a queue that exists moves, or is opened for writing again', async t => {
+test.serial('only a queue that exists moves, or is opened for writing again', async t => {
 	const missing = schema();
 	await t.throwsAsync(moveQueue(missing, join(new Folder(t).path, 'new.db')), {code: 'BadDatabase', message: /There is no queue in the schema/});
 	await t.throwsAsync(reopenQueue(missing), {code: 'BadDatabase', message: /There is no queue in the schema/});
 });
 
-test('what is no move is refused in a sentence, and changes nothing', async t => {
+test.serial('what is no move is refused in a sentence, and changes nothing', async t => {
 	const folder = new Folder(t);
 	const queue = await openQueue(join(folder.path, 'old.db'));
 	await queue.enqueue([{task: 'text', payload: '1'}]);
@@ -436,7 +436,7 @@ test('what is no move is refused in a sentence, and changes nothing', async t =>
 	await again.close();
 });
 
-test('a queue that has lost large results does not move, and can still be used', async t => {
+test.serial('a queue that has lost large results does not move, and can still be used', async t => {
 	const folder = new Folder(t);
 	folder.write('tasks.mjs', TASKS);
 	const old = join(folder.path, 'old.db');

@@ -12,7 +12,7 @@ import type {ClaimRequest, Store} from '../../lib/store/store.ts';
 import {tellSeed} from '../fixtures/again.ts';
 import {override} from '../fixtures/override.ts';
 import {groupNew} from '../fixtures/plain.ts';
-import {SEED, seeded} from '../fixtures/random.ts';
+import {drawn, SEED, seeded} from '../fixtures/random.ts';
 import type {StoreOptions} from '../store/contract.ts';
 import {delayed} from '../store/delayed-store.ts';
 import {MemoryStore} from '../store/oracle.ts';
@@ -225,7 +225,7 @@ function changingClaims(change: (claim: ClaimRequest) => ClaimRequest): (store: 
 	return store => ({commit: ({claim, ...changes}) => store.commit({...changes, ...(claim && {claim: change(claim)})})});
 }
 
-for (const [defect, open] of Object.entries(DEFECTS)) {
+for (const [defect, open] of drawn(Object.entries(DEFECTS), 10)) {
 	test(`the model finds a store that ${defect}`, async t => {
 		const check = checkModel(options => ({open: async () => open(options)}), {seed: SEED, runs: 5000, isDurable: false, endOnFailure: true});
 		await t.throwsAsync(check, {message: /Counterexample/});

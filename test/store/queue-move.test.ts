@@ -15,7 +15,7 @@ import {checkModel, type Subject, timeoutFor} from '../property/store-model.ts';
 import type {StoreOptions} from './contract.ts';
 
 /** The number of sequences of commands. */
-const runs = Number(env['FAENA_RUNS'] ?? 20);
+const runs = Number(env['FAENA_RUNS'] ?? 10);
 
 const folder = mkdtempSync(join(tmpdir(), 'faena-move-'));
 let server: PostgresServer;
