@@ -135,7 +135,9 @@ export class Owners {
 		const isKnown = await renew(this.rowOf(owner));
 		if (!isKnown) this.unregistered(owner);
 		this.#touch(owner);
-		return isKnown && !this.fenced.delete(owner) ? 'alive' : 'fenced';
+		// It is told once.
+		const wasFenced = this.fenced.delete(owner);
+		return isKnown && !wasFenced ? 'alive' : 'fenced';
 	}
 
 	/** Releases a page of an owner's jobs by a call, with which it may leave. */

@@ -90,6 +90,17 @@ law('a heartbeat of an unknown owner is fenced, and registers no owner; a claim 
 	t.is(await queue.store.heartbeat(OTHER), 'alive');
 });
 
+law('an owner that was taken for dead hears it once, also if that was twice', async (t, queue, clock) => {
+	await enqueue(queue, newJob());
+	for (let time = 0; time < 2; time++) {
+		await take(queue);
+		await outlast(queue, clock);
+	}
+	t.false(await queue.heartbeat(OWNER));
+	await take(queue);
+	t.true(await queue.heartbeat(OWNER));
+});
+
 law('an owner that was taken for dead is fenced until it claims again', async (t, queue, clock) => {
 	await enqueue(queue, newJob());
 	await take(queue);
