@@ -1,7 +1,16 @@
 import {fileURLToPath} from 'node:url';
 
 /** They take longest, so they begin first: at the end of a run no processor waits for the last file. */
-const LONGEST = ['fault/failpoints', 'property/store', 'store/sqlite', 'store/postgres', 'engine/map-fresh', 'cli/map', 'fault/power-loss'];
+const LONGEST = [
+	'fault/failpoints',
+	'property/store',
+	'store/sqlite',
+	'store/postgres',
+	'engine/map-fresh',
+	'cli/map',
+	'fault/power-loss',
+	'worker/spoiled-runner',
+];
 const placeOf = file => LONGEST.findIndex(name => file.endsWith(`/test/${name}.test.ts`)) + 1 || LONGEST.length + 1;
 
 export default {

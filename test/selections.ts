@@ -25,7 +25,7 @@ export const QUICK: {readonly files: readonly string[]; readonly env: Readonly<R
 /**
  * Left to the nightly run: pages followed step by step, builds, the larger examples, every trial of the benchmark, tasks that spoil their workers
  * on purpose, the contract of pools of processes, processes that tasks leave, every way to start commands and what becomes of their output, every input
- * and source of a map, its changed files by the command, kills of it, looks that leave files as they were, all pairs of its runs, command lines that are
+ * and source of a map, its changed files and templates by the command, moves, vacuums and workers by it, kills of it, looks that leave files as they were, all pairs of its runs, command lines that are
  * compared with GNU parallel's, every option by property, pairs of workers, of kills and of the command line, losses of power that lose what was told, and
  * long runs under load. They start hundreds of programs and engines, and are the last to find what is wrong with an engine.
  */
@@ -34,7 +34,7 @@ export const LONG: readonly string[] = [
 	'test/building.test.ts',
 	'test/examples/{http-server,pipeline,precompress,queens,thumbnails}.test.ts',
 	'test/bench/{compare,trials}.test.ts',
-	'test/cli/{all-run-pairs,bench,commands,fresh,looking}.test.ts',
+	'test/cli/{all-run-pairs,bench,commands,fresh,looking,move,template,vacuum,work}.test.ts',
 	'test/cli/inputs.test.ts',
 	'test/cli/kills.test.ts',
 	'test/cli/parallel.test.ts',

@@ -19,7 +19,7 @@ import {MemoryStore} from '../store/oracle.ts';
 import {checkModel, type Subject, timeoutFor} from './store-model.ts';
 
 /** The number of sequences of commands. */
-const runs = Number(env['FAENA_RUNS'] ?? 100);
+const runs = Number(env['FAENA_RUNS'] ?? 60);
 
 test('an SQLite store answers as the model does, through any sequence of commands and reopenings', async t => {
 	t.timeout(timeoutFor(runs));
@@ -29,7 +29,7 @@ test('an SQLite store answers as the model does, through any sequence of command
 });
 
 test('an SQLite store in memory answers as the model does', async t => {
-	await checkModel(options => ({open: () => openStore(':memory:', options)}), {seed: SEED, runs: 50, isDurable: false, knowsOpenJobs: false});
+	await checkModel(options => ({open: () => openStore(':memory:', options)}), {seed: SEED, runs: Math.ceil(runs / 2), isDurable: false, knowsOpenJobs: false});
 	t.pass();
 });
 
@@ -234,6 +234,6 @@ for (const [defect, open] of drawn(Object.entries(DEFECTS), 10)) {
 
 test('a store whose answers come late and in another order answers as the model does', async t => {
 	const makeSubject = (options: StoreOptions): Subject => ({open: async () => delayed(new MemoryStore(options), seeded(SEED))});
-	await checkModel(makeSubject, {seed: SEED, runs: 50, isDurable: false});
+	await checkModel(makeSubject, {seed: SEED, runs: Math.ceil(runs / 2), isDurable: false});
 	t.pass();
 });
