@@ -35,7 +35,7 @@ const WAYS: Readonly<Partial<Record<FailpointName, {readonly what?: 'clean' | 's
 /** Those of an upgrade and of a move, to which these programs do not come: `test/store/upgrade.test.ts`, `test/cli/move.test.ts`. */
 const NAMES = (Object.keys(FAILPOINTS) as FailpointName[]).filter(name => !/^(migration|move):/.test(name) || name === 'migration:written');
 
-for (const name of drawn(NAMES, 12)) {
+for (const name of drawn(NAMES, 8)) {
 	test(`a program that is killed at ${name} loses no job, and repeats none that it knew to have ended`, async t => {
 		const folder = makeFolder(t);
 		const {what = 'work', after} = WAYS[name] ?? {};
@@ -60,7 +60,7 @@ const OF_DISPATCHER = [
 	...(['updates:committed', 'verb:committed', 'replies:ready', 'close:drained', 'close:left', 'close:closed'] as const),
 ];
 
-for (const [index, name] of drawn([...OF_DISPATCHER.entries()], 4)) {
+for (const [index, name] of drawn([...OF_DISPATCHER.entries()], 3)) {
 	test(`on PostgreSQL: a program that is killed at ${name} loses no job, and repeats none that it knew to have ended`, async t => {
 		const schema = `failpoint${index}`;
 		const {what = 'work', after} = WAYS[name] ?? {};
