@@ -135,7 +135,7 @@ export class Owners {
 		const isKnown = await renew(this.rowOf(owner));
 		if (!isKnown) this.unregistered(owner);
 		this.#touch(owner);
-		// It is told once.
+		// An owner hears once that it was taken for dead.
 		const wasFenced = this.fenced.delete(owner);
 		return isKnown && !wasFenced ? 'alive' : 'fenced';
 	}
