@@ -548,6 +548,7 @@ export class MemoryStore implements contract.Store {
 
 	/** The limit that the group's new jobs would exceed. */
 	#refuse(group: NewGroup): FullQueue | undefined {
+		if (!group.maxPending) return undefined;
 		const jobs = [...newJobsOf(group)];
 		const made = jobs.filter((job, index) => job.key === undefined || (jobs.findIndex(({key}) => key === job.key) === index && !this.#holderOf(job))).length;
 		for (const scope of ['task', 'all'] as const) {
