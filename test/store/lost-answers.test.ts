@@ -249,6 +249,24 @@ test('a network that falls silent: a call of a queue without an engine ends, too
 	await proxy.stop();
 });
 
+test('a network that is silent for long: ten calls one after the other fail within a minute', async t => {
+	t.timeout(100_000);
+	const proxy = await CuttingProxy.start(server.url);
+	const queue = await openQueue(`${proxy.url}?schema=long_silence`);
+	await queue.counts();
+	proxy.isSilent = true;
+	proxy.cut();
+	await t.throwsAsync(queue.counts(), {code: 'Unreachable'});
+	const begunAt = performance.now();
+	for (let call = 0; call < 10; call++) await t.throwsAsync(queue.counts(), {code: 'Unreachable'});
+	t.true(performance.now() - begunAt < 60_000);
+	proxy.isSilent = false;
+	proxy.cut();
+	t.is((await queue.counts()).pending, 0);
+	await queue.close();
+	await proxy.stop();
+});
+
 test('a router that has forgotten a connection: its call ends, and the next one has another', async t => {
 	const proxy = await CuttingProxy.start(server.url);
 	const queue = await openQueue(`${proxy.url}?schema=forgotten`, {lease: '12s'});

@@ -26,6 +26,8 @@ const MAX_AWAY_MS = 10_000;
 const MAX_WAIT_MS = 1000;
 /** How long a program waits for a connection. */
 const MAX_CONNECT_MS = 10_000;
+/** How long a call does, once the server has been away for {@link MAX_AWAY_MS}: the calls of an engine follow each other. */
+const MAX_CONNECT_WHILE_AWAY_MS = 1000;
 const KEEP_ALIVE_AFTER_MS = 10_000;
 /** An answer that took longer says too little about the server's time. */
 const MAX_TOLD_MS = 1000;
@@ -113,6 +115,14 @@ export function urlOfPool({options = {}}: PostgresPool): string | undefined {
 	// As a parameter, it may be the folder of a socket.
 	if (host !== '') url.searchParams.set('host', host);
 	return url.href;
+}
+
+/** A connection that comes later is there for the next call. */
+async function connectedSoon(connecting: Promise<PostgresClient>): Promise<PostgresClient> {
+	const client = await Promise.race([connecting, sleep(MAX_CONNECT_WHILE_AWAY_MS)]);
+	if (client) return client;
+	connecting.then(late => late.release(), ignore);
+	throw new Error('timeout expired');
 }
 
 /** A connection that listens. */
@@ -303,7 +313,12 @@ export class Database {
 	#mayWait(): boolean {
 		if (!this.#opened || this.#isClosing) return false;
 		this.#awaySince ??= systemClock.steadyMs();
-		return systemClock.steadyMs() - this.#awaySince < MAX_AWAY_MS;
+		return this.#awayMs() < MAX_AWAY_MS;
+	}
+
+	/** How long the server has been away; 0 if it was there for the last call. */
+	#awayMs(): number {
+		return this.#awaySince === undefined ? 0 : systemClock.steadyMs() - this.#awaySince;
 	}
 
 	/** Calls a function that takes and returns JSON. */
@@ -370,9 +385,11 @@ export class Database {
 		if (this.#isOwnPool && this.#calling >= MAX_CALLS) await new Promise<void>(resolve => this.#waiting.push(resolve));
 		else this.#calling++;
 		try {
-			return await this.#pool.connect();
+			const connecting = this.#pool.connect();
+			return await (this.#awayMs() < MAX_AWAY_MS ? connecting : connectedSoon(connecting));
 		} catch (error) {
 			this.#leave();
+			if (isConnectionLost(error)) this.#awaySince ??= systemClock.steadyMs();
 			throw translate(error, this.#name, false);
 		}
 	}
