@@ -6,10 +6,12 @@ const LONGEST = [
 	'property/store',
 	'store/sqlite',
 	'store/postgres',
-	'engine/map-fresh',
+	'store/memory',
+	'store/blobs',
+	'pool/threads',
+	'package',
 	'cli/map',
 	'fault/power-loss',
-	'worker/spoiled-runner',
 ];
 const placeOf = file => LONGEST.findIndex(name => file.endsWith(`/test/${name}.test.ts`)) + 1 || LONGEST.length + 1;
 

@@ -23,33 +23,28 @@ export const QUICK: {readonly files: readonly string[]; readonly env: Readonly<R
 };
 
 /**
- * Left to the nightly run: pages followed step by step, builds, the larger examples, every trial of the benchmark, tasks that spoil their workers
- * on purpose, the contract of pools of processes, processes that tasks leave, every way to start commands and what becomes of their output, every input
- * and source of a map, its changed files and templates by the command, moves, vacuums and workers by it, kills of it, looks that leave files as they were, all pairs of its runs, command lines that are
- * compared with GNU parallel's, every option by property, pairs of workers, of kills and of the command line, losses of power that lose what was told, and
- * long runs under load. They start hundreds of programs and engines, and are the last to find what is wrong with an engine.
+ * Left to the nightly run: tests that start hundreds of programs and engines, and are the last to find what is wrong with one. Of what they test, `npm test`
+ * has the stores, the pool of threads, engines, `faena map` and the states of jobs.
  */
 export const LONG: readonly string[] = [
 	'test/pages.test.ts',
 	'test/building.test.ts',
-	'test/examples/{http-server,pipeline,precompress,queens,thumbnails}.test.ts',
+	'test/examples/{http-server,ndjson,pipeline,precompress,queens,three-workers,thumbnails}.test.ts',
 	'test/bench/{compare,trials}.test.ts',
-	'test/cli/{all-run-pairs,bench,commands,fresh,looking,move,template,vacuum,work}.test.ts',
+	'test/cli/{all-run-pairs,backup,bench,commands,fresh,list,looking,move,prune-and-delete,retry,show,template,vacuum,work}.test.ts',
 	'test/cli/inputs.test.ts',
 	'test/cli/kills.test.ts',
 	'test/cli/parallel.test.ts',
 	'test/commands/exec.test.ts',
 	'test/commands/spawner.test.ts',
 	'test/engine/descendants.test.ts',
-	'test/engine/map-sources.test.ts',
-	'test/engine/post-mortem.test.ts',
-	'test/engine/spoilers.test.ts',
-	'test/fault/bad-jobs.test.ts',
-	'test/fault/{power-loss-control,soak}.test.ts',
+	'test/engine/{map-fresh,map-sources,post-mortem,quarantine,spoilers}.test.ts',
+	'test/fault/{bad-jobs,faults,power-loss-control,soak}.test.ts',
 	'test/job/options-by-property.test.ts',
 	'test/pairs/{command-line,killed,workers}.test.ts',
 	'test/pool/{mixed-pool,process-descendants,processes,thread-descendants}.test.ts',
 	'test/support/node-args.test.ts',
+	'test/worker/spoiled-runner.test.ts',
 ];
 
 /** The files of `npm test`. */

@@ -92,7 +92,7 @@ class Told {
 	}
 
 	async run(what: string, failpoints: string) {
-		this.#t.timeout(60_000, `The run ${JSON.stringify([what, failpoints])} ends within a minute.`);
+		this.#t.timeout(120_000, `The run ${JSON.stringify([what, failpoints])} ends within two minutes.`);
 		const before = this.#ran().length;
 		const done = new Set([...this.#ids].filter(([, id]) => this.#completed.has(id)).map(([key]) => key));
 		const program = new Program(this.#t, 'failpoints', this.#queue, this.#runs, what, failpoints);

@@ -10,7 +10,7 @@ import type {StoreOptions} from '../store/contract.ts';
 import {checkModel, type Subject, timeoutFor} from './store-model.ts';
 
 /** The number of sequences of commands. */
-const runs = Number(env['FAENA_RUNS'] ?? 40);
+const runs = Number(env['FAENA_RUNS'] ?? 30);
 
 let server: PostgresServer;
 let shared: pg.Pool;

@@ -19,7 +19,7 @@ import {MemoryStore} from '../store/oracle.ts';
 import {checkModel, type Subject, timeoutFor} from './store-model.ts';
 
 /** The number of sequences of commands. */
-const runs = Number(env['FAENA_RUNS'] ?? 60);
+const runs = Number(env['FAENA_RUNS'] ?? 45);
 
 test('an SQLite store answers as the model does, through any sequence of commands and reopenings', async t => {
 	t.timeout(timeoutFor(runs));
