@@ -101,7 +101,7 @@ test('the TypeScript blocks of the documents have no type errors', async t => {
 });
 
 // One after the other: each takes all processors there are.
-for (const block of drawn(programs, 8)) {
+for (const block of drawn(programs, 5)) {
 	const {document, folder, name = '', output} = block;
 	test.serial(`${name} of ${document} runs${output === undefined ? '' : ', and prints what is written below it'}`, async t => {
 		const {stdout} = await run(process.execPath, [name, 'package.json'], {cwd: folder, timeout: 60_000});

@@ -29,9 +29,10 @@ export const QUICK: {readonly files: readonly string[]; readonly env: Readonly<R
 export const LONG: readonly string[] = [
 	'test/pages.test.ts',
 	'test/building.test.ts',
+	'test/api/bad-input.test.ts',
 	'test/examples/{http-server,ndjson,pipeline,precompress,queens,three-workers,thumbnails}.test.ts',
 	'test/bench/{compare,trials}.test.ts',
-	'test/cli/{all-run-pairs,backup,bench,commands,fresh,list,looking,move,prune-and-delete,retry,show,template,vacuum,work}.test.ts',
+	'test/cli/{all-run-pairs,backup,bench,commands,fresh,list,looking,map-again,move,prune-and-delete,retry,show,template,vacuum,work}.test.ts',
 	'test/cli/inputs.test.ts',
 	'test/cli/kills.test.ts',
 	'test/cli/parallel.test.ts',
@@ -44,6 +45,7 @@ export const LONG: readonly string[] = [
 	'test/pairs/{command-line,killed,workers}.test.ts',
 	'test/pool/{mixed-pool,process-descendants,processes,thread-descendants}.test.ts',
 	'test/support/node-args.test.ts',
+	'test/store/{many-stores,sqlite-in-memory}.test.ts',
 	'test/worker/spoiled-runner.test.ts',
 ];
 

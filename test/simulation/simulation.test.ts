@@ -4,7 +4,7 @@ import {tellSeed} from '../fixtures/again.ts';
 import {SEED} from '../fixtures/random.ts';
 import {runWorlds} from './worlds.ts';
 
-const events = Number(env['FAENA_EVENTS'] ?? 100_000);
+const events = Number(env['FAENA_EVENTS'] ?? 60_000);
 
 test('whatever befalls the engines of a host, nothing is lost, nothing is done twice, and nothing is stuck', async t => {
 	t.timeout(900_000);

@@ -31,7 +31,6 @@ exerciseStore(
 	},
 	{again: openLast},
 );
-exerciseStore('sqlite in memory', options => openStore(':memory:', options), {knowsOpenJobs: false});
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
 
