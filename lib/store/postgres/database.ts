@@ -119,7 +119,7 @@ export function urlOfPool({options = {}}: PostgresPool): string | undefined {
 
 /** A connection that comes later is there for the next call. */
 async function connectedSoon(connecting: Promise<PostgresClient>): Promise<PostgresClient> {
-	const client = await Promise.race([connecting, sleep(MAX_CONNECT_WHILE_AWAY_MS)]);
+	const client = await Promise.race([connecting, sleep(MAX_CONNECT_WHILE_AWAY_MS, undefined, {ref: false})]);
 	if (client) return client;
 	connecting.then(late => late.release(), ignore);
 	throw new Error('timeout expired');
