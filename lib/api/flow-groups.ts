@@ -1,6 +1,6 @@
 import {createHash} from 'node:crypto';
 import {type Encoded, sizeBytes} from '../job/encoding.ts';
-import {MAX_GROUP_JOBS, type NewGroup} from '../job/group.ts';
+import {haveSameOptions, MAX_GROUP_JOBS, type NewGroup} from '../job/group.ts';
 import type {BatchId, FlowJobs, JobId} from '../job/job.ts';
 import {pack} from '../job/packed.ts';
 import type {OnDead, ParentEdge} from '../job/parents.ts';
@@ -84,14 +84,7 @@ function joins(before: FlowGroup | undefined, group: FlowGroup): boolean {
 function areAlike(a: FlowGroup, b: FlowGroup): boolean {
 	if (a.payloads.length >= MAX_GROUP_JOBS || a.edges.length !== b.edges.length || (a.keys === undefined) !== (b.keys === undefined)) return false;
 	if (sizeBytes(b.payloads[0] as Encoded) > MAX_GROUP_BYTES / MAX_GROUP_JOBS) return false;
-	return (
-		a.task === b.task &&
-		a.onDead === b.onDead &&
-		a.options.policy === b.options.policy &&
-		a.options.priority === b.options.priority &&
-		!hasTimes(a) &&
-		!hasTimes(b)
-	);
+	return a.task === b.task && a.onDead === b.onDead && a.options.policy === b.options.policy && haveSameOptions(a.options, b.options) && !hasTimes(b);
 }
 
 function hasTimes({options: {runAt, delayMs, expiresMs}}: FlowGroup): boolean {

@@ -434,15 +434,22 @@ function joinEdges(edges: readonly ParentEdge[]): ParentEdge[] {
 
 function areAlike(a: NewJob, b: NewJob): boolean {
 	if (a.key !== undefined || b.key !== undefined || a.rerun || b.rerun || a.parents || b.parents) return false;
+	return a.policy === b.policy && haveSameOptions(a, b);
+}
+
+type SharedOptions = Partial<Pick<NewJob, 'task' | 'scope' | 'batch' | 'priority' | 'runAt' | 'delayMs' | 'expiresMs' | 'unique'>>;
+
+/** Whether jobs have all in common that a group has once, but for their policies, which callers compare in ways of their own. */
+export function haveSameOptions(a: SharedOptions, b: SharedOptions): boolean {
 	return (
 		a.task === b.task &&
 		a.scope === b.scope &&
-		a.policy === b.policy &&
+		a.batch === b.batch &&
 		a.priority === b.priority &&
 		a.runAt === b.runAt &&
 		a.delayMs === b.delayMs &&
 		a.expiresMs === b.expiresMs &&
-		a.batch === b.batch
+		a.unique === b.unique
 	);
 }
 

@@ -21,7 +21,7 @@ import {
 import type {Claim, Outcome, OwnerId, Settlement, Timing} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
-import type {NewGroup} from '../job/group.ts';
+import {haveSameOptions, type NewGroup} from '../job/group.ts';
 import {type Backoff, type BatchOptions, type CleanupOptions, type JobEdit, type JobId, type Page, POLICY_OPTIONS, type Policy} from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
 import {BACKOFF_CHECKS, DEFAULT_POLICY, EXECUTION_CHECKS, percentOfMedian, timeoutMs, withOwn} from '../job/options.ts';
@@ -133,12 +133,10 @@ export function checkEdit(id: unknown, changes: unknown): JobEdit {
 /** True for jobs with the same options. Only the first of them is checked in full: to check each would take as long as to enqueue it. */
 function areAlike(one: QueueJob, other: QueueJob): boolean {
 	if (typeof other !== 'object' || other === null || (one.key === undefined) !== (other.key === undefined)) return false;
-	if (one.task !== other.task || one.scope !== other.scope || one.policy !== other.policy || one.priority !== other.priority || one.batch !== other.batch)
-		return false;
-	if (one.unique !== other.unique || one.expiresMs !== other.expiresMs) return false;
+	if (one.policy !== other.policy || !haveSameOptions(one, other)) return false;
 	// An option that does not exist is found by the full check.
 	for (const name in other) if (!Object.hasOwn(NEW_JOB_CHECKS, name)) return false;
-	return one.runAt === other.runAt && one.delayMs === other.delayMs && !one.rerun && !other.rerun;
+	return !one.rerun && !other.rerun;
 }
 
 /** A copy of the last policy that was given, and what is stored of it. A program usually gives the same one again, and a check takes microseconds. */

@@ -1,6 +1,6 @@
 import {isDeepStrictEqual} from 'node:util';
 import {type Encoded, sizeBytes} from '../job/encoding.ts';
-import {idAt, MAX_GROUP_JOBS, type NewGroup} from '../job/group.ts';
+import {haveSameOptions, idAt, MAX_GROUP_JOBS, type NewGroup} from '../job/group.ts';
 import {pack} from '../job/packed.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {EnqueueCall, EnqueueReply} from './messages.ts';
@@ -90,14 +90,8 @@ function areAlike(a: SingleJob, b: SingleJob): boolean {
 	const [one, other] = [a.options, b.options];
 	if (one === other) return one.maxPending === undefined && one.parents === undefined;
 	return (
-		one.task === other.task &&
+		haveSameOptions(one, other) &&
 		(one.policy === other.policy || isDeepStrictEqual(one.policy, other.policy)) &&
-		one.scope === other.scope &&
-		one.priority === other.priority &&
-		one.runAt === other.runAt &&
-		one.delayMs === other.delayMs &&
-		one.expiresMs === other.expiresMs &&
-		one.unique === other.unique &&
 		one.parents === undefined &&
 		other.parents === undefined &&
 		// A group is refused as a whole if it would exceed a limit.

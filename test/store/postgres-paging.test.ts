@@ -1,15 +1,16 @@
 import test from 'ava';
 import {toEndedGroup, toNewGroups} from '../../lib/job/group.ts';
+import type {NewJob} from '../../lib/job/new-job.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
-import {newJob} from './contract/laws.ts';
+import {claimOf, newJob} from './contract/laws.ts';
 
 let server: PostgresServer;
 
 test.before('starts a server', async t => {
 	t.timeout(120_000);
-	server = await PostgresServer.start();
+	server = await PostgresServer.start({fsync: 'off', track_functions: 'all'});
 });
 
 test.after.always(() => server?.stop());
@@ -43,5 +44,27 @@ test('a page of a sorted list reads nothing of the pages before it', async t => 
 	const read = (await reads()) - before;
 	t.true(read < 700, `${read} entries of indexes`);
 	await queue.close();
+	await pool.end();
+});
+
+test('jobs that may start at once are enqueued and claimed without a look for jobs that wait', async t => {
+	const pool = openPool({connectionString: server.url, max: 1});
+	const store = new PostgresStore(server.url, {pool, schema: 'looks'});
+	const looks = async () => {
+		await pool.query('select pg_stat_force_next_flush()');
+		const {rows} = await pool.query(
+			"select coalesce(sum(calls), 0)::float8 as calls from pg_stat_user_functions where funcname in ('first_due', 'reach_children')",
+		);
+		return rows[0].calls as number;
+	};
+	const commit = async (job: Partial<NewJob>) => {
+		const before = await looks();
+		await store.commit({enqueue: toNewGroups([newJob(job)]), claim: claimOf(newJob().task)});
+		return (await looks()) - before;
+	};
+	await commit({});
+	t.is(await commit({runAt: null}), 0);
+	t.true((await commit({delayMs: 60_000})) > 0);
+	await store.close();
 	await pool.end();
 });

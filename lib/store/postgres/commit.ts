@@ -116,7 +116,7 @@ function toCall(
 		}),
 		schedule: schedule?.map(each => make.schedule(each)),
 		claim: claim && make.claim(claim, claimedFrom),
-		...((ended.some(({json}) => json.type !== 'returned') || enqueue.some(({delayMs, runAt}) => (delayMs ?? runAt) !== undefined)) && {mayWait: true}),
+		...((ended.some(({json}) => json.type !== 'returned') || enqueue.some(({delayMs, runAt}) => (delayMs ?? runAt ?? null) !== null)) && {mayWait: true}),
 		...(enqueue.some(({expiresMs}) => expiresMs !== undefined) && {mayExpire: true}),
 		...(enqueue.some(({batch}) => batch !== undefined) && {hasBatches: true}),
 	};

@@ -170,6 +170,8 @@ export class Database {
 	readonly #schema: string;
 	/** The schema of its functions. */
 	readonly #functions: string;
+	/** The statements for these schemas, by their text here. */
+	readonly #statements = new Map<string, string>();
 	/** Connections that share the lock of the functions, which nobody drops meanwhile. */
 	readonly #sharing = new WeakSet<PostgresClient>();
 	/** For messages. */
@@ -306,7 +308,11 @@ export class Database {
 
 	/** The statement for the schemas. */
 	#own(text: string): string {
-		return text.replace(/@?@\./g, name => `${pg.escapeIdentifier(name === '@.' ? this.#schema : this.#functions)}.`);
+		const known = this.#statements.get(text);
+		if (known !== undefined) return known;
+		const own = text.replace(/@?@\./g, name => `${pg.escapeIdentifier(name === '@.' ? this.#schema : this.#functions)}.`);
+		this.#statements.set(text, own);
+		return own;
 	}
 
 	/** False before the first call that has reached the server: then it may be the wrong one. */

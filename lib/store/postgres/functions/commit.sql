@@ -182,23 +182,23 @@ declare
 	claims boolean := call ? 'claim';
 	unused text := enter(call, is_alone);
 	has_edges boolean; has_times boolean; has_schedules boolean; has_batches boolean; has_fingerprints boolean; has_arrived boolean;
-	is_plain boolean; may_wait boolean; is_special boolean;
-	changes bigint; due bigint;
+	is_plain boolean; may_wait boolean; is_special boolean; changes bigint; due bigint;
 	ended jsonb[]; edited jsonb[]; made jsonb[]; scheduled jsonb[]; completed jsonb;
-	expired bigint[]; can_claim boolean;
-	its_owner integer; its_lease bigint;
-	short only_row; rows claimed[]; seen jsonb; is_exhausted boolean;
-	c claimed; a answer;
+	its_owner integer; its_lease bigint; expired bigint[]; can_claim boolean;
+	short only_row; rows claimed[]; seen jsonb; is_exhausted boolean; c claimed; a answer;
 begin
 	-- Other calls may meanwhile make what this finds, but nothing of a job that this call settles; and only a call that is alone makes edges and schedules.
 	select * into has_edges, has_times, has_schedules, has_batches, has_fingerprints, is_plain, has_arrived, may_wait, changes, due, is_special
 		from look_around(call, is_alone);
 	if is_special then perform do_first(call, texts, bytes, has_arrived); end if;
-	if call ? 'settle' then ended := settle_items(call->'settle', texts, bytes, is_plain, has_fingerprints); end if;
+	-- Usually there is one item of each kind: then a function less is to be prepared.
+	if call ? 'settle' then ended := case when jsonb_array_length(call->'settle') = 1 and call->'settle'->0->>'type' = 'returned' and not has_fingerprints
+		then array[complete(call->'settle'->0, texts, bytes, is_plain)] else settle_items(call->'settle', texts, bytes, is_plain, has_fingerprints) end; end if;
 	-- Before anything else: jobs that are no longer blocked count for limits.
 	if may_wait then perform reach_children(@MAX_CHANGED_ROWS@); end if;
 	if is_alone then edited := array(select edit_job(i, texts, bytes) from jsonb_array_elements(call->'edit') i); end if;
-	if call ? 'enqueue' then made := enqueue_items(call->'enqueue', texts, bytes); end if;
+	if call ? 'enqueue' then made := case when jsonb_array_length(call->'enqueue') = 1 and not call->'enqueue'->0 ? 'fingerprints'
+		then array[enqueue_group(call->'enqueue'->0, texts, bytes, '{}')] else enqueue_items(call->'enqueue', texts, bytes) end; end if;
 	if is_alone then
 		scheduled := array(select change_schedule(i, texts, bytes) from jsonb_array_elements(call->'schedule') i);
 		select * into has_edges, has_times, has_schedules from rare();

@@ -94,10 +94,12 @@ declare
 	pending bigint;
 begin
 	g := scoped(g);
-	-- Nothing would ever delete them with their batch; or another run has it now.
-	if g->>'batch' is not null and not exists (select from batch where id = (g->>'batch')::bigint and (not g ? 'run' or shape->>'run' = g->>'run')) then
-		if (g->>'reject')::boolean then raise exception using errcode = '@KEY_CONFLICT@', message = 'no batch', detail = jsonb_build_array(g->'index', 0, -(g->>'batch')::bigint); end if;
-		return jsonb_build_object('missing', -(g->>'batch')::bigint);
+	-- Nothing would ever delete them with their batch; or another run has it now. Two conditions, since one with a query is a query each time.
+	if g->>'batch' is not null then
+		if not exists (select from batch where id = (g->>'batch')::bigint and (not g ? 'run' or shape->>'run' = g->>'run')) then
+			if (g->>'reject')::boolean then raise exception using errcode = '@KEY_CONFLICT@', message = 'no batch', detail = jsonb_build_array(g->'index', 0, -(g->>'batch')::bigint); end if;
+			return jsonb_build_object('missing', -(g->>'batch')::bigint);
+		end if;
 	end if;
 	if g ? 'parents' or g->>'batch' is null and (g ? 'keys' or g->>'number' is not null) then perform take_over_named(g); end if;
 	foreach whose in array case when g ? 'max' then array[name_of((g->>'task')::bigint), null] else '{}' end loop
