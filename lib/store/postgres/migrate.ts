@@ -112,9 +112,11 @@ async function install(send: Send, schema: string): Promise<void> {
 			await send(upgrade(schema));
 			return;
 		} catch (error) {
-			if (codeOf(error) === '42501') throw mayNotInstall(schema, error as Error);
-			if (codeOf(error) === PROGRAMS_IN_USE) throw inUse(schema, error as Error);
-			if (codeOf(error) !== '55P03' || tries === MAX_TRIES) throw error;
+			const code = codeOf(error);
+			if (code === '42501') throw mayNotInstall(schema, error as Error);
+			// The server may not have heard yet that a program has ended.
+			if (code === PROGRAMS_IN_USE && tries > 1) throw inUse(schema, error as Error);
+			if ((code !== '55P03' && code !== PROGRAMS_IN_USE) || tries === MAX_TRIES) throw error;
 		}
 		await sleep(RETRY_AFTER_MS);
 	}
