@@ -3,7 +3,6 @@ import {bad, boolean, type Checks, checked, choice, giving, kind, number, type S
 import type {BackedUp, Vacuumed} from '../job/events.ts';
 import {blobThreshold, lease} from '../job/options.ts';
 import {systemClock} from '../support/clock.ts';
-import {FaenaError} from '../support/errors.ts';
 import type {InspectedMove, Inspection} from './inspection.ts';
 import {JobQueue} from './job-queue.ts';
 import type {PostgresPool} from './postgres-client.ts';
@@ -30,7 +29,7 @@ export async function openStore(location: string, options: OpenStoreOptions = {}
 	const path = location === IN_MEMORY ? location : queuePath('openQueue()', location);
 	if (isPostgres(path)) {
 		const {url, schema} = postgresParts(path);
-		const {PostgresStore} = await withDriver(import('./postgres/postgres.ts'));
+		const {PostgresStore} = await import('./postgres/postgres.ts');
 		const store = new PostgresStore(url, {...options, schema});
 		try {
 			await store.counts();
@@ -70,7 +69,7 @@ export async function openQueue(location: string, options: QueueOptions = {}): P
 export async function queueExists(location: string): Promise<boolean> {
 	if (!isPostgres(location)) return existsSync(location);
 	const {url, schema} = postgresParts(location);
-	const {schemaExists} = await withDriver(import('./postgres/database.ts'));
+	const {schemaExists} = await import('./postgres/database.ts');
 	return schemaExists(url, schema);
 }
 
@@ -118,7 +117,7 @@ export async function backup(location: string, file: string): Promise<BackedUp> 
 export async function inspect(location: string): Promise<Inspection> {
 	if (isPostgres(location)) {
 		const {url, schema} = postgresParts(location);
-		const {inspectSchema} = await withDriver(import('./postgres/inspect.ts'));
+		const {inspectSchema} = await import('./postgres/inspect.ts');
 		return inspectSchema(url, schema);
 	}
 	const {inspectFile} = await import('./sqlite/inspect.ts');
@@ -129,7 +128,7 @@ export async function inspect(location: string): Promise<Inspection> {
 export async function moveOf(location: string): Promise<InspectedMove | undefined> {
 	if (isPostgres(location)) {
 		const {url, schema} = postgresParts(location);
-		const {moveOfSchema} = await withDriver(import('./postgres/inspect.ts'));
+		const {moveOfSchema} = await import('./postgres/inspect.ts');
 		return moveOfSchema(url, schema);
 	}
 	const {moveOfFile} = await import('./sqlite/inspect.ts');
@@ -153,17 +152,6 @@ begin;
 ${upgrade(schema)}
 commit;
 `;
-}
-
-/** Only programs with a queue on PostgreSQL need its driver. */
-export async function withDriver<Module>(loading: Promise<Module>): Promise<Module> {
-	try {
-		return await loading;
-	} catch (error) {
-		const {code, message} = error as NodeJS.ErrnoException;
-		if (code !== 'ERR_MODULE_NOT_FOUND' || !/'pg'/.test(message)) throw error;
-		throw new FaenaError('BadDatabase', 'A queue on PostgreSQL needs the package pg beside faena. Install it with npm install pg.', {cause: error});
-	}
 }
 
 type CheckedOptions = Omit<QueueOptions, 'lease' | 'blobs'> & {readonly lease?: number; readonly blobs?: number};

@@ -4,7 +4,6 @@ import type {MovedQueue} from '../job/events.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import {bringRows, type Move, type MoveSource, type MoveTarget} from './moving.ts';
-import {withDriver} from './open-store.ts';
 import {isPostgres, postgresParts, queuePath, shownLocation} from './queue-path.ts';
 import {IN_MEMORY} from './store.ts';
 
@@ -117,7 +116,7 @@ function movesElsewhere({place, isDone}: Move): FaenaError {
 
 async function openSource(location: string): Promise<MoveSource> {
 	if (isPostgres(location)) {
-		const {PostgresSource} = await withDriver(import('./postgres/queue-move.ts'));
+		const {PostgresSource} = await import('./postgres/queue-move.ts');
 		const {url, schema} = postgresParts(location);
 		return PostgresSource.open(url, schema);
 	}
@@ -128,7 +127,7 @@ async function openSource(location: string): Promise<MoveSource> {
 /** @param mayMake to make the queue if there is none */
 async function openTarget(location: string, {mayMake}: {readonly mayMake: boolean}): Promise<MoveTarget> {
 	if (isPostgres(location)) {
-		const {PostgresTarget} = await withDriver(import('./postgres/queue-move.ts'));
+		const {PostgresTarget} = await import('./postgres/queue-move.ts');
 		const {url, schema} = postgresParts(location);
 		return PostgresTarget.open(url, schema, mayMake);
 	}

@@ -657,9 +657,9 @@ export class Ledger {
 	#fail(entry: Entry): void {
 		const {id, policy, attempts, decision} = entry;
 		entry.state = 'failed';
-		const row = this.#db.prepare('select run_at from waiting where id = ?').raw().get(id) as [runAt: number | null] | undefined;
+		const row = this.#db.prepare('select run_at from waiting where id = ? and failed').raw().get(id) as [runAt: number | null] | undefined;
 		this.#wait(entry, row ? row[0] : this.#scheduler.now);
-		// The same transaction enqueued it anew, or found it due.
+		// The same transaction enqueued it anew, with or without a delay, or found it due.
 		if (!row) return;
 		const backoff = Math.min(backoffMs(policy.backoff, attempts, 0), backoffMs(policy.backoff, attempts, 1));
 		const least = typeof decision === 'object' ? decision.afterMs : backoff;

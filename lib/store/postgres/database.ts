@@ -1,6 +1,5 @@
 import {hostname} from 'node:os';
 import {setTimeout as sleep} from 'node:timers/promises';
-import pg from 'pg';
 import {systemClock} from '../../support/clock.ts';
 import {defined} from '../../support/defined.ts';
 import {FaenaError} from '../../support/errors.ts';
@@ -9,6 +8,7 @@ import type {PostgresClient, PostgresPool, PostgresQuery} from '../postgres-clie
 import {byteaArray, textArray} from './binary-arrays.ts';
 import type {CallValues} from './call-values.ts';
 import type {Calls} from './calls.ts';
+import {type ClientConfig, type Pool, pg} from './driver.ts';
 import {installedIn, migrate, type Send} from './migrate.ts';
 import {codeOf, isConnectionLost, isReadOnly, nameOfDatabase, translate, unreachable} from './postgres-errors.ts';
 import {functionsOf} from './schema.ts';
@@ -81,7 +81,7 @@ interface Sent {
 const ignore = (): void => {};
 
 /** The options of a connection. */
-export function connectionTo(url: string): pg.ClientConfig {
+export function connectionTo(url: string): ClientConfig {
 	return {
 		...{connectionString: url, connectionTimeoutMillis: MAX_CONNECT_MS},
 		fallback_application_name: `faena ${version} ${hostname()}:${process.pid}`.slice(0, MAX_NAME_BYTES),
@@ -90,7 +90,7 @@ export function connectionTo(url: string): pg.ClientConfig {
 	};
 }
 
-function openPool(url: string): pg.Pool {
+function openPool(url: string): Pool {
 	// Connections stay: on a new one, the functions are compiled and planned anew, which takes some 100 ms.
 	const pool = new pg.Pool({...connectionTo(url), max: MAX_CONNECTIONS, idleTimeoutMillis: 0});
 	// A connection that ends while it is idle is replaced. Without a listener it would end the program.

@@ -1,7 +1,6 @@
 /** A queue on PostgreSQL that moves, or that one moves to: `../queue-move.ts`. */
 
 import {setTimeout as sleep} from 'node:timers/promises';
-import pg from 'pg';
 import type {CompletionJob} from '../../job/new-job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {assertKnown, inUseToMove, type Move, type MovedPage, type MoveSource, type MoveTarget} from '../moving.ts';
@@ -20,6 +19,7 @@ import {readCompletionJob, readScheduleSpec, specOf} from '../stored-json.ts';
 import {StoredState} from '../stored-state.ts';
 import {storable} from './call-values.ts';
 import {connectionTo, TYPES} from './database.ts';
+import {type Client, pg} from './driver.ts';
 import {installedIn, LOCK_TIMEOUT_MS, MAX_TRIES, RETRY_AFTER_MS} from './migrate.ts';
 import {PostgresStore} from './postgres.ts';
 import {codeOf, nameOfDatabase, translate} from './postgres-errors.ts';
@@ -31,7 +31,7 @@ const LOCK_NOT_AVAILABLE = '55P03';
 class PostgresEnd {
 	protected readonly url: string;
 	protected readonly schema: string;
-	readonly #client: pg.Client;
+	readonly #client: Client;
 
 	protected constructor(url: string, schema: string) {
 		this.url = url;
