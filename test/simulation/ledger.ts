@@ -145,9 +145,9 @@ export class Ledger {
 	/** Jobs that are parked, and those that wait for them. */
 	#parked(): ReadonlySet<number> {
 		const parked = new Set<number>();
-		// Each job comes after those for which it waits.
-		for (const {id, state, notBefore, isFree, parents} of this.#entries.values()) {
-			const waits = state === 'pending' && !isFree && parents.some(parent => parked.has(parent));
+		// Each job comes after those for which it waits. One that was claimed before may wait again: its claim was taken back, and then its parent was retried.
+		for (const {id, state, notBefore, parents} of this.#entries.values()) {
+			const waits = state === 'pending' && parents.some(parent => parked.has(parent));
 			if (waits || (state === 'failed' && notBefore === null)) parked.add(id);
 		}
 		return parked;
