@@ -121,10 +121,9 @@ export class MapJobs<Item> {
 		const renewal = fresh.includes('all') ? nanoid() : undefined;
 		const opening = this.#client.verb('openBatch', name, pipe ? undefined : group.task, {...batchOptions, renewal, run: this.#run});
 		this.#opening = opening;
-		const {id, running} = await opening;
+		const {id, running, batch} = await opening;
 		this.#batch = id;
 		this.#running = new Set(running);
-		const batch = await this.#client.verb('batch', name);
 		const {counts, held = 0} = batch ?? {};
 		this.#renewal = batch?.renewal;
 		this.missing = held + running.length;
@@ -473,6 +472,7 @@ export class MapJobs<Item> {
 	/** Does with the jobs that are held what the map is to do with them. Returns their number. */
 	async #settleMissing(): Promise<number> {
 		const {missing, batch = ''} = this.#plan;
+		if (this.missing === 0) return 0;
 		if (missing === 'hold') {
 			const {held = 0} = (await this.#client.verb('batch', batch)) ?? {};
 			// Of a pipe, each stage after the first names its jobs later.

@@ -1,4 +1,4 @@
-import type {BatchId, BatchOptions, JobId} from '../job/job.ts';
+import {type BatchId, type BatchOptions, type JobId, UNENDED_STATUSES} from '../job/job.ts';
 import {movePages} from '../store/job-queue.ts';
 import type {BatchChange} from '../store/store.ts';
 import {sleep} from '../support/clock.ts';
@@ -56,9 +56,9 @@ export class OpenBatches {
 			this.#names.set(id, name);
 			failpoint('verb:committed');
 			// A flow is the one that it was.
-			const running = options?.flow === undefined ? await this.#hold(name) : [];
+			const held = options?.flow === undefined ? await this.#hold(name) : {running: []};
 			this.#onOpened();
-			return {id, running};
+			return {id, ...held};
 		} catch (error) {
 			if (id !== undefined) this.#names.delete(id);
 			const mayBeOpen = id !== undefined || (error instanceof FaenaError && error.code === 'OutcomeUnknown');
@@ -67,12 +67,16 @@ export class OpenBatches {
 		}
 	}
 
-	/** Holds what earlier runs of the batch left unfinished. Returns the jobs of these that run. */
-	async #hold(name: string): Promise<readonly JobId[]> {
-		const running: JobId[] = [];
+	/** Holds what earlier runs of the batch left unfinished. Returns those of these jobs that run, and the batch as it is then. */
+	async #hold(name: string): Promise<Omit<ReturnType<Verbs['openBatch']>, 'id'>> {
 		const {store, owner} = this.#host;
+		const find = async () => (await store.batches({name})).batches[0];
+		const batch = await find();
+		// Usually nothing is left; and each call takes a while if the database is on another machine.
+		if (batch && !UNENDED_STATUSES.some(status => batch.counts[status] > 0)) return {batch, running: []};
+		const running: JobId[] = [];
 		for await (const {asked} of movePages(store, {batch: name}, 'held', {owner})) running.push(...asked);
-		return running;
+		return {batch: await find(), running};
 	}
 
 	/** Does nothing if another map here has a batch of the same name: then the batch that is to be left has been deleted. */

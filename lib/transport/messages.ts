@@ -114,8 +114,12 @@ export interface Verbs {
 	holders(of: {readonly task: string; readonly batch?: BatchId | undefined}, keys: readonly string[]): KeyHolders;
 	/** As the verb of a store. */
 	counts(): readonly TaskCounts[];
-	/** Unless it is a flow, all that earlier runs left unfinished is held from then on. `running`: such jobs that run. */
-	openBatch(name: string, task: string | undefined, options?: BatchOptions): {readonly id: BatchId; readonly running: readonly JobId[]};
+	/** Unless it is a flow, all that earlier runs left unfinished is held from then on. `running`: such jobs that run. `batch`: as it is then. */
+	openBatch(
+		name: string,
+		task: string | undefined,
+		options?: BatchOptions,
+	): {readonly id: BatchId; readonly running: readonly JobId[]; readonly batch?: Batch | undefined};
 	endInput(batch: BatchId, total: number): boolean;
 	/** Enqueues jobs of a flow or a pipe in one transaction. Watches those of the groups from the index `watchFrom` on. */
 	addToFlow(groups: readonly NewGroup[], watchFrom?: number): readonly EnqueuedGroup[];

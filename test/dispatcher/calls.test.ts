@@ -360,7 +360,7 @@ test('a batch whose owner was found dead is opened at once', async t => {
 		},
 	});
 	const batch = await queue.openBatch('nightly', 'count', 'other');
-	t.deepEqual(await perform(verb(1, 'openBatch', 'nightly', 'count')), [{call: 1, value: {id: batch, running: []}}]);
+	t.like(await perform(verb(1, 'openBatch', 'nightly', 'count')), [{call: 1, value: {id: batch, running: []}}]);
 	t.deepEqual(asked, [['reclaim', 1000], ['wake']]);
 });
 

@@ -4,7 +4,7 @@ import {OpenBatches} from '../../lib/dispatcher/open-batches.ts';
 import type {BatchId} from '../../lib/job/job.ts';
 import type {Store} from '../../lib/store/store.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
-import {makeHost, makeStore, smallPages, startCaller, verb} from '../fixtures/dispatcher.ts';
+import {makeHost, makeStore, newJob, smallPages, startCaller, verb} from '../fixtures/dispatcher.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 
 /** How a call of the store can fail: with nothing of it kept, or without a word of what was kept. */
@@ -81,7 +81,7 @@ test('a batch of a dead owner is opened, though rows of another dead owner are i
 	});
 	const {dispatcher, queue, ask, reply} = await startCaller(t, {verbs});
 	const batch = await queue.openBatch('nightly', 'count', 'dying');
-	t.deepEqual(await ask(1, 'openBatch', 'nightly', 'count'), {call: 1, value: {id: batch, running: []}});
+	t.like(await ask(1, 'openBatch', 'nightly', 'count'), {call: 1, value: {id: batch, running: []}});
 	dispatcher.receive([{call: 2, type: 'close', drainMs: 0}]);
 	t.like(await reply(), {call: 2});
 });
@@ -120,6 +120,28 @@ test('a map that opens a batch while another map of the engine leaves it gets th
 	const [, opened] = await Promise.all([batches.leave(batch, {isLeft: true}), batches.open('nightly', 'count')]);
 	t.is(opened.id, batch);
 	await t.throwsAsync(queue.openBatch('nightly', 'count', 'other'), {code: 'BatchInUse'});
+});
+
+test('opening a batch asks for a move of its jobs only if some have not ended, and says what the batch has then', async t => {
+	let moves = 0;
+	const verbs = (store: Store): Partial<Store> => ({
+		move(...args) {
+			moves++;
+			return store.move(...args);
+		},
+	});
+	const {queue, store} = makeStore(verbs);
+	const batches = hold(store);
+	const {id: batch} = await batches.open('nightly', 'count');
+	t.is(moves, 0);
+	await queue.enqueue([newJob({batch}), newJob({batch})]);
+	await batches.leave(batch, {isLeft: true});
+	t.like(await batches.open('nightly', 'count'), {running: [], batch: {counts: {pending: 2}, held: 2}});
+	t.is(moves, 1);
+	t.deepEqual(await queue.cancel({batch: 'nightly'}), {cancelled: [1, 2], asked: []});
+	await batches.leave(batch, {isLeft: true});
+	t.like(await batches.open('nightly', 'count'), {running: [], batch: {counts: {cancelled: 2}}});
+	t.is(moves, 1);
 });
 
 function hold(store: Store): OpenBatches {
