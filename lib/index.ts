@@ -10,9 +10,9 @@ export type {JobChanges} from './api/edit.ts';
 export {type EnqueuedIn, type EnqueueInArgs, enqueueIn} from './api/enqueue-in.ts';
 export {CHANNELS, type EngineEvents, type Logger} from './api/events.ts';
 export {BatchHandle, type BatchInfo, type JobDetails, JobHandle, type JobOutcome, type PastExecution, type WaitOptions} from './api/handles.ts';
-export {JobMap, type MapProgress} from './api/map.ts';
-export type {MapResult} from './api/map-items.ts';
-export type {HaltOption, MapArgs, MapOptions} from './api/map-options.ts';
+export {JobMap, type MapProgress} from './api/maps/map.ts';
+export type {MapResult} from './api/maps/map-items.ts';
+export type {HaltOption, MapArgs, MapOptions} from './api/maps/map-options.ts';
 export type {OpenOptions, RecycleOptions} from './api/open-options.ts';
 export type {AnyTasks, CompletionTasksOf, EnqueueArgs, PayloadOf, ProblemOf, ResultOf, TaskName, TasksOf} from './job/task.ts';
 export {closeOnSignals} from './api/signals.ts';
@@ -36,12 +36,12 @@ export type {
 	Progress,
 	StopReason,
 } from './job/job.ts';
-export {Flow, type FlowInput, type FlowJobOptions, type FlowMapOptions} from './api/flow.ts';
-export {FlowJob, FlowMap, FlowNode} from './api/flow-nodes.ts';
-export {FlowRun} from './api/flow-run.ts';
-export {JobPipe, type PipeProgress} from './api/pipe.ts';
-export type {DeadItem, PipeOptions, StageOptions} from './api/pipe-plan.ts';
-export type {PipeSource, StageOf} from './api/pipe-types.ts';
+export {Flow, type FlowInput, type FlowJobOptions, type FlowMapOptions} from './api/flows/flow.ts';
+export {FlowJob, FlowMap, FlowNode} from './api/flows/flow-nodes.ts';
+export {FlowRun} from './api/flows/flow-run.ts';
+export {JobPipe, type PipeProgress} from './api/maps/pipe.ts';
+export type {DeadItem, PipeOptions, StageOptions} from './api/maps/pipe-plan.ts';
+export type {PipeSource, StageOf} from './api/maps/pipe-types.ts';
 export {ScheduleHandle, type ScheduleInfo, type ScheduleOptions, type ScheduleRuns, type ScheduleTimes} from './api/schedules.ts';
 export {JobList, type JobListOptions, type JobListPage} from './job/job-list.ts';
 export {isTerminal, STATUSES, statusSummary} from './job/job.ts';

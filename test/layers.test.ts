@@ -12,21 +12,50 @@ const STATIONS: Readonly<Record<string, readonly string[]>> = {
 	api: ['dispatcher', 'pool', 'transport', 'store', 'worker', 'freshness', 'job', 'support'],
 	transport: ['job', 'support'],
 	dispatcher: ['pool', 'store', 'transport', 'job', 'support'],
-	store: ['commands', 'job', 'support'],
-	pool: ['worker', 'commands', 'job', 'support'],
-	worker: ['commands', 'job', 'support'],
+	store: ['spawner', 'job', 'support'],
+	pool: ['worker', 'spawner', 'job', 'support'],
+	worker: ['spawner', 'job', 'support'],
 	freshness: ['job', 'support'],
-	commands: ['job', 'support'],
+	spawner: ['job', 'support'],
 	job: ['support'],
 	support: [],
 };
 
+/** The rooms inside folders, and which of the others each may import. The room `.` is the files that lie beside the rooms. */
+const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+	'lib/api': {'.': ['flows', 'maps'], flows: ['.'], maps: ['.']},
+	'lib/store': {'.': ['postgres', 'sqlite'], owners: ['.'], postgres: ['.', 'owners'], sqlite: ['.', 'owners']},
+	'lib/store/sqlite': {
+		'.': ['connection', 'read', 'rows', 'transaction'],
+		transaction: ['connection', 'read', 'rows'],
+		read: ['connection', 'rows'],
+		rows: ['connection'],
+		connection: [],
+	},
+	'lib/store/postgres': {'.': ['connection'], connection: []},
+	'lib/cli': {
+		'.': ['map', 'terminal', 'verbs'],
+		verbs: ['.', 'flags', 'map', 'terminal'],
+		map: ['.', 'flags', 'terminal'],
+		flags: [],
+		terminal: ['.'],
+	},
+	'lib/cli/map': {'.': ['inputs', 'shell', 'template'], inputs: ['template'], shell: ['template'], template: []},
+};
+
+/** In a folder with more, nobody finds a file by guessing. */
+const MAX_FOLDER_FILES = 25;
+
 /** Packages that these files alone may import, so that what is particular to each stays in one place. */
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
-	'better-sqlite3': ['caller-connection', 'connection', 'file-guard', 'frozen', 'migrate', 'owner-lock', 'queue-move', 'sqlite-errors', 'statements.sql'].map(
-		name => `lib/store/sqlite/${name}.ts`,
-	),
-	pg: ['lib/store/postgres/driver.ts'],
+	'better-sqlite3': [
+		'owners/owner-lock',
+		'sqlite/caller-connection',
+		...['connection', 'file-guard', 'frozen', 'migrate', 'statements.sql'].map(name => `sqlite/connection/${name}`),
+		'sqlite/queue-move',
+		'sqlite-errors',
+	].map(name => `lib/store/${name}.ts`),
+	pg: ['lib/store/postgres/connection/driver.ts'],
 	piscina: ['lib/pool/threads/threads.ts'],
 	tinypool: ['lib/pool/processes/processes.ts'],
 };
@@ -39,7 +68,7 @@ const files = ['lib', 'workers'].flatMap(folder =>
 
 /** What `faena bench` runs: the first files of its processes and threads, and the subjects that it measures. */
 const SHORT_SUITE = [
-	'lib/cli/bench.ts',
+	'lib/cli/verbs/bench.ts',
 	'bench/one.ts',
 	'bench/measure/tasks.ts',
 	'bench/measure/record-statements.ts',
@@ -89,6 +118,30 @@ test('a station imports only of those that it may', t => {
 	t.deepEqual(wrong, []);
 });
 
+test('a room imports only of those that it may', t => {
+	const wrong = Object.entries(ROOMS).flatMap(([folder, rooms]) => {
+		const roomOf = (file: string) => (file.slice(folder.length + 1).includes('/') ? (file.slice(folder.length + 1).split('/')[0] as string) : '.');
+		const inside = (file: string) => file.startsWith(`${folder}/`);
+		return [...IMPORTS]
+			.filter(([file]) => inside(file))
+			.flatMap(([file, targets]) => {
+				const allowed = [roomOf(file), ...(rooms[roomOf(file)] ?? [])];
+				return targets.filter(target => inside(target) && !allowed.includes(roomOf(target))).map(target => `${file} → ${target}`);
+			});
+	});
+	t.deepEqual(wrong, []);
+});
+
+test(`a folder of lib has at most ${MAX_FOLDER_FILES} files`, t => {
+	const folders = new Map<string, number>();
+	for (const entry of readdirSync(join(root, 'lib'), {recursive: true, withFileTypes: true}))
+		if (entry.isFile()) folders.set(entry.parentPath, (folders.get(entry.parentPath) ?? 0) + 1);
+	t.deepEqual(
+		[...folders].filter(([, files]) => files > MAX_FOLDER_FILES),
+		[],
+	);
+});
+
 test('no file imports itself by way of others, not even for a type', t => {
 	const [done, circles] = [new Set<string>(), new Set<string>()];
 	const visit = (file: string, way: readonly string[]) => {
@@ -104,7 +157,7 @@ test('no file imports itself by way of others, not even for a type', t => {
 test('the benchmark is imported by the command that runs it, and by nothing else of lib', t => {
 	t.deepEqual(
 		files.filter(file => importsOf(file).some(name => name.startsWith('.') && targetOf(file, name).startsWith('bench/'))),
-		['lib/cli/bench.ts'],
+		['lib/cli/verbs/bench.ts'],
 	);
 });
 
@@ -124,19 +177,10 @@ test('faena bench needs only packages on which the package depends, or asks for 
 	);
 });
 
-test('SQLite is reached by openStore(), enqueueIn(), moveQueue() and the locks of owners alone', t => {
+test('SQLite is reached by openStore(), enqueueIn() and moveQueue() alone', t => {
 	t.deepEqual(
 		files.filter(file => !file.startsWith('lib/store/sqlite/') && importsOf(file).some(name => name.includes('/sqlite/'))),
-		[
-			'lib/index.ts',
-			'lib/api/enqueue-in.ts',
-			'lib/store/open-store.ts',
-			'lib/store/owners.ts',
-			'lib/store/queue-move.ts',
-			'lib/store/postgres/owner-files.ts',
-			'workers/spawner.ts',
-			'workers/watchdog.ts',
-		],
+		['lib/index.ts', 'lib/api/enqueue-in.ts', 'lib/store/open-store.ts', 'lib/store/queue-move.ts'],
 	);
 });
 
@@ -156,10 +200,10 @@ test('a map of the command line loads no SQLite in its own thread, and its worke
 	const stations = (file: string) => [...new Set([...loadedWith(file)].map(stationOf))].sort();
 	t.true(loadedWith('lib/index.ts').has('lib/store/sqlite/caller-connection.ts'));
 	t.deepEqual(
-		[...loadedWith('lib/cli/map.ts')].filter(file => file.includes('/sqlite/')),
+		[...loadedWith('lib/cli/map/map.ts')].filter(file => file.includes('/sqlite/')),
 		[],
 	);
-	t.deepEqual(stations('lib/cli/shell-task.ts'), ['cli', 'job', 'support']);
+	t.deepEqual(stations('lib/cli/map/shell/shell-task.ts'), ['cli', 'job', 'support']);
 });
 
 test('the first files of threads and processes import what runs there', t => {
@@ -169,10 +213,10 @@ test('the first files of threads and processes import what runs there', t => {
 		'workers/dispatcher.ts': ['dispatcher', 'job', 'pool', 'store', 'transport'],
 		'workers/freshness.ts': ['freshness', 'job', 'worker'],
 		'workers/heartbeat.ts': ['store', 'transport'],
-		'workers/process.ts': ['commands', 'pool', 'support', 'worker'],
-		'workers/spawner.ts': ['commands', 'store', 'support'],
-		'workers/thread.ts': ['commands', 'pool', 'worker'],
-		'workers/watchdog.ts': ['commands', 'pool', 'store', 'support'],
+		'workers/process.ts': ['pool', 'spawner', 'support', 'worker'],
+		'workers/spawner.ts': ['spawner', 'store', 'support'],
+		'workers/thread.ts': ['pool', 'spawner', 'worker'],
+		'workers/watchdog.ts': ['pool', 'spawner', 'store', 'support'],
 	});
 });
 
@@ -185,10 +229,7 @@ test('files of workers are reached by URL, never imported', t => {
 
 for (const [name, owners] of Object.entries(OWNERS)) {
 	test(`${name} is imported by ${owners.join(' and ')} alone`, t => {
-		t.deepEqual(
-			files.filter(file => importsOf(file).includes(name)),
-			owners,
-		);
+		t.deepEqual(files.filter(file => importsOf(file).includes(name)).sort(), owners.toSorted());
 	});
 }
 

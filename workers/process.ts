@@ -5,10 +5,10 @@
 import {openSync} from 'node:fs';
 import {getHeapStatistics} from 'node:v8';
 import {MessageChannel} from 'node:worker_threads';
-import {MARK} from '../lib/commands/process-table.ts';
 import {ChildChunkState, chunkStateFileIn, createRegions} from '../lib/pool/processes/chunk-states.ts';
 import {startWatchdog} from '../lib/pool/processes/control-socket.ts';
 import {WorkerLeftovers} from '../lib/pool/worker-leftovers.ts';
+import {MARK} from '../lib/spawner/process-table.ts';
 import {removeRendezvous} from '../lib/support/rendezvous.ts';
 import type {WorkerRequest} from '../lib/worker/messages.ts';
 import {TaskWorker} from '../lib/worker/worker.ts';

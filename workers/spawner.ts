@@ -5,11 +5,11 @@
  */
 import {createServer} from 'node:net';
 import {setPriority} from 'node:os';
-import {CommandServer} from '../lib/commands/command-server.ts';
-import {Kind, readFrames, writeFrame} from '../lib/commands/frames.ts';
-import {LivingCommands} from '../lib/commands/living-commands.ts';
-import type {SpawnerStart} from '../lib/commands/spawner.ts';
-import {shareLock} from '../lib/store/sqlite/owner-lock.ts';
+import {CommandServer} from '../lib/spawner/command-server.ts';
+import {Kind, readFrames, writeFrame} from '../lib/spawner/frames.ts';
+import {LivingCommands} from '../lib/spawner/living-commands.ts';
+import type {SpawnerStart} from '../lib/spawner/spawner.ts';
+import {shareLock} from '../lib/store/owners/owner-lock.ts';
 import {removeRendezvous, socketIn} from '../lib/support/rendezvous.ts';
 
 // A terminal and service managers send these to all processes. The engine decides when this one ends.

@@ -3,8 +3,8 @@
  * loads the tasks module, the second runs the chunks until the thread ends, and the last tears down.
  */
 import {parentPort} from 'node:worker_threads';
-import {MARK, ownThread} from '../lib/commands/process-table.ts';
 import {WorkerLeftovers} from '../lib/pool/worker-leftovers.ts';
+import {MARK, ownThread} from '../lib/spawner/process-table.ts';
 import {ChunkState} from '../lib/worker/chunk-state.ts';
 import type {ServeMessage, ThreadIdentity, WorkerRequest} from '../lib/worker/messages.ts';
 import {transferListOf} from '../lib/worker/messages.ts';

@@ -6,12 +6,12 @@
 import {connect} from 'node:net';
 import {serialize} from 'node:v8';
 import {parentPort, workerData} from 'node:worker_threads';
-import {Descendants} from '../lib/commands/descendants.ts';
-import {MARK} from '../lib/commands/process-table.ts';
 import {obey, type WatchdogAnswer, type WatchdogCommand} from '../lib/pool/processes/chunk-states.ts';
 import {readFrames, type WatchdogStart, writeFrame} from '../lib/pool/processes/control-socket.ts';
 import {examineMainThread} from '../lib/pool/stack-snapshot.ts';
-import {shareLock} from '../lib/store/sqlite/owner-lock.ts';
+import {Descendants} from '../lib/spawner/descendants.ts';
+import {MARK} from '../lib/spawner/process-table.ts';
+import {shareLock} from '../lib/store/owners/owner-lock.ts';
 import {removeRendezvous, socketIn} from '../lib/support/rendezvous.ts';
 
 const {sent, rendezvous, ownerLock, regions, heapLimitBytes} = workerData as WatchdogStart;

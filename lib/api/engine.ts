@@ -20,16 +20,16 @@ import type {DispatcherStart, EnqueueReply, Notice} from '../transport/messages.
 import {editJob, type JobChanges} from './edit.ts';
 import {type EnqueuedMany, type EnqueueManyOptions, enqueueMany} from './enqueue-many.ts';
 import {type EngineEvents, Events} from './events.ts';
-import {Flow} from './flow.ts';
+import {Flow} from './flows/flow.ts';
 import {BatchHandle, type BatchInfo, detailsOf, type JobDetails, JobHandle, toBatchInfo, toOutcome, toResult, type WaitOptions, waitForEnd} from './handles.ts';
-import {dismissUnread, JobMap} from './map.ts';
-import {type MapArgs, type MapOptions, planMap} from './map-options.ts';
+import {dismissUnread, JobMap} from './maps/map.ts';
+import {type MapArgs, type MapOptions, planMap} from './maps/map-options.ts';
+import {JobPipe} from './maps/pipe.ts';
+import {type PipeOptions, planPipe, type StageOptions} from './maps/pipe-plan.ts';
+import type {LastOutput, PipeArg, PipeArgs, PipeSource} from './maps/pipe-types.ts';
 import type {OpenOptions, Settings} from './open-options.ts';
 import {resolveOpenOptions} from './open-options.ts';
 import {warnOfOtherScopes} from './other-scopes.ts';
-import {JobPipe} from './pipe.ts';
-import {type PipeOptions, planPipe, type StageOptions} from './pipe-plan.ts';
-import type {LastOutput, PipeArg, PipeArgs, PipeSource} from './pipe-types.ts';
 import {ScheduleHandle, type ScheduleInfo, type ScheduleOptions, toScheduleInfo} from './schedules.ts';
 import {closeOnSignals, isSignalled} from './signals.ts';
 

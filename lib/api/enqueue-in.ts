@@ -5,7 +5,7 @@ import {JobMaker, type NewJob} from '../job/new-job.ts';
 import type {AnyTasks, EnqueueArgs, JobOptions, TaskName} from '../job/task.ts';
 import type {PostgresTransaction} from '../store/postgres-client.ts';
 import {enqueueOn, type OwnConnection} from '../store/sqlite/caller-connection.ts';
-import {WHY_ONE_LIBRARY} from '../store/sqlite/file-guard.ts';
+import {WHY_ONE_LIBRARY} from '../store/sqlite/connection/file-guard.ts';
 
 const MAKER = new JobMaker([], {}, MAX_VALUE_LIMIT_BYTES);
 

@@ -2,10 +2,10 @@ import {Command, Option} from 'commander';
 import {bad} from '../job/checks.ts';
 import {FaenaError} from '../support/errors.ts';
 import {version} from '../support/version.ts';
-import {escapeControls} from './controls.ts';
 import {describeExitCodes} from './exit-codes.ts';
-import {type SourceGroups, splitArguments} from './inputs/arguments.ts';
-import {explain} from './print.ts';
+import {type SourceGroups, splitArguments} from './map/inputs/arguments.ts';
+import {escapeControls} from './terminal/controls.ts';
+import {explain} from './terminal/print.ts';
 
 /** Runs a command, given as a shell has split it, without `faena`. Sets the exit code of the process. */
 export async function run(words: readonly string[]): Promise<void> {
@@ -26,30 +26,30 @@ type Add = (program: Command, groups: SourceGroups) => void;
  * load all of it would take a good part of the time in which a short map is done.
  */
 const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
-	map: async () => (await import('./map.ts')).addMap,
-	work: async () => (await import('./work.ts')).addWork,
-	enqueue: async () => (await import('./enqueue.ts')).addEnqueue,
-	status: async () => (await import('./status-and-batches.ts')).addStatus,
-	batches: async () => (await import('./status-and-batches.ts')).addBatches,
-	list: async () => (await import('./list.ts')).addList,
-	show: async () => (await import('./show.ts')).addShow,
-	logs: async () => (await import('./logs.ts')).addLogs,
-	flow: async () => (await import('./flow.ts')).addFlow,
-	schedules: async () => (await import('./schedules.ts')).addSchedules,
-	doctor: async () => (await import('./doctor.ts')).addDoctor,
-	schedule: async () => (await import('./schedules.ts')).addSchedule,
-	cancel: async () => (await import('./cancel-and-retry.ts')).addCancel,
-	retry: async () => (await import('./cancel-and-retry.ts')).addRetry,
-	pause: async () => (await import('./pause-and-resume.ts')).addPause,
-	resume: async () => (await import('./pause-and-resume.ts')).addResume,
-	adopt: async () => (await import('./adopt.ts')).addAdopt,
-	prune: async () => (await import('./prune.ts')).addPrune,
-	delete: async () => (await import('./delete.ts')).addDelete,
-	schema: async () => (await import('./schema.ts')).addSchema,
-	backup: async () => (await import('./backup.ts')).addBackup,
-	move: async () => (await import('./move.ts')).addMove,
-	vacuum: async () => (await import('./vacuum.ts')).addVacuum,
-	bench: async () => (await import('./bench.ts')).addBench,
+	map: async () => (await import('./map/map.ts')).addMap,
+	work: async () => (await import('./verbs/work.ts')).addWork,
+	enqueue: async () => (await import('./verbs/enqueue.ts')).addEnqueue,
+	status: async () => (await import('./verbs/status-and-batches.ts')).addStatus,
+	batches: async () => (await import('./verbs/status-and-batches.ts')).addBatches,
+	list: async () => (await import('./verbs/list.ts')).addList,
+	show: async () => (await import('./verbs/show.ts')).addShow,
+	logs: async () => (await import('./verbs/logs.ts')).addLogs,
+	flow: async () => (await import('./verbs/flow.ts')).addFlow,
+	schedules: async () => (await import('./verbs/schedules.ts')).addSchedules,
+	doctor: async () => (await import('./verbs/doctor.ts')).addDoctor,
+	schedule: async () => (await import('./verbs/schedules.ts')).addSchedule,
+	cancel: async () => (await import('./verbs/cancel-and-retry.ts')).addCancel,
+	retry: async () => (await import('./verbs/cancel-and-retry.ts')).addRetry,
+	pause: async () => (await import('./verbs/pause-and-resume.ts')).addPause,
+	resume: async () => (await import('./verbs/pause-and-resume.ts')).addResume,
+	adopt: async () => (await import('./verbs/adopt.ts')).addAdopt,
+	prune: async () => (await import('./verbs/prune.ts')).addPrune,
+	delete: async () => (await import('./verbs/delete.ts')).addDelete,
+	schema: async () => (await import('./verbs/schema.ts')).addSchema,
+	backup: async () => (await import('./verbs/backup.ts')).addBackup,
+	move: async () => (await import('./verbs/move.ts')).addMove,
+	vacuum: async () => (await import('./verbs/vacuum.ts')).addVacuum,
+	bench: async () => (await import('./verbs/bench.ts')).addBench,
 };
 
 /**

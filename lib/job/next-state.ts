@@ -1,7 +1,6 @@
-import {backoffMs} from './backoff.ts';
 import type {Ending} from './claim.ts';
 import {type FailureRecord, poison} from './failure.ts';
-import {MAX_CRASHES, type Policy} from './job.ts';
+import {type Backoff, MAX_CRASHES, type Policy} from './job.ts';
 import {DEFAULTS} from './options.ts';
 
 /** What is charged to a job in its round. */
@@ -80,4 +79,10 @@ function charge(
 	// A job that failed without a loss of its worker is no longer a suspect.
 	const counted = {crashes: crashes + (isCrash ? 1 : 0), suspicion: isCrash ? suspicion : 0};
 	return isDelay ? {...counted, attempts, delays: delays + 1} : {...counted, attempts: attempts + 1, delays};
+}
+
+/** Milliseconds to wait after a charged attempt, 1 for the first. `random` is in [0, 1): with jitter, jobs that failed together are not due together. */
+export function backoffMs({baseMs, factor, maxMs, jitter}: Backoff, attempt: number, random: number): number {
+	const full = baseMs === 0 ? 0 : Math.min(maxMs, baseMs * factor ** (attempt - 1));
+	return Math.round(full * (1 - jitter * random));
 }

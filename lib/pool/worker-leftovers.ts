@@ -1,5 +1,5 @@
-import {Descendants, type Root} from '../commands/descendants.ts';
-import {openProcessTable, type ProcessState} from '../commands/process-table.ts';
+import {Descendants, type Root} from '../spawner/descendants.ts';
+import {openProcessTable, type ProcessState} from '../spawner/process-table.ts';
 import {monotonicMs} from '../support/clock.ts';
 import type {Leftovers} from '../worker/runner.ts';
 

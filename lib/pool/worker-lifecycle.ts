@@ -1,10 +1,10 @@
 import {availableParallelism} from 'node:os';
 import {fileURLToPath} from 'node:url';
-import {Spawner} from '../commands/spawner.ts';
 import type {WorkerLoss} from '../job/events.ts';
 import {type FailureRecord, fromEnvelope, toFailure} from '../job/failure.ts';
 import type {PerSpawner, PoolOptions} from '../job/options.ts';
 import type {TaskInfo} from '../job/task.ts';
+import {Spawner} from '../spawner/spawner.ts';
 import {type Clock, sleep} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {SetupMessage} from '../worker/messages.ts';

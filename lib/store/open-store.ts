@@ -69,7 +69,7 @@ export async function openQueue(location: string, options: QueueOptions = {}): P
 export async function queueExists(location: string): Promise<boolean> {
 	if (!isPostgres(location)) return existsSync(location);
 	const {url, schema} = postgresParts(location);
-	const {schemaExists} = await import('./postgres/database.ts');
+	const {schemaExists} = await import('./postgres/connection/database.ts');
 	return schemaExists(url, schema);
 }
 
@@ -85,7 +85,7 @@ export async function vacuum(location: string): Promise<Vacuumed> {
 	if (typeof location !== 'string' || location === '' || location === IN_MEMORY)
 		throw bad(`vacuum() expects the path of an SQLite file; it got ${show(location)}`);
 	if (isPostgres(location)) throw bad('vacuum() is for SQLite files. PostgreSQL gives the space of deleted rows to new ones by itself (autovacuum)');
-	const {vacuumFile} = await import('./sqlite/vacuum.ts');
+	const {vacuumFile} = await import('./sqlite/connection/vacuum.ts');
 	return vacuumFile(queuePath('vacuum()', location));
 }
 
@@ -120,7 +120,7 @@ export async function inspect(location: string): Promise<Inspection> {
 		const {inspectSchema} = await import('./postgres/inspect.ts');
 		return inspectSchema(url, schema);
 	}
-	const {inspectFile} = await import('./sqlite/inspect.ts');
+	const {inspectFile} = await import('./sqlite/connection/inspect.ts');
 	return inspectFile(queuePath('inspect()', location));
 }
 
@@ -131,7 +131,7 @@ export async function moveOf(location: string): Promise<InspectedMove | undefine
 		const {moveOfSchema} = await import('./postgres/inspect.ts');
 		return moveOfSchema(url, schema);
 	}
-	const {moveOfFile} = await import('./sqlite/inspect.ts');
+	const {moveOfFile} = await import('./sqlite/connection/inspect.ts');
 	return moveOfFile(queuePath('moveOf()', location));
 }
 
@@ -140,8 +140,8 @@ export async function moveOf(location: string): Promise<InspectedMove | undefine
  * @throws FaenaError `BadOption`
  */
 export async function schemaSql(location: string): Promise<string> {
-	const {schemasFor} = await import('./postgres/schema.ts');
-	const {upgrade} = await import('./postgres/migrate.ts');
+	const {schemasFor} = await import('./postgres/connection/schema.ts');
+	const {upgrade} = await import('./postgres/connection/migrate.ts');
 	const {schema} = postgresParts(location);
 	return `-- Run it as the owner of the schema. If the owner may not create schemas, let someone who may first run:
 -- ${schemasFor(schema).replace(/[\r\n]/g, ' ')}

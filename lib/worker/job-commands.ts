@@ -1,12 +1,12 @@
 import {statSync} from 'node:fs';
 import {resolve} from 'node:path';
-import type {Connection, NewCommand} from '../commands/command-client.ts';
-import type {CommandEnd} from '../commands/frames.ts';
-import {KeptOutput, OutputLines} from '../commands/output.ts';
 import {argument, bad, boolean, callable, checked, choice, integer, kind, list, object, size, string, text} from '../job/checks.ts';
 import type {LogLevel, StopReason} from '../job/job.ts';
 import type {ExecOptions, ExecResult} from '../job/task.ts';
 import {DECISION} from '../job/task-errors.ts';
+import type {Connection, NewCommand} from '../spawner/command-client.ts';
+import type {CommandEnd} from '../spawner/frames.ts';
+import {KeptOutput, OutputLines} from '../spawner/output.ts';
 import {FaenaError} from '../support/errors.ts';
 import {clearTimeout, setTimeout} from '../support/primordials.ts';
 

@@ -1,7 +1,6 @@
 /** Messages between a pool and its workers, across the boundary of a thread or process. */
 
 import type {MessagePort} from 'node:worker_threads';
-import type {SpawnerAddress} from '../commands/spawner.ts';
 import type {JobUpdate} from '../job/claim.ts';
 import type {ErrorEnvelope, FailureRecord} from '../job/failure.ts';
 import type {SentGroup} from '../job/group.ts';
@@ -10,6 +9,7 @@ import type {ChildJob} from '../job/new-job.ts';
 import type {PoolOptions} from '../job/options.ts';
 import {buffersOf, type Values} from '../job/packed.ts';
 import type {TaskInfo} from '../job/task.ts';
+import type {SpawnerAddress} from '../spawner/spawner.ts';
 
 /** The first request to a worker; its answer is a {@link Loaded}. A chunk is answered with nothing, since its outcomes are posted. */
 export interface LoadMessage extends PoolOptions {

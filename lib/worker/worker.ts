@@ -5,13 +5,13 @@ import {existsSync, realpathSync} from 'node:fs';
 import {createRequire} from 'node:module';
 import {setPriority} from 'node:os';
 import {fileURLToPath} from 'node:url';
-import type {CommandClient} from '../commands/command-client.ts';
 import {toEnvelope, toFailure} from '../job/failure.ts';
 import {JobMaker} from '../job/new-job.ts';
 import {OpenJobsCell} from '../job/open-jobs.ts';
 import {checkTaskOptions} from '../job/options.ts';
 import {type Isolation, optionsOf, type TaskInfo} from '../job/task.ts';
 import {codesOf, definedTasks, markWorker, standFor, type TaskTable, tableOf} from '../job/task-module.ts';
+import type {CommandClient} from '../spawner/command-client.ts';
 import {FaenaError} from '../support/errors.ts';
 import {exit} from '../support/primordials.ts';
 import {BROKEN, type Loaded, type LoadMessage, type WorkerRequest} from './messages.ts';
@@ -92,7 +92,7 @@ export class TaskWorker {
 	/** Not in the context of the job that comes first: the connection is that of all jobs. */
 	#loadCommands(): Promise<CommandClient> {
 		this.#commands ??= this.#outside.runInAsyncScope(async () => {
-			const {CommandClient} = await import('../commands/command-client.ts');
+			const {CommandClient} = await import('../spawner/command-client.ts');
 			return new CommandClient(lost => this.#options.post({type: 'spawner', lost}));
 		});
 		return this.#commands;

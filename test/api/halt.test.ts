@@ -1,5 +1,5 @@
 import test from 'ava';
-import {Halt, type HaltOption} from '../../lib/api/map-options.ts';
+import {Halt, type HaltOption} from '../../lib/api/maps/map-options.ts';
 
 type End = 'completed' | 'dead' | 'cancelled';
 const ENDS: Readonly<Record<string, End>> = {C: 'completed', D: 'dead', X: 'cancelled'};

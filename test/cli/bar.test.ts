@@ -1,5 +1,5 @@
 import test from 'ava';
-import {describeStatus, type MapStatus} from '../../lib/cli/print.ts';
+import {describeStatus, type MapStatus} from '../../lib/cli/terminal/print.ts';
 
 const STATUS: MapStatus = {done: 0, executed: 0, dead: 0, total: undefined, isStopping: false};
 

@@ -2,7 +2,7 @@ import {closeSync, openSync, statfsSync, writeSync} from 'node:fs';
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
-import {type Finding, judgeFile, judgeSettings} from '../../lib/cli/doctor.ts';
+import {type Finding, judgeFile, judgeSettings} from '../../lib/cli/verbs/doctor.ts';
 import {openQueue} from '../../lib/queue.ts';
 import {assertSentence, Folder} from './command.ts';
 

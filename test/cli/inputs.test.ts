@@ -4,9 +4,9 @@ import {join} from 'node:path';
 import {Readable} from 'node:stream';
 import type {ExecutionContext} from 'ava';
 import test from 'ava';
-import {Keys} from '../../lib/cli/inputs/keys.ts';
-import {numbersIn, toRange} from '../../lib/cli/inputs/range.ts';
-import {recordsOf} from '../../lib/cli/inputs/records.ts';
+import {Keys} from '../../lib/cli/map/inputs/keys.ts';
+import {numbersIn, toRange} from '../../lib/cli/map/inputs/range.ts';
+import {recordsOf} from '../../lib/cli/map/inputs/records.ts';
 import fc from '../fixtures/property.ts';
 import {assertSentence, type Ended, FAENA, Folder, parse, tasks} from './command.ts';
 

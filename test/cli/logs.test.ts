@@ -1,6 +1,6 @@
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
-import {newLines} from '../../lib/cli/logs.ts';
+import {newLines} from '../../lib/cli/verbs/logs.ts';
 import type {LogLine} from '../../lib/index.ts';
 import {openQueue} from '../../lib/queue.ts';
 import {assertSentence, Folder} from './command.ts';

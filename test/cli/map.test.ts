@@ -3,7 +3,7 @@ import {existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFile
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import test from 'ava';
-import {OTHER_FLAGS} from '../../lib/cli/parallel-flags.ts';
+import {OTHER_FLAGS} from '../../lib/cli/map/parallel-flags.ts';
 import {makeProgram, RENAMED_FLAGS} from '../../lib/cli/program.ts';
 import {openQueue} from '../../lib/queue.ts';
 import {drawn} from '../fixtures/random.ts';

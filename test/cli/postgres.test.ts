@@ -4,7 +4,7 @@ import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import test from 'ava';
 import pg from 'pg';
-import {functionsOf} from '../../lib/store/postgres/schema.ts';
+import {functionsOf} from '../../lib/store/postgres/connection/schema.ts';
 import {version} from '../../lib/support/version.ts';
 import {PostgresServer} from '../fixtures/postgres-server.ts';
 import {assertSentence, FAENA, Folder, type Program, tasks} from './command.ts';

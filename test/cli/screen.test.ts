@@ -2,7 +2,7 @@ import {join} from 'node:path';
 import {stripVTControlCharacters} from 'node:util';
 import test, {type ExecutionContext} from 'ava';
 import stringWidth from 'string-width';
-import {cut, table} from '../../lib/cli/table.ts';
+import {cut, table} from '../../lib/cli/terminal/table.ts';
 import {openQueue} from '../../lib/queue.ts';
 import {openEngine} from '../fixtures/engine.ts';
 import {assertSentence, FAENA, Folder} from './command.ts';

@@ -1,7 +1,7 @@
 import {readdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
-import {parseShellCommand, shellPayload} from '../../lib/cli/shell-command.ts';
+import {parseShellCommand, shellPayload} from '../../lib/cli/map/shell/shell-command.ts';
 import {assertSentence, FAENA, Folder} from './command.ts';
 
 function dryRun(folder: Folder, command: string, ...words: readonly string[]) {

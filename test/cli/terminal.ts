@@ -3,7 +3,7 @@ import {type ChildProcessWithoutNullStreams, spawn} from 'node:child_process';
 import {once} from 'node:events';
 import xterm from '@xterm/headless';
 import type {ExecutionContext} from 'ava';
-import {shellQuote} from '../../lib/cli/shell-quote.ts';
+import {shellQuote} from '../../lib/cli/terminal/shell-quote.ts';
 import {FAENA, type Folder} from './command.ts';
 
 /** The `script` of other systems has other options. */

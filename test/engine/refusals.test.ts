@@ -5,7 +5,7 @@ import type {ExecutionContext} from 'ava';
 import anyTest from 'ava';
 import Database from 'better-sqlite3';
 import type {Logger, TaskContext} from '../../lib/index.ts';
-import {holdLock, ownerLockAt} from '../../lib/store/sqlite/owner-lock.ts';
+import {holdLock, ownerLockAt} from '../../lib/store/owners/owner-lock.ts';
 import {nameIn} from '../../lib/store/task-number.ts';
 import {openForTest, type TestEngine} from '../../lib/testing.ts';
 import {makeFolder} from '../fixtures/folder.ts';

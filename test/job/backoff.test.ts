@@ -1,5 +1,5 @@
 import test from 'ava';
-import {backoffMs} from '../../lib/job/backoff.ts';
+import {backoffMs} from '../../lib/job/next-state.ts';
 import fc from '../fixtures/property.ts';
 
 const backoff = fc.record({

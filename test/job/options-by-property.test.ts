@@ -4,7 +4,7 @@ import {mock} from 'node:test';
 import type {ExecutionContext} from 'ava';
 import anyTest from 'ava';
 import Database from 'better-sqlite3';
-import {HALT_CHECKS, MAP_CHECKS} from '../../lib/api/map-options.ts';
+import {HALT_CHECKS, MAP_CHECKS} from '../../lib/api/maps/map-options.ts';
 import {OPEN_CHECKS, RECYCLE_CHECKS, RESOURCE_LIMITS_CHECKS} from '../../lib/api/open-options.ts';
 import {WORK_CHECKS} from '../../lib/api/work.ts';
 import {run as runCommand} from '../../lib/cli/program.ts';

@@ -1,6 +1,6 @@
 import {readFileSync} from 'node:fs';
 import test from 'ava';
-import {MAP_CHECKS} from '../../lib/api/map-options.ts';
+import {MAP_CHECKS} from '../../lib/api/maps/map-options.ts';
 import {OPEN_CHECKS} from '../../lib/api/open-options.ts';
 import {DEFAULTS} from '../../lib/index.ts';
 import {JOB_CHECKS, TASK_CHECKS} from '../../lib/job/options.ts';

@@ -24,8 +24,8 @@ const ROLLBACK = 'a commit that fails changes no counts, and makes no task or ow
 const UPGRADE = 'test/store/upgrade.test.ts';
 const OPEN_BATCHES = 'test/dispatcher/open-batches.test.ts';
 const STORAGE = 'test/engine/storage.test.ts';
-const EDGES = 'lib/store/sqlite/edges.ts';
-const CHILDREN = 'lib/store/sqlite/children.ts';
+const EDGES = 'lib/store/sqlite/rows/edges.ts';
+const CHILDREN = 'lib/store/sqlite/transaction/children.ts';
 const SCHEDULES = 'lib/job/schedule.ts';
 const FLOW = 'sqlite: the jobs of a flow wait until its input has ended; then it is closed, and completes with the last of them';
 const LARGE_CHANGE = 'a change of a parent that is too large for one transaction reaches each child once, also if the parent changes again meanwhile';
@@ -33,67 +33,67 @@ const LARGE_CHANGE = 'a change of a parent that is too large for one transaction
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	// ——— the fence ———
 	'the result of a stale execution is accepted': {
-		file: 'lib/store/sqlite/settle.ts',
+		file: 'lib/store/sqlite/transaction/settle.ts',
 		find: 'if (claim?.[1] === execution) {',
 		put: 'if (claim) {',
 		killer: [SQLITE, 'sqlite: a settlement whose job, lease or execution does not match is lost and changes nothing'],
 	},
 	'a lost lease settles': {
-		file: 'lib/store/sqlite/statements.sql.ts',
+		file: 'lib/store/sqlite/connection/statements.sql.ts',
 		find: "claimsOfLease: 'select id, execution, task, batch, stop from claimed where id between ? and ? and lease = ?'",
 		put: "claimsOfLease: 'select id, execution, task, batch, stop from claimed where id between ? and ? and ? > 0'",
 		killer: [SQLITE, 'sqlite: a settlement whose job, lease or execution does not match is lost and changes nothing'],
 	},
 	'an execution is settled twice in a commit': {
-		file: 'lib/store/sqlite/settle.ts',
+		file: 'lib/store/sqlite/transaction/settle.ts',
 		find: '\t\tclaims.delete(id);\n',
 		put: '',
 		killer: [SQLITE, 'sqlite: an execution is settled once'],
 	},
 	'the result of a stale execution is accepted in a claimed run': {
-		file: 'lib/store/sqlite/settle.ts',
+		file: 'lib/store/sqlite/transaction/settle.ts',
 		find: 'if (part.first < next || (part.settlement && part.settlement.execution !== 1)) {',
 		put: 'if (part.first < next) {',
 		killer: [SQLITE, TOGETHER],
 	},
 	'a lost lease settles in a claimed run': {
-		file: 'lib/store/sqlite/statements.sql.ts',
+		file: 'lib/store/sqlite/connection/statements.sql.ts',
 		find: `${CLAIMED_RUN} lease = `,
 		put: `${CLAIMED_RUN} 0 < `,
 		killer: [SQLITE, TOGETHER],
 	},
 	'an execution is settled twice in a commit, in a claimed run': {
-		file: 'lib/store/sqlite/settle.ts',
+		file: 'lib/store/sqlite/transaction/settle.ts',
 		find: 'if (part.first < next || (part.settlement && part.settlement.execution !== 1)) {',
 		put: 'if (part.settlement && part.settlement.execution !== 1) {',
 		killer: [SQLITE, TOGETHER],
 	},
 	'a group of stale executions is accepted': {
-		file: 'lib/store/sqlite/settle.ts',
+		file: 'lib/store/sqlite/transaction/settle.ts',
 		find: "const isRun = typeof ids === 'number' && executions === 1 && ",
 		put: "const isRun = typeof ids === 'number' && ",
 		killer: [SQLITE, 'sqlite: a group with a wrong lease or execution number is lost and changes nothing'],
 	},
 	'a group is settled before an earlier settlement of one of its jobs': {
-		file: 'lib/store/sqlite/settle.ts',
+		file: 'lib/store/sqlite/transaction/settle.ts',
 		find: 'return overlap && parts.some(({group}) => group) ? sortParts(parts.flatMap(part => toSingles(part))) : inOrder;',
 		put: 'return inOrder;',
 		killer: [SQLITE, 'sqlite: if two groups settle the same job, the first group counts, even if the second begins with an earlier job'],
 	},
 	'a group is settled as a whole though only a part of it is claimed': {
-		file: 'lib/store/sqlite/settle.ts',
+		file: 'lib/store/sqlite/transaction/settle.ts',
 		find: 'if (run && part.first >= run[0] && part.last <= run[1]) return',
 		put: 'if (run && part.first >= run[0]) return',
 		killer: [SQLITE, GROUPS],
 	},
 	'a group of results is stored in a row though one of them is large': {
-		file: 'lib/store/sqlite/settle.ts',
+		file: 'lib/store/sqlite/transaction/settle.ts',
 		find: ' && !blobs.hasLarge(values)',
 		put: '',
 		killer: ['test/store/blobs.test.ts', 'results over the threshold lie in files, even if they are short and their jobs end together'],
 	},
 	'a checkpoint is not fenced': {
-		file: 'lib/store/sqlite/updates.ts',
+		file: 'lib/store/sqlite/transaction/updates.ts',
 		find: 'if (isInRun && (execution !== 1 || claimedRunOf(statements, id)?.[2] !== lease)) return;',
 		put: '',
 		killer: [SQLITE, 'sqlite: an update whose claim was lost is dropped'],
@@ -125,49 +125,49 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	// ——— transactions ———
 	'a call is answered before its commit': {
-		file: 'lib/store/sqlite/connection.ts',
+		file: 'lib/store/sqlite/connection/connection.ts',
 		find: 'return this.#transact.immediate(begin) as Result;',
 		put: "if (!this.#db.inTransaction) setTimeout(() => this.#db.exec('commit'), 50, this.#db.exec('begin immediate'));\n\t\t\treturn begin();",
 		killer: ['test/engine/enqueue.test.ts', 'when enqueue() resolves the job is in the file, for every other program to see'],
 	},
 	'a transaction takes the write lock only when it writes': {
-		file: 'lib/store/sqlite/connection.ts',
+		file: 'lib/store/sqlite/connection/connection.ts',
 		find: 'transact.immediate(begin)',
 		put: 'transact.deferred(begin)',
 		killer: [SQLITE, 'several processes that create and share one file never get a job twice'],
 	},
 	'a transaction fails at once while another program has the write lock': {
-		file: 'lib/store/sqlite/sqlite-errors.ts',
+		file: 'lib/store/sqlite-errors.ts',
 		find: 'return retry(attempt, version);',
 		put: 'throw error;',
 		killer: ['test/store/locks.test.ts', PATIENT],
 	},
 	'a call fails after 10 s although other programs commit all the time': {
-		file: 'lib/store/sqlite/sqlite-errors.ts',
+		file: 'lib/store/sqlite-errors.ts',
 		find: 'if (now === seen) throw error;',
 		put: 'throw error;',
 		killer: ['test/store/locks.test.ts', 'a commit waits for as long as other programs commit, and for one transaction of another program for 10 s'],
 	},
 	'the schema is created without a transaction': {
-		file: 'lib/store/sqlite/migrate.ts',
+		file: 'lib/store/sqlite/connection/migrate.ts',
 		find: 'const run = db.transaction(() => {',
 		put: 'const run = ((immediate: () => void) => ({immediate}))(() => {',
 		killer: [SQLITE, 'processes that create the same files at the same time all succeed, and see one queue in each'],
 	},
 	'each step of an upgrade is committed by itself': {
-		file: 'lib/store/sqlite/migrate.ts',
+		file: 'lib/store/sqlite/connection/migrate.ts',
 		find: '\t\t\tdb.exec(step);\n',
 		put: "\t\t\tdb.exec(step);\n\t\t\tdb.exec('commit');\n\t\t\tdb.exec('begin immediate');\n",
 		killer: [UPGRADE, 'a program that is killed at migration:step leaves a database of 0.1.0 as it was, or upgraded'],
 	},
 	'a database is upgraded while an engine of an older version lives on it': {
-		file: 'lib/store/sqlite/migrate.ts',
+		file: 'lib/store/sqlite/connection/migrate.ts',
 		find: 'if (version > 0 && version < MIGRATIONS.length) refuseInUse(db, path, version);',
 		put: '',
 		killer: [UPGRADE, 'a database of 0.1.0 is not upgraded while an engine of that version lives on it'],
 	},
 	'a damaged database is written to': {
-		file: 'lib/store/sqlite/file-guard.ts',
+		file: 'lib/store/sqlite/connection/file-guard.ts',
 		find: 'sizeBytes > MAX_CHECKED_BYTES ? undefined : damageOf(db)',
 		put: 'undefined as string | undefined',
 		killer: [SQLITE, 'a damaged database is refused before anything is written to it'],
@@ -179,25 +179,25 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [STORAGE, 'a queue that has lost its connection does not make a deleted database anew'],
 	},
 	'an emptied database is taken for a new one': {
-		file: 'lib/store/sqlite/file-guard.ts',
+		file: 'lib/store/sqlite/connection/file-guard.ts',
 		find: '\telse if (hasLog)\n',
 		put: '\telse if (path === undefined)\n',
 		killer: [STORAGE, 'an emptied database with its log beside it is refused, and both are left'],
 	},
 	'a commit is not synced': {
-		file: 'lib/store/sqlite/connection.ts',
+		file: 'lib/store/sqlite/connection/connection.ts',
 		find: SYNCHRONOUS,
 		put: '',
 		killer: [SQLITE, 'durability full holds from the first write on'],
 	},
 	'a key is looked up outside the transaction': {
-		file: 'lib/store/sqlite/keys.ts',
+		file: 'lib/store/sqlite/rows/keys.ts',
 		find: 'return byNumber ?? (this.#statements.idOfKey.get(space, key) as JobId | undefined);',
 		put: 'const seen = (this.#statements as never as {seen?: Map<string, JobId | undefined>}).seen ??= new Map();\n\t\tconst name = JSON.stringify([space, key]);\n\t\tif (!seen.has(name)) seen.set(name, this.#statements.idOfKey.get(space, key) as JobId | undefined);\n\t\treturn byNumber ?? seen.get(name);',
 		killer: [SQLITE, 'sqlite: a key stays in use when its job has ended, and is free once the job is cleaned up'],
 	},
 	'the log is not moved into the database': {
-		file: 'lib/store/sqlite/connection.ts',
+		file: 'lib/store/sqlite/connection/connection.ts',
 		find: 'wal_autocheckpoint = $',
 		put: 'wal_autocheckpoint = -$',
 		killer: [SQLITE, 'the log stays bounded, however much is written'],
@@ -248,20 +248,20 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		],
 	},
 	'a page that moves jobs unpacks any number of runs': {
-		file: 'lib/store/sqlite/move.ts',
+		file: 'lib/store/sqlite/transaction/move.ts',
 		find: 'if (tx.unpacked >= MAX_UNPACKED_JOBS) return goingOnAfter(ids[index - 1] ?? after);',
 		put: '',
 		killer: ['test/store/paging.test.ts', 'a page moves few jobs if each of them is in another run'],
 	},
 	'a page of a release unpacks all runs of its owner': {
-		file: 'lib/store/sqlite/claim.ts',
+		file: 'lib/store/sqlite/transaction/claim.ts',
 		find: 'if (jobs >= MAX_RELEASED_JOBS) break;',
 		put: '',
 		killer: ['test/store/paging.test.ts', 'a page of a release unpacks few of the runs that its owner has claimed'],
 	},
 	// ——— owners ———
 	'a copy of the list of living commands ends those of its original': {
-		file: 'lib/commands/living-commands.ts',
+		file: 'lib/spawner/living-commands.ts',
 		find: 'const {ino} = fstatSync(file);',
 		put: 'const ino = 0 * file;',
 		killer: ['test/store/copies.test.ts', 'a copy of the folder with all of its files'],
@@ -273,13 +273,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/store/copies.test.ts', 'a copy of the schema in another database of the server'],
 	},
 	'a child process makes the file of a lock that was removed': {
-		file: 'lib/store/sqlite/owner-lock.ts',
+		file: 'lib/store/owners/owner-lock.ts',
 		find: '\tif (!existsSync(path)) return;\n',
 		put: '\tcreatePrivately(path);\n',
 		killer: ['test/store/owners.test.ts', 'an owner whose lock was removed lives on, also after the end of a child process that was started since then'],
 	},
 	'the files of an owner that lives again under its name are removed': {
-		file: 'lib/store/sqlite/owner-lock.ts',
+		file: 'lib/store/owners/owner-lock.ts',
 		find: '\tif (!held && existsSync(path)) return false;\n',
 		put: '',
 		killer: ['test/store/owners.test.ts', 'an owner that was taken for dead and lives on keeps its files'],
@@ -291,7 +291,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: the name of an owner whose lock is missing is free once it is silent for a lease: its claims are released, and it is fenced'],
 	},
 	'an owner takes no lock': {
-		file: 'lib/store/sqlite/owner-lock.ts',
+		file: 'lib/store/owners/owner-lock.ts',
 		find: "const db = lock(path, 'immediate');",
 		put: 'const db = new Database(path);',
 		killer: [SQLITE, 'the jobs of a killed process are reclaimed at once; those of a living one are not'],
@@ -357,25 +357,25 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [MANY_STORES, 'numbers as keys of a batch belong to one job each, also if two stores enqueue them at once'],
 	},
 	'of a dead owner only the commands of its first spawner are ended': {
-		file: 'lib/store/owners.ts',
+		file: 'lib/store/owners/owners.ts',
 		find: 'commands.map(endLivingCommands)',
 		put: 'commands.slice(0, 1).map(endLivingCommands)',
-		killer: ['test/commands/spawner.test.ts', 'thread: the same when its spawners are killed with it'],
+		killer: ['test/spawner/spawner.test.ts', 'thread: the same when its spawners are killed with it'],
 	},
 	'living owners are taken for dead': {
-		file: 'lib/store/owners.ts',
+		file: 'lib/store/owners/owners.ts',
 		find: 'if (!isSilent && !(owner.isLocal && this.#isGone(owner.name))) continue;',
 		put: 'if (!isSilent && this.#owned.has(owner.name)) continue;',
 		killer: [SQLITE, 'the jobs of a killed process are reclaimed at once; those of a living one are not'],
 	},
 	'dead owners are reclaimed from only once they are silent': {
-		file: 'lib/store/owners.ts',
+		file: 'lib/store/owners/owners.ts',
 		find: 'if (!isSilent && !(owner.isLocal && this.#isGone(owner.name))) continue;',
 		put: 'if (!isSilent) continue;',
 		killer: [SQLITE, 'the jobs of a killed process are reclaimed at once; those of a living one are not'],
 	},
 	'a process that slept takes other owners for dead': {
-		file: 'lib/store/owners.ts',
+		file: 'lib/store/owners/owners.ts',
 		find: 'now - this.#lookedAt > this.#leaseMs / 2 ? undefined : this.#seen;',
 		put: 'this.#seen;',
 		killer: [SQLITE, 'sqlite: after a long time without a reclaim, as after a sleep, an owner counts as silent only after another lease'],
@@ -387,7 +387,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: a jump of the wall clock makes no owner silent, and hides no silent owner'],
 	},
 	'an owner counts as silent despite its heartbeats': {
-		file: 'lib/store/owners.ts',
+		file: 'lib/store/owners/owners.ts',
 		find: 'known?.heartbeatAt === heartbeatAt ? known.since : now;',
 		put: 'known?.since ?? now;',
 		killer: [SQLITE, 'sqlite: a heartbeat keeps an owner alive, and with it all its leases; a claim does not'],
@@ -399,25 +399,25 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'an owner whose heartbeat is written while a reclaim of its jobs waits for the lock keeps its jobs'],
 	},
 	'the death of a process makes no job a suspect': {
-		file: 'lib/store/sqlite/claim.ts',
+		file: 'lib/store/sqlite/transaction/claim.ts',
 		find: 'statements.suspectClaims.run(owner, lease, first, Math.min(last, upTo), MAX_SUSPICION)',
 		put: '[owner, lease, first, last, MAX_SUSPICION]',
 		killer: [SQLITE, `sqlite: ${OPEN_JOBS}`],
 	},
 	'the death of a process makes all its jobs suspects': {
-		file: 'lib/store/sqlite/claim.ts',
+		file: 'lib/store/sqlite/transaction/claim.ts',
 		find: 'statements.suspectClaims.run(owner, lease, first, Math.min(last, upTo), MAX_SUSPICION)',
 		put: 'statements.suspectClaims.run(owner, lease, 0 * first, Math.max(last, upTo), MAX_SUSPICION)',
 		killer: [SQLITE, `sqlite: ${OPEN_JOBS}`],
 	},
 	'a reclaimed suspect is not quarantined': {
-		file: 'lib/store/sqlite/statements.sql.ts',
+		file: 'lib/store/sqlite/connection/statements.sql.ts',
 		find: 'select iif(x.suspicion > 0, ',
 		put: 'select iif(x.suspicion < 0, ',
 		killer: [SQLITE, `sqlite: ${OPEN_JOBS}`],
 	},
 	'suspects run together, however often their processes died': {
-		file: 'lib/store/sqlite/lanes.ts',
+		file: 'lib/store/sqlite/rows/lanes.ts',
 		find: 'if (jobs >= most) break;',
 		put: '',
 		killer: [SQLITE, 'sqlite: each death of their owner halves the number of suspects that run together, until each runs alone'],
@@ -558,13 +558,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	// ——— states, times and orders ———
 	'the tally is not moved when a job ends': {
-		file: 'lib/store/sqlite/settle.ts',
+		file: 'lib/store/sqlite/transaction/settle.ts',
 		find: '\ttx.tally.move(task, batch, StoredState.running, state);\n',
 		put: '',
 		killer: [SQLITE, 'sqlite: counts covers all six statuses, of all tasks or of one'],
 	},
 	'a delayed job is promoted early': {
-		file: 'lib/store/sqlite/claim.ts',
+		file: 'lib/store/sqlite/transaction/claim.ts',
 		find: 'statements.dueJobs.all(now, MAX_PROMOTED_JOBS)',
 		put: 'statements.dueJobs.all(now + 1, MAX_PROMOTED_JOBS)',
 		killer: [SQLITE, 'sqlite: a delayed job is claimed at its time, not before'],
@@ -582,37 +582,37 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: an error can decide that its job is dead at once, or how long it waits for the next attempt'],
 	},
 	'an execution is forgotten once the next one has ended': {
-		file: 'lib/store/sqlite/settle.ts',
+		file: 'lib/store/sqlite/transaction/settle.ts',
 		find: "if (execution > 1 && outcome.type !== 'released') keepFailure(tx.statements, id);",
 		put: '',
 		killer: [SQLITE, 'sqlite: the executions that have ended are kept, with their errors, times and workers'],
 	},
 	'jobs of a paused task are claimed': {
-		file: 'lib/store/sqlite/statements.sql.ts',
+		file: 'lib/store/sqlite/connection/statements.sql.ts',
 		find: 'select name, id from task where paused = 0',
 		put: 'select name, id from task',
 		killer: [SQLITE, 'sqlite: jobs of a paused task are enqueued, not claimed, and do not hold up other jobs'],
 	},
 	'priorities count the other way round': {
-		file: 'lib/store/sqlite/statements.sql.ts',
+		file: 'lib/store/sqlite/connection/statements.sql.ts',
 		find: 'select task, -priority, id, 0, batch from job',
 		put: 'select task, priority, id, 0, batch from job',
 		killer: [SQLITE, 'sqlite: jobs are claimed by priority, then in order of arrival, across tasks'],
 	},
 	'running jobs are not counted against the concurrency of their task': {
-		file: 'lib/store/sqlite/lanes.ts',
+		file: 'lib/store/sqlite/rows/lanes.ts',
 		find: 'Math.max(0, concurrency - running - tally.tasks.sum(StoredState.running, nameOf(task)));',
 		put: 'concurrency;',
 		killer: [SQLITE, 'sqlite: no more jobs of a task run at the same time than its concurrency, for all owners together'],
 	},
 	'the backlog does not fall by the jobs that were claimed': {
-		file: 'lib/store/sqlite/lanes.ts',
+		file: 'lib/store/sqlite/rows/lanes.ts',
 		find: 'return ready + tally.tasks.get(task, state);',
 		put: 'return ready;',
 		killer: [SQLITE, 'sqlite: the backlog is the number of jobs that could have been claimed and were not'],
 	},
 	'a job that is ready and running at once is started again': {
-		file: 'lib/store/sqlite/claim.ts',
+		file: 'lib/store/sqlite/transaction/claim.ts',
 		find: 'isComplete ? head.parts : claimedParts(tx, head, lease, passedOver)',
 		put: 'head.parts',
 		killer: ['test/engine/refusals.test.ts', 'a job that is ready and running at once is passed over and reported, and the others of its task run'],
@@ -649,25 +649,25 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	// ——— batches, child jobs and maps ———
 	'a batch whose input ends last does not complete': {
-		file: 'lib/store/sqlite/batches.ts',
+		file: 'lib/store/sqlite/transaction/batches.ts',
 		find: 'const completes = !isUnended',
 		put: 'const completes = newlyEnded > 0 && !isUnended',
 		killer: [SQLITE, 'sqlite: a batch completes in the transaction that ends its input or its last job, whichever comes last'],
 	},
 	'onComplete is enqueued again': {
-		file: 'lib/store/sqlite/batches.ts',
+		file: 'lib/store/sqlite/transaction/batches.ts',
 		find: ' && completedAt === undefined;',
 		put: ';',
 		killer: [SQLITE, 'sqlite: a completed batch completes again only after a job of it was retried or added, not after it was opened again'],
 	},
 	'a job is discarded, and its batch completes without it': {
-		file: 'lib/store/sqlite/move.ts',
+		file: 'lib/store/sqlite/transaction/move.ts',
 		find: 'if (job.batch !== null) statements.reopenInput.run(job.batch);',
 		put: '',
 		killer: [SQLITE, 'sqlite: a batch does not complete by a discard of a job: its input is needed again'],
 	},
 	'cleanup deletes the jobs of open batches': {
-		file: 'lib/store/sqlite/delete.ts',
+		file: 'lib/store/sqlite/transaction/delete.ts',
 		find: 'job.isInOpenBatch === 0 && job.endedAt < what',
 		put: 'job.isInOpenBatch >= 0 && job.endedAt < what',
 		killer: [SQLITE, 'sqlite: cleanup keeps the jobs of open batches'],
@@ -685,7 +685,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/pool/threads.test.ts', 'threads: rejection in a task is a failure of its job alone, and the pool goes on'],
 	},
 	'a job whose child jobs are in conflict enqueues them all the same': {
-		file: 'lib/store/sqlite/settle.ts',
+		file: 'lib/store/sqlite/transaction/settle.ts',
 		find: 'if (conflict) {',
 		put: 'if (conflict && children.length === 0) {',
 		killer: [SQLITE, 'sqlite: a job that enqueues a key with another payload fails, charged, and enqueues nothing'],
@@ -697,19 +697,19 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/dispatcher/demand.test.ts', 'each task has a lane of suspects and one of other jobs, both with its limit of running jobs'],
 	},
 	'a map reads its source as fast as it can': {
-		file: 'lib/api/map.ts',
+		file: 'lib/api/maps/map.ts',
 		find: 'return this.#plan.window - (this.#progress.read - this.#yielded);',
 		put: 'return this.#plan.window;',
 		killer: ['test/engine/map.test.ts', 'the source is never read more than the window ahead of the yielded results, in order finished'],
 	},
 	'a map reads its source only once its batch is open': {
-		file: 'lib/api/map.ts',
+		file: 'lib/api/maps/map.ts',
 		find: 'let step = this.#source.next();\n\t\t\tawait this.#jobs.open();',
 		put: 'await this.#jobs.open();\n\t\t\tlet step = this.#source.next();',
 		killer: ['test/engine/map-sources.test.ts', 'a file that is not there ends the loop with its error, as it ends a loop over the stream itself'],
 	},
 	'two maps have the same batch': {
-		file: 'lib/store/sqlite/batches.ts',
+		file: 'lib/store/sqlite/transaction/batches.ts',
 		find: 'if (statements.ownerOfBatch.get(batch.id) !== undefined) throw batchInUse(name);',
 		put: '',
 		killer: [
@@ -739,19 +739,19 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		],
 	},
 	'jobs whose items are missing from the input are cancelled': {
-		file: 'lib/api/map-jobs.ts',
+		file: 'lib/api/maps/map-jobs.ts',
 		find: "if (missing === 'hold') {",
 		put: "if (missing === 'hold') {\n\t\t\tawait this.#client.verb('endHold', {batch}, 'cancelled');",
 		killer: ['test/engine/map-resume.test.ts', 'unfinished items of an earlier run are held until a map names them, or is told to run them all'],
 	},
 	"a map's cancel reaches the jobs of others": {
-		file: 'lib/api/map-jobs.ts',
+		file: 'lib/api/maps/map-jobs.ts',
 		find: 'if (this.#plan.batch === undefined) this.#dropExisting();',
 		put: '',
 		killer: ['test/engine/map-owner.test.ts', 'cancel() of a map without a batch spares the jobs of others that its keys name, and waits for them no longer'],
 	},
 	'a loop that was left goes on to watch its jobs': {
-		file: 'lib/api/map-jobs.ts',
+		file: 'lib/api/maps/map-jobs.ts',
 		find: "if (this.#isLeft) this.#client.call({type: 'unwatch', ...unwatch}).catch(() => undefined);",
 		put: 'if (this.#isLeft) return;',
 		killer: ['test/engine/map-owner.test.ts', 'an engine watches no job of a map whose loop was left, or that has failed'],
@@ -795,7 +795,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/job/encoding.test.ts', 'refused, with the path to the value: a method that only JSON sees'],
 	},
 	'a job without a number is enqueued': {
-		file: 'lib/store/sqlite/tx.ts',
+		file: 'lib/store/sqlite/rows/tx.ts',
 		find: 'if (Number.isSafeInteger(number)) return (number as number) + tally.tasks.get(0, NUMBERS[what] as StoredState);',
 		put: 'return ((number ?? 0) as number) + tally.tasks.get(0, NUMBERS[what] as StoredState);',
 		killer: ['test/store/hostile.test.ts', 'without a counter no job is enqueued or claimed: delete from tally where task = 0'],
@@ -809,31 +809,31 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 
 	// ——— servers: keys, edits, expiry ———
 	'the key goes with a job that has lost it': {
-		file: 'lib/store/sqlite/statements.sql.ts',
+		file: 'lib/store/sqlite/connection/statements.sql.ts',
 		find: "deleteKey: 'delete from key where space = ? and key = ? and id = ?'",
 		put: "deleteKey: 'delete from key where space = ? and key = ? and ? > 0'",
 		killer: [SQLITE, 'sqlite: deleting a job whose key another job has taken leaves the key to that one'],
 	},
 	'two jobs that have not ended have one key': {
-		file: 'lib/store/sqlite/move.ts',
+		file: 'lib/store/sqlite/transaction/move.ts',
 		find: ' || !regainsKey(tx, id, job)) return false;',
 		put: ') return false;',
 		killer: [SQLITE, 'sqlite: a job whose key another job has taken gets no new round, unless that one is deleted'],
 	},
 	'a job can not pass on its own key': {
-		file: 'lib/store/sqlite/enqueue.ts',
+		file: 'lib/store/sqlite/transaction/enqueue.ts',
 		find: 'const holder = job.unique && found?.id === parent ? undefined : found;',
 		put: 'const holder = found;',
 		killer: [SQLITE, 'sqlite: a job may enqueue the next one of its own key'],
 	},
 	'an edit keeps the checkpoint of the old payload': {
-		file: 'lib/store/sqlite/edit.ts',
+		file: 'lib/store/sqlite/transaction/edit.ts',
 		find: '\t\tstatements.deleteCheckpoint.run(id);\n',
 		put: '',
 		killer: [SQLITE, 'sqlite: a job with a new payload begins without the checkpoint of the old one; any other edit keeps it'],
 	},
 	'an edited job expires at its old time': {
-		file: 'lib/store/sqlite/edit.ts',
+		file: 'lib/store/sqlite/transaction/edit.ts',
 		find: '\ttx.statements.renewExpiry.run(dueAt ?? tx.now, id);\n',
 		put: '',
 		killer: [SQLITE, 'sqlite: an edit of the time moves the time at which the job expires; other edits leave it'],
@@ -845,13 +845,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: no claim starts a job that has expired, whatever its lane, its state and the number of such jobs'],
 	},
 	'a job that failed expires': {
-		file: 'lib/store/sqlite/settle.ts',
+		file: 'lib/store/sqlite/transaction/settle.ts',
 		find: 'if (!isReleased || to',
 		put: 'if (to',
 		killer: [SQLITE, 'sqlite: a job that has failed, and is ready again before its time is over, does not expire'],
 	},
 	'a job that comes back without having started no longer expires': {
-		file: 'lib/store/sqlite/settle.ts',
+		file: 'lib/store/sqlite/transaction/settle.ts',
 		find: '\telse resumeExpiry(tx, id);\n',
 		put: '',
 		killer: [SQLITE, 'sqlite: a job that was claimed and comes back without having started still expires'],
@@ -859,31 +859,31 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 
 	// ——— finding ———
 	'runs across a place are left out of a sorted list': {
-		file: 'lib/store/sqlite/sorted.ts',
+		file: 'lib/store/sqlite/read/sorted.ts',
 		find: 'for (const row of rows) take(row);',
 		put: '',
 		killer: [SQLITE, `sqlite: ${SORTED_LIST}`],
 	},
 	'a list that is sorted by duration ignores its range of times': {
-		file: 'lib/store/sqlite/sorted.ts',
+		file: 'lib/store/sqlite/read/sorted.ts',
 		find: "if (sort !== 'duration' || (since === -Infinity && until === Infinity)) return true;",
 		put: 'return true;',
 		killer: [SQLITE, `sqlite: ${SORTED_LIST}`],
 	},
 	'a list by id takes it that ids rise with the clock': {
-		file: 'lib/store/sqlite/find.ts',
+		file: 'lib/store/sqlite/read/find.ts',
 		find: 'return at >= since && at < until;',
 		put: 'return at >= since;',
 		killer: [SQLITE, 'sqlite: a list by id with a range of times finds jobs that were enqueued while the clock had gone back'],
 	},
 	'the content of a file that a vacuum has shortened is checked': {
-		file: 'lib/store/sqlite/file-guard.ts',
+		file: 'lib/store/sqlite/connection/file-guard.ts',
 		find: 'return this.#committedBytes() <= sizeBytes;',
 		put: 'return false;',
 		killer: ['test/engine/storage.test.ts', 'the content of a file that a VACUUM has shortened is not checked: in a large file that would take long'],
 	},
 	'a truncated file is taken for one that a vacuum has shortened': {
-		file: 'lib/store/sqlite/file-guard.ts',
+		file: 'lib/store/sqlite/connection/file-guard.ts',
 		find: 'return this.#committedBytes() <= sizeBytes;',
 		put: 'return true;',
 		killer: ['test/engine/storage.test.ts', 'a database that is truncated stops an idle engine, and callers that wait or call later learn why'],
@@ -951,13 +951,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, FLOW],
 	},
 	'the end of the input of a flow reaches no job': {
-		file: 'lib/store/sqlite/batches.ts',
+		file: 'lib/store/sqlite/transaction/batches.ts',
 		find: "\tif (!flow.jobs) parentsChanged(tx, endOfInput(id), endOfInput(id), 'completed');\n",
 		put: '',
 		killer: [SQLITE, FLOW],
 	},
 	'a flow that has lost a job is open again': {
-		file: 'lib/store/sqlite/statements.sql.ts',
+		file: 'lib/store/sqlite/connection/statements.sql.ts',
 		find: " and shape ->> '$.structure' is null",
 		put: '',
 		killer: [SQLITE, 'sqlite: a flow of which jobs were discarded keeps its end'],

@@ -4,8 +4,8 @@ import {readdirSync} from 'node:fs';
 import type {ExecutionContext} from 'ava';
 import test from 'ava';
 import {warn} from '../../lib/api/events.ts';
-import {Descendants} from '../../lib/commands/descendants.ts';
-import {asWorkerThread, MARK, openProcessTable, ownThread, type ProcessState, type ProcessTable, ProcTable, PsTable} from '../../lib/commands/process-table.ts';
+import {Descendants} from '../../lib/spawner/descendants.ts';
+import {asWorkerThread, MARK, openProcessTable, ownThread, type ProcessState, type ProcessTable, ProcTable, PsTable} from '../../lib/spawner/process-table.ts';
 import {areAlive, countAlive, endAll, makeToken, statesOf} from '../fixtures/processes.ts';
 
 /** A process that starts others, and is no worker. */

@@ -1,5 +1,4 @@
 import type Database from 'better-sqlite3';
-import {backoffMs} from '../../lib/job/backoff.ts';
 import type {ClaimedJob, Lease, Outcome, Settlement} from '../../lib/job/claim.ts';
 import type {Encoded} from '../../lib/job/encoding.ts';
 import {type EnqueuedGroup, idAt, type NewGroup, newJobsOf, settlementsOf} from '../../lib/job/group.ts';
@@ -14,6 +13,7 @@ import {
 	type Policy,
 } from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
+import {backoffMs} from '../../lib/job/next-state.ts';
 import type {OnDead} from '../../lib/job/parents.ts';
 import {type ScheduleChange, type Timing, waitsForEnd} from '../../lib/job/schedule.ts';
 import type {RetryDecision} from '../../lib/job/task-errors.ts';

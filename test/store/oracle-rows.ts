@@ -1,4 +1,3 @@
-import {backoffMs} from '../../lib/job/backoff.ts';
 import {type Claim, type ExecutionRecord, type Lease, MAX_EXECUTIONS, type Outcome, type OwnerId, type Timing} from '../../lib/job/claim.ts';
 import {type Encoded, sameValue, sizeBytes} from '../../lib/job/encoding.ts';
 import {expiry, type FailureRecord, parentFailure, poison} from '../../lib/job/failure.ts';
@@ -26,6 +25,7 @@ import {
 	STATUSES,
 } from '../../lib/job/job.ts';
 import type {ChildJob, NewJob} from '../../lib/job/new-job.ts';
+import {backoffMs} from '../../lib/job/next-state.ts';
 import {type CheckedOptions, withOwn} from '../../lib/job/options.ts';
 import {pack} from '../../lib/job/packed.ts';
 import type {OnDead, ParentEdge} from '../../lib/job/parents.ts';

@@ -5,7 +5,7 @@ import {CompiledQuery, Kysely, PostgresDialect} from 'kysely';
 import pg from 'pg';
 import {enqueueIn, type FaenaError} from '../../lib/index.ts';
 import {type JobQueue, openQueue} from '../../lib/queue.ts';
-import {functionsOf} from '../../lib/store/postgres/schema.ts';
+import {functionsOf} from '../../lib/store/postgres/connection/schema.ts';
 import {openEngine} from '../fixtures/engine.ts';
 import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
 import {claimOf, commit, newJob} from './contract/laws.ts';

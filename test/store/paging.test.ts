@@ -6,8 +6,8 @@ import type {ClaimedJob, Outcome} from '../../lib/job/claim.ts';
 import {type JobId, type JobStatus, type Place, type Policy, STATUSES} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
 import type {JobQueue} from '../../lib/store/job-queue.ts';
-import {MIGRATIONS} from '../../lib/store/sqlite/schema.sql.ts';
-import {SQL} from '../../lib/store/sqlite/statements.sql.ts';
+import {MIGRATIONS} from '../../lib/store/sqlite/connection/schema.sql.ts';
+import {SQL} from '../../lib/store/sqlite/connection/statements.sql.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {openQueueAt} from '../fixtures/queue.ts';
 

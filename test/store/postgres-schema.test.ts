@@ -1,6 +1,6 @@
 import {readdirSync, readFileSync} from 'node:fs';
 import test from 'ava';
-import {CONSTANTS, ENTRIES} from '../../lib/store/postgres/schema.ts';
+import {CONSTANTS, ENTRIES} from '../../lib/store/postgres/connection/schema.ts';
 
 const FOLDER = new URL('../../lib/store/postgres/', import.meta.url);
 const FILES = readdirSync(FOLDER, {recursive: true, encoding: 'utf8'});

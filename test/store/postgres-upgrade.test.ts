@@ -9,8 +9,8 @@ import {pack} from '../../lib/job/packed.ts';
 import {moveQueue} from '../../lib/queue.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {schemaSql} from '../../lib/store/open-store.ts';
+import {functionsOf, type installation, OLDEST, VERSION} from '../../lib/store/postgres/connection/schema.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
-import {functionsOf, type installation, OLDEST, VERSION} from '../../lib/store/postgres/schema.ts';
 import type {FaenaError} from '../../lib/support/errors.ts';
 import {makeNextVersion, NEXT_RELEASE, NEXT_VERSION} from '../fixtures/next-version.ts';
 import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
@@ -36,7 +36,7 @@ let breaking: Next;
 
 async function load(name: string, options?: {readonly oldest: number}): Promise<Next> {
 	const path = join(makeNextVersion(join(folder, name), options), 'lib/store');
-	const modules = ['postgres/postgres.ts', 'postgres/schema.ts', 'open-store.ts'].map(module => import(join(path, module)));
+	const modules = ['postgres/postgres.ts', 'postgres/connection/schema.ts', 'open-store.ts'].map(module => import(join(path, module)));
 	return Object.assign({}, ...(await Promise.all(modules)));
 }
 

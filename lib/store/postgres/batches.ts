@@ -4,8 +4,8 @@ import {batchConflict, batchInUse, batchRunning} from '../conflict-errors.ts';
 import {type BatchDeletion, type BatchPage, type Deleted, lastUsedAt} from '../store.ts';
 import {writeShape} from '../stored-json.ts';
 import {toBatch} from '../stored-rows.ts';
-import type {Calls} from './calls.ts';
-import type {Database} from './database.ts';
+import type {Calls} from './connection/calls.ts';
+import type {Database} from './connection/database.ts';
 import type {Names} from './names.ts';
 
 const MAX_PAGE_BATCHES = 1000;

@@ -6,9 +6,9 @@ import {keyConflict} from '../conflict-errors.ts';
 import type {Enqueued} from '../job-queue.ts';
 import type {PostgresTransaction} from '../postgres-client.ts';
 import {specOf} from '../stored-json.ts';
-import {assertSize} from './call-values.ts';
-import {KEY_CONFLICT, QUEUE_MOVED} from './error-codes.ts';
-import {codeOf} from './postgres-errors.ts';
+import {assertSize} from './connection/call-values.ts';
+import {KEY_CONFLICT, QUEUE_MOVED} from './connection/error-codes.ts';
+import {codeOf} from './connection/postgres-errors.ts';
 
 /**
  * Enqueues one job in the transaction of a program.

@@ -6,17 +6,17 @@ import {FaenaError} from '../../support/errors.ts';
 import {keyConflict, noParent} from '../conflict-errors.ts';
 import type {Changes, Committed} from '../store.ts';
 import {STATUS_OF} from '../stored-state.ts';
-import {CallValues} from './call-values.ts';
-import type {Calls, DecidedChange, Effects, Facts} from './calls.ts';
-import type {ClaimedFrom} from './claimed-from.ts';
 import {type ClaimedRow, toClaimedGroups} from './claimed-rows.ts';
-import type {Database} from './database.ts';
+import {CallValues} from './connection/call-values.ts';
+import type {Calls, DecidedChange, Effects, Facts} from './connection/calls.ts';
+import type {ClaimedFrom} from './connection/claimed-from.ts';
+import type {Database} from './connection/database.ts';
+import {KEY_CONFLICT, LATE_CLAIM, MUST_BE_ALONE, NOT_DECIDED} from './connection/error-codes.ts';
+import {codeOf, withoutAnswer} from './connection/postgres-errors.ts';
 import {childJobsOf, type EndedItem, endedItems, toSettled} from './ended-items.ts';
-import {KEY_CONFLICT, LATE_CLAIM, MUST_BE_ALONE, NOT_DECIDED} from './error-codes.ts';
 import type {Basis, KnownFacts} from './facts.ts';
 import {ItemMaker, toEnqueued} from './items.ts';
 import type {Names, Numbers} from './names.ts';
-import {codeOf, withoutAnswer} from './postgres-errors.ts';
 import {decideChanges} from './schedules.ts';
 
 /** What a transaction did. */

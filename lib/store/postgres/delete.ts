@@ -1,5 +1,5 @@
 import type {Deleted, EndedBefore, EndedDeletion, EndTimes, SearchPage} from '../store.ts';
-import type {Calls} from './calls.ts';
+import type {Calls} from './connection/calls.ts';
 import type {Names} from './names.ts';
 
 const MAX_DELETED_JOBS = 2000;

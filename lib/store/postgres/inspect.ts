@@ -1,5 +1,5 @@
 import type {InspectedMove, InspectedRelease, Inspection} from '../inspection.ts';
-import {Database} from './database.ts';
+import {Database} from './connection/database.ts';
 
 const SETTINGS = ['fsync', 'full_page_writes', 'synchronous_commit'];
 

@@ -7,9 +7,9 @@ import {isList, type Values} from '../../job/packed.ts';
 import type {Parents} from '../../job/parents.ts';
 import {defined} from '../../support/defined.ts';
 import type {ClaimRequest} from '../store.ts';
-import {type CallValues, storable} from './call-values.ts';
-import type {DecidedChange, EditItem, NewItem, UpdateItem} from './calls.ts';
-import type {ClaimedFrom} from './claimed-from.ts';
+import {type CallValues, storable} from './connection/call-values.ts';
+import type {DecidedChange, EditItem, NewItem, UpdateItem} from './connection/calls.ts';
+import type {ClaimedFrom} from './connection/claimed-from.ts';
 import type {Basis} from './facts.ts';
 import type {Numbers} from './names.ts';
 

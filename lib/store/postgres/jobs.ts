@@ -6,7 +6,7 @@ import type {JobEdges, JobPage, KeyHolders, KeySpace, OutcomePage, SearchPage, S
 import {readFailure} from '../stored-json.ts';
 import {type StoredJobRow, toJob} from '../stored-rows.ts';
 import {STATUS_OF, StoredState} from '../stored-state.ts';
-import type {Database} from './database.ts';
+import type {Database} from './connection/database.ts';
 import type {Named, Names} from './names.ts';
 import {findSorted, isSorted} from './sorted.ts';
 

@@ -2,7 +2,7 @@ import type {Policy} from '../../job/job.ts';
 import {Cache} from '../../support/cache.ts';
 import {readPolicy, specOf} from '../stored-json.ts';
 import {nameOf, scopeOf} from '../task-number.ts';
-import type {Database} from './database.ts';
+import type {Database} from './connection/database.ts';
 
 type Query = <Row>(text: string, values: readonly unknown[]) => Promise<Row[]>;
 

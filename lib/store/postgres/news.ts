@@ -3,9 +3,9 @@ import type {Health} from '../../job/events.ts';
 import {type Clock, systemClock} from '../../support/clock.ts';
 import {type Changes, Listeners} from '../listeners.ts';
 import type {News} from '../store.ts';
-import type {Effects} from './calls.ts';
-import type {Database} from './database.ts';
-import {Notifications} from './notifications.ts';
+import type {Effects} from './connection/calls.ts';
+import type {Database} from './connection/database.ts';
+import {Notifications} from './connection/notifications.ts';
 
 /** How often a store polls for which notifications may not arrive; in tests that move the clock; and, to be safe, one that hears notifications. */
 const POLL_INTERVAL_MS = 1000;

@@ -4,22 +4,22 @@ import type {Schedule} from '../../job/schedule.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {openedReadOnly, ownerInUse} from '../conflict-errors.ts';
-import {Owners} from '../owners.ts';
+import {HOST, ownerFilesAt} from '../owners/owner-files.ts';
+import {Owners} from '../owners/owners.ts';
 import {DEFAULT_SCHEMA, locationOf, shownLocation} from '../queue-path.ts';
 import type * as contract from '../store.ts';
 import {movableStatuses} from '../store.ts';
 import {type CountRow, toTaskCounts} from '../stored-state.ts';
 import {assertDeleted, assertOpened, findToDelete, readBatches, toOpening} from './batches.ts';
-import type {Calls, Effects} from './calls.ts';
-import {ClaimedFrom} from './claimed-from.ts';
 import {type CommitContext, commit} from './commit.ts';
-import {Database, urlOfPool} from './database.ts';
+import type {Calls, Effects} from './connection/calls.ts';
+import {ClaimedFrom} from './connection/claimed-from.ts';
+import {Database, urlOfPool} from './connection/database.ts';
 import {deleteEnded} from './delete.ts';
 import {KnownFacts} from './facts.ts';
 import {readHolders, readOutcomes, readPage, statesOf, toFilter} from './jobs.ts';
 import {Names} from './names.ts';
 import {NewsOf} from './news.ts';
-import {HOST, ownerFilesAt} from './owner-files.ts';
 import {readSchedules} from './schedules.ts';
 
 /** How long a call waits before it is looked for by a new connection, and how long that may take: a quarter of a lease, within these bounds. */

@@ -17,13 +17,13 @@ import {
 } from '../queue-rows.ts';
 import {readCompletionJob, readScheduleSpec, specOf} from '../stored-json.ts';
 import {StoredState} from '../stored-state.ts';
-import {storable} from './call-values.ts';
-import {connectionTo, TYPES} from './database.ts';
-import {type Client, pg} from './driver.ts';
-import {installedIn, LOCK_TIMEOUT_MS, MAX_TRIES, RETRY_AFTER_MS} from './migrate.ts';
+import {storable} from './connection/call-values.ts';
+import {connectionTo, TYPES} from './connection/database.ts';
+import {type Client, pg} from './connection/driver.ts';
+import {installedIn, LOCK_TIMEOUT_MS, MAX_TRIES, RETRY_AFTER_MS} from './connection/migrate.ts';
+import {codeOf, nameOfDatabase, translate} from './connection/postgres-errors.ts';
+import {FREEZE, functionsOf} from './connection/schema.ts';
 import {PostgresStore} from './postgres.ts';
-import {codeOf, nameOfDatabase, translate} from './postgres-errors.ts';
-import {FREEZE, functionsOf} from './schema.ts';
 
 const LOCK_NOT_AVAILABLE = '55P03';
 

@@ -1,7 +1,7 @@
 import type {JobId} from '../../job/job.ts';
 import {decideSchedule, type Schedule, type ScheduleChange, type ScheduleDecision, type ScheduleSpec} from '../../job/schedule.ts';
-import type {DecidedChange} from './calls.ts';
-import type {Database} from './database.ts';
+import type {DecidedChange} from './connection/calls.ts';
+import type {Database} from './connection/database.ts';
 
 /** A row of the table `schedule`. */
 interface ScheduleRow extends Pick<Schedule, 'name' | 'runs' | 'skipped' | 'missed'> {

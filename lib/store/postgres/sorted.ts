@@ -2,7 +2,7 @@ import type {JobId, JobSearch, JobSort, Place} from '../../job/job.ts';
 import {type JobTimes, PackedTimes} from '../../job/packed.ts';
 import {FirstPlaces, isBefore, type SortedFound, type SortedPlace} from '../first-places.ts';
 import {StoredState} from '../stored-state.ts';
-import type {Database} from './database.ts';
+import type {Database} from './connection/database.ts';
 
 /**
  * Lists that are sorted by a time or a duration, the highest first. Rows are read in the order of their highest value and merged, until enough jobs are

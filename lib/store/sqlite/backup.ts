@@ -2,13 +2,13 @@ import {closeSync, constants, copyFileSync, existsSync, fsyncSync, mkdirSync, op
 import {basename, dirname, join} from 'node:path';
 import type {BackedUp} from '../../job/events.ts';
 import {FaenaError} from '../../support/errors.ts';
-import {blobsAt, isBlobName, syncFolder} from './blobs.ts';
-import {connect} from './connection.ts';
-import {isFileName, ownerLockAt} from './owner-lock.ts';
+import {isFileName, ownerLockAt} from '../owners/owner-lock.ts';
+import {retryWhileBusy, translate, unwritable} from '../sqlite-errors.ts';
+import {createPrivately, refuse, refuseUntrusted} from '../trusted-files.ts';
+import {blobsAt, isBlobName, syncFolder} from './connection/blobs.ts';
+import {connect} from './connection/connection.ts';
+import type {OwnerValues} from './connection/statements.sql.ts';
 import {SqliteStore} from './sqlite.ts';
-import {retryWhileBusy, translate, unwritable} from './sqlite-errors.ts';
-import type {OwnerValues} from './statements.sql.ts';
-import {createPrivately, refuse, refuseUntrusted} from './trusted-files.ts';
 
 /** Programs may delete results while they are copied. Then the database is copied again, which takes less and less time. */
 const MAX_ATTEMPTS = 10;

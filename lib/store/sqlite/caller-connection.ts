@@ -6,14 +6,14 @@ import type {NewJob} from '../../job/new-job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {noParent} from '../conflict-errors.ts';
 import type {Enqueued} from '../job-queue.ts';
-import {Blobs} from './blobs.ts';
-import {enqueue} from './enqueue.ts';
-import {pragmaNumber, refuseNewer, WHY_ONE_LIBRARY} from './file-guard.ts';
-import {Known} from './known.ts';
-import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
-import {prepare, type Statements} from './statements.sql.ts';
-import {refuse} from './trusted-files.ts';
-import {Names, Tally} from './tx.ts';
+import {refuse} from '../trusted-files.ts';
+import {Blobs} from './connection/blobs.ts';
+import {pragmaNumber, refuseNewer, WHY_ONE_LIBRARY} from './connection/file-guard.ts';
+import {APPLICATION_ID, MIGRATIONS} from './connection/schema.sql.ts';
+import {prepare, type Statements} from './connection/statements.sql.ts';
+import {Known} from './rows/known.ts';
+import {Names, Tally} from './rows/tx.ts';
+import {enqueue} from './transaction/enqueue.ts';
 
 /** A connection that a program opened itself: a `Database` of the copy of better-sqlite3 that Faena uses. */
 export interface OwnConnection {

@@ -7,15 +7,15 @@ import {packTimes} from '../../job/packed.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {assertKnown, inUseToMove, type Move, type MovedPage, type MoveSource, type MoveTarget} from '../moving.ts';
 import {type Cursor, type JobCount, type LastNumbers, MAX_PAGE, type MovedRow, type TableName} from '../queue-rows.ts';
-import {blobsAt, isBlobName, syncFolder} from './blobs.ts';
-import {connect} from './connection.ts';
-import {inParts} from './edges.ts';
-import {freeze, thaw, unfrozen} from './frozen.ts';
+import {isBusy, retryWhileBusy, translate} from '../sqlite-errors.ts';
+import {refuse} from '../trusted-files.ts';
+import {blobsAt, isBlobName, syncFolder} from './connection/blobs.ts';
+import {connect} from './connection/connection.ts';
+import {freeze, thaw, unfrozen} from './connection/frozen.ts';
+import {MAX_RUN_JOBS, TABLES} from './connection/schema.sql.ts';
 import {COUNTS, insertOf, PARTS, TALLIES} from './queue-rows.sql.ts';
-import {MAX_RUN_JOBS, TABLES} from './schema.sql.ts';
+import {inParts} from './rows/edges.ts';
 import {SqliteStore} from './sqlite.ts';
-import {isBusy, retryWhileBusy, translate} from './sqlite-errors.ts';
-import {refuse} from './trusted-files.ts';
 
 /** For the lock of a program that looks at the queue, in milliseconds. */
 const WAIT = {timeout: 2000};

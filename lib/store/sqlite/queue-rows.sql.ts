@@ -3,7 +3,7 @@
 import {PackedTimes, readPacked} from '../../job/packed.ts';
 import {MOVED_TABLES, type MovedRow, type MovedValue, type TableName} from '../queue-rows.ts';
 import {StoredState} from '../stored-state.ts';
-import {byWorker, type OutcomeRun} from './packed-rows.ts';
+import {byWorker, type OutcomeRun} from './rows/packed-rows.ts';
 
 /** What is read for a table. */
 export interface Part {

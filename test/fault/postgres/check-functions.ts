@@ -5,7 +5,7 @@
 import {execFileSync} from 'node:child_process';
 import {existsSync, readdirSync} from 'node:fs';
 import pg from 'pg';
-import {functionsOf, installation} from '../../../lib/store/postgres/schema.ts';
+import {functionsOf, installation} from '../../../lib/store/postgres/connection/schema.ts';
 import {PostgresServer} from '../../fixtures/postgres-server.ts';
 
 /** What it says of casts from JSON, of the results of calls that are made for their effect, and of ends that a loop or a call that raises does not reach. */

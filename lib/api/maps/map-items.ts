@@ -1,0 +1,166 @@
+import type {Verdict} from '../../freshness/messages.ts';
+import type {Encoded} from '../../job/encoding.ts';
+import {type Ids, idAt} from '../../job/group.ts';
+import type {JobId, Staleness} from '../../job/job.ts';
+import {executionAt, type UnpackedJobs} from '../../transport/client.ts';
+import type {ExecutionFacts, Notice} from '../../transport/messages.ts';
+import {type JobOutcome, toOutcome} from '../handles.ts';
+
+/** An item of a map, and its job. */
+export interface MapItem<Item> {
+	/** Index in the input, from 0. */
+	readonly index: number;
+	readonly key: string;
+	readonly item: Item;
+	readonly jobId: JobId;
+	/** @internal Of a pipe: the ids of its jobs in each stage before the last one. */
+	readonly earlier?: readonly (readonly JobId[])[];
+}
+
+/** How an item's job ended. */
+export type MapResult<Item, Result> = MapItem<Item> & {
+	/** True if the job had ended before this map began; without a batch, before the map enqueued the item. Nothing was executed for it. */
+	readonly reused: boolean;
+	/** Of the execution that ended the job, if that was in this map; as far as they are known. */
+	readonly execution?: ExecutionFacts;
+} & JobOutcome<Result>;
+
+const State = {open: 0, completed: 1, ended: 2, dropped: 3} as const;
+
+/** Items of a map that are enqueued together, and how their jobs ended. An item is named by its offset in the group. */
+export class ItemGroup<Item> {
+	/** The number of items that were sent before. */
+	readonly start: number;
+	readonly items: readonly Item[];
+	/** `undefined` if the items have their indexes as keys. */
+	readonly keys: readonly string[] | undefined;
+	/** The index of each item in the input, if they are in another order. */
+	readonly #indexes: readonly number[] | undefined;
+	/** The ids of the jobs, once they are enqueued. */
+	ids: Ids = [];
+	/** Of a pipe: the ids of the jobs of each stage before the last one, with the number that an item has. */
+	earlier: readonly {readonly ids: Ids; readonly count: number; readonly perItem: number}[] = [];
+	/** What was known of the items before they were enqueued. */
+	checked: {readonly verdicts: readonly Verdict[]; readonly payloads: readonly Encoded[]} | undefined;
+	/** Offsets of items whose jobs existed. */
+	existing: ReadonlySet<number> = new Set();
+	/** Offsets of items whose jobs an earlier map had left unfinished. */
+	readonly unfinished = new Set<number>();
+	/** The number of items whose jobs have not ended. */
+	open: number;
+	/** Offsets of items whose jobs had ended before this map began. */
+	readonly #reused = new Set<number>();
+	readonly #stale = new Map<number, Staleness>();
+	readonly #states: Uint8Array;
+	/** Items that have completed together, and their jobs from the index `start` on. */
+	readonly #completed: {readonly from: number; readonly to: number; readonly start: number; readonly jobs: UnpackedJobs}[] = [];
+	/** The executions of those that completed one by one. */
+	readonly #executions = new Map<number, ExecutionFacts>();
+	/** The result of each job that completed, the notice of each that ended otherwise. */
+	readonly #ends: (Encoded | Notice)[];
+
+	constructor(start: number, items: readonly Item[], keys: readonly string[] | undefined, indexes: readonly number[] | undefined) {
+		this.start = start;
+		this.items = items;
+		this.keys = keys;
+		this.#indexes = indexes;
+		this.open = items.length;
+		this.#states = new Uint8Array(items.length);
+		this.#ends = new Array<Encoded>(items.length).fill(null);
+	}
+
+	get size(): number {
+		return this.items.length;
+	}
+
+	/** The index of an item in the input. */
+	indexAt(offset: number): number {
+		return this.#indexes ? (this.#indexes[offset] as number) : this.start + offset;
+	}
+
+	keyAt(offset: number): string {
+		return this.keys ? (this.keys[offset] as string) : `${this.indexAt(offset)}`;
+	}
+
+	/** True if the item's job had ended before this map, and its payload has changed: the check before did not know that. */
+	hasOtherPayload(offset: number): boolean {
+		return !this.unfinished.has(offset) && this.checked?.verdicts[offset]?.reason === null;
+	}
+
+	/** True if the check before found a reason to run the item. */
+	wasToRun(offset: number): boolean {
+		return typeof this.checked?.verdicts[offset]?.reason === 'string';
+	}
+
+	/** The items from an offset on have completed: their jobs are those from index `start` up to `end`. */
+	complete(from: number, jobs: UnpackedJobs, start: number, end: number): void {
+		this.open -= end - start;
+		for (let index = start; index < end; index++) {
+			const offset = from + index - start;
+			this.#states[offset] = State.completed;
+			this.#ends[offset] = jobs.results[index] as Encoded;
+		}
+		this.#completed.push({from, to: from + end - start, start, jobs});
+	}
+
+	end(offset: number, notice: Notice, isReused: boolean): void {
+		if (isReused) this.#reused.add(offset);
+		if (notice.stale) this.#stale.set(offset, notice.stale);
+		const isCompleted = notice.status === 'completed';
+		if (isCompleted && notice.execution) this.#executions.set(offset, notice.execution);
+		this.open--;
+		this.#states[offset] = isCompleted ? State.completed : State.ended;
+		this.#ends[offset] = isCompleted ? notice.result : notice;
+	}
+
+	/** The map waits for this item's job no longer, and will not yield it. */
+	drop(offset: number): void {
+		if (this.isOpen(offset)) this.open--;
+		this.#states[offset] = State.dropped;
+	}
+
+	isOpen(offset: number): boolean {
+		return this.#states[offset] === State.open;
+	}
+
+	/** The ids of an item's jobs in a stage of a pipe before the last one. */
+	earlierIdsAt(stage: number, offset: number): JobId[] {
+		const {ids, count, perItem} = this.earlier[stage] as (typeof this.earlier)[number];
+		const first = offset * perItem;
+		return Array.from({length: Math.min(perItem, count - first)}, (_, index) => idAt(ids, first + index));
+	}
+
+	/** The error of a job that is dead or was cancelled. */
+	errorAt(offset: number): Error | undefined {
+		if (this.#states[offset] !== State.ended) return undefined;
+		const outcome = toOutcome(this.#ends[offset] as Notice);
+		return 'error' in outcome ? outcome.error : undefined;
+	}
+
+	/** The execution that ended the item's job; `undefined` if it was not in this map, or there was none. */
+	executionAt(offset: number): ExecutionFacts | undefined {
+		const end = this.#ends[offset];
+		if (this.#states[offset] === State.ended) return (end as Notice).execution;
+		const part = this.#completed.find(({from, to}) => offset >= from && offset < to);
+		return part ? executionAt(part.jobs, part.start + offset - part.from) : this.#executions.get(offset);
+	}
+
+	/**
+	 * What is yielded for an item whose job has ended.
+	 * @param read decodes its result
+	 * @throws FaenaError `NoSuchJob`; `NotEncodable` if the result is damaged
+	 */
+	resultAt<Result>(offset: number, read: (result: Encoded) => Result): MapResult<Item, Result> {
+		const reused = this.#reused.size > 0 && this.#reused.has(offset);
+		const about = {index: this.indexAt(offset), key: this.keyAt(offset), item: this.items[offset] as Item, jobId: idAt(this.ids, offset), reused};
+		const end = this.#ends[offset];
+		const execution = this.executionAt(offset);
+		if (execution) Object.assign(about, {execution});
+		if (this.earlier.length > 0) Object.assign(about, {earlier: this.earlier.map((_, stage) => this.earlierIdsAt(stage, offset))});
+		if (this.#states[offset] === State.completed) {
+			const stale = this.#stale.get(offset);
+			return {...about, status: 'completed', result: read(end as Encoded), ...(stale && {stale})};
+		}
+		return {...about, ...(toOutcome(end as Notice) as Exclude<JobOutcome<Result>, {status: 'completed'}>)};
+	}
+}

@@ -1,0 +1,116 @@
+import type {Reason, Verdict} from '../../freshness/messages.ts';
+import {type OpenFreshness, openFreshness} from '../../freshness/open-freshness.ts';
+import {type Encoded, sameValue} from '../../job/encoding.ts';
+import {MAX_GROUP_JOBS} from '../../job/group.ts';
+import {isTerminal, type JobId, type JobStatus} from '../../job/job.ts';
+import {JobMaker} from '../../job/new-job.ts';
+import {DEFAULTS} from '../../job/options.ts';
+import {pages} from '../../job/pages.ts';
+import type {Fresh} from '../../job/task.ts';
+import type {KeyHolders, Store} from '../../store/store.ts';
+import {questionOf} from './map-freshness.ts';
+import {type MapOptions, type MapPlan, planMap} from './map-options.ts';
+
+/** What a map would do with an item. */
+export interface Preview<Item> extends Pick<Verdict, 'reason' | 'kept'> {
+	readonly key: string;
+	readonly item: Item;
+	/** True if the job that it has is unfinished. */
+	readonly isUnfinished: boolean;
+	/** The job that it has. */
+	readonly jobId: JobId | null;
+}
+
+/** A map that is not begun. */
+export interface PlannedMap<Item> {
+	/** Where earlier jobs are; `undefined` if there is no queue yet. */
+	readonly store: Store | undefined;
+	/** The URL of the tasks module. */
+	readonly tasks: string;
+	/** More variables of the environment in which the module is loaded. */
+	readonly env: Readonly<Record<string, string>>;
+	readonly task: string;
+	/** @param ofTask what makes items run again by the task's own option `fresh` */
+	readonly options: (ofTask: readonly Fresh[]) => MapOptions<Item, unknown>;
+}
+
+/**
+ * Tells what a map would do with each item, and changes nothing.
+ * @throws FaenaError `BadOption`, `UnknownTask`, `BadTasksModule`
+ */
+export async function* previewMap<Item>(
+	{store, tasks, env, task, options}: PlannedMap<Item>,
+	items: Iterable<Item> | AsyncIterable<Item>,
+): AsyncGenerator<Preview<Item>> {
+	const freshness = openFreshness(tasks, env);
+	try {
+		// Loads the module, and finds out whether it has the task.
+		const {ofTask} = await freshness.check({task, fresh: [], retryFailed: false, payloads: []});
+		const plan = planMap<Item>(new JobMaker([], {}, DEFAULTS.open.maxValueBytes), task, options(ofTask));
+		let group: Item[] = [];
+		let start = 0;
+		for await (const item of items) {
+			if (group.push(item) < MAX_GROUP_JOBS) continue;
+			yield* previewGroup(store, freshness, plan, group, start);
+			start += group.length;
+			group = [];
+		}
+		yield* previewGroup(store, freshness, plan, group, start);
+	} finally {
+		await freshness.close();
+	}
+}
+
+async function* previewGroup<Item>(
+	store: Store | undefined,
+	freshness: OpenFreshness,
+	plan: MapPlan<Item>,
+	items: readonly Item[],
+	start: number,
+): AsyncGenerator<Preview<Item>> {
+	if (items.length === 0) return;
+	const {group, batch: name, isChecked, filesOf, keyOf, encode} = plan;
+	const keys = items.map((item, offset) => keyOf?.(item, start + offset) ?? `${start + offset}`);
+	const payloads = items.map((item, offset) => encode(item, start + offset));
+	const {known, renewal} = await findHolders(store, group.task, name, keys);
+	const files = filesOf && items.map((item, offset) => filesOf(item, start + offset));
+	const checked = isChecked ? await freshness.check(questionOf(plan, payloads, {files, known, renewal})) : undefined;
+	const stored = await payloadsOf(store, known?.ids ?? []);
+	for (const [offset, item] of items.entries()) {
+		const id = known?.ids[offset] ?? null;
+		const isOther = id !== null && stored.has(id) && !sameValue(stored.get(id) as Encoded, payloads[offset] as Encoded);
+		const status = known?.statuses[offset] ?? null;
+		const verdict = checked?.verdicts[offset];
+		const reason = verdict?.reason ?? reasonOf(status, isOther, group.rerun);
+		const kept = reason === null ? verdict?.kept : undefined;
+		yield {key: keys[offset] as string, item, reason, kept, isUnfinished: status !== null && !isTerminal(status), jobId: id};
+	}
+}
+
+type Found = {readonly known?: KeyHolders; readonly renewal?: string | undefined};
+
+/** The jobs that have these keys, if there can be some; and whether a map of all items goes on. */
+async function findHolders(store: Store | undefined, task: string, name: string | undefined, keys: readonly string[]): Promise<Found> {
+	if (!store) return {};
+	if (name === undefined) return {known: await store.holders({task}, keys)};
+	const [batch] = (await store.batches({name})).batches;
+	return batch ? {known: await store.holders({task, batch: batch.id}, keys), renewal: batch.renewal} : {};
+}
+
+/** The payloads of jobs. */
+async function payloadsOf(store: Store | undefined, all: readonly (JobId | null)[]): Promise<ReadonlyMap<JobId, Encoded>> {
+	const ids = all.filter(id => id !== null);
+	const payloads = new Map<JobId, Encoded>();
+	if (!store || ids.length === 0) return payloads;
+	for await (const {jobs} of pages(after => store.jobs({ids}, {after, limit: MAX_GROUP_JOBS}, {values: true})))
+		for (const {id, values} of jobs) payloads.set(id, values?.payload ?? null);
+	return payloads;
+}
+
+/** Why a job runs, as far as files and code don't matter. */
+function reasonOf(status: JobStatus | null, isOther: boolean, rerun: MapPlan<unknown>['group']['rerun']): Reason | null {
+	if (status === null) return 'new';
+	if (isOther) return 'payload';
+	if (!isTerminal(status)) return 'unfinished';
+	return rerun?.failed && status !== 'completed' ? 'failed' : null;
+}

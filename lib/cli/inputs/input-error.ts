@@ -1,8 +1,0 @@
-import {FaenaError} from '../../support/errors.ts';
-
-/** The input could not be read to its end, so items may be missing. */
-export class InputError extends FaenaError {
-	constructor(message: string, options?: ErrorOptions) {
-		super('BadOption', message, options);
-	}
-}

@@ -1,0 +1,94 @@
+import {pipeline} from 'node:stream/promises';
+import {countFresh, NOTHING_FRESH} from '../../api/maps/map-freshness.ts';
+import {type PlannedMap, type Preview, previewMap} from '../../api/maps/map-preview.ts';
+import {queueExists} from '../../api/queue-location.ts';
+import type {JobId} from '../../index.ts';
+import {type Counts, NO_JOBS, UNENDED_STATUSES} from '../../job/job.ts';
+import type {JobQueue} from '../../queue.ts';
+import {useQueue} from '../flags/input.ts';
+import {escapeControls} from '../terminal/controls.ts';
+import {count, ExitCode, printError, toJson} from '../terminal/print.ts';
+import {describeFresh} from './fresh.ts';
+import type {Item} from './inputs/items.ts';
+import {describeUnfinished, type RunOptions} from './map-run.ts';
+import {describeCommand, type Template} from './template/template.ts';
+
+/** A run that is not begun. */
+interface PlannedRun extends Omit<PlannedMap<Item>, 'store'> {
+	readonly queue: string;
+	readonly batch: string;
+	readonly missing: RunOptions['missing'];
+	/** Of a command. */
+	readonly template: Template | undefined;
+	readonly items: Iterable<Item> | AsyncIterable<Item>;
+}
+
+/**
+ * Prints a line for each item that would run: JSON with the reason, or the command, so that it can be pasted into a shell. Then prints a
+ * summary. Changes nothing. Returns the exit code.
+ */
+export async function printPreview(run: PlannedRun): Promise<number> {
+	return (await queueExists(run.queue)) ? useQueue(run.queue, queue => printRun(run, queue), {readOnly: true}) : printRun(run);
+}
+
+async function printRun({batch, missing, template, items, ...planned}: PlannedRun, queue?: JobQueue): Promise<number> {
+	const told = new PreviewCounts();
+	try {
+		await pipeline(linesOf(previewMap({...planned, store: queue?.store}, items), template, told), process.stdout, {end: false});
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code === 'EPIPE') return ExitCode.noReader;
+		throw error;
+	}
+	const {counts = NO_JOBS} = (await queue?.batch(batch)) ?? {};
+	printError(told.describe(counts, missing));
+	return told.refused === 0 ? ExitCode.done : ExitCode.someFailed;
+}
+
+/** A worker is known only when a job starts, so `{%}` is the first one. */
+const SLOT = 1;
+
+async function* linesOf(previews: AsyncIterable<Preview<Item>>, template: Template | undefined, told: PreviewCounts): AsyncGenerator<string> {
+	for await (const preview of previews) {
+		told.add(preview);
+		const {key, reason, item} = preview;
+		if (reason === null) continue;
+		if (!template) {
+			yield `${toJson({key, reason})}\n`;
+			continue;
+		}
+		try {
+			yield escapeControls(`${describeCommand(template, item.payload, {sequence: item.sequence, slot: SLOT})}\n`);
+		} catch (error) {
+			told.refused++;
+			printError(`Item ${key}: ${(error as Error).message}`);
+		}
+	}
+}
+
+/** The counts of a preview. */
+class PreviewCounts {
+	readonly #counts = {...NOTHING_FRESH, reused: 0, runs: 0};
+	/** The number of items for which there is no command. */
+	refused = 0;
+	/** The jobs that the items have, and those of them that are unfinished. */
+	readonly #jobs = new Set<JobId>();
+	readonly #unfinished = new Set<JobId>();
+
+	add(preview: Preview<Item>): void {
+		const {reason, isUnfinished, jobId} = preview;
+		if (jobId !== null) this.#jobs.add(jobId);
+		if (jobId !== null && isUnfinished) this.#unfinished.add(jobId);
+		this.#counts[reason === null ? 'reused' : 'runs']++;
+		countFresh(this.#counts, [preview]);
+	}
+
+	/** @param before the jobs of earlier runs */
+	describe(before: Counts, missing: RunOptions['missing']): string {
+		const {reused, runs} = this.#counts;
+		const gone = Object.values(before).reduce((sum, jobs) => sum + jobs, 0) - this.#jobs.size;
+		const left = UNENDED_STATUSES.reduce((sum, status) => sum + before[status], 0) - this.#unfinished.size;
+		const what = describeFresh({...this.#counts, gone});
+		const rest = left > 0 ? ` ${describeUnfinished(left, missing)}` : '';
+		return `Would run ${count(runs)} of ${count(runs + reused)}${what && `: ${what}`}.${rest}`;
+	}
+}

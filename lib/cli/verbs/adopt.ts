@@ -1,0 +1,31 @@
+import type {Command} from 'commander';
+import {FaenaError} from '../../support/errors.ts';
+import {QUEUE_FLAG, useQueue} from '../flags/input.ts';
+import {inLine} from '../terminal/controls.ts';
+import {print} from '../terminal/print.ts';
+
+interface Flags {
+	readonly queue: string;
+	readonly from: string;
+	readonly to: string;
+}
+
+export function addAdopt(program: Command): void {
+	program
+		.command('adopt')
+		.summary('give the jobs of a scope that no program has any more to another one')
+		.description(
+			'A job is run only by programs of its scope: its package and module, and for faena map the folder and --env. When these have new names, the jobs of ' +
+				'before wait. This gives them to the new scope. faena doctor says which scopes wait; faena show prints the scope of a job.',
+		)
+		.requiredOption('--from <scope>', 'the scope that the jobs have')
+		.requiredOption('--to <scope>', 'the scope that they get')
+		.option(...QUEUE_FLAG)
+		.addHelpText('after', "\nExample:\n  faena adopt --from 'shop/thumbnails' --to 'shop/images'")
+		.action(({queue: file, from, to}: Flags) =>
+			useQueue(file, async queue => {
+				if (!(await queue.adopt(from, to))) throw new FaenaError('BadOption', `No job of the queue has the scope ${JSON.stringify(from)}.`);
+				await print(`The jobs of ${inLine(from)} are those of ${inLine(to)} now.\n`);
+			}),
+		);
+}

@@ -1,0 +1,28 @@
+import type {Command} from 'commander';
+import {isPostgres} from '../../api/queue-location.ts';
+import {type Vacuumed, vacuum} from '../../queue.ts';
+import {assertExists} from '../flags/input.ts';
+import {megabytes, print, toJson} from '../terminal/print.ts';
+
+export function addVacuum(program: Command): void {
+	program
+		.command('vacuum')
+		.summary('give the space of deleted jobs back to the disk')
+		.description(
+			'Makes the file of a queue smaller: writes its content anew, without the space of deleted jobs. ' +
+				'It needs free space of up to twice the content. Engines on the queue wait with their writes; ' +
+				'with more than 256 MiB of content they must be closed first.',
+		)
+		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
+		.option('--json', 'print one line of JSON')
+		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
+			if (!isPostgres(file)) await assertExists(file);
+			const sizes = await vacuum(file);
+			await print(json ? `${toJson(sizes)}\n` : describe(file, sizes));
+		});
+}
+
+function describe(file: string, {beforeBytes, afterBytes, laterBytes}: Vacuumed): string {
+	const later = laterBytes === undefined ? '' : `; ${megabytes(laterBytes)} once no program reads its old content, with the next checkpoint of an engine`;
+	return `${file}: ${megabytes(beforeBytes)} before, ${megabytes(afterBytes)} now${later}\n`;
+}

@@ -1,0 +1,182 @@
+import {type FailureRecord, parentFailure} from '../../../job/failure.ts';
+import type {JobId} from '../../../job/job.ts';
+import {readFailure} from '../../stored-json.ts';
+import {StoredState} from '../../stored-state.ts';
+import {type BlockedRun, blockedRunOf, blockedRunsIn, insertBlocked, takeBlocked} from '../rows/blocked.ts';
+import {type Edge, edgesFrom, lostParentOf} from '../rows/edges.ts';
+import {holdExpiry, mayExpire} from '../rows/expiry.ts';
+import {makeReady} from '../rows/lanes.ts';
+import {findJob, type Range, unpackJobs} from '../rows/packed-rows.ts';
+import type {ParentChange, Tx} from '../rows/tx.ts';
+import {judgeUsed, keepUsed} from '../rows/used-results.ts';
+import {deleteStateRow} from './delete.ts';
+import {beginRound, cancelBecause, endRound, unpack} from './rounds.ts';
+
+/** A transaction that has changed this many rows of children leaves the rest to later ones. */
+const MAX_CHANGED_ROWS = 5000;
+
+/** Changes of parents that have not reached all children are stored as their positions here: never reorder. */
+const CHANGES = ['completed', 'dead', 'deleted', 'reopenedCompleted', 'reopenedDead'] as const satisfies readonly ParentChange['change'][];
+
+/**
+ * Passes the changes of this transaction's jobs on to the jobs that wait for them, and those to the jobs that wait for these. What is too much for one
+ * transaction is stored, and left to later ones, in the same order.
+ * @param maxRows Infinity before parents are counted: the count of a job must not miss a change that is not passed on yet
+ */
+export function reachChildren(tx: Tx, maxRows = MAX_CHANGED_ROWS): void {
+	const {statements, known, changedParents} = tx;
+	if (!known.get('hasEdges')) return void changedParents.splice(0);
+	const budget: Budget = {rows: maxRows};
+	if (known.get('hasParentChanges')) passStored(tx, budget);
+	while (changedParents.length > 0 && budget.rows > 0) {
+		const rest = pass(tx, changedParents.shift() as ParentChange, budget);
+		if (rest) changedParents.unshift(rest);
+	}
+	for (const {first, last, change, edge = 0, digest = null} of changedParents.splice(0)) {
+		statements.insertParentChange.run(first, last, CHANGES.indexOf(change), edge, digest);
+		known.forget('hasParentChanges');
+	}
+}
+
+/** How many rows this transaction may still change. */
+interface Budget {
+	rows: number;
+}
+
+type ChangeRow = readonly [id: number, first: JobId, last: JobId, change: number, edge: number, digest: string | null];
+
+/** Takes one at a time: there may be millions. */
+function passStored(tx: Tx, budget: Budget): void {
+	const {statements, known} = tx;
+	while (budget.rows > 0) {
+		const row = statements.firstParentChange.get() as ChangeRow | undefined;
+		if (!row) break;
+		const [id, first, last, change, edge, digest] = row;
+		const rest = pass(tx, {first, last, change: CHANGES[change] ?? 'completed', edge, digest: digest ?? undefined}, budget);
+		if (rest) statements.continueParentChange.run(rest.edge, id);
+		else statements.deleteParentChange.run(id);
+	}
+	known.forget('hasParentChanges');
+}
+
+/** Passes the change over edges, while rows may be changed. Returns the rest of it. */
+function pass(tx: Tx, change: ParentChange, budget: Budget): ParentChange | undefined {
+	// Counted too: many changes reach no child any more.
+	budget.rows--;
+	if (change.change !== 'deleted') judgeUsed(tx, change.first, change.last);
+	let passed = change.edge ?? 0;
+	for (const edge of edgesFrom(tx.statements, [change.first, change.last], passed)) {
+		// Parts of an edge that was cut have one place, and are passed together.
+		if (budget.rows <= 0 && edge.place > passed) return {...change, edge: passed};
+		passed = edge.place;
+		if (change.digest !== undefined) keepUsed(tx, edge.parents[0], edge.children, change.digest);
+		budget.rows -= PASSES[change.change](tx, edge);
+	}
+	return undefined;
+}
+
+const PASSES: Readonly<Record<ParentChange['change'], (tx: Tx, edge: Edge) => number>> = {
+	completed: countDown,
+	dead: (tx, edge) => (edge.onDead === 'cancel' ? cancelChildren(tx, edge) : countDown(tx, edge)),
+	deleted: cancelChildren,
+	reopenedCompleted: blockAgain,
+	reopenedDead: (tx, edge) => (edge.onDead === 'cancel' ? reopenChildren(tx, edge) : blockAgain(tx, edge)),
+};
+
+function countDown(tx: Tx, {parents, children, isEach}: Edge): number {
+	const ended = isEach ? 1 : parents[1] - parents[0] + 1;
+	const runs = blockedRunsIn(tx.statements, ...children);
+	for (const run of runs) {
+		const taken = takeBlocked(tx.statements, run, ...children);
+		if (taken.parents > ended) insertBlocked(tx.statements, {...taken, parents: taken.parents - ended});
+		else unblock(tx, taken);
+	}
+	return runs.length;
+}
+
+function unblock(tx: Tx, run: BlockedRun): void {
+	const {first, last, task, rank, batch, executions} = run;
+	const {statements, tally, known, now} = tx;
+	const runAt = run.runAt !== null && run.runAt > now ? run.runAt : null;
+	tx.isUnblocked = true;
+	if (mayExpire(tx)) for (let id = first; id <= last; id++) statements.renewExpiry.run(runAt ?? now, id);
+	if (runAt !== null) {
+		for (let id = first; id <= last; id++) statements.insertWaiting.run(id, runAt, 0, executions);
+		known.forget('nextRunAt');
+		tally.move(task, batch, StoredState.blocked, StoredState.delayed, last - first + 1);
+	} else if (executions > 0) {
+		for (let id = first; id <= last; id++) makeReady(tx, id, {task, batch, rank, executions}, StoredState.blocked);
+	} else {
+		statements.insertReadyRun.run(task, rank, first, last, batch);
+		tally.move(task, batch, StoredState.blocked, StoredState.ready, last - first + 1);
+	}
+}
+
+function cancelChildren(tx: Tx, {parents, children, isEach}: Edge): number {
+	let rows = 0;
+	for (const {first, last} of blockedRunsIn(tx.statements, ...children)) {
+		const [from, to]: Range = [Math.max(first, children[0]), Math.min(last, children[1])];
+		for (let id = from; id <= to; id++) cancelChild(tx, id, isEach ? parents[0] + id - children[0] : parents[0]);
+		rows += to - from + 1;
+	}
+	return rows;
+}
+
+/** Cancels a blocked job, because it waits for this parent, which will not complete. */
+export function cancelChild(tx: Tx, id: JobId, lost: JobId): void {
+	const {statements} = tx;
+	const job = findJob(statements, id);
+	if (job?.state !== StoredState.blocked) return;
+	unpackJobs(statements, id);
+	cancelBecause(tx, id, job, parentFailure(lost, stateOfLost(tx, lost)));
+	tx.lostChildren.push(id);
+}
+
+function stateOfLost({statements}: Tx, parent: JobId): 'dead' | 'cancelled' | 'deleted' {
+	const state = findJob(statements, parent)?.state;
+	return state === StoredState.dead ? 'dead' : state === StoredState.cancelled ? 'cancelled' : 'deleted';
+}
+
+/** A parent that had ended as it must has a new round: its children that have not started wait for it again. */
+function blockAgain(tx: Tx, {parents, children, isEach}: Edge): number {
+	const {statements, tally, known} = tx;
+	const count = isEach ? 1 : parents[1] - parents[0] + 1;
+	let rows = 0;
+	for (let id = children[0]; id <= children[1]; id++) {
+		const job = findJob(statements, id);
+		if (!job || (job.state !== StoredState.blocked && job.state > StoredState.delayed)) continue;
+		rows++;
+		if (job.state === StoredState.blocked) {
+			const taken = takeBlocked(statements, blockedRunOf(statements, id) as BlockedRun, id, id);
+			insertBlocked(statements, {...taken, parents: taken.parents + count});
+			continue;
+		}
+		unpack(tx, id, job);
+		const runAt = job.state === StoredState.delayed ? (statements.runAtOf.get(id) as number | null) : null;
+		deleteStateRow(tx, id, job);
+		insertBlocked(statements, {...job, first: id, last: id, runAt, parents: count});
+		holdExpiry(tx, id);
+		tally.move(job.task, job.batch, job.state, StoredState.blocked);
+		known.forget('nextRunAt');
+	}
+	return rows;
+}
+
+/** A parent that was dead has a new round: its children that were cancelled because of that wait for it again. */
+function reopenChildren(tx: Tx, {children}: Edge): number {
+	const {statements} = tx;
+	let rows = 0;
+	for (let id = children[0]; id <= children[1]; id++) {
+		const job = findJob(statements, id);
+		if (job?.state !== StoredState.cancelled || failureOf(tx, id)?.reason !== 'parent' || lostParentOf(tx, id) !== undefined) continue;
+		rows++;
+		endRound(tx, id, job);
+		beginRound(tx, id, job);
+	}
+	return rows;
+}
+
+function failureOf({statements}: Tx, id: JobId): FailureRecord | undefined {
+	const failure = statements.failureOf.get(id) as string | null | undefined;
+	return failure ? readFailure(failure) : undefined;
+}
