@@ -7,7 +7,8 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 
 /** The folders of lib, from the caller to the worker, and which of the others each may import. The entries are the files at the top. */
 const STATIONS: Readonly<Record<string, readonly string[]>> = {
-	cli: ['entries', 'api', 'job', 'support'],
+	cli: ['entries', 'internal', 'support'],
+	internal: ['api', 'store', 'job', 'support'],
 	entries: ['api', 'store', 'job', 'support'],
 	api: ['dispatcher', 'pool', 'transport', 'store', 'worker', 'freshness', 'job', 'support'],
 	transport: ['job', 'support'],
@@ -177,10 +178,10 @@ test('faena bench needs only packages on which the package depends, or asks for 
 	);
 });
 
-test('SQLite is reached by openStore(), enqueueIn() and moveQueue() alone', t => {
+test('SQLite is reached by the table of kinds of store and enqueueIn() alone', t => {
 	t.deepEqual(
 		files.filter(file => !file.startsWith('lib/store/sqlite/') && importsOf(file).some(name => name.includes('/sqlite/'))),
-		['lib/index.ts', 'lib/api/enqueue-in.ts', 'lib/store/open-store.ts', 'lib/store/queue-move.ts'],
+		['lib/index.ts', 'lib/api/enqueue-in.ts', 'lib/store/kinds.ts'],
 	);
 });
 
@@ -203,7 +204,7 @@ test('a map of the command line loads no SQLite in its own thread, and its worke
 		[...loadedWith('lib/cli/map/map.ts')].filter(file => file.includes('/sqlite/')),
 		[],
 	);
-	t.deepEqual(stations('lib/cli/map/shell/shell-task.ts'), ['cli', 'job', 'support']);
+	t.deepEqual(stations('lib/cli/map/shell/shell-task.ts'), ['cli', 'internal', 'job', 'store', 'support']);
 });
 
 test('the first files of threads and processes import what runs there', t => {

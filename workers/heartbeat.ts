@@ -1,6 +1,7 @@
 /** First file of the thread that renews the heartbeat of a `work()` loop, whose own thread may be busy for hours. */
 import {parentPort, workerData} from 'node:worker_threads';
-import {openStore, queueExists} from '../lib/store/open-store.ts';
+import {kindOf} from '../lib/store/kinds.ts';
+import {openStore} from '../lib/store/open-store.ts';
 import type {Store} from '../lib/store/store.ts';
 import type {HeartbeatStart} from '../lib/transport/messages.ts';
 
@@ -24,7 +25,7 @@ const timer = setInterval(() => {
 async function beat(): Promise<void> {
 	try {
 		// A database that was deleted meanwhile must not be created again, empty.
-		if (!store && (await queueExists(location))) store = await openStore(location, {durability: 'normal'});
+		if (!store && (await kindOf(location).exists(location))) store = await openStore(location, {durability: 'normal'});
 		await store?.heartbeat(owner);
 	} catch {
 		// For instance, another program holds the lock for long. The next beat tries again. A worse error also reaches the loop.

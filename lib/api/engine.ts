@@ -12,7 +12,7 @@ import {pages} from '../job/pages.ts';
 import type {AnyTasks, EnqueueArgs, Fresh, JobOptions, PayloadOf, ResultOf, TasksOf} from '../job/task.ts';
 import {refuseInWorker} from '../job/task-module.ts';
 import {keyConflict, noParent, queueFull} from '../store/conflict-errors.ts';
-import {shownLocation} from '../store/queue-path.ts';
+import {shownLocation} from '../store/kinds.ts';
 import {IN_MEMORY} from '../store/store.ts';
 import {DispatcherClient, openThread, type Transport} from '../transport/client.ts';
 import type {SingleJob} from '../transport/merged-enqueue.ts';

@@ -8,7 +8,7 @@ import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease, maxPending, RETENTION_
 import {scopeOfModule} from '../job/scope.ts';
 import type {ExecutionOptions, Isolation, RetentionOption} from '../job/task.ts';
 import {isTaskModule, type TaskModule, toUrl} from '../job/task-module.ts';
-import {queuePath} from '../store/queue-path.ts';
+import {kindOf} from '../store/kinds.ts';
 import {defined} from '../support/defined.ts';
 import type {DispatcherStart} from '../transport/messages.ts';
 import type {Logger} from './events.ts';
@@ -141,7 +141,7 @@ export function resolveOpenOptions(options: OpenOptions, waitsForBatch = false):
 		scopes,
 		waitsForBatch,
 		defaults: {...(defaults as object), ...defined({scope: scopes[0]})},
-		queue: queuePath('open()', queue as string | URL),
+		queue: kindOf(queue as string | URL).locate('open()', queue as string | URL),
 		drainMs: drain,
 		graceMs: grace,
 		leaseMs: lease,

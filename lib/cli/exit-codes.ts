@@ -1,6 +1,6 @@
 /** The exit codes of all commands: what `faena --help`, the help of each command and docs/cli.md say, and what errors end with. */
 
-import {type ErrorCode, FaenaError} from '../support/errors.ts';
+import {type ErrorCode, FaenaError} from '../internal/words.ts';
 import {InputError} from './input-error.ts';
 
 /** Each code with what it means. 69 and 70 are those of sysexits.h; the last two are what a shell reports for a signal. */

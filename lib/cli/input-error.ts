@@ -1,4 +1,4 @@
-import {FaenaError} from '../support/errors.ts';
+import {FaenaError} from '../internal/words.ts';
 
 /** The input could not be read to its end, so items may be missing. */
 export class InputError extends FaenaError {

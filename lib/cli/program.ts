@@ -1,7 +1,5 @@
 import {Command, Option} from 'commander';
-import {bad} from '../job/checks.ts';
-import {FaenaError} from '../support/errors.ts';
-import {version} from '../support/version.ts';
+import {bad, FaenaError, version} from '../internal/words.ts';
 import {describeExitCodes} from './exit-codes.ts';
 import {type SourceGroups, splitArguments} from './map/inputs/arguments.ts';
 import {escapeControls} from './terminal/controls.ts';

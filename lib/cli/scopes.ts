@@ -1,7 +1,5 @@
 import {realpathSync} from 'node:fs';
-import {scopeOfModule} from '../job/scope.ts';
-import {toUrl} from '../job/task-module.ts';
-import {hashOf} from '../support/hash.ts';
+import {hashOf, scopeOfModule, toUrl} from '../internal/words.ts';
 
 /**
  * The scopes of a command that runs tasks of a module: first that of its own jobs, whose paths are relative to its folder, and whose results may depend on

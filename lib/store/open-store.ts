@@ -1,12 +1,11 @@
-import {existsSync} from 'node:fs';
 import {bad, boolean, type Checks, checked, choice, giving, kind, number, type Size, show, time} from '../job/checks.ts';
 import type {BackedUp, Vacuumed} from '../job/events.ts';
 import {blobThreshold, lease} from '../job/options.ts';
 import {systemClock} from '../support/clock.ts';
-import type {InspectedMove, Inspection} from './inspection.ts';
 import {JobQueue} from './job-queue.ts';
+import {kindOf} from './kinds.ts';
 import type {PostgresPool} from './postgres-client.ts';
-import {isPostgres, postgresParts, queuePath} from './queue-path.ts';
+import {postgresParts} from './postgres-url.ts';
 import {IN_MEMORY, type OpenStoreOptions, type Store} from './store.ts';
 
 /** Options of {@link openQueue}. */
@@ -26,24 +25,8 @@ export interface QueueOptions extends Pick<OpenStoreOptions, 'durability' | 'rea
  * @throws FaenaError `BadOption`, `BadDatabase`, `NewerDatabase`
  */
 export async function openStore(location: string, options: OpenStoreOptions = {}): Promise<Store> {
-	const path = location === IN_MEMORY ? location : queuePath('openQueue()', location);
-	if (isPostgres(path)) {
-		const {url, schema} = postgresParts(path);
-		const {PostgresStore} = await import('./postgres/postgres.ts');
-		const store = new PostgresStore(url, {...options, schema});
-		try {
-			await store.counts();
-			return store;
-		} catch (error) {
-			// Its connections would keep the process alive.
-			await store.close();
-			throw error;
-		}
-	}
-	const {SqliteStore} = await import('./sqlite/sqlite.ts');
-	const store = new SqliteStore(path, options);
-	await store.counts();
-	return store;
+	const kind = kindOf(location);
+	return kind.open(kind.locate('openQueue()', location), options);
 }
 
 /**
@@ -57,20 +40,9 @@ export async function openQueue(location: string, options: QueueOptions = {}): P
 		throw bad(`openQueue() expects the path of an SQLite file, the URL of a PostgreSQL database, or ':memory:'; it got ${show(location)}`);
 	const {lease: leaseMs, blobs: blobThresholdBytes, now, ...rest} = checked('openQueue()', options, QUEUE_CHECKS) as CheckedOptions;
 	if (location === IN_MEMORY && rest.readOnly) throw bad("openQueue(':memory:') is a new queue, so readOnly is of no use; leave it out");
-	if (rest.pool && !isPostgres(location)) throw bad('openQueue() takes the option pool only with the URL of a PostgreSQL database, such as postgres://');
+	if (rest.pool && kindOf(location).noun !== 'URL')
+		throw bad('openQueue() takes the option pool only with the URL of a PostgreSQL database, such as postgres://');
 	return new JobQueue(await openStore(location, {...rest, leaseMs, blobThresholdBytes, clock: now && {...systemClock, now}}));
-}
-
-/**
- * True if the queue exists, so that `openQueue()` would not create it.
- * @param location as that of `openQueue()`
- * @throws FaenaError `BadOption`; `BadDatabase`, `Unreachable` if a PostgreSQL database can't be asked
- */
-export async function queueExists(location: string): Promise<boolean> {
-	if (!isPostgres(location)) return existsSync(location);
-	const {url, schema} = postgresParts(location);
-	const {schemaExists} = await import('./postgres/connection/database.ts');
-	return schemaExists(url, schema);
 }
 
 /**
@@ -84,9 +56,7 @@ export async function queueExists(location: string): Promise<boolean> {
 export async function vacuum(location: string): Promise<Vacuumed> {
 	if (typeof location !== 'string' || location === '' || location === IN_MEMORY)
 		throw bad(`vacuum() expects the path of an SQLite file; it got ${show(location)}`);
-	if (isPostgres(location)) throw bad('vacuum() is for SQLite files. PostgreSQL gives the space of deleted rows to new ones by itself (autovacuum)');
-	const {vacuumFile} = await import('./sqlite/connection/vacuum.ts');
-	return vacuumFile(queuePath('vacuum()', location));
+	return kindOf(location).vacuum(location);
 }
 
 /**
@@ -101,38 +71,8 @@ export async function backup(location: string, file: string): Promise<BackedUp> 
 	for (const path of [location, file])
 		if (typeof path !== 'string' || path === '' || path === IN_MEMORY)
 			throw bad(`backup() expects the path of an SQLite file, and the path of the copy; it got ${show(path)}`);
-	if (isPostgres(location)) {
-		const {schema} = postgresParts(location);
-		throw bad(`backup() is for SQLite files. Copy a queue on PostgreSQL with: pg_dump --schema='${schema}' --file=FILE 'URL'`);
-	}
-	if (isPostgres(file)) throw bad('backup() writes an SQLite file; name a path for it');
-	const {backUpFile} = await import('./sqlite/backup.ts');
-	return backUpFile(queuePath('backup()', location), queuePath('backup()', file));
-}
-
-/**
- * Looks at a queue for `faena doctor`. Writes nothing, and takes no lock.
- * @throws FaenaError `BadOption`, `BadDatabase`, `NewerDatabase`, `Unreachable`
- */
-export async function inspect(location: string): Promise<Inspection> {
-	if (isPostgres(location)) {
-		const {url, schema} = postgresParts(location);
-		const {inspectSchema} = await import('./postgres/inspect.ts');
-		return inspectSchema(url, schema);
-	}
-	const {inspectFile} = await import('./sqlite/connection/inspect.ts');
-	return inspectFile(queuePath('inspect()', location));
-}
-
-/** The move of a queue that can only be read, since it has moved or has not arrived. */
-export async function moveOf(location: string): Promise<InspectedMove | undefined> {
-	if (isPostgres(location)) {
-		const {url, schema} = postgresParts(location);
-		const {moveOfSchema} = await import('./postgres/inspect.ts');
-		return moveOfSchema(url, schema);
-	}
-	const {moveOfFile} = await import('./sqlite/connection/inspect.ts');
-	return moveOfFile(queuePath('moveOf()', location));
+	if (kindOf(location).noun === 'file' && kindOf(file).noun !== 'file') throw bad('backup() writes an SQLite file; name a path for it');
+	return kindOf(location).backup(location, file);
 }
 
 /**

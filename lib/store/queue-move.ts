@@ -3,8 +3,8 @@ import {bad, show} from '../job/checks.ts';
 import type {MovedQueue} from '../job/events.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
+import {kindOf, shownLocation} from './kinds.ts';
 import {bringRows, type Move, type MoveSource, type MoveTarget} from './moving.ts';
-import {isPostgres, postgresParts, queuePath, shownLocation} from './queue-path.ts';
 import {IN_MEMORY} from './store.ts';
 
 /** Options of {@link moveQueue}. */
@@ -23,13 +23,13 @@ export interface MoveOptions {
  */
 export async function moveQueue(from: string, to: string, {onProgress = () => {}}: MoveOptions = {}): Promise<MovedQueue> {
 	const [origin, place] = assertLocations('moveQueue()', from, to) as [string, string];
-	const source = await openSource(from);
+	const source = await kindOf(from).source(from);
 	try {
 		const known = await source.move();
 		if (known?.isArriving) throw new FaenaError('QueueMoved', `${origin} has not arrived from ${known.place}. Call faena move again, which goes on with it.`);
 		if (known && known.place !== place) throw movesElsewhere(known);
 		if (!known) await source.settle();
-		const target = await openTarget(to, {mayMake: !known?.isDone});
+		const target = await kindOf(to).target(to, !known?.isDone);
 		try {
 			await bring(source, target, known ?? {id: nanoid(), isArriving: false, place, isDone: false, part: null, after: null}, known, {origin, onProgress});
 			return {jobs: (await source.counts()).reduce((sum, [, , , jobs]) => sum + jobs, 0)};
@@ -84,7 +84,7 @@ async function assertFree(target: MoveTarget, arrived: Move | undefined, place: 
  */
 export async function reopenQueue(location: string): Promise<void> {
 	assertLocations('reopenQueue()', location);
-	const source = await openSource(location);
+	const source = await kindOf(location).source(location);
 	try {
 		const move = await source.move();
 		if (move?.isArriving) throw bad(`The queue ${shownLocation(location)} has not arrived from ${move.place}. Call faena move for that one again`);
@@ -101,7 +101,10 @@ function assertLocations(where: string, ...locations: readonly string[]): string
 		if (typeof location !== 'string' || location === '' || location === IN_MEMORY)
 			throw bad(`${where} expects the path of an SQLite file or a PostgreSQL URL; it got ${show(location)}`);
 	}
-	const shown = locations.map(location => (isPostgres(location) ? shownLocation(location) : queuePath(where, location)));
+	const shown = locations.map(location => {
+		const kind = kindOf(location);
+		return kind.shown(kind.locate(where, location));
+	});
 	if (new Set(shown).size < shown.length) throw bad(`${where} expects two different queues; it got ${shown[0]} twice`);
 	return shown;
 }
@@ -112,25 +115,4 @@ function movesElsewhere({place, isDone}: Move): FaenaError {
 		? 'Move that one, or open this one again first, with --from and --reopen.'
 		: 'Name that as --to, which goes on with it; or give the move up, with --from and --reopen.';
 	return new FaenaError('QueueMoved', `The queue ${what} already. ${advice}`);
-}
-
-async function openSource(location: string): Promise<MoveSource> {
-	if (isPostgres(location)) {
-		const {PostgresSource} = await import('./postgres/queue-move.ts');
-		const {url, schema} = postgresParts(location);
-		return PostgresSource.open(url, schema);
-	}
-	const {SqliteSource} = await import('./sqlite/queue-move.ts');
-	return SqliteSource.open(queuePath('moveQueue()', location));
-}
-
-/** @param mayMake to make the queue if there is none */
-async function openTarget(location: string, {mayMake}: {readonly mayMake: boolean}): Promise<MoveTarget> {
-	if (isPostgres(location)) {
-		const {PostgresTarget} = await import('./postgres/queue-move.ts');
-		const {url, schema} = postgresParts(location);
-		return PostgresTarget.open(url, schema, mayMake);
-	}
-	const {SqliteTarget} = await import('./sqlite/queue-move.ts');
-	return SqliteTarget.open(queuePath('moveQueue()', location), mayMake);
 }

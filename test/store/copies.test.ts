@@ -4,7 +4,7 @@ import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import pg from 'pg';
 import {open} from '../../lib/index.ts';
-import {inspect} from '../../lib/store/open-store.ts';
+import {kindOf} from '../../lib/store/kinds.ts';
 import {appears} from '../fixtures/appears.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
@@ -27,7 +27,7 @@ async function runBeside(t: ExecutionContext, location: string, copy: () => Prom
 	const copied = await copy();
 	const other = await openQueueAt(copied, {leaseMs: LEASE_MS});
 	t.teardown(() => other.close());
-	while ((await inspect(copied)).owners.length > 0) await other.reclaim();
+	while ((await kindOf(copied).inspect(copied)).owners.length > 0) await other.reclaim();
 	t.like(await other.counts(), {running: 0});
 	writeFileSync(go, '');
 	await job.outcome();

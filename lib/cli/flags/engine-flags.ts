@@ -3,7 +3,7 @@
 import {availableParallelism} from 'node:os';
 import {type Command, InvalidArgumentError, Option} from 'commander';
 import type {Durability, OpenOptions, RecycleOptions} from '../../index.ts';
-import {defined} from '../../support/defined.ts';
+import {defined} from '../../internal/words.ts';
 import {partsOf, toDuration, toSize} from './flag-values.ts';
 import {toCount} from './input.ts';
 

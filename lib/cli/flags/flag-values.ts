@@ -1,7 +1,7 @@
 /** Values of flags, beside those of `input.ts`. A parser throws what commander shows as the reason for its refusal. */
 
 import {InvalidArgumentError} from 'commander';
-import {duration, size} from '../../job/checks.ts';
+import {duration, size} from '../../internal/words.ts';
 
 /** A time with its unit, in milliseconds. Unlike that of a timeout, it is no share of a median, and may be 0. */
 export function toDuration(text: string): number {

@@ -3,13 +3,10 @@
 import {type Command, InvalidArgumentError} from 'commander';
 import type {StringValue} from 'ms';
 import ms from 'ms';
-import {isPostgres, queueExists, shownLocation} from '../../api/queue-location.ts';
-import {closeOnSignals, isSignalled} from '../../api/signals.ts';
 import type {HaltOption, JobId, JobStatus} from '../../index.ts';
-import {bad} from '../../job/checks.ts';
-import {STATUSES} from '../../job/job.ts';
+import {closeOnSignals, isSignalled} from '../../internal/api.ts';
+import {bad, FaenaError, kindOf, STATUSES, shownLocation} from '../../internal/words.ts';
 import {type Batch, type JobQueue, openQueue} from '../../queue.ts';
-import {FaenaError} from '../../support/errors.ts';
 
 /** The flag of commands for a queue that exists. */
 export const QUEUE_FLAG = ['--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db'] as const;
@@ -41,8 +38,8 @@ export async function useQueue<Result>(file: string, use: (queue: JobQueue) => P
 /** @throws FaenaError `BadDatabase` if `open()` would create the queue */
 /** @param option the one that names it */
 export async function assertExists(queue: string, option = '--queue'): Promise<void> {
-	if (!(await queueExists(queue)))
-		throw new FaenaError('BadDatabase', `There is no queue ${shownLocation(queue)} here; name its ${isPostgres(queue) ? 'URL' : 'file'} with ${option}.`);
+	if (!(await kindOf(queue).exists(queue)))
+		throw new FaenaError('BadDatabase', `There is no queue ${shownLocation(queue)} here; name its ${kindOf(queue).noun} with ${option}.`);
 }
 
 const MAX_NAMED_IDS = 10;

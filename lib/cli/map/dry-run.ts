@@ -1,9 +1,7 @@
 import {pipeline} from 'node:stream/promises';
-import {countFresh, NOTHING_FRESH} from '../../api/maps/map-freshness.ts';
-import {type PlannedMap, type Preview, previewMap} from '../../api/maps/map-preview.ts';
-import {queueExists} from '../../api/queue-location.ts';
-import type {JobId} from '../../index.ts';
-import {type Counts, NO_JOBS, UNENDED_STATUSES} from '../../job/job.ts';
+import type {Counts, JobId} from '../../index.ts';
+import {countFresh, NOTHING_FRESH, type PlannedMap, type Preview, previewMap} from '../../internal/api.ts';
+import {kindOf, NO_JOBS, UNENDED_STATUSES} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
 import {useQueue} from '../flags/input.ts';
 import {escapeControls} from '../terminal/controls.ts';
@@ -28,7 +26,7 @@ interface PlannedRun extends Omit<PlannedMap<Item>, 'store'> {
  * summary. Changes nothing. Returns the exit code.
  */
 export async function printPreview(run: PlannedRun): Promise<number> {
-	return (await queueExists(run.queue)) ? useQueue(run.queue, queue => printRun(run, queue), {readOnly: true}) : printRun(run);
+	return (await kindOf(run.queue).exists(run.queue)) ? useQueue(run.queue, queue => printRun(run, queue), {readOnly: true}) : printRun(run);
 }
 
 async function printRun({batch, missing, template, items, ...planned}: PlannedRun, queue?: JobQueue): Promise<number> {

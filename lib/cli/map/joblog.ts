@@ -1,7 +1,7 @@
 import {appendFileSync, closeSync, existsSync, fstatSync, openSync, readSync, statSync} from 'node:fs';
 import {constants} from 'node:os';
 import type {MapResult} from '../../index.ts';
-import {bad} from '../../job/checks.ts';
+import {bad} from '../../internal/words.ts';
 import {inLine} from '../terminal/controls.ts';
 import {printError} from '../terminal/print.ts';
 import type {Item} from './inputs/items.ts';

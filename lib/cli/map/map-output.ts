@@ -1,7 +1,7 @@
 /** What `faena map` prints for each result. */
 
 import type {MapResult} from '../../index.ts';
-import {decode, type Encoded, isJson} from '../../job/encoding.ts';
+import {decode, type Encoded, isJson} from '../../internal/words.ts';
 import {escapeControls} from '../terminal/controls.ts';
 import {printError, toJson} from '../terminal/print.ts';
 import type {Item} from './inputs/items.ts';

@@ -1,10 +1,8 @@
 import {once} from 'node:events';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {shownLocation} from '../../api/queue-location.ts';
-import {closeOnSignals} from '../../api/signals.ts';
 import type {Engine, JobId, JobMap, MapResult} from '../../index.ts';
-import {bad} from '../../job/checks.ts';
-import {FaenaError} from '../../support/errors.ts';
+import {closeOnSignals} from '../../internal/api.ts';
+import {bad, FaenaError, shownLocation} from '../../internal/words.ts';
 import {InputError} from '../input-error.ts';
 import {Output} from '../terminal/output.ts';
 import {count, counted, ExitCode, formatRate, type MapStatus, printError, showBar} from '../terminal/print.ts';

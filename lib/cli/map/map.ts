@@ -4,13 +4,9 @@ import {dirname, isAbsolute, join, relative, resolve} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {Command} from 'commander';
 import {nanoid} from 'nanoid';
-import {openEngine} from '../../api/engine.ts';
-import {isPostgres, queuePath} from '../../api/queue-location.ts';
 import type {AnyTasks, Fresh, MapOptions, OpenOptions} from '../../index.ts';
-import {bad} from '../../job/checks.ts';
-import {toUrl} from '../../job/task-module.ts';
-import {defined} from '../../support/defined.ts';
-import {hashOf} from '../../support/hash.ts';
+import {openEngine} from '../../internal/api.ts';
+import {bad, defined, hashOf, kindOf, toUrl} from '../../internal/words.ts';
 import {toOpenOptions} from '../flags/engine-flags.ts';
 import {onlyOnce} from '../flags/flag-values.ts';
 import {toTask} from '../flags/input.ts';
@@ -272,7 +268,8 @@ async function* spaced(items: Iterable<Item> | AsyncIterable<Item>, ms: number):
 
 /** Where a run is, for the end of its batch's name; empty in the queue's own folder. */
 function placeOf(queue: string): string {
-	const path = isPostgres(queue) ? process.cwd() : relative(dirname(queuePath('open()', queue)), process.cwd());
+	const kind = kindOf(queue);
+	const path = kind.noun === 'URL' ? process.cwd() : relative(dirname(kind.locate('open()', queue)), process.cwd());
 	return path && ` in ${asWord(path)}`;
 }
 

@@ -1,7 +1,7 @@
 /** The flags of GNU parallel that `faena map` does not have. */
 
 import {type Command, Option} from 'commander';
-import {bad} from '../../job/checks.ts';
+import {bad} from '../../internal/words.ts';
 
 /** What to do instead. The help of `faena map` says the same by subject. */
 export const OTHER_FLAGS: readonly (readonly [flags: readonly string[], instead: string])[] = [

@@ -1,6 +1,6 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import stringWidth from 'string-width';
-import {bad} from '../../job/checks.ts';
+import {bad} from '../../internal/words.ts';
 import {colourStatuses} from './colours.ts';
 import {escapeControls} from './controls.ts';
 import {canRedraw} from './status-line.ts';

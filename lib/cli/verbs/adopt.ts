@@ -1,5 +1,5 @@
 import type {Command} from 'commander';
-import {FaenaError} from '../../support/errors.ts';
+import {FaenaError} from '../../internal/words.ts';
 import {QUEUE_FLAG, useQueue} from '../flags/input.ts';
 import {inLine} from '../terminal/controls.ts';
 import {print} from '../terminal/print.ts';

@@ -1,5 +1,5 @@
 import type {Command} from 'commander';
-import {isPostgres} from '../../api/queue-location.ts';
+import {kindOf} from '../../internal/words.ts';
 import {backup} from '../../queue.ts';
 import {assertExists} from '../flags/input.ts';
 import {inLine} from '../terminal/controls.ts';
@@ -17,7 +17,7 @@ export function addBackup(program: Command): void {
 		.argument('<file>', 'path of the copy')
 		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
 		.action(async (target: string, {queue: file}: {readonly queue: string}) => {
-			if (!isPostgres(file)) await assertExists(file);
+			if (kindOf(file).noun === 'file') await assertExists(file);
 			const {bytes, results, missingResults} = await backup(file, target);
 			const more = results === 0 ? '' : ` and ${counted(results, 'large result')}`;
 			await print(`${inLine(target)}: ${megabytes(bytes)}${more}\n`);

@@ -1,8 +1,7 @@
 import type {Command} from 'commander';
 import type {JobFilter, JobId, JobStatus} from '../../index.ts';
-import {bad} from '../../job/checks.ts';
+import {bad, defined} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
-import {defined} from '../../support/defined.ts';
 import {batchOf, noSuchJob, QUEUE_FLAG, toId, toStatuses, useQueue} from '../flags/input.ts';
 import {count, print} from '../terminal/print.ts';
 

@@ -1,9 +1,8 @@
 import type {Command} from 'commander';
 import {nanoid} from 'nanoid';
-import {deleteWholly} from '../../api/handles.ts';
+import {deleteWholly} from '../../internal/api.ts';
+import {defined, FaenaError} from '../../internal/words.ts';
 import type {Batch, JobQueue} from '../../queue.ts';
-import {defined} from '../../support/defined.ts';
-import {FaenaError} from '../../support/errors.ts';
 import {batchOf, queueCommand, useQueue} from '../flags/input.ts';
 import {counted, print} from '../terminal/print.ts';
 

@@ -1,9 +1,8 @@
 import type {Command} from 'commander';
-import {type InspectedFile, type InspectedMove, type InspectedSchema, type Inspection, inspect, shownLocation} from '../../api/queue-location.ts';
 import type {Job, JobListOptions} from '../../index.ts';
+import type {InspectedFile, InspectedMove, InspectedSchema, Inspection} from '../../internal/api.ts';
+import {FaenaError, kindOf, shownLocation, version} from '../../internal/words.ts';
 import type {JobQueue, TaskCounts} from '../../queue.ts';
-import {FaenaError} from '../../support/errors.ts';
-import {version} from '../../support/version.ts';
 import {ExitCode} from '../exit-codes.ts';
 import {assertExists, queueCommand, useQueue} from '../flags/input.ts';
 import {inLine} from '../terminal/controls.ts';
@@ -51,7 +50,7 @@ function judgeMove(move: InspectedMove): Finding {
 async function examine(file: string): Promise<Report> {
 	const base = {queue: shownLocation(file), faena: version, node: process.versions.node};
 	try {
-		const {damage, owners, move, ...inspection} = await inspect(file);
+		const {damage, owners, move, ...inspection} = await kindOf(file).inspect(file);
 		const engines = owners.filter(({silentMs}) => silentMs < MAX_SILENCE_MS).length;
 		const findings = [
 			...(damage === undefined

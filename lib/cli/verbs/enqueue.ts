@@ -1,9 +1,6 @@
 import type {Command} from 'commander';
-import {isPostgres, queueExists, shownLocation} from '../../api/queue-location.ts';
-import {bad} from '../../job/checks.ts';
-import {checkJobOptions, resolveUnknown} from '../../job/options.ts';
+import {bad, checkJobOptions, FaenaError, kindOf, resolveUnknown, shownLocation} from '../../internal/words.ts';
 import {encode, type JobQueue, openQueue, type QueueJob} from '../../queue.ts';
-import {FaenaError} from '../../support/errors.ts';
 import {toDuration, toMaxDelays, toPriority} from '../flags/flag-values.ts';
 import {queueCommand, toCount, toTime} from '../flags/input.ts';
 import {InputError} from '../input-error.ts';
@@ -58,8 +55,8 @@ async function enqueue(task: string, payload: string | undefined, {queue: file, 
 	const toJob = jobMaker(task, flags);
 	// Before anything is made for it.
 	const job = ndjson ? undefined : toJob(payload === undefined ? undefined : parsePayload(payload));
-	if (!create && !(await queueExists(file))) {
-		const what = isPostgres(file) ? 'URL' : 'file';
+	if (!create && !(await kindOf(file).exists(file))) {
+		const what = kindOf(file).noun;
 		throw new FaenaError('BadDatabase', `There is no queue ${shownLocation(file)} here; name its ${what} with --queue, or make a new one with --create.`);
 	}
 	const {items} = ndjson ? await openInput([], {ndjson}) : {};

@@ -1,9 +1,7 @@
 import type {Command} from 'commander';
 import type {Counts, JobStatus} from '../../index.ts';
-import {STATUSES, statusSummary} from '../../job/job.ts';
-import {pages} from '../../job/pages.ts';
+import {FaenaError, pages, STATUSES, statusSummary} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
-import {FaenaError} from '../../support/errors.ts';
 import {batchOf, queueCommand, useQueue} from '../flags/input.ts';
 import {inLine} from '../terminal/controls.ts';
 import {count, print, toJson} from '../terminal/print.ts';

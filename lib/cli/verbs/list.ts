@@ -1,9 +1,7 @@
 import {type Command, Option} from 'commander';
 import type {Job, JobId, JobListOptions, JobSearch} from '../../index.ts';
-import {bad} from '../../job/checks.ts';
-import {SORTED_BY, SORTS, STATUSES} from '../../job/job.ts';
+import {bad, defined, SORTED_BY, SORTS, STATUSES} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
-import {defined} from '../../support/defined.ts';
 import {batchOf, noSuchJob, queueCommand, toCount, toId, toPast, toStatuses, useQueue} from '../flags/input.ts';
 import {inLine} from '../terminal/controls.ts';
 import {formatTime, print, printError, toJson} from '../terminal/print.ts';

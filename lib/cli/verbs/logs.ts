@@ -2,7 +2,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {isDeepStrictEqual} from 'node:util';
 import type {Command} from 'commander';
 import type {JobId, LogLine} from '../../index.ts';
-import {isTerminal} from '../../job/job.ts';
+import {isTerminal} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
 import {noSuchJob, queueCommand, toId, useQueue} from '../flags/input.ts';
 import {inLine} from '../terminal/controls.ts';

@@ -1,7 +1,6 @@
 import {dirname, resolve} from 'node:path';
 import type {Command} from 'commander';
-import {isPostgres, shownLocation} from '../../api/queue-location.ts';
-import {bad} from '../../job/checks.ts';
+import {bad, kindOf, shownLocation} from '../../internal/words.ts';
 import {moveQueue, reopenQueue} from '../../queue.ts';
 import {assertExists} from '../flags/input.ts';
 import {inLine} from '../terminal/controls.ts';
@@ -19,7 +18,7 @@ const NAMES =
 
 /** True for files of one folder. */
 function areNeighbours(from: string, to: string): boolean {
-	return !isPostgres(from) && !isPostgres(to) && dirname(resolve(from)) === dirname(resolve(to));
+	return kindOf(from).noun === 'file' && kindOf(to).noun === 'file' && dirname(resolve(from)) === dirname(resolve(to));
 }
 
 export function addMove(program: Command): void {

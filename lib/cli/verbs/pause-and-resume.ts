@@ -1,5 +1,5 @@
 import type {Command} from 'commander';
-import {nearest} from '../../job/checks.ts';
+import {nearest} from '../../internal/words.ts';
 import type {JobQueue, TaskCounts} from '../../queue.ts';
 import {queueCommand, useQueue} from '../flags/input.ts';
 import {count, print, printError} from '../terminal/print.ts';

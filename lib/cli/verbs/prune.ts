@@ -1,8 +1,6 @@
 import type {Command} from 'commander';
 import type {JobStatus} from '../../index.ts';
-import {bad} from '../../job/checks.ts';
-import {isTerminal} from '../../job/job.ts';
-import {pages} from '../../job/pages.ts';
+import {bad, isTerminal, pages} from '../../internal/words.ts';
 import type {Deletion, EndTimes, JobQueue} from '../../queue.ts';
 import {toDuration} from '../flags/flag-values.ts';
 import {queueCommand, toStatuses, useQueue} from '../flags/input.ts';

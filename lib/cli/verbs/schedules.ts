@@ -1,10 +1,8 @@
 import type {Command} from 'commander';
-import {shownLocation} from '../../api/queue-location.ts';
-import {changeExisting, findSchedule, nextMoments, resumeSchedule, type ScheduleVerbs, toScheduleInfo} from '../../api/schedules.ts';
 import type {JobId} from '../../index.ts';
-import type {Schedule, ScheduleResult} from '../../job/schedule.ts';
+import {changeExisting, findSchedule, nextMoments, resumeSchedule, type ScheduleVerbs, toScheduleInfo} from '../../internal/api.ts';
+import {FaenaError, type Schedule, type ScheduleResult, shownLocation} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
-import {FaenaError} from '../../support/errors.ts';
 import {ExitCode} from '../exit-codes.ts';
 import {queueCommand, toCount, useQueue} from '../flags/input.ts';
 import {inLine} from '../terminal/controls.ts';

@@ -1,6 +1,6 @@
 import {type Command, Option} from 'commander';
-import {type InspectedSchema, inspect, isPostgres, schemaSql, shownLocation} from '../../api/queue-location.ts';
-import {bad} from '../../job/checks.ts';
+import {type InspectedSchema, schemaSql} from '../../internal/api.ts';
+import {bad, kindOf, shownLocation} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
 import {assertExists, QUEUE_FLAG, useQueue} from '../flags/input.ts';
 import {print, toJson} from '../terminal/print.ts';
@@ -20,13 +20,13 @@ export function addSchema(program: Command): void {
 		.action(async ({queue, print: prints, json}: {readonly queue: string; readonly print?: true; readonly json?: true}, command: Command) => {
 			if (prints) {
 				const isGiven = command.getOptionValueSource('queue') !== 'default';
-				if (isGiven && !isPostgres(queue))
+				if (isGiven && kindOf(queue).noun === 'file')
 					throw bad(`--print is for a queue on PostgreSQL, and ${queue} is a file. An engine makes and upgrades a file by itself`);
 				return print(await schemaSql(isGiven ? queue : 'postgres://'));
 			}
 			await assertExists(queue);
 			const look = async ({store: {schemaVersion: version}}: JobQueue): Promise<InspectedSchema> => ({version});
-			const schema = isPostgres(queue) ? (await inspect(queue)).schema : await useQueue(queue, look, {readOnly: true});
+			const schema = kindOf(queue).noun === 'URL' ? (await kindOf(queue).inspect(queue)).schema : await useQueue(queue, look, {readOnly: true});
 			await print(json ? `${toJson({queue: shownLocation(queue), ...schema})}\n` : `${shownLocation(queue)}: ${describeSchema(schema)}\n`);
 		});
 }

@@ -1,9 +1,7 @@
 import type {Command} from 'commander';
 import type {ErrorRecord, FailureRecord, Job, JobId, LogLine, PostMortem, Progress} from '../../index.ts';
-import {listRanges} from '../../job/group.ts';
-import type {ResultsOfParents} from '../../job/value-tree.ts';
+import {defined, listRanges, type ResultsOfParents} from '../../internal/words.ts';
 import {decode, type Encoded, type ExecutionRecord, type JobQueue, type JobRange, type JobValues, type StoredJob} from '../../queue.ts';
-import {defined} from '../../support/defined.ts';
 import {noSuchJob, queueCommand, toId, useQueue} from '../flags/input.ts';
 import {inLine} from '../terminal/controls.ts';
 import {count, formatTime, megabytes, print, toJson} from '../terminal/print.ts';

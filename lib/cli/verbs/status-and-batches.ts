@@ -1,11 +1,8 @@
 import type {Command} from 'commander';
-import {type BatchInfo, toBatchInfo} from '../../api/handles.ts';
-import {type InspectedMove, moveOf, shownLocation} from '../../api/queue-location.ts';
-import type {Job} from '../../index.ts';
-import {bad} from '../../job/checks.ts';
-import {describeStages, statusSummary} from '../../job/job.ts';
+import type {BatchInfo, Job} from '../../index.ts';
+import {type InspectedMove, toBatchInfo} from '../../internal/api.ts';
+import {bad, defined, describeStages, kindOf, shownLocation, statusSummary} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
-import {defined} from '../../support/defined.ts';
 import {batchOf, queueCommand, useQueue} from '../flags/input.ts';
 import {inLine} from '../terminal/controls.ts';
 import {clock, count, formatRate, formatTime, print, toJson} from '../terminal/print.ts';
@@ -26,7 +23,7 @@ export function addStatus(program: Command): void {
 		.action(async ({queue: file, batch, json, watch}: StatusFlags) => {
 			if (json && watch) throw bad('Give either --json or --watch.');
 			const read = async (queue: JobQueue) => {
-				const move = await moveOf(file);
+				const move = await kindOf(file).move(file);
 				if (!json) return describeReport(shownLocation(file), {...(await look(queue, batch, MAX_LISTED)), move});
 				const {pending, ...rest} = await look(queue, batch, ALL);
 				return `${toJson({...rest, oldestPending: pending[0], ...defined({move})})}\n`;

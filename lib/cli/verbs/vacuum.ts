@@ -1,5 +1,5 @@
 import type {Command} from 'commander';
-import {isPostgres} from '../../api/queue-location.ts';
+import {kindOf} from '../../internal/words.ts';
 import {type Vacuumed, vacuum} from '../../queue.ts';
 import {assertExists} from '../flags/input.ts';
 import {megabytes, print, toJson} from '../terminal/print.ts';
@@ -16,7 +16,7 @@ export function addVacuum(program: Command): void {
 		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
 		.option('--json', 'print one line of JSON')
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
-			if (!isPostgres(file)) await assertExists(file);
+			if (kindOf(file).noun === 'file') await assertExists(file);
 			const sizes = await vacuum(file);
 			await print(json ? `${toJson(sizes)}\n` : describe(file, sizes));
 		});

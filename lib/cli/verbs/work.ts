@@ -1,12 +1,9 @@
 import {existsSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {Command} from 'commander';
-import {open} from '../../api/engine.ts';
-import {shownLocation} from '../../api/queue-location.ts';
-import {closeOnSignals} from '../../api/signals.ts';
 import type {EngineStats} from '../../index.ts';
-import {bad} from '../../job/checks.ts';
-import {NO_JOBS, statusSummary} from '../../job/job.ts';
+import {closeOnSignals, open} from '../../internal/api.ts';
+import {bad, NO_JOBS, shownLocation, statusSummary} from '../../internal/words.ts';
 import type {TaskCounts} from '../../queue.ts';
 import {addEngineFlags, type EngineFlags, toOpenOptions} from '../flags/engine-flags.ts';
 import {toNames} from '../flags/flag-values.ts';

@@ -6,7 +6,7 @@ import {FaenaError} from '../../support/errors.ts';
 import {openedReadOnly, ownerInUse} from '../conflict-errors.ts';
 import {HOST, ownerFilesAt} from '../owners/owner-files.ts';
 import {Owners} from '../owners/owners.ts';
-import {DEFAULT_SCHEMA, locationOf, shownLocation} from '../queue-path.ts';
+import {DEFAULT_SCHEMA, locationOf, shownUrl} from '../postgres-url.ts';
 import type * as contract from '../store.ts';
 import {movableStatuses} from '../store.ts';
 import {type CountRow, toTaskCounts} from '../stored-state.ts';
@@ -56,7 +56,7 @@ export class PostgresStore implements contract.Store {
 		url: string,
 		{leaseMs = 30_000, clock = systemClock, random = Math.random, schema = DEFAULT_SCHEMA, durability = 'full', readOnly = false, pool}: PostgresOptions = {},
 	) {
-		this.location = shownLocation(url) + (schema === DEFAULT_SCHEMA ? '' : `?schema=${schema}`);
+		this.location = shownUrl(url) + (schema === DEFAULT_SCHEMA ? '' : `?schema=${schema}`);
 		const own = pool ? urlOfPool(pool) : url;
 		this.#threadLocation = own && locationOf(own, schema);
 		this.leaseMs = leaseMs;

@@ -1,4 +1,4 @@
-import {bad} from '../../../job/checks.ts';
+import {bad} from '../../../internal/words.ts';
 
 /** Where values come from: words of the command line, the lines of a file, or of stdin, whose name is `-`. */
 export type Source = {readonly values: readonly string[]} | {readonly file: string};

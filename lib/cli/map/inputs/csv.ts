@@ -1,8 +1,7 @@
 import {Readable} from 'node:stream';
 import {pipeline} from 'node:stream/promises';
 import {CsvError, parse} from 'csv-parse';
-import {nearest} from '../../../job/checks.ts';
-import {DEFAULT_MAX_VALUE_BYTES} from '../../../job/encoding.ts';
+import {DEFAULT_MAX_VALUE_BYTES, nearest} from '../../../internal/words.ts';
 import {InputError} from '../../input-error.ts';
 import type {Entry} from './items.ts';
 import {atStart, type ByteSource, blocksOf, recordName} from './records.ts';

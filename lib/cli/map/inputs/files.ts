@@ -1,7 +1,7 @@
 import {existsSync, readdir, statSync} from 'node:fs';
 import {isAbsolute, normalize} from 'node:path';
 import {convertPathToPattern, glob} from 'tinyglobby';
-import {FaenaError} from '../../../support/errors.ts';
+import {FaenaError} from '../../../internal/words.ts';
 import {InputError} from '../../input-error.ts';
 import {printError} from '../../terminal/print.ts';
 

@@ -1,5 +1,5 @@
 import {hash} from 'node:crypto';
-import {toCount} from '../../../job/encoding.ts';
+import {toCount} from '../../../internal/words.ts';
 
 /** A longer text is known by its beginning and its hash, as keys are stored. */
 const MAX_KEY_LENGTH = 64;

@@ -2,8 +2,7 @@
 
 import {createReadStream, fstatSync, openSync} from 'node:fs';
 import {resolve} from 'node:path';
-import {isOwnFile} from '../../../api/queue-location.ts';
-import {bad} from '../../../job/checks.ts';
+import {bad, kindOf} from '../../../internal/words.ts';
 import {InputError} from '../../input-error.ts';
 import type {Shape} from '../template/replacement.ts';
 import type {Source, SourceGroups} from './arguments.ts';
@@ -116,7 +115,7 @@ function nameOfSource(source: AnySource): readonly string[] {
 }
 
 async function openFiles(globs: readonly string[], count: number | undefined, {queue}: InputOptions): Promise<Opened> {
-	const files = await filesOf(globs, queue === undefined ? undefined : isOwnFile(queue));
+	const files = await filesOf(globs, queue === undefined ? undefined : kindOf(queue).isOwnFile(queue));
 	if (count !== undefined) {
 		const filesOf = ({payload}: Item) => payload as readonly string[];
 		return {items: itemsOf(entriesOf([[files]]), count), shape: shapeOf(1, count), areFiles: false, filesOf};

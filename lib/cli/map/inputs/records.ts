@@ -1,7 +1,7 @@
 /** The lines of a stream of bytes, or what a NUL ends each. */
 
 import {isUtf8} from 'node:buffer';
-import {DEFAULT_MAX_VALUE_BYTES} from '../../../job/encoding.ts';
+import {DEFAULT_MAX_VALUE_BYTES} from '../../../internal/words.ts';
 import {InputError} from '../../input-error.ts';
 
 /** A stream, and what messages call it: `the input`, or `the file a.txt`. */

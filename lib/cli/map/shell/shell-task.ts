@@ -2,9 +2,7 @@
 
 import {isUtf8} from 'node:buffer';
 import {env} from 'node:process';
-import {task as makeTask, type TaskContext} from '../../../job/task.ts';
-import {PermanentError} from '../../../job/task-errors.ts';
-import {defineTasks} from '../../../job/task-module.ts';
+import {defineTasks, task as makeTask, PermanentError, type TaskContext} from '../../../internal/words.ts';
 import {type Command, fill} from '../template/template.ts';
 import {type CommandOutput, outputFiles} from './output-files.ts';
 import {describeItem, SHELL_COMMAND_VARIABLE, type ShellCommand, type ShellFailure, type ShellPayload, type ShellResult} from './shell-command.ts';

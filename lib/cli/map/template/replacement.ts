@@ -1,6 +1,5 @@
+import {bad, nearest} from '../../../internal/words.ts';
 /** Replacement strings of a command, such as `{}`, `{.}`, `{2/}` and `{name}`: where they stand, and their values for an item. */
-
-import {bad, nearest} from '../../../job/checks.ts';
 
 /** What the items of an input look like, as far as it is known before the first one. */
 export type Shape =

@@ -1,6 +1,6 @@
 /** Reads a command as a shell does, as far as it takes to know how each replacement string is quoted. */
 
-import {bad} from '../../../job/checks.ts';
+import {bad} from '../../../internal/words.ts';
 import {type Replacement, replacementAt, type Shape} from './replacement.ts';
 
 /** A replacement string, and the quotes around it. `arithmetic`: within `$((…))`; `assignment`: without quotes, after `NAME=`. */

@@ -1,6 +1,6 @@
 /** The command of `--sh`, and the command lines that it makes for items. It is plain data, which another thread or process can get as JSON. */
 
-import {bad} from '../../../job/checks.ts';
+import {bad} from '../../../internal/words.ts';
 import {shellQuote} from '../../terminal/shell-quote.ts';
 import {type RunNumbers, type Shape, valuesOf} from './replacement.ts';
 import {type Hole, type Pieces, scan} from './scan.ts';

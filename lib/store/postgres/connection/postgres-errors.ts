@@ -1,6 +1,6 @@
 import {type ErrorCode, FaenaError} from '../../../support/errors.ts';
 import {ownerInUse} from '../../conflict-errors.ts';
-import {toUrl} from '../../queue-path.ts';
+import {toUrl} from '../../postgres-url.ts';
 
 /** The error for each code of PostgreSQL, of the system or of TLS. The first pattern that matches counts. */
 const ERRORS: readonly (readonly [code: RegExp, sentence: string, code?: ErrorCode])[] = [

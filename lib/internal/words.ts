@@ -1,0 +1,19 @@
+/** The inner door of the command line for words. It loads no engine, since `faena --version` and the workers of `--sh` need none. */
+
+export {bad, duration, nearest, size} from '../job/checks.ts';
+export {DEFAULT_MAX_VALUE_BYTES, decode, type Encoded, isJson, toCount} from '../job/encoding.ts';
+export {listRanges} from '../job/group.ts';
+export {describeStages, isTerminal, NO_JOBS, SORTED_BY, SORTS, STATUSES, statusSummary, UNENDED_STATUSES} from '../job/job.ts';
+export {checkJobOptions, resolveUnknown} from '../job/options.ts';
+export {pages} from '../job/pages.ts';
+export type {Schedule, ScheduleResult} from '../job/schedule.ts';
+export {scopeOfModule} from '../job/scope.ts';
+export {type TaskContext, task} from '../job/task.ts';
+export {PermanentError} from '../job/task-errors.ts';
+export {defineTasks, toUrl} from '../job/task-module.ts';
+export type {ResultsOfParents} from '../job/value-tree.ts';
+export {kindOf, shownLocation} from '../store/kinds.ts';
+export {defined} from '../support/defined.ts';
+export {type ErrorCode, FaenaError} from '../support/errors.ts';
+export {hashOf} from '../support/hash.ts';
+export {version} from '../support/version.ts';
