@@ -6,7 +6,7 @@ import type {MoveTarget} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import type {Call, EnqueueCall, Verbs} from '../transport/messages.ts';
-import type {Host, JobFlow} from './job-flow.ts';
+import type {Committer, Context} from './committer.ts';
 import type {OpenBatches} from './open-batches.ts';
 import type {Schedules} from './schedules.ts';
 
@@ -22,23 +22,23 @@ export class Calls {
 	waiting: (OtherCall | Move)[] = [];
 	/** Calls that wait until no job of the engine's tasks, here or in another process, can run by itself. */
 	readonly idle: (Call & {readonly type: 'idle'})[] = [];
-	readonly #host: Host;
-	readonly #flow: JobFlow;
+	readonly #context: Context;
+	readonly #committer: Committer;
 	readonly #batches: OpenBatches;
 	readonly #schedules: Schedules;
 	readonly #queue: JobQueue;
 
-	constructor(host: Host, flow: JobFlow, batches: OpenBatches, schedules: Schedules) {
-		this.#host = host;
-		this.#flow = flow;
+	constructor(context: Context, committer: Committer, batches: OpenBatches, schedules: Schedules) {
+		this.#context = context;
+		this.#committer = committer;
 		this.#batches = batches;
 		this.#schedules = schedules;
-		this.#queue = new JobQueue(host.store);
+		this.#queue = new JobQueue(context.store);
 	}
 
 	/** Performs as many calls as there is time for, but of a move at most one page: commits and the heartbeat don't wait for all of them. */
 	async perform(): Promise<void> {
-		const {clock} = this.#host;
+		const {clock} = this.#context;
 		const until = clock.steadyMs() + MAX_PERFORM_MS;
 		const calls = this.waiting.splice(0);
 		let performed = 0;
@@ -52,7 +52,7 @@ export class Calls {
 	}
 
 	async #perform(call: OtherCall | Move): Promise<void> {
-		const {clients} = this.#host;
+		const {clients} = this.#context;
 		try {
 			switch (call.type) {
 				case 'verb':
@@ -61,10 +61,10 @@ export class Calls {
 					return await this.#movePage(call);
 				case 'idle':
 					this.idle.push(call);
-					this.#flow.isIdleAwaited = true;
+					this.#committer.isIdleAwaited = true;
 					return;
 				case 'stats':
-					return clients.reply(call.call, this.#flow.statistics.report());
+					return clients.reply(call.call, this.#committer.statistics.report());
 				case 'watch':
 					clients.watch(call.ids);
 					clients.mayHaveEnded(call.ids);
@@ -82,7 +82,7 @@ export class Calls {
 	}
 
 	async #performVerb({call, verb, args}: Call & {readonly type: 'verb'}): Promise<void> {
-		const {clients, store, owner} = this.#host;
+		const {clients, store, owner} = this.#context;
 		if (verb === 'openBatch') return void this.#answerLater(call, () => this.#batches.open(...(args as Parameters<Verbs['openBatch']>)));
 		if (verb === 'endHold') {
 			const [filter, to] = args as Parameters<Verbs['endHold']>;
@@ -96,17 +96,17 @@ export class Calls {
 		}
 		const result = await this.#ask(verb, args);
 		failpoint('verb:committed');
-		if (verb === 'resume' || verb === 'edit' || verb === 'sealFlow') this.#flow.jobsMayBeReady();
+		if (verb === 'resume' || verb === 'edit' || verb === 'sealFlow') this.#committer.jobsMayBeReady();
 		// Callers may watch jobs that were deleted.
 		if (verb === 'deleteBatch') clients.allMayHaveEnded();
 		if (verb !== 'pause') return clients.reply(call, result);
 		// Answered once no job of the tasks can start any more.
 		const [tasks] = args as Parameters<Verbs['pause']>;
-		void this.#answerLater(call, async () => void (await Promise.all(tasks.map(task => this.#flow.release(task)))));
+		void this.#answerLater(call, async () => void (await Promise.all(tasks.map(task => this.#committer.release(task)))));
 	}
 
 	#ask(verb: Exclude<keyof Verbs, 'openBatch' | 'endHold' | keyof typeof TARGETS>, args: readonly unknown[]): unknown {
-		const {store, owner} = this.#host;
+		const {store, owner} = this.#context;
 		if (verb === 'jobs') return store.jobs(...(args as Parameters<Verbs['jobs']>));
 		if (verb === 'holders') return store.holders(...(args as Parameters<Verbs['holders']>));
 		if (verb === 'addToFlow') return this.#addToFlow(...(args as Parameters<Verbs['addToFlow']>));
@@ -125,23 +125,23 @@ export class Calls {
 	}
 
 	async #addToFlow(groups: readonly NewGroup[], watchFrom = groups.length): Promise<readonly EnqueuedGroup[]> {
-		const {enqueued} = await this.#host.store.commit({enqueue: groups});
+		const {enqueued} = await this.#context.store.commit({enqueue: groups});
 		for (const [index, each] of enqueued.entries())
-			if (index >= watchFrom && each.missing === undefined) this.#host.clients.watchEnqueued(groups[index] as NewGroup, each);
-		this.#flow.jobsMayBeReady();
+			if (index >= watchFrom && each.missing === undefined) this.#context.clients.watchEnqueued(groups[index] as NewGroup, each);
+		this.#committer.jobsMayBeReady();
 		return enqueued;
 	}
 
 	async #changeSchedule(change: ScheduleChange): Promise<ScheduleResult> {
-		const {scheduled, momentInMs} = await this.#host.store.commit({schedule: [change]});
-		this.#flow.momentIn(momentInMs);
-		this.#flow.jobsMayBeReady();
+		const {scheduled, momentInMs} = await this.#context.store.commit({schedule: [change]});
+		this.#committer.momentIn(momentInMs);
+		this.#committer.jobsMayBeReady();
 		return scheduled?.[0] as ScheduleResult;
 	}
 
 	/** Answers a call beside the loop, which does not wait: the work may take a while. */
 	async #answerLater(call: number, work: () => Promise<unknown>): Promise<void> {
-		const {clients, wake} = this.#host;
+		const {clients, wake} = this.#context;
 		try {
 			clients.reply(call, await work());
 		} catch (error) {
@@ -153,30 +153,30 @@ export class Calls {
 
 	/** Moves one page of jobs. The last page answers the call. A page that fails refuses it; the pages before stay moved. */
 	async #movePage(move: Move): Promise<void> {
-		const {clients} = this.#host;
+		const {clients} = this.#context;
 		const {call, verb, to, stop, pages, ids, asked} = move;
 		const page = (await pages.next()).value as MovedPage;
 		failpoint('verb:committed');
 		ids.push(...page.ids);
 		asked.push(...page.asked);
 		// Also of a cancel: jobs that waited for these may run now.
-		this.#flow.jobsMayBeReady();
-		this.#flow.mayUnblock = true;
+		this.#committer.jobsMayBeReady();
+		this.#committer.mayUnblock = true;
 		if (to === 'cancelled' || to === 'discarded') {
 			clients.mayHaveEnded(page.ids);
 			// Jobs that waited for these may be cancelled, too.
 			clients.allMayHaveEnded();
 		}
 		if (to === 'cancelled') for (const id of page.ids) clients.publish({type: 'cancelled', id});
-		if (stop) for (const id of page.asked) this.#flow.stop(id);
+		if (stop) for (const id of page.asked) this.#committer.stop(id);
 		// Running jobs go on. Jobs that have not started are released, and are deleted when that is settled.
-		else if (page.asked.length > 0) void this.#flow.release();
+		else if (page.asked.length > 0) void this.#committer.release();
 		if (!page.isLast) return void this.waiting.push(move);
 		const result = verb === 'retry' || verb === 'endHold' ? ids.length + asked.length : {[to]: ids, asked};
 		if (asked.length === 0) return clients.reply(call, result);
 		void this.#answerLater(call, async () => {
 			// No job that was asked to stop can start after the answer.
-			await this.#flow.pool?.confirmStops();
+			await this.#committer.pool?.confirmStops();
 			return result;
 		});
 	}
@@ -190,35 +190,35 @@ export class Calls {
 			}
 			const {call, verb, ids, asked} = waiting;
 			const done = `${ids.length + asked.length} jobs are done and stay so; call it again for the others.`;
-			this.#host.clients.refuse(call, new FaenaError('Closed', `The engine was closed before ${verb}() was done. ${done}`));
+			this.#context.clients.refuse(call, new FaenaError('Closed', `The engine was closed before ${verb}() was done. ${done}`));
 		}
 	}
 
 	/** Answers the idle calls if the store has no job to wait for. Call it only while the dispatcher itself has none. */
 	async answerIdle(): Promise<void> {
-		const {tasks} = this.#flow.demand;
-		if (this.#flow.mayUnblock) return this.#unblock();
-		const {store, scopes} = this.#host;
+		const {tasks} = this.#committer.demand;
+		if (this.#committer.mayUnblock) return this.#unblock();
+		const {store, scopes} = this.#context;
 		const counts = (await store.counts()).filter(({task, scope}) => tasks.has(task) && (scope === undefined || scopes.includes(scope)));
 		if (counts.some(each => each.running > 0 || (!each.isPaused && each.ready + each.quarantined > 0))) return;
 		// A schedule that is due enqueues jobs at once.
 		if (this.#schedules.isDue) return;
 		const isDelayed = counts.some(each => !each.isPaused && each.delayed + each.failed > 0);
 		// The next commit makes a delayed job that is due ready.
-		const isDue = this.#flow.isDue && tasks.size > 0;
+		const isDue = this.#committer.isDue && tasks.size > 0;
 		for (const call of this.idle.splice(0)) {
 			if (call.waiting ? isDelayed : isDue) this.idle.push(call);
-			else this.#host.clients.reply(call.call, undefined);
+			else this.#context.clients.reply(call.call, undefined);
 		}
-		this.#flow.isIdleAwaited = this.idle.length > 0;
+		this.#committer.isIdleAwaited = this.idle.length > 0;
 	}
 
 	/** Passes changes of parents on: jobs may be ready then. */
 	async #unblock(): Promise<void> {
-		const {store, wake} = this.#host;
+		const {store, wake} = this.#context;
 		const {unblocked = false} = await store.commit({});
-		this.#flow.mayUnblock = unblocked;
-		this.#flow.jobsMayBeReady();
+		this.#committer.mayUnblock = unblocked;
+		this.#committer.jobsMayBeReady();
 		wake();
 	}
 }

@@ -15,7 +15,7 @@ export interface Writes {
 }
 
 /** The parts of its dispatcher that {@link Commits} needs. */
-interface CommitsHost {
+interface CommitsContext {
 	readonly store: Store;
 	readonly owner: OwnerId;
 	readonly clock: Pick<Clock, 'steadyMs'>;
@@ -26,7 +26,7 @@ interface CommitsHost {
 
 /** Runs an owner's transactions. Leaves out what the store refuses, and releases the jobs of a claim that reported an error but took effect. */
 export class Commits {
-	readonly #host: CommitsHost;
+	readonly #context: CommitsContext;
 	/** The lanes of refused claims: a row in one of them is damaged. From each is claimed alone until that succeeds. */
 	readonly #refusedLanes = new Map<string, RetryState>();
 	/** The highest lease that a claim has returned. */
@@ -34,8 +34,8 @@ export class Commits {
 	/** A claim that reports an error may have committed, unless it was refused. Before the next commit, leases above {@link #lastLease} are released. */
 	#isInDoubt = false;
 
-	constructor(host: CommitsHost) {
-		this.#host = host;
+	constructor(context: CommitsContext) {
+		this.#context = context;
 	}
 
 	/** True while some lanes are left out, or are claimed from alone. */
@@ -60,11 +60,11 @@ export class Commits {
 	claimRefused({lanes}: ClaimRequest, refusal: FaenaError): void {
 		const asked = lanes.filter(({limit}) => limit > 0);
 		for (const lane of asked) {
-			const state = this.#refusedLanes.get(nameOf(lane)) ?? new RetryState(this.#host.clock);
+			const state = this.#refusedLanes.get(nameOf(lane)) ?? new RetryState(this.#context.clock);
 			this.#refusedLanes.set(nameOf(lane), state);
 			if (asked.length > 1) continue;
 			state.add(refusal);
-			if (state.count === 1) this.#host.clients.refused({task: lane.task}, refusal);
+			if (state.count === 1) this.#context.clients.refused({task: lane.task}, refusal);
 		}
 	}
 
@@ -73,7 +73,7 @@ export class Commits {
 		this.#isInDoubt = claim !== undefined;
 		try {
 			const changes = {update: updates, settle, enqueue: enqueues.map(({group}) => group)};
-			const result = await this.#host.store.commit(claim ? {...changes, claim} : changes);
+			const result = await this.#context.store.commit(claim ? {...changes, claim} : changes);
 			this.#isInDoubt = false;
 			this.#lastLease = Math.max(this.#lastLease, result.claimed.lease);
 			if (claim && this.leavesLanesOut) for (const lane of claim.lanes) this.#refusedLanes.delete(nameOf(lane));
@@ -86,7 +86,7 @@ export class Commits {
 
 	/** Releases leases above {@link #lastLease}. Jobs that can't be released because of a damaged row stay claimed. */
 	async #release(): Promise<void> {
-		const {store, owner, clients} = this.#host;
+		const {store, owner, clients} = this.#context;
 		try {
 			while ((await store.release(owner, {after: this.#lastLease})).hasMore);
 		} catch (error) {
@@ -116,7 +116,7 @@ export class Commits {
 			const writes = join(parts);
 			let result: Committed;
 			try {
-				await this.#host.maintain?.();
+				await this.#context.maintain?.();
 				result = await this.commit(writes);
 			} catch (error) {
 				if (!isRefusal(error)) return {refusals, stopped: {left: join([parts, ...stack.toReversed(), replacements].flat()), error}};
@@ -142,7 +142,7 @@ export class Commits {
 			const [job] = [...settlementsOf(group)] as [Settlement];
 			return [{group: toEndedGroup([{...job, outcome: {type: 'threw', error: toFailure(refusal)}}]), isReplacement: true}];
 		}
-		const {clients} = this.#host;
+		const {clients} = this.#context;
 		if (group) clients.refused({id: idAt(group.ids, 0)}, refusal);
 		if (update) clients.refused({id: update.id}, refusal);
 		if (call) clients.refuse(call.call, refusal);

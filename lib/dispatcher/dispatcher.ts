@@ -15,7 +15,7 @@ import {failpoint} from '../support/failpoint.ts';
 import type {Call, DispatcherMessage} from '../transport/messages.ts';
 import {Calls} from './calls.ts';
 import {Clients} from './clients.ts';
-import {type Host, JobFlow} from './job-flow.ts';
+import {Committer, type Context} from './committer.ts';
 import {Maintenance} from './maintenance.ts';
 import {OpenBatches} from './open-batches.ts';
 import {Retentions} from './retention.ts';
@@ -55,9 +55,9 @@ const CHORES = ['maintenance', 'lookUps', 'batches', 'idle', 'retention', 'sched
  * once the time to drain is over: it stops running jobs; `closed`.
  */
 export class Dispatcher {
-	readonly #host: Host;
+	readonly #context: Context;
 	readonly #wakeUp: WakeUp;
-	readonly #flow: JobFlow;
+	readonly #committer: Committer;
 	readonly #maintenance: Maintenance;
 	readonly #batches: OpenBatches;
 	readonly #calls: Calls;
@@ -74,10 +74,10 @@ export class Dispatcher {
 
 	readonly #chores: Readonly<Record<(typeof CHORES)[number], {isDue(): boolean; work(): Promise<unknown>}>> = {
 		maintenance: {isDue: () => this.#maintenance.isDue, work: () => this.#maintenance.tick()},
-		lookUps: {isDue: () => this.#host.clients.hasLookUps || this.#verifyInMs() <= 0, work: () => this.#lookUp()},
+		lookUps: {isDue: () => this.#context.clients.hasLookUps || this.#verifyInMs() <= 0, work: () => this.#lookUp()},
 		// While the dispatcher closes, this is not needed: the end of the owner frees its batches.
 		batches: {isDue: () => this.#phase === 'running' && this.#batches.pending.size > 0, work: () => this.#batches.leavePending()},
-		idle: {isDue: () => this.#calls.idle.length > 0 && !this.#flow.hasJobs && !this.#flow.enqueues.hasCalls, work: () => this.#calls.answerIdle()},
+		idle: {isDue: () => this.#calls.idle.length > 0 && !this.#committer.hasJobs && !this.#committer.enqueues.hasCalls, work: () => this.#calls.answerIdle()},
 		retention: {isDue: () => this.#phase === 'running' && this.#retentions.isDue, work: () => this.#retentions.work()},
 		schedules: {isDue: () => this.#runsSchedules && this.#schedules.isDue, work: () => this.#schedules.work()},
 	};
@@ -93,7 +93,7 @@ export class Dispatcher {
 		const report = (event: JobEvent) => clients.publish(event);
 		const retries = makeRetries(clock, () => this.#deadline, report);
 		this.#wakeUp = new WakeUp(clock);
-		this.#host = {
+		this.#context = {
 			...{store, owner, scopes, clock, clients, retries},
 			wake: () => this.#wakeUp.set(),
 			maintain: async () => {
@@ -102,15 +102,15 @@ export class Dispatcher {
 				await this.#do('maintenance');
 			},
 		};
-		this.#flow = new JobFlow(this.#host, makePool, closeOnSignals);
-		this.#maintenance = new Maintenance(this.#host, this.#flow, leaseMs);
-		this.#flow.mayClaim = !waitsForBatch;
-		this.#batches = new OpenBatches(this.#host, this.#maintenance, () => {
-			this.#flow.mayClaim = this.#phase === 'running';
+		this.#committer = new Committer(this.#context, makePool, closeOnSignals);
+		this.#maintenance = new Maintenance(this.#context, this.#committer, leaseMs);
+		this.#committer.mayClaim = !waitsForBatch;
+		this.#batches = new OpenBatches(this.#context, this.#maintenance, () => {
+			this.#committer.mayClaim = this.#phase === 'running';
 		});
-		this.#schedules = new Schedules(this.#host, this.#flow);
-		this.#calls = new Calls(this.#host, this.#flow, this.#batches, this.#schedules);
-		this.#retentions = new Retentions(this.#host, retention);
+		this.#schedules = new Schedules(this.#context, this.#committer);
+		this.#calls = new Calls(this.#context, this.#committer, this.#batches, this.#schedules);
+		this.#retentions = new Retentions(this.#context, retention);
 		this.#only = only;
 	}
 
@@ -124,7 +124,7 @@ export class Dispatcher {
 
 	/** Loads the tasks and starts the loop. Resolves with the tasks. */
 	async start(): Promise<readonly TaskInfo[]> {
-		const {pool, demand} = this.#flow;
+		const {pool, demand} = this.#committer;
 		try {
 			// If the first reclaim fails, the maintenance tries again, and reports it.
 			const [tasks = []] = await Promise.all([pool?.load(), this.#maintenance.reclaim().catch(() => undefined)]);
@@ -145,17 +145,17 @@ export class Dispatcher {
 
 	receive(calls: readonly Call[]): void {
 		for (const call of calls) {
-			if (call.type === 'signalAnswered') this.#flow.signals.answered();
+			if (call.type === 'signalAnswered') this.#committer.signals.answered();
 			else if (call.type === 'close') this.#beginClose(call);
-			else if (this.#phase !== 'running') this.#host.clients.refuseAsClosed(call.call);
-			else if (call.type === 'enqueue') this.#flow.enqueues.push(call);
+			else if (this.#phase !== 'running') this.#context.clients.refuseAsClosed(call.call);
+			else if (call.type === 'enqueue') this.#committer.enqueues.push(call);
 			else this.#calls.waiting.push(call);
 		}
 		this.#wakeUp.set();
 	}
 
 	async #run(): Promise<void> {
-		const {clock, clients} = this.#host;
+		const {clock, clients} = this.#context;
 		while (this.#phase !== 'closed') {
 			await this.#wakeUp.wait(this.#sleepMs());
 			// While all workers are busy, most outcomes need no commit of their own.
@@ -181,78 +181,78 @@ export class Dispatcher {
 	}
 
 	async #performAndCommit(): Promise<void> {
-		const {commit} = this.#host.retries;
+		const {commit} = this.#context.retries;
 		// What a caller reads shows what has ended before.
-		if (this.#calls.hasVerbs && this.#flow.hasOutcomes && commit.waitMs === 0) await this.#flow.commit({enqueues: false});
+		if (this.#calls.hasVerbs && this.#committer.hasOutcomes && commit.waitMs === 0) await this.#committer.commit({enqueues: false});
 		await this.#calls.perform();
-		if (commit.waitMs === 0) await this.#flow.commit();
+		if (commit.waitMs === 0) await this.#committer.commit();
 	}
 
 	/** How long until the loop must run, if nothing happens before. */
 	#sleepMs(): number {
-		const commitDueInMs = this.#calls.waiting.length > 0 ? 0 : this.#flow.commitDueInMs();
-		const deadlineInMs = this.#phase === 'draining' ? this.#deadline - this.#host.clock.steadyMs() : Infinity;
+		const commitDueInMs = this.#calls.waiting.length > 0 ? 0 : this.#committer.commitDueInMs();
+		const deadlineInMs = this.#phase === 'draining' ? this.#deadline - this.#context.clock.steadyMs() : Infinity;
 		return Math.min(commitDueInMs, Math.max(0, this.#momentDueInMs()), deadlineInMs, this.#choreDueInMs());
 	}
 
 	/** How long until the moment of a schedule. */
 	#momentDueInMs(): number {
-		return this.#runsSchedules && this.#host.retries.schedules.count === 0 ? this.#schedules.dueInMs : Infinity;
+		return this.#runsSchedules && this.#context.retries.schedules.count === 0 ? this.#schedules.dueInMs : Infinity;
 	}
 
 	/** An engine without tasks leaves schedules to the others. */
 	get #runsSchedules(): boolean {
-		return this.#phase === 'running' && this.#flow.pool !== undefined;
+		return this.#phase === 'running' && this.#committer.pool !== undefined;
 	}
 
 	get #lingers(): boolean {
-		return this.#calls.waiting.length === 0 && this.#flow.lingerMs() > 0;
+		return this.#calls.waiting.length === 0 && this.#committer.lingerMs() > 0;
 	}
 
 	async #do(chore: (typeof CHORES)[number]): Promise<void> {
 		const {isDue, work} = this.#chores[chore];
-		const retry = this.#host.retries[chore];
+		const retry = this.#context.retries[chore];
 		if (isDue() && retry.waitMs === 0) await retry.attempt(work);
 	}
 
 	/** How long until a chore that has failed is tried again, or the next part of the watched jobs is looked up. */
 	#choreDueInMs(): number {
-		const {retries} = this.#host;
+		const {retries} = this.#context;
 		const failed = CHORES.filter(chore => retries[chore].count > 0 && this.#chores[chore].isDue());
 		return Math.min(Math.max(this.#verifyInMs(), retries.lookUps.waitMs), ...failed.map(chore => retries[chore].waitMs));
 	}
 
 	#verifyInMs(): number {
-		const {clients, clock} = this.#host;
+		const {clients, clock} = this.#context;
 		return clients.isUnverified ? this.#verifyAt - clock.steadyMs() : Infinity;
 	}
 
 	async #lookUp(): Promise<void> {
 		const verifies = this.#verifyInMs() <= 0;
-		if (verifies) this.#verifyAt = this.#host.clock.steadyMs() + VERIFY_EVERY_MS;
-		await this.#host.clients.lookUp(verifies);
+		if (verifies) this.#verifyAt = this.#context.clock.steadyMs() + VERIFY_EVERY_MS;
+		await this.#context.clients.lookUp(verifies);
 	}
 
 	#beginClose({call, drainMs, isSignalled = false}: Call & {type: 'close'}): void {
 		this.#closeCalls.push(call);
-		if (isSignalled) this.#flow.signals.hasSignalCome = true;
-		this.#deadline = Math.min(this.#deadline, this.#host.clock.steadyMs() + drainMs);
+		if (isSignalled) this.#committer.signals.hasSignalCome = true;
+		this.#deadline = Math.min(this.#deadline, this.#context.clock.steadyMs() + drainMs);
 		if (this.#phase !== 'running') return;
 		this.#phase = 'draining';
-		this.#flow.mayClaim = false;
-		for (const {call} of this.#flow.enqueues.takeWaiting()) this.#host.clients.refuseAsClosed(call);
-		void this.#flow.release();
+		this.#committer.mayClaim = false;
+		for (const {call} of this.#committer.enqueues.takeWaiting()) this.#context.clients.refuseAsClosed(call);
+		void this.#committer.release();
 	}
 
 	async #shutDown(): Promise<void> {
-		const {store, owner, clock, clients} = this.#host;
-		const {pool} = this.#flow;
+		const {store, owner, clock, clients} = this.#context;
+		const {pool} = this.#committer;
 		if (clock.steadyMs() >= this.#deadline) {
 			this.#calls.interrupt();
 			if (this.#phase === 'draining') pool?.interrupt();
 			this.#phase = 'interrupting';
 		}
-		if (this.#flow.enqueues.hasCalls || this.#calls.waiting.length > 0 || this.#flow.hasJobs) return;
+		if (this.#committer.enqueues.hasCalls || this.#calls.waiting.length > 0 || this.#committer.hasJobs) return;
 		this.#maintenance.stop();
 		this.#retentions.stop();
 		await pool?.close();
@@ -277,8 +277,8 @@ export class Dispatcher {
 		this.#phase = 'closed';
 		this.#maintenance.stop();
 		this.#retentions.stop();
-		this.#host.clients.flush();
-		this.#host.clients.output({type: 'failed', error: toEnvelope(error)});
-		void this.#flow.pool?.close();
+		this.#context.clients.flush();
+		this.#context.clients.output({type: 'failed', error: toEnvelope(error)});
+		void this.#committer.pool?.close();
 	}
 }

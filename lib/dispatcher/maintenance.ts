@@ -1,6 +1,6 @@
 import type {Health} from '../job/events.ts';
 import type {News, Released} from '../store/store.ts';
-import {type Host, type JobFlow, nothingFor} from './job-flow.ts';
+import {type Committer, type Context, nothingFor} from './committer.ts';
 import {isRefusal} from './retries.ts';
 
 /** How often the dispatcher looks for dead owners. */
@@ -20,8 +20,8 @@ export class Maintenance {
 	/** The store looks for more news once the loop has handled these. */
 	readonly news: {readonly news: News; readonly done: () => void}[] = [];
 	readonly stop: () => void;
-	readonly #host: Host;
-	readonly #flow: JobFlow;
+	readonly #context: Context;
+	readonly #committer: Committer;
 	readonly #leaseMs: number;
 	readonly #everyMs: number;
 	/** True if the store knows the owner. */
@@ -34,17 +34,17 @@ export class Maintenance {
 	#hasReportedLibrary = false;
 	#hasReportedNotifications = false;
 
-	constructor(host: Host, flow: JobFlow, leaseMs: number) {
-		this.#host = host;
-		this.#flow = flow;
+	constructor(context: Context, committer: Committer, leaseMs: number) {
+		this.#context = context;
+		this.#committer = committer;
 		this.#leaseMs = leaseMs;
 		this.#everyMs = Math.min(RECLAIM_EVERY_MS, leaseMs / 3);
-		const endTimer = host.clock.every(this.#everyMs, () => {
+		const endTimer = context.clock.every(this.#everyMs, () => {
 			this.isDue = true;
-			host.wake();
+			context.wake();
 		});
-		const endListening = host.store.listen(host.owner, news => {
-			host.wake();
+		const endListening = context.store.listen(context.owner, news => {
+			context.wake();
 			return new Promise(done => void this.news.push({news, done}));
 		});
 		this.stop = () => {
@@ -56,7 +56,7 @@ export class Maintenance {
 
 	/** Renews the heartbeat, if that is due, and reclaims a page of jobs. If it fails, it stays due. */
 	async tick(): Promise<void> {
-		const now = this.#host.clock.steadyMs();
+		const now = this.#context.clock.steadyMs();
 		// If the last tick was late, the timer fires a little before the heartbeat is due. The firing after that would be late.
 		if (now + this.#everyMs / 2 >= this.#nextHeartbeat) {
 			await this.#beat();
@@ -74,31 +74,31 @@ export class Maintenance {
 
 	/** Renews the heartbeat. The first one registers the owner, by a claim of no jobs; from then on other engines see that it lives. */
 	async #beat(): Promise<void> {
-		const {store, owner, clients} = this.#host;
+		const {store, owner, clients} = this.#context;
 		if (this.#isRegistered && (await store.heartbeat(owner)) === 'fenced') {
 			this.#isRegistered = false;
 			// Other engines took this dispatcher for dead, and have reclaimed its jobs. The store would refuse their results from here.
-			void this.#flow.release();
-			this.#flow.pool?.interrupt();
+			void this.#committer.release();
+			this.#committer.pool?.interrupt();
 			clients.publish({type: 'ownerLost'});
 		}
 		if (!this.#isRegistered) {
 			const {expired, expiresInMs = Infinity} = await store.commit({claim: nothingFor(owner)});
 			clients.expired(expired);
-			this.#flow.jobsMayExpire(expiresInMs);
+			this.#committer.jobsMayExpire(expiresInMs);
 		}
 		this.#isRegistered = true;
 	}
 
 	/** Reclaims a page of jobs of dead owners. A damaged row that prevents it may stay for ever: it is reported once, and does not stop anything else. */
 	async reclaim(): Promise<Released> {
-		const {store, clients} = this.#host;
+		const {store, clients} = this.#context;
 		try {
 			const reclaimed = await store.reclaim();
 			this.#refusal = undefined;
 			if (reclaimed.jobs > 0) {
 				clients.publish({type: 'recovered', jobs: reclaimed.jobs});
-				this.#flow.jobsMayBeReady();
+				this.#committer.jobsMayBeReady();
 			}
 			return reclaimed;
 		} catch (error) {
@@ -117,23 +117,23 @@ export class Maintenance {
 	}
 
 	#handle(news: News): void {
-		const {clients, retries} = this.#host;
+		const {clients, retries} = this.#context;
 		switch (news.type) {
 			case 'changed':
-				this.#flow.jobsMayBeReady();
-				this.#flow.jobsMayExpire();
+				this.#committer.jobsMayBeReady();
+				this.#committer.jobsMayExpire();
 				clients.allMayHaveEnded();
 				// The news may be old: by now the job may have ended, and run again.
-				for (const {id, lease} of news.stop) this.#flow.stop(id, lease);
+				for (const {id, lease} of news.stop) this.#committer.stop(id, lease);
 				break;
 			case 'batchCompleted':
 				// The same transaction has enqueued its completion job, if it has one.
-				this.#flow.jobsMayBeReady();
+				this.#committer.jobsMayBeReady();
 				clients.publish(news);
 				break;
 			case 'childrenCancelled':
 				// Those that run though a parent is dead may be ready.
-				this.#flow.jobsMayBeReady();
+				this.#committer.jobsMayBeReady();
 				clients.expired(news.ids);
 				break;
 			case 'health':
@@ -147,9 +147,9 @@ export class Maintenance {
 
 	/** Reports, once each, what is wrong with the store, and a log or a database that has grown large. */
 	#report({secondLibrary, hasNoNotifications = false, logBytes, databaseBytes, freeBytes}: Health): void {
-		const {clients} = this.#host;
+		const {clients} = this.#context;
 		const size = {databaseBytes, freeBytes, logBytes};
-		this.#flow.statistics.storage = size;
+		this.#committer.statistics.storage = size;
 		if (secondLibrary && !this.#hasReportedLibrary) clients.publish({type: 'secondLibrary', ...secondLibrary});
 		this.#hasReportedLibrary = secondLibrary !== undefined;
 		if (hasNoNotifications && !this.#hasReportedNotifications) clients.publish({type: 'notificationsMissing'});

@@ -5,7 +5,7 @@ import {sleep} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import type {Verbs} from '../transport/messages.ts';
-import type {Host} from './job-flow.ts';
+import type {Context} from './committer.ts';
 import type {Maintenance} from './maintenance.ts';
 
 /** Opening a batch that is in use is tried again for this long. */
@@ -19,7 +19,7 @@ const TRY_EVERY_MS = 50;
 export class OpenBatches {
 	/** How batches must still be left, by name. */
 	readonly pending = new Map<string, BatchChange>();
-	readonly #host: Host;
+	readonly #context: Context;
 	readonly #maintenance: Pick<Maintenance, 'reclaim'>;
 	readonly #onOpened: () => void;
 	/** Names of the batches, by id. */
@@ -27,15 +27,15 @@ export class OpenBatches {
 	#last: Promise<unknown> = Promise.resolve();
 
 	/** @param onOpened called when a batch is open, and its unfinished jobs are held */
-	constructor(host: Host, maintenance: Pick<Maintenance, 'reclaim'>, onOpened: () => void) {
-		this.#host = host;
+	constructor(context: Context, maintenance: Pick<Maintenance, 'reclaim'>, onOpened: () => void) {
+		this.#context = context;
 		this.#maintenance = maintenance;
 		this.#onOpened = onOpened;
 	}
 
 	/** Opens a batch. If another owner has it, this tries again for a while: a dead owner's child processes may take a moment to die, too. */
 	async open(name: string, task: string | undefined, options?: BatchOptions): Promise<ReturnType<Verbs['openBatch']>> {
-		const {clock} = this.#host;
+		const {clock} = this.#context;
 		for (const until = clock.steadyMs() + MAX_WAIT_MS; ; ) {
 			try {
 				return await this.#inOrder(() => this.#open(name, task, options));
@@ -48,7 +48,7 @@ export class OpenBatches {
 	}
 
 	async #open(name: string, task: string | undefined, options?: BatchOptions): Promise<ReturnType<Verbs['openBatch']>> {
-		const {store, owner} = this.#host;
+		const {store, owner} = this.#context;
 		await this.#leavePendingOf(name);
 		let id: BatchId | undefined;
 		try {
@@ -69,7 +69,7 @@ export class OpenBatches {
 
 	/** Holds what earlier runs of the batch left unfinished. Returns those of these jobs that run, and the batch as it is then. */
 	async #hold(name: string): Promise<Omit<ReturnType<Verbs['openBatch']>, 'id'>> {
-		const {store, owner} = this.#host;
+		const {store, owner} = this.#context;
 		const find = async () => (await store.batches({name})).batches[0];
 		const batch = await find();
 		// Usually nothing is left; and each call takes a while if the database is on another machine.
@@ -102,7 +102,7 @@ export class OpenBatches {
 	}
 
 	async #leavePendingOf(name: string): Promise<void> {
-		const {store, owner} = this.#host;
+		const {store, owner} = this.#context;
 		const how = this.pending.get(name);
 		if (!how) return;
 		this.pending.delete(name);

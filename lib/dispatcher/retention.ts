@@ -4,7 +4,7 @@ import {RETENTION_CHECKS} from '../job/options.ts';
 import type {TaskInfo} from '../job/task.ts';
 import {type EndedBefore, type EndTimes, lastUsedAt} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';
-import type {Host} from './job-flow.ts';
+import type {Context} from './committer.ts';
 
 /** The least and the most time between two searches for what is kept no longer. */
 const MIN_EVERY_MS = 1000;
@@ -30,14 +30,14 @@ const START: Position = {};
 export class Retentions {
 	/** True while a search is under way. */
 	isDue = false;
-	readonly #host: Host;
+	readonly #context: Context;
 	readonly #usual: Retention;
 	#ofTasks: ReadonlyMap<string, Retention> = new Map();
 	#position: Position = START;
 	#endTimer: (() => void) | undefined;
 
-	constructor(host: Host, usual: Retention = {}) {
-		this.#host = host;
+	constructor(context: Context, usual: Retention = {}) {
+		this.#context = context;
 		this.#usual = usual;
 	}
 
@@ -50,9 +50,9 @@ export class Retentions {
 		const times = [this.#usual, ...this.#ofTasks.values()].flatMap(each => Object.values(each) as number[]);
 		if (times.length === 0) return;
 		this.isDue = true;
-		this.#endTimer = this.#host.clock.every(Math.min(MAX_EVERY_MS, Math.max(MIN_EVERY_MS, Math.min(...times) / 4)), () => {
+		this.#endTimer = this.#context.clock.every(Math.min(MAX_EVERY_MS, Math.max(MIN_EVERY_MS, Math.min(...times) / 4)), () => {
 			this.isDue = true;
-			this.#host.wake();
+			this.#context.wake();
 		});
 	}
 
@@ -67,11 +67,11 @@ export class Retentions {
 			this.isDue = false;
 			this.#position = START;
 		}
-		this.#host.wake();
+		this.#context.wake();
 	}
 
 	async #deleteJobs(after: Place | undefined): Promise<Position> {
-		const {store, clock, clients} = this.#host;
+		const {store, clock, clients} = this.#context;
 		const {deleted, next} = await store.delete({ended: this.#endedBefore(clock.now())}, {after});
 		// Callers may watch them.
 		if (deleted > 0) clients.allMayHaveEnded();
@@ -84,7 +84,7 @@ export class Retentions {
 
 	/** Deletes a page of the jobs of the next old batch, and with the last page the batch; or looks for old batches. */
 	async #deleteBatch({old: [batch, ...others], next: after}: OldBatches): Promise<OldBatches> {
-		const {store, clock, clients} = this.#host;
+		const {store, clock, clients} = this.#context;
 		const unusedSince = clock.now() - (this.#usual.batches ?? Infinity) + 1;
 		if (batch === undefined) {
 			const {batches, next} = await store.batches({}, {after: after ?? 0});

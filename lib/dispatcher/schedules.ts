@@ -1,6 +1,6 @@
 import type {Schedule, ScheduleChange} from '../job/schedule.ts';
 import {FaenaError} from '../support/errors.ts';
-import type {Host, JobFlow} from './job-flow.ts';
+import type {Committer, Context} from './committer.ts';
 import {isRefusal} from './retries.ts';
 
 /** If no schedule that is due could be advanced, this long passes before the next try: another program has damaged it, or its time zone is unknown here. */
@@ -11,8 +11,8 @@ const REST_MS = 1000;
  * the next.
  */
 export class Schedules {
-	readonly #host: Host;
-	readonly #flow: JobFlow;
+	readonly #context: Context;
+	readonly #committer: Committer;
 	/** The names of schedules that could not be advanced, which was reported. */
 	readonly #broken = new Set<string>();
 	/** By the steady clock. */
@@ -20,9 +20,9 @@ export class Schedules {
 	/** The next moment of a schedule that can be advanced, while this rests. */
 	#nextSoundAt = Infinity;
 
-	constructor(host: Host, flow: JobFlow) {
-		this.#host = host;
-		this.#flow = flow;
+	constructor(context: Context, committer: Committer) {
+		this.#context = context;
+		this.#committer = committer;
 	}
 
 	/** True if the moment of a schedule has come; and at first, since none is known then. */
@@ -32,14 +32,14 @@ export class Schedules {
 
 	/** How long until the next moment. */
 	get dueInMs(): number {
-		const {clock} = this.#host;
+		const {clock} = this.#context;
 		const restMs = Math.min(this.#restsUntil - clock.steadyMs(), this.#nextSoundAt - clock.now());
-		return Math.max(this.#flow.momentAt - clock.now(), restMs);
+		return Math.max(this.#committer.momentAt - clock.now(), restMs);
 	}
 
 	/** Advances each schedule in a transaction of its own: one may enqueue 1,000 jobs, and one that can't be advanced must not keep back the others. */
 	async work(): Promise<void> {
-		const {store, clock, maintain} = this.#host;
+		const {store, clock, maintain} = this.#context;
 		const now = clock.now();
 		const momentOf = ({nextAt, isPaused}: Schedule) => (isPaused ? Infinity : (nextAt ?? Infinity));
 		const schedules = await store.schedules();
@@ -50,21 +50,21 @@ export class Schedules {
 			if (await this.#advance(schedule, now)) advanced++;
 		}
 		// An advance has told it. Without one it is unknown at first, or another engine has moved it on.
-		if (advanced === 0) this.#flow.momentIn((await store.commit({})).momentInMs);
-		const isFruitless = advanced === 0 && this.#flow.momentAt <= clock.now();
+		if (advanced === 0) this.#committer.momentIn((await store.commit({})).momentInMs);
+		const isFruitless = advanced === 0 && this.#committer.momentAt <= clock.now();
 		this.#restsUntil = isFruitless ? clock.steadyMs() + REST_MS : -Infinity;
 		this.#nextSoundAt = Math.min(...schedules.map(momentOf).filter(at => at > now));
 	}
 
 	/** Returns false if it can't be advanced. */
 	async #advance(schedule: Schedule, now: number): Promise<boolean> {
-		const {store, clients} = this.#host;
+		const {store, clients} = this.#context;
 		const {name, spec} = schedule;
 		try {
 			const {scheduled, momentInMs} = await store.commit({schedule: [await changeFor(schedule, now)]});
-			this.#flow.momentIn(momentInMs);
+			this.#committer.momentIn(momentInMs);
 			this.#broken.delete(name);
-			if (scheduled?.some(({jobIds}) => jobIds.length > 0)) this.#flow.jobsMayBeReady();
+			if (scheduled?.some(({jobIds}) => jobIds.length > 0)) this.#committer.jobsMayBeReady();
 			return true;
 		} catch (error) {
 			if (!isRefusal(error) && !(error instanceof FaenaError && error.code === 'BadOption')) throw error;

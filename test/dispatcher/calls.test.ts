@@ -1,6 +1,6 @@
 import test from 'ava';
 import {Calls, type OtherCall} from '../../lib/dispatcher/calls.ts';
-import type {JobFlow} from '../../lib/dispatcher/job-flow.ts';
+import type {Committer} from '../../lib/dispatcher/committer.ts';
 import {OpenBatches} from '../../lib/dispatcher/open-batches.ts';
 import {Schedules} from '../../lib/dispatcher/schedules.ts';
 import type {BatchId, JobId} from '../../lib/job/job.ts';
@@ -9,7 +9,7 @@ import type {Store} from '../../lib/store/store.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import {arm} from '../../lib/support/failpoint.ts';
 import type {Reply, Verbs} from '../../lib/transport/messages.ts';
-import {makeHost, newJob, smallPages, verb} from '../fixtures/dispatcher.ts';
+import {makeContext, newJob, smallPages, verb} from '../fixtures/dispatcher.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {override} from '../fixtures/override.ts';
 import {MemoryStore} from '../store/oracle.ts';
@@ -32,12 +32,12 @@ async function setUp({jobs = 0, verbs = () => ({}), reclaim = async () => 0, obe
 	await queue.enqueue(Array.from({length: jobs}, () => newJob()));
 	/** What the dispatcher was asked for, in order. */
 	const asked: unknown[][] = [];
-	const {host, clients, messages, flush} = makeHost(store, {
+	const {context, clients, messages, flush} = makeContext(store, {
 		clock,
 		events: ['cancelled'],
 		wake: () => void asked.push(['wake']),
 	});
-	const flow = {
+	const committer = {
 		statistics: {report: () => 'statistics'},
 		pool: {
 			confirmStops: async () => {
@@ -51,13 +51,13 @@ async function setUp({jobs = 0, verbs = () => ({}), reclaim = async () => 0, obe
 			asked.push(['release', ...args]);
 			await obeyed;
 		},
-	} as unknown as JobFlow;
+	} as unknown as Committer;
 	const reclaimNow = async () => {
 		asked.push(['reclaim', clock.steadyMs()]);
 		return {jobs: await reclaim(), hasMore: false};
 	};
-	const batches = new OpenBatches(host, {reclaim: reclaimNow}, () => undefined);
-	const calls = new Calls(host, flow, batches, new Schedules(host, flow));
+	const batches = new OpenBatches(context, {reclaim: reclaimNow}, () => undefined);
+	const calls = new Calls(context, committer, batches, new Schedules(context, committer));
 	/** As the dispatcher's loop does it. */
 	const performAll = async () => {
 		await calls.perform();

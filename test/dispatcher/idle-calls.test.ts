@@ -1,10 +1,10 @@
 import test from 'ava';
 import {Calls} from '../../lib/dispatcher/calls.ts';
-import type {JobFlow} from '../../lib/dispatcher/job-flow.ts';
+import type {Committer} from '../../lib/dispatcher/committer.ts';
 import type {OpenBatches} from '../../lib/dispatcher/open-batches.ts';
 import {Schedules} from '../../lib/dispatcher/schedules.ts';
 import type {TaskCounts} from '../../lib/store/store.ts';
-import {makeHost} from '../fixtures/dispatcher.ts';
+import {makeContext} from '../fixtures/dispatcher.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {override} from '../fixtures/override.ts';
 import {MemoryStore} from '../store/oracle.ts';
@@ -17,16 +17,16 @@ const NO_JOBS: TaskCounts = {
 /** Two calls, of which the second does not wait for delayed jobs. */
 async function setUp(...counts: readonly Partial<TaskCounts>[]) {
 	const store = override(new MemoryStore(), () => ({counts: async () => counts.map(each => ({...NO_JOBS, ...each}))}));
-	const {host, flush} = makeHost(store, {clock: new HandClock()});
-	const flow = {demand: {tasks: new Map(['count', 'other'].map(task => [task, {}]))}, isDue: false, momentAt: Infinity} as unknown as JobFlow & {
+	const {context, flush} = makeContext(store, {clock: new HandClock()});
+	const committer = {demand: {tasks: new Map(['count', 'other'].map(task => [task, {}]))}, isDue: false, momentAt: Infinity} as unknown as Committer & {
 		isDue: boolean;
 	};
-	const calls = new Calls(host, flow, undefined as unknown as OpenBatches, new Schedules(host, flow));
+	const calls = new Calls(context, committer, undefined as unknown as OpenBatches, new Schedules(context, committer));
 	calls.waiting.push({call: 1, type: 'idle', waiting: true});
 	calls.waiting.push({call: 2, type: 'idle', waiting: false});
 	await calls.perform();
 	const answered = async (isDue = false, mayUnblock = false) => {
-		Object.assign(flow, {isDue, mayUnblock, jobsMayBeReady: () => undefined});
+		Object.assign(committer, {isDue, mayUnblock, jobsMayBeReady: () => undefined});
 		await calls.answerIdle();
 		return flush().replies.map(({call}) => call);
 	};

@@ -1,10 +1,10 @@
 import test from 'ava';
-import type {JobFlow} from '../../lib/dispatcher/job-flow.ts';
+import type {Committer} from '../../lib/dispatcher/committer.ts';
 import {Maintenance} from '../../lib/dispatcher/maintenance.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {Released, Store} from '../../lib/store/store.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
-import {makeHost, newJob} from '../fixtures/dispatcher.ts';
+import {makeContext, newJob} from '../fixtures/dispatcher.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {override} from '../fixtures/override.ts';
 import {MemoryStore} from '../store/oracle.ts';
@@ -25,20 +25,20 @@ function setUp(leaseMs = 30_000, verbs: (store: Store) => Partial<Store> = () =>
 		return {commit: logged('commit'), heartbeat: logged('heartbeat'), reclaim: logged('reclaim'), listen: () => () => undefined};
 	});
 	let wakes = 0;
-	const {host, flush} = makeHost(store, {clock, events: ['recovered', 'ownerLost', 'refused'], wake: () => void wakes++});
-	/** What the flow and the pool were told, in order. */
+	const {context, flush} = makeContext(store, {clock, events: ['recovered', 'ownerLost', 'refused'], wake: () => void wakes++});
+	/** What the committer and the pool were told, in order. */
 	const told: string[] = [];
 	const tell = (name: string) => () => void told.push(name);
 	const expiries: number[] = [];
 	const jobsMayExpire = (inMs: number) => void expiries.push(inMs);
-	const flow = {jobsMayBeReady: tell('jobsMayBeReady'), jobsMayExpire, release: tell('release'), pool: {interrupt: tell('interrupt')}};
-	const maintenance = new Maintenance(host, flow as unknown as JobFlow, leaseMs);
+	const committer = {jobsMayBeReady: tell('jobsMayBeReady'), jobsMayExpire, release: tell('release'), pool: {interrupt: tell('interrupt')}};
+	const maintenance = new Maintenance(context, committer as unknown as Committer, leaseMs);
 	/** Ticks, and returns the events since the last time. */
 	const tick = async () => {
 		await maintenance.tick();
 		return flush().events;
 	};
-	return {clock, flush, host, memory, queue: new JobQueue(memory), maintenance, calls, expiries, tick, told, wakes: () => wakes};
+	return {clock, flush, context, memory, queue: new JobQueue(memory), maintenance, calls, expiries, tick, told, wakes: () => wakes};
 }
 
 test('maintenance is due at once, and wakes the loop each second to be done again', async t => {
@@ -108,13 +108,13 @@ test('the first beat registers the owner, later ones keep it alive, three times 
 });
 
 test('the first beat lets jobs expire that others left, whose watchers hear of it, and tells when the next may expire', async t => {
-	const {clock, queue, maintenance, expiries, host, flush} = setUp();
+	const {clock, queue, maintenance, expiries, context, flush} = setUp();
 	await queue.enqueue([newJob({expiresMs: 10}), newJob({expiresMs: 50})]);
-	host.clients.watch([1]);
+	context.clients.watch([1]);
 	clock.pass(10);
 	await maintenance.tick();
 	t.deepEqual(expiries, [40]);
-	await host.clients.lookUp();
+	await context.clients.lookUp();
 	t.like(flush().notices[0], {id: 1, status: 'cancelled', error: {reason: 'expired'}});
 });
 

@@ -4,7 +4,7 @@ import {OpenBatches} from '../../lib/dispatcher/open-batches.ts';
 import type {BatchId} from '../../lib/job/job.ts';
 import type {Store} from '../../lib/store/store.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
-import {makeHost, makeStore, newJob, smallPages, startCaller, verb} from '../fixtures/dispatcher.ts';
+import {makeContext, makeStore, newJob, smallPages, startCaller, verb} from '../fixtures/dispatcher.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 
 /** How a call of the store can fail: with nothing of it kept, or without a word of what was kept. */
@@ -145,7 +145,7 @@ test('opening a batch asks for a move of its jobs only if some have not ended, a
 });
 
 function hold(store: Store): OpenBatches {
-	return new OpenBatches(makeHost(store, {clock: new HandClock()}).host, {reclaim: async () => ({jobs: 0, hasMore: false})}, () => undefined);
+	return new OpenBatches(makeContext(store, {clock: new HandClock()}).context, {reclaim: async () => ({jobs: 0, hasMore: false})}, () => undefined);
 }
 
 /** Tries again and again, for five seconds. */

@@ -1,11 +1,11 @@
 import test from 'ava';
 import type {Clients} from '../../lib/dispatcher/clients.ts';
-import type {JobFlow} from '../../lib/dispatcher/job-flow.ts';
+import type {Committer} from '../../lib/dispatcher/committer.ts';
 import {Maintenance} from '../../lib/dispatcher/maintenance.ts';
 import type {Retries} from '../../lib/dispatcher/retries.ts';
 import type {Health} from '../../lib/job/events.ts';
 import type {News} from '../../lib/store/store.ts';
-import {makeHost} from '../fixtures/dispatcher.ts';
+import {makeContext} from '../fixtures/dispatcher.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {override} from '../fixtures/override.ts';
 import {MemoryStore} from '../store/oracle.ts';
@@ -30,17 +30,17 @@ function setUp() {
 	}));
 	const clients = {allMayHaveEnded: tell('watchedMayHaveEnded'), publish: tell('publish')} as unknown as Clients;
 	const retries = {listening: {add: tell('failed'), clear: tell('succeeded')}} as unknown as Retries;
-	const {host} = makeHost(store, {clock: new HandClock(), clients, retries, wake: tell('wake')});
-	const flow = {jobsMayBeReady: tell('jobsMayBeReady'), jobsMayExpire: tell('jobsMayExpire'), stop: tell('stop'), statistics: {}};
-	const news = new Maintenance(host, flow as unknown as JobFlow, 30_000);
-	/** Takes what the host was told since the last time. */
+	const {context} = makeContext(store, {clock: new HandClock(), clients, retries, wake: tell('wake')});
+	const committer = {jobsMayBeReady: tell('jobsMayBeReady'), jobsMayExpire: tell('jobsMayExpire'), stop: tell('stop'), statistics: {}};
+	const news = new Maintenance(context, committer as unknown as Committer, 30_000);
+	/** Takes what the context was told since the last time. */
 	const takeTold = () => told.splice(0);
 	const health = (of: Partial<Health>) => {
 		listener({type: 'health', ...NO_BYTES, ...of});
 		news.handleNews();
 		return takeTold().filter(([name]) => name === 'publish');
 	};
-	return {news, flow, takeTold, health, tell: (each: News) => listener(each)};
+	return {news, committer, takeTold, health, tell: (each: News) => listener(each)};
 }
 
 test('news wakes the loop, and waits for it: the store looks again once the loop has attended to it', async t => {
@@ -91,13 +91,13 @@ test('a store that can not look is a failure, and one that can is the end of fai
 });
 
 test('a database is reported from 1 GiB on, then only when it has doubled; and its size is in the figures', t => {
-	const {health, flow} = setUp();
+	const {health, committer} = setUp();
 	const reported = [1024 * MIB - 1, 1024 * MIB, 2047 * MIB, 2048 * MIB].map(databaseBytes => health({databaseBytes, freeBytes: 5}));
 	t.deepEqual(
 		reported.flat(),
 		[1024, 2048].map(size => ['publish', {type: 'databaseGrown', databaseBytes: size * MIB, freeBytes: 5, logBytes: 0}]),
 	);
-	t.deepEqual(flow.statistics, {storage: {databaseBytes: 2048 * MIB, freeBytes: 5, logBytes: 0}});
+	t.deepEqual(committer.statistics, {storage: {databaseBytes: 2048 * MIB, freeBytes: 5, logBytes: 0}});
 });
 
 test('a log is reported from 64 MiB on, then only when it has doubled; and anew once it has been smaller', t => {

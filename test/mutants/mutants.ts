@@ -203,7 +203,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'the log stays bounded, however much is written'],
 	},
 	'outcomes whose transaction failed are forgotten': {
-		file: 'lib/dispatcher/job-flow.ts',
+		file: 'lib/dispatcher/committer.ts',
 		find: 'this.#outbox = [...stopped.left.settle, ...this.#outbox];',
 		put: '',
 		killer: ['test/dispatcher/dispatcher.test.ts', 'a transaction that fails for a while is reported each time, and outcomes are written once it succeeds'],
@@ -239,7 +239,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/store/hostile.test.ts', ROLLBACK],
 	},
 	'a checkpoint waits as long as outcomes do': {
-		file: 'lib/dispatcher/job-flow.ts',
+		file: 'lib/dispatcher/committer.ts',
 		find: 'Math.min(commitAt, updatesDueAt)',
 		put: 'commitAt',
 		killer: [
@@ -625,7 +625,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a cancel by another process does not stop the job': {
 		file: 'lib/dispatcher/maintenance.ts',
-		find: 'for (const {id, lease} of news.stop) this.#flow.stop(id, lease);',
+		find: 'for (const {id, lease} of news.stop) this.#committer.stop(id, lease);',
 		put: '',
 		killer: ['test/engine/cancel.test.ts', 'a running job is cancelled by another process'],
 	},

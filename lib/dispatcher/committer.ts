@@ -33,7 +33,7 @@ const ROOM_EVERY_MS = 50;
 const MAX_WAIT_FOR_CONNECTION_MS = 10_000;
 
 /** The dispatcher, as its parts see it. */
-export interface Host {
+export interface Context {
 	readonly store: Store;
 	readonly owner: OwnerId;
 	/** The scopes whose jobs it runs, besides jobs without a scope. */
@@ -47,7 +47,7 @@ export interface Host {
 }
 
 /** The jobs on their way between store and pool, and the commits that settle, enqueue and claim them. After a commit it starts the claimed jobs. */
-export class JobFlow implements PoolListener {
+export class Committer implements PoolListener {
 	readonly pool: Pool | undefined;
 	readonly demand: Demand;
 	readonly statistics: Statistics;
@@ -60,7 +60,7 @@ export class JobFlow implements PoolListener {
 	momentAt = -Infinity;
 	/** True if a change of a parent may not have reached all jobs that wait for it. The next commits pass it on. */
 	mayUnblock = false;
-	readonly #host: Host;
+	readonly #context: Context;
 	readonly #commits: Commits;
 	#updates: JobUpdate[] = [];
 	#outbox: EndedGroup[] = [];
@@ -85,14 +85,14 @@ export class JobFlow implements PoolListener {
 	#shortestChunkMs = 0;
 
 	/** @param asksForSignals see {@link SignalGate} */
-	constructor(host: Host, makePool: ((listener: PoolListener) => Pool) | undefined, asksForSignals: boolean) {
-		const {clock, clients} = host;
-		this.#host = host;
+	constructor(context: Context, makePool: ((listener: PoolListener) => Pool) | undefined, asksForSignals: boolean) {
+		const {clock, clients} = context;
+		this.#context = context;
 		this.pool = makePool?.(this);
 		this.demand = new Demand(this.pool);
 		this.statistics = new Statistics(this.pool?.slots ?? 0, clock.steadyMs);
 		this.signals = new SignalGate(clock, asksForSignals ? () => clients.output({type: 'signalQuery'}) : undefined);
-		this.#commits = new Commits(host);
+		this.#commits = new Commits(context);
 	}
 
 	ended(task: string, groups: readonly EndedGroup[]): void {
@@ -101,7 +101,7 @@ export class JobFlow implements PoolListener {
 		const own = this.demand.tasks.get(task)?.own;
 		this.signals.pass(own ? groups.map(group => ({...group, own})) : groups, passed => {
 			this.#settleSoon(passed, this.#delayFor(passed, totalMs / Math.max(1, jobs)));
-			this.#host.wake();
+			this.#context.wake();
 		});
 		// When a job of a task with a limit ends, there is room for the next.
 		if (this.demand.tasks.get(task)?.concurrency !== undefined) this.jobsMayBeReady();
@@ -109,18 +109,18 @@ export class JobFlow implements PoolListener {
 
 	#settleSoon(groups: readonly EndedGroup[], delayMs = 0): void {
 		this.#outbox.push(...groups);
-		this.#outboxDueAt = Math.min(this.#outboxDueAt, this.#host.clock.steadyMs() + delayMs);
+		this.#outboxDueAt = Math.min(this.#outboxDueAt, this.#context.clock.steadyMs() + delayMs);
 	}
 
 	/** Outcomes of short jobs that no caller waits for can wait for the next enqueue, for about as long as one job took. A long job is too much to repeat. */
 	#delayFor(groups: readonly EndedGroup[], jobMs: number): number {
 		if (this.isIdleAwaited || jobMs > MAX_OUTCOME_DELAY_MS) return 0;
-		const isAwaited = groups.some(group => group.endings !== undefined || this.#host.clients.awaits(group));
+		const isAwaited = groups.some(group => group.endings !== undefined || this.#context.clients.awaits(group));
 		return isAwaited ? 0 : Math.max(MIN_OUTCOME_DELAY_MS, jobMs);
 	}
 
 	updated(update: JobUpdate): void {
-		const {clock, wake} = this.#host;
+		const {clock, wake} = this.#context;
 		if (this.#updates.push(update) > 1) return;
 		this.#updatesDueAt = clock.steadyMs() + MAX_UPDATE_DELAY_MS;
 		clock.after(MAX_UPDATE_DELAY_MS, wake);
@@ -128,23 +128,23 @@ export class JobFlow implements PoolListener {
 
 	freed(): void {
 		this.#feed();
-		this.#host.wake();
+		this.#context.wake();
 	}
 
 	lost(loss: WorkerLoss): void {
 		if (loss.reason !== 'stopped') this.statistics.lostWorkers++;
-		this.#host.clients.publish({type: 'workerLost', ...loss});
-		this.#host.wake();
+		this.#context.clients.publish({type: 'workerLost', ...loss});
+		this.#context.wake();
 	}
 
 	/** Published at once: the engine's start may wait for this worker. */
 	startsSlowly(slow: SlowStart): void {
-		this.#host.clients.publish({type: 'slowStart', ...slow});
-		this.#host.clients.flush();
+		this.#context.clients.publish({type: 'slowStart', ...slow});
+		this.#context.clients.flush();
 	}
 
 	memoryShort(id: JobId): void {
-		this.#host.clients.publish({type: 'memoryShort', id});
+		this.#context.clients.publish({type: 'memoryShort', id});
 	}
 
 	/** True if jobs of this dispatcher run, or have ended and are not settled yet. */
@@ -159,29 +159,29 @@ export class JobFlow implements PoolListener {
 
 	/** The store has said how long it is until the next moment of a schedule. */
 	momentIn(ms = Infinity): void {
-		this.momentAt = this.#host.clock.now() + ms;
+		this.momentAt = this.#context.clock.now() + ms;
 	}
 
 	get isDue(): boolean {
-		return this.#dueAt <= this.#host.clock.now();
+		return this.#dueAt <= this.#context.clock.now();
 	}
 
 	/** How long until the loop must commit, if nothing happens before. */
 	commitDueInMs(): number {
-		const {commit} = this.#host.retries;
+		const {commit} = this.#context.retries;
 		if (commit.count > 0) return commit.waitMs;
 		if (this.mustCommit || this.#updates.length > 0) return this.lingerMs();
-		const expiresInMs = this.#expiresAt - this.#host.clock.now();
+		const expiresInMs = this.#expiresAt - this.#context.clock.now();
 		return this.mayClaim ? Math.max(this.lingerMs(), Math.min(this.dueInMs(), expiresInMs)) : Infinity;
 	}
 
 	/** How long the next commit can wait for more to write. Updates make it wait less. */
 	lingerMs(): number {
-		if (!this.pool || !this.mayClaim || this.enqueues.areDue || this.#host.retries.commit.count > 0) return 0;
+		if (!this.pool || !this.mayClaim || this.enqueues.areDue || this.#context.retries.commit.count > 0) return 0;
 		const companyUntil = this.#hasOnlyOutcomes ? this.#outboxDueAt : 0;
 		const commitAt = Math.max(companyUntil, this.#committedAt + this.demand.sizer.lingerMs(this.pool.capacity(), this.#shortestChunkMs));
 		const updatesDueAt = this.#updates.length > 0 ? this.#updatesDueAt : Infinity;
-		return Math.max(0, Math.min(commitAt, updatesDueAt) - this.#host.clock.steadyMs());
+		return Math.max(0, Math.min(commitAt, updatesDueAt) - this.#context.clock.steadyMs());
 	}
 
 	/** True if the next commit would only settle jobs: there is nothing to claim. */
@@ -193,7 +193,7 @@ export class JobFlow implements PoolListener {
 	dueInMs(): number {
 		if (!this.demand.hasCapacity) return Infinity;
 		if (this.#commits.leavesLanesOut) return Math.max(MIN_LEFT_OUT_MS, this.#commits.waitMs);
-		return this.#dueAt - this.#host.clock.now();
+		return this.#dueAt - this.#context.clock.now();
 	}
 
 	jobsMayBeReady(): void {
@@ -202,7 +202,7 @@ export class JobFlow implements PoolListener {
 
 	/** Jobs may expire after this time, by default when another program has written. */
 	jobsMayExpire(inMs = EXPIRE_EVERY_MS): void {
-		this.#expiresAt = Math.min(this.#expiresAt, this.#host.clock.now() + inMs);
+		this.#expiresAt = Math.min(this.#expiresAt, this.#context.clock.now() + inMs);
 	}
 
 	get hasOutcomes(): boolean {
@@ -214,7 +214,7 @@ export class JobFlow implements PoolListener {
 	 * @param enqueues whether to take enqueue calls, too; default true
 	 */
 	async commit({enqueues: takesEnqueues = true} = {}): Promise<void> {
-		const {clock, retries} = this.#host;
+		const {clock, retries} = this.#context;
 		const writes = this.#takeWrites(takesEnqueues);
 		const {updates, settle, enqueues} = writes;
 		const request = this.#request(writes);
@@ -226,7 +226,7 @@ export class JobFlow implements PoolListener {
 			if (request) {
 				this.jobsMayBeReady();
 				// Jobs may have expired in it all the same.
-				this.#host.clients.allMayHaveEnded();
+				this.#context.clients.allMayHaveEnded();
 				this.#expiresAt = clock.now() + EXPIRE_EVERY_MS;
 			}
 			return this.#rescue(error, writes, request);
@@ -253,9 +253,9 @@ export class JobFlow implements PoolListener {
 	#request(writes: Writes): ClaimRequest | undefined {
 		const mayHaveJobs = this.#mayHaveReadyJobs || this.isDue || bringsJobs(writes) || (this.#unblocks && writes.settle.length > 0);
 		if (!this.mayClaim) return undefined;
-		const expiry = this.#expiresAt <= this.#host.clock.now() ? nothingFor(this.#host.owner) : undefined;
+		const expiry = this.#expiresAt <= this.#context.clock.now() ? nothingFor(this.#context.owner) : undefined;
 		if (!mayHaveJobs) return expiry;
-		const {owner, scopes} = this.#host;
+		const {owner, scopes} = this.#context;
 		const all = {owner, lanes: this.demand.lanes(), scopes, limit: 0, maxBytes: MAX_CLAIMED_BYTES};
 		const request = this.#commits.claimable(all);
 		const limit = Math.max(0, ...request.lanes.map(each => each.limit));
@@ -264,7 +264,7 @@ export class JobFlow implements PoolListener {
 
 	async #apply(result: Committed, writes: Writes, request: ClaimRequest | undefined): Promise<void> {
 		const {settled, enqueued, claimed, backlog, expired} = result;
-		const {clients} = this.#host;
+		const {clients} = this.#context;
 		this.#lookAhead(result, writes, request);
 		// A caller that waits for its enqueue goes on while its jobs are sent to workers; a caller that waits for results needs its jobs sent first. If
 		// both are in one transaction, all are answered first.
@@ -283,7 +283,7 @@ export class JobFlow implements PoolListener {
 		}
 		// If the store counts more jobs than it has, claiming again at once would never end.
 		const isFruitless = request !== undefined && claimed.groups.length === 0 && !result.unblocked;
-		if (this.#mayHaveReadyJobs && !isFruitless && this.demand.hasCapacity) this.#host.wake();
+		if (this.#mayHaveReadyJobs && !isFruitless && this.demand.hasCapacity) this.#context.wake();
 	}
 
 	/** Notes what the transaction says about the next ones. */
@@ -292,7 +292,7 @@ export class JobFlow implements PoolListener {
 		writes: Writes,
 		request: ClaimRequest | undefined,
 	): void {
-		const {clock} = this.#host;
+		const {clock} = this.#context;
 		this.#dueAt = dueInMs === null ? Infinity : clock.now() + dueInMs;
 		this.#expiresAt = clock.now() + expiresInMs;
 		this.momentIn(momentInMs);
@@ -306,7 +306,7 @@ export class JobFlow implements PoolListener {
 
 	/** Answers enqueue calls. Those that wait for room, and found none, wait on, unless a close came during the transaction. */
 	#answer(calls: readonly NumberedCall[], {enqueued, claimed}: Pick<Committed, 'enqueued' | 'claimed'>): void {
-		const {clock, clients, wake} = this.#host;
+		const {clock, clients, wake} = this.#context;
 		for (const [index, call] of calls.entries()) {
 			const {full} = enqueued[index] as EnqueuedGroup;
 			// Not taken apart by a spread: each enqueue comes here.
@@ -336,8 +336,8 @@ export class JobFlow implements PoolListener {
 		const lost = [...result.others].filter(([index, status]) => status === 'dead' && group.endings?.get(index)?.type === 'lostWorker');
 		if (lost.length === 0) return result;
 		const refusals = new Map(result.refusals);
-		await this.#host.retries.lookUps.attempt(async () => {
-			const {outcomes} = await this.#host.store.outcomes(lost.map(([index]) => idAt(group.ids, index)));
+		await this.#context.retries.lookUps.attempt(async () => {
+			const {outcomes} = await this.#context.store.outcomes(lost.map(([index]) => idAt(group.ids, index)));
 			for (const {id, error} of outcomes) if (error) refusals.set(indexOf(group, id), error);
 		});
 		return {...result, refusals};
@@ -349,7 +349,7 @@ export class JobFlow implements PoolListener {
 	 * with its job's outcome.
 	 */
 	async #rescue(error: unknown, writes: Writes, request: ClaimRequest | undefined): Promise<void> {
-		const {clients, retries, wake} = this.#host;
+		const {clients, retries, wake} = this.#context;
 		this.statistics.failedCommits++;
 		const isRefused = isRefusal(error);
 		const hasRefused = !isRefused && this.#refuse(writes.enqueues, error);
@@ -371,7 +371,7 @@ export class JobFlow implements PoolListener {
 
 	/** Refuses enqueue calls, but for those that wait for a connection. Returns true if it has refused some. */
 	#refuse(calls: readonly NumberedCall[], error: unknown): boolean {
-		const {clients, retries} = this.#host;
+		const {clients, retries} = this.#context;
 		const isPatient = this.mayClaim && retries.commit.failingMs < MAX_WAIT_FOR_CONNECTION_MS;
 		const {waiting = [], refused = []} = Object.groupBy(calls, ({group}) => (isPatient && mayRepeat(group, error) ? 'waiting' : 'refused'));
 		this.enqueues.takeBack(waiting);
