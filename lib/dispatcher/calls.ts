@@ -6,7 +6,8 @@ import type {MoveTarget} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import type {Call, EnqueueCall, Verbs} from '../transport/messages.ts';
-import type {Committer, Context} from './committer.ts';
+import type {Committer} from './committer.ts';
+import type {Context} from './context.ts';
 import type {OpenBatches} from './open-batches.ts';
 import type {Schedules} from './schedules.ts';
 
@@ -61,7 +62,7 @@ export class Calls {
 					return await this.#movePage(call);
 				case 'idle':
 					this.idle.push(call);
-					this.#committer.isIdleAwaited = true;
+					this.#committer.waiting.isIdleAwaited = true;
 					return;
 				case 'stats':
 					return clients.reply(call.call, this.#committer.statistics.report());
@@ -134,7 +135,7 @@ export class Calls {
 
 	async #changeSchedule(change: ScheduleChange): Promise<ScheduleResult> {
 		const {scheduled, momentInMs} = await this.#context.store.commit({schedule: [change]});
-		this.#committer.momentIn(momentInMs);
+		this.#context.agenda.set('moments', momentInMs ?? Infinity);
 		this.#committer.jobsMayBeReady();
 		return scheduled?.[0] as ScheduleResult;
 	}
@@ -148,7 +149,7 @@ export class Calls {
 			clients.refuse(call, error);
 		}
 		clients.flush();
-		wake();
+		wake('more to move');
 	}
 
 	/** Moves one page of jobs. The last page answers the call. A page that fails refuses it; the pages before stay moved. */
@@ -210,7 +211,7 @@ export class Calls {
 			if (call.waiting ? isDelayed : isDue) this.idle.push(call);
 			else this.#context.clients.reply(call.call, undefined);
 		}
-		this.#committer.isIdleAwaited = this.idle.length > 0;
+		this.#committer.waiting.isIdleAwaited = this.idle.length > 0;
 	}
 
 	/** Passes changes of parents on: jobs may be ready then. */
@@ -219,7 +220,7 @@ export class Calls {
 		const {unblocked = false} = await store.commit({});
 		this.#committer.mayUnblock = unblocked;
 		this.#committer.jobsMayBeReady();
-		wake();
+		wake('changes of parents');
 	}
 }
 

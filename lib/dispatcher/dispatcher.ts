@@ -12,10 +12,13 @@ import type {Store} from '../store/store.ts';
 import {type Clock, systemClock, WakeUp} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
+import {trace} from '../support/trace.ts';
 import type {Call, DispatcherMessage} from '../transport/messages.ts';
+import {Agenda} from './agenda.ts';
 import {Calls} from './calls.ts';
 import {Clients} from './clients.ts';
-import {Committer, type Context} from './committer.ts';
+import {Committer} from './committer.ts';
+import type {Context} from './context.ts';
 import {Maintenance} from './maintenance.ts';
 import {OpenBatches} from './open-batches.ts';
 import {Retentions} from './retention.ts';
@@ -66,11 +69,7 @@ export class Dispatcher {
 	readonly #only: readonly string[] | undefined;
 	readonly #schedules: Schedules;
 	#phase: 'running' | 'draining' | 'interrupting' | 'closed' = 'running';
-	/** When the time to drain is over, by the steady clock. */
-	#deadline = Infinity;
 	#closeCalls: number[] = [];
-	/** When the next part of the watched jobs may be looked up, by the steady clock. */
-	#verifyAt = 0;
 
 	readonly #chores: Readonly<Record<(typeof CHORES)[number], {isDue(): boolean; work(): Promise<unknown>}>> = {
 		maintenance: {isDue: () => this.#maintenance.isDue, work: () => this.#maintenance.tick()},
@@ -91,11 +90,16 @@ export class Dispatcher {
 		const clock: Clock = {...timers, now: () => store.now()};
 		const clients = new Clients(store, output, events);
 		const report = (event: JobEvent) => clients.publish(event);
-		const retries = makeRetries(clock, () => this.#deadline, report);
+		const agenda = new Agenda(clock);
+		agenda.set('verification', 0);
+		const retries = makeRetries(clock, () => agenda.at('deadline'), report);
 		this.#wakeUp = new WakeUp(clock);
 		this.#context = {
-			...{store, owner, scopes, clock, clients, retries},
-			wake: () => this.#wakeUp.set(),
+			...{store, owner, scopes, clock, clients, retries, agenda},
+			wake: why => {
+				if (trace) agenda.wokeFor(why);
+				this.#wakeUp.set();
+			},
 			maintain: async () => {
 				// Transactions that never wait would keep the event loop from running timers.
 				await clock.nextTurn();
@@ -132,7 +136,7 @@ export class Dispatcher {
 			demand.tasks = new Map(this.#chosen(tasks).map(({name, options}) => [name, {...options, own: checkTaskOptions(`task ${name}`, options)}]));
 			this.#retentions.start(tasks);
 			// Jobs may wait to be claimed.
-			this.#wakeUp.set();
+			this.#context.wake('the start');
 			void this.#run();
 			return tasks;
 		} catch (error) {
@@ -151,7 +155,7 @@ export class Dispatcher {
 			else if (call.type === 'enqueue') this.#committer.enqueues.push(call);
 			else this.#calls.waiting.push(call);
 		}
-		this.#wakeUp.set();
+		this.#context.wake('calls');
 	}
 
 	async #run(): Promise<void> {
@@ -183,7 +187,7 @@ export class Dispatcher {
 	async #performAndCommit(): Promise<void> {
 		const {commit} = this.#context.retries;
 		// What a caller reads shows what has ended before.
-		if (this.#calls.hasVerbs && this.#committer.hasOutcomes && commit.waitMs === 0) await this.#committer.commit({enqueues: false});
+		if (this.#calls.hasVerbs && this.#committer.waiting.hasOutcomes && commit.waitMs === 0) await this.#committer.commit({enqueues: false});
 		await this.#calls.perform();
 		if (commit.waitMs === 0) await this.#committer.commit();
 	}
@@ -191,7 +195,7 @@ export class Dispatcher {
 	/** How long until the loop must run, if nothing happens before. */
 	#sleepMs(): number {
 		const commitDueInMs = this.#calls.waiting.length > 0 ? 0 : this.#committer.commitDueInMs();
-		const deadlineInMs = this.#phase === 'draining' ? this.#deadline - this.#context.clock.steadyMs() : Infinity;
+		const deadlineInMs = this.#phase === 'draining' ? this.#context.agenda.inMs('deadline') : Infinity;
 		return Math.min(commitDueInMs, Math.max(0, this.#momentDueInMs()), deadlineInMs, this.#choreDueInMs());
 	}
 
@@ -223,20 +227,20 @@ export class Dispatcher {
 	}
 
 	#verifyInMs(): number {
-		const {clients, clock} = this.#context;
-		return clients.isUnverified ? this.#verifyAt - clock.steadyMs() : Infinity;
+		const {clients, agenda} = this.#context;
+		return clients.isUnverified ? agenda.inMs('verification') : Infinity;
 	}
 
 	async #lookUp(): Promise<void> {
 		const verifies = this.#verifyInMs() <= 0;
-		if (verifies) this.#verifyAt = this.#context.clock.steadyMs() + VERIFY_EVERY_MS;
+		if (verifies) this.#context.agenda.set('verification', VERIFY_EVERY_MS);
 		await this.#context.clients.lookUp(verifies);
 	}
 
 	#beginClose({call, drainMs, isSignalled = false}: Call & {type: 'close'}): void {
 		this.#closeCalls.push(call);
 		if (isSignalled) this.#committer.signals.hasSignalCome = true;
-		this.#deadline = Math.min(this.#deadline, this.#context.clock.steadyMs() + drainMs);
+		this.#context.agenda.bringForward('deadline', drainMs);
 		if (this.#phase !== 'running') return;
 		this.#phase = 'draining';
 		this.#committer.mayClaim = false;
@@ -245,9 +249,9 @@ export class Dispatcher {
 	}
 
 	async #shutDown(): Promise<void> {
-		const {store, owner, clock, clients} = this.#context;
+		const {store, owner, agenda, clients} = this.#context;
 		const {pool} = this.#committer;
-		if (clock.steadyMs() >= this.#deadline) {
+		if (agenda.isDue('deadline')) {
 			this.#calls.interrupt();
 			if (this.#phase === 'draining') pool?.interrupt();
 			this.#phase = 'interrupting';

@@ -1,6 +1,7 @@
 import type {Health} from '../job/events.ts';
 import type {News, Released} from '../store/store.ts';
-import {type Committer, type Context, nothingFor} from './committer.ts';
+import {type Committer, nothingFor} from './committer.ts';
+import type {Context} from './context.ts';
 import {isRefusal} from './retries.ts';
 
 /** How often the dispatcher looks for dead owners. */
@@ -41,10 +42,10 @@ export class Maintenance {
 		this.#everyMs = Math.min(RECLAIM_EVERY_MS, leaseMs / 3);
 		const endTimer = context.clock.every(this.#everyMs, () => {
 			this.isDue = true;
-			context.wake();
+			context.wake('maintenance');
 		});
 		const endListening = context.store.listen(context.owner, news => {
-			context.wake();
+			context.wake('news');
 			return new Promise(done => void this.news.push({news, done}));
 		});
 		this.stop = () => {

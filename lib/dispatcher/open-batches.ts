@@ -5,7 +5,7 @@ import {sleep} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import type {Verbs} from '../transport/messages.ts';
-import type {Context} from './committer.ts';
+import type {Context} from './context.ts';
 import type {Maintenance} from './maintenance.ts';
 
 /** Opening a batch that is in use is tried again for this long. */

@@ -4,7 +4,7 @@ import {RETENTION_CHECKS} from '../job/options.ts';
 import type {TaskInfo} from '../job/task.ts';
 import {type EndedBefore, type EndTimes, lastUsedAt} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';
-import type {Context} from './committer.ts';
+import type {Context} from './context.ts';
 
 /** The least and the most time between two searches for what is kept no longer. */
 const MIN_EVERY_MS = 1000;
@@ -52,7 +52,7 @@ export class Retentions {
 		this.isDue = true;
 		this.#endTimer = this.#context.clock.every(Math.min(MAX_EVERY_MS, Math.max(MIN_EVERY_MS, Math.min(...times) / 4)), () => {
 			this.isDue = true;
-			this.#context.wake();
+			this.#context.wake('retention');
 		});
 	}
 
@@ -67,7 +67,7 @@ export class Retentions {
 			this.isDue = false;
 			this.#position = START;
 		}
-		this.#context.wake();
+		this.#context.wake('retention');
 	}
 
 	async #deleteJobs(after: Place | undefined): Promise<Position> {

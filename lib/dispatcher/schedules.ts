@@ -1,6 +1,7 @@
 import type {Schedule, ScheduleChange} from '../job/schedule.ts';
 import {FaenaError} from '../support/errors.ts';
-import type {Committer, Context} from './committer.ts';
+import type {Committer} from './committer.ts';
+import type {Context} from './context.ts';
 import {isRefusal} from './retries.ts';
 
 /** If no schedule that is due could be advanced, this long passes before the next try: another program has damaged it, or its time zone is unknown here. */
@@ -23,6 +24,8 @@ export class Schedules {
 	constructor(context: Context, committer: Committer) {
 		this.#context = context;
 		this.#committer = committer;
+		// It is not known yet.
+		context.agenda.set('moments', -Infinity);
 	}
 
 	/** True if the moment of a schedule has come; and at first, since none is known then. */
@@ -32,14 +35,14 @@ export class Schedules {
 
 	/** How long until the next moment. */
 	get dueInMs(): number {
-		const {clock} = this.#context;
+		const {agenda, clock} = this.#context;
 		const restMs = Math.min(this.#restsUntil - clock.steadyMs(), this.#nextSoundAt - clock.now());
-		return Math.max(this.#committer.momentAt - clock.now(), restMs);
+		return Math.max(agenda.inMs('moments'), restMs);
 	}
 
 	/** Advances each schedule in a transaction of its own: one may enqueue 1,000 jobs, and one that can't be advanced must not keep back the others. */
 	async work(): Promise<void> {
-		const {store, clock, maintain} = this.#context;
+		const {store, agenda, clock, maintain} = this.#context;
 		const now = clock.now();
 		const momentOf = ({nextAt, isPaused}: Schedule) => (isPaused ? Infinity : (nextAt ?? Infinity));
 		const schedules = await store.schedules();
@@ -50,19 +53,19 @@ export class Schedules {
 			if (await this.#advance(schedule, now)) advanced++;
 		}
 		// An advance has told it. Without one it is unknown at first, or another engine has moved it on.
-		if (advanced === 0) this.#committer.momentIn((await store.commit({})).momentInMs);
-		const isFruitless = advanced === 0 && this.#committer.momentAt <= clock.now();
+		if (advanced === 0) agenda.set('moments', (await store.commit({})).momentInMs ?? Infinity);
+		const isFruitless = advanced === 0 && agenda.isDue('moments');
 		this.#restsUntil = isFruitless ? clock.steadyMs() + REST_MS : -Infinity;
 		this.#nextSoundAt = Math.min(...schedules.map(momentOf).filter(at => at > now));
 	}
 
 	/** Returns false if it can't be advanced. */
 	async #advance(schedule: Schedule, now: number): Promise<boolean> {
-		const {store, clients} = this.#context;
+		const {store, agenda, clients} = this.#context;
 		const {name, spec} = schedule;
 		try {
 			const {scheduled, momentInMs} = await store.commit({schedule: [await changeFor(schedule, now)]});
-			this.#committer.momentIn(momentInMs);
+			agenda.set('moments', momentInMs ?? Infinity);
 			this.#broken.delete(name);
 			if (scheduled?.some(({jobIds}) => jobIds.length > 0)) this.#committer.jobsMayBeReady();
 			return true;

@@ -39,6 +39,7 @@ async function setUp({jobs = 0, verbs = () => ({}), reclaim = async () => 0, obe
 	});
 	const committer = {
 		statistics: {report: () => 'statistics'},
+		waiting: {},
 		pool: {
 			confirmStops: async () => {
 				asked.push(['confirmStops']);

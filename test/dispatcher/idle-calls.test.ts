@@ -18,10 +18,11 @@ const NO_JOBS: TaskCounts = {
 async function setUp(...counts: readonly Partial<TaskCounts>[]) {
 	const store = override(new MemoryStore(), () => ({counts: async () => counts.map(each => ({...NO_JOBS, ...each}))}));
 	const {context, flush} = makeContext(store, {clock: new HandClock()});
-	const committer = {demand: {tasks: new Map(['count', 'other'].map(task => [task, {}]))}, isDue: false, momentAt: Infinity} as unknown as Committer & {
+	const committer = {demand: {tasks: new Map(['count', 'other'].map(task => [task, {}]))}, waiting: {}, isDue: false} as unknown as Committer & {
 		isDue: boolean;
 	};
 	const calls = new Calls(context, committer, undefined as unknown as OpenBatches, new Schedules(context, committer));
+	context.agenda.set('moments', Infinity);
 	calls.waiting.push({call: 1, type: 'idle', waiting: true});
 	calls.waiting.push({call: 2, type: 'idle', waiting: false});
 	await calls.perform();

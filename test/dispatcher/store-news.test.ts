@@ -52,7 +52,7 @@ test('news wakes the loop, and waits for it: the store looks again once the loop
 		hasAttended = true;
 	});
 	t.is(news.news.length > 0, true);
-	t.deepEqual(takeTold(), [['wake']]);
+	t.deepEqual(takeTold(), [['wake', 'news']]);
 	await new Promise(resolve => setImmediate(resolve));
 	t.false(hasAttended);
 	news.handleNews();

@@ -203,8 +203,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'the log stays bounded, however much is written'],
 	},
 	'outcomes whose transaction failed are forgotten': {
-		file: 'lib/dispatcher/committer.ts',
-		find: 'this.#outbox = [...stopped.left.settle, ...this.#outbox];',
+		file: 'lib/dispatcher/waiting-writes.ts',
+		find: 'this.#outcomes = [...settle, ...this.#outcomes];',
 		put: '',
 		killer: ['test/dispatcher/dispatcher.test.ts', 'a transaction that fails for a while is reported each time, and outcomes are written once it succeeds'],
 	},
@@ -240,8 +240,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a checkpoint waits as long as outcomes do': {
 		file: 'lib/dispatcher/committer.ts',
-		find: 'Math.min(commitAt, updatesDueAt)',
-		put: 'commitAt',
+		find: "Math.min(Math.max(outcomesInMs, afterLastMs), agenda.inMs('updates'))",
+		put: 'Math.max(outcomesInMs, afterLastMs)',
 		killer: [
 			'test/dispatcher/dispatcher.test.ts',
 			'a checkpoint is in a transaction within 50 ms of its arrival, however long others may wait for company on a slow disk',
@@ -643,8 +643,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'close() does not wait for running jobs': {
 		file: 'lib/dispatcher/dispatcher.ts',
-		find: 'this.#deadline = Math.min(this.#deadline, this.#host.clock.steadyMs() + drainMs);',
-		put: 'this.#deadline = 0 * drainMs;',
+		find: "agenda.bringForward('deadline', drainMs)",
+		put: "agenda.bringForward('deadline', 0 * drainMs)",
 		killer: ['test/engine/close.test.ts', 'close() lets running jobs finish and starts no others; those go on with the next open()'],
 	},
 	// ——— batches, child jobs and maps ———

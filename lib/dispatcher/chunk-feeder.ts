@@ -1,0 +1,57 @@
+import {type ClaimedGroup, type EndedGroup, sizeOf, toReleased} from '../job/group.ts';
+import {laneOf, type Pool} from '../pool/pool.ts';
+import {failpoint} from '../support/failpoint.ts';
+import {type Demand, NO_CAPACITY} from './demand.ts';
+import type {Statistics} from './statistics.ts';
+import {withPolicies} from './timeouts.ts';
+
+/** Cuts claimed jobs into chunks and gives them to the pool. A claim of several tasks may return more chunks than there are idle workers: those wait here. */
+export class ChunkFeeder {
+	readonly #pool: Pool | undefined;
+	readonly #demand: Demand;
+	readonly #statistics: Statistics;
+	/** Chunks for which the pool has no capacity yet. */
+	#chunks: ClaimedGroup[] = [];
+	/** Expected run time of the shortest chunk in the last dispatch. */
+	shortestChunkMs = 0;
+
+	constructor(pool: Pool | undefined, demand: Demand, statistics: Statistics) {
+		this.#pool = pool;
+		this.#demand = demand;
+		this.#statistics = statistics;
+	}
+
+	/** @param backlog the number of jobs that are still ready in the store */
+	start(groups: readonly ClaimedGroup[], backlog: number): void {
+		const chunks = this.#demand.toChunks(groups, backlog);
+		this.shortestChunkMs = Math.min(...chunks.map(chunk => this.#demand.sizer.expectedMs(chunk.task, sizeOf(chunk))));
+		this.#chunks.push(...chunks);
+		this.feed();
+		failpoint('chunk:given');
+	}
+
+	/** Gives the pool what it can take. */
+	feed(): void {
+		this.#keep(
+			this.#chunks.filter(chunk => {
+				const {idle, prefetch} = this.#pool?.capacity(laneOf(chunk)) ?? NO_CAPACITY;
+				if (idle + prefetch === 0) return true;
+				this.#statistics.dispatched(sizeOf(chunk));
+				this.#pool?.run(withPolicies(chunk, this.#demand.tasks.get(chunk.task)?.own, task => this.#statistics.medianMs(task)));
+				return false;
+			}),
+		);
+	}
+
+	/** Takes back chunks that the pool has not got, and returns their jobs as released. */
+	takeBack(matches: (chunk: ClaimedGroup) => boolean): EndedGroup[] {
+		const taken = this.#chunks.filter(matches);
+		this.#keep(this.#chunks.filter(chunk => !matches(chunk)));
+		return taken.map(toReleased);
+	}
+
+	#keep(chunks: ClaimedGroup[]): void {
+		this.#chunks = chunks;
+		this.#demand.held = new Set(chunks.map(({task}) => task));
+	}
+}
