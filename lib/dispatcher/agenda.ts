@@ -45,7 +45,8 @@ export class Agenda {
 
 	/** Why the loop runs: what has woken it since the last call, and what is due. */
 	takeReasons(): string {
-		const due = (Object.keys(CLOCKS) as Item[]).filter(item => this.isDue(item));
+		// Verification may be due at any time, and is only done while jobs are watched.
+		const due = (Object.keys(CLOCKS) as Item[]).filter(item => item !== 'verification' && this.isDue(item));
 		const reasons = [...this.#reasons, ...due.map(item => `due: ${item}`)];
 		this.#reasons.clear();
 		return reasons.join(', ') || 'nothing';

@@ -1,9 +1,11 @@
 import {type ClaimedGroup, type EndedGroup, sizeOf, toReleased} from '../job/group.ts';
 import {laneOf, type Pool} from '../pool/pool.ts';
 import {failpoint} from '../support/failpoint.ts';
+import {trace} from '../support/trace.ts';
 import {type Demand, NO_CAPACITY} from './demand.ts';
 import type {Statistics} from './statistics.ts';
 import {withPolicies} from './timeouts.ts';
+import {traceClaimed, traceTaken} from './trace.ts';
 
 /** Cuts claimed jobs into chunks and gives them to the pool. A claim of several tasks may return more chunks than there are idle workers: those wait here. */
 export class ChunkFeeder {
@@ -25,6 +27,7 @@ export class ChunkFeeder {
 	start(groups: readonly ClaimedGroup[], backlog: number): void {
 		const chunks = this.#demand.toChunks(groups, backlog);
 		this.shortestChunkMs = Math.min(...chunks.map(chunk => this.#demand.sizer.expectedMs(chunk.task, sizeOf(chunk))));
+		if (trace) for (const chunk of chunks) traceClaimed(chunk);
 		this.#chunks.push(...chunks);
 		this.feed();
 		failpoint('chunk:given');
@@ -38,6 +41,7 @@ export class ChunkFeeder {
 				if (idle + prefetch === 0) return true;
 				this.#statistics.dispatched(sizeOf(chunk));
 				this.#pool?.run(withPolicies(chunk, this.#demand.tasks.get(chunk.task)?.own, task => this.#statistics.medianMs(task)));
+				if (trace) traceTaken(chunk);
 				return false;
 			}),
 		);

@@ -6,6 +6,7 @@ import type {Pool, PoolListener} from '../pool/pool.ts';
 import type {ClaimRequest, Committed, SettledGroup} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
+import {trace} from '../support/trace.ts';
 import {ChunkFeeder} from './chunk-feeder.ts';
 import type {NumberedCall} from './clients.ts';
 import {Commits, enqueuesJobs, type Writes} from './commits.ts';
@@ -15,6 +16,7 @@ import {EnqueueCalls} from './enqueue-calls.ts';
 import {isRefusal} from './retries.ts';
 import {SignalGate} from './signal-gate.ts';
 import {Statistics} from './statistics.ts';
+import {traceCommit} from './trace.ts';
 import {WaitingWrites} from './waiting-writes.ts';
 
 /** Payload bytes claimed in one transaction. */
@@ -180,6 +182,7 @@ export class Committer implements PoolListener {
 		this.#committedAt = clock.steadyMs();
 		this.demand.sizer.observeCommit(this.#committedAt - begunAt);
 		this.statistics.committed(this.#committedAt - begunAt);
+		if (trace) traceCommit(result, writes, this.#committedAt - begunAt, agenda.takeReasons());
 		// From here on the transaction is committed: after an error it must not be written again.
 		if (enqueues.length > 0) failpoint('enqueue:committed');
 		if (settle.length > 0) failpoint('settle:committed');

@@ -1,4 +1,4 @@
-import type {Claim, Ending, JobUpdate, Outcome, Settlement} from '../job/claim.ts';
+import type {Ending, Outcome, Settlement} from '../job/claim.ts';
 import type {FailureRecord, PostMortem} from '../job/failure.ts';
 import {
 	type ClaimedGroup,
@@ -16,26 +16,19 @@ import {
 	toSent,
 	withEndings,
 } from '../job/group.ts';
-import {type JobId, MAX_SUSPICION, type Progress, type StopReason} from '../job/job.ts';
+import {type JobId, MAX_SUSPICION, type StopReason} from '../job/job.ts';
 import {countOf, type JobTimes, PackedTimes} from '../job/packed.ts';
 import type {Clock} from '../support/clock.ts';
+import {trace} from '../support/trace.ts';
 import type {FinalMessage, OutcomesMessage} from '../worker/messages.ts';
 import {type Examination, PoolChunkState, type PoolListener, type PoolWorker} from './pool.ts';
-import {isProgress} from './worker-reports.ts';
-
-/** Outcomes that wait for so long are passed on although their chunk goes on: if the process is killed, they would be repeated. */
-const MAX_UNCONFIRMED_MS = 100;
-
-/** The jobs that run, one or those of a micro-batch, and since when on the pool's steady clock. */
-export interface RunningJobs {
-	readonly indexes: readonly number[];
-	readonly since: number;
-}
+import {ReportedOutcomes} from './reported-outcomes.ts';
+import {type RunningJobs, RunningUpdates} from './running-updates.ts';
+import {traceGiven, traceReport, traceSent} from './trace-chunk.ts';
 
 /**
  * A chunk that a worker has, until each of its jobs has exactly one outcome: what the worker reports, that it was taken back, or what follows
- * from the loss of the worker. The worker reports its jobs in order, up to the index `reported`; a later message confirms what it reported, up
- * to `confirmedUpTo`, and only then are the outcomes passed on.
+ * from the loss of the worker.
  */
 export class InFlightChunk {
 	readonly number: number;
@@ -43,39 +36,25 @@ export class InFlightChunk {
 	readonly givenAt: number;
 	group: ClaimedGroup;
 	chunkState: PoolChunkState;
-	/** Not before the worker has loaded its tasks. */
-	isSent = false;
-	/** The name of the worker, once it is sent: a worker has one from its start until its end. */
-	workerName: string | undefined;
-	/** The code that the worker has loaded for the task. */
-	code: string | undefined;
+	/** Once the worker has it, which is not before that has loaded its tasks: who the worker is, and the code that it has loaded for the task. */
+	sent: {readonly worker: string | undefined; readonly code: string | undefined} | undefined;
 	/** `released`: jobs that come back go to no other worker. `interrupted`: running jobs are stopped as well. */
 	intent: 'run' | 'released' | 'interrupted' = 'run';
 	/** Jobs without an outcome. */
 	open: number;
-	reported = 0;
-	confirmedUpTo = 0;
-	/** The outcomes of the jobs between the two. */
-	unconfirmed: EndedGroup[] = [];
-	/** When the first of them were reported. */
-	#unconfirmedSince = 0;
+	readonly reports = new ReportedOutcomes();
+	readonly updates: RunningUpdates;
 	/** Indexes of jobs that were taken back, or have expired in the worker. */
 	readonly takenBack = new Set<number>();
 	/** By index, of jobs that were asked to stop: when their grace ends. */
 	readonly deadlines = new Map<number, number>();
-	/** By index. */
-	readonly progress = new Map<number, Progress>();
-	/** By index: which progress of the execution that is. */
-	readonly #nth = new Map<number, number>();
 	/** The examination of the worker before it was ended for a stuck job. */
 	examination: Examination | undefined;
 	/** Why a report of the worker can't be true. The worker is ended for it. */
 	nonsense: string | undefined;
 	/** Called once nothing more comes of this chunk. */
 	readonly onEnd: (() => void)[] = [];
-	readonly #listener: PoolListener;
-	readonly #clock: Clock;
-	#startTold = -1;
+	readonly #pool: {readonly listener: PoolListener; readonly clock: Clock};
 
 	constructor(number: number, worker: PoolWorker, group: ClaimedGroup, listener: PoolListener, clock: Clock) {
 		this.number = number;
@@ -84,8 +63,14 @@ export class InFlightChunk {
 		this.open = this.size;
 		this.chunkState = PoolChunkState.create(this.size);
 		this.givenAt = clock.steadyMs();
-		this.#listener = listener;
-		this.#clock = clock;
+		this.#pool = {listener, clock};
+		this.updates = new RunningUpdates(this, listener, clock);
+		if (trace) traceGiven(this);
+	}
+
+	/** The index up to which the worker has reported the jobs. */
+	get reported(): number {
+		return this.reports.upTo;
 	}
 
 	get size(): number {
@@ -113,7 +98,7 @@ export class InFlightChunk {
 	/** The index of a job without an outcome; -1 if the chunk does not have it. */
 	openIndexOf(id: JobId): number {
 		const index = indexOf(this.group, id);
-		return index < this.confirmedUpTo || this.takenBack.has(index) ? -1 : index;
+		return index < this.reports.confirmedUpTo || this.takenBack.has(index) ? -1 : index;
 	}
 
 	/** This share of the jobs that have not started, from the end: the worker comes from the beginning. */
@@ -125,15 +110,14 @@ export class InFlightChunk {
 	/** Those of the waiting jobs that have expired. */
 	expired(): number[] {
 		const {expiries} = this.group;
-		return expiries ? this.waiting().filter(index => (expiries.get(index) ?? Infinity) <= this.#clock.now()) : [];
+		return expiries ? this.waiting().filter(index => (expiries.get(index) ?? Infinity) <= this.#pool.clock.now()) : [];
 	}
 
 	/** @param codes what the worker has loaded, by task */
 	send(codes?: ReadonlyMap<string, string>): void {
 		const {number, worker} = this;
-		this.isSent = true;
-		this.code = codes?.get(this.group.task);
-		this.workerName = worker.name;
+		if (trace) traceSent(this);
+		this.sent = {worker: worker.name, code: codes?.get(this.group.task)};
 		if (worker.chunkState) {
 			// It has not seen which jobs were taken back while it loaded.
 			if (this.takenBack.size > 0) this.group = pickClaimed(this.group, this.indexes());
@@ -146,20 +130,18 @@ export class InFlightChunk {
 
 	/** Keeps reported outcomes until they are confirmed: by the worker or, in a chunk that takes longer than was expected, by a later report. */
 	report(message: OutcomesMessage): void {
-		const now = this.#clock.steadyMs();
-		if (this.unconfirmed.length > 0 && now - this.#unconfirmedSince > MAX_UNCONFIRMED_MS) this.confirm({isLast: false});
+		if (trace) traceReport(this, message);
+		const now = this.#pool.clock.steadyMs();
+		if (this.reports.areOverdue(now)) this.confirm({isLast: false, ...(message.late && {failures: message.late})});
 		// The store cancels them.
 		if (message.expired) this.settleTakenBack([...message.expired], {type: 'released'});
-		const reported = reportedBy(this, message);
-		if (reported && this.unconfirmed.push(reported) === 1) this.#unconfirmedSince = now;
-		this.reported = message.first + countOf(message.values);
+		this.reports.add(reportedBy(this, message), message.first + countOf(message.values), now);
 	}
 
 	/** Passes on what was reported. */
 	confirm({failures, isLast}: Pick<FinalMessage, 'failures' | 'isLast'>): void {
-		const ended = failures ? this.unconfirmed.map(group => withFailures(this, group, failures)) : this.unconfirmed;
-		this.unconfirmed = [];
-		this.confirmedUpTo = this.reported;
+		const confirmed = this.reports.confirm();
+		const ended = failures ? confirmed.map(group => withFailures(this, group, failures)) : confirmed;
 		if (isLast) this.#end();
 		this.#settle(ended);
 	}
@@ -176,9 +158,9 @@ export class InFlightChunk {
 	settleTakenBack(indexes: readonly number[], outcome: Outcome): void {
 		const settlements = this.#markTakenBack(indexes).map(index => this.settlement(index, outcome));
 		if (settlements.length === 0) return;
-		if (!this.isSent && this.takenBack.size === this.size) {
+		if (!this.sent && this.takenBack.size === this.size) {
 			this.#end();
-			this.#listener.freed();
+			this.#pool.listener.freed();
 		}
 		this.#settle([toEndedGroup(settlements)]);
 	}
@@ -191,37 +173,11 @@ export class InFlightChunk {
 	/** The worker is gone: passes on what it reported, and these outcomes of the other jobs. */
 	lose(others: readonly Settlement[]): void {
 		this.#end();
-		this.#settle(others.length > 0 ? [...this.unconfirmed, toEndedGroup(others)] : this.unconfirmed);
+		this.#settle(others.length > 0 ? [...this.reports.unconfirmed, toEndedGroup(others)] : this.reports.unconfirmed);
 	}
 
 	settlement(index: number, outcome: Outcome): Settlement {
-		return {...claimAt(this.group, index), outcome, worker: this.workerName, code: this.code};
-	}
-
-	/** Progress comes by messages and by the chunk's state, so one may arrive twice, or after a later one: it is left out. */
-	tell(index: number, {nth = 0, progress, ...others}: Omit<JobUpdate, keyof Claim> & {readonly nth?: number}): void {
-		const isLater = progress !== undefined && nth > (this.#nth.get(index) ?? 0);
-		if (isLater) {
-			this.#nth.set(index, nth);
-			this.progress.set(index, progress);
-		} else if (Object.keys(others).length === 0) return;
-		this.#listener.updated({...claimAt(this.group, index), ...others, ...(isLater && {progress})});
-	}
-
-	/** Reports the start of jobs that have run for long, once. */
-	tellStarts({indexes, since}: RunningJobs): void {
-		const [first = -1] = indexes;
-		if (this.#startTold === first) return;
-		this.#startTold = first;
-		const startedAt = Math.round(this.#clock.now() - (this.#clock.steadyMs() - since));
-		for (const index of indexes) this.tell(index, {startedAt});
-	}
-
-	/** Reports the progress of the running job, if it is new. */
-	tellProgress(): void {
-		const index = this.chunkState.running()?.index;
-		const said = this.chunkState.progress();
-		if (said && index !== undefined && isProgress(said.progress)) this.tell(index, said);
+		return {...claimAt(this.group, index), outcome, ...this.sent};
 	}
 
 	/** Returns those that were not marked before. */
@@ -237,7 +193,7 @@ export class InFlightChunk {
 
 	#settle(ended: readonly EndedGroup[]): void {
 		this.open -= ended.reduce((jobs, group) => jobs + sizeOf(group), 0);
-		if (ended.length > 0) this.#listener.ended(this.group.task, ended);
+		if (ended.length > 0) this.#pool.listener.ended(this.group.task, ended);
 	}
 }
 
@@ -247,8 +203,7 @@ type RunTimes = Pick<JobTimes, 'startedAt' | 'durationMs'>;
 /** The executions in a worker's message, without those of jobs that were taken back. */
 export function reportedBy(chunk: InFlightChunk, message: OutcomesMessage): EndedGroup | undefined {
 	const {first, values, times} = message;
-	const {workerName: worker, code} = chunk;
-	const group = {...executionsOf(chunk.group, first, first + countOf(values)), values, times, endings: endingsOf(chunk, message), worker, code};
+	const group = {...executionsOf(chunk.group, first, first + countOf(values)), values, times, endings: endingsOf(chunk, message), ...chunk.sent};
 	if (chunk.takenBack.size === 0) return group;
 	const left = chunk.indexes(first, first + sizeOf(group)).map(index => index - first);
 	return left.length === 0 ? undefined : left.length === sizeOf(group) ? group : pickEnded(group, left);
@@ -298,6 +253,6 @@ export function stoppedEnding(
 
 export function postMortemOf(chunk: InFlightChunk, index: number, {startedAt, durationMs}: RunTimes, isCharged: boolean): PostMortem {
 	const {execution, attempts} = claimedJobAt(chunk.group, index);
-	const progress = chunk.progress.get(index);
+	const progress = chunk.updates.progress.get(index);
 	return {execution, attempt: attempts + (isCharged ? 1 : 0), startedAt, durationMs, ...(progress && {progress}), ...chunk.examination};
 }

@@ -3,8 +3,9 @@ import {toFailure} from '../job/failure.ts';
 import {MAX_SUSPICION, suspicionAmong} from '../job/job.ts';
 import type {Clock} from '../support/clock.ts';
 import {BROKEN} from '../worker/messages.ts';
-import {type InFlightChunk, postMortemOf, type RunningJobs, stoppedEnding} from './in-flight.ts';
+import {type InFlightChunk, postMortemOf, stoppedEnding} from './in-flight.ts';
 import type {WorkerEnd} from './pool.ts';
+import type {RunningJobs} from './running-updates.ts';
 
 /** How a chunk's worker was lost. */
 export interface Loss {

@@ -2,7 +2,8 @@ import {type ClaimedGroup, pickClaimed, policyAt} from '../job/group.ts';
 import type {StopReason} from '../job/job.ts';
 import {isTransferred, unpack} from '../job/packed.ts';
 import type {Clock} from '../support/clock.ts';
-import type {InFlightChunk, RunningJobs} from './in-flight.ts';
+import type {InFlightChunk} from './in-flight.ts';
+import type {RunningJobs} from './running-updates.ts';
 import type {Slot, Slots} from './slots.ts';
 import type {WorkerLifecycle} from './worker-lifecycle.ts';
 import {isExamination} from './worker-reports.ts';
@@ -113,7 +114,7 @@ export class Watch {
 	/** Returns how long until the running jobs time out. */
 	#lookAtRunning(slot: Slot, chunk: InFlightChunk, {indexes, since}: RunningJobs, now: number): number {
 		slot.quietMs = 0;
-		chunk.tellProgress();
+		chunk.updates.tellProgress();
 		const runningMs = now - since;
 		if (indexes.some(index => now > (chunk.deadlines.get(index) ?? Infinity))) void this.#endHard(slot, chunk, indexes[0] as number);
 		if (chunk.intent === 'interrupted') this.stop(chunk, indexes, 'interrupted');
@@ -121,7 +122,7 @@ export class Watch {
 		if (runningMs > shortestMs) this.stop(chunk, indexes, 'timedOut');
 		// Outcomes before a long job are confirmed now, not at its end.
 		if (runningMs > LONG_MS) {
-			chunk.tellStarts({indexes, since});
+			chunk.updates.tellStarts({indexes, since});
 			chunk.confirm({isLast: false});
 		}
 		for (const each of [...slot.chunks]) this.#share(each, now, runningMs);

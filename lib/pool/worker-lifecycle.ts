@@ -7,6 +7,7 @@ import type {TaskInfo} from '../job/task.ts';
 import {Spawner} from '../spawner/spawner.ts';
 import {type Clock, sleep} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
+import {ms, trace} from '../support/trace.ts';
 import type {SetupMessage} from '../worker/messages.ts';
 import {howItEnded, type Loss, lostJobs} from './lost-chunk.ts';
 import type {PoolListener, PoolWorker, WorkerEnd, WorkerKind, WorkerSource, WorkerSources} from './pool.ts';
@@ -100,6 +101,10 @@ export class WorkerLifecycle {
 		const loaded = await slot.loaded;
 		endAlone();
 		endPreparing(slot);
+		trace?.(
+			'worker',
+			`${nameOf(slot)} ${loaded && 'tasks' in loaded ? 'has started and loaded the tasks' : 'could not load the tasks'}, after ${ms(this.#clock.steadyMs() - slot.startedAt)}`,
+		);
 		if (!loaded || slot.phase !== 'loading') return;
 		if ('tasks' in loaded) {
 			slot.phase = 'ready';
@@ -119,6 +124,7 @@ export class WorkerLifecycle {
 	/** The worker sets a task up, or has done so. */
 	setUp(slot: Slot, {worker, task}: SetupMessage): void {
 		if (slot.number !== worker) return;
+		trace?.('worker', `${nameOf(slot)} ${typeof task === 'string' ? `sets up the task ${task}` : 'has set it up'}`);
 		if (typeof task === 'string') this.#startPreparing(slot, task);
 		else endPreparing(slot);
 	}
@@ -224,7 +230,7 @@ export class WorkerLifecycle {
 			isUnproven: !slot.hasReported && !slot.chunks.some(({chunkState}) => chunkState.lastStarted()),
 		};
 		for (const chunk of [...slot.chunks]) {
-			chunk.tellProgress();
+			chunk.updates.tellProgress();
 			chunk.lose(lostJobs(chunk, loss, this.#clock));
 		}
 	}
@@ -271,4 +277,8 @@ function toUnloadable({kind}: PoolWorker, ending: WorkerEnd, tasks: string): Fae
 	const thrown = ending.error === undefined || ending.exitCode === null || ending.isOutOfMemory ? '' : ` ${toFailure(ending.error).message}`;
 	const message = `The tasks module ${fileURLToPath(tasks)} can't be loaded: its worker ${kind} ${howItEnded(ending)}.${limit}${complaint}${thrown}`;
 	return new FaenaError('BadTasksModule', message, {cause: ending.error});
+}
+
+function nameOf({worker, number}: Slot): string {
+	return worker.name ?? `${worker.kind} ${number}`;
 }

@@ -184,7 +184,7 @@ export class WorkerPool implements Pool {
 			this.#lifecycle.end(slot, 'broken', toFailure(error, 'lostWorker'));
 		} else if (message.type === 'update') {
 			const {type: _, chunk: __, index, ...update} = message;
-			chunk.tell(index, update);
+			chunk.updates.tell(index, update);
 		} else if (message.type === 'outcomes') {
 			chunk.report(message);
 			slot.quietMs = 0;

@@ -35,7 +35,7 @@ export function problemOf(chunk: ReportedChunk, message: ChunkReport, limits: Li
 }
 
 function problemOfOutcomes(chunk: ReportedChunk, message: OutcomesMessage, {maxValueBytes}: Limits): string | undefined {
-	const {first, values, times, failures, stops, skipped, expired, enqueues} = message;
+	const {first, values, times, failures, late, stops, skipped, expired, enqueues} = message;
 	const {reported, size} = chunk;
 	if (first !== reported) return `it reported job ${show(first)} of its chunk when job ${reported} was next`;
 	if (!areValues(values, size - reported, maxValueBytes)) return 'its results were not values of jobs that it had';
@@ -44,6 +44,7 @@ function problemOfOutcomes(chunk: ReportedChunk, message: OutcomesMessage, {maxV
 	const isOwn = integer(first, first + count - 1);
 	// A job that still runs may have failed already.
 	if (failures !== undefined && !mapOf(integer(first, size - 1), isFailure)(failures)) return 'its failures were none of jobs that it had';
+	if (late !== undefined && !mapOf(integer(0, first - 1), isFailure)(late)) return 'its late failures were none of jobs that it had reported';
 	const wasStopped: Is = each => isOwn(each) && chunk.deadlines.has(each as number);
 	if (stops !== undefined && !mapOf(wasStopped, oneOf(...STOP_REASONS, 'timedOutTogether'))(stops)) return 'it stopped jobs that it was not told to stop';
 	const wasTaken: Is = each => isOwn(each) && chunk.takenBack.has(each as number);

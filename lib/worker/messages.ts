@@ -86,6 +86,8 @@ export interface OutcomesMessage {
 	readonly times: Uint8Array;
 	/** By index in the chunk: failures of jobs that threw. */
 	readonly failures?: ReadonlyMap<number, FailureRecord>;
+	/** By index in the chunk: failures of earlier jobs, which are not final, that came to light after their outcomes were posted. */
+	readonly late?: ReadonlyMap<number, FailureRecord>;
 	/** By index in the chunk: why jobs were asked to stop before they ended. Each of those that timed out together will run alone. */
 	readonly stops?: ReadonlyMap<number, StopReason | 'timedOutTogether'>;
 	/** Indexes in the chunk: jobs that were taken back before they started. Their entries have no meaning. */

@@ -34,15 +34,10 @@ export class OutcomeBuffer {
 	#ended = 0;
 	/** When the first job began that is not posted. */
 	#since: number | undefined;
-	/** Milliseconds since 1970. */
-	readonly #startedAt: Float64Array;
-	readonly #durationMs: Float64Array;
-	readonly #values: Encoded[];
-	/** 1 for each job that has returned or failed. */
-	readonly #hasResult: Uint8Array;
+	readonly #jobs: Jobs;
 	/** Failures of jobs that are not final. */
 	readonly #failures: Record<number, FailureRecord> = {__proto__: null} as never;
-	/** How jobs that are not posted yet ended, unless they simply returned. */
+	/** How jobs that are not posted yet ended, unless they simply returned; and failures that come late. */
 	#notes: Notes = noNotes();
 	#willPost = false;
 	/** The last updates of jobs that are not posted. */
@@ -58,10 +53,12 @@ export class OutcomeBuffer {
 		this.#usage = usage;
 		this.#cpuMs = usage.cpuMs();
 		this.#epochMs = epochMs;
-		this.#startedAt = new Float64Array(jobs);
-		this.#durationMs = new Float64Array(jobs);
-		this.#values = new Array<Encoded>(jobs).fill(null);
-		this.#hasResult = new Uint8Array(jobs);
+		this.#jobs = {
+			startedAt: new Float64Array(jobs),
+			durationMs: new Float64Array(jobs),
+			values: new Array<Encoded>(jobs).fill(null),
+			hasResult: new Uint8Array(jobs),
+		};
 	}
 
 	skip(index: number, why: 'skipped' | 'expired' = 'skipped'): void {
@@ -74,12 +71,12 @@ export class OutcomeBuffer {
 		// If the worker is lost with this job, the pool must not accuse those that never started.
 		if (this.#notes.expired) this.post();
 		this.#since ??= at;
-		this.#startedAt[index] = round(at + this.#epochMs);
+		this.#jobs.startedAt[index] = round(at + this.#epochMs);
 	}
 
 	return(index: number, value: Encoded): void {
-		this.#hasResult[index] = 1;
-		this.#values[index] = value;
+		this.#jobs.hasResult[index] = 1;
+		this.#jobs.values[index] = value;
 	}
 
 	enqueue(index: number, made: readonly ChildJob[]): void {
@@ -89,21 +86,24 @@ export class OutcomeBuffer {
 
 	/** Fails the job, also if it has returned, unless its outcome is final. */
 	fail(index: number, failure: FailureRecord): void {
-		this.#hasResult[index] = 1;
+		this.#jobs.hasResult[index] = 1;
 		this.#failures[index] = failure;
-		this.#values[index] = null;
+		this.#jobs.values[index] = null;
+		if (index >= this.#posted) return;
+		this.#notes.late ??= makeMap();
+		set(this.#notes.late, index, failure);
 	}
 
 	/** Ends the job. If it was asked to stop before, its result is discarded. So many jobs ran `together`, itself included. */
 	end(index: number, durationMs: number, stop: StopReason | undefined, together: number): void {
-		this.#durationMs[index] = inUnits(durationMs);
+		this.#jobs.durationMs[index] = inUnits(durationMs);
 		this.#ended = index + 1;
 		if (stop === undefined) {
 			// A task may have replaced a function that leads to `return` or `fail`.
-			if (this.#hasResult[index] !== 1) throw new Error('A job ended that has neither returned nor failed.');
+			if (this.#jobs.hasResult[index] !== 1) throw new Error('A job ended that has neither returned nor failed.');
 			return;
 		}
-		this.#values[index] = null;
+		this.#jobs.values[index] = null;
 		this.#notes.stops ??= makeMap();
 		set(this.#notes.stops, index, stop === 'timedOut' && together > 1 ? 'timedOutTogether' : stop);
 	}
@@ -130,13 +130,13 @@ export class OutcomeBuffer {
 		if (updates.length > 0) this.#updates = [];
 		for (let index = 0; index < updates.length; index++) this.#post(updates[index] as UpdateMessage);
 		const failures = this.#failuresOf(first, Infinity);
-		const values = pack(this.#values.slice(first, end));
+		const values = pack(this.#jobs.values.slice(first, end));
 		const times = this.#timesOf(first, end);
 		const message: OutcomesMessage = {type: 'outcomes', chunk: this.#chunk, first, values, times, ...(failures && {failures}), ...this.#notes};
 		this.#posted = end;
-		const next = this.#startedAt[end];
+		const next = this.#jobs.startedAt[end];
 		this.#since = next ? next - this.#epochMs : undefined;
-		this.#values.fill(null, first, end);
+		this.#jobs.values.fill(null, first, end);
 		this.#notes = noNotes();
 		this.#post(message);
 	}
@@ -183,8 +183,8 @@ export class OutcomeBuffer {
 	#timesOf(first: number, end: number): Uint8Array {
 		const count = end - first;
 		return packTimes(count, {
-			startedAt: this.#startedAt.slice(first, end),
-			durationMs: this.#durationMs.slice(first, end),
+			startedAt: this.#jobs.startedAt.slice(first, end),
+			durationMs: this.#jobs.durationMs.slice(first, end),
 			cpuMs: new Float64Array(count).fill(inUnits(this.#spentMs() / count)),
 			memoryBytes: count === 1 ? Float64Array.of(this.#usage.peakBytes()) : undefined,
 		});
@@ -198,11 +198,22 @@ export class OutcomeBuffer {
 	}
 }
 
+/** What is known of each job, by index. */
+interface Jobs {
+	/** Milliseconds since 1970. */
+	readonly startedAt: Float64Array;
+	readonly durationMs: Float64Array;
+	readonly values: Encoded[];
+	/** 1 for each job that has returned or failed. */
+	readonly hasResult: Uint8Array;
+}
+
 interface Notes {
 	stops?: Map<number, StopReason | 'timedOutTogether'>;
 	skipped?: Set<number>;
 	expired?: Set<number>;
 	enqueues?: Map<number, readonly ChildJob[]>;
+	late?: Map<number, FailureRecord>;
 }
 
 /** Without a prototype, to which a task could have added properties. */

@@ -145,7 +145,7 @@ test('the failure of a stopped job has the reason, the time, and the error that 
 test('a post-mortem has the last progress of the job, and the examination of its worker', t => {
 	const {chunk} = sentChunk(claimedGroup(2, {executions: 5}));
 	t.deepEqual(postMortemOf(chunk, 0, TIMES, false), {execution: 5, attempt: 0, ...TIMES});
-	chunk.progress.set(0, {done: 1, at: 5});
+	chunk.updates.progress.set(0, {done: 1, at: 5});
 	chunk.examination = {stack: '    at loop', heap: {limitBytes: 9}};
 	t.deepEqual(postMortemOf(chunk, 0, TIMES, true), {
 		...{execution: 5, attempt: 1, ...TIMES, progress: {done: 1, at: 5}},

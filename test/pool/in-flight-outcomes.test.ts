@@ -28,7 +28,7 @@ function setUp(phase: Slot['phase'] = 'ready') {
 		return chunk;
 	};
 	const lose = (chunk: InFlightChunk) => {
-		chunk.tellProgress();
+		chunk.updates.tellProgress();
 		chunk.lose(lostJobs(chunk, CRASH, clock));
 	};
 	/** Jobs without an outcome. */
@@ -53,7 +53,7 @@ test('a chunk is sent at once to a worker that is ready, with a number of its ow
 	const loading = setUp('loading');
 	const kept = loading.add(claimedGroup(3));
 	t.deepEqual([loading.worker.requests, loading.open()], [[], 3]);
-	t.false(kept.isSent);
+	t.is(kept.sent, undefined);
 	kept.send();
 	t.is(loading.worker.requests.length, 1);
 	t.is(sideOf(kept).start(2, 5), true);
@@ -71,10 +71,10 @@ test('reported outcomes are kept until they are confirmed, and confirmed once', 
 	const {add, listener, slot, slots, open} = setUp();
 	const chunk = add(claimedGroup(3));
 	chunk.report(report(0, 2));
-	t.deepEqual([chunk.reported, chunk.confirmedUpTo, open()], [2, 0, 3]);
+	t.deepEqual([chunk.reported, chunk.reports.confirmedUpTo, open()], [2, 0, 3]);
 	t.deepEqual(listener.takeSettled(), []);
 	chunk.confirm({isLast: false});
-	t.deepEqual([chunk.reported, chunk.confirmedUpTo, open()], [2, 2, 1]);
+	t.deepEqual([chunk.reported, chunk.reports.confirmedUpTo, open()], [2, 2, 1]);
 	t.deepEqual(listener.takeSettled(), [
 		[1, 'returned'],
 		[2, 'returned'],
@@ -100,13 +100,25 @@ test('a report confirms those before it if they have waited for more than 100 ms
 	chunk.report(report(2, 1));
 	clock.pass(40);
 	chunk.report(report(3, 1));
-	t.deepEqual([chunk.confirmedUpTo, listener.takeSettled()], [0, []]);
+	t.deepEqual([chunk.reports.confirmedUpTo, listener.takeSettled()], [0, []]);
 	clock.pass(1);
 	chunk.report(report(4, 1));
-	t.deepEqual([chunk.confirmedUpTo, chunk.reported, listener.takeSettled().length], [4, 5, 4]);
+	t.deepEqual([chunk.reports.confirmedUpTo, chunk.reported, listener.takeSettled().length], [4, 5, 4]);
 	clock.pass(100);
 	chunk.report(report(5, 1));
-	t.is(chunk.confirmedUpTo, 4);
+	t.is(chunk.reports.confirmedUpTo, 4);
+});
+
+test('a report that confirms those before it brings what came to light about them', t => {
+	const {add, clock, listener} = setUp();
+	const chunk = add(claimedGroup(3));
+	chunk.report(report(0, 2));
+	clock.pass(101);
+	chunk.report({...report(2, 1), late: new Map([[1, FAILURE]])});
+	t.deepEqual(listener.takeSettled(), [
+		[1, 'returned'],
+		[2, 'threw'],
+	]);
 });
 
 test('a failure that came to light before the confirmation counts, and only for the job that it names', t => {
@@ -129,7 +141,7 @@ test('a report of jobs that were all taken back is not passed on', t => {
 	t.is(open(), 0);
 	listener.takeSettled();
 	chunk.report(report(0, 2));
-	t.deepEqual([chunk.reported, chunk.unconfirmed], [2, []]);
+	t.deepEqual([chunk.reported, chunk.reports.unconfirmed], [2, []]);
 	chunk.confirm({isLast: true});
 	t.deepEqual(listener.takeSettled(), []);
 	t.is(open(), 0);
@@ -219,10 +231,10 @@ test('a worker that is lost after it reported all settles that alone', t => {
 test('progress is passed on once', t => {
 	const {add, listener} = setUp();
 	const chunk = add(claimedGroup(1));
-	chunk.tellProgress();
+	chunk.updates.tellProgress();
 	sideOf(chunk).start(0, 1000);
 	sideOf(chunk).setProgress(1, 2, 7000);
-	chunk.tellProgress();
-	chunk.tellProgress();
+	chunk.updates.tellProgress();
+	chunk.updates.tellProgress();
 	t.deepEqual(listener.updates, [{id: 1, lease: 1, execution: 1, progress: {done: 1, total: 2, at: 7000}}]);
 });

@@ -11,9 +11,9 @@ test('a chunk that is not sent runs nothing, and all its jobs wait', t => {
 	t.is(chunk.worker, worker);
 	t.deepEqual([chunk.givenAt, chunk.openIndexOf(5), chunk.reported], [1000, 0, 0]);
 	t.deepEqual([chunk.size, chunk.idAt(2), chunk.running(), chunk.waiting()], [3, 7, undefined, [0, 1, 2]]);
-	chunk.tellProgress();
+	chunk.updates.tellProgress();
 	t.deepEqual(listener.updates, []);
-	t.false(chunk.isSent);
+	t.is(chunk.sent, undefined);
 });
 
 test('the running jobs are those that the worker started last, without jobs that were taken back, until they are reported', t => {
@@ -21,22 +21,22 @@ test('the running jobs are those that the worker started last, without jobs that
 	t.is(chunk.running(), undefined);
 	side.start(0, 50);
 	t.deepEqual(chunk.running(), {indexes: [0], since: 50});
-	chunk.reported = 1;
+	chunk.reports.upTo = 1;
 	t.is(chunk.running(), undefined);
 	side.finish(0);
 	chunk.takeBack([2], {type: 'released'});
 	side.startMany(1, 4, 60);
 	t.deepEqual(chunk.running(), {indexes: [1, 3], since: 60});
-	chunk.reported = 3;
+	chunk.reports.upTo = 3;
 	t.deepEqual(chunk.running()?.indexes, [1, 3]);
-	chunk.reported = 4;
+	chunk.reports.upTo = 4;
 	t.is(chunk.running(), undefined);
 });
 
 test('a job is open until it is confirmed or taken back', t => {
 	const {chunk} = sentChunk(claimedGroup(4, {ids: 10}));
-	chunk.reported = 2;
-	chunk.confirmedUpTo = 1;
+	chunk.reports.upTo = 2;
+	chunk.reports.confirmedUpTo = 1;
 	chunk.remove([3]);
 	t.deepEqual(
 		[9, 10, 11, 12, 13, 14].map(id => chunk.openIndexOf(id)),
@@ -58,7 +58,7 @@ test('waiting jobs are those that have not started; a share of them is taken fro
 test('settlements and updates name the claim of their job', t => {
 	const {chunk, listener} = sentChunk(claimedGroup(2, {ids: 10, lease: 3, executions: [4, 5]}));
 	t.like(chunk.settlement(1, {type: 'released'}), {id: 11, lease: 3, execution: 5, outcome: {type: 'released'}});
-	chunk.tell(0, {startedAt: 1});
+	chunk.updates.tell(0, {startedAt: 1});
 	t.deepEqual(listener.updates, [{id: 10, lease: 3, execution: 4, startedAt: 1}]);
 });
 
@@ -67,26 +67,26 @@ test('the start of jobs is reported once, by the wall clock', t => {
 	const {chunk, listener} = sentChunk(claimedGroup(3), new HandWorker(), new HandListener(), clock);
 	const told = () => listener.updates.splice(0);
 	clock.pass(100);
-	chunk.tellStarts({indexes: [0, 1], since: 1050});
+	chunk.updates.tellStarts({indexes: [0, 1], since: 1050});
 	t.deepEqual(told(), [
 		{id: 1, lease: 1, execution: 1, startedAt: 500_050},
 		{id: 2, lease: 1, execution: 1, startedAt: 500_050},
 	]);
-	chunk.tellStarts({indexes: [0, 1], since: 1050});
+	chunk.updates.tellStarts({indexes: [0, 1], since: 1050});
 	t.deepEqual(told(), []);
-	chunk.tellStarts({indexes: [2], since: 1050});
+	chunk.updates.tellStarts({indexes: [2], since: 1050});
 	t.is(told().length, 1);
-	chunk.tellStarts({indexes: [], since: 1050});
+	chunk.updates.tellStarts({indexes: [], since: 1050});
 	t.deepEqual(told(), []);
 	const other = sentChunk(claimedGroup(3));
-	other.chunk.tellStarts({indexes: [1], since: 1050});
+	other.chunk.updates.tellStarts({indexes: [1], since: 1050});
 	t.is(other.listener.updates.length, 1);
 });
 
 test('progress of the running job is passed on once for each report', t => {
 	const {chunk, side, listener} = sentChunk(claimedGroup(2));
 	const told = () => {
-		chunk.tellProgress();
+		chunk.updates.tellProgress();
 		return listener.updates.splice(0);
 	};
 	t.deepEqual(told(), []);
@@ -107,7 +107,7 @@ test('progress of the running job is passed on once for each report', t => {
 	// As many reports as the first job had made.
 	t.like(told(), [{id: 2, progress: {done: 2}}]);
 	t.deepEqual(
-		[...chunk.progress],
+		[...chunk.updates.progress],
 		[
 			[0, {done: 2, at: 5001}],
 			[1, {done: 2, at: 5004}],
@@ -119,7 +119,7 @@ test('progress that can not be true is not passed on', t => {
 	const {chunk, side, listener} = sentChunk(claimedGroup(1));
 	side.start(0, 50);
 	side.setProgress(NaN, 4, 5000);
-	chunk.tellProgress();
+	chunk.updates.tellProgress();
 	t.deepEqual(listener.updates, []);
-	t.is(chunk.progress.size, 0);
+	t.is(chunk.updates.progress.size, 0);
 });

@@ -71,7 +71,7 @@ test('jobs that were reported, or taken back, have their outcome already', t => 
 	const act = (side: ChunkState, chunk: InFlightChunk) => {
 		run(side, 1);
 		side.start(1, STARTED_AT);
-		chunk.reported = 1;
+		chunk.reports.upTo = 1;
 		chunk.remove([2]);
 	};
 	t.deepEqual(typesOf(lose(CRASH, {jobs: 4, act})), ['lostWorker', 'released']);
@@ -89,7 +89,7 @@ test('where no job runs, those that ended without a report are suspected of the 
 	t.like(only, {error: {message: 'The worker process ended with exit code 1 before it could tell how this job ended.'}});
 	const act = (side: ChunkState, chunk: InFlightChunk) => {
 		run(side, 3);
-		chunk.reported = 1;
+		chunk.reports.upTo = 1;
 		chunk.remove([1]);
 	};
 	t.deepEqual(typesOf(lose(CRASH, {act})), ['lostWorker']);
@@ -98,7 +98,7 @@ test('where no job runs, those that ended without a report are suspected of the 
 test('if all that ended was reported, a crash accuses none', t => {
 	const act = (side: ChunkState, chunk: InFlightChunk) => {
 		run(side, 2);
-		chunk.reported = 2;
+		chunk.reports.upTo = 2;
 	};
 	t.deepEqual(typesOf(lose(CRASH, {act})), ['released']);
 });
@@ -159,7 +159,7 @@ test('a job that was asked to stop and ended before its worker did, without a re
 		side.stop(1, 'cancelled');
 		chunk.deadlines.set(1, 1);
 		side.finish(1);
-		chunk.reported = 1;
+		chunk.reports.upTo = 1;
 	};
 	t.deepEqual(typesOf(lose(ENDED, {act})), ['cancelled', 'released']);
 	const together = (side: ChunkState, chunk: InFlightChunk) => {

@@ -1,0 +1,35 @@
+import {type ClaimedGroup, indexOf, sizeOf} from '../job/group.ts';
+import type {Committed} from '../store/store.ts';
+import {ms, trace} from '../support/trace.ts';
+import type {Writes} from './commits.ts';
+
+/** A line for a transaction: what it wrote and claimed, how long it took, and why the loop ran. */
+export function traceCommit({claimed, enqueued, expired = [], backlog}: Committed, {updates, settle, enqueues}: Writes, durationMs: number, why: string): void {
+	const jobsIn = (groups: readonly Parameters<typeof sizeOf>[0][]) => groups.reduce((jobs, group) => jobs + sizeOf(group), 0);
+	const counts = {
+		updated: updates.length,
+		settled: jobsIn(settle),
+		enqueued: jobsIn(enqueues.map(({group}) => group)),
+		expired: expired.length,
+		claimed: jobsIn(claimed.groups),
+		'still ready': backlog,
+	};
+	const did = Object.entries(counts).flatMap(([what, count]) => (count > 0 ? `${what} ${count}` : []));
+	trace?.('commit', `${ms(durationMs)}: ${did.join(', ') || 'nothing'}; the loop ran for ${why}`, id => {
+		const made = enqueues.map(({group: {values}}, index) => ({values, ids: enqueued[index]?.ids ?? []}));
+		return updates.some(update => update.id === id) || [...settle, ...claimed.groups, ...made].some(group => indexOf(group, id) >= 0);
+	});
+}
+
+const claimedAt = new WeakMap<ClaimedGroup, number>();
+
+/** A chunk is claimed, and waits until the pool takes it. */
+export function traceClaimed(chunk: ClaimedGroup): void {
+	claimedAt.set(chunk, performance.now());
+}
+
+/** A line for a chunk that the pool has taken. */
+export function traceTaken(chunk: ClaimedGroup): void {
+	const after = ms(performance.now() - (claimedAt.get(chunk) ?? NaN));
+	trace?.('pool', `has taken ${sizeOf(chunk)} of ${chunk.task}, ${after} after their claim`, id => indexOf(chunk, id) >= 0);
+}
