@@ -9,7 +9,7 @@ import {checkTaskOptions} from '../job/options.ts';
 import {arePackedStrings, countOf, type PackedStrings, PackedTimes} from '../job/packed.ts';
 import {toDecision} from '../job/task-errors.ts';
 import {FaenaError} from '../support/errors.ts';
-import {MAX_LOG_TEXT} from '../worker/context.ts';
+import {MAX_LOG_TEXT} from '../worker/job-updates.ts';
 import type {ChunkReport, FinalMessage, Loaded, OutcomesMessage, UpdateMessage} from '../worker/messages.ts';
 
 /** The facts of a chunk against which a report is checked. */
