@@ -4,20 +4,17 @@ import {abortSignal, argument, bad, type Checks, checked, type Duration, duratio
 import type {OwnerId} from '../job/claim.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import {fromEnvelope, fromFailure} from '../job/failure.ts';
-import {idAt, toReleased} from '../job/group.ts';
-import type {JobId} from '../job/job.ts';
 import type {PoolOptions} from '../job/options.ts';
 import type {TaskContext} from '../job/task.ts';
 import {standIn, tableOf} from '../job/task-module.ts';
 import type {Pool, PoolListener} from '../pool/pool.ts';
 import {JobQueue} from '../store/job-queue.ts';
-import {IN_MEMORY, type News, type Store} from '../store/store.ts';
+import type {News, Store} from '../store/store.ts';
 import {defined} from '../support/defined.ts';
-import {FaenaError} from '../support/errors.ts';
-import {startThread, workerUrl} from '../support/node.ts';
-import type {HeartbeatStart} from '../transport/messages.ts';
-import {DirectUpdateWriter} from './direct-updates.ts';
+import type {FaenaError} from '../support/errors.ts';
 import {warn} from './events.ts';
+import {startHeartbeat} from './heartbeat.ts';
+import {OneByOnePool} from './one-by-one-pool.ts';
 
 /** Options of {@link work}. */
 export interface WorkOptions {
@@ -68,16 +65,64 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	const given: CheckedWorkOptions = checked('work()', options, WORK_CHECKS);
 	const {signal, concurrency = 1, drain: drainMs = Infinity, pollMs = 1000, scope: scopes = []} = given;
 	if (tableOf(tasks).size === 0) throw bad('work() expects an object with a function for each task; it got one without functions');
-	// Loaded only here: a program with a loop of its own needs neither.
-	const [{Dispatcher}, {inlinePool}] = await Promise.all([import('../dispatcher/dispatcher.ts'), import('../pool/inline.ts')]);
+	const {store, wake} = storeOf(queue);
 	const owner: OwnerId = nanoid();
 	const url = `faena:work/${owner}`;
-	const {store, wake} = storeOf(queue);
+	const loop = await openLoop(queue, store, {owner, url, scopes, concurrency});
+	const onAbort = () => loop.close(drainMs);
+	let failure: FaenaError | undefined;
+	const endHeartbeat = await startHeartbeat(queue.store, owner, error => {
+		failure = error;
+		loop.close(Infinity);
+	});
+	signal?.addEventListener('abort', onAbort);
+	if (signal?.aborted) onAbort();
+	const stopListening = queue.onEnqueue(wake);
+	// It also keeps the process alive, which the timers of the store and the dispatcher don't.
+	const timer = setInterval(wake, pollMs);
+	standIn(url, tasks);
+	try {
+		await loop.run();
+		if (failure) throw failure;
+	} catch (error) {
+		// The first error says why the loop failed. What fails after it usually has the same reason.
+		await loop.endPool();
+		await queue.leave(owner).catch(() => undefined);
+		throw error;
+	} finally {
+		standIn(url, undefined);
+		signal?.removeEventListener('abort', onAbort);
+		stopListening();
+		clearInterval(timer);
+		await endHeartbeat();
+	}
+}
+
+interface LoopOptions {
+	readonly owner: OwnerId;
+	/** By it the pool finds the tasks. */
+	readonly url: string;
+	readonly scopes: readonly string[];
+	readonly concurrency: number;
+}
+
+interface Loop {
+	/** Resolves once it is closed, and rejects if it fails. */
+	run(): Promise<void>;
+	/** Lets the running jobs go on for so long. */
+	close(drainMs: number): void;
+	endPool(): Promise<void>;
+}
+
+/** A dispatcher with a pool, both in the caller's thread. */
+async function openLoop(queue: JobQueue, store: Store, {owner, url, scopes, concurrency}: LoopOptions): Promise<Loop> {
+	// Loaded only here: a program with a loop of its own needs neither.
+	const [{Dispatcher}, {inlinePool}] = await Promise.all([import('../dispatcher/dispatcher.ts'), import('../pool/inline.ts')]);
 	const ended = Promise.withResolvers<void>();
 	let pool: Pool | undefined;
 	const makePool = (listener: PoolListener) => {
-		const poolOptions = {...POOL_OPTIONS, ...queue.store.ownerFiles(owner), defaults: defined({scope: scopes[0]}), workers: concurrency, tasks: url};
-		pool = lonePool(queue.store, concurrency, listener, own => inlinePool(poolOptions, own));
+		const options = {...POOL_OPTIONS, ...queue.store.ownerFiles(owner), defaults: defined({scope: scopes[0]}), workers: concurrency, tasks: url};
+		pool = new OneByOnePool(queue.store, concurrency, listener, own => inlinePool(options, own));
 		return pool;
 	};
 	const dispatcher = new Dispatcher(store, makePool, {
@@ -90,35 +135,14 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 			if (message.replies.length > 0) ended.resolve();
 		},
 	});
-	const close = (ms: number) => dispatcher.receive([{type: 'close', call: 0, drainMs: ms}]);
-	const onAbort = () => close(drainMs);
-	let failure: FaenaError | undefined;
-	const endHeartbeat = await startHeartbeat(queue.store, owner, error => {
-		failure = error;
-		close(Infinity);
-	});
-	signal?.addEventListener('abort', onAbort);
-	if (signal?.aborted) onAbort();
-	const stopListening = queue.onEnqueue(wake);
-	// It also keeps the process alive, which the timers of the store and the dispatcher don't.
-	const timer = setInterval(wake, pollMs);
-	standIn(url, tasks);
-	try {
-		await dispatcher.start();
-		await ended.promise;
-		if (failure) throw failure;
-	} catch (error) {
-		// The first error says why the loop failed. What fails after it usually has the same reason.
-		await pool?.close();
-		await queue.leave(owner).catch(() => undefined);
-		throw error;
-	} finally {
-		standIn(url, undefined);
-		signal?.removeEventListener('abort', onAbort);
-		stopListening();
-		clearInterval(timer);
-		await endHeartbeat();
-	}
+	return {
+		async run() {
+			await dispatcher.start();
+			await ended.promise;
+		},
+		close: drainMs => dispatcher.receive([{type: 'close', call: 0, drainMs}]),
+		endPool: async () => pool?.close(),
+	};
 }
 
 export const WORK_CHECKS: Checks = {signal: abortSignal, concurrency: integer(1, 1024), drain: duration, pollMs: integer(1, 3_600_000), scope: texts};
@@ -154,106 +178,4 @@ function storeOf(queue: JobQueue): {store: Store; wake(): void} {
 	};
 	const get = (_: Store, name: keyof Store) => own[name] ?? (typeof store[name] === 'function' ? store[name].bind(store) : store[name]);
 	return {store: new Proxy(store, {get}), wake: () => void tell?.({type: 'changed', stop: []})};
-}
-
-/** An inline pool whose chunks have one job. It leaves jobs to an engine that seem to end their program. */
-function lonePool(store: Store, slots: number, listener: PoolListener, makePool: (listener: PoolListener) => Pool): Pool {
-	const updates = new DirectUpdateWriter(store);
-	/** Tasks whose suspects it no longer takes. Suspects are claimed in order, so the job that was left would come first each time. */
-	const left = new Set<string>();
-	/** By id, each job from its start until the dispatcher has its outcome. */
-	const running = new Map<JobId, PromiseWithResolvers<void>>();
-	const pool = makePool({
-		updated: update => updates.add(update),
-		async ended(task, groups) {
-			for (const update of await updates.takeUnwritten(groups.map(({ids}) => idAt(ids, 0)))) listener.updated(update);
-			listener.ended(task, groups);
-			for (const {ids} of groups) {
-				running.get(idAt(ids, 0))?.resolve();
-				running.delete(idAt(ids, 0));
-			}
-			listener.freed();
-		},
-		freed: () => listener.freed(),
-		...{lost: () => undefined, startsSlowly: () => undefined, memoryShort: () => undefined},
-	});
-	return {
-		slots,
-		maxJobs: 1,
-		get size() {
-			return running.size;
-		},
-		capacity(lane) {
-			const isLeft = lane?.quarantined && left.has(lane.task);
-			return {idle: isLeft ? 0 : Math.min(pool.capacity().idle, slots - running.size), prefetch: 0};
-		},
-		run(chunk) {
-			const {task, ids, quarantine} = chunk;
-			if (quarantine !== 'alone') {
-				running.set(idAt(ids, 0), Promise.withResolvers());
-				return pool.run({...chunk, quarantine: undefined});
-			}
-			// A loop in the caller's thread can't find out whether the job ends its program.
-			left.add(task);
-			listener.ended(task, [toReleased(chunk)]);
-			const error = new Error(
-				`It seems to end the program that runs it, so work() does not run it any more, nor other jobs of task ${task} that ran when a program ended. ` +
-					'An engine runs them in child processes: open() one on this queue with these tasks. Or cancel the job.',
-			);
-			warn('refused', {id: idAt(ids, 0), error});
-		},
-		load: () => pool.load(),
-		stop: (...which) => pool.stop(...which),
-		release: task => pool.release(task),
-		confirmStops: () => pool.confirmStops(),
-		interrupt: () => pool.interrupt(),
-		async close() {
-			await Promise.all([...running.values()].map(({promise}) => promise));
-			await pool.close();
-		},
-	};
-}
-
-const NO_THREAD =
-	'work() renews its heartbeat only while its tasks wait, since a thread of its own could not connect as the pool does. A task that computes for longer than ' +
-	'the lease loses its job to another program. Make the pool from a URL, without an object as ssl and without a function as password.';
-
-/**
- * Starts the thread that renews the heartbeat of a `work()` loop, whose own thread may be busy for hours. Resolves once it does, or has ended: a
- * job that blocks the loop's thread must not start before. A store in memory needs none: no other process can reclaim its jobs.
- * @param onFailure called if the thread ends by itself. Without it other engines would reclaim the loop's jobs
- * @returns a function that ends it
- */
-async function startHeartbeat(
-	{location: shown, threadLocation: location}: Store,
-	owner: OwnerId,
-	onFailure: (error: FaenaError) => void,
-): Promise<() => Promise<void>> {
-	if (location === undefined) {
-		if (shown !== IN_MEMORY) process.emitWarning(NO_THREAD, {type: 'FaenaWarning'});
-		return async () => undefined;
-	}
-	const worker = startThread(workerUrl('heartbeat'), {workerData: {location, owner} satisfies HeartbeatStart, name: 'faena heartbeat'});
-	let isEnding = false;
-	const fail = (why: string, cause?: unknown) => {
-		if (isEnding) return;
-		isEnding = true;
-		const message = `The thread that keeps the lease of work() ended: ${why}. The running job was finished first; call work() again to go on.`;
-		onFailure(new FaenaError('DispatcherFailed', message, {cause}));
-	};
-	worker.once('error', error => fail(error instanceof Error ? error.message : String(error), error));
-	const exited = new Promise<void>(resolve => {
-		worker.once('exit', code => {
-			fail(`its exit code is ${code}`);
-			resolve();
-		});
-	});
-	await Promise.race([exited, new Promise(resolve => worker.once('message', resolve))]);
-	worker.unref();
-	return () => {
-		isEnding = true;
-		worker.ref();
-		worker.postMessage('end');
-		return exited;
-	};
 }
