@@ -16,26 +16,15 @@ export type {HaltOption, MapArgs, MapOptions} from './api/maps/map-options.ts';
 export type {OpenOptions, RecycleOptions} from './api/open-options.ts';
 export type {AnyTasks, CompletionTasksOf, EnqueueArgs, PayloadOf, ProblemOf, ResultOf, TaskName, TasksOf} from './job/task.ts';
 export {closeOnSignals} from './api/signals.ts';
-export type {CompletedBatch, EditResult, Staleness} from './job/job.ts';
+export type {CompletedBatch} from './job/batch.ts';
+export type {EditResult, Staleness} from './job/job.ts';
 export type {Duration, Size} from './job/checks.ts';
 export type {SlowStart, WorkerLoss} from './job/events.ts';
 export type {ErrorRecord} from './job/error-record.ts';
 export type {FailureRecord, PostMortem} from './job/failure.ts';
-export type {
-	BackoffOption,
-	Counts,
-	Durability,
-	Job,
-	JobFilter,
-	JobId,
-	JobSearch,
-	JobSort,
-	JobStatus,
-	LogLevel,
-	LogLine,
-	Progress,
-	StopReason,
-} from './job/job.ts';
+export type {Counts, Durability, Job, JobId, JobStatus, LogLevel, LogLine, Progress, StopReason} from './job/job.ts';
+export type {BackoffOption} from './job/policy.ts';
+export type {JobFilter, JobSearch, JobSort} from './job/search.ts';
 export {Flow, type FlowInput, type FlowJobOptions, type FlowMapOptions} from './api/flows/flow.ts';
 export {FlowJob, FlowMap, FlowNode} from './api/flows/flow-nodes.ts';
 export {FlowRun} from './api/flows/flow-run.ts';

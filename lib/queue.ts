@@ -6,28 +6,19 @@
 import './support/node.ts';
 
 export {type JobHandler, work, type WorkOptions} from './api/work.ts';
-export type {Batch, BatchOptions, DeleteResult, JobEdit, Mark} from './job/job.ts';
+export type {Batch, BatchOptions, DeleteResult, Mark} from './job/batch.ts';
+export type {JobEdit} from './job/job.ts';
 export type {Claim, ClaimedJob, Ending, ExecutionRecord, JobUpdate, Lease, Outcome, OwnerId, Settlement, Timing} from './job/claim.ts';
 export {decode, type Encoded, encode} from './job/encoding.ts';
 export type {BackedUp, MovedQueue, Vacuumed} from './job/events.ts';
-export type {
-	Backoff,
-	BatchId,
-	CancelResult,
-	CleanupOptions,
-	CleanupResult,
-	DiscardOptions,
-	DiscardResult,
-	JobEnd,
-	JobValues,
-	Page,
-	Place,
-	Policy,
-} from './job/job.ts';
+export type {BatchId} from './job/batch.ts';
+export type {CancelResult, CleanupOptions, CleanupResult, DiscardOptions, DiscardResult, JobEnd} from './job/job.ts';
+export type {Backoff, Policy} from './job/policy.ts';
+export type {JobValues, Page, Place} from './job/search.ts';
 export {TRANSITIONS} from './job/job.ts';
 export type {ChildJob, NewJob, PendingLimits, Rerun} from './job/new-job.ts';
-export type {ClaimedGroup, Column, EndedGroup, EnqueuedGroup, FullQueue, Ids, NewGroup} from './job/group.ts';
-export type {PackedStrings, Values} from './job/packed.ts';
+export type {ClaimedGroup, Column, EndedGroup, EnqueuedGroup, FullQueue, Ids, NewGroup} from './job/groups/group.ts';
+export type {PackedStrings, Values} from './job/groups/packed.ts';
 export {backup, openQueue, type QueueOptions, vacuum} from './store/open-store.ts';
 export {moveQueue, type MoveOptions, reopenQueue} from './store/queue-move.ts';
 export type {PostgresClient, PostgresPool, PostgresQuery} from './store/postgres-client.ts';

@@ -3,12 +3,13 @@
 import {type OpenFreshness, openFreshness} from '../freshness/open-freshness.ts';
 import {abortSignal, argument, bad, checked, type Duration, duration, text} from '../job/checks.ts';
 import type {EngineStats, JobEvent} from '../job/events.ts';
-import {idAt} from '../job/group.ts';
-import type {Counts, EditResult, JobFilter, JobId, JobSearch, TaskCounts} from '../job/job.ts';
+import {idAt} from '../job/groups/group.ts';
+import type {Counts, EditResult, JobId, TaskCounts} from '../job/job.ts';
 import {countJobs, JobList, type JobListOptions, type JobSource} from '../job/job-list.ts';
 import {JobMaker} from '../job/new-job.ts';
 import {checkFilter, checkId, jobIds} from '../job/options.ts';
-import {pages} from '../job/pages.ts';
+import type {JobFilter, JobSearch} from '../job/search.ts';
+import {pages} from '../job/search.ts';
 import type {AnyTasks, EnqueueArgs, Fresh, JobOptions, PayloadOf, ResultOf, TasksOf} from '../job/task.ts';
 import {refuseInWorker} from '../job/task-module.ts';
 import {keyConflict, noParent, queueFull} from '../store/conflict-errors.ts';

@@ -1,10 +1,10 @@
 import {bad, checkIterable, show} from '../job/checks.ts';
 import type {Encoded} from '../job/encoding.ts';
-import {idAt, MAX_GROUP_JOBS} from '../job/group.ts';
+import {idAt, MAX_GROUP_JOBS} from '../job/groups/group.ts';
+import {pack} from '../job/groups/packed.ts';
 import type {JobId} from '../job/job.ts';
 import {type JobMaker, lowestOf} from '../job/new-job.ts';
 import {checkKey} from '../job/options.ts';
-import {pack} from '../job/packed.ts';
 import type {JobOptions} from '../job/task.ts';
 import {keyConflict, noParent, queueFull} from '../store/conflict-errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';

@@ -1,11 +1,12 @@
+import type {Batch, DeleteResult} from '../job/batch.ts';
 import {abortSignal, checked, type Duration, duration} from '../job/checks.ts';
 import type {ExecutionRecord} from '../job/claim.ts';
 import {decode} from '../job/encoding.ts';
 import {fromFailure} from '../job/failure.ts';
-import {listRanges} from '../job/group.ts';
-import type {Batch, DeleteResult, EditResult, Job, JobId, JobStatus, LogLine, Staleness} from '../job/job.ts';
+import {listRanges} from '../job/groups/group.ts';
+import type {EditResult, Job, JobId, JobStatus, LogLine, Staleness} from '../job/job.ts';
 import type {JobMaker} from '../job/new-job.ts';
-import {pages} from '../job/pages.ts';
+import {pages} from '../job/search.ts';
 import type {StoredJob, Wanted} from '../store/store.ts';
 import {startTimer} from '../support/clock.ts';
 import {defined} from '../support/defined.ts';

@@ -1,6 +1,8 @@
-import type {EnqueuedGroup, NewGroup} from '../job/group.ts';
-import type {BatchId, DiscardOptions, JobFilter, JobId} from '../job/job.ts';
+import type {BatchId} from '../job/batch.ts';
+import type {EnqueuedGroup, NewGroup} from '../job/groups/group.ts';
+import type {DiscardOptions, JobId} from '../job/job.ts';
 import type {ScheduleChange, ScheduleResult} from '../job/schedule.ts';
+import type {JobFilter} from '../job/search.ts';
 import {JobQueue, type MovedPage, movePages} from '../store/job-queue.ts';
 import type {MoveTarget} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';

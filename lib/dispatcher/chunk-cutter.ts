@@ -1,4 +1,5 @@
-import {type ClaimedGroup, cutClaimed, joinClaimed, sizeOf} from '../job/group.ts';
+import {cutClaimed, joinClaimed} from '../job/groups/cut-and-join.ts';
+import {type ClaimedGroup, sizeOf} from '../job/groups/group.ts';
 
 /** A group that fills this share of a chunk is a chunk by itself: joined with others it would need a list for each of its columns. */
 const MIN_CHUNK_SHARE = 1 / 8;

@@ -1,4 +1,5 @@
-import {type ClaimedGroup, type EndedGroup, sizeOf, toReleased} from '../job/group.ts';
+import {type ClaimedGroup, type EndedGroup, sizeOf} from '../job/groups/group.ts';
+import {toReleased} from '../job/groups/single-jobs.ts';
 import {laneOf, type Pool} from '../pool/pool.ts';
 import {failpoint} from '../support/failpoint.ts';
 import {trace} from '../support/trace.ts';

@@ -1,4 +1,4 @@
-import {MAX_GROUP_JOBS} from '../job/group.ts';
+import {MAX_GROUP_JOBS} from '../job/groups/group.ts';
 import type {Capacity} from '../pool/pool.ts';
 
 /** A chunk should hold this many times the work of a transaction, so that durability costs a worker 1 %. */

@@ -1,6 +1,7 @@
 import type {JobUpdate, Lease, OwnerId, Settlement} from '../job/claim.ts';
 import {toFailure} from '../job/failure.ts';
-import {type EndedGroup, idAt, settlementsOf, sizeOf, toEndedGroup} from '../job/group.ts';
+import {type EndedGroup, idAt, sizeOf} from '../job/groups/group.ts';
+import {settlementsOf, toEndedGroup} from '../job/groups/single-jobs.ts';
 import type {ClaimRequest, Committed, LaneRequest, Store} from '../store/store.ts';
 import type {Clock} from '../support/clock.ts';
 import type {FaenaError} from '../support/errors.ts';

@@ -1,6 +1,7 @@
 import type {JobUpdate, Lease, OwnerId} from '../job/claim.ts';
 import type {SlowStart, WorkerLoss} from '../job/events.ts';
-import {type ClaimedGroup, type EndedGroup, type EnqueuedGroup, type FullQueue, idAt, indexOf, type NewGroup, sizeOf, toReleased} from '../job/group.ts';
+import {type ClaimedGroup, type EndedGroup, type EnqueuedGroup, type FullQueue, idAt, indexOf, type NewGroup, sizeOf} from '../job/groups/group.ts';
+import {toReleased} from '../job/groups/single-jobs.ts';
 import type {JobId} from '../job/job.ts';
 import type {Pool, PoolListener} from '../pool/pool.ts';
 import type {ClaimRequest, Committed, SettledGroup} from '../store/store.ts';

@@ -1,4 +1,4 @@
-import type {ClaimedGroup} from '../job/group.ts';
+import type {ClaimedGroup} from '../job/groups/group.ts';
 import {mostTogether} from '../job/job.ts';
 import type {CheckedOptions} from '../job/options.ts';
 import type {TaskInfo} from '../job/task.ts';

@@ -1,4 +1,4 @@
-import {MAX_GROUP_JOBS, sizeOf} from '../job/group.ts';
+import {MAX_GROUP_JOBS, sizeOf} from '../job/groups/group.ts';
 import type {NumberedCall} from './clients.ts';
 
 /** A transaction that enqueues this many jobs takes in no further call. One more than a group, so that two full groups share it. */

@@ -1,4 +1,5 @@
-import {type BatchId, type BatchOptions, type JobId, UNENDED_STATUSES} from '../job/job.ts';
+import type {BatchId, BatchOptions} from '../job/batch.ts';
+import {type JobId, UNENDED_STATUSES} from '../job/job.ts';
 import {movePages} from '../store/job-queue.ts';
 import type {BatchChange} from '../store/store.ts';
 import {sleep} from '../support/clock.ts';

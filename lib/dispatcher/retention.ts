@@ -1,6 +1,8 @@
+import type {BatchId} from '../job/batch.ts';
 import {checked} from '../job/checks.ts';
-import type {BatchId, Place, Retention} from '../job/job.ts';
+import type {Retention} from '../job/job.ts';
 import {RETENTION_CHECKS} from '../job/options.ts';
+import type {Place} from '../job/search.ts';
 import type {TaskInfo} from '../job/task.ts';
 import {type EndedBefore, type EndTimes, lastUsedAt} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';

@@ -1,4 +1,5 @@
-import {type EndedGroup, pickEnded, sizeOf} from '../job/group.ts';
+import {type EndedGroup, sizeOf} from '../job/groups/group.ts';
+import {pickEnded} from '../job/groups/single-jobs.ts';
 import type {Clock} from '../support/clock.ts';
 
 /** How long the caller has to answer. It may be busy computing. */

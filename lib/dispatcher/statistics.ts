@@ -1,7 +1,7 @@
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
 import type {EngineStats, Quantiles, StorageSize} from '../job/events.ts';
-import {type EndedGroup, numberAt, sizeOf} from '../job/group.ts';
-import {PackedTimes} from '../job/packed.ts';
+import {type EndedGroup, numberAt, sizeOf} from '../job/groups/group.ts';
+import {PackedTimes} from '../job/groups/packed-times.ts';
 import type {SettledGroup} from '../store/store.ts';
 import {monotonicMs} from '../support/clock.ts';
 

@@ -1,6 +1,6 @@
-import {type ClaimedGroup, mapColumn} from '../job/group.ts';
-import type {Policy} from '../job/job.ts';
+import {type ClaimedGroup, mapColumn} from '../job/groups/group.ts';
 import {type CheckedOptions, withOwn} from '../job/options.ts';
+import type {Policy} from '../job/policy.ts';
 
 /** A timeout in percent is never shorter. */
 const MIN_TIMEOUT_MS = 100;

@@ -1,4 +1,4 @@
-import {type ClaimedGroup, indexOf, sizeOf} from '../job/group.ts';
+import {type ClaimedGroup, indexOf, sizeOf} from '../job/groups/group.ts';
 import type {Committed} from '../store/store.ts';
 import {ms, trace} from '../support/trace.ts';
 import type {Writes} from './commits.ts';

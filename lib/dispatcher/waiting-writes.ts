@@ -1,5 +1,5 @@
 import type {JobUpdate} from '../job/claim.ts';
-import type {EndedGroup} from '../job/group.ts';
+import type {EndedGroup} from '../job/groups/group.ts';
 import type {Writes} from './commits.ts';
 import type {Context} from './context.ts';
 

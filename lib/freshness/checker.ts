@@ -1,9 +1,9 @@
 import {existsSync} from 'node:fs';
 import {argument, bad, nearest} from '../job/checks.ts';
 import {decode, type Encoded} from '../job/encoding.ts';
+import {unpack} from '../job/groups/packed.ts';
 import {isTerminal, type JobStatus} from '../job/job.ts';
 import {paths} from '../job/options.ts';
-import {unpack} from '../job/packed.ts';
 import {optionsOf, type TaskFunction} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import {attributesOf, contentOf, misses, presenceOf} from './files.ts';

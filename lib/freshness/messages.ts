@@ -1,5 +1,5 @@
+import type {Values} from '../job/groups/packed.ts';
 import type {JobStatus} from '../job/job.ts';
-import type {Values} from '../job/packed.ts';
 import type {Fresh} from '../job/task.ts';
 
 /** The station `freshness/`: finds out which items of a map have changed since their jobs ran. It runs in a thread of its own, since it reads files. */

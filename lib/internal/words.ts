@@ -2,12 +2,12 @@
 
 export {bad, duration, nearest, size} from '../job/checks.ts';
 export {DEFAULT_MAX_VALUE_BYTES, decode, type Encoded, isJson, toCount} from '../job/encoding.ts';
-export {listRanges} from '../job/group.ts';
-export {describeStages, isTerminal, NO_JOBS, SORTED_BY, SORTS, STATUSES, statusSummary, UNENDED_STATUSES} from '../job/job.ts';
+export {listRanges} from '../job/groups/group.ts';
+export {describeStages, isTerminal, NO_JOBS, STATUSES, statusSummary, UNENDED_STATUSES} from '../job/job.ts';
 export {checkJobOptions, resolveUnknown} from '../job/options.ts';
-export {pages} from '../job/pages.ts';
 export type {Schedule, ScheduleResult} from '../job/schedule.ts';
 export {scopeOfModule} from '../job/scope.ts';
+export {pages, SORTED_BY, SORTS} from '../job/search.ts';
 export {type TaskContext, task} from '../job/task.ts';
 export {PermanentError} from '../job/task-errors.ts';
 export {defineTasks, toUrl} from '../job/task-module.ts';

@@ -1,5 +1,6 @@
+import type {CompletedBatch} from './batch.ts';
 import type {FailureRecord} from './failure.ts';
-import type {CompletedBatch, JobId, LogLevel} from './job.ts';
+import type {JobId, LogLevel} from './job.ts';
 
 /** A worker that was lost, and why. */
 export interface WorkerLoss extends Pick<FailureRecord, 'exitCode' | 'signal'> {

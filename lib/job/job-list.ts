@@ -1,7 +1,8 @@
+import type {Batch} from './batch.ts';
 import {argument, bad, type Check, integer, show} from './checks.ts';
-import {type Batch, type Counts, type Job, type JobId, type JobSearch, NO_JOBS, type Place, SORTED_BY, STATUSES, type TaskCounts, toCounts} from './job.ts';
+import {type Counts, type Job, type JobId, NO_JOBS, STATUSES, type TaskCounts, toCounts} from './job.ts';
 import {checkSearch} from './options.ts';
-import {pages} from './pages.ts';
+import {type JobSearch, type Place, pages, SORTED_BY} from './search.ts';
 
 /** Which jobs to list, in what order, from where, and how many. */
 export interface JobListOptions extends JobSearch {

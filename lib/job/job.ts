@@ -1,9 +1,9 @@
 /** The words: jobs, their options, groups, outcomes and values. They never import a station, and do nothing by themselves. */
 
 import {FaenaError} from '../support/errors.ts';
-import type {Duration} from './checks.ts';
 import type {Encoded} from './encoding.ts';
 import type {FailureRecord} from './failure.ts';
+import type {Policy} from './policy.ts';
 
 /** A job's id: a positive integer, rising in order of arrival, never used twice. */
 export type JobId = number;
@@ -63,42 +63,6 @@ export function suspicionAmong(jobs: number): number {
 
 /** A job that killed its worker this many times is dead, whatever its `maxAttempts`. */
 export const MAX_CRASHES = 3;
-
-/** The options of which a policy is made. */
-export const POLICY_OPTIONS = ['maxAttempts', 'maxDelays', 'timeout', 'backoff', 'retry'] as const;
-
-/** How often and how long a job may run, and how it is tried again. Resolved when the job is enqueued, and stored with it. */
-export interface Policy {
-	/** The job is dead after this many charged executions; at least 1. */
-	readonly maxAttempts: number;
-	/** How often in a round its task may put it off by a `RetryAfter`, uncharged; default 100. */
-	readonly maxDelays?: number;
-	/** Longest run of one execution in milliseconds, from its start; `null` for no limit. */
-	readonly timeoutMs: number | null;
-	/** Instead of `timeoutMs`: percent of the median run time of the task's completed executions in the dispatcher that runs the job. */
-	readonly timeoutPercent?: number;
-	/** How long a failed job waits before its next attempt. */
-	readonly backoff: Backoff;
-	/** `auto` tries again after the backoff; `manual` parks a failed job until `retry()`. */
-	readonly retry: 'auto' | 'manual';
-	/** Options that were not given, of a job whose task its program did not know. The engine that runs it fills in the task's own. */
-	readonly unset?: readonly (typeof POLICY_OPTIONS)[number][];
-}
-
-/** Exponential backoff: after attempt n the job waits `min(maxMs, baseMs × factorⁿ⁻¹)`, of which the share `jitter` is random. */
-export interface Backoff {
-	/** The wait after the first failed attempt. */
-	readonly baseMs: number;
-	/** By this each wait is longer than the last one. */
-	readonly factor: number;
-	/** The longest wait. */
-	readonly maxMs: number;
-	/** From 0, always the full wait, to 1, anything from no wait to the full one. */
-	readonly jitter: number;
-}
-
-/** A fixed wait; or exponential: `base` (1 s), multiplied by `factor` (2) each time, at most `max` (1 h), of which the share `jitter` (0.5) is random. */
-export type BackoffOption = Duration | {readonly base?: Duration; readonly factor?: number; readonly max?: Duration; readonly jitter?: number};
 
 /** A job as the store knows it, without its payload and result. Times are milliseconds since 1970. A field is absent if it is not known or its event has not happened. */
 export interface Job extends Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeoutPercent'> {
@@ -251,57 +215,6 @@ export function describeStages(stages: readonly string[], tasks: Readonly<Record
 	return [...new Set(stages.map(stage => stage.split(GROUPED)[0] as string))].map(task => `${task} ${statusSummary(tasks[task] ?? NO_JOBS)}`).join(' → ');
 }
 
-/** Selects jobs that meet all conditions; without any, every job. A page reads about as many rows as it has jobs, unless it selects by task. */
-export interface JobFilter {
-	/** Any number of ids, in any order. */
-	readonly ids?: readonly JobId[];
-	/** Name of a task. */
-	readonly task?: string;
-	/** One status, or any of several. */
-	readonly status?: JobStatus | readonly JobStatus[];
-	/** Name of a batch. */
-	readonly batch?: string;
-	/**
-	 * A key, together with the batch in which it is unique, or with the task: the job that has it. With a task alone that is a job outside batches;
-	 * items of maps and jobs of flows may have the same key.
-	 */
-	readonly key?: string;
-	/** Only jobs that are stale: see {@link Job.stale}. */
-	readonly stale?: true;
-}
-
-/** All orders of a list of jobs. */
-export const SORTS = ['id', 'startedAt', 'endedAt', 'duration'] as const;
-
-/**
- * The order of a list of jobs. `id`: in order of arrival. `startedAt`, `endedAt`: the latest first, of the jobs whose last execution has started,
- * or whose round has ended. `duration`: the longest last execution first, of the jobs that don't run.
- */
-export type JobSort = (typeof SORTS)[number];
-
-/** Selects jobs as {@link JobFilter} does, also by a time, and orders them. */
-export interface JobSearch extends JobFilter {
-	/** Default `id`. */
-	readonly sort?: JobSort;
-	/** Only jobs with this time or a later one: their `createdAt`; with `sort: 'startedAt'` their `startedAt`, with the other sorts their `endedAt`. */
-	readonly since?: Date | number;
-	/** Only jobs before this time. It is the same time as for `since`. */
-	readonly until?: Date | number;
-}
-
-/** The fields of a job by which a list with this sort is ordered, and to which `since` and `until` refer. */
-export const SORTED_BY = {
-	id: {value: 'id', time: 'createdAt'},
-	startedAt: {value: 'startedAt', time: 'startedAt'},
-	endedAt: {value: 'endedAt', time: 'endedAt'},
-	duration: {value: 'durationMs', time: 'endedAt'},
-} as const satisfies Readonly<Record<JobSort, {readonly value: keyof Job; readonly time: keyof Job}>>;
-
-/** A place in a list of jobs, from which to go on: a job's id; in a list that is not sorted by it, with the value by which it is sorted. */
-export type Place =
-	| JobId
-	| {readonly value: number; readonly id: JobId /** What the store has found so far, if it has not looked everywhere. */; readonly soFar?: unknown};
-
 /** All {@link StopReason}s. */
 export const STOP_REASONS = ['cancelled', 'timedOut', 'interrupted'] as const;
 
@@ -310,24 +223,6 @@ export type StopReason = (typeof STOP_REASONS)[number];
 
 /** What a commit survives: `full` a loss of power, `normal` a crash of the process. */
 export type Durability = 'full' | 'normal';
-
-/** A page of a list that is ordered by id. */
-export interface Page {
-	/** Only what has a higher id. */
-	readonly after?: JobId;
-	/** The most entries; default 100. */
-	readonly limit?: number;
-}
-
-/** A job's values, encoded. */
-export interface JobValues {
-	/** As it was enqueued. */
-	readonly payload: Encoded;
-	/** The result of a completed job. */
-	readonly result?: Encoded;
-	/** The state from which its next execution goes on, which execution kept it, and when, in milliseconds since 1970. */
-	readonly checkpoint?: {readonly execution: number; readonly at: number; readonly state: Encoded};
-}
 
 /** Changes of a job that is pending or failed. What is absent stays as it is. */
 export interface JobEdit {
@@ -420,97 +315,4 @@ export interface CleanupResult {
 	readonly deleted: number;
 	/** To go on, pass this as `after`. `null` if all jobs were examined. */
 	readonly next: JobId | null;
-}
-
-/** A batch's id: a positive integer. */
-export type BatchId = number;
-
-/** A batch as the store knows it. Times are milliseconds since 1970. A time is absent if its event has not happened. */
-export interface Batch {
-	/** The store's number of the batch. */
-	readonly id: BatchId;
-	/** Unique among batches. */
-	readonly name: string;
-	/** The task of all its jobs; absent for a flow and for a pipe. */
-	readonly task?: string;
-	/** Of a flow. */
-	readonly flow?: Flow;
-	/** Of a pipe: its stages, in order: the task, and how many items a job of it gets if that is several, such as `store × 100`. */
-	readonly stages?: readonly string[];
-	/** Names the map with `fresh: 'all'` that has begun to run all its items again, until a map of the batch has yielded all. */
-	readonly renewal?: string;
-	/** Names the map or pipe that has opened it last. */
-	readonly run?: string;
-	/** Of a flow and of a pipe: its jobs by task and status. */
-	readonly tasks?: Readonly<Record<string, Counts>>;
-	/** When it was first opened. */
-	readonly createdAt: number;
-	/** Number of items in its input, once that has ended. */
-	readonly total?: number;
-	/** When the first of its jobs was claimed. */
-	readonly startedAt?: number;
-	/** When its input and all its jobs had ended. */
-	readonly completedAt?: number;
-	/** When a map of it last ended with every result yielded. */
-	readonly closedAt?: number;
-	/** The job of `onComplete` that was enqueued when it last completed. */
-	readonly completionJobId?: JobId;
-	/** Its jobs by status. */
-	readonly counts: Counts;
-	/** Of the pending ones, those that an earlier run left unfinished and a later one has not named: they are not started. Absent if there are none. */
-	readonly held?: number;
-	/** At most two, the older one first. Its rate is calculated from them. */
-	readonly marks: readonly Mark[];
-}
-
-/** A flow is a batch whose jobs wait for each other. They are blocked until its input has ended, so that none runs before all are there. */
-export interface Flow {
-	/** Equal for flows with the same jobs, payloads and edges. */
-	readonly structure: string;
-	/** Its jobs in order, as ranges of ids; absent until its input has ended. */
-	readonly jobs?: FlowJobs;
-}
-
-/** Ranges of consecutive ids. */
-export type FlowJobs = readonly (readonly [first: JobId, count: number])[];
-
-/** How many jobs of a batch had ended at a moment. */
-export interface Mark {
-	/** Milliseconds since 1970. */
-	readonly at: number;
-	/** Jobs of the batch that had ended. */
-	readonly ended: number;
-}
-
-/** Options of a batch, kept with it. */
-export interface BatchOptions {
-	/** A job that the store enqueues in the same transaction whenever the batch completes. Its payload is a {@link CompletedBatch}. */
-	readonly onComplete?: {readonly task: string; readonly scope?: string | undefined; readonly priority: number; readonly policy: Policy};
-	/** For a flow: its {@link Flow.structure}. */
-	readonly flow?: string | undefined;
-	/** For a pipe: its stages, as {@link Batch.stages}. */
-	readonly stages?: readonly string[] | undefined;
-	/** For a map that runs all its items again: a name for {@link Batch.renewal}. One that an earlier map has left there stays. */
-	readonly renewal?: string | undefined;
-	/** For a map and for a pipe: {@link Batch.run}. */
-	readonly run?: string | undefined;
-}
-
-/** A batch whose input and jobs have all ended. */
-export interface CompletedBatch {
-	/** Its name. */
-	readonly batch: string;
-	/** Its jobs by status when it completed. */
-	readonly counts: Counts;
-}
-
-/** A job that ends this long after the last {@link Mark} makes a new one. Two are kept, so that a rate covers at least the last 10 seconds. */
-export const MARK_EVERY_MS = 10_000;
-
-/** What one call deleted of a batch. */
-export interface DeleteResult {
-	/** The number of deleted jobs. */
-	readonly deleted: number;
-	/** True if no batch has the name any more. Otherwise call again. */
-	readonly isGone: boolean;
 }

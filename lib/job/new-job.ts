@@ -1,8 +1,9 @@
 import {FaenaError} from '../support/errors.ts';
+import type {BatchId, CompletedBatch} from './batch.ts';
 import {argument, bad, expected, kind, list, nearest} from './checks.ts';
 import {type Encoded, encode, sameValue, sizeBytes} from './encoding.ts';
 import {EnqueuedChild} from './enqueued-child.ts';
-import type {BatchId, CompletedBatch, JobId} from './job.ts';
+import type {JobId} from './job.ts';
 import {type CheckedOptions, checkId, checkJobOptions, checkTaskOptions, type ResolvedJobOptions, resolveJobOptions, resolveUnknown} from './options.ts';
 import type {OnDead, Parents} from './parents.ts';
 import type {ChildOptions, Fresh, JobOptions, TaskInfo} from './task.ts';

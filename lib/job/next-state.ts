@@ -1,7 +1,8 @@
 import type {Ending} from './claim.ts';
 import {type FailureRecord, poison} from './failure.ts';
-import {type Backoff, MAX_CRASHES, type Policy} from './job.ts';
+import {MAX_CRASHES} from './job.ts';
 import {DEFAULTS} from './options.ts';
+import type {Backoff, Policy} from './policy.ts';
 
 /** What is charged to a job in its round. */
 export interface Charges {

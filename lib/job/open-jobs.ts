@@ -1,7 +1,7 @@
 import {closeSync, constants, fstatSync, openSync, readFileSync, readlinkSync, type Stats, writeSync} from 'node:fs';
 import {crc32} from 'node:zlib';
 import type {Lease} from './claim.ts';
-import {type Ids, idAt} from './group.ts';
+import {type Ids, idAt} from './groups/group.ts';
 import type {JobId} from './job.ts';
 
 /**

@@ -18,8 +18,10 @@ import {
 	time,
 } from './checks.ts';
 import {DEFAULT_MAX_VALUE_BYTES} from './encoding.ts';
-import {type Backoff, type JobFilter, type JobId, type JobSearch, POLICY_OPTIONS, type Policy, SORTS, STATUSES} from './job.ts';
+import {type JobId, STATUSES} from './job.ts';
 import type {OnDead, Parents} from './parents.ts';
+import {type Backoff, POLICY_OPTIONS, type Policy} from './policy.ts';
+import {type JobFilter, type JobSearch, SORTS} from './search.ts';
 import type {Fresh, Isolation} from './task.ts';
 
 /** All defaults, as a program would write them. A test compares docs/options.md with them. */

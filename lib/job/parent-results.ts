@@ -1,7 +1,7 @@
 import {decode, type Encoded} from './encoding.ts';
 import {fromFailure} from './failure.ts';
-import type {ClaimedGroup, ParentResults} from './group.ts';
-import {unpack} from './packed.ts';
+import type {ClaimedGroup, ParentResults} from './groups/group.ts';
+import {unpack} from './groups/packed.ts';
 import type {ParentOutcome} from './task.ts';
 import type {ResultsOfParents} from './value-tree.ts';
 

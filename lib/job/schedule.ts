@@ -1,6 +1,7 @@
 import {isDeepStrictEqual} from 'node:util';
 import type {Encoded} from './encoding.ts';
-import type {JobId, Policy} from './job.ts';
+import type {JobId} from './job.ts';
+import type {Policy} from './policy.ts';
 
 /** When a schedule enqueues its jobs. */
 export type Timing =

@@ -1,7 +1,9 @@
+import type {CompletedBatch} from './batch.ts';
 import {argument, callable, type Duration, object, type Size} from './checks.ts';
 import type {EnqueuedChild} from './enqueued-child.ts';
-import type {BackoffOption, CompletedBatch, JobId, LogLevel, StopReason} from './job.ts';
+import type {JobId, LogLevel, StopReason} from './job.ts';
 import type {OnDead} from './parents.ts';
+import type {BackoffOption} from './policy.ts';
 
 /** Options of jobs at every level: options passed to `enqueue` override the task's own, which override `open({defaults})`. */
 export interface ExecutionOptions {

@@ -1,23 +1,11 @@
 import type {Ending, Outcome, Settlement} from '../job/claim.ts';
 import type {FailureRecord, PostMortem} from '../job/failure.ts';
-import {
-	type ClaimedGroup,
-	claimAt,
-	claimedJobAt,
-	type EndedGroup,
-	executionsOf,
-	idAt,
-	indexOf,
-	pickClaimed,
-	pickEnded,
-	policyAt,
-	sizeOf,
-	toEndedGroup,
-	toSent,
-	withEndings,
-} from '../job/group.ts';
+import {executionsOf, pickClaimed} from '../job/groups/cut-and-join.ts';
+import {type ClaimedGroup, type EndedGroup, idAt, indexOf, policyAt, sizeOf, toSent} from '../job/groups/group.ts';
+import {countOf} from '../job/groups/packed.ts';
+import {type JobTimes, PackedTimes} from '../job/groups/packed-times.ts';
+import {claimAt, claimedJobAt, pickEnded, toEndedGroup, withEndings} from '../job/groups/single-jobs.ts';
 import {type JobId, MAX_SUSPICION, type StopReason} from '../job/job.ts';
-import {countOf, type JobTimes, PackedTimes} from '../job/packed.ts';
 import type {Clock} from '../support/clock.ts';
 import {trace} from '../support/trace.ts';
 import type {FinalMessage, OutcomesMessage} from '../worker/messages.ts';

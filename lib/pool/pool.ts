@@ -3,7 +3,7 @@
 import type {JobUpdate, Lease} from '../job/claim.ts';
 import type {SlowStart, WorkerLoss} from '../job/events.ts';
 import type {PostMortem} from '../job/failure.ts';
-import type {ClaimedGroup, EndedGroup} from '../job/group.ts';
+import type {ClaimedGroup, EndedGroup} from '../job/groups/group.ts';
 import type {JobId, StopReason} from '../job/job.ts';
 import type {TaskInfo} from '../job/task.ts';
 import {CELL_BYTES, ChunkState, HEAD_BYTES} from '../worker/chunk-state.ts';

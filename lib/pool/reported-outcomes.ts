@@ -1,4 +1,4 @@
-import type {EndedGroup} from '../job/group.ts';
+import type {EndedGroup} from '../job/groups/group.ts';
 
 /** Outcomes that wait for so long are passed on although their chunk goes on: if the process is killed, they would be repeated. */
 const MAX_UNCONFIRMED_MS = 100;

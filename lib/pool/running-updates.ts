@@ -1,5 +1,6 @@
 import type {Claim, JobUpdate} from '../job/claim.ts';
-import {type ClaimedGroup, claimAt} from '../job/group.ts';
+import type {ClaimedGroup} from '../job/groups/group.ts';
+import {claimAt} from '../job/groups/single-jobs.ts';
 import type {Progress} from '../job/job.ts';
 import type {Clock} from '../support/clock.ts';
 import type {PoolChunkState, PoolListener} from './pool.ts';

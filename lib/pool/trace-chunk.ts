@@ -1,5 +1,5 @@
-import {type ClaimedGroup, idAt, indexOf} from '../job/group.ts';
-import {PackedTimes} from '../job/packed.ts';
+import {type ClaimedGroup, idAt, indexOf} from '../job/groups/group.ts';
+import {PackedTimes} from '../job/groups/packed-times.ts';
 import {ms, trace} from '../support/trace.ts';
 import type {OutcomesMessage} from '../worker/messages.ts';
 import type {PoolWorker} from './pool.ts';

@@ -1,6 +1,7 @@
-import {type ClaimedGroup, pickClaimed, policyAt} from '../job/group.ts';
+import {pickClaimed} from '../job/groups/cut-and-join.ts';
+import {type ClaimedGroup, policyAt} from '../job/groups/group.ts';
+import {isTransferred, unpack} from '../job/groups/packed.ts';
 import type {StopReason} from '../job/job.ts';
-import {isTransferred, unpack} from '../job/packed.ts';
 import type {Clock} from '../support/clock.ts';
 import type {InFlightChunk} from './in-flight.ts';
 import type {RunningJobs} from './running-updates.ts';

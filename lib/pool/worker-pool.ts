@@ -1,6 +1,6 @@
 import type {Lease} from '../job/claim.ts';
 import {toFailure} from '../job/failure.ts';
-import {type ClaimedGroup, MAX_GROUP_JOBS} from '../job/group.ts';
+import {type ClaimedGroup, MAX_GROUP_JOBS} from '../job/groups/group.ts';
 import type {JobId, StopReason} from '../job/job.ts';
 import type {PoolOptions} from '../job/options.ts';
 import type {TaskInfo} from '../job/task.ts';

@@ -1,7 +1,7 @@
 /** Errors of every store: a name, a key or a batch that belongs to something else. */
 import type {OwnerId} from '../job/claim.ts';
 import type {FailureRecord} from '../job/failure.ts';
-import type {FullQueue} from '../job/group.ts';
+import type {FullQueue} from '../job/groups/group.ts';
 import type {JobId} from '../job/job.ts';
 import type {ChildJob, NewJob} from '../job/new-job.ts';
 import {FaenaError} from '../support/errors.ts';

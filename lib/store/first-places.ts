@@ -1,4 +1,5 @@
-import type {JobId, Place} from '../job/job.ts';
+import type {JobId} from '../job/job.ts';
+import type {Place} from '../job/search.ts';
 
 /** A place in a sorted list. */
 export type SortedPlace = Exclude<Place, JobId>;

@@ -1,35 +1,29 @@
+import type {Batch, BatchId, BatchOptions, CompletedBatch, DeleteResult} from '../job/batch.ts';
 import {argument, boolean, text} from '../job/checks.ts';
 import type {Claim, ClaimedJob, ExecutionRecord, Lease, Outcome, OwnerId, Settlement} from '../job/claim.ts';
 import {decode, type Encoded, encode, MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
-import {type ClaimedGroup, claimedJobsOf, type EnqueuedGroup, idAt, listRanges, numberAt, sizeOf, toEndedGroup} from '../job/group.ts';
+import {type ClaimedGroup, type EnqueuedGroup, idAt, listRanges, numberAt, sizeOf} from '../job/groups/group.ts';
+import {unpack} from '../job/groups/packed.ts';
+import {claimedJobsOf, toEndedGroup} from '../job/groups/single-jobs.ts';
 import type {
-	Batch,
-	BatchId,
-	BatchOptions,
 	CancelResult,
 	CleanupOptions,
 	CleanupResult,
-	CompletedBatch,
 	Counts,
-	DeleteResult,
 	DiscardOptions,
 	DiscardResult,
 	EditResult,
 	Job,
 	JobEdit,
 	JobEnd,
-	JobFilter,
 	JobId,
-	JobSearch,
-	JobValues,
 	LogLine,
-	Place,
 } from '../job/job.ts';
 import {countJobs, JobList, type JobListOptions, type JobSource} from '../job/job-list.ts';
 import {checkFilter, checkId} from '../job/options.ts';
-import {unpack} from '../job/packed.ts';
 import {listParents, readerOf} from '../job/parent-results.ts';
+import type {JobFilter, JobSearch, JobValues, Place} from '../job/search.ts';
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import {nameOfProcess} from '../support/node.ts';

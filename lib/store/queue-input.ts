@@ -1,5 +1,6 @@
 /** What programs give to the verbs of a JobQueue, and its checks: TypeScript does not see what JavaScript passes. */
 
+import type {BatchOptions} from '../job/batch.ts';
 import {
 	argument,
 	atLeast,
@@ -21,11 +22,14 @@ import {
 import type {Claim, Outcome, OwnerId, Settlement, Timing} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
-import {haveSameOptions, type NewGroup} from '../job/group.ts';
-import {type Backoff, type BatchOptions, type CleanupOptions, type JobEdit, type JobId, type Page, POLICY_OPTIONS, type Policy} from '../job/job.ts';
+import type {NewGroup} from '../job/groups/group.ts';
+import {pack} from '../job/groups/packed.ts';
+import {haveSameOptions} from '../job/groups/single-jobs.ts';
+import type {CleanupOptions, JobEdit, JobId} from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
 import {BACKOFF_CHECKS, DEFAULT_POLICY, EXECUTION_CHECKS, percentOfMedian, timeoutMs, withOwn} from '../job/options.ts';
-import {pack} from '../job/packed.ts';
+import {type Backoff, POLICY_OPTIONS, type Policy} from '../job/policy.ts';
+import type {Page} from '../job/search.ts';
 
 /** A job for `JobQueue.enqueue`. What is left out, also of the policy, has the default of `open()`; a job without a policy has its task's own where it runs. */
 export interface QueueJob extends Pick<NewJob, 'task' | 'payload'>, Partial<Omit<NewJob, 'task' | 'payload' | 'policy'>> {

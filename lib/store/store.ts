@@ -1,33 +1,15 @@
 /** The station `store/`: keeps jobs, and says which ones may run. It never runs one, and does nothing unasked but tell news to its listener. */
 
+import type {Batch, BatchId, BatchOptions, CompletedBatch, FlowJobs} from '../job/batch.ts';
 import type {Claim, ExecutionRecord, JobUpdate, Lease, OwnerId} from '../job/claim.ts';
 import type {Health} from '../job/events.ts';
 import type {FailureRecord} from '../job/failure.ts';
-import type {ClaimedGroup, EndedGroup, EnqueuedGroup, NewGroup} from '../job/group.ts';
-import type {
-	Batch,
-	BatchId,
-	BatchOptions,
-	CompletedBatch,
-	Durability,
-	EditResult,
-	FlowJobs,
-	Job,
-	JobEdit,
-	JobEnd,
-	JobFilter,
-	JobId,
-	JobSearch,
-	JobStatus,
-	JobValues,
-	LogLine,
-	Page,
-	Place,
-	TaskCounts,
-} from '../job/job.ts';
+import type {ClaimedGroup, EndedGroup, EnqueuedGroup, NewGroup} from '../job/groups/group.ts';
+import type {Durability, EditResult, Job, JobEdit, JobEnd, JobId, JobStatus, LogLine, TaskCounts} from '../job/job.ts';
 import {UNENDED_STATUSES} from '../job/job.ts';
 import type {PerSpawner} from '../job/options.ts';
 import type {Schedule, ScheduleChange, ScheduleResult} from '../job/schedule.ts';
+import type {JobFilter, JobSearch, JobValues, Page, Place} from '../job/search.ts';
 import type {Clock} from '../support/clock.ts';
 import type {PostgresPool} from './postgres-client.ts';
 

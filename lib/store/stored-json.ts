@@ -3,11 +3,12 @@
  * anything there. The functions never throw and always return a valid value, so a bad row spoils at most one job, and never ends an engine.
  */
 
+import type {Batch, BatchOptions, FlowJobs, Mark} from '../job/batch.ts';
 import {decode, type Encoded, encode} from '../job/encoding.ts';
 import {BUILT_INS, type ErrorRecord} from '../job/error-record.ts';
 import type {FailureRecord, PostMortem} from '../job/failure.ts';
-import type {Batch, BatchOptions, FlowJobs, Mark, Policy} from '../job/job.ts';
 import type {CompletionJob} from '../job/new-job.ts';
+import type {Policy} from '../job/policy.ts';
 import type {ScheduleSpec} from '../job/schedule.ts';
 import {toDecision} from '../job/task-errors.ts';
 

@@ -1,6 +1,8 @@
 /** What stores make of the rows of jobs and batches. */
 
-import type {Batch, Job, Policy} from '../job/job.ts';
+import type {Batch} from '../job/batch.ts';
+import type {Job} from '../job/job.ts';
+import type {Policy} from '../job/policy.ts';
 import {defined} from '../support/defined.ts';
 import {readFailure, readMarks, readShape} from './stored-json.ts';
 import {type CountRow, STATUS_OF, StoredState, toBatchCounts} from './stored-state.ts';

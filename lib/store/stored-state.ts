@@ -1,4 +1,5 @@
-import {type Batch, type JobState, type JobStatus, STATUS_OF_STATE, type TaskCounts, toCounts} from '../job/job.ts';
+import type {Batch} from '../job/batch.ts';
+import {type JobState, type JobStatus, STATUS_OF_STATE, type TaskCounts, toCounts} from '../job/job.ts';
 import type {NextState, StopRequest} from '../job/next-state.ts';
 import {defined} from '../support/defined.ts';
 import type {Settled} from './store.ts';

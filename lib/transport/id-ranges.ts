@@ -1,4 +1,4 @@
-import {MAX_GROUP_JOBS} from '../job/group.ts';
+import {MAX_GROUP_JOBS} from '../job/groups/group.ts';
 import type {JobId} from '../job/job.ts';
 
 /** Consecutive job ids that one owner watches. */

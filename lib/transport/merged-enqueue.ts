@@ -1,7 +1,8 @@
 import {isDeepStrictEqual} from 'node:util';
 import {type Encoded, sizeBytes} from '../job/encoding.ts';
-import {haveSameOptions, idAt, MAX_GROUP_JOBS, type NewGroup} from '../job/group.ts';
-import {pack} from '../job/packed.ts';
+import {idAt, MAX_GROUP_JOBS, type NewGroup} from '../job/groups/group.ts';
+import {pack} from '../job/groups/packed.ts';
+import {haveSameOptions} from '../job/groups/single-jobs.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {EnqueueCall, EnqueueReply} from './messages.ts';
 

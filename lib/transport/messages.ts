@@ -1,37 +1,31 @@
 /** Messages between callers and their dispatcher, across the boundary of a thread. */
 
+import type {Batch, BatchId, BatchOptions, DeleteResult, FlowJobs} from '../job/batch.ts';
 import type {Timing} from '../job/claim.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import type {ErrorEnvelope} from '../job/failure.ts';
-import type {EndedGroup, EnqueuedGroup, FullQueue, NewGroup} from '../job/group.ts';
+import type {EndedGroup, EnqueuedGroup, FullQueue, NewGroup} from '../job/groups/group.ts';
+import {buffersOf} from '../job/groups/packed.ts';
 import type {
-	Batch,
-	BatchId,
-	BatchOptions,
 	CancelResult,
 	CleanupOptions,
 	CleanupResult,
-	DeleteResult,
 	DiscardOptions,
 	DiscardResult,
 	Durability,
 	EditResult,
-	FlowJobs,
 	Job,
 	JobEdit,
 	JobEnd,
-	JobFilter,
 	JobId,
-	JobSearch,
 	JobStatus,
-	Place,
 	Retention,
 	TaskCounts,
 } from '../job/job.ts';
 import type {JobSource} from '../job/job-list.ts';
 import type {PoolOptions} from '../job/options.ts';
-import {buffersOf} from '../job/packed.ts';
 import type {Schedule, ScheduleChange, ScheduleResult} from '../job/schedule.ts';
+import type {JobFilter, JobSearch, Place} from '../job/search.ts';
 import type {TaskInfo} from '../job/task.ts';
 
 /** Start data of a dispatcher's thread. */

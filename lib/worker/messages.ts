@@ -3,11 +3,11 @@
 import type {MessagePort} from 'node:worker_threads';
 import type {JobUpdate} from '../job/claim.ts';
 import type {ErrorEnvelope, FailureRecord} from '../job/failure.ts';
-import type {SentGroup} from '../job/group.ts';
+import type {SentGroup} from '../job/groups/group.ts';
+import {buffersOf, type Values} from '../job/groups/packed.ts';
 import type {StopReason} from '../job/job.ts';
 import type {ChildJob} from '../job/new-job.ts';
 import type {PoolOptions} from '../job/options.ts';
-import {buffersOf, type Values} from '../job/packed.ts';
 import type {TaskInfo} from '../job/task.ts';
 import type {SpawnerAddress} from '../spawner/spawner.ts';
 

@@ -1,8 +1,9 @@
 import {AsyncLocalStorage, AsyncResource} from 'node:async_hooks';
 import {toFailure} from '../job/failure.ts';
-import {sizeOf, withListedKeys} from '../job/group.ts';
+import {withListedKeys} from '../job/groups/cut-and-join.ts';
+import {sizeOf} from '../job/groups/group.ts';
+import {unpack} from '../job/groups/packed.ts';
 import type {OpenJobsCell} from '../job/open-jobs.ts';
-import {unpack} from '../job/packed.ts';
 import {listParents} from '../job/parent-results.ts';
 import {optionsOf, type TaskFunction} from '../job/task.ts';
 import type {TaskTable} from '../job/task-module.ts';

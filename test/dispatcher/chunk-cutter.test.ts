@@ -1,8 +1,9 @@
 import test from 'ava';
 import {cutIntoChunks} from '../../lib/dispatcher/chunk-cutter.ts';
-import {type ClaimedGroup, claimedJobsOf, listIds, sizeOf} from '../../lib/job/group.ts';
-import type {Policy} from '../../lib/job/job.ts';
-import {countOf, pack} from '../../lib/job/packed.ts';
+import {type ClaimedGroup, listIds, sizeOf} from '../../lib/job/groups/group.ts';
+import {countOf, pack} from '../../lib/job/groups/packed.ts';
+import {claimedJobsOf} from '../../lib/job/groups/single-jobs.ts';
+import type {Policy} from '../../lib/job/policy.ts';
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1, factor: 1, maxMs: 1, jitter: 0}, retry: 'auto'};
 

@@ -2,7 +2,7 @@ import test from 'ava';
 import {Clients} from '../../lib/dispatcher/clients.ts';
 import type {Outcome} from '../../lib/job/claim.ts';
 import type {EventName} from '../../lib/job/events.ts';
-import type {NewGroup} from '../../lib/job/group.ts';
+import type {NewGroup} from '../../lib/job/groups/group.ts';
 import type {JobId} from '../../lib/job/job.ts';
 import type {Settled} from '../../lib/store/store.ts';
 import {FaenaError} from '../../lib/support/errors.ts';

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import type {Refused} from '../../lib/dispatcher/clients.ts';
 import {Commits, enqueuesJobs, type Writes} from '../../lib/dispatcher/commits.ts';
 import type {Outcome} from '../../lib/job/claim.ts';
-import {settlementsOf} from '../../lib/job/group.ts';
+import {settlementsOf} from '../../lib/job/groups/single-jobs.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {Changes, ClaimRequest, Store} from '../../lib/store/store.ts';
 import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';

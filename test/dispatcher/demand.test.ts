@@ -1,6 +1,6 @@
 import test from 'ava';
 import {Demand} from '../../lib/dispatcher/demand.ts';
-import {idAt, sizeOf} from '../../lib/job/group.ts';
+import {idAt, sizeOf} from '../../lib/job/groups/group.ts';
 import type {TaskInfo} from '../../lib/job/task.ts';
 import {claimedGroup} from '../fixtures/groups.ts';
 import {HandPool} from '../fixtures/hand-pool.ts';

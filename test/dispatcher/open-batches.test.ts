@@ -1,7 +1,7 @@
 import {setImmediate} from 'node:timers/promises';
 import test from 'ava';
 import {OpenBatches} from '../../lib/dispatcher/open-batches.ts';
-import type {BatchId} from '../../lib/job/job.ts';
+import type {BatchId} from '../../lib/job/batch.ts';
 import type {Store} from '../../lib/store/store.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import {makeContext, makeStore, newJob, smallPages, startCaller, verb} from '../fixtures/dispatcher.ts';

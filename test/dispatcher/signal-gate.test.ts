@@ -1,7 +1,8 @@
 import test from 'ava';
 import {SignalGate} from '../../lib/dispatcher/signal-gate.ts';
 import type {Outcome} from '../../lib/job/claim.ts';
-import {type EndedGroup, settlementsOf, sizeOf} from '../../lib/job/group.ts';
+import {type EndedGroup, sizeOf} from '../../lib/job/groups/group.ts';
+import {settlementsOf} from '../../lib/job/groups/single-jobs.ts';
 import {endedGroup, returnedGroup} from '../fixtures/groups.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 

@@ -1,8 +1,9 @@
 import test from 'ava';
 import {Statistics} from '../../lib/dispatcher/statistics.ts';
 import {withPolicies} from '../../lib/dispatcher/timeouts.ts';
-import {type EndedGroup, policyAt, toEndedGroup} from '../../lib/job/group.ts';
-import {packTimes} from '../../lib/job/packed.ts';
+import {type EndedGroup, policyAt} from '../../lib/job/groups/group.ts';
+import {packTimes} from '../../lib/job/groups/packed-times.ts';
+import {toEndedGroup} from '../../lib/job/groups/single-jobs.ts';
 import type {Settled} from '../../lib/store/store.ts';
 import {POLICY} from '../fixtures/dispatcher.ts';
 import {claimedGroup, returnedGroup} from '../fixtures/groups.ts';

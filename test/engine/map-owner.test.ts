@@ -5,7 +5,7 @@ import Database from 'better-sqlite3';
 import {connect, Engine} from '../../lib/api/engine.ts';
 import {resolveOpenOptions} from '../../lib/api/open-options.ts';
 import type {FaenaError, JobMap} from '../../lib/index.ts';
-import {type EnqueuedGroup, listIds, sizeOf} from '../../lib/job/group.ts';
+import {type EnqueuedGroup, listIds, sizeOf} from '../../lib/job/groups/group.ts';
 import type {JobId} from '../../lib/job/job.ts';
 import {openThread, type Transport} from '../../lib/transport/client.ts';
 import type {Call, DispatcherMessage, RepliesMessage} from '../../lib/transport/messages.ts';

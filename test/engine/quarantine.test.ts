@@ -4,7 +4,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import type {ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import {type Counts, type Engine, open} from '../../lib/index.ts';
-import {MAX_GROUP_JOBS} from '../../lib/job/group.ts';
+import {MAX_GROUP_JOBS} from '../../lib/job/groups/group.ts';
 import {mostTogether} from '../../lib/job/job.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';

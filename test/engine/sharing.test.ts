@@ -2,7 +2,7 @@ import {readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import Database from 'better-sqlite3';
-import {MAX_GROUP_JOBS} from '../../lib/job/group.ts';
+import {MAX_GROUP_JOBS} from '../../lib/job/groups/group.ts';
 import {appears} from '../fixtures/appears.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';

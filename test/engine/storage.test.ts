@@ -4,7 +4,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import type {Logger} from '../../lib/api/events.ts';
 import {ExitCode} from '../../lib/cli/exit-codes.ts';
-import type {Policy} from '../../lib/job/job.ts';
+import type {Policy} from '../../lib/job/policy.ts';
 import {openQueue, work} from '../../lib/queue.ts';
 import {assertSentence, Folder, tasks} from '../cli/command.ts';
 import {openEngine, test} from '../fixtures/engine.ts';

@@ -2,7 +2,7 @@ import {join} from 'node:path';
 import test from 'ava';
 import Database from 'better-sqlite3';
 import {MAX_EXECUTIONS, MAX_LOG_LINES, type Outcome} from '../../lib/job/claim.ts';
-import type {Policy} from '../../lib/job/job.ts';
+import type {Policy} from '../../lib/job/policy.ts';
 import type {JobQueue} from '../../lib/store/job-queue.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {commitPlain} from '../fixtures/plain.ts';

@@ -1,29 +1,12 @@
 import test from 'ava';
 import fc from 'fast-check';
 import type {Outcome, Settlement} from '../../lib/job/claim.ts';
-import {
-	type ClaimedGroup,
-	claimedJobsOf,
-	cutClaimed,
-	type EndedGroup,
-	executionsOf,
-	indexOf,
-	joinClaimed,
-	newJobsOf,
-	pickClaimed,
-	pickEnded,
-	settlementsOf,
-	sizeOf,
-	toColumn,
-	toEndedGroup,
-	toIds,
-	toNewGroups,
-	toReleased,
-	withEndings,
-} from '../../lib/job/group.ts';
-import type {Policy} from '../../lib/job/job.ts';
+import {cutClaimed, executionsOf, joinClaimed, pickClaimed} from '../../lib/job/groups/cut-and-join.ts';
+import {type ClaimedGroup, type EndedGroup, indexOf, sizeOf, toColumn, toIds} from '../../lib/job/groups/group.ts';
+import {pack} from '../../lib/job/groups/packed.ts';
+import {claimedJobsOf, newJobsOf, pickEnded, settlementsOf, toEndedGroup, toNewGroups, toReleased, withEndings} from '../../lib/job/groups/single-jobs.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
-import {pack} from '../../lib/job/packed.ts';
+import type {Policy} from '../../lib/job/policy.ts';
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1, factor: 1, maxMs: 1, jitter: 0}, retry: 'auto'};
 const OTHER_POLICY: Policy = {...POLICY, maxAttempts: 1};

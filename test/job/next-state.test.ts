@@ -2,9 +2,10 @@ import {isDeepStrictEqual} from 'node:util';
 import test from 'ava';
 import type {Arbitrary} from 'fast-check';
 import type {FailureRecord} from '../../lib/job/failure.ts';
-import {MAX_CRASHES, MAX_SUSPICION, type Policy, TRANSITIONS} from '../../lib/job/job.ts';
+import {MAX_CRASHES, MAX_SUSPICION, TRANSITIONS} from '../../lib/job/job.ts';
 import {backoffMs, type Charges, type NextState, NO_CHARGES, nextState, type StopRequest, type Unreturned} from '../../lib/job/next-state.ts';
 import {DEFAULT_POLICY} from '../../lib/job/options.ts';
+import type {Policy} from '../../lib/job/policy.ts';
 import {LEFT_AS} from '../../lib/store/stored-state.ts';
 import fc from '../fixtures/property.ts';
 

@@ -1,6 +1,6 @@
 import test from 'ava';
 import type {Encoded} from '../../lib/job/encoding.ts';
-import {countOf, isList, joinPacked, pack, readPacked, slicePacked, toPackedStrings, unpack} from '../../lib/job/packed.ts';
+import {countOf, isList, joinPacked, pack, readPacked, slicePacked, toPackedStrings, unpack} from '../../lib/job/groups/packed.ts';
 import fc from '../fixtures/property.ts';
 
 const short = fc.option(fc.string({minLength: 1, maxLength: 5}).filter(text => !text.includes('\n')));

@@ -1,5 +1,5 @@
 import test from 'ava';
-import {inUnits, type JobTimes, PackedTimes, packTimes, type UnpackedTimes} from '../../lib/job/packed.ts';
+import {inUnits, type JobTimes, PackedTimes, packTimes, type UnpackedTimes} from '../../lib/job/groups/packed-times.ts';
 import fc from '../fixtures/property.ts';
 
 const NAMES = ['startedAt', 'durationMs', 'cpuMs', 'memoryBytes'] as const;

@@ -1,7 +1,7 @@
 import {MessageChannel, receiveMessageOnPort} from 'node:worker_threads';
 import test from 'ava';
 import {decode, type Encoded, encode} from '../../lib/job/encoding.ts';
-import {isTransferred, unpack} from '../../lib/job/packed.ts';
+import {isTransferred, unpack} from '../../lib/job/groups/packed.ts';
 import {type OutcomesMessage, transferListOf} from '../../lib/worker/messages.ts';
 
 function outcomes(values: readonly Encoded[]): OutcomesMessage {

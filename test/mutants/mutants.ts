@@ -100,25 +100,25 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	// ——— groups ———
 	'times that are no whole units are packed as if they were': {
-		file: 'lib/job/packed.ts',
+		file: 'lib/job/groups/packed-times.ts',
 		find: 'if (units / scale !== value) return [8, 0];',
 		put: 'if (Number.isNaN(value)) return [8, 0];',
 		killer: ['test/job/packed-times.test.ts', 'all times are packed exactly'],
 	},
 	'times are packed in one byte too few': {
-		file: 'lib/job/packed.ts',
+		file: 'lib/job/groups/packed-times.ts',
 		find: 'range < 2 ** (8 * bytes)',
 		put: 'range <= 2 ** (8 * bytes)',
 		killer: ['test/job/packed-times.test.ts', 'all times are packed exactly'],
 	},
 	'a part that is cut from a group has the keys and attempts of other jobs': {
-		file: 'lib/job/group.ts',
+		file: 'lib/job/groups/cut-and-join.ts',
 		find: 'cut.set(index - start, each)',
 		put: 'cut.set(index, each)',
 		killer: ['test/job/group.test.ts', 'a group cut in two and joined again has the same jobs'],
 	},
 	'jobs that are picked out of a group have the keys and attempts of other jobs': {
-		file: 'lib/job/group.ts',
+		file: 'lib/job/groups/cut-and-join.ts',
 		find: 'joined.set(offset + index, each)',
 		put: 'joined.set(index, each)',
 		killer: ['test/job/group.test.ts', 'the jobs that are picked out of a group are those at the indexes'],

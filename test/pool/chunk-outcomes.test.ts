@@ -1,9 +1,10 @@
 import test from 'ava';
 import type {Ending} from '../../lib/job/claim.ts';
 import type {FailureRecord} from '../../lib/job/failure.ts';
-import {type EndedGroup, settlementsOf} from '../../lib/job/group.ts';
+import type {EndedGroup} from '../../lib/job/groups/group.ts';
+import {packTimes} from '../../lib/job/groups/packed-times.ts';
+import {settlementsOf} from '../../lib/job/groups/single-jobs.ts';
 import {MAX_SUSPICION} from '../../lib/job/job.ts';
-import {packTimes} from '../../lib/job/packed.ts';
 import {postMortemOf, reportedBy, stoppedEnding, withFailures} from '../../lib/pool/in-flight.ts';
 import type {OutcomesMessage} from '../../lib/worker/messages.ts';
 import {newJob, POLICY} from '../fixtures/dispatcher.ts';

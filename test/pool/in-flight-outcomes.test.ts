@@ -1,7 +1,7 @@
 import test from 'ava';
 import type {FailureRecord} from '../../lib/job/failure.ts';
-import {type ClaimedGroup, toSent} from '../../lib/job/group.ts';
-import {packTimes} from '../../lib/job/packed.ts';
+import {type ClaimedGroup, toSent} from '../../lib/job/groups/group.ts';
+import {packTimes} from '../../lib/job/groups/packed-times.ts';
 import {InFlightChunk} from '../../lib/pool/in-flight.ts';
 import {type Loss, lostJobs} from '../../lib/pool/lost-chunk.ts';
 import {type Slot, Slots} from '../../lib/pool/slots.ts';

@@ -1,6 +1,7 @@
 import test from 'ava';
 import type {Outcome} from '../../lib/job/claim.ts';
-import {type ClaimedGroup, settlementsOf, toEndedGroup} from '../../lib/job/group.ts';
+import type {ClaimedGroup} from '../../lib/job/groups/group.ts';
+import {settlementsOf, toEndedGroup} from '../../lib/job/groups/single-jobs.ts';
 import {MAX_SUSPICION, suspicionAmong} from '../../lib/job/job.ts';
 import type {InFlightChunk} from '../../lib/pool/in-flight.ts';
 import {howItEnded, type Loss, lostJobs} from '../../lib/pool/lost-chunk.ts';

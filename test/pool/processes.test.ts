@@ -2,7 +2,7 @@ import {existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync} from 'n
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import test from 'ava';
-import type {EndedGroup} from '../../lib/job/group.ts';
+import type {EndedGroup} from '../../lib/job/groups/group.ts';
 import type {PoolOptions} from '../../lib/job/options.ts';
 import {processSource} from '../../lib/pool/processes/processes.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';

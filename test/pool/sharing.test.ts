@@ -1,5 +1,5 @@
 import test from 'ava';
-import {type ClaimedGroup, listIds} from '../../lib/job/group.ts';
+import {type ClaimedGroup, listIds} from '../../lib/job/groups/group.ts';
 import {InFlightChunk} from '../../lib/pool/in-flight.ts';
 import {Slots} from '../../lib/pool/slots.ts';
 import {Watch} from '../../lib/pool/watch.ts';

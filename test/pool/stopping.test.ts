@@ -1,5 +1,5 @@
 import test from 'ava';
-import {toColumn} from '../../lib/job/group.ts';
+import {toColumn} from '../../lib/job/groups/group.ts';
 import type {StopReason} from '../../lib/job/job.ts';
 import {type Examination, PoolChunkState} from '../../lib/pool/pool.ts';
 import {type Slot, Slots} from '../../lib/pool/slots.ts';

@@ -1,6 +1,6 @@
 import test from 'ava';
 import {toEnvelope} from '../../lib/job/failure.ts';
-import type {ClaimedGroup} from '../../lib/job/group.ts';
+import type {ClaimedGroup} from '../../lib/job/groups/group.ts';
 import type {PoolOptions} from '../../lib/job/options.ts';
 import {InFlightChunk} from '../../lib/pool/in-flight.ts';
 import type {PoolWorker, WorkerEnd} from '../../lib/pool/pool.ts';

@@ -1,8 +1,8 @@
 import test from 'ava';
-import type {ClaimedGroup} from '../../lib/job/group.ts';
+import type {ClaimedGroup} from '../../lib/job/groups/group.ts';
+import {packTimes} from '../../lib/job/groups/packed-times.ts';
 import type {JobId} from '../../lib/job/job.ts';
 import type {PoolOptions} from '../../lib/job/options.ts';
-import {packTimes} from '../../lib/job/packed.ts';
 import {PoolChunkState, type PoolWorker} from '../../lib/pool/pool.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
 import {ChunkState} from '../../lib/worker/chunk-state.ts';

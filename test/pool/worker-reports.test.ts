@@ -1,8 +1,8 @@
 import type {ExecutionContext} from 'ava';
 import test from 'ava';
 import fc from 'fast-check';
-import {sizeOf} from '../../lib/job/group.ts';
-import {packTimes} from '../../lib/job/packed.ts';
+import {sizeOf} from '../../lib/job/groups/group.ts';
+import {packTimes} from '../../lib/job/groups/packed-times.ts';
 import type {Examination, PoolWorker, WorkerListener} from '../../lib/pool/pool.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
 import {monotonicMs} from '../../lib/support/clock.ts';

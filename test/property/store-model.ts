@@ -1,28 +1,16 @@
 import assert from 'node:assert/strict';
 import {isDeepStrictEqual} from 'node:util';
 import fc from 'fast-check';
+import {type BatchId, type CompletedBatch, MARK_EVERY_MS} from '../../lib/job/batch.ts';
 import type {Claim, Outcome} from '../../lib/job/claim.ts';
 import type {Encoded} from '../../lib/job/encoding.ts';
 import type {FailureRecord} from '../../lib/job/failure.ts';
-import {
-	type BatchId,
-	type CompletedBatch,
-	type Job,
-	type JobEdit,
-	type JobFilter,
-	type JobId,
-	type JobSearch,
-	type JobStatus,
-	MARK_EVERY_MS,
-	type Place,
-	type Policy,
-	SORTS,
-	STATUSES,
-	TRANSITIONS,
-} from '../../lib/job/job.ts';
+import {type Job, type JobEdit, type JobId, type JobStatus, STATUSES, TRANSITIONS} from '../../lib/job/job.ts';
 import type {ChildJob} from '../../lib/job/new-job.ts';
 import type {OnDead, Parents} from '../../lib/job/parents.ts';
+import type {Policy} from '../../lib/job/policy.ts';
 import type {Schedule, ScheduleChange, ScheduleSpec} from '../../lib/job/schedule.ts';
+import {type JobFilter, type JobSearch, type Place, SORTS} from '../../lib/job/search.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {ClaimRequest, Deleted, EndedDeletion, Moved, MovePage, MoveTarget, Store, TaskCounts} from '../../lib/store/store.ts';
 import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';

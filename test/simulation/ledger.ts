@@ -1,21 +1,16 @@
 import type Database from 'better-sqlite3';
+import type {CompletedBatch} from '../../lib/job/batch.ts';
 import type {ClaimedJob, Lease, Outcome, Settlement} from '../../lib/job/claim.ts';
 import type {Encoded} from '../../lib/job/encoding.ts';
-import {type EnqueuedGroup, idAt, type NewGroup, newJobsOf, settlementsOf} from '../../lib/job/group.ts';
-import {
-	type CancelResult,
-	type CompletedBatch,
-	type JobFilter,
-	type JobStatus,
-	MAX_CRASHES,
-	MAX_SUSPICION,
-	mostTogether,
-	type Policy,
-} from '../../lib/job/job.ts';
+import {type EnqueuedGroup, idAt, type NewGroup} from '../../lib/job/groups/group.ts';
+import {newJobsOf, settlementsOf} from '../../lib/job/groups/single-jobs.ts';
+import {type CancelResult, type JobStatus, MAX_CRASHES, MAX_SUSPICION, mostTogether} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
 import {backoffMs} from '../../lib/job/next-state.ts';
 import type {OnDead} from '../../lib/job/parents.ts';
+import type {Policy} from '../../lib/job/policy.ts';
 import {type ScheduleChange, type Timing, waitsForEnd} from '../../lib/job/schedule.ts';
+import type {JobFilter} from '../../lib/job/search.ts';
 import type {RetryDecision} from '../../lib/job/task-errors.ts';
 import {
 	type Changes,

@@ -1,7 +1,9 @@
+import type {BatchId, CompletedBatch} from '../../lib/job/batch.ts';
 import type {OwnerId} from '../../lib/job/claim.ts';
-import {settlementsOf} from '../../lib/job/group.ts';
-import type {BatchId, CompletedBatch, JobFilter, JobId} from '../../lib/job/job.ts';
+import {settlementsOf} from '../../lib/job/groups/single-jobs.ts';
+import type {JobId} from '../../lib/job/job.ts';
 import {type NewJob, toCompletionJob} from '../../lib/job/new-job.ts';
+import type {JobFilter} from '../../lib/job/search.ts';
 import type {BatchChange, Changes, Committed, Deleted, Moved, MovePage, MoveTarget, News, ReleaseOptions, Store} from '../../lib/store/store.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import type {Ledger} from './ledger.ts';

@@ -1,9 +1,11 @@
-import {type NewGroup, newJobsOf, sizeOf} from '../../lib/job/group.ts';
-import type {JobFilter, Policy} from '../../lib/job/job.ts';
+import {type NewGroup, sizeOf} from '../../lib/job/groups/group.ts';
+import {pack} from '../../lib/job/groups/packed.ts';
+import {newJobsOf} from '../../lib/job/groups/single-jobs.ts';
 import type {ChildJob, NewJob, Rerun} from '../../lib/job/new-job.ts';
-import {pack} from '../../lib/job/packed.ts';
 import type {Parents} from '../../lib/job/parents.ts';
+import type {Policy} from '../../lib/job/policy.ts';
 import type {ScheduleSpec} from '../../lib/job/schedule.ts';
+import type {JobFilter} from '../../lib/job/search.ts';
 import type {TaskInfo} from '../../lib/job/task.ts';
 import type {EnqueueCall} from '../../lib/transport/messages.ts';
 import type {Chance} from './chance.ts';

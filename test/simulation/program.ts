@@ -1,6 +1,8 @@
-import {type EnqueuedGroup, listIds, sizeOf} from '../../lib/job/group.ts';
-import type {BatchId, CancelResult, JobFilter} from '../../lib/job/job.ts';
+import type {BatchId} from '../../lib/job/batch.ts';
+import {type EnqueuedGroup, listIds, sizeOf} from '../../lib/job/groups/group.ts';
+import type {CancelResult} from '../../lib/job/job.ts';
 import {type Schedule, type ScheduleSpec, waitsForEnd} from '../../lib/job/schedule.ts';
+import type {JobFilter} from '../../lib/job/search.ts';
 import type {Call, CallBody, DispatcherMessage, EnqueueCall, Notice, Verbs} from '../../lib/transport/messages.ts';
 import {noticesOf} from '../fixtures/notices.ts';
 import type {Ledger} from './ledger.ts';

@@ -1,11 +1,12 @@
 import {closeSync, mkdtempSync, openSync} from 'node:fs';
 import {join} from 'node:path';
 import {type FailureRecord, toEnvelope} from '../../lib/job/failure.ts';
-import {idAt, numberAt, sizeOf} from '../../lib/job/group.ts';
+import {idAt, numberAt, sizeOf} from '../../lib/job/groups/group.ts';
+import {pack} from '../../lib/job/groups/packed.ts';
+import {packTimes} from '../../lib/job/groups/packed-times.ts';
 import type {StopReason} from '../../lib/job/job.ts';
 import type {ChildJob} from '../../lib/job/new-job.ts';
 import {OpenJobsCell} from '../../lib/job/open-jobs.ts';
-import {pack, packTimes} from '../../lib/job/packed.ts';
 import type {TaskInfo} from '../../lib/job/task.ts';
 import type {Examination, PoolChunkState, PoolWorker, WorkerEnd, WorkerListener} from '../../lib/pool/pool.ts';
 import {

@@ -3,7 +3,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import test from 'ava';
 import pg from 'pg';
 import {FaenaError} from '../../lib/index.ts';
-import {toEndedGroup} from '../../lib/job/group.ts';
+import {toEndedGroup} from '../../lib/job/groups/single-jobs.ts';
 import {openQueue} from '../../lib/queue.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';

@@ -3,7 +3,7 @@ import {existsSync, statSync, utimesSync} from 'node:fs';
 import test from 'ava';
 import pg from 'pg';
 import type {Outcome, Settlement} from '../../lib/job/claim.ts';
-import {toEndedGroup} from '../../lib/job/group.ts';
+import {toEndedGroup} from '../../lib/job/groups/single-jobs.ts';
 import type {Job, JobId} from '../../lib/job/job.ts';
 import type {ScheduleSpec} from '../../lib/job/schedule.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';

@@ -3,7 +3,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import test, {type ExecutionContext} from 'ava';
 import pg from 'pg';
 import {enqueueIn} from '../../lib/index.ts';
-import {toNewGroups} from '../../lib/job/group.ts';
+import {toNewGroups} from '../../lib/job/groups/single-jobs.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import type {PostgresPool as Pool} from '../../lib/store/postgres-client.ts';
 import type {News} from '../../lib/store/store.ts';

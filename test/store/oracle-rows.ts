@@ -1,34 +1,27 @@
+import {type Batch, type BatchId, type BatchOptions, type Flow, MARK_EVERY_MS, type Mark} from '../../lib/job/batch.ts';
 import {type Claim, type ExecutionRecord, type Lease, MAX_EXECUTIONS, type Outcome, type OwnerId, type Timing} from '../../lib/job/claim.ts';
 import {type Encoded, sameValue, sizeBytes} from '../../lib/job/encoding.ts';
 import {expiry, type FailureRecord, parentFailure, poison} from '../../lib/job/failure.ts';
-import {type ClaimedGroup, type EnqueuedGroup, idAt, type NewGroup, newJobsOf, toColumn, toIds} from '../../lib/job/group.ts';
+import {type ClaimedGroup, type EnqueuedGroup, idAt, type NewGroup, toColumn, toIds} from '../../lib/job/groups/group.ts';
+import {pack} from '../../lib/job/groups/packed.ts';
+import {newJobsOf} from '../../lib/job/groups/single-jobs.ts';
 import {
-	type Batch,
-	type BatchId,
-	type BatchOptions,
 	type Counts,
-	type Flow,
 	type JobEnd,
 	type JobId,
-	type JobSearch,
 	type JobStatus,
-	type JobValues,
 	type LogLine,
-	MARK_EVERY_MS,
 	MAX_CRASHES,
 	MAX_SUSPICION,
-	type Mark,
 	mostTogether,
-	type Place,
 	type Progress,
-	SORTED_BY,
 	STATUSES,
 } from '../../lib/job/job.ts';
 import type {ChildJob, NewJob} from '../../lib/job/new-job.ts';
 import {backoffMs} from '../../lib/job/next-state.ts';
 import {type CheckedOptions, withOwn} from '../../lib/job/options.ts';
-import {pack} from '../../lib/job/packed.ts';
 import type {OnDead, ParentEdge} from '../../lib/job/parents.ts';
+import {type JobSearch, type JobValues, type Place, SORTED_BY} from '../../lib/job/search.ts';
 import {enqueueFailure, keyConflict, noParent, noParentFailure} from '../../lib/store/conflict-errors.ts';
 import type {ClaimRequest, JobEdges, LaneRequest, Settled, SettledGroup, StoredJob, TaskCounts, Wanted} from '../../lib/store/store.ts';
 import {defined} from '../../lib/support/defined.ts';

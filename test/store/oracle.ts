@@ -1,3 +1,4 @@
+import type {BatchId, BatchOptions, CompletedBatch} from '../../lib/job/batch.ts';
 import {type Claim, type JobUpdate, type Lease, MAX_LOG_LINES, type Outcome, type OwnerId, type Settlement} from '../../lib/job/claim.ts';
 import {sameValue, sizeBytes} from '../../lib/job/encoding.ts';
 import {
@@ -7,34 +8,28 @@ import {
 	type FullQueue,
 	listIds,
 	type NewGroup,
-	newJobsOf,
 	type ParentResults,
-	settlementsOf,
 	sizeOf,
 	toEnqueuedGroup,
 	toIds,
-} from '../../lib/job/group.ts';
+} from '../../lib/job/groups/group.ts';
+import {pack, unpack} from '../../lib/job/groups/packed.ts';
+import {newJobsOf, settlementsOf} from '../../lib/job/groups/single-jobs.ts';
 import {
-	type BatchId,
-	type BatchOptions,
-	type CompletedBatch,
 	type EditResult,
 	isTerminal,
 	type JobEdit,
 	type JobEnd,
-	type JobFilter,
 	type JobId,
-	type JobSearch,
 	type JobStatus,
 	MAX_SUSPICION,
-	type Page,
 	STATUSES,
 	type Staleness,
 } from '../../lib/job/job.ts';
 import {type ChildJob, type NewJob, toCompletionJob} from '../../lib/job/new-job.ts';
 import type {OpenJobs} from '../../lib/job/open-jobs.ts';
-import {pack, unpack} from '../../lib/job/packed.ts';
 import {isSameSchedule, type Schedule, type ScheduleChange, type ScheduleResult} from '../../lib/job/schedule.ts';
+import type {JobFilter, JobSearch, Page} from '../../lib/job/search.ts';
 import {batchConflict, batchInUse, batchRunning, kindOf} from '../../lib/store/conflict-errors.ts';
 import type * as contract from '../../lib/store/store.ts';
 import {endTimeOf, lastUsedAt, MIN_COUNTED_RESULT_BYTES, movableStatuses, RETRIED_BY_DEFAULT} from '../../lib/store/store.ts';

@@ -1,8 +1,8 @@
 import {existsSync, readdirSync, rmSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
-import type {Policy} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
+import type {Policy} from '../../lib/job/policy.ts';
 import {openQueue} from '../../lib/queue.ts';
 import {comesBack} from '../fixtures/comes-back.ts';
 import {makeFolder} from '../fixtures/folder.ts';

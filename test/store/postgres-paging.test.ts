@@ -1,5 +1,5 @@
 import test from 'ava';
-import {toEndedGroup, toNewGroups} from '../../lib/job/group.ts';
+import {toEndedGroup, toNewGroups} from '../../lib/job/groups/single-jobs.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';

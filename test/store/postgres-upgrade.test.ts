@@ -5,7 +5,7 @@ import {join} from 'node:path';
 import {promisify} from 'node:util';
 import test from 'ava';
 import pg from 'pg';
-import {pack} from '../../lib/job/packed.ts';
+import {pack} from '../../lib/job/groups/packed.ts';
 import {moveQueue} from '../../lib/queue.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {schemaSql} from '../../lib/store/open-store.ts';

@@ -16,7 +16,7 @@ import {
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import {decode, encode} from '../../lib/job/encoding.ts';
-import type {Policy} from '../../lib/job/job.ts';
+import type {Policy} from '../../lib/job/policy.ts';
 import type {JobQueue} from '../../lib/store/job-queue.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';

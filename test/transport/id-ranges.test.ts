@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import {listIds} from '../../lib/job/group.ts';
+import {listIds} from '../../lib/job/groups/group.ts';
 import {IdRanges} from '../../lib/transport/id-ranges.ts';
 
 test('ids that several owners watch are taken from all of them, or from one', t => {

@@ -1,6 +1,6 @@
 import test from 'ava';
-import type {NewGroup} from '../../lib/job/group.ts';
-import type {Values} from '../../lib/job/packed.ts';
+import type {NewGroup} from '../../lib/job/groups/group.ts';
+import type {Values} from '../../lib/job/groups/packed.ts';
 import {type Call, type DispatcherMessage, type Notice, payloadBuffers, resultBuffers} from '../../lib/transport/messages.ts';
 import {POLICY} from '../fixtures/dispatcher.ts';
 

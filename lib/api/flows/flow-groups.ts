@@ -1,8 +1,10 @@
 import {createHash} from 'node:crypto';
+import type {BatchId, FlowJobs} from '../../job/batch.ts';
 import {type Encoded, sizeBytes} from '../../job/encoding.ts';
-import {haveSameOptions, MAX_GROUP_JOBS, type NewGroup} from '../../job/group.ts';
-import type {BatchId, FlowJobs, JobId} from '../../job/job.ts';
-import {pack} from '../../job/packed.ts';
+import {MAX_GROUP_JOBS, type NewGroup} from '../../job/groups/group.ts';
+import {pack} from '../../job/groups/packed.ts';
+import {haveSameOptions} from '../../job/groups/single-jobs.ts';
+import type {JobId} from '../../job/job.ts';
 import type {OnDead, ParentEdge} from '../../job/parents.ts';
 import type {FlowNode, NodePlan} from './flow-nodes.ts';
 

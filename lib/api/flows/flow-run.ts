@@ -1,9 +1,9 @@
 import {abortSignal, bad, checked, duration} from '../../job/checks.ts';
-import {listIds} from '../../job/group.ts';
+import {listIds} from '../../job/groups/group.ts';
 import type {Counts, JobId} from '../../job/job.ts';
 import {UNENDED_STATUSES} from '../../job/job.ts';
 import type {JobMaker} from '../../job/new-job.ts';
-import {pages} from '../../job/pages.ts';
+import {pages} from '../../job/search.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {DispatcherClient} from '../../transport/client.ts';
 import type {Notice} from '../../transport/messages.ts';

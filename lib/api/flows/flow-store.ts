@@ -1,7 +1,8 @@
 import {setTimeout} from 'node:timers/promises';
+import type {Batch, BatchId} from '../../job/batch.ts';
 import {sizeBytes} from '../../job/encoding.ts';
-import {type EnqueuedGroup, idAt} from '../../job/group.ts';
-import type {Batch, BatchId, JobId} from '../../job/job.ts';
+import {type EnqueuedGroup, idAt} from '../../job/groups/group.ts';
+import type {JobId} from '../../job/job.ts';
 import {noParent} from '../../store/conflict-errors.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {DispatcherClient} from '../../transport/client.ts';

@@ -1,6 +1,6 @@
 import type {FreshnessQuestion, Verdict} from '../../freshness/messages.ts';
 import type {Encoded} from '../../job/encoding.ts';
-import {pack} from '../../job/packed.ts';
+import {pack} from '../../job/groups/packed.ts';
 import type {MapPlan} from './map-options.ts';
 
 /** What is asked of a map's items before they are enqueued. */

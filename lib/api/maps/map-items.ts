@@ -1,6 +1,6 @@
 import type {Verdict} from '../../freshness/messages.ts';
 import type {Encoded} from '../../job/encoding.ts';
-import {type Ids, idAt} from '../../job/group.ts';
+import {type Ids, idAt} from '../../job/groups/group.ts';
 import type {JobId, Staleness} from '../../job/job.ts';
 import {executionAt, type UnpackedJobs} from '../../transport/client.ts';
 import type {ExecutionFacts, Notice} from '../../transport/messages.ts';

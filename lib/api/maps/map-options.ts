@@ -1,5 +1,5 @@
+import type {BatchOptions} from '../../job/batch.ts';
 import {abortSignal, argument, bad, boolean, type Checks, callable, checked, choice, expected, integer, show, text} from '../../job/checks.ts';
-import type {BatchOptions} from '../../job/job.ts';
 import {type JobMaker, lowestOf} from '../../job/new-job.ts';
 import {checkJobOptions, checkKey, DEFAULTS, fresh, paths} from '../../job/options.ts';
 import type {CompletionTasksOf, Fresh, JobOptions, PayloadOf, ProblemOf, TaskName} from '../../job/task.ts';

@@ -1,11 +1,11 @@
 import type {Reason, Verdict} from '../../freshness/messages.ts';
 import {type OpenFreshness, openFreshness} from '../../freshness/open-freshness.ts';
 import {type Encoded, sameValue} from '../../job/encoding.ts';
-import {MAX_GROUP_JOBS} from '../../job/group.ts';
+import {MAX_GROUP_JOBS} from '../../job/groups/group.ts';
 import {isTerminal, type JobId, type JobStatus} from '../../job/job.ts';
 import {JobMaker} from '../../job/new-job.ts';
 import {DEFAULTS} from '../../job/options.ts';
-import {pages} from '../../job/pages.ts';
+import {pages} from '../../job/search.ts';
 import type {Fresh} from '../../job/task.ts';
 import type {KeyHolders, Store} from '../../store/store.ts';
 import {questionOf} from './map-freshness.ts';

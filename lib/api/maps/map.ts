@@ -1,7 +1,7 @@
 import type {OpenFreshness} from '../../freshness/open-freshness.ts';
 import {bad, checkIterable} from '../../job/checks.ts';
 import {decode, type Encoded} from '../../job/encoding.ts';
-import {MAX_GROUP_JOBS} from '../../job/group.ts';
+import {MAX_GROUP_JOBS} from '../../job/groups/group.ts';
 import type {JobId} from '../../job/job.ts';
 import {WakeUp} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';

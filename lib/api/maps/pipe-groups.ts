@@ -1,7 +1,7 @@
+import type {BatchId} from '../../job/batch.ts';
 import {type Encoded, encodeWithResults} from '../../job/encoding.ts';
-import {type EnqueuedGroup, type Ids, idAt, type NewGroup, sizeOf, toIds} from '../../job/group.ts';
-import type {BatchId} from '../../job/job.ts';
-import {pack} from '../../job/packed.ts';
+import {type EnqueuedGroup, type Ids, idAt, type NewGroup, sizeOf, toIds} from '../../job/groups/group.ts';
+import {pack} from '../../job/groups/packed.ts';
 import type {ParentEdge} from '../../job/parents.ts';
 import type {PipePlan, Stage} from './pipe-plan.ts';
 

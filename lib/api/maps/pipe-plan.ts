@@ -1,6 +1,6 @@
 import {abortSignal, bad, boolean, type Checks, checked, choice, expected, integer, show, text} from '../../job/checks.ts';
 import type {Encoded} from '../../job/encoding.ts';
-import {MAX_GROUP_JOBS, type NewGroup} from '../../job/group.ts';
+import {MAX_GROUP_JOBS, type NewGroup} from '../../job/groups/group.ts';
 import type {JobId} from '../../job/job.ts';
 import {type JobMaker, lowestOf} from '../../job/new-job.ts';
 import {checkJobOptions, EXECUTION_CHECKS} from '../../job/options.ts';

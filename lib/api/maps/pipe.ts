@@ -2,7 +2,7 @@ import {Readable} from 'node:stream';
 import {pipeline} from 'node:stream/promises';
 import {bad, checkIterable, show} from '../../job/checks.ts';
 import {fromFailure} from '../../job/failure.ts';
-import {listRanges} from '../../job/group.ts';
+import {listRanges} from '../../job/groups/group.ts';
 import type {Counts, JobId} from '../../job/job.ts';
 import {describeStages, GROUPED, NO_JOBS} from '../../job/job.ts';
 import type {JobMaker} from '../../job/new-job.ts';

@@ -1,6 +1,6 @@
 import {closeSync, ftruncateSync, openSync, readSync, writeSync} from 'node:fs';
 import {join} from 'node:path';
-import {MAX_GROUP_JOBS} from '../../job/group.ts';
+import {MAX_GROUP_JOBS} from '../../job/groups/group.ts';
 import type {StopReason} from '../../job/job.ts';
 import {type Clock, sleep, systemClock} from '../../support/clock.ts';
 import {CELL_BYTES, ChunkState, HEAD_BYTES} from '../../worker/chunk-state.ts';

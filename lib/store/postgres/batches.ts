@@ -1,5 +1,6 @@
+import type {Batch, BatchId, BatchOptions} from '../../job/batch.ts';
 import type {OwnerId} from '../../job/claim.ts';
-import type {Batch, BatchId, BatchOptions, Page} from '../../job/job.ts';
+import type {Page} from '../../job/search.ts';
 import {batchConflict, batchInUse, batchRunning} from '../conflict-errors.ts';
 import {type BatchDeletion, type BatchPage, type Deleted, lastUsedAt} from '../store.ts';
 import {writeShape} from '../stored-json.ts';

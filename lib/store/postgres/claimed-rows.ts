@@ -1,8 +1,9 @@
 import type {Lease} from '../../job/claim.ts';
 import type {Encoded} from '../../job/encoding.ts';
-import {type ClaimedGroup, joinClaimed, joinValues, type ParentEnd, type ParentResults} from '../../job/group.ts';
+import {joinClaimed, joinValues} from '../../job/groups/cut-and-join.ts';
+import type {ClaimedGroup, ParentEnd, ParentResults} from '../../job/groups/group.ts';
+import {type PackedStrings, pack, slicePacked, type Values} from '../../job/groups/packed.ts';
 import {type JobId, MAX_SUSPICION} from '../../job/job.ts';
-import {type PackedStrings, pack, slicePacked, type Values} from '../../job/packed.ts';
 import {defined} from '../../support/defined.ts';
 import {readFailure} from '../stored-json.ts';
 import type {Named} from './names.ts';

@@ -1,5 +1,6 @@
 import type {Lease} from '../../job/claim.ts';
-import {type ClaimedGroup, type NewGroup, newJobsOf} from '../../job/group.ts';
+import type {ClaimedGroup, NewGroup} from '../../job/groups/group.ts';
+import {newJobsOf} from '../../job/groups/single-jobs.ts';
 import type {EditResult, JobId} from '../../job/job.ts';
 import type {NewJob} from '../../job/new-job.ts';
 import {FaenaError} from '../../support/errors.ts';

@@ -1,10 +1,12 @@
 import type {Ending} from '../../job/claim.ts';
 import {type FailureRecord, toFailure} from '../../job/failure.ts';
-import {type EndedGroup, groupChildJobs, idAt, listRanges, numberAt, sizeOf} from '../../job/group.ts';
+import {type EndedGroup, idAt, listRanges, numberAt, sizeOf} from '../../job/groups/group.ts';
+import {isList, pack, slicePacked} from '../../job/groups/packed.ts';
+import {cutTimes, PackedTimes} from '../../job/groups/packed-times.ts';
+import {groupChildJobs} from '../../job/groups/single-jobs.ts';
 import type {ChildJob} from '../../job/new-job.ts';
 import {type NextState, nextState, type Unreturned} from '../../job/next-state.ts';
 import {withOwn} from '../../job/options.ts';
-import {cutTimes, isList, PackedTimes, pack, slicePacked} from '../../job/packed.ts';
 import {defined} from '../../support/defined.ts';
 import {enqueueFailure, noParentFailure} from '../conflict-errors.ts';
 import type {Settled, SettledGroup} from '../store.ts';

@@ -1,6 +1,7 @@
 import type {Lease} from '../../job/claim.ts';
-import type {JobId, Policy} from '../../job/job.ts';
+import type {JobId} from '../../job/job.ts';
 import {type Charges, NO_CHARGES} from '../../job/next-state.ts';
+import type {Policy} from '../../job/policy.ts';
 import type {ClaimedRow} from './claimed-rows.ts';
 import type {Facts} from './connection/calls.ts';
 import type {Named} from './names.ts';

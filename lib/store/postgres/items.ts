@@ -1,9 +1,9 @@
 /** The items of a call of the function `commit`, besides those of executions that ended: ended-items.ts. */
 
 import {type JobUpdate, type Lease, MAX_LOG_LINES} from '../../job/claim.ts';
-import {type EnqueuedGroup, listKeys, type NewGroup, sizeOf, toEnqueuedGroup, toIds} from '../../job/group.ts';
+import {type EnqueuedGroup, listKeys, type NewGroup, sizeOf, toEnqueuedGroup, toIds} from '../../job/groups/group.ts';
+import {isList, type Values} from '../../job/groups/packed.ts';
 import type {JobEdit, JobId} from '../../job/job.ts';
-import {isList, type Values} from '../../job/packed.ts';
 import type {Parents} from '../../job/parents.ts';
 import {defined} from '../../support/defined.ts';
 import type {ClaimRequest} from '../store.ts';

@@ -1,6 +1,7 @@
 import {type ExecutionRecord, MAX_EXECUTIONS} from '../../job/claim.ts';
-import {type JobEnd, type JobId, type JobSearch, type JobStatus, type JobValues, type LogLine, type Place, STATUSES} from '../../job/job.ts';
-import {PackedTimes} from '../../job/packed.ts';
+import {PackedTimes} from '../../job/groups/packed-times.ts';
+import {type JobEnd, type JobId, type JobStatus, type LogLine, STATUSES} from '../../job/job.ts';
+import type {JobSearch, JobValues, Place} from '../../job/search.ts';
 import {defined} from '../../support/defined.ts';
 import type {JobEdges, JobPage, KeyHolders, KeySpace, OutcomePage, SearchPage, StoredJob, Wanted} from '../store.ts';
 import {readFailure} from '../stored-json.ts';

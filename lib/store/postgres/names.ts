@@ -1,4 +1,4 @@
-import type {Policy} from '../../job/job.ts';
+import type {Policy} from '../../job/policy.ts';
 import {Cache} from '../../support/cache.ts';
 import {readPolicy, specOf} from '../stored-json.ts';
 import {nameOf, scopeOf} from '../task-number.ts';

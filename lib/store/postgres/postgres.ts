@@ -1,6 +1,8 @@
+import type {BatchId, BatchOptions} from '../../job/batch.ts';
 import type {OwnerId} from '../../job/claim.ts';
-import type {BatchId, BatchOptions, JobFilter, JobId, JobSearch, Page} from '../../job/job.ts';
+import type {JobId} from '../../job/job.ts';
 import type {Schedule} from '../../job/schedule.ts';
+import type {JobFilter, JobSearch, Page} from '../../job/search.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {openedReadOnly, ownerInUse} from '../conflict-errors.ts';

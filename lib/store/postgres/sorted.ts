@@ -1,5 +1,6 @@
-import type {JobId, JobSearch, JobSort, Place} from '../../job/job.ts';
-import {type JobTimes, PackedTimes} from '../../job/packed.ts';
+import {type JobTimes, PackedTimes} from '../../job/groups/packed-times.ts';
+import type {JobId} from '../../job/job.ts';
+import type {JobSearch, JobSort, Place} from '../../job/search.ts';
 import {FirstPlaces, isBefore, type SortedFound, type SortedPlace} from '../first-places.ts';
 import {StoredState} from '../stored-state.ts';
 import type {Database} from './connection/database.ts';

@@ -1,7 +1,8 @@
 import {randomInt} from 'node:crypto';
 import Database from 'better-sqlite3';
 import {bad} from '../../job/checks.ts';
-import {type EnqueuedGroup, idAt, toNewGroups} from '../../job/group.ts';
+import {type EnqueuedGroup, idAt} from '../../job/groups/group.ts';
+import {toNewGroups} from '../../job/groups/single-jobs.ts';
 import type {NewJob} from '../../job/new-job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {noParent} from '../conflict-errors.ts';

@@ -3,7 +3,7 @@
 import {existsSync, readFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import Database from 'better-sqlite3';
-import {packTimes} from '../../job/packed.ts';
+import {packTimes} from '../../job/groups/packed-times.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {assertKnown, inUseToMove, type Move, type MovedPage, type MoveSource, type MoveTarget} from '../moving.ts';
 import {type Cursor, type JobCount, type LastNumbers, MAX_PAGE, type MovedRow, type TableName} from '../queue-rows.ts';

@@ -1,6 +1,7 @@
 /** The statements of a move to and from SQLite, whose rows are those of `queue-rows.ts`. */
 
-import {PackedTimes, readPacked} from '../../job/packed.ts';
+import {readPacked} from '../../job/groups/packed.ts';
+import {PackedTimes} from '../../job/groups/packed-times.ts';
 import {MOVED_TABLES, type MovedRow, type MovedValue, type TableName} from '../queue-rows.ts';
 import {StoredState} from '../stored-state.ts';
 import {byWorker, type OutcomeRun} from './rows/packed-rows.ts';

@@ -1,6 +1,8 @@
+import type {BatchId, BatchOptions, CompletedBatch} from '../../job/batch.ts';
 import type {OwnerId} from '../../job/claim.ts';
-import type {BatchId, BatchOptions, CompletedBatch, JobFilter, JobId, JobSearch, Page} from '../../job/job.ts';
+import type {JobId} from '../../job/job.ts';
 import type {Schedule} from '../../job/schedule.ts';
+import type {JobFilter, JobSearch, Page} from '../../job/search.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';

@@ -1,6 +1,7 @@
+import type {CompletedBatch} from '../../job/batch.ts';
 import type {OwnerId} from '../../job/claim.ts';
 import type {Health} from '../../job/events.ts';
-import type {CompletedBatch, JobId} from '../../job/job.ts';
+import type {JobId} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {openedReadOnly} from '../conflict-errors.ts';
 import type {Owners} from '../owners/owners.ts';

@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3';
 import type {FailureRecord} from '../../../lib/job/failure.ts';
-import type {Policy} from '../../../lib/job/job.ts';
 import type {NewJob} from '../../../lib/job/new-job.ts';
+import type {Policy} from '../../../lib/job/policy.ts';
 import {openQueueAt} from '../../fixtures/queue.ts';
 
 const T0 = Date.UTC(2026, 0);

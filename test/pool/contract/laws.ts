@@ -5,10 +5,12 @@ import type {JobUpdate, Outcome, Settlement} from '../../../lib/job/claim.ts';
 import {decode, encode} from '../../../lib/job/encoding.ts';
 import type {SlowStart, WorkerLoss} from '../../../lib/job/events.ts';
 import type {FailureRecord} from '../../../lib/job/failure.ts';
-import {type EndedGroup, settlementsOf, toColumn, toIds} from '../../../lib/job/group.ts';
-import type {JobId, Policy} from '../../../lib/job/job.ts';
+import {type EndedGroup, toColumn, toIds} from '../../../lib/job/groups/group.ts';
+import {pack} from '../../../lib/job/groups/packed.ts';
+import {settlementsOf} from '../../../lib/job/groups/single-jobs.ts';
+import type {JobId} from '../../../lib/job/job.ts';
 import type {PoolOptions} from '../../../lib/job/options.ts';
-import {pack} from '../../../lib/job/packed.ts';
+import type {Policy} from '../../../lib/job/policy.ts';
 import type {Lane, Pool, PoolListener} from '../../../lib/pool/pool.ts';
 import {WakeUp} from '../../../lib/support/clock.ts';
 

@@ -1,7 +1,7 @@
 import {join} from 'node:path';
 import type {JobUpdate} from '../../../lib/job/claim.ts';
 import {decode} from '../../../lib/job/encoding.ts';
-import {MAX_GROUP_JOBS} from '../../../lib/job/group.ts';
+import {MAX_GROUP_JOBS} from '../../../lib/job/groups/group.ts';
 import type {JobId} from '../../../lib/job/job.ts';
 import {makeFolder} from '../../fixtures/folder.ts';
 import {DISASTERS} from '../../fixtures/tasks.ts';

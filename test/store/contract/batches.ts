@@ -1,6 +1,7 @@
+import type {CompletedBatch} from '../../../lib/job/batch.ts';
 import type {Claim} from '../../../lib/job/claim.ts';
-import type {CompletedBatch, JobId} from '../../../lib/job/job.ts';
-import {pack} from '../../../lib/job/packed.ts';
+import {pack} from '../../../lib/job/groups/packed.ts';
+import type {JobId} from '../../../lib/job/job.ts';
 import {FaenaError} from '../../../lib/support/errors.ts';
 import {
 	claimOf,

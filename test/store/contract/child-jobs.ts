@@ -1,5 +1,5 @@
 import type {Claim, Outcome} from '../../../lib/job/claim.ts';
-import {listIds} from '../../../lib/job/group.ts';
+import {listIds} from '../../../lib/job/groups/group.ts';
 import {claimOf, claimsOf, commit, enqueue, fresh, idsOf, jobOf, law, listed, newJob, POLICY, T0, take} from './laws.ts';
 
 law('jobs that a job enqueues are stored when it completes, and can be claimed in the same transaction', async (t, queue, clock) => {

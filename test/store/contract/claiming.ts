@@ -1,5 +1,5 @@
 import type {Claim} from '../../../lib/job/claim.ts';
-import {claimedJobsOf} from '../../../lib/job/group.ts';
+import {claimedJobsOf} from '../../../lib/job/groups/single-jobs.ts';
 import type {JobId} from '../../../lib/job/job.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import {claimOf, claimsOf, commit, ERROR, enqueue, fresh, idsOf, jobOf, law, newJob, OTHER, OWNER, POLICY, T0, TASKS, take} from './laws.ts';

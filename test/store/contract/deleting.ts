@@ -1,5 +1,6 @@
 import type {Claim, Settlement} from '../../../lib/job/claim.ts';
-import type {JobId, Place} from '../../../lib/job/job.ts';
+import type {JobId} from '../../../lib/job/job.ts';
+import type {Place} from '../../../lib/job/search.ts';
 import type {Deleted, EndedBefore} from '../../../lib/store/store.ts';
 import {
 	claimOf,

@@ -1,6 +1,7 @@
 import type {Outcome} from '../../../lib/job/claim.ts';
-import type {JobId, Policy} from '../../../lib/job/job.ts';
+import type {JobId} from '../../../lib/job/job.ts';
 import type {NewJob} from '../../../lib/job/new-job.ts';
+import type {Policy} from '../../../lib/job/policy.ts';
 import {commitPlain, groupNew} from '../../fixtures/plain.ts';
 import {claimsOf, commit, ERROR, enqueue, fresh, idsOf, jobOf, law, newJob, OWNER, PAYLOADS, POLICY, plain, range, T0, take} from './laws.ts';
 

@@ -1,6 +1,6 @@
 import type {Claim, Outcome} from '../../../lib/job/claim.ts';
 import {expiry} from '../../../lib/job/failure.ts';
-import {listIds, sizeOf} from '../../../lib/job/group.ts';
+import {listIds, sizeOf} from '../../../lib/job/groups/group.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import {claimOf, claimsOf, commit, ERROR, enqueue, idsOf, jobOf, law, newJob, OTHER, OWNER, outlast, POLICY, range, T0, take} from './laws.ts';
 

@@ -1,7 +1,8 @@
 import type {Claim, Settlement} from '../../../lib/job/claim.ts';
 import {toFailure} from '../../../lib/job/failure.ts';
-import {type NewGroup, toEndedGroup} from '../../../lib/job/group.ts';
-import {pack} from '../../../lib/job/packed.ts';
+import type {NewGroup} from '../../../lib/job/groups/group.ts';
+import {pack} from '../../../lib/job/groups/packed.ts';
+import {toEndedGroup} from '../../../lib/job/groups/single-jobs.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import {claimsOf, commit, completeAll, jobOf, law, lawOfStores, newJob, OWNER, POLICY, take} from './laws.ts';
 

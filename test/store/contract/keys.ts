@@ -1,6 +1,6 @@
 import type {Claim} from '../../../lib/job/claim.ts';
+import {pack} from '../../../lib/job/groups/packed.ts';
 import type {Job} from '../../../lib/job/job.ts';
-import {pack} from '../../../lib/job/packed.ts';
 import {FaenaError} from '../../../lib/support/errors.ts';
 import type {PlainChanges} from '../../fixtures/plain.ts';
 import {

@@ -1,5 +1,6 @@
 import type {Claim} from '../../../lib/job/claim.ts';
-import {type Job, type JobFilter, type JobId, type JobStatus, type Place, STATUSES} from '../../../lib/job/job.ts';
+import {type Job, type JobId, type JobStatus, STATUSES} from '../../../lib/job/job.ts';
+import type {JobFilter, Place} from '../../../lib/job/search.ts';
 import type {BatchPage, JobPage, OutcomePage, Wanted} from '../../../lib/store/store.ts';
 import {
 	claimsOf,

@@ -1,6 +1,6 @@
-import type {NewGroup} from '../../../lib/job/group.ts';
+import type {NewGroup} from '../../../lib/job/groups/group.ts';
+import {pack} from '../../../lib/job/groups/packed.ts';
 import type {JobId} from '../../../lib/job/job.ts';
-import {pack} from '../../../lib/job/packed.ts';
 import type {OnDead, ParentEdge, Parents} from '../../../lib/job/parents.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import type {JobRange, StoredJob} from '../../../lib/store/store.ts';

@@ -1,5 +1,6 @@
 import type {Outcome} from '../../../lib/job/claim.ts';
-import {type Job, type JobSearch, type Place, SORTED_BY, SORTS, STATUSES} from '../../../lib/job/job.ts';
+import {type Job, STATUSES} from '../../../lib/job/job.ts';
+import {type JobSearch, type Place, SORTED_BY, SORTS} from '../../../lib/job/search.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import {claimsOf, commit, ERROR, enqueue, law, newJob, OWNER, oneJobOfEachStatus, POLICY, range, type SuiteClock, T0, take} from './laws.ts';
 

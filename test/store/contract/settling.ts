@@ -1,7 +1,8 @@
 import type {Claim, Outcome, Settlement} from '../../../lib/job/claim.ts';
 import type {FailureRecord} from '../../../lib/job/failure.ts';
-import type {JobId, Policy} from '../../../lib/job/job.ts';
+import type {JobId} from '../../../lib/job/job.ts';
 import {backoffMs} from '../../../lib/job/next-state.ts';
+import type {Policy} from '../../../lib/job/policy.ts';
 import type {Settled} from '../../../lib/store/store.ts';
 import {commitPlain} from '../../fixtures/plain.ts';
 import {claimOf, claimsOf, commit, ERROR, enqueue, idsOf, jobOf, law, listed, newJob, OTHER, OWNER, POLICY, plain, range, settleOne, T0, take} from './laws.ts';

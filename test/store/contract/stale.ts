@@ -1,6 +1,6 @@
-import type {NewGroup} from '../../../lib/job/group.ts';
+import type {NewGroup} from '../../../lib/job/groups/group.ts';
+import {pack} from '../../../lib/job/groups/packed.ts';
 import type {JobId} from '../../../lib/job/job.ts';
-import {pack} from '../../../lib/job/packed.ts';
 import type {OnDead} from '../../../lib/job/parents.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import {claimsOf, commit, ERROR, idsOf, jobOf, law, newJob, OTHER, take} from './laws.ts';

@@ -1,7 +1,9 @@
 import type {Claim} from '../../../lib/job/claim.ts';
-import {type ClaimedGroup, type EndedGroup, executionsOf, idAt, listIds, type NewGroup, sizeOf} from '../../../lib/job/group.ts';
+import {executionsOf} from '../../../lib/job/groups/cut-and-join.ts';
+import {type ClaimedGroup, type EndedGroup, idAt, listIds, type NewGroup, sizeOf} from '../../../lib/job/groups/group.ts';
+import {countOf, pack} from '../../../lib/job/groups/packed.ts';
+import {packTimes} from '../../../lib/job/groups/packed-times.ts';
 import type {JobId} from '../../../lib/job/job.ts';
-import {countOf, pack, packTimes} from '../../../lib/job/packed.ts';
 import {listParents, outcomesOf} from '../../../lib/job/parent-results.ts';
 import type {OnDead, ParentEdge, Parents} from '../../../lib/job/parents.ts';
 import type {ParentOutcome} from '../../../lib/job/task.ts';

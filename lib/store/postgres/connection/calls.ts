@@ -3,13 +3,15 @@
  * tasks, policies and owners are numbers in rows unless they are called names.
  */
 
+import type {BatchId, CompletedBatch, FlowJobs} from '../../../job/batch.ts';
 import type {Claim, Lease, OwnerId} from '../../../job/claim.ts';
-import type {EnqueuedGroup, FullQueue, NewGroup} from '../../../job/group.ts';
-import type {BatchId, CompletedBatch, FlowJobs, JobId, LogLine, Place, Progress} from '../../../job/job.ts';
+import type {EnqueuedGroup, FullQueue, NewGroup} from '../../../job/groups/group.ts';
+import type {JobId, LogLine, Progress} from '../../../job/job.ts';
 import type {NextState} from '../../../job/next-state.ts';
 import type {OpenJobs} from '../../../job/open-jobs.ts';
 import type {Parents} from '../../../job/parents.ts';
 import type {ScheduleDecision, ScheduleResult} from '../../../job/schedule.ts';
+import type {Place} from '../../../job/search.ts';
 import type {OwnerRow} from '../../owners/owners.ts';
 import type {KeySpace, MoveTarget, Released} from '../../store.ts';
 import type {StoredBatchRow} from '../../stored-rows.ts';

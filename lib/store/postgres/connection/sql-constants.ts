@@ -1,8 +1,9 @@
+import {MARK_EVERY_MS} from '../../../job/batch.ts';
 import {MAX_DURATION_MS} from '../../../job/checks.ts';
 import {MAX_EXECUTIONS, MAX_LOG_LINES} from '../../../job/claim.ts';
 import {expiry, type FailureRecord, parentFailure} from '../../../job/failure.ts';
-import {MAX_GROUP_JOBS} from '../../../job/group.ts';
-import {MARK_EVERY_MS, MAX_SUSPICION, mostTogether} from '../../../job/job.ts';
+import {MAX_GROUP_JOBS} from '../../../job/groups/group.ts';
+import {MAX_SUSPICION, mostTogether} from '../../../job/job.ts';
 import {NO_CHARGES, nextState, type StopRequest} from '../../../job/next-state.ts';
 import {DEFAULT_POLICY, DEFAULTS, MAX_FACTOR, MAX_NUMBER} from '../../../job/options.ts';
 import {keyTaken} from '../../conflict-errors.ts';

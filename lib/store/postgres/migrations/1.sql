@@ -161,7 +161,7 @@ create table outcome (
 	execution integer not null,
 	status smallint not null,
 	ended_at bigint not null,
-	-- started_at, duration_ms, cpu_ms and memory_bytes of each job, packed: lib/job/packed.ts. Null if none is known.
+	-- started_at, duration_ms, cpu_ms and memory_bytes of each job, packed: lib/job/groups/packed.ts. Null if none is known.
 	times bytea,
 	text_value text,
 	byte_value bytea,

@@ -156,7 +156,7 @@ export const MIGRATIONS: readonly string[] = [
 		last integer not null,
 		batch integer,
 		ended_at integer not null,
-		-- started_at, duration_ms, cpu_ms and memory_bytes of each job, packed: lib/job/packed.ts.
+		-- started_at, duration_ms, cpu_ms and memory_bytes of each job, packed: lib/job/groups/packed.ts.
 		times blob not null,
 		-- One line per job; null if no job returned a value.
 		results text

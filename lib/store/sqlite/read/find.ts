@@ -1,4 +1,5 @@
-import {type JobFilter, type JobId, type JobSearch, type JobStatus, STATUSES} from '../../../job/job.ts';
+import {type JobId, type JobStatus, STATUSES} from '../../../job/job.ts';
+import type {JobFilter, JobSearch} from '../../../job/search.ts';
 import {STATUS_OF, StoredState} from '../../stored-state.ts';
 import {nameOf} from '../../task-number.ts';
 import type {Statements} from '../connection/statements.sql.ts';

@@ -1,18 +1,8 @@
 import {type Encoded, sizeBytes} from '../../../job/encoding.ts';
-import {keyAt, withListedKeys} from '../../../job/group.ts';
-import {
-	type Job,
-	type JobEnd,
-	type JobId,
-	type JobSearch,
-	type JobSort,
-	type JobValues,
-	type LogLevel,
-	type LogLine,
-	type Place,
-	SORTED_BY,
-	STATUSES,
-} from '../../../job/job.ts';
+import {withListedKeys} from '../../../job/groups/cut-and-join.ts';
+import {keyAt} from '../../../job/groups/group.ts';
+import {type Job, type JobEnd, type JobId, type LogLevel, type LogLine, STATUSES} from '../../../job/job.ts';
+import {type JobSearch, type JobSort, type JobValues, type Place, SORTED_BY} from '../../../job/search.ts';
 import {defined} from '../../../support/defined.ts';
 import {FirstPlaces, type SortedPlace} from '../../first-places.ts';
 import type {JobEdges, JobPage, OutcomePage, SearchPage, StoredJob, Wanted} from '../../store.ts';

@@ -1,5 +1,6 @@
-import type {JobId, JobSearch, JobSort, JobStatus} from '../../../job/job.ts';
-import {type JobTimes, PackedTimes} from '../../../job/packed.ts';
+import {type JobTimes, PackedTimes} from '../../../job/groups/packed-times.ts';
+import type {JobId, JobStatus} from '../../../job/job.ts';
+import type {JobSearch, JobSort} from '../../../job/search.ts';
 import {FirstPlaces, isBefore, type SortedFound, type SortedPlace} from '../../first-places.ts';
 import {STATUS_OF, StoredState} from '../../stored-state.ts';
 import {nameOf} from '../../task-number.ts';

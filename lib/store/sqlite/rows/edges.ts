@@ -1,5 +1,6 @@
-import {type EnqueuedGroup, type Ids, idAt, type NewGroup, sizeOf, toIds} from '../../../job/group.ts';
-import type {BatchId, JobId} from '../../../job/job.ts';
+import type {BatchId} from '../../../job/batch.ts';
+import {type EnqueuedGroup, type Ids, idAt, type NewGroup, sizeOf, toIds} from '../../../job/groups/group.ts';
+import type {JobId} from '../../../job/job.ts';
 import type {ChildJob} from '../../../job/new-job.ts';
 import type {OnDead, ParentEdge, ParentsOfCall} from '../../../job/parents.ts';
 import {hasEnded, StoredState} from '../../stored-state.ts';

@@ -1,8 +1,8 @@
 import type {Encoded} from '../../../job/encoding.ts';
-import {listKeys, type NewGroup, sizeOf} from '../../../job/group.ts';
+import {listKeys, type NewGroup, sizeOf} from '../../../job/groups/group.ts';
+import {isPackable} from '../../../job/groups/packed.ts';
 import type {JobId} from '../../../job/job.ts';
 import type {NewJob} from '../../../job/new-job.ts';
-import {isPackable} from '../../../job/packed.ts';
 import {hasEnded, StoredState} from '../../stored-state.ts';
 import type {Statements} from '../connection/statements.sql.ts';
 import {hasNumber, idOfNumber, type NumberRun, numberOfKey, numbersWith} from './numbered-keys.ts';

@@ -1,7 +1,7 @@
 import {type Encoded, sizeBytes} from '../../../job/encoding.ts';
+import {type PackedStrings, readPacked, slicePacked, unpack} from '../../../job/groups/packed.ts';
 import {type JobId, mostTogether} from '../../../job/job.ts';
 import {type Charges, NO_CHARGES} from '../../../job/next-state.ts';
-import {type PackedStrings, readPacked, slicePacked, unpack} from '../../../job/packed.ts';
 import type {ClaimRequest} from '../../store.ts';
 import {StoredState} from '../../stored-state.ts';
 import {inScope, nameOf} from '../../task-number.ts';

@@ -1,18 +1,8 @@
 import type {Settlement} from '../../../job/claim.ts';
-import {type EndedGroup, keyAt, listKeys, sizeOf} from '../../../job/group.ts';
+import {type EndedGroup, keyAt, listKeys, sizeOf} from '../../../job/groups/group.ts';
+import {asPacked, cutPacked, joinPacked, type PackedStrings, readPacked, slicePacked} from '../../../job/groups/packed.ts';
+import {type JobTimes, PackedTimes, packTimes, pickTimes} from '../../../job/groups/packed-times.ts';
 import type {JobId} from '../../../job/job.ts';
-import {
-	asPacked,
-	cutPacked,
-	type JobTimes,
-	joinPacked,
-	type PackedStrings,
-	PackedTimes,
-	packTimes,
-	pickTimes,
-	readPacked,
-	slicePacked,
-} from '../../../job/packed.ts';
 import {StoredState} from '../../stored-state.ts';
 import {MAX_RUN_JOBS} from '../connection/schema.sql.ts';
 import type {Statements} from '../connection/statements.sql.ts';

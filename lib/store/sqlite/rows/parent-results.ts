@@ -1,6 +1,7 @@
-import {type ClaimedGroup, type Ids, idAt, joinValues, type ParentEnd, type ParentResults, sizeOf} from '../../../job/group.ts';
+import {joinValues} from '../../../job/groups/cut-and-join.ts';
+import {type ClaimedGroup, type Ids, idAt, type ParentEnd, type ParentResults, sizeOf} from '../../../job/groups/group.ts';
+import {pack, type Values} from '../../../job/groups/packed.ts';
 import type {JobId} from '../../../job/job.ts';
-import {pack, type Values} from '../../../job/packed.ts';
 import {readFailure} from '../../stored-json.ts';
 import {hasEnded, STATUS_OF, StoredState} from '../../stored-state.ts';
 import {edgesTo} from './edges.ts';

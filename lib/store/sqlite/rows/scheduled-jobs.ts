@@ -1,4 +1,4 @@
-import {type ClaimedGroup, idAt, sizeOf} from '../../../job/group.ts';
+import {type ClaimedGroup, idAt, sizeOf} from '../../../job/groups/group.ts';
 import type {JobId} from '../../../job/job.ts';
 import type {Tx} from './tx.ts';
 

@@ -1,5 +1,7 @@
+import type {BatchId, CompletedBatch} from '../../../job/batch.ts';
 import type {Lease, OwnerId} from '../../../job/claim.ts';
-import type {BatchId, CompletedBatch, JobId, Policy} from '../../../job/job.ts';
+import type {JobId} from '../../../job/job.ts';
+import type {Policy} from '../../../job/policy.ts';
 import {Cache} from '../../../support/cache.ts';
 import {FaenaError} from '../../../support/errors.ts';
 import {readPolicy, specOf} from '../../stored-json.ts';

@@ -1,18 +1,10 @@
+import {type Batch, type BatchId, type BatchOptions, type Flow, type FlowJobs, MARK_EVERY_MS, type Mark} from '../../../job/batch.ts';
 import type {OwnerId} from '../../../job/claim.ts';
-import {idAt, toNewGroups} from '../../../job/group.ts';
-import {
-	type Batch,
-	type BatchId,
-	type BatchOptions,
-	type Counts,
-	type Flow,
-	type FlowJobs,
-	MARK_EVERY_MS,
-	type Mark,
-	type Page,
-	STATUSES,
-} from '../../../job/job.ts';
+import {idAt} from '../../../job/groups/group.ts';
+import {toNewGroups} from '../../../job/groups/single-jobs.ts';
+import {type Counts, STATUSES} from '../../../job/job.ts';
 import {toCompletionJob} from '../../../job/new-job.ts';
+import type {Page} from '../../../job/search.ts';
 import {failpoint} from '../../../support/failpoint.ts';
 import {batchConflict, batchInUse, batchRunning, kindOf} from '../../conflict-errors.ts';
 import {type BatchChange, type BatchDeletion, type BatchPage, type Deleted, lastUsedAt, type SearchPage} from '../../store.ts';

@@ -1,9 +1,9 @@
 import type {Lease} from '../../../job/claim.ts';
 import type {Encoded} from '../../../job/encoding.ts';
-import {type ClaimedGroup, idAt, numberAt, toColumn, toIds} from '../../../job/group.ts';
+import {type ClaimedGroup, idAt, numberAt, toColumn, toIds} from '../../../job/groups/group.ts';
+import {pack} from '../../../job/groups/packed.ts';
 import {type JobId, MAX_SUSPICION} from '../../../job/job.ts';
 import type {OpenJobs} from '../../../job/open-jobs.ts';
-import {pack} from '../../../job/packed.ts';
 import {failpoint} from '../../../support/failpoint.ts';
 import type {Claimed, ClaimRequest, Released, ReleaseOptions} from '../../store.ts';
 import {StoredState} from '../../stored-state.ts';

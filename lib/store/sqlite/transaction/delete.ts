@@ -1,4 +1,5 @@
-import type {JobId, Place} from '../../../job/job.ts';
+import type {JobId} from '../../../job/job.ts';
+import type {Place} from '../../../job/search.ts';
 import {failpoint} from '../../../support/failpoint.ts';
 import {type Deleted, type EndedBefore, type EndedDeletion, type EndTimes, endTimeOf, type SearchPage} from '../../store.ts';
 import {hasEnded, STATUS_OF, StoredState} from '../../stored-state.ts';

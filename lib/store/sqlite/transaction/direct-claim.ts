@@ -1,9 +1,9 @@
 import type {Lease} from '../../../job/claim.ts';
 import {type Encoded, sizeBytes} from '../../../job/encoding.ts';
-import {type ClaimedGroup, type NewGroup, sizeOf} from '../../../job/group.ts';
+import {type ClaimedGroup, type NewGroup, sizeOf} from '../../../job/groups/group.ts';
+import {isList, type PackedStrings, type Values} from '../../../job/groups/packed.ts';
 import type {JobId} from '../../../job/job.ts';
 import {dueAtOf} from '../../../job/new-job.ts';
-import {isList, type PackedStrings, type Values} from '../../../job/packed.ts';
 import {failpoint} from '../../../support/failpoint.ts';
 import type {ClaimRequest} from '../../store.ts';
 import {StoredState} from '../../stored-state.ts';

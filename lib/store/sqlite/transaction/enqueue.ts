@@ -1,9 +1,10 @@
 import {type Encoded, sameValue} from '../../../job/encoding.ts';
 import type {FailureRecord} from '../../../job/failure.ts';
-import {type EnqueuedGroup, idAt, keyAt, listKeys, type NewGroup, newFingerprintsOf, newJobsOf, sizeOf, toEnqueuedGroup, toIds} from '../../../job/group.ts';
+import {type EnqueuedGroup, idAt, keyAt, listKeys, type NewGroup, sizeOf, toEnqueuedGroup, toIds} from '../../../job/groups/group.ts';
+import {asPacked, countOf, isPackable, joinPacked, type PackedStrings, pack, slicePacked, toPackedStrings} from '../../../job/groups/packed.ts';
+import {newFingerprintsOf, newJobsOf} from '../../../job/groups/single-jobs.ts';
 import type {JobId} from '../../../job/job.ts';
 import {type ChildJob, dueAtOf, type NewJob} from '../../../job/new-job.ts';
-import {asPacked, countOf, isPackable, joinPacked, type PackedStrings, pack, slicePacked, toPackedStrings} from '../../../job/packed.ts';
 import {failpoint} from '../../../support/failpoint.ts';
 import {enqueueFailure, keyConflict, noParent, noParentFailure} from '../../conflict-errors.ts';
 import {StoredState} from '../../stored-state.ts';

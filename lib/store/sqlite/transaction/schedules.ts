@@ -1,6 +1,6 @@
-import {idAt, type NewGroup} from '../../../job/group.ts';
+import {idAt, type NewGroup} from '../../../job/groups/group.ts';
+import {pack} from '../../../job/groups/packed.ts';
 import type {JobId} from '../../../job/job.ts';
-import {pack} from '../../../job/packed.ts';
 import type {Parents} from '../../../job/parents.ts';
 import {decideSchedule, type Schedule, type ScheduleChange, type ScheduleResult, type ScheduleSpec, waitsForEnd} from '../../../job/schedule.ts';
 import {failpoint} from '../../../support/failpoint.ts';

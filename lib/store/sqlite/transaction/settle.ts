@@ -1,11 +1,14 @@
 import type {Outcome, Settlement} from '../../../job/claim.ts';
 import type {FailureRecord} from '../../../job/failure.ts';
-import {cutColumn, type EndedGroup, groupChildJobs, idAt, listIds, settlementsOf, sizeOf} from '../../../job/group.ts';
+import {cutColumn} from '../../../job/groups/cut-and-join.ts';
+import {type EndedGroup, idAt, listIds, sizeOf} from '../../../job/groups/group.ts';
+import {asPacked, cutPacked, isPackable, type PackedStrings} from '../../../job/groups/packed.ts';
+import {cutTimes, PackedTimes} from '../../../job/groups/packed-times.ts';
+import {groupChildJobs, settlementsOf} from '../../../job/groups/single-jobs.ts';
 import type {JobId} from '../../../job/job.ts';
 import type {ChildJob} from '../../../job/new-job.ts';
 import {type Charges, type NextState, nextState, type Unreturned} from '../../../job/next-state.ts';
 import {withOwn} from '../../../job/options.ts';
-import {asPacked, cutPacked, cutTimes, isPackable, type PackedStrings, PackedTimes} from '../../../job/packed.ts';
 import {failpoint} from '../../../support/failpoint.ts';
 import type {Settled, SettledGroup} from '../../store.ts';
 import {writeFailure} from '../../stored-json.ts';

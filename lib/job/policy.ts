@@ -1,0 +1,37 @@
+import type {Duration} from './checks.ts';
+
+/** The options of which a policy is made. */
+export const POLICY_OPTIONS = ['maxAttempts', 'maxDelays', 'timeout', 'backoff', 'retry'] as const;
+
+/** How often and how long a job may run, and how it is tried again. Resolved when the job is enqueued, and stored with it. */
+export interface Policy {
+	/** The job is dead after this many charged executions; at least 1. */
+	readonly maxAttempts: number;
+	/** How often in a round its task may put it off by a `RetryAfter`, uncharged; default 100. */
+	readonly maxDelays?: number;
+	/** Longest run of one execution in milliseconds, from its start; `null` for no limit. */
+	readonly timeoutMs: number | null;
+	/** Instead of `timeoutMs`: percent of the median run time of the task's completed executions in the dispatcher that runs the job. */
+	readonly timeoutPercent?: number;
+	/** How long a failed job waits before its next attempt. */
+	readonly backoff: Backoff;
+	/** `auto` tries again after the backoff; `manual` parks a failed job until `retry()`. */
+	readonly retry: 'auto' | 'manual';
+	/** Options that were not given, of a job whose task its program did not know. The engine that runs it fills in the task's own. */
+	readonly unset?: readonly (typeof POLICY_OPTIONS)[number][];
+}
+
+/** Exponential backoff: after attempt n the job waits `min(maxMs, baseMs × factorⁿ⁻¹)`, of which the share `jitter` is random. */
+export interface Backoff {
+	/** The wait after the first failed attempt. */
+	readonly baseMs: number;
+	/** By this each wait is longer than the last one. */
+	readonly factor: number;
+	/** The longest wait. */
+	readonly maxMs: number;
+	/** From 0, always the full wait, to 1, anything from no wait to the full one. */
+	readonly jitter: number;
+}
+
+/** A fixed wait; or exponential: `base` (1 s), multiplied by `factor` (2) each time, at most `max` (1 h), of which the share `jitter` (0.5) is random. */
+export type BackoffOption = Duration | {readonly base?: Duration; readonly factor?: number; readonly max?: Duration; readonly jitter?: number};
