@@ -20,7 +20,7 @@ import {
 import {DEFAULT_MAX_VALUE_BYTES} from './encoding.ts';
 import {type JobId, STATUSES} from './job.ts';
 import type {OnDead, Parents} from './parents.ts';
-import {type Backoff, POLICY_OPTIONS, type Policy} from './policy.ts';
+import {type Backoff, forPolicyNumbers, POLICY_OPTIONS, type Policy, type PolicyNumber} from './policy.ts';
 import {type JobFilter, type JobSearch, SORTS} from './search.ts';
 import type {Fresh, Isolation} from './task.ts';
 
@@ -29,8 +29,7 @@ export const DEFAULTS = {
 	/** Defaults of jobs, for options that neither `enqueue`, `task()` nor `open({defaults})` sets. */
 	job: {
 		priority: 0,
-		maxAttempts: 3,
-		maxDelays: 100,
+		...forPolicyNumbers((_, {usual}) => usual),
 		timeout: 'none',
 		backoff: {base: '1s', factor: 2, max: '1h', jitter: 0.5},
 		retry: 'auto',
@@ -70,8 +69,7 @@ export const timeoutMs = atLeast(1, A_TIMEOUT);
 
 export const EXECUTION_CHECKS = {
 	priority: integer(-MAX_NUMBER, MAX_NUMBER),
-	maxAttempts: integer(1, MAX_NUMBER),
-	maxDelays: integer(0, MAX_NUMBER),
+	...forPolicyNumbers((_, {least}) => integer(least, MAX_NUMBER)),
 	timeout: toTimeout,
 	backoff: toBackoff,
 	retry: choice('auto', 'manual'),
@@ -127,7 +125,7 @@ export const JOB_CHECKS: Checks = {
 };
 
 /** Options of a job as their checks return them. One that is not given is absent. */
-export interface CheckedOptions extends Partial<Pick<Policy, 'maxAttempts' | 'maxDelays' | 'retry' | 'backoff'>> {
+export interface CheckedOptions extends Partial<Pick<Policy, PolicyNumber | 'retry' | 'backoff'>> {
 	readonly priority?: number;
 	readonly timeout?: Pick<Policy, 'timeoutMs' | 'timeoutPercent'>;
 	/** In milliseconds. */
@@ -177,8 +175,6 @@ type MergedOptions = CheckedOptions & Required<Pick<CheckedOptions, keyof typeof
 export function resolveJobOptions(...layers: readonly (CheckedOptions | undefined)[]): ResolvedJobOptions {
 	const {
 		priority,
-		maxAttempts,
-		maxDelays,
 		timeout,
 		retry,
 		backoff,
@@ -190,11 +186,12 @@ export function resolveJobOptions(...layers: readonly (CheckedOptions | undefine
 		unique,
 		dependsOn,
 		onDead = 'cancel',
+		...numbers
 	}: MergedOptions = Object.assign({}, JOB_DEFAULTS, ...layers);
 	return {
 		priority,
 		runAt: runAt ?? null,
-		policy: {maxAttempts, maxDelays, ...timeout, retry, backoff},
+		policy: {...forPolicyNumbers(name => numbers[name]), ...timeout, retry, backoff},
 		// On the way to the dispatcher a field without a value costs as much as any other.
 		...(delay !== undefined && {delayMs: delay}),
 		...(expires !== undefined && {expiresMs: expires}),

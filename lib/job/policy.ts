@@ -1,7 +1,26 @@
 import type {Duration} from './checks.ts';
 
+/** The options of a policy that are whole numbers: the least value, and the default. Whoever checks, stores or reads policies goes through this table. */
+export const POLICY_NUMBERS = {
+	maxAttempts: {least: 1, usual: 3},
+	maxDelays: {least: 0, usual: 100},
+} as const satisfies Record<string, {readonly least: number; readonly usual: number}>;
+
+export type PolicyNumber = keyof typeof POLICY_NUMBERS;
+
+export const POLICY_NUMBER_NAMES = Object.keys(POLICY_NUMBERS) as PolicyNumber[];
+
+/** Something for each of these options. */
+export function forPolicyNumbers<Each>(of: (name: PolicyNumber, limits: {readonly least: number; readonly usual: number}) => Each): Record<PolicyNumber, Each> {
+	const all = {} as Record<PolicyNumber, Each>;
+	for (const name of POLICY_NUMBER_NAMES) all[name] = of(name, POLICY_NUMBERS[name]);
+	return all;
+}
+
 /** The options of which a policy is made. */
-export const POLICY_OPTIONS = ['maxAttempts', 'maxDelays', 'timeout', 'backoff', 'retry'] as const;
+export const POLICY_OPTIONS: readonly PolicyOption[] = [...POLICY_NUMBER_NAMES, 'timeout', 'backoff', 'retry'];
+
+type PolicyOption = PolicyNumber | 'timeout' | 'backoff' | 'retry';
 
 /** How often and how long a job may run, and how it is tried again. Resolved when the job is enqueued, and stored with it. */
 export interface Policy {
@@ -18,7 +37,7 @@ export interface Policy {
 	/** `auto` tries again after the backoff; `manual` parks a failed job until `retry()`. */
 	readonly retry: 'auto' | 'manual';
 	/** Options that were not given, of a job whose task its program did not know. The engine that runs it fills in the task's own. */
-	readonly unset?: readonly (typeof POLICY_OPTIONS)[number][];
+	readonly unset?: readonly PolicyOption[];
 }
 
 /** Exponential backoff: after attempt n the job waits `min(maxMs, baseMs × factorⁿ⁻¹)`, of which the share `jitter` is random. */

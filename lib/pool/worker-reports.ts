@@ -8,6 +8,7 @@ import {type JobId, STOP_REASONS} from '../job/job.ts';
 import {type ChildJob, MAX_CHILD_JOBS, MAX_CHILD_PARENTS} from '../job/new-job.ts';
 import type {PoolOptions} from '../job/options.ts';
 import {checkTaskOptions} from '../job/options.ts';
+import {forPolicyNumbers} from '../job/policy.ts';
 import {toDecision} from '../job/task-errors.ts';
 import {FaenaError} from '../support/errors.ts';
 import {MAX_LOG_TEXT} from '../worker/job-updates.ts';
@@ -199,12 +200,12 @@ function areFields(fields: unknown): boolean {
 
 const isPolicy = shaped(
 	{
-		maxAttempts: integer(1, Number.MAX_SAFE_INTEGER),
+		maxAttempts: finite,
 		timeoutMs: either(oneOf(null), finite),
 		backoff: shaped({baseMs: finite, factor: finite, maxMs: finite, jitter: finite}),
 		retry: oneOf('auto', 'manual'),
 	},
-	{timeoutPercent: finite, maxDelays: integer(0, Number.MAX_SAFE_INTEGER)},
+	{timeoutPercent: finite, ...forPolicyNumbers((_, {least}) => integer(least, Number.MAX_SAFE_INTEGER))},
 );
 
 /** Jobs of `ctx.enqueue`. A job can wait only for such as come before it. */

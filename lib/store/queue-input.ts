@@ -28,7 +28,7 @@ import {haveSameOptions} from '../job/groups/single-jobs.ts';
 import type {CleanupOptions, JobEdit, JobId} from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
 import {BACKOFF_CHECKS, DEFAULT_POLICY, EXECUTION_CHECKS, percentOfMedian, timeoutMs, withOwn} from '../job/options.ts';
-import {type Backoff, POLICY_OPTIONS, type Policy} from '../job/policy.ts';
+import {type Backoff, forPolicyNumbers, POLICY_OPTIONS, type Policy} from '../job/policy.ts';
 import type {Page} from '../job/search.ts';
 
 /** A job for `JobQueue.enqueue`. What is left out, also of the policy, has the default of `open()`; a job without a policy has its task's own where it runs. */
@@ -62,11 +62,10 @@ export const notNegative = integer(0, Number.MAX_SAFE_INTEGER);
 /** The most jobs or bytes of one call. */
 const limit: Check = value => (value === Infinity ? Number.MAX_SAFE_INTEGER : notNegative(value));
 
-const {priority, maxAttempts, maxDelays, retry} = EXECUTION_CHECKS;
+const {priority, retry} = EXECUTION_CHECKS;
 const {base: baseMs, max: maxMs, ...shape} = BACKOFF_CHECKS;
 const POLICY_CHECKS: Checks = {
-	maxAttempts,
-	maxDelays,
+	...forPolicyNumbers(name => EXECUTION_CHECKS[name]),
 	timeoutMs: value => (value === null ? null : timeoutMs(value)),
 	timeoutPercent: percentOfMedian,
 	retry,

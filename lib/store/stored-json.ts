@@ -8,7 +8,7 @@ import {decode, type Encoded, encode} from '../job/encoding.ts';
 import {BUILT_INS, type ErrorRecord} from '../job/error-record.ts';
 import type {FailureRecord, PostMortem} from '../job/failure.ts';
 import type {CompletionJob} from '../job/new-job.ts';
-import type {Policy} from '../job/policy.ts';
+import {forPolicyNumbers, type Policy} from '../job/policy.ts';
 import type {ScheduleSpec} from '../job/schedule.ts';
 import {toDecision} from '../job/task-errors.ts';
 
@@ -44,7 +44,7 @@ const readBackoff = object({baseMs: number, factor: number, maxMs: number, jitte
 const readTimeout: Reader<number | null> = value => (value === null ? null : number(value));
 const readValidPolicy = object(
 	{maxAttempts: number, timeoutMs: readTimeout, backoff: readBackoff, retry: oneOf<Policy['retry']>('auto', 'manual')},
-	{timeoutPercent: number, maxDelays: number, unset: value => (Array.isArray(value) ? (value as Policy['unset']) : undefined)},
+	{timeoutPercent: number, ...forPolicyNumbers(() => number), unset: value => (Array.isArray(value) ? (value as Policy['unset']) : undefined)},
 );
 const readPriority: Reader<number> = value => (Number.isSafeInteger(value) ? (value as number) : undefined);
 const readJob = object<Omit<CompletionJob, 'scope'>, {scope: string}>({task: text, priority: readPriority, policy: readValidPolicy}, {scope: text});
@@ -106,13 +106,18 @@ export function readFailure(stored: string): FailureRecord {
 }
 
 /** The JSON that {@link readPolicy} reads. Equal policies have the same, so that they share a row. */
-export function specOf({maxAttempts, maxDelays, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}, unset}: Policy): string {
-	return JSON.stringify({maxAttempts, maxDelays, timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}, unset});
+export function specOf({timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}, unset, ...numbers}: Policy): string {
+	return JSON.stringify({...forPolicyNumbers(name => numbers[name]), timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}, unset});
 }
+
+const ONE_EXECUTION: Policy = {
+	...forPolicyNumbers((_, {least}) => least),
+	...{timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'},
+};
 
 /** The policy of a job. If it can't be read, the job gets one execution. */
 export function readPolicy(stored: string | undefined): Policy {
-	return readValidPolicy(parse(stored)) ?? {maxAttempts: 1, maxDelays: 0, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'};
+	return readValidPolicy(parse(stored)) ?? ONE_EXECUTION;
 }
 
 export function readMarks(stored: string): Mark[] {

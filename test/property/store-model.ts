@@ -8,7 +8,7 @@ import type {FailureRecord} from '../../lib/job/failure.ts';
 import {type Job, type JobEdit, type JobId, type JobStatus, STATUSES, TRANSITIONS} from '../../lib/job/job.ts';
 import type {ChildJob} from '../../lib/job/new-job.ts';
 import type {OnDead, Parents} from '../../lib/job/parents.ts';
-import type {Policy} from '../../lib/job/policy.ts';
+import {forPolicyNumbers, type Policy} from '../../lib/job/policy.ts';
 import type {Schedule, ScheduleChange, ScheduleSpec} from '../../lib/job/schedule.ts';
 import {type JobFilter, type JobSearch, type Place, SORTS} from '../../lib/job/search.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
@@ -720,7 +720,7 @@ const KEYS = ['k1', 'k2', '', '0', '1', '4'];
 const POLICIES: readonly Policy[] = [
 	{maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 10, factor: 2, maxMs: 60, jitter: 0.5}, retry: 'auto'},
 	{maxAttempts: 2, maxDelays: 1, timeoutMs: 500, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'},
-	{maxAttempts: 1, maxDelays: 0, timeoutMs: null, backoff: {baseMs: 10, factor: 1, maxMs: 10, jitter: 1}, retry: 'auto'},
+	{...forPolicyNumbers((_, {least}) => least), timeoutMs: null, backoff: {baseMs: 10, factor: 1, maxMs: 10, jitter: 1}, retry: 'auto'},
 	{maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 10, factor: 1, maxMs: 10, jitter: 0}, retry: 'manual'},
 ];
 

@@ -3,7 +3,7 @@ import {pack} from '../../lib/job/groups/packed.ts';
 import {newJobsOf} from '../../lib/job/groups/single-jobs.ts';
 import type {ChildJob, NewJob, Rerun} from '../../lib/job/new-job.ts';
 import type {Parents} from '../../lib/job/parents.ts';
-import type {Policy} from '../../lib/job/policy.ts';
+import {forPolicyNumbers, type Policy} from '../../lib/job/policy.ts';
 import type {ScheduleSpec} from '../../lib/job/schedule.ts';
 import type {JobFilter} from '../../lib/job/search.ts';
 import type {TaskInfo} from '../../lib/job/task.ts';
@@ -24,7 +24,7 @@ const BACKOFF = {baseMs: 20, factor: 3, maxMs: 2000, jitter: 0.5};
 const POLICIES: readonly Policy[] = [
 	{maxAttempts: 3, timeoutMs: null, backoff: BACKOFF, retry: 'auto'},
 	{maxAttempts: 5, maxDelays: 1, timeoutMs: 300, backoff: {...BACKOFF, jitter: 0}, retry: 'auto'},
-	{maxAttempts: 2, maxDelays: 0, timeoutMs: 100, backoff: BACKOFF, retry: 'auto'},
+	{...forPolicyNumbers((_, {least}) => least), maxAttempts: 2, timeoutMs: 100, backoff: BACKOFF, retry: 'auto'},
 	{maxAttempts: 2, timeoutMs: null, backoff: BACKOFF, retry: 'manual'},
 ];
 

@@ -1,7 +1,7 @@
 import type {Outcome} from '../../../lib/job/claim.ts';
 import type {JobId} from '../../../lib/job/job.ts';
 import type {NewJob} from '../../../lib/job/new-job.ts';
-import type {Policy} from '../../../lib/job/policy.ts';
+import {forPolicyNumbers, type Policy} from '../../../lib/job/policy.ts';
 import {commitPlain, groupNew} from '../../fixtures/plain.ts';
 import {claimsOf, commit, ERROR, enqueue, fresh, idsOf, jobOf, law, newJob, OWNER, PAYLOADS, POLICY, plain, range, T0, take} from './laws.ts';
 
@@ -105,7 +105,7 @@ law('results are returned as they were stored: text, bytes and nothing', async (
 law('each job keeps the policy it was enqueued with', async (t, queue) => {
 	const policies: Policy[] = [
 		POLICY,
-		{maxAttempts: 1, maxDelays: 0, timeoutMs: null, backoff: {baseMs: 0, factor: 1.5, maxMs: 0, jitter: 0.25}, retry: 'manual'},
+		{...forPolicyNumbers((name, {least}) => least + name.length), timeoutMs: null, backoff: {baseMs: 0, factor: 1.5, maxMs: 0, jitter: 0.25}, retry: 'manual'},
 		{...POLICY, timeoutMs: 1, backoff: {...POLICY.backoff, jitter: 1}},
 	];
 	await enqueue(queue, ...policies.map(policy => newJob({policy})));

@@ -5,7 +5,7 @@ import type {FailureRecord} from '../../../lib/job/failure.ts';
 import type {Job, JobId, JobStatus} from '../../../lib/job/job.ts';
 import type {NewJob} from '../../../lib/job/new-job.ts';
 import type {OpenJobs} from '../../../lib/job/open-jobs.ts';
-import type {Policy} from '../../../lib/job/policy.ts';
+import {forPolicyNumbers, type Policy} from '../../../lib/job/policy.ts';
 import type {JobFilter} from '../../../lib/job/search.ts';
 import type {Dequeued, JobQueue} from '../../../lib/store/job-queue.ts';
 import type {ClaimRequest, LaneRequest, News, Settled} from '../../../lib/store/store.ts';
@@ -59,7 +59,12 @@ export const LEASE_MS = 30_000;
 export const OWNER = 'owner-1';
 export const OTHER = 'owner-2';
 export const TASKS = ['hash', 'thumbnail'];
-export const POLICY: Policy = {maxAttempts: 3, maxDelays: 100, timeoutMs: 60_000, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
+export const POLICY: Policy = {
+	...forPolicyNumbers((_, {usual}) => usual),
+	timeoutMs: 60_000,
+	backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0},
+	retry: 'auto',
+};
 export const ERROR: FailureRecord = {
 	reason: 'threw',
 	name: 'TypeError',

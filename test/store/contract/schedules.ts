@@ -1,4 +1,5 @@
 import type {JobId} from '../../../lib/job/job.ts';
+import {forPolicyNumbers} from '../../../lib/job/policy.ts';
 import type {Schedule, ScheduleChange, ScheduleResult, ScheduleSpec} from '../../../lib/job/schedule.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import {claimOf, claimsOf, commit, jobOf, law, newJob, POLICY, T0, take} from './laws.ts';
@@ -10,8 +11,7 @@ const OTHER_POLICY: ScheduleSpec['policy'] = {
 	retry: POLICY.retry,
 	timeoutMs: POLICY.timeoutMs,
 	backoff: POLICY.backoff,
-	maxAttempts: POLICY.maxAttempts,
-	maxDelays: 100,
+	...forPolicyNumbers((_, {usual}) => usual),
 };
 
 function specOf(parts: Partial<ScheduleSpec> = {}): ScheduleSpec {

@@ -6,6 +6,7 @@ import {MAX_GROUP_JOBS} from '../../../job/groups/group.ts';
 import {MAX_SUSPICION, mostTogether} from '../../../job/job.ts';
 import {NO_CHARGES, nextState, type StopRequest} from '../../../job/next-state.ts';
 import {DEFAULT_POLICY, DEFAULTS, MAX_FACTOR, MAX_NUMBER} from '../../../job/options.ts';
+import {POLICY_NUMBER_NAMES, POLICY_NUMBERS} from '../../../job/policy.ts';
 import {keyTaken} from '../../conflict-errors.ts';
 import {MIN_COUNTED_RESULT_BYTES} from '../../store.ts';
 import {writeFailure} from '../../stored-json.ts';
@@ -17,7 +18,7 @@ import * as errorCodes from './error-codes.ts';
 /** Stands for an id in texts that are made before it is known. */
 export const ID_PLACEHOLDER = Number.MAX_SAFE_INTEGER;
 
-const {maxAttempts, maxDelays, backoff, unset = []} = DEFAULT_POLICY;
+const {backoff, unset = []} = DEFAULT_POLICY;
 const {ready, quarantined, delayed, failed, parked, running, completed, dead, cancelled, blocked, held} = StoredState;
 
 /** What a job becomes that is released, and was asked to stop. */
@@ -34,7 +35,11 @@ export const SQL_CONSTANTS: Readonly<Record<string, string | number>> = {
 	...errorCodes,
 	...{SCOPE_STRIDE: inScope(0, 1), ID_PLACEHOLDER, MAX_ID: Number.MAX_SAFE_INTEGER},
 	...{MAX_GROUP_JOBS, MAX_EXECUTIONS, MAX_LOG_LINES, MAX_SUSPICION, MAX_DURATION_MS, MARK_EVERY_MS, MIN_COUNTED_RESULT_BYTES, SLOW_LOOK_MS},
-	...{PRIORITY: DEFAULTS.job.priority, MAX_ATTEMPTS: maxAttempts, MAX_DELAYS: maxDelays ?? DEFAULTS.job.maxDelays},
+	PRIORITY: DEFAULTS.job.priority,
+	/** As fields of a JSON, as texts, and as rows of place, name and least value. */
+	POLICY_DEFAULTS: POLICY_NUMBER_NAMES.map(name => `"${name}": ${POLICY_NUMBERS[name].usual}`).join(', '),
+	POLICY_NAMES: POLICY_NUMBER_NAMES.map(name => `'${name}'`).join(', '),
+	POLICY_NUMBERS: POLICY_NUMBER_NAMES.map((name, place) => `(${place}, '${name}', ${POLICY_NUMBERS[name].least})`).join(', '),
 	...{MAX_NUMBER, MAX_FACTOR},
 	/** By the level of suspicion. */
 	MOST_TOGETHER: `array[${Array.from({length: MAX_SUSPICION}, (_, index) => mostTogether(index + 1)).join()}]`,

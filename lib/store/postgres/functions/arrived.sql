@@ -190,11 +190,11 @@ create function enqueue_given(task text, payload jsonb, options jsonb) returns e
 declare
 	-- An option that is null is left out.
 	given jsonb := jsonb_strip_nulls(coalesce(options, '{}'));
-	o jsonb := '{"priority": @PRIORITY@, "maxAttempts": @MAX_ATTEMPTS@, "maxDelays": @MAX_DELAYS@, "retry": "auto", "backoff": {}}'::jsonb;
+	o jsonb := '{"priority": @PRIORITY@, @POLICY_DEFAULTS@, "retry": "auto", "backoff": {}}'::jsonb;
 	b jsonb := '{"base": @BACKOFF_BASE_MS@, "factor": @BACKOFF_FACTOR@, "max": @BACKOFF_MAX_MS@, "jitter": @BACKOFF_JITTER@}'::jsonb;
 begin
 	if jsonb_typeof(given) <> 'object' then perform refuse_option('as options an object', given); end if;
-	perform refuse_unknown(given, array['key', 'unique', 'scope', 'priority', 'delay', 'runAt', 'expires', 'maxAttempts', 'maxDelays', 'timeout', 'retry', 'backoff'], 'Its options');
+	perform refuse_unknown(given, array['key', 'unique', 'scope', 'priority', 'delay', 'runAt', 'expires', @POLICY_NAMES@, 'timeout', 'retry', 'backoff'], 'Its options');
 	o := o || given;
 	if jsonb_typeof(o->'backoff') <> 'object' then perform refuse_option('as backoff an object', o->'backoff'); end if;
 	perform refuse_unknown(o->'backoff', array['base', 'factor', 'max', 'jitter'], 'The options of backoff');
@@ -214,8 +214,9 @@ begin
 			'delay', ms_of(o->'delay', 'delay', 0),
 			'runAt', moment_of(o->'runAt', 'runAt'),
 			'expires', ms_of(o->'expires', 'expires', 1),
-			'policy', format('{"maxAttempts":%s,"maxDelays":%s,"timeoutMs":%s,"retry":%s,"backoff":{"baseMs":%s,"factor":%s,"maxMs":%s,"jitter":%s},"unset":%s}',
-				number_of_option(o->'maxAttempts', 'maxAttempts', 1, @MAX_NUMBER@, true)::integer, number_of_option(o->'maxDelays', 'maxDelays', 0, @MAX_NUMBER@, true)::integer,
+			'policy', format('{%s,"timeoutMs":%s,"retry":%s,"backoff":{"baseMs":%s,"factor":%s,"maxMs":%s,"jitter":%s},"unset":%s}',
+				(select string_agg(format('"%s":%s', n.name, number_of_option(o->n.name, n.name, n.least, @MAX_NUMBER@, true)::integer), ',' order by n.place)
+					from (values @POLICY_NUMBERS@) n(place, name, least)),
 				coalesce(ms_of(o->'timeout', 'timeout', 1)::text, 'null'), o->'retry',
 				ms_of(b->'base', 'backoff.base', 0), number_of_option(b->'factor', 'backoff.factor', 1, @MAX_FACTOR@, false)::float8,
 				ms_of(b->'max', 'backoff.max', 0), number_of_option(b->'jitter', 'backoff.jitter', 0, 1, false)::float8,
