@@ -16,7 +16,7 @@ const LONGEST = [
 const placeOf = file => LONGEST.findIndex(name => file.endsWith(`/test/${name}.test.ts`)) + 1 || LONGEST.length + 1;
 
 export default {
-	extensions: {ts: 'module'},
+	extensions: ['ts'],
 	files: ['test/**/*.test.ts'],
 	workerThreads: false,
 	sortTestFiles: (a, b) => placeOf(a) - placeOf(b) || (a < b ? -1 : 1),

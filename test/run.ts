@@ -9,7 +9,7 @@ import {fileURLToPath} from 'node:url';
 import {ALL_BUT_LONG, QUICK} from './selections.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const AVA = fileURLToPath(new URL('../node_modules/ava/entrypoints/cli.mjs', import.meta.url));
+const AVA = fileURLToPath(new URL('../node_modules/ava/entrypoints/cli.js', import.meta.url));
 
 const args = process.argv.slice(2);
 const isQuick = args[0] === '--quick';

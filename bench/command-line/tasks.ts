@@ -19,7 +19,7 @@ const compiled = (file: string) => join('out', file.replace(/\.ts$/, '.js'));
 export const compile = task(
 	(file: string): void => {
 		mkdirSync(dirname(compiled(file)), {recursive: true});
-		writeFileSync(compiled(file), stripTypeScriptTypes(readFileSync(file, 'utf8'), {mode: 'transform'}));
+		writeFileSync(compiled(file), stripTypeScriptTypes(readFileSync(file, 'utf8')));
 	},
 	{outputs: file => [compiled(file)]},
 );

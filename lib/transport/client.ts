@@ -338,7 +338,7 @@ export async function openThread(start: DispatcherStart, publish: (event: JobEve
 		tasks: started.tasks,
 		listen(onMessage, onEnd) {
 			worker.on('message', onMessage);
-			worker.on('error', error => onEnd(failed(`failed: ${error.message}`, error)));
+			worker.on('error', error => onEnd(failed(`failed: ${messageOf(error)}`, error)));
 			worker.on('exit', code => onEnd(failed(`ended with exit code ${code}.`)));
 			// A listener attached to an unref'd thread refs it again, so this comes last.
 			worker.unref();
@@ -358,11 +358,16 @@ function untilStarted(worker: Worker, publish: (event: JobEvent) => void): Promi
 			for (const event of ['message', 'error', 'exit']) worker.removeAllListeners(event);
 			resolve(message);
 		});
-		worker.on('error', error => reject(failed(`can't be started. ${error.message}`, error)));
+		worker.on('error', error => reject(failed(`can't be started. ${messageOf(error)}`, error)));
 		worker.on('exit', code => reject(failed(`ended with exit code ${code} while it started.`)));
 	});
 }
 
-function failed(how: string, cause?: Error): FaenaError {
-	return new FaenaError('DispatcherFailed', `Faena's dispatcher thread ${how}`, cause && {cause});
+function failed(how: string, cause?: unknown): FaenaError {
+	return new FaenaError('DispatcherFailed', `Faena's dispatcher thread ${how}`, cause === undefined ? undefined : {cause});
+}
+
+/** A thread may throw anything. */
+function messageOf(error: unknown): string {
+	return error instanceof Error ? error.message : String(error);
 }

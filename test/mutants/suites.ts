@@ -7,7 +7,7 @@ import {fileURLToPath} from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-const AVA = join(ROOT, 'node_modules/ava/entrypoints/cli.mjs');
+const AVA = join(ROOT, 'node_modules/ava/entrypoints/cli.js');
 
 const SIMULATION = 'test/simulation/*.test.ts';
 

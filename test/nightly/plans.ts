@@ -18,7 +18,7 @@ const seeded =
 const PARTS = 20;
 
 /** The oldest and the newest Node; a night has one of them. */
-const NODES = ['22.18.0', '26.10.0'];
+const NODES = ['22.18.0', '24.21.0'];
 
 /** What may depend on the version of Node: the tests without those of the benchmark, the examples, the model, the faults and the mutants. */
 const LEFT_OUT = ['bench', 'examples', 'property', 'simulation', 'fault', 'mutants'].map(folder => `!test/${folder}/**`);

@@ -97,7 +97,9 @@ class ThreadWorker implements PoolWorker {
 		const {port1, port2} = new MessageChannel();
 		this.#port = port1;
 		// It ends with the thread.
-		void this.#piscina?.run({type: 'serve', port: port2} satisfies ServeMessage, {transferList: [port2]}).catch(() => undefined);
+		// Piscina's type of the list is made of Node's types, with those of Node 26 wrongly.
+		const transferList = [port2] as never;
+		void this.#piscina?.run({type: 'serve', port: port2} satisfies ServeMessage, {transferList}).catch(() => undefined);
 	}
 
 	#start(request: LoadMessage): Promise<unknown> {

@@ -347,7 +347,7 @@ export const POISONS: Readonly<Record<string, Poison>> = {
 	),
 	disconnect: hangs(
 		() => {
-			process.disconnect();
+			process.disconnect?.();
 			return new Promise(() => undefined);
 		},
 		{only: 'process'},
@@ -405,7 +405,7 @@ export const POISONS: Readonly<Record<string, Poison>> = {
 	'disconnect and return': {
 		only: 'process',
 		run() {
-			process.disconnect();
+			process.disconnect?.();
 			return 1;
 		},
 	},
