@@ -3,7 +3,7 @@ import test from 'ava';
 import {MAX_MINUTES, PLANS} from './plans.ts';
 
 /** What runs before a commit, and what runs the plans and tells of their results. */
-const SHORT = ['nightly', 'reliability', 'test:quick'];
+const SHORT = ['nightly', 'reliability', 'test:quick', 'house', 'walks'];
 /** Takes longer than a night. */
 const BY_HAND = ['mutation-score'];
 

@@ -24,7 +24,7 @@ const NODES = ['22.18.0', '24.21.0'];
 const LEFT_OUT = ['bench', 'examples', 'property', 'simulation', 'fault', 'mutants'].map(folder => `!test/${folder}/**`);
 /** They are cut into three parts, which take equally long; a night has one of them. */
 const FOLDERS = [
-	['cli', 'commands'],
+	['cli', 'spawner'],
 	['pool', 'store', 'transport', 'worker'],
 ];
 const filesOf = (folders: readonly string[]) => folders.map(folder => `test/${folder}/**/*.test.ts`);
@@ -33,7 +33,7 @@ const OTHERS = filesOf(FOLDERS.flat()).map(pattern => `!${pattern}`);
 const SUITES: readonly (readonly string[])[] = [...FOLDERS.map(folders => [...filesOf(folders), ...SHORT]), [...ALL_BUT_LONG, ...LEFT_OUT, ...OTHERS]];
 
 /** The long tests are cut into two halves, that of the command line and the others; a night has one of them. */
-const HALVES = [true, false].map(isOfCommands => LONG.filter(file => /^test\/(cli|commands|pairs)\//.test(file) === isOfCommands));
+const HALVES = [true, false].map(isOfCommands => LONG.filter(file => /^test\/(cli|spawner|pairs)\//.test(file) === isOfCommands));
 
 /** The surest to find something come first. */
 export const PLANS: readonly Plan[] = [
