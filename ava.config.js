@@ -1,25 +1,18 @@
+import {readFileSync} from 'node:fs';
+import {relative} from 'node:path';
 import {fileURLToPath} from 'node:url';
 
-/** They take longest, so they begin first: at the end of a run no processor waits for the last file. */
-const LONGEST = [
-	'fault/failpoints',
-	'property/store',
-	'store/sqlite',
-	'store/postgres',
-	'store/memory',
-	'store/blobs',
-	'pool/threads',
-	'package',
-	'cli/map',
-	'fault/power-loss',
-];
-const placeOf = file => LONGEST.findIndex(name => file.endsWith(`/test/${name}.test.ts`)) + 1 || LONGEST.length + 1;
+/** Milliseconds that each file took when times were last kept: `npm test -- --keep-times`. */
+const times = JSON.parse(readFileSync(new URL('test/times/times.json', import.meta.url), 'utf8'));
+const timeOf = file => times[relative(import.meta.dirname, file)]?.wallMs ?? 0;
 
 export default {
 	extensions: ['ts'],
 	files: ['test/**/*.test.ts'],
 	workerThreads: false,
-	sortTestFiles: (a, b) => placeOf(a) - placeOf(b) || (a < b ? -1 : 1),
+	require: ['./test/times/meter.ts'],
+	// The longest first: at the end of a run no processor waits for the last file.
+	sortTestFiles: (a, b) => timeOf(b) - timeOf(a) || (a < b ? -1 : 1),
 	concurrency: 4,
 	timeout: '3m',
 	// Most of what a test of whole engines costs is to start Node.js on our sources: kept compiled, that is a third of it.

@@ -1,23 +1,26 @@
 /**
  * `npm test [-- FILES]` and `npm run test:quick`: runs all tests but the longest, these files, or the quick ones, by AVA, and prints a line for each file, when its first test has ended,
- * and what AVA prints of failures. `npx ava FILE` prints each test of a file.
+ * what AVA prints of failures, and which files took longest. `npx ava FILE` prints each test of a file. `npm test -- --keep-times` keeps the times of all files in
+ * `test/times/times.json`, by which the longest begin first.
  */
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {createInterface} from 'node:readline';
 import {fileURLToPath} from 'node:url';
 import {ALL_BUT_LONG, QUICK} from './selections.ts';
+import {keepTimes, METER, printTimes, readTimes} from './times/times.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const AVA = fileURLToPath(new URL('../node_modules/ava/entrypoints/cli.js', import.meta.url));
 
-const args = process.argv.slice(2);
+const keepsTimes = process.argv.includes('--keep-times');
+const args = process.argv.slice(2).filter(arg => arg !== '--keep-times');
 const isQuick = args[0] === '--quick';
 const files = isQuick ? QUICK.files : args.length > 0 ? args : ALL_BUT_LONG;
 const ava = spawn(process.execPath, [AVA, ...files], {
 	cwd: ROOT,
 	stdio: ['inherit', 'pipe', 'inherit'],
-	env: {...process.env, ...(isQuick && QUICK.env)},
+	env: {...process.env, ...(isQuick && QUICK.env), FAENA_METER: METER},
 });
 const begunAt = performance.now();
 const begun = new Set<string>();
@@ -25,6 +28,9 @@ const counts = {passed: 0, failed: 0, skipped: 0};
 let phase: 'passes' | 'fails' | 'details' = 'passes';
 for await (const line of createInterface({input: ava.stdout})) print(line);
 if (ava.exitCode === null && ava.signalCode === null) await once(ava, 'exit');
+const times = readTimes(METER);
+printTimes(times);
+if (keepsTimes) keepTimes(times);
 console.log(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
 process.exitCode = ava.exitCode ?? 1;
 
