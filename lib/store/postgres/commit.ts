@@ -63,7 +63,7 @@ export async function commit(context: CommitContext, changes: Changes): Promise<
 	if (info.seen) claimedFrom.saw(info.seen);
 	if (info.lease !== null) facts.claimed(info.lease, rows, named);
 	const due = Math.min(info.due ?? Infinity, claimedFrom.dueInMs ?? Infinity);
-	const claimed = toClaimedGroups(rows, {lease: info.lease ?? 0, named, aheadMs: db.aheadMs});
+	const claimed = toClaimedGroups(rows, {lease: info.lease ?? 0, named, aheadMs: db.clock.aheadMs});
 	return {
 		...{committed: toCommitted(changes, claimed, info, {ended, due}), effects: info, owner: info.owner},
 		...{moreArrived: info.moreArrived, isTold: info.told === true},

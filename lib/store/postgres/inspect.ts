@@ -41,7 +41,7 @@ export async function inspectSchema(url: string, schema: string): Promise<Inspec
 			engine: `PostgreSQL ${version}`,
 			schema: {version: database.version, isPrepared: database.hasFunctions, releases},
 			settings: others,
-			owners: owners.map(({name, heartbeat, jobs}) => ({name, silentMs: Math.max(0, database.now() - heartbeat), jobs})),
+			owners: owners.map(({name, heartbeat, jobs}) => ({name, silentMs: Math.max(0, database.clock.now() - heartbeat), jobs})),
 		};
 	} finally {
 		await database.close();

@@ -113,7 +113,7 @@ export class NewsOf {
 	async #changes(owner: OwnerId | undefined): Promise<Changes> {
 		const [asked, askedAt] = [this.#askedJobs, Date.now()];
 		const {version, arrived, now, stop} = await this.#db.call('news', {owner}, true);
-		this.#db.noteTime(now, askedAt);
+		this.#db.clock.note(now, askedAt);
 		if (arrived) this.mayHaveArrived();
 		// While some are there that have arrived, there is news.
 		return {version: `${version}+${asked}${arrived ? ` ${now}` : ''}`, stop};

@@ -16,7 +16,8 @@ import {assertDeleted, assertOpened, findToDelete, readBatches, toOpening} from 
 import {type CommitContext, commit} from './commit.ts';
 import type {Calls, Effects} from './connection/calls.ts';
 import {ClaimedFrom} from './connection/claimed-from.ts';
-import {Database, urlOfPool} from './connection/database.ts';
+import {urlOfPool} from './connection/connections.ts';
+import {Database} from './connection/database.ts';
 import {deleteEnded} from './delete.ts';
 import {KnownFacts} from './facts.ts';
 import {readHolders, readOutcomes, readPage, statesOf, toFilter} from './jobs.ts';
@@ -83,7 +84,7 @@ export class PostgresStore implements contract.Store {
 	}
 
 	now(): number {
-		return this.#db.now();
+		return this.#db.clock.now();
 	}
 
 	async commit(changes: contract.Changes): Promise<contract.Committed> {

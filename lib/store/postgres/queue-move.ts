@@ -18,7 +18,8 @@ import {
 import {readCompletionJob, readScheduleSpec, specOf} from '../stored-json.ts';
 import {StoredState} from '../stored-state.ts';
 import {storable} from './connection/call-values.ts';
-import {connectionTo, TYPES} from './connection/database.ts';
+import {connectionTo} from './connection/connections.ts';
+import {TYPES} from './connection/database.ts';
 import {type Client, pg} from './connection/driver.ts';
 import {installedIn, LOCK_TIMEOUT_MS, MAX_TRIES, RETRY_AFTER_MS} from './connection/migrate.ts';
 import {codeOf, nameOfDatabase, translate} from './connection/postgres-errors.ts';

@@ -46,8 +46,8 @@ export async function decideChanges(db: Database, changes: readonly ScheduleChan
 	return changes.map(change => {
 		const {name} = change;
 		const {id, version, isRunning, schedule} = known.get(name) ?? ({version: 0, isRunning: false} as Known);
-		const decision = decideSchedule(schedule, change, isRunning, db.now(), random);
-		if (decision) known.set(name, after(decision, {id, version, isRunning, schedule}, name, db.now()));
+		const decision = decideSchedule(schedule, change, isRunning, db.clock.now(), random);
+		if (decision) known.set(name, after(decision, {id, version, isRunning, schedule}, name, db.clock.now()));
 		return {name, id, version, isRunning, ...(decision ?? {type: 'none'})};
 	});
 }

@@ -1,5 +1,6 @@
 import {systemClock} from '../../../support/clock.ts';
-import type {Database, Listening} from './database.ts';
+import type {Database} from './database.ts';
+import type {Listening} from './listening.ts';
 
 /** A store tells of a change at once, but of many at most this often. */
 const TELL_INTERVAL_MS = 25;
@@ -54,7 +55,7 @@ export class Notifications {
 		this.#hasMore = false;
 		// If it fails, the others hear of it when they poll.
 		// Not with an answer, until it is known that notifications come without one.
-		if (!isTold) await ((this.areHeard && this.#listening) || this.#db).tellOthers().catch(() => {});
+		if (!isTold) await this.#db.tellOthers(this.areHeard ? this.#listening : undefined).catch(() => {});
 		this.#toldAt = systemClock.steadyMs();
 		systemClock.after(TELL_INTERVAL_MS, () => {
 			if (this.#hasMore && !this.#isEnded) void this.#tell(false);
