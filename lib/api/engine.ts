@@ -23,11 +23,12 @@ import {type EnqueuedMany, type EnqueueManyOptions, enqueueMany} from './enqueue
 import {type EngineEvents, Events} from './events.ts';
 import {Flow} from './flows/flow.ts';
 import {BatchHandle, type BatchInfo, detailsOf, type JobDetails, JobHandle, toBatchInfo, toOutcome, toResult, type WaitOptions, waitForEnd} from './handles.ts';
-import {dismissUnread, JobMap} from './maps/map.ts';
+import {JobMap} from './maps/map.ts';
 import {type MapArgs, type MapOptions, planMap} from './maps/map-options.ts';
 import {JobPipe} from './maps/pipe.ts';
 import {type PipeOptions, planPipe, type StageOptions} from './maps/pipe-plan.ts';
 import type {LastOutput, PipeArg, PipeArgs, PipeSource} from './maps/pipe-types.ts';
+import {dismissUnread} from './maps/unread-maps.ts';
 import type {OpenOptions, Settings} from './open-options.ts';
 import {resolveOpenOptions} from './open-options.ts';
 import {warnOfOtherScopes} from './other-scopes.ts';

@@ -1,5 +1,5 @@
 import test from 'ava';
-import {IdFlags} from '../../lib/api/maps/map-jobs.ts';
+import {IdFlags} from '../../lib/api/maps/earlier-jobs.ts';
 import fc from '../fixtures/property.ts';
 
 test('the flags of ids are those that were set last, and 0 for all others', t => {

@@ -697,15 +697,15 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/dispatcher/demand.test.ts', 'each task has a lane of suspects and one of other jobs, both with its limit of running jobs'],
 	},
 	'a map reads its source as fast as it can': {
-		file: 'lib/api/maps/map.ts',
-		find: 'return this.#plan.window - (this.#progress.read - this.#yielded);',
-		put: 'return this.#plan.window;',
+		file: 'lib/api/maps/window.ts',
+		find: 'return this.#size - (this.read - this.#yielded);',
+		put: 'return this.#size;',
 		killer: ['test/engine/map.test.ts', 'the source is never read more than the window ahead of the yielded results, in order finished'],
 	},
 	'a map reads its source only once its batch is open': {
 		file: 'lib/api/maps/map.ts',
-		find: 'let step = this.#source.next();\n\t\t\tawait this.#jobs.open();',
-		put: 'await this.#jobs.open();\n\t\t\tlet step = this.#source.next();',
+		find: 'this.#feeder.begin();\n\t\t\tawait this.#jobs.open();',
+		put: 'await this.#jobs.open();\n\t\t\tthis.#feeder.begin();',
 		killer: ['test/engine/map-sources.test.ts', 'a file that is not there ends the loop with its error, as it ends a loop over the stream itself'],
 	},
 	'two maps have the same batch': {
@@ -739,21 +739,21 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		],
 	},
 	'jobs whose items are missing from the input are cancelled': {
-		file: 'lib/api/maps/map-jobs.ts',
-		find: "if (missing === 'hold') {",
-		put: "if (missing === 'hold') {\n\t\t\tawait this.#client.verb('endHold', {batch}, 'cancelled');",
+		file: 'lib/api/maps/map-batch.ts',
+		find: "if (missing !== 'hold') return",
+		put: "if (missing === 'hold') await this.#client.verb('endHold', {batch}, 'cancelled');\n\t\telse return",
 		killer: ['test/engine/map-resume.test.ts', 'unfinished items of an earlier run are held until a map names them, or is told to run them all'],
 	},
 	"a map's cancel reaches the jobs of others": {
 		file: 'lib/api/maps/map-jobs.ts',
-		find: 'if (this.#plan.batch === undefined) this.#dropExisting();',
+		find: 'if (this.#plan.batch === undefined) this.underWay -= this.#watched.dropExisting();',
 		put: '',
 		killer: ['test/engine/map-owner.test.ts', 'cancel() of a map without a batch spares the jobs of others that its keys name, and waits for them no longer'],
 	},
 	'a loop that was left goes on to watch its jobs': {
 		file: 'lib/api/maps/map-jobs.ts',
-		find: "if (this.#isLeft) this.#client.call({type: 'unwatch', ...unwatch}).catch(() => undefined);",
-		put: 'if (this.#isLeft) return;',
+		find: "if (this.#phase === 'left') this.#watched.unwatch(group);",
+		put: "if (this.#phase === 'left') return;",
 		killer: ['test/engine/map-owner.test.ts', 'an engine watches no job of a map whose loop was left, or that has failed'],
 	},
 	// ——— stops and failures ———

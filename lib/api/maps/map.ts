@@ -1,17 +1,19 @@
 import type {OpenFreshness} from '../../freshness/open-freshness.ts';
 import {bad, checkIterable} from '../../job/checks.ts';
 import {decode, type Encoded} from '../../job/encoding.ts';
-import {MAX_GROUP_JOBS} from '../../job/groups/group.ts';
 import type {JobId} from '../../job/job.ts';
 import {WakeUp} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {DispatcherClient} from '../../transport/client.ts';
 import type {Notice} from '../../transport/messages.ts';
 import type {JobOutcome} from '../handles.ts';
+import {Feeder} from './feeder.ts';
 import {countFresh, NOTHING_FRESH} from './map-freshness.ts';
 import type {ItemGroup, MapResult} from './map-items.ts';
 import {MapJobs} from './map-jobs.ts';
 import type {MapPlan} from './map-options.ts';
+import {addUnread} from './unread-maps.ts';
+import {Window} from './window.ts';
 
 /** How far a map is: numbers of items. */
 export interface MapProgress {
@@ -43,51 +45,32 @@ export interface MapProgress {
 
 /** How often a map that waits for its input checks that its batch still exists. */
 const CHECK_BATCH_EVERY_MS = 1000;
-/** Groups that may be under way to the queue. */
-const MAX_GROUPS_UNDER_WAY = 3;
 /** Results that are yielded together at most: the map counts them as consumed. */
 const MAX_PART = 100;
-/** Once the window was full, the map reads on when this share of it is free: it would send groups of one item otherwise. */
-const MIN_ROOM_SHARE = 1 / 8;
-
 /**
  * A map under way: an async iterable of how each item's job ended. It reads the input as its results are consumed, at most
  * `window` items ahead. If the loop is left early, nothing more is enqueued. The jobs that are enqueued run on, and a map with a
  * `batch` can be resumed.
  *
- * Two activities share the state: the feeder reads, encodes and enqueues while the window has room; the consumer takes results
- * and so makes room. Phases: `new`; `reading`; `fed`: the input has ended or the map was cancelled, perhaps before its loop, and nothing more
+ * The {@link Feeder} reads and enqueues while the {@link Window} has room; the loop takes results and so makes room. Phases: `new`; `reading`; `fed`: the input has ended or the map was cancelled, perhaps before its loop, and nothing more
  * will be enqueued; `halted`: nothing more will be enqueued, and jobs that have not ended are discarded; `over`: the loop has ended or was left.
  */
 export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Result>> {
 	readonly #client: DispatcherClient;
 	readonly #plan: MapPlan<Item>;
-	#source: ReturnType<typeof openSource<Item>>;
-	readonly #items: Iterable<Item> | AsyncIterable<Item>;
-	/** The indexes of all items, the longest first, if they are known. */
-	#longestFirst: readonly number[] | undefined;
+	readonly #feeder: Feeder<Item>;
+	readonly #window: Window<Item>;
 	readonly #jobs: MapJobs<Item>;
 	/** Removes it from the list of maps that have not begun. */
 	readonly #removeFromUnread: () => void;
 	/** Resolves once the jobs of an aborted map are cancelled. */
 	#aborted: Promise<void> | undefined;
 	readonly #opened = Promise.withResolvers<number>();
-	readonly #feeder = new WakeUp();
 	readonly #consumer = new WakeUp();
-	/** Items that were read and not sent. */
-	#unsent: Item[] = [];
-	/** True if the unsent items are sent in this turn of the event loop. */
-	#willSend = false;
-	/** In order of their ends, parts of groups that have ended and were not yielded; not used in order of the input. */
-	readonly #ended: {readonly group: ItemGroup<Item>; next: number; end: number}[] = [];
-	/** In order of the input, by their indexes, items whose jobs have ended. */
-	readonly #byIndex = new Map<number, readonly [group: ItemGroup<Item>, offset: number]>();
-	readonly #progress = {read: 0, total: undefined as number | undefined, completed: 0, dead: 0, cancelled: 0, reused: 0, ...NOTHING_FRESH, gone: 0};
+	readonly #progress = {total: undefined as number | undefined, completed: 0, dead: 0, cancelled: 0, reused: 0, ...NOTHING_FRESH, gone: 0};
 	#hasBegun = false;
 	#phase: 'new' | 'reading' | 'fed' | 'halted' | 'over' = 'new';
 	#failure: {readonly error: unknown} | undefined;
-	/** Items that were yielded, or will not be. */
-	#yielded = 0;
 	/** Makes what is yielded of the result of a job. */
 	#read: (result: Encoded) => Result = result => decode(result) as Result;
 
@@ -96,17 +79,21 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		checkIterable('map()', items);
 		this.#client = client;
 		this.#plan = plan;
-		this.#items = items;
 		if (Array.isArray(items)) this.#progress.total = items.length;
-		this.#source = openSource(items);
+		this.#window = new Window(plan.window, plan.order === 'input', () => this.#feeder.wake());
 		this.#jobs = new MapJobs(client, plan, plan.isChecked ? freshness : undefined, {
 			checked: verdicts => countFresh(this.#progress, verdicts),
 			completed: (group, from, to) => this.#complete(group, from, to),
 			ended: (group, offset, status, isReused) => this.#end(group, offset, status, isReused),
 			answered: () => {
-				this.#feeder.set();
+				this.#feeder.wake();
 				this.#consumer.set();
 			},
+			failed: error => this.#fail(error),
+		});
+		this.#feeder = new Feeder(items, {
+			...{plan, jobs: this.#jobs, window: this.#window},
+			goesOn: () => this.#goesOn(),
 			failed: error => this.#fail(error),
 		});
 		const dismiss = () => {
@@ -118,7 +105,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	/** How far the map is, at this moment. */
 	progress(): MapProgress {
-		return {...this.#progress, missing: this.#jobs.missing};
+		return {read: this.#window.read, ...this.#progress, missing: this.#jobs.missing};
 	}
 
 	/**
@@ -146,7 +133,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#phase = 'fed';
 		this.#removeFromUnread();
 		// An error of the source has no reader any more.
-		this.#source.end().catch(() => undefined);
+		this.#feeder.end().catch(() => undefined);
 	}
 
 	/** Runs the loop and collects its results, for maps whose results fit in memory. It rejects with what the loop would throw. */
@@ -203,112 +190,34 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			// What is still to be enqueued is cancelled, too, once it is.
 			await this.#aborted;
 			this.#phase = 'over';
-			this.#feeder.set();
+			this.#feeder.wake();
 			const left = this.#jobs.leave({isDone});
-			this.#source.end().catch(() => undefined);
+			this.#feeder.end().catch(() => undefined);
 			await left;
 			this.#client.release();
 		}
 	}
 
-	/** Reads while the window has room, and enqueues in groups. It sends a group early if the next item is not there yet. */
 	async #feed(): Promise<void> {
 		this.#phase = 'reading';
 		try {
-			this.#orderItems();
-			// Read before anything is awaited: only from then on does the source listen to a stream, which may fail meanwhile.
-			let step = this.#source.next();
+			// Before anything is awaited.
+			this.#feeder.begin();
 			await this.#jobs.open();
 			this.#opened.resolve(this.#jobs.missing);
-			while (this.#goesOn()) {
-				if ('then' in step) {
-					this.#sendSoon();
-					step = await step;
-				}
-				if (step.done) {
-					await this.#endInput();
-					break;
-				}
-				this.#progress.read++;
-				if (this.#unsent.push(step.value) >= this.#groupSize || this.#room() <= 0) {
-					this.#sendGroup();
-					await this.#hasRoom();
-				}
-				if (this.#goesOn()) step = this.#source.next();
-			}
-			await this.#source.end();
+			await this.#feeder.run();
+			await this.#endInput();
+			await this.#feeder.end();
 			this.#consumer.set();
 		} catch (error) {
 			this.#fail(error);
 		}
 	}
 
-	/** Sends what was read by then at the end of this turn of the event loop. */
-	#sendSoon(): void {
-		if (this.#willSend) return;
-		this.#willSend = true;
-		setImmediate(() => {
-			this.#willSend = false;
-			this.#sendGroup();
-		});
-	}
-
-	/** Orders an array as a whole. In order of the input the map could not yield the first item before it has read all, so that is left out. */
-	#orderItems(): void {
-		const {weightOf, order} = this.#plan;
-		if (!weightOf || order === 'input' || !Array.isArray(this.#items)) return;
-		const items: readonly Item[] = this.#items;
-		const indexes = longestFirst(items, weightOf, 0);
-		this.#longestFirst = indexes;
-		this.#source = openSource(indexes.map(index => items[index] as Item));
-	}
-
-	/** With weights, as many items as possible are gathered and ordered. */
-	get #groupSize(): number {
-		const {pipe} = this.#plan;
-		// A group of a pipe has at most so many jobs in its first stage.
-		if (pipe) return Math.max(1, Math.floor(MAX_GROUP_JOBS / (pipe.stages[0]?.jobs ?? 1)));
-		return this.#plan.weightOf && !this.#longestFirst ? Infinity : this.#jobs.groupSize;
-	}
-
-	#sendGroup(): void {
-		const items = this.#unsent;
-		this.#unsent = [];
-		try {
-			const {weightOf} = this.#plan;
-			const start = this.#jobs.sent;
-			const known = this.#longestFirst?.slice(start, start + items.length);
-			const indexes = known ?? (weightOf && longestFirst(items, weightOf, start));
-			const inOrder = indexes && !known ? indexes.map(index => items[index - start] as Item) : items;
-			const size = this.#jobs.groupSize;
-			for (let from = 0; from < items.length && this.#goesOn(); from += size)
-				this.#jobs.enqueue(inOrder.slice(from, from + size), indexes?.slice(from, from + size));
-		} catch (error) {
-			// Not thrown: the source can be told to end only after its next item, for which the loop may be waiting.
-			this.#fail(error);
-		}
-	}
-
-	/** Resolves once another group may be gathered, or the map does not go on. */
-	async #hasRoom(): Promise<void> {
-		const least = this.#room() > 0 ? 1 : this.#minRoom();
-		while (this.#goesOn() && (this.#room() < least || this.#jobs.unanswered.size >= MAX_GROUPS_UNDER_WAY)) await this.#feeder.wait(Infinity);
-	}
-
-	/** The number of items that the window has room for. */
-	#room(): number {
-		return this.#plan.window - (this.#progress.read - this.#yielded);
-	}
-
-	#minRoom(): number {
-		return Math.max(1, Math.floor(this.#plan.window * MIN_ROOM_SHARE));
-	}
-
 	/** Ends the input once all jobs are in the queue. The batch can then complete even if this program ends. */
 	async #endInput(): Promise<void> {
-		this.#sendGroup();
 		if (!this.#goesOn()) return;
-		this.#progress.total = this.#progress.read;
+		this.#progress.total = this.#window.read;
 		await this.#jobs.allAnswered();
 		if (this.#goesOn()) Object.assign(this.#progress, await this.#jobs.endInput());
 		if (this.#goesOn()) this.#phase = 'fed';
@@ -321,7 +230,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	#next(): MapResult<Item, Result> | undefined {
 		try {
-			return this.#plan.order === 'finished' ? this.#nextEnded() : this.#nextByIndex();
+			return this.#window.next(this.#read, this.#jobs.sent, () => this.#hasAllArrived());
 		} catch (error) {
 			this.#fail(error);
 			return undefined;
@@ -332,31 +241,6 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		const part: MapResult<Item, Result>[] = [];
 		for (let result = this.#next(); result; result = part.length < MAX_PART ? this.#next() : undefined) part.push(result);
 		return part.length > 0 ? part : undefined;
-	}
-
-	#nextEnded(): MapResult<Item, Result> | undefined {
-		const [part] = this.#ended;
-		if (!part) return undefined;
-		const offset = part.next++;
-		if (part.next === part.end) this.#ended.shift();
-		this.#countYielded();
-		return part.group.resultAt(offset, this.#read);
-	}
-
-	#nextByIndex(): MapResult<Item, Result> | undefined {
-		// Once all have ended, an item that is not there was dropped.
-		while (this.#yielded < this.#jobs.sent && (this.#byIndex.has(this.#yielded) || this.#hasAllArrived())) {
-			const [group, offset] = this.#byIndex.get(this.#yielded) ?? [];
-			this.#byIndex.delete(this.#yielded);
-			this.#countYielded();
-			if (group && offset !== undefined) return group.resultAt(offset, this.#read);
-		}
-		return undefined;
-	}
-
-	#countYielded(): void {
-		this.#yielded++;
-		if (this.#room() >= this.#minRoom()) this.#feeder.set();
 	}
 
 	/** Waits for a result, and checks now and then that its batch was not deleted, and is still this map's. */
@@ -376,7 +260,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	#complete(group: ItemGroup<Item>, from: number, to: number): void {
 		this.#progress.completed += to - from;
 		if (group.checked) for (let offset = from; offset < to; offset++) if (group.hasOtherPayload(offset)) this.#progress.changed++;
-		this.#addEnded(group, from, to);
+		this.#window.add(group, from, to);
+		this.#consumer.set();
 		if (this.#plan.halt) for (let offset = from; offset < to; offset++) this.#haltIfDue('completed');
 	}
 
@@ -389,17 +274,9 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		if (status !== 'missing') this.#progress[status]++;
 		if (isReused) this.#progress.reused++;
 		else if (group.hasOtherPayload(offset)) this.#progress.changed++;
-		this.#addEnded(group, offset, offset + 1);
-		if (!isReused && status !== 'missing') this.#haltIfDue(status, group.errorAt(offset));
-	}
-
-	#addEnded(group: ItemGroup<Item>, from: number, to: number): void {
-		const last = this.#ended.at(-1);
-		if (this.#plan.order === 'input') {
-			for (let offset = from; offset < to; offset++) this.#byIndex.set(group.indexAt(offset), [group, offset]);
-		} else if (last?.group === group && last.end === from) last.end = to;
-		else this.#ended.push({group, next: from, end: to});
+		this.#window.add(group, offset, offset + 1);
 		this.#consumer.set();
+		if (!isReused && status !== 'missing') this.#haltIfDue(status, group.errorAt(offset));
 	}
 
 	/** Once enough items have failed or succeeded, asks for a discard of the jobs that have not ended. */
@@ -412,7 +289,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	}
 
 	async #endOwnJobs(end: (ids: readonly JobId[]) => Promise<unknown>): Promise<void> {
-		this.#feeder.set();
+		this.#feeder.wake();
 		for (const ids of await this.#jobs.own()) if (ids.length > 0) await end(ids);
 		this.#consumer.set();
 	}
@@ -420,8 +297,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	#abort(reason: unknown): void {
 		this.#fail(reason);
 		// After an abort, results that have arrived are not yielded.
-		this.#ended.length = 0;
-		this.#byIndex.clear();
+		this.#window.clear();
 		// If the queue is closed already, there is nothing to cancel, and the loop ends with the reason all the same.
 		this.#aborted = this.cancel().catch(() => undefined);
 	}
@@ -431,79 +307,4 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#failure ??= {error};
 		this.#consumer.set();
 	}
-}
-
-/** The indexes of items, from `start` on, by their weights; equal ones in order of the input. */
-function longestFirst<Item>(items: readonly Item[], weightOf: (item: Item, index: number) => number, start: number): number[] {
-	const weights = items.map((item, offset) => weightOf(item, start + offset));
-	const offsets = [...weights.keys()].sort((a, b) => (weights[b] as number) - (weights[a] as number) || a - b);
-	return offsets.map(offset => start + offset);
-}
-
-/** The iterator of a map's input. It is created with the map: readline, for instance, loses lines that come before its iterator is created. */
-function openSource<Item>(items: Iterable<Item> | AsyncIterable<Item>) {
-	const iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
-	/** False once the iterator has ended or thrown. As in a `for` loop, `return()` is not called then. */
-	let isOpen = true;
-	const close = () => {
-		isOpen = false;
-	};
-	return {
-		/** The next item. If the caller never awaits it, its rejection does not count as unhandled. */
-		next(): IteratorResult<Item> | Promise<IteratorResult<Item>> {
-			close();
-			const step = iterator.next();
-			isOpen = 'then' in step || step.done !== true;
-			if ('then' in step) step.then(({done}) => done && close(), close);
-			return step;
-		},
-		/** Ends the iterator early, also while its next item is awaited. */
-		async end(): Promise<void> {
-			if (!isOpen) return;
-			close();
-			await iterator.return?.();
-		},
-	};
-}
-
-/** A map whose loop has not begun. */
-interface UnreadMap {
-	readonly client: DispatcherClient;
-	readonly task: string;
-	readonly batch: string | undefined;
-	readonly what: 'map' | 'pipe';
-	/** Ends the map and its source, and removes it from {@link unread}. */
-	dismiss(): void;
-}
-
-/** The unread maps of all engines of this thread. Such a map runs no jobs, and without a warning its user might not notice. */
-const unread = new Set<UnreadMap>();
-
-/** Returns a function that removes the map. */
-function addUnread(map: UnreadMap): () => void {
-	if (unread.size === 0) process.on('exit', warnAtExit);
-	unread.add(map);
-	return () => {
-		if (unread.delete(map) && unread.size === 0) process.off('exit', warnAtExit);
-	};
-}
-
-/** Warns of the unread maps of an engine, and ends them. */
-export function dismissUnread(client: DispatcherClient): void {
-	const maps = [...unread].filter(map => map.client === client);
-	if (maps.length > 0) process.emitWarning(describe(maps), {type: 'FaenaWarning'});
-	for (const map of maps) map.dismiss();
-}
-
-/** Emits the warnings directly: `process.emitWarning` would wait for the next turn of the event loop, which never comes. */
-function warnAtExit(): void {
-	for (const maps of Map.groupBy(unread, ({client}) => client).values())
-		process.emit('warning', Object.assign(new Error(describe(maps)), {name: 'FaenaWarning'}));
-}
-
-function describe([first, ...others]: readonly UnreadMap[]): string {
-	const batch = first?.batch === undefined ? '' : ` with the batch ${JSON.stringify(first.batch)}`;
-	const more = others.length === 0 ? '' : ` The same goes for ${others.length} more ${others.length === 1 ? 'map' : 'maps'}.`;
-	const what = first?.what ?? 'map';
-	return `A ${what}() of the task ${first?.task}${batch} was never iterated, so it ran no jobs. Write: for await (const item of faena.${what}(…)) …, or: await faena.${what}(…).toArray().${more}`;
 }
