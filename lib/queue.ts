@@ -24,24 +24,12 @@ export {moveQueue, type MoveOptions, reopenQueue} from './store/queue-move.ts';
 export type {PostgresClient, PostgresPool, PostgresQuery} from './store/postgres-client.ts';
 export {type Dequeued, type Enqueued, JobQueue} from './store/job-queue.ts';
 export type {DequeueOptions, QueueJob} from './store/queue-input.ts';
-export type {
-	BatchChange,
-	BatchDeletion,
-	Changes,
-	ClaimRequest,
-	Deletion,
-	EndedBefore,
-	EndedDeletion,
-	EndTimes,
-	LaneRequest,
-	MovePage,
-	MoveTarget,
-	OwnerFiles,
-	ReleaseOptions,
-	SearchPage,
-	Store,
-	Wanted,
-} from './store/store.ts';
-export type {BatchPage, Claimed, Committed, Deleted, JobEdges, JobPage, JobRange, Moved, News, OutcomePage, Released} from './store/store.ts';
-export type {Settled, SettledGroup, StoredJob, TaskCounts} from './store/store.ts';
+export type {BatchDeletion, Deletion, EndedBefore, EndedDeletion, EndTimes} from './store/deletions.ts';
+export type {SearchPage, Wanted} from './store/found-jobs.ts';
+export type {BatchChange, Changes, ClaimRequest, LaneRequest, MovePage, MoveTarget, OwnerFiles, ReleaseOptions, Store} from './store/store.ts';
+export type {Deleted} from './store/deletions.ts';
+export type {JobEdges, JobPage, JobRange, OutcomePage} from './store/found-jobs.ts';
+export type {BatchPage, Claimed, Committed, Moved, News, Released} from './store/store.ts';
+export type {StoredJob} from './store/found-jobs.ts';
+export type {Settled, SettledGroup, TaskCounts} from './store/store.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

@@ -14,7 +14,7 @@ import type {AnyTasks, EnqueueArgs, Fresh, JobOptions, PayloadOf, ResultOf, Task
 import {refuseInWorker} from '../job/task-module.ts';
 import {keyConflict, noParent, queueFull} from '../store/conflict-errors.ts';
 import {shownLocation} from '../store/kinds.ts';
-import {IN_MEMORY} from '../store/store.ts';
+import {IN_MEMORY} from '../store/store-options.ts';
 import {DispatcherClient, openThread, type Transport} from '../transport/client.ts';
 import type {SingleJob} from '../transport/merged-enqueue.ts';
 import type {DispatcherStart, EnqueueReply, Notice} from '../transport/messages.ts';

@@ -7,7 +7,7 @@ import {listRanges} from '../job/groups/group.ts';
 import type {EditResult, Job, JobId, JobStatus, LogLine, Staleness} from '../job/job.ts';
 import type {JobMaker} from '../job/new-job.ts';
 import {pages} from '../job/search.ts';
-import type {StoredJob, Wanted} from '../store/store.ts';
+import type {StoredJob, Wanted} from '../store/found-jobs.ts';
 import {startTimer} from '../support/clock.ts';
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';

@@ -1,5 +1,6 @@
 import type {OwnerId} from '../job/claim.ts';
-import {IN_MEMORY, type Store} from '../store/store.ts';
+import type {Store} from '../store/store.ts';
+import {IN_MEMORY} from '../store/store-options.ts';
 import {FaenaError} from '../support/errors.ts';
 import {startThread, workerUrl} from '../support/node.ts';
 import type {HeartbeatStart} from '../transport/messages.ts';

@@ -1,6 +1,6 @@
 import type {BatchId, BatchOptions} from '../job/batch.ts';
 import {type JobId, UNENDED_STATUSES} from '../job/job.ts';
-import {movePages} from '../store/job-queue.ts';
+import {movePages} from '../store/move-pages.ts';
 import type {BatchChange} from '../store/store.ts';
 import {sleep} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';

@@ -4,7 +4,7 @@ import type {Retention} from '../job/job.ts';
 import {RETENTION_CHECKS} from '../job/options.ts';
 import type {Place} from '../job/search.ts';
 import type {TaskInfo} from '../job/task.ts';
-import {type EndedBefore, type EndTimes, lastUsedAt} from '../store/store.ts';
+import {type EndedBefore, type EndTimes, lastUsedAt} from '../store/deletions.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {Context} from './context.ts';
 

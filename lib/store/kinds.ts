@@ -5,7 +5,8 @@ import type {Inspection} from './inspection.ts';
 import type {Move, MoveSource, MoveTarget} from './moving.ts';
 import {postgresParts, shownUrl} from './postgres-url.ts';
 import {isOwnFile, queuePath} from './queue-path.ts';
-import {IN_MEMORY, type OpenStoreOptions, type Store} from './store.ts';
+import type {Store} from './store.ts';
+import {IN_MEMORY, type OpenStoreOptions} from './store-options.ts';
 
 /** A kind of store: all that is done with a queue by its location alone. A verb loads the store's code, and its driver, when it is called. */
 export interface StoreKind {

@@ -6,7 +6,8 @@ import {JobQueue} from './job-queue.ts';
 import {kindOf} from './kinds.ts';
 import type {PostgresPool} from './postgres-client.ts';
 import {postgresParts} from './postgres-url.ts';
-import {IN_MEMORY, type OpenStoreOptions, type Store} from './store.ts';
+import type {Store} from './store.ts';
+import {IN_MEMORY, type OpenStoreOptions} from './store-options.ts';
 
 /** Options of {@link openQueue}. */
 export interface QueueOptions extends Pick<OpenStoreOptions, 'durability' | 'readOnly' | 'random' | 'pool'> {

@@ -5,7 +5,7 @@ import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import {kindOf, shownLocation} from './kinds.ts';
 import {bringRows, type Move, type MoveSource, type MoveTarget} from './moving.ts';
-import {IN_MEMORY} from './store.ts';
+import {IN_MEMORY} from './store-options.ts';
 
 /** Options of {@link moveQueue}. */
 export interface MoveOptions {

@@ -1,17 +1,16 @@
 /** The station `store/`: keeps jobs, and says which ones may run. It never runs one, and does nothing unasked but tell news to its listener. */
 
 import type {Batch, BatchId, BatchOptions, CompletedBatch, FlowJobs} from '../job/batch.ts';
-import type {Claim, ExecutionRecord, JobUpdate, Lease, OwnerId} from '../job/claim.ts';
+import type {Claim, JobUpdate, Lease, OwnerId} from '../job/claim.ts';
 import type {Health} from '../job/events.ts';
 import type {FailureRecord} from '../job/failure.ts';
 import type {ClaimedGroup, EndedGroup, EnqueuedGroup, NewGroup} from '../job/groups/group.ts';
-import type {Durability, EditResult, Job, JobEdit, JobEnd, JobId, JobStatus, LogLine, TaskCounts} from '../job/job.ts';
-import {UNENDED_STATUSES} from '../job/job.ts';
+import {type EditResult, type JobEdit, type JobId, type JobStatus, type TaskCounts, UNENDED_STATUSES} from '../job/job.ts';
 import type {PerSpawner} from '../job/options.ts';
 import type {Schedule, ScheduleChange, ScheduleResult} from '../job/schedule.ts';
-import type {JobFilter, JobSearch, JobValues, Page, Place} from '../job/search.ts';
-import type {Clock} from '../support/clock.ts';
-import type {PostgresPool} from './postgres-client.ts';
+import type {JobFilter, JobSearch, Page} from '../job/search.ts';
+import type {Deleted, Deletion} from './deletions.ts';
+import type {JobPage, KeyHolders, KeySpace, OutcomePage, SearchPage, Wanted} from './found-jobs.ts';
 
 export {type TaskCounts, toCounts} from '../job/job.ts';
 
@@ -145,44 +144,6 @@ export interface Store {
 
 	/** Releases the jobs of this store's owners, removes the owners, and closes the store. */
 	close(): Promise<void>;
-}
-
-/** What {@link Store.delete} deletes. */
-export type Deletion = EndedDeletion | BatchDeletion;
-
-/** Jobs that have ended. `endedBefore` is in milliseconds since 1970. */
-export type EndedDeletion = {readonly endedBefore: number} | {readonly ended: EndedBefore} | {readonly ids: readonly JobId[]};
-
-/** A batch with its jobs. */
-export interface BatchDeletion {
-	/** Its name. */
-	readonly batch: string;
-	/** Nothing is deleted unless the batch has no owner and was last used before this time: {@link lastUsedAt}. */
-	readonly unusedSince?: number;
-}
-
-/**
- * When a batch was last used, in milliseconds since 1970: when it was closed, or completed; if it never was, when about its last job ended. Infinity
- * while a job of it has not ended.
- */
-export function lastUsedAt({createdAt, completedAt, closedAt, counts, marks}: Batch): number {
-	if (UNENDED_STATUSES.some(status => counts[status] > 0)) return Infinity;
-	return completedAt === undefined && closedAt === undefined ? (marks.at(-1)?.at ?? createdAt) : Math.max(completedAt ?? 0, closedAt ?? 0);
-}
-
-/** A time for each status of ended jobs, in milliseconds since 1970. */
-export type EndTimes = Readonly<Record<'completed' | 'dead' | 'cancelled', number>>;
-
-/** Times for all tasks but those that have times of their own. -Infinity means never: of a task, that the time for all tasks applies. */
-export interface EndedBefore extends EndTimes {
-	/** By the name of the task. */
-	readonly tasks: ReadonlyMap<string, EndTimes>;
-}
-
-/** When a job of this task and status must have ended to be deleted. */
-export function endTimeOf({tasks, ...times}: EndedBefore, task: string, status: keyof EndTimes): number {
-	const own = tasks.get(task)?.[status] ?? -Infinity;
-	return own > -Infinity ? own : times[status];
 }
 
 /** The work of one transaction. */
@@ -343,87 +304,6 @@ export interface Released {
 	readonly hasMore: boolean;
 }
 
-/** A page of a search, or of a deletion. */
-export interface SearchPage {
-	/** Only jobs that come later in its order than this place. */
-	readonly after?: Place | undefined;
-	/** The most jobs; default 100, and 1,000 or more for a deletion. */
-	readonly limit?: number;
-}
-
-/** What to read of each job, besides the fields of {@link Job}. */
-export interface Wanted {
-	/** Only count the jobs: the page has none. */
-	readonly count?: boolean;
-	/** Payload, result and checkpoint. */
-	readonly values?: boolean;
-	/** The log lines that the store kept. */
-	readonly logs?: boolean;
-	/** The executions that the store kept. */
-	readonly history?: boolean;
-	/** The jobs for which it has waited, and those that have waited for it. */
-	readonly edges?: boolean;
-}
-
-/** A page of jobs. */
-export interface JobPage {
-	/** In the order of the search. */
-	readonly jobs: readonly StoredJob[];
-	/** The number of jobs on the page. */
-	readonly count: number;
-	/** Give it as `after` to go on; `null` at the end. */
-	readonly next: Place | null;
-}
-
-/** A job with what was read besides its fields. */
-export interface StoredJob extends Job {
-	/** If values were wanted. */
-	readonly values?: JobValues;
-	/** If log lines were wanted. */
-	readonly logs?: readonly LogLine[];
-	/** If they were wanted: the executions that have ended, in order. */
-	readonly history?: readonly ExecutionRecord[];
-	/** If they were wanted. */
-	readonly edges?: JobEdges;
-}
-
-/** The jobs for which a job has waited, in order, and those that have waited for it: ranges of consecutive ids. */
-export interface JobEdges {
-	/** For which it has waited. */
-	readonly parents: readonly JobRange[];
-	/** Which have waited for it, or wait. */
-	readonly children: readonly JobRange[];
-}
-
-/** Jobs with consecutive ids. */
-export type JobRange = readonly [first: JobId, last: JobId];
-
-/** Where keys are unique: in a batch, or of a task outside batches. */
-export interface KeySpace {
-	/** The task of the jobs. */
-	readonly task: string;
-	/** The batch of the jobs. */
-	readonly batch?: BatchId | undefined;
-}
-
-/** Jobs that have keys, as columns in the order of the keys. */
-export interface KeyHolders {
-	/** `null` where no job has the key. */
-	readonly ids: readonly (JobId | null)[];
-	/** `null` where no job has the key. */
-	readonly statuses: readonly (JobStatus | null)[];
-	/** The last `fingerprints` of the jobs; `null` where there is none. */
-	readonly fingerprints: readonly (string | null)[];
-}
-
-/** A page of ends. */
-export interface OutcomePage {
-	/** In the order of the ids. */
-	readonly outcomes: readonly JobEnd[];
-	/** The number of ids that were looked at. Give it as `after` to go on; `null` at the end. */
-	readonly next: number | null;
-}
-
 /** A change of a batch by its owner. */
 export type BatchChange =
 	/**
@@ -449,14 +329,6 @@ export interface BatchPage {
 	readonly next: BatchId | null;
 }
 
-/** What one page deleted. */
-export interface Deleted {
-	/** The number of deleted jobs. */
-	readonly deleted: number;
-	/** Give it as `after` to go on; `null` at the end. Of `ended`, it is in the order of the ends; otherwise a job's id. */
-	readonly next: Place | null;
-}
-
 /** What {@link Store.listen} reports. */
 export type News =
 	/** Another connection wrote, or {@link Store.move} asked an owner to stop jobs. `stop`: the jobs that the listener's owner must stop. */
@@ -469,9 +341,6 @@ export type News =
 	| ({readonly type: 'health'} & Health)
 	/** The store could not read its news. It tries again. */
 	| {readonly type: 'failed'; readonly error: unknown};
-
-/** The location of a store without files, which ends with the process. */
-export const IN_MEMORY = ':memory:';
 
 /** Smaller results of parents don't count for {@link ClaimRequest.maxBytes}. */
 export const MIN_COUNTED_RESULT_BYTES = 1024;
@@ -488,22 +357,4 @@ export function movableStatuses(to: MoveTarget, {status, ids, stale}: JobFilter)
 	const isCompletedMeant = named?.includes('completed') ?? (ids !== undefined || stale === true);
 	const movable = to !== 'pending' ? UNENDED_STATUSES : isCompletedMeant ? [...RETRIED_BY_DEFAULT, 'completed' as const] : RETRIED_BY_DEFAULT;
 	return named ? movable.filter(each => named.includes(each)) : movable;
-}
-
-/** Options with which a store is opened. */
-export interface OpenStoreOptions {
-	/** `full` (default): a commit survives a loss of power. `normal`: it survives a crash of the process. */
-	readonly durability?: Durability | undefined;
-	/** A Pool of the driver `pg` that the program brings, for the URL of a PostgreSQL database. It stays open, and its options count. */
-	readonly pool?: PostgresPool | undefined;
-	/** Opens the file for reading alone, and changes nothing; default false. While another program has it open, file and folder need not be writable. */
-	readonly readOnly?: boolean | undefined;
-	/** The time without a heartbeat after which an owner is taken for dead; default 30,000. */
-	readonly leaseMs?: number | undefined;
-	/** Encoded results of more bytes lie in files of their own, in the folder `DATABASE-blobs`; default: no limit. */
-	readonly blobThresholdBytes?: number | undefined;
-	/** Default: the clock of the system. */
-	readonly clock?: Pick<Clock, 'now' | 'steadyMs' | 'every'> | undefined;
-	/** A number in [0, 1), for the jitter of the backoff. */
-	readonly random?: (() => number) | undefined;
 }

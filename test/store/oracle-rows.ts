@@ -23,7 +23,8 @@ import {type CheckedOptions, withOwn} from '../../lib/job/options.ts';
 import type {OnDead, ParentEdge} from '../../lib/job/parents.ts';
 import {type JobSearch, type JobValues, type Place, SORTED_BY} from '../../lib/job/search.ts';
 import {enqueueFailure, keyConflict, noParent, noParentFailure} from '../../lib/store/conflict-errors.ts';
-import type {ClaimRequest, JobEdges, LaneRequest, Settled, SettledGroup, StoredJob, TaskCounts, Wanted} from '../../lib/store/store.ts';
+import type {JobEdges, StoredJob, Wanted} from '../../lib/store/found-jobs.ts';
+import type {ClaimRequest, LaneRequest, Settled, SettledGroup, TaskCounts} from '../../lib/store/store.ts';
 import {defined} from '../../lib/support/defined.ts';
 import type {FaenaError} from '../../lib/support/errors.ts';
 

@@ -31,8 +31,11 @@ import type {OpenJobs} from '../../lib/job/open-jobs.ts';
 import {isSameSchedule, type Schedule, type ScheduleChange, type ScheduleResult} from '../../lib/job/schedule.ts';
 import type {JobFilter, JobSearch, Page} from '../../lib/job/search.ts';
 import {batchConflict, batchInUse, batchRunning, kindOf} from '../../lib/store/conflict-errors.ts';
+import type {BatchDeletion, Deleted, Deletion, EndedDeletion} from '../../lib/store/deletions.ts';
+import {endTimeOf, lastUsedAt} from '../../lib/store/deletions.ts';
+import type {JobEdges, JobPage, KeyHolders, KeySpace, OutcomePage, SearchPage, Wanted} from '../../lib/store/found-jobs.ts';
 import type * as contract from '../../lib/store/store.ts';
-import {endTimeOf, lastUsedAt, MIN_COUNTED_RESULT_BYTES, movableStatuses, RETRIED_BY_DEFAULT} from '../../lib/store/store.ts';
+import {MIN_COUNTED_RESULT_BYTES, movableStatuses, RETRIED_BY_DEFAULT} from '../../lib/store/store.ts';
 import {type Clock, systemClock} from '../../lib/support/clock.ts';
 import {defined} from '../../lib/support/defined.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
@@ -305,7 +308,7 @@ export class MemoryStore implements contract.Store {
 		return {jobs: Math.min(held.length, DEFAULT_PAGE_JOBS), hasMore};
 	}
 
-	async jobs(search: JobSearch, {after, limit = 100}: contract.SearchPage = {}, want: contract.Wanted = {}): Promise<contract.JobPage> {
+	async jobs(search: JobSearch, {after, limit = 100}: SearchPage = {}, want: Wanted = {}): Promise<JobPage> {
 		this.#assertOpen();
 		const all = this.#matching(search).map(job => ({
 			...describeJob(job, this.#batchOf(job)?.name, want, want.edges ? this.#edgesOf(job) : undefined),
@@ -317,7 +320,7 @@ export class MemoryStore implements contract.Store {
 		return {jobs: want.count ? [] : page.map(({job}) => job), count: page.length, next};
 	}
 
-	async outcomes(ids: readonly JobId[], {after = 0}: {readonly after?: number} = {}): Promise<contract.OutcomePage> {
+	async outcomes(ids: readonly JobId[], {after = 0}: {readonly after?: number} = {}): Promise<OutcomePage> {
 		this.#assertOpen();
 		const outcomes: JobEnd[] = [];
 		let [end, bytes] = [after, 0];
@@ -331,7 +334,7 @@ export class MemoryStore implements contract.Store {
 		return {outcomes, next: end < ids.length ? end : null};
 	}
 
-	async holders({task, batch}: contract.KeySpace, keys: readonly string[]): Promise<contract.KeyHolders> {
+	async holders({task, batch}: KeySpace, keys: readonly string[]): Promise<KeyHolders> {
 		this.#assertOpen();
 		const found = keys.map(key => this.#withKey({task, batch, key}));
 		return {
@@ -400,12 +403,12 @@ export class MemoryStore implements contract.Store {
 		};
 	}
 
-	async delete(what: contract.Deletion, page: contract.SearchPage = {}): Promise<contract.Deleted> {
+	async delete(what: Deletion, page: SearchPage = {}): Promise<Deleted> {
 		this.#assertOpen();
 		return 'batch' in what ? this.#deleteBatch(what, page) : this.#deleteEnded(what, page);
 	}
 
-	#deleteBatch({batch: name, unusedSince}: contract.BatchDeletion, {limit = DEFAULT_PAGE_JOBS}: contract.SearchPage): contract.Deleted {
+	#deleteBatch({batch: name, unusedSince}: BatchDeletion, {limit = DEFAULT_PAGE_JOBS}: SearchPage): Deleted {
 		const batch = [...this.#batches.values()].find(each => each.name === name);
 		const jobs = this.#matching({batch: name});
 		const isInUse = (each: BatchRow) => this.#owners.has(each.owner ?? '') || lastUsedAt(describeBatch(each, jobs)) >= (unusedSince ?? 0);
@@ -423,7 +426,7 @@ export class MemoryStore implements contract.Store {
 		return {deleted: page.length, next: isGone ? null : (page.at(-1)?.id ?? 0)};
 	}
 
-	#deleteEnded(what: contract.EndedDeletion, {after, limit = 2 * DEFAULT_PAGE_JOBS}: contract.SearchPage): contract.Deleted {
+	#deleteEnded(what: EndedDeletion, {after, limit = 2 * DEFAULT_PAGE_JOBS}: SearchPage): Deleted {
 		const isAfter = ({id, endedAt}: {id: JobId; endedAt: number}) =>
 			typeof after === 'object' ? endedAt > after.value || (endedAt === after.value && id > after.id) : id > (after ?? 0);
 		const ended = this.#all()
@@ -649,7 +652,7 @@ export class MemoryStore implements contract.Store {
 
 	// Jobs that wait for others
 
-	#edgesOf({id, parents}: JobRow): contract.JobEdges {
+	#edgesOf({id, parents}: JobRow): JobEdges {
 		const toRange = (each: JobId) => [each, each] as const;
 		const children = this.#all().filter(child => child.parents?.ids.includes(id));
 		return {parents: (parents?.ids ?? []).map(toRange), children: children.map(child => toRange(child.id))};

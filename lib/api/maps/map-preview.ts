@@ -7,7 +7,8 @@ import {JobMaker} from '../../job/new-job.ts';
 import {DEFAULTS} from '../../job/options.ts';
 import {pages} from '../../job/search.ts';
 import type {Fresh} from '../../job/task.ts';
-import type {KeyHolders, Store} from '../../store/store.ts';
+import type {KeyHolders} from '../../store/found-jobs.ts';
+import type {Store} from '../../store/store.ts';
 import {questionOf} from './map-freshness.ts';
 import {type MapOptions, type MapPlan, planMap} from './map-options.ts';
 

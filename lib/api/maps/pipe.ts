@@ -6,7 +6,7 @@ import {listRanges} from '../../job/groups/group.ts';
 import type {Counts, JobId} from '../../job/job.ts';
 import {describeStages, GROUPED, NO_JOBS} from '../../job/job.ts';
 import type {JobMaker} from '../../job/new-job.ts';
-import type {StoredJob} from '../../store/store.ts';
+import type {StoredJob} from '../../store/found-jobs.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {DispatcherClient} from '../../transport/client.ts';
 import type {EnqueueReply} from '../../transport/messages.ts';

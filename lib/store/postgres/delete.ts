@@ -1,4 +1,5 @@
-import type {Deleted, EndedBefore, EndedDeletion, EndTimes, SearchPage} from '../store.ts';
+import type {Deleted, EndedBefore, EndedDeletion, EndTimes} from '../deletions.ts';
+import type {SearchPage} from '../found-jobs.ts';
 import type {Calls} from './connection/calls.ts';
 import type {Names} from './names.ts';
 

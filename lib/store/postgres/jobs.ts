@@ -3,7 +3,7 @@ import {PackedTimes} from '../../job/groups/packed-times.ts';
 import {type JobEnd, type JobId, type JobStatus, type LogLine, STATUSES} from '../../job/job.ts';
 import type {JobSearch, JobValues, Place} from '../../job/search.ts';
 import {defined} from '../../support/defined.ts';
-import type {JobEdges, JobPage, KeyHolders, KeySpace, OutcomePage, SearchPage, StoredJob, Wanted} from '../store.ts';
+import type {JobEdges, JobPage, KeyHolders, KeySpace, OutcomePage, SearchPage, StoredJob, Wanted} from '../found-jobs.ts';
 import {readFailure} from '../stored-json.ts';
 import {type StoredJobRow, toJob} from '../stored-rows.ts';
 import {STATUS_OF, StoredState} from '../stored-state.ts';

@@ -6,11 +6,14 @@ import type {JobFilter, JobSearch, Page} from '../../job/search.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {openedReadOnly, ownerInUse} from '../conflict-errors.ts';
+import type {Deleted, Deletion} from '../deletions.ts';
+import type {JobPage, KeyHolders, KeySpace, OutcomePage, SearchPage, Wanted} from '../found-jobs.ts';
 import {HOST, ownerFilesAt} from '../owners/owner-files.ts';
 import {Owners} from '../owners/owners.ts';
 import {DEFAULT_SCHEMA, locationOf, shownUrl} from '../postgres-url.ts';
 import type * as contract from '../store.ts';
 import {movableStatuses} from '../store.ts';
+import type {OpenStoreOptions} from '../store-options.ts';
 import {type CountRow, toTaskCounts} from '../stored-state.ts';
 import {assertDeleted, assertOpened, findToDelete, readBatches, toOpening} from './batches.ts';
 import {type CommitContext, commit} from './commit.ts';
@@ -30,7 +33,7 @@ const MIN_ANSWER_MS = 3000;
 const MAX_ANSWER_MS = 10_000;
 
 /** Options with which a PostgreSQL store is opened. */
-export interface PostgresOptions extends contract.OpenStoreOptions {
+export interface PostgresOptions extends OpenStoreOptions {
 	/** The schema of the queue; default `faena`. */
 	readonly schema?: string;
 }
@@ -169,18 +172,18 @@ export class PostgresStore implements contract.Store {
 		return this.#owners.reclaim(owners, ({id, heartbeatAt}, open) => this.#change('reclaim', {owner: id, heartbeatAt, open}));
 	}
 
-	async jobs(search: JobSearch, page: contract.SearchPage = {}, want: contract.Wanted = {}): Promise<contract.JobPage> {
+	async jobs(search: JobSearch, page: SearchPage = {}, want: Wanted = {}): Promise<JobPage> {
 		this.#assertOpen();
 		if (page.after === undefined) await this.#takeOver();
 		return readPage({db: this.#db, names: this.#names}, search, page, want);
 	}
 
-	async outcomes(ids: readonly JobId[], {after = 0}: {readonly after?: number} = {}): Promise<contract.OutcomePage> {
+	async outcomes(ids: readonly JobId[], {after = 0}: {readonly after?: number} = {}): Promise<OutcomePage> {
 		this.#assertOpen();
 		return readOutcomes(this.#db, ids, after);
 	}
 
-	async holders({task, batch}: contract.KeySpace, keys: readonly string[]): Promise<contract.KeyHolders> {
+	async holders({task, batch}: KeySpace, keys: readonly string[]): Promise<KeyHolders> {
 		this.#assertOpen();
 		if (batch === undefined) await this.#takeOver();
 		return readHolders(this.#db, {task, batch, keys});
@@ -220,7 +223,7 @@ export class PostgresStore implements contract.Store {
 		return readBatches(this.#db, name, page);
 	}
 
-	async delete(what: contract.Deletion, page: contract.SearchPage = {}): Promise<contract.Deleted> {
+	async delete(what: Deletion, page: SearchPage = {}): Promise<Deleted> {
 		this.#assertOpen();
 		if (!('batch' in what)) return deleteEnded((name, call) => this.#change(name, call), this.#names, what, page);
 		const found = await findToDelete(this.#db, what);

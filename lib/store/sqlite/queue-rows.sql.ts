@@ -4,7 +4,7 @@ import {readPacked} from '../../job/groups/packed.ts';
 import {PackedTimes} from '../../job/groups/packed-times.ts';
 import {MOVED_TABLES, type MovedRow, type MovedValue, type TableName} from '../queue-rows.ts';
 import {StoredState} from '../stored-state.ts';
-import {byWorker, type OutcomeRun} from './rows/packed-rows.ts';
+import {byWorker, type OutcomeRun} from './rows/outcome-runs.ts';
 
 /** What is read for a table. */
 export interface Part {

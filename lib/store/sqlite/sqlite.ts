@@ -7,10 +7,13 @@ import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {ownerInUse} from '../conflict-errors.ts';
+import type {Deleted, Deletion, EndedDeletion} from '../deletions.ts';
+import type {JobPage, KeyHolders, KeySpace, OutcomePage, SearchPage, Wanted} from '../found-jobs.ts';
 import {type Changes, Listeners} from '../listeners.ts';
 import {Owners} from '../owners/owners.ts';
 import type * as contract from '../store.ts';
-import {IN_MEMORY, type OpenStoreOptions, type Store, URGENT_WAIT_MS} from '../store.ts';
+import {type Store, URGENT_WAIT_MS} from '../store.ts';
+import {IN_MEMORY, type OpenStoreOptions} from '../store-options.ts';
 import {type CountRow, toTaskCounts} from '../stored-state.ts';
 import {Blobs} from './connection/blobs.ts';
 import {MIGRATIONS} from './connection/schema.sql.ts';
@@ -208,17 +211,17 @@ export class SqliteStore implements Store {
 		});
 	}
 
-	jobs(search: JobSearch, page: contract.SearchPage = {}, want: contract.Wanted = {}): Promise<contract.JobPage> {
+	jobs(search: JobSearch, page: SearchPage = {}, want: Wanted = {}): Promise<JobPage> {
 		return this.#transactions.use(({connection, names}) =>
 			connection.snapshot(() => readPage({statements: connection.statements, names, blobs: this.#blobs}, search, page, want)),
 		);
 	}
 
-	outcomes(ids: readonly JobId[], {after = 0}: {readonly after?: number} = {}): Promise<contract.OutcomePage> {
+	outcomes(ids: readonly JobId[], {after = 0}: {readonly after?: number} = {}): Promise<OutcomePage> {
 		return this.#transactions.use(({connection}) => readOutcomes(connection.statements, this.#blobs, ids, after));
 	}
 
-	holders(of: contract.KeySpace, keys: readonly string[]): Promise<contract.KeyHolders> {
+	holders(of: KeySpace, keys: readonly string[]): Promise<KeyHolders> {
 		return this.#transactions.use(({connection, names}) => connection.snapshot(() => readHolders({statements: connection.statements, names}, of, keys)));
 	}
 
@@ -248,7 +251,7 @@ export class SqliteStore implements Store {
 		return this.#transactions.use(({connection}) => readSchedules(connection.statements));
 	}
 
-	async delete(what: contract.Deletion, page: contract.SearchPage = {}): Promise<contract.Deleted> {
+	async delete(what: Deletion, page: SearchPage = {}): Promise<Deleted> {
 		if ('batch' in what) return this.#transactions.write(tx => deleteBatch(tx, what, page));
 		const {unnamed, ...result} = await this.#deleteEnded(what, page).catch(error => {
 			// The failed attempt has moved the log into the database. That leaves room for a second attempt, which frees more.
@@ -263,7 +266,7 @@ export class SqliteStore implements Store {
 		return result;
 	}
 
-	async #deleteEnded(what: contract.EndedDeletion, page: contract.SearchPage): Promise<ReturnType<typeof deleteEnded>> {
+	async #deleteEnded(what: EndedDeletion, page: SearchPage): Promise<ReturnType<typeof deleteEnded>> {
 		if ('ended' in what) {
 			const found = await this.#transactions.use(({connection}) => connection.snapshot(() => findOutdated(connection.statements, what.ended, page)));
 			// A page with nothing to delete takes no lock.

@@ -6,7 +6,7 @@ import {FaenaError} from '../../support/errors.ts';
 import {openedReadOnly} from '../conflict-errors.ts';
 import type {Owners} from '../owners/owners.ts';
 import {retryWhileBusy, retryWhileBusySync, translate} from '../sqlite-errors.ts';
-import {IN_MEMORY, type OpenStoreOptions} from '../store.ts';
+import {IN_MEMORY, type OpenStoreOptions} from '../store-options.ts';
 import type {Blobs} from './connection/blobs.ts';
 import {type Connection, connect} from './connection/connection.ts';
 import {FileGuard} from './connection/file-guard.ts';

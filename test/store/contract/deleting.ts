@@ -1,7 +1,7 @@
 import type {Claim, Settlement} from '../../../lib/job/claim.ts';
 import type {JobId} from '../../../lib/job/job.ts';
 import type {Place} from '../../../lib/job/search.ts';
-import type {Deleted, EndedBefore} from '../../../lib/store/store.ts';
+import type {Deleted, EndedBefore} from '../../../lib/store/deletions.ts';
 import {
 	claimOf,
 	claimsOf,

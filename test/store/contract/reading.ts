@@ -1,7 +1,8 @@
 import type {Claim} from '../../../lib/job/claim.ts';
 import {type Job, type JobId, type JobStatus, STATUSES} from '../../../lib/job/job.ts';
 import type {JobFilter, Place} from '../../../lib/job/search.ts';
-import type {BatchPage, JobPage, OutcomePage, Wanted} from '../../../lib/store/store.ts';
+import type {JobPage, OutcomePage, Wanted} from '../../../lib/store/found-jobs.ts';
+import type {BatchPage} from '../../../lib/store/store.ts';
 import {
 	claimsOf,
 	commit,

@@ -2,8 +2,8 @@ import type {NewGroup} from '../../../lib/job/groups/group.ts';
 import {pack} from '../../../lib/job/groups/packed.ts';
 import type {JobId} from '../../../lib/job/job.ts';
 import type {OnDead, ParentEdge, Parents} from '../../../lib/job/parents.ts';
+import type {JobRange, StoredJob} from '../../../lib/store/found-jobs.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
-import type {JobRange, StoredJob} from '../../../lib/store/store.ts';
 import {claimsOf, commit, ERROR, idsOf, jobOf, law, newJob, OWNER, T0, take} from './laws.ts';
 
 /** Items that run again, by the options that they are given now. */

@@ -7,8 +7,8 @@ import type {JobId} from '../../../lib/job/job.ts';
 import {listParents, outcomesOf} from '../../../lib/job/parent-results.ts';
 import type {OnDead, ParentEdge, Parents} from '../../../lib/job/parents.ts';
 import type {ParentOutcome} from '../../../lib/job/task.ts';
+import type {JobRange, StoredJob} from '../../../lib/store/found-jobs.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
-import type {JobRange, StoredJob} from '../../../lib/store/store.ts';
 import {claimOf, claimsOf, commit, ERROR, idsOf, jobOf, law, newJob, OWNER, POLICY, settleOne, T0, take} from './laws.ts';
 
 /** Jobs that wait for all of these. */

@@ -3,7 +3,7 @@ import type {StorageSize} from '../../../job/events.ts';
 import type {Durability} from '../../../job/job.ts';
 import type {InspectedMove} from '../../inspection.ts';
 import {isBusy, NO_WAIT, retryWhileBusy, translate} from '../../sqlite-errors.ts';
-import {IN_MEMORY} from '../../store.ts';
+import {IN_MEMORY} from '../../store-options.ts';
 import {refuse} from '../../trusted-files.ts';
 import {damageOf, leavingNothing, pragmaNumber, prepareFile, prepareReading, refuseNewer, unreadableHere} from './file-guard.ts';
 import {migrate} from './migrate.ts';

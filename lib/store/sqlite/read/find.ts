@@ -5,7 +5,8 @@ import {nameOf} from '../../task-number.ts';
 import type {Statements} from '../connection/statements.sql.ts';
 import {byOrder} from '../rows/lanes.ts';
 import {numberOfKey} from '../rows/numbered-keys.ts';
-import {findJob, lastOfRun, type Range} from '../rows/packed-rows.ts';
+import {findJob} from '../rows/packed-rows.ts';
+import {lastOfRun, type Range} from '../rows/run-range.ts';
 import type {Tx} from '../rows/tx.ts';
 import {staleJobs} from './stale.ts';
 

@@ -1,9 +1,10 @@
 import type {JobId} from '../../../job/job.ts';
-import type {KeyHolders, KeySpace} from '../../store.ts';
+import type {KeyHolders, KeySpace} from '../../found-jobs.ts';
 import {STATUS_OF, StoredState} from '../../stored-state.ts';
 import type {Statements} from '../connection/statements.sql.ts';
 import {KeyReader} from '../rows/keys.ts';
-import {findJob, lastOfRun, type Range} from '../rows/packed-rows.ts';
+import {findJob} from '../rows/packed-rows.ts';
+import {lastOfRun, type Range} from '../rows/run-range.ts';
 import {keySpaceOf, type Tx} from '../rows/tx.ts';
 
 /** The jobs that have these keys. */

@@ -5,7 +5,7 @@ import {type Job, type JobEnd, type JobId, type LogLevel, type LogLine, STATUSES
 import {type JobSearch, type JobSort, type JobValues, type Place, SORTED_BY} from '../../../job/search.ts';
 import {defined} from '../../../support/defined.ts';
 import {FirstPlaces, type SortedPlace} from '../../first-places.ts';
-import type {JobEdges, JobPage, OutcomePage, SearchPage, StoredJob, Wanted} from '../../store.ts';
+import type {JobEdges, JobPage, OutcomePage, SearchPage, StoredJob, Wanted} from '../../found-jobs.ts';
 import {readFailure} from '../../stored-json.ts';
 import {type StoredJobRow, toJob} from '../../stored-rows.ts';
 import {STATUS_OF, StoredState} from '../../stored-state.ts';
@@ -14,7 +14,8 @@ import type {Statements} from '../connection/statements.sql.ts';
 import {blockedRunOf} from '../rows/blocked.ts';
 import {edgesFrom, edgesTo} from '../rows/edges.ts';
 import {readHistory} from '../rows/history.ts';
-import {claimedRunOf, type JobRun, jobRunOf, keysOf, payloadReader, resultInRun, resultsWith} from '../rows/packed-rows.ts';
+import {resultInRun, resultsWith} from '../rows/outcome-runs.ts';
+import {claimedRunOf, type JobRun, jobRunOf, keysOf, payloadReader} from '../rows/packed-rows.ts';
 import type {Tx} from '../rows/tx.ts';
 import {findAll, findCreated, findIds, hasFewJobs, numbersOf} from './find.ts';
 import {findSorted} from './sorted.ts';

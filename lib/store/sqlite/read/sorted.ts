@@ -6,7 +6,8 @@ import {STATUS_OF, StoredState} from '../../stored-state.ts';
 import {nameOf} from '../../task-number.ts';
 import {INDEXED_MS, NOT_HERE, QUICK_MS} from '../connection/sorted.sql.ts';
 import type {Statements} from '../connection/statements.sql.ts';
-import {findJob, lastOfRun, type Range} from '../rows/packed-rows.ts';
+import {findJob} from '../rows/packed-rows.ts';
+import {lastOfRun, type Range} from '../rows/run-range.ts';
 
 /**
  * Lists that are sorted by a time or a duration, the highest first. Rows are read in the order of indexes and merged. A row stands at the value of its

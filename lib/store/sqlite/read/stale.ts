@@ -1,8 +1,8 @@
 import type {JobId, Staleness} from '../../../job/job.ts';
 import type {Statements} from '../connection/statements.sql.ts';
 import {type Edge, reach, statesIn} from '../rows/edges.ts';
-import type {Range} from '../rows/packed-rows.ts';
 import {rangesOf} from '../rows/parent-results.ts';
+import type {Range} from '../rows/run-range.ts';
 
 /**
  * The completed jobs that were made from results which are no longer the last ones, and those that were made from theirs.

@@ -7,7 +7,8 @@ import {hasEnded, StoredState} from '../../stored-state.ts';
 import {MAX_RUN_JOBS} from '../connection/schema.sql.ts';
 import type {Statements} from '../connection/statements.sql.ts';
 import type {BlockedRun} from './blocked.ts';
-import {type FoundJob, findJob, type Range} from './packed-rows.ts';
+import {type FoundJob, findJob} from './packed-rows.ts';
+import type {Range} from './run-range.ts';
 import type {Tx} from './tx.ts';
 import {forgetUsed} from './used-results.ts';
 

@@ -4,7 +4,7 @@ import {defined} from '../../../support/defined.ts';
 import {readFailure} from '../../stored-json.ts';
 import {StoredState} from '../../stored-state.ts';
 import type {Statements} from '../connection/statements.sql.ts';
-import {resultInRun} from './packed-rows.ts';
+import {resultInRun} from './outcome-runs.ts';
 
 /** Keeps the job's last failure. Call it before another execution, or a new round, takes its place. */
 export function keepFailure({keepFailure, trimExecutions}: Statements, id: JobId): void {

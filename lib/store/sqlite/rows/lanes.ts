@@ -6,7 +6,8 @@ import type {ClaimRequest} from '../../store.ts';
 import {StoredState} from '../../stored-state.ts';
 import {inScope, nameOf} from '../../task-number.ts';
 import type {Statements} from '../connection/statements.sql.ts';
-import {type FoundJob, type JobRun, jobRunOf, keysOf, payloadsOf, type Range} from './packed-rows.ts';
+import {type FoundJob, type JobRun, jobRunOf, keysOf, payloadsOf} from './packed-rows.ts';
+import type {Range} from './run-range.ts';
 import type {Tx} from './tx.ts';
 
 /** A requested lane of one scope, whose task is not paused. */

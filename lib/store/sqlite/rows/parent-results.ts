@@ -5,7 +5,9 @@ import type {JobId} from '../../../job/job.ts';
 import {readFailure} from '../../stored-json.ts';
 import {hasEnded, STATUS_OF, StoredState} from '../../stored-state.ts';
 import {edgesTo} from './edges.ts';
-import {findJob, type Range, resultsOfRun} from './packed-rows.ts';
+import {resultsOfRun} from './outcome-runs.ts';
+import {findJob} from './packed-rows.ts';
+import type {Range} from './run-range.ts';
 import type {Tx} from './tx.ts';
 import {forgetUsed, keepUsed, OPEN} from './used-results.ts';
 

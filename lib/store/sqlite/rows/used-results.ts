@@ -3,7 +3,8 @@ import type {Encoded} from '../../../job/encoding.ts';
 import type {JobId} from '../../../job/job.ts';
 import {StoredState} from '../../stored-state.ts';
 import type {Statements} from '../connection/statements.sql.ts';
-import {type Range, resultInRun} from './packed-rows.ts';
+import {resultInRun} from './outcome-runs.ts';
+import type {Range} from './run-range.ts';
 import type {Tx} from './tx.ts';
 
 /**

@@ -6,7 +6,8 @@ import {type BlockedRun, blockedRunOf, blockedRunsIn, insertBlocked, takeBlocked
 import {type Edge, edgesFrom, lostParentOf} from '../rows/edges.ts';
 import {holdExpiry, mayExpire} from '../rows/expiry.ts';
 import {makeReady} from '../rows/lanes.ts';
-import {findJob, type Range, unpackJobs} from '../rows/packed-rows.ts';
+import {findJob, unpackJobs} from '../rows/packed-rows.ts';
+import type {Range} from '../rows/run-range.ts';
 import type {ParentChange, Tx} from '../rows/tx.ts';
 import {judgeUsed, keepUsed} from '../rows/used-results.ts';
 import {deleteStateRow} from './delete.ts';

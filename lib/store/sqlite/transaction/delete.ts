@@ -1,7 +1,8 @@
 import type {JobId} from '../../../job/job.ts';
 import type {Place} from '../../../job/search.ts';
 import {failpoint} from '../../../support/failpoint.ts';
-import {type Deleted, type EndedBefore, type EndedDeletion, type EndTimes, endTimeOf, type SearchPage} from '../../store.ts';
+import {type Deleted, type EndedBefore, type EndedDeletion, type EndTimes, endTimeOf} from '../../deletions.ts';
+import type {SearchPage} from '../../found-jobs.ts';
 import {hasEnded, STATUS_OF, StoredState} from '../../stored-state.ts';
 import {nameOf} from '../../task-number.ts';
 import {MAX_RUN_JOBS} from '../connection/schema.sql.ts';
@@ -11,7 +12,8 @@ import {deleteEdgesTo, isNeeded} from '../rows/edges.ts';
 import {endExpiry} from '../rows/expiry.ts';
 import {laneKey} from '../rows/lanes.ts';
 import {freeKey} from '../rows/numbered-keys.ts';
-import {deleteInRun, type FoundJob, findJob, lastOfRun} from '../rows/packed-rows.ts';
+import {deleteInRun, type FoundJob, findJob} from '../rows/packed-rows.ts';
+import {lastOfRun} from '../rows/run-range.ts';
 import {forgetMoments} from '../rows/scheduled-jobs.ts';
 import {parentsChanged, type Tx} from '../rows/tx.ts';
 

@@ -1,0 +1,49 @@
+import type {Batch} from '../job/batch.ts';
+import {type JobId, UNENDED_STATUSES} from '../job/job.ts';
+import type {Place} from '../job/search.ts';
+
+/** What {@link Store.delete} deletes. */
+export type Deletion = EndedDeletion | BatchDeletion;
+
+/** Jobs that have ended. `endedBefore` is in milliseconds since 1970. */
+export type EndedDeletion = {readonly endedBefore: number} | {readonly ended: EndedBefore} | {readonly ids: readonly JobId[]};
+
+/** A batch with its jobs. */
+export interface BatchDeletion {
+	/** Its name. */
+	readonly batch: string;
+	/** Nothing is deleted unless the batch has no owner and was last used before this time: {@link lastUsedAt}. */
+	readonly unusedSince?: number;
+}
+
+/**
+ * When a batch was last used, in milliseconds since 1970: when it was closed, or completed; if it never was, when about its last job ended. Infinity
+ * while a job of it has not ended.
+ */
+export function lastUsedAt({createdAt, completedAt, closedAt, counts, marks}: Batch): number {
+	if (UNENDED_STATUSES.some(status => counts[status] > 0)) return Infinity;
+	return completedAt === undefined && closedAt === undefined ? (marks.at(-1)?.at ?? createdAt) : Math.max(completedAt ?? 0, closedAt ?? 0);
+}
+
+/** A time for each status of ended jobs, in milliseconds since 1970. */
+export type EndTimes = Readonly<Record<'completed' | 'dead' | 'cancelled', number>>;
+
+/** Times for all tasks but those that have times of their own. -Infinity means never: of a task, that the time for all tasks applies. */
+export interface EndedBefore extends EndTimes {
+	/** By the name of the task. */
+	readonly tasks: ReadonlyMap<string, EndTimes>;
+}
+
+/** When a job of this task and status must have ended to be deleted. */
+export function endTimeOf({tasks, ...times}: EndedBefore, task: string, status: keyof EndTimes): number {
+	const own = tasks.get(task)?.[status] ?? -Infinity;
+	return own > -Infinity ? own : times[status];
+}
+
+/** What one page deleted. */
+export interface Deleted {
+	/** The number of deleted jobs. */
+	readonly deleted: number;
+	/** Give it as `after` to go on; `null` at the end. Of `ended`, it is in the order of the ends; otherwise a job's id. */
+	readonly next: Place | null;
+}
