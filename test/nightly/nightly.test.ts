@@ -3,7 +3,7 @@ import test from 'ava';
 import {MAX_MINUTES, PLANS} from './plans.ts';
 
 /** What runs before a commit, what measures the sources, and what runs the plans and tells of their results. */
-const SHORT = ['nightly', 'reliability', 'test:quick', 'house'];
+const SHORT = ['nightly', 'reliability', 'test:quick', 'near', 'house'];
 /** Takes longer than a night. */
 const BY_HAND = ['mutation-score'];
 
