@@ -1,26 +1,32 @@
 /**
  * `npm test [-- FILES]` and `npm run test:quick`: runs all tests but the longest, these files, or the quick ones, by AVA, and prints a line for each file, when its first test has ended,
- * what AVA prints of failures, and which files took longest. `npx ava FILE` prints each test of a file. `npm test -- --keep-times` keeps the times of all files in
- * `test/times/times.json`, by which the longest begin first.
+ * what AVA prints of failures, and the ten files that took longest. `npx ava FILE` prints each test of a file. With `--keep` first, the times of the files become those
+ * by which later runs begin with the longest.
  */
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
+import {existsSync, mkdtempSync, readFileSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
 import {createInterface} from 'node:readline';
 import {fileURLToPath} from 'node:url';
 import {ALL_BUT_LONG, QUICK} from './selections.ts';
-import {keepTimes, METER, printTimes, readTimes} from './times/times.ts';
+import {byLength, keepTimes, parseTimes} from './times/times.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const AVA = fileURLToPath(new URL('../node_modules/ava/entrypoints/cli.js', import.meta.url));
 
-const keepsTimes = process.argv.includes('--keep-times');
-const args = process.argv.slice(2).filter(arg => arg !== '--keep-times');
+const words = process.argv.slice(2);
+const keeps = words[0] === '--keep';
+const args = keeps ? words.slice(1) : words;
 const isQuick = args[0] === '--quick';
 const files = isQuick ? QUICK.files : args.length > 0 ? args : ALL_BUT_LONG;
+const folder = mkdtempSync(join(tmpdir(), 'faena-run-'));
+const meter = join(folder, 'times');
 const ava = spawn(process.execPath, [AVA, ...files], {
 	cwd: ROOT,
 	stdio: ['inherit', 'pipe', 'inherit'],
-	env: {...process.env, ...(isQuick && QUICK.env), FAENA_METER: METER},
+	env: {...process.env, FAENA_METER: meter, ...(isQuick && QUICK.env)},
 });
 const begunAt = performance.now();
 const begun = new Set<string>();
@@ -28,9 +34,7 @@ const counts = {passed: 0, failed: 0, skipped: 0};
 let phase: 'passes' | 'fails' | 'details' = 'passes';
 for await (const line of createInterface({input: ava.stdout})) print(line);
 if (ava.exitCode === null && ava.signalCode === null) await once(ava, 'exit');
-const times = readTimes(METER);
-printTimes(times);
-if (keepsTimes) keepTimes(times);
+tellTimes();
 console.log(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
 process.exitCode = ava.exitCode ?? 1;
 
@@ -52,4 +56,16 @@ function printFile(title: string): void {
 	if (file === undefined || begun.has(file)) return;
 	begun.add(file);
 	console.log(`${String(Math.round((performance.now() - begunAt) / 1000)).padStart(5)} s  ${file}`);
+}
+
+function tellTimes(): void {
+	const times = parseTimes(existsSync(meter) ? readFileSync(meter, 'utf8') : '');
+	rmSync(folder, {recursive: true, force: true});
+	const seconds = (ms: number) => String(Math.round(ms / 1000)).padStart(5);
+	const longest = [...times.keys()].sort(byLength(times)).slice(0, 10);
+	console.log('\nTime and processor time in seconds, of the ten that took longest and of all:');
+	for (const file of longest) console.log(`${seconds(times.get(file)?.wallMs ?? 0)} ${seconds(times.get(file)?.cpuMs ?? 0)}  ${file}`);
+	const all = [...times.values()].reduce((sum, {cpuMs}) => sum + cpuMs, 0);
+	console.log(`${seconds(performance.now() - begunAt)} ${seconds(all)}  ${times.size} files`);
+	if (keeps) keepTimes(times);
 }

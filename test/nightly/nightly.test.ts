@@ -2,8 +2,8 @@ import {readFileSync} from 'node:fs';
 import test from 'ava';
 import {MAX_MINUTES, PLANS} from './plans.ts';
 
-/** What runs before a commit, and what runs the plans and tells of their results. */
-const SHORT = ['nightly', 'reliability', 'test:quick', 'house', 'walks'];
+/** What runs before a commit, what measures the sources, and what runs the plans and tells of their results. */
+const SHORT = ['nightly', 'reliability', 'test:quick', 'near', 'house', 'walks'];
 /** Takes longer than a night. */
 const BY_HAND = ['mutation-score'];
 

@@ -1,39 +1,34 @@
-/** What test files took, as {@link METER} has it. */
-import {existsSync, mkdtempSync, readFileSync, writeFileSync} from 'node:fs';
-import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+/** What each test file took in the run of all tests that was kept last: `npm test -- --keep` writes it. It is committed, so that a fresh clone has it, too. */
+import {readFileSync, writeFileSync} from 'node:fs';
 
-const SHOWN = 10;
-
-export interface Times {
-	readonly file: string;
-	/** From the start of its process to the end. */
+export interface Time {
+	/** Beside three other files, on two processors. */
 	readonly wallMs: number;
-	/** Processor time of its process, and of those that it started and saw end. */
+	/** Of all its processes. */
 	readonly cpuMs: number;
 }
 
-/** The file to which `meter.ts` adds a line for each test file of this run. */
-export const METER = join(mkdtempSync(join(tmpdir(), 'faena-times-')), 'times.jsonl');
+const KEPT = new URL('kept.json', import.meta.url);
 
-export function readTimes(file: string): readonly Times[] {
-	if (!existsSync(file)) return [];
-	return readFileSync(file, 'utf8')
-		.split('\n')
-		.filter(Boolean)
-		.map(line => JSON.parse(line) as Times);
+/** By file, from the root of the checkout. */
+export function keptTimes(): Map<string, Time> {
+	return new Map(Object.entries(JSON.parse(readFileSync(KEPT, 'utf8')) as Record<string, Time>));
 }
 
-export function printTimes(times: readonly Times[]): void {
-	const seconds = (ms: number) => String(Math.round(ms / 1000)).padStart(5);
-	console.log('\n seconds  of processors');
-	for (const {file, wallMs, cpuMs} of times.toSorted((a, b) => b.wallMs - a.wallMs).slice(0, SHOWN))
-		console.log(`${seconds(wallMs)} s  ${seconds(cpuMs)} s  ${file}`);
-	console.log(`         ${seconds(times.reduce((sum, {cpuMs}) => sum + cpuMs, 0))} s  all ${times.length} files`);
+/** Files that did not run keep their times. */
+export function keepTimes(measured: ReadonlyMap<string, Time>): void {
+	const all = [...keptTimes(), ...measured];
+	writeFileSync(KEPT, `${JSON.stringify(Object.fromEntries(new Map(all.sort(([a], [b]) => (a < b ? -1 : 1)))), null, '\t')}\n`);
 }
 
-/** Writes the times for `ava.config.js`. */
-export function keepTimes(times: readonly Times[]): void {
-	const kept = Object.fromEntries(times.toSorted((a, b) => (a.file < b.file ? -1 : 1)).map(({file, ...took}) => [file, took]));
-	writeFileSync(new URL('times.json', import.meta.url), `${JSON.stringify(kept, null, '\t')}\n`);
+/** Reads the lines of `meter.ts`. */
+export function parseTimes(lines: string): Map<string, Time> {
+	const each = lines.split('\n').filter(Boolean);
+	return new Map(each.map(line => JSON.parse(line) as Time & {readonly file: string}).map(({file, ...time}) => [file, time]));
+}
+
+/** For a comparison: the longest first. A file of which nothing is known may be long. */
+export function byLength(times: ReadonlyMap<string, Time>): (a: string, b: string) => number {
+	const msOf = (file: string) => times.get(file)?.wallMs ?? Number.MAX_VALUE;
+	return (a, b) => msOf(b) - msOf(a) || (a < b ? -1 : 1);
 }
