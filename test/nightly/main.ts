@@ -6,9 +6,11 @@ import {spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
-import {PLANS, type Plan} from './plans.ts';
+import {PLANS, type Plan, SEEDS_PER_NIGHT} from './plans.ts';
 
-const {values} = parseArgs({options: {seed: {type: 'string', default: String(Date.now() % 2 ** 31)}, only: {type: 'string'}}});
+const DAY_MS = 86_400_000;
+const drawn = Math.floor(Date.now() / DAY_MS) * SEEDS_PER_NIGHT + Math.floor(Math.random() * SEEDS_PER_NIGHT);
+const {values} = parseArgs({options: {seed: {type: 'string', default: String(drawn)}, only: {type: 'string'}}});
 const seed = Number(values.seed);
 const chosen = PLANS.filter(({script}) => values.only?.split(',').includes(script) ?? true);
 let running: number | undefined;
@@ -21,14 +23,18 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 
 console.log(`seed ${seed}`);
 const failed: string[] = [];
+const ran: string[] = [];
 for (const plan of chosen) {
 	const command = commandOf(plan);
 	const begunAt = performance.now();
 	console.log(`\n=== ${command}`);
 	const problem = await run(plan);
-	console.log(`${problem ?? 'held'}, after ${Math.round((performance.now() - begunAt) / 1000)} s: ${command}`);
+	const seconds = Math.round((performance.now() - begunAt) / 1000);
+	console.log(`${problem ?? 'held'}, after ${seconds} s: ${command}`);
+	ran.push(`${String(seconds).padStart(5)} s  ${problem ?? 'held'}  ${command}`);
 	if (problem !== undefined) failed.push(`${problem}: ${command}`);
 }
+console.log(`\nThis night ran:\n${ran.join('\n')}`);
 console.log(`\n${chosen.length - failed.length} of ${chosen.length} plans held, seed ${seed}.`);
 if (failed.length > 0) {
 	console.error(failed.join('\n'));

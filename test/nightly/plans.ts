@@ -10,19 +10,24 @@ export interface Plan {
 /** The most minutes that all plans may take together. */
 export const MAX_MINUTES = 109;
 
+/** The nights follow each other: a seed is the number of the day, with three digits that are drawn. In three nights each part of each plan below has run. */
+export const SEEDS_PER_NIGHT = 1000;
+const nightOf = (seed: number): number => Math.floor(seed / SEEDS_PER_NIGHT);
+const partOf = <Part>(parts: readonly Part[], seed: number): Part => parts[nightOf(seed) % parts.length] as Part;
+
 const seeded =
 	(...args: readonly string[]) =>
 	(seed: number): readonly string[] => [...args, '--seed', String(seed)];
 
-/** How many parts `npm run faults` is cut into; a night has one of them. */
+/** How many parts `npm run faults` is cut into, in the order of their calls; a night has one of them. */
 const PARTS = 20;
 
-/** The oldest and the newest Node; a night has one of them. */
-const NODES = ['22.18.0', '24.21.0'];
+/** The versions of Node that are supported, beside the one that all else runs on. */
+const NODES = ['22.18.0', '24.21.0'] as const;
 
 /** What may depend on the version of Node: the tests without those of the benchmark, the examples, the model, the faults and the mutants. */
 const LEFT_OUT = ['bench', 'examples', 'property', 'simulation', 'fault', 'mutants'].map(folder => `!test/${folder}/**`);
-/** They are cut into three parts, which take equally long; a night has one of them. */
+/** They are cut into three parts, which take equally long; a night has one of them for each Node. */
 const FOLDERS = [
 	['cli', 'spawner'],
 	['pool', 'store', 'transport', 'worker'],
@@ -32,8 +37,9 @@ const SHORT = ALL_BUT_LONG.filter(pattern => pattern.startsWith('!'));
 const OTHERS = filesOf(FOLDERS.flat()).map(pattern => `!${pattern}`);
 const SUITES: readonly (readonly string[])[] = [...FOLDERS.map(folders => [...filesOf(folders), ...SHORT]), [...ALL_BUT_LONG, ...LEFT_OUT, ...OTHERS]];
 
-/** The long tests are cut into two halves, that of the command line and the others; a night has one of them. */
-const HALVES = [true, false].map(isOfCommands => LONG.filter(file => /^test\/(cli|spawner|pairs)\//.test(file) === isOfCommands));
+/** The long tests are cut into three parts: those of the command line, of engines and stores, and the others. A night has one of them. */
+const subjectOf = (file: string) => (/^test\/(cli|spawner|pairs)\//.test(file) ? 0 : /^test\/(engine|store|pool)\//.test(file) ? 1 : 2);
+const THIRDS = [0, 1, 2].map(subject => LONG.filter(file => subjectOf(file) === subject));
 
 /** The surest to find something come first. */
 export const PLANS: readonly Plan[] = [
@@ -52,7 +58,7 @@ export const PLANS: readonly Plan[] = [
 	{script: 'fuzz', args: seeded('--runs', '4000', '--what', 'values,decoder,cli'), minutes: 1},
 	{script: 'fuzz', args: seeded('--runs', '80', '--what', 'rows,commands,engines'), minutes: 2},
 	{script: 'power-loss', args: seeded('--states', '4000'), minutes: 4},
-	{script: 'faults', args: seed => [`${seed % PARTS}/${PARTS}`], minutes: 5},
+	{script: 'faults', args: seed => [`${nightOf(seed) % PARTS}/${PARTS}`], minutes: 5},
 	{script: 'byte-flips', args: seeded('--runs', '220'), minutes: 1},
 	{script: 'full-disk', args: () => [], minutes: 1},
 	{script: 'cli-kills', args: () => [], minutes: 3},
@@ -60,6 +66,6 @@ export const PLANS: readonly Plan[] = [
 	{script: 'pairs:postgres', args: () => [], minutes: 4},
 	{script: 'soak', args: () => ['--minutes', '2'], minutes: 3},
 	{script: 'mutants', args: () => [], minutes: 14},
-	{script: 'test', args: seed => HALVES[Math.floor(seed / 6) % HALVES.length] as readonly string[], minutes: 18},
-	{script: 'test:node', args: seed => [NODES[seed % 2] as string, ...(SUITES[(seed >> 1) % SUITES.length] as readonly string[])], minutes: 14},
+	{script: 'test', args: seed => partOf(THIRDS, seed), minutes: 14},
+	...NODES.map((node, index) => ({script: 'test:node', args: (seed: number) => [node, ...partOf(SUITES, seed + index * SEEDS_PER_NIGHT)], minutes: 8})),
 ];
