@@ -1,6 +1,6 @@
 import {bad, checkIterable, show} from '../job/checks.ts';
 import type {Encoded} from '../job/encoding.ts';
-import {idAt, MAX_GROUP_JOBS} from '../job/groups/group.ts';
+import {idAt, MAX_GROUP_JOBS, type NewGroup} from '../job/groups/group.ts';
 import {pack} from '../job/groups/packed.ts';
 import type {JobId} from '../job/job.ts';
 import {type JobMaker, lowestOf} from '../job/new-job.ts';
@@ -36,57 +36,88 @@ export async function enqueueMany<Payload>(
 	options: EnqueueManyOptions<Payload>,
 ): Promise<EnqueuedMany> {
 	checkIterable('enqueueMany()', payloads);
-	const {key: toKey, ...rest} = checkManyOptions(options);
-	// Unique is refused without a key. The true keys come with the payloads.
-	const {key: _, ...resolved} = maker.resolve('enqueueMany()', task, toKey ? {...rest, key: 'of each'} : rest);
-	const maxPending = maker.limitsOf(task);
-	// Several groups have room at the same time, so that the queue does not run dry between them.
-	const maxJobs = Math.min(MAX_GROUP_JOBS, Math.ceil(lowestOf(maxPending) / 4));
-	const result: EnqueuedMany = {ids: [], reused: []};
-	const underWay: Promise<void>[] = [];
-	let start = 0;
-	let values: Encoded[] = [];
-	let keys: string[] = [];
-	let size = 0;
-	/** Returns true if the group is full. */
-	const add = (payload: Payload) => {
-		const encoded = maker.encode(payload);
-		size += encoded?.length ?? 0;
-		if (toKey) keys.push(checkKey('enqueueMany()', toKey(payload)));
-		return values.push(encoded) >= maxJobs || size >= MAX_GROUP_BYTES;
-	};
-	const enqueue = async () => {
-		const group = {start, keys, count: values.length};
-		const sent = {...resolved, task, values: pack(values), keys: toKey && pack(keys), maxPending};
-		const call = client.call({type: 'enqueue', group: sent, watch: false, waits: maxPending !== undefined, givesPayloads: true});
-		[start, values, keys, size] = [start + values.length, [], [], 0];
-		const {ids, full, missing, reused = [], conflicts: [conflict] = []} = (await call) as EnqueueReply;
-		if (full) throw queueFull(task, full, full.retryAfterMs);
-		if (missing !== undefined) throw noParent(task, missing);
-		if (conflict !== undefined) throw keyConflict({task, key: group.keys[conflict] ?? ''}, idAt(ids, conflict));
-		for (let index = 0; index < group.count; index++) result.ids[group.start + index] = idAt(ids, index);
-		for (const index of reused) result.reused.push(idAt(ids, index));
-	};
-	const send = async () => {
-		const sent = enqueue();
-		// It is awaited below. Without this, its rejection would be unhandled if an earlier group fails first.
-		sent.catch(() => undefined);
-		underWay.push(sent);
-		if (underWay.length >= MAX_GROUPS_UNDER_WAY) await underWay.shift();
-	};
+	const groups = new Groups(client, maker, task, checkManyOptions(options));
 	try {
 		// A synchronous iterable is read without a promise for each payload: that alone would cost more than storing it.
 		if (Symbol.iterator in payloads) {
-			for (const payload of payloads) if (add(payload)) await send();
+			for (const payload of payloads) if (groups.add(payload)) await groups.send();
 		} else {
-			for await (const payload of payloads) if (add(payload)) await send();
+			for await (const payload of payloads) if (groups.add(payload)) await groups.send();
 		}
-		if (values.length > 0) await send();
-		await Promise.all(underWay);
-		return result;
+		return await groups.end();
 	} finally {
 		// After a failure, too, no group is under way any more when the caller hears of it.
-		await Promise.allSettled(underWay);
+		await groups.settled();
+	}
+}
+
+/** The groups of one `enqueueMany`: the one that is gathered, and those under way. */
+class Groups<Payload> {
+	readonly #client: DispatcherClient;
+	readonly #maker: JobMaker;
+	readonly #toKey: ((payload: Payload) => string) | undefined;
+	/** What all groups have. */
+	readonly #common: Omit<NewGroup, 'values' | 'keys'>;
+	readonly #maxJobs: number;
+	#values: Encoded[] = [];
+	#keys: string[] = [];
+	#bytes = 0;
+	/** The number of payloads in groups that were sent. */
+	#sent = 0;
+	readonly #underWay: Promise<void>[] = [];
+	readonly #result: EnqueuedMany = {ids: [], reused: []};
+
+	constructor(client: DispatcherClient, maker: JobMaker, task: string, {key: toKey, ...options}: EnqueueManyOptions<Payload>) {
+		this.#client = client;
+		this.#maker = maker;
+		this.#toKey = toKey;
+		// Unique is refused without a key. The true keys come with the payloads.
+		const {key: _, ...resolved} = maker.resolve('enqueueMany()', task, toKey ? {...options, key: 'of each'} : options);
+		this.#common = {...resolved, task, maxPending: maker.limitsOf(task)};
+		// Several groups have room at the same time, so that the queue does not run dry between them.
+		this.#maxJobs = Math.min(MAX_GROUP_JOBS, Math.ceil(lowestOf(this.#common.maxPending) / 4));
+	}
+
+	/** Returns true if the group is full. */
+	add(payload: Payload): boolean {
+		const encoded = this.#maker.encode(payload);
+		this.#bytes += encoded?.length ?? 0;
+		if (this.#toKey) this.#keys.push(checkKey('enqueueMany()', this.#toKey(payload)));
+		return this.#values.push(encoded) >= this.#maxJobs || this.#bytes >= MAX_GROUP_BYTES;
+	}
+
+	/** Sends what was gathered. Resolves once another group may be sent. */
+	async send(): Promise<void> {
+		const sent = this.#enqueue();
+		// It is awaited below. Without this, its rejection would be unhandled if an earlier group fails first.
+		sent.catch(() => undefined);
+		this.#underWay.push(sent);
+		if (this.#underWay.length >= MAX_GROUPS_UNDER_WAY) await this.#underWay.shift();
+	}
+
+	async #enqueue(): Promise<void> {
+		const {task, maxPending} = this.#common;
+		const [start, keys, count] = [this.#sent, this.#keys, this.#values.length];
+		const group = {...this.#common, values: pack(this.#values), keys: this.#toKey && pack(keys)};
+		const call = this.#client.call({type: 'enqueue', group, watch: false, waits: maxPending !== undefined, givesPayloads: true});
+		[this.#sent, this.#values, this.#keys, this.#bytes] = [start + count, [], [], 0];
+		const {ids, full, missing, reused = [], conflicts: [conflict] = []} = (await call) as EnqueueReply;
+		if (full) throw queueFull(task, full, full.retryAfterMs);
+		if (missing !== undefined) throw noParent(task, missing);
+		if (conflict !== undefined) throw keyConflict({task, key: keys[conflict] ?? ''}, idAt(ids, conflict));
+		for (let index = 0; index < count; index++) this.#result.ids[start + index] = idAt(ids, index);
+		for (const index of reused) this.#result.reused.push(idAt(ids, index));
+	}
+
+	/** Sends the rest. Resolves once all groups are stored. */
+	async end(): Promise<EnqueuedMany> {
+		if (this.#values.length > 0) await this.send();
+		await Promise.all(this.#underWay);
+		return this.#result;
+	}
+
+	async settled(): Promise<void> {
+		await Promise.allSettled(this.#underWay);
 	}
 }
 

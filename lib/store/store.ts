@@ -19,6 +19,20 @@ export {type TaskCounts, toCounts} from '../job/job.ts';
  *
  * The verbs are asynchronous. Those for many jobs do one page of their work, and return where the next page begins. {@link commit} is the
  * transaction of a dispatcher: it settles, enqueues and claims. A store opens with its first verb, and measures delays and times by its own clock.
+ *
+ * After each transaction these invariants hold. Comments and laws (`test/fault/laws.ts`, `postgres-laws.ts`) name them:
+ *
+ * - I1: a job is in exactly one state: a row of one of the tables of states, with its task, batch and priority.
+ * - I2: the counts by task, batch and state are what a recount gives.
+ * - I3: a blocked job waits for as many parents as have not ended as they must, and an edge leads to a job that exists.
+ * - I4: a key names one job, which has it; a job with a key is named until it ends, or the key goes to another one.
+ * - I5: a running job has a claim, whose owner exists. An outcome or update that names another lease or execution changes nothing.
+ * - I6: an id or a lease is given once.
+ * - I7: attempts are at most those allowed, and at most the executions.
+ * - I8: a job that is dead says why; one that is completed has its result, and nothing that was kept for another execution.
+ * - I9: a batch is completed exactly if its input has ended and all of its jobs have.
+ * - I10: what only some jobs have, such as a log or a checkpoint, belongs to a job that exists.
+ * - I11: a row for many jobs has all of them, and no other row has one of them.
  */
 export interface Store {
 	/** The location of the jobs, as given to `openStore`, without a password. */

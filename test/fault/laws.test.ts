@@ -18,57 +18,57 @@ const [READY, RUNNING, COMPLETED, DEAD, FAILED] = [1, 2, 3, 4, 5] as const;
 /** What breaks each law. */
 const CRIMES: Readonly<Record<keyof typeof LAWS, readonly string[]>> = {
 	'the file is sound': [],
-	'each job is in exactly one place': [
+	'I1: each job is in exactly one place': [
 		`delete from ready where id = ${READY}`,
 		`insert into outcome (id, status, execution, ended_at) values (${READY}, 6, 1, 0)`,
 	],
-	'what lies in a place is a job, of this task, batch and priority': [
+	'I1: what lies in a place is a job, of this task, batch and priority': [
 		`delete from job where id = ${READY}`,
 		`update ready set rank = 7 where id = ${READY}`,
 		`update claimed set task = 9 where id = ${RUNNING}`,
 	],
-	'the tally is what a recount gives': ['update tally set jobs = jobs + 1 where state = 6', 'delete from tally where task > 0 and state = 0'],
-	'the tally of each batch is what a recount gives': ['update batch_tally set jobs = jobs + 1 where state = 6'],
-	'a blocked job waits for as many parents as have not ended as they must': [
+	'I2: the tally is what a recount gives': ['update tally set jobs = jobs + 1 where state = 6', 'delete from tally where task > 0 and state = 0'],
+	'I2: the tally of each batch is what a recount gives': ['update batch_tally set jobs = jobs + 1 where state = 6'],
+	'I3: a blocked job waits for as many parents as have not ended as they must': [
 		`insert into blocked_run (first, last, task, rank, executions, parents) values (${READY}, ${READY}, 1, 0, 0, 1)`,
 		`insert into blocked_run (first, last, task, rank, executions, parents) values (${FAILED}, ${FAILED}, 1, 0, 0, 1);
 			insert into edge (parent_first, parent_last, child_first, child_last, is_each, runs_on_dead) values (${READY}, ${DEAD}, ${FAILED}, ${FAILED}, 0, 0)`,
 	],
-	'each edge has a child that exists': [
+	'I3: each edge has a child that exists': [
 		`insert into edge (parent_first, parent_last, child_first, child_last, is_each, runs_on_dead) values (${READY}, ${READY}, 90, 90, 0, 0)`,
 	],
 	'the moment of a schedule is that of a job that exists': ['insert into scheduled (id, at) values (90, 0)'],
-	'a key names the job that has it, and each job with a key is named, unless it has ended': ['delete from key', `update key set id = ${DEAD}`],
-	'no two jobs have the same key': ['insert into key_run (batch, first, last, first_id) values (1, 0, 2, 90), (1, 1, 1, 91)'],
-	'what is told of a job is told of one that is there': ['insert into progress (id, done, at) values (99, 1, 0)'],
-	'a run has all of its jobs, and no other has one of them': [
+	'I4: a key names the job that has it, and each job with a key is named, unless it has ended': ['delete from key', `update key set id = ${DEAD}`],
+	'I4: no two jobs have the same key': ['insert into key_run (batch, first, last, first_id) values (1, 0, 2, 90), (1, 1, 1, 91)'],
+	'I10: what is told of a job is told of one that is there': ['insert into progress (id, done, at) values (99, 1, 0)'],
+	'I11: a run has all of its jobs, and no other has one of them': [
 		'insert into ready_run (task, rank, first, last) values (1, 0, 90, 95)',
 		`insert into claimed_run (first, last, lease, owner, task) values (${RUNNING}, ${COMPLETED}, 1, 1, 1);
 			insert into ready_run (task, rank, first, last) values (1, 0, ${COMPLETED}, ${COMPLETED})`,
 	],
-	'jobs that share a row have no rows of their own': [
+	'I11: jobs that share a row have no rows of their own': [
 		`insert into job_run (first, last, task, policy, priority, created_at) values (${READY}, ${READY}, 1, 1, 0, 0)`,
 	],
-	'a run knows of each of its jobs what its payload is': [
+	'I11: a run knows of each of its jobs what its payload is': [
 		"insert into job_run (first, last, task, policy, priority, created_at, payloads) values (90, 91, 1, 1, 0, 0, '1')",
 	],
-	'a run knows of each of its jobs how it ended': [
+	'I11: a run knows of each of its jobs how it ended': [
 		`insert into outcome_run (first, last, ended_at, times) values (${READY}, ${READY}, 0, x'00')`,
 		`insert into outcome_run (first, last, ended_at, times, results) values (${READY}, ${READY}, 0, zeroblob(32), '1' || char(10) || '2')`,
 	],
-	'a running job has been claimed by an owner that is there': ['delete from owner'],
-	'ids and leases are at most what the counters say': [
+	'I5: a running job has been claimed by an owner that is there': ['delete from owner'],
+	'I6: ids and leases are at most what the counters say': [
 		'update tally set jobs = 1 where task = 0 and state = 0',
 		'update tally set jobs = 0 where task = 0 and state = 1',
 	],
-	'a job was executed before it ended by itself, and runs at least for the first time': [`update claimed set execution = 0 where id = ${RUNNING}`],
-	'attempts are at most those allowed and at most the executions': [
+	'I7: a job was executed before it ended by itself, and runs at least for the first time': [`update claimed set execution = 0 where id = ${RUNNING}`],
+	'I7: attempts are at most those allowed and at most the executions': [
 		`update failure_state set attempts = 3 where id = ${DEAD}; update outcome set execution = 9 where id = ${DEAD}`,
 		`update failure_state set attempts = 2 where id = ${FAILED}`,
 	],
-	'a dead job says why': [`update failure_state set failure = null where id = ${DEAD}`, `update failure_state set attempts = 0 where id = ${DEAD}`],
-	'only a completed job has a result': [`update outcome set value = '1' where id = ${DEAD}`],
-	'a completed job has no checkpoint and no failure, and is no suspect': [
+	'I8: a dead job says why': [`update failure_state set failure = null where id = ${DEAD}`, `update failure_state set attempts = 0 where id = ${DEAD}`],
+	'I8: only a completed job has a result': [`update outcome set value = '1' where id = ${DEAD}`],
+	'I8: a completed job has no checkpoint and no failure, and is no suspect': [
 		`insert into checkpoint (id, execution, at) values (${COMPLETED}, 1, 0)`,
 		`insert into failure_state (id, attempts, suspicion) values (${COMPLETED}, 0, 1)`,
 	],
@@ -76,7 +76,7 @@ const CRIMES: Readonly<Record<keyof typeof LAWS, readonly string[]>> = {
 		`update ready set task = -task where id = ${READY}`,
 		`insert into failure_state (id, attempts, suspicion) values (${READY}, 0, 1)`,
 	],
-	'a batch is completed if all its input has ended, and not while a job of it has not': [
+	'I9: a batch is completed if all its input has ended, and not while a job of it has not': [
 		'update batch set completed_at = null',
 		`update outcome set status = 5 where id = ${COMPLETED}`,
 	],

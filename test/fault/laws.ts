@@ -26,20 +26,20 @@ const RUNS = `(
 /** Each with what finds the rows that break it. */
 export const LAWS: Readonly<Record<string, string>> = {
 	'the file is sound': "select integrity_check from pragma_integrity_check where integrity_check <> 'ok'",
-	'each job is in exactly one place': `
+	'I1: each job is in exactly one place': `
 		select j.id, count(p.id) as places from every_job j left join ${PLACES} p on p.id = j.id group by j.id having count(p.id) <> 1`,
-	'what lies in a place is a job, of this task, batch and priority': `
+	'I1: what lies in a place is a job, of this task, batch and priority': `
 		select p.* from ${PLACES} p left join every_job j on j.id = p.id
 		where j.id is null or j.task <> p.task or j.batch is not p.batch or -j.priority <> p.rank`,
-	'the tally is what a recount gives': `
+	'I2: the tally is what a recount gives': `
 		select * from (select task, state, jobs from tally where jobs <> 0 and task > 0 union all select task, place, -count(*) from ${PLACES} group by task, place)
 		group by task, state having sum(jobs) <> 0`,
-	'the tally of each batch is what a recount gives': `
+	'I2: the tally of each batch is what a recount gives': `
 		select * from (
 			select batch, task, state, jobs from batch_tally where jobs <> 0
 			union all select batch, task, place, -count(*) from ${PLACES} where batch is not null group by batch, task, place)
 		group by batch, task, state having sum(jobs) <> 0`,
-	'a blocked job waits for as many parents as have not ended as they must': `
+	'I3: a blocked job waits for as many parents as have not ended as they must': `
 		select b.id, b.parents, count(p.id) + count(f.id) as unmet
 			from (select j.id, r.parents from blocked_run r join every_job j on j.id between r.first and r.last) b
 			left join edge e on b.id between e.child_first and e.child_last
@@ -49,54 +49,54 @@ export const LAWS: Readonly<Record<string, string>> = {
 				and p.place <> ${StoredState.completed} and not (e.runs_on_dead and p.place in (${StoredState.dead}, ${StoredState.cancelled}))
 		where not exists (select 1 from parent_change)
 		group by b.id having unmet <> b.parents`,
-	'each edge has a child that exists': `
+	'I3: each edge has a child that exists': `
 		select e.id from edge e where not exists (select 1 from every_job j where j.id between e.child_first and e.child_last)`,
 	'the moment of a schedule is that of a job that exists': 'select s.id from scheduled s left join every_job j on j.id = s.id where j.id is null',
-	'a key names the job that has it, and each job with a key is named, unless it has ended': `
+	'I4: a key names the job that has it, and each job with a key is named, unless it has ended': `
 		select * from every_key k
 			full join (select id, key, coalesce(batch, -${nameIn('task')}) as space from every_job where key is not null) j
 			on j.id = k.id and j.key = k.key and j.space = k.space
 		where j.id is null or (k.id is null and not exists (select 1 from ${PLACES} p where p.id = j.id and p.place between ${StoredState.completed} and ${StoredState.cancelled}))`,
-	'no two jobs have the same key': 'select space, key, count(*) from every_key group by space, key having count(*) > 1',
-	'what is told of a job is told of one that is there': `
+	'I4: no two jobs have the same key': 'select space, key, count(*) from every_key group by space, key having count(*) > 1',
+	'I10: what is told of a job is told of one that is there': `
 		select * from (
 			select 'failure_state' as source, id from failure_state union all select 'progress', id from progress
 			union all select 'checkpoint', id from checkpoint union all select 'log', id from log union all select 'execution', id from execution
 			union all select 'fingerprint', id from fingerprint)
 		where id not in (select id from every_job)`,
-	'a run has all of its jobs, and no other has one of them': `
+	'I11: a run has all of its jobs, and no other has one of them': `
 		select r.place, r.first, r.last from ${RUNS} r where r.last - r.first + 1 <> (select count(*) from every_job where id between r.first and r.last)
 			or exists (select 1 from ${RUNS} o where (o.place, o.first) <> (r.place, r.first) and o.first <= r.last and o.last >= r.first)`,
-	'jobs that share a row have no rows of their own': `
+	'I11: jobs that share a row have no rows of their own': `
 		select id from (
 			select id from job union all select id from ready union all select id from waiting union all select id from claimed union all select id from outcome
 			union all select id from failure_state union all select id from progress union all select id from checkpoint union all select id from log
 			union all select id from execution)
 		where exists (select 1 from job_run where id between first and last)`,
-	'a run knows of each of its jobs what its payload is': `
+	'I11: a run knows of each of its jobs what its payload is': `
 		select first, last from job_run where length(payloads) - length(replace(payloads, char(10), '')) <> last - first`,
-	'a run knows of each of its jobs how it ended': `
+	'I11: a run knows of each of its jobs how it ended': `
 		select first, last from outcome_run where hex(substr(times, 33, 4)) <> printf('%02X%02X0000', (last - first + 1) & 255, (last - first + 1) >> 8)
 			or length(times) <> 40 + ${[37, 38, 39, 40].map(at => `(substr(hex(substr(times, ${at}, 1)), 2) * (last - first + 1) + 7) / 8 * 8`).join(' + ')}
 			or length(results) - length(replace(results, char(10), '')) <> last - first`,
-	'a running job has been claimed by an owner that is there':
+	'I5: a running job has been claimed by an owner that is there':
 		'select owner from claimed where owner not in (select id from owner) union all select owner from claimed_run where owner not in (select id from owner)',
-	'ids and leases are at most what the counters say': `
+	'I6: ids and leases are at most what the counters say': `
 		select * from tally where task = 0 and jobs < iif(state = 0, (select max(id) from every_job), max(coalesce((select max(lease) from claimed), 0), coalesce((select max(lease) from claimed_run), 0)))`,
-	'a job was executed before it ended by itself, and runs at least for the first time': `
+	'I7: a job was executed before it ended by itself, and runs at least for the first time': `
 		select * from ${PLACES} where place in (${StoredState.running}, ${StoredState.completed}, ${StoredState.dead}, ${StoredState.failed}, ${StoredState.parked}) and executions < 1`,
-	'attempts are at most those allowed and at most the executions': `
+	'I7: attempts are at most those allowed and at most the executions': `
 		select t.id, t.attempts, p.spec, e.executions from failure_state t join every_job j on j.id = t.id join policy p on p.id = j.policy join ${PLACES} e on e.id = t.id
 		where t.attempts > json_extract(p.spec, '$.maxAttempts') or t.attempts > e.executions`,
-	'a dead job says why': `
+	'I8: a dead job says why': `
 		select o.id from outcome o left join failure_state t on t.id = o.id where o.status = ${StoredState.dead} and (t.failure is null or t.attempts < 1)`,
-	'only a completed job has a result': `select id from outcome where status <> ${StoredState.completed} and (value is not null or blob is not null)`,
-	'a completed job has no checkpoint and no failure, and is no suspect': `
+	'I8: only a completed job has a result': `select id from outcome where status <> ${StoredState.completed} and (value is not null or blob is not null)`,
+	'I8: a completed job has no checkpoint and no failure, and is no suspect': `
 		select o.id from ${PLACES} o left join checkpoint c on c.id = o.id left join failure_state t on t.id = o.id
 		where o.place = ${StoredState.completed} and (c.id is not null or t.failure is not null or t.suspicion > 0)`,
 	'the ready jobs that are suspects, and only they, are in the lane of suspects': `
 		select r.* from ready r left join failure_state t on t.id = r.id where (r.task < 0) <> (coalesce(t.suspicion, 0) > 0)`,
-	'a batch is completed if all its input has ended, and not while a job of it has not': `
+	'I9: a batch is completed if all its input has ended, and not while a job of it has not': `
 		select * from (
 			select b.*, exists (select 1 from ${PLACES} p where p.batch = b.id and p.place < ${StoredState.completed}) as is_unended from batch b)
 		where iif(is_unended, completed_at is not null, total is not null and completed_at is null)`,

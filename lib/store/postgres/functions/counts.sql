@@ -1,4 +1,4 @@
--- Counts: rows of changes, which are added up now and then, so that no row is one that each transaction updates. Those up to the number in `added_up`
+-- Counts (I2): rows of changes, which are added up now and then, so that no row is one that each transaction updates. Those up to the number in `added_up`
 -- have been added up and deleted. The others are found by number, without a look at what was deleted before.
 
 create function new_changes() returns setof tally_change language plpgsql stable as $$
@@ -6,7 +6,7 @@ begin
 	return query select * from tally_change where seq > (select seq from added_up);
 end $$;
 
--- Adds up the changes of the counts, and completes batches. The call must be alone. Returns the batches that completed.
+-- Adds up the changes of the counts, and completes batches (I9). The call must be alone. Returns the batches that completed.
 create function fold() returns jsonb language plpgsql as $$
 declare
 	since bigint := (select seq from added_up);

@@ -1,4 +1,4 @@
--- Edges: which jobs wait for which. A row has a range of parents and one of children. Minus the id of a flow stands for the end of its input. Calls
+-- Edges: which jobs wait for which (I3). A row has a range of parents and one of children. Minus the id of a flow stands for the end of its input. Calls
 -- that write edges, or end jobs for which others wait, are alone.
 
 create function require_alone() returns void language plpgsql as $$

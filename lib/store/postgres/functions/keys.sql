@@ -1,4 +1,4 @@
--- Keys: which job has one, and what a new job with the key of another does.
+-- Keys: which job has one (I4), and what a new job with the key of another does.
 
 -- In a batch, the key as a number if it is one: those are in key_run.
 create function number_of(its_batch bigint, its_key text) returns bigint language sql immutable as $$

@@ -1,4 +1,4 @@
--- Ends of executions. An item is JSON: `{first, last, lease, execution, type, values, packed, times, worker, …}`. One of the type `returned` is about
+-- Ends of executions. take_claim is the fence (I5). An item is JSON: `{first, last, lease, execution, type, values, packed, times, worker, …}`. One of the type `returned` is about
 -- jobs with consecutive ids; its values are elements of `texts` and `bytes`, as those of a new group. Any other type is about one job.
 
 -- The times of some of the jobs for which they were packed: lib/job/groups/packed.ts. Their head has four float8, the number of jobs as uint32, and the bytes

@@ -1,7 +1,9 @@
 /**
  * The schema of the SQLite store.
  *
- * The immutable columns of a job are in `job`. Its state is a row in exactly one of four small tables: `ready` or `waiting` (pending or failed),
+ * `Store` in `lib/store/store.ts` lists the invariants, I1 to I11.
+ *
+ * The immutable columns of a job are in `job`. Its state is a row in exactly one of four small tables (I1): `ready` or `waiting` (pending or failed),
  * `claimed` (running), `outcome` (ended). A job moves by an insert and a delete, and its payload stays where it is. The tables that every job
  * enters grow at their ends, so that inserts are cheap.
  */

@@ -83,7 +83,7 @@ function isMet(state: ParentState, onDead: OnDead): boolean {
 	return state === 'completed' || (state === 'dead' && onDead === 'run');
 }
 
-/** Adds the parents of the link to the numbers of its children. Returns one that does not exist, if there is one. */
+/** Adds the parents of the link to the numbers of its children (I3). Returns one that does not exist, if there is one. */
 function addTo(tx: Tx, waits: Waits, link: Link, firstOpen: JobId, onDead: OnDead): JobId | undefined {
 	if (!link.isEach && firstOpen === Infinity) {
 		const sum = sumOf(tx, link.parents, onDead);

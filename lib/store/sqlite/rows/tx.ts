@@ -134,7 +134,7 @@ export function keySpaceOf(task: number, batch: number | null | undefined): numb
 	return batch ?? -nameOf(task);
 }
 
-/** How the current transaction changes the tallies: the number of jobs per task and state, and per batch and state. */
+/** How the current transaction changes the tallies: the number of jobs per task and state, and per batch and state. Keeps I2. */
 export class Tally {
 	readonly tasks = new TallyChanges();
 	readonly #batches = new Map<BatchId, TallyChanges>();

@@ -20,7 +20,7 @@ import {parentsChanged, type Tx} from '../rows/tx.ts';
 import {deleteRun} from './delete.ts';
 import {enqueue} from './enqueue.ts';
 
-/** Writes the tallies of batches, and completes batches. Call it before the tally of tasks is written, since it may enqueue jobs. */
+/** Writes the tallies of batches, and completes batches (I9). Call it before the tally of tasks is written, since it may enqueue jobs. */
 export function updateBatches(tx: Tx): void {
 	const ended = new Map<BatchId, number>();
 	for (const [batch, task, state, jobs] of tx.tally.takeBatches()) {

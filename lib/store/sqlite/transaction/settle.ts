@@ -25,7 +25,7 @@ import {insertHeld} from './held.ts';
 
 /**
  * Records the outcomes of executions. The fence is the row in `claimed` or `claimed_run`: if the lease or the number of an execution does not match it,
- * the outcome changes nothing. Executions that enqueue jobs are settled last, in the order of the groups, which is the order of the new jobs' ids.
+ * the outcome changes nothing (I5). Executions that enqueue jobs are settled last, in the order of the groups, which is the order of the new jobs' ids.
  */
 export function settle(tx: Tx, groups: readonly EndedGroup[]): SettledGroup[] {
 	const results = groups.map((): Result => ({others: new Map()}));
