@@ -44,7 +44,16 @@ export const LAWS: Readonly<Record<string, string>> = {
 	'I4: a key belongs to one job, which has it': `
 		select k.* from key k left join lateral ${rowOf('k.id')} j on true where (j.last >= k.id and k.key = any (string_to_array(j.keys, E'\\n'))) is not true`,
 	'I5: an owner that claims is there': 'select c.* from claimed c where not exists (select from owner o where o.id = c.owner)',
-	'I10: what few jobs have belongs to jobs that are there': ['failure_state', 'execution', 'progress', 'checkpoint', 'log', 'scheduled', 'expiry', 'fingerprint']
+	'I10: what few jobs have belongs to jobs that are there': [
+		'failure_state',
+		'execution',
+		'progress',
+		'checkpoint',
+		'log',
+		'scheduled',
+		'expiry',
+		'fingerprint',
+	]
 		.map(table => `select '${table}' as what, x.id from ${table} x left join lateral ${rowOf('x.id')} j on true where (j.last >= x.id) is not true`)
 		.join(' union all '),
 	'I8: a completed job has no checkpoint, and does not expire': `
