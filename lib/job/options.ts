@@ -173,25 +173,12 @@ type MergedOptions = CheckedOptions & Required<Pick<CheckedOptions, keyof typeof
 
 /** Merges the options of a job. Each layer overrides those before it: first come those of `open({defaults})`, last those of `enqueue`. */
 export function resolveJobOptions(...layers: readonly (CheckedOptions | undefined)[]): ResolvedJobOptions {
-	const {
-		priority,
-		timeout,
-		retry,
-		backoff,
-		delay,
-		runAt,
-		expires,
-		scope,
-		key,
-		unique,
-		dependsOn,
-		onDead = 'cancel',
-		...numbers
-	}: MergedOptions = Object.assign({}, JOB_DEFAULTS, ...layers);
+	const merged: MergedOptions = Object.assign({}, JOB_DEFAULTS, ...layers);
+	const {priority, timeout, retry, backoff, delay, runAt, expires, scope, key, unique, dependsOn, onDead = 'cancel'} = merged;
 	return {
 		priority,
 		runAt: runAt ?? null,
-		policy: {...forPolicyNumbers(name => numbers[name]), ...timeout, retry, backoff},
+		policy: {...forPolicyNumbers(name => merged[name]), ...timeout, retry, backoff},
 		// On the way to the dispatcher a field without a value costs as much as any other.
 		...(delay !== undefined && {delayMs: delay}),
 		...(expires !== undefined && {expiresMs: expires}),

@@ -35,7 +35,7 @@ type Tell = (news: News) => void | Promise<void>;
 /** The listeners of a store, each of which looks for news. */
 export class Listeners {
 	readonly #store: ListenedTo;
-	readonly #listeners = new Set<{readonly tell: Tell; readonly look: (forWhat: Look) => void; readonly end: () => void}>();
+	readonly #listeners = new Set<Listener>();
 
 	constructor(store: ListenedTo) {
 		this.#store = store;
@@ -43,7 +43,7 @@ export class Listeners {
 
 	/** Returns a function that removes the listener. */
 	add(owner: OwnerId | undefined, tell: Tell): () => void {
-		const listener = {tell, ...this.#looks(owner, tell)};
+		const listener = new Listener(this.#store, owner, tell);
 		this.#listeners.add(listener);
 		return () => {
 			listener.end();
@@ -52,7 +52,7 @@ export class Listeners {
 	}
 
 	wake(forWhat: Look): void {
-		for (const {look} of this.#listeners) look(forWhat);
+		for (const listener of this.#listeners) listener.look(forWhat);
 	}
 
 	/** Tells what a call of this store did. An error of a listener is not one of the call, which has taken effect. */
@@ -61,66 +61,86 @@ export class Listeners {
 	}
 
 	end(): void {
-		for (const {end} of this.#listeners) end();
+		for (const listener of this.#listeners) listener.end();
 		this.#listeners.clear();
 	}
+}
 
-	/** Looks for news and passes it on. Looks again only after `tell` is done. */
-	#looks(owner: OwnerId | undefined, tell: Tell): {readonly look: (forWhat: Look) => void; readonly end: () => void} {
-		const {clock, intervalMs, needsNone, changes, health} = this.#store;
-		const {steadyMs, every} = clock;
-		let known: string | undefined;
-		/** What is to be looked for next. */
-		let due: Look | undefined;
-		let isLooking = false;
-		let isEnded = false;
-		let lookedAt = -Infinity;
-		let failures = 0;
-		let restsUntil = -Infinity;
-		let nextHealth = steadyMs();
-		const tellNews = async (news: News) => {
-			if (!isEnded) await tell(news);
-		};
-		const lookFor = async (forWhat: Look) => {
-			const begunAt = steadyMs();
-			if (forWhat === 'all') lookedAt = begunAt;
-			const {version, stop} = await changes(owner, known);
-			// The changes of which it has heard are told; there may be others, of which it has not. What others did before the first look is no news.
-			const isNews = forWhat === 'stops' || known === undefined ? stop.length > 0 : version !== known;
-			if (forWhat === 'all') known = version;
-			if (isNews) await tellNews({type: 'changed', stop});
-			// A quiet store looks as often as this.
-			if (begunAt < nextHealth - intervalMs) return;
-			nextHealth = begunAt + HEALTH_INTERVAL_MS;
-			await tellNews({type: 'health', ...(await health())});
-		};
-		const look = async (forWhat: Look) => {
-			if (due !== 'all') due = forWhat;
-			if (isLooking || isEnded || steadyMs() < restsUntil) return;
-			isLooking = true;
-			const now = due;
-			due = undefined;
-			try {
-				await lookFor(now);
-				failures = 0;
-			} catch (error) {
-				// If the first look fails, the next one reports a change.
-				known ??= '';
-				restsUntil = steadyMs() + Math.min(MAX_RETRY_DELAY_MS, 10 * 2 ** ++failures);
-				await tellNews({type: 'failed', error});
-			} finally {
-				isLooking = false;
-				if (due) void look(due);
-			}
-		};
-		void look('all');
-		const stop = every(intervalMs, () => {
-			if (!needsNone?.(steadyMs() - lookedAt)) void look('all');
+/** Looks for news and passes it on. Looks again only after `tell` is done. */
+class Listener {
+	readonly tell: Tell;
+	readonly #store: ListenedTo;
+	readonly #owner: OwnerId | undefined;
+	#phase: 'idle' | 'looking' | 'ended' = 'idle';
+	/** What is to be looked for next. */
+	#due: Look | undefined;
+	/** The version at the last look for all. */
+	#known: string | undefined;
+	#lookedAt = -Infinity;
+	/** Looks that have failed since the last one that did not. */
+	#failures = 0;
+	#restsUntil = -Infinity;
+	#nextHealth: number;
+	readonly #endTimer: () => void;
+
+	constructor(store: ListenedTo, owner: OwnerId | undefined, tell: Tell) {
+		this.#store = store;
+		this.#owner = owner;
+		this.tell = tell;
+		const {clock, intervalMs, needsNone} = store;
+		this.#nextHealth = clock.steadyMs();
+		this.look('all');
+		this.#endTimer = clock.every(intervalMs, () => {
+			if (!needsNone?.(clock.steadyMs() - this.#lookedAt)) this.look('all');
 		});
-		const end = () => {
-			isEnded = true;
-			stop();
-		};
-		return {look: forWhat => void look(forWhat), end};
+	}
+
+	look(forWhat: Look): void {
+		void this.#look(forWhat);
+	}
+
+	async #look(forWhat: Look): Promise<void> {
+		const {steadyMs} = this.#store.clock;
+		if (this.#due !== 'all') this.#due = forWhat;
+		if (this.#phase !== 'idle' || steadyMs() < this.#restsUntil) return;
+		this.#phase = 'looking';
+		const now = this.#due ?? forWhat;
+		this.#due = undefined;
+		try {
+			await this.#lookFor(now);
+			this.#failures = 0;
+		} catch (error) {
+			// If the first look fails, the next one reports a change.
+			this.#known ??= '';
+			this.#restsUntil = steadyMs() + Math.min(MAX_RETRY_DELAY_MS, 10 * 2 ** ++this.#failures);
+			await this.#tellNews({type: 'failed', error});
+		} finally {
+			if (this.#phase === 'looking') this.#phase = 'idle';
+			if (this.#due) this.look(this.#due);
+		}
+	}
+
+	async #lookFor(forWhat: Look): Promise<void> {
+		const {clock, intervalMs, changes, health} = this.#store;
+		const begunAt = clock.steadyMs();
+		if (forWhat === 'all') this.#lookedAt = begunAt;
+		const {version, stop} = await changes(this.#owner, this.#known);
+		// The changes of which it has heard are told; there may be others, of which it has not. What others did before the first look is no news.
+		const isNews = forWhat === 'stops' || this.#known === undefined ? stop.length > 0 : version !== this.#known;
+		if (forWhat === 'all') this.#known = version;
+		if (isNews) await this.#tellNews({type: 'changed', stop});
+		// A quiet store looks as often as this.
+		if (begunAt < this.#nextHealth - intervalMs) return;
+		this.#nextHealth = begunAt + HEALTH_INTERVAL_MS;
+		await this.#tellNews({type: 'health', ...(await health())});
+	}
+
+	async #tellNews(news: News): Promise<void> {
+		if (this.#phase !== 'ended') await this.tell(news);
+	}
+
+	end(): void {
+		this.#phase = 'ended';
+		this.#endTimer();
 	}
 }

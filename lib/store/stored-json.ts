@@ -106,8 +106,10 @@ export function readFailure(stored: string): FailureRecord {
 }
 
 /** The JSON that {@link readPolicy} reads. Equal policies have the same, so that they share a row. */
-export function specOf({timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}, unset, ...numbers}: Policy): string {
-	return JSON.stringify({...forPolicyNumbers(name => numbers[name]), timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}, unset});
+export function specOf(policy: Policy): string {
+	const {timeoutMs, timeoutPercent, retry, backoff, unset} = policy;
+	const {baseMs, factor, maxMs, jitter} = backoff;
+	return JSON.stringify({...forPolicyNumbers(name => policy[name]), timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}, unset});
 }
 
 const ONE_EXECUTION: Policy = {
