@@ -1,6 +1,6 @@
 import type {Duration} from './checks.ts';
 
-/** The options of a policy that are whole numbers: the least value, and the default. Whoever checks, stores or reads policies goes through this table. */
+/** The options of a policy that are whole numbers: the least value, and the default. All code that checks, stores or reads policies uses this table. */
 export const POLICY_NUMBERS = {
 	maxAttempts: {least: 1, usual: 3},
 	maxDelays: {least: 0, usual: 100},

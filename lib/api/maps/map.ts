@@ -47,13 +47,14 @@ export interface MapProgress {
 const CHECK_BATCH_EVERY_MS = 1000;
 /** Results that are yielded together at most: the map counts them as consumed. */
 const MAX_PART = 100;
+
 /**
  * A map under way: an async iterable of how each item's job ended. It reads the input as its results are consumed, at most
  * `window` items ahead. If the loop is left early, nothing more is enqueued. The jobs that are enqueued run on, and a map with a
  * `batch` can be resumed.
  *
- * The {@link Feeder} reads and enqueues while the {@link Window} has room; the loop takes results and so makes room. Phases: `new`; `reading`; `fed`: the input has ended or the map was cancelled, perhaps before its loop, and nothing more
- * will be enqueued; `halted`: nothing more will be enqueued, and jobs that have not ended are discarded; `over`: the loop has ended or was left.
+ * The {@link Feeder} reads and enqueues while the {@link Window} has room; the loop takes results and so makes room. Phases: `new`; `reading`;
+ * `fed`: the input has ended or the map was cancelled, perhaps before its loop, and nothing more will be enqueued; `halted`: nothing more will be enqueued, and jobs that have not ended are discarded; `over`: the loop has ended or was left.
  */
 export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Result>> {
 	readonly #client: DispatcherClient;
@@ -198,6 +199,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		}
 	}
 
+	/** Runs the feeder to the end of the input. */
 	async #feed(): Promise<void> {
 		this.#phase = 'reading';
 		try {

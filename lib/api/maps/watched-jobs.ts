@@ -4,7 +4,7 @@ import type {DispatcherClient, RangeWatcher, Watcher} from '../../transport/clie
 import type {IdRange, Notice} from '../../transport/messages.ts';
 import type {ItemGroup} from './map-items.ts';
 
-/** What is heard of watched jobs. The group knows it already in `completed`, and not in `ended`. */
+/** Gets the ends of watched jobs. The group has noted them before `completed` is called, and not before `ended` is. */
 interface Ends<Item> {
 	/** The jobs of the items from one offset up to another have completed. */
 	completed(group: ItemGroup<Item>, from: number, to: number): void;
@@ -33,7 +33,7 @@ export class WatchedJobs<Item> {
 		else for (let offset = 0; offset < group.size; offset++) this.#watchOne(group, offset);
 	}
 
-	/** The map was left: nobody waits for this group. If the call fails, the engine is closed, and watches no job. */
+	/** Stops the watch of a group whose map was left. If the call fails, the engine is closed, and watches no job. */
 	unwatch({ids, size}: ItemGroup<Item>): void {
 		const range = rangeOf(ids, size);
 		const which = range ? {ranges: [range]} : {ids: listIds(ids, size)};
