@@ -2,6 +2,7 @@ import {bad, checkIterable, show} from '../job/checks.ts';
 import type {Encoded} from '../job/encoding.ts';
 import {idAt, MAX_GROUP_JOBS, type NewGroup} from '../job/groups/group.ts';
 import {pack} from '../job/groups/packed.ts';
+import {MANY_BYTES, MAX_GROUPS_UNDER_WAY, Portion} from '../job/groups/portion.ts';
 import type {JobId} from '../job/job.ts';
 import {type JobMaker, lowestOf} from '../job/new-job.ts';
 import {checkKey} from '../job/options.ts';
@@ -21,11 +22,6 @@ export interface EnqueuedMany {
 	/** Those of them whose key existed: they are existing jobs. */
 	readonly reused: JobId[];
 }
-
-/** A group is full at about this size, so that few large payloads are under way. */
-const MAX_GROUP_BYTES = 8 * 1024 ** 2;
-/** Groups of one `enqueueMany` that may be under way. With a fourth, the p99 of the caller's loop delay rises from 3 to 5 ms. */
-const MAX_GROUPS_UNDER_WAY = 3;
 
 /** Encodes the payloads and sends them in groups. Only a bounded number of groups is under way at a time. */
 export async function enqueueMany<Payload>(
@@ -58,10 +54,9 @@ class Groups<Payload> {
 	readonly #toKey: ((payload: Payload) => string) | undefined;
 	/** What all groups have. */
 	readonly #common: Omit<NewGroup, 'values' | 'keys'>;
-	readonly #maxJobs: number;
+	readonly #portion: Portion;
 	#values: Encoded[] = [];
 	#keys: string[] = [];
-	#bytes = 0;
 	/** The number of payloads in groups that were sent. */
 	#sent = 0;
 	readonly #underWay: Promise<void>[] = [];
@@ -75,15 +70,15 @@ class Groups<Payload> {
 		const {key: _, ...resolved} = maker.resolve('enqueueMany()', task, toKey ? {...options, key: 'of each'} : options);
 		this.#common = {...resolved, task, maxPending: maker.limitsOf(task)};
 		// Several groups have room at the same time, so that the queue does not run dry between them.
-		this.#maxJobs = Math.min(MAX_GROUP_JOBS, Math.ceil(lowestOf(this.#common.maxPending) / 4));
+		this.#portion = new Portion({jobs: Math.min(MAX_GROUP_JOBS, Math.ceil(lowestOf(this.#common.maxPending) / 4)), bytes: MANY_BYTES});
 	}
 
 	/** Returns true if the group is full. */
 	add(payload: Payload): boolean {
 		const encoded = this.#maker.encode(payload);
-		this.#bytes += encoded?.length ?? 0;
 		if (this.#toKey) this.#keys.push(checkKey('enqueueMany()', this.#toKey(payload)));
-		return this.#values.push(encoded) >= this.#maxJobs || this.#bytes >= MAX_GROUP_BYTES;
+		this.#values.push(encoded);
+		return this.#portion.add(encoded);
 	}
 
 	/** Sends what was gathered. Resolves once another group may be sent. */
@@ -100,7 +95,8 @@ class Groups<Payload> {
 		const [start, keys, count] = [this.#sent, this.#keys, this.#values.length];
 		const group = {...this.#common, values: pack(this.#values), keys: this.#toKey && pack(keys)};
 		const call = this.#client.call({type: 'enqueue', group, watch: false, waits: maxPending !== undefined, givesPayloads: true});
-		[this.#sent, this.#values, this.#keys, this.#bytes] = [start + count, [], [], 0];
+		[this.#sent, this.#values, this.#keys] = [start + count, [], []];
+		this.#portion.clear();
 		const {ids, full, missing, reused = [], conflicts: [conflict] = []} = (await call) as EnqueueReply;
 		if (full) throw queueFull(task, full, full.retryAfterMs);
 		if (missing !== undefined) throw noParent(task, missing);

@@ -1,7 +1,8 @@
 import {isDeepStrictEqual} from 'node:util';
-import {type Encoded, sizeBytes} from '../job/encoding.ts';
-import {idAt, MAX_GROUP_JOBS, type NewGroup} from '../job/groups/group.ts';
+import type {Encoded} from '../job/encoding.ts';
+import {idAt, type NewGroup} from '../job/groups/group.ts';
 import {pack} from '../job/groups/packed.ts';
+import {Portion, SMALL_GROUP} from '../job/groups/portion.ts';
 import {haveSameOptions} from '../job/groups/single-jobs.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {EnqueueCall, EnqueueReply} from './messages.ts';
@@ -22,15 +23,12 @@ export interface Answer {
 	reject(error: unknown): void;
 }
 
-/** A group is full at about this size. */
-const MAX_GROUP_BYTES = 1024 ** 2;
-
 /** Single jobs of one turn of the event loop that differ only in payloads and keys: they travel and are stored as one group. */
 export class MergedEnqueue {
 	readonly #first: SingleJob;
 	readonly #jobs: SingleJob[] = [];
 	readonly #answers: Answer[] = [];
-	#bytes = 0;
+	readonly #portion = new Portion(SMALL_GROUP);
 
 	constructor(first: SingleJob, answer: Answer) {
 		this.#first = first;
@@ -39,7 +37,7 @@ export class MergedEnqueue {
 
 	/** Adds the job, if it fits. */
 	add(job: SingleJob, answer: Answer): boolean {
-		if (this.#jobs.length >= MAX_GROUP_JOBS || this.#bytes >= MAX_GROUP_BYTES || !areAlike(this.#first, job)) return false;
+		if (this.#portion.isFull || !areAlike(this.#first, job)) return false;
 		this.#push(job, answer);
 		return true;
 	}
@@ -47,7 +45,7 @@ export class MergedEnqueue {
 	#push(job: SingleJob, answer: Answer): void {
 		this.#jobs.push(job);
 		this.#answers.push(answer);
-		this.#bytes += sizeBytes(job.payload, MAX_GROUP_BYTES);
+		this.#portion.add(job.payload);
 	}
 
 	toCall(): EnqueueCall {

@@ -1,15 +1,13 @@
 import {createHash} from 'node:crypto';
 import type {BatchId, FlowJobs} from '../../job/batch.ts';
 import {type Encoded, sizeBytes} from '../../job/encoding.ts';
-import {MAX_GROUP_JOBS, type NewGroup} from '../../job/groups/group.ts';
+import type {NewGroup} from '../../job/groups/group.ts';
 import {pack} from '../../job/groups/packed.ts';
+import {Portion, SMALL_GROUP} from '../../job/groups/portion.ts';
 import {haveSameOptions} from '../../job/groups/single-jobs.ts';
 import type {JobId} from '../../job/job.ts';
 import type {OnDead, ParentEdge} from '../../job/parents.ts';
 import type {FlowNode, NodePlan} from './flow-nodes.ts';
-
-/** A group is full at about this size. */
-const MAX_GROUP_BYTES = 1024 ** 2;
 
 /** Jobs of a flow that differ only in payloads and keys, and wait for others in the same way. Jobs are named by their numbers in the flow, from 0. */
 export interface FlowGroup {
@@ -58,8 +56,9 @@ function mergeEdges(edges: readonly FlowEdge[]): FlowEdge[] {
 function* groupsOf({plan}: FlowNode, start: number, starts: ReadonlyMap<FlowNode, number>): Generator<FlowGroup> {
 	const {task, options, onDead, payloads, keys} = plan;
 	for (let from = 0; from < payloads.length; ) {
-		let [to, bytes] = [from, 0];
-		while (to < payloads.length && to - from < MAX_GROUP_JOBS && bytes < MAX_GROUP_BYTES) bytes += sizeBytes(payloads[to++] as Encoded, MAX_GROUP_BYTES);
+		const portion = new Portion(SMALL_GROUP);
+		let to = from;
+		while (to < payloads.length && !portion.isFull) portion.add(payloads[to++] as Encoded);
 		const edges = plan.parents.flatMap((parent): FlowEdge[] => {
 			if ('ids' in parent) return [{kind: 'all', ids: parent.ids}];
 			const first = starts.get(parent.node) as number;
@@ -84,8 +83,8 @@ function joins(before: FlowGroup | undefined, group: FlowGroup): boolean {
 }
 
 function areAlike(a: FlowGroup, b: FlowGroup): boolean {
-	if (a.payloads.length >= MAX_GROUP_JOBS || a.edges.length !== b.edges.length || (a.keys === undefined) !== (b.keys === undefined)) return false;
-	if (sizeBytes(b.payloads[0] as Encoded) > MAX_GROUP_BYTES / MAX_GROUP_JOBS) return false;
+	if (a.payloads.length >= SMALL_GROUP.jobs || a.edges.length !== b.edges.length || (a.keys === undefined) !== (b.keys === undefined)) return false;
+	if (sizeBytes(b.payloads[0] as Encoded) > SMALL_GROUP.bytes / SMALL_GROUP.jobs) return false;
 	return a.task === b.task && a.onDead === b.onDead && a.options.policy === b.options.policy && haveSameOptions(a.options, b.options) && !hasTimes(b);
 }
 

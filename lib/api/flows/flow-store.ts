@@ -1,7 +1,7 @@
 import {setTimeout} from 'node:timers/promises';
 import type {Batch, BatchId} from '../../job/batch.ts';
-import {sizeBytes} from '../../job/encoding.ts';
 import {type EnqueuedGroup, idAt} from '../../job/groups/group.ts';
+import {MANY_BYTES, Portion} from '../../job/groups/portion.ts';
 import type {JobId} from '../../job/job.ts';
 import {noParent} from '../../store/conflict-errors.ts';
 import {FaenaError} from '../../support/errors.ts';
@@ -18,7 +18,6 @@ export interface NewFlow {
 /** A transaction that enqueues so many jobs, groups or bytes of payloads takes no more, so that the dispatcher can do other things between two. */
 const MAX_PAGE_JOBS = 10_000;
 const MAX_PAGE_GROUPS = 1000;
-const MAX_PAGE_BYTES = 8 * 1024 ** 2;
 /** A flow that another program is enqueuing is looked at again after this time. */
 const LOOK_AGAIN_MS = 50;
 
@@ -78,14 +77,14 @@ async function enqueue(client: DispatcherClient, name: string, batch: BatchId, {
 
 function* pagesOf(groups: readonly FlowGroup[]): Generator<FlowGroup[]> {
 	let page: FlowGroup[] = [];
-	let [jobs, bytes] = [0, 0];
+	const portion = new Portion({jobs: MAX_PAGE_JOBS, bytes: MANY_BYTES});
 	for (const group of groups) {
 		page.push(group);
-		jobs += group.payloads.length;
-		bytes += group.payloads.reduce((sum, payload) => sum + sizeBytes(payload), 0);
-		if (jobs < MAX_PAGE_JOBS && page.length < MAX_PAGE_GROUPS && bytes < MAX_PAGE_BYTES) continue;
+		for (const payload of group.payloads) portion.add(payload);
+		if (page.length < MAX_PAGE_GROUPS && !portion.isFull) continue;
 		yield page;
-		[page, jobs, bytes] = [[], 0, 0];
+		page = [];
+		portion.clear();
 	}
 	if (page.length > 0) yield page;
 }

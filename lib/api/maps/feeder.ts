@@ -1,12 +1,10 @@
 import {MAX_GROUP_JOBS} from '../../job/groups/group.ts';
+import {MAX_GROUPS_UNDER_WAY} from '../../job/groups/portion.ts';
 import {WakeUp} from '../../support/clock.ts';
 import type {MapJobs} from './map-jobs.ts';
 import type {MapPlan} from './map-options.ts';
 import {openSource, type Source} from './source.ts';
 import type {Window} from './window.ts';
-
-/** Groups that may be under way to the queue. */
-const MAX_GROUPS_UNDER_WAY = 3;
 
 /** The map, as its feeder sees it. */
 interface FedMap<Item> {

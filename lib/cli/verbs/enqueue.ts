@@ -1,5 +1,5 @@
 import type {Command} from 'commander';
-import {bad, checkJobOptions, FaenaError, kindOf, resolveUnknown, shownLocation} from '../../internal/words.ts';
+import {bad, checkJobOptions, FaenaError, kindOf, Portion, resolveUnknown, SMALL_GROUP, shownLocation} from '../../internal/words.ts';
 import {encode, type JobQueue, openQueue, type QueueJob} from '../../queue.ts';
 import {toDuration, toMaxDelays, toPriority} from '../flags/flag-values.ts';
 import {queueCommand, toCount, toTime} from '../flags/input.ts';
@@ -92,26 +92,21 @@ async function add(queue: JobQueue, jobs: readonly QueueJob[]): Promise<void> {
 	if (jobs.length === 1 && made[0]?.reused) printError(`Job ${made[0].id} has this key already, and was left as it is.`);
 }
 
-/** The most jobs of a transaction, and the most bytes of their payloads. */
-const MAX_JOBS = 1000;
-const MAX_BYTES = 4 * 1024 ** 2;
-
 async function addLines(queue: JobQueue, items: Input['items'], toJob: (payload: unknown) => QueueJob): Promise<void> {
 	let added = 0;
 	let jobs: QueueJob[] = [];
-	let bytes = 0;
+	const portion = new Portion(SMALL_GROUP);
 	const flush = async () => {
 		if (jobs.length > 0) await add(queue, jobs);
 		added += jobs.length;
 		jobs = [];
-		bytes = 0;
+		portion.clear();
 	};
 	try {
 		for await (const {payload} of items) {
 			const job = toJob(payload);
 			jobs.push(job);
-			bytes += job.payload?.length ?? 0;
-			if (jobs.length >= MAX_JOBS || bytes >= MAX_BYTES) await flush();
+			if (portion.add(job.payload ?? null)) await flush();
 		}
 		await flush();
 	} catch (error) {
