@@ -8,7 +8,7 @@ import {MessageChannel} from 'node:worker_threads';
 import {ChildChunkState, chunkStateFileIn, createRegions} from '../lib/pool/processes/chunk-states.ts';
 import {startWatchdog} from '../lib/pool/processes/control-socket.ts';
 import {WorkerLeftovers} from '../lib/pool/worker-leftovers.ts';
-import {MARK} from '../lib/spawner/process-table.ts';
+import {WORKER_ENV} from '../lib/spawner/process-table.ts';
 import {removeRendezvous} from '../lib/support/rendezvous.ts';
 import type {WorkerRequest} from '../lib/worker/messages.ts';
 import {TaskWorker} from '../lib/worker/worker.ts';
@@ -29,7 +29,7 @@ const regions = createRegions();
 const file = openSync(chunkStateFileIn(rendezvous), 'r+');
 const watchdog = startWatchdog({regions, rendezvous, ownerLock, heapLimitBytes: getHeapStatistics().heap_size_limit});
 
-const leftovers = new WorkerLeftovers({pid: process.pid, mark: process.env[MARK]});
+const leftovers = new WorkerLeftovers({pid: process.pid, mark: process.env[WORKER_ENV]});
 const openChunkState = (generation: SharedArrayBuffer | number) => new ChildChunkState(regions, generation as number, file);
 const worker = watchdog.then(post => new TaskWorker({kind: 'process', post, openChunkState, leftovers}));
 

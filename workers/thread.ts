@@ -4,7 +4,7 @@
  */
 import {parentPort} from 'node:worker_threads';
 import {WorkerLeftovers} from '../lib/pool/worker-leftovers.ts';
-import {MARK, ownThread} from '../lib/spawner/process-table.ts';
+import {ownThread, WORKER_ENV} from '../lib/spawner/process-table.ts';
 import {ChunkState} from '../lib/worker/chunk-state.ts';
 import type {ServeMessage, ThreadIdentity, WorkerRequest} from '../lib/worker/messages.ts';
 import {transferListOf} from '../lib/worker/messages.ts';
@@ -38,6 +38,6 @@ function serve({port}: ServeMessage): Promise<never> {
 function introduce({mark, thread: told}: ThreadIdentity): WorkerLeftovers {
 	const thread = ownThread();
 	Atomics.store(told, 0, thread);
-	process.env[MARK] = mark;
+	process.env[WORKER_ENV] = mark;
 	return new WorkerLeftovers({pid: process.pid, thread, mark});
 }

@@ -10,7 +10,7 @@ import {obey, type WatchdogAnswer, type WatchdogCommand} from '../lib/pool/proce
 import {readFrames, type WatchdogStart, writeFrame} from '../lib/pool/processes/control-socket.ts';
 import {examineMainThread} from '../lib/pool/stack-snapshot.ts';
 import {Descendants} from '../lib/spawner/descendants.ts';
-import {MARK} from '../lib/spawner/process-table.ts';
+import {WORKER_ENV} from '../lib/spawner/process-table.ts';
 import {shareLock} from '../lib/store/owners/owner-lock.ts';
 import {removeRendezvous, socketIn} from '../lib/support/rendezvous.ts';
 
@@ -43,7 +43,7 @@ socket.on('close', () => void die());
  * process that it sees die. A task that starts processes without waiting for them can still start one at the very last moment.
  */
 async function die(): Promise<void> {
-	const descendants = new Descendants({pid: process.pid, mark: process.env[MARK]});
+	const descendants = new Descendants({pid: process.pid, mark: process.env[WORKER_ENV]});
 	await descendants.stopAll().catch(() => undefined);
 	descendants.kill();
 	process.kill(process.pid, 'SIGKILL');

@@ -7,7 +7,7 @@ import {argument, bad, type Checks, checked, choice, type Duration, duration, gi
 import {type Counts, isTerminal, type Job, type JobId, type JobStatus, STATUSES} from '../job/job.ts';
 import {checkId} from '../job/options.ts';
 import type {AnyTasks} from '../job/task.ts';
-import {standIn, type TaskModule} from '../job/task-module.ts';
+import {registerTasks, type TaskModule} from '../job/task-module.ts';
 import {systemClock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {arm, type Failpoints} from '../support/failpoint.ts';
@@ -57,7 +57,7 @@ export async function openForTest(tasks: object | string, options: TestOptions =
 	const module = isModule ? tasks : pathToFileURL(join(folder, 'tasks'));
 	const remove = () => {
 		disarm();
-		standIn(String(module), undefined);
+		registerTasks(String(module), undefined);
 		rmSync(folder, {recursive: true, force: true});
 	};
 	try {
@@ -70,7 +70,7 @@ export async function openForTest(tasks: object | string, options: TestOptions =
 			tasks: module,
 		});
 		const clock = new TestClock(now ?? Date.now());
-		if (!isModule) standIn(String(module), tasks);
+		if (!isModule) registerTasks(String(module), tasks);
 		return await connect(
 			settings,
 			(start, publish) => openInline(start, publish, {clock: {...systemClock, now: () => clock.now}, random}),

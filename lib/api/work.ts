@@ -6,7 +6,7 @@ import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import {fromEnvelope, fromFailure} from '../job/failure.ts';
 import type {PoolOptions} from '../job/options.ts';
 import type {TaskContext} from '../job/task.ts';
-import {standIn, tableOf} from '../job/task-module.ts';
+import {registerTasks, tableOf} from '../job/task-module.ts';
 import type {Pool, PoolListener} from '../pool/pool.ts';
 import {JobQueue} from '../store/job-queue.ts';
 import type {News, Store} from '../store/store.ts';
@@ -80,7 +80,7 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	const stopListening = queue.onEnqueue(wake);
 	// It also keeps the process alive, which the timers of the store and the dispatcher don't.
 	const timer = setInterval(wake, pollMs);
-	standIn(url, tasks);
+	registerTasks(url, tasks);
 	try {
 		await loop.run();
 		if (failure) throw failure;
@@ -90,7 +90,7 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 		await queue.leave(owner).catch(() => undefined);
 		throw error;
 	} finally {
-		standIn(url, undefined);
+		registerTasks(url, undefined);
 		signal?.removeEventListener('abort', onAbort);
 		stopListening();
 		clearInterval(timer);

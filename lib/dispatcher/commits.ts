@@ -108,19 +108,19 @@ export class Commits {
 		committed: (result: Committed, writes: Writes) => Promise<void>,
 	): Promise<{readonly refusals: number; readonly stopped?: {readonly left: Writes; readonly error: unknown}}> {
 		/** A stack: the next parts are the last ones. */
-		const stack = [toParts(all)];
-		const replacements: Part[] = [];
+		const stack = [toSingleWrites(all)];
+		const replacements: SingleWrite[] = [];
 		for (let refusals = 0; ; ) {
 			const parts = stack.pop() ?? replacements.splice(0);
 			const [part] = parts;
 			if (!part) return {refusals};
-			const writes = join(parts);
+			const writes = joinWrites(parts);
 			let result: Committed;
 			try {
 				await this.#context.maintain?.();
 				result = await this.commit(writes);
 			} catch (error) {
-				if (!isRefusal(error)) return {refusals, stopped: {left: join([parts, ...stack.toReversed(), replacements].flat()), error}};
+				if (!isRefusal(error)) return {refusals, stopped: {left: joinWrites([parts, ...stack.toReversed(), replacements].flat()), error}};
 				const half = Math.ceil(parts.length / 2);
 				if (parts.length > 1) stack.push(parts.slice(half), parts.slice(0, half));
 				else {
@@ -137,7 +137,7 @@ export class Commits {
 	 * What to write in place of a part that is refused by itself: of a group its jobs, one by one, of a single job a failure with the refusal as
 	 * its error, without times, since these may be the reason. Any other part is left out.
 	 */
-	#replace({update, group, call, isReplacement}: Part, refusal: FaenaError): Part[] {
+	#replace({update, group, call, isReplacement}: SingleWrite, refusal: FaenaError): SingleWrite[] {
 		if (group && sizeOf(group) > 1) return [...settlementsOf(group)].map(each => ({group: toEndedGroup([each])}));
 		if (group && !isReplacement) {
 			const [job] = [...settlementsOf(group)] as [Settlement];
@@ -152,7 +152,7 @@ export class Commits {
 }
 
 /** A single update, group or call. It can be written without the others, but not before those in front of it. */
-interface Part {
+interface SingleWrite {
 	readonly update?: JobUpdate;
 	readonly group?: EndedGroup;
 	readonly call?: NumberedCall;
@@ -161,12 +161,12 @@ interface Part {
 }
 
 /** The parts, in the order in which a transaction writes them: groups that enqueue jobs after the others. */
-function toParts({updates, settle, enqueues}: Writes): Part[] {
+function toSingleWrites({updates, settle, enqueues}: Writes): SingleWrite[] {
 	const groups = settle.toSorted((a, b) => Number(enqueuesJobs(a)) - Number(enqueuesJobs(b)));
 	return [...updates.map(update => ({update})), ...groups.map(group => ({group})), ...enqueues.map(call => ({call}))];
 }
 
-function join(parts: readonly Part[]): Writes {
+function joinWrites(parts: readonly SingleWrite[]): Writes {
 	return {
 		updates: parts.flatMap(({update}) => update ?? []),
 		settle: parts.flatMap(({group}) => group ?? []),

@@ -6,18 +6,18 @@ import type {ParentOutcome} from './task.ts';
 import type {ResultsOfParents} from './value-tree.ts';
 
 /** Parents of one job: `count` of `results`, from the index `from` on. */
-interface ParentsPart {
+interface ParentRange {
 	readonly results: Omit<ParentResults, 'values'> & {readonly values: readonly Encoded[]};
 	readonly from: number;
 	readonly count: number;
 }
 
 /** The parents of one job, in the order of its `dependsOn`. */
-export type ParentsOfJob = readonly ParentsPart[];
+export type ParentsOfJob = readonly ParentRange[];
 
 /** By index, the parents of the group's jobs that have some. */
 export function listParents({parents = []}: Pick<ClaimedGroup, 'parents'>): ReadonlyMap<number, ParentsOfJob> {
-	const listed = new Map<number, ParentsPart[]>();
+	const listed = new Map<number, ParentRange[]>();
 	for (const packed of parents) {
 		const results = {...packed, values: unpack(packed.values)};
 		const {start, end, isEach, values} = results;
@@ -56,8 +56,8 @@ export function readerOf(parents: ParentsOfJob): ResultsOfParents {
 }
 
 /** Of the parents, so many from this one on. */
-function partsIn(parents: ParentsOfJob, start: number, count: number): ParentsPart[] {
-	const parts: ParentsPart[] = [];
+function partsIn(parents: ParentsOfJob, start: number, count: number): ParentRange[] {
+	const parts: ParentRange[] = [];
 	let before = 0;
 	for (const {results, from, count: own} of parents) {
 		const [first, end] = [Math.max(0, start - before), Math.min(own, start + count - before)];

@@ -91,7 +91,7 @@ export function refuseInWorker(): void {
 const stands = new Map<string, object>();
 
 /** Makes this object's functions the tasks of the module with the URL, in this thread; `undefined` ends that. */
-export function standIn(url: string, tasks: object | undefined): void {
+export function registerTasks(url: string, tasks: object | undefined): void {
 	if (tasks) stands.set(url, tasks);
 	else stands.delete(url);
 }

@@ -7,10 +7,10 @@ import type {TaskInfo} from '../job/task.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
 import {type ChunkReport, isWorkerMessage} from '../worker/messages.ts';
 import {InFlightChunk} from './in-flight.ts';
+import {JobSupervisor, MAX_SILENCE_MS} from './job-supervisor.ts';
 import {MemoryWatch} from './memory.ts';
 import {type Capacity, type Lane, laneOf, type Pool, type PoolListener, type WorkerKind, type WorkerSources} from './pool.ts';
 import {type Slot, Slots} from './slots.ts';
-import {MAX_SILENCE_MS, Watch} from './watch.ts';
 import {WorkerLifecycle} from './worker-lifecycle.ts';
 import {problemOf} from './worker-reports.ts';
 
@@ -34,7 +34,7 @@ export class WorkerPool implements Pool {
 	readonly #usual: WorkerKind;
 	readonly #slots: Slots;
 	readonly #lifecycle: WorkerLifecycle;
-	readonly #watch: Watch;
+	readonly #watch: JobSupervisor;
 	#tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
 	#lastNumber = 0;
 	#endMemoryChecks: (() => void) | undefined;
@@ -54,7 +54,7 @@ export class WorkerPool implements Pool {
 		this.#usual = others.find(kind => kind === options.isolation) ?? first;
 		this.#slots = new Slots(options.workers, clock);
 		this.#lifecycle = new WorkerLifecycle(sources, options, listener, this.#slots, clock, (slot, message) => this.#receive(slot, message));
-		this.#watch = new Watch(this.#slots, options.graceMs, clock, this.#lifecycle, chunk => this.run(chunk));
+		this.#watch = new JobSupervisor(this.#slots, options.graceMs, clock, this.#lifecycle, chunk => this.run(chunk));
 	}
 
 	/** Starts the usual workers and, if a task names another kind, all threads or one process. Further processes start with their first chunk. */

@@ -6,7 +6,7 @@ import {setTimeout} from '../support/primordials.ts';
 import {Descendants} from './descendants.ts';
 import {type CommandEnd, Kind, readFrames, type StartCommand, writeFrame} from './frames.ts';
 import {type LivingCommands, signalGroup} from './living-commands.ts';
-import {MARK, openProcessTable} from './process-table.ts';
+import {openProcessTable, WORKER_ENV} from './process-table.ts';
 
 const IS_WINDOWS = process.platform === 'win32';
 
@@ -104,7 +104,7 @@ class Connection {
 	}
 
 	#start(id: number, start: StartCommand): void {
-		if (start.env) this.#env = {...start.env, [MARK]: this.#mark};
+		if (start.env) this.#env = {...start.env, [WORKER_ENV]: this.#mark};
 		const command = new Command(start, this.#env, this.#living, {
 			send: (kind, body) => this.#send(kind, id, body),
 			gone: end => {

@@ -3,7 +3,7 @@ import {readdirSync, readFileSync, readlinkSync} from 'node:fs';
 import {setImmediate, steadyMs, uptime} from '../support/primordials.ts';
 
 /** The environment variable that identifies a worker's processes after their parent has ended. */
-export const MARK = 'FAENA_WORKER';
+export const WORKER_ENV = 'FAENA_WORKER';
 
 /** The parent of processes: a process, or on Linux one of its threads. */
 export interface Parent {
@@ -31,13 +31,13 @@ export interface ProcessTable {
 	stateOf(pid: number): ProcessState | undefined;
 	childrenOf(parent: Parent): number[];
 	/**
-	 * Processes in this session that were started with this {@link MARK}; none where environments can't be read. Looks only at processes that
+	 * Processes in this session that were started with this {@link WORKER_ENV}; none where environments can't be read. Looks only at processes that
 	 * are not in `seen`, and adds them to it.
 	 */
 	marked(mark: string, seen: Set<number>): Promise<Marked>;
 	/** Processes of these sessions, but for those in `seen`, to which it adds them. Where sessions can't be read: their leaders. */
 	inSessions(sessions: ReadonlySet<number>, seen: Set<number>): Promise<Marked>;
-	/** The sessions in which a living process has this {@link MARK}; none where environments can't be read. */
+	/** The sessions in which a living process has this {@link WORKER_ENV}; none where environments can't be read. */
 	markedSessions(mark: string): Promise<ReadonlySet<number>>;
 	/** The time that lies `elapsedMs()` back, on the clock of `bornAt`, or a little earlier: that clock is read first. Call it after `refresh`. */
 	momentAgo(elapsedMs: () => number): number;
@@ -149,7 +149,7 @@ export class ProcTable implements ProcessTable {
 		const state = this.stateOf(pid);
 		if (!state) return 'ended';
 		const environment = read(`/proc/${pid}/environ`);
-		if (environment?.includes(`${MARK}=${mark}\0`)) return 'ours';
+		if (environment?.includes(`${WORKER_ENV}=${mark}\0`)) return 'ours';
 		// It may have called `exec` since its state was read.
 		return environment?.length === 0 && (state.isStarting || read(`/proc/${pid}/environ`)?.length || this.stateOf(pid)?.isStarting) ? 'starting' : 'other';
 	}

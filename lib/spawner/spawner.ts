@@ -9,7 +9,7 @@ import {workerUrl} from '../support/node.ts';
 import {makeRendezvous, newRendezvous, removeRendezvous, socketIn} from '../support/rendezvous.ts';
 import {Kind, readFrames, writeFrame} from './frames.ts';
 import {endLivingCommands, makeList} from './living-commands.ts';
-import {MARK} from './process-table.ts';
+import {WORKER_ENV} from './process-table.ts';
 
 /** What the spawner is started with. */
 export interface SpawnerStart {
@@ -123,7 +123,7 @@ class SpawnerProcess {
 		const {NODE_OPTIONS: _, ...env} = process.env;
 		this.#child = spawn(process.execPath, [...SMALL, fileURLToPath(workerUrl('spawner')), JSON.stringify(this.#start)], {
 			// A signal to the program's process group must not end it before its commands.
-			...{detached: true, windowsHide: true, stdio: 'pipe', env: {...env, [MARK]: this.#start.mark}},
+			...{detached: true, windowsHide: true, stdio: 'pipe', env: {...env, [WORKER_ENV]: this.#start.mark}},
 			// It must not keep a folder from being removed.
 			...(process.platform !== 'win32' && {cwd: '/'}),
 		});

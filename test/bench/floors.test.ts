@@ -4,7 +4,7 @@ import test from 'ava';
 import Database from 'better-sqlite3';
 import {inLanes} from '../../bench/subjects/lanes.ts';
 import {type Engine, open} from '../../lib/index.ts';
-import {standIn} from '../../lib/job/task-module.ts';
+import {registerTasks} from '../../lib/job/task-module.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 
 /**
@@ -117,7 +117,7 @@ const URL_OF_TASKS = 'file:///floors/tasks.js';
 
 for (const [name, {jobs, run, ...most}] of Object.entries(LANES)) {
 	test.serial(`${name}: a job costs no more statements, commits, chunks and bytes than it should`, async t => {
-		standIn(URL_OF_TASKS, TASKS);
+		registerTasks(URL_OF_TASKS, TASKS);
 		// In this thread, so that statements can be counted.
 		const faena = await open<Tasks>({
 			queue: join(makeFolder(t), 'jobs.db'),

@@ -327,7 +327,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [POSTGRES, 'postgres: a suspect that completes is no longer one'],
 	},
 	'postgres: a call names the policies that the store still knows': {
-		file: 'lib/store/postgres/names.ts',
+		file: 'lib/store/postgres/number-tables.ts',
 		find: 'of await read([...unknown])) found.set(key, value);',
 		put: 'of await read([...unknown])) found.set(key, cache.get(key) ?? (undefined as typeof value));',
 		killer: [POSTGRES, 'postgres: a job keeps its policy, however many others a call names, or the store has seen since it was claimed'],
@@ -468,7 +468,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/pool/control-socket.test.ts', 'a command to a process that has just died is lost, and ends no other process'],
 	},
 	'a chunk has the timeout of its first job': {
-		file: 'lib/pool/watch.ts',
+		file: 'lib/pool/job-supervisor.ts',
 		find: 'policyAt(chunk.group.policies, index).timeoutMs ?? Infinity',
 		put: 'policyAt(chunk.group.policies, 0).timeoutMs ?? Infinity',
 		killer: [
@@ -477,7 +477,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		],
 	},
 	'a close examines each worker that it stops': {
-		file: 'lib/pool/watch.ts',
+		file: 'lib/pool/job-supervisor.ts',
 		find: "const isTold = chunk.chunkState.stopReason(index) !== 'interrupted';",
 		put: 'const isTold = true;',
 		killer: [
@@ -551,7 +551,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/pool/processes.test.ts', 'a job that does not heed its stop is settled once its process is gone, and not before'],
 	},
 	'a job that was cancelled while it moves to another worker runs there': {
-		file: 'lib/pool/watch.ts',
+		file: 'lib/pool/job-supervisor.ts',
 		find: "\t\tchunk.settleTakenBack(cancelled, {type: 'cancelled'});\n",
 		put: '',
 		killer: ['test/pool/worker-pool.test.ts', 'a job that is cancelled while its worker is asked to share it runs in no other worker'],

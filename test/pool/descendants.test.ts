@@ -5,12 +5,21 @@ import type {ExecutionContext} from 'ava';
 import test from 'ava';
 import {warn} from '../../lib/api/events.ts';
 import {Descendants} from '../../lib/spawner/descendants.ts';
-import {asWorkerThread, MARK, openProcessTable, ownThread, type ProcessState, type ProcessTable, ProcTable, PsTable} from '../../lib/spawner/process-table.ts';
+import {
+	asWorkerThread,
+	openProcessTable,
+	ownThread,
+	type ProcessState,
+	type ProcessTable,
+	ProcTable,
+	PsTable,
+	WORKER_ENV,
+} from '../../lib/spawner/process-table.ts';
 import {areAlive, countAlive, endAll, makeToken, statesOf} from '../fixtures/processes.ts';
 
 /** A process that starts others, and is no worker. */
 function start(t: ExecutionContext, script: string, token: string, mark = ''): ChildProcess {
-	const child = spawn('sh', ['-c', script, token], {stdio: 'ignore', env: {...process.env, [MARK]: mark}});
+	const child = spawn('sh', ['-c', script, token], {stdio: 'ignore', env: {...process.env, [WORKER_ENV]: mark}});
 	t.teardown(() => endAll(token));
 	return child;
 }

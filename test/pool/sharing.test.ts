@@ -1,8 +1,8 @@
 import test from 'ava';
 import {type ClaimedGroup, listIds} from '../../lib/job/groups/group.ts';
 import {InFlightChunk} from '../../lib/pool/in-flight.ts';
+import {JobSupervisor} from '../../lib/pool/job-supervisor.ts';
 import {Slots} from '../../lib/pool/slots.ts';
-import {Watch} from '../../lib/pool/watch.ts';
 import {claimedGroup} from '../fixtures/groups.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {HandListener} from '../fixtures/hand-listener.ts';
@@ -33,7 +33,7 @@ function setUp(sizes: readonly number[], idle: number, parts: Partial<ClaimedGro
 	const end = () => {
 		throw new Error('No worker is blocked.');
 	};
-	const watch = new Watch(slots, 200, clock, {end}, run);
+	const watch = new JobSupervisor(slots, 200, clock, {end}, run);
 	return {
 		...{listener, run, slot, worker},
 		/** Jobs without an outcome. */

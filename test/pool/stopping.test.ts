@@ -1,9 +1,9 @@
 import test from 'ava';
 import {toColumn} from '../../lib/job/groups/group.ts';
 import type {StopReason} from '../../lib/job/job.ts';
+import {JobSupervisor} from '../../lib/pool/job-supervisor.ts';
 import {type Examination, PoolChunkState} from '../../lib/pool/pool.ts';
 import {type Slot, Slots} from '../../lib/pool/slots.ts';
-import {Watch} from '../../lib/pool/watch.ts';
 import {POLICY} from '../fixtures/dispatcher.ts';
 import {claimedGroup} from '../fixtures/groups.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
@@ -31,7 +31,7 @@ function setUp({jobs = 2, timeoutMs = null}: {readonly jobs?: number; readonly t
 	const run = () => {
 		throw new Error('There is no other worker.');
 	};
-	const watch = new Watch(slots, GRACE_MS, clock, {end: each => void ended.push(each)}, run);
+	const watch = new JobSupervisor(slots, GRACE_MS, clock, {end: each => void ended.push(each)}, run);
 	const turn = () => clock.nextTurn();
 	return {
 		...{clock, slot, slots, chunk, side, watch, ended, turn},

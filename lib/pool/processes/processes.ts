@@ -4,7 +4,7 @@ import {nanoid} from 'nanoid';
 import {Tinypool} from 'tinypool';
 import type {PoolOptions, ResourceLimits} from '../../job/options.ts';
 import {Descendants, SEARCHING_MS} from '../../spawner/descendants.ts';
-import {MARK} from '../../spawner/process-table.ts';
+import {WORKER_ENV} from '../../spawner/process-table.ts';
 import {sleep, systemClock} from '../../support/clock.ts';
 import {inheritedArgs, nameOfProcess, WORKER_ARGS, workerUrl} from '../../support/node.ts';
 import type {LoadMessage, WorkerRequest} from '../../worker/messages.ts';
@@ -155,7 +155,7 @@ function makeTinypool({resourceLimits, env, execArgv, ownerLock}: PoolOptions, r
 		idleTimeout: MAX_TIMER_MS,
 		serialization: 'advanced',
 		argv: [rendezvous, ...(ownerLock === undefined ? [] : [ownerLock])],
-		env: {...process.env, ...env, [MARK]: mark} as Record<string, string>,
+		env: {...process.env, ...env, [WORKER_ENV]: mark} as Record<string, string>,
 		execArgv: [...inheritedArgs(), ...WORKER_ARGS, ...memoryArgs(resourceLimits), ...execArgv],
 	});
 	// A process that ends is handled at its exit; without a listener Tinypool's event would end the dispatcher.

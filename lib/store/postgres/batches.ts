@@ -8,13 +8,13 @@ import {writeShape} from '../stored-json.ts';
 import {toBatch} from '../stored-rows.ts';
 import type {Calls} from './connection/calls.ts';
 import type {Database} from './connection/database.ts';
-import type {Names} from './names.ts';
+import type {NumberTables} from './number-tables.ts';
 
 const MAX_PAGE_BATCHES = 1000;
 
 /** The call of the function `open_batch`. */
 export async function toOpening(
-	names: Names,
+	names: NumberTables,
 	name: string,
 	task: string | undefined,
 	owner: OwnerId,

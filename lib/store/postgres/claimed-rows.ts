@@ -6,7 +6,7 @@ import {type PackedStrings, pack, slicePacked, type Values} from '../../job/grou
 import {type JobId, MAX_SUSPICION} from '../../job/job.ts';
 import {defined} from '../../support/defined.ts';
 import {readFailure} from '../stored-json.ts';
-import type {Named} from './names.ts';
+import type {Named} from './number-tables.ts';
 
 /** A row of the type `answer`: claimed jobs, from `first` to `last`, and the row of `job` that has some of them. */
 export interface ClaimedRow {

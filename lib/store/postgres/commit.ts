@@ -16,8 +16,8 @@ import {KEY_CONFLICT, LATE_CLAIM, MUST_BE_ALONE, NOT_DECIDED} from './connection
 import {codeOf, withoutAnswer} from './connection/postgres-errors.ts';
 import {childJobsOf, type EndedItem, endedItems, toSettled} from './ended-items.ts';
 import type {Basis, KnownFacts} from './facts.ts';
-import {ItemMaker, toEnqueued} from './items.ts';
-import type {Names, Numbers} from './names.ts';
+import {CallEncoder, toEnqueued} from './items.ts';
+import type {Numbers, NumberTables} from './number-tables.ts';
 import {decideChanges} from './schedules.ts';
 
 /** What a transaction did. */
@@ -35,7 +35,7 @@ export interface Done {
 /** What a store's transactions share. */
 export interface CommitContext {
 	readonly db: Database;
-	readonly names: Names;
+	readonly names: NumberTables;
 	readonly claimedFrom: ClaimedFrom;
 	readonly facts: KnownFacts;
 	/** Returns a number in [0, 1). */
@@ -79,7 +79,7 @@ interface Sent {
 async function sendDecided(context: CommitContext, changes: Changes, numbers: Numbers, told: ReadonlyMap<string, Basis> = new Map(), tries = 1): Promise<Sent> {
 	const {db, names, claimedFrom, facts, random, hasNothingArrived, tellsItself} = context;
 	const basisOf = (lease: Lease, execution: number, id: JobId) => told.get(`${lease} ${execution} ${id}`) ?? facts.of(lease, id);
-	const make = new ItemMaker(new CallValues(), numbers, random, basisOf);
+	const make = new CallEncoder(new CallValues(), numbers, random, basisOf);
 	const ended = endedItems(changes.settle ?? [], make);
 	const schedule = changes.schedule && (await decideChanges(db, changes.schedule, random));
 	const call = {
@@ -105,7 +105,7 @@ async function sendDecided(context: CommitContext, changes: Changes, numbers: Nu
 function toCall(
 	{update = [], edit, enqueue = [], schedule, rejectConflicts = false, claim}: Omit<Changes, 'schedule'> & {readonly schedule: DecidedChange[] | undefined},
 	ended: readonly EndedItem[],
-	make: ItemMaker,
+	make: CallEncoder,
 	claimedFrom: ClaimedFrom,
 ): Omit<Calls['commit']['takes'], 'alone'> {
 	return {

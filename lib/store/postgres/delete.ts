@@ -1,7 +1,7 @@
 import type {Deleted, EndedBefore, EndedDeletion, EndTimes} from '../deletions.ts';
 import type {SearchPage} from '../found-jobs.ts';
 import type {Calls} from './connection/calls.ts';
-import type {Names} from './names.ts';
+import type {NumberTables} from './number-tables.ts';
 
 const MAX_DELETED_JOBS = 2000;
 
@@ -12,7 +12,7 @@ type Change = <Name extends 'delete_by_id' | 'delete_ended_before' | 'delete_out
 ) => Promise<Calls[Name]['answers']>;
 
 /** Deletes a page of jobs that have ended. */
-export async function deleteEnded(change: Change, names: Names, what: EndedDeletion, {after, limit = MAX_DELETED_JOBS}: SearchPage): Promise<Deleted> {
+export async function deleteEnded(change: Change, names: NumberTables, what: EndedDeletion, {after, limit = MAX_DELETED_JOBS}: SearchPage): Promise<Deleted> {
 	const from = typeof after === 'number' ? after : 0;
 	const place = typeof after === 'object' ? after : {value: 0, id: 0};
 	const {deleted, next} =
@@ -27,7 +27,7 @@ export async function deleteEnded(change: Change, names: Names, what: EndedDelet
 const STATUSES = ['completed', 'dead', 'cancelled'] as const;
 
 /** Times of all tasks, of tasks by their numbers, and the latest of all, as the function `delete_outdated` takes them. */
-async function toTimes(names: Names, {tasks, ...times}: EndedBefore): Promise<Pick<Calls['delete_outdated']['takes'], 'times' | 'tasks' | 'latest'>> {
+async function toTimes(names: NumberTables, {tasks, ...times}: EndedBefore): Promise<Pick<Calls['delete_outdated']['takes'], 'times' | 'tasks' | 'latest'>> {
 	const ids = await names.find([...tasks.keys()]);
 	const own = [...tasks].flatMap(([task, each]) => {
 		const id = ids.get(task);

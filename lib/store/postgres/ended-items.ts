@@ -15,7 +15,7 @@ import {LEFT_AS, stopRequest} from '../stored-state.ts';
 import type {Decision, EndedAnswer, EndedJson, NewItem} from './connection/calls.ts';
 import {ID_PLACEHOLDER} from './connection/sql-constants.ts';
 import {type Basis, chargesOf, listCharges} from './facts.ts';
-import type {ItemMaker} from './items.ts';
+import type {CallEncoder} from './items.ts';
 
 /** An item of a call, and where its jobs are among the groups. */
 export interface EndedItem {
@@ -28,7 +28,7 @@ export interface EndedItem {
  * The executions as items for the function `commit`: neighbours that returned share one, and each of the others has its own. Those that enqueue jobs
  * (makers) come last. If one of them is settled again after that, the second time is lost.
  */
-export function endedItems(groups: readonly EndedGroup[], make: ItemMaker): EndedItem[] {
+export function endedItems(groups: readonly EndedGroup[], make: CallEncoder): EndedItem[] {
 	const makers = new Set<string>();
 	const items = groups.flatMap((group, number) => itemsOf(group, make, makers).map(item => ({...item, group: number})));
 	const isMaker = ({json}: EndedItem) => json.type === 'maker';
@@ -36,7 +36,7 @@ export function endedItems(groups: readonly EndedGroup[], make: ItemMaker): Ende
 }
 
 /** @param makers the makers of this group and of those before it, as text; those of this group are added */
-function itemsOf(group: EndedGroup, make: ItemMaker, makers: Set<string>): Omit<EndedItem, 'group'>[] {
+function itemsOf(group: EndedGroup, make: CallEncoder, makers: Set<string>): Omit<EndedItem, 'group'>[] {
 	const {endings, ids, executions, lease, worker} = group;
 	const times = new PackedTimes(group.times);
 	const items: Omit<EndedItem, 'group'>[] = [];
@@ -79,7 +79,7 @@ function returned(
 	start: number,
 	end: number,
 	ending: Ending | undefined,
-	make: ItemMaker,
+	make: CallEncoder,
 	basis: Basis | undefined,
 ): Omit<EndedJson, 'first'> {
 	const own = isList(all) ? pack(all.slice(start, end)) : slicePacked(all, start, end);
@@ -100,7 +100,7 @@ export function childJobsOf({endings}: EndedGroup): readonly ChildJob[] {
 }
 
 /** The jobs that an execution enqueues, with the failures of the execution if they can't be. */
-function childGroups(children: readonly ChildJob[], make: ItemMaker): NewItem[] {
+function childGroups(children: readonly ChildJob[], make: CallEncoder): NewItem[] {
 	let next = 0;
 	return groupChildJobs(children).map(group => {
 		const child = children[next] as ChildJob;
@@ -117,7 +117,7 @@ function childGroups(children: readonly ChildJob[], make: ItemMaker): NewItem[] 
 }
 
 /** What becomes of a job whose execution has not returned, and by which facts that was decided. Without facts, the server tells them. */
-function decided(ending: Unreturned, basis: Basis | undefined, own: EndedGroup['own'], make: ItemMaker): Decision | undefined {
+function decided(ending: Unreturned, basis: Basis | undefined, own: EndedGroup['own'], make: CallEncoder): Decision | undefined {
 	if (!basis) return undefined;
 	const {facts, policy} = basis;
 	const {to, waitMs, charges, failure} = nextState(ending, chargesOf(facts), stopRequest(facts[5]), withOwn(policy, own), make.random);

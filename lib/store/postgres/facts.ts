@@ -4,7 +4,7 @@ import {type Charges, NO_CHARGES} from '../../job/next-state.ts';
 import type {Policy} from '../../job/policy.ts';
 import type {ClaimedRow} from './claimed-rows.ts';
 import type {Facts} from './connection/calls.ts';
-import type {Named} from './names.ts';
+import type {Named} from './number-tables.ts';
 
 /** Facts, and the policy that they name. */
 export interface Basis {

@@ -11,20 +11,20 @@ import {type CallValues, storable} from './connection/call-values.ts';
 import type {DecidedChange, EditItem, NewItem, UpdateItem} from './connection/calls.ts';
 import type {ClaimedFrom} from './connection/claimed-from.ts';
 import type {Basis} from './facts.ts';
-import type {Numbers} from './names.ts';
+import type {Numbers} from './number-tables.ts';
 
 /** Of PostgreSQL's type integer. */
 const MAX_INTEGER = 2 ** 31 - 1;
 
 /** Makes the items of one call. */
-export class ItemMaker {
+export class CallEncoder {
 	readonly values: CallValues;
 	readonly random: () => number;
 	/** By what the end of an execution is decided, if this is known. */
 	readonly basis: (lease: Lease, execution: number, id: JobId) => Basis | undefined;
 	readonly #numbers: Numbers;
 
-	constructor(values: CallValues, numbers: Numbers, random: () => number, basis: ItemMaker['basis']) {
+	constructor(values: CallValues, numbers: Numbers, random: () => number, basis: CallEncoder['basis']) {
 		this.values = values;
 		this.random = random;
 		this.basis = basis;

@@ -8,13 +8,13 @@ import {readFailure} from '../stored-json.ts';
 import {type StoredJobRow, toJob} from '../stored-rows.ts';
 import {STATUS_OF, StoredState} from '../stored-state.ts';
 import type {Database} from './connection/database.ts';
-import type {Named, Names} from './names.ts';
+import type {Named, NumberTables} from './number-tables.ts';
 import {findSorted, isSorted} from './sorted.ts';
 
 /** What reading needs. */
 interface Source {
 	readonly db: Database;
-	readonly names: Names;
+	readonly names: NumberTables;
 }
 
 const DEFAULT_PAGE_JOBS = 100;

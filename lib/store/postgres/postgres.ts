@@ -24,8 +24,8 @@ import {Database} from './connection/database.ts';
 import {deleteEnded} from './delete.ts';
 import {KnownFacts} from './facts.ts';
 import {readHolders, readOutcomes, readPage, statesOf, toFilter} from './jobs.ts';
-import {Names} from './names.ts';
 import {NewsOf} from './news.ts';
+import {NumberTables} from './number-tables.ts';
 import {readSchedules} from './schedules.ts';
 
 /** How long a call waits before it is looked for by a new connection, and how long that may take: a quarter of a lease, within these bounds. */
@@ -48,7 +48,7 @@ export class PostgresStore implements contract.Store {
 	readonly #threadLocation: string | undefined;
 	readonly leaseMs: number;
 	readonly #db: Database;
-	readonly #names: Names;
+	readonly #names: NumberTables;
 	readonly #owners: Owners;
 	readonly #news: NewsOf;
 	readonly #context: Omit<CommitContext, 'hasNothingArrived' | 'tellsItself'>;
@@ -72,7 +72,7 @@ export class PostgresStore implements contract.Store {
 		this.#db = new Database(url, schema, {store: this.#number, host: HOST, relaxed: durability === 'normal', now}, {pool, isReadOnly: readOnly, maxAnswerMs});
 		this.#isReadOnly = readOnly;
 		this.#hasServerTime = clock === systemClock;
-		this.#names = new Names(this.#db);
+		this.#names = new NumberTables(this.#db);
 		this.#owners = new Owners(() => this.#filesAt(), leaseMs, clock.steadyMs);
 		this.#news = new NewsOf(this.#db, clock);
 		this.#context = {db: this.#db, names: this.#names, claimedFrom: new ClaimedFrom(this.#hasServerTime), facts: new KnownFacts(), random};

@@ -1,8 +1,8 @@
 import {type JobTimes, PackedTimes} from '../../job/groups/packed-times.ts';
 import type {JobId} from '../../job/job.ts';
 import type {JobSearch, JobSort, Place} from '../../job/search.ts';
-import {FirstPlaces, isBefore, type SortedFound, type SortedPlace} from '../first-places.ts';
 import {StoredState} from '../stored-state.ts';
+import {isBefore, type SortedFound, type SortedPlace, TopPlaces} from '../top-places.ts';
 import type {Database} from './connection/database.ts';
 
 /**
@@ -52,7 +52,7 @@ export async function findSorted(
 ): Promise<SortedFound> {
 	const ids = search.ids && new Set(search.ids);
 	const {from, least} = rangeOf(search, typeof after === 'object' ? after : START);
-	const found = new FirstPlaces(from, least, limit);
+	const found = new TopPlaces(from, least, limit);
 	let rows = 0;
 	const sources = SOURCES[search.sort].flatMap(source => statesFor(source, states).map(own => rowsOf(db, search, own, source, from)));
 	for await (const row of merge(sources)) {

@@ -12,8 +12,8 @@ import {Blobs} from './connection/blobs.ts';
 import {pragmaNumber, refuseNewer, WHY_ONE_LIBRARY} from './connection/file-guard.ts';
 import {APPLICATION_ID, MIGRATIONS} from './connection/schema.sql.ts';
 import {prepare, type Statements} from './connection/statements.sql.ts';
-import {Known} from './rows/known.ts';
-import {Names, Tally} from './rows/tx.ts';
+import {CachedFacts} from './rows/cached-facts.ts';
+import {NumberTable, Tally} from './rows/tx.ts';
 import {enqueue} from './transaction/enqueue.ts';
 
 /** A connection that a program opened itself: a `Database` of the copy of better-sqlite3 that Faena uses. */
@@ -45,8 +45,8 @@ export function enqueueOn(connection: OwnConnection, job: NewJob, now: number): 
 		checkSchema(connection);
 		const tally = new Tally();
 		// Nothing is cached between calls: the program may roll back any savepoint, and Faena would not notice.
-		const known = new Known(statements);
-		const caches = {names: new Names(statements, known), known, blobs: new Blobs(connection.name, Infinity)};
+		const facts = new CachedFacts(statements);
+		const caches = {numbers: new NumberTable(statements, facts), facts, blobs: new Blobs(connection.name, Infinity)};
 		const tx = {
 			statements,
 			tally,

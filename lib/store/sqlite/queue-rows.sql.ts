@@ -7,7 +7,7 @@ import {StoredState} from '../stored-state.ts';
 import {byWorker, type OutcomeRun} from './rows/outcome-runs.ts';
 
 /** What is read for a table. */
-export interface Part {
+export interface TableSource {
 	readonly name: string;
 	readonly table: TableName;
 	/** The statement of the first page, and that of a later one. */
@@ -19,7 +19,7 @@ export interface Part {
 	readonly toRows?: ((row: MovedRow) => MovedRow[]) | undefined;
 }
 
-interface PartOptions {
+interface SourceOptions {
 	/** The table here. */
 	readonly from?: string;
 	/** The columns that give the order of the rows; by default those of the key. */
@@ -35,9 +35,9 @@ export const namesOf = (table: TableName) => MOVED_TABLES[table].columns.map(({n
 /** @param name by default that of the table */
 function part(
 	table: TableName,
-	{from = table, by = namesOf(table).slice(0, MOVED_TABLES[table].keys), as = {}, where = 'true', toRows}: PartOptions = {},
+	{from = table, by = namesOf(table).slice(0, MOVED_TABLES[table].keys), as = {}, where = 'true', toRows}: SourceOptions = {},
 	name: string = table,
-): Part {
+): TableSource {
 	const columns = namesOf(table).map(column => `${as[column] ?? column} as ${column}`);
 	const order = by.join();
 	const select = `select ${[...columns, ...by.map((column, index) => `${column} as key${index}`)]} from ${from} where ${where}`;
@@ -62,7 +62,7 @@ const JOB_OF_RUN =
 /** A key of a batch that is a number: in PostgreSQL, all of them are rows of `key_run`. */
 const IS_NUMBER = "space > 0 and length(key) between 1 and 15 and key not glob '*[^0-9]*' and (key = '0' or key not glob '0*')";
 
-export const PARTS: readonly Part[] = [
+export const PARTS: readonly TableSource[] = [
 	...(['task', 'scope', 'policy'] as const).map(table => part(table)),
 	part('batch', {as: {task: 'nullif(task, 0)'}}),
 	part('schedule', {as: {value: 'payload'}}),

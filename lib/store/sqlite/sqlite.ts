@@ -157,15 +157,15 @@ export class SqliteStore implements Store {
 	}
 
 	setPaused(tasks: readonly string[], isPaused: boolean): Promise<void> {
-		return this.#transactions.write(({statements, names, known}) => {
-			for (const task of tasks) statements.pauseTask.run(isPaused ? 1 : 0, names.task(task));
-			known.forget('unpaused');
+		return this.#transactions.write(({statements, numbers, facts}) => {
+			for (const task of tasks) statements.pauseTask.run(isPaused ? 1 : 0, numbers.task(task));
+			facts.forget('unpaused');
 		});
 	}
 
 	adopt(from: string, to: string): Promise<boolean> {
-		return this.#transactions.write(({statements, known}) => {
-			known.forget('scopes');
+		return this.#transactions.write(({statements, facts}) => {
+			facts.forget('scopes');
 			const renamed = [statements.renameScope, statements.renameScopeOfSchedules, statements.renameScopeOfBatches].map(each => each.run({from, to}).changes);
 			return renamed.some(changes => changes > 0);
 		});
@@ -212,8 +212,8 @@ export class SqliteStore implements Store {
 	}
 
 	jobs(search: JobSearch, page: SearchPage = {}, want: Wanted = {}): Promise<JobPage> {
-		return this.#transactions.use(({connection, names}) =>
-			connection.snapshot(() => readPage({statements: connection.statements, names, blobs: this.#blobs}, search, page, want)),
+		return this.#transactions.use(({connection, numbers}) =>
+			connection.snapshot(() => readPage({statements: connection.statements, numbers, blobs: this.#blobs}, search, page, want)),
 		);
 	}
 
@@ -222,7 +222,7 @@ export class SqliteStore implements Store {
 	}
 
 	holders(of: KeySpace, keys: readonly string[]): Promise<KeyHolders> {
-		return this.#transactions.use(({connection, names}) => connection.snapshot(() => readHolders({statements: connection.statements, names}, of, keys)));
+		return this.#transactions.use(({connection, numbers}) => connection.snapshot(() => readHolders({statements: connection.statements, numbers}, of, keys)));
 	}
 
 	counts(): Promise<readonly contract.TaskCounts[]> {
@@ -323,14 +323,14 @@ export class SqliteStore implements Store {
 }
 
 /** Milliseconds until the next waiting job becomes due; `null` if none waits. */
-function dueInMs({known, now}: Tx): number | null {
-	const dueAt = known.get('nextRunAt');
+function dueInMs({facts, now}: Tx): number | null {
+	const dueAt = facts.get('nextRunAt');
 	return dueAt === null ? null : Math.max(0, dueAt - now);
 }
 
 /** True if jobs that waited for others became ready, or changes of their parents are left for the next transaction. */
-function mayHaveUnblocked({isUnblocked, known}: Tx): boolean {
-	return isUnblocked || (known.get('hasEdges') && known.get('hasParentChanges'));
+function mayHaveUnblocked({isUnblocked, facts}: Tx): boolean {
+	return isUnblocked || (facts.get('hasEdges') && facts.get('hasParentChanges'));
 }
 
 function expiries(tx: Tx, expired: readonly JobId[] = []): Pick<contract.Committed, 'expired' | 'expiresInMs'> {

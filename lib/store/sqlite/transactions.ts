@@ -11,8 +11,8 @@ import type {Blobs} from './connection/blobs.ts';
 import {type Connection, connect} from './connection/connection.ts';
 import {FileGuard} from './connection/file-guard.ts';
 import type {Statements} from './connection/statements.sql.ts';
-import {Known} from './rows/known.ts';
-import {Names, Tally, type Tx} from './rows/tx.ts';
+import {CachedFacts} from './rows/cached-facts.ts';
+import {NumberTable, Tally, type Tx} from './rows/tx.ts';
 import {updateBatches} from './transaction/batches.ts';
 import {reachChildren} from './transaction/children.ts';
 import {updateSchedules} from './transaction/schedules.ts';
@@ -21,8 +21,8 @@ export type TransactionOptions = {readonly [Name in 'durability' | 'readOnly' | 
 
 interface Opened {
 	readonly connection: Connection;
-	names: Names;
-	known: Known;
+	numbers: NumberTable;
+	facts: CachedFacts;
 	/** The number of times that the database was opened. Other connections may have written before each of them. */
 	readonly opening: number;
 }
@@ -144,7 +144,7 @@ export class Transactions {
 			options: {readOnly, clock, random},
 		} = this.#parts;
 		if (readOnly) throw openedReadOnly(location);
-		const {connection, names} = opened;
+		const {connection, numbers} = opened;
 		const {statements} = connection;
 		this.#fileGuard?.check();
 		const lists = {completed: [] as CompletedBatch[], registered: [] as OwnerId[], changedParents: [], lostChildren: [] as JobId[]};
@@ -153,16 +153,16 @@ export class Transactions {
 			result = connection.transaction(() => {
 				// Read within the transaction: from here on no other connection can commit.
 				const version = statements.dataVersion.get();
-				if (version !== opened.known.version) opened.known.reset(version);
-				const {known} = opened;
-				const tx: Tx = {statements, names, known, tally: new Tally(), blobs, now: clock.now(), random, ...lists, isUnblocked: false, unpacked: 0};
+				if (version !== opened.facts.version) opened.facts.reset(version);
+				const {facts} = opened;
+				const tx: Tx = {statements, numbers, facts, tally: new Tally(), blobs, now: clock.now(), random, ...lists, isUnblocked: false, unpacked: 0};
 				const result = run(tx);
 				reachChildren(tx);
 				updateSchedules(tx);
 				updateBatches(tx);
 				for (const change of tx.tally.tasks.take()) {
 					statements.addToTally.run(...change);
-					known.addToTally(...change);
+					facts.addToTally(...change);
 				}
 				return result;
 			});
@@ -240,7 +240,7 @@ export class Transactions {
 }
 
 /** What a connection remembers of the database. */
-function newCaches(statements: Statements): Pick<Opened, 'names' | 'known'> {
-	const known = new Known(statements);
-	return {known, names: new Names(statements, known)};
+function newCaches(statements: Statements): Pick<Opened, 'numbers' | 'facts'> {
+	const facts = new CachedFacts(statements);
+	return {facts, numbers: new NumberTable(statements, facts)};
 }

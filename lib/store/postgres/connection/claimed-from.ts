@@ -15,7 +15,7 @@ export interface Seen {
 	readonly lanes: readonly (readonly [lane: number, rank: number, id: number])[];
 }
 
-interface Place {
+interface LaneStart {
 	readonly rank: number;
 	readonly id: number;
 	/** By the steady clock. */
@@ -28,7 +28,7 @@ interface Place {
  */
 export class ClaimedFrom {
 	/** By the number of a lane. */
-	readonly #places = new Map<number, Place>();
+	readonly #places = new Map<number, LaneStart>();
 	readonly #isOn: boolean;
 
 	/** @param isOn false for tests with a clock of their own: they expect jobs in order however slow the machine is */

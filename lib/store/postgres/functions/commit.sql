@@ -90,7 +90,7 @@ begin
 end $$;
 
 -- What few jobs have.
-create function rare() returns table (edges boolean, times boolean, schedules boolean) language sql stable rows 1 as $$
+create function features_in_use() returns table (edges boolean, times boolean, schedules boolean) language sql stable rows 1 as $$
 	select exists (select from edge) or exists (select from parent_change) or exists (select from lost_child),
 		exists (select from scheduled) or exists (select from expiry), exists (select from schedule)
 $$;
@@ -104,7 +104,7 @@ create function look_around(call jsonb, is_alone boolean)
 		exists (select from fingerprint), not (r.edges or r.times or call ? 'update' or exists (select from checkpoint)), n.arrived,
 		is_alone or r.edges or n.arrived or call ? 'mayWait', numbered.last_value - added.seq, (select min(run_at) from waiting where run_at >= 0),
 		call ? 'update' or n.arrived or oldest_version() > @VERSION@ or queue_id() <> call->>'queue'
-	from rare() r, added_up added, tally_change_seq_seq numbered, lateral (select not call ? 'nothingArrived' and exists (select from arrived)) n (arrived)
+	from features_in_use() r, added_up added, tally_change_seq_seq numbered, lateral (select not call ? 'nothingArrived' and exists (select from arrived)) n (arrived)
 $$;
 
 create function first_due() returns bigint language plpgsql stable as $$
@@ -201,7 +201,7 @@ begin
 		then array[enqueue_group(call->'enqueue'->0, texts, bytes, '{}')] else enqueue_items(call->'enqueue', texts, bytes) end; end if;
 	if is_alone then
 		scheduled := array(select change_schedule(i, texts, bytes) from jsonb_array_elements(call->'schedule') i);
-		select * into has_edges, has_times, has_schedules from rare();
+		select * into has_edges, has_times, has_schedules from features_in_use();
 	end if;
 	if has_edges then perform reach_children(@MAX_CHANGED_ROWS@); end if;
 	if claims then

@@ -12,7 +12,7 @@ import {staleJobs} from './stale.ts';
 
 /** Lists of jobs in the order of their ids: pages of a filter's jobs. */
 
-type Source = Pick<Tx, 'statements' | 'names'>;
+type Source = Pick<Tx, 'statements' | 'numbers'>;
 
 /** Which jobs to find: of this task and batch, if not `null`, after one id and up to another. */
 interface Criteria {
@@ -39,8 +39,8 @@ const MAX_CHECKED_JOBS = 1000;
 export type SearchedIds = Omit<Criteria, 'task' | 'batch'>;
 
 /** The numbers of the name of the filter's task, and of its batch; `undefined` if there is no such task or batch. */
-export function numbersOf({statements, names}: Source, filter: JobFilter): Pick<Criteria, 'task' | 'batch'> | undefined {
-	const task = filter.task === undefined ? null : names.knownTask(filter.task);
+export function numbersOf({statements, numbers}: Source, filter: JobFilter): Pick<Criteria, 'task' | 'batch'> | undefined {
+	const task = filter.task === undefined ? null : numbers.knownTask(filter.task);
 	const batch = filter.batch === undefined ? null : (statements.batch.get(filter.batch) as {id: number} | undefined)?.id;
 	return task === undefined || batch === undefined ? undefined : {task, batch};
 }

@@ -8,9 +8,9 @@ import {lastOfRun, type Range} from '../rows/run-range.ts';
 import {keySpaceOf, type Tx} from '../rows/tx.ts';
 
 /** The jobs that have these keys. */
-export function readHolders({statements, names}: Pick<Tx, 'statements' | 'names'>, {task, batch}: KeySpace, keys: readonly string[]): KeyHolders {
+export function readHolders({statements, numbers}: Pick<Tx, 'statements' | 'numbers'>, {task, batch}: KeySpace, keys: readonly string[]): KeyHolders {
 	const reader = new KeyReader(statements);
-	const number = batch === undefined ? names.knownTask(task) : 0;
+	const number = batch === undefined ? numbers.knownTask(task) : 0;
 	const idOf = (key: string) => (number === undefined ? null : (reader.idOf(keySpaceOf(number, batch), key) ?? null));
 	const states = new StateReader(statements);
 	const found = keys.map(key => {

@@ -4,11 +4,11 @@ import {keyAt} from '../../../job/groups/group.ts';
 import {type Job, type JobEnd, type JobId, type LogLevel, type LogLine, STATUSES} from '../../../job/job.ts';
 import {type JobSearch, type JobSort, type JobValues, type Place, SORTED_BY} from '../../../job/search.ts';
 import {defined} from '../../../support/defined.ts';
-import {FirstPlaces, type SortedPlace} from '../../first-places.ts';
 import type {JobEdges, JobPage, OutcomePage, SearchPage, StoredJob, Wanted} from '../../found-jobs.ts';
 import {readFailure} from '../../stored-json.ts';
 import {type StoredJobRow, toJob} from '../../stored-rows.ts';
 import {STATUS_OF, StoredState} from '../../stored-state.ts';
+import {type SortedPlace, TopPlaces} from '../../top-places.ts';
 import type {Blobs} from '../connection/blobs.ts';
 import type {Statements} from '../connection/statements.sql.ts';
 import {blockedRunOf} from '../rows/blocked.ts';
@@ -21,7 +21,7 @@ import {findAll, findCreated, findIds, hasFewJobs, numbersOf} from './find.ts';
 import {findSorted} from './sorted.ts';
 import {staleJobs} from './stale.ts';
 
-type Source = Pick<Tx, 'statements' | 'names' | 'blobs'>;
+type Source = Pick<Tx, 'statements' | 'numbers' | 'blobs'>;
 
 /** A page ends with the job or outcome whose values bring the total over this size. */
 const MAX_PAGE_BYTES = 64 * 1024 * 1024;
@@ -96,7 +96,7 @@ function findPlaces(source: Source, search: JobSearch, after: Place | undefined,
 
 /** Reads these jobs and sorts them. */
 function sortJobs(
-	{statements, names}: Source,
+	{statements, numbers}: Source,
 	{sort, since = -Infinity, until = Infinity}: JobSearch & {readonly sort: JobSort},
 	ids: readonly JobId[],
 	after: SortedPlace | undefined,
@@ -104,9 +104,9 @@ function sortJobs(
 ): Places {
 	const by = SORTED_BY[sort];
 	const isTimed = since !== -Infinity || until !== Infinity;
-	const found = new FirstPlaces(after, -Infinity, limit);
+	const found = new TopPlaces(after, -Infinity, limit);
 	for (const row of readRows(statements, ids)) {
-		const job = jobOf({names}, row);
+		const job = jobOf({numbers}, row);
 		const [value, time = NaN] = [job[by.value], job[by.time]];
 		if (value !== undefined && (!isTimed || (time >= Number(since) && time < Number(until)))) found.add(value, row.id);
 	}
@@ -165,10 +165,10 @@ function stateInRun(statements: Statements, id: JobId): Partial<JobRow> {
 }
 
 /** @param stale whether the job is stale, and how */
-function jobOf({names}: Pick<Source, 'names'>, row: JobRow, stale?: Job['stale']): Job {
+function jobOf({numbers}: Pick<Source, 'numbers'>, row: JobRow, stale?: Job['stale']): Job {
 	const {done, total, at} = row;
 	const state = row.state as StoredState;
-	return toJob({...row, state, ...defined({stale}), progress: done === null ? null : {done, total, at: at ?? 0}}, names.policy(row.policy));
+	return toJob({...row, state, ...defined({stale}), progress: done === null ? null : {done, total, at: at ?? 0}}, numbers.policy(row.policy));
 }
 
 /** A row of the statement `jobValues`. */

@@ -1,9 +1,9 @@
 import {type JobTimes, PackedTimes} from '../../../job/groups/packed-times.ts';
 import type {JobId, JobStatus} from '../../../job/job.ts';
 import type {JobSearch, JobSort} from '../../../job/search.ts';
-import {FirstPlaces, isBefore, type SortedFound, type SortedPlace} from '../../first-places.ts';
 import {STATUS_OF, StoredState} from '../../stored-state.ts';
 import {nameOf} from '../../task-number.ts';
+import {isBefore, type SortedFound, type SortedPlace, TopPlaces} from '../../top-places.ts';
 import {INDEXED_MS, NOT_HERE, QUICK_MS} from '../connection/sorted.sql.ts';
 import type {Statements} from '../connection/statements.sql.ts';
 import {findJob} from '../rows/packed-rows.ts';
@@ -108,8 +108,8 @@ const ENDED = {completed: StoredState.completed, dead: StoredState.dead, cancell
 
 /** Finds a page of the list. It may be short, even empty, before the end: it looks at a limited number of rows. */
 export function findSorted(statements: Statements, search: SortedSearch, criteria: Criteria, after: SortedPlace = START, limit = 1): SortedFound {
-	const {from, least, sources, nextPart} = partOf(search, after);
-	const found = new FirstPlaces(from, least, limit);
+	const {from, least, sources, nextRange} = rangeOf(search, after);
+	const found = new TopPlaces(from, least, limit);
 	const take = (row: Row) => takeJobs(statements, row, search, criteria, found);
 	const rest = takeScanned(statements, scansOf(sources, criteria), {...search, ...criteria}, from, found, take);
 	if (rest) return {places: [], next: rest};
@@ -122,22 +122,22 @@ export function findSorted(statements: Statements, search: SortedSearch, criteri
 		if (isBefore(from, rest) && ++rows > MAX_ROWS) return {places: found.all().filter(place => isBefore(place, rest)), next: rest};
 		take(row);
 	}
-	return found.page(nextPart);
+	return found.page(nextRange);
 }
 
 /** Where the page is: from which place and down to which value of which rows, and where the next part of the list begins. */
-interface Part {
+interface ListRange {
 	readonly from: SortedPlace;
 	readonly least: number;
 	readonly sources: Sources;
-	readonly nextPart: SortedPlace | null;
+	readonly nextRange: SortedPlace | null;
 }
 
 /** A range of times is a range of the list, unless the list is sorted by something else. */
-function partOf({sort, since = -Infinity, until = Infinity}: SortedSearch, after: SortedPlace): Part {
-	if (sort !== 'duration') return {from: laterOf(after, {value: Number(until), id: 0}), least: Number(since), sources: SOURCES[sort], nextPart: null};
-	if (isBefore(after, SHORT)) return {from: after, least: INDEXED_MS, sources: SOURCES.duration, nextPart: SHORT};
-	return {from: after, least: -Infinity, sources: SOURCES.shortDuration, nextPart: null};
+function rangeOf({sort, since = -Infinity, until = Infinity}: SortedSearch, after: SortedPlace): ListRange {
+	if (sort !== 'duration') return {from: laterOf(after, {value: Number(until), id: 0}), least: Number(since), sources: SOURCES[sort], nextRange: null};
+	if (isBefore(after, SHORT)) return {from: after, least: INDEXED_MS, sources: SOURCES.duration, nextRange: SHORT};
+	return {from: after, least: -Infinity, sources: SOURCES.shortDuration, nextRange: null};
 }
 
 /** What pages have found in scans, and the scan and the row after which the next page goes on. */
@@ -165,7 +165,7 @@ function takeScanned(
 	scans: readonly StatusScan[],
 	{task, since = -Infinity, until = Infinity}: Criteria & SortedSearch,
 	from: SortedPlace,
-	found: FirstPlaces,
+	found: TopPlaces,
 	take: (row: Row) => void,
 ): SortedPlace | undefined {
 	const {value, id} = from;
@@ -257,7 +257,7 @@ function isRowBefore([value, id]: Row, [otherValue, otherId]: Row): boolean {
 }
 
 /** Takes the jobs of a row that match. */
-function takeJobs(statements: Statements, row: Row, search: SortedSearch, criteria: Criteria, found: FirstPlaces): void {
+function takeJobs(statements: Statements, row: Row, search: SortedSearch, criteria: Criteria, found: TopPlaces): void {
 	const [value, id, first, last, , state, , , own] = row;
 	if (own === NOT_HERE) return;
 	const status = STATUS_OF[state ?? findJob(statements, last)?.state ?? StoredState.parked];
@@ -278,7 +278,7 @@ function takeRun(
 	shared: number,
 	name: keyof JobTimes | undefined,
 	ids: ReadonlySet<JobId> | undefined,
-	found: FirstPlaces,
+	found: TopPlaces,
 ): void {
 	const times = name && new PackedTimes((statements.timesOfRun.get(first) as Uint8Array | undefined) ?? new Uint8Array());
 	const column = name && times?.column(name);

@@ -225,7 +225,7 @@ export function insertEdges(tx: Tx, {links, onDead}: Waits, start: number, [firs
 			insertEdge(tx, {parents: [parent, parent + children[1] - children[0]], children, isEach: true, onDead});
 		}
 	}
-	tx.known.forget('hasEdges');
+	tx.facts.forget('hasEdges');
 }
 
 /** @param place of a part of an edge that was cut */
@@ -235,7 +235,7 @@ function insertEdge({statements}: Tx, {parents, children, isEach, onDead}: Omit<
 
 /** Deletes the edges to these jobs. Those of their neighbours stay. */
 export function deleteEdgesTo(tx: Tx, first: JobId, last: JobId): void {
-	if (!tx.known.get('hasEdges')) return;
+	if (!tx.facts.get('hasEdges')) return;
 	forgetUsed(tx, [first, last]);
 	for (const edge of (tx.statements.edgesTo.all({first, last}) as EdgeRow[]).map(toEdge)) {
 		tx.statements.deleteEdge.run(edge.id);
@@ -243,7 +243,7 @@ export function deleteEdgesTo(tx: Tx, first: JobId, last: JobId): void {
 		if (from < first) insertEdge(tx, cut(edge, 'children', [from, first - 1]), edge.place);
 		if (to > last) insertEdge(tx, cut(edge, 'children', [last + 1, to]), edge.place);
 	}
-	tx.known.forget('hasEdges');
+	tx.facts.forget('hasEdges');
 }
 
 /** True if one of the group's parents is this job, or waits for it, or has waited. */
@@ -307,7 +307,7 @@ function toEdge([id, parentFirst, parentLast, first, last, isEach, runsOnDead, p
 
 /** A parent for which a job that exists can't run: the first one that is dead, or the first one that was deleted. */
 export function lostParentOf(tx: Tx, id: JobId): JobId | undefined {
-	if (!tx.known.get('hasEdges')) return undefined;
+	if (!tx.facts.get('hasEdges')) return undefined;
 	const edges = edgesTo(tx.statements, [id, id]);
 	// Found by an index, however many parents there are.
 	for (const {parents, onDead} of edges) {
@@ -323,13 +323,13 @@ export function lostParentOf(tx: Tx, id: JobId): JobId | undefined {
 
 /** The number of parents of a job that exists that have not ended as they must. */
 export function unmetParentsOf(tx: Tx, id: JobId): number {
-	if (!tx.known.get('hasEdges')) return 0;
+	if (!tx.facts.get('hasEdges')) return 0;
 	return edgesTo(tx.statements, [id, id]).reduce((sum, {parents, onDead}) => sum + sumOf(tx, parents, onDead).unmet, 0);
 }
 
 /** True if an unended job has waited for one of these, or waits: it needs their results. */
 export function isNeeded(tx: Tx, parents: Range): boolean {
-	if (!tx.known.get('hasEdges')) return false;
+	if (!tx.facts.get('hasEdges')) return false;
 	return edgesFrom(tx.statements, parents).some(({children}) => statesIn(tx, children, Infinity).some(([, , state]) => state === 'open'));
 }
 

@@ -8,22 +8,22 @@ import type {Tx} from './tx.ts';
  */
 
 /** True if some job may expire. */
-export function mayExpire({known}: Tx): boolean {
-	return known.get('hasExpiries');
+export function mayExpire({facts}: Tx): boolean {
+	return facts.get('hasExpiries');
 }
 
 /** Sets when the new job, or the new round of a job, expires. */
 export function setExpiry(tx: Tx, id: JobId, expiresMs: number | undefined, dueAt: number | null): void {
 	if (expiresMs === undefined) return;
 	tx.statements.insertExpiry.run(id, expiresMs, (dueAt ?? tx.now) + expiresMs);
-	tx.known.forget('hasExpiries');
+	tx.facts.forget('hasExpiries');
 }
 
 /** The job waits for others, and does not expire before they have ended: `renewExpiry` sets the time then. */
 export function holdExpiry(tx: Tx, id: JobId, expiresMs?: number): void {
 	if (expiresMs !== undefined) tx.statements.insertExpiry.run(id, expiresMs, HELD);
 	else if (mayExpire(tx)) tx.statements.holdExpiry.run(HELD, id);
-	tx.known.forget('hasExpiries');
+	tx.facts.forget('hasExpiries');
 }
 
 /** A time that never comes. */
@@ -33,7 +33,7 @@ const HELD = -1;
 export function endExpiry(tx: Tx, id: JobId, last = id): void {
 	if (!mayExpire(tx)) return;
 	tx.statements.deleteExpiries.run(id, last);
-	tx.known.forget('hasExpiries');
+	tx.facts.forget('hasExpiries');
 }
 
 /** The job was claimed and comes back without having started: the next claim looks whether its time is over. */

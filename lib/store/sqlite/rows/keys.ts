@@ -61,8 +61,8 @@ export class KeyLookup {
 	/** The job that has the new job's key, unless that job has ended and gives it away. */
 	find({task, batch, key, unique}: Keyed): Holder | undefined {
 		if (key === undefined) return undefined;
-		const {statements, names} = this.#tx;
-		const id = this.#takenBy(batch, key) ?? this.#reader.idOf(keySpaceOf(names.task(task), batch), key);
+		const {statements, numbers} = this.#tx;
+		const id = this.#takenBy(batch, key) ?? this.#reader.idOf(keySpaceOf(numbers.task(task), batch), key);
 		if (id === undefined) return undefined;
 		const isFree = unique && hasEnded(findJob(statements, id)?.state ?? StoredState.ready);
 		const payload = isFree ? undefined : this.#payloadOf(id);
@@ -72,9 +72,9 @@ export class KeyLookup {
 	/** Takes a key that {@link find} has found free, for the new job. */
 	take({task, batch, key, unique}: Keyed, id: JobId): void {
 		if (key === undefined) return;
-		const {statements, names} = this.#tx;
+		const {statements, numbers} = this.#tx;
 		const number = batch === undefined ? undefined : numberOfKey(key);
-		if (number === undefined) statements[unique ? 'takeKey' : 'insertKey'].run(keySpaceOf(names.task(task), batch), key, id);
+		if (number === undefined) statements[unique ? 'takeKey' : 'insertKey'].run(keySpaceOf(numbers.task(task), batch), key, id);
 		else this.#takeNumber(batch as number, number, id);
 	}
 
@@ -85,8 +85,8 @@ export class KeyLookup {
 	takeAll({task, batch, keys, unique, values}: NewGroup, firstId: JobId): boolean {
 		if (keys === undefined) return true;
 		if (unique) return false;
-		const {statements, names} = this.#tx;
-		const space = keySpaceOf(names.task(task), batch);
+		const {statements, numbers} = this.#tx;
+		const space = keySpaceOf(numbers.task(task), batch);
 		const count = sizeOf({values});
 		if (batch === undefined || typeof keys !== 'number') {
 			const listed = listKeys(keys, count);

@@ -26,17 +26,17 @@ export interface Lane {
 }
 
 /** Call it before the tally is written. */
-export function requestedLanes({known}: Tx, {lanes, scopes = []}: ClaimRequest): Lane[] {
-	const unpaused = known.get('unpaused');
-	const numbers = [[undefined, 0] as const, ...scopes.flatMap(scope => (known.get('scopes').get(scope) ?? []).map(([number]) => [scope, number] as const))];
+export function requestedLanes({facts}: Tx, {lanes, scopes = []}: ClaimRequest): Lane[] {
+	const unpaused = facts.get('unpaused');
+	const numbers = [[undefined, 0] as const, ...scopes.flatMap(scope => (facts.get('scopes').get(scope) ?? []).map(([number]) => [scope, number] as const))];
 	return lanes.flatMap(({task: name, limit, isQuarantined, concurrency = Infinity}) => {
 		const unscoped = unpaused.get(name);
 		if (unscoped === undefined) return [];
 		const state = isQuarantined ? StoredState.quarantined : StoredState.ready;
-		const running = concurrency === Infinity ? 0 : known.sumOf(unscoped, [StoredState.running]);
+		const running = concurrency === Infinity ? 0 : facts.sumOf(unscoped, [StoredState.running]);
 		return numbers.map(([scope, number]) => {
 			const task = inScope(unscoped, number);
-			return {name, scope, task, state, limit, concurrency, ready: known.jobsIn(task, state), running};
+			return {name, scope, task, state, limit, concurrency, ready: facts.jobsIn(task, state), running};
 		});
 	});
 }

@@ -79,12 +79,12 @@ export function byWorker(run: OutcomeRun): (readonly [part: OutcomeRun, worker: 
 }
 
 /** Executions that fit in a run: a group, with its times, or a single one. */
-export type RunPart =
+export type RunSlice =
 	| {readonly group: EndedGroup; readonly times: PackedTimes; readonly settlement?: undefined}
 	| {readonly group?: undefined; readonly times?: undefined; readonly settlement: Settlement};
 
 /** The columns `times`, `results` and `workers` of these executions. */
-export function writeResults(parts: readonly RunPart[], jobs: number): [times: Uint8Array, results: string | null, workers: string | null] {
+export function writeResults(parts: readonly RunSlice[], jobs: number): [times: Uint8Array, results: string | null, workers: string | null] {
 	const [only] = parts;
 	const workers = writeWorkers(parts.map(({group, settlement}) => (group ? [sizeOf(group), group.worker] : [1, settlement.worker])));
 	if (parts.length === 1 && only?.group) return [only.group.times, valuesOf(only).text, workers];
@@ -117,12 +117,12 @@ function readWorkers(stored: string | null): (string | null)[] {
 	}
 }
 
-function valuesOf({group, settlement}: RunPart): PackedStrings {
+function valuesOf({group, settlement}: RunSlice): PackedStrings {
 	if (group) return asPacked(group.values) as PackedStrings;
 	return {count: 1, text: settlement.outcome.type === 'returned' ? (settlement.outcome.value as string | null) : null};
 }
 
-function joinTimes(parts: readonly RunPart[], jobs: number): Uint8Array {
+function joinTimes(parts: readonly RunSlice[], jobs: number): Uint8Array {
 	const all = parts.map(({times, settlement}) => times ?? settlement.outcome);
 	const join = (name: keyof JobTimes): Float64Array => {
 		const column = new Float64Array(jobs);

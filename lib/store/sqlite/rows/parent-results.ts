@@ -13,7 +13,7 @@ import {forgetUsed, keepUsed, OPEN} from './used-results.ts';
 
 /** The group, with what became of its jobs' parents, if they have some. */
 export function withParents(tx: Tx, group: ClaimedGroup): ClaimedGroup {
-	if (!tx.known.get('hasEdges')) return group;
+	if (!tx.facts.get('hasEdges')) return group;
 	const parents = rangesOf(group.ids, sizeOf(group)).flatMap(([start, jobs]) => {
 		forgetUsed(tx, jobs);
 		return edgesTo(tx.statements, jobs).flatMap(({parents, children, isEach}) => {

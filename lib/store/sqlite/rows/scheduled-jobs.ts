@@ -3,14 +3,14 @@ import type {JobId} from '../../../job/job.ts';
 import type {Tx} from './tx.ts';
 
 /** A schedule has enqueued the job for this moment. */
-export function setMoment({known, statements}: Tx, id: JobId, moment: number): void {
+export function setMoment({facts, statements}: Tx, id: JobId, moment: number): void {
 	statements.insertScheduled.run(id, moment);
-	known.forget('hasScheduled');
+	facts.forget('hasScheduled');
 }
 
 /** The group, with the moments for which schedules have enqueued its jobs. */
 export function withMoments(tx: Tx, group: ClaimedGroup): ClaimedGroup {
-	if (!tx.known.get('hasScheduled')) return group;
+	if (!tx.facts.get('hasScheduled')) return group;
 	const moments = new Map<number, number>();
 	for (let index = 0; index < sizeOf(group); index++) {
 		const at = tx.statements.momentOf.get(idAt(group.ids, index)) as number | undefined;
@@ -20,8 +20,8 @@ export function withMoments(tx: Tx, group: ClaimedGroup): ClaimedGroup {
 }
 
 /** The jobs are deleted. */
-export function forgetMoments({known, statements}: Tx, first: JobId, last = first): void {
-	if (!known.get('hasScheduled')) return;
+export function forgetMoments({facts, statements}: Tx, first: JobId, last = first): void {
+	if (!facts.get('hasScheduled')) return;
 	statements.deleteScheduled.run(first, last);
-	known.forget('hasScheduled');
+	facts.forget('hasScheduled');
 }

@@ -9,14 +9,14 @@ import type {StoredState} from '../../stored-state.ts';
 import {inScope, nameOf} from '../../task-number.ts';
 import type {Blobs} from '../connection/blobs.ts';
 import type {Statements} from '../connection/statements.sql.ts';
-import {type Known, STATE_STRIDE, sumOfCells} from './known.ts';
+import {type CachedFacts, STATE_STRIDE, sumOfCells} from './cached-facts.ts';
 
 /** The current transaction, as all its steps share it. */
 export interface Tx {
 	readonly statements: Statements;
-	readonly names: Names;
+	readonly numbers: NumberTable;
 	readonly tally: Tally;
-	readonly known: Known;
+	readonly facts: CachedFacts;
 	readonly blobs: Blobs;
 	/** Batches that complete in this transaction. */
 	readonly completed: CompletedBatch[];
@@ -48,8 +48,8 @@ export interface ParentChange {
 }
 
 /** Jobs may wait for these, which have changed. */
-export function parentsChanged({known, changedParents}: Tx, first: JobId, last: JobId, change: ParentChange['change'], digest?: string): void {
-	if (known.get('hasEdges')) changedParents.push({first, last, change, digest});
+export function parentsChanged({facts, changedParents}: Tx, first: JobId, last: JobId, change: ParentChange['change'], digest?: string): void {
+	if (facts.get('hasEdges')) changedParents.push({first, last, change, digest});
 }
 
 /** A row of the statements `claimsOfLease` and `stoppedClaimsOfOwner`. */
@@ -62,8 +62,8 @@ const NUMBERS = {job: 0, lease: 1} as const;
  * The last number that was given out.
  * @throws FaenaError `BadRow` if the counter is damaged: a job without a number could not be found again
  */
-export function lastNumber({known, tally}: Tx, what: keyof typeof NUMBERS): number {
-	const number = known.counter(0, NUMBERS[what]);
+export function lastNumber({facts, tally}: Tx, what: keyof typeof NUMBERS): number {
+	const number = facts.counter(0, NUMBERS[what]);
 	if (Number.isSafeInteger(number)) return (number as number) + tally.tasks.get(0, NUMBERS[what] as StoredState);
 	throw new FaenaError('BadRow', `The database does not say which numbers of a ${what} were used: another program has written to its table tally.`);
 }
@@ -80,30 +80,30 @@ export function nextLease(tx: Tx): Lease {
 }
 
 /** The numbers by which rows name tasks, scopes and policies. Each gets its number on first use. After a rollback, numbers may not exist. */
-export class Names {
+export class NumberTable {
 	readonly #statements: Statements;
-	readonly #known: Known;
+	readonly #facts: CachedFacts;
 	readonly #tasks = new Cache<string, number>();
 	readonly #policyIds = new Cache<string, number>();
 	/** The last policy, since the jobs of a call share one object. */
 	#last: {readonly policy: Policy; readonly id: number} | undefined;
 	readonly #policies = new Cache<number, Policy>();
 
-	constructor(statements: Statements, known: Known) {
+	constructor(statements: Statements, facts: CachedFacts) {
 		this.#statements = statements;
-		this.#known = known;
+		this.#facts = facts;
 	}
 
 	/** The number of the task in the scope. What is new is inserted. */
 	task(name: string, scope?: string): number {
 		const task = this.#tasks.get(name) ?? this.#tasks.set(name, this.knownTask(name) ?? this.#insert('unpaused', this.#statements.insertTask, name));
 		if (scope === undefined) return task;
-		const [first] = this.#known.get('scopes').get(scope) ?? [];
+		const [first] = this.#facts.get('scopes').get(scope) ?? [];
 		return inScope(task, first?.[0] ?? this.#insert('scopes', this.#statements.insertScope, scope));
 	}
 
 	#insert(fact: 'unpaused' | 'scopes', statement: Statements['insertTask'], name: string): number {
-		this.#known.forget(fact);
+		this.#facts.forget(fact);
 		return statement.get(name) as number;
 	}
 

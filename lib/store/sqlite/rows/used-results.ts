@@ -33,21 +33,21 @@ function hash(value: Encoded): string {
 }
 
 /** These children have got this from the parent; but for those of which it is known that they got something before, or that will be claimed again. */
-export function keepUsed({statements, known}: Tx, parent: JobId, [first, last]: Range, digest: string): void {
+export function keepUsed({statements, facts}: Tx, parent: JobId, [first, last]: Range, digest: string): void {
 	statements.keepUsed.run({parent, first, last, digest});
-	known.forget('hasUsed');
+	facts.forget('hasUsed');
 }
 
 /** These jobs are claimed, deleted, or get other parents. */
-export function forgetUsed({statements, known}: Tx, [first, last]: Range): void {
-	if (!known.get('hasUsed')) return;
+export function forgetUsed({statements, facts}: Tx, [first, last]: Range): void {
+	if (!facts.get('hasUsed')) return;
 	for (const name of ['keepUsedAfter', 'keepUsedBefore', 'deleteUsed'] as const) statements[name].run({first, last});
-	known.forget('hasUsed');
+	facts.forget('hasUsed');
 }
 
 /** These jobs have a new round; or have completed, and their children are stale that got something else. */
-export function judgeUsed({statements, known}: Tx, first: JobId, last: JobId): void {
-	if (!known.get('hasUsed')) return;
+export function judgeUsed({statements, facts}: Tx, first: JobId, last: JobId): void {
+	if (!facts.get('hasUsed')) return;
 	for (const parent of statements.usedParents.all(first, last) as JobId[]) {
 		const digest = digestOf(statements, parent) ?? NONE;
 		statements.judgeUsed.run(digest === NONE ? 0 : 1, digest, parent);

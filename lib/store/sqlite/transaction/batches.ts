@@ -30,12 +30,12 @@ export function updateBatches(tx: Tx): void {
 	for (const [batch, newlyEnded] of [...ended].sort((a, b) => a[0] - b[0])) updateBatch(tx, batch, newlyEnded);
 }
 
-export function openBatch({statements, names, now}: Tx, name: string, task: string | undefined, {onComplete, ...given}: BatchOptions): BatchId {
+export function openBatch({statements, numbers, now}: Tx, name: string, task: string | undefined, {onComplete, ...given}: BatchOptions): BatchId {
 	const {stages, renewal} = given;
 	const job = onComplete ? JSON.stringify(onComplete) : null;
 	const batch = batchNamed(statements, name);
 	const shape = writeShape({...given, renewal: batch?.renewal ?? renewal});
-	if (!batch) return statements.insertBatch.get(name, task === undefined ? NO_TASK : names.task(task), now, job, toMarks(now, 0), shape) as BatchId;
+	if (!batch) return statements.insertBatch.get(name, task === undefined ? NO_TASK : numbers.task(task), now, job, toMarks(now, 0), shape) as BatchId;
 	// A flow whose jobs were deleted is enqueued anew.
 	const isWhole = batch.flow?.jobs !== undefined && Object.values(batch.counts).some(jobs => jobs > 0);
 	if (kindOf(batch) !== kindOf({task, stages}) || isWhole) throw batchConflict(name, batch, {task, stages});

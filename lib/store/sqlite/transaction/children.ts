@@ -25,17 +25,17 @@ const CHANGES = ['completed', 'dead', 'deleted', 'reopenedCompleted', 'reopenedD
  * @param maxRows Infinity before parents are counted: the count of a job must not miss a change that is not passed on yet
  */
 export function reachChildren(tx: Tx, maxRows = MAX_CHANGED_ROWS): void {
-	const {statements, known, changedParents} = tx;
-	if (!known.get('hasEdges')) return void changedParents.splice(0);
+	const {statements, facts, changedParents} = tx;
+	if (!facts.get('hasEdges')) return void changedParents.splice(0);
 	const budget: Budget = {rows: maxRows};
-	if (known.get('hasParentChanges')) passStored(tx, budget);
+	if (facts.get('hasParentChanges')) passStored(tx, budget);
 	while (changedParents.length > 0 && budget.rows > 0) {
 		const rest = pass(tx, changedParents.shift() as ParentChange, budget);
 		if (rest) changedParents.unshift(rest);
 	}
 	for (const {first, last, change, edge = 0, digest = null} of changedParents.splice(0)) {
 		statements.insertParentChange.run(first, last, CHANGES.indexOf(change), edge, digest);
-		known.forget('hasParentChanges');
+		facts.forget('hasParentChanges');
 	}
 }
 
@@ -48,7 +48,7 @@ type ChangeRow = readonly [id: number, first: JobId, last: JobId, change: number
 
 /** Takes one at a time: there may be millions. */
 function passStored(tx: Tx, budget: Budget): void {
-	const {statements, known} = tx;
+	const {statements, facts} = tx;
 	while (budget.rows > 0) {
 		const row = statements.firstParentChange.get() as ChangeRow | undefined;
 		if (!row) break;
@@ -57,7 +57,7 @@ function passStored(tx: Tx, budget: Budget): void {
 		if (rest) statements.continueParentChange.run(rest.edge, id);
 		else statements.deleteParentChange.run(id);
 	}
-	known.forget('hasParentChanges');
+	facts.forget('hasParentChanges');
 }
 
 /** Passes the change over edges, while rows may be changed. Returns the rest of it. */
@@ -97,13 +97,13 @@ function countDown(tx: Tx, {parents, children, isEach}: Edge): number {
 
 function unblock(tx: Tx, run: BlockedRun): void {
 	const {first, last, task, rank, batch, executions} = run;
-	const {statements, tally, known, now} = tx;
+	const {statements, tally, facts, now} = tx;
 	const runAt = run.runAt !== null && run.runAt > now ? run.runAt : null;
 	tx.isUnblocked = true;
 	if (mayExpire(tx)) for (let id = first; id <= last; id++) statements.renewExpiry.run(runAt ?? now, id);
 	if (runAt !== null) {
 		for (let id = first; id <= last; id++) statements.insertWaiting.run(id, runAt, 0, executions);
-		known.forget('nextRunAt');
+		facts.forget('nextRunAt');
 		tally.move(task, batch, StoredState.blocked, StoredState.delayed, last - first + 1);
 	} else if (executions > 0) {
 		for (let id = first; id <= last; id++) makeReady(tx, id, {task, batch, rank, executions}, StoredState.blocked);
@@ -140,7 +140,7 @@ function stateOfLost({statements}: Tx, parent: JobId): 'dead' | 'cancelled' | 'd
 
 /** A parent that had ended as it must has a new round: its children that have not started wait for it again. */
 function blockAgain(tx: Tx, {parents, children, isEach}: Edge): number {
-	const {statements, tally, known} = tx;
+	const {statements, tally, facts} = tx;
 	const count = isEach ? 1 : parents[1] - parents[0] + 1;
 	let rows = 0;
 	for (let id = children[0]; id <= children[1]; id++) {
@@ -158,7 +158,7 @@ function blockAgain(tx: Tx, {parents, children, isEach}: Edge): number {
 		insertBlocked(statements, {...job, first: id, last: id, runAt, parents: count});
 		holdExpiry(tx, id);
 		tally.move(job.task, job.batch, job.state, StoredState.blocked);
-		known.forget('nextRunAt');
+		facts.forget('nextRunAt');
 	}
 	return rows;
 }

@@ -21,7 +21,7 @@ export function claim(tx: Tx, request: ClaimRequest, requested: readonly Lane[],
 	const passedOver: JobId[] = [];
 	let lease = 0;
 	for (const lane of lanesToClaim(tx, requested, request)) {
-		const head = readHead(tx.statements, lane, request.maxBytes, tx.known.get('hasEdges') ? jobs => sizesOfResults(tx, jobs) : undefined);
+		const head = readHead(tx.statements, lane, request.maxBytes, tx.facts.get('hasEdges') ? jobs => sizesOfResults(tx, jobs) : undefined);
 		if (head.parts.length === 0) continue;
 		lease ||= nextLease(tx);
 		const isComplete = claimHead(tx, lane, head, lease, owner);
@@ -80,7 +80,7 @@ function toGroups(tx: Tx, lease: number, lane: Lane, parts: Head['parts']): Clai
 	return parts.flatMap((part): ClaimedGroup[] => {
 		if (!('payloads' in part)) return part.length > 0 ? [groupOfRows(tx, lease, lane, part)] : [];
 		const {rank, first, policy, createdAt, payloads, keys} = part;
-		const columns = {ids: first, executions: 1, createdAt, priorities: -rank, policies: tx.names.policy(policy), values: payloads, keys};
+		const columns = {ids: first, executions: 1, createdAt, priorities: -rank, policies: tx.numbers.policy(policy), values: payloads, keys};
 		return [{task: lane.name, scopes: lane.scope, lease, ...columns}];
 	});
 }
@@ -94,7 +94,7 @@ function groupOfRows(tx: Tx, lease: number, {name, scope, state}: Lane, rows: re
 		if (key !== null) keys.set(index, key);
 		if (executions === 0) continue;
 		const before = failureStateOf(tx, id);
-		const checkpoint = (tx.known.get('hasCheckpoints') ? tx.statements.checkpointState.get(id) : undefined) as Encoded | undefined;
+		const checkpoint = (tx.facts.get('hasCheckpoints') ? tx.statements.checkpointState.get(id) : undefined) as Encoded | undefined;
 		if (before.attempts > 0) attempts.set(index, before.attempts);
 		if (quarantine && before.suspicion === MAX_SUSPICION) quarantine = 'alone';
 		if (checkpoint !== undefined) checkpoints.set(index, checkpoint);
@@ -109,7 +109,7 @@ function groupOfRows(tx: Tx, lease: number, {name, scope, state}: Lane, rows: re
 		executions: toColumn(rows.map(([, , executions]) => executions + 1)),
 		createdAt: toColumn(rows.map(([, , , , , createdAt]) => createdAt)),
 		priorities: toColumn(rows.map(([rank]) => -rank)),
-		policies: toColumn(rows.map(([, , , , policy]) => tx.names.policy(policy))),
+		policies: toColumn(rows.map(([, , , , policy]) => tx.numbers.policy(policy))),
 		values: pack(rows.map(([, , , , , , , payload]) => payload)),
 		attempts: unlessEmpty(attempts),
 		keys: unlessEmpty(keys),
@@ -126,9 +126,9 @@ const MAX_PROMOTED_JOBS = 5000;
 
 /** Makes delayed and failed jobs ready whose time has come. */
 export function promote(tx: Tx): void {
-	const {statements, known, now} = tx;
-	if ((known.get('nextRunAt') ?? Infinity) > now) return;
-	known.forget('nextRunAt');
+	const {statements, facts, now} = tx;
+	if ((facts.get('nextRunAt') ?? Infinity) > now) return;
+	facts.forget('nextRunAt');
 	const due = statements.dueJobs.all(now, MAX_PROMOTED_JOBS) as (ReadyJob & {readonly id: JobId; readonly failed: number})[];
 	for (const job of due) {
 		statements.deleteWaiting.run(job.id);
@@ -149,7 +149,7 @@ export function releaseClaims(tx: Tx, owner: number, {after = 0, leave = false}:
 	const upTo = unpackPage(tx, owner, after);
 	for (const {lease, first, last} of open ?? []) statements.suspectClaims.run(owner, lease, first, Math.min(last, upTo), MAX_SUSPICION);
 	// Any job of a dead owner may have started. The next claim looks at all other jobs whose time is over.
-	tx.known.forget('hasExpiries');
+	tx.facts.forget('hasExpiries');
 	if (mayExpire(tx)) statements[open ? 'deleteExpiriesOfOwner' : 'unmarkExpiriesOfOwner'].run(owner, after, upTo);
 	const stopped = statements.stoppedClaimsOfOwner.all(owner, after, upTo) as ClaimRow[];
 	for (const claim of stopped) {

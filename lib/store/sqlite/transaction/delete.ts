@@ -155,13 +155,13 @@ function deleteJob(tx: Tx, id: JobId, job: Pick<FoundJob, 'task' | 'batch' | 'ke
 }
 
 /** Deletes the row of a job's state. The job must not be running. */
-export function deleteStateRow({statements, known}: Tx, id: JobId, {task, rank, state}: Pick<FoundJob, 'task' | 'rank' | 'state'>): void {
+export function deleteStateRow({statements, facts}: Tx, id: JobId, {task, rank, state}: Pick<FoundJob, 'task' | 'rank' | 'state'>): void {
 	if (state === StoredState.ready || state === StoredState.quarantined) statements.deleteReady.run(laneKey(task, state), rank, id);
 	else if (hasEnded(state)) statements.deleteOutcome.run(id);
 	else if (state === StoredState.blocked) takeBlocked(statements, blockedRunOf(statements, id) as BlockedRun, id, id);
 	else {
 		statements.deleteWaiting.run(id);
-		known.forget('nextRunAt');
+		facts.forget('nextRunAt');
 	}
 }
 

@@ -55,13 +55,13 @@ export class DirectClaim {
 		if (!lane) return false;
 		const {name, scope} = lane;
 		this.#claimed.set(name, (this.#claimed.get(name) ?? 0) + count);
-		const {statements, tally, names, now} = this.#tx;
+		const {statements, tally, numbers, now} = this.#tx;
 		this.lease ||= nextLease(this.#tx);
 		if (count > 1) statements.insertClaimedRun.run(first, first + count - 1, this.lease, this.#owner, task, batch);
 		else statements.insertClaim.run(first, this.lease, this.#owner, task, batch);
 		failpoint('dequeue:written');
 		tally.move(task, batch, StoredState.ready, StoredState.running, count);
-		const columns = {ids: first, executions: 1, createdAt: now, priorities: priority, policies: names.policy(policy)};
+		const columns = {ids: first, executions: 1, createdAt: now, priorities: priority, policies: numbers.policy(policy)};
 		this.groups.push({task: name, scopes: scope, lease: this.lease, ...columns, values, keys});
 		return true;
 	}
@@ -69,10 +69,10 @@ export class DirectClaim {
 
 /** True if the request can take all of these groups' jobs of its tasks at once, and no other job is ready, due or expired. */
 export function canClaimDirectly(tx: Tx, request: ClaimRequest, lanes: readonly Lane[], groups: readonly NewGroup[]): boolean {
-	const {known, now} = tx;
+	const {facts, now} = tx;
 	if (groups.length === 0) return false;
 	// Groups may name held jobs, which are ready then.
-	const isQuiet = !mayExpire(tx) && (known.get('nextRunAt') ?? Infinity) > now && lanes.every(lane => readyIn(tx, lane) === 0) && !known.get('hasHeld');
+	const isQuiet = !mayExpire(tx) && (facts.get('nextRunAt') ?? Infinity) > now && lanes.every(lane => readyIn(tx, lane) === 0) && !facts.get('hasHeld');
 	// A new round of an existing job is not a new job.
 	if (!isQuiet || groups.some(({rerun, expiresMs, parents}) => rerun || parents || expiresMs !== undefined)) return false;
 	const requested = new Set(request.lanes.map(({task}) => task));

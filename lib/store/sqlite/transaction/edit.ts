@@ -63,7 +63,7 @@ function changeTime(tx: Tx, id: JobId, job: FoundJob, rank: number, dueAt: numbe
 	}
 	const hasFailed = STATUS_OF[job.state] === 'failed';
 	tx.statements.insertWaiting.run(id, dueAt, hasFailed ? 1 : 0, job.executions);
-	tx.known.forget('nextRunAt');
+	tx.facts.forget('nextRunAt');
 	tx.tally.move(job.task, job.batch, job.state, hasFailed ? StoredState.failed : StoredState.delayed);
 }
 

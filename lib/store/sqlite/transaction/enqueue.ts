@@ -35,7 +35,7 @@ export function enqueue(tx: Tx, groups: readonly NewGroup[], rejectConflicts: bo
 			refused ?? (group.parents ? addChildren(tx, group, {runs, lookup}, rejectConflicts, enqueued) : add(tx, group, {runs, lookup}, rejectConflicts));
 		enqueued.push(result);
 		for (const [id, value] of newFingerprintsOf(group, result)) tx.statements.setFingerprint.run(id, value);
-		if (group.fingerprints) tx.known.forget('hasFingerprints');
+		if (group.fingerprints) tx.facts.forget('hasFingerprints');
 	}
 	lookup.flush();
 	runs.flush();
@@ -81,7 +81,7 @@ function refuseIfFull(tx: Tx, group: NewGroup, lookup: KeyLookup, direct?: Direc
 		const {[whose]: limit = Infinity} = group.maxPending;
 		if (limit === Infinity) continue;
 		const task = whose === 'task' ? group.task : undefined;
-		const pending = countPending(tx, task === undefined ? null : tx.names.task(task)) + (direct?.claimedOf(task) ?? 0);
+		const pending = countPending(tx, task === undefined ? null : tx.numbers.task(task)) + (direct?.claimedOf(task) ?? 0);
 		// Keys are looked up only if they matter.
 		const made = pending + sizeOf(group) > limit ? countNew(group, lookup) : 0;
 		if (made > 0 && pending + made > limit) return {ids: [], full: {of: whose, pending, limit}};
@@ -92,8 +92,8 @@ function refuseIfFull(tx: Tx, group: NewGroup, lookup: KeyLookup, direct?: Direc
 const PENDING = [StoredState.ready, StoredState.quarantined, StoredState.delayed];
 
 /** The number of pending jobs at this moment of the transaction, of a task or of all. */
-function countPending({known, tally}: Tx, task: number | null): number {
-	return PENDING.reduce((jobs, state) => jobs + tally.tasks.sum(state, task), known.sumOf(task, PENDING));
+function countPending({facts, tally}: Tx, task: number | null): number {
+	return PENDING.reduce((jobs, state) => jobs + tally.tasks.sum(state, task), facts.sumOf(task, PENDING));
 }
 
 /** The number of jobs that the group would make: a key that exists makes none. */
@@ -180,8 +180,8 @@ function keysOfRun({keys, batch, values}: NewGroup, start: number, end: number):
 	return slicePacked(toPackedStrings(listKeys(keys, countOf(values))), start, end);
 }
 
-function keyOf({names}: Tx, {task, scope, policy, priority, batch}: Omit<NewJob, 'payload'>, hasOwnRows: boolean): RunKey {
-	return {task: names.task(task, scope), policy: names.policyId(policy), priority, batch: batch ?? null, hasOwnRows};
+function keyOf({numbers}: Tx, {task, scope, policy, priority, batch}: Omit<NewJob, 'payload'>, hasOwnRows: boolean): RunKey {
+	return {task: numbers.task(task, scope), policy: numbers.policyId(policy), priority, batch: batch ?? null, hasOwnRows};
 }
 
 /** Adds jobs of which some may exist, or wait for others. */
@@ -219,7 +219,7 @@ function addJob(tx: Tx, job: NewJob, dueAt: number | null, runs: RunBuilder, par
 	if (dueAt === null || parents > 0) runs.add(key, hasOwnRows ? job : {count: 1, text: payload as string | null});
 	else {
 		statements.insertWaiting.run(id, dueAt, 0, 0);
-		tx.known.forget('nextRunAt');
+		tx.facts.forget('nextRunAt');
 		runs.nextId++;
 	}
 	if (parents > 0) holdExpiry(tx, id, job.expiresMs);

@@ -19,7 +19,7 @@ import {beginRound, rescope, unpack} from './rounds.ts';
 export function hold(tx: Tx, id: JobId, job: FoundJob): boolean {
 	if (job.state === StoredState.parked || job.state === StoredState.held) return false;
 	unpack(tx, id, job);
-	tx.known.forget('hasHeld');
+	tx.facts.forget('hasHeld');
 	if (job.state === StoredState.running) return tx.statements.askToHold.run(Stop.hold, id).changes > 0;
 	holdWaiting(tx, id, job);
 	return true;
@@ -41,7 +41,7 @@ export function insertHeld(
 	runAt: number | null,
 ): void {
 	tx.statements.insertWaiting.run(id, -(runAt ?? 1), 0, executions);
-	tx.known.forget('hasHeld');
+	tx.facts.forget('hasHeld');
 	holdExpiry(tx, id);
 	tx.tally.move(task, batch, state, StoredState.held);
 }
@@ -52,7 +52,7 @@ export function isHeld({statements}: Tx, id: JobId, {state}: FoundJob): boolean 
 
 /** The job, if it is held. */
 export function findHeld(tx: Tx, id: JobId): FoundJob | undefined {
-	const job = tx.known.get('hasHeld') ? findJob(tx.statements, id) : undefined;
+	const job = tx.facts.get('hasHeld') ? findJob(tx.statements, id) : undefined;
 	return job && isHeld(tx, id, job) ? job : undefined;
 }
 
@@ -62,13 +62,13 @@ export function findHeld(tx: Tx, id: JobId): FoundJob | undefined {
  * @returns whether it was held
  */
 export function unhold(tx: Tx, id: JobId, anew?: Pick<NewJob, 'task' | 'scope' | 'priority' | 'policy'>): boolean {
-	const {statements, names, known, now} = tx;
+	const {statements, numbers, facts, now} = tx;
 	const found = findHeld(tx, id);
 	if (!found) return false;
-	known.forget('hasHeld');
+	facts.forget('hasHeld');
 	// Before its open parents are counted.
 	reachChildren(tx, Infinity);
-	if (anew) statements.setPolicy.run(names.policyId(anew.policy), anew.priority, id);
+	if (anew) statements.setPolicy.run(numbers.policyId(anew.policy), anew.priority, id);
 	if (found.state === StoredState.running) return statements.endHold.run(id).changes > 0;
 	const runAt = -(statements.runAtOf.get(id) as number);
 	const dueAt = runAt > now ? runAt : null;

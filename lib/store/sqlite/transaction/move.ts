@@ -156,11 +156,11 @@ export function rerunJob(tx: Tx, id: JobId, anew: NewJob, {waits, index, isChang
 	const lost = waits?.lost.get(index);
 	const keepsEnd = job.state === StoredState.completed || !isChanged;
 	if (waits && ((lost !== undefined && keepsEnd) || isAncestor(tx, id, waits))) return false;
-	const {statements, names, now} = tx;
+	const {statements, numbers, now} = tx;
 	endRound(tx, id, job);
 	// The checkpoint belongs to the old payload.
 	if (isChanged) statements.deleteCheckpoint.run(id);
-	statements.replaceJob.run(names.policyId(anew.policy), anew.priority, anew.payload, id);
+	statements.replaceJob.run(numbers.policyId(anew.policy), anew.priority, anew.payload, id);
 	deleteEdgesTo(tx, id, id);
 	if (waits) insertEdges(tx, waits, index, [id, id]);
 	const dueAt = dueAtOf(anew, now);

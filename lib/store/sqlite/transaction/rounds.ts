@@ -39,7 +39,7 @@ export function cancelBecause(tx: Tx, id: JobId, job: FoundJob, reason: FailureR
 export function endRound(tx: Tx, id: JobId, job: FoundJob): void {
 	unpack(tx, id, job);
 	if (job.executions > 0) keepLastExecution(tx.statements, id);
-	const isParent = hasEnded(job.state) && tx.known.get('hasEdges') && edgesFrom(tx.statements, [id, id]).length > 0;
+	const isParent = hasEnded(job.state) && tx.facts.get('hasEdges') && edgesFrom(tx.statements, [id, id]).length > 0;
 	const digest = isParent ? digestOf(tx.statements, id) : undefined;
 	deleteStateRow(tx, id, job);
 	tx.statements.deleteFailureState.run(id);
@@ -50,7 +50,7 @@ export function endRound(tx: Tx, id: JobId, job: FoundJob): void {
 
 /** Gives a job whose round was ended its new state. Returns whether it waits for others. @param dueAt in milliseconds since 1970; `null` for at once */
 export function beginRound(tx: Tx, id: JobId, job: FoundJob, rank = job.rank, dueAt: number | null = null): boolean {
-	const {statements, tally, known} = tx;
+	const {statements, tally, facts} = tx;
 	const {task, batch, state, executions} = job;
 	const parents = unmetParentsOf(tx, id);
 	if (parents > 0) {
@@ -59,15 +59,15 @@ export function beginRound(tx: Tx, id: JobId, job: FoundJob, rank = job.rank, du
 	} else if (dueAt === null) makeReady(tx, id, {...job, rank}, state);
 	else {
 		statements.insertWaiting.run(id, dueAt, 0, executions);
-		known.forget('nextRunAt');
+		facts.forget('nextRunAt');
 		tally.move(task, batch, state, StoredState.delayed);
 	}
 	return parents > 0;
 }
 
 /** The job gets the scope of those who name it anew: this changes the number of its task. Call it while no row has its state. */
-export function rescope({statements, names, tally}: Tx, id: JobId, job: FoundJob, {task, scope}: Pick<NewJob, 'task' | 'scope'>): FoundJob {
-	const number = inScope(nameOf(job.task), scopeOf(names.task(task, scope)));
+export function rescope({statements, numbers, tally}: Tx, id: JobId, job: FoundJob, {task, scope}: Pick<NewJob, 'task' | 'scope'>): FoundJob {
+	const number = inScope(nameOf(job.task), scopeOf(numbers.task(task, scope)));
 	if (number === job.task) return job;
 	statements.setTask.run(number, id);
 	tally.move(job.task, job.batch, job.state, null);

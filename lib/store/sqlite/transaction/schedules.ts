@@ -13,9 +13,9 @@ import type {Tx} from '../rows/tx.ts';
 import {enqueue} from './enqueue.ts';
 
 export function changeSchedule(tx: Tx, change: ScheduleChange): ScheduleResult {
-	const {statements, known, now, random} = tx;
-	known.forget('nextMoment');
-	known.forget('hasEndWaits');
+	const {statements, facts, now, random} = tx;
+	facts.forget('nextMoment');
+	facts.forget('hasEndWaits');
 	const {name} = change;
 	const schedule = scheduleNamed(statements, name);
 	const decision = decideSchedule(schedule, change, schedule !== undefined && hasUnendedJob(tx, schedule), now, random);
@@ -62,22 +62,22 @@ function enqueueRun(
 
 /** Sets the next moments of schedules whose interval counts from the end of a job, if that has ended. Call it at the end of each transaction. */
 export function updateSchedules(tx: Tx): void {
-	const {statements, known, now} = tx;
-	if (!known.get('hasEndWaits')) return;
+	const {statements, facts, now} = tx;
+	if (!facts.get('hasEndWaits')) return;
 	for (const schedule of (statements.schedulesThatWait.all() as ScheduleRow[]).flatMap(row => toSchedule(row) ?? [])) {
 		const {timing, until} = schedule.spec;
 		if (!('from' in timing) || hasUnendedJob(tx, schedule)) continue;
 		const next = now + timing.everyMs;
 		const isOver = until !== null && next > until;
 		statements.setNextMoment.run(isOver ? null : next, isOver ? 0 : 1, schedule.name);
-		known.forget('nextMoment');
-		known.forget('hasEndWaits');
+		facts.forget('nextMoment');
+		facts.forget('hasEndWaits');
 	}
 }
 
 /** Milliseconds until the next moment of a schedule, if there is one. */
-export function momentInMs({known, now}: Tx): {readonly momentInMs?: number} {
-	const at = known.get('nextMoment');
+export function momentInMs({facts, now}: Tx): {readonly momentInMs?: number} {
+	const at = facts.get('nextMoment');
 	return at === null ? {} : {momentInMs: Math.max(0, at - now)};
 }
 

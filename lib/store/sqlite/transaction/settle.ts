@@ -16,7 +16,7 @@ import {LEFT_AS, StoredState, stopRequest} from '../../stored-state.ts';
 import {endExpiry, resumeExpiry} from '../rows/expiry.ts';
 import {keepFailure} from '../rows/history.ts';
 import {failureStateOf, makeReady} from '../rows/lanes.ts';
-import {insertOutcomeRun, type RunPart, writeResults} from '../rows/outcome-runs.ts';
+import {insertOutcomeRun, type RunSlice, writeResults} from '../rows/outcome-runs.ts';
 import {type ClaimedRun, extractJobs} from '../rows/packed-rows.ts';
 import {type ClaimRow, parentsChanged, type Tx} from '../rows/tx.ts';
 import {deleteJobRows} from './delete.ts';
@@ -33,7 +33,7 @@ export function settle(tx: Tx, groups: readonly EndedGroup[]): SettledGroup[] {
 	const parents = [...Map.groupBy(parts, ({lease}) => lease)].flatMap(([lease, own]) => settleLease(tx, lease, own));
 	parents.sort(({part: a}, {part: b}) => a.position - b.position || a.index - b.index);
 	for (const parent of parents) settleParent(tx, parent);
-	if (groups.some(({code}) => code !== undefined) && tx.known.get('hasFingerprints'))
+	if (groups.some(({code}) => code !== undefined) && tx.facts.get('hasFingerprints'))
 		for (const [position, group] of groups.entries()) noteCode(tx, group, results[position] as Result);
 	if (groups.length > 0) failpoint('settle:written');
 	return results;
@@ -58,7 +58,7 @@ function setStatus({result, index}: Single, status: Settled): void {
 }
 
 /** A group whose jobs fit in one run; or one execution of a group. `position`: of the group; `index`: of the part's first job in it. */
-type Part = RunPart & {
+type Part = RunSlice & {
 	readonly lease: number;
 	readonly first: JobId;
 	readonly last: JobId;
@@ -129,7 +129,7 @@ function settleLease(tx: Tx, lease: number, parts: readonly Part[]): Ended[] {
 	});
 	for (const {part, claim} of ended) if (!childrenOf(part)) setStatus(part, endExecution(tx, claim, part.settlement));
 	// One statement for the whole lease.
-	if (tx.known.get('hasCheckpoints')) tx.statements.deleteCheckpointsOfCompleted.run(low, high);
+	if (tx.facts.get('hasCheckpoints')) tx.statements.deleteCheckpointsOfCompleted.run(low, high);
 	return ended.filter(({part}) => childrenOf(part));
 }
 
@@ -250,7 +250,7 @@ export function endExecution(tx: Tx, claim: ClaimRow, ran: Ran): Settled {
 		endExpiry(tx, id);
 		return 'completed';
 	}
-	const policy = withOwn(tx.names.policy(columnsOf(tx, id).policy), ran.own);
+	const policy = withOwn(tx.numbers.policy(columnsOf(tx, id).policy), ran.own);
 	const next = nextState(outcome, failureStateOf(tx, id), stopRequest(stop), policy, tx.random);
 	write(tx, claim, {...ran, outcome}, next);
 	return LEFT_AS[next.to];
@@ -284,7 +284,7 @@ function write(tx: Tx, claim: ClaimRow, ran: Ran & {readonly outcome: Outcome & 
 			break;
 		default:
 			statements.insertWaiting.run(id, to === 'parked' ? null : tx.now + waitMs, 1, executions);
-			tx.known.forget('nextRunAt');
+			tx.facts.forget('nextRunAt');
 			tally.move(task, batch, StoredState.running, StoredState[to]);
 	}
 }

@@ -18,7 +18,7 @@ export function writeUpdate(tx: Tx, {id, lease, execution, startedAt, progress, 
 	if (progress) statements.setProgress.run(id, progress.done, progress.total ?? null, progress.at);
 	if (checkpoint) {
 		statements.setCheckpoint.run(id, execution, checkpoint.at, checkpoint.state);
-		tx.known.forget('hasCheckpoints');
+		tx.facts.forget('hasCheckpoints');
 	}
 	failpoint('updates:written');
 	if (!logs) return;

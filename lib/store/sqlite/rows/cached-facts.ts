@@ -4,7 +4,7 @@ import type {Statements} from '../connection/statements.sql.ts';
 /** Stride of the key of a cell; must exceed the largest state. */
 export const STATE_STRIDE = 16;
 
-/** How the facts are read of which {@link Known} keeps the last value. */
+/** How the facts are read of which {@link CachedFacts} keeps the last value. */
 const READ = {
 	/** The numbers of the tasks that are not paused, by name. */
 	unpaused: ({unpausedTasks}: Statements) => new Map(unpausedTasks.all() as [name: string, task: number][]),
@@ -40,7 +40,7 @@ type Facts = {-readonly [Name in keyof typeof READ]?: ReturnType<(typeof READ)[N
  * What a connection knows of the database, so that a transaction does not read again what no one has changed. It is valid while no other connection
  * commits, which `data_version` shows, and until a transaction is undone.
  */
-export class Known {
+export class CachedFacts {
 	/** `data_version` at the last transaction. */
 	version: unknown;
 	readonly #statements: Statements;

@@ -32,7 +32,7 @@ const STRANDED_MS = 1000;
  * For a timeout, a cancellation and an interruption it does the same in three steps: it asks the job to stop, waits for the grace, then
  * examines the worker and ends it.
  */
-export class Watch {
+export class JobSupervisor {
 	readonly #slots: Slots;
 	readonly #graceMs: number;
 	readonly #clock: Clock;

@@ -23,7 +23,7 @@ export interface Named {
  * The numbers by which rows name tasks, scopes and policies. Few are read twice: only an adopted scope changes, and who knows its old name has that scope,
  * too. A call keeps what it has asked for, which others may meanwhile push out of the caches.
  */
-export class Names {
+export class NumberTables {
 	readonly #query: Query;
 	readonly #ask: Query;
 	readonly #tasks = new Numbered('task', 'name', name => name);

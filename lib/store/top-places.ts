@@ -12,7 +12,7 @@ export interface SortedFound {
 }
 
 /** The first places of those that are added, in the order of the list. */
-export class FirstPlaces {
+export class TopPlaces {
 	/** The last of them, once there are enough. */
 	last: SortedPlace | undefined;
 	readonly #from: SortedPlace | undefined;
