@@ -9,7 +9,7 @@ export default {
 	extensions: ['ts'],
 	files: ['test/**/*.test.ts'],
 	workerThreads: false,
-	require: ['./test/times/meter.ts'],
+	require: ['./test/times/meter.ts', './test/fixtures/at-once.ts'],
 	// The longest begin first: at the end of a run no processor waits for the last file.
 	sortTestFiles: (a, b) => compare(nameOf(a), nameOf(b)),
 	concurrency: 4,
