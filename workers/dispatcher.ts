@@ -11,11 +11,10 @@ import {WorkerPool} from '../lib/pool/worker-pool.ts';
 import {openStore} from '../lib/store/open-store.ts';
 import {type Call, type DispatcherMessage, type DispatcherStart, resultBuffers, type Started} from '../lib/transport/messages.ts';
 
-const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, pool, ...others} = workerData as DispatcherStart;
+const {queue: location, owner = nanoid(), durability, leaseMs, blobThresholdBytes = Infinity, pool, ...others} = workerData as DispatcherStart;
 
 async function start(): Promise<void> {
 	const store = await openStore(location, {durability, leaseMs, blobThresholdBytes});
-	const owner = nanoid();
 	const options = pool && {...pool, ...store.ownerFiles(owner)};
 	const dispatcher = new Dispatcher(store, options && (listener => makePool(options, listener)), {...others, owner, leaseMs, output: post});
 	const tasks = await dispatcher.start().catch(async error => {

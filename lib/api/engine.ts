@@ -29,7 +29,7 @@ import {JobPipe} from './maps/pipe.ts';
 import {type PipeOptions, planPipe, type StageOptions} from './maps/pipe-plan.ts';
 import type {LastOutput, PipeArg, PipeArgs, PipeSource} from './maps/pipe-types.ts';
 import {dismissUnread} from './maps/unread-maps.ts';
-import type {OpenOptions, Settings} from './open-options.ts';
+import type {InternalOptions, OpenOptions, Settings} from './open-options.ts';
 import {resolveOpenOptions} from './open-options.ts';
 import {warnOfOtherScopes} from './other-scopes.ts';
 import {ScheduleHandle, type ScheduleInfo, type ScheduleOptions, toScheduleInfo} from './schedules.ts';
@@ -46,9 +46,9 @@ export function open<Tasks = AnyTasks>(options: OpenOptions<Tasks>): Promise<Eng
 }
 
 /** As {@link open}; for one map, with `waitsForBatch`: then the engine runs no job before the batch of the map is open. */
-export async function openEngine<Tasks>(options: OpenOptions<Tasks>, {waitsForBatch = false} = {}): Promise<Engine<Tasks>> {
+export async function openEngine<Tasks>(options: OpenOptions<Tasks>, more: InternalOptions = {}): Promise<Engine<Tasks>> {
 	refuseInWorker();
-	const settings = resolveOpenOptions(options, waitsForBatch);
+	const settings = resolveOpenOptions(options, more);
 	// Inline code is loaded only when it is needed: it would double the code that other programs load.
 	const openTransport = settings.isolation === 'inline' ? (await import('./inline.ts')).openInline : openThread;
 	return connect(settings, openTransport, (client, events) => new Engine<Tasks>(settings, client, events));

@@ -14,7 +14,7 @@ import type {DispatcherMessage, DispatcherStart} from '../transport/messages.ts'
  * @throws FaenaError if the queue or the tasks can't be opened
  */
 export async function openInline(
-	{queue: location, durability, leaseMs, blobThresholdBytes = Infinity, pool, ...others}: DispatcherStart,
+	{queue: location, owner = nanoid(), durability, leaseMs, blobThresholdBytes = Infinity, pool, ...others}: DispatcherStart,
 	publish: (event: JobEvent) => void,
 	{clock = systemClock, random = Math.random}: {readonly clock?: Clock; readonly random?: () => number} = {},
 ): Promise<Transport> {
@@ -23,7 +23,6 @@ export async function openInline(
 		if (message.type === 'replies') message.events.forEach(publish);
 	};
 	const output = (message: DispatcherMessage) => void setImmediate(() => deliver(message));
-	const owner = nanoid();
 	const options = pool && {...pool, ...store.ownerFiles(owner)};
 	const dispatcher = new Dispatcher(store, options && (listener => inlinePool(options, listener, clock)), {...others, owner, leaseMs, clock, output});
 	const tasks = await dispatcher.start().catch(async error => {

@@ -121,11 +121,11 @@ export interface Settings extends Omit<PoolOptions, 'tasks' | 'ownerLock' | 'ope
 	readonly logger: Logger | undefined;
 }
 
-/**
- * @param waitsForBatch see {@link DispatcherStart}
- * @throws FaenaError `BadOption`
- */
-export function resolveOpenOptions(options: OpenOptions, waitsForBatch = false): Settings {
+/** Options of `open()` that are not public. */
+export type InternalOptions = Partial<Pick<DispatcherStart, 'owner' | 'waitsForBatch'>>;
+
+/** @throws FaenaError `BadOption` */
+export function resolveOpenOptions(options: OpenOptions, {owner, waitsForBatch = false}: InternalOptions = {}): Settings {
 	const {queue, drain, grace, lease, blobs, scope, defaults, ...given}: Record<string, unknown> = {
 		...{workers: availableParallelism(), execArgv: [], retention: {}, recycle: toRecycle({})},
 		...checked('open()', DEFAULTS.open, OPEN_CHECKS),
@@ -139,7 +139,7 @@ export function resolveOpenOptions(options: OpenOptions, waitsForBatch = false):
 	const settings = {
 		...given,
 		scopes,
-		waitsForBatch,
+		...{owner, waitsForBatch},
 		defaults: {...(defaults as object), ...defined({scope: scopes[0]})},
 		queue: kindOf(queue as string | URL).locate('open()', queue as string | URL),
 		drainMs: drain,

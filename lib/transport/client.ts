@@ -53,14 +53,18 @@ export interface RangeWatcher {
 	failed(error: FaenaError): void;
 }
 
-/** Completed jobs, unpacked. */
-export interface UnpackedJobs extends Pick<CompletedJobs, 'executions'> {
-	readonly results: readonly Encoded[];
+/** The executions of completed jobs. */
+export interface Executions extends Pick<CompletedJobs, 'executions'> {
 	readonly times: PackedTimes;
 }
 
+/** Completed jobs, unpacked. */
+export interface UnpackedJobs extends Executions {
+	readonly results: readonly Encoded[];
+}
+
 /** The execution of the job at this index. */
-export function executionAt({executions, times}: UnpackedJobs, index: number): ExecutionFacts {
+export function executionAt({executions, times}: Executions, index: number): ExecutionFacts {
 	return {number: numberAt(executions, index), ...times.known(index)};
 }
 

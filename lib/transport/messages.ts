@@ -1,7 +1,7 @@
 /** Messages between callers and their dispatcher, across the boundary of a thread. */
 
 import type {Batch, BatchId, BatchOptions, DeleteResult, FlowJobs} from '../job/batch.ts';
-import type {Timing} from '../job/claim.ts';
+import type {OwnerId, Timing} from '../job/claim.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import type {ErrorEnvelope} from '../job/failure.ts';
 import type {EndedGroup, EnqueuedGroup, FullQueue, NewGroup} from '../job/groups/group.ts';
@@ -31,6 +31,8 @@ import type {TaskInfo} from '../job/task.ts';
 /** Start data of a dispatcher's thread. */
 export interface DispatcherStart {
 	readonly queue: string;
+	/** Its name as an owner; default: a new one. */
+	readonly owner?: OwnerId | undefined;
 	readonly durability: Durability;
 	readonly leaseMs: number;
 	/** Events that the caller subscribes to from the start. */

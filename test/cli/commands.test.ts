@@ -1,5 +1,5 @@
 /** `faena map --sh` with real commands. What it makes of a template: `sh.test.ts`. */
-import {chmodSync, existsSync, mkdirSync, readdirSync, readFileSync} from 'node:fs';
+import {chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync} from 'node:fs';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {ExecutionContext} from 'ava';
@@ -127,10 +127,27 @@ test('--results has what the job has, not what an earlier run of the item left t
 	const run = (...flags: readonly string[]) => sh(folder, 'cat {}', ...flags, 'x').end();
 	folder.write('x', 'one');
 	await run('--results', 'out');
-	folder.write('x', 'other');
-	assertDone(t, await run(), 'other');
-	assertDone(t, await run('--results', 'out'), 'other');
-	t.is(read(folder, 'out/1/x/stdout'), 'other');
+	folder.write('x', 'two');
+	assertDone(t, await run(), 'two');
+	assertDone(t, await run('--results', 'out'), 'two');
+	t.is(read(folder, 'out/1/x/stdout'), 'two');
+});
+
+test('--results leaves a file as it is that has all of a stored output, and what a command had said that was stopped', async t => {
+	const folder = new Folder(t);
+	const run = () => sh(folder, 'echo {}; [ {} = ends ] || sleep 30', '--results', 'out', '--timeout', '2s', ':::', 'ends', 'hangs').end();
+	const files = ['ends', 'hangs'].map(item => join(folder.path, 'out/1', item, 'stdout'));
+	t.is((await run()).code, 1);
+	const before = files.map(file => statSync(file).mtimeMs);
+	t.regex((await run()).stderr, /1 dead/);
+	t.deepEqual(
+		files.map(file => statSync(file).mtimeMs),
+		before,
+	);
+	t.deepEqual(
+		files.map(file => readFileSync(file, 'utf8')),
+		['ends\n', 'hangs\n'],
+	);
 });
 
 test('--line-buffer passes a line on in parts that is longer than fits in memory, with one label', async t => {
@@ -161,7 +178,7 @@ test('the output of a command that is no text is passed on, and the end of what 
 	t.regex(again.stderr, /the first \d+ bytes of stdout were not kept\. To have all of it: --results FOLDER --retry-failed\./);
 });
 
-test('an output is printed as a whole, also if it is more than the job keeps, and nothing stays in the folder of temporary files', async t => {
+test('an output is printed as a whole, also if it is more than the job keeps, and nothing of it stays', async t => {
 	const folder = new Folder(t);
 	const temporary = makeFolder(t);
 	const numbers = (to: number, lead: string) => Array.from({length: to}, (_, index) => `${lead}${index + 1}\n`).join('');
@@ -178,6 +195,22 @@ test('an output is printed as a whole, also if it is more than the job keeps, an
 		t.notRegex(done.stderr + failed.stderr, /not kept/);
 	}
 	t.deepEqual(readdirSync(temporary), []);
+	t.deepEqual(readdirSync(folder.path).toSorted(), ['faena.db', 'trace']);
+});
+
+test('outputs that wait for their printing are beside the queue, and the next run removes those of one that was killed', async t => {
+	const folder = new Folder(t);
+	const waiting = () => readdirSync(folder.path).filter(name => name.endsWith('-output'));
+	const run = () => sh(folder, 'if [ {} = 1 ]; then until [ -e go ]; do sleep 0.05; done; fi; seq 900000', '-k', '-j', '2', ':::', '1', '2');
+	const killed = run();
+	while (!waiting().some(name => statSync(join(folder.path, name, '2.stdout'), {throwIfNoEntry: false}))) await sleep(20);
+	killed.child.kill('SIGKILL');
+	await killed.end();
+	t.regex(waiting().join(), /^faena\.db-owner-[\w-]+-output$/);
+	folder.write('go');
+	const {code, stderr} = await run().end();
+	t.is(code, 0, stderr);
+	t.deepEqual(waiting(), []);
 });
 
 test('other variables are another run, and so are other items, though the command is the same', async t => {

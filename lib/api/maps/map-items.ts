@@ -2,7 +2,7 @@ import type {Verdict} from '../../freshness/messages.ts';
 import type {Encoded} from '../../job/encoding.ts';
 import {type Ids, idAt} from '../../job/groups/group.ts';
 import type {JobId, Staleness} from '../../job/job.ts';
-import {executionAt, type UnpackedJobs} from '../../transport/client.ts';
+import {type Executions, executionAt, type UnpackedJobs} from '../../transport/client.ts';
 import type {ExecutionFacts, Notice} from '../../transport/messages.ts';
 import {type JobOutcome, toOutcome} from '../handles.ts';
 
@@ -53,10 +53,10 @@ export class ItemGroup<Item> {
 	readonly #stale = new Map<number, Staleness>();
 	readonly #states: Uint8Array;
 	/** Items that have completed together, and their jobs from the index `start` on. */
-	readonly #completed: {readonly from: number; readonly to: number; readonly start: number; readonly jobs: UnpackedJobs}[] = [];
+	readonly #completed: {readonly from: number; readonly to: number; readonly start: number; readonly jobs: Executions}[] = [];
 	/** The executions of those that completed one by one. */
 	readonly #executions = new Map<number, ExecutionFacts>();
-	/** The result of each job that completed, the notice of each that ended otherwise. */
+	/** The result of each job that completed, the notice of each that ended otherwise, until it is read. */
 	readonly #ends: (Encoded | Notice)[];
 
 	constructor(start: number, items: readonly Item[], keys: readonly string[] | undefined, indexes: readonly number[] | undefined) {
@@ -93,14 +93,14 @@ export class ItemGroup<Item> {
 	}
 
 	/** The items from an offset on have completed: their jobs are those from index `start` up to `end`. */
-	complete(from: number, jobs: UnpackedJobs, start: number, end: number): void {
+	complete(from: number, {results, executions, times}: UnpackedJobs, start: number, end: number): void {
 		this.open -= end - start;
 		for (let index = start; index < end; index++) {
 			const offset = from + index - start;
 			this.#states[offset] = State.completed;
-			this.#ends[offset] = jobs.results[index] as Encoded;
+			this.#ends[offset] = results[index] as Encoded;
 		}
-		this.#completed.push({from, to: from + end - start, start, jobs});
+		this.#completed.push({from, to: from + end - start, start, jobs: {executions, times}});
 	}
 
 	end(offset: number, notice: Notice, isReused: boolean): void {
@@ -146,7 +146,7 @@ export class ItemGroup<Item> {
 	}
 
 	/**
-	 * What is yielded for an item whose job has ended.
+	 * What is yielded for an item whose job has ended. It is read once: the group may wait long for its last job.
 	 * @param read decodes its result
 	 * @throws FaenaError `NoSuchJob`; `NotEncodable` if the result is damaged
 	 */
@@ -155,6 +155,7 @@ export class ItemGroup<Item> {
 		const about = {index: this.indexAt(offset), key: this.keyAt(offset), item: this.items[offset] as Item, jobId: idAt(this.ids, offset), reused};
 		const end = this.#ends[offset];
 		const execution = this.executionAt(offset);
+		this.#ends[offset] = null;
 		if (execution) Object.assign(about, {execution});
 		if (this.earlier.length > 0) Object.assign(about, {earlier: this.earlier.map((_, stage) => this.earlierIdsAt(stage, offset))});
 		if (this.#states[offset] === State.completed) {

@@ -1,24 +1,22 @@
 /** What `faena map` prints for each result. */
 
+import {createReadStream, mkdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
+import {dirname} from 'node:path';
 import type {MapResult} from '../../index.ts';
 import {decode, type Encoded, isJson} from '../../internal/words.ts';
 import {escapeControls} from '../terminal/controls.ts';
 import {printError, toJson} from '../terminal/print.ts';
 import type {Item} from './inputs/items.ts';
-import {hasAll, keepOutput, outputPaths} from './shell/output-files.ts';
-import {describeItem, type ShellFailure, type ShellFlags, type ShellResult} from './shell/shell-command.ts';
-import {STREAMS, spillPaths, type WholeOutput} from './shell/spilled-output.ts';
+import {outputPaths} from './shell/output-files.ts';
+import {describeItem, type ShellFailure, type ShellFlags} from './shell/shell-command.ts';
+import {bothOf, type Parts, STREAMS, type Streams} from './shell/streams.ts';
 import {tagged} from './shell/tagged-lines.ts';
 
-/** Text or bytes for stdout and for stderr. */
-export interface Printed {
-	readonly stdout: string | Uint8Array;
-	readonly stderr?: string | Uint8Array;
-	/** What is printed instead, with the label before each line. */
-	readonly whole?: WholeOutput & {readonly label?: string};
-}
-
-export type Printer = (result: MapResult<Item, unknown>) => Printed;
+/**
+ * Makes what is printed for a result: a text for stdout, or the output of a command.
+ * @param signal aborted once nothing is waited for any more
+ */
+export type Printer = (result: MapResult<Item, unknown>, signal: AbortSignal) => string | Streams<Parts>;
 
 interface LineOptions {
 	readonly hasItems: boolean;
@@ -38,7 +36,7 @@ export function jsonLines({hasItems, hasTimes, isEncoded}: LineOptions): Printer
 		if (end.status !== 'completed') what = `"error":${toJson({name: end.error.name, message: end.error.message})}`;
 		else if (isEncoded) what = `"result":${jsonOf(end.result as Encoded, execution !== undefined)}`;
 		else what = `"result":${toJson(end.result)}`;
-		return {stdout: `${escapeControls(`${toJson(about).slice(0, -1)},${what}}`)}\n`};
+		return `${escapeControls(`${toJson(about).slice(0, -1)},${what}}`)}\n`;
 	};
 }
 
@@ -48,45 +46,69 @@ function jsonOf(result: Encoded, isNew: boolean): string {
 }
 
 /** The output of each command as it is, or with the item before each line. Lines that were printed as they came are not printed again. */
-export function commandOutputs({tag, lineBuffer, results, spill}: ShellFlags): Printer {
-	const filesOf = (item: Item, jobId: number) => (results !== undefined ? outputPaths(results, item.payload) : spillPaths(spill ?? '', jobId));
-	const isTemporary = results === undefined;
-	return ({item, jobId, reused, ...end}) => {
-		const kept = keptOf(end);
+export function commandOutputs(flags: ShellFlags): Printer {
+	const {tag, lineBuffer, results} = flags;
+	return (result, signal) => {
+		const {item, jobId, reused, ...end} = result;
+		const {kept, cut, hasRun} = keptOf(result);
 		const label = describeItem(item.payload);
-		if (end.status !== 'completed' && kept.exitCode === undefined) printError(`${shorten(label)}: ${end.error.message}`);
-		if (lineBuffer && !reused) return {stdout: ''};
-		if (kept.cut) {
-			const paths = filesOf(item, jobId);
-			const {cut} = kept;
-			if (STREAMS.every(stream => hasAll(paths[stream], kept[stream], cut[stream]))) return {stdout: '', whole: {paths, isTemporary, ...(tag && {label})}};
-			warnOfCut(item, end.status, cut);
+		if (end.status !== 'completed' && !hasRun) printError(`${shorten(label)}: ${end.error.message}`);
+		if (lineBuffer && !reused) return '';
+		const paths = outputPaths(flags, item.payload, jobId);
+		const files = bothOf(stream => (cut[stream] > 0 && hasAll(paths?.[stream], kept[stream], cut[stream]) ? paths?.[stream] : undefined));
+		warnOfLost(
+			result,
+			bothOf(stream => (files[stream] === undefined ? cut[stream] : 0)),
+		);
+		return bothOf(stream => {
+			const file = files[stream];
+			const parts = file === undefined ? [kept[stream]] : readWhole(file, {isTemporary: results === undefined, signal});
+			return tag ? tagged(parts, label) : parts;
+		});
+	};
+}
+
+/** Also writes the stored outputs of commands that ran in an earlier run where this one writes its own. A file that has all of an output stays. */
+export function withReusedFiles(flags: ShellFlags, print: Printer): Printer {
+	return (result, signal) => {
+		const {kept, cut, hasRun} = keptOf(result);
+		const paths = outputPaths(flags, result.item.payload, result.jobId) as Streams<string>;
+		for (const stream of result.reused && hasRun ? STREAMS : []) {
+			if (hasAll(paths[stream], kept[stream], cut[stream])) continue;
+			mkdirSync(dirname(paths[stream]), {recursive: true});
+			writeFileSync(paths[stream], kept[stream]);
 		}
-		return tag ? {stdout: tagged(kept.stdout, label), stderr: tagged(kept.stderr, label)} : kept;
+		return print(result, signal);
 	};
 }
 
-type Kept = Pick<ShellResult, 'stdout' | 'stderr' | 'cut'> & Partial<Pick<ShellFailure, 'exitCode'>>;
+type Kept = string | Uint8Array;
 
-/** What the job of a command keeps. One that was stopped, or could not be started, has no output. */
-function keptOf(end: Pick<MapResult<Item, unknown>, 'status'> & {readonly result?: unknown; readonly error?: unknown}): Kept {
-	const of = (end.status === 'completed' ? end.result : end.error) as Partial<Kept> | undefined;
+/** What the job of a command keeps. One that was stopped, or could not be started, has not run, and keeps nothing. */
+function keptOf(end: MapResult<Item, unknown>): {readonly kept: Streams<Kept>; readonly cut: Streams<number>; readonly hasRun: boolean} {
+	const isDone = end.status === 'completed';
+	const {exitCode, cut = {stdout: 0, stderr: 0}, ...output} = ((isDone ? end.result : end.error) ?? {}) as Partial<ShellFailure>;
 	// Another program may have written the row.
-	const isOutput = (value: unknown): value is string | Uint8Array => typeof value === 'string' || value instanceof Uint8Array;
-	const {stdout, stderr} = of ?? {};
-	return {...of, stdout: isOutput(stdout) ? stdout : '', stderr: isOutput(stderr) ? stderr : ''};
+	const isKept = (value: unknown): value is Kept => typeof value === 'string' || value instanceof Uint8Array;
+	const keptIn = (value: unknown) => (isKept(value) ? value : '');
+	return {kept: bothOf(stream => keptIn(output[stream])), cut, hasRun: isDone || exitCode !== undefined};
 }
 
-/** Writes the stored outputs of commands that ran in an earlier run where this one writes its own. */
-export function keepReused(folder: string): (result: MapResult<Item, unknown>) => void {
-	return ({item, ...end}) => {
-		const {stdout, stderr, cut} = keptOf(end);
-		keepOutput(folder, item.payload, {stdout, stderr}, cut);
-	};
+/** Whether a file has all of an output. @param cut the bytes of it that the job does not keep: then a file of the same length will have them */
+function hasAll(path: string | undefined, kept: Kept, cut: number): boolean {
+	if (path === undefined || statSync(path, {throwIfNoEntry: false})?.size !== Buffer.byteLength(kept) + cut) return false;
+	return cut > 0 || readFileSync(path).equals(Buffer.from(kept as string));
+}
+
+/** A temporary file is removed once it was read. */
+async function* readWhole(file: string, {isTemporary, signal}: {readonly isTemporary: boolean; readonly signal: AbortSignal}): AsyncGenerator<Buffer> {
+	yield* createReadStream(file, {signal}) as AsyncIterable<Buffer>;
+	if (isTemporary) rmSync(file);
 }
 
 /** Of a command that failed the end of stdout is kept, too. */
-function warnOfCut(item: Item, status: string, {stdout, stderr}: {readonly stdout: number; readonly stderr: number}): void {
+function warnOfLost({item, status}: MapResult<Item, unknown>, {stdout, stderr}: Streams<number>): void {
+	if (stdout + stderr === 0) return;
 	const isDone = status === 'completed';
 	const parts = [stdout > 0 && `the ${isDone ? 'last' : 'first'} ${stdout} bytes of stdout`, stderr > 0 && `the first ${stderr} bytes of stderr`];
 	const again = isDone ? '--fresh all' : '--retry-failed';

@@ -10,8 +10,8 @@ import {shellQuote} from '../terminal/shell-quote.ts';
 import {describeFresh} from './fresh.ts';
 import type {Item} from './inputs/items.ts';
 import type {JobLog} from './joblog.ts';
-import type {Printed, Printer} from './map-output.ts';
-import {printWhole} from './shell/spilled-output.ts';
+import type {Printer} from './map-output.ts';
+import {type Parts, STREAMS, type Stream, type Streams} from './shell/streams.ts';
 
 const LOOK_EVERY_MS = 50;
 
@@ -23,8 +23,6 @@ export interface RunOptions {
 	readonly quiet?: true;
 	readonly printer: Printer;
 	readonly log: JobLog | undefined;
-	/** Takes results of earlier runs. */
-	readonly keeper: ((result: MapResult<Item, unknown>) => void) | undefined;
 	/** Removes what the run has only for itself. Called when no job runs, also before a signal ends the process. */
 	readonly cleanUp: () => void;
 	/** Of files, by path. */
@@ -135,27 +133,29 @@ export class MapRun {
 	#write(result: MapResult<Item, unknown>): Promise<void> | undefined {
 		// The printer may write to stderr.
 		if (result.status !== 'completed') this.#output.flush();
-		const {stdout, stderr = '', whole} = this.#options.printer(result);
+		const printed = this.#options.printer(result, this.#hurry.signal);
 		this.#options.log?.add(result);
-		if (result.reused) this.#options.keeper?.(result);
-		this.#output.add(stdout);
-		if (stderr.length > 0) {
-			this.#output.flush();
-			process.stderr.write(stderr);
+		if (typeof printed !== 'string') return this.#writeOutput(printed);
+		this.#output.add(printed);
+		return process.stdout.writableNeedDrain ? this.#drain('stdout') : undefined;
+	}
+
+	async #writeOutput(output: Streams<Parts>): Promise<void> {
+		for (const stream of STREAMS) {
+			for await (const part of output[stream]) {
+				if (stream === 'stdout') this.#output.add(part);
+				else if (part.length > 0) {
+					this.#output.flush();
+					process.stderr.write(part);
+				}
+				if (process[stream].writableNeedDrain) await this.#drain(stream);
+			}
 		}
-		if (whole) return this.#writeWhole(whole);
-		return process.stdout.writableNeedDrain ? this.#drain() : undefined;
 	}
 
-	async #writeWhole(whole: NonNullable<Printed['whole']>): Promise<void> {
-		this.#output.flush();
-		await printWhole(whole, whole.label, this.#hurry.signal);
-		if (process.stdout.writableNeedDrain) await this.#drain();
-	}
-
-	async #drain(): Promise<void> {
+	async #drain(stream: Stream): Promise<void> {
 		this.#options.log?.flush();
-		await once(process.stdout, 'drain', {signal: this.#hurry.signal});
+		await once(process[stream], 'drain', {signal: this.#hurry.signal});
 	}
 
 	#note({status, key, jobId, reused}: MapResult<Item, unknown>): void {

@@ -1,12 +1,11 @@
 import {existsSync, rmSync, statSync} from 'node:fs';
-import {tmpdir} from 'node:os';
-import {dirname, isAbsolute, join, relative, resolve} from 'node:path';
+import {dirname, isAbsolute, relative, resolve} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {Command} from 'commander';
 import {nanoid} from 'nanoid';
 import type {AnyTasks, Fresh, MapOptions, OpenOptions} from '../../index.ts';
 import {openEngine} from '../../internal/api.ts';
-import {bad, defined, hashOf, kindOf, toUrl} from '../../internal/words.ts';
+import {bad, defined, hashOf, kindOf, outputsAt, ownerFilesAt, toUrl} from '../../internal/words.ts';
 import {toOpenOptions} from '../flags/engine-flags.ts';
 import {onlyOnce} from '../flags/flag-values.ts';
 import {toTask} from '../flags/input.ts';
@@ -21,7 +20,7 @@ import type {Item} from './inputs/items.ts';
 import {type Input, type InputOptions, openInput} from './inputs/open-input.ts';
 import {JobLog} from './joblog.ts';
 import {addMapFlags, type MapFlags, PARALLEL_HELP} from './map-flags.ts';
-import {commandOutputs, jsonLines, keepReused} from './map-output.ts';
+import {commandOutputs, jsonLines, withReusedFiles} from './map-output.ts';
 import {MapRun} from './map-run.ts';
 import {refuseOtherFlags} from './parallel-flags.ts';
 import {parseShellCommand, SHELL_COMMAND_VARIABLE, SHELL_TASK, type ShellCommand, shellPayload} from './shell/shell-command.ts';
@@ -100,14 +99,13 @@ async function planOf(words: readonly string[], options: Options, groups: Source
 
 async function planCommand(sh: string, words: readonly string[], options: Options, groups: SourceGroups): Promise<Plan> {
 	assertFitsCommands(sh, options);
-	const {workdir, tag, memory, json} = options;
+	const {workdir, tag, memory} = options;
 	const input = await openInput(words, options, groups);
 	assertSeesFiles(input, words, options);
 	// In order, each output has to wait for those before.
 	const lineBuffer = orderOf(options) === 'input' ? undefined : options.lineBuffer;
 	const results = options.results && resolve(options.results);
-	const spill = json || lineBuffer || results ? undefined : join(tmpdir(), `faena-output-${nanoid()}`);
-	const flags = {workdir, lineBuffer, tag, results, spill, memoryBytes: memory};
+	const flags = {workdir, lineBuffer, tag, results, memoryBytes: memory};
 	const batch = batchOf(['sh', sh, ...(workdir === undefined ? [] : ['--workdir', workdir])], input, options);
 	const command = parseShellCommand(sh, input.shape, flags, [batch, workdir ?? '', placeOf(options.queue)]);
 	return {target: sh, module: SHELL_TASK, task: command.task, batch, command, input};
@@ -165,8 +163,11 @@ async function preview(plan: Plan, options: Options): Promise<number> {
 	});
 }
 
-async function map(plan: Plan, options: Options): Promise<number> {
-	const {module, task, command} = plan;
+async function map(planned: Plan, options: Options): Promise<number> {
+	const owner = nanoid();
+	const command = planned.command && {...planned.command, unprinted: unprintedAt(planned.command, options, owner)};
+	const plan = {...planned, command};
+	const {module, task} = plan;
 	const openOptions: OpenOptions = {
 		...toOpenOptions(options),
 		...{tasks: module, scope: scopesIn(module, options.env), only: [task], closeOnSignals: true},
@@ -175,9 +176,9 @@ async function map(plan: Plan, options: Options): Promise<number> {
 		env: envOf(plan, options),
 	};
 	// Otherwise it would begin with what an earlier run has left, whatever the input has now.
-	const engine = await openEngine<AnyTasks>(openOptions, {waitsForBatch: true});
+	const engine = await openEngine<AnyTasks>(openOptions, {waitsForBatch: true, owner});
 	const cleanUp = () => {
-		if (command?.spill) rmSync(command.spill, {recursive: true, force: true});
+		if (command?.unprinted) rmSync(command.unprinted, {recursive: true, force: true});
 	};
 	try {
 		const log = options.joblog === undefined ? undefined : new JobLog(options.joblog, commandOf(plan));
@@ -187,12 +188,12 @@ async function map(plan: Plan, options: Options): Promise<number> {
 		// Of a command, others read the result, too.
 		const isEncoded = command === undefined;
 		const hasTimes = options.times === true;
-		const printer = command && !options.json ? commandOutputs(command) : jsonLines({hasItems: sizes === undefined, hasTimes, isEncoded});
-		const keeper = command?.results === undefined ? undefined : keepReused(command.results);
+		const print = command && !options.json ? commandOutputs(command) : jsonLines({hasItems: sizes === undefined, hasTimes, isEncoded});
+		const printer = command?.results === undefined ? print : withReusedFiles(command, print);
 		const isInOrder = orderOf(options) === 'input';
 		const code = await new MapRun(engine, results, {
 			...{...options, batch: plan.batch, missing: missingOf(plan.input, options)},
-			...{sizes, printer, isEncoded, log, keeper, cleanUp, isInOrder},
+			...{sizes, printer, isEncoded, log, cleanUp, isInOrder},
 		}).print();
 		await engine.close();
 		return code;
@@ -205,6 +206,14 @@ async function map(plan: Plan, options: Options): Promise<number> {
 	} finally {
 		cleanUp();
 	}
+}
+
+/** The folder for outputs that are more than jobs keep, until they are printed. It lies with the engine's own files: if this run is killed, another one removes it. */
+function unprintedAt({lineBuffer, results}: ShellCommand, {json, queue}: Options, owner: string): string | undefined {
+	if (json || lineBuffer || results !== undefined) return undefined;
+	const kind = kindOf(queue);
+	const files = kind.noun === 'file' ? kind.locate('open()', queue) : ownerFilesAt('map');
+	return files && outputsAt(files, owner);
 }
 
 /** Of values that the command itself has, none is missing by mistake. */

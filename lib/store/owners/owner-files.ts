@@ -1,6 +1,7 @@
 import {mkdirSync, readFileSync} from 'node:fs';
 import {hostname, tmpdir} from 'node:os';
 import {join} from 'node:path';
+import type {OwnerId} from '../../job/claim.ts';
 import {refuseUntrustedFolder} from '../trusted-files.ts';
 
 /** This machine since it was started. Stores of other machines may see the same folder, in which locks of this one seem free. */
@@ -28,4 +29,18 @@ export function ownerFilesAt(place: string): string | undefined {
 	} catch {
 		return undefined;
 	}
+}
+
+/**
+ * The path of an owner's lock, a small SQLite database. A living owner holds a lock on this file. The operating system drops the lock when the process ends, however it ends.
+ * So this works although process ids are reused, and between containers that share a volume. The owner's child processes hold shares in the lock:
+ * as long as one of them may be running a job, no process reclaims the owner's jobs.
+ */
+export function ownerLockAt(files: string, owner: OwnerId): string {
+	return `${files}-owner-${owner}`;
+}
+
+/** The folder for outputs of commands that the owner's program has not printed yet. If the owner dies, it is removed with the lock. */
+export function outputsAt(files: string, owner: OwnerId): string {
+	return `${ownerLockAt(files, owner)}-output`;
 }

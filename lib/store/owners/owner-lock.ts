@@ -5,15 +5,7 @@ import type {PerSpawner} from '../../job/options.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {isBusy, NO_WAIT, translate} from '../sqlite-errors.ts';
 import {createPrivately, problemOfLock, refuse} from '../trusted-files.ts';
-
-/**
- * The path of an owner's lock, a small SQLite database. A living owner holds a lock on this file. The operating system drops the lock when the process ends, however it ends.
- * So this works although process ids are reused, and between containers that share a volume. The owner's child processes hold shares in the lock:
- * as long as one of them may be running a job, no process reclaims the owner's jobs.
- */
-export function ownerLockAt(location: string, owner: OwnerId): string {
-	return `${location}-owner-${owner}`;
-}
+import {ownerLockAt} from './owner-files.ts';
 
 /** The path of the file in which the owner's workers keep the list of jobs that they have open. */
 export function openJobsAt(location: string, owner: OwnerId): string {
@@ -33,8 +25,8 @@ export function isInUse(location: string, owners: readonly OwnerId[]): boolean {
 }
 
 /**
- * Removes the files beside the lock, then the lock. SQLite's journal stays if the owner was killed. Returns false, and leaves all, if the lock is another
- * owner's now, perhaps one of the same name: the lock is held until its file is gone.
+ * Removes the files beside the lock, then the lock. SQLite's journal stays if the owner was killed; outputs stay if it was not: its program may print them
+ * after it has left. Returns false, and leaves all, if the lock is another owner's now, perhaps one of the same name: the lock is held until its file is gone.
  * @param own the lock, if it is that of an owner of this store
  */
 export function removeLock(path: string, own?: OwnerLock): boolean {
@@ -42,9 +34,9 @@ export function removeLock(path: string, own?: OwnerLock): boolean {
 	if (!held && existsSync(path)) return false;
 	// An open file can't be removed there.
 	if (process.platform === 'win32') held?.close();
-	for (const suffix of ['-open', '-commands', '-commands2', '-journal', '']) {
+	for (const suffix of ['-open', '-commands', '-commands2', ...(own ? [] : ['-output']), '-journal', '']) {
 		try {
-			rmSync(path + suffix, {force: true});
+			rmSync(path + suffix, {recursive: true, force: true});
 		} catch {
 			// A file that stays does no harm: no process holds the lock. A sweep removes it later.
 		}
@@ -58,7 +50,7 @@ const MAX_OWNER_LENGTH = 100;
 
 /** True if the name can be part of a file's name. Another program may write any text into a row, also a path. SQLite drops white space at the end of a path. */
 export function isFileName(owner: OwnerId): boolean {
-	return owner.length <= MAX_OWNER_LENGTH && !/[/\\\0]|\s$|-(open|commands2?|journal)$/.test(owner);
+	return owner.length <= MAX_OWNER_LENGTH && !/[/\\\0]|\s$|-(open|commands2?|output|journal)$/.test(owner);
 }
 
 /**

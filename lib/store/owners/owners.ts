@@ -7,7 +7,8 @@ import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {OwnerFiles, Released} from '../store.ts';
 import {createPrivately} from '../trusted-files.ts';
-import {commandsAt, holdLock, isFileName, isLockFree, type OwnerLock, openJobsAt, ownerLockAt, removeLock} from './owner-lock.ts';
+import {ownerLockAt} from './owner-files.ts';
+import {commandsAt, holdLock, isFileName, isLockFree, type OwnerLock, openJobsAt, removeLock} from './owner-lock.ts';
 
 /** A lock without a row is left over if it is at least this old. The row of a younger one may not be written yet. */
 const MIN_LEFTOVER_AGE_MS = 60_000;
@@ -94,7 +95,7 @@ export class Owners {
 		if (!isFileName(owner))
 			throw new FaenaError(
 				'BadOption',
-				`An owner's name names a file: at most 100 characters, without / and \\, and with no white space, -open, -commands or -journal at its end. This is ${JSON.stringify(owner)}.`,
+				`An owner's name names a file: at most 100 characters, without / and \\, and with no white space, -open, -commands, -output or -journal at its end. This is ${JSON.stringify(owner)}.`,
 			);
 		const {ownerLock, openJobs} = this.filesOf(owner);
 		this.#owned.set(owner, {lock: ownerLock === undefined ? undefined : holdLock(ownerLock)});
@@ -284,7 +285,7 @@ export class Owners {
 		const locks = new Set(living.map(name => prefix + name));
 		for (const name of readdirSync(folder)) {
 			// The lock to which the file belongs.
-			const lock = name.replace(/-(open|commands2?|journal)$/, '');
+			const lock = name.replace(/-(open|commands2?|output|journal)$/, '');
 			if (!name.startsWith(prefix) || locks.has(name) || locks.has(lock)) continue;
 			const age = Date.now() - (statSync(join(folder, name), {throwIfNoEntry: false})?.mtimeMs ?? Infinity);
 			const path = join(folder, lock);

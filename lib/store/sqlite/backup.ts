@@ -2,7 +2,8 @@ import {closeSync, constants, copyFileSync, existsSync, fsyncSync, mkdirSync, op
 import {basename, dirname, join} from 'node:path';
 import type {BackedUp} from '../../job/events.ts';
 import {FaenaError} from '../../support/errors.ts';
-import {isFileName, ownerLockAt} from '../owners/owner-lock.ts';
+import {ownerLockAt} from '../owners/owner-files.ts';
+import {isFileName} from '../owners/owner-lock.ts';
 import {retryWhileBusy, translate, unwritable} from '../sqlite-errors.ts';
 import {createPrivately, refuse, refuseUntrusted} from '../trusted-files.ts';
 import {blobsAt, isBlobName, syncFolder} from './connection/blobs.ts';

@@ -1,66 +1,69 @@
 import {createHash} from 'node:crypto';
-import {closeSync, mkdirSync, openSync, statSync, writeFileSync, writeSync} from 'node:fs';
-import {join} from 'node:path';
-
-/** Takes the output of a command as it comes. */
-export interface CommandOutput {
-	/** The part is used again for other output. Returns a promise if no more is to come for a while. */
-	add(part: Buffer, stream: 'stdout' | 'stderr'): Promise<unknown> | undefined;
-	/**
-	 * There is no more.
-	 * @param isCut whether the job keeps less than all
-	 */
-	end(isCut: boolean): void;
-}
-
-/** Writes all output of a command into files, as GNU parallel's `--results`: `FOLDER/1/VALUE/stdout` and `stderr`, and with two values `FOLDER/1/VALUE/2/VALUE/…`. */
-export function outputFiles(folder: string, item: unknown): CommandOutput {
-	makeFolder(folder, item);
-	const {stdout, stderr} = outputPaths(folder, item);
-	const files = {stdout: openSync(stdout, 'w'), stderr: openSync(stderr, 'w')};
-	return {
-		add(part, stream) {
-			for (let written = 0; written < part.length; ) written += writeSync(files[stream], part, written);
-			return undefined;
-		},
-		end() {
-			closeSync(files.stdout);
-			closeSync(files.stderr);
-		},
-	};
-}
-
-/** The files of an item's output. */
-export function outputPaths(folder: string, item: unknown): Readonly<Record<'stdout' | 'stderr', string>> {
-	const own = join(folder, ...placeOf(item));
-	return {stdout: join(own, 'stdout'), stderr: join(own, 'stderr')};
-}
+import {closeSync, mkdirSync, openSync, rmSync, writeSync} from 'node:fs';
+import {dirname, join} from 'node:path';
+import type {ShellFlags} from './shell-command.ts';
+import {bothOf, type Streams} from './streams.ts';
 
 /**
- * Writes the output of a command that ran in an earlier run, as far as its job has kept it. A file that is as long as all of the output stays.
- * @param cut the bytes of each that were not kept
+ * The files for all output of an item's command: as with GNU parallel's `--results`, `FOLDER/1/VALUE/stdout` and `stderr`, and with two values
+ * `FOLDER/1/VALUE/2/VALUE/…`; without that flag, those that are there until they are printed. `undefined` if nobody reads all of the output.
  */
-export function keepOutput(
-	folder: string,
-	item: unknown,
-	outputs: {readonly stdout: string | Uint8Array; readonly stderr: string | Uint8Array},
-	cut = {stdout: 0, stderr: 0},
-): void {
-	makeFolder(folder, item);
-	const paths = outputPaths(folder, item);
-	for (const stream of ['stdout', 'stderr'] as const) {
-		const isKept = cut[stream] > 0 && hasAll(paths[stream], outputs[stream], cut[stream]);
-		if (!isKept) writeFileSync(paths[stream], outputs[stream]);
+export function outputPaths({results, unprinted}: ShellFlags, item: unknown, jobId: number): Streams<string> | undefined {
+	if (results !== undefined) return bothOf(stream => join(results, ...placeOf(item), stream));
+	return unprinted === undefined ? undefined : bothOf(stream => join(unprinted, `${jobId}.${stream}`));
+}
+
+/** The most bytes of each stream that are kept with a job. */
+export const MAX_KEPT_BYTES = 4 * 1024 ** 2;
+
+/**
+ * Writes all that a command says on one stream to a file. A temporary file is there only if the job keeps less: what it keeps is in memory in any
+ * case until the command ends.
+ */
+export class WholeOutput {
+	readonly #path: string;
+	readonly #isTemporary: boolean;
+	#parts: Buffer[] = [];
+	#size = 0;
+	#file: number | undefined;
+	#hasFailed = false;
+
+	constructor(path: string, isTemporary: boolean) {
+		this.#path = path;
+		this.#isTemporary = isTemporary;
+		if (!isTemporary) this.#write();
 	}
-}
 
-/** Whether a file is as long as all of an output, of which the job keeps a part. @param cut the bytes that it does not keep */
-export function hasAll(path: string, kept: string | Uint8Array, cut: number): boolean {
-	return statSync(path, {throwIfNoEntry: false})?.size === Buffer.byteLength(kept) + cut;
-}
+	add(part: Buffer): void {
+		this.#parts.push(part);
+		this.#size += part.length;
+		if (!this.#isTemporary || this.#size > MAX_KEPT_BYTES) this.#write();
+	}
 
-function makeFolder(folder: string, item: unknown): void {
-	mkdirSync(join(folder, ...placeOf(item)), {recursive: true});
+	/** @param isCut whether the job keeps less than all */
+	end(isCut: boolean): void {
+		if (isCut) this.#write();
+		if (this.#file !== undefined) closeSync(this.#file);
+		if (this.#isTemporary && (!isCut || this.#hasFailed)) rmSync(this.#path, {force: true});
+	}
+
+	/** A full disk for temporary files is no failure of the command. */
+	#write(): void {
+		const bytes = Buffer.concat(this.#parts.splice(0));
+		if (this.#hasFailed) return;
+		try {
+			this.#file ??= this.#open();
+			for (let written = 0; written < bytes.length; ) written += writeSync(this.#file, bytes, written);
+		} catch (error) {
+			if (!this.#isTemporary) throw error;
+			this.#hasFailed = true;
+		}
+	}
+
+	#open(): number {
+		mkdirSync(dirname(this.#path), {recursive: true, mode: this.#isTemporary ? 0o700 : 0o777});
+		return openSync(this.#path, 'w');
+	}
 }
 
 /** The folders of an item: a name and a value for each of its values. */

@@ -18,7 +18,7 @@ export interface ShellFlags {
 	/** The folder for the outputs of all commands. */
 	readonly results?: string | undefined;
 	/** The folder for outputs that are more than jobs keep, until they are printed. */
-	readonly spill?: string | undefined;
+	readonly unprinted?: string | undefined;
 	/** Whether a line of output is printed as soon as it is whole. */
 	readonly lineBuffer?: true | undefined;
 	/** Whether each line of output begins with the item. */

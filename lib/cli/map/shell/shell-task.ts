@@ -2,48 +2,48 @@
 
 import {isUtf8} from 'node:buffer';
 import {env} from 'node:process';
-import {defineTasks, task as makeTask, PermanentError, type TaskContext} from '../../../internal/words.ts';
+import {defineTasks, type ExecResult, task as makeTask, PermanentError, type TaskContext} from '../../../internal/words.ts';
 import {type Command, fill} from '../template/template.ts';
-import {type CommandOutput, outputFiles} from './output-files.ts';
+import {MAX_KEPT_BYTES, outputPaths, WholeOutput} from './output-files.ts';
 import {describeItem, SHELL_COMMAND_VARIABLE, type ShellCommand, type ShellFailure, type ShellPayload, type ShellResult} from './shell-command.ts';
-import {SpilledOutput} from './spilled-output.ts';
+import {bothOf, STREAMS} from './streams.ts';
 import {LineWriter} from './tagged-lines.ts';
 
-const {task, template, workdir, results, spill, lineBuffer, tag, memoryBytes} = JSON.parse(env[SHELL_COMMAND_VARIABLE] ?? '') as ShellCommand;
+const command = JSON.parse(env[SHELL_COMMAND_VARIABLE] ?? '') as ShellCommand;
+const {task, template, workdir, results, lineBuffer, tag, memoryBytes} = command;
 // The commands need not have it.
 delete env[SHELL_COMMAND_VARIABLE];
 
 export const tasks = defineTasks(import.meta.url, {[task]: makeTask(run, {version: '1', ...(memoryBytes !== undefined && {memoryBytes})})});
 
-/** The most bytes of an output that are kept with the job. */
-const MAX_OUTPUT = '4mib';
 /** The most bytes of the outputs that are kept with a job that failed, as JSON: an error has room for 16 KiB. */
 const MAX_FAILED_BYTES = 12 * 1024;
 
 async function run([item, sequence = 0]: ShellPayload, {slot, exec, job}: TaskContext): Promise<ShellResult> {
 	const {file, args} = commandFor(item, {sequence, slot});
-	const outputs = outputsFor(item, job.id);
-	let isCut = false;
-	const options = {
-		...(workdir !== undefined && {cwd: workdir}),
-		onOutput: (part: Buffer, stream: 'stdout' | 'stderr') => {
-			const busy = outputs.flatMap(each => each.add(part, stream) ?? []);
-			if (busy.length > 0) return Promise.all(busy).then(() => undefined);
-			return undefined;
-		},
-	};
+	const paths = outputPaths(command, item, job.id);
+	const whole = paths && bothOf(stream => new WholeOutput(paths[stream], results === undefined));
+	const lines = lineBuffer && bothOf(stream => new LineWriter(stream, tag && describeItem(item)));
+	let cut: ShellResult['cut'];
 	try {
-		const {exitCode, signal, stdout, stderr, cut} = await exec(file, args, {reject: false, encoding: 'buffer', log: true, maxOutput: MAX_OUTPUT, ...options});
-		isCut = cut.stdout + cut.stderr > 0;
-		if (exitCode === 0) return {exitCode, stdout: textOf(stdout), stderr: textOf(stderr), ...(isCut && {cut})};
-		const kept = fitting(stdout, stderr, cut);
-		isCut = kept.cut !== undefined;
-		throw Object.assign(new Error(`The command ${exitCode === null ? `was ended by ${signal}` : `ended with exit code ${exitCode}`}${lastLine(stderr)}`), {
-			...{exitCode, signal},
-			...kept,
-		} satisfies ShellFailure);
+		const ended = await exec(file, args, {
+			...{cwd: workdir ?? '.', reject: false, encoding: 'buffer', log: true, maxOutput: MAX_KEPT_BYTES},
+			onOutput(part, stream) {
+				whole?.[stream].add(part);
+				return lines?.[stream].add(part);
+			},
+		});
+		const {exitCode, signal} = ended;
+		const kept = keptOf(ended);
+		cut = kept.cut;
+		if (exitCode === 0) return {exitCode, ...kept};
+		const how = exitCode === null ? `was ended by ${signal}` : `ended with exit code ${exitCode}`;
+		throw Object.assign(new Error(`The command ${how}${lastLine(ended.stderr)}`), {exitCode, signal, ...kept} satisfies ShellFailure);
 	} finally {
-		for (const each of outputs) each.end(isCut);
+		for (const stream of STREAMS) {
+			whole?.[stream].end((cut?.[stream] ?? 0) > 0);
+			lines?.[stream].end();
+		}
 	}
 }
 
@@ -56,23 +56,15 @@ function commandFor(item: unknown, numbers: {readonly sequence: number; readonly
 	}
 }
 
-/** Where the output goes as it comes. */
-function outputsFor(item: unknown, jobId: number): readonly CommandOutput[] {
-	const label = tag ? describeItem(item) : undefined;
-	const files = results === undefined ? [] : [outputFiles(results, item)];
-	const spilled = spill === undefined ? [] : [new SpilledOutput(spill, jobId)];
-	return [...files, ...spilled, ...(lineBuffer ? [new LineWriter(label)] : [])];
-}
-
 /** A text has no NULs, which take six times their size in JSON. */
 function textOf(bytes: Buffer): string | Uint8Array {
 	return isUtf8(bytes) && !bytes.includes(0) ? bytes.toString() : new Uint8Array(bytes);
 }
 
-/** As much of the end of both as an error has room for, as JSON. */
-function fitting(stdout: Buffer, stderr: Buffer, cut: {readonly stdout: number; readonly stderr: number}): Pick<ShellFailure, 'stdout' | 'stderr' | 'cut'> {
+/** What the job keeps: all that there is; of a command that failed, as much of the end of both as an error has room for, as JSON. */
+function keptOf({exitCode, stdout, stderr, cut}: ExecResult<Buffer>): Omit<ShellResult, 'exitCode'> {
 	let [out, err] = [stdout, stderr];
-	while (Buffer.byteLength(JSON.stringify([textOf(out), textOf(err)])) > MAX_FAILED_BYTES) {
+	while (exitCode !== 0 && Buffer.byteLength(JSON.stringify([textOf(out), textOf(err)])) > MAX_FAILED_BYTES) {
 		if (out.length > err.length) out = out.subarray(Math.ceil(out.length / 2));
 		else err = err.subarray(Math.ceil(err.length / 2));
 	}

@@ -1,9 +1,9 @@
 import {once} from 'node:events';
 import {inLine} from '../../terminal/controls.ts';
-import type {CommandOutput} from './output-files.ts';
+import type {Parts, Stream} from './streams.ts';
 
 /** Puts a label and a tab before each line of an output. The bytes stay as they are, also if they are no UTF-8. */
-export class LineLabels {
+class LineLabels {
 	/** With a character for each byte. */
 	readonly #lead: string;
 	#isAtStart = true;
@@ -22,52 +22,36 @@ export class LineLabels {
 	}
 }
 
-/** A whole output with labels. */
-export function tagged(output: string | Uint8Array, label: string): Buffer {
-	return new LineLabels(label).add(output);
+/** An output with labels. */
+export async function* tagged(output: Parts, label: string): AsyncGenerator<Buffer> {
+	const labels = new LineLabels(label);
+	for await (const part of output) yield labels.add(part);
 }
 
 /** A longer line is written in parts as it comes. */
 const MAX_LINE_BYTES = 1024 ** 2;
 
-/** Writes each line of a command's output to stdout or stderr as soon as it is whole. */
-export class LineWriter implements CommandOutput {
-	readonly #streams: Readonly<Record<'stdout' | 'stderr', LineStream>>;
-
-	/** @param label stands before each line */
-	constructor(label: string | undefined) {
-		this.#streams = {stdout: new LineStream('stdout', label), stderr: new LineStream('stderr', label)};
-	}
-
-	add(part: Buffer, stream: 'stdout' | 'stderr'): Promise<unknown> | undefined {
-		return this.#streams[stream].add(part);
-	}
-
-	end(): void {
-		for (const stream of Object.values(this.#streams)) stream.end();
-	}
-}
-
-class LineStream {
-	readonly #name: 'stdout' | 'stderr';
+/** Writes each line of what a command says on a stream to the same stream as soon as it is whole. */
+export class LineWriter {
+	readonly #name: Stream;
 	readonly #labels: LineLabels | undefined;
 	#rest: Buffer[] = [];
 	#restBytes = 0;
 	/** A part of a line was written, and not its end. */
 	#isInLine = false;
 
-	constructor(name: 'stdout' | 'stderr', label: string | undefined) {
+	/** @param label stands before each line */
+	constructor(name: Stream, label: string | undefined) {
 		this.#name = name;
 		this.#labels = label === undefined ? undefined : new LineLabels(label);
 	}
 
 	/** Returns a promise if the reader is slow. */
-	add(part: Buffer): Promise<unknown> | undefined {
+	add(part: Buffer): Promise<void> | undefined {
 		const end = this.#restBytes + part.length > MAX_LINE_BYTES ? part.length : part.lastIndexOf('\n') + 1;
 		const lines = end > 0 ? Buffer.concat([...this.#rest, part.subarray(0, end)]) : undefined;
 		if (lines) [this.#rest, this.#restBytes] = [[], 0];
-		// The part is used again for other output.
-		if (end < part.length) this.#rest.push(Buffer.from(part.subarray(end)));
+		if (end < part.length) this.#rest.push(part.subarray(end));
 		this.#restBytes += part.length - end;
 		return lines && this.#write(lines);
 	}
@@ -76,9 +60,9 @@ class LineStream {
 		if (this.#restBytes > 0 || this.#isInLine) void this.#write(Buffer.concat([...this.#rest, Buffer.from('\n')]));
 	}
 
-	#write(lines: Buffer): Promise<unknown> | undefined {
+	#write(lines: Buffer): Promise<void> | undefined {
 		this.#isInLine = lines.at(-1) !== 0x0a;
 		const isTaken = process[this.#name].write(this.#labels ? this.#labels.add(lines) : lines);
-		return isTaken ? undefined : once(process[this.#name], 'drain');
+		return isTaken ? undefined : once(process[this.#name], 'drain').then(() => undefined);
 	}
 }
