@@ -48,7 +48,7 @@ function traceEnd(chunk: TracedChunk, {givenAt, sentAt, firstStartedAt, endedAt}
 	const ids = size === 1 ? `job ${idAt(group.ids, 0)}` : `${size} jobs, ${idAt(group.ids, 0)} to ${idAt(group.ids, size - 1)},`;
 	const spans = [
 		['loading', givenAt, sentAt],
-		['waiting in it', sentAt, firstStartedAt],
+		['waiting in the worker', sentAt, firstStartedAt],
 		['running', firstStartedAt, endedAt],
 		['reporting', endedAt, Date.now()],
 	] as const;

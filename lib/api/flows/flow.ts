@@ -5,10 +5,10 @@ import type {JobMaker} from '../../job/new-job.ts';
 import {checkId, checkKey} from '../../job/options.ts';
 import type {JobOptions, PayloadOf, ProblemOf, ResultOf, TasksOf} from '../../job/task.ts';
 import type {DispatcherClient} from '../../transport/client.ts';
+import {openFlow} from './enqueue-flow.ts';
 import {structureOf, toGroups} from './flow-groups.ts';
 import {FlowJob, FlowMap, FlowNode, inOrder, type NodeOwner, type NodePlan, type Parent} from './flow-nodes.ts';
 import {FlowRun} from './flow-run.ts';
-import {openFlow} from './flow-store.ts';
 
 /** Options of a flow's job. Defaults are those of `enqueue`. */
 export interface FlowJobOptions extends Omit<JobOptions, 'dependsOn' | 'unique'> {

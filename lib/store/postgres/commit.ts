@@ -8,6 +8,7 @@ import {keyConflict, noParent} from '../conflict-errors.ts';
 import type {Changes, Committed} from '../store.ts';
 import {STATUS_OF} from '../stored-state.ts';
 import {type ClaimedRow, toClaimedGroups} from './claimed-rows.ts';
+import {CallEncoder, toEnqueued} from './commit-items.ts';
 import {CallValues} from './connection/call-values.ts';
 import type {Calls, DecidedChange, Effects, Facts} from './connection/calls.ts';
 import type {ClaimedFrom} from './connection/claimed-from.ts';
@@ -16,7 +17,6 @@ import {KEY_CONFLICT, LATE_CLAIM, MUST_BE_ALONE, NOT_DECIDED} from './connection
 import {codeOf, withoutAnswer} from './connection/postgres-errors.ts';
 import {childJobsOf, type EndedItem, endedItems, toSettled} from './ended-items.ts';
 import type {Basis, KnownFacts} from './facts.ts';
-import {CallEncoder, toEnqueued} from './items.ts';
 import type {Numbers, NumberTables} from './number-tables.ts';
 import {decideChanges} from './schedules.ts';
 

@@ -12,10 +12,10 @@ import {enqueueFailure, noParentFailure} from '../conflict-errors.ts';
 import type {Settled, SettledGroup} from '../store.ts';
 import {readFailure, writeFailure} from '../stored-json.ts';
 import {LEFT_AS, stopRequest} from '../stored-state.ts';
+import type {CallEncoder} from './commit-items.ts';
 import type {Decision, EndedAnswer, EndedJson, NewItem} from './connection/calls.ts';
 import {ID_PLACEHOLDER} from './connection/sql-constants.ts';
 import {type Basis, chargesOf, listCharges} from './facts.ts';
-import type {CallEncoder} from './items.ts';
 
 /** An item of a call, and where its jobs are among the groups. */
 export interface EndedItem {
