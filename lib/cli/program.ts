@@ -1,8 +1,8 @@
 import {Command} from 'commander';
 import {bad, version} from '../internal/words.ts';
 import {describeExitCodes} from './exit-codes.ts';
-import {refuseFlag} from './flags/refuse-flag.ts';
 import {type SourceGroups, splitArguments} from './map/inputs/arguments.ts';
+import {refuseFlag} from './refuse-flag.ts';
 import {escapeControls} from './terminal/controls.ts';
 import {explain} from './terminal/print.ts';
 

@@ -1,7 +1,7 @@
 /** The flags of GNU parallel for which `faena map` has others. */
 
 import {type Command, Option} from 'commander';
-import {refuseFlag} from '../flags/refuse-flag.ts';
+import {refuseFlag} from '../refuse-flag.ts';
 
 /** Other names of flags, or of a flag with a value. */
 const OTHER_NAMES: Readonly<Record<string, readonly string[]>> = {
