@@ -1,7 +1,8 @@
-import {Command, Option} from 'commander';
-import {bad, FaenaError, version} from '../internal/words.ts';
+import {Command} from 'commander';
+import {bad, version} from '../internal/words.ts';
 import {describeExitCodes} from './exit-codes.ts';
 import {type SourceGroups, splitArguments} from './map/inputs/arguments.ts';
+import {refuseFlag} from './refuse-flag.ts';
 import {escapeControls} from './terminal/controls.ts';
 import {explain} from './terminal/print.ts';
 
@@ -78,10 +79,6 @@ export const RENAMED_FLAGS: Readonly<Record<string, Readonly<Record<string, stri
 
 /** Makes a command refuse its former flags with a message that names the new one. */
 function refuseRenamedFlags(command: Command): void {
-	for (const [flag, now] of Object.entries(RENAMED_FLAGS[command.name()] ?? {})) {
-		command.addOption(new Option(`${flag} [value]`).hideHelp());
-		command.on(`option:${flag.slice(2)}`, () => {
-			throw new FaenaError('BadOption', `${flag} of faena ${command.name()} is now called ${now}.`);
-		});
-	}
+	for (const [flag, now] of Object.entries(RENAMED_FLAGS[command.name()] ?? {}))
+		refuseFlag(command, flag, `${flag} of faena ${command.name()} is now called ${now}.`);
 }

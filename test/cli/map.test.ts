@@ -3,7 +3,8 @@ import {existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFile
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import test from 'ava';
-import {OTHER_FLAGS} from '../../lib/cli/map/parallel-flags.ts';
+import type {Command} from 'commander';
+import {REFUSED} from '../../lib/cli/map/parallel-flags.ts';
 import {makeProgram, RENAMED_FLAGS} from '../../lib/cli/program.ts';
 import {openQueue} from '../../lib/queue.ts';
 import {drawn} from '../fixtures/random.ts';
@@ -403,14 +404,44 @@ test('a file that is named like a flag does not replace one, and control charact
 });
 
 test('a flag that only GNU parallel has is refused with what to use instead', async t => {
-	const flags = OTHER_FLAGS.flatMap(([names]) => names).filter(flag => flag !== '--max-args');
-	t.true(flags.length > 40);
+	const flags = Object.keys(REFUSED).flatMap(names => names.split(' '));
+	t.true(flags.length > 35);
 	for (const flag of flags) {
 		const words = ['map', '--sh', 'true', flag, '1', ':::', 'a'];
 		await t.throwsAsync((await makeProgram()).parseAsync(words, {from: 'user'}), {
 			message: new RegExp(`^faena map does not have ${flag} of GNU parallel: .{5}`),
 		});
 	}
+});
+
+test("GNU parallel's names of flags are accepted, and are checked and set as the flag's own", async t => {
+	const optionsOf = async (...words: readonly string[]) => {
+		const program = await makeProgram();
+		const map = program.commands.find(command => command.name() === 'map') as Command;
+		map.action(() => undefined);
+		await program.parseAsync(['map', ...words], {from: 'user'});
+		return map.opts();
+	};
+	for (const [theirs, ours] of [
+		['-P3', '-j3'],
+		['--jobs=50%', '--workers=50%'],
+		['--max-procs 2', '-j 2'],
+		['-k', '--order input'],
+		['--retries 4', '--max-attempts 4'],
+		['--resume-failed', '--retry-failed'],
+		['-u', '--line-buffer'],
+		['--lb', '--line-buffer'],
+		['--wd /tmp', '--workdir /tmp'],
+		['--dryrun', '--dry-run'],
+		['--bar --eta --progress --resume --group --will-cite', ''],
+	] as const) {
+		const given = await optionsOf(...theirs.split(' '));
+		const expected = await optionsOf(...ours.split(' ').filter(Boolean));
+		t.like(given, expected, theirs);
+	}
+	await t.notThrowsAsync(optionsOf('--no-notice'));
+	await t.throwsAsync(optionsOf('--jobs', 'x'), {message: /option '-P, --jobs <n>' argument 'x' is invalid\. It is a whole number/});
+	await t.throwsAsync(optionsOf('--wd', '.', '--workdir', '.'), {message: /It was given already/});
 });
 
 test('a former flag is refused with the name of the new one, which exists', async t => {

@@ -8,11 +8,9 @@ import {closeOnSignals, isSignalled} from '../../internal/api.ts';
 import {bad, FaenaError, kindOf, STATUSES, shownLocation} from '../../internal/words.ts';
 import {type Batch, type JobQueue, openQueue} from '../../queue.ts';
 
-/** The flag of commands for a queue that exists. */
-export const QUEUE_FLAG = ['--queue <file>', 'SQLite file or PostgreSQL URL of the jobs', 'faena.db'] as const;
-
-export function queueCommand(program: Command, name: string): Command {
-	return program.command(name).option(...QUEUE_FLAG);
+/** A command for a queue that exists. */
+export function queueCommand(program: Command, name: string, what = 'SQLite file or PostgreSQL URL of the jobs'): Command {
+	return program.command(name).option('--queue <file>', what, 'faena.db');
 }
 
 /** Opens an existing queue for a moment, to change it or, with `readOnly`, to look at it. Never creates one. */

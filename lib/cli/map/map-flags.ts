@@ -14,12 +14,9 @@ export interface MapFlags extends EngineFlags {
 	readonly batch?: string;
 	readonly fresh?: readonly FreshFlag[];
 	readonly order: 'finished' | 'input';
-	readonly keepOrder?: true;
 	readonly timeout?: `${number}%`;
 	readonly maxAttempts?: number;
 	readonly maxDelays?: number;
-	/** The same as `maxAttempts`. */
-	readonly retries?: number;
 	readonly retryFailed?: true;
 	readonly missing?: 'hold' | 'run' | 'cancel' | 'delete';
 	readonly halt?: HaltOption;
@@ -43,7 +40,6 @@ export function addMapFlags(command: Command): Command {
 		.option('--dry-run', 'run nothing and change nothing; print which items would run, and why; with --sh, the commands')
 		.option('--timeout <time>', 'longest run of a job, for instance 30s, 5m, or 300% of the median, once ten have completed (default: none)', toTime)
 		.option('--max-attempts <n>', 'failures after which a job is dead (default: 3; 1 with --sh)', toCount)
-		.addOption(new Option('--retries <n>', 'the same as --max-attempts').argParser(toCount))
 		.option('--max-delays <n>', 'times that the task may put a job off by RetryAfter without a charge (default: 100)', toMaxDelays)
 		.option('--retry-failed', 'run items again that died or were cancelled in an earlier run')
 		.addOption(
@@ -74,20 +70,12 @@ function addCommandFlags(command: Command): Command {
 }
 
 function addOutputFlags(command: Command): Command {
-	return (
-		command
-			.addOption(new Option('--order <order>', 'print results as they finish, or in the order of the input').choices(['finished', 'input']).default('finished'))
-			.option('-k, --keep-order', 'the same as --order input')
-			.option('--joblog <file>', "append a line for each job that ran, in the columns of GNU parallel's job log", onlyOnce)
-			.option('--json', 'with --sh: print a line of JSON for each result instead of the output')
-			.option('--times', 'add to each line of JSON when the job ran, for how long, its CPU time and its attempts')
-			.option('--quiet', 'print no progress, only the summary')
-			// parallel needs them for what is the default here.
-			.addOption(new Option('--bar', 'show progress and the time left; always on').hideHelp())
-			.addOption(new Option('--eta', 'as --bar').hideHelp())
-			.addOption(new Option('--progress', 'as --bar').hideHelp())
-			.addOption(new Option('--resume', 'go on where the last run stopped; always on').hideHelp())
-	);
+	return command
+		.addOption(new Option('--order <order>', 'print results as they finish, or in the order of the input').choices(['finished', 'input']).default('finished'))
+		.option('--joblog <file>', "append a line for each job that ran, in the columns of GNU parallel's job log", onlyOnce)
+		.option('--json', 'with --sh: print a line of JSON for each result instead of the output')
+		.option('--times', 'add to each line of JSON when the job ran, for how long, its CPU time and its attempts')
+		.option('--quiet', 'print no progress, only the summary');
 }
 
 export const ENV_HELP = "a variable in the environment of the tasks or commands (a name alone changes nothing: they have all variables of faena's own)";
@@ -100,13 +88,3 @@ export function toEnv(text: string, before: Readonly<Record<string, string>> = {
 	// The workers have it in any case. Its value is none of the run's: PATH, for instance, may be another one tomorrow.
 	return before;
 }
-
-/** Which of parallel's flags there are not, for the end of the help. */
-export const PARALLEL_HELP = `
-Of GNU parallel's options these are left out: --sshlogin and all of other hosts
-(use a PostgreSQL --queue and faena work); --pipe, --block and --cat (an item is
-a line or a record); --sem (a task has concurrency); --load and --noswap (use -j
-and --memfree); --colsep and --header (use --csv); --xargs, -X and -m (use -n);
---tmux, --tty and --fg (commands have no terminal); --profile (write a script);
---plus, --rpl and {= =} (use the shell, as in x={}; mv "$x" "\${x%.txt}.bak").
---bar, --eta, --progress and --resume are always on.`;

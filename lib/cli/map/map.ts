@@ -19,10 +19,10 @@ import {addInputOptions, INPUT_HELP} from './inputs/input-options.ts';
 import type {Item} from './inputs/items.ts';
 import {type Input, type InputOptions, openInput} from './inputs/open-input.ts';
 import {JobLog} from './joblog.ts';
-import {addMapFlags, type MapFlags, PARALLEL_HELP} from './map-flags.ts';
+import {addMapFlags, type MapFlags} from './map-flags.ts';
 import {commandOutputs, jsonLines, withReusedFiles} from './map-output.ts';
 import {MapRun} from './map-run.ts';
-import {refuseOtherFlags} from './parallel-flags.ts';
+import {addParallelFlags, PARALLEL_HELP} from './parallel-flags.ts';
 import {parseShellCommand, SHELL_COMMAND_VARIABLE, SHELL_TASK, type ShellCommand, shellPayload} from './shell/shell-command.ts';
 import {describeCommand} from './template/template.ts';
 
@@ -48,7 +48,7 @@ export function addMap(program: Command, groups: SourceGroups): void {
 			const words = target === undefined ? globs : [target, ...globs];
 			process.exitCode = await mapWords(words, options, groups);
 		});
-	refuseOtherFlags(command);
+	addParallelFlags(command);
 }
 
 const EXAMPLES = `
@@ -103,7 +103,7 @@ async function planCommand(sh: string, words: readonly string[], options: Option
 	const input = await openInput(words, options, groups);
 	assertSeesFiles(input, words, options);
 	// In order, each output has to wait for those before.
-	const lineBuffer = orderOf(options) === 'input' ? undefined : options.lineBuffer;
+	const lineBuffer = options.order === 'input' ? undefined : options.lineBuffer;
 	const results = options.results && resolve(options.results);
 	const flags = {workdir, lineBuffer, tag, results, memoryBytes: memory};
 	const batch = batchOf(['sh', sh, ...(workdir === undefined ? [] : ['--workdir', workdir])], input, options);
@@ -143,12 +143,12 @@ function assertSeesFiles({filesOf, filesAmong}: Input, words: readonly string[],
 
 /** The options of the map that the flags name. */
 function mapOptionsOf({batch, command, input}: Plan, options: Options, ofTask: readonly Fresh[]): MapOptions<Item, unknown> {
-	const {retryFailed, halt, timeout, maxDelays, fresh} = options;
+	const {order, retryFailed, halt, timeout, maxDelays, fresh} = options;
 	const missing = missingOf(input, options);
 	// As with GNU parallel, a command that fails is not tried again unless that is asked for.
-	const {retries = command ? 1 : undefined, maxAttempts = retries} = options;
+	const {maxAttempts = command ? 1 : undefined} = options;
 	return {
-		...defined({order: orderOf(options), missing, retryFailed, halt, timeout, maxAttempts, maxDelays}),
+		...defined({order, missing, retryFailed, halt, timeout, maxAttempts, maxDelays}),
 		...{batch, key: (item: Item) => item.key, payload: (item: Item) => (command ? shellPayload(command, item) : item.payload)},
 		...freshnessOf(fresh, ofTask, input, options.workdir ?? '.'),
 	};
@@ -190,7 +190,7 @@ async function map(planned: Plan, options: Options): Promise<number> {
 		const hasTimes = options.times === true;
 		const print = command && !options.json ? commandOutputs(command) : jsonLines({hasItems: sizes === undefined, hasTimes, isEncoded});
 		const printer = command?.results === undefined ? print : withReusedFiles(command, print);
-		const isInOrder = orderOf(options) === 'input';
+		const isInOrder = options.order === 'input';
 		const code = await new MapRun(engine, results, {
 			...{...options, batch: plan.batch, missing: missingOf(plan.input, options)},
 			...{sizes, printer, isEncoded, log, cleanUp, isInOrder},
@@ -219,10 +219,6 @@ function unprintedAt({lineBuffer, results}: ShellCommand, {json, queue}: Options
 /** Of values that the command itself has, none is missing by mistake. */
 function missingOf({isWritten}: Input, {missing}: Options): NonNullable<MapOptions<unknown, unknown>['missing']> {
 	return missing ?? (isWritten ? 'cancel' : 'hold');
-}
-
-function orderOf({order, keepOrder}: Options): 'input' | 'finished' {
-	return keepOrder ? 'input' : order;
 }
 
 /** What is added to the environment of the workers. */

@@ -1,43 +1,54 @@
-/** The flags of GNU parallel that `faena map` does not have. */
+/** The flags of GNU parallel for which `faena map` has others. */
 
 import {type Command, Option} from 'commander';
-import {bad} from '../../internal/words.ts';
+import {refuseFlag} from '../refuse-flag.ts';
 
-/** What to do instead. The help of `faena map` says the same by subject. */
-export const OTHER_FLAGS: readonly (readonly [flags: readonly string[], instead: string])[] = [
-	[['--jobs', '--max-procs', '-P'], 'use -j'],
-	[['--lb'], 'use --line-buffer'],
-	[['--wd'], 'use --workdir'],
-	[['--dryrun'], 'use --dry-run'],
-	[['--tagstring'], 'use --tag, which begins each line with the item'],
-	[['--files'], 'use --results, which writes the output of each command to files'],
-	[['--colsep', '-C', '--header'], 'use --csv, with {name} or {1} for a column'],
-	[['--max-args', '--max-lines', '-L', '--xargs', '-X', '-m'], 'use -n, the number of values in one command'],
-	[['--resume-failed'], 'use --retry-failed'],
-	[['--memsuspend', '--load', '--noswap'], 'use -j and --memfree'],
-	[['--group', '--will-cite', '--no-notice'], 'leave it out, there is no need for it'],
-	[['--ungroup', '-u'], 'use --line-buffer, which prints each line as soon as it is whole'],
-	[['--verbose', '-v', '-t'], 'use --dry-run or --joblog, which have the commands'],
-	[['--pipe', '--pipepart', '--spreadstdin', '--block', '--cat', '--fifo'], 'an item is a line, a record, a value or a file; split a large input before'],
-	[
-		['--sshlogin', '-S', '--sshloginfile', '--onall', '--nonall', '--transferfile', '--return', '--cleanup', '--basefile'],
-		'use a PostgreSQL --queue and faena work on each machine',
-	],
-	[['--sem', '--semaphore', '--id', '--fg', '--bg'], 'a task has the option concurrency'],
-	[['--tmux', '--tty'], 'commands have no terminal'],
-	[['--profile', '-J'], 'write a script'],
-	[['--plus', '--rpl'], `let the shell change the value, for instance: x={}; mv "$x" "\${x%.txt}.bak"`],
-];
+/** Other names of flags, or of a flag with a value. */
+const OTHER_NAMES: Readonly<Record<string, readonly string[]>> = {
+	'-j': ['-P, --jobs <n>', '--max-procs <n>'],
+	'--order input': ['-k, --keep-order'],
+	'--max-attempts': ['--retries <n>'],
+	'--retry-failed': ['--resume-failed'],
+	'--line-buffer': ['-u, --ungroup', '--lb'],
+	'--workdir': ['--wd <folder>'],
+	'--dry-run': ['--dryrun'],
+};
 
-/** Makes the command refuse them, each with what to do instead. */
-export function refuseOtherFlags(command: Command): void {
-	const own = new Set(command.options.flatMap(({short, long}) => [short, long]));
-	for (const [flags, instead] of OTHER_FLAGS) {
-		for (const flag of flags.filter(each => !own.has(each))) {
-			command.addOption(new Option(`${flag} [value]`).hideHelp());
-			command.on(`option:${flag.replace(/^-+/, '')}`, () => {
-				throw bad(`faena map does not have ${flag} of GNU parallel: ${instead}.`);
-			});
-		}
-	}
+/** What is the default here, or there is no need for. */
+const ALWAYS_ON = ['--bar', '--eta', '--progress', '--resume', '--group', '--will-cite', '--no-notice'];
+
+/** What to do instead of others. */
+export const REFUSED: Readonly<Record<string, string>> = {
+	'--tagstring': 'use --tag, which begins each line with the item',
+	'--files': 'use --results, which writes the output of each command to files',
+	'--colsep -C --header': 'make the input CSV and use --csv, with {name} or {1} for a column',
+	'--max-lines -L --xargs -X -m': 'use -n, the number of values in one command',
+	'--memsuspend --load --noswap': 'use -j and --memfree',
+	'--verbose -v -t': 'use --dry-run or --joblog, which have the commands',
+	'--pipe --pipepart --spreadstdin --block --cat --fifo': 'an item is a line, a record, a value or a file; split a large input before',
+	'--sshlogin -S --sshloginfile --onall --nonall --transferfile --return --cleanup --basefile': 'use a PostgreSQL --queue and faena work on each machine',
+	'--sem --semaphore --id --fg --bg': 'a task has the option concurrency',
+	'--tmux --tty': 'commands have no terminal',
+	'--profile -J': 'write a script',
+	'--plus --rpl': `let the shell change the value, for instance: x={}; mv "$x" "\${x%.txt}.bak"`,
+};
+
+export function addParallelFlags(command: Command): void {
+	command.optionsGroup('The same, as GNU parallel names it:');
+	for (const [own, names] of Object.entries(OTHER_NAMES)) for (const flags of names) addOtherName(command, flags, own);
+	for (const flag of ALWAYS_ON) command.addOption(new Option(flag).hideHelp());
+	for (const [flags, instead] of Object.entries(REFUSED))
+		for (const flag of flags.split(' ')) refuseFlag(command, flag, `faena map does not have ${flag} of GNU parallel: ${instead}.`);
 }
+
+function addOtherName(command: Command, flags: string, own: string): void {
+	const [flag, value] = own.split(' ');
+	const option = command.options.find(({short, long}) => short === flag || long === flag) as Option;
+	const other = new Option(flags, `the same as ${own}`).preset(value);
+	command.addOption(Object.assign(other, {parseArg: option.parseArg, attributeName: () => option.attributeName()}));
+}
+
+/** For the end of the help. */
+export const PARALLEL_HELP = `
+Of GNU parallel's options, --bar, --eta, --progress, --resume and --group are
+always on. Others are refused, most of them with what to use instead.`;

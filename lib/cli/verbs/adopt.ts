@@ -1,6 +1,6 @@
 import type {Command} from 'commander';
 import {FaenaError} from '../../internal/words.ts';
-import {QUEUE_FLAG, useQueue} from '../flags/input.ts';
+import {queueCommand, useQueue} from '../flags/input.ts';
 import {inLine} from '../terminal/controls.ts';
 import {print} from '../terminal/print.ts';
 
@@ -11,8 +11,7 @@ interface Flags {
 }
 
 export function addAdopt(program: Command): void {
-	program
-		.command('adopt')
+	queueCommand(program, 'adopt')
 		.summary('give the jobs of a scope that no program has any more to another one')
 		.description(
 			'A job is run only by programs of its scope: its package and module, and for faena map the folder and --env. When these have new names, the jobs of ' +
@@ -20,7 +19,6 @@ export function addAdopt(program: Command): void {
 		)
 		.requiredOption('--from <scope>', 'the scope that the jobs have')
 		.requiredOption('--to <scope>', 'the scope that they get')
-		.option(...QUEUE_FLAG)
 		.addHelpText('after', "\nExample:\n  faena adopt --from 'shop/thumbnails' --to 'shop/images'")
 		.action(({queue: file, from, to}: Flags) =>
 			useQueue(file, async queue => {

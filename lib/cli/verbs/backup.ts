@@ -1,13 +1,12 @@
 import type {Command} from 'commander';
 import {kindOf} from '../../internal/words.ts';
 import {backup} from '../../queue.ts';
-import {assertExists} from '../flags/input.ts';
+import {assertExists, queueCommand} from '../flags/input.ts';
 import {inLine} from '../terminal/controls.ts';
 import {counted, megabytes, print, printError} from '../terminal/print.ts';
 
 export function addBackup(program: Command): void {
-	program
-		.command('backup')
+	queueCommand(program, 'backup', 'SQLite file of the jobs')
 		.summary('copy a queue, also while programs use it')
 		.description(
 			'Copies a queue to a new file, and its large results to the folder FILE-blobs beside it. The copy is one moment of the queue; programs on it go on ' +
@@ -15,7 +14,6 @@ export function addBackup(program: Command): void {
 				'Of a queue on PostgreSQL, make a backup with pg_dump.',
 		)
 		.argument('<file>', 'path of the copy')
-		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
 		.action(async (target: string, {queue: file}: {readonly queue: string}) => {
 			if (kindOf(file).noun === 'file') await assertExists(file);
 			const {bytes, results, missingResults} = await backup(file, target);

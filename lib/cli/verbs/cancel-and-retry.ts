@@ -2,12 +2,11 @@ import type {Command} from 'commander';
 import type {JobFilter, JobId, JobStatus} from '../../index.ts';
 import {bad, defined} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
-import {batchOf, noSuchJob, QUEUE_FLAG, toId, toStatuses, useQueue} from '../flags/input.ts';
+import {batchOf, noSuchJob, queueCommand, toId, toStatuses, useQueue} from '../flags/input.ts';
 import {count, print} from '../terminal/print.ts';
 
 export function addCancel(program: Command): void {
-	const command = program
-		.command('cancel')
+	const command = queueCommand(program, 'cancel')
 		.summary('cancel jobs that have not ended')
 		.description('Cancels jobs that have not ended: jobs by id, of a batch, or of a task. Running jobs are stopped.');
 	addChange(command, async (queue, filter) => {
@@ -18,8 +17,7 @@ export function addCancel(program: Command): void {
 }
 
 export function addRetry(program: Command): void {
-	const command = program
-		.command('retry')
+	const command = queueCommand(program, 'retry')
 		.summary('run failed, dead and cancelled jobs again')
 		.description(
 			'Runs failed, dead and cancelled jobs again, with all their attempts: jobs by id, of a batch, or of a task.\n' +
@@ -58,7 +56,6 @@ const MAX_NAMED_IDS = 10;
 function addChange(command: Command, change: (queue: JobQueue, filter: JobFilter) => Promise<string>): void {
 	command
 		.argument('[ids...]', 'ids of jobs', (text, before: readonly JobId[] = []) => [...before, toId(text)])
-		.option(...QUEUE_FLAG)
 		.option('--batch <name>', 'jobs of this batch, that is, of this run')
 		.option('--task <name>', 'jobs of this task')
 		.option('--status <names>', 'of these only those in this status, or in several, with commas between', toStatuses)

@@ -1,19 +1,17 @@
 import type {Command} from 'commander';
 import {kindOf} from '../../internal/words.ts';
 import {type Vacuumed, vacuum} from '../../queue.ts';
-import {assertExists} from '../flags/input.ts';
+import {assertExists, queueCommand} from '../flags/input.ts';
 import {megabytes, print, toJson} from '../terminal/print.ts';
 
 export function addVacuum(program: Command): void {
-	program
-		.command('vacuum')
+	queueCommand(program, 'vacuum', 'SQLite file of the jobs')
 		.summary('give the space of deleted jobs back to the disk')
 		.description(
 			'Makes the file of a queue smaller: writes its content anew, without the space of deleted jobs. ' +
 				'It needs free space of up to twice the content. Engines on the queue wait with their writes; ' +
 				'with more than 256 MiB of content they must be closed first.',
 		)
-		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
 		.option('--json', 'print one line of JSON')
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			if (kindOf(file).noun === 'file') await assertExists(file);
