@@ -7,7 +7,7 @@ import {pack} from '../../job/groups/packed.ts';
 import type {DispatcherClient} from '../../transport/client.ts';
 import type {Verbs} from '../../transport/messages.ts';
 import type {MapBatch} from './map-batch.ts';
-import {questionOf} from './map-freshness.ts';
+import {checkItems} from './map-freshness.ts';
 import type {ItemGroup} from './map-items.ts';
 import type {MapPlan} from './map-options.ts';
 
@@ -46,10 +46,7 @@ export class ItemChecks<Item> {
 		const start = performance.now();
 		const isFirst = this.#batch.id !== undefined && this.#batch.earlier.areNone;
 		const known = isFirst ? undefined : await this.#holders(group, [...group.items.keys()]);
-		const {filesOf} = this.#plan;
-		const files = filesOf && group.items.map((item, offset) => filesOf(item, group.indexAt(offset)));
-		const question = questionOf(this.#plan, payloads, {files, known, renewal: this.#batch.renewal});
-		const {verdicts} = await this.#freshness.check(question);
+		const verdicts = await checkItems(this.#plan, this.#freshness, group, payloads, {known, renewal: this.#batch.renewal});
 		const isQuick = performance.now() - start < QUICK_CHECK_MS;
 		this.groupSize = isQuick ? Math.min(MAX_GROUP_JOBS, 2 * this.groupSize) : Math.max(MIN_CHECKED_ITEMS, Math.floor(this.groupSize / 2));
 		return verdicts;

@@ -5,6 +5,7 @@ import type {JobId, Staleness} from '../../job/job.ts';
 import {type Executions, executionAt, type UnpackedJobs} from '../../transport/client.ts';
 import type {ExecutionFacts, Notice} from '../../transport/messages.ts';
 import {type JobOutcome, toOutcome} from '../handles.ts';
+import type {MapPlan} from './map-options.ts';
 
 /** An item of a map, and its job. */
 export interface MapItem<Item> {
@@ -59,11 +60,12 @@ export class ItemGroup<Item> {
 	/** The result of each job that completed, the notice of each that ended otherwise, until it is read. */
 	readonly #ends: (Encoded | Notice)[];
 
-	constructor(start: number, items: readonly Item[], keys: readonly string[] | undefined, indexes: readonly number[] | undefined) {
+	/** @param indexes of the items in the input, if they are in another order */
+	constructor({keyOf}: Pick<MapPlan<Item>, 'keyOf'>, start: number, items: readonly Item[], indexes?: readonly number[]) {
 		this.start = start;
 		this.items = items;
-		this.keys = keys;
 		this.#indexes = indexes;
+		this.keys = keyOf && items.map((item, offset) => keyOf(item, this.indexAt(offset)));
 		this.open = items.length;
 		this.#states = new Uint8Array(items.length);
 		this.#ends = new Array<Encoded>(items.length).fill(null);

@@ -92,18 +92,16 @@ export class MapJobs<Item> {
 	 * @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, and errors of the functions `key` and `payload`
 	 */
 	enqueue(items: readonly Item[], indexes?: readonly number[]): ItemGroup<Item> {
-		const {group: common, batch, keyOf, encode, pipe} = this.#plan;
+		const {group: common, batch, encode, pipe} = this.#plan;
 		if (pipe) return this.#enqueueUnits(pipe, items);
 		const start = this.sent;
-		const indexAt = (offset: number) => (indexes ? (indexes[offset] as number) : start + offset);
-		const keys = keyOf && items.map((item, offset) => keyOf(item, indexAt(offset)));
-		const payloads = items.map((item, offset) => encode(item, indexAt(offset)));
-		const group = new ItemGroup(start, items, keys, indexes);
+		const group = new ItemGroup(this.#plan, start, items, indexes);
+		const payloads = items.map((item, offset) => encode(item, group.indexAt(offset)));
 		if (common.rerun?.changed) for (const [offset, payload] of payloads.entries()) this.#keep(group.keyAt(offset), payload);
 		this.sent += items.length;
 		const answered = this.#expectAnswer();
 		const numbers = batch === undefined ? undefined : indexes ? pack(indexes.map(index => `${index}`)) : start;
-		const sent = {...common, values: pack(payloads), keys: keys ? this.#packKeys(keys) : numbers, ...this.#batch.ofGroups};
+		const sent = {...common, values: pack(payloads), keys: group.keys ? this.#packKeys(group.keys) : numbers, ...this.#batch.ofGroups};
 		const checks = this.#checks;
 		if (checks) checks.inTurn(() => this.#sendChecked(checks, group, payloads, sent, answered));
 		else this.#send(group, sent, answered, !common.rerun?.changed);
@@ -153,7 +151,7 @@ export class MapJobs<Item> {
 	/** Sends units of a pipe's items: jobs of all stages, in one transaction. */
 	#enqueueUnits(pipe: PipePlan, units: readonly Item[]): ItemGroup<Item> {
 		const start = this.sent;
-		const group = new ItemGroup(start, units, undefined, undefined);
+		const group = new ItemGroup(this.#plan, start, units);
 		const jobs = groupUnits(pipe, units, start, this.#batch.id);
 		this.sent += units.length;
 		const answered = this.#expectAnswer();

@@ -1,5 +1,6 @@
 import type {Reason, Verdict} from '../../freshness/messages.ts';
 import {type OpenFreshness, openFreshness} from '../../freshness/open-freshness.ts';
+import type {Batch} from '../../job/batch.ts';
 import {type Encoded, sameValue} from '../../job/encoding.ts';
 import {MAX_GROUP_JOBS} from '../../job/groups/group.ts';
 import {isTerminal, type JobId, type JobStatus} from '../../job/job.ts';
@@ -7,9 +8,9 @@ import {JobMaker} from '../../job/new-job.ts';
 import {DEFAULTS} from '../../job/options.ts';
 import {pages} from '../../job/search.ts';
 import type {Fresh} from '../../job/task.ts';
-import type {KeyHolders} from '../../store/found-jobs.ts';
 import type {Store} from '../../store/store.ts';
-import {questionOf} from './map-freshness.ts';
+import {checkItems} from './map-freshness.ts';
+import {ItemGroup} from './map-items.ts';
 import {type MapOptions, type MapPlan, planMap} from './map-options.ts';
 
 /** What a map would do with an item. */
@@ -24,8 +25,8 @@ export interface Preview<Item> extends Pick<Verdict, 'reason' | 'kept'> {
 
 /** A map that is not begun. */
 export interface PlannedMap<Item> {
-	/** Where earlier jobs are; `undefined` if there is no queue yet. */
-	readonly store: Store | undefined;
+	/** Where the jobs of earlier maps are; `undefined` if there were none. */
+	readonly earlier: {readonly store: Store; readonly batch: Batch} | undefined;
 	/** The URL of the tasks module. */
 	readonly tasks: string;
 	/** More variables of the environment in which the module is loaded. */
@@ -36,11 +37,12 @@ export interface PlannedMap<Item> {
 }
 
 /**
- * Tells what a map would do with each item, and changes nothing.
+ * Tells what a map would do with each item, and changes nothing. It groups and checks the items by the map's own code. Only what the map leaves to the
+ * store's transaction is decided here.
  * @throws FaenaError `BadOption`, `UnknownTask`, `BadTasksModule`
  */
 export async function* previewMap<Item>(
-	{store, tasks, env, task, options}: PlannedMap<Item>,
+	{earlier, tasks, env, task, options}: PlannedMap<Item>,
 	items: Iterable<Item> | AsyncIterable<Item>,
 ): AsyncGenerator<Preview<Item>> {
 	const freshness = openFreshness(tasks, env);
@@ -48,64 +50,49 @@ export async function* previewMap<Item>(
 		// Loads the module, and finds out whether it has the task.
 		const {ofTask} = await freshness.check({task, fresh: [], retryFailed: false, payloads: []});
 		const plan = planMap<Item>(new JobMaker([], {}, DEFAULTS.open.maxValueBytes), task, options(ofTask));
-		let group: Item[] = [];
+		let some: Item[] = [];
 		let start = 0;
 		for await (const item of items) {
-			if (group.push(item) < MAX_GROUP_JOBS) continue;
-			yield* previewGroup(store, freshness, plan, group, start);
-			start += group.length;
-			group = [];
+			if (some.push(item) < MAX_GROUP_JOBS) continue;
+			yield* previewGroup(plan, freshness, earlier, new ItemGroup(plan, start, some));
+			start += some.length;
+			some = [];
 		}
-		yield* previewGroup(store, freshness, plan, group, start);
+		if (some.length > 0) yield* previewGroup(plan, freshness, earlier, new ItemGroup(plan, start, some));
 	} finally {
 		await freshness.close();
 	}
 }
 
 async function* previewGroup<Item>(
-	store: Store | undefined,
-	freshness: OpenFreshness,
 	plan: MapPlan<Item>,
-	items: readonly Item[],
-	start: number,
+	freshness: OpenFreshness,
+	earlier: PlannedMap<Item>['earlier'],
+	group: ItemGroup<Item>,
 ): AsyncGenerator<Preview<Item>> {
-	if (items.length === 0) return;
-	const {group, batch: name, isChecked, filesOf, keyOf, encode} = plan;
-	const keys = items.map((item, offset) => keyOf?.(item, start + offset) ?? `${start + offset}`);
-	const payloads = items.map((item, offset) => encode(item, start + offset));
-	const {known, renewal} = await findHolders(store, group.task, name, keys);
-	const files = filesOf && items.map((item, offset) => filesOf(item, start + offset));
-	const checked = isChecked ? await freshness.check(questionOf(plan, payloads, {files, known, renewal})) : undefined;
-	const stored = await payloadsOf(store, known?.ids ?? []);
-	for (const [offset, item] of items.entries()) {
-		const id = known?.ids[offset] ?? null;
-		const isOther = id !== null && stored.has(id) && !sameValue(stored.get(id) as Encoded, payloads[offset] as Encoded);
+	const payloads = group.items.map((item, offset) => plan.encode(item, group.indexAt(offset)));
+	const {known, stored} = earlier ? await findJobs(earlier, group, plan.group.task) : {};
+	const verdicts = plan.isChecked ? await checkItems(plan, freshness, group, payloads, {known, renewal: earlier?.batch.renewal}) : [];
+	for (const [offset, item] of group.items.entries()) {
+		const jobId = known?.ids[offset] ?? null;
 		const status = known?.statuses[offset] ?? null;
-		const verdict = checked?.verdicts[offset];
-		const reason = verdict?.reason ?? reasonOf(status, isOther, group.rerun);
-		const kept = reason === null ? verdict?.kept : undefined;
-		yield {key: keys[offset] as string, item, reason, kept, isUnfinished: status !== null && !isTerminal(status), jobId: id};
+		const before = stored?.get(jobId);
+		const isOther = before !== undefined && !sameValue(before, payloads[offset] as Encoded);
+		const verdict = verdicts[offset];
+		const reason = verdict?.reason ?? reasonOf(status, isOther, plan.group.rerun);
+		yield {key: group.keyAt(offset), item, reason, kept: verdict?.kept, isUnfinished: status !== null && !isTerminal(status), jobId};
 	}
 }
 
-type Found = {readonly known?: KeyHolders; readonly renewal?: string | undefined};
-
-/** The jobs that have these keys, if there can be some; and whether a map of all items goes on. */
-async function findHolders(store: Store | undefined, task: string, name: string | undefined, keys: readonly string[]): Promise<Found> {
-	if (!store) return {};
-	if (name === undefined) return {known: await store.holders({task}, keys)};
-	const [batch] = (await store.batches({name})).batches;
-	return batch ? {known: await store.holders({task, batch: batch.id}, keys), renewal: batch.renewal} : {};
-}
-
-/** The payloads of jobs. */
-async function payloadsOf(store: Store | undefined, all: readonly (JobId | null)[]): Promise<ReadonlyMap<JobId, Encoded>> {
-	const ids = all.filter(id => id !== null);
-	const payloads = new Map<JobId, Encoded>();
-	if (!store || ids.length === 0) return payloads;
+/** The jobs that the items have, and by id their payloads. */
+async function findJobs({store, batch}: NonNullable<PlannedMap<never>['earlier']>, group: ItemGroup<unknown>, task: string) {
+	const keys = group.items.map((_, offset) => group.keyAt(offset));
+	const known = await store.holders({task, batch: batch.id}, keys);
+	const ids = known.ids.filter(id => id !== null);
+	const stored = new Map<JobId | null, Encoded>();
 	for await (const {jobs} of pages(after => store.jobs({ids}, {after, limit: MAX_GROUP_JOBS}, {values: true})))
-		for (const {id, values} of jobs) payloads.set(id, values?.payload ?? null);
-	return payloads;
+		for (const {id, values} of jobs) stored.set(id, values?.payload ?? null);
+	return {known, stored};
 }
 
 /** Why a job runs, as far as files and code don't matter. */

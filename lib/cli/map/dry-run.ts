@@ -12,7 +12,7 @@ import {describeUnfinished, type RunOptions} from './map-run.ts';
 import {describeCommand, type Template} from './template/template.ts';
 
 /** A run that is not begun. */
-interface PlannedRun extends Omit<PlannedMap<Item>, 'store'> {
+interface PlannedRun extends Omit<PlannedMap<Item>, 'earlier'> {
 	readonly queue: string;
 	readonly batch: string;
 	readonly missing: RunOptions['missing'];
@@ -29,15 +29,17 @@ export async function printPreview(run: PlannedRun): Promise<number> {
 	return (await kindOf(run.queue).exists(run.queue)) ? useQueue(run.queue, queue => printRun(run, queue), {readOnly: true}) : printRun(run);
 }
 
-async function printRun({batch, missing, template, items, ...planned}: PlannedRun, queue?: JobQueue): Promise<number> {
+async function printRun({batch: name, missing, template, items, ...planned}: PlannedRun, queue?: JobQueue): Promise<number> {
 	const told = new PreviewCounts();
+	const batch = await queue?.batch(name);
+	const earlier = queue && batch && {store: queue.store, batch};
 	try {
-		await pipeline(linesOf(previewMap({...planned, store: queue?.store}, items), template, told), process.stdout, {end: false});
+		await pipeline(linesOf(previewMap({...planned, earlier}, items), template, told), process.stdout, {end: false});
 	} catch (error) {
 		if ((error as NodeJS.ErrnoException).code === 'EPIPE') return ExitCode.noReader;
 		throw error;
 	}
-	const {counts = NO_JOBS} = (await queue?.batch(batch)) ?? {};
+	const {counts = NO_JOBS} = (await queue?.batch(name)) ?? {};
 	printError(told.describe(counts, missing));
 	return told.refused === 0 ? ExitCode.done : ExitCode.someFailed;
 }
@@ -68,14 +70,12 @@ class PreviewCounts {
 	readonly #counts = {...NOTHING_FRESH, reused: 0, runs: 0};
 	/** The number of items for which there is no command. */
 	refused = 0;
-	/** The jobs that the items have, and those of them that are unfinished. */
-	readonly #jobs = new Set<JobId>();
-	readonly #unfinished = new Set<JobId>();
+	/** The jobs that the items have, and whether they are unfinished. */
+	readonly #jobs = new Map<JobId, boolean>();
 
 	add(preview: Preview<Item>): void {
 		const {reason, isUnfinished, jobId} = preview;
-		if (jobId !== null) this.#jobs.add(jobId);
-		if (jobId !== null && isUnfinished) this.#unfinished.add(jobId);
+		if (jobId !== null) this.#jobs.set(jobId, isUnfinished);
 		this.#counts[reason === null ? 'reused' : 'runs']++;
 		countFresh(this.#counts, [preview]);
 	}
@@ -84,7 +84,7 @@ class PreviewCounts {
 	describe(before: Counts, missing: RunOptions['missing']): string {
 		const {reused, runs} = this.#counts;
 		const gone = Object.values(before).reduce((sum, jobs) => sum + jobs, 0) - this.#jobs.size;
-		const left = UNENDED_STATUSES.reduce((sum, status) => sum + before[status], 0) - this.#unfinished.size;
+		const left = UNENDED_STATUSES.reduce((sum, status) => sum + before[status], 0) - [...this.#jobs.values()].filter(Boolean).length;
 		const what = describeFresh({...this.#counts, gone});
 		const rest = left > 0 ? ` ${describeUnfinished(left, missing)}` : '';
 		return `Would run ${count(runs)} of ${count(runs + reused)}${what && `: ${what}`}.${rest}`;
