@@ -8,7 +8,7 @@ setFlagsFromString('--expose-gc');
 const collectGarbage: () => void = runInNewContext('gc');
 
 test('a result that was yielded is not kept until the last job of its group has ended', async t => {
-	const group = new ItemGroup(0, ['a', 'b', 'c'], undefined, undefined);
+	const group = new ItemGroup({keyOf: undefined}, 0, ['a', 'b', 'c']);
 	group.ids = [1, 2, 3];
 	const kept = (() => {
 		const results = [new Uint8Array(8), new Uint8Array(8)];
