@@ -1,15 +1,18 @@
 import type {FreshnessQuestion, Verdict} from '../../freshness/messages.ts';
 import type {Encoded} from '../../job/encoding.ts';
 import {pack} from '../../job/groups/packed.ts';
+import type {ItemGroup} from './map-items.ts';
 import type {MapPlan} from './map-options.ts';
 
 /** What is asked of a map's items before they are enqueued. */
 export function questionOf<Item>(
-	{group: {task, rerun}, fresh}: MapPlan<Item>,
+	{group: {task, rerun}, fresh, filesOf}: MapPlan<Item>,
+	group: ItemGroup<Item>,
 	payloads: readonly Encoded[],
-	of: Pick<FreshnessQuestion, 'files' | 'known' | 'renewal'>,
+	{known, renewal}: Pick<FreshnessQuestion, 'known' | 'renewal'>,
 ): FreshnessQuestion {
-	return {...of, task, fresh, retryFailed: rerun?.failed ?? false, payloads: pack(payloads)};
+	const files = filesOf && group.items.map((item, offset) => filesOf(item, group.indexAt(offset)));
+	return {task, fresh, retryFailed: rerun?.failed ?? false, renewal, payloads: pack(payloads), files, known};
 }
 
 /** How many items of a map are new, changed, made by other code, or kept for want of a file. */

@@ -7,9 +7,9 @@ import {JobMaker} from '../../job/new-job.ts';
 import {DEFAULTS} from '../../job/options.ts';
 import {pages} from '../../job/search.ts';
 import type {Fresh} from '../../job/task.ts';
-import type {KeyHolders} from '../../store/found-jobs.ts';
 import type {Store} from '../../store/store.ts';
 import {questionOf} from './map-freshness.ts';
+import {ItemGroup} from './map-items.ts';
 import {type MapOptions, type MapPlan, planMap} from './map-options.ts';
 
 /** What a map would do with an item. */
@@ -46,7 +46,7 @@ export async function* previewMap<Item>(
 	const freshness = openFreshness(tasks, env);
 	try {
 		// Loads the module, and finds out whether it has the task.
-		const {ofTask} = await freshness.check({task, fresh: [], retryFailed: false, payloads: []});
+		const ofTask = await freshness.ask('ofTask', task);
 		const plan = planMap<Item>(new JobMaker([], {}, DEFAULTS.open.maxValueBytes), task, options(ofTask));
 		let group: Item[] = [];
 		let start = 0;
@@ -70,32 +70,28 @@ async function* previewGroup<Item>(
 	start: number,
 ): AsyncGenerator<Preview<Item>> {
 	if (items.length === 0) return;
-	const {group, batch: name, isChecked, filesOf, keyOf, encode} = plan;
+	const {group, batch: name, isChecked, keyOf, encode} = plan;
 	const keys = items.map((item, offset) => keyOf?.(item, start + offset) ?? `${start + offset}`);
 	const payloads = items.map((item, offset) => encode(item, start + offset));
 	const {known, renewal} = await findHolders(store, group.task, name, keys);
-	const files = filesOf && items.map((item, offset) => filesOf(item, start + offset));
-	const checked = isChecked ? await freshness.check(questionOf(plan, payloads, {files, known, renewal})) : undefined;
+	const verdicts = isChecked ? await freshness.ask('check', questionOf(plan, new ItemGroup(start, items, keys, undefined), payloads, {known, renewal})) : [];
 	const stored = await payloadsOf(store, known?.ids ?? []);
 	for (const [offset, item] of items.entries()) {
 		const id = known?.ids[offset] ?? null;
 		const isOther = id !== null && stored.has(id) && !sameValue(stored.get(id) as Encoded, payloads[offset] as Encoded);
 		const status = known?.statuses[offset] ?? null;
-		const verdict = checked?.verdicts[offset];
+		const verdict = verdicts[offset];
 		const reason = verdict?.reason ?? reasonOf(status, isOther, group.rerun);
 		const kept = reason === null ? verdict?.kept : undefined;
 		yield {key: keys[offset] as string, item, reason, kept, isUnfinished: status !== null && !isTerminal(status), jobId: id};
 	}
 }
 
-type Found = {readonly known?: KeyHolders; readonly renewal?: string | undefined};
-
 /** The jobs that have these keys, if there can be some; and whether a map of all items goes on. */
-async function findHolders(store: Store | undefined, task: string, name: string | undefined, keys: readonly string[]): Promise<Found> {
-	if (!store) return {};
-	if (name === undefined) return {known: await store.holders({task}, keys)};
-	const [batch] = (await store.batches({name})).batches;
-	return batch ? {known: await store.holders({task, batch: batch.id}, keys), renewal: batch.renewal} : {};
+async function findHolders(store: Store | undefined, task: string, name: string | undefined, keys: readonly string[]) {
+	const [batch] = store && name !== undefined ? (await store.batches({name})).batches : [];
+	const known = store && (name === undefined || batch) ? await store.holders({task, batch: batch?.id}, keys) : undefined;
+	return {known, renewal: batch?.renewal};
 }
 
 /** The payloads of jobs. */
