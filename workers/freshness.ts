@@ -1,8 +1,7 @@
 /** First file of the thread that compares files and code with those of earlier runs. It loads the tasks module, and runs no task. */
 import {parentPort, workerData} from 'node:worker_threads';
 import {FreshnessChecker} from '../lib/freshness/checker.ts';
-import type {FreshnessCall} from '../lib/freshness/messages.ts';
-import type {FreshnessMessage} from '../lib/freshness/thread.ts';
+import type {FreshnessCall, FreshnessMessage} from '../lib/freshness/thread.ts';
 import {toEnvelope} from '../lib/job/failure.ts';
 import {markWorker} from '../lib/job/task-module.ts';
 import {loadWithCodes} from '../lib/worker/worker.ts';
@@ -17,11 +16,11 @@ async function load(): Promise<FreshnessChecker> {
 	return new FreshnessChecker(table, codes);
 }
 
-async function answer(call: FreshnessCall): Promise<FreshnessMessage> {
+async function answer([call, about]: FreshnessCall): Promise<FreshnessMessage> {
 	const loaded = await checker;
 	if (!(loaded instanceof FreshnessChecker)) return {error: loaded};
 	try {
-		return {value: 'check' in call ? loaded.check(call.check) : loaded.changed(call.changed)};
+		return {value: loaded[call](about as never)};
 	} catch (error) {
 		return {error: toEnvelope(error)};
 	}

@@ -9,16 +9,17 @@ const COARSEST_TIME_MS = 2000;
 /** Stands for the attributes and for the content of a file that is not there. */
 const ABSENT = 'absent';
 
-/** The attributes of files at one moment. */
-export interface Attributes {
+/** Files as they were at one moment. */
+export interface FilesSeen {
+	readonly paths: readonly string[];
 	/** Which files they are, their sizes and times, on one line without spaces; empty if there are no files. */
-	readonly text: string;
+	readonly attributes: string;
 	/** Whether the same attributes later mean that the contents are the same. */
 	readonly areCertain: boolean;
 }
 
 /** @throws FaenaError `BadOption` if one is a folder */
-export function attributesOf(paths: readonly string[]): Attributes {
+export function lookAt(paths: readonly string[]): FilesSeen {
 	const latest = Date.now() - COARSEST_TIME_MS;
 	const all: string[] = [];
 	let areCertain = paths.length > 0;
@@ -35,12 +36,21 @@ export function attributesOf(paths: readonly string[]): Attributes {
 		const numbers = [stat.dev, stat.ino, stat.size, microseconds(stat.mtimeMs), microseconds(stat.ctimeMs)];
 		all.push(numbers.map(number => number.toString(36)).join('.'));
 	}
-	return {text: all.join(','), areCertain};
+	return {paths, attributes: all.join(','), areCertain};
+}
+
+/** Whether the files are still as they were. */
+export function areAs({paths, attributes}: FilesSeen): boolean {
+	try {
+		return lookAt(paths).attributes === attributes;
+	} catch {
+		return false;
+	}
 }
 
 /** Attributes without what says something about the content: a dot for each file that is there. */
-export function presenceOf(text: string): string {
-	return text.replaceAll(/[^,]*\.[^,]*/g, '.');
+export function presenceOf(attributes: string): string {
+	return attributes.replaceAll(/[^,]*\.[^,]*/g, '.');
 }
 
 function isThere(attributes: string): boolean {

@@ -1,6 +1,7 @@
 import type {Values} from '../job/groups/packed.ts';
 import type {JobStatus} from '../job/job.ts';
 import type {Fresh} from '../job/task.ts';
+import type {FilesSeen} from './files.ts';
 
 /** The station `freshness/`: finds out which items of a map have changed since their jobs ran. It runs in a thread of its own, since it reads files. */
 
@@ -12,12 +13,12 @@ export interface FreshnessQuestion {
 	/** Whether dead and cancelled jobs run again. */
 	readonly retryFailed: boolean;
 	/** Names the run of all items that goes on: `Batch.renewal`. */
-	readonly renewal?: string | undefined;
+	readonly renewal: string | undefined;
 	readonly payloads: Values;
-	/** Paths of the files of each item; by default those that the task's option `files` names. */
-	readonly files?: readonly (readonly string[])[] | undefined;
-	/** The jobs that the items have; absent if none has one. */
-	readonly known?: {readonly statuses: readonly (JobStatus | null)[]; readonly fingerprints: readonly (string | null)[]} | undefined;
+	/** Paths of the files of each item, besides those that the task's option `files` names. */
+	readonly files: readonly (readonly string[])[] | undefined;
+	/** The jobs that the items have; `undefined` if none has one. */
+	readonly known: {readonly statuses: readonly (JobStatus | null)[]; readonly fingerprints: readonly (string | null)[]} | undefined;
 }
 
 /**
@@ -40,17 +41,11 @@ export interface Verdict {
 	readonly files?: FilesSeen;
 }
 
-export interface FreshnessAnswer {
-	readonly verdicts: readonly Verdict[];
-	/** What makes items run again by the task's own option `fresh`. */
-	readonly ofTask: readonly Fresh[];
+/** What the thread is asked. */
+export interface FreshnessCalls {
+	/** What makes items of the task run again, by its own option `fresh`. */
+	ofTask(task: string): readonly Fresh[];
+	check(question: FreshnessQuestion): readonly Verdict[];
+	/** Indexes of the files that are not as they were. */
+	changed(files: readonly FilesSeen[]): readonly number[];
 }
-
-/** Files as they were when they were looked at. */
-export interface FilesSeen {
-	readonly paths: readonly string[];
-	readonly attributes: string;
-}
-
-/** What the thread is asked: which items are out of date, or which files have changed since they were looked at. */
-export type FreshnessCall = {readonly check: FreshnessQuestion} | {readonly changed: readonly FilesSeen[]};

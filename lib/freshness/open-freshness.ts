@@ -1,14 +1,12 @@
 import {codesOf, standFor, tableOf} from '../job/task-module.ts';
 import {FreshnessChecker} from './checker.ts';
-import type {FilesSeen, FreshnessAnswer, FreshnessQuestion} from './messages.ts';
+import type {FreshnessCalls} from './messages.ts';
 import {FreshnessThread} from './thread.ts';
 
 /** Answers which items of maps are out of date. */
 export interface OpenFreshness {
 	/** @throws FaenaError `BadOption`, `BadTasksModule`, `UnknownTask` */
-	check(question: FreshnessQuestion): Promise<FreshnessAnswer>;
-	/** Indexes of the files that are not as they were. */
-	changed(files: readonly FilesSeen[]): Promise<number[]>;
+	ask<Call extends keyof FreshnessCalls>(call: Call, about: Parameters<FreshnessCalls[Call]>[0]): Promise<ReturnType<FreshnessCalls[Call]>>;
 	close(): Promise<void>;
 }
 
@@ -22,5 +20,5 @@ export function openFreshness(tasks: string, env?: Readonly<Record<string, strin
 function ofObject(stand: object): OpenFreshness {
 	const tasks = tableOf(stand);
 	const checker = new FreshnessChecker(tasks, codesOf(tasks, [...tasks.values()].join('\n')));
-	return {check: async question => checker.check(question), changed: async files => checker.changed(files), close: async () => undefined};
+	return {ask: async (call, about) => checker[call](about as never) as never, close: async () => undefined};
 }

@@ -1,10 +1,13 @@
 import type {Worker} from 'node:worker_threads';
 import {type ErrorEnvelope, fromEnvelope} from '../job/failure.ts';
 import {startThread, workerUrl} from '../support/node.ts';
-import type {FilesSeen, FreshnessAnswer, FreshnessCall, FreshnessQuestion} from './messages.ts';
+import type {FreshnessCalls} from './messages.ts';
 
-/** The thread has loaded the tasks, or failed to; then its answers, in the order of the questions. */
-export type FreshnessMessage = 'loaded' | {readonly value: FreshnessAnswer | number[]} | {readonly error: ErrorEnvelope};
+/** A call, and its argument. */
+export type FreshnessCall = readonly [call: keyof FreshnessCalls, about: unknown];
+
+/** The thread has loaded the tasks, or failed to; then its answers, in the order of the calls. */
+export type FreshnessMessage = 'loaded' | {readonly value: unknown} | {readonly error: ErrorEnvelope};
 
 /** The thread that looks at files and code, from the caller's side: an `OpenFreshness`. It starts with the first question. */
 export class FreshnessThread {
@@ -23,15 +26,7 @@ export class FreshnessThread {
 		this.#execArgv = execArgv;
 	}
 
-	check(question: FreshnessQuestion): Promise<FreshnessAnswer> {
-		return this.#call({check: question});
-	}
-
-	changed(files: readonly FilesSeen[]): Promise<number[]> {
-		return this.#call({changed: files});
-	}
-
-	async #call<Answer>(call: FreshnessCall): Promise<Answer> {
+	async ask<Answer>(...call: FreshnessCall): Promise<Answer> {
 		if (this.#isClosed) throw new Error('The engine is closed, so that files are not looked at any more.');
 		this.#thread ??= this.#open();
 		this.#thread.ref();

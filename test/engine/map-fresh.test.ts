@@ -5,7 +5,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {pathToFileURL} from 'node:url';
 import type {ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
-import {attributesOf} from '../../lib/freshness/files.ts';
+import {lookAt} from '../../lib/freshness/files.ts';
 import {type Engine, type MapOptions, type MapProgress, type OpenOptions, open} from '../../lib/index.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
@@ -241,7 +241,7 @@ test('a link that leads to another file counts as a change, though the files are
 	// Written so quickly that some have the same times.
 	const many = Array.from({length: 200}, (_, index) => project.path(`${index}`));
 	for (const path of many) writeFileSync(path, 'as large');
-	t.is(new Set(many.map(path => attributesOf([path]).text)).size, many.length);
+	t.is(new Set(many.map(path => lookAt([path]).attributes)).size, many.length);
 });
 
 test('new items run, and those that are gone keep their jobs, or lose them if the map asks for that', async t => {

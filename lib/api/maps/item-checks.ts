@@ -1,5 +1,6 @@
+import type {FilesSeen} from '../../freshness/files.ts';
 import {ofChangedFiles} from '../../freshness/fingerprint.ts';
-import type {FilesSeen, Verdict} from '../../freshness/messages.ts';
+import type {Verdict} from '../../freshness/messages.ts';
 import type {OpenFreshness} from '../../freshness/open-freshness.ts';
 import type {Encoded} from '../../job/encoding.ts';
 import {MAX_GROUP_JOBS} from '../../job/groups/group.ts';
@@ -7,7 +8,7 @@ import {pack} from '../../job/groups/packed.ts';
 import type {DispatcherClient} from '../../transport/client.ts';
 import type {Verbs} from '../../transport/messages.ts';
 import type {MapBatch} from './map-batch.ts';
-import {checkItems} from './map-freshness.ts';
+import {questionOf} from './map-freshness.ts';
 import type {ItemGroup} from './map-items.ts';
 import type {MapPlan} from './map-options.ts';
 
@@ -46,7 +47,7 @@ export class ItemChecks<Item> {
 		const start = performance.now();
 		const isFirst = this.#batch.id !== undefined && this.#batch.earlier.areNone;
 		const known = isFirst ? undefined : await this.#holders(group, [...group.items.keys()]);
-		const verdicts = await checkItems(this.#plan, this.#freshness, group, payloads, {known, renewal: this.#batch.renewal});
+		const verdicts = await this.#freshness.ask('check', questionOf(this.#plan, group, payloads, {known, renewal: this.#batch.renewal}));
 		const isQuick = performance.now() - start < QUICK_CHECK_MS;
 		this.groupSize = isQuick ? Math.min(MAX_GROUP_JOBS, 2 * this.groupSize) : Math.max(MIN_CHECKED_ITEMS, Math.floor(this.groupSize / 2));
 		return verdicts;
@@ -73,7 +74,8 @@ export class ItemChecks<Item> {
 
 	/** Notes which jobs ran while their files changed, so that the next map runs these again, also if the change was undone. */
 	async #noteChanges(group: ItemGroup<Item>, {verdicts, payloads}: NonNullable<ItemGroup<Item>['checked']>, offsets: readonly number[]): Promise<void> {
-		const changed = await this.#freshness.changed(offsets.map(offset => verdicts[offset]?.files as FilesSeen));
+		const seen = offsets.map(offset => verdicts[offset]?.files as FilesSeen);
+		const changed = await this.#freshness.ask('changed', seen);
 		if (changed.length === 0) return;
 		const some = changed.map(index => offsets[index] as number);
 		// Their jobs exist. What these have waited for may be gone.

@@ -1,23 +1,18 @@
 import type {FreshnessQuestion, Verdict} from '../../freshness/messages.ts';
-import type {OpenFreshness} from '../../freshness/open-freshness.ts';
 import type {Encoded} from '../../job/encoding.ts';
 import {pack} from '../../job/groups/packed.ts';
 import type {ItemGroup} from './map-items.ts';
 import type {MapPlan} from './map-options.ts';
 
-/**
- * What has changed of each item of the group since its job ran.
- * @param of what is known of earlier maps
- */
-export async function checkItems<Item>(
+/** What is asked of a map's items before they are enqueued. */
+export function questionOf<Item>(
 	{group: {task, rerun}, fresh, filesOf}: MapPlan<Item>,
-	freshness: OpenFreshness,
 	group: ItemGroup<Item>,
 	payloads: readonly Encoded[],
-	of: Pick<FreshnessQuestion, 'known' | 'renewal'>,
-): Promise<readonly Verdict[]> {
+	{known, renewal}: Pick<FreshnessQuestion, 'known' | 'renewal'>,
+): FreshnessQuestion {
 	const files = filesOf && group.items.map((item, offset) => filesOf(item, group.indexAt(offset)));
-	return (await freshness.check({...of, files, task, fresh, retryFailed: rerun?.failed ?? false, payloads: pack(payloads)})).verdicts;
+	return {task, fresh, retryFailed: rerun?.failed ?? false, renewal, payloads: pack(payloads), files, known};
 }
 
 /** How many items of a map are new, changed, made by other code, or kept for want of a file. */

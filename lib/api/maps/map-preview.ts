@@ -9,7 +9,7 @@ import {DEFAULTS} from '../../job/options.ts';
 import {pages} from '../../job/search.ts';
 import type {Fresh} from '../../job/task.ts';
 import type {Store} from '../../store/store.ts';
-import {checkItems} from './map-freshness.ts';
+import {questionOf} from './map-freshness.ts';
 import {ItemGroup} from './map-items.ts';
 import {type MapOptions, type MapPlan, planMap} from './map-options.ts';
 
@@ -48,7 +48,7 @@ export async function* previewMap<Item>(
 	const freshness = openFreshness(tasks, env);
 	try {
 		// Loads the module, and finds out whether it has the task.
-		const {ofTask} = await freshness.check({task, fresh: [], retryFailed: false, payloads: []});
+		const ofTask = await freshness.ask('ofTask', task);
 		const plan = planMap<Item>(new JobMaker([], {}, DEFAULTS.open.maxValueBytes), task, options(ofTask));
 		let some: Item[] = [];
 		let start = 0;
@@ -72,7 +72,7 @@ async function* previewGroup<Item>(
 ): AsyncGenerator<Preview<Item>> {
 	const payloads = group.items.map((item, offset) => plan.encode(item, group.indexAt(offset)));
 	const {known, stored} = earlier ? await findJobs(earlier, group, plan.group.task) : {};
-	const verdicts = plan.isChecked ? await checkItems(plan, freshness, group, payloads, {known, renewal: earlier?.batch.renewal}) : [];
+	const verdicts = plan.isChecked ? await freshness.ask('check', questionOf(plan, group, payloads, {known, renewal: earlier?.batch.renewal})) : [];
 	for (const [offset, item] of group.items.entries()) {
 		const jobId = known?.ids[offset] ?? null;
 		const status = known?.statuses[offset] ?? null;
@@ -80,7 +80,14 @@ async function* previewGroup<Item>(
 		const isOther = before !== undefined && !sameValue(before, payloads[offset] as Encoded);
 		const verdict = verdicts[offset];
 		const reason = verdict?.reason ?? reasonOf(status, isOther, plan.group.rerun);
-		yield {key: group.keyAt(offset), item, reason, kept: verdict?.kept, isUnfinished: status !== null && !isTerminal(status), jobId};
+		yield {
+			key: group.keyAt(offset),
+			item,
+			reason,
+			kept: reason === null ? verdict?.kept : undefined,
+			isUnfinished: status !== null && !isTerminal(status),
+			jobId,
+		};
 	}
 }
 

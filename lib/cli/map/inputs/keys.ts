@@ -11,7 +11,8 @@ const HASH_LENGTH = 16;
 /**
  * Names items by what they are, so that an item that comes in between or goes changes the name of no other. The second of two equal items has a
  * number. Ascending numbers, such as ids, take no memory for each. The table of all other items has at least one and a half places for each, their
- * number is a power of two, and a place takes 12 bytes: 25 MB for a million.
+ * number is a power of two, and a place takes 12 bytes: 25 MB for a million. Ten million texts take 450 MB of the process; in a `Map` of hashed texts they
+ * took 1.4 GB and twice the time, and a `Map` ends at 16.8 million.
  */
 export class Keys {
 	readonly #runs = new NumberRuns();
