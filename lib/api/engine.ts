@@ -6,7 +6,7 @@ import type {EngineStats, JobEvent} from '../job/events.ts';
 import {idAt} from '../job/groups/group.ts';
 import type {Counts, EditResult, JobId, TaskCounts} from '../job/job.ts';
 import {countJobs, JobList, type JobListOptions, type JobSource} from '../job/job-list.ts';
-import {JobMaker} from '../job/new-job.ts';
+import {JobBuilder} from '../job/new-job.ts';
 import {checkFilter, checkId, jobIds} from '../job/options.ts';
 import type {JobFilter, JobSearch} from '../job/search.ts';
 import {pages} from '../job/search.ts';
@@ -84,7 +84,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	readonly #settings: Settings;
 	readonly #client: DispatcherClient;
 	readonly #events: Events;
-	readonly #maker: JobMaker;
+	readonly #builder: JobBuilder;
 	readonly #stopListening: (() => void) | undefined;
 	readonly #stopLooking: (() => void) | undefined;
 	/** For maps that look for what has changed. */
@@ -96,7 +96,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		this.#settings = settings;
 		this.#client = client;
 		this.#events = events;
-		this.#maker = new JobMaker(
+		this.#builder = new JobBuilder(
 			client.tasks,
 			settings.defaults,
 			settings.maxValueBytes,
@@ -125,7 +125,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	): Promise<JobHandle<ResultOf<Tasks, Name>, PayloadOf<Tasks, Name>>> {
 		const job = this.#toJob('enqueue()', task, payload, options, false);
 		const reply = await new Promise<EnqueueReply>((resolve, reject) => this.#client.enqueue(job, {resolve, reject}));
-		return new JobHandle(this.#client, this.#maker, idOfEnqueued(reply, task, options), task, reply.reused !== undefined);
+		return new JobHandle(this.#client, this.#builder, idOfEnqueued(reply, task, options), task, reply.reused !== undefined);
 	}
 
 	/**
@@ -139,7 +139,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		payloads: Iterable<PayloadOf<Tasks, Name>> | AsyncIterable<PayloadOf<Tasks, Name>>,
 		options: EnqueueManyOptions<PayloadOf<Tasks, Name>> = {},
 	): Promise<EnqueuedMany> {
-		return enqueueMany(this.#client, this.#maker, task, payloads, options);
+		return enqueueMany(this.#client, this.#builder, task, payloads, options);
 	}
 
 	/**
@@ -178,7 +178,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		items: Iterable<Item> | AsyncIterable<Item>,
 		...[options]: MapArgs<Tasks, Name, Item>
 	): JobMap<Item, ResultOf<Tasks, Name>> {
-		const plan = planMap<Item>(this.#maker, task, (options === undefined ? {} : options) as MapOptions<Item, unknown>);
+		const plan = planMap<Item>(this.#builder, task, (options === undefined ? {} : options) as MapOptions<Item, unknown>);
 		return new JobMap(this.#client, plan, items, this.#freshness);
 	}
 
@@ -190,7 +190,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * await flow.enqueue();
 	 */
 	flow(name: string): Flow<Tasks> {
-		return new Flow(this.#client, this.#maker, argument('flow()', 'name', name, text));
+		return new Flow(this.#client, this.#builder, argument('flow()', 'name', name, text));
 	}
 
 	/**
@@ -206,7 +206,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	/** A handle for the schedule of this name. It need not exist. */
 	async schedule(name: string): Promise<ScheduleHandle>;
 	async schedule(name: string, options?: unknown): Promise<ScheduleHandle> {
-		const host = {client: this.#client, maker: this.#maker};
+		const host = {client: this.#client, builder: this.#builder};
 		const handle = new ScheduleHandle(host, argument('schedule()', 'name', name, text));
 		return options === undefined ? handle : handle.set(options);
 	}
@@ -231,12 +231,12 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		const last = given.at(-1);
 		const options = typeof last === 'object' && last !== null && !('task' in last) ? last : undefined;
 		const stages = (options ? given.slice(0, -1) : given.filter(each => each !== undefined)) as readonly (string | StageOptions)[];
-		return new JobPipe(this.#client, this.#maker, planPipe(this.#maker, stages, (options ?? {}) as PipeOptions), source);
+		return new JobPipe(this.#client, this.#builder, planPipe(this.#builder, stages, (options ?? {}) as PipeOptions), source);
 	}
 
 	/** A handle for a job with a known id, for instance one that another program enqueued. */
 	handle<Name extends keyof TasksOf<Tasks> & string>(task: Name, id: JobId): JobHandle<ResultOf<Tasks, Name>, PayloadOf<Tasks, Name>> {
-		return new JobHandle(this.#client, this.#maker, checkId(id), task, true);
+		return new JobHandle(this.#client, this.#builder, checkId(id), task, true);
 	}
 
 	/**
@@ -310,7 +310,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * @example await faena.edit<'thumbnail'>(17, {payload: {file: 'b.png'}, runAt: new Date('2030-01-01')});
 	 */
 	async edit<Name extends keyof TasksOf<Tasks> & string = never>(id: JobId, changes: ChangesOf<Tasks, Name>): Promise<EditResult> {
-		return editJob(this.#client, this.#maker, checkId(id), changes);
+		return editJob(this.#client, this.#builder, checkId(id), changes);
 	}
 
 	/** Pauses a task, or all tasks of this engine: no job of it starts, here or in another process, until {@link resume}. Durable. Running jobs go on. */
@@ -338,12 +338,12 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 	/** @internal What makes a map of the task run items again, by the task's own options. */
 	freshOf(task: string): readonly Fresh[] {
-		return this.#maker.freshOf(task) ?? [];
+		return this.#builder.freshOf(task) ?? [];
 	}
 
 	/** @internal The jobs of the tasks that it runs, by task and scope: those that it may run, and those of other scopes. */
 	async taskCounts(): Promise<Record<'own' | 'others', readonly TaskCounts[]>> {
-		const {only = this.#maker.names, scopes} = this.#settings;
+		const {only = this.#builder.names, scopes} = this.#settings;
 		const all = (await this.#client.verb('counts')).filter(({task}) => only.includes(task));
 		const isOwn = ({scope}: TaskCounts) => scope === undefined || scopes.includes(scope);
 		return {own: all.filter(isOwn), others: all.filter(each => !isOwn(each))};
@@ -416,15 +416,15 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	}
 
 	#toJob(where: string, task: string, payload: unknown, options: JobOptions | undefined, watch: boolean): SingleJob {
-		const {key, ...resolved} = this.#maker.resolve(where, task, options ?? {});
-		const maxPending = this.#maker.limitsOf(task);
-		return {options: {...resolved, task, ...(maxPending && {maxPending})}, payload: this.#maker.encode(payload), key, watch};
+		const {key, ...resolved} = this.#builder.resolve(where, task, options ?? {});
+		const maxPending = this.#builder.limitsOf(task);
+		return {options: {...resolved, task, ...(maxPending && {maxPending})}, payload: this.#builder.encode(payload), key, watch};
 	}
 
 	#names(where: string, task: string | undefined): string[] {
-		const {names} = this.#maker;
+		const {names} = this.#builder;
 		if (task === undefined && names.length === 0) throw bad(`${where} expects a task's name, since this engine was opened without tasks`);
-		return task === undefined ? names : [this.#maker.checkName(where, task)];
+		return task === undefined ? names : [this.#builder.checkName(where, task)];
 	}
 }
 

@@ -1,13 +1,13 @@
 import {bad, show} from '../job/checks.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {JobId} from '../job/job.ts';
-import {JobMaker, type NewJob} from '../job/new-job.ts';
+import {JobBuilder, type NewJob} from '../job/new-job.ts';
 import type {AnyTasks, EnqueueArgs, JobOptions, TaskName} from '../job/task.ts';
 import type {PostgresTransaction} from '../store/postgres-client.ts';
 import {enqueueOn, type OwnConnection} from '../store/sqlite/caller-connection.ts';
 import {WHY_ONE_LIBRARY} from '../store/sqlite/connection/file-guard.ts';
 
-const MAKER = new JobMaker([], {}, MAX_VALUE_LIMIT_BYTES);
+const MAKER = new JobBuilder([], {}, MAX_VALUE_LIMIT_BYTES);
 
 /** Task, payload and options of {@link enqueueIn}, for each task of the module. */
 export type EnqueueInArgs<Tasks, Options = JobOptions> = {

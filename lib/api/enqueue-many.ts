@@ -4,7 +4,7 @@ import {idAt, MAX_GROUP_JOBS, type NewGroup} from '../job/groups/group.ts';
 import {pack} from '../job/groups/packed.ts';
 import {MANY_BYTES, MAX_GROUPS_UNDER_WAY, Portion} from '../job/groups/portion.ts';
 import type {JobId} from '../job/job.ts';
-import {type JobMaker, lowestOf} from '../job/new-job.ts';
+import {type JobBuilder, lowestOf} from '../job/new-job.ts';
 import {checkKey} from '../job/options.ts';
 import type {JobOptions} from '../job/task.ts';
 import {keyConflict, noParent, queueFull} from '../store/conflict-errors.ts';
@@ -26,13 +26,13 @@ export interface EnqueuedMany {
 /** Encodes the payloads and sends them in groups. Only a bounded number of groups is under way at a time. */
 export async function enqueueMany<Payload>(
 	client: DispatcherClient,
-	maker: JobMaker,
+	builder: JobBuilder,
 	task: string,
 	payloads: Iterable<Payload> | AsyncIterable<Payload>,
 	options: EnqueueManyOptions<Payload>,
 ): Promise<EnqueuedMany> {
 	checkIterable('enqueueMany()', payloads);
-	const groups = new Groups(client, maker, task, checkManyOptions(options));
+	const groups = new Groups(client, builder, task, checkManyOptions(options));
 	try {
 		// A synchronous iterable is read without a promise for each payload: that alone would cost more than storing it.
 		if (Symbol.iterator in payloads) {
@@ -50,7 +50,7 @@ export async function enqueueMany<Payload>(
 /** The groups of one `enqueueMany`: the one that is gathered, and those under way. */
 class Groups<Payload> {
 	readonly #client: DispatcherClient;
-	readonly #maker: JobMaker;
+	readonly #builder: JobBuilder;
 	readonly #toKey: ((payload: Payload) => string) | undefined;
 	/** What all groups have. */
 	readonly #common: Omit<NewGroup, 'values' | 'keys'>;
@@ -62,20 +62,20 @@ class Groups<Payload> {
 	readonly #underWay: Promise<void>[] = [];
 	readonly #result: EnqueuedMany = {ids: [], reused: []};
 
-	constructor(client: DispatcherClient, maker: JobMaker, task: string, {key: toKey, ...options}: EnqueueManyOptions<Payload>) {
+	constructor(client: DispatcherClient, builder: JobBuilder, task: string, {key: toKey, ...options}: EnqueueManyOptions<Payload>) {
 		this.#client = client;
-		this.#maker = maker;
+		this.#builder = builder;
 		this.#toKey = toKey;
 		// Unique is refused without a key. The true keys come with the payloads.
-		const {key: _, ...resolved} = maker.resolve('enqueueMany()', task, toKey ? {...options, key: 'of each'} : options);
-		this.#common = {...resolved, task, maxPending: maker.limitsOf(task)};
+		const {key: _, ...resolved} = builder.resolve('enqueueMany()', task, toKey ? {...options, key: 'of each'} : options);
+		this.#common = {...resolved, task, maxPending: builder.limitsOf(task)};
 		// Several groups have room at the same time, so that the queue does not run dry between them.
 		this.#portion = new Portion({jobs: Math.min(MAX_GROUP_JOBS, Math.ceil(lowestOf(this.#common.maxPending) / 4)), bytes: MANY_BYTES});
 	}
 
 	/** Returns true if the group is full. */
 	add(payload: Payload): boolean {
-		const encoded = this.#maker.encode(payload);
+		const encoded = this.#builder.encode(payload);
 		if (this.#toKey) this.#keys.push(checkKey('enqueueMany()', this.#toKey(payload)));
 		this.#values.push(encoded);
 		return this.#portion.add(encoded);

@@ -5,7 +5,7 @@ import {decode} from '../job/encoding.ts';
 import {fromFailure} from '../job/failure.ts';
 import {listRanges} from '../job/groups/group.ts';
 import type {EditResult, Job, JobId, JobStatus, LogLine, Staleness} from '../job/job.ts';
-import type {JobMaker} from '../job/new-job.ts';
+import type {JobBuilder} from '../job/new-job.ts';
 import {pages} from '../job/search.ts';
 import type {StoredJob, Wanted} from '../store/found-jobs.ts';
 import {startTimer} from '../support/clock.ts';
@@ -41,19 +41,19 @@ export class JobHandle<Result = unknown, Payload = unknown> {
 	/** True if the job's key existed when it was enqueued: this is the existing job. */
 	readonly reused: boolean;
 	readonly #client: DispatcherClient;
-	readonly #maker: JobMaker;
+	readonly #builder: JobBuilder;
 
 	/** @internal Tells queues apart. */
-	get queue(): JobMaker['queue'] {
-		return this.#maker.queue;
+	get queue(): JobBuilder['queue'] {
+		return this.#builder.queue;
 	}
 
-	constructor(client: DispatcherClient, maker: JobMaker, id: JobId, task: string, reused: boolean) {
+	constructor(client: DispatcherClient, builder: JobBuilder, id: JobId, task: string, reused: boolean) {
 		this.id = id;
 		this.task = task;
 		this.reused = reused;
 		this.#client = client;
-		this.#maker = maker;
+		this.#builder = builder;
 	}
 
 	/**
@@ -78,7 +78,7 @@ export class JobHandle<Result = unknown, Payload = unknown> {
 	 * @example if ((await job.edit({priority: 9, delay: 0})) === 'running') console.log('It has begun already.');
 	 */
 	async edit(changes: JobChanges<Payload>): Promise<EditResult> {
-		return editJob(this.#client, this.#maker, this.id, changes);
+		return editJob(this.#client, this.#builder, this.id, changes);
 	}
 
 	/** The job as it is now; `undefined` once it was cleaned up. */

@@ -2,7 +2,7 @@ import {argument, atLeast, bad, type Checks, checked, choice, type Duration, dur
 import {decode} from '../job/encoding.ts';
 import type {JobId} from '../job/job.ts';
 import type {Moments} from '../job/moments.ts';
-import type {JobMaker} from '../job/new-job.ts';
+import type {JobBuilder} from '../job/new-job.ts';
 import {checkJobOptions, EXECUTION_CHECKS} from '../job/options.ts';
 import {isSameSchedule, type Schedule, type ScheduleChange, type ScheduleResult, type ScheduleSpec, type Timing, waitsForEnd} from '../job/schedule.ts';
 import type {ExecutionOptions, PayloadOf, ProblemOf, TasksOf} from '../job/task.ts';
@@ -118,7 +118,7 @@ interface Checked extends Pick<ScheduleSpec, 'catchUp' | 'overlap'> {
 }
 
 /** @throws FaenaError `BadOption`, `UnknownTask`, `NotEncodable`, `TooLarge` */
-function toSpec(maker: JobMaker, options: unknown): ScheduleSpec {
+function toSpec(builder: JobBuilder, options: unknown): ScheduleSpec {
 	const given = checked('schedule()', options, SCHEDULE_CHECKS) as unknown as Checked & ExecutionOptions;
 	const {
 		task,
@@ -138,13 +138,13 @@ function toSpec(maker: JobMaker, options: unknown): ScheduleSpec {
 	if ((cron === undefined) === (every === undefined)) throw bad('schedule() expects either cron or every');
 	if (cron === undefined && timezone !== undefined) throw bad('schedule() got timezone without cron; the times of every are counted from 1970 in UTC');
 	if (every === undefined && from !== undefined) throw bad('schedule() got from without every');
-	const {priority, policy, scope} = maker.resolveChecked('schedule()', task, checkJobOptions('schedule()', execution));
+	const {priority, policy, scope} = builder.resolveChecked('schedule()', task, checkJobOptions('schedule()', execution));
 	const timing: Timing =
 		every === undefined
 			? {cron: cron as string, timezone: timezone ?? new Intl.DateTimeFormat().resolvedOptions().timeZone}
 			: {everyMs: Math.round(every), from: from ?? 'clock'};
 	const rest = {jitterMs: jitter, until: until ?? null, expiresMs: expires ?? null};
-	return {timing, catchUp, overlap, ...rest, task, ...(scope !== undefined && {scope}), payload: maker.encode(payload), priority, policy};
+	return {timing, catchUp, overlap, ...rest, task, ...(scope !== undefined && {scope}), payload: builder.encode(payload), priority, policy};
 }
 
 /** How schedules are read and changed: by an engine's dispatcher, or by a command directly. */
@@ -158,7 +158,7 @@ export interface ScheduleVerbs {
 /** What a handle needs of its engine. */
 interface ScheduleHost {
 	readonly client: DispatcherClient;
-	readonly maker: JobMaker;
+	readonly builder: JobBuilder;
 }
 
 /** A schedule in the queue. It goes on without the program that made it, in any engine on the queue. */
@@ -178,7 +178,7 @@ export class ScheduleHandle<Result = unknown> {
 
 	/** @internal Makes or changes the schedule. */
 	async set(options: unknown): Promise<this> {
-		const spec = toSpec(this.#host.maker, options);
+		const spec = toSpec(this.#host.builder, options);
 		const moments = await momentsOf(spec);
 		for (;;) {
 			const old = await findSchedule(this.#verbs, this.name);
@@ -219,10 +219,10 @@ export class ScheduleHandle<Result = unknown> {
 	 * @throws FaenaError `NoSuchSchedule`
 	 */
 	async runNow(): Promise<JobHandle<Result> | undefined> {
-		const {client, maker} = this.#host;
+		const {client, builder} = this.#host;
 		const [id] = await changeExisting(this.#verbs, {type: 'run', name: this.name});
 		const task = (await findSchedule(this.#verbs, this.name))?.spec.task ?? '';
-		return id === undefined ? undefined : new JobHandle<Result>(client, maker, id, task, false);
+		return id === undefined ? undefined : new JobHandle<Result>(client, builder, id, task, false);
 	}
 
 	/** Deletes the schedule. Its jobs stay. Returns false if there was none. */

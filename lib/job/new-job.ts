@@ -9,7 +9,7 @@ import type {OnDead, Parents} from './parents.ts';
 import type {ChildOptions, Fresh, JobOptions, TaskInfo} from './task.ts';
 
 /** Checks jobs to be enqueued, resolves their options and encodes their payloads: in the caller's thread, and for `ctx.enqueue` in a worker. */
-export class JobMaker {
+export class JobBuilder {
 	/** By task. Each resolve without options returns the same policy object, so that jobs can share a group. */
 	readonly #tasks: ReadonlyMap<string, {readonly own: CheckedOptions; readonly resolved: ResolvedJobOptions; readonly limits: PendingLimits | undefined}>;
 	readonly #defaults: CheckedOptions;
@@ -161,15 +161,15 @@ const MAX_CHILD_JOBS_BYTES = 64 * 1024 * 1024;
 /** The jobs that a task enqueues with `ctx.enqueue`, for the transaction that completes its own. Only the store knows whether a key is another job's. */
 export class ChildJobs {
 	readonly all: ChildJob[] = [];
-	readonly #maker: JobMaker;
+	readonly #builder: JobBuilder;
 	readonly #scope: string | undefined;
 	/** By task and key, the jobs that have one. */
 	readonly #keyed = new Map<string, {readonly index: number; readonly payload: Encoded}>();
 	#bytes = 0;
 
 	/** @param scope that of the job itself, which its jobs share, whatever engine runs it */
-	constructor(maker: JobMaker, scope: string | undefined) {
-		this.#maker = maker;
+	constructor(builder: JobBuilder, scope: string | undefined) {
+		this.#builder = builder;
 		this.#scope = scope;
 	}
 
@@ -177,8 +177,8 @@ export class ChildJobs {
 	add(task: string, payload: unknown, options: ChildOptions): EnqueuedChild {
 		const after =
 			Object(options).dependsOn === undefined ? undefined : argument('ctx.enqueue()', 'dependsOn', options.dependsOn, value => this.#toParents(value));
-		const {key, parents: _, ...resolved} = this.#maker.resolve('ctx.enqueue()', task, after ? {...options, dependsOn: []} : (options as JobOptions));
-		const encoded = this.#maker.encode(payload);
+		const {key, parents: _, ...resolved} = this.#builder.resolve('ctx.enqueue()', task, after ? {...options, dependsOn: []} : (options as JobOptions));
+		const encoded = this.#builder.encode(payload);
 		const known = key === undefined ? undefined : this.#find(task, key, encoded);
 		if (known !== undefined) return new EnqueuedChild(this, known);
 		this.#bytes += sizeBytes(encoded);

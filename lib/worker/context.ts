@@ -6,7 +6,7 @@ import {type FailureRecord, toFailure} from '../job/failure.ts';
 import {numberAt} from '../job/groups/group.ts';
 import {claimedJobAt} from '../job/groups/single-jobs.ts';
 import type {LogLevel, StopReason} from '../job/job.ts';
-import {type ChildJob, ChildJobs, type JobMaker} from '../job/new-job.ts';
+import {type ChildJob, ChildJobs, type JobBuilder} from '../job/new-job.ts';
 import {outcomesOf, type ParentsOfJob, readerOf} from '../job/parent-results.ts';
 import type {ParentOutcome, TaskContext, TaskLog, TaskOptions} from '../job/task.ts';
 import type {RetryDecision} from '../job/task-errors.ts';
@@ -36,7 +36,7 @@ export interface ChunkOptions {
 	readonly maxValueBytes: number;
 	readonly maxCheckpointBytes: number;
 	/** For `ctx.enqueue`. */
-	readonly maker: JobMaker;
+	readonly builder: JobBuilder;
 	readonly post: (message: WorkerMessage) => void;
 	/** For `ctx.exec`. */
 	readonly commands: CommandOptions;
@@ -269,7 +269,7 @@ export class JobContext implements TaskContext {
 		return (task, payload, options = {}) => {
 			if (this.#isClosed)
 				throw new FaenaError('Closed', `Job ${this.job.id} has ended, so it can't enqueue jobs any more. Call ctx.enqueue() before the task returns.`);
-			this.#own.childJobs ??= new ChildJobs(this.#execution.chunk.options.maker, this.#execution.claimed.scope);
+			this.#own.childJobs ??= new ChildJobs(this.#execution.chunk.options.builder, this.#execution.claimed.scope);
 			return this.#own.childJobs.add(task, payload, options);
 		};
 	}

@@ -6,7 +6,7 @@ import {createRequire} from 'node:module';
 import {setPriority} from 'node:os';
 import {fileURLToPath} from 'node:url';
 import {toEnvelope, toFailure} from '../job/failure.ts';
-import {JobMaker} from '../job/new-job.ts';
+import {JobBuilder} from '../job/new-job.ts';
 import {OpenJobsCell} from '../job/open-jobs.ts';
 import {checkTaskOptions} from '../job/options.ts';
 import {type Isolation, optionsOf, type TaskInfo} from '../job/task.ts';
@@ -109,9 +109,9 @@ export class TaskWorker {
 		const infos = infosOf(table);
 		const tasks = new Tasks(table, task => post({type: 'setup', worker, ...(task !== undefined && {task})}));
 		this.#openJobs = openJobs === undefined ? undefined : new OpenJobsCell(openJobs, worker);
-		const maker = new JobMaker(infos, defaults, maxValueBytes);
+		const builder = new JobBuilder(infos, defaults, maxValueBytes);
 		const runner = new Runner(tasks, {
-			...{...this.#options, openJobs: this.#openJobs, maxValueBytes, maxCheckpointBytes, maker, usage: USAGE_OF[kind]},
+			...{...this.#options, openJobs: this.#openJobs, maxValueBytes, maxCheckpointBytes, builder, usage: USAGE_OF[kind]},
 			commands: {connect: async () => (await this.#loadCommands()).connect(), graceMs},
 			slot: worker + 1,
 		});

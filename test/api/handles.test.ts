@@ -2,7 +2,7 @@ import test from 'ava';
 import {Events} from '../../lib/api/events.ts';
 import {detailsOf, JobHandle} from '../../lib/api/handles.ts';
 import {toEnvelope} from '../../lib/job/failure.ts';
-import {JobMaker} from '../../lib/job/new-job.ts';
+import {JobBuilder} from '../../lib/job/new-job.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import {DispatcherClient} from '../../lib/transport/client.ts';
@@ -14,7 +14,7 @@ import {MemoryStore} from '../store/oracle.ts';
 test('a wait rejects if the dispatcher can not tell whether the job has ended', async t => {
 	const handle = new JobHandle(
 		new DispatcherClient(answering({error: toEnvelope(new FaenaError('OutcomeUnknown', 'The disk did not say.'))}), new Events('jobs.db', undefined)),
-		new JobMaker([], {}, 1024),
+		new JobBuilder([], {}, 1024),
 		1,
 		'count',
 		false,

@@ -1,5 +1,5 @@
 import test from 'ava';
-import {JobMaker} from '../../lib/job/new-job.ts';
+import {JobBuilder} from '../../lib/job/new-job.ts';
 import {PoolChunkState} from '../../lib/pool/pool.ts';
 import {Execution, type JobContext} from '../../lib/worker/context.ts';
 import type {UpdateMessage} from '../../lib/worker/messages.ts';
@@ -22,7 +22,7 @@ function make() {
 			options: {
 				maxValueBytes: 1000,
 				maxCheckpointBytes: 1000,
-				maker: new JobMaker([{name: 'hash', options: {}}], {}, 1000),
+				builder: new JobBuilder([{name: 'hash', options: {}}], {}, 1000),
 				commands: undefined as never,
 				slot: 1,
 				post: update => void updates.push(update as UpdateMessage),

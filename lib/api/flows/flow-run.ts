@@ -2,7 +2,7 @@ import {abortSignal, bad, checked, duration} from '../../job/checks.ts';
 import {listIds} from '../../job/groups/group.ts';
 import type {Counts, JobId} from '../../job/job.ts';
 import {UNENDED_STATUSES} from '../../job/job.ts';
-import type {JobMaker} from '../../job/new-job.ts';
+import type {JobBuilder} from '../../job/new-job.ts';
 import {pages} from '../../job/search.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {DispatcherClient} from '../../transport/client.ts';
@@ -34,20 +34,20 @@ const MAX_AWAITED = 1000;
 /** A flow in the queue. It is a batch: `faena.batch(name)` finds it, too, in another program. */
 export class FlowRun extends BatchHandle {
 	readonly #client: DispatcherClient;
-	readonly #maker: JobMaker;
+	readonly #builder: JobBuilder;
 	readonly #flow: EnqueuedFlow;
 
 	/** @internal Use `flow.enqueue`. */
-	constructor(client: DispatcherClient, maker: JobMaker, flow: EnqueuedFlow) {
+	constructor(client: DispatcherClient, builder: JobBuilder, flow: EnqueuedFlow) {
 		super(client, flow.name);
 		this.#client = client;
-		this.#maker = maker;
+		this.#builder = builder;
 		this.#flow = flow;
 	}
 
 	/** The handle of a job of the flow. */
 	job<Result>(node: FlowJob<Result>): JobHandle<Result> {
-		return new JobHandle(this.#client, this.#maker, this.ids(node)[0] as JobId, node.plan.task, false);
+		return new JobHandle(this.#client, this.#builder, this.ids(node)[0] as JobId, node.plan.task, false);
 	}
 
 	/** The ids of a node's jobs, in order. */

@@ -1,7 +1,7 @@
 import {bad, checkIterable, show} from '../../job/checks.ts';
 import {encodeWithResults} from '../../job/encoding.ts';
 import type {JobId} from '../../job/job.ts';
-import type {JobMaker} from '../../job/new-job.ts';
+import type {JobBuilder} from '../../job/new-job.ts';
 import {checkId, checkKey} from '../../job/options.ts';
 import type {JobOptions, PayloadOf, ProblemOf, ResultOf, TasksOf} from '../../job/task.ts';
 import type {DispatcherClient} from '../../transport/client.ts';
@@ -54,7 +54,7 @@ export class Flow<Tasks> {
 	/** The name of the flow, which is a batch. */
 	readonly name: string;
 	readonly #client: DispatcherClient;
-	readonly #maker: JobMaker;
+	readonly #builder: JobBuilder;
 	readonly #nodes: FlowNode[] = [];
 	readonly #keys = new Set<string>();
 	readonly #owner: NodeOwner = {
@@ -66,10 +66,10 @@ export class Flow<Tasks> {
 	#run: Promise<FlowRun> | undefined;
 
 	/** @internal Use `engine.flow`. */
-	constructor(client: DispatcherClient, maker: JobMaker, name: string) {
+	constructor(client: DispatcherClient, builder: JobBuilder, name: string) {
 		this.name = name;
 		this.#client = client;
-		this.#maker = maker;
+		this.#builder = builder;
 	}
 
 	/**
@@ -82,7 +82,7 @@ export class Flow<Tasks> {
 		const {key, plan} = this.#plan('flow.job()', task, (options ?? {}) as FlowJobOptions);
 		if (key !== undefined) this.#takeKey('flow.job()', key);
 		const place = this.#placer(plan.parents);
-		const payload = encodeWithResults(input, 'payload', this.#maker.maxValueBytes, place);
+		const payload = encodeWithResults(input, 'payload', this.#builder.maxValueBytes, place);
 		return this.#add(FlowJob<ResultOf<Tasks, Name>>, {...plan, payloads: [payload], keys: key === undefined ? undefined : [key]});
 	}
 
@@ -103,7 +103,7 @@ export class Flow<Tasks> {
 			if (keyOf) throw bad('flow.map() over another map of the flow has no option key: the items are not known yet');
 			this.#own(items);
 			plan.parents.unshift({node: items, kind: 'each'});
-			const payload = encodeWithResults(items, 'payload', this.#maker.maxValueBytes, () => [0, null]);
+			const payload = encodeWithResults(items, 'payload', this.#builder.maxValueBytes, () => [0, null]);
 			return this.#add(FlowMap<ResultOf<Tasks, Name>>, {...plan, payloads: new Array(items.size).fill(payload)});
 		}
 		if ((items as unknown) instanceof FlowNode)
@@ -112,7 +112,7 @@ export class Flow<Tasks> {
 		if (!(Symbol.iterator in items)) throw bad('flow.map() expects an iterable, such as an array; of an async iterable, read the items first');
 		const all = [...items];
 		const keys = keyOf && all.map((item, index) => this.#takeKey('flow.map()', checkKey('flow.map()', keyOf(item, index))));
-		return this.#add(FlowMap<ResultOf<Tasks, Name>>, {...plan, payloads: all.map(item => this.#maker.encode(item)), keys});
+		return this.#add(FlowMap<ResultOf<Tasks, Name>>, {...plan, payloads: all.map(item => this.#builder.encode(item)), keys});
 	}
 
 	/**
@@ -134,14 +134,14 @@ export class Flow<Tasks> {
 	async #enqueue(): Promise<FlowRun> {
 		const {groups, starts} = toGroups(inOrder(this.#nodes));
 		const ids = await openFlow(this.#client, this.name, {groups, structure: structureOf(groups)});
-		return new FlowRun(this.#client, this.#maker, {name: this.name, starts, ids});
+		return new FlowRun(this.#client, this.#builder, {name: this.name, starts, ids});
 	}
 
 	#plan(where: string, task: string, options: FlowJobOptions): {readonly key: string | undefined; readonly plan: Omit<NodePlan, 'payloads' | 'keys'>} {
 		this.#refuseIfEnqueued(where);
 		if (Object(options).unique !== undefined) throw bad(`${where} has no option unique: a flow's keys are its own`);
 		const {dependsOn, onDead, ...others} = options;
-		const {key, parents, ...resolved} = this.#maker.resolve(where, task, {...others, ...(onDead && {onDead, dependsOn: []})});
+		const {key, parents, ...resolved} = this.#builder.resolve(where, task, {...others, ...(onDead && {onDead, dependsOn: []})});
 		return {key, plan: {task, options: resolved, onDead: onDead ?? 'cancel', parents: this.#parents(dependsOn ?? [])}};
 	}
 
@@ -151,7 +151,7 @@ export class Flow<Tasks> {
 
 	#parents(parents: readonly unknown[]): Parent[] {
 		if (!Array.isArray(parents)) throw bad(`dependsOn expects an array of a flow's nodes, handles or ids; it got ${show(parents)}`);
-		this.#maker.refuseForeign('dependsOn', parents);
+		this.#builder.refuseForeign('dependsOn', parents);
 		return parents.map((parent): Parent => {
 			if (parent instanceof FlowNode) return {node: this.#own(parent), kind: 'all'};
 			return {ids: [checkId(typeof parent === 'object' && parent !== null && 'id' in parent ? parent.id : parent)], kind: 'all'};

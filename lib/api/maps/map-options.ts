@@ -1,6 +1,6 @@
 import type {BatchOptions} from '../../job/batch.ts';
 import {abortSignal, argument, bad, boolean, type Checks, callable, checked, choice, expected, integer, show, text} from '../../job/checks.ts';
-import {type JobMaker, lowestOf} from '../../job/new-job.ts';
+import {type JobBuilder, lowestOf} from '../../job/new-job.ts';
 import {checkJobOptions, checkKey, DEFAULTS, fresh, paths} from '../../job/options.ts';
 import type {CompletionTasksOf, Fresh, JobOptions, PayloadOf, ProblemOf, TaskName} from '../../job/task.ts';
 import {FaenaError} from '../../support/errors.ts';
@@ -83,7 +83,7 @@ export interface MapPlan<Item> extends ReturnType<typeof planMap<Item>> {
 }
 
 /** @throws FaenaError `BadOption`, `UnknownTask` */
-export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions<Item, unknown>) {
+export function planMap<Item>(builder: JobBuilder, task: string, options: MapOptions<Item, unknown>) {
 	if (Object(options).unique !== undefined) throw bad(NO_UNIQUE);
 	const given = checkJobOptions<Omit<MapOptions<Item, unknown>, keyof JobOptions>>('map()', options, MAP_CHECKS);
 	const {
@@ -107,20 +107,20 @@ export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions
 	};
 	const {key} = options;
 	assertFits(given);
-	const freshness = freshnessOf(given, maker.freshOf(task));
+	const freshness = freshnessOf(given, builder.freshOf(task));
 	const rerun = freshness.fresh.length > 0 || retryFailed ? {changed: freshness.fresh.length > 0, failed: retryFailed} : undefined;
-	const {key: ____, ...ofJobs} = maker.resolveChecked('map()', task, jobOptions);
+	const {key: ____, ...ofJobs} = builder.resolveChecked('map()', task, jobOptions);
 	return {
 		...{batch, order, signal, missing, ...freshness},
-		window: Math.min(window, lowestOf(maker.limitsOf(task))),
+		window: Math.min(window, lowestOf(builder.limitsOf(task))),
 		halt: halt && new Halt(halt),
-		batchOptions: batchOptionsOf(maker, onComplete),
+		batchOptions: batchOptionsOf(builder, onComplete),
 		/** What its groups of jobs have in common. */
 		group: {...ofJobs, task, rerun},
 		weightOf: weight && ((item: Item, index: number) => checkWeight(weight(item, index))),
 		/** Absent if the items have their indexes as keys. */
 		keyOf: key && ((item: Item, index: number) => checkKey('map()', key(item, index))),
-		encode: (item: Item, index: number) => maker.encode(payload ? payload(item, index) : item),
+		encode: (item: Item, index: number) => builder.encode(payload ? payload(item, index) : item),
 	};
 }
 
@@ -157,9 +157,9 @@ function checkWeight(weight: unknown): number {
 const NO_UNIQUE =
 	"map() has no option unique: an item's key names its one job, whose result a later map yields again. To run items anew, use fresh, retryFailed, or another batch";
 
-function batchOptionsOf(maker: JobMaker, task: string | undefined): BatchOptions | undefined {
+function batchOptionsOf(builder: JobBuilder, task: string | undefined): BatchOptions | undefined {
 	if (task === undefined) return undefined;
-	const {priority, policy, scope} = maker.resolve('map() for onComplete', task, {});
+	const {priority, policy, scope} = builder.resolve('map() for onComplete', task, {});
 	return {onComplete: {task, scope, priority, policy}};
 }
 

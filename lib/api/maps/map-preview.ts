@@ -4,7 +4,7 @@ import type {Batch} from '../../job/batch.ts';
 import {type Encoded, sameValue} from '../../job/encoding.ts';
 import {MAX_GROUP_JOBS} from '../../job/groups/group.ts';
 import {isTerminal, type JobId, type JobStatus} from '../../job/job.ts';
-import {JobMaker} from '../../job/new-job.ts';
+import {JobBuilder} from '../../job/new-job.ts';
 import {DEFAULTS} from '../../job/options.ts';
 import {pages} from '../../job/search.ts';
 import type {Fresh} from '../../job/task.ts';
@@ -49,7 +49,7 @@ export async function* previewMap<Item>(
 	try {
 		// Loads the module, and finds out whether it has the task.
 		const ofTask = await freshness.ask('ofTask', task);
-		const plan = planMap<Item>(new JobMaker([], {}, DEFAULTS.open.maxValueBytes), task, options(ofTask));
+		const plan = planMap<Item>(new JobBuilder([], {}, DEFAULTS.open.maxValueBytes), task, options(ofTask));
 		let some: Item[] = [];
 		let start = 0;
 		for await (const item of items) {

@@ -2,7 +2,7 @@ import {abortSignal, bad, boolean, type Checks, checked, choice, expected, integ
 import type {Encoded} from '../../job/encoding.ts';
 import {MAX_GROUP_JOBS, type NewGroup} from '../../job/groups/group.ts';
 import type {JobId} from '../../job/job.ts';
-import {type JobMaker, lowestOf} from '../../job/new-job.ts';
+import {type JobBuilder, lowestOf} from '../../job/new-job.ts';
 import {checkJobOptions, EXECUTION_CHECKS} from '../../job/options.ts';
 import type {ExecutionOptions} from '../../job/task.ts';
 
@@ -77,10 +77,10 @@ export interface PipePlan {
 const KEYS_PER_STAGE = 1_000_000_000_000;
 
 /** @throws FaenaError `BadOption`, `UnknownTask` */
-export function planPipe(maker: JobMaker, stages: readonly (string | StageOptions)[], options: PipeOptions): PipePlan {
+export function planPipe(builder: JobBuilder, stages: readonly (string | StageOptions)[], options: PipeOptions): PipePlan {
 	if (stages.length === 0) throw bad("pipe() expects at least one stage after its source: a task's name");
 	const {batch, window = 4096, order = 'finished', retryFailed, signal} = checked('pipe()', options, PIPE_CHECKS) as PipeOptions;
-	const given = stages.map(stage => checkStage(maker, stage));
+	const given = stages.map(stage => checkStage(builder, stage));
 	const unit = given.reduce((product, {group}) => product * group, 1);
 	const later = unit / (given[0]?.group ?? 1);
 	if (later > MAX_GROUP_JOBS)
@@ -91,23 +91,23 @@ export function planPipe(maker: JobMaker, stages: readonly (string | StageOption
 	const planned = given.map(({group, onDead, ...stage}, place): Stage => {
 		jobs /= group;
 		const failed = retryFailed ?? onDead === 'stop';
-		const common = {...maker.resolveChecked('pipe()', stage.task, stage.jobOptions), task: stage.task, ...(failed && {rerun: {changed: false, failed}})};
+		const common = {...builder.resolveChecked('pipe()', stage.task, stage.jobOptions), task: stage.task, ...(failed && {rerun: {changed: false, failed}})};
 		const runsOnDead = drops && group > 1;
 		drops = onDead !== 'stop' || (drops && group === 1);
 		return {task: stage.task, group, onDead, runsOnDead, common, jobs, firstKey: place === given.length - 1 ? 0 : KEYS_PER_STAGE * (place + 1)};
 	});
-	const most = Math.min(...given.map(({task}) => lowestOf(maker.limitsOf(task))));
-	return {stages: planned, unit, batch, window: Math.min(window, most), order, signal, encode: item => maker.encode(item)};
+	const most = Math.min(...given.map(({task}) => lowestOf(builder.limitsOf(task))));
+	return {stages: planned, unit, batch, window: Math.min(window, most), order, signal, encode: item => builder.encode(item)};
 }
 
-function checkStage(maker: JobMaker, stage: string | StageOptions) {
+function checkStage(builder: JobBuilder, stage: string | StageOptions) {
 	if (typeof stage !== 'string' && (typeof stage !== 'object' || stage === null))
 		throw bad(`pipe() expects as a stage a task's name, or an object such as {task: 'parse', group: 100}; it got ${show(stage)}`);
 	const {task, group = 1, onDead = 'stop', ...others} = typeof stage === 'string' ? {task: stage} : stage;
 	const where = `pipe({task: ${JSON.stringify(task)}})`;
 	checked(where, {task, group, onDead, ...others}, STAGE_CHECKS);
-	if (typeof onDead === 'object') maker.checkName('pipe({onDead})', onDead.task);
-	maker.checkName('pipe()', task);
+	if (typeof onDead === 'object') builder.checkName('pipe({onDead})', onDead.task);
+	builder.checkName('pipe()', task);
 	return {task, group, onDead, jobOptions: checkJobOptions(where, others)};
 }
 

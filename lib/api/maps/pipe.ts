@@ -5,7 +5,7 @@ import {fromFailure} from '../../job/failure.ts';
 import {listRanges} from '../../job/groups/group.ts';
 import type {Counts, JobId} from '../../job/job.ts';
 import {describeStages, GROUPED, NO_JOBS} from '../../job/job.ts';
-import type {JobMaker} from '../../job/new-job.ts';
+import type {JobBuilder} from '../../job/new-job.ts';
 import type {StoredJob} from '../../store/found-jobs.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {DispatcherClient} from '../../transport/client.ts';
@@ -36,7 +36,7 @@ export interface PipeProgress {
  */
 export class JobPipe<Result> implements AsyncIterable<Result> {
 	readonly #client: DispatcherClient;
-	readonly #maker: JobMaker;
+	readonly #builder: JobBuilder;
 	readonly #plan: PipePlan;
 	readonly #map: JobMap<unknown, Result>;
 	#read = 0;
@@ -44,10 +44,10 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 	#isCancelled = false;
 
 	/** @internal Use `engine.pipe`. */
-	constructor(client: DispatcherClient, maker: JobMaker, plan: PipePlan, source: Iterable<unknown> | AsyncIterable<unknown>) {
+	constructor(client: DispatcherClient, builder: JobBuilder, plan: PipePlan, source: Iterable<unknown> | AsyncIterable<unknown>) {
 		checkIterable('pipe()', source);
 		this.#client = client;
-		this.#maker = maker;
+		this.#builder = builder;
 		this.#plan = plan;
 		const counted = inUnits(source, plan.unit, () => this.#read++);
 		this.#map = new JobMap(client, toMapPlan(plan), counted);
@@ -189,8 +189,8 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 		};
 		const {batch} = this.#plan;
 		const key = batch === undefined ? undefined : `dead:${batch}:${job.id}`;
-		const {key: _, ...options} = this.#maker.resolve('pipe({onDead})', task, key === undefined ? {} : {key});
-		const enqueued = {options: {...options, task}, payload: this.#maker.encode(item), key, watch: false};
+		const {key: _, ...options} = this.#builder.resolve('pipe({onDead})', task, key === undefined ? {} : {key});
+		const enqueued = {options: {...options, task}, payload: this.#builder.encode(item), key, watch: false};
 		await new Promise<EnqueueReply>((resolve, reject) => this.#client.enqueue(enqueued, {resolve, reject}));
 	}
 }

@@ -52,7 +52,7 @@ Examples:
 async function enqueue(task: string, payload: string | undefined, {queue: file, create, ndjson, ...flags}: Flags): Promise<void> {
 	if (ndjson && payload !== undefined) throw bad('Give either a payload or --ndjson, which takes the payloads from stdin.');
 	if (ndjson && flags.key !== undefined) throw bad('A --key names one job; --ndjson adds many.');
-	const toJob = jobMaker(task, flags);
+	const toJob = jobBuilder(task, flags);
 	// Before anything is made for it.
 	const job = ndjson ? undefined : toJob(payload === undefined ? undefined : parsePayload(payload));
 	if (!create && !(await kindOf(file).exists(file))) {
@@ -69,7 +69,7 @@ async function enqueue(task: string, payload: string | undefined, {queue: file, 
 	}
 }
 
-function jobMaker(task: string, flags: Omit<Flags, 'queue' | 'ndjson' | 'create'>): (payload: unknown) => QueueJob {
+function jobBuilder(task: string, flags: Omit<Flags, 'queue' | 'ndjson' | 'create'>): (payload: unknown) => QueueJob {
 	if (task === '') throw bad('Name a task.');
 	const options = resolveUnknown(checkJobOptions('faena enqueue', flags));
 	return payload => ({...options, task, payload: encode(payload, 'payload')});
