@@ -4,8 +4,7 @@ import {availableParallelism} from 'node:os';
 import {type Command, InvalidArgumentError, Option} from 'commander';
 import type {Durability, OpenOptions, RecycleOptions} from '../../index.ts';
 import {defined} from '../../internal/words.ts';
-import {partsOf, toDuration, toSize} from './flag-values.ts';
-import {toCount} from './input.ts';
+import {partsOf, toCount, toDuration, toSize} from './flag-values.ts';
 
 export interface EngineFlags {
 	readonly queue: string;

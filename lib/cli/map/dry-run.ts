@@ -3,7 +3,7 @@ import type {Counts, JobId} from '../../index.ts';
 import {countFresh, NOTHING_FRESH, type PlannedMap, type Preview, previewMap} from '../../internal/api.ts';
 import {kindOf, NO_JOBS, UNENDED_STATUSES} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
-import {useQueue} from '../flags/input.ts';
+import {useQueue} from '../flags/queue-flag.ts';
 import {escapeControls} from '../terminal/controls.ts';
 import {count, ExitCode, printError, toJson} from '../terminal/print.ts';
 import {describeFresh} from './fresh.ts';

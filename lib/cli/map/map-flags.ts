@@ -3,8 +3,7 @@
 import {type Command, InvalidArgumentError, Option} from 'commander';
 import type {HaltOption} from '../../index.ts';
 import {addEngineFlags, type EngineFlags} from '../flags/engine-flags.ts';
-import {onlyOnce, toDuration, toMaxDelays, toSize} from '../flags/flag-values.ts';
-import {toCount, toHalt, toTime} from '../flags/input.ts';
+import {onlyOnce, toCount, toDuration, toHalt, toMaxDelays, toSize, toTime} from '../flags/flag-values.ts';
 import {FRESH_HELP, type FreshFlag, toFresh} from './fresh.ts';
 
 export interface MapFlags extends EngineFlags {

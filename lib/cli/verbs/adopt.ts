@@ -1,6 +1,6 @@
 import type {Command} from 'commander';
 import {FaenaError} from '../../internal/words.ts';
-import {queueCommand, useQueue} from '../flags/input.ts';
+import {queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {inLine} from '../terminal/controls.ts';
 import {print} from '../terminal/print.ts';
 

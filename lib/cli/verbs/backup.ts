@@ -1,7 +1,7 @@
 import type {Command} from 'commander';
 import {kindOf} from '../../internal/words.ts';
 import {backup} from '../../queue.ts';
-import {assertExists, queueCommand} from '../flags/input.ts';
+import {assertExists, queueCommand} from '../flags/queue-flag.ts';
 import {inLine} from '../terminal/controls.ts';
 import {counted, megabytes, print, printError} from '../terminal/print.ts';
 

@@ -17,7 +17,7 @@ import {SHORT_PLAN, SHORT_TRIALS} from '../../../bench/short/plan.ts';
 import {closeOnSignals} from '../../internal/api.ts';
 import {bad, FaenaError} from '../../internal/words.ts';
 import {ExitCode} from '../exit-codes.ts';
-import {toCount, toTask} from '../flags/input.ts';
+import {toCount, toTask} from '../flags/flag-values.ts';
 import {openInput} from '../map/inputs/open-input.ts';
 import {print, printError, showBar, toJson} from '../terminal/print.ts';
 

@@ -2,7 +2,8 @@ import type {Command} from 'commander';
 import type {JobFilter, JobId, JobStatus} from '../../index.ts';
 import {bad, defined} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
-import {batchOf, noSuchJob, queueCommand, toId, toStatuses, useQueue} from '../flags/input.ts';
+import {toId, toStatuses} from '../flags/flag-values.ts';
+import {batchOf, noSuchJob, queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {count, print} from '../terminal/print.ts';
 
 export function addCancel(program: Command): void {

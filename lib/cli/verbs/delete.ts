@@ -3,7 +3,7 @@ import {nanoid} from 'nanoid';
 import {deleteWholly} from '../../internal/api.ts';
 import {defined, FaenaError} from '../../internal/words.ts';
 import type {Batch, JobQueue} from '../../queue.ts';
-import {batchOf, queueCommand, useQueue} from '../flags/input.ts';
+import {batchOf, queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {counted, print} from '../terminal/print.ts';
 
 export function addDelete(program: Command): void {

@@ -4,7 +4,7 @@ import type {InspectedFile, InspectedMove, InspectedSchema, Inspection} from '..
 import {FaenaError, kindOf, shownLocation, version} from '../../internal/words.ts';
 import type {JobQueue, TaskCounts} from '../../queue.ts';
 import {ExitCode} from '../exit-codes.ts';
-import {assertExists, queueCommand, useQueue} from '../flags/input.ts';
+import {assertExists, queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {inLine} from '../terminal/controls.ts';
 import {clock, count, counted, megabytes, print, toJson} from '../terminal/print.ts';
 import {shellQuote} from '../terminal/shell-quote.ts';

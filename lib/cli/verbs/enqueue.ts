@@ -1,8 +1,8 @@
 import type {Command} from 'commander';
 import {bad, checkJobOptions, FaenaError, kindOf, Portion, resolveUnknown, SMALL_GROUP, shownLocation} from '../../internal/words.ts';
 import {encode, type JobQueue, openQueue, type QueueJob} from '../../queue.ts';
-import {toDuration, toMaxDelays, toPriority} from '../flags/flag-values.ts';
-import {queueCommand, toCount, toTime} from '../flags/input.ts';
+import {toCount, toDuration, toMaxDelays, toPriority, toTime} from '../flags/flag-values.ts';
+import {queueCommand} from '../flags/queue-flag.ts';
 import {InputError} from '../input-error.ts';
 import {type Input, openInput} from '../map/inputs/open-input.ts';
 import {counted, print, printError} from '../terminal/print.ts';

@@ -2,7 +2,7 @@ import type {Command} from 'commander';
 import type {Counts, JobStatus} from '../../index.ts';
 import {FaenaError, pages, STATUSES, statusSummary} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
-import {batchOf, queueCommand, useQueue} from '../flags/input.ts';
+import {batchOf, queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {inLine} from '../terminal/controls.ts';
 import {count, print, toJson} from '../terminal/print.ts';
 import {table} from '../terminal/table.ts';

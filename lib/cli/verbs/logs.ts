@@ -4,7 +4,8 @@ import type {Command} from 'commander';
 import type {JobId, LogLine} from '../../index.ts';
 import {isTerminal} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
-import {noSuchJob, queueCommand, toId, useQueue} from '../flags/input.ts';
+import {toId} from '../flags/flag-values.ts';
+import {noSuchJob, queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {inLine} from '../terminal/controls.ts';
 import {formatTime, print, toJson} from '../terminal/print.ts';
 

@@ -4,7 +4,8 @@ import {changeExisting, findSchedule, nextMoments, resumeSchedule, type Schedule
 import {FaenaError, type Schedule, type ScheduleResult, shownLocation} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
 import {ExitCode} from '../exit-codes.ts';
-import {queueCommand, toCount, useQueue} from '../flags/input.ts';
+import {toCount} from '../flags/flag-values.ts';
+import {queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {inLine} from '../terminal/controls.ts';
 import {count, formatTime, print, toJson} from '../terminal/print.ts';
 import {table} from '../terminal/table.ts';

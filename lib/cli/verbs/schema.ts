@@ -2,7 +2,7 @@ import {type Command, Option} from 'commander';
 import {type InspectedSchema, schemaSql} from '../../internal/api.ts';
 import {bad, kindOf, shownLocation} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
-import {assertExists, queueCommand, useQueue} from '../flags/input.ts';
+import {assertExists, queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {print, toJson} from '../terminal/print.ts';
 import {describeSchema} from './doctor.ts';
 

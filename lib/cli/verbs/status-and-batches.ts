@@ -3,7 +3,7 @@ import type {BatchInfo, Job} from '../../index.ts';
 import {type InspectedMove, toBatchInfo} from '../../internal/api.ts';
 import {bad, defined, describeStages, kindOf, shownLocation, statusSummary} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
-import {batchOf, queueCommand, useQueue} from '../flags/input.ts';
+import {batchOf, queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {inLine} from '../terminal/controls.ts';
 import {clock, count, formatRate, formatTime, print, toJson} from '../terminal/print.ts';
 import {cut, outputWidth, table} from '../terminal/table.ts';

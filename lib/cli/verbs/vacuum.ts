@@ -1,7 +1,7 @@
 import type {Command} from 'commander';
 import {kindOf} from '../../internal/words.ts';
 import {type Vacuumed, vacuum} from '../../queue.ts';
-import {assertExists, queueCommand} from '../flags/input.ts';
+import {assertExists, queueCommand} from '../flags/queue-flag.ts';
 import {megabytes, print, toJson} from '../terminal/print.ts';
 
 export function addVacuum(program: Command): void {

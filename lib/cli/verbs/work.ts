@@ -7,7 +7,7 @@ import {bad, NO_JOBS, shownLocation, statusSummary} from '../../internal/words.t
 import type {TaskCounts} from '../../queue.ts';
 import {addEngineFlags, type EngineFlags, toOpenOptions} from '../flags/engine-flags.ts';
 import {toNames} from '../flags/flag-values.ts';
-import {useQueue} from '../flags/input.ts';
+import {useQueue} from '../flags/queue-flag.ts';
 import {ENV_HELP, toEnv} from '../map/map-flags.ts';
 import {scopesIn} from '../scopes.ts';
 import {inLine} from '../terminal/controls.ts';

@@ -1,5 +1,5 @@
 import {type Command, Option} from 'commander';
-import {toCount} from '../../flags/input.ts';
+import {toCount} from '../../flags/flag-values.ts';
 import {toRange} from './range.ts';
 
 /** Adds the options of `InputOptions` to a command. */
