@@ -45,7 +45,7 @@ export class MapRun {
 	readonly #start = performance.now();
 	#phase: 'running' | 'halted' | 'signalled' | 'unwritable' = 'running';
 	/** Aborted by the second signal: from then on the run waits neither for jobs nor for the reader of the results. */
-	readonly #hurry = new AbortController();
+	readonly #forceQuit = new AbortController();
 	readonly #output = new Output();
 	#outputError: NodeJS.ErrnoException | undefined;
 	#firstDead: JobId | undefined;
@@ -133,7 +133,7 @@ export class MapRun {
 	#write(result: MapResult<Item, unknown>): Promise<void> | undefined {
 		// The printer may write to stderr.
 		if (result.status !== 'completed') this.#output.flush();
-		const printed = this.#options.printer(result, this.#hurry.signal);
+		const printed = this.#options.printer(result, this.#forceQuit.signal);
 		this.#options.log?.add(result);
 		if (typeof printed !== 'string') return this.#writeOutput(printed);
 		this.#output.add(printed);
@@ -155,7 +155,7 @@ export class MapRun {
 
 	async #drain(stream: Stream): Promise<void> {
 		this.#options.log?.flush();
-		await once(process[stream], 'drain', {signal: this.#hurry.signal});
+		await once(process[stream], 'drain', {signal: this.#forceQuit.signal});
 	}
 
 	#note({status, key, jobId, reused}: MapResult<Item, unknown>): void {
@@ -167,14 +167,14 @@ export class MapRun {
 
 	/** Waits until stdout is written. A signal ends the process as soon as this run has ended, and would cut off output for a slow reader. */
 	async #flush(): Promise<void> {
-		const {signal} = this.#hurry;
+		const {signal} = this.#forceQuit;
 		this.#output.flush();
 		if (!signal.aborted) await Promise.race([once(signal, 'abort'), new Promise(resolve => process.stdout.write('', resolve))]);
 	}
 
 	#stop(phase: 'signalled' | 'unwritable', {drain}: {drain?: number} = {}): void {
 		if (this.#phase === 'running') this.#phase = phase;
-		if (drain === 0) this.#hurry.abort();
+		if (drain === 0) this.#forceQuit.abort();
 	}
 
 	#status(): MapStatus {
