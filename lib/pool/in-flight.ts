@@ -120,7 +120,8 @@ export class InFlightChunk {
 	report(message: OutcomesMessage): void {
 		if (trace) traceReport(this, message);
 		const now = this.#pool.clock.steadyMs();
-		if (this.reports.areOverdue(now)) this.confirm({isLast: false, ...(message.late && {failures: message.late})});
+		if (message.late) this.reports.unconfirmed = this.#withFailures(message.late);
+		if (this.reports.areOverdue(now)) this.confirm({isLast: false});
 		// The store cancels them.
 		if (message.expired) this.settleTakenBack([...message.expired], {type: 'released'});
 		this.reports.add(reportedBy(this, message), message.first + countOf(message.values), now);
@@ -128,10 +129,15 @@ export class InFlightChunk {
 
 	/** Passes on what was reported. */
 	confirm({failures, isLast}: Pick<FinalMessage, 'failures' | 'isLast'>): void {
-		const confirmed = this.reports.confirm();
-		const ended = failures ? confirmed.map(group => withFailures(this, group, failures)) : confirmed;
+		if (failures) this.reports.unconfirmed = this.#withFailures(failures);
+		const ended = this.reports.confirm();
 		if (isLast) this.#end();
 		this.#settle(ended);
+	}
+
+	/** What is reported, with failures that came to light since. */
+	#withFailures(failures: ReadonlyMap<number, FailureRecord>): EndedGroup[] {
+		return this.reports.unconfirmed.map(group => withFailures(this, group, failures));
 	}
 
 	/** Takes back those of the jobs that have not started, and gives them this outcome. `then` is called once the worker has obeyed. */

@@ -248,6 +248,8 @@ export class Runner {
 
 	#executeBatch(run: TaskFunction, batch: readonly Execution[]): Promise<void> {
 		this.#execution.enterWith(batch);
+		// The outcomes before this batch need not wait for it.
+		batch[0]?.chunk.outcomes.postSoon();
 		const {promise, resolve} = withResolvers<void>();
 		let open = batch.length;
 		const end = () => {

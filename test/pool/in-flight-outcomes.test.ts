@@ -121,6 +121,23 @@ test('a report that confirms those before it brings what came to light about the
 	]);
 });
 
+test('what came to light is kept until the outcomes are confirmed, however that happens', t => {
+	for (const isLost of [false, true]) {
+		const {add, listener} = setUp();
+		const chunk = add(claimedGroup(3));
+		chunk.report(report(0, 2));
+		chunk.report({...report(2, 1), late: new Map([[1, FAILURE]])});
+		t.deepEqual(listener.takeSettled(), []);
+		if (isLost) chunk.lose([]);
+		else chunk.confirm({isLast: true});
+		t.deepEqual(listener.takeSettled(), [
+			[1, 'returned'],
+			[2, 'threw'],
+			[3, 'returned'],
+		]);
+	}
+});
+
 test('a failure that came to light before the confirmation counts, and only for the job that it names', t => {
 	const {add, listener} = setUp();
 	const chunk = add(claimedGroup(3));
