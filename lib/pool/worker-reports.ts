@@ -198,14 +198,15 @@ function areFields(fields: unknown): boolean {
 	}
 }
 
+const areNumbers = forPolicyNumbers((_, {least}) => integer(least, Number.MAX_SAFE_INTEGER));
 const isPolicy = shaped(
 	{
-		maxAttempts: finite,
+		maxAttempts: areNumbers.maxAttempts,
 		timeoutMs: either(oneOf(null), finite),
 		backoff: shaped({baseMs: finite, factor: finite, maxMs: finite, jitter: finite}),
 		retry: oneOf('auto', 'manual'),
 	},
-	{timeoutPercent: finite, ...forPolicyNumbers((_, {least}) => integer(least, Number.MAX_SAFE_INTEGER))},
+	{timeoutPercent: finite, ...areNumbers},
 );
 
 /** Jobs of `ctx.enqueue`. A job can wait only for such as come before it. */

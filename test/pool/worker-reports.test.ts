@@ -160,6 +160,9 @@ const UNTRUE: Readonly<Record<string, Tell>> = {
 	'jobs expired that may not expire': chunk => [outcomes(chunk, {expired: new Set([1])})],
 	'jobs that are none, to be enqueued': chunk => [outcomes(chunk, {enqueues: new Map([[0, [undefined]]])})],
 	'a job without a policy, to be enqueued': chunk => [outcomes(chunk, {enqueues: new Map([[0, [{...MADE, policy: undefined}]]])})],
+	'a job with a number of attempts that is none, to be enqueued': chunk => [
+		outcomes(chunk, {enqueues: new Map([[0, [{...MADE, policy: {...MADE.policy, maxAttempts: 0.5}}]]])}),
+	],
 	'a job with a batch of its own, to be enqueued': chunk => [outcomes(chunk, {enqueues: new Map([[0, [{...MADE, batch: 1}]]])})],
 	'an update for a job that it does not have': chunk => [update(chunk, {index: 3, progress: {done: 1, at: 1}})],
 	'an update in the name of another job': chunk => [update(chunk, {id: 1, lease: 9, progress: {done: 1, at: 1}})],
