@@ -5,8 +5,10 @@ import {settlementsOf, toEndedGroup} from '../job/groups/single-jobs.ts';
 import type {ClaimRequest, Committed, LaneRequest, Store} from '../store/store.ts';
 import type {Clock} from '../support/clock.ts';
 import type {FaenaError} from '../support/errors.ts';
+import {trace} from '../support/trace.ts';
 import type {Clients, NumberedCall} from './clients.ts';
 import {isRefusal, RetryState} from './retries.ts';
+import {traceCommit, traceFailure} from './trace.ts';
 
 /** What a transaction writes, besides its claims. */
 export interface Writes {
@@ -69,17 +71,22 @@ export class Commits {
 		}
 	}
 
-	async commit({updates, settle, enqueues}: Writes, claim?: ClaimRequest): Promise<Committed> {
+	/** @param why the loop runs, for a trace */
+	async commit(writes: Writes, claim?: ClaimRequest, why = 'a refusal'): Promise<Committed> {
 		if (this.#isInDoubt) await this.#release();
 		this.#isInDoubt = claim !== undefined;
+		const {updates, settle, enqueues} = writes;
+		const begunAt = this.#context.clock.steadyMs();
 		try {
 			const changes = {update: updates, settle, enqueue: enqueues.map(({group}) => group)};
 			const result = await this.#context.store.commit(claim ? {...changes, claim} : changes);
+			if (trace) traceCommit(result, writes, this.#context.clock.steadyMs() - begunAt, why);
 			this.#isInDoubt = false;
 			this.#lastLease = Math.max(this.#lastLease, result.claimed.lease);
 			if (claim && this.leavesLanesOut) for (const lane of claim.lanes) this.#refusedLanes.delete(nameOf(lane));
 			return result;
 		} catch (error) {
+			if (trace) traceFailure(error, this.#context.clock.steadyMs() - begunAt, why);
 			if (isRefusal(error)) this.#isInDoubt = false;
 			throw error;
 		}

@@ -17,7 +17,6 @@ import {EnqueueCalls} from './enqueue-calls.ts';
 import {isRefusal} from './retries.ts';
 import {SignalGate} from './signal-gate.ts';
 import {Statistics} from './statistics.ts';
-import {traceCommit} from './trace.ts';
 import {WaitingWrites} from './waiting-writes.ts';
 
 /** Payload bytes claimed in one transaction. */
@@ -162,6 +161,9 @@ export class Committer implements PoolListener {
 	 */
 	async commit({enqueues: takesEnqueues = true} = {}): Promise<void> {
 		const {agenda, clock, retries} = this.#context;
+		if (trace && retries.commit.count > 0) agenda.wokeFor('another try');
+		// What wakes the loop from here on is a reason for the next transaction.
+		const why = trace ? agenda.takeReasons() : '';
 		const writes = this.#takeWrites(takesEnqueues);
 		const {updates, settle, enqueues} = writes;
 		const request = this.#request(writes);
@@ -169,7 +171,7 @@ export class Committer implements PoolListener {
 		// What becomes ready meanwhile counts for the next transaction.
 		if (request) this.#mayHaveReadyJobs = false;
 		const begunAt = clock.steadyMs();
-		const result = await this.#commits.commit(writes, request).catch((error: unknown) => {
+		const result = await this.#commits.commit(writes, request, why).catch((error: unknown) => {
 			if (request) {
 				this.jobsMayBeReady();
 				// Jobs may have expired in it all the same.
@@ -183,7 +185,6 @@ export class Committer implements PoolListener {
 		this.#committedAt = clock.steadyMs();
 		this.demand.sizer.observeCommit(this.#committedAt - begunAt);
 		this.statistics.committed(this.#committedAt - begunAt);
-		if (trace) traceCommit(result, writes, this.#committedAt - begunAt, agenda.takeReasons());
 		// From here on the transaction is committed: after an error it must not be written again.
 		if (enqueues.length > 0) failpoint('enqueue:committed');
 		if (settle.length > 0) failpoint('settle:committed');

@@ -1,3 +1,4 @@
+import {toFailure} from '../job/failure.ts';
 import {type ClaimedGroup, indexOf, sizeOf} from '../job/groups/group.ts';
 import type {Committed} from '../store/store.ts';
 import {ms, trace} from '../support/trace.ts';
@@ -17,8 +18,13 @@ export function traceCommit({claimed, enqueued, expired = [], backlog}: Committe
 	const did = Object.entries(counts).flatMap(([what, count]) => (count > 0 ? `${what} ${count}` : []));
 	trace?.('commit', `${ms(durationMs)}: ${did.join(', ') || 'nothing'}; the loop ran for ${why}`, id => {
 		const made = enqueues.map(({group: {values}}, index) => ({values, ids: enqueued[index]?.ids ?? []}));
-		return updates.some(update => update.id === id) || [...settle, ...claimed.groups, ...made].some(group => indexOf(group, id) >= 0);
+		return expired.includes(id) || updates.some(update => update.id === id) || [...settle, ...claimed.groups, ...made].some(group => indexOf(group, id) >= 0);
 	});
+}
+
+/** A line for a transaction that failed. */
+export function traceFailure(error: unknown, durationMs: number, why: string): void {
+	trace?.('commit', `${ms(durationMs)}: failed by ${toFailure(error).message}; the loop ran for ${why}`);
 }
 
 const claimedAt = new WeakMap<ClaimedGroup, number>();

@@ -38,9 +38,13 @@ export function traceReport(chunk: TracedChunk, {times}: OutcomesMessage): void 
 	const way = ways.get(chunk);
 	const packed = new PackedTimes(times);
 	if (!way || packed.count === 0) return;
-	const {startedAt, durationMs} = packed.at(packed.count - 1);
-	way.firstStartedAt ??= packed.at(0).startedAt;
-	way.endedAt = startedAt + durationMs;
+	for (let index = 0; index < packed.count; index++) {
+		const {startedAt, durationMs} = packed.at(index);
+		// It was taken back, or has expired.
+		if (startedAt === 0) continue;
+		way.firstStartedAt ??= startedAt;
+		way.endedAt = startedAt + durationMs;
+	}
 }
 
 function traceEnd(chunk: TracedChunk, {givenAt, sentAt, firstStartedAt, endedAt}: Way): void {

@@ -14,7 +14,7 @@ export const trace: Trace | undefined = makeTrace(process.env['FAENA_TRACE']);
 
 function makeTrace(setting = ''): Trace | undefined {
 	const job = /^job:(\d+)$/.exec(setting)?.[1];
-	if (setting === '' || setting === '0') return undefined;
+	if (setting !== '1' && job === undefined) return undefined;
 	return (what, text, concerns) => {
 		if (job !== undefined && !concerns?.(Number(job))) return;
 		try {
