@@ -27,5 +27,15 @@ test('SQL is tested by the tests of the PostgreSQL store', t => {
 test('a file that is not there is refused in words', t => {
 	const {status, stderr} = near('lib/no-such.ts');
 	t.is(status, 2);
-	t.is(stderr, 'lib/no-such.ts is no source of lib, workers, test, bench or examples that another file imports.\n');
+	t.is(stderr, 'There is no file lib/no-such.ts.\n');
+});
+
+test('what is started by its name is tested, too: workers, tasks of a command, programs', t => {
+	t.true(near('workers/dispatcher.ts', '--all').stdout.includes('test/engine/map.test.ts\n'));
+	t.true(near('lib/cli/map/shell/shell-task.ts', '--all').stdout.includes('test/cli/sh.test.ts\n'));
+	t.true(near('workers/thread-entry.cts', '--all').stdout.includes('test/pool/threads.test.ts\n'));
+});
+
+test('a test that was named runs, also a long one', t => {
+	t.is(near('test/engine/process.test.ts').stdout, 'test/engine/process.test.ts\n');
 });

@@ -1,7 +1,7 @@
 import {readFileSync} from 'node:fs';
 import test from 'ava';
 import {LONG} from '../selections.ts';
-import {MAX_MINUTES, PLANS, SEEDS_PER_NIGHT} from './plans.ts';
+import {MAX_MINUTES, NODES, PLANS, SEEDS_PER_NIGHT} from './plans.ts';
 
 /** What runs before a commit, what measures the sources, and what runs the plans and tells of their results. */
 const SHORT = ['nightly', 'reliability', 'test:quick', 'near', 'house', 'walks'];
@@ -16,12 +16,27 @@ test('a night takes as long as it may at most, and has each of the long plans', 
 	t.deepEqual([...new Set(PLANS.map(({script}) => script))].sort(), long.sort());
 });
 
+const argsOf = (script: string, nights: number) => {
+	const seeds = Array.from({length: nights}, (_, night) => (20_000 + night) * SEEDS_PER_NIGHT + 7 * night);
+	return PLANS.filter(plan => plan.script === script).map(({args}) => seeds.map(args));
+};
+
 test('each part of the long tests, and each suite on each Node, runs once in three nights', t => {
-	const first = 20_000 * SEEDS_PER_NIGHT;
-	const inThree = (script: string) =>
-		PLANS.filter(plan => plan.script === script).map(({args}) => [0, 1, 2].map(night => args(first + night * SEEDS_PER_NIGHT + 7 * night)));
-	const [tests = []] = inThree('test');
+	const [tests = []] = argsOf('test', 3);
 	t.deepEqual([...new Set(tests.flat())].sort(), LONG.toSorted());
-	for (const nights of inThree('test:node')) t.is(new Set(nights.map(args => args.join(' '))).size, 3);
-	t.is(inThree('test:node').length, 2);
+	const suites = argsOf('test:node', 3).filter(nights => nights.flat().every(arg => !LONG.includes(arg)));
+	t.is(suites.length, 2);
+	for (const nights of suites) t.is(new Set(nights.map(args => args.join(' '))).size, 3);
+});
+
+test('each long test runs on each Node once in six nights', t => {
+	const all = argsOf('test:node', 6).find(nights => nights.flat().some(arg => LONG.includes(arg))) ?? [];
+	for (const node of NODES)
+		t.deepEqual(
+			all
+				.filter(([version]) => version === node)
+				.flatMap(([, ...files]) => files)
+				.sort(),
+			LONG.toSorted(),
+		);
 });
