@@ -14,7 +14,7 @@ export {PermanentError} from '../job/task-errors.ts';
 export {defineTasks, toUrl} from '../job/task-module.ts';
 export type {ResultsOfParents} from '../job/value-tree.ts';
 export {kindOf, shownLocation} from '../store/kinds.ts';
-export {outputsAt, ownerFilesAt} from '../store/owners/owner-files.ts';
+export {outputsAt} from '../store/owners/owner-files.ts';
 export {defined} from '../support/defined.ts';
 export {type ErrorCode, FaenaError} from '../support/errors.ts';
 export {hashOf} from '../support/hash.ts';

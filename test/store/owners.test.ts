@@ -1,4 +1,4 @@
-import {existsSync, readdirSync, rmSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
 import type {NewJob} from '../../lib/job/new-job.ts';
@@ -34,6 +34,24 @@ test('an owner whose lock is missing is dead only once it has been silent for a 
 		t.is(recovered === 1, clock.now - since >= LEASE_MS);
 	}
 	t.is((await other.counts()).pending, 1);
+});
+
+test('outputs that a program may still print after its engine has ended stay for a day', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const hoursAgo = (name: string, hours: number) => {
+		mkdirSync(`${path}-owner-${name}-output`);
+		const at = Date.now() / 1000 - hours * 3600;
+		utimesSync(`${path}-owner-${name}-output`, at, at);
+	};
+	hoursAgo('printing', 23);
+	hoursAgo('gone', 25);
+	const queue = await openQueue(path);
+	t.teardown(() => queue.close());
+	await queue.reclaim();
+	t.deepEqual(
+		readdirSync(join(path, '..')).filter(name => name.endsWith('-output')),
+		['jobs.db-owner-printing-output'],
+	);
 });
 
 test('if an owner fails to sign off as it closes, others reclaim its jobs at once', async t => {

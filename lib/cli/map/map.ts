@@ -5,7 +5,7 @@ import type {Command} from 'commander';
 import {nanoid} from 'nanoid';
 import type {AnyTasks, Fresh, MapOptions, OpenOptions} from '../../index.ts';
 import {openEngine} from '../../internal/api.ts';
-import {bad, defined, hashOf, kindOf, outputsAt, ownerFilesAt, toUrl} from '../../internal/words.ts';
+import {bad, defined, hashOf, kindOf, outputsAt, toUrl} from '../../internal/words.ts';
 import {toOpenOptions} from '../flags/engine-flags.ts';
 import {onlyOnce, toTask} from '../flags/flag-values.ts';
 import {scopesIn, variablesIn} from '../scopes.ts';
@@ -211,8 +211,7 @@ async function map(planned: Plan, options: Options): Promise<number> {
 function unprintedAt({lineBuffer, results}: ShellCommand, {json, queue}: Options, owner: string): string | undefined {
 	if (json || lineBuffer || results !== undefined) return undefined;
 	const kind = kindOf(queue);
-	const files = kind.noun === 'file' ? kind.locate('open()', queue) : ownerFilesAt('map');
-	return files && outputsAt(files, owner);
+	return outputsAt(kind.noun === 'file' ? kind.locate('open()', queue) : undefined, owner);
 }
 
 /** Of values that the command itself has, none is missing by mistake. */

@@ -1,6 +1,6 @@
-import {mkdirSync, readFileSync} from 'node:fs';
+import {mkdirSync, readdirSync, readFileSync, rmSync, statSync} from 'node:fs';
 import {hostname, tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {dirname, join} from 'node:path';
 import type {OwnerId} from '../../job/claim.ts';
 import {refuseUntrustedFolder} from '../trusted-files.ts';
 
@@ -40,7 +40,27 @@ export function ownerLockAt(files: string, owner: OwnerId): string {
 	return `${files}-owner-${owner}`;
 }
 
-/** The folder for outputs of commands that the owner's program has not printed yet. If the owner dies, it is removed with the lock. */
-export function outputsAt(files: string, owner: OwnerId): string {
-	return `${ownerLockAt(files, owner)}-output`;
+/** A program may print for so long after its engine has ended, and its lock is gone. */
+const MAX_PRINTING_MS = 24 * 3600 * 1000;
+
+/**
+ * The folder for outputs of commands that the owner's program has not printed yet. If the owner dies, it is removed with the lock.
+ * @param files `undefined` if the queue has no files: then it lies in a folder of this user, and is removed a day later
+ */
+export function outputsAt(files: string | undefined, owner: OwnerId): string | undefined {
+	const from = files ?? ownerFilesAt('map');
+	if (files === undefined && from !== undefined) removeOldOutputs(dirname(from));
+	return from && `${ownerLockAt(from, owner)}-output`;
+}
+
+function removeOldOutputs(folder: string): void {
+	for (const name of readdirSync(folder)) {
+		const path = join(folder, name);
+		if (/^map-owner-.*-output$/.test(name) && areOldOutputs(path)) rmSync(path, {recursive: true, force: true});
+	}
+}
+
+/** True if nobody prints these outputs any more, though no lock says so. */
+export function areOldOutputs(path: string): boolean {
+	return Date.now() - (statSync(path, {throwIfNoEntry: false})?.mtimeMs ?? Infinity) > MAX_PRINTING_MS;
 }

@@ -7,7 +7,7 @@ import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {OwnerFiles, Released} from '../store.ts';
 import {createPrivately} from '../trusted-files.ts';
-import {ownerLockAt} from './owner-files.ts';
+import {areOldOutputs, ownerLockAt} from './owner-files.ts';
 import {commandsAt, holdLock, isFileName, isLockFree, type OwnerLock, openJobsAt, removeLock} from './owner-lock.ts';
 
 /** A lock without a row is left over if it is at least this old. The row of a younger one may not be written yet. */
@@ -289,7 +289,8 @@ export class Owners {
 			if (!name.startsWith(prefix) || locks.has(name) || locks.has(lock)) continue;
 			const age = Date.now() - (statSync(join(folder, name), {throwIfNoEntry: false})?.mtimeMs ?? Infinity);
 			const path = join(folder, lock);
-			if (age > MIN_LEFTOVER_AGE_MS && (!existsSync(path) || isLockFree(path))) removeLock(path);
+			const isFree = existsSync(path) ? isLockFree(path) : !name.endsWith('-output') || areOldOutputs(join(folder, name));
+			if (age > MIN_LEFTOVER_AGE_MS && isFree) removeLock(path);
 		}
 	}
 }
