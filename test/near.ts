@@ -50,17 +50,22 @@ function fail(sentence: string): never {
 	process.exit(2);
 }
 
-/** How many imports lead from each source to the nearest of these files, if any do. */
-function distancesTo(files: readonly string[]): Map<string, number> {
+/** By each file those that import it, or start it. */
+function findImporters(): Map<string, string[]> {
 	const importers = new Map<string, string[]>();
 	const imports = (file: string, imported: string) => importers.set(imported, [...(importers.get(imported) ?? []), file]);
 	for (const file of globSync(['{lib,workers,test,bench,examples}/**/*.{ts,cts}'], {cwd: ROOT})) {
 		if (!importers.has(file)) importers.set(file, []);
-		for (const match of readFileSync(join(ROOT, file), 'utf8').matchAll(REFERENCE)) {
-			imports(file, join(dirname(file), (match[1] ?? match[2] ?? match[3]) as string));
-		}
+		const matches = readFileSync(join(ROOT, file), 'utf8').matchAll(REFERENCE);
+		for (const match of matches) imports(file, join(dirname(file), (match[1] ?? match[2] ?? match[3]) as string));
 		for (const named of NAMED[file] ?? []) imports(file, named);
 	}
+	return importers;
+}
+
+/** How many imports lead from each source to the nearest of these files, if any do. */
+function distancesTo(files: readonly string[]): Map<string, number> {
+	const importers = findImporters();
 	const distances = new Map(files.filter(file => importers.has(file)).map(file => [file, 0]));
 	// A map yields what is added while it is read.
 	for (const [file, distance] of distances)
