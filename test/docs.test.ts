@@ -1,5 +1,5 @@
 import {execFile} from 'node:child_process';
-import {existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {existsSync, globSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {basename, dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -131,6 +131,17 @@ test('the files that the documents name are there', t => {
 		const paths = [...markdown.matchAll(/`((?:lib|workers|test|bench|examples|docs)\/[\w./-]*)/g)].map(match => match[1] as string);
 		return [...links, ...paths].filter(path => !existsSync(join(root, path))).map(path => `${document}: ${path}`);
 	});
+	t.deepEqual(missing, []);
+});
+
+test('each source that the documents for maintainers name without its folder is somewhere', t => {
+	const names = new Set(globSync('{lib,workers,test,bench,examples,docs}/**/*.{ts,cts,sql}', {cwd: root}).map(path => basename(path)));
+	const missing = ['ARCHITECTURE.md', 'CONTRIBUTING.md', 'lib/README.md', 'docs/one-job.md', 'docs/decisions.md'].flatMap(document =>
+		[...readFileSync(join(root, document), 'utf8').matchAll(/`([\w.-]+\.(?:ts|cts|sql))`/g)]
+			.map(match => match[1] as string)
+			.filter(name => !names.has(name))
+			.map(name => `${document}: ${name}`),
+	);
 	t.deepEqual(missing, []);
 });
 

@@ -34,6 +34,7 @@ const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
 		connection: [],
 	},
 	'lib/store/postgres': {'.': ['connection'], connection: []},
+	'lib/pool': {'.': [], threads: ['.'], processes: ['.']},
 	'lib/cli': {
 		'.': ['map', 'terminal', 'verbs'],
 		verbs: ['.', 'flags', 'map', 'terminal'],

@@ -9,13 +9,7 @@ import {trace} from '../support/trace.ts';
 import type {Clients, NumberedCall} from './clients.ts';
 import {isRefusal, RetryState} from './retries.ts';
 import {traceCommit, traceFailure} from './trace.ts';
-
-/** What a transaction writes, besides its claims. */
-export interface Writes {
-	readonly updates: readonly JobUpdate[];
-	readonly settle: readonly EndedGroup[];
-	readonly enqueues: readonly NumberedCall[];
-}
+import type {Writes} from './writes.ts';
 
 /** The parts of its dispatcher that {@link Commits} needs. */
 interface CommitsContext {

@@ -10,7 +10,7 @@ import {failpoint} from '../support/failpoint.ts';
 import {trace} from '../support/trace.ts';
 import {ChunkFeeder} from './chunk-feeder.ts';
 import type {NumberedCall} from './clients.ts';
-import {Commits, enqueuesJobs, type Writes} from './commits.ts';
+import {Commits, enqueuesJobs} from './commits.ts';
 import type {Context} from './context.ts';
 import {Demand} from './demand.ts';
 import {EnqueueCalls} from './enqueue-calls.ts';
@@ -18,6 +18,7 @@ import {isRefusal} from './retries.ts';
 import {SignalGate} from './signal-gate.ts';
 import {Statistics} from './statistics.ts';
 import {WaitingWrites} from './waiting-writes.ts';
+import type {Writes} from './writes.ts';
 
 /** Payload bytes claimed in one transaction. */
 const MAX_CLAIMED_BYTES = 64 * 1024 * 1024;

@@ -1,7 +1,7 @@
 import type {JobUpdate} from '../job/claim.ts';
 import type {EndedGroup} from '../job/groups/group.ts';
-import type {Writes} from './commits.ts';
 import type {Context} from './context.ts';
+import type {Writes} from './writes.ts';
 
 /** Updates of running jobs wait at most this long for company. With up to 50 ms in their worker and the commit, a checkpoint loses below 100 ms. */
 const MAX_UPDATE_DELAY_MS = 20;

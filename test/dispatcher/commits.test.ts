@@ -1,7 +1,8 @@
 import test from 'ava';
 import fc from 'fast-check';
 import type {Refused} from '../../lib/dispatcher/clients.ts';
-import {Commits, enqueuesJobs, type Writes} from '../../lib/dispatcher/commits.ts';
+import {Commits, enqueuesJobs} from '../../lib/dispatcher/commits.ts';
+import type {Writes} from '../../lib/dispatcher/writes.ts';
 import type {Outcome} from '../../lib/job/claim.ts';
 import {settlementsOf} from '../../lib/job/groups/single-jobs.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
