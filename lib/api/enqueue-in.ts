@@ -7,7 +7,7 @@ import type {PostgresTransaction} from '../store/postgres-client.ts';
 import {enqueueOn, type OwnConnection} from '../store/sqlite/caller-connection.ts';
 import {WHY_ONE_LIBRARY} from '../store/sqlite/connection/file-guard.ts';
 
-const MAKER = new JobBuilder([], {}, MAX_VALUE_LIMIT_BYTES);
+const BUILDER = new JobBuilder([], {}, MAX_VALUE_LIMIT_BYTES);
 
 /** Task, payload and options of {@link enqueueIn}, for each task of the module. */
 export type EnqueueInArgs<Tasks, Options = JobOptions> = {
@@ -77,8 +77,8 @@ async function enqueueInPostgres(transaction: PostgresTransaction, schema: unkno
 
 function makeJob(task: unknown, payload: unknown, options: JobOptions): NewJob {
 	if (typeof task !== 'string' || task === '') throw bad(`enqueueIn() expects a task's name after the connection; it got ${show(task)}`);
-	const resolved = MAKER.resolve('enqueueIn()', task, options);
-	return {task, payload: MAKER.encode(payload), ...resolved};
+	const resolved = BUILDER.resolve('enqueueIn()', task, options);
+	return {task, payload: BUILDER.encode(payload), ...resolved};
 }
 
 /** A Database of better-sqlite3 has no function of this name. */

@@ -3,7 +3,7 @@
 export {bad, duration, nearest, size} from '../job/checks.ts';
 export {DEFAULT_MAX_VALUE_BYTES, decode, type Encoded, isJson, toCount} from '../job/encoding.ts';
 export {listRanges} from '../job/groups/group.ts';
-export {Portion, SMALL_GROUP} from '../job/groups/portion.ts';
+export {MANY_BYTES, Portion, SMALL_GROUP} from '../job/groups/portion.ts';
 export {describeStages, isTerminal, NO_JOBS, STATUSES, statusSummary, UNENDED_STATUSES} from '../job/job.ts';
 export {checkJobOptions, resolveUnknown} from '../job/options.ts';
 export type {Schedule, ScheduleResult} from '../job/schedule.ts';

@@ -42,7 +42,7 @@ export class InFlightChunk {
 	nonsense: string | undefined;
 	/** Called once nothing more comes of this chunk. */
 	readonly onEnd: (() => void)[] = [];
-	readonly #pool: {readonly listener: PoolListener; readonly clock: Clock};
+	readonly #context: {readonly listener: PoolListener; readonly clock: Clock};
 
 	constructor(number: number, worker: PoolWorker, group: ClaimedGroup, listener: PoolListener, clock: Clock) {
 		this.number = number;
@@ -51,7 +51,7 @@ export class InFlightChunk {
 		this.open = this.size;
 		this.chunkState = PoolChunkState.create(this.size);
 		this.givenAt = clock.steadyMs();
-		this.#pool = {listener, clock};
+		this.#context = {listener, clock};
 		this.updates = new RunningUpdates(this, listener, clock);
 		if (trace) traceGiven(this);
 	}
@@ -98,7 +98,7 @@ export class InFlightChunk {
 	/** Those of the waiting jobs that have expired. */
 	expired(): number[] {
 		const {expiries} = this.group;
-		return expiries ? this.waiting().filter(index => (expiries.get(index) ?? Infinity) <= this.#pool.clock.now()) : [];
+		return expiries ? this.waiting().filter(index => (expiries.get(index) ?? Infinity) <= this.#context.clock.now()) : [];
 	}
 
 	/** @param codes what the worker has loaded, by task */
@@ -119,7 +119,7 @@ export class InFlightChunk {
 	/** Keeps reported outcomes until they are confirmed: by the worker or, in a chunk that takes longer than was expected, by a later report. */
 	report(message: OutcomesMessage): void {
 		if (trace) traceReport(this, message);
-		const now = this.#pool.clock.steadyMs();
+		const now = this.#context.clock.steadyMs();
 		if (message.late) this.reports.unconfirmed = this.#withFailures(message.late);
 		if (this.reports.areOverdue(now)) this.confirm({isLast: false});
 		// The store cancels them.
@@ -154,7 +154,7 @@ export class InFlightChunk {
 		if (settlements.length === 0) return;
 		if (!this.sent && this.takenBack.size === this.size) {
 			this.#end();
-			this.#pool.listener.freed();
+			this.#context.listener.freed();
 		}
 		this.#settle([toEndedGroup(settlements)]);
 	}
@@ -187,7 +187,7 @@ export class InFlightChunk {
 
 	#settle(ended: readonly EndedGroup[]): void {
 		this.open -= ended.reduce((jobs, group) => jobs + sizeOf(group), 0);
-		if (ended.length > 0) this.#pool.listener.ended(this.group.task, ended);
+		if (ended.length > 0) this.#context.listener.ended(this.group.task, ended);
 	}
 }
 

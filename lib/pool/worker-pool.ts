@@ -34,7 +34,7 @@ export class WorkerPool implements Pool {
 	readonly #usual: WorkerKind;
 	readonly #slots: Slots;
 	readonly #lifecycle: WorkerLifecycle;
-	readonly #watch: JobSupervisor;
+	readonly #supervisor: JobSupervisor;
 	#tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
 	#lastNumber = 0;
 	#endMemoryChecks: (() => void) | undefined;
@@ -54,7 +54,7 @@ export class WorkerPool implements Pool {
 		this.#usual = others.find(kind => kind === options.isolation) ?? first;
 		this.#slots = new Slots(options.workers, clock);
 		this.#lifecycle = new WorkerLifecycle(sources, options, listener, this.#slots, clock, (slot, message) => this.#receive(slot, message));
-		this.#watch = new JobSupervisor(this.#slots, options.graceMs, clock, this.#lifecycle, chunk => this.run(chunk));
+		this.#supervisor = new JobSupervisor(this.#slots, options.graceMs, clock, this.#lifecycle, chunk => this.run(chunk));
 	}
 
 	/** Starts the usual workers and, if a task names another kind, all threads or one process. Further processes start with their first chunk. */
@@ -98,7 +98,7 @@ export class WorkerPool implements Pool {
 		const slot = this.#slots.pick(kind, () => this.#lifecycle.add(kind));
 		const inFlight = new InFlightChunk(++this.#lastNumber, slot.worker, chunk, this.#listener, this.#clock);
 		this.#slots.assign(slot, inFlight);
-		this.#watch.follow(slot, inFlight);
+		this.#supervisor.follow(slot, inFlight);
 		if (slot.phase !== 'loading') inFlight.send(slot.codes);
 	}
 
@@ -110,7 +110,7 @@ export class WorkerPool implements Pool {
 		if (chunk.openIndexOf(id) < 0) return true;
 		// A micro-batch frees its memory only if all of its jobs stop.
 		const running = reason === 'interrupted' ? chunk.running()?.indexes : undefined;
-		this.#watch.stop(chunk, running ?? [index], reason);
+		this.#supervisor.stop(chunk, running ?? [index], reason);
 		return true;
 	}
 
@@ -152,7 +152,7 @@ export class WorkerPool implements Pool {
 	}
 
 	interrupt(): void {
-		for (const chunk of this.#slots.chunks) this.#watch.interrupt(chunk);
+		for (const chunk of this.#slots.chunks) this.#supervisor.interrupt(chunk);
 	}
 
 	close(): Promise<void> {
@@ -164,7 +164,7 @@ export class WorkerPool implements Pool {
 		this.#endMemoryChecks?.();
 		this.interrupt();
 		await this.#lifecycle.close();
-		this.#watch.close();
+		this.#supervisor.close();
 	}
 
 	#receive(slot: Slot, message: unknown): void {

@@ -12,10 +12,12 @@ import {IN_MEMORY, type OpenStoreOptions} from './store-options.ts';
 export interface StoreKind {
 	/** What a location of this kind is called. */
 	readonly noun: 'file' | 'URL';
+	/** Whether the queue is a file, with others beside it; otherwise a schema of a server. */
+	readonly hasFiles: boolean;
 	/** True for the locations of this kind. */
 	matches(location: string | URL): boolean;
 	/**
-	 * The location by which the other verbs reach the queue, whatever the working directory is then.
+	 * The location by which `open` reaches the queue, whatever the working directory is then.
 	 * @param where the function whose argument it is, for an error
 	 * @throws FaenaError `BadOption`
 	 */
@@ -43,6 +45,7 @@ export interface StoreKind {
 /** The queue in a schema of a PostgreSQL database. */
 const POSTGRES: StoreKind = {
 	noun: 'URL',
+	hasFiles: false,
 	matches: location => /^postgres(ql)?:/i.test(String(location)),
 	locate: (_where, location) => String(location),
 	shown: shownUrl,
@@ -96,6 +99,7 @@ const POSTGRES: StoreKind = {
 /** The queue in an SQLite file, or in memory. */
 const SQLITE: StoreKind = {
 	noun: 'file',
+	hasFiles: true,
 	matches: () => true,
 	locate: (where, location) => (location === IN_MEMORY ? IN_MEMORY : queuePath(where, location)),
 	shown: location => location,

@@ -41,8 +41,7 @@ export async function openQueue(location: string, options: QueueOptions = {}): P
 		throw bad(`openQueue() expects the path of an SQLite file, the URL of a PostgreSQL database, or ':memory:'; it got ${show(location)}`);
 	const {lease: leaseMs, blobs: blobThresholdBytes, now, ...rest} = checked('openQueue()', options, QUEUE_CHECKS) as CheckedOptions;
 	if (location === IN_MEMORY && rest.readOnly) throw bad("openQueue(':memory:') is a new queue, so readOnly is of no use; leave it out");
-	if (rest.pool && kindOf(location).noun !== 'URL')
-		throw bad('openQueue() takes the option pool only with the URL of a PostgreSQL database, such as postgres://');
+	if (rest.pool && kindOf(location).hasFiles) throw bad('openQueue() takes the option pool only with the URL of a PostgreSQL database, such as postgres://');
 	return new JobQueue(await openStore(location, {...rest, leaseMs, blobThresholdBytes, clock: now && {...systemClock, now}}));
 }
 
@@ -72,7 +71,7 @@ export async function backup(location: string, file: string): Promise<BackedUp> 
 	for (const path of [location, file])
 		if (typeof path !== 'string' || path === '' || path === IN_MEMORY)
 			throw bad(`backup() expects the path of an SQLite file, and the path of the copy; it got ${show(path)}`);
-	if (kindOf(location).noun === 'file' && kindOf(file).noun !== 'file') throw bad('backup() writes an SQLite file; name a path for it');
+	if (kindOf(location).hasFiles && !kindOf(file).hasFiles) throw bad('backup() writes an SQLite file; name a path for it');
 	return kindOf(location).backup(location, file);
 }
 

@@ -211,7 +211,7 @@ async function map(planned: Plan, options: Options): Promise<number> {
 function unprintedAt({lineBuffer, results}: ShellCommand, {json, queue}: Options, owner: string): string | undefined {
 	if (json || lineBuffer || results !== undefined) return undefined;
 	const kind = kindOf(queue);
-	return outputsAt(kind.noun === 'file' ? kind.locate('open()', queue) : undefined, owner);
+	return outputsAt(kind.hasFiles ? kind.locate('open()', queue) : undefined, owner);
 }
 
 /** Of values that the command itself has, none is missing by mistake. */
@@ -272,7 +272,7 @@ async function* spaced(items: Iterable<Item> | AsyncIterable<Item>, ms: number):
 /** Where a run is, for the end of its batch's name; empty in the queue's own folder. */
 function placeOf(queue: string): string {
 	const kind = kindOf(queue);
-	const path = kind.noun === 'URL' ? process.cwd() : relative(dirname(kind.locate('open()', queue)), process.cwd());
+	const path = kind.hasFiles ? relative(dirname(kind.locate('open()', queue)), process.cwd()) : process.cwd();
 	return path && ` in ${asWord(path)}`;
 }
 

@@ -15,7 +15,7 @@ export function addBackup(program: Command): void {
 		)
 		.argument('<file>', 'path of the copy')
 		.action(async (target: string, {queue: file}: {readonly queue: string}) => {
-			if (kindOf(file).noun === 'file') await assertExists(file);
+			if (kindOf(file).hasFiles) await assertExists(file);
 			const {bytes, results, missingResults} = await backup(file, target);
 			const more = results === 0 ? '' : ` and ${counted(results, 'large result')}`;
 			await print(`${inLine(target)}: ${megabytes(bytes)}${more}\n`);

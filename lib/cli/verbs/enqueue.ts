@@ -1,5 +1,5 @@
 import type {Command} from 'commander';
-import {bad, checkJobOptions, FaenaError, kindOf, Portion, resolveUnknown, SMALL_GROUP, shownLocation} from '../../internal/words.ts';
+import {bad, checkJobOptions, FaenaError, kindOf, MANY_BYTES, Portion, resolveUnknown, SMALL_GROUP, shownLocation} from '../../internal/words.ts';
 import {encode, type JobQueue, openQueue, type QueueJob} from '../../queue.ts';
 import {toCount, toDuration, toMaxDelays, toPriority, toTime} from '../flags/flag-values.ts';
 import {queueCommand} from '../flags/queue-flag.ts';
@@ -52,7 +52,7 @@ Examples:
 async function enqueue(task: string, payload: string | undefined, {queue: file, create, ndjson, ...flags}: Flags): Promise<void> {
 	if (ndjson && payload !== undefined) throw bad('Give either a payload or --ndjson, which takes the payloads from stdin.');
 	if (ndjson && flags.key !== undefined) throw bad('A --key names one job; --ndjson adds many.');
-	const toJob = jobBuilder(task, flags);
+	const toJob = toQueueJob(task, flags);
 	// Before anything is made for it.
 	const job = ndjson ? undefined : toJob(payload === undefined ? undefined : parsePayload(payload));
 	if (!create && !(await kindOf(file).exists(file))) {
@@ -69,7 +69,7 @@ async function enqueue(task: string, payload: string | undefined, {queue: file, 
 	}
 }
 
-function jobBuilder(task: string, flags: Omit<Flags, 'queue' | 'ndjson' | 'create'>): (payload: unknown) => QueueJob {
+function toQueueJob(task: string, flags: Omit<Flags, 'queue' | 'ndjson' | 'create'>): (payload: unknown) => QueueJob {
 	if (task === '') throw bad('Name a task.');
 	const options = resolveUnknown(checkJobOptions('faena enqueue', flags));
 	return payload => ({...options, task, payload: encode(payload, 'payload')});
@@ -95,7 +95,7 @@ async function add(queue: JobQueue, jobs: readonly QueueJob[]): Promise<void> {
 async function addLines(queue: JobQueue, items: Input['items'], toJob: (payload: unknown) => QueueJob): Promise<void> {
 	let added = 0;
 	let jobs: QueueJob[] = [];
-	const portion = new Portion(SMALL_GROUP);
+	const portion = new Portion({jobs: SMALL_GROUP.jobs, bytes: MANY_BYTES});
 	const flush = async () => {
 		if (jobs.length > 0) await add(queue, jobs);
 		added += jobs.length;

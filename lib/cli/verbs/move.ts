@@ -18,7 +18,7 @@ const NAMES =
 
 /** True for files of one folder. */
 function areNeighbours(from: string, to: string): boolean {
-	return kindOf(from).noun === 'file' && kindOf(to).noun === 'file' && dirname(resolve(from)) === dirname(resolve(to));
+	return kindOf(from).hasFiles && kindOf(to).hasFiles && dirname(resolve(from)) === dirname(resolve(to));
 }
 
 export function addMove(program: Command): void {

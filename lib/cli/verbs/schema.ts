@@ -18,13 +18,13 @@ export function addSchema(program: Command): void {
 		.action(async ({queue, print: prints, json}: {readonly queue: string; readonly print?: true; readonly json?: true}, command: Command) => {
 			if (prints) {
 				const isGiven = command.getOptionValueSource('queue') !== 'default';
-				if (isGiven && kindOf(queue).noun === 'file')
+				if (isGiven && kindOf(queue).hasFiles)
 					throw bad(`--print is for a queue on PostgreSQL, and ${queue} is a file. An engine makes and upgrades a file by itself`);
 				return print(await schemaSql(isGiven ? queue : 'postgres://'));
 			}
 			await assertExists(queue);
 			const look = async ({store: {schemaVersion: version}}: JobQueue): Promise<InspectedSchema> => ({version});
-			const schema = kindOf(queue).noun === 'URL' ? (await kindOf(queue).inspect(queue)).schema : await useQueue(queue, look, {readOnly: true});
+			const schema = kindOf(queue).hasFiles ? await useQueue(queue, look, {readOnly: true}) : (await kindOf(queue).inspect(queue)).schema;
 			await print(json ? `${toJson({queue: shownLocation(queue), ...schema})}\n` : `${shownLocation(queue)}: ${describeSchema(schema)}\n`);
 		});
 }

@@ -14,7 +14,7 @@ export function addVacuum(program: Command): void {
 		)
 		.option('--json', 'print one line of JSON')
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
-			if (kindOf(file).noun === 'file') await assertExists(file);
+			if (kindOf(file).hasFiles) await assertExists(file);
 			const sizes = await vacuum(file);
 			await print(json ? `${toJson(sizes)}\n` : describe(file, sizes));
 		});
