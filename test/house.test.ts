@@ -8,7 +8,7 @@ const MAX_LINES = 400;
 /** Classes and files that exceed a limit, and why. */
 const EXCEPTIONS: Readonly<Record<string, string>> = {
 	'lib/api/engine.ts': 'a face: a line or two for each method, and its docstring',
-	'lib/store/postgres/migrations/1.sql': 'tables of a version that was released, which is never edited',
+	'lib/store/postgres/migrations/1.sql': 'all tables at once, as a release makes them',
 	'lib/store/sqlite/connection/schema.sql.ts': 'the tables, and the steps from one version to the next',
 	'lib/store/sqlite/connection/statements.sql.ts': 'one table of statements',
 };

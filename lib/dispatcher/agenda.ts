@@ -5,9 +5,9 @@ import type {Clock} from '../support/clock.ts';
  * in the store, too.
  */
 const CLOCKS = {
-	/** Outcomes that wait for company must be committed, */
+	/** Outcomes that wait for company must be committed. */
 	outcomes: 'steady',
-	/** and so must updates of running jobs. */
+	/** Updates of running jobs must be committed. */
 	updates: 'steady',
 	/** A job that waits for its time is due. */
 	dueJobs: 'wall',

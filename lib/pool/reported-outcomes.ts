@@ -5,11 +5,11 @@ const MAX_UNCONFIRMED_MS = 100;
 
 /** What a worker has reported of a chunk. It reports the jobs in order; a later message confirms what it reported, and only then it is passed on. */
 export class ReportedOutcomes {
-	/** The index up to which jobs are reported, */
+	/** The index up to which jobs are reported. */
 	upTo = 0;
-	/** and up to which they are confirmed. */
+	/** The index up to which they are confirmed. */
 	confirmedUpTo = 0;
-	/** The outcomes of the jobs between the two. */
+	/** The outcomes of jobs that are reported and not confirmed. */
 	unconfirmed: EndedGroup[] = [];
 	/** When the first of them were reported, by the steady clock. */
 	#since = 0;

@@ -35,7 +35,7 @@ export class Connections {
 	readonly #waiting: (() => void)[] = [];
 	/** When a call has not reached the server for the first time since one has, by the steady clock. */
 	#awaySince: number | undefined;
-	/** Then calls don't wait any more for a server that is away. */
+	/** While the store closes, calls don't wait for a server that is away. */
 	isClosing = false;
 
 	constructor(url: string, pool: PostgresPool | undefined) {

@@ -2,7 +2,6 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {defined} from '../../../support/defined.ts';
 import {FaenaError} from '../../../support/errors.ts';
 import type {PostgresClient, PostgresPool} from '../../postgres-client.ts';
-import {Answers} from './answers.ts';
 import {byteaArray, textArray} from './binary-arrays.ts';
 import type {CallValues} from './call-values.ts';
 import type {Calls} from './calls.ts';
@@ -10,6 +9,7 @@ import {Connections} from './connections.ts';
 import {pg} from './driver.ts';
 import {type Heard, Listening} from './listening.ts';
 import {installedIn, migrate, type Send} from './migrate.ts';
+import {PendingStatements} from './pending-statements.ts';
 import {codeOf, isReadOnly, translate, unreachable} from './postgres-errors.ts';
 import {functionsOf} from './schema.ts';
 import {ServerClock} from './server-clock.ts';
@@ -83,7 +83,7 @@ async function placeOf(send: Send): Promise<string> {
 /** The schema of a queue, and the connections to it. */
 export class Database {
 	readonly #connections: Connections;
-	readonly #answers: Answers;
+	readonly #answers: PendingStatements;
 	readonly clock: ServerClock;
 	readonly #how: {readonly isReadOnly: boolean; readonly onlyTables: boolean};
 	readonly #schema: string;
@@ -110,7 +110,7 @@ export class Database {
 	constructor(url: string, schema: string, context: CallContext, {pool, isReadOnly = false, onlyTables = false, maxAnswerMs = 10_000}: DatabaseOptions) {
 		this.#how = {isReadOnly, onlyTables};
 		this.#connections = new Connections(url, pool);
-		this.#answers = new Answers(this.#connections.pool, maxAnswerMs);
+		this.#answers = new PendingStatements(this.#connections.pool, maxAnswerMs);
 		this.clock = new ServerClock(context.now);
 		this.#schema = schema;
 		this.#functions = functionsOf(schema);

@@ -1,11 +1,11 @@
 import type {PostgresClient, PostgresQuery} from '../../postgres-client.ts';
-import type {Answers} from './answers.ts';
+import type {PendingStatements} from './pending-statements.ts';
 
 /** What is heard on a connection that listens. */
 export interface Heard {
-	/** Notifications of other stores, */
+	/** A notification of another store has come. */
 	readonly heard: () => void;
-	/** and of this one. */
+	/** A notification of this store has come. */
 	readonly own: () => void;
 	/** Called once, if the connection is lost. */
 	readonly lost: () => void;
@@ -14,7 +14,7 @@ export interface Heard {
 /** A connection that listens. */
 export class Listening {
 	readonly #client: PostgresClient;
-	readonly #answers: Answers;
+	readonly #answers: PendingStatements;
 	/** The number of this store. */
 	readonly #store: number;
 	readonly #to: Heard;
@@ -22,7 +22,7 @@ export class Listening {
 	#asked = 0;
 	#isEnded = false;
 
-	constructor(client: PostgresClient, answers: Answers, store: number, to: Heard) {
+	constructor(client: PostgresClient, answers: PendingStatements, store: number, to: Heard) {
 		this.#client = client;
 		this.#answers = answers;
 		this.#store = store;

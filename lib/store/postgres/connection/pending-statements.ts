@@ -17,7 +17,7 @@ interface Sent {
 }
 
 /** Statements that wait for their answers. Looks after those that wait long, and ends their connections if the server does not know them, or is gone. */
-export class Answers {
+export class PendingStatements {
 	readonly #pool: PostgresPool;
 	readonly #maxMs: number;
 	readonly #sent = new Set<Sent>();
