@@ -10,7 +10,8 @@ export function traceCommit({claimed, enqueued, expired = [], backlog}: Committe
 	const counts = {
 		updated: updates.length,
 		settled: jobsIn(settle),
-		enqueued: jobsIn(enqueues.map(({group}) => group)),
+		enqueued: jobsIn(enqueues.flatMap(({group}, index) => (enqueued[index]?.full ? [] : group))),
+		'of them known': enqueued.reduce((jobs, {reused = [], conflicts = []}) => jobs + reused.length + conflicts.length, 0),
 		expired: expired.length,
 		claimed: jobsIn(claimed.groups),
 		'still ready': backlog,
