@@ -8,7 +8,7 @@ import {Spawner} from '../spawner/spawner.ts';
 import {type Clock, sleep} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {ms, trace} from '../support/trace.ts';
-import type {SetupMessage} from '../worker/messages.ts';
+import type {Loaded, SetupMessage} from '../worker/messages.ts';
 import {howItEnded, type Loss, lostJobs} from './lost-chunk.ts';
 import type {PoolListener, PoolWorker, WorkerEnd, WorkerKind, WorkerSource, WorkerSources} from './pool.ts';
 import type {EndReason, Slot, Slots} from './slots.ts';
@@ -93,6 +93,11 @@ export class WorkerLifecycle {
 		return slot;
 	}
 
+	#traceLoaded(slot: Slot, loaded: Loaded | undefined): void {
+		const what = !loaded ? 'ended while it loaded the tasks' : 'tasks' in loaded ? 'has started and loaded the tasks' : 'could not load the tasks';
+		trace?.('worker', `${nameOf(slot)} ${what}, after ${ms(this.#clock.steadyMs() - slot.startedAt)}`);
+	}
+
 	async #load(slot: Slot): Promise<void> {
 		this.#startPreparing(slot);
 		const endAlone = this.#clock.after(MAX_ALONE_MS, () => this.#startMissing(slot.worker.kind));
@@ -101,10 +106,7 @@ export class WorkerLifecycle {
 		const loaded = await slot.loaded;
 		endAlone();
 		endPreparing(slot);
-		trace?.(
-			'worker',
-			`${nameOf(slot)} ${loaded && 'tasks' in loaded ? 'has started and loaded the tasks' : 'could not load the tasks'}, after ${ms(this.#clock.steadyMs() - slot.startedAt)}`,
-		);
+		if (trace) this.#traceLoaded(slot, loaded);
 		if (!loaded || slot.phase !== 'loading') return;
 		if ('tasks' in loaded) {
 			slot.phase = 'ready';
