@@ -289,8 +289,9 @@ export class Owners {
 			if (!name.startsWith(prefix) || locks.has(name) || locks.has(lock)) continue;
 			const age = Date.now() - (statSync(join(folder, name), {throwIfNoEntry: false})?.mtimeMs ?? Infinity);
 			const path = join(folder, lock);
+			if (age <= MIN_LEFTOVER_AGE_MS) continue;
 			const isFree = existsSync(path) ? isLockFree(path) : !name.endsWith('-output') || areOldOutputs(join(folder, name));
-			if (age > MIN_LEFTOVER_AGE_MS && isFree) removeLock(path);
+			if (isFree) removeLock(path);
 		}
 	}
 }
