@@ -106,6 +106,25 @@ test("--joblog has the columns of GNU parallel's, a line for each job that ran, 
 	t.regex(refused.stderr, /The job log no\/log can't be written/);
 });
 
+test('--joblog of a task has 0 for a result, of any kind, and 1 for an error', async t => {
+	const folder = new Folder(t);
+	folder.write('tasks.mjs', 'export const kinds = n => { if (n === 5) throw new Error("x"); return [null, 1, "a", {signal: "SIGKILL"}, [1]][n]; };');
+	const {code, stderr} = await folder.faena('map', './tasks.mjs#kinds', '--joblog', 'log', '--max-attempts', '1', '--range', '0..5').end();
+	t.is(code, 1, stderr);
+	const [, ...lines] = read(folder, 'log').trimEnd().split('\n');
+	t.deepEqual(
+		lines.map(line => [line.split('\t')[8], line.split('\t')[6]]).sort(),
+		[0, 1, 2, 3, 4, 5].map(n => [`./tasks.mjs#kinds ${n}`, n === 5 ? '1' : '0']),
+	);
+});
+
+test('a command without a reader of stderr, that was slow before, prints its stdout', async t => {
+	const folder = new Folder(t);
+	const command = `'${process.execPath}' '${FAENA}' map -j2 --sh 'head -c 600000 /dev/zero >&2; echo {}' ::: a b c`;
+	const {code, stdout} = await folder.sh(`{ ${command} 2>&1 >out | { sleep 1; head -c 10 >/dev/null; }; }; sort out`).end();
+	t.deepEqual([code, stdout], [0, 'a\nb\nc\n']);
+});
+
 test('--results writes all output to files, also what is too much to keep', async t => {
 	const folder = new Folder(t);
 	const inputs = [':::', 'a/b', '..', ':::', '1'];
@@ -207,6 +226,11 @@ test('outputs that wait for their printing are beside the queue, and the next ru
 	killed.child.kill('SIGKILL');
 	await killed.end();
 	t.regex(waiting().join(), /^faena\.db-owner-[\w-]+-output$/);
+	const [output = ''] = waiting().map(name => join(folder.path, name));
+	t.deepEqual(
+		[output, join(output, '2.stdout')].map(path => statSync(path).mode & 0o777),
+		[0o700, 0o600],
+	);
 	folder.write('go');
 	const {code, stderr} = await run().end();
 	t.is(code, 0, stderr);

@@ -44,8 +44,7 @@ export class JobLog {
 		if (!execution) return;
 		const {startedAt, durationMs} = execution;
 		if (startedAt === undefined) return;
-		const {exitCode, signal, received} =
-			end.status === 'completed' ? endOf(end.result as Partial<ShellResult> | undefined, 0) : endOf(end.error as Partial<ShellFailure>, 1);
+		const {exitCode, signal, received} = end.status === 'completed' ? endOf(end.result, 0) : endOf(end.error, 1);
 		const columns = [
 			...[item.sequence, ':', (startedAt / 1000).toFixed(3), ((durationMs ?? 0) / 1000).toFixed(3).padStart(10)],
 			...[0, received, exitCode, signal, inLine(this.#commandOf(item))],
@@ -82,13 +81,10 @@ function lastByte(path: string): number | undefined {
 	}
 }
 
-/** A task has no exit code: a result counts as 0, an error as 1. */
-function endOf(
-	ended: (Partial<ShellFailure> | Partial<ShellResult>) | undefined,
-	otherwise: number,
-): Readonly<Record<'exitCode' | 'signal' | 'received', number>> {
-	const {exitCode = otherwise, stdout = '', cut} = ended ?? {};
-	const signal = ended && 'signal' in ended && typeof ended.signal === 'string' ? constants.signals[ended.signal as NodeJS.Signals] : 0;
+/** A task has no exit code: a result, which is encoded, counts as 0, an error as 1. */
+function endOf(ended: unknown, otherwise: number): Readonly<Record<'exitCode' | 'signal' | 'received', number>> {
+	const {exitCode = otherwise, stdout = '', cut, ...rest} = (typeof ended === 'object' ? (ended ?? {}) : {}) as Partial<ShellFailure> | Partial<ShellResult>;
+	const signal = 'signal' in rest && typeof rest.signal === 'string' ? constants.signals[rest.signal as NodeJS.Signals] : 0;
 	const received = Buffer.byteLength(stdout) + (cut?.stdout ?? 0);
 	return {exitCode: exitCode ?? otherwise, signal: signal ?? 0, received};
 }

@@ -103,7 +103,7 @@ function hasAll(path: string | undefined, kept: Kept, cut: number): boolean {
 /** A temporary file is removed once it was read. */
 async function* readWhole(file: string, {isTemporary, signal}: {readonly isTemporary: boolean; readonly signal: AbortSignal}): AsyncGenerator<Buffer> {
 	yield* createReadStream(file, {signal}) as AsyncIterable<Buffer>;
-	if (isTemporary) rmSync(file);
+	if (isTemporary) rmSync(file, {force: true});
 }
 
 /** Of a command that failed the end of stdout is kept, too. */

@@ -148,9 +148,14 @@ export class MapRun {
 					this.#output.flush();
 					process.stderr.write(part);
 				}
-				if (process[stream].writableNeedDrain) await this.#drain(stream);
+				if (process[stream].writableNeedDrain) await this.#drain(stream).catch(error => this.#ignoreLostStderr(stream, error));
 			}
 		}
+	}
+
+	/** Without a reader of stderr the run goes on, as without a reader that was slow before. */
+	#ignoreLostStderr(stream: Stream, error: NodeJS.ErrnoException): void {
+		if (stream === 'stdout' || error.code !== 'EPIPE') throw error;
 	}
 
 	async #drain(stream: Stream): Promise<void> {

@@ -1,4 +1,4 @@
-import {existsSync, rmSync, statSync} from 'node:fs';
+import {existsSync, mkdirSync, rmSync, statSync} from 'node:fs';
 import {dirname, isAbsolute, relative, resolve} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {Command} from 'commander';
@@ -164,7 +164,7 @@ async function preview(plan: Plan, options: Options): Promise<number> {
 
 async function map(planned: Plan, options: Options): Promise<number> {
 	const owner = nanoid();
-	const command = planned.command && {...planned.command, unprinted: unprintedAt(planned.command, options, owner)};
+	const command = planned.command && {...planned.command, unprinted: makeUnprinted(planned.command, options, owner)};
 	const plan = {...planned, command};
 	const {module, task} = plan;
 	const openOptions: OpenOptions = {
@@ -175,10 +175,13 @@ async function map(planned: Plan, options: Options): Promise<number> {
 		env: envOf(plan, options),
 	};
 	// Otherwise it would begin with what an earlier run has left, whatever the input has now.
-	const engine = await openEngine<AnyTasks>(openOptions, {waitsForBatch: true, owner});
 	const cleanUp = () => {
 		if (command?.unprinted) rmSync(command.unprinted, {recursive: true, force: true});
 	};
+	const engine = await openEngine<AnyTasks>(openOptions, {waitsForBatch: true, owner}).catch(error => {
+		cleanUp();
+		throw error;
+	});
 	try {
 		const log = options.joblog === undefined ? undefined : new JobLog(options.joblog, commandOf(plan));
 		const {items, sizes, weight} = toMapInput(plan, options);
@@ -207,11 +210,18 @@ async function map(planned: Plan, options: Options): Promise<number> {
 	}
 }
 
-/** The folder for outputs that are more than jobs keep, until they are printed. It lies with the engine's own files: if this run is killed, another one removes it. */
-function unprintedAt({lineBuffer, results}: ShellCommand, {json, queue}: Options, owner: string): string | undefined {
+/** Makes the folder for outputs that are more than jobs keep, until they are printed. It lies with the engine's own files: if this run is killed, another one removes it. */
+function makeUnprinted({lineBuffer, results}: ShellCommand, {json, queue}: Options, owner: string): string | undefined {
 	if (json || lineBuffer || results !== undefined) return undefined;
 	const kind = kindOf(queue);
-	return outputsAt(kind.hasFiles ? kind.locate('open()', queue) : undefined, owner);
+	const folder = outputsAt(kind.hasFiles ? kind.locate('open()', queue) : undefined, owner);
+	try {
+		// Made before the owner's name can be seen, and never one that is there: in a folder such as /tmp another user could have made it.
+		if (folder !== undefined) mkdirSync(folder, {mode: 0o700});
+		return folder;
+	} catch {
+		return undefined;
+	}
 }
 
 /** Of values that the command itself has, none is missing by mistake. */

@@ -61,7 +61,12 @@ export class WholeOutput {
 	}
 
 	#open(): number {
-		mkdirSync(dirname(this.#path), {recursive: true, mode: this.#isTemporary ? 0o700 : 0o777});
+		if (this.#isTemporary) {
+			// That of an earlier attempt.
+			rmSync(this.#path, {force: true});
+			return openSync(this.#path, 'wx', 0o600);
+		}
+		mkdirSync(dirname(this.#path), {recursive: true});
 		return openSync(this.#path, 'w');
 	}
 }
