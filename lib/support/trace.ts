@@ -16,8 +16,8 @@ function makeTrace(setting = ''): Trace | undefined {
 	const job = /^job:(\d+)$/.exec(setting)?.[1];
 	if (setting !== '1' && job === undefined) return undefined;
 	return (what, text, concerns) => {
-		if (job !== undefined && !concerns?.(Number(job))) return;
 		try {
+			if (job !== undefined && !concerns?.(Number(job))) return;
 			writeSync(2, `faena ${new Date().toISOString().slice(11, 23)} ${what.padEnd(7)} ${text}\n`);
 		} catch {
 			// stderr is closed, or full.

@@ -125,6 +125,13 @@ test('a command without a reader of stderr, that was slow before, prints its std
 	t.deepEqual([code, stdout], [0, 'a\nb\nc\n']);
 });
 
+test('--line-buffer goes on without a reader of stderr', async t => {
+	const folder = new Folder(t);
+	const command = `'${process.execPath}' '${FAENA}' map --line-buffer -j2 --sh 'seq 300000 >&2; echo {}' ::: a b c`;
+	const {code, stdout} = await folder.sh(`{ ${command} 2>&1 >out | head -c 10 >/dev/null; }; sort out`).end();
+	t.deepEqual([code, stdout], [0, 'a\nb\nc\n']);
+});
+
 test('--results writes all output to files, also what is too much to keep', async t => {
 	const folder = new Folder(t);
 	const inputs = [':::', 'a/b', '..', ':::', '1'];

@@ -68,6 +68,8 @@ export class MapRun {
 				return printed.promise;
 			},
 		});
+		// Workers that print lines to a stderr that has lost its reader would wait for it for ever.
+		process.stderr.on('unpipe', source => source.resume());
 		process.stdout.on('error', error => {
 			this.#outputError ??= error;
 			// A terminal that was closed sends a signal, too, and running jobs may end.
