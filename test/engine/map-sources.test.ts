@@ -219,6 +219,15 @@ test('a source that fails after its loop was left does no harm', async t => {
 	t.is((await all(faena.map('echo', [1], {batch: 'nightly'}))).length, 1);
 });
 
+test('a source whose next() gives no object ends the loop with an error, and leaves no rejection behind', async t => {
+	const faena = await openEngine(t);
+	const nothing = null as unknown as IteratorResult<number>;
+	await t.throwsAsync(all(faena.map('echo', {[Symbol.asyncIterator]: () => ({next: async () => nothing})})), {instanceOf: TypeError});
+	await t.throwsAsync(all(faena.map('echo', {[Symbol.iterator]: () => ({next: () => nothing})})), {instanceOf: TypeError});
+	// AVA fails a file in which a rejection was not handled.
+	await nextTurn();
+});
+
 test('a map whose loop never begins calls return() of its source when it is cancelled, or the engine is closed', async t => {
 	const faena = await openEngine(t);
 	const told: string[] = [];

@@ -14,7 +14,7 @@ export function openSource<Item>(items: Iterable<Item> | AsyncIterable<Item>) {
 			close();
 			const step = iterator.next();
 			isOpen = 'then' in step || step.done !== true;
-			if ('then' in step) step.then(({done}) => done && close(), close);
+			if ('then' in step) step.then(({done}) => done && close()).catch(close);
 			return step;
 		},
 		/** Ends the iterator early, also while its next item is awaited. */
