@@ -64,8 +64,8 @@ function difference(before: Counts, now: Counts): Counts {
 	return {fsyncs: now.fsyncs - before.fsyncs, fsyncMs: now.fsyncMs - before.fsyncMs, sleeps: now.sleeps - before.sleeps};
 }
 
-/** Roles by the names of Node's threads. The kernel cuts names off after 15 characters. */
-const ROLES: Readonly<Record<string, Role>> = {MainThread: 'caller', node: 'caller', WorkerThread: 'workers', 'faena dispatche': 'dispatcher'};
+/** Roles by the names of Node's threads. The kernel cuts names off after 15 characters. The caller's thread is the main one: its id is the process's. */
+const ROLES: Readonly<Record<string, Role>> = {WorkerThread: 'workers', 'faena dispatche': 'dispatcher'};
 
 function threads(): Snapshot['threads'] {
 	const found = new Map<string, {role: Role | undefined; micros: number}>();
@@ -74,7 +74,7 @@ function threads(): Snapshot['threads'] {
 		try {
 			const name = readFileSync(`/proc/self/task/${thread}/comm`, 'utf8').trim();
 			const [nanoseconds] = readFileSync(`/proc/self/task/${thread}/schedstat`, 'utf8').split(' ');
-			found.set(thread, {role: ROLES[name], micros: Number(nanoseconds) / 1000});
+			found.set(thread, {role: thread === String(process.pid) ? 'caller' : ROLES[name], micros: Number(nanoseconds) / 1000});
 		} catch {
 			// It has just ended.
 		}
