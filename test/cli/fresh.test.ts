@@ -72,6 +72,16 @@ test('a file that was edited runs again, one that was touched does not, and the 
 	);
 });
 
+test('the summary counts what an earlier run had left: each item is in one of its numbers', async t => {
+	const project = new Project(t, 'a.txt', 'b.txt');
+	const map = (...args: readonly string[]) => project.faena('map', '--sh', 'test {} = a.txt || test -e ready', '*.txt', ...args).end();
+	t.regex(summary(await map()), /^faena: 1 completed, 1 dead/);
+	project.put('c.txt');
+	project.put('ready');
+	t.is((await map('--retry-failed', '--dry-run')).stderr, 'faena: Would run 2 of 3: 1 unchanged, 1 new, 1 left by an earlier run.\n');
+	t.is(summary(await map('--retry-failed')), 'faena: 3 completed: 1 unchanged, 1 new, 1 left by an earlier run.');
+});
+
 test('the summary says which results older code has made; --fresh code runs these again, and --fresh all everything', async t => {
 	const project = new Project(t, 'a.txt', 'b.txt');
 	await project.map();
@@ -323,7 +333,7 @@ test('--fresh all goes on after a kill, as --dry-run says, and begins anew once 
 	await killed.kill();
 	rmSync(join(project.path, 'wait'));
 	t.deepEqual(project.takeRuns(), ['"a"', '"b"']);
-	t.regex((await project.faena(...words.toSpliced(1, 0, '--dry-run')).end()).stderr, /Would run 2 of 4: 2 unchanged\./);
+	t.regex((await project.faena(...words.toSpliced(1, 0, '--dry-run')).end()).stderr, /Would run 2 of 4: 2 unchanged, 2 left by an earlier run\./);
 	t.is(summary(await map()), 'faena: 4 completed, 2 of them reused.');
 	t.deepEqual(project.takeRuns(), ['"c"', '"d"']);
 	await map();

@@ -38,18 +38,26 @@ export function freshnessOf(
 	return {fresh: [...new Set<Fresh>([counts, ...named])], ...(filesOf && {files: filesOf})};
 }
 
-/** For instance `5,210 unchanged (4,100 made by older code: --fresh code), 12 changed, 3 new, 1 gone`; empty if no earlier run is known. */
-export function describeFresh({
-	reused,
-	changed,
-	added,
-	gone,
-	byOtherCode,
-	absent,
-}: Omit<MapProgress, 'read' | 'total' | 'completed' | 'dead' | 'cancelled' | 'missing'>): string {
+/** How many items of a run each sentence is about. */
+interface Told extends Pick<MapProgress, 'reused' | 'changed' | 'added' | 'gone' | 'byOtherCode' | 'absent'> {
+	/** Those that run, or that have run. */
+	readonly runs: number;
+}
+
+/**
+ * For instance `5,210 unchanged (4,100 made by older code: --fresh code), 12 changed, 3 new, 1 gone`; empty if no earlier run is known.
+ * What runs and has neither changed nor is new, an earlier run had left unfinished, or failed.
+ */
+export function describeFresh({reused, changed, added, gone, byOtherCode, absent, runs}: Told): string {
 	if (reused + changed + gone === 0) return '';
-	const kept = absent > 0 && `${count(absent)} kept without their files`;
 	const older = byOtherCode > 0 ? ` (${count(byOtherCode)} made by older code: --fresh code)` : '';
-	const others = [changed > 0 && `${count(changed)} changed`, added > 0 && `${count(added)} new`, gone > 0 && `${count(gone)} gone`];
-	return [`${count(reused - absent)} unchanged${older}`, ...others, kept].filter(Boolean).join(', ');
+	const others = {
+		changed,
+		new: added,
+		'left by an earlier run': runs - changed - added,
+		gone,
+		'kept without their files': absent,
+	};
+	const told = Object.entries(others).map(([what, items]) => items > 0 && `${count(items)} ${what}`);
+	return [`${count(reused - absent)} unchanged${older}`, ...told].filter(Boolean).join(', ');
 }

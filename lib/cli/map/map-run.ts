@@ -227,7 +227,7 @@ export class MapRun {
 		const progress = this.#results.progress();
 		const {completed, dead, cancelled, reused, missing} = progress;
 		const {executed} = this.#status();
-		const fresh = this.#options.sizes === undefined ? '' : describeFresh(progress);
+		const fresh = this.#options.sizes === undefined ? '' : describeFresh({...progress, runs: completed + dead + cancelled - reused});
 		const seconds = (performance.now() - this.#start) / 1000;
 		const parts = [
 			`${count(completed)} completed`,
