@@ -13,7 +13,7 @@ const path = relative => fileURLToPath(new URL(relative, import.meta.url));
 
 const app = await Application.bootstrap({
 	name: 'Faena',
-	entryPoints: ['index', 'queue', 'testing'].map(name => path(`../lib/${name}.ts`)).filter(existsSync),
+	entryPoints: ['index', 'queue', 'store', 'testing'].map(name => path(`../lib/${name}.ts`)).filter(existsSync),
 	out: path('reference'),
 	tsconfig: path('tsconfig.json'),
 	readme: 'none',

@@ -5,12 +5,12 @@
 // biome-ignore-start assist/source/organizeImports: the version check comes before anything that loads native code
 import './support/node.ts';
 
-export {Engine, open} from './api/engine.ts';
+export {open, type Engine} from './api/engine.ts';
 export type {JobChanges} from './api/edit.ts';
 export {type EnqueuedIn, type EnqueueInArgs, enqueueIn} from './api/enqueue-in.ts';
 export {CHANNELS, type EngineEvents, type Logger} from './api/events.ts';
-export {BatchHandle, type BatchInfo, type JobDetails, JobHandle, type JobOutcome, type PastExecution, type WaitOptions} from './api/handles.ts';
-export {JobMap, type MapProgress} from './api/maps/map.ts';
+export type {BatchHandle, BatchInfo, JobDetails, JobHandle, JobOutcome, PastExecution, WaitOptions} from './api/handles.ts';
+export type {JobMap, MapProgress} from './api/maps/map.ts';
 export type {MapResult} from './api/maps/map-items.ts';
 export type {HaltOption, MapArgs, MapOptions} from './api/maps/map-options.ts';
 export type {OpenOptions, RecycleOptions} from './api/open-options.ts';
@@ -25,14 +25,14 @@ export type {FailureRecord, PostMortem} from './job/failure.ts';
 export type {Counts, Durability, Job, JobId, JobStatus, LogLevel, LogLine, Progress, StopReason} from './job/job.ts';
 export type {BackoffOption} from './job/policy.ts';
 export type {JobFilter, JobSearch, JobSort} from './job/search.ts';
-export {Flow, type FlowInput, type FlowJobOptions, type FlowMapOptions} from './api/flows/flow.ts';
-export {FlowJob, FlowMap, FlowNode} from './api/flows/flow-nodes.ts';
-export {FlowRun} from './api/flows/flow-run.ts';
-export {JobPipe, type PipeProgress} from './api/maps/pipe.ts';
+export type {Flow, FlowInput, FlowJobOptions, FlowMapOptions} from './api/flows/flow.ts';
+export type {FlowJob, FlowMap, FlowNode} from './api/flows/flow-nodes.ts';
+export type {FlowRun} from './api/flows/flow-run.ts';
+export type {JobPipe, PipeProgress} from './api/maps/pipe.ts';
 export type {DeadItem, PipeOptions, StageOptions} from './api/maps/pipe-plan.ts';
 export type {PipeSource, StageOf} from './api/maps/pipe-types.ts';
-export {ScheduleHandle, type ScheduleInfo, type ScheduleOptions, type ScheduleRuns, type ScheduleTimes} from './api/schedules.ts';
-export {JobList, type JobListOptions, type JobListPage} from './job/job-list.ts';
+export type {ScheduleHandle, ScheduleInfo, ScheduleOptions, ScheduleRuns, ScheduleTimes} from './api/schedules.ts';
+export type {JobList, JobListOptions, JobListPage} from './job/job-list.ts';
 export {isTerminal, STATUSES, statusSummary} from './job/job.ts';
 export {DEFAULTS} from './job/options.ts';
 export type {EngineStats, Quantiles, TaskStats} from './job/events.ts';

@@ -1,4 +1,5 @@
-import {encode, type NewJob} from '../../lib/queue.ts';
+import {encode} from '../../lib/queue.ts';
+import type {NewJob} from '../../lib/store.ts';
 
 /** Jobs with an engine's default options, and the whole numbers from `first` to `end` - 1 as payloads, to fill a queue without an engine. */
 export function newJobs(task: 'identity' | 'started', first: number, end: number): NewJob[] {

@@ -1,7 +1,6 @@
 /** A queue without an engine, and every verb of it: `node examples/plain-queue/main.ts`. */
 import {setTimeout as sleep} from 'node:timers/promises';
-import {statusSummary} from 'faena';
-import {decode, encode, type JobHandler, openQueue, work} from 'faena/queue';
+import {decode, encode, type JobHandler, openQueue, statusSummary, work} from 'faena/queue';
 
 const resize: JobHandler<{file: string}> = async ({file}) => {
 	await sleep(20);
@@ -17,12 +16,12 @@ await queue.enqueue(files.map(file => ({task: 'resize', payload: encode({file}, 
 await queue.enqueue([{task: 'resize', payload: encode({file: 'urgent.png'}, 'payload'), priority: 9}]);
 const [mail] = await queue.enqueue([{task: 'mail', payload: encode('Ana', 'payload'), delayMs: 30, policy: {...policy, maxAttempts: 1}}]);
 
-// Take jobs of a task by hand: complete one, fail another.
-const {lease, jobs} = await queue.dequeue({owner: 'by hand', tasks: ['resize'], limit: 2});
-for (const [index, {id, execution, payload}] of jobs.entries()) {
-	console.log('by hand:', decode(payload));
-	if (index === 0) await queue.complete({id, lease, execution}, encode(1, 'result'));
-	else await queue.fail({id, lease, execution}, new Error('not now'));
+// Take jobs by hand, of any task: complete one, fail another.
+const {jobs} = await queue.dequeue({owner: 'by hand', limit: 2});
+for (const [index, job] of jobs.entries()) {
+	console.log('by hand:', decode(job.payload));
+	if (index === 0) await queue.complete(job, encode(1, 'result'));
+	else await queue.fail(job, new Error('not now'));
 }
 
 // Let a pool of loops run the rest, until nothing can run any more.
@@ -38,5 +37,5 @@ console.log('retried:', await queue.retry({task: 'mail'}));
 while ((await queue.counts()).dead < 2) await sleep(10);
 controller.abort();
 await pool;
-console.log('deleted:', (await queue.cleanup({endedBefore: Infinity})).deleted);
+console.log('deleted:', await queue.cleanup({olderThan: 0}));
 await queue.close();

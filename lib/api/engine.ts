@@ -7,12 +7,12 @@ import {idAt} from '../job/groups/group.ts';
 import type {Counts, EditResult, JobId, TaskCounts} from '../job/job.ts';
 import {countJobs, JobList, type JobListOptions, type JobSource} from '../job/job-list.ts';
 import {JobBuilder} from '../job/new-job.ts';
-import {checkFilter, checkId, jobIds} from '../job/options.ts';
+import {checkFilter, checkId} from '../job/options.ts';
 import type {JobFilter, JobSearch} from '../job/search.ts';
-import {pages} from '../job/search.ts';
 import type {AnyTasks, EnqueueArgs, Fresh, JobOptions, PayloadOf, ResultOf, TasksOf} from '../job/task.ts';
 import {refuseInWorker} from '../job/task-module.ts';
 import {keyConflict, noParent, queueFull} from '../store/conflict-errors.ts';
+import {type Cleanup, cleanUp} from '../store/deletions.ts';
 import {shownLocation} from '../store/kinds.ts';
 import {IN_MEMORY} from '../store/store-options.ts';
 import {DispatcherClient, openThread, type Transport} from '../transport/client.ts';
@@ -329,11 +329,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * number of deleted jobs. A batch with all its jobs is deleted by {@link BatchHandle.delete}.
 	 * @example await faena.cleanup({olderThan: '7d'});
 	 */
-	async cleanup(jobs: JobId | {readonly ids: readonly JobId[]} | {readonly olderThan: Duration}): Promise<number> {
-		const what = await this.#toCleanup(jobs);
-		let deleted = 0;
-		for await (const page of pages(after => this.#client.verb('cleanup', {...what, after: (after ?? 0) as JobId}))) deleted += page.deleted;
-		return deleted;
+	async cleanup(jobs: Cleanup): Promise<number> {
+		return cleanUp(jobs, {now: () => this.#client.verb('now'), delete: (what, page) => this.#client.verb('delete', what, page)});
 	}
 
 	/** @internal What makes a map of the task run items again, by the task's own options. */
@@ -404,15 +401,6 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		this.#events.listen(how, event, listener);
 		this.#client.subscribe();
 		return this;
-	}
-
-	async #toCleanup(jobs: unknown): Promise<{readonly endedBefore: number} | {readonly ids: readonly JobId[]}> {
-		if (typeof jobs === 'number') return {ids: [checkId(jobs)]};
-		const {ids, olderThan} = checked('cleanup()', jobs, {ids: jobIds, olderThan: duration}) as {ids?: readonly JobId[]; olderThan?: number};
-		if ((ids === undefined) === (olderThan === undefined))
-			throw bad(`cleanup() expects a job's id, {ids: […]}, or a time such as {olderThan: '7d'}; it got ${ids ? 'ids and a time' : 'none of them'}`);
-		// Times are whole milliseconds: with 0, the jobs that ended in this one are deleted too.
-		return ids ? {ids} : {endedBefore: (await this.#client.verb('now')) - (olderThan as number) + 1};
 	}
 
 	#toJob(where: string, task: string, payload: unknown, options: JobOptions | undefined, watch: boolean): SingleJob {

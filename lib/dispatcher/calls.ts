@@ -121,6 +121,7 @@ export class Calls {
 			const [batch, total, flowJobs] = args as Parameters<Verbs['sealFlow']>;
 			return store.updateBatch(batch, owner, {total, flowJobs});
 		}
+		if (verb === 'delete') return store.delete(...(args as Parameters<Verbs['delete']>));
 		if (verb === 'counts') return store.counts();
 		if (verb === 'closeBatch') return this.#batches.leave(args[0] as BatchId, {isClosed: true});
 		if (verb === 'leaveBatch') return this.#batches.leave(args[0] as BatchId, {isLeft: true, isDone: args[1] as boolean | undefined});

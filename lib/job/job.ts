@@ -287,32 +287,3 @@ export interface Retention {
 	readonly cancelled?: number;
 	readonly batches?: number;
 }
-
-/** What to delete, and how much in one call. */
-export type CleanupOptions = CleanupPage &
-	(
-		| {
-				/** Jobs that ended before this are deleted. In milliseconds since 1970. */
-				readonly endedBefore: number;
-		  }
-		| {
-				/** These jobs are deleted if they have ended. */
-				readonly ids: readonly JobId[];
-		  }
-	);
-
-/** How much one call of a cleanup does. */
-export interface CleanupPage {
-	/** The most jobs that one call examines, so that its transaction is short. Default 2,000: so many jobs may share a row, and are then deleted at once. */
-	readonly limit?: number;
-	/** `next` of the previous call. */
-	readonly after?: JobId;
-}
-
-/** What one call deleted. */
-export interface CleanupResult {
-	/** The number of deleted jobs. */
-	readonly deleted: number;
-	/** To go on, pass this as `after`. `null` if all jobs were examined. */
-	readonly next: JobId | null;
-}

@@ -1,6 +1,8 @@
 import type {Batch} from '../job/batch.ts';
+import {bad, checked, type Duration, duration} from '../job/checks.ts';
 import {type JobId, UNENDED_STATUSES} from '../job/job.ts';
-import type {Place} from '../job/search.ts';
+import {checkId, jobIds} from '../job/options.ts';
+import {type Place, pages} from '../job/search.ts';
 
 /** What {@link Store.delete} deletes. */
 export type Deletion = EndedDeletion | BatchDeletion;
@@ -46,4 +48,35 @@ export interface Deleted {
 	readonly deleted: number;
 	/** Give it as `after` to go on; `null` at the end. Of `ended`, it is in the order of the ends; otherwise a job's id. */
 	readonly next: Place | null;
+}
+
+/** Which jobs a cleanup deletes if they have ended: one, some by their ids, or all that ended at least so long ago. */
+export type Cleanup = JobId | {readonly ids: readonly JobId[]} | {readonly olderThan: Duration};
+
+type ToCleanUp = {readonly endedBefore: number} | {readonly ids: readonly JobId[]};
+
+/** The verbs of a store that a cleanup needs. */
+interface Verbs {
+	now(): number | Promise<number>;
+	delete(what: ToCleanUp, page: {readonly after?: Place | undefined}): Promise<Deleted>;
+}
+
+/**
+ * Deletes the jobs page by page, so that each transaction is short. Returns their number.
+ * @throws FaenaError `BadOption`
+ */
+export async function cleanUp(jobs: Cleanup, verbs: Verbs): Promise<number> {
+	const what = await toDeletion(jobs, verbs);
+	let deleted = 0;
+	for await (const page of pages(after => verbs.delete(what, {after}))) deleted += page.deleted;
+	return deleted;
+}
+
+async function toDeletion(jobs: unknown, verbs: Verbs): Promise<ToCleanUp> {
+	if (typeof jobs === 'number') return {ids: [checkId(jobs)]};
+	const {ids, olderThan} = checked('cleanup()', jobs, {ids: jobIds, olderThan: duration}) as {ids?: readonly JobId[]; olderThan?: number};
+	if ((ids === undefined) === (olderThan === undefined))
+		throw bad(`cleanup() expects a job's id, {ids: […]}, or a time such as {olderThan: '7d'}; it got ${ids ? 'ids and a time' : 'none of them'}`);
+	// Times are whole milliseconds: with 0, the jobs that ended in this one are deleted too.
+	return ids ? {ids} : {endedBefore: (await verbs.now()) - (olderThan as number) + 1};
 }

@@ -6,32 +6,18 @@ import {toFailure} from '../job/failure.ts';
 import {type ClaimedGroup, type EnqueuedGroup, idAt, numberAt, sizeOf} from '../job/groups/group.ts';
 import {unpack} from '../job/groups/packed.ts';
 import {claimedJobsOf, toEndedGroup} from '../job/groups/single-jobs.ts';
-import type {
-	CancelResult,
-	CleanupOptions,
-	CleanupResult,
-	Counts,
-	DiscardOptions,
-	DiscardResult,
-	EditResult,
-	Job,
-	JobEdit,
-	JobEnd,
-	JobId,
-	LogLine,
-} from '../job/job.ts';
+import type {CancelResult, Counts, DiscardOptions, DiscardResult, EditResult, Job, JobEdit, JobEnd, JobId, LogLine} from '../job/job.ts';
 import {countJobs, JobList, type JobListOptions, type JobSource} from '../job/job-list.ts';
 import {checkFilter, checkId} from '../job/options.ts';
 import {listParents, readerOf} from '../job/parent-results.ts';
 import type {JobFilter, JobSearch, JobValues} from '../job/search.ts';
-import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import {nameOfProcess} from '../support/node.ts';
+import {type Cleanup, cleanUp} from './deletions.ts';
 import {allPages, movePages} from './move-pages.ts';
 import {
 	checkBatchOptions,
 	checkClaim,
-	checkCleanup,
 	checkDequeue,
 	checkEdit,
 	checkPage,
@@ -103,15 +89,19 @@ export class JobQueue {
 		});
 	}
 
-	/** Claims up to `limit` jobs of the given tasks, without a scope or of the given scopes: higher priority first, then in order of arrival. */
+	/** Claims up to `limit` jobs, without a scope or of the given scopes: higher priority first, then in order of arrival. */
 	async dequeue(options: DequeueOptions): Promise<Dequeued> {
-		const {owner, tasks, scopes, limit = 1, maxBytes = Infinity} = checkDequeue(options);
+		const {owner, tasks = await this.#tasksWithJobs(), scopes, limit = 1, maxBytes = Infinity} = checkDequeue(options);
 		const claim = {owner, lanes: lanesOf(tasks, limit), scopes, limit, maxBytes};
 		// A commit claims nothing while it has more jobs to expire than it can. An empty answer would look as if no job were ready.
 		for (;;) {
 			const {claimed, expired, expiresInMs} = await this.store.commit({claim});
 			if (claimed.groups.length > 0 || !expired || expiresInMs !== 0) return {lease: claimed.lease, jobs: inOrder(claimed)};
 		}
+	}
+
+	async #tasksWithJobs(): Promise<string[]> {
+		return [...new Set((await this.store.counts()).map(({task}) => task))];
 	}
 
 	/** Records the outcomes of executions. An outcome whose lease or execution number no longer matches changes nothing and counts as lost. */
@@ -319,13 +309,12 @@ export class JobQueue {
 	}
 
 	/**
-	 * Deletes a page of completed, dead and cancelled jobs: those that ended before a time, or of these ids. Jobs of open batches are kept. The last
-	 * page of a cleanup up to a time also deletes the closed batches without jobs.
+	 * Deletes completed, dead and cancelled jobs: one job, jobs by id, or those that ended at least `olderThan` ago. Jobs of open batches are kept.
+	 * `olderThan` also deletes the closed batches that then have no jobs. Returns the number of jobs.
+	 * @example await queue.cleanup({olderThan: '7d'});
 	 */
-	async cleanup(options: CleanupOptions): Promise<CleanupResult> {
-		const {limit, after, ...what} = checkCleanup(options);
-		const {deleted, next} = await this.store.delete(what, defined({limit, after}));
-		return {deleted, next: next as JobId | null};
+	async cleanup(jobs: Cleanup): Promise<number> {
+		return cleanUp(jobs, this.store);
 	}
 
 	/** As {@link Store.close}. */
@@ -346,8 +335,8 @@ export interface Enqueued {
 export interface Dequeued {
 	/** 0 if no job was dequeued. */
 	readonly lease: Lease;
-	/** By priority, then in order of arrival. */
-	readonly jobs: readonly ClaimedJob[];
+	/** By priority, then in order of arrival. Each is what `complete()` and `fail()` take. */
+	readonly jobs: readonly (ClaimedJob & Claim)[];
 }
 
 /** Requests quarantined and other jobs of these tasks alike. */
@@ -359,10 +348,10 @@ export function lanesOf(tasks: readonly string[], limit: number): ClaimRequest['
 }
 
 /** The jobs of all groups by priority, then by arrival. A group has the jobs of one task alone. */
-function inOrder({groups}: Claimed): ClaimedJob[] {
+function inOrder({groups, lease}: Claimed): Dequeued['jobs'] {
 	const jobs = groups.flatMap(group => [...claimedJobsOf(withPayloads(group))].map((job, index) => ({job, priority: numberAt(group.priorities, index)})));
 	if (groups.length > 1) jobs.sort((a, b) => b.priority - a.priority || a.job.id - b.job.id);
-	return jobs.map(({job}) => job);
+	return jobs.map(({job}) => ({...job, lease}));
 }
 
 /** The group, with payloads that are made of results made. */

@@ -25,7 +25,7 @@ import {toFailure} from '../job/failure.ts';
 import type {NewGroup} from '../job/groups/group.ts';
 import {pack} from '../job/groups/packed.ts';
 import {haveSameOptions} from '../job/groups/single-jobs.ts';
-import type {CleanupOptions, JobEdit, JobId} from '../job/job.ts';
+import type {JobEdit, JobId} from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
 import {BACKOFF_CHECKS, DEFAULT_POLICY, EXECUTION_CHECKS, percentOfMedian, timeoutMs, withOwn} from '../job/options.ts';
 import {type Backoff, forPolicyNumbers, POLICY_OPTIONS, type Policy} from '../job/policy.ts';
@@ -41,8 +41,8 @@ export interface QueueJob extends Pick<NewJob, 'task' | 'payload'>, Partial<Omit
 export interface DequeueOptions {
 	/** The owner of the claims, such as a nanoid. The first claim registers it. */
 	readonly owner: OwnerId;
-	/** Names of tasks. */
-	readonly tasks: readonly string[];
+	/** Names of tasks; default all that have jobs. */
+	readonly tasks?: readonly string[];
 	/** The scopes whose jobs are claimed, besides jobs without a scope; default none. */
 	readonly scopes?: readonly string[];
 	/** Default 1. */
@@ -183,12 +183,12 @@ const DEQUEUE_CHECKS: Checks = {owner: text, tasks: texts, scopes: texts, limit,
 
 /** @throws FaenaError `BadOption` */
 export function checkDequeue(options: unknown): DequeueOptions {
-	return required('dequeue()', options, DEQUEUE_CHECKS, ['owner', 'tasks']);
+	return required('dequeue()', options, DEQUEUE_CHECKS, ['owner']);
 }
 
 const aClaim = kind<Partial<Claim>>('an object with id, lease and execution', value => typeof value === 'object' && value !== null);
 
-/** Checks what names an execution. A job of `dequeue()` has no lease: it is returned once, beside the jobs. @throws FaenaError `BadOption` */
+/** Checks what names an execution, such as a job of `dequeue()`. @throws FaenaError `BadOption` */
 export function checkClaim(where: string, claim: unknown): Claim {
 	const {id, lease, execution} = argument(where, 'claim', claim, aClaim);
 	for (const [name, value] of Object.entries({id, lease, execution})) argument(where, name, value, positive);
@@ -231,18 +231,6 @@ function withRecord(outcome: Outcome): Outcome {
 /** @throws FaenaError `BadOption` */
 export function checkPage(where: string, page: Page): Page {
 	return checked(where, page, {after: notNegative, limit});
-}
-
-/** @throws FaenaError `BadOption` */
-export function checkCleanup(options: unknown): CleanupOptions {
-	const given: Record<string, unknown> = checked('cleanup()', options, {
-		endedBefore: value => (value === Infinity ? value : time(value)),
-		ids: idList,
-		after: notNegative,
-		limit,
-	});
-	if ('endedBefore' in given === 'ids' in given) throw bad('cleanup() expects either endedBefore, a time in milliseconds since 1970, or ids, a list of jobs');
-	return given as unknown as CleanupOptions;
 }
 
 function listOf<Each>(check: Check): (value: unknown) => readonly Each[] {

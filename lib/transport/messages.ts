@@ -8,8 +8,6 @@ import type {EndedGroup, EnqueuedGroup, FullQueue, NewGroup} from '../job/groups
 import {buffersOf} from '../job/groups/packed.ts';
 import type {
 	CancelResult,
-	CleanupOptions,
-	CleanupResult,
 	DiscardOptions,
 	DiscardResult,
 	Durability,
@@ -129,7 +127,11 @@ export interface Verbs {
 	deleteBatch(name: string, limit?: number): DeleteResult;
 	batch(name: string): Batch | undefined;
 	batches(): readonly Batch[];
-	cleanup(options: CleanupOptions): CleanupResult;
+	/** As the verb of a store. */
+	delete(
+		what: {readonly endedBefore: number} | {readonly ids: readonly JobId[]},
+		page?: {readonly after?: Place | undefined},
+	): {readonly deleted: number; readonly next: Place | null};
 	/** As the verb of a store. */
 	now(): number;
 }

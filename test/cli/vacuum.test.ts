@@ -88,7 +88,7 @@ test('vacuum tells the size that the file has while another program reads it, an
 	reader.exec('begin');
 	reader.prepare('select count(*) from job').get();
 	const emptying = await openQueue(path);
-	await emptying.cleanup({endedBefore: Infinity});
+	await emptying.store.delete({endedBefore: Infinity});
 	await emptying.close();
 	const {beforeBytes, afterBytes, laterBytes = 0} = await vacuum(path);
 	t.is(afterBytes, statSync(path).size);

@@ -126,7 +126,7 @@ test("a verb is answered with the store's answer, or with its error", async t =>
 	t.like(await ask('jobs', {ids: [1]}, {limit: 10}, {logs: true}), {value: {jobs: [{id: 1, logs: []}], next: null}});
 	t.like(await ask('counts'), {value: [{task: 'count', ready: 2}]});
 	t.deepEqual(await ask('batches'), {call: 1, value: []});
-	t.like(await ask('cleanup', {endedBefore: 0}), {value: {deleted: 0, next: null}});
+	t.like(await ask('delete', {endedBefore: 0}), {value: {deleted: 0, next: null}});
 	const broken = await setUp({verbs: () => ({counts: async () => Promise.reject(new FaenaError('DatabaseBusy', 'locked'))})});
 	t.like(await broken.ask('counts'), {error: {code: 'DatabaseBusy'}});
 });

@@ -1,7 +1,8 @@
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import fc from 'fast-check';
-import {type Engine, type Flow, type FlowJob, FlowMap, open} from '../../lib/index.ts';
+import {FlowMap} from '../../lib/api/flows/flow-nodes.ts';
+import {type Engine, type Flow, type FlowJob, open} from '../../lib/index.ts';
 import {openQueue} from '../../lib/queue.ts';
 import {openEngine, TASKS, type Tasks, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';

@@ -179,7 +179,7 @@ test('a file that a VACUUM has shortened is not taken for damaged', async t => {
 	moveLog(path);
 	const {size} = statSync(path);
 	await queue.counts();
-	await queue.cleanup({endedBefore: Infinity});
+	await queue.store.delete({endedBefore: Infinity});
 	const db = new Database(path);
 	db.exec('vacuum');
 	db.close();
@@ -195,7 +195,7 @@ test('the content of a file that a VACUUM has shortened is not checked: in a lar
 	const queue = await openQueueAt(path, clock);
 	await queue.enqueue(Array(200).fill(JOB));
 	await queue.cancel({});
-	await queue.cleanup({endedBefore: Infinity});
+	await queue.store.delete({endedBefore: Infinity});
 	moveLog(path);
 	const {size} = statSync(path);
 	await healthOf(queue, clock);

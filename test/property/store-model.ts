@@ -588,7 +588,7 @@ async function cleanUp(queue: JobQueue, {limit, after}: {readonly limit: number;
 	const start = 'ended' in what ? {value: after, id: 0} : after;
 	let total = 0;
 	for (let next: Place | null = start; next !== null; ) {
-		const result: Deleted = await ('ended' in what ? queue.store.delete(what, {limit, after: next}) : queue.cleanup({...what, limit, after: next as JobId}));
+		const result: Deleted = await queue.store.delete(what, {limit, after: next});
 		total += result.deleted;
 		assert.ok(result.next === null || isLater(result.next, next), 'each page ends after the one before');
 		next = result.next;

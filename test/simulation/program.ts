@@ -137,7 +137,7 @@ export class Program {
 		unwatch: () => this.#unwatch([...this.#watched].slice(0, 3)),
 		idle: () => this.#call({type: 'idle', waiting: this.#scheduler.chance.is(0.5)}),
 		stats: () => this.#call({type: 'stats'}),
-		cleanup: () => this.#verb('cleanup', [{endedBefore: this.#scheduler.now - this.#scheduler.chance.int(3000), limit: 50}]),
+		cleanup: () => this.#verb('delete', [{endedBefore: this.#scheduler.now - this.#scheduler.chance.int(3000)}, {limit: 50}]),
 		endInput: () => this.#withBatch(batch => this.#verb('endInput', [batch, this.#scheduler.chance.int(50)])),
 		closeBatch: () => this.#endBatch((_, batch) => this.#verb('closeBatch', [batch])),
 		leaveBatch: () => this.#endBatch((_, batch) => this.#verb('leaveBatch', [batch])),

@@ -85,10 +85,10 @@ test('equal results share a file, which is deleted with the last job that names 
 	clock.now += 10_000;
 	await complete(queue, LARGE, LARGE);
 	t.is(files(), 1);
-	t.is((await queue.cleanup({endedBefore: clock.now})).deleted, 1);
+	t.is((await queue.store.delete({endedBefore: clock.now})).deleted, 1);
 	t.is(files(), 1);
 	t.is((await queue.values(2))?.result, LARGE);
-	t.is((await queue.cleanup({endedBefore: clock.now + 1})).deleted, 2);
+	t.is((await queue.store.delete({endedBefore: clock.now + 1})).deleted, 2);
 	t.is(files(), 0);
 	await queue.close();
 });
@@ -101,7 +101,7 @@ test("a cleanup that can't delete a file deletes the others, and the file is an 
 	const stuck = join(`${path}-blobs`, first);
 	rmSync(stuck);
 	mkdirSync(stuck);
-	t.is((await queue.cleanup({endedBefore: Infinity})).deleted, 2);
+	t.is((await queue.store.delete({endedBefore: Infinity})).deleted, 2);
 	t.false(existsSync(join(`${path}-blobs`, second)));
 	rmdirSync(stuck);
 	await queue.close();
@@ -127,10 +127,10 @@ test('a file whose transaction failed is an orphan, and a cleanup an hour later 
 	const draft = `${'0123'.repeat(16)}.json-draft`;
 	names.push(draft);
 	writeFileSync(join(`${path}-blobs`, draft), 'half a');
-	await queue.cleanup({endedBefore: 0});
+	await queue.store.delete({endedBefore: 0});
 	t.deepEqual(readdirSync(`${path}-blobs`).sort(), names.toSorted());
 	for (const name of names) age(join(`${path}-blobs`, name));
-	await queue.cleanup({endedBefore: 0});
+	await queue.store.delete({endedBefore: 0});
 	t.is(readdirSync(`${path}-blobs`).length, 1);
 	t.is((await queue.values(1))?.result, settle[0]?.outcome.value);
 	await queue.close();
@@ -164,7 +164,7 @@ test('without the option there is no folder', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	const queue = await openQueueAt(path);
 	await complete(queue, LARGE);
-	await queue.cleanup({endedBefore: 0});
+	await queue.store.delete({endedBefore: 0});
 	t.false(existsSync(`${path}-blobs`));
 	await queue.close();
 });

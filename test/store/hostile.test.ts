@@ -56,7 +56,7 @@ for (const name of ['../secret', '../../secret', '/etc/hostname', 'folder/../../
 		t.throws(() => decode(end?.result ?? null), {code: 'BadDatabase'});
 		await queue.openBatch('nightly', 'count', 'me');
 		await queue.closeBatch(1, 'me');
-		t.is((await queue.cleanup({endedBefore: Date.now() + 1000})).deleted, 1);
+		t.is((await queue.store.delete({endedBefore: Date.now() + 1000})).deleted, 1);
 		t.true(existsSync(secret) && existsSync(`${path}-blobs`));
 	});
 }

@@ -191,7 +191,7 @@ const ASKED: Readonly<Record<string, (queue: JobQueue, middle: JobId) => unknown
 	'a retry of one job': (queue, middle) => queue.retry({ids: [middle]}),
 	'a cancel of a batch': queue => queue.cancel({batch: 'last'}),
 	'a page of jobs to be cancelled': queue => queue.store.move({status: 'pending'}, 'cancelled', {limit: 5}),
-	'a step of a cleanup': (queue, middle) => queue.cleanup({endedBefore: Date.now() + 1000, limit: 10, after: middle}),
+	'a step of a cleanup': (queue, middle) => queue.store.delete({endedBefore: Date.now() + 1000}, {limit: 10, after: middle}),
 };
 
 const PAGE_BYTES = 4096;
@@ -400,9 +400,9 @@ test.serial('a cleanup of jobs that were enqueued and completed together unpacks
 	const before = pages();
 	let jobs = 0;
 	for (let after: JobId | null = 0; after !== null; ) {
-		const step = await queue.cleanup({endedBefore: Date.now() + 1000, limit: 700, after});
+		const step = await queue.store.delete({endedBefore: Date.now() + 1000}, {limit: 700, after});
 		jobs += step.deleted;
-		after = step.next;
+		after = step.next as JobId | null;
 		t.is(rows(), 0);
 		t.true(pages() <= before);
 	}

@@ -54,7 +54,7 @@ const MISTAKES: readonly (readonly [call: (queue: JobQueue) => Promise<unknown>,
 	[queue => queue.leaveBatch(1, '' as never), /^leaveBatch\(\) expects as owner a text/],
 	[queue => queue.batch(undefined as never), /^batch\(\) expects as name a text/],
 	[queue => queue.deleteBatch('nightly', 'all' as never), /^deleteBatch\(\) expects as limit a whole number/],
-	[queue => queue.cleanup({olderThan: 5} as never), /^cleanup\(\) has no option "olderThan"; there is endedBefore, ids, after, limit\.$/],
+	[queue => queue.cleanup({endedBefore: 5} as never), /^cleanup\(\) has no option "endedBefore"; there is ids, olderThan\.$/],
 ];
 
 test('each verb refuses what it can’t use with a sentence, and changes nothing', async t => {

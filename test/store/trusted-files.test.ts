@@ -140,7 +140,7 @@ test('a folder of results that another user makes after the database was opened 
 	plant(names);
 	const stored = (await queue.values(1))?.result ?? null;
 	t.throws(() => decode(stored), refused);
-	await t.throwsAsync(async () => queue.cleanup({endedBefore: Infinity}), refused);
+	await t.throwsAsync(async () => queue.store.delete({endedBefore: Infinity}), refused);
 	t.deepEqual(readdirSync(`${path}-blobs`), names);
 });
 

@@ -126,7 +126,7 @@ export class MapBatch<Item> {
 		const search = {batch: this.#plan.batch as string};
 		for await (const {jobs} of pages(after => this.#client.verb('jobs', search, {after, limit: MAX_PAGE_JOBS}))) {
 			const gone = jobs.flatMap(({id}) => (this.earlier.isGone(id) ? id : []));
-			for (let from = 0; from < gone.length; from += MAX_GROUP_JOBS) await this.#client.verb('cleanup', {ids: gone.slice(from, from + MAX_GROUP_JOBS)});
+			for (let from = 0; from < gone.length; from += MAX_GROUP_JOBS) await this.#client.verb('delete', {ids: gone.slice(from, from + MAX_GROUP_JOBS)});
 		}
 	}
 }

@@ -1,5 +1,5 @@
 import type {JobId, JobStatus} from '../../index.ts';
-import type {JobRange, StoredJob} from '../../queue.ts';
+import type {JobRange, StoredJob} from '../../store.ts';
 
 /** Jobs of a flow that are alike: of one task, with consecutive places in the flow, that wait for others in the same way. */
 export interface GraphNode {

@@ -1,6 +1,7 @@
 import type {Command} from 'commander';
 import {nearest} from '../../internal/words.ts';
-import type {JobQueue, TaskCounts} from '../../queue.ts';
+import type {JobQueue} from '../../queue.ts';
+import type {TaskCounts} from '../../store.ts';
 import {queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {count, print, printError} from '../terminal/print.ts';
 

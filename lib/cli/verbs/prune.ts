@@ -1,7 +1,8 @@
 import type {Command} from 'commander';
 import type {JobStatus} from '../../index.ts';
 import {bad, isTerminal, pages} from '../../internal/words.ts';
-import type {Deletion, EndTimes, JobQueue} from '../../queue.ts';
+import type {JobQueue} from '../../queue.ts';
+import type {Deletion, EndTimes} from '../../store.ts';
 import {toDuration, toStatuses} from '../flags/flag-values.ts';
 import {queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {counted, print} from '../terminal/print.ts';

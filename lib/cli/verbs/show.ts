@@ -1,7 +1,8 @@
 import type {Command} from 'commander';
 import type {ErrorRecord, FailureRecord, Job, JobId, LogLine, PostMortem, Progress} from '../../index.ts';
 import {defined, listRanges, type ResultsOfParents} from '../../internal/words.ts';
-import {decode, type Encoded, type ExecutionRecord, type JobQueue, type JobRange, type JobValues, type StoredJob} from '../../queue.ts';
+import {decode, type Encoded, type JobQueue} from '../../queue.ts';
+import type {ExecutionRecord, JobRange, JobValues, StoredJob} from '../../store.ts';
 import {toId} from '../flags/flag-values.ts';
 import {noSuchJob, queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {inLine} from '../terminal/controls.ts';

@@ -4,7 +4,7 @@ import type {Command} from 'commander';
 import type {EngineStats} from '../../index.ts';
 import {closeOnSignals, open} from '../../internal/api.ts';
 import {bad, NO_JOBS, shownLocation, statusSummary} from '../../internal/words.ts';
-import type {TaskCounts} from '../../queue.ts';
+import type {TaskCounts} from '../../store.ts';
 import {addEngineFlags, type EngineFlags, toOpenOptions} from '../flags/engine-flags.ts';
 import {toNames} from '../flags/flag-values.ts';
 import {useQueue} from '../flags/queue-flag.ts';

@@ -34,7 +34,7 @@ export async function makeSample(path: string): Promise<void> {
 		})),
 	);
 	// Leaves free pages.
-	await queue.cleanup({endedBefore: Infinity});
+	await queue.store.delete({endedBefore: Infinity});
 	const batch = await queue.openBatch('nightly', 'echo', 'first', {onComplete: {task: 'makeAnother', priority: 0, policy: POLICY}});
 	await queue.enqueue([
 		...jobs(40, {batch, key: 'ready'}),

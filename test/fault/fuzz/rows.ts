@@ -94,7 +94,7 @@ async function useQueue(path: string, random: Random, guard: Watchdog): Promise<
 	await guard('discard', () => queue.discard([1, 2, 3, 4, 5], {stop: true}));
 	await guard('pause', async () => [await queue.pause(['hash']), await queue.resume(['hash'])]);
 	await guard('leave', () => queue.leave('me'));
-	await guard('cleanup', () => queue.cleanup({endedBefore: Date.now() + 1e9}));
+	await guard('cleanup', () => queue.store.delete({endedBefore: Date.now() + 1e9}));
 	await guard('delete batch', () => queue.deleteBatch('nightly'));
 	await readAll(queue, guard);
 	await guard('close', () => queue.close());

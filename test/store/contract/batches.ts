@@ -167,7 +167,7 @@ law('a batch counts its own jobs in each status, however they move', async (t, q
 	await queue.cancel({ids: [8]});
 	await queue.closeBatch(nightly, OWNER);
 	clock.pass(1);
-	await queue.cleanup({endedBefore: clock.now()});
+	await queue.store.delete({endedBefore: clock.now()});
 	t.deepEqual(await countsOf('nightly'), {...none, pending: 4});
 	t.deepEqual(await queue.counts(), {...none, pending: 6});
 });

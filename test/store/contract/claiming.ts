@@ -20,7 +20,7 @@ law('a claimed job is running and has all fields that a worker needs', async (t,
 	await enqueue(queue, newJob({payload: '{"file":"a.png"}', key: 'a'}));
 	t.deepEqual(await take(queue), {
 		lease: 1,
-		jobs: [{id: 1, task: 'hash', payload: '{"file":"a.png"}', createdAt: T0, execution: 1, attempts: 0, policy: POLICY, key: 'a'}],
+		jobs: [{id: 1, lease: 1, task: 'hash', payload: '{"file":"a.png"}', createdAt: T0, execution: 1, attempts: 0, policy: POLICY, key: 'a'}],
 	});
 	t.like(await jobOf(queue, 1), {status: 'running', executions: 1, attempts: 0});
 });
@@ -51,6 +51,23 @@ law('a claim takes only jobs of its tasks', async (t, queue) => {
 	await enqueue(queue, newJob({task: 'thumbnail'}), newJob());
 	t.deepEqual(idsOf(await queue.dequeue({owner: OWNER, tasks: ['hash'], limit: 5})), [2]);
 	t.deepEqual(idsOf(await queue.dequeue({owner: OWNER, tasks: [], limit: 5})), []);
+});
+
+law('a dequeue that names no tasks takes jobs of any, in the same order, but none of a paused task', async (t, queue) => {
+	t.deepEqual(idsOf(await queue.dequeue({owner: OWNER, limit: 5})), []);
+	await enqueue(queue, newJob(), newJob({task: 'thumbnail', priority: 1}), newJob({task: 'other'}), newJob({scope: 'elsewhere'}));
+	await queue.pause(['other']);
+	t.deepEqual(idsOf(await queue.dequeue({owner: OWNER, limit: 5})), [2, 1]);
+	await queue.resume(['other']);
+	t.deepEqual(idsOf(await queue.dequeue({owner: OWNER, limit: 5, scopes: ['elsewhere']})), [3, 4]);
+});
+
+law('complete() and fail() take the jobs of a dequeue', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob());
+	const {jobs} = await queue.dequeue({owner: OWNER, limit: 2});
+	t.true(await queue.complete(jobs[0] as Claim, '1'));
+	t.true(await queue.fail(jobs[1] as Claim, new Error('broken')));
+	t.like(await queue.counts(), {completed: 1, running: 0});
 });
 
 async function claimed(queue: JobQueue, limits: Readonly<Record<string, number>>, limit: number): Promise<JobId[]> {

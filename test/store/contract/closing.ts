@@ -37,7 +37,7 @@ const VERBS: Readonly<Record<Exclude<Verbs<JobQueue>, 'store' | 'onEnqueue' | 'o
 	deleteBatch: queue => queue.deleteBatch('nightly'),
 	batch: queue => queue.batch('nightly'),
 	batches: queue => queue.batches(),
-	cleanup: queue => queue.cleanup({endedBefore: T0}),
+	cleanup: queue => queue.store.delete({endedBefore: T0}),
 };
 
 const STORE_VERBS: Readonly<Record<Exclude<Verbs<Store>, 'now' | 'ownerFiles' | 'leaseMs' | 'threadLocation' | 'schemaVersion'>, (store: Store) => unknown>> = {

@@ -59,12 +59,12 @@ law('a closed batch is deleted with the last of its jobs', async (t, queue, cloc
 	await queue.cancel({ids: [1]});
 	await queue.closeBatch(batch, OWNER);
 	clock.pass(1);
-	await queue.cleanup({endedBefore: clock.now()});
+	await queue.store.delete({endedBefore: clock.now()});
 	t.is((await jobOf(queue, 2)).batch, 'nightly');
 	await t.throwsAsync(async () => queue.openBatch('nightly', 'thumbnail', OWNER), {code: 'BatchConflict'});
 	await queue.cancel({});
 	clock.pass(1);
-	await queue.cleanup({endedBefore: clock.now()});
+	await queue.store.delete({endedBefore: clock.now()});
 	await queue.openBatch('nightly', 'thumbnail', OWNER);
 	t.is(await queue.job(2), undefined);
 });
@@ -72,26 +72,26 @@ law('a closed batch is deleted with the last of its jobs', async (t, queue, cloc
 law('cleanup deletes jobs that ended before the time given, and no others', async (t, queue, clock) => {
 	await oneJobOfEachStatus(queue, clock);
 	const endedAt = clock.now();
-	t.deepEqual(await queue.cleanup({endedBefore: endedAt}), {deleted: 0, next: null});
+	t.deepEqual(await queue.store.delete({endedBefore: endedAt}), {deleted: 0, next: null});
 	clock.pass(1);
 	await queue.cancel({ids: [ID_OF.pending]});
-	t.deepEqual(await queue.cleanup({endedBefore: endedAt + 1}), {deleted: 3, next: null});
+	t.deepEqual(await queue.store.delete({endedBefore: endedAt + 1}), {deleted: 3, next: null});
 	t.deepEqual(await listed(queue, {}), [ID_OF.pending, ID_OF.running, ID_OF.failed]);
 	t.deepEqual(await queue.counts(), {blocked: 0, pending: 0, running: 1, failed: 1, completed: 0, dead: 0, cancelled: 1});
 });
 
 law('cleanup by id deletes those of the jobs that have ended, except in open batches', async (t, queue, clock) => {
 	await oneJobOfEachStatus(queue, clock);
-	t.deepEqual(await queue.cleanup({ids: Object.values(ID_OF)}), {deleted: 3, next: null});
+	t.deepEqual(await queue.store.delete({ids: Object.values(ID_OF)}), {deleted: 3, next: null});
 	t.deepEqual(await listed(queue, {}), [ID_OF.pending, ID_OF.running, ID_OF.failed]);
-	t.deepEqual(await queue.cleanup({ids: [99]}), {deleted: 0, next: null});
-	t.deepEqual(await queue.cleanup({ids: []}), {deleted: 0, next: null});
+	t.deepEqual(await queue.store.delete({ids: [99]}), {deleted: 0, next: null});
+	t.deepEqual(await queue.store.delete({ids: []}), {deleted: 0, next: null});
 	const batch = await queue.openBatch('nightly', 'hash', OWNER);
 	const [id = 0] = await enqueue(queue, newJob({batch, key: 'a'}));
 	await queue.cancel({ids: [id]});
-	t.deepEqual(await queue.cleanup({ids: [id]}), {deleted: 0, next: null});
+	t.deepEqual(await queue.store.delete({ids: [id]}), {deleted: 0, next: null});
 	await queue.closeBatch(batch, OWNER);
-	t.deepEqual(await queue.cleanup({ids: [id]}), {deleted: 1, next: null});
+	t.deepEqual(await queue.store.delete({ids: [id]}), {deleted: 1, next: null});
 });
 
 law('a closed batch without jobs is deleted by a cleanup up to a time, and by nothing else that deletes jobs', async (t, queue, clock) => {
@@ -101,13 +101,13 @@ law('a closed batch without jobs is deleted by a cleanup up to a time, and by no
 	for (const batch of [full, empty]) await queue.closeBatch(batch, OWNER);
 	const names = async () => (await queue.batches()).map(({name}) => name);
 	const endedBefore = clock.now() + 1;
-	await queue.cleanup({ids: [99]});
+	await queue.store.delete({ids: [99]});
 	t.deepEqual(await names(), ['full', 'empty']);
 	t.like(await queue.store.delete({ended: {completed: endedBefore, dead: endedBefore, cancelled: endedBefore, tasks: new Map()}}), {deleted: 1});
 	t.is(await queue.job(id as JobId), undefined);
 	t.deepEqual(await names(), ['full', 'empty']);
 	t.like(await queue.batch('full'), {counts: {completed: 0}});
-	await queue.cleanup({endedBefore});
+	await queue.store.delete({endedBefore});
 	t.deepEqual(await names(), []);
 });
 
@@ -116,9 +116,9 @@ law('cleanup by id works in pages, and takes jobs out of the middle of others', 
 	const {lease, jobs} = await take(queue, 9);
 	await commit(queue, {settle: jobs.map(({id, execution}) => ({id, lease, execution, outcome: {type: 'returned', value: `${id}`} as const}))});
 	const chosen = [8, 2, 4, 4, 3].map(index => ids[index - 1] as JobId);
-	const first = await queue.cleanup({ids: chosen, limit: 3});
+	const first = await queue.store.delete({ids: chosen}, {limit: 3});
 	t.deepEqual(first, {deleted: 3, next: ids[3] as JobId});
-	t.deepEqual(await queue.cleanup({ids: chosen, limit: 3, after: first.next as JobId}), {deleted: 1, next: null});
+	t.deepEqual(await queue.store.delete({ids: chosen}, {limit: 3, after: first.next as JobId}), {deleted: 1, next: null});
 	const left = [1, 5, 6, 7, 9].map(index => ids[index - 1] as JobId);
 	t.deepEqual(await listed(queue, {}), left);
 	t.deepEqual(
@@ -133,7 +133,7 @@ law('nothing is left of a job that was cleaned up', async (t, queue, clock) => {
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	await commit(queue, {update: [{...claim, progress: {done: 1, at: T0}, logs: [{at: T0, level: 'info', text: 'line'}], checkpoint: {at: T0, state: '1'}}]});
 	await queue.complete(claim, '1');
-	await queue.cleanup({endedBefore: clock.now() + 1});
+	await queue.store.delete({endedBefore: clock.now() + 1});
 	t.is(await queue.job(1), undefined);
 	t.is(await queue.values(1), undefined);
 	t.deepEqual(await queue.logs(1), []);
@@ -247,17 +247,29 @@ law(
 	},
 );
 
+law('cleanup() of a queue goes to its end, also of more jobs than a page has, and returns how many it has deleted', async (t, queue, clock) => {
+	await enqueue(queue, ...Array.from({length: 2500}, () => newJob()));
+	const claims = claimsOf(await take(queue, 2500));
+	await commit(queue, {settle: claims.map(claim => ({...claim, outcome: {type: 'returned', value: '1'} as const}))});
+	clock.pass(1000);
+	t.is(await queue.cleanup({olderThan: 1001}), 0);
+	t.is(await queue.cleanup(7), 1);
+	t.is(await queue.cleanup({ids: [7, 8, 9]}), 2);
+	t.is(await queue.cleanup({olderThan: '1s'}), 2497);
+	t.deepEqual(await listed(queue, {}), []);
+});
+
 law('cleanup works in pages: it looks at no more jobs than its limit, and returns where the next page begins', async (t, queue, clock) => {
 	await enqueue(queue, ...range(1, 7).map(() => newJob()));
 	await queue.cancel({ids: [1, 3, 5]});
 	clock.pass(10);
 	await queue.cancel({ids: [2, 6]});
 	const endedBefore = T0 + 1;
-	t.deepEqual(await queue.cleanup({endedBefore, limit: 2}), {deleted: 1, next: 2});
-	t.deepEqual(await queue.cleanup({endedBefore, limit: 2, after: 2}), {deleted: 2, next: 5});
-	t.deepEqual(await queue.cleanup({endedBefore, limit: 2, after: 5}), {deleted: 0, next: null});
+	t.deepEqual(await queue.store.delete({endedBefore}, {limit: 2}), {deleted: 1, next: 2});
+	t.deepEqual(await queue.store.delete({endedBefore}, {limit: 2, after: 2}), {deleted: 2, next: 5});
+	t.deepEqual(await queue.store.delete({endedBefore}, {limit: 2, after: 5}), {deleted: 0, next: null});
 	t.deepEqual(await listed(queue, {}), [2, 4, 6, 7]);
-	t.deepEqual(await queue.cleanup({endedBefore: T0 + 100, limit: 2}), {deleted: 2, next: null});
+	t.deepEqual(await queue.store.delete({endedBefore: T0 + 100}, {limit: 2}), {deleted: 2, next: null});
 });
 
 law('completed jobs are cleaned up in pages of any size, also if a page ends among jobs that were enqueued and completed together', async (t, queue, clock) => {
@@ -268,17 +280,17 @@ law('completed jobs are cleaned up in pages of any size, also if a page ends amo
 	await commit(queue, {settle: claims.slice(0, 20).map(returned)});
 	const left = async () => (await queue.jobs({status: 'completed'})).map(({id, startedAt}) => [id, startedAt]);
 	const expected = (ids: readonly JobId[]) => ids.map(id => [id, T0 + id]);
-	t.deepEqual(await queue.cleanup({endedBefore: clock.now() + 1, limit: 4, after: 6}), {deleted: 4, next: 10});
+	t.deepEqual(await queue.store.delete({endedBefore: clock.now() + 1}, {limit: 4, after: 6}), {deleted: 4, next: 10});
 	t.deepEqual(await left(), expected([...range(1, 6), ...range(11, 20)]));
-	t.deepEqual(await queue.cleanup({endedBefore: clock.now() + 1, limit: 3}), {deleted: 3, next: 3});
+	t.deepEqual(await queue.store.delete({endedBefore: clock.now() + 1}, {limit: 3}), {deleted: 3, next: 3});
 	for (let deleted = 0, after = 3; deleted < 5; ) {
-		const step = await queue.cleanup({endedBefore: clock.now() + 1, limit: 5 - deleted, after});
-		[deleted, after] = [deleted + step.deleted, step.next ?? t.fail()];
+		const step = await queue.store.delete({endedBefore: clock.now() + 1}, {limit: 5 - deleted, after});
+		[deleted, after] = [deleted + step.deleted, step.next as JobId];
 	}
 	t.deepEqual(await left(), expected(range(13, 20)));
 	for (const id of range(13, 20)) t.like(await queue.values(id), {payload: String(id), result: `${id}0`});
 	t.deepEqual(await listed(queue, {}), range(13, 30));
-	t.deepEqual(await queue.cleanup({endedBefore: clock.now() + 1}), {deleted: 8, next: null});
+	t.deepEqual(await queue.store.delete({endedBefore: clock.now() + 1}), {deleted: 8, next: null});
 	t.deepEqual(await queue.counts(), {blocked: 0, pending: 5, running: 5, failed: 0, completed: 0, dead: 0, cancelled: 0});
 	await queue.leave(OWNER);
 	t.is((await take(queue, 100)).jobs.length, 10);
@@ -290,10 +302,10 @@ law('cleanup keeps the jobs of open batches', async (t, queue, clock) => {
 	await queue.cancel({});
 	clock.pass(1);
 	const endedBefore = clock.now();
-	t.deepEqual(await queue.cleanup({endedBefore}), {deleted: 1, next: null});
+	t.deepEqual(await queue.store.delete({endedBefore}), {deleted: 1, next: null});
 	await queue.closeBatch(batch, OWNER);
 	await queue.openBatch('nightly', 'hash', OWNER);
-	t.deepEqual(await queue.cleanup({endedBefore}), {deleted: 0, next: null});
+	t.deepEqual(await queue.store.delete({endedBefore}), {deleted: 0, next: null});
 	await queue.closeBatch(batch, OWNER);
-	t.deepEqual(await queue.cleanup({endedBefore}), {deleted: 1, next: null});
+	t.deepEqual(await queue.store.delete({endedBefore}), {deleted: 1, next: null});
 });

@@ -34,7 +34,7 @@ law('an id is never used twice, even after its job was cleaned up', async (t, qu
 	await enqueue(queue, newJob(), newJob());
 	await queue.cancel({});
 	clock.pass(1);
-	t.is((await queue.cleanup({endedBefore: clock.now()})).deleted, 2);
+	t.is((await queue.store.delete({endedBefore: clock.now()})).deleted, 2);
 	t.deepEqual(await enqueue(queue, newJob()), [3]);
 });
 

@@ -94,7 +94,7 @@ law('a fingerprint is deleted with its job, and no later job gets it', async (t,
 	await completeAll(queue);
 	await queue.store.updateBatch(batch, OWNER, {isClosed: true});
 	clock.advance(10);
-	await queue.cleanup({endedBefore: clock.now()});
+	await queue.store.delete({endedBefore: clock.now()});
 	await send(queue, groupOf(['a', 'b']));
 	t.deepEqual((await queue.store.holders({task: 'hash'}, ['a', 'b'])).fingerprints, [null, null]);
 	const next = await queue.openBatch('other', 'hash', OWNER);

@@ -223,7 +223,7 @@ law('a key stays in use when its job has ended, and is free once the job is clea
 		],
 	);
 	await queue.closeBatch(batch, OWNER);
-	await queue.cleanup({endedBefore: clock.now() + 1});
+	await queue.store.delete({endedBefore: clock.now() + 1});
 	const other = newJob({key: 'a', payload: '"other"'});
 	t.deepEqual(await enqueue(queue, other), [3]);
 	t.deepEqual(await queue.enqueue([other]), [reused(3)]);
@@ -282,7 +282,7 @@ law('a job whose key another job has taken gets no new round, unless that one is
 	t.is(await queue.retry({ids: [1]}), 1);
 	t.deepEqual(await queue.enqueue([newJob({key: 'a'})]), [reused(1)]);
 	await completeAll(queue);
-	await queue.cleanup({endedBefore: clock.now() + 1});
+	await queue.store.delete({endedBefore: clock.now() + 1});
 	t.deepEqual(await queue.enqueue([newJob({key: 'a', payload: '3'})]), [fresh(3)]);
 });
 
@@ -290,7 +290,7 @@ law('deleting a job whose key another job has taken leaves the key to that one',
 	await enqueue(queue, newJob(UNENDED));
 	await completeAll(queue);
 	await enqueue(queue, newJob({key: 'b'}), newJob(UNENDED));
-	await queue.cleanup({ids: [1]});
+	await queue.store.delete({ids: [1]});
 	t.is(await queue.job(1), undefined);
 	t.deepEqual(await queue.enqueue([newJob({key: 'a'})]), [reused(3)]);
 });

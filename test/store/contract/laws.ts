@@ -173,11 +173,11 @@ export async function listed(queue: JobQueue, filter: JobFilter): Promise<JobId[
 	return (await queue.jobs(filter)).map(({id}) => id);
 }
 
-export function idsOf({jobs}: Dequeued): JobId[] {
+export function idsOf({jobs}: {readonly jobs: readonly {readonly id: JobId}[]}): JobId[] {
 	return jobs.map(({id}) => id);
 }
 
-export function claimsOf({lease, jobs}: Dequeued): Claim[] {
+export function claimsOf({lease, jobs}: Pick<Claim, 'lease'> & {readonly jobs: readonly Omit<Claim, 'lease'>[]}): Claim[] {
 	return jobs.map(({id, execution}) => ({id, lease, execution}));
 }
 

@@ -56,7 +56,7 @@ law('an item that runs again waits for the jobs that it is given now, and for no
 	t.deepEqual([await end(queue), await end(queue)], [[4, 5, 6], [3]]);
 	// Those of the first run are no longer its parents.
 	t.is(await queue.retry({ids: [1]}), 1);
-	t.like(await queue.cleanup({ids: [5, 6]}), {deleted: 2});
+	t.like(await queue.store.delete({ids: [5, 6]}), {deleted: 2});
 	t.is(await statusesOf(queue), 'pccc');
 });
 
@@ -112,7 +112,7 @@ law('a completed item whose new round can not begin, since a job in its dependsO
 law('an item whose parent was deleted runs again if it is given another one', async (t, queue) => {
 	await send(queue, items(['monday']), items(['a', 'b'], {parents: after([1])}));
 	t.deepEqual([await end(queue), await end(queue, 1), await end(queue, 1, 'threw')], [[1], [2], [3]]);
-	t.like(await queue.cleanup({ids: [1]}), {deleted: 1});
+	t.like(await queue.store.delete({ids: [1]}), {deleted: 1});
 	t.is(await queue.retry({ids: [2, 3]}), 0);
 	await send(queue, items(['tuesday']));
 	await send(queue, outdated(['a'], {parents: after([4])}), items(['b'], {rerun: RERUN, parents: after([4])}));

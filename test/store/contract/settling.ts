@@ -58,7 +58,7 @@ law('jobs without a value among jobs with one keep none, however their rows are 
 		(await queue.outcomes([6, 8])).map(({result}) => result),
 		[null, '7'],
 	);
-	await queue.cleanup({ids: [8]});
+	await queue.store.delete({ids: [8]});
 	t.is((await queue.values(6))?.payload, null);
 	t.is((await queue.values(7))?.payload, null);
 });
@@ -407,7 +407,7 @@ law(
 		t.deepEqual(await listed(queue, {status: 'completed'}), [1, 2, 5, 6]);
 		t.deepEqual(idsOf(await take(queue, 3)), [4, 9, 10]);
 		clock.pass(10);
-		t.is((await queue.cleanup({endedBefore: clock.now()})).deleted, 4);
+		t.is((await queue.store.delete({endedBefore: clock.now()})).deleted, 4);
 		t.deepEqual(await listed(queue, {}), [3, 4, 7, 8, 9, 10]);
 	},
 );

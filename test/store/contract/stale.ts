@@ -104,9 +104,9 @@ law('a job stays stale when its parent is deleted; deleted jobs are not', async 
 	t.deepEqual([await run(queue, '1'), await run(queue, '1'), await run(queue, '1')], [[1], [2, 3, 4, 5], [6]]);
 	await queue.retry({ids: [1]});
 	await run(queue, '2');
-	await queue.cleanup({ids: [1, 3]});
+	await queue.store.delete({ids: [1, 3]});
 	t.is(await staleIn(queue), '2 direct, 4 direct, 5 direct');
-	await queue.cleanup({ids: [2, 4, 5]});
+	await queue.store.delete({ids: [2, 4, 5]});
 	t.is(await staleIn(queue), '');
 });
 
@@ -135,7 +135,7 @@ law('a retry of stale jobs leaves those that can not run again, since a job was 
 	for (let depth = 0; depth < 4; depth++) await run(queue, '1');
 	await queue.retry({ids: [1]});
 	await run(queue, '2');
-	await queue.cleanup({ids: [2]});
+	await queue.store.delete({ids: [2]});
 	t.is(await staleIn(queue), '4 direct, 5 through, 6 direct, 7 through');
 	t.is(await queue.retry({stale: true}), 1);
 	t.deepEqual(await run(queue, '3'), [6]);

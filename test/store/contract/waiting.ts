@@ -216,12 +216,12 @@ law('deleting an unended parent cancels its children; ended parents are kept whi
 	await enqueueGroups(queue, groupOf(2), groupOf(1, after([1]).edges), groupOf(1, after([2]).edges));
 	await end(queue, 1);
 	clock.pass(10);
-	t.deepEqual(await queue.cleanup({endedBefore: T0 + 100}), {deleted: 0, next: null});
+	t.deepEqual(await queue.store.delete({endedBefore: T0 + 100}), {deleted: 0, next: null});
 	await queue.discard([2], {stop: false});
 	t.is(await statusesOf(queue), 'cpc');
 	t.deepEqual(await end(queue, 9), [3]);
 	clock.pass(10);
-	t.like(await queue.cleanup({endedBefore: T0 + 100}), {deleted: 3});
+	t.like(await queue.store.delete({endedBefore: T0 + 100}), {deleted: 3});
 	t.is((await queue.jobs({})).length, 0);
 });
 
@@ -420,9 +420,9 @@ law('a flow whose jobs were all deleted can be opened again, and its new jobs wa
 	const [first] = (await enqueueGroups(queue, groupOf(2, [], {batch, parents: FLOW}))) as [JobId];
 	await queue.store.updateBatch(batch, 'me', {total: 2, flowJobs: [[first, 2]]});
 	await end(queue, 9);
-	t.like(await queue.cleanup({ids: [first]}), {deleted: 1});
+	t.like(await queue.store.delete({ids: [first]}), {deleted: 1});
 	await t.throwsAsync(queue.store.openBatch('report', undefined, 'me', {flow: 'one'}), {code: 'BatchConflict'});
-	t.like(await queue.cleanup({ids: [first + 1]}), {deleted: 1});
+	t.like(await queue.store.delete({ids: [first + 1]}), {deleted: 1});
 	t.is(await queue.store.openBatch('report', undefined, 'me', {flow: 'two'}), batch);
 	await t.throwsAsync(queue.store.openBatch('report', undefined, 'other', {flow: 'one'}), {code: 'BatchInUse'});
 	await enqueueGroups(queue, groupOf(1, [], {batch, parents: FLOW}));

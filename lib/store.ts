@@ -1,0 +1,21 @@
+/// <reference types="node" preserve="true" />
+/// <reference lib="esnext.disposable" preserve="true" />
+/** The package entry `faena/store`: the contract of stores, for those who write one, and the queue over any store. */
+
+// biome-ignore-start assist/source/organizeImports: the version check comes before anything that loads native code
+import './support/node.ts';
+
+export type {BatchId, BatchOptions, DeleteResult, Mark} from './job/batch.ts';
+export type {Ending, ExecutionRecord, JobUpdate, Lease, OwnerId, Settlement, Timing} from './job/claim.ts';
+export type {ClaimedGroup, Column, EndedGroup, EnqueuedGroup, FullQueue, Ids, NewGroup} from './job/groups/group.ts';
+export type {PackedStrings, Values} from './job/groups/packed.ts';
+export {TRANSITIONS} from './job/job.ts';
+export type {CancelResult, DiscardOptions, DiscardResult, JobEdit, JobEnd} from './job/job.ts';
+export type {ChildJob, NewJob, PendingLimits, Rerun} from './job/new-job.ts';
+export type {JobValues, Page, Place} from './job/search.ts';
+export type {BatchDeletion, Deleted, Deletion, EndedBefore, EndedDeletion, EndTimes} from './store/deletions.ts';
+export type {JobEdges, JobPage, JobRange, OutcomePage, SearchPage, StoredJob, Wanted} from './store/found-jobs.ts';
+export {JobQueue} from './store/job-queue.ts';
+export type {BatchChange, BatchPage, Changes, Claimed, ClaimRequest, Committed, LaneRequest, Moved, MovePage, MoveTarget} from './store/store.ts';
+export type {News, OwnerFiles, Released, ReleaseOptions, Settled, SettledGroup, Store, TaskCounts} from './store/store.ts';
+// biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code
