@@ -11,6 +11,12 @@ const NAMED = Variable | FunctionKind | Class | Interface | TypeAlias | Property
 
 const path = relative => fileURLToPath(new URL(relative, import.meta.url));
 
+/** Types that TypeScript computes from those of a program, in signatures. No program writes them down. */
+const COMPUTED = [
+	...['ChangesOf', 'EnqueueArgs', 'EnqueueInArgs', 'JobArgs', 'JobDetailsOf', 'LastOutput', 'MapArgs', 'PartsOf', 'PipeArg', 'PipeArgs'],
+	...['PipeSource', 'POLICY_NUMBERS', 'ProblemOf', 'SORTS', 'STOP_REASONS', 'Stored', 'Unit'],
+];
+
 const app = await Application.bootstrap({
 	name: 'Faena',
 	entryPoints: ['index', 'queue', 'store', 'testing'].map(name => path(`../lib/${name}.ts`)).filter(existsSync),
@@ -19,7 +25,8 @@ const app = await Application.bootstrap({
 	readme: 'none',
 	excludePrivate: true,
 	excludeInternal: true,
-	validation: {notExported: false},
+	validation: {notExported: true},
+	intentionallyNotExported: COMPUTED,
 });
 const project = await app.convert();
 if (project === undefined) process.exit(1);
@@ -28,6 +35,9 @@ const missing = project.getReflectionsByKind(NAMED).filter(reflection => isOwn(r
 for (const reflection of missing) console.log(`No docstring: ${reflection.getFullName()} (${reflection.sources?.[0]?.fileName})`);
 if (missing.length > 0) process.exitCode = 1;
 
+// A warning names a type that a signature has and no entry exports, or a link to something that is not public.
+app.validate(project);
+if (app.logger.hasWarnings()) process.exitCode = 1;
 await app.generateOutputs(project);
 
 /** A member of a class or interface of ours, and not of an object type without a name. */

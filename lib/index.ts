@@ -7,35 +7,38 @@ import './support/node.ts';
 
 export {open, type Engine} from './api/engine.ts';
 export type {JobChanges} from './api/edit.ts';
-export {type EnqueuedIn, type EnqueueInArgs, enqueueIn} from './api/enqueue-in.ts';
+export type {EnqueuedMany, EnqueueManyOptions} from './api/enqueue-many.ts';
+export {type EnqueuedIn, enqueueIn} from './api/enqueue-in.ts';
 export {CHANNELS, type EngineEvents, type Logger} from './api/events.ts';
 export type {BatchHandle, BatchInfo, JobDetails, JobHandle, JobOutcome, PastExecution, WaitOptions} from './api/handles.ts';
 export type {JobMap, MapProgress} from './api/maps/map.ts';
-export type {MapResult} from './api/maps/map-items.ts';
-export type {HaltOption, MapArgs, MapOptions} from './api/maps/map-options.ts';
+export type {MapItem, MapResult} from './api/maps/map-items.ts';
+export type {HaltOption, MapOptions} from './api/maps/map-options.ts';
 export type {OpenOptions, RecycleOptions} from './api/open-options.ts';
-export type {AnyTasks, CompletionTasksOf, EnqueueArgs, PayloadOf, ProblemOf, ResultOf, TaskName, TasksOf} from './job/task.ts';
+export type {AnyTasks, PayloadOf, ResultOf, TaskName, TasksOf} from './job/task.ts';
 export {closeOnSignals} from './api/signals.ts';
 export type {CompletedBatch} from './job/batch.ts';
 export type {EditResult, Staleness} from './job/job.ts';
 export type {Duration, Size} from './job/checks.ts';
 export type {SlowStart, WorkerLoss} from './job/events.ts';
+export type {ExecutionFacts} from './transport/messages.ts';
 export type {ErrorRecord} from './job/error-record.ts';
 export type {FailureRecord, PostMortem} from './job/failure.ts';
 export type {Counts, Durability, Job, JobId, JobStatus, LogLevel, LogLine, Progress, StopReason} from './job/job.ts';
+export type {OnDead} from './job/parents.ts';
 export type {BackoffOption} from './job/policy.ts';
+export type {ScheduleTiming} from './job/schedule.ts';
 export type {JobFilter, JobSearch, JobSort} from './job/search.ts';
 export type {Flow, FlowInput, FlowJobOptions, FlowMapOptions} from './api/flows/flow.ts';
 export type {FlowJob, FlowMap, FlowNode} from './api/flows/flow-nodes.ts';
 export type {FlowRun} from './api/flows/flow-run.ts';
 export type {JobPipe, PipeProgress} from './api/maps/pipe.ts';
 export type {DeadItem, PipeOptions, StageOptions} from './api/maps/pipe-plan.ts';
-export type {PipeSource, StageOf} from './api/maps/pipe-types.ts';
 export type {ScheduleHandle, ScheduleInfo, ScheduleOptions, ScheduleRuns, ScheduleTimes} from './api/schedules.ts';
 export type {JobList, JobListOptions, JobListPage} from './job/job-list.ts';
 export {isTerminal, STATUSES, statusSummary} from './job/job.ts';
 export {DEFAULTS} from './job/options.ts';
-export type {EngineStats, Quantiles, TaskStats} from './job/events.ts';
+export type {EngineStats, Quantiles, StorageSize, TaskStats} from './job/events.ts';
 export type {
 	BatchResults,
 	BatchTaskOptions,

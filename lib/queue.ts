@@ -15,7 +15,7 @@ export type {Backoff, Policy} from './job/policy.ts';
 export type {Cleanup} from './store/deletions.ts';
 export type {Dequeued, Enqueued, JobQueue} from './store/job-queue.ts';
 export {backup, openQueue, type QueueOptions, vacuum} from './store/open-store.ts';
-export type {PostgresClient, PostgresPool, PostgresQuery} from './store/postgres-client.ts';
+export type {PostgresClient, PostgresConnection, PostgresPool, PostgresPoolOptions, PostgresQuery} from './store/postgres-client.ts';
 export type {DequeueOptions, QueueJob} from './store/queue-input.ts';
 export {moveQueue, type MoveOptions, reopenQueue} from './store/queue-move.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

@@ -11,11 +11,13 @@ import {keyConflict, noParent, queueFull} from '../store/conflict-errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import type {EnqueueReply} from '../transport/messages.ts';
 
+/** Options of all jobs of one `enqueueMany()`. */
 export interface EnqueueManyOptions<Payload> extends Omit<JobOptions, 'key'> {
 	/** The key of each job. */
 	readonly key?: (payload: Payload) => string;
 }
 
+/** The jobs of an `enqueueMany()`. */
 export interface EnqueuedMany {
 	/** In the order of the payloads. */
 	readonly ids: JobId[];

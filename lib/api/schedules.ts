@@ -4,7 +4,7 @@ import type {JobId} from '../job/job.ts';
 import type {Moments} from '../job/moments.ts';
 import type {JobBuilder} from '../job/new-job.ts';
 import {checkJobOptions, EXECUTION_CHECKS} from '../job/options.ts';
-import {isSameSchedule, type Schedule, type ScheduleChange, type ScheduleResult, type ScheduleSpec, type Timing, waitsForEnd} from '../job/schedule.ts';
+import {isSameSchedule, type Schedule, type ScheduleChange, type ScheduleResult, type ScheduleSpec, type ScheduleTiming, waitsForEnd} from '../job/schedule.ts';
 import type {ExecutionOptions, PayloadOf, ProblemOf, TasksOf} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
@@ -69,7 +69,7 @@ export interface ScheduleInfo {
 	/** Their payload, decoded. */
 	readonly payload: unknown;
 	/** The cron expression and its time zone, or the interval in milliseconds. */
-	readonly timing: Timing;
+	readonly timing: ScheduleTiming;
 	/** As in {@link ScheduleRuns}. */
 	readonly catchUp: 'none' | 'one' | 'all';
 	/** As in {@link ScheduleRuns}. */
@@ -139,7 +139,7 @@ function toSpec(builder: JobBuilder, options: unknown): ScheduleSpec {
 	if (cron === undefined && timezone !== undefined) throw bad('schedule() got timezone without cron; the times of every are counted from 1970 in UTC');
 	if (every === undefined && from !== undefined) throw bad('schedule() got from without every');
 	const {priority, policy, scope} = builder.resolveChecked('schedule()', task, checkJobOptions('schedule()', execution));
-	const timing: Timing =
+	const timing: ScheduleTiming =
 		every === undefined
 			? {cron: cron as string, timezone: timezone ?? new Intl.DateTimeFormat().resolvedOptions().timeZone}
 			: {everyMs: Math.round(every), from: from ?? 'clock'};

@@ -2,9 +2,7 @@ import {constants} from 'node:os';
 import {FaenaError} from '../support/errors.ts';
 
 /** An engine, or anything else that is closed on signals. */
-interface Closable {
-	close(options?: {drain?: number}): Promise<void>;
-}
+type Closable = Parameters<typeof closeOnSignals>[0];
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
@@ -19,7 +17,7 @@ let signals = 0;
  * loses no jobs either. A SIGHUP counts only as the first: a shell and the system both send one when a terminal is closed. Awaited jobs are rejected with `Closed`; the program need not catch that.
  * @returns a function that stops listening
  */
-export function closeOnSignals(closable: Closable): () => void {
+export function closeOnSignals(closable: {close(options?: {drain?: number}): Promise<void>}): () => void {
 	closables.add(closable);
 	if (closables.size === 1) for (const signal of SIGNALS) process.on(signal, onSignal);
 	return () => {

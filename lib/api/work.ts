@@ -31,7 +31,7 @@ export interface WorkOptions {
 	readonly pollMs?: number;
 	/**
 	 * Whose jobs it runs, beside jobs without a scope; jobs that its tasks enqueue get that of their job, or the first. Default: only jobs without a
-	 * scope. See {@link OpenOptions.scope}.
+	 * scope. See the option `scope` of `open()`.
 	 */
 	readonly scope?: string | readonly string[];
 }

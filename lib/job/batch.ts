@@ -13,7 +13,7 @@ export interface Batch {
 	/** The task of all its jobs; absent for a flow and for a pipe. */
 	readonly task?: string;
 	/** Of a flow. */
-	readonly flow?: Flow;
+	readonly flow?: StoredFlow;
 	/** Of a pipe: its stages, in order: the task, and how many items a job of it gets if that is several, such as `store × 100`. */
 	readonly stages?: readonly string[];
 	/** Names the map with `fresh: 'all'` that has begun to run all its items again, until a map of the batch has yielded all. */
@@ -43,7 +43,7 @@ export interface Batch {
 }
 
 /** A flow is a batch whose jobs wait for each other. They are blocked until its input has ended, so that none runs before all are there. */
-export interface Flow {
+export interface StoredFlow {
 	/** Equal for flows with the same jobs, payloads and edges. */
 	readonly structure: string;
 	/** Its jobs in order, as ranges of ids; absent until its input has ended. */
@@ -65,13 +65,13 @@ export interface Mark {
 export interface BatchOptions {
 	/** A job that the store enqueues in the same transaction whenever the batch completes. Its payload is a {@link CompletedBatch}. */
 	readonly onComplete?: {readonly task: string; readonly scope?: string | undefined; readonly priority: number; readonly policy: Policy};
-	/** For a flow: its {@link Flow.structure}. */
+	/** For a flow: its `structure`, as in {@link StoredFlow}. */
 	readonly flow?: string | undefined;
 	/** For a pipe: its stages, as {@link Batch.stages}. */
 	readonly stages?: readonly string[] | undefined;
-	/** For a map that runs all its items again: a name for {@link Batch.renewal}. One that an earlier map has left there stays. */
+	/** For a map that runs all its items again: a name for `renewal` of the {@link Batch}. One that an earlier map has left there stays. */
 	readonly renewal?: string | undefined;
-	/** For a map and for a pipe: {@link Batch.run}. */
+	/** For a map and for a pipe: `run` of the {@link Batch}. */
 	readonly run?: string | undefined;
 }
 

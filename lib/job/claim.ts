@@ -61,7 +61,7 @@ export interface Settlement extends Claim {
 	readonly outcome: Outcome;
 	/** The worker that ran it, for people: see {@link ExecutionRecord.worker}. */
 	readonly worker?: string | undefined;
-	/** The task's own options, for a job that does not know them: {@link Policy.unset}. */
+	/** The task's own options, for a job that does not know them: `unset` of its policy. */
 	readonly own?: CheckedOptions | undefined;
 	/** The code of the task that its worker had loaded, without a space: the first word of the job's fingerprint, if it has one. Absent keeps that word. */
 	readonly code?: string | undefined;

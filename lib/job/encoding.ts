@@ -21,8 +21,8 @@ import {
  * A payload or result as it travels and is stored. Its sender encodes it once, and its reader decodes it once. Between them only
  * a store decodes payloads, to compare those of two jobs with one key.
  *
- * - `string`: JSON text, for everything JSON can hold; or `=` and JSON with tagged nodes, for a payload made of results ({@link encodeWithResults});
- * - `Uint8Array`: a format byte (see {@link Format}) and what it announces;
+ * - `string`: JSON text, for everything JSON can hold; or `=` and JSON with tagged nodes, for a payload made of results;
+ * - `Uint8Array`: a format byte and what it announces;
  * - `null`: the value `undefined`.
  */
 export type Encoded = string | Uint8Array | null;
@@ -77,7 +77,7 @@ export function encodeWithResults(value: unknown, what: string, maxBytes: number
 /**
  * Decodes a value. Builds only the types listed at {@link encode}, and never an instance of a user's class.
  * @param results of a payload that is made of results; by default, a text stands for each
- * @throws FaenaError `NotEncodable` if the value is damaged or of an unknown format; `BadDatabase` if it is {@link unreadable}
+ * @throws FaenaError `NotEncodable` if the value is damaged or of an unknown format; `BadDatabase` if its bytes are not what was stored
  */
 export function decode(encoded: Encoded, results?: ResultsOfParents): unknown {
 	try {

@@ -15,7 +15,7 @@ export interface ErrorRecord {
 	readonly builtIn?: BuiltIn;
 	/** Other enumerable properties of the error's own, as far as they can be stored: encoded at most 16 KiB. */
 	readonly fields?: Readonly<Record<string, unknown>>;
-	/** The errors of an `AggregateError`, at most {@link MAX_CAUSES}, without their causes. */
+	/** The errors of an `AggregateError`, at most 8, without their causes. */
 	readonly errors?: readonly ErrorRecord[];
 }
 

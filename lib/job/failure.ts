@@ -7,7 +7,7 @@ import {DECISION, type RetryDecision, toDecision} from './task-errors.ts';
 export interface FailureRecord extends ErrorRecord {
 	/** What happened. `expired`: it did not start in time. `parent`: a job for which it waited is dead, cancelled or deleted. `poison`: it killed its worker too often. `badResult`: its result can't be stored. `unknownTask`: the module has no such task. */
 	readonly reason: 'threw' | 'timedOut' | 'lostWorker' | 'poison' | 'cancelled' | 'expired' | 'parent' | 'badResult' | 'unknownTask';
-	/** The chain of causes, outermost first: at most {@link MAX_CAUSES}, and none of them twice. */
+	/** The chain of causes, outermost first: at most 8, and none of them twice. */
 	readonly causes?: readonly ErrorRecord[];
 	/** What the task decided about the next attempt, if it did. */
 	readonly retry?: RetryDecision;

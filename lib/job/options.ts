@@ -126,7 +126,9 @@ export const JOB_CHECKS: Checks = {
 
 /** Options of a job as their checks return them. One that is not given is absent. */
 export interface CheckedOptions extends Partial<Pick<Policy, PolicyNumber | 'retry' | 'backoff'>> {
+	/** Jobs of a higher priority run first. */
 	readonly priority?: number;
+	/** How long an execution may take. */
 	readonly timeout?: Pick<Policy, 'timeoutMs' | 'timeoutPercent'>;
 	/** In milliseconds. */
 	readonly delay?: number;
@@ -134,10 +136,15 @@ export interface CheckedOptions extends Partial<Pick<Policy, PolicyNumber | 'ret
 	readonly runAt?: number;
 	/** In milliseconds. */
 	readonly expires?: number;
+	/** Whose the job is. */
 	readonly scope?: string;
+	/** Another job of the task or batch with this key is the same job. */
 	readonly key?: string;
+	/** The key is taken until its job has ended. */
 	readonly unique?: 'unended';
+	/** The jobs for which it waits. */
 	readonly dependsOn?: readonly JobId[];
+	/** What becomes of it if one of those does not complete. */
 	readonly onDead?: OnDead;
 	/** Of a task. */
 	readonly maxPending?: number;

@@ -5,7 +5,9 @@ export type OnDead = 'cancel' | 'run';
 
 /** The jobs for which the jobs of a group wait: their parents. Until all have ended, such a job is `blocked`. */
 export interface Parents {
+	/** Which jobs wait for which. */
 	readonly edges: readonly ParentEdge[];
+	/** What becomes of a job whose parent does not complete. */
 	readonly onDead: OnDead;
 	/** True if the jobs also wait for the end of their batch's input, as those of a flow do. */
 	readonly areHeld?: boolean;
@@ -18,6 +20,7 @@ export interface ParentEdge {
 	 * the second, and so on.
 	 */
 	readonly kind: 'all' | 'each';
+	/** The jobs for which these wait. */
 	readonly parents: KnownParents | ParentsOfCall;
 	/** Default 0. */
 	readonly start?: number;
@@ -37,5 +40,6 @@ export interface ParentsOfCall {
 	readonly groupsBefore: number;
 	/** The index of the first of these jobs in their group. */
 	readonly first: number;
+	/** The number of these jobs. */
 	readonly count: number;
 }

@@ -6,6 +6,7 @@ export const POLICY_NUMBERS = {
 	maxDelays: {least: 0, usual: 100},
 } as const satisfies Record<string, {readonly least: number; readonly usual: number}>;
 
+/** The name of an option that a policy keeps as a number. */
 export type PolicyNumber = keyof typeof POLICY_NUMBERS;
 
 export const POLICY_NUMBER_NAMES = Object.keys(POLICY_NUMBERS) as PolicyNumber[];
@@ -20,7 +21,8 @@ export function forPolicyNumbers<Each>(of: (name: PolicyNumber, limits: {readonl
 /** The options of which a policy is made. */
 export const POLICY_OPTIONS: readonly PolicyOption[] = [...POLICY_NUMBER_NAMES, 'timeout', 'backoff', 'retry'];
 
-type PolicyOption = PolicyNumber | 'timeout' | 'backoff' | 'retry';
+/** The name of an option that a policy keeps. */
+export type PolicyOption = PolicyNumber | 'timeout' | 'backoff' | 'retry';
 
 /** How often and how long a job may run, and how it is tried again. Resolved when the job is enqueued, and stored with it. */
 export interface Policy {

@@ -4,7 +4,7 @@ import type {JobId} from './job.ts';
 import type {Policy} from './policy.ts';
 
 /** When a schedule enqueues its jobs. */
-export type Timing =
+export type ScheduleTiming =
 	/** At the times of a cron expression, in a time zone. */
 	| {readonly cron: string; readonly timezone: string}
 	/** At whole multiples of the interval since 1970; or so long after the end of the job before. */
@@ -12,8 +12,9 @@ export type Timing =
 
 /** What a schedule is to do. */
 export interface ScheduleSpec {
-	readonly timing: Timing;
-	/** What to do about moments that passed while no engine ran: nothing; one job, for the last of them; or one for each of the last {@link MAX_CAUGHT_UP}. */
+	/** When its moments are. */
+	readonly timing: ScheduleTiming;
+	/** What to do about moments that passed while no engine ran: nothing; one job, for the last of them; or one for each of the last 1,000. */
 	readonly catchUp: 'none' | 'one' | 'all';
 	/** What to do at a moment when the job of an earlier one has not ended: nothing; or enqueue a job that waits for it. */
 	readonly overlap: 'skip' | 'queue';
@@ -21,12 +22,17 @@ export interface ScheduleSpec {
 	readonly jitterMs: number;
 	/** There is no moment after this time, in milliseconds since 1970. */
 	readonly until: number | null;
+	/** A job that has not started so long after its moment is cancelled; `null` for never. */
 	readonly expiresMs: number | null;
+	/** Of its jobs. */
 	readonly task: string;
 	/** See {@link NewJob.scope}. */
 	readonly scope?: string;
+	/** Of its jobs, encoded. */
 	readonly payload: Encoded;
+	/** Of its jobs. */
 	readonly priority: number;
+	/** Of its jobs. */
 	readonly policy: Policy;
 }
 
@@ -34,11 +40,13 @@ export interface ScheduleSpec {
 export interface Schedule {
 	/** Unique among schedules. */
 	readonly name: string;
+	/** What it does. */
 	readonly spec: ScheduleSpec;
 	/** When it was made, or last changed. */
 	readonly createdAt: number;
 	/** The next moment; `null` if there is none, or not yet: while the job before runs, from whose end the interval counts. */
 	readonly nextAt: number | null;
+	/** True while it enqueues no jobs. */
 	readonly isPaused: boolean;
 	/** The job that it enqueued last. */
 	readonly lastJobId: JobId | null;

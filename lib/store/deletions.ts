@@ -14,7 +14,7 @@ export type EndedDeletion = {readonly endedBefore: number} | {readonly ended: En
 export interface BatchDeletion {
 	/** Its name. */
 	readonly batch: string;
-	/** Nothing is deleted unless the batch has no owner and was last used before this time: {@link lastUsedAt}. */
+	/** Nothing is deleted unless the batch has no owner and was last used before this time, in milliseconds since 1970: closed, or completed. */
 	readonly unusedSince?: number;
 }
 

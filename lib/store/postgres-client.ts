@@ -32,13 +32,21 @@ export interface PostgresConnection {
 
 /** Options of a {@link PostgresPool}, as those of `pg`. `work()` makes a connection like those of the pool, for the thread of its heartbeat. */
 export interface PostgresPoolOptions {
+	/** The most connections. */
 	readonly max?: number | undefined;
+	/** The URL of the database. */
 	readonly connectionString?: string | undefined;
+	/** Its machine, or the folder of its socket. */
 	readonly host?: string | undefined;
+	/** Its port. */
 	readonly port?: number | undefined;
+	/** The role that connects. */
 	readonly user?: string | undefined;
+	/** Its password, or a function that gives it. */
 	readonly password?: unknown;
+	/** The name of the database. */
 	readonly database?: string | undefined;
+	/** How the connection is encrypted, as `pg` takes it. */
 	readonly ssl?: unknown;
 }
 

@@ -184,7 +184,7 @@ export interface Changes {
 	readonly claim?: ClaimRequest;
 	/**
 	 * For a caller that blocks its thread until the transaction was tried, such as a task that computes. If the store can, it commits
-	 * synchronously, waits for a lock for {@link URGENT_WAIT_MS} at most, and calls this before `commit` returns; with the error if it failed.
+	 * synchronously, waits for a lock for 100 ms at most, and calls this before `commit` returns; with the error if it failed.
 	 */
 	readonly urgent?: (error: unknown) => void;
 }
@@ -247,7 +247,7 @@ export interface ClaimRequest {
 	/** The most jobs in all. */
 	readonly limit: number;
 	/**
-	 * The claim ends with the job that brings the total to this size: of the payloads, and of the parents' results of {@link MIN_COUNTED_RESULT_BYTES} or
+	 * The claim ends with the job that brings the total to this size: of the payloads, and of the parents' results of 1,024 bytes or
 	 * more. It has at least one job. A result that several jobs get may count once.
 	 */
 	readonly maxBytes: number;
@@ -330,7 +330,7 @@ export type BatchChange =
 	/** The owner has read all results and leaves the batch. `delete` may delete it. Changes nothing if the owner does not have the batch. */
 	| {readonly isClosed: true}
 	/**
-	 * The owner leaves the batch open. Another map may continue it. `isDone`: this one has yielded all its items, which ends the {@link Batch.renewal}, as
+	 * The owner leaves the batch open. Another map may continue it. `isDone`: this one has yielded all its items, which ends the batch's `renewal`, as
 	 * closing it does. Changes nothing if the owner does not have the batch.
 	 */
 	| {readonly isLeft: true; readonly isDone?: boolean | undefined};

@@ -169,6 +169,7 @@ export type Notice = JobEnd & {readonly earlier?: boolean; readonly execution?: 
 
 /** The number of an execution, from 1; and what is known of its times and costs. */
 export interface ExecutionFacts extends Timing {
+	/** From 1. */
 	readonly number: number;
 }
 

@@ -9,7 +9,7 @@ import type {NewJob} from '../../lib/job/new-job.ts';
 import {backoffMs} from '../../lib/job/next-state.ts';
 import type {OnDead} from '../../lib/job/parents.ts';
 import type {Policy} from '../../lib/job/policy.ts';
-import {type ScheduleChange, type Timing, waitsForEnd} from '../../lib/job/schedule.ts';
+import {type ScheduleChange, type ScheduleTiming, waitsForEnd} from '../../lib/job/schedule.ts';
 import type {JobFilter} from '../../lib/job/search.ts';
 import type {RetryDecision} from '../../lib/job/task-errors.ts';
 import {
@@ -725,7 +725,7 @@ export class Ledger {
 			readonly spec: string;
 			readonly payload: Encoded;
 		};
-		const {task, priority, policy, timing} = JSON.parse(spec) as NewJob & {readonly timing: Timing};
+		const {task, priority, policy, timing} = JSON.parse(spec) as NewJob & {readonly timing: ScheduleTiming};
 		return {spec: {task, priority, policy, payload, runAt: null}, isFromEnd: waitsForEnd({timing})};
 	}
 

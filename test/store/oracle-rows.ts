@@ -1,4 +1,4 @@
-import {type Batch, type BatchId, type BatchOptions, type Flow, MARK_EVERY_MS, type Mark} from '../../lib/job/batch.ts';
+import {type Batch, type BatchId, type BatchOptions, MARK_EVERY_MS, type Mark, type StoredFlow} from '../../lib/job/batch.ts';
 import {type Claim, type ExecutionRecord, type Lease, MAX_EXECUTIONS, type Outcome, type OwnerId, type Timing} from '../../lib/job/claim.ts';
 import {type Encoded, sameValue, sizeBytes} from '../../lib/job/encoding.ts';
 import {expiry, type FailureRecord, parentFailure, poison} from '../../lib/job/failure.ts';
@@ -88,7 +88,7 @@ export interface BatchRow {
 	readonly id: BatchId;
 	readonly name: string;
 	readonly task: string | undefined;
-	flow: Flow | undefined;
+	flow: StoredFlow | undefined;
 	stages: readonly string[] | undefined;
 	renewal: string | undefined;
 	run: string | undefined;

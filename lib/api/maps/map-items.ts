@@ -11,8 +11,11 @@ import type {MapPlan} from './map-options.ts';
 export interface MapItem<Item> {
 	/** Index in the input, from 0. */
 	readonly index: number;
+	/** It names the item in its batch. Default: its index, as a text. */
 	readonly key: string;
+	/** As the input gave it. */
 	readonly item: Item;
+	/** Its job. */
 	readonly jobId: JobId;
 	/** @internal Of a pipe: the ids of its jobs in each stage before the last one. */
 	readonly earlier?: readonly (readonly JobId[])[];

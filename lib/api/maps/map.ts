@@ -53,7 +53,7 @@ const MAX_PART = 100;
  * `window` items ahead. If the loop is left early, nothing more is enqueued. The jobs that are enqueued run on, and a map with a
  * `batch` can be resumed.
  *
- * The {@link Feeder} reads and enqueues while the {@link Window} has room; the loop takes results and so makes room. Phases: `new`; `reading`;
+ * The `Feeder` reads and enqueues while the `Window` has room; the loop takes results and so makes room. Phases: `new`; `reading`;
  * `fed`: the input has ended or the map was cancelled, perhaps before its loop, and nothing more will be enqueued; `halted`: nothing more will be enqueued, and jobs that have not ended are discarded; `over`: the loop has ended or was left.
  */
 export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Result>> {

@@ -40,7 +40,7 @@ export interface NewGroup extends Omit<NewJob, 'payload' | 'key' | 'isOutdated'>
 	readonly outdated?: readonly number[] | undefined;
 	/** None of the jobs is enqueued if they would make more jobs pending than this. Jobs whose keys exist count as none. Default: no limit. */
 	readonly maxPending?: PendingLimits | undefined;
-	/** Of a batch: {@link Batch.run}, if none of the jobs is to be enqueued once another run has opened the batch. */
+	/** Of a batch: `run` of the batch, if none of the jobs is to be enqueued once another run has opened the batch. */
 	readonly run?: string | undefined;
 }
 
@@ -113,7 +113,9 @@ export interface ClaimedGroup extends Pick<ClaimedJob, 'task'> {
 
 /** What became of parents with consecutive ids, for the jobs from the index `start` up to `end`. */
 export interface ParentResults {
+	/** The first index. */
 	readonly start: number;
+	/** The index after the last one. */
 	readonly end: number;
 	/** True if the first of these jobs has waited for the first parent, the second for the second, and so on; false if each has waited for all. */
 	readonly isEach: boolean;
@@ -125,9 +127,11 @@ export interface ParentResults {
 	readonly others?: ReadonlyMap<number, ParentEnd> | undefined;
 }
 
-/** `missing`: it was deleted; `open`: it has a new round. */
+/** How a parent ended that did not complete. */
 export interface ParentEnd {
+	/** `missing`: it was deleted; `open`: it has a new round. */
 	readonly status: 'dead' | 'cancelled' | 'missing' | 'open';
+	/** Of one that is dead. */
 	readonly error?: FailureRecord;
 }
 

@@ -1,4 +1,4 @@
-import {type Batch, type BatchId, type BatchOptions, type Flow, type FlowJobs, MARK_EVERY_MS, type Mark} from '../../../job/batch.ts';
+import {type Batch, type BatchId, type BatchOptions, type FlowJobs, MARK_EVERY_MS, type Mark, type StoredFlow} from '../../../job/batch.ts';
 import type {OwnerId} from '../../../job/claim.ts';
 import {idAt} from '../../../job/groups/group.ts';
 import {toNewGroups} from '../../../job/groups/single-jobs.ts';
@@ -73,7 +73,7 @@ function closeFlow(tx: Tx, id: BatchId, jobs: FlowJobs): void {
 	const {statements, now} = tx;
 	const {flow} = readShape((statements.batchById.get(id) as BatchRow | undefined)?.shape ?? null);
 	if (!flow) return;
-	statements.closeFlow.run(JSON.stringify({...flow, jobs} satisfies Flow), now, id);
+	statements.closeFlow.run(JSON.stringify({...flow, jobs} satisfies StoredFlow), now, id);
 	if (!flow.jobs) parentsChanged(tx, endOfInput(id), endOfInput(id), 'completed');
 }
 
