@@ -14,7 +14,7 @@ const path = relative => fileURLToPath(new URL(relative, import.meta.url));
 /** Types that TypeScript computes from those of a program, in signatures. No program writes them down. */
 const COMPUTED = [
 	...['ChangesOf', 'EnqueueArgs', 'EnqueueInArgs', 'JobArgs', 'JobDetailsOf', 'LastOutput', 'MapArgs', 'PartsOf', 'PipeArg', 'PipeArgs'],
-	...['PipeSource', 'POLICY_NUMBERS', 'ProblemOf', 'SORTS', 'STOP_REASONS', 'Stored', 'Unit'],
+	...['OtherError', 'PipeSource', 'POLICY_NUMBERS', 'ProblemOf', 'SORTS', 'STOP_REASONS', 'Stored', 'Unit'],
 ];
 
 const app = await Application.bootstrap({

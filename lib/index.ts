@@ -63,5 +63,5 @@ export {PermanentError, RetryAfter, type RetryDecision} from './job/task-errors.
 export type {ResourceLimits} from './job/options.ts';
 export type {PostgresTransaction} from './store/postgres-client.ts';
 export type {OwnConnection} from './store/sqlite/caller-connection.ts';
-export {type ErrorCode, FaenaError} from './support/errors.ts';
+export {type CommandFailedError, type ErrorCode, FaenaError, type QueueFullError} from './support/errors.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

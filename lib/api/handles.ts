@@ -101,8 +101,8 @@ export function waitForEnd(
 	return new Promise((resolve, reject) => {
 		const watcher = (end: Notice | FaenaError) => {
 			stop();
-			if (end instanceof FaenaError) reject(end);
-			else resolve(end);
+			if ('status' in end) resolve(end);
+			else reject(end);
 		};
 		const giveUp = (reason: unknown) => {
 			stop();

@@ -16,6 +16,6 @@ export type {ResultsOfParents} from '../job/value-tree.ts';
 export {kindOf, shownLocation} from '../store/kinds.ts';
 export {outputsAt} from '../store/owners/owner-files.ts';
 export {defined} from '../support/defined.ts';
-export {type ErrorCode, FaenaError} from '../support/errors.ts';
+export {CodedError, type ErrorCode, FaenaError} from '../support/errors.ts';
 export {hashOf} from '../support/hash.ts';
 export {version} from '../support/version.ts';

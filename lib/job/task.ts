@@ -330,9 +330,9 @@ export interface ChildOptions extends Omit<JobOptions, 'dependsOn'> {
 
 // Types that are derived from the type of a tasks module, such as `typeof import('./tasks.ts')`.
 
-/** The tasks of an engine that was opened without the type of its module. */
-// biome-ignore lint/suspicious/noExplicitAny: without a module's type any payload and result must do
-export type AnyTasks = Record<string, (payload: any, ...rest: any[]) => any>;
+/** The tasks of an engine that was opened without the type of its module: any names and payloads; what they return is `unknown`. */
+// biome-ignore lint/suspicious/noExplicitAny: without the type of a module any payload must do
+export type AnyTasks = Record<string, (payload: any, ...rest: any[]) => unknown>;
 
 /** The module's functions, without its other exports. Signatures name it, and not {@link TaskName}, since TypeScript then lists the names in its errors. */
 export type TasksOf<Module> = {readonly [Name in keyof Module as Module[Name] extends (...args: never[]) => unknown ? Name : never]: Module[Name]};

@@ -14,7 +14,7 @@ export type ErrorCode =
 	| 'TooLarge'
 	/** The key belongs to a job with another payload. */
 	| 'KeyConflict'
-	/** As many jobs are pending as `maxPending` allows. The error says when to try again: {@link FaenaError.retryAfterMs}. */
+	/** As many jobs are pending as `maxPending` allows. The error says when to try again. */
 	| 'QueueFull'
 	/** The batch name belongs to another task. */
 	| 'BatchConflict'
@@ -33,7 +33,7 @@ export type ErrorCode =
 	| 'JobFailed'
 	/** The awaited job was cancelled. */
 	| 'JobCancelled'
-	/** A command of `ctx.exec()` ended with another exit code than 0, or by a signal: {@link FaenaError.exitCode}, {@link FaenaError.signal}. */
+	/** A command of `ctx.exec()` ended with another exit code than 0, or by a signal. The error says which. */
 	| 'CommandFailed'
 	/** A command of `ctx.exec()` can't be started: there is no such file, or it may not be executed, or there is no such working directory. */
 	| 'CommandNotStarted'
@@ -66,28 +66,59 @@ export type ErrorCode =
 	/** Faena was bundled with the program: its threads start from files of the package. */
 	| 'Bundled';
 
-/** The one error class of Faena. `code` stays the same between releases, `message` is for people, `cause` is the error underneath, if there is one. */
-export class FaenaError extends Error {
-	/** Which kind of error it is; docs/errors.md lists them. */
+/**
+ * Any error of Faena. `code` stays the same between releases, and tells which other fields it has; `message` is for people; `cause` is the error
+ * underneath, if there is one.
+ * @example if (error instanceof FaenaError && error.code === 'QueueFull') await sleep(error.retryAfterMs);
+ */
+export type FaenaError = QueueFullError | CommandFailedError | OtherError;
+
+/** `maxPending` allows no more jobs. */
+export interface QueueFullError extends Error, Without<FieldsOfCommand> {
+	/** It tells this error from others. */
+	readonly code: 'QueueFull';
+	/** The task of the refused job. */
+	readonly task: string;
+	/** How many jobs are pending, of this task or of all tasks, whichever has reached its limit. */
+	readonly pending: number;
+	/** The limit. */
+	readonly limit: number;
+	/** Milliseconds after which there may be room, from 1,000 to 3,600,000. An estimate by the mean run time of jobs in this engine. */
+	readonly retryAfterMs: number;
+}
+
+/** A command of `ctx.exec()` failed. */
+export interface CommandFailedError extends Error, Without<FieldsOfQueue> {
+	/** It tells this error from others. */
+	readonly code: 'CommandFailed';
+	/** Its exit code; `null` if a signal ended it. */
+	readonly exitCode: number | null;
+	/** The signal that ended it; `null` if none did. */
+	readonly signal: string | null;
+	/** The end of its stderr, at most 4,096 characters. */
+	readonly stderr: string;
+}
+
+interface OtherError extends Error, Without<FieldsOfQueue | FieldsOfCommand> {
+	readonly code: Exclude<ErrorCode, 'QueueFull' | 'CommandFailed'>;
+}
+
+type FieldsOfQueue = 'task' | 'pending' | 'limit' | 'retryAfterMs';
+type FieldsOfCommand = 'exitCode' | 'signal' | 'stderr';
+
+/** Fields that an error lacks: a program may ask for them before it knows the code. */
+type Without<Fields extends string> = {readonly [Field in Fields]?: undefined};
+
+/** The one error class. {@link FaenaError} is its type outside: a union by `code`, which a class can't be, and from which none can be derived. */
+export const CodedError = class FaenaError extends Error {
 	readonly code: ErrorCode;
-	/** Of a `QueueFull`: the task of the refused job. */
-	declare readonly task?: string;
-	/** Of a `QueueFull`: how many jobs are pending, of this task or of all tasks, whichever has reached its limit. */
-	declare readonly pending?: number;
-	/** Of a `QueueFull`: the limit. */
-	declare readonly limit?: number;
-	/** Of a `QueueFull`: milliseconds after which there may be room, from 1,000 to 3,600,000. An estimate by the mean run time of jobs in this engine. */
-	declare readonly retryAfterMs?: number;
-	/** Of a `CommandFailed`: the command's exit code; `null` if a signal ended it. */
-	declare readonly exitCode?: number | null;
-	/** Of a `CommandFailed`: the signal that ended the command; `null` if none did. */
-	declare readonly signal?: string | null;
-	/** Of a `CommandFailed`: the end of its stderr, at most 4,096 characters. */
-	declare readonly stderr?: string;
 
 	constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
 		super(message, options);
 		this.code = code;
 		this.name = 'FaenaError';
 	}
-}
+};
+
+/** The class of all errors of Faena; see the type of this name. */
+export const FaenaError = CodedError as new (code: ErrorCode, message: string, options?: ErrorOptions) => FaenaError;

@@ -26,7 +26,7 @@ pair.sqlite(
 		const run = await flow.enqueue();
 		c.t.is((await run.result(part)) as string, 'a'.repeat(5000));
 		const without = await c.test();
-		c.t.is(await without.call('got', null, {dependsOn: [run.job(part).id]}).then((results: readonly string[]) => results[0]?.length), 5000);
+		c.t.is(await without.call('got', null, {dependsOn: [run.job(part).id]}).then(results => (results as readonly string[])[0]?.length), 5000);
 		const groups = await faena.pipe([A, B], 'big', {task: 'echo', group: 2}, {order: 'input'}).toArray();
 		c.t.deepEqual(
 			groups.map(group => (group as readonly string[]).map(text => text.length)),

@@ -1,7 +1,7 @@
 import {existsSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
-import {type Engine, type FaenaError, open} from '../../lib/index.ts';
+import {type Engine, open} from '../../lib/index.ts';
 import type {FailureRecord} from '../../lib/job/failure.ts';
 import {openQueue, work} from '../../lib/queue.ts';
 import {test} from '../fixtures/engine.ts';
@@ -44,7 +44,7 @@ async function openAs(where: string, t: ExecutionContext, grace: number): Promis
 }
 
 /** The error with which the task failed. */
-async function failureOf(running: Promise<unknown>): Promise<FaenaError & FailureRecord & {readonly exitCode: number | null}> {
+async function failureOf(running: Promise<unknown>): Promise<Error & FailureRecord & {readonly code: string; readonly exitCode: number | null}> {
 	return (await running.then(
 		() => new Error('It completed.'),
 		(error: Error) => error.cause,

@@ -340,7 +340,7 @@ test('a network that falls silent: calls end, and the engine goes on when it is 
 	const enqueued = faena.enqueue('echo', 1);
 	const called = faena.call('echo', 2, {key: 'two'});
 	// Unreachable if it needed a new connection: then nothing was sent.
-	const error = await t.throwsAsync<FaenaError>(enqueued, {instanceOf: FaenaError});
+	const error = await t.throwsAsync(enqueued, {instanceOf: FaenaError});
 	t.true(['OutcomeUnknown', 'Unreachable'].includes(error?.code ?? ''), String(error));
 	proxy.isSilent = false;
 	proxy.cut();

@@ -1,5 +1,4 @@
 import {idAt, listIds, rangeOf} from '../../job/groups/group.ts';
-import {FaenaError} from '../../support/errors.ts';
 import type {DispatcherClient, RangeWatcher, Watcher} from '../../transport/client.ts';
 import type {IdRange, Notice} from '../../transport/messages.ts';
 import type {ItemGroup} from './map-items.ts';
@@ -61,8 +60,8 @@ export class WatchedJobs<Item> {
 	#watchOne(group: ItemGroup<Item>, offset: number): void {
 		const watcher: Watcher = end => {
 			this.#singles.delete(watcher);
-			if (end instanceof FaenaError) this.#ends.failed(end);
-			else this.#ends.ended(group, offset, end);
+			if ('status' in end) this.#ends.ended(group, offset, end);
+			else this.#ends.failed(end);
 		};
 		this.#singles.set(watcher, {group, offset});
 		this.#client.watch(idAt(group.ids, offset), watcher);
