@@ -21,7 +21,7 @@ export type {CompletedBatch} from './job/batch.ts';
 export type {EditResult, Staleness} from './job/job.ts';
 export type {Duration, Size} from './job/checks.ts';
 export type {SlowStart, WorkerLoss} from './job/events.ts';
-export type {ExecutionFacts} from './transport/messages.ts';
+export type {ExecutionFacts} from './job/claim.ts';
 export type {ErrorRecord} from './job/error-record.ts';
 export type {FailureRecord, PostMortem} from './job/failure.ts';
 export type {Counts, Durability, Job, JobId, JobStatus, LogLevel, LogLine, Progress, StopReason} from './job/job.ts';

@@ -56,6 +56,12 @@ export type Outcome = Timing & ((Ending & {readonly type: 'returned'} & {readonl
 /** The times and the use of resources of one execution. */
 export type Timing = Pick<Job, 'startedAt' | 'durationMs' | 'cpuMs' | 'memoryBytes'>;
 
+/** The number of an execution, from 1; and what is known of its times and costs. */
+export interface ExecutionFacts extends Timing {
+	/** From 1. */
+	readonly number: number;
+}
+
 export interface Settlement extends Claim {
 	/** How the execution ended. */
 	readonly outcome: Outcome;

@@ -1,6 +1,7 @@
 /** The station `transport/`: carries calls from a caller to its dispatcher, and replies, notices and events back. It never decides about a job. */
 
 import type {Worker} from 'node:worker_threads';
+import type {ExecutionFacts} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import {fromEnvelope} from '../job/failure.ts';
@@ -20,7 +21,6 @@ import type {
 	DispatcherMessage,
 	DispatcherStart,
 	EnqueueReply,
-	ExecutionFacts,
 	IdRange,
 	Notice,
 	RepliesMessage,

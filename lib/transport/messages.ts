@@ -1,7 +1,7 @@
 /** Messages between callers and their dispatcher, across the boundary of a thread. */
 
 import type {Batch, BatchId, BatchOptions, DeleteResult, FlowJobs} from '../job/batch.ts';
-import type {OwnerId, Timing} from '../job/claim.ts';
+import type {ExecutionFacts, OwnerId} from '../job/claim.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import type {ErrorEnvelope} from '../job/failure.ts';
 import type {EndedGroup, EnqueuedGroup, FullQueue, NewGroup} from '../job/groups/group.ts';
@@ -166,12 +166,6 @@ export interface IdRange {
 
 /** A watched job has ended; `earlier` if it had already ended when its caller began to watch it. */
 export type Notice = JobEnd & {readonly earlier?: boolean; readonly execution?: ExecutionFacts};
-
-/** The number of an execution, from 1; and what is known of its times and costs. */
-export interface ExecutionFacts extends Timing {
-	/** From 1. */
-	readonly number: number;
-}
 
 export type DispatcherMessage =
 	| RepliesMessage

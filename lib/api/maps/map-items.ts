@@ -1,9 +1,10 @@
 import type {Verdict} from '../../freshness/messages.ts';
+import type {ExecutionFacts} from '../../job/claim.ts';
 import type {Encoded} from '../../job/encoding.ts';
 import {type Ids, idAt} from '../../job/groups/group.ts';
 import type {JobId, Staleness} from '../../job/job.ts';
 import {type Executions, executionAt, type UnpackedJobs} from '../../transport/client.ts';
-import type {ExecutionFacts, Notice} from '../../transport/messages.ts';
+import type {Notice} from '../../transport/messages.ts';
 import {type JobOutcome, toOutcome} from '../handles.ts';
 import type {MapPlan} from './map-options.ts';
 
