@@ -71,8 +71,8 @@ const openIn = async (schema: string, options: StoreOptions) => {
 	return store;
 };
 
-/** Schemas for laws that need one store. The server compiles the functions of each schema anew, which takes longer than most laws. */
-const free = Array.from({length: MAX_CONNECTIONS}, (_, index) => `queue ${index}`);
+/** Schemas for laws that need one store. The server compiles the functions of each schema anew, which takes longer than most laws. The first comes last: it is taken first. */
+const free = Array.from({length: MAX_CONNECTIONS}, (_, index) => `queue ${MAX_CONNECTIONS - 1 - index}`);
 const waiting: ((schema: string) => void)[] = [];
 
 /** Opens an empty store. Its close gives its schema to the next one. */
