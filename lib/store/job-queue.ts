@@ -6,7 +6,20 @@ import {toFailure} from '../job/failure.ts';
 import {type ClaimedGroup, type EnqueuedGroup, idAt, numberAt, sizeOf} from '../job/groups/group.ts';
 import {unpack} from '../job/groups/packed.ts';
 import {claimedJobsOf, toEndedGroup} from '../job/groups/single-jobs.ts';
-import type {CancelResult, Counts, DiscardOptions, DiscardResult, EditResult, Job, JobEdit, JobEnd, JobId, LogLine} from '../job/job.ts';
+import {
+	type CancelResult,
+	type Counts,
+	type DiscardOptions,
+	type DiscardResult,
+	type EditResult,
+	type Job,
+	type JobEdit,
+	type JobEnd,
+	type JobId,
+	type LogLine,
+	toCounts,
+	UNENDED_STATUSES,
+} from '../job/job.ts';
 import {countJobs, JobList, type JobListOptions, type JobSource} from '../job/job-list.ts';
 import {checkFilter, checkId} from '../job/options.ts';
 import {listParents, readerOf} from '../job/parent-results.ts';
@@ -100,8 +113,13 @@ export class JobQueue {
 		}
 	}
 
+	/** Tasks with jobs that have not ended: those of long ago would cost each claim two lanes. */
 	async #tasksWithJobs(): Promise<string[]> {
-		return [...new Set((await this.store.counts()).map(({task}) => task))];
+		const open = (await this.store.counts()).filter(jobs => {
+			const counts = toCounts([jobs]);
+			return UNENDED_STATUSES.some(status => counts[status] > 0);
+		});
+		return [...new Set(open.map(({task}) => task))];
 	}
 
 	/** Records the outcomes of executions. An outcome whose lease or execution number no longer matches changes nothing and counts as lost. */

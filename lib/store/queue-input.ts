@@ -41,7 +41,7 @@ export interface QueueJob extends Pick<NewJob, 'task' | 'payload'>, Partial<Omit
 export interface DequeueOptions {
 	/** The owner of the claims, such as a nanoid. The first claim registers it. */
 	readonly owner: OwnerId;
-	/** Names of tasks; default all that have jobs. */
+	/** Names of tasks; default all with jobs that have not ended. */
 	readonly tasks?: readonly string[];
 	/** The scopes whose jobs are claimed, besides jobs without a scope; default none. */
 	readonly scopes?: readonly string[];

@@ -53,13 +53,16 @@ law('a claim takes only jobs of its tasks', async (t, queue) => {
 	t.deepEqual(idsOf(await queue.dequeue({owner: OWNER, tasks: [], limit: 5})), []);
 });
 
-law('a dequeue that names no tasks takes jobs of any, in the same order, but none of a paused task', async (t, queue) => {
+law('a dequeue that names no tasks takes jobs of any, in the same order, but none of a paused task', async (t, queue, clock) => {
 	t.deepEqual(idsOf(await queue.dequeue({owner: OWNER, limit: 5})), []);
 	await enqueue(queue, newJob(), newJob({task: 'thumbnail', priority: 1}), newJob({task: 'other'}), newJob({scope: 'elsewhere'}));
 	await queue.pause(['other']);
 	t.deepEqual(idsOf(await queue.dequeue({owner: OWNER, limit: 5})), [2, 1]);
 	await queue.resume(['other']);
 	t.deepEqual(idsOf(await queue.dequeue({owner: OWNER, limit: 5, scopes: ['elsewhere']})), [3, 4]);
+	await enqueue(queue, newJob({task: 'later', delayMs: 1000}));
+	clock.pass(1000);
+	t.deepEqual(idsOf(await queue.dequeue({owner: OWNER, limit: 5})), [5]);
 });
 
 law('complete() and fail() take the jobs of a dequeue', async (t, queue) => {
