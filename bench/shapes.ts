@@ -50,8 +50,8 @@ const shape = SHAPES[process.argv[2] ?? ''];
 if (shape) await measure(shape, process.argv[3] ?? '.');
 else await measureAll(Number(process.argv[2] ?? 5), process.argv[3] ?? '.');
 
-async function runFlow(faena: Engine<Tasks>, build: (flow: ReturnType<Engine<Tasks>['flow']>) => unknown): Promise<number> {
-	const flow = faena.flow('shape');
+async function runFlow(faena: Engine<Tasks>, build: (flow: ReturnType<Engine<Tasks>['newFlow']>) => unknown): Promise<number> {
+	const flow = faena.newFlow('shape');
 	build(flow);
 	return (await (await flow.enqueue()).ended()).completed;
 }

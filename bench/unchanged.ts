@@ -6,7 +6,8 @@
 import {mkdirSync, mkdtempSync, rmSync, statSync, utimesSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {type Fresh, open} from '../lib/index.ts';
+import {open} from '../lib/index.ts';
+import type {Fresh} from '../lib/job/task.ts';
 import {median} from './analyse/statistics.ts';
 import {moduleUrl} from './measure/module-url.ts';
 

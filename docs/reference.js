@@ -13,8 +13,22 @@ const path = relative => fileURLToPath(new URL(relative, import.meta.url));
 
 /** Types that TypeScript computes from those of a program, in signatures. No program writes them down. */
 const COMPUTED = [
-	...['ChangesOf', 'EnqueueArgs', 'EnqueueInArgs', 'JobArgs', 'JobDetailsOf', 'LastOutput', 'MapArgs', 'PartsOf', 'PipeArg', 'PipeArgs'],
-	...['OtherError', 'PipeSource', 'POLICY_NUMBERS', 'ProblemOf', 'SORTS', 'STOP_REASONS', 'Stored', 'Unit'],
+	...[
+		'ContextTypes',
+		'EnqueueArgs',
+		'EnqueueInArgs',
+		'FieldsOfCommand',
+		'FieldsOfQueue',
+		'Given',
+		'HandleOf',
+		'JobArgs',
+		'LastOutput',
+		'MapArgs',
+		'PartsOf',
+		'PipeArg',
+		'PipeArgs',
+	],
+	...['PipeSource', 'POLICY_NUMBERS', 'ProblemOf', 'Stored', 'Unit', 'Without'],
 ];
 
 const app = await Application.bootstrap({

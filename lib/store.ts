@@ -7,11 +7,13 @@ import './support/node.ts';
 
 export type {BatchId, BatchOptions, DeleteResult, FlowJobs, Mark, StoredFlow} from './job/batch.ts';
 export type {Ending, ExecutionRecord, JobUpdate, Lease, OwnerId, Settlement, Timing} from './job/claim.ts';
+export type {ErrorRecord} from './job/error-record.ts';
 export type {Health} from './job/events.ts';
+export type {FailureRecord} from './job/failure.ts';
 export type {ClaimedGroup, Column, EndedGroup, EnqueuedGroup, FullQueue, Ids, Keys, NewGroup, ParentEnd, ParentResults} from './job/groups/group.ts';
 export type {PackedStrings, Values} from './job/groups/packed.ts';
 export {TRANSITIONS} from './job/job.ts';
-export type {CancelResult, DiscardOptions, DiscardResult, JobEdit, JobEnd} from './job/job.ts';
+export type {CancelResult, DiscardOptions, DiscardResult, EditResult, JobEdit, JobEnd, JobRecord} from './job/job.ts';
 export type {ChildJob, NewJob, PendingLimits, Rerun} from './job/new-job.ts';
 export type {CheckedOptions, PerSpawner} from './job/options.ts';
 export type {KnownParents, ParentEdge, Parents, ParentsOfCall} from './job/parents.ts';

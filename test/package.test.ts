@@ -43,7 +43,7 @@ test('the package works from TypeScript', async t => {
 	const {stdout} = await run(process.execPath, ['main.ts'], {cwd: project});
 	t.deepEqual(JSON.parse(stdout), {
 		doubled: 42,
-		edited: 'completed',
+		edited: false,
 		greeting: 'Hello Ana, job 2',
 		none: true,
 		squares: [2, 4, 6],

@@ -1,7 +1,8 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {availableParallelism, cpus} from 'node:os';
 import {join} from 'node:path';
-import {type Durability, type Engine, FaenaError, open} from '../../lib/index.ts';
+import {type Engine, FaenaError, open} from '../../lib/index.ts';
+import type {Durability} from '../../lib/job/job.ts';
 import {median} from '../analyse/statistics.ts';
 
 /** A task of the user's with inputs of the user's. */
@@ -181,8 +182,8 @@ async function measure(own: OwnTask, {workers, durability, jobs}: Pick<Measured,
 		const {user, system} = process.cpuUsage(cpu);
 		const allMs = busyMs() - busy;
 		const after = await totals(engine, own.task);
-		const [first] = await engine.jobs({limit: 1});
-		const [execution] = (await engine.job(first?.id ?? 0))?.history ?? [];
+		const [first] = await engine.jobs().page({limit: 1});
+		const [execution] = (await engine.job(first?.id ?? 0).info())?.history ?? [];
 		const inThreads = execution?.worker?.startsWith('thread') ?? false;
 		const [ownCpuMs, cpuMs] = [(user + system) / 1000, after.cpuMs - before.cpuMs];
 		const othersShare = Math.max(0, (allMs - ownCpuMs - (inThreads ? 0 : cpuMs)) / wallMs / availableParallelism() || 0);

@@ -24,7 +24,7 @@ export async function backlog(given: Case, surroundings: Surroundings): Promise<
 		const figures: Record<string, number> = {};
 		const observed = await observe(surroundings, async () => {
 			for (const id of singles) cancels.push(await timed(() => faena.cancel(id)));
-			for (let page = 0; page < SINGLE; page++) pages.push(await timed(() => faena.jobs({status: 'pending', after: middle})));
+			for (let page = 0; page < SINGLE; page++) pages.push(await timed(() => faena.jobs({status: 'pending'}).page({after: middle})));
 			figures['cancelAllMs'] = await timed(() => faena.cancel({task: 'identity'}));
 			figures['cleanupMs'] = await timed(() => faena.cleanup({olderThan: 0}));
 		});

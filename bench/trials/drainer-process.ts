@@ -2,7 +2,8 @@
  * One of several engines that drain a file together: `drainer-process.ts FILE DURABILITY WORKERS`. It drains the queue once for each
  * message, and ends when its parent disconnects.
  */
-import {type Durability, open} from '../../lib/index.ts';
+import {open} from '../../lib/index.ts';
+import type {Durability} from '../../lib/job/job.ts';
 import {TASKS, type Tasks} from '../measure/engine.ts';
 
 /** What the engine did since it was opened. */

@@ -1,9 +1,10 @@
+import type {Durability} from '../../lib/job/job.ts';
+
 /** Opens an engine, calls once and sends how long that took: `first-call.ts FILE CASE`. The imports are dynamic, so that they are measured. */
 const firstLineMs = performance.now();
 const {open} = await import('../../lib/index.ts');
 const importedMs = performance.now();
 
-import type {Durability} from '../../lib/index.ts';
 import type {Tasks} from '../measure/engine.ts';
 import {moduleUrl} from '../measure/module-url.ts';
 import type {Case} from '../plan/suite.ts';

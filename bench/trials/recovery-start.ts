@@ -1,3 +1,5 @@
+import type {Durability} from '../../lib/job/job.ts';
+
 /**
  * Opens the file that a killed process left, finishes its jobs, and sends its measurement:
  * `recovery-start.ts SPAWNED_MS FILE CASE SURROUNDINGS`. Almost all imports are dynamic, so that the first line runs early.
@@ -12,7 +14,7 @@ const {TASKS} = await import('../measure/engine.ts');
 const {observe} = await import('../measure/observe.ts');
 const {sumBelow} = await import('../measure/sums.ts');
 
-import type {Durability, Engine} from '../../lib/index.ts';
+import type {Engine} from '../../lib/index.ts';
 import type {Tasks} from '../measure/engine.ts';
 import {RECORDED} from '../measure/recorded.ts';
 import type {Case, Measurement, Surroundings} from '../plan/suite.ts';

@@ -1,6 +1,7 @@
 /** Fills a queue, works on it, and sends a message once it is under full load. Then it is killed: `recovery-victim.ts FILE CASE`. */
 import {subscribe} from 'node:diagnostics_channel';
-import {type Durability, open} from '../../lib/index.ts';
+import {open} from '../../lib/index.ts';
+import type {Durability} from '../../lib/job/job.ts';
 import {openQueue} from '../../lib/queue.ts';
 import {TASKS, type Tasks} from '../measure/engine.ts';
 import {newJobs} from '../measure/new-jobs.ts';

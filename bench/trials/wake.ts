@@ -21,7 +21,7 @@ export async function wake(given: Case, surroundings: Surroundings): Promise<Mea
 			await sleep(REST_MS);
 			const [job] = await queue.enqueue(newJobs('started', number, number + 1));
 			const durableMs = sharedMs();
-			const [, startedMs] = (await faena.handle('started', job?.id as number).result()) as [number, number];
+			const [, startedMs] = (await faena.job<'started'>(job?.id as number).result()) as [number, number];
 			recordMs(taken, Math.max(0, startedMs - durableMs));
 		};
 		await enqueueOne(0);

@@ -21,7 +21,7 @@ export async function accept(body: unknown, key: string | undefined): Promise<An
 /** `GET /jobs/1?wait=10`: the state of a job, once it ends, the seconds are over or the signal aborts. */
 export async function look(id: number, waitSeconds: number, signal: AbortSignal): Promise<Answer> {
 	const timeout = 1000 * Math.min(waitSeconds, 60);
-	if (timeout > 0) await faena.handle('countPrimes', id).outcome({timeout, signal}).catch(unlessOver);
+	if (timeout > 0) await faena.job<'countPrimes'>(id).outcome({timeout, signal}).catch(unlessOver);
 	return stateOf(id);
 }
 
@@ -29,8 +29,11 @@ export async function look(id: number, waitSeconds: number, signal: AbortSignal)
 export async function change(id: number, body: unknown): Promise<Answer> {
 	const {priority} = Object(body) as {readonly priority?: unknown};
 	if (!isInteger(priority)) throw httpError(400, 'priority: a whole number');
-	const result = await faena.edit(id, {priority});
-	if (result !== 'edited' && result !== 'missing') throw httpError(409, `Job ${id} is ${result}.`);
+	try {
+		if (!(await faena.job(id).edit({priority}))) throw httpError(409, `Job ${id} runs, or has ended.`);
+	} catch (error) {
+		unlessOver(error);
+	}
 	return stateOf(id);
 }
 
@@ -41,7 +44,7 @@ export async function cancel(id: number): Promise<Answer> {
 }
 
 async function stateOf(id: number): Promise<Answer> {
-	const job = await faena.job<'countPrimes'>(id);
+	const job = await faena.job<'countPrimes'>(id).info();
 	if (!job) throw httpError(404, `There is no job ${id}.`);
 	const {status, progress, result, error} = job;
 	if (status === 'completed') return {status: 200, body: {id, status, result}};

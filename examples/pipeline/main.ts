@@ -69,7 +69,7 @@ async function reportJobs(faena: Engine<Tasks>, table: Table): Promise<boolean> 
 	for await (const {id, task, status, executions, attempts, error} of jobsOf(faena)) {
 		jobs++;
 		interrupted += executions - attempts - (status === 'completed' ? 1 : 0);
-		if (status === 'completed' && task === 'load') inserted += await faena.handle('load', id).result();
+		if (status === 'completed' && task === 'load') inserted += await faena.job<'load'>(id).result();
 		if (status === 'completed') continue;
 		console.error(`job ${id}, ${task}, is ${status}: ${error?.message}`);
 		isWhole = false;
@@ -80,7 +80,7 @@ async function reportJobs(faena: Engine<Tasks>, table: Table): Promise<boolean> 
 
 async function* jobsOf(faena: Engine<Tasks>): AsyncGenerator<Job> {
 	for (let after = 0; ; ) {
-		const page = await faena.jobs({after});
+		const page = await faena.jobs().page({after});
 		yield* page;
 		if (page.length === 0) return;
 		after = page.at(-1)?.id ?? after;

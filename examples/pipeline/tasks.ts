@@ -58,7 +58,7 @@ export function transform({line, lines}: Block, context: TaskContext): void {
  * the job. Then the job writes its rows twice, which the table's key makes harmless. One job runs at a time, because SQLite
  * has one writer.
  */
-export const load = task((rows: readonly Row[], {resource: table}: TaskContext<Table>): number => table.insert(rows), {
+export const load = task((rows: readonly Row[], {resource: table}: TaskContext<{resource: Table}>): number => table.insert(rows), {
 	concurrency: 1,
 	setup: () => new Table(process.env['CUSTOMERS_DB'] as string),
 	teardown: table => table.close(),

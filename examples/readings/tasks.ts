@@ -50,7 +50,7 @@ export function enrich(readings: readonly Reading[]): Row[] {
  * writes its rows twice, which the table's key makes harmless. One job runs at a time, because SQLite has one writer.
  */
 export const store = task(
-	(rows: readonly Row[], {resource: database}: TaskContext<Database.Database>): number => {
+	(rows: readonly Row[], {resource: database}: TaskContext<{resource: Database.Database}>): number => {
 		const insert = database.prepare('insert into reading values (:line, :code, :at, :celsius, :fahrenheit) on conflict do nothing');
 		database.transaction(() => rows.forEach(row => void insert.run(row))).immediate();
 		return rows.length;

@@ -34,7 +34,7 @@ export interface Photograph {
 
 /** Makes a picture that is as much work to read as a photograph: soft colours with grain on top. */
 export const photograph = task(
-	async ({file, width, height}: Photograph, {resource: grain}: TaskContext<Buffer>): Promise<void> => {
+	async ({file, width, height}: Photograph, {resource: grain}: TaskContext<{resource: Buffer}>): Promise<void> => {
 		const colours = await noise(16, 12, 60).png().toBuffer();
 		const picture = sharp(colours).resize(width, height, {fit: 'fill', kernel: 'cubic'});
 		await write(picture.composite([{input: grain, tile: true, blend: 'soft-light'}]).jpeg({quality: 90}), file);

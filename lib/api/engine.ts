@@ -1,13 +1,13 @@
 /** The station `api/`: what a program holds in its own thread. There an engine never waits for the disk and, unless it is inline, never runs a task. */
 
 import {type OpenFreshness, openFreshness} from '../freshness/open-freshness.ts';
-import {abortSignal, argument, bad, checked, type Duration, duration, text} from '../job/checks.ts';
-import type {EngineStats, JobEvent} from '../job/events.ts';
+import {argument, bad, checked, type Duration, duration, text} from '../job/checks.ts';
+import type {EngineEvents, EngineStats, JobEvent} from '../job/events.ts';
 import {idAt} from '../job/groups/group.ts';
-import type {Counts, EditResult, JobId, TaskCounts} from '../job/job.ts';
-import {countJobs, JobList, type JobListOptions, type JobSource} from '../job/job-list.ts';
+import type {Counts, JobId, JobRef, TaskCounts} from '../job/job.ts';
+import {countJobs, JobList, type JobSource} from '../job/job-list.ts';
 import {JobBuilder} from '../job/new-job.ts';
-import {checkFilter, checkId} from '../job/options.ts';
+import {checkFilter, checkId, isJob} from '../job/options.ts';
 import type {JobFilter, JobSearch} from '../job/search.ts';
 import type {AnyTasks, EnqueueArgs, Fresh, JobOptions, PayloadOf, ResultOf, TasksOf} from '../job/task.ts';
 import {refuseInWorker} from '../job/task-module.ts';
@@ -18,11 +18,12 @@ import {IN_MEMORY} from '../store/store-options.ts';
 import {DispatcherClient, openThread, type Transport} from '../transport/client.ts';
 import type {SingleJob} from '../transport/merged-enqueue.ts';
 import type {DispatcherStart, EnqueueReply, Notice} from '../transport/messages.ts';
-import {editJob, type JobChanges} from './edit.ts';
-import {type EnqueuedMany, type EnqueueManyOptions, enqueueMany} from './enqueue-many.ts';
-import {type EngineEvents, Events} from './events.ts';
+import {BatchHandle, type BatchInfo, toBatchInfo} from './batch-handle.ts';
+import {type EnqueueManyOptions, enqueueMany} from './enqueue-many.ts';
+import {Events} from './events.ts';
 import {Flow} from './flows/flow.ts';
-import {BatchHandle, type BatchInfo, detailsOf, type JobDetails, JobHandle, toBatchInfo, toOutcome, toResult, type WaitOptions, waitForEnd} from './handles.ts';
+import {FlowHandle} from './flows/flow-handle.ts';
+import {JobHandle, toResult} from './job-handle.ts';
 import {JobMap} from './maps/map.ts';
 import {type MapArgs, type MapOptions, planMap} from './maps/map-options.ts';
 import {JobPipe} from './maps/pipe.ts';
@@ -34,6 +35,7 @@ import {resolveOpenOptions} from './open-options.ts';
 import {warnOfOtherScopes} from './other-scopes.ts';
 import {ScheduleHandle, type ScheduleInfo, type ScheduleOptions, toScheduleInfo} from './schedules.ts';
 import {closeOnSignals, isSignalled} from './signals.ts';
+import {checkCallWait, checkWait, type WaitOptions, waitForEnd, within} from './wait.ts';
 
 /**
  * Opens the queue, starts the dispatcher's thread and its workers, and loads the tasks. Jobs that an earlier run left
@@ -73,11 +75,8 @@ export async function connect<Made>(
 	}
 }
 
-/** {@link JobDetails} of a job of the task, if it is named. */
-type JobDetailsOf<Tasks, Name extends keyof Tasks> = [Name] extends [never] ? JobDetails : JobDetails<PayloadOf<Tasks, Name>, ResultOf<Tasks, Name>>;
-
-/** {@link JobChanges} of a job of the task, if it is named. */
-type ChangesOf<Tasks, Name extends keyof Tasks> = JobChanges<[Name] extends [never] ? unknown : PayloadOf<Tasks, Name>>;
+/** The handle of a job of the task, if it is named. */
+type HandleOf<Tasks, Name extends keyof Tasks> = [Name] extends [never] ? JobHandle : JobHandle<ResultOf<Tasks, Name>, PayloadOf<Tasks, Name>>;
 
 /** An open queue with its dispatcher and workers: enqueues jobs, awaits them, lists them, and controls them. `open()` makes it. */
 export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
@@ -125,7 +124,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	): Promise<JobHandle<ResultOf<Tasks, Name>, PayloadOf<Tasks, Name>>> {
 		const job = this.#toJob('enqueue()', task, payload, options, false);
 		const reply = await new Promise<EnqueueReply>((resolve, reject) => this.#client.enqueue(job, {resolve, reject}));
-		return new JobHandle(this.#client, this.#builder, idOfEnqueued(reply, task, options), task, reply.reused !== undefined);
+		return new JobHandle(this.#client, this.#builder, idOfEnqueued(reply, task, options), {reused: reply.reused !== undefined, task});
 	}
 
 	/**
@@ -138,20 +137,20 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		task: Name,
 		payloads: Iterable<PayloadOf<Tasks, Name>> | AsyncIterable<PayloadOf<Tasks, Name>>,
 		options: EnqueueManyOptions<PayloadOf<Tasks, Name>> = {},
-	): Promise<EnqueuedMany> {
+	): Promise<{readonly ids: JobId[]; readonly reused: JobId[]}> {
 		return enqueueMany(this.#client, this.#builder, task, payloads, options);
 	}
 
 	/**
-	 * Enqueues a job and waits for its result. The signal ends the wait, not the job.
+	 * Enqueues a job and waits for its result. `signal` and `waitTimeout` end the wait, not the job; `timeout` is that of the job.
 	 * @throws as {@link enqueue} and {@link JobHandle.result}
 	 */
 	async call<Name extends keyof TasksOf<Tasks> & string>(
 		task: Name,
-		...[payload, options]: EnqueueArgs<Tasks, Name, JobOptions & Pick<WaitOptions, 'signal'>>
+		...[payload, options]: EnqueueArgs<Tasks, Name, JobOptions & Pick<EnqueueManyOptions<never>, 'signal' | 'waitTimeout'>>
 	): Promise<ResultOf<Tasks, Name>> {
-		const {signal, ...jobOptions} = options ?? {};
-		const wait = checked('call()', {signal}, {signal: abortSignal});
+		const {signal, waitTimeout, ...jobOptions} = options ?? {};
+		const wait = checkCallWait('call()', {signal, waitTimeout});
 		const job = this.#toJob('call()', task, payload, jobOptions, true);
 		const notice = await new Promise<Notice>((resolve, reject) => {
 			const resolveWithEnd = (reply: EnqueueReply) => {
@@ -163,7 +162,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 			};
 			this.#client.enqueue(job, {resolve: resolveWithEnd, reject});
 		});
-		return toResult(notice.id, task, toOutcome(notice)) as ResultOf<Tasks, Name>;
+		return toResult(notice, task) as ResultOf<Tasks, Name>;
 	}
 
 	/**
@@ -185,30 +184,43 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	/**
 	 * A builder for a flow: jobs that wait for each other, and get each other's results as payloads. Its name is that of a batch.
 	 * @example
-	 * const flow = faena.flow('report');
+	 * const flow = faena.newFlow('report');
 	 * const merged = flow.job('merge', flow.map('fetch', urls));
 	 * await flow.enqueue();
 	 */
-	flow(name: string): Flow<Tasks> {
-		return new Flow(this.#client, this.#builder, argument('flow()', 'name', name, text));
+	newFlow(name: string): Flow<Tasks> {
+		return new Flow(this.#client, this.#builder, argument('newFlow()', 'name', name, text));
+	}
+
+	/**
+	 * A handle for the flow of this name, which this program or another has enqueued. It need not exist.
+	 * @example const report = await faena.flow('report').result('merge');
+	 */
+	flow(name: string): FlowHandle {
+		return new FlowHandle(this.#client, this.#builder, argument('flow()', 'name', name, text));
 	}
 
 	/**
 	 * Makes a schedule, or changes the one of this name. It is kept in the queue: whichever engine runs enqueues its jobs, one for each moment. The same
 	 * schedule again changes nothing, so that a program can call this at each start. A job of it knows its moment: `ctx.job.scheduledAt`.
 	 * @throws FaenaError `BadOption`, `UnknownTask`, `NotEncodable`, `TooLarge`, `Closed`, `StorageFull`
-	 * @example await faena.schedule('nightly', {cron: '0 2 * * *', timezone: 'Europe/Berlin', task: 'report', payload: {all: true}});
+	 * @example await faena.setSchedule('nightly', {cron: '0 2 * * *', timezone: 'Europe/Berlin', task: 'report', payload: {all: true}});
 	 */
-	async schedule<Name extends keyof TasksOf<Tasks> & string>(
+	async setSchedule<Name extends keyof TasksOf<Tasks> & string>(
 		name: string,
 		options: ScheduleOptions<Tasks, Name>,
-	): Promise<ScheduleHandle<ResultOf<Tasks, Name>>>;
+	): Promise<ScheduleHandle<ResultOf<Tasks, Name>>> {
+		return this.#schedule<ResultOf<Tasks, Name>>('setSchedule()', name).set(options);
+	}
+
 	/** A handle for the schedule of this name. It need not exist. */
-	async schedule(name: string): Promise<ScheduleHandle>;
-	async schedule(name: string, options?: unknown): Promise<ScheduleHandle> {
-		const host = {client: this.#client, builder: this.#builder};
-		const handle = new ScheduleHandle(host, argument('schedule()', 'name', name, text));
-		return options === undefined ? handle : handle.set(options);
+	schedule(name: string, ...more: []): ScheduleHandle {
+		if (more.length > 0) throw bad('schedule() takes only a name, and returns the handle of that schedule; setSchedule(name, options) makes or changes it');
+		return this.#schedule('schedule()', name);
+	}
+
+	#schedule<Result>(where: string, name: string): ScheduleHandle<Result> {
+		return new ScheduleHandle<Result>({client: this.#client, builder: this.#builder}, argument(where, 'name', name, text));
 	}
 
 	/** All schedules, by name. */
@@ -221,7 +233,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * the queue from the start, so that they go on without this program. With a name, the option `batch`, the pipe can be resumed. The pipe begins when it
 	 * is iterated. Takes stages, then perhaps options.
 	 * @throws FaenaError `BadOption`, `UnknownTask`; its loop as {@link JobPipe}
-	 * @example for await (const row of faena.pipe(lines, 'parse', {task: 'enrich', onDead: 'drop'}, {batch: 'import'})) console.log(row);
+	 * @example for await (const row of faena.pipe(lines, 'parse', {task: 'enrich', onParentDead: 'drop'}, {batch: 'import'})) console.log(row);
 	 */
 	pipe<Item, const Args extends readonly ((keyof TasksOf<Tasks> & string) | PipeArg<Tasks>)[]>(
 		source: PipeSource<Item>,
@@ -234,27 +246,21 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		return new JobPipe(this.#client, this.#builder, planPipe(this.#builder, stages, (options ?? {}) as PipeOptions), source);
 	}
 
-	/** A handle for a job with a known id, for instance one that another program enqueued. */
-	handle<Name extends keyof TasksOf<Tasks> & string>(task: Name, id: JobId): JobHandle<ResultOf<Tasks, Name>, PayloadOf<Tasks, Name>> {
-		return new JobHandle(this.#client, this.#builder, checkId(id), task, true);
-	}
-
 	/**
-	 * A job with its payload, result, checkpoint, log and history; `undefined` if no job has this id.
-	 * @example const job = await faena.job<'thumbnail'>(17);
+	 * A handle for a job with a known id, for instance one that another program enqueued. It need not exist.
+	 * @example const job = await faena.job<'thumbnail'>(17).info();
 	 */
-	async job<Name extends keyof TasksOf<Tasks> & string = never>(id: JobId): Promise<JobDetailsOf<Tasks, Name> | undefined> {
-		return (await detailsOf(this.#client, checkId(id))) as JobDetailsOf<Tasks, Name> | undefined;
+	job<Name extends keyof TasksOf<Tasks> & string = never>(id: JobRef): HandleOf<Tasks, Name> {
+		return new JobHandle(this.#client, this.#builder, checkId(id), {reused: true}) as HandleOf<Tasks, Name>;
 	}
 
 	/**
-	 * Jobs that match, in order of arrival or sorted. Awaited, it is an array of at most `limit` jobs (default 100), and its `hasMore` says whether there
-	 * are more. Iterated, it is all of them. Read 1,000 jobs at a time; jobs may change between two reads.
-	 * @example const slowest = await faena.jobs({task: 'thumbnail', sort: 'duration', limit: 10});
+	 * The jobs that match, in order of arrival or sorted: for `for await`, or by its verbs `page()` and `toArray()`.
+	 * @example const slowest = await faena.jobs({task: 'thumbnail', sort: 'duration'}).page({limit: 10});
 	 * @example for await (const job of faena.jobs({status: 'dead', since: yesterday, sort: 'endedAt'})) console.log(job.id, job.error?.message);
 	 */
-	jobs(options: JobListOptions = {}, ...more: []): JobList {
-		return new JobList(options, this.#source, ...more);
+	jobs(search: JobSearch<JobRef> = {}, ...more: []): JobList {
+		return new JobList(search, this.#source, ...more);
 	}
 
 	/** All batches, in the order in which they were made. */
@@ -274,7 +280,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * are those of one moment, and fast with any number of jobs. Others are counted page by page.
 	 * @example const {dead} = await faena.counts({task: 'thumbnail'});
 	 */
-	async counts(search: JobSearch = {}): Promise<Counts> {
+	async counts(search: JobSearch<JobRef> = {}): Promise<Counts> {
 		return countJobs(search, this.#source);
 	}
 
@@ -289,8 +295,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * those that match when their page comes; jobs that arrive after the call are not affected. Returns the number of jobs, running ones included.
 	 * @throws FaenaError `Closed`, `StorageFull`, …; jobs of earlier pages stay cancelled
 	 */
-	async cancel(jobs: JobId | JobFilter): Promise<number> {
-		const {cancelled, asked} = await this.#client.verb('cancel', checkFilter('cancel()', jobs));
+	async cancel(jobs: JobRef | JobFilter<JobRef>): Promise<number> {
+		const {cancelled, asked} = await this.#client.verb('cancel', this.#filter('cancel()', jobs));
 		return cancelled.length + asked.length;
 	}
 
@@ -301,16 +307,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * by page, as {@link cancel}. Returns the number of jobs.
 	 * @example await faena.retry({stale: true, batch: 'report'});
 	 */
-	async retry(jobs: JobId | JobFilter): Promise<number> {
-		return this.#client.verb('retry', checkFilter('retry()', jobs));
-	}
-
-	/**
-	 * Changes a job that is pending, or has failed and waits for its next attempt, as {@link JobHandle.edit} does.
-	 * @example await faena.edit<'thumbnail'>(17, {payload: {file: 'b.png'}, runAt: new Date('2030-01-01')});
-	 */
-	async edit<Name extends keyof TasksOf<Tasks> & string = never>(id: JobId, changes: ChangesOf<Tasks, Name>): Promise<EditResult> {
-		return editJob(this.#client, this.#builder, checkId(id), changes);
+	async retry(jobs: JobRef | JobFilter<JobRef>): Promise<number> {
+		return this.#client.verb('retry', this.#filter('retry()', jobs));
 	}
 
 	/** Pauses a task, or all tasks of this engine: no job of it starts, here or in another process, until {@link resume}. Durable. Running jobs go on. */
@@ -346,10 +344,15 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		return {own: all.filter(isOwn), others: all.filter(each => !isOwn(each))};
 	}
 
-	/** Resolves once no job of this engine's tasks can run by itself. Paused and parked jobs don't count; delayed ones do. */
-	async idle(): Promise<void> {
+	/**
+	 * Resolves once no job of this engine's tasks can run by itself. Paused and parked jobs don't count; delayed ones do.
+	 * @throws FaenaError `WaitTimeout`, `BadOption`, `Closed`
+	 */
+	async idle(options?: WaitOptions): Promise<void> {
+		const wait = checkWait('idle()', options);
 		if (this.#client.tasks.length === 0) throw bad("idle() waits for the jobs of this engine's tasks, but it has none; open it with the option tasks");
-		await this.#client.call({type: 'idle', waiting: true});
+		const idle = this.#client.call({type: 'idle', waiting: true});
+		await within(wait, idle, seconds => `Jobs of this engine's tasks had not ended after ${seconds} s.`);
 	}
 
 	/** Figures of this engine's dispatcher since it was opened: rates, waits, quantiles by task, chunk sizes, commits, lost leases. */
@@ -407,6 +410,11 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		const {key, ...resolved} = this.#builder.resolve(where, task, options ?? {});
 		const maxPending = this.#builder.limitsOf(task);
 		return {options: {...resolved, task, ...(maxPending && {maxPending})}, payload: this.#builder.encode(payload), key, watch};
+	}
+
+	#filter(where: string, jobs: JobRef | JobFilter<JobRef>): JobFilter {
+		this.#builder.refuseForeign(where, isJob(jobs) ? [jobs] : jobs?.ids);
+		return checkFilter(where, jobs);
 	}
 
 	#names(where: string, task: string | undefined): string[] {

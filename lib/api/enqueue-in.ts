@@ -2,7 +2,7 @@ import {bad, show} from '../job/checks.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {JobId} from '../job/job.ts';
 import {JobBuilder, type NewJob} from '../job/new-job.ts';
-import type {AnyTasks, EnqueueArgs, JobOptions, TaskName} from '../job/task.ts';
+import type {AnyTasks, EnqueueArgs, JobOptions, TasksOf} from '../job/task.ts';
 import type {PostgresTransaction} from '../store/postgres-client.ts';
 import {enqueueOn, type OwnConnection} from '../store/sqlite/caller-connection.ts';
 import {WHY_ONE_LIBRARY} from '../store/sqlite/connection/file-guard.ts';
@@ -11,16 +11,11 @@ const BUILDER = new JobBuilder([], {}, MAX_VALUE_LIMIT_BYTES);
 
 /** Task, payload and options of {@link enqueueIn}, for each task of the module. */
 export type EnqueueInArgs<Tasks, Options = JobOptions> = {
-	[Name in TaskName<Tasks>]: [task: Name, ...rest: EnqueueArgs<Tasks, Name, Options>];
-}[TaskName<Tasks>];
+	[Name in keyof TasksOf<Tasks> & string]: [task: Name, ...rest: EnqueueArgs<Tasks, Name, Options>];
+}[keyof TasksOf<Tasks> & string];
 
-/** A job that {@link enqueueIn} has enqueued. */
-export interface EnqueuedIn {
-	/** The id of the job. */
-	readonly id: JobId;
-	/** True if it is an existing job with the key. */
-	readonly reused: boolean;
-}
+/** The id of the job; `reused` if it is an existing job with the key. */
+type EnqueuedIn = {readonly id: JobId; readonly reused: boolean};
 
 /**
  * Enqueues a job in the program's own transaction (a transactional outbox): the job exists if and only if that transaction
@@ -40,7 +35,7 @@ export interface EnqueuedIn {
  * job is left in the transaction, which may go on. What SQLite itself throws passes as it is; a transaction that reads before
  * it first writes should be begun by `.immediate()`, or SQLite may refuse it with `SQLITE_BUSY`.
  */
-export function enqueueIn<Tasks = AnyTasks>(connection: OwnConnection, ...args: EnqueueInArgs<Tasks>): EnqueuedIn;
+export function enqueueIn<Tasks = AnyTasks>(connection: OwnConnection, ...args: EnqueueInArgs<Tasks>): {readonly id: JobId; readonly reused: boolean};
 /**
  * Enqueues a job in the program's own transaction on PostgreSQL: the job exists if and only if that transaction commits, and running engines notice it
  * then. Options as above, and `schema`, the schema of the queue; default `faena`. There is no `dependsOn`.
@@ -55,8 +50,8 @@ export function enqueueIn<Tasks = AnyTasks>(connection: OwnConnection, ...args: 
  */
 export function enqueueIn<Tasks = AnyTasks>(
 	transaction: PostgresTransaction,
-	...args: EnqueueInArgs<Tasks, Omit<JobOptions, 'dependsOn' | 'onDead'> & {readonly schema?: string}>
-): Promise<EnqueuedIn>;
+	...args: EnqueueInArgs<Tasks, Omit<JobOptions, 'dependsOn' | 'onParentDead'> & {readonly schema?: string}>
+): Promise<{readonly id: JobId; readonly reused: boolean}>;
 export function enqueueIn(
 	connection: OwnConnection | PostgresTransaction,
 	...[task, payload, given]: EnqueueInArgs<AnyTasks, JobOptions & {readonly schema?: string}>

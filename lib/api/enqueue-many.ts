@@ -1,4 +1,4 @@
-import {bad, checkIterable, show} from '../job/checks.ts';
+import {bad, checkIterable, type Duration, show} from '../job/checks.ts';
 import type {Encoded} from '../job/encoding.ts';
 import {idAt, MAX_GROUP_JOBS, type NewGroup} from '../job/groups/group.ts';
 import {pack} from '../job/groups/packed.ts';
@@ -8,17 +8,23 @@ import {type JobBuilder, lowestOf} from '../job/new-job.ts';
 import {checkKey} from '../job/options.ts';
 import type {JobOptions} from '../job/task.ts';
 import {keyConflict, noParent, queueFull} from '../store/conflict-errors.ts';
+import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import type {EnqueueReply} from '../transport/messages.ts';
+import {checkCallWait, within} from './wait.ts';
 
-/** Options of all jobs of one `enqueueMany()`. */
+/** Options of all jobs of one `enqueueMany()`. `signal` and `waitTimeout` end it: it reads and enqueues nothing more. Jobs that it has enqueued stay. */
 export interface EnqueueManyOptions<Payload> extends Omit<JobOptions, 'key'> {
+	/** When it aborts, `enqueueMany()` rejects with the signal's reason. */
+	readonly signal?: AbortSignal;
+	/** After this time `enqueueMany()` rejects with `WaitTimeout`; default: none. `timeout` is that of the jobs. */
+	readonly waitTimeout?: Duration;
 	/** The key of each job. */
 	readonly key?: (payload: Payload) => string;
 }
 
 /** The jobs of an `enqueueMany()`. */
-export interface EnqueuedMany {
+interface EnqueuedMany {
 	/** In the order of the payloads. */
 	readonly ids: JobId[];
 	/** Those of them whose key existed: they are existing jobs. */
@@ -34,20 +40,28 @@ export async function enqueueMany<Payload>(
 	options: EnqueueManyOptions<Payload>,
 ): Promise<EnqueuedMany> {
 	checkIterable('enqueueMany()', payloads);
-	const groups = new Groups(client, builder, task, checkManyOptions(options));
+	const {signal, waitTimeout, ...jobOptions} = checkManyOptions(options);
+	const wait = checkCallWait('enqueueMany()', {signal, waitTimeout});
+	const groups = new Groups(client, builder, task, jobOptions);
 	try {
-		// A synchronous iterable is read without a promise for each payload: that alone would cost more than storing it.
-		if (Symbol.iterator in payloads) {
-			for (const payload of payloads) if (groups.add(payload)) await groups.send();
-		} else {
-			for await (const payload of payloads) if (groups.add(payload)) await groups.send();
-		}
-		return await groups.end();
+		return await within(wait, sendAll(groups, payloads), seconds => `enqueueMany() had not ended after ${seconds} s.`);
 	} finally {
 		// After a failure, too, no group is under way any more when the caller hears of it.
-		await groups.settled();
+		await groups.stop();
 	}
 }
+
+async function sendAll<Payload>(groups: Groups<Payload>, payloads: Iterable<Payload> | AsyncIterable<Payload>): Promise<EnqueuedMany> {
+	// A synchronous iterable is read without a promise for each payload: that alone would cost more than storing it.
+	if (Symbol.iterator in payloads) {
+		for (const payload of payloads) if (groups.add(payload)) await groups.send();
+	} else {
+		for await (const payload of payloads) if (groups.add(payload)) await groups.send();
+	}
+	return groups.end();
+}
+
+let lastNumber = 0;
 
 /** The groups of one `enqueueMany`: the one that is gathered, and those under way. */
 class Groups<Payload> {
@@ -62,9 +76,17 @@ class Groups<Payload> {
 	/** The number of payloads in groups that were sent. */
 	#sent = 0;
 	readonly #underWay: Promise<void>[] = [];
+	/** Of the calls that wait for room. */
+	readonly #number = ++lastNumber;
+	#isStopped = false;
 	readonly #result: EnqueuedMany = {ids: [], reused: []};
 
-	constructor(client: DispatcherClient, builder: JobBuilder, task: string, {key: toKey, ...options}: EnqueueManyOptions<Payload>) {
+	constructor(
+		client: DispatcherClient,
+		builder: JobBuilder,
+		task: string,
+		{key: toKey, ...options}: Omit<EnqueueManyOptions<Payload>, 'signal' | 'waitTimeout'>,
+	) {
 		this.#client = client;
 		this.#builder = builder;
 		this.#toKey = toKey;
@@ -75,8 +97,9 @@ class Groups<Payload> {
 		this.#portion = new Portion({jobs: Math.min(MAX_GROUP_JOBS, Math.ceil(lowestOf(this.#common.maxPending) / 4)), bytes: MANY_BYTES});
 	}
 
-	/** Returns true if the group is full. */
+	/** Returns true if the group is full. @throws FaenaError `Closed` after {@link stop}, so that the loop over the input ends */
 	add(payload: Payload): boolean {
+		if (this.#isStopped) throw new FaenaError('Closed', 'This enqueueMany() has ended.');
 		const encoded = this.#builder.encode(payload);
 		if (this.#toKey) this.#keys.push(checkKey('enqueueMany()', this.#toKey(payload)));
 		this.#values.push(encoded);
@@ -96,7 +119,7 @@ class Groups<Payload> {
 		const {task, maxPending} = this.#common;
 		const [start, keys, count] = [this.#sent, this.#keys, this.#values.length];
 		const group = {...this.#common, values: pack(this.#values), keys: this.#toKey && pack(keys)};
-		const call = this.#client.call({type: 'enqueue', group, watch: false, waits: maxPending !== undefined, givesPayloads: true});
+		const call = this.#client.call({type: 'enqueue', group, watch: false, waits: maxPending && this.#number, givesPayloads: true});
 		[this.#sent, this.#values, this.#keys] = [start + count, [], []];
 		this.#portion.clear();
 		const {ids, full, missing, reused = [], conflicts: [conflict] = []} = (await call) as EnqueueReply;
@@ -114,7 +137,11 @@ class Groups<Payload> {
 		return this.#result;
 	}
 
-	async settled(): Promise<void> {
+	/** Sends nothing more. Resolves once no group is under way. */
+	async stop(): Promise<void> {
+		this.#isStopped = true;
+		// If this call fails, the engine is closed, and nothing waits.
+		if (this.#underWay.length > 0 && this.#common.maxPending) await this.#client.call({type: 'stopWaiting', waits: this.#number}).catch(() => undefined);
 		await Promise.allSettled(this.#underWay);
 	}
 }

@@ -1,34 +1,10 @@
 import {type Channel, channel} from 'node:diagnostics_channel';
 import {EventEmitter} from 'node:events';
 import {argument, bad, callable, nearest} from '../job/checks.ts';
-import type {EventName, JobEvent, SlowStart, WorkerLoss} from '../job/events.ts';
+import type {EngineEvents, EventName, JobEvent} from '../job/events.ts';
 import {type FailureRecord, fromFailure} from '../job/failure.ts';
-import type {Counts, JobId, LogLevel} from '../job/job.ts';
+import type {LogLine} from '../job/job.ts';
 import {defined} from '../support/defined.ts';
-
-/** The events of an engine, about the jobs that its own dispatcher runs. Each has one argument. */
-export interface EngineEvents {
-	/** An execution returned, and its result is committed. `durationMs` is its run time. */
-	completed: [{readonly id: JobId; readonly durationMs: number}];
-	/** An execution failed. The job will run again, or waits for `retry()`. */
-	failed: [{readonly id: JobId; readonly error: Error}];
-	/** A job failed for the last time. */
-	dead: [{readonly id: JobId; readonly error: Error}];
-	/** A job was cancelled. */
-	cancelled: [{readonly id: JobId}];
-	/** A task called `ctx.progress(done, total)`. Calls in quick succession are one event. */
-	progress: [{readonly id: JobId; readonly done: number; readonly total?: number}];
-	/** A task called `ctx.log`. */
-	log: [{readonly id: JobId; readonly at: number; readonly level: LogLevel; readonly text: string}];
-	/** The input and all jobs of a batch have ended; the last one ended in this dispatcher. */
-	batchCompleted: [{readonly batch: string; readonly counts: Counts}];
-	/** A worker ended unexpectedly, or the engine had to end it. Another takes its place. */
-	workerLost: [Omit<WorkerLoss, 'error'> & {readonly error?: Error}];
-	/** A worker is still loading the tasks module, or setting up a task, after the time `durationMs`. */
-	slowStart: [SlowStart];
-	/** Another SQLite library of this process (node:sqlite, a second copy of better-sqlite3) has the database open, which destroys it. Once; on Linux only. */
-	secondLibrary: [{readonly libraries: readonly string[]; readonly message: string}];
-}
 
 /**
  * Channels of `node:diagnostics_channel` on which every engine of this thread publishes its events. A message is what a listener
@@ -118,7 +94,7 @@ function isolate(call: () => void): void {
 }
 
 /** Takes an engine's log records: a pino logger, or any object with these four functions. */
-export type Logger = Readonly<Record<LogLevel, (fields: object, message: string) => void>>;
+export type Logger = Readonly<Record<LogLine['level'], (fields: object, message: string) => void>>;
 
 /** Level and message of each event that is logged. */
 const RECORDS = {
@@ -137,7 +113,7 @@ const RECORDS = {
 	setBack: ['warn', 'transaction failed; it is tried again'],
 	refused: ['error', 'the database refused to write or read this; it is left out, and everything else goes on'],
 	memoryShort: ['warn', 'memory is short; the youngest job was stopped and will run again'],
-} as const satisfies Readonly<Record<string, readonly [LogLevel, string]>>;
+} as const satisfies Readonly<Record<string, readonly [LogLine['level'], string]>>;
 
 /** Events of the engine itself. The dispatcher does not send them. */
 const OWN: readonly string[] = ['opened', 'closed', 'dispatcherFailed'];
@@ -150,7 +126,7 @@ const SETBACKS_BEFORE_WARNING = 7;
 
 /** Warnings about events that keep jobs from running, or delay them. Without them, a user might not see why jobs wait. */
 const SENTENCES: Readonly<Partial<Record<EventName, (detail: never) => string | undefined>>> = {
-	slowStart: ({kind, task, durationMs}: SlowStart) =>
+	slowStart: ({kind, task, durationMs}: EngineEvents['slowStart'][0]) =>
 		task === undefined
 			? `A worker ${kind} has been loading the tasks module for ${durationMs / 1000} s; no job runs there before it is done.`
 			: `The setup of task ${task} has been running for ${durationMs / 1000} s in a worker ${kind}; no job runs there before it is done.`,

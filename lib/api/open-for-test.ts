@@ -4,18 +4,19 @@ import {join, resolve} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {pathToFileURL} from 'node:url';
 import {argument, bad, type Checks, checked, choice, type Duration, duration, giving, number, object, time} from '../job/checks.ts';
-import {type Counts, isTerminal, type Job, type JobId, type JobStatus, STATUSES} from '../job/job.ts';
+import {type Counts, isTerminal, type Job, type JobRef, type JobStatus, STATUSES} from '../job/job.ts';
 import {checkId} from '../job/options.ts';
 import type {AnyTasks} from '../job/task.ts';
 import {registerTasks, type TaskModule} from '../job/task-module.ts';
+import {noSuchJob} from '../store/conflict-errors.ts';
 import {systemClock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {arm, type Failpoints} from '../support/failpoint.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import {connect, Engine} from './engine.ts';
 import type {Events} from './events.ts';
-import {JobHandle} from './handles.ts';
 import {openInline} from './inline.ts';
+import {findJob} from './job-info.ts';
 import {OPEN_CHECKS, type OpenOptions, resolveOpenOptions, type Settings} from './open-options.ts';
 
 /** Options of {@link openForTest}: some of those of `open()`, and its own. */
@@ -148,13 +149,13 @@ export class TestEngine<Tasks> extends Engine<Tasks> {
 	 * @param options.timeout in real time; default 5 s
 	 * @throws FaenaError `WaitTimeout`, with the job's last status: after the timeout, or at once if the job ends with another status; `NoSuchJob`
 	 */
-	async waitFor(job: JobHandle | JobId, status: JobStatus, options: {readonly timeout?: Duration} = {}): Promise<Job> {
-		const id = job instanceof JobHandle ? job.id : checkId(job);
+	async waitFor(job: JobRef, status: JobStatus, options: {readonly timeout?: Duration} = {}): Promise<Job> {
+		const id = checkId(job);
 		argument('waitFor()', 'status', status, choice(...STATUSES));
 		const {timeout = 5000} = checked('waitFor()', options, {timeout: duration}) as {readonly timeout?: number};
 		for (const until = performance.now() + timeout; ; await sleep(LOOK_EVERY_MS)) {
-			const found = await this.#client.verb('job', id);
-			if (!found) throw new FaenaError('NoSuchJob', `There is no job ${id} to wait for.`);
+			const found = await findJob(this.#client, id);
+			if (!found) throw noSuchJob(id);
 			if (found.status === status) return found;
 			if (isTerminal(found.status) || performance.now() >= until) throw notReached(found, status, timeout, this.clock.now);
 		}

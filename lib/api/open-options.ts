@@ -1,12 +1,12 @@
 import {availableParallelism} from 'node:os';
+import type {ResourceLimits} from 'node:worker_threads';
 import type {Checks, Duration, Size} from '../job/checks.ts';
 import {atLeast, bad, boolean, checked, choice, duration, expected, integer, list, number, string, text, textOr, texts, url} from '../job/checks.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
-import type {Durability} from '../job/job.ts';
-import type {PoolOptions, Recycle, ResourceLimits} from '../job/options.ts';
+import type {PoolOptions, Recycle} from '../job/options.ts';
 import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease, maxPending, RETENTION_CHECKS} from '../job/options.ts';
 import {scopeOfModule} from '../job/scope.ts';
-import type {ExecutionOptions, Isolation, RetentionOption} from '../job/task.ts';
+import type {ExecutionOptions, TaskOptions} from '../job/task.ts';
 import {isTaskModule, type TaskModule, toUrl} from '../job/task-module.ts';
 import {kindOf} from '../store/kinds.ts';
 import {defined} from '../support/defined.ts';
@@ -40,9 +40,9 @@ export interface OpenOptions<Tasks = any> {
 	 * job. `inline`: in the caller's own thread, for debugging and tests; there no job can be stopped by force, and the options of
 	 * workers, a task's own isolation and the quarantine of suspects have no effect. A task may choose `thread` or `process` itself.
 	 */
-	readonly isolation?: Isolation;
+	readonly isolation?: 'thread' | 'process' | 'inline';
 	/** What a commit survives: `full` (default) a loss of power, `normal` a crash of the process. */
-	readonly durability?: Durability;
+	readonly durability?: 'full' | 'normal';
 	/** Defaults of all jobs. Options of tasks and of `enqueue` override them. */
 	readonly defaults?: ExecutionOptions;
 	/** How long `close()` lets running jobs finish; default 25 s. Longer jobs are stopped and will run again, uncharged. */
@@ -74,7 +74,7 @@ export interface OpenOptions<Tasks = any> {
 	readonly logger?: Logger;
 	/** Where the tasks' output to stdout goes; default `inherit`, to this process's stdout. */
 	readonly taskOutput?: 'inherit' | 'stderr';
-	/** V8's limits of each worker, without native memory and Buffers. A child process gets them as flags, except `codeRangeSizeMb`. */
+	/** Node's limits of each `Worker`, in MiB, without native memory and Buffers. A child process gets them as flags, except `codeRangeSizeMb`. */
 	readonly resourceLimits?: ResourceLimits;
 	/** Environment variables of the workers, besides those of this process. */
 	readonly env?: Readonly<Record<string, string>>;
@@ -88,9 +88,16 @@ export interface OpenOptions<Tasks = any> {
 	 * deletes the batch.
 	 * @example {completed: '30d', dead: '90d'}
 	 */
-	readonly retention?: RetentionOption & {readonly batches?: Duration};
-	/** When a worker is replaced by a new one. It finishes its jobs first. Default: never. */
-	readonly recycle?: RecycleOptions;
+	readonly retention?: TaskOptions['retention'] & {readonly batches?: Duration};
+	/** When a worker is replaced by a new one: when it reaches one of these limits. It finishes its jobs first. Default: never. */
+	readonly recycle?: {
+		/** Number of jobs that it has run. */
+		readonly jobs?: number;
+		/** Time since it started. */
+		readonly age?: Duration;
+		/** Memory in use: for threads the heap, for processes total memory. */
+		readonly memoryBytes?: number;
+	};
 	/**
 	 * Free memory in bytes. With less, no job starts while others run. With less than half of it, the youngest running job is
 	 * stopped, one a second, and is released uncharged. Free memory is that of the system or the container. Default 0: no limit.
@@ -103,15 +110,7 @@ export interface OpenOptions<Tasks = any> {
 	readonly postMortem?: boolean;
 }
 
-/** Limits of a worker. It is replaced when it reaches one of them. */
-export interface RecycleOptions {
-	/** Number of jobs that it has run. */
-	readonly jobs?: number;
-	/** Time since it started. */
-	readonly age?: Duration;
-	/** Memory in use: for threads the heap, for processes total memory. */
-	readonly memoryBytes?: number;
-}
+export type RecycleOptions = NonNullable<OpenOptions['recycle']>;
 
 /** Options of `open()` after checks and defaults. */
 export interface Settings extends Omit<PoolOptions, 'tasks' | 'ownerLock' | 'openJobs' | 'commands'>, Omit<DispatcherStart, 'events' | 'pool'> {

@@ -4,14 +4,14 @@ import type {JobId} from '../job/job.ts';
 import type {Moments} from '../job/moments.ts';
 import type {JobBuilder} from '../job/new-job.ts';
 import {checkJobOptions, EXECUTION_CHECKS} from '../job/options.ts';
-import {isSameSchedule, type Schedule, type ScheduleChange, type ScheduleResult, type ScheduleSpec, type ScheduleTiming, waitsForEnd} from '../job/schedule.ts';
+import {isSameSchedule, type Schedule, type ScheduleChange, type ScheduleResult, type ScheduleSpec, waitsForEnd} from '../job/schedule.ts';
 import type {ExecutionOptions, PayloadOf, ProblemOf, TasksOf} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
-import {JobHandle} from './handles.ts';
+import {JobHandle} from './job-handle.ts';
 
-/** When a schedule enqueues a job. */
-export type ScheduleTimes =
+/** Options of `setSchedule()`: when it enqueues a job, what else it does, and its task and payload. Options of its jobs have the defaults of `enqueue`. */
+export type ScheduleOptions<Tasks, Name extends keyof TasksOf<Tasks> & string = keyof TasksOf<Tasks> & string> = (
 	| {
 			/** A cron expression: minute, hour, day of the month, month, day of the week; before them, if there are six, the second. */
 			readonly cron: string;
@@ -27,32 +27,26 @@ export type ScheduleTimes =
 			readonly from?: 'clock' | 'end';
 			readonly cron?: undefined;
 			readonly timezone?: undefined;
-	  };
-
-/** What a schedule does, besides its times. Options of its jobs have the defaults of `enqueue`. */
-export interface ScheduleRuns extends ExecutionOptions {
-	/**
-	 * What to do about moments that were missed, since no engine ran at them or within a minute. `one` (default): one job, for the last of them. `none`:
-	 * nothing. `all`: a job for each of the last 1,000, one after the other.
-	 */
-	readonly catchUp?: 'none' | 'one' | 'all';
-	/**
-	 * What to do if the job before has not ended at a moment. `skip`: nothing. `queue`: enqueue a job that waits for it. Default `skip`; with `catchUp:
-	 * 'all'`, which is to lose no moment, `queue`.
-	 */
-	readonly overlap?: 'skip' | 'queue';
-	/** Jobs start by chance up to this time after their moment, so that many schedules don't start at once. Default: none. */
-	readonly jitter?: Duration;
-	/** There is no moment after this time: a Date, or milliseconds since 1970. */
-	readonly until?: Date | number;
-	/** As the option of `enqueue`. */
-	readonly expires?: Duration;
-}
-
-/** Options of `schedule()`. */
-export type ScheduleOptions<Tasks, Name extends keyof TasksOf<Tasks> & string = keyof TasksOf<Tasks> & string> = ScheduleTimes &
-	ScheduleRuns &
-	{
+	  }
+) &
+	ExecutionOptions & {
+		/**
+		 * What to do about moments that were missed, since no engine ran at them or within a minute. `one` (default): one job, for the last of them. `none`:
+		 * nothing. `all`: a job for each of the last 1,000, one after the other.
+		 */
+		readonly catchUp?: 'none' | 'one' | 'all';
+		/**
+		 * What to do if the job before has not ended at a moment. `skip`: nothing. `queue`: enqueue a job that waits for it. Default `skip`; with `catchUp:
+		 * 'all'`, which is to lose no moment, `queue`.
+		 */
+		readonly overlap?: 'skip' | 'queue';
+		/** Jobs start by chance up to this time after their moment, so that many schedules don't start at once. Default: none. */
+		readonly jitter?: Duration;
+		/** There is no moment after this time: a Date, or milliseconds since 1970. */
+		readonly until?: Date | number;
+		/** As the option of `enqueue`. */
+		readonly expires?: Duration;
+	} & {
 		[Each in Name]: ProblemOf<Tasks[Each]> extends never
 			? undefined extends PayloadOf<Tasks, Each>
 				? {readonly task: Each; readonly payload?: PayloadOf<Tasks, Each>}
@@ -69,19 +63,19 @@ export interface ScheduleInfo {
 	/** Their payload, decoded. */
 	readonly payload: unknown;
 	/** The cron expression and its time zone, or the interval in milliseconds. */
-	readonly timing: ScheduleTiming;
-	/** As in {@link ScheduleRuns}. */
+	readonly timing: ScheduleSpec['timing'];
+	/** As in {@link ScheduleOptions}. */
 	readonly catchUp: 'none' | 'one' | 'all';
-	/** As in {@link ScheduleRuns}. */
+	/** As in {@link ScheduleOptions}. */
 	readonly overlap: 'skip' | 'queue';
 	/** True if it enqueues nothing. */
 	readonly isPaused: boolean;
-	/** The next moment; absent if there is none, or if it depends on the end of the job before. */
-	readonly next?: Date;
+	/** The next moment, in milliseconds since 1970; absent if there is none, or if it depends on the end of the job before. */
+	readonly nextAt?: number;
 	/** The job that it enqueued last. */
 	readonly lastJobId?: JobId;
-	/** The last moment for which it enqueued a job. */
-	readonly last?: Date;
+	/** The last moment for which it enqueued a job, in milliseconds since 1970. */
+	readonly lastAt?: number;
 	/** The number of jobs that it has enqueued. */
 	readonly runs: number;
 	/** The number of moments without a job, since the job before had not ended. */
@@ -119,7 +113,7 @@ interface Checked extends Pick<ScheduleSpec, 'catchUp' | 'overlap'> {
 
 /** @throws FaenaError `BadOption`, `UnknownTask`, `NotEncodable`, `TooLarge` */
 function toSpec(builder: JobBuilder, options: unknown): ScheduleSpec {
-	const given = checked('schedule()', options, SCHEDULE_CHECKS) as unknown as Checked & ExecutionOptions;
+	const given = checked('setSchedule()', options, SCHEDULE_CHECKS) as unknown as Checked & ExecutionOptions;
 	const {
 		task,
 		payload,
@@ -134,12 +128,12 @@ function toSpec(builder: JobBuilder, options: unknown): ScheduleSpec {
 		expires,
 		...execution
 	} = given;
-	if (task === undefined) throw bad(`schedule() expects the option task; it got ${show(options)}`);
-	if ((cron === undefined) === (every === undefined)) throw bad('schedule() expects either cron or every');
-	if (cron === undefined && timezone !== undefined) throw bad('schedule() got timezone without cron; the times of every are counted from 1970 in UTC');
-	if (every === undefined && from !== undefined) throw bad('schedule() got from without every');
-	const {priority, policy, scope} = builder.resolveChecked('schedule()', task, checkJobOptions('schedule()', execution));
-	const timing: ScheduleTiming =
+	if (task === undefined) throw bad(`setSchedule() expects the option task; it got ${show(options)}`);
+	if ((cron === undefined) === (every === undefined)) throw bad('setSchedule() expects either cron or every');
+	if (cron === undefined && timezone !== undefined) throw bad('setSchedule() got timezone without cron; the times of every are counted from 1970 in UTC');
+	if (every === undefined && from !== undefined) throw bad('setSchedule() got from without every');
+	const {priority, policy, scope} = builder.resolveChecked('setSchedule()', task, checkJobOptions('setSchedule()', execution));
+	const timing: ScheduleSpec['timing'] =
 		every === undefined
 			? {cron: cron as string, timezone: timezone ?? new Intl.DateTimeFormat().resolvedOptions().timeZone}
 			: {everyMs: Math.round(every), from: from ?? 'clock'};
@@ -161,14 +155,17 @@ interface ScheduleHost {
 	readonly builder: JobBuilder;
 }
 
-/** A schedule in the queue. It goes on without the program that made it, in any engine on the queue. */
+/**
+ * A schedule in the queue. It goes on without the program that made it, in any engine on the queue. Its verbs but `info()` and `next()` reject with
+ * `NoSuchSchedule` if there is none.
+ */
 export class ScheduleHandle<Result = unknown> {
 	/** The name of the schedule. */
 	readonly name: string;
 	readonly #host: ScheduleHost;
 	readonly #verbs: ScheduleVerbs;
 
-	/** @internal Use `engine.schedule`. */
+	/** @internal Use `engine.schedule` or `engine.setSchedule`. */
 	constructor(host: ScheduleHost, name: string) {
 		this.#host = host;
 		const {client} = host;
@@ -195,8 +192,8 @@ export class ScheduleHandle<Result = unknown> {
 		return schedule && toScheduleInfo(schedule);
 	}
 
-	/** The next moments, five by default; fewer if it ends before. Of an interval that counts from the end of a job, only one that is known. */
-	async next(count = 5): Promise<readonly Date[]> {
+	/** The next moments, in milliseconds since 1970: five by default; fewer if it ends before. Of an interval that counts from the end of a job, only one that is known. */
+	async next(count = 5): Promise<readonly number[]> {
 		const schedule = await findSchedule(this.#verbs, this.name);
 		return schedule ? nextMoments(schedule, argument('next()', 'count', count, integer(1, 1000))) : [];
 	}
@@ -222,12 +219,12 @@ export class ScheduleHandle<Result = unknown> {
 		const {client, builder} = this.#host;
 		const [id] = await changeExisting(this.#verbs, {type: 'run', name: this.name});
 		const task = (await findSchedule(this.#verbs, this.name))?.spec.task ?? '';
-		return id === undefined ? undefined : new JobHandle<Result>(client, builder, id, task, false);
+		return id === undefined ? undefined : new JobHandle<Result>(client, builder, id, {reused: false, task});
 	}
 
-	/** Deletes the schedule. Its jobs stay. Returns false if there was none. */
-	async delete(): Promise<boolean> {
-		return (await this.#verbs.change({type: 'delete', name: this.name})).isDone;
+	/** Deletes the schedule. Its jobs stay. @throws FaenaError `NoSuchSchedule` */
+	async delete(): Promise<void> {
+		await changeExisting(this.#verbs, {type: 'delete', name: this.name});
 	}
 }
 
@@ -253,8 +250,8 @@ function firstMoment(spec: ScheduleSpec, moments: Moments, old: Schedule | undef
 }
 
 function noMoment({until, timing}: ScheduleSpec): FaenaError {
-	if (until === null && 'cron' in timing) return bad(`schedule() got the cron expression ${show(timing.cron)}, whose time never comes`);
-	return bad('schedule() got a time until before its first moment');
+	if (until === null && 'cron' in timing) return bad(`setSchedule() got the cron expression ${show(timing.cron)}, whose time never comes`);
+	return bad('setSchedule() got a time until before its first moment');
 }
 
 /** @throws FaenaError `NoSuchSchedule` */
@@ -284,19 +281,19 @@ async function momentsOf({timing, until}: ScheduleSpec) {
 	return new Moments(timing, until);
 }
 
-export async function nextMoments({spec, nextAt, isPaused}: Schedule, count: number): Promise<readonly Date[]> {
+export async function nextMoments({spec, nextAt, isPaused}: Schedule, count: number): Promise<readonly number[]> {
 	if (nextAt === null || isPaused) return [];
 	const more = waitsForEnd(spec) ? [] : (await momentsOf(spec)).list(nextAt, count - 1);
-	return [nextAt, ...more].map(at => new Date(at));
+	return [nextAt, ...more];
 }
 
 export function toScheduleInfo({name, spec, isPaused, nextAt, lastJobId, lastAt, runs, skipped, missed}: Schedule): ScheduleInfo {
 	const {task, payload, timing, catchUp, overlap} = spec;
 	return {
 		...{name, task, payload: decode(payload), timing, catchUp, overlap, isPaused},
-		...(nextAt !== null && {next: new Date(nextAt)}),
+		...(nextAt !== null && {nextAt}),
 		...(lastJobId !== null && {lastJobId}),
-		...(lastAt !== null && {last: new Date(lastAt)}),
+		...(lastAt !== null && {lastAt}),
 		...{runs, skipped, missed},
 	};
 }

@@ -76,6 +76,9 @@ export class Calls {
 				case 'unwatch':
 					clients.unwatch(call.ids ?? [], call.ranges);
 					break;
+				case 'stopWaiting':
+					for (const waiting of this.#committer.enqueues.takeWaiting(call.waits)) clients.refuseAsClosed(waiting.call);
+					break;
 				case 'subscribe':
 					clients.subscribe(call.events);
 			}

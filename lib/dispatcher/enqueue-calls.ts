@@ -17,7 +17,7 @@ export class EnqueueCalls {
 
 	push(call: NumberedCall): void {
 		this.#calls.push(call);
-		this.#mayWait ||= call.waits === true;
+		this.#mayWait ||= call.waits !== undefined;
 	}
 
 	/** True if there are calls, also if they wait for room. */
@@ -57,7 +57,7 @@ export class EnqueueCalls {
 			if (waits) busy.add(group.task);
 		}
 		this.#calls = [...left, ...this.#calls.slice(seen)];
-		this.#mayWait = this.#calls.some(({waits}) => waits);
+		this.#mayWait = this.#calls.some(({waits}) => waits !== undefined);
 		return taken;
 	}
 
@@ -71,7 +71,7 @@ export class EnqueueCalls {
 	/** The transaction of these calls has failed: they come first in the next one. */
 	takeBack(calls: readonly NumberedCall[]): void {
 		this.#calls.unshift(...calls);
-		this.#mayWait ||= calls.some(({waits}) => waits);
+		this.#mayWait ||= calls.some(({waits}) => waits !== undefined);
 	}
 
 	/** Fewer jobs may be pending than before. */
@@ -79,11 +79,12 @@ export class EnqueueCalls {
 		this.#full.clear();
 	}
 
-	/** Removes the calls that wait for room, and returns them. */
-	takeWaiting(): NumberedCall[] {
-		const [waiting, others] = [this.#calls.filter(({waits}) => waits), this.#calls.filter(({waits}) => !waits)];
-		this.#calls = others;
-		this.#mayWait = false;
+	/** Removes the calls that wait for room, all or those with this number, and returns them. */
+	takeWaiting(number?: number): NumberedCall[] {
+		const isTaken = ({waits}: NumberedCall) => waits !== undefined && (number === undefined || waits === number);
+		const waiting = this.#calls.filter(isTaken);
+		this.#calls = this.#calls.filter(call => !isTaken(call));
+		this.#mayWait = this.#calls.some(({waits}) => waits !== undefined);
 		return waiting;
 	}
 }

@@ -2,14 +2,15 @@
 
 export {bad, duration, nearest, size} from '../job/checks.ts';
 export {DEFAULT_MAX_VALUE_BYTES, decode, type Encoded, isJson, toCount} from '../job/encoding.ts';
+export type {PostMortem} from '../job/failure.ts';
 export {listRanges} from '../job/groups/group.ts';
 export {MANY_BYTES, Portion, SMALL_GROUP} from '../job/groups/portion.ts';
-export {describeStages, isTerminal, NO_JOBS, STATUSES, statusSummary, UNENDED_STATUSES} from '../job/job.ts';
+export {type Durability, describeStages, isTerminal, NO_JOBS, type Progress, STATUSES, statusSummary, UNENDED_STATUSES} from '../job/job.ts';
 export {checkJobOptions, resolveUnknown} from '../job/options.ts';
 export type {Schedule, ScheduleResult} from '../job/schedule.ts';
 export {scopeOfModule} from '../job/scope.ts';
 export {pages, SORTED_BY, SORTS} from '../job/search.ts';
-export {type ExecResult, type TaskContext, task} from '../job/task.ts';
+export {type ExecResult, type Fresh, type TaskContext, task} from '../job/task.ts';
 export {PermanentError} from '../job/task-errors.ts';
 export {defineTasks, toUrl} from '../job/task-module.ts';
 export type {ResultsOfParents} from '../job/value-tree.ts';

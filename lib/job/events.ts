@@ -1,34 +1,66 @@
 import type {CompletedBatch} from './batch.ts';
-import type {FailureRecord} from './failure.ts';
-import type {JobId, LogLevel} from './job.ts';
+import type {FailureRecord, JobError} from './failure.ts';
+import type {Counts, JobId, LogLine} from './job.ts';
+
+/** The events of an engine, about the jobs that its own dispatcher runs. Each has one argument. */
+export interface EngineEvents {
+	/** An execution returned, and its result is committed. `durationMs` is its run time. */
+	completed: [{readonly id: JobId; readonly durationMs: number}];
+	/** An execution failed. The job will run again, or waits for `retry()`. */
+	failed: [{readonly id: JobId; readonly error: JobError}];
+	/** A job failed for the last time. */
+	dead: [{readonly id: JobId; readonly error: JobError}];
+	/** A job was cancelled. */
+	cancelled: [{readonly id: JobId}];
+	/** A task called `ctx.progress(done, total)`. Calls in quick succession are one event. */
+	progress: [{readonly id: JobId; readonly done: number; readonly total?: number}];
+	/** A task called `ctx.log`. */
+	log: [{readonly id: JobId; readonly at: number; readonly level: LogLine['level']; readonly text: string}];
+	/** The input and all jobs of a batch have ended; the last one ended in this dispatcher. */
+	batchCompleted: [{readonly batch: string; readonly counts: Counts}];
+	/** A worker ended unexpectedly, or the engine had to end it. Another takes its place. */
+	workerLost: [
+		{
+			/** What the worker was. */
+			readonly kind: 'thread' | 'process';
+			/**
+			 * `ended`: it ended by itself. `outOfMemory`: it used up its heap. For the other reasons the pool ended it. `stopped`: its job ignored a
+			 * timeout, cancel or interruption. `blocked`: it made no progress for 5 s, or did not do what the pool asked. `broken`: it sent a report
+			 * that can't be true; `error` says which. `unready`: it could not load the tasks or set them up; `error` says why.
+			 */
+			readonly reason: 'ended' | 'outOfMemory' | 'stopped' | 'blocked' | 'broken' | 'unready';
+			/** Its exit code, if it ended by itself. */
+			readonly exitCode?: number;
+			/** The signal that ended it. */
+			readonly signal?: string;
+			/** Processes that its tasks started may still live: Faena could not find or kill them within about two seconds. */
+			readonly leavesProcesses?: boolean;
+			/** The job that it was running. */
+			readonly jobId?: JobId;
+			/** The error that ended it, if one did. */
+			readonly error?: JobError;
+		},
+	];
+	/** A worker is still loading the tasks module, or setting up a task, after the time `durationMs`. */
+	slowStart: [
+		{
+			/** What the worker is. `caller`: the thread that opened the engine. */
+			readonly kind: 'thread' | 'process' | 'caller';
+			/** The task that it is setting up; absent while it loads the module. */
+			readonly task?: string;
+			/** How long this has taken so far. */
+			readonly durationMs: number;
+		},
+	];
+	/** Another SQLite library of this process (node:sqlite, a second copy of better-sqlite3) has the database open, which destroys it. Once; on Linux only. */
+	secondLibrary: [{readonly libraries: readonly string[]; readonly message: string}];
+}
 
 /** A worker that was lost, and why. */
-export interface WorkerLoss extends Pick<FailureRecord, 'exitCode' | 'signal'> {
-	/** What the worker was. */
-	readonly kind: 'thread' | 'process';
-	/**
-	 * `ended`: it ended by itself. `outOfMemory`: it used up its heap. For the other reasons the pool ended it. `stopped`: its job ignored a
-	 * timeout, cancel or interruption. `blocked`: it made no progress for 5 s, or did not do what the pool asked. `broken`: it sent a report
-	 * that can't be true; `error` says which. `unready`: it could not load the tasks or set them up; `error` says why.
-	 */
-	readonly reason: 'ended' | 'outOfMemory' | 'stopped' | 'blocked' | 'broken' | 'unready';
-	/** Processes that its tasks started may still live: Faena could not find or kill them within about two seconds. */
-	readonly leavesProcesses?: boolean;
-	/** The job that it was running. */
-	readonly jobId?: JobId;
-	/** The error that ended it, if one did. */
-	readonly error?: FailureRecord;
-}
+export type WorkerLoss = Omit<EngineEvents['workerLost'][0], 'error'> & {readonly error?: FailureRecord};
 
 /** A worker that is still loading the tasks module, or setting up a task. */
-export interface SlowStart {
-	/** What the worker is. `caller`: the thread that opened the engine. */
-	readonly kind: 'thread' | 'process' | 'caller';
-	/** The task that it is setting up; absent while it loads the module. */
-	readonly task?: string;
-	/** How long this has taken so far. */
-	readonly durationMs: number;
-}
+export type SlowStart = EngineEvents['slowStart'][0];
 
 export type EventName = JobEvent['type'];
 
@@ -40,7 +72,7 @@ export type JobEvent =
 	| {readonly type: 'dead'; readonly id: JobId; readonly error: FailureRecord}
 	| {readonly type: 'cancelled'; readonly id: JobId}
 	| {readonly type: 'progress'; readonly id: JobId; readonly done: number; readonly total?: number}
-	| {readonly type: 'log'; readonly id: JobId; readonly at: number; readonly level: LogLevel; readonly text: string}
+	| {readonly type: 'log'; readonly id: JobId; readonly at: number; readonly level: LogLine['level']; readonly text: string}
 	/** A batch completed in a transaction of this dispatcher. */
 	| ({readonly type: 'batchCompleted'} & CompletedBatch)
 	| ({readonly type: 'workerLost'} & WorkerLoss)
@@ -91,14 +123,7 @@ export interface MovedQueue {
 }
 
 /** The size of what a store keeps, in bytes, without large results that lie in files of their own. */
-export interface StorageSize {
-	/** Of the database. It stays when jobs are deleted: new jobs use the free part first. `faena vacuum` makes it smaller. */
-	readonly databaseBytes: number;
-	/** Of the part of the database that is free. */
-	readonly freeBytes: number;
-	/** Of the write-ahead log beside the database. */
-	readonly logBytes: number;
-}
+export type StorageSize = EngineStats['storage'];
 
 /** The state of the store's files. */
 export interface Health extends StorageSize {
@@ -127,22 +152,31 @@ export interface EngineStats {
 	/** Workers that ended by themselves, or that the engine ended because they no longer worked. Workers that it ended to stop a job don't count. */
 	readonly lostWorkers: number;
 	/** The size of the queue's file, at most about a second ago. */
-	readonly storage: StorageSize;
-	/** Figures of each task that ran. */
-	readonly tasks: Readonly<Record<string, TaskStats>>;
+	readonly storage: {
+		/** Of the database. It stays when jobs are deleted: new jobs use the free part first. `faena vacuum` makes it smaller. */
+		readonly databaseBytes: number;
+		/** Of the part of the database that is free. */
+		readonly freeBytes: number;
+		/** Of the write-ahead log beside the database. */
+		readonly logBytes: number;
+	};
+	/** Figures of each task that ran. Times are in milliseconds: the average, the median, what 95 and 99 of 100 don't exceed, and the highest. */
+	readonly tasks: Readonly<
+		Record<
+			string,
+			{
+				/** The number of its executions that completed. */
+				readonly completed: number;
+				/** Run time of completed executions. */
+				readonly duration: Readonly<Record<'mean' | 'p50' | 'p95' | 'p99' | 'max', number>>;
+				/** From enqueue to start, of first executions that completed. */
+				readonly wait: Readonly<Record<'mean' | 'p50' | 'p95' | 'p99' | 'max', number>>;
+				/** Processor time of all executions for which it is known. */
+				readonly cpuMs: number;
+			}
+		>
+	>;
 }
 
-/** Figures of one task. */
-export interface TaskStats {
-	/** The number of its executions that completed. */
-	readonly completed: number;
-	/** Run time of completed executions. */
-	readonly duration: Quantiles;
-	/** From enqueue to start, of first executions that completed. */
-	readonly wait: Quantiles;
-	/** Processor time of all executions for which it is known. */
-	readonly cpuMs: number;
-}
-
-/** In milliseconds: the average, the median, what 95 and 99 of 100 don't exceed, and the highest. */
-export type Quantiles = Readonly<Record<'mean' | 'p50' | 'p95' | 'p99' | 'max', number>>;
+/** Of run times, or of waits. */
+export type Quantiles = EngineStats['tasks'][string]['duration'];

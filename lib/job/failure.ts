@@ -1,7 +1,7 @@
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import {defineAll, describeError, type ErrorRecord, isObject, MAX_CAUSES, read, toError} from './error-record.ts';
-import {DECISION, type RetryDecision, toDecision} from './task-errors.ts';
+import {DECISION, toDecision} from './task-errors.ts';
 
 /** Why an execution failed, as plain data. */
 export interface FailureRecord extends ErrorRecord {
@@ -9,36 +9,50 @@ export interface FailureRecord extends ErrorRecord {
 	readonly reason: 'threw' | 'timedOut' | 'lostWorker' | 'poison' | 'cancelled' | 'expired' | 'parent' | 'badResult' | 'unknownTask';
 	/** The chain of causes, outermost first: at most 8, and none of them twice. */
 	readonly causes?: readonly ErrorRecord[];
+	/** The number of the attempt, from 1: charged ones, this one included. */
+	readonly attempt?: number;
+	/** When it happened, in milliseconds since 1970. */
+	readonly failedAt?: number;
+	/** Where: the worker that ran the job, such as `thread 3 of process 4211 on web-1`. */
+	readonly worker?: string;
 	/** What the task decided about the next attempt, if it did. */
-	readonly retry?: RetryDecision;
+	readonly retry?: 'never' | {readonly afterMs: number};
 	/** Exit code of the lost worker. */
 	readonly exitCode?: number;
 	/** The signal that ended the lost worker. */
 	readonly signal?: string;
 	/** The end of the lost worker's output to stderr, if the pool saw it. */
 	readonly stderr?: string;
-	/** Set if the job was stopped, or ended its worker. */
-	readonly postMortem?: PostMortem;
+	/** The state of the execution when it was stopped, or its worker ended. Times are milliseconds since 1970. */
+	readonly postMortem?: {
+		/** The number of the execution. */
+		readonly execution: number;
+		/** Attempts charged, this one included. A cancellation charges none. */
+		readonly attempt: number;
+		/** When it started. */
+		readonly startedAt: number;
+		/** How long it had run. */
+		readonly durationMs: number;
+		/** Its last `ctx.progress()`. */
+		readonly progress?: {readonly done: number; readonly total?: number; readonly at: number};
+		/** V8's heap in its worker. */
+		readonly heap?: {readonly usedBytes?: number; readonly limitBytes: number};
+		/** The task's stack when the pool ended its worker, as lines. Absent if the worker ended by itself. */
+		readonly stack?: string;
+		/** If the pool ended the worker and could not read the stack: why. */
+		readonly noStack?: string;
+	};
 }
 
-/** The state of an execution when it was stopped or its worker ended. Times are milliseconds since 1970. */
-export interface PostMortem {
-	/** The number of the execution. */
-	readonly execution: number;
-	/** Attempts charged, this one included. A cancellation charges none. */
-	readonly attempt: number;
-	/** When it started. */
-	readonly startedAt: number;
-	/** How long it had run. */
-	readonly durationMs: number;
-	/** Its last `ctx.progress()`. */
-	readonly progress?: {readonly done: number; readonly total?: number; readonly at: number};
-	/** V8's heap in its worker. */
-	readonly heap?: {readonly usedBytes?: number; readonly limitBytes: number};
-	/** The task's stack when the pool ended its worker, as lines. Absent if the worker ended by itself. */
-	readonly stack?: string;
-	/** If the pool ended the worker and could not read the stack: why. */
-	readonly noStack?: string;
+/** The state of an execution when it was stopped or its worker ended. */
+export type PostMortem = NonNullable<FailureRecord['postMortem']>;
+
+/** The failure, with what is known of the execution that failed. */
+export function withExecution<Failure extends FailureRecord>(
+	error: Failure,
+	{attempt, at, worker}: {readonly attempt?: number; readonly at: number; readonly worker: string | undefined},
+): Failure {
+	return {...error, ...defined({attempt, failedAt: Math.round(at), worker})};
 }
 
 /** Describes any thrown value as a record. It never throws itself: not for a getter that throws, a revoked proxy, a cycle, `null`, an endless text. */
@@ -70,12 +84,25 @@ export function parentFailure(parent: number | string, status: 'dead' | 'cancell
 	return {reason: 'parent', name: 'ParentFailed', message: `It waited for job ${parent}, which ${status === 'dead' ? 'is' : 'was'} ${status}.`};
 }
 
-/** Makes an error with all that the record holds, of its built-in class. `JobFailed` has it as its `cause`. */
-export function fromFailure(record: FailureRecord): Error {
+/**
+ * Why a job failed, or was cancelled. It is an error of the built-in class of what the task threw (or of `Error`), with its name, message, stack,
+ * properties and `cause`; a property of the task's own comes before one of these. As JSON it is a plain object with the same fields.
+ */
+export interface JobError extends Error, Omit<FailureRecord, 'name' | 'message' | 'stack' | 'builtIn' | 'fields' | 'errors' | 'causes'> {
+	/** The error that caused it, if it names one. */
+	readonly cause?: Error;
+	/** What `JSON.stringify()` prints: a {@link FailureRecord}, with `failedAt` as a text in UTC. */
+	toJSON(): object;
+}
+
+/** Makes an error with all that the record holds. `JobFailed` has it as its `cause`. */
+export function fromFailure(record: FailureRecord): JobError {
 	const chain = [record, ...(record.causes ?? [])];
-	const error = chain.reduceRight<Error | undefined>((cause, each) => toError(each, cause), undefined) as Error;
-	const {reason, retry, exitCode, signal, stderr, postMortem} = record;
-	defineAll(error, defined({reason, retry, exitCode, signal, stderr, postMortem}), true);
+	const error = chain.reduceRight<Error | undefined>((cause, each) => toError(each, cause), undefined) as JobError;
+	const {reason, attempt, failedAt, worker, retry, exitCode, signal, stderr, postMortem} = record;
+	// Fields of the task's own stay.
+	defineAll(error, {...defined({attempt, failedAt, worker}), ...record.fields, ...defined({reason, retry, exitCode, signal, stderr, postMortem})}, true);
+	defineAll(error, {toJSON: () => ({...record, ...(failedAt !== undefined && {failedAt: new Date(failedAt).toISOString()})})}, false);
 	return error;
 }
 

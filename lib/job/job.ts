@@ -2,11 +2,14 @@
 
 import {FaenaError} from '../support/errors.ts';
 import type {Encoded} from './encoding.ts';
-import type {FailureRecord} from './failure.ts';
+import {type FailureRecord, fromFailure, type JobError} from './failure.ts';
 import type {Policy} from './policy.ts';
 
 /** A job's id: a positive integer, rising in order of arrival, never used twice. */
 export type JobId = number;
+
+/** A job by its id, or by anything that has it: a handle, or a job of a list. */
+export type JobRef = JobId | {readonly id: JobId};
 
 /**
  * The state of a job. `blocked`: it waits for the ends of other jobs. `pending`: it waits to run, at once or at `runAt`. `running`: a dispatcher has claimed it. `failed`: its last
@@ -64,8 +67,14 @@ export function suspicionAmong(jobs: number): number {
 /** A job that killed its worker this many times is dead, whatever its `maxAttempts`. */
 export const MAX_CRASHES = 3;
 
-/** A job as the store knows it, without its payload and result. Times are milliseconds since 1970. A field is absent if it is not known or its event has not happened. */
-export interface Job extends Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeoutPercent'> {
+/** A job, without its payload and result. Times are milliseconds since 1970. A field is absent if it is not known or its event has not happened. */
+export interface Job extends Omit<JobRecord, 'error'> {
+	/** Why the last execution failed, or why the job ended as dead or cancelled. */
+	readonly error?: JobError;
+}
+
+/** A {@link Job} as the store has it: its error is plain data. */
+export interface JobRecord extends Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeoutPercent'> {
 	/** Rises in order of arrival, and is never used twice. */
 	readonly id: JobId;
 	/** The name of its function in the tasks module. */
@@ -107,33 +116,33 @@ export interface Job extends Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeout
 	/** Size of the encoded result of a completed job. */
 	readonly resultBytes?: number;
 	/** The last progress that its task reported. */
-	readonly progress?: Progress;
+	readonly progress?: {
+		/** How much is done, in the task's own unit. */
+		readonly done: number;
+		/** How much there is to do, if the task knows it. */
+		readonly total?: number;
+		/** Milliseconds since 1970. */
+		readonly at: number;
+	};
 	/** Why the last execution failed, or why the job ended as dead or cancelled. */
 	readonly error?: FailureRecord;
 	/** True of a pending job that an earlier run of its batch left unfinished, and that no later one has named. It is not started. */
 	readonly held?: true;
-	/** Only of a completed job that was made from results which are no longer the last ones. */
-	readonly stale?: Staleness;
+	/**
+	 * Only of a completed job that was made from results which are no longer the last ones. `direct`: a job for which it has waited has completed
+	 * again, with another result. `through`: it has waited for a job that is stale. `retry({stale: true})` brings such jobs up to date.
+	 */
+	readonly stale?: 'direct' | 'through';
 }
 
-/**
- * `direct`: a job for which it has waited has completed again, with another result. `through`: it has waited for a job that is stale. `retry({stale:
- * true})` brings such jobs up to date.
- */
-export type Staleness = 'direct' | 'through';
+export function toJob({error, ...row}: JobRecord): Job {
+	return error ? {...row, error: fromFailure(error)} : row;
+}
+
+export type Staleness = NonNullable<JobRecord['stale']>;
 
 /** The last `ctx.progress(done, total)` of a job. */
-export interface Progress {
-	/** How much is done, in the task's own unit. */
-	readonly done: number;
-	/** How much there is to do, if the task knows it. */
-	readonly total?: number;
-	/** Milliseconds since 1970. */
-	readonly at: number;
-}
-
-/** The level of a log line. */
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+export type Progress = NonNullable<JobRecord['progress']>;
 
 /** A line that a task wrote with `ctx.log`. */
 export interface LogLine {
@@ -142,10 +151,13 @@ export interface LogLine {
 	/** Milliseconds since 1970. */
 	readonly at: number;
 	/** As the task gave it. */
-	readonly level: LogLevel;
+	readonly level: 'debug' | 'info' | 'warn' | 'error';
 	/** The line, without a line break at its end. */
 	readonly text: string;
 }
+
+/** The level of a log line. */
+export type LogLevel = LogLine['level'];
 
 /** Numbers of jobs by status. */
 export type Counts = Readonly<Record<JobStatus, number>>;
@@ -238,8 +250,8 @@ export interface JobEdit {
 	readonly delayMs?: number;
 }
 
-/** `edited`; or the status of a job that was left as it is, since it runs or has ended; or `missing`, if no job has the id. */
-export type EditResult = 'edited' | 'running' | 'completed' | 'dead' | 'cancelled' | 'missing';
+/** `edited`; or the status of a job that was left as it is, since it runs or has ended. */
+export type EditResult = 'edited' | 'running' | 'completed' | 'dead' | 'cancelled';
 
 /** How a job's round ended. */
 export interface JobEnd {
@@ -252,7 +264,7 @@ export interface JobEnd {
 	/** Why it is dead or cancelled, if that is known. */
 	readonly error?: FailureRecord;
 	/** As {@link Job.stale}. */
-	readonly stale?: Staleness;
+	readonly stale?: JobRecord['stale'];
 }
 
 /** The jobs that a cancel reached. */

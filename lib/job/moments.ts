@@ -1,6 +1,6 @@
 import {Cron} from 'croner';
 import {bad, show} from './checks.ts';
-import {MAX_CAUGHT_UP, type Schedule, type ScheduleTiming, waitsForEnd} from './schedule.ts';
+import {MAX_CAUGHT_UP, type Schedule, type ScheduleSpec, waitsForEnd} from './schedule.ts';
 
 /** A moment that is older than this was missed: no engine ran, or all were busy for so long. */
 const LATE_MS = 60_000;
@@ -11,7 +11,7 @@ export class Moments {
 	readonly #until: number;
 
 	/** @throws FaenaError `BadOption` if the cron expression or the time zone is none */
-	constructor(timing: ScheduleTiming, until: number | null) {
+	constructor(timing: ScheduleSpec['timing'], until: number | null) {
 		this.#all = 'cron' in timing ? momentsOfCron(timing.cron, timing.timezone) : momentsOfInterval(timing.everyMs);
 		this.#until = until ?? Infinity;
 	}

@@ -5,8 +5,8 @@ import {type Encoded, encode, sameValue, sizeBytes} from './encoding.ts';
 import {EnqueuedChild} from './enqueued-child.ts';
 import type {JobId} from './job.ts';
 import {type CheckedOptions, checkId, checkJobOptions, checkTaskOptions, type ResolvedJobOptions, resolveJobOptions, resolveUnknown} from './options.ts';
-import type {OnDead, Parents} from './parents.ts';
-import type {ChildOptions, Fresh, JobOptions, TaskInfo} from './task.ts';
+import type {OnParentDead, Parents} from './parents.ts';
+import type {Fresh, JobOptions, TaskContext, TaskInfo} from './task.ts';
 
 /** Checks jobs to be enqueued, resolves their options and encodes their payloads: in the caller's thread, and for `ctx.enqueue` in a worker. */
 export class JobBuilder {
@@ -53,7 +53,7 @@ export class JobBuilder {
 
 	/** @throws FaenaError `UnknownTask`, `BadOption` */
 	resolve(where: string, task: string, options: JobOptions): ResolvedJobOptions {
-		this.refuseForeign(where, options?.dependsOn);
+		this.refuseForeign(`${where} in dependsOn`, options?.dependsOn);
 		return this.resolveChecked(where, task, checkJobOptions(where, options));
 	}
 
@@ -63,7 +63,7 @@ export class JobBuilder {
 			const {id, queue} = Object(parent) as {readonly id?: unknown; readonly queue?: unknown};
 			if (queue === undefined || this.queue === undefined || queue === this.queue) continue;
 			const [other, own] = [queue, this.queue].map(each => (typeof each === 'string' ? each : 'another one in memory'));
-			throw bad(`${where} expects in dependsOn jobs of its own queue, ${own}; job ${id} is in ${other}`);
+			throw bad(`${where} expects jobs of its own queue, ${own}; job ${id} is in ${other}`);
 		}
 	}
 
@@ -127,7 +127,7 @@ export interface ChildJob extends Omit<NewJob, 'batch' | 'rerun' | 'parents' | '
 	/** What it waits for, in order: the ids of jobs, and the indexes of jobs that the execution has enqueued before it. */
 	readonly after?: readonly (JobId | {readonly index: number})[];
 	/** What becomes of the job if one of them ends as dead or cancelled; default `cancel`. */
-	readonly onDead?: OnDead;
+	readonly onParentDead?: OnParentDead;
 }
 
 /** When an enqueue begins a new round of the job that already has the key. */
@@ -174,7 +174,7 @@ export class ChildJobs {
 	}
 
 	/** @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict` */
-	add(task: string, payload: unknown, options: ChildOptions): EnqueuedChild {
+	add(task: string, payload: unknown, options: Parameters<TaskContext['enqueue']>[2] & object): EnqueuedChild {
 		const after =
 			Object(options).dependsOn === undefined ? undefined : argument('ctx.enqueue()', 'dependsOn', options.dependsOn, value => this.#toParents(value));
 		const {key, parents: _, ...resolved} = this.#builder.resolve('ctx.enqueue()', task, after ? {...options, dependsOn: []} : (options as JobOptions));
@@ -185,7 +185,7 @@ export class ChildJobs {
 		const count = this.all.length;
 		if (count >= MAX_CHILD_JOBS) throw tooMany(`${MAX_CHILD_JOBS.toLocaleString('en')} jobs`);
 		if (this.#bytes > MAX_CHILD_JOBS_BYTES) throw tooMany(`${MAX_CHILD_JOBS_BYTES / 1024 ** 2} MiB of payloads`);
-		const waits = after && after.length > 0 ? {after, onDead: options.onDead ?? 'cancel'} : undefined;
+		const waits = after && after.length > 0 ? {after, onParentDead: options.onParentDead ?? 'cancel'} : undefined;
 		this.all[count] = {
 			task,
 			payload: encoded,

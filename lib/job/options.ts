@@ -1,3 +1,4 @@
+import type {ResourceLimits} from 'node:worker_threads';
 import {
 	argument,
 	atLeast,
@@ -18,11 +19,11 @@ import {
 	time,
 } from './checks.ts';
 import {DEFAULT_MAX_VALUE_BYTES} from './encoding.ts';
-import {type JobId, STATUSES} from './job.ts';
-import type {OnDead, Parents} from './parents.ts';
+import {type JobId, type JobRef, STATUSES} from './job.ts';
+import type {Parents} from './parents.ts';
 import {type Backoff, forPolicyNumbers, POLICY_OPTIONS, type Policy, type PolicyNumber} from './policy.ts';
 import {type JobFilter, type JobSearch, SORTS} from './search.ts';
-import type {Fresh, Isolation} from './task.ts';
+import type {Fresh, Isolation, TaskOptions} from './task.ts';
 
 /** All defaults, as a program would write them. A test compares docs/options.md with them. */
 export const DEFAULTS = {
@@ -120,8 +121,8 @@ export const JOB_CHECKS: Checks = {
 	scope: text,
 	key: text,
 	unique: choice('unended'),
-	dependsOn: parentIds,
-	onDead: choice('cancel', 'run'),
+	dependsOn: jobIds,
+	onParentDead: choice('cancel', 'run'),
 };
 
 /** Options of a job as their checks return them. One that is not given is absent. */
@@ -145,11 +146,11 @@ export interface CheckedOptions extends Partial<Pick<Policy, PolicyNumber | 'ret
 	/** The jobs for which it waits. */
 	readonly dependsOn?: readonly JobId[];
 	/** What becomes of it if one of those does not complete. */
-	readonly onDead?: OnDead;
+	readonly onParentDead?: 'cancel' | 'run';
 	/** Of a task. */
 	readonly maxPending?: number;
 	/** Of a task. */
-	readonly fresh?: readonly Fresh[];
+	readonly fresh?: Extract<TaskOptions['fresh'], readonly unknown[]>;
 }
 
 /** All options of a job, resolved. */
@@ -181,7 +182,7 @@ type MergedOptions = CheckedOptions & Required<Pick<CheckedOptions, keyof typeof
 /** Merges the options of a job. Each layer overrides those before it: first come those of `open({defaults})`, last those of `enqueue`. */
 export function resolveJobOptions(...layers: readonly (CheckedOptions | undefined)[]): ResolvedJobOptions {
 	const merged: MergedOptions = Object.assign({}, JOB_DEFAULTS, ...layers);
-	const {priority, timeout, retry, backoff, delay, runAt, expires, scope, key, unique, dependsOn, onDead = 'cancel'} = merged;
+	const {priority, timeout, retry, backoff, delay, runAt, expires, scope, key, unique, dependsOn, onParentDead = 'cancel'} = merged;
 	return {
 		priority,
 		runAt: runAt ?? null,
@@ -192,7 +193,7 @@ export function resolveJobOptions(...layers: readonly (CheckedOptions | undefine
 		...(scope !== undefined && {scope}),
 		...(key !== undefined && {key}),
 		...(unique !== undefined && {unique}),
-		...(dependsOn && dependsOn.length > 0 && {parents: {edges: [{kind: 'all', parents: {ids: dependsOn, count: dependsOn.length}}], onDead}}),
+		...(dependsOn && dependsOn.length > 0 && {parents: {edges: [{kind: 'all', parents: {ids: dependsOn, count: dependsOn.length}}], onParentDead}}),
 	};
 }
 
@@ -216,8 +217,8 @@ export const DEFAULT_POLICY = resolveUnknown().policy;
 export function checkJobOptions<More = unknown>(where: string, options: unknown, more: Checks = {}): CheckedOptions & More {
 	const given = checked(where, options, {...JOB_CHECKS, ...more}) as CheckedOptions & More;
 	checkTimes(where, given);
-	if (given.onDead !== undefined && given.dependsOn === undefined)
-		throw bad(`${where} got onDead without dependsOn; onDead says what becomes of a job whose parent is dead`);
+	if (given.onParentDead !== undefined && given.dependsOn === undefined)
+		throw bad(`${where} got onParentDead without dependsOn; onParentDead says what becomes of a job whose parent is dead`);
 	if (given.unique !== undefined && given.key === undefined) throw bad(`${where} got unique without a key; unique says how long a key is taken`);
 	return given;
 }
@@ -257,20 +258,21 @@ function toBackoff(value: unknown): Backoff {
 	return {baseMs: base, factor, maxMs: max, jitter} as Backoff;
 }
 
-/** @throws FaenaError `BadOption` */
-export function checkId(id: unknown): JobId {
+/** The id of a job that is named by its id or handle. @throws FaenaError `BadOption` */
+export function checkId(job: unknown): JobId {
+	const id = typeof job === 'object' && job !== null && 'id' in job ? job.id : job;
 	if (Number.isSafeInteger(id) && (id as number) > 0) return id as JobId;
 	throw bad(`A job's id is a positive whole number; it got ${show(id)}`);
 }
 
 /**
- * Checks the filter of a verb that changes jobs; an id stands for the filter of this job. A condition that is `undefined` is refused: it is a
+ * Checks the filter of a verb that changes jobs; an id or a handle stands for the filter of this job. A condition that is `undefined` is refused: it is a
  * mistake, and would widen the filter.
  * @throws FaenaError `BadOption`
  */
-export function checkFilter(where: string, jobs: JobId | JobFilter): JobFilter {
-	if (typeof jobs === 'number') return {ids: [checkId(jobs)]};
-	if (typeof jobs !== 'object' || jobs === null) throw bad(`${where} expects a job's id or a filter such as {task: 'hash'}; it got ${show(jobs)}`);
+export function checkFilter(where: string, jobs: JobRef | JobFilter<JobRef>): JobFilter {
+	if (isJob(jobs)) return {ids: [checkId(jobs)]};
+	if (typeof jobs !== 'object' || jobs === null) throw bad(`${where} expects a job's id or handle, or a filter such as {task: 'hash'}; it got ${show(jobs)}`);
 	const filter: JobFilter = withSpaceOfKey(where, checked(where, jobs, FILTER_CHECKS));
 	const missing = Object.entries(jobs).find(([, value]) => value === undefined);
 	if (missing) throw bad(`${where} got ${missing[0]}: undefined, which would mean every job; leave ${missing[0]} out if that is meant`);
@@ -281,7 +283,7 @@ export function checkFilter(where: string, jobs: JobId | JobFilter): JobFilter {
  * Checks the filter of a verb that only reads. A condition that is `undefined` counts as not given.
  * @throws FaenaError `BadOption`
  */
-export function checkSearch(where: string, search: JobSearch, others: Checks = {}): JobSearch {
+export function checkSearch(where: string, search: JobSearch<JobRef>, others: Checks = {}): JobSearch {
 	return withSpaceOfKey(where, checked(where, search, {...SEARCH_CHECKS, ...others}));
 }
 
@@ -291,13 +293,15 @@ function withSpaceOfKey<Filter extends JobFilter>(where: string, given: Filter):
 	return given;
 }
 
-/** Ids of jobs, or handles of them. One that is named twice is kept twice: its result has two places in `ctx.results`. */
-function parentIds(value: unknown): readonly JobId[] {
-	return list(value).map(each => checkId(typeof each === 'object' && each !== null && 'id' in each ? each.id : each));
+/** True for an id and for a handle, not for a filter. */
+export function isJob(jobs: unknown): jobs is JobRef {
+	return typeof jobs === 'number' || (typeof jobs === 'object' && jobs !== null && 'id' in jobs);
 }
 
-/** A check of a list of ids. */
-export const jobIds: Check = value => list(value).map(checkId);
+/** A check of a list of ids or handles. One that is named twice is kept twice: as a parent its result has two places in `ctx.results`. */
+export function jobIds(value: unknown): readonly JobId[] {
+	return list(value).map(checkId);
+}
 
 const FILTER_CHECKS: Checks = {
 	key: text,
@@ -358,16 +362,4 @@ export interface Recycle {
 	readonly jobs: number;
 	readonly ageMs: number;
 	readonly memoryBytes: number;
-}
-
-/** Those of Node's `Worker`, in MiB. */
-export interface ResourceLimits {
-	/** The heap of objects that live for long. */
-	readonly maxOldGenerationSizeMb?: number;
-	/** The heap of new objects. */
-	readonly maxYoungGenerationSizeMb?: number;
-	/** The memory for compiled code. */
-	readonly codeRangeSizeMb?: number;
-	/** The call stack; 4 by Node's default. */
-	readonly stackSizeMb?: number;
 }

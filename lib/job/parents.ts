@@ -1,14 +1,11 @@
 import type {JobId} from './job.ts';
 
-/** What becomes of a job if one of its parents ends as dead or cancelled: it is cancelled, too; or it runs all the same. */
-export type OnDead = 'cancel' | 'run';
-
 /** The jobs for which the jobs of a group wait: their parents. Until all have ended, such a job is `blocked`. */
 export interface Parents {
 	/** Which jobs wait for which. */
 	readonly edges: readonly ParentEdge[];
 	/** What becomes of a job whose parent does not complete. */
-	readonly onDead: OnDead;
+	readonly onParentDead: 'cancel' | 'run';
 	/** True if the jobs also wait for the end of their batch's input, as those of a flow do. */
 	readonly areHeld?: boolean;
 }
@@ -43,3 +40,6 @@ export interface ParentsOfCall {
 	/** The number of these jobs. */
 	readonly count: number;
 }
+
+/** What becomes of a job if one of its parents ends as dead or cancelled: it is cancelled, too; or it runs all the same. */
+export type OnParentDead = Parents['onParentDead'];

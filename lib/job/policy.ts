@@ -1,5 +1,3 @@
-import type {Duration} from './checks.ts';
-
 /** The options of a policy that are whole numbers: the least value, and the default. All code that checks, stores or reads policies uses this table. */
 export const POLICY_NUMBERS = {
 	maxAttempts: {least: 1, usual: 3},
@@ -53,6 +51,3 @@ export interface Backoff {
 	/** From 0, always the full wait, to 1, anything from no wait to the full one. */
 	readonly jitter: number;
 }
-
-/** A fixed wait; or exponential: `base` (1 s), multiplied by `factor` (2) each time, at most `max` (1 h), of which the share `jitter` (0.5) is random. */
-export type BackoffOption = Duration | {readonly base?: Duration; readonly factor?: number; readonly max?: Duration; readonly jitter?: number};

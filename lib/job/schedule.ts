@@ -3,17 +3,13 @@ import type {Encoded} from './encoding.ts';
 import type {JobId} from './job.ts';
 import type {Policy} from './policy.ts';
 
-/** When a schedule enqueues its jobs. */
-export type ScheduleTiming =
-	/** At the times of a cron expression, in a time zone. */
-	| {readonly cron: string; readonly timezone: string}
-	/** At whole multiples of the interval since 1970; or so long after the end of the job before. */
-	| {readonly everyMs: number; readonly from: 'clock' | 'end'};
-
 /** What a schedule is to do. */
 export interface ScheduleSpec {
 	/** When its moments are. */
-	readonly timing: ScheduleTiming;
+	readonly timing: /** At the times of a cron expression, in a time zone. */
+		| {readonly cron: string; readonly timezone: string}
+		/** At whole multiples of the interval since 1970; or so long after the end of the job before. */
+		| {readonly everyMs: number; readonly from: 'clock' | 'end'};
 	/** What to do about moments that passed while no engine ran: nothing; one job, for the last of them; or one for each of the last 1,000. */
 	readonly catchUp: 'none' | 'one' | 'all';
 	/** What to do at a moment when the job of an earlier one has not ended: nothing; or enqueue a job that waits for it. */

@@ -1,10 +1,10 @@
 import type {Encoded} from './encoding.ts';
-import type {Job, JobId, JobStatus} from './job.ts';
+import type {Job, JobId, JobRef, JobStatus} from './job.ts';
 
 /** Selects jobs that meet all conditions; without any, every job. A page reads about as many rows as it has jobs, unless it selects by task. */
-export interface JobFilter {
-	/** Any number of ids, in any order. */
-	readonly ids?: readonly JobId[];
+export interface JobFilter<Ref extends JobRef = JobId> {
+	/** Any number of ids or handles, in any order. */
+	readonly ids?: readonly Ref[];
 	/** Name of a task. */
 	readonly task?: string;
 	/** One status, or any of several. */
@@ -23,16 +23,16 @@ export interface JobFilter {
 /** All orders of a list of jobs. */
 export const SORTS = ['id', 'startedAt', 'endedAt', 'duration'] as const;
 
-/**
- * The order of a list of jobs. `id`: in order of arrival. `startedAt`, `endedAt`: the latest first, of the jobs whose last execution has started,
- * or whose round has ended. `duration`: the longest last execution first, of the jobs that don't run.
- */
+/** The order of a list of jobs. */
 export type JobSort = (typeof SORTS)[number];
 
 /** Selects jobs as {@link JobFilter} does, also by a time, and orders them. */
-export interface JobSearch extends JobFilter {
-	/** Default `id`. */
-	readonly sort?: JobSort;
+export interface JobSearch<Ref extends JobRef = JobId> extends JobFilter<Ref> {
+	/**
+	 * The order. `id` (default): in order of arrival. `startedAt`, `endedAt`: the latest first, of the jobs whose last execution has started,
+	 * or whose round has ended. `duration`: the longest last execution first, of the jobs that don't run.
+	 */
+	readonly sort?: 'id' | 'startedAt' | 'endedAt' | 'duration';
 	/** Only jobs with this time or a later one: their `createdAt`; with `sort: 'startedAt'` their `startedAt`, with the other sorts their `endedAt`. */
 	readonly since?: Date | number;
 	/** Only jobs before this time. It is the same time as for `since`. */

@@ -1,9 +1,8 @@
 import type {CompletedBatch} from './batch.ts';
 import {argument, callable, type Duration, object, type Size} from './checks.ts';
 import type {EnqueuedChild} from './enqueued-child.ts';
-import type {JobId, LogLevel, StopReason} from './job.ts';
-import type {OnDead} from './parents.ts';
-import type {BackoffOption} from './policy.ts';
+import type {JobError} from './failure.ts';
+import type {JobId, JobRef, LogLine} from './job.ts';
 
 /** Options of jobs at every level: options passed to `enqueue` override the task's own, which override `open({defaults})`. */
 export interface ExecutionOptions {
@@ -18,30 +17,14 @@ export interface ExecutionOptions {
 	 * is three times the median of the task's completed executions in this engine, from the tenth on, and at least 100 ms.
 	 */
 	readonly timeout?: Duration | `${number}%` | 'none';
-	/** Wait before the next attempt; default 1 s, doubled each time up to 1 h, with half of it random. */
-	readonly backoff?: BackoffOption;
+	/**
+	 * Wait before the next attempt: a fixed one; or `base` (1 s), multiplied by `factor` (2) each time, at most `max` (1 h), of which the share `jitter`
+	 * (0.5) is random. Default: the latter.
+	 */
+	readonly backoff?: Duration | {readonly base?: Duration; readonly factor?: number; readonly max?: Duration; readonly jitter?: number};
 	/** `manual` parks a failed job until `retry()`; default `auto`. */
 	readonly retry?: 'auto' | 'manual';
 }
-
-/**
- * How long ended jobs are kept, by how they ended; then the engine deletes them. Default: for ever. A job of a batch is kept at least as long
- * as the batch is open.
- */
-export interface RetentionOption {
-	/** After its task returned. */
-	readonly completed?: Duration;
-	/** After its last attempt failed. */
-	readonly dead?: Duration;
-	/** After it was cancelled. */
-	readonly cancelled?: Duration;
-}
-
-/**
- * What makes a map run an item again whose job has ended. `payload`: another payload, as with all others. `content`: other contents of the item's
- * files. `code`: other code of the task. `all`: each map does.
- */
-export type Fresh = 'payload' | 'content' | 'code' | 'all';
 
 /** Options of a task: defaults of its jobs, and how they run. */
 // biome-ignore lint/suspicious/noExplicitAny: of a task that is not known
@@ -57,7 +40,7 @@ export interface TaskOptions<Resource = unknown, Payload = any> extends Executio
 	 */
 	readonly maxPending?: number;
 	/** What makes a `map()` of the task run an item again; see the option of `map()`. */
-	readonly fresh?: Fresh | readonly Fresh[];
+	readonly fresh?: 'payload' | 'content' | 'code' | 'all' | readonly ('payload' | 'content' | 'code' | 'all')[];
 	/** Names the task's code: if it changes, results count as made by other code. Default: a hash of the tasks module and of what it imports. */
 	readonly version?: string;
 	/**
@@ -69,7 +52,7 @@ export interface TaskOptions<Resource = unknown, Payload = any> extends Executio
 	outputs?(payload: Payload): readonly string[];
 	/** Memory in bytes that one of its jobs may need. A job starts only while so much memory is free, or no other job runs. */
 	readonly memoryBytes?: number;
-	/** Called in each worker before it takes jobs of the task. Its result is {@link TaskContext.resource}. If it throws, `open()` rejects with `SetupFailed`. */
+	/** Called in each worker before it takes jobs of the task. Its result is {@link Context.resource}. If it throws, `open()` rejects with `SetupFailed`. */
 	readonly setup?: () => Resource | Promise<Resource>;
 	/**
 	 * Called in the worker when an execution throws, with what it threw and the number of this attempt, from 1: if it returns false, the job
@@ -79,36 +62,53 @@ export interface TaskOptions<Resource = unknown, Payload = any> extends Executio
 	 * @example task(compress, {retryIf: (error: {code?: number}) => error.code !== 2})
 	 */
 	retryIf?(error: unknown, attempt: number): boolean;
-	/** How long its ended jobs are kept. A time that it names overrides that of `open({retention})`. */
-	readonly retention?: RetentionOption;
+	/**
+	 * How long its ended jobs are kept, by how they ended; then the engine deletes them. A time that it names overrides that of `open({retention})`.
+	 * Default: for ever. A job of a batch is kept at least as long as the batch is open.
+	 */
+	readonly retention?: {readonly completed?: Duration; readonly dead?: Duration; readonly cancelled?: Duration};
 	/** Called with the result of `setup` before a worker is shut down. It may take as long as `open({grace})`. */
 	readonly teardown?: (resource: Resource) => unknown;
-}
-
-/** Options of a task whose function takes several jobs at once. */
-// biome-ignore lint/suspicious/noExplicitAny: of a task that is not known
-export interface BatchTaskOptions<Resource = unknown, Payload = any> extends TaskOptions<Resource, Payload> {
 	/**
-	 * The most jobs that the function gets in one call, at most 512: an array of payloads and an array of contexts. How many it
-	 * gets depends on how many wait. It returns an array of as many results, or of promises for them. Each job ends by its own
+	 * The most jobs that the function gets in one call, at most 512: an array of payloads and an array of contexts. Default: one job, not in an array.
+	 * How many it gets depends on how many wait. It returns an array of as many results, or of promises for them. Each job ends by its own
 	 * result; an Error in its place, or a rejection, fails that job alone. The smallest timeout of the jobs is the timeout of all.
 	 * Jobs that time out together, or lose their worker together, each run again alone, uncharged. A job that is cancelled ends
 	 * when the function returns or its worker is ended; the others are then released. `work()` calls the function with one
 	 * payload.
 	 */
-	readonly batchSize: number;
+	readonly batchSize?: number;
 }
 
-/** The return value of such a function. */
-export type BatchResults<Result> = readonly (Result | Error | Promise<Result | Error>)[];
+/** What makes a map run an item again whose job has ended. */
+export type Fresh = Extract<NonNullable<TaskOptions['fresh']>, string>;
 
 /**
- * The second argument of a task. Its methods also work when they are taken out of it. {@link cancelled} and {@link stopReason} are never out of date.
- * Its types: what the task's `setup` returns; the state of its checkpoints; the module whose tasks it enqueues; and the results of the jobs for which it
- * has waited, each perhaps `undefined` if it runs though one is dead.
- * @example (upTo: number, ctx: TaskContext<undefined, {next: number}, typeof import('./tasks.ts')>) => …
+ * The second argument of a task, with its types by name, as far as they matter: `resource`, what the task's `setup` returns; `state`, that of its
+ * checkpoints; `tasks`, the module whose tasks it enqueues; `results`, a tuple of the results of the jobs for which it has waited, each perhaps
+ * `undefined` if it runs though one is dead.
+ * @example (upTo: number, ctx: TaskContext<{state: {next: number}; tasks: typeof import('./tasks.ts')}>) => …
  */
-export interface TaskContext<Resource = unknown, State = unknown, Tasks = AnyTasks, Results extends readonly unknown[] = readonly unknown[]> {
+// biome-ignore lint/complexity/noBannedTypes: without types of its own
+export type TaskContext<Types extends ContextTypes = {}> = Context<
+	Given<Types, 'resource', unknown>,
+	Given<Types, 'state', unknown>,
+	Given<Types, 'tasks', AnyTasks>,
+	Types extends {results: infer Results extends readonly unknown[]} ? Results : readonly unknown[]
+>;
+
+interface ContextTypes {
+	resource?: unknown;
+	state?: unknown;
+	tasks?: unknown;
+	results?: readonly unknown[];
+}
+
+/** The type of this name; if it is not given, the other one. */
+type Given<Types, Name extends string, Otherwise> = Name extends keyof Types ? Types[Name] : Otherwise;
+
+/** What a {@link TaskContext} has. Its methods also work when they are taken out of it. {@link cancelled} and {@link stopReason} are never out of date. */
+export interface Context<Resource = unknown, State = unknown, Tasks = AnyTasks, Results extends readonly unknown[] = readonly unknown[]> {
 	/** The job that is running. */
 	readonly job: {
 		readonly id: number;
@@ -131,7 +131,7 @@ export interface TaskContext<Resource = unknown, State = unknown, Tasks = AnyTas
 	/** True once the job is asked to stop; for tasks that compute. It reads shared memory, which is cheap enough for a tight loop. */
 	readonly cancelled: boolean;
 	/** Why the job is asked to stop. `interrupted`: Faena shuts down, and the job will run again. `undefined` while it may go on. As cheap as {@link cancelled}. */
-	readonly stopReason: StopReason | undefined;
+	readonly stopReason: 'cancelled' | 'timedOut' | 'interrupted' | undefined;
 	/**
 	 * The results of the jobs for which this one has waited, in the order of `dependsOn`; `undefined` for one that did not complete: see {@link parents}.
 	 * They are decoded when they are read.
@@ -160,7 +160,17 @@ export interface TaskContext<Resource = unknown, State = unknown, Tasks = AnyTas
 	 * @example ctx.enqueue('merge', {}, {dependsOn: parts.map(part => ctx.enqueue('compress', part))});
 	 * @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, `Closed`
 	 */
-	enqueue<Name extends keyof TasksOf<Tasks> & string>(task: Name, ...args: EnqueueArgs<Tasks, Name, ChildOptions>): EnqueuedChild;
+	enqueue<Name extends keyof TasksOf<Tasks> & string>(
+		task: Name,
+		...args: EnqueueArgs<
+			Tasks,
+			Name,
+			Omit<JobOptions, 'dependsOn'> & {
+				/** As that of {@link JobOptions}; also jobs that this execution has enqueued, as `ctx.enqueue` has returned them. */
+				readonly dependsOn?: readonly (JobRef | EnqueuedChild)[];
+			}
+		>
+	): EnqueuedChild;
 	/**
 	 * If this execution throws, the job is tried again after this time, uncharged, as after a `RetryAfter`; for errors of other code, where
 	 * `throw new RetryAfter()` can't be written. The last call counts.
@@ -189,11 +199,15 @@ export interface TaskContext<Resource = unknown, State = unknown, Tasks = AnyTas
 		args?: readonly string[],
 		options?: ExecOptions<Encoding>,
 	): Promise<ExecResult<Encoding extends 'buffer' ? Buffer : string>>;
-	/** Stores a line with the job. `ctx.log('…')` is `ctx.log.info('…')`. The last 200 lines are kept, each up to 4,096 characters. */
-	readonly log: TaskLog;
+	/**
+	 * Stores a line with the job, of the level `info` or of the level of its name, formatted as by `console.log`. The last 200 lines are kept, each up to
+	 * 4,096 characters.
+	 * @example ctx.log('read', bytes); ctx.log.warn('slow');
+	 */
+	readonly log: ((...values: readonly unknown[]) => void) & Readonly<Record<LogLine['level'], (...values: readonly unknown[]) => void>>;
 }
 
-/** Options of {@link TaskContext.exec}. */
+/** Options of {@link Context.exec}. */
 export interface ExecOptions<Encoding extends 'utf8' | 'buffer' = 'utf8' | 'buffer'> {
 	/** Its working directory; default: that of the worker. */
 	readonly cwd?: string;
@@ -220,7 +234,7 @@ export interface ExecOptions<Encoding extends 'utf8' | 'buffer' = 'utf8' | 'buff
 	onOutput?(part: Buffer, stream: 'stdout' | 'stderr'): void | Promise<void>;
 }
 
-/** How a command of {@link TaskContext.exec} ended. */
+/** How a command of {@link Context.exec} ended. */
 export interface ExecResult<Output = string> {
 	/** `null` if a signal has ended it. */
 	readonly exitCode: number | null;
@@ -237,14 +251,11 @@ export interface ExecResult<Output = string> {
 /** What became of a job for which another one has waited. `missing`: it was deleted; `open`: it was retried since, and has not ended again. */
 export type ParentOutcome =
 	| {readonly id: JobId; readonly status: 'completed'; readonly result: unknown}
-	| {readonly id: JobId; readonly status: 'dead' | 'cancelled' | 'missing' | 'open'; readonly error?: Error};
-
-/** Writes a line of the level `info`, or of the level of its name, formatted as by `console.log`. */
-export type TaskLog = ((...values: readonly unknown[]) => void) & Readonly<Record<LogLevel, (...values: readonly unknown[]) => void>>;
+	| {readonly id: JobId; readonly status: 'dead' | 'cancelled' | 'missing' | 'open'; readonly error?: JobError};
 
 /** A function that a tasks module exports, sync or async. It takes one payload and a context. */
 // biome-ignore lint/suspicious/noExplicitAny: a parameter of type unknown would accept no function with a typed payload
-export type TaskFunction = (payload: any, context: TaskContext<any, any, any>) => unknown;
+export type TaskFunction = (payload: any, context: Context<any, any, any>) => unknown;
 
 const OPTIONS = Symbol.for('faena.task.options');
 
@@ -256,13 +267,16 @@ const OPTIONS = Symbol.for('faena.task.options');
  * @example export const embed = task((texts: readonly string[]) => model.embed(texts), {batchSize: 64});
  */
 export function task<Payload, Result, Resource = undefined, State = unknown, Tasks = AnyTasks>(
-	run: (payloads: readonly Payload[], contexts: readonly TaskContext<Resource, State, Tasks>[]) => BatchResults<Result> | Promise<BatchResults<Result>>,
-	options: BatchTaskOptions<Resource, Payload>,
-): (payload: Payload, context: TaskContext<Resource, State, Tasks>) => Result;
+	run: (
+		payloads: readonly Payload[],
+		contexts: readonly Context<Resource, State, Tasks>[],
+	) => readonly (Result | Error | Promise<Result | Error>)[] | Promise<readonly (Result | Error | Promise<Result | Error>)[]>,
+	options: TaskOptions<Resource, Payload> & {readonly batchSize: number},
+): (payload: Payload, context: Context<Resource, State, Tasks>) => Result;
 export function task<Payload, Result, Resource = undefined, State = unknown, Tasks = AnyTasks>(
-	run: (payload: Payload, context: TaskContext<Resource, State, Tasks>) => Result,
-	options?: TaskOptions<Resource, Payload>,
-): (payload: Payload, context: TaskContext<Resource, State, Tasks>) => Result;
+	run: (payload: Payload, context: Context<Resource, State, Tasks>) => Result,
+	options?: TaskOptions<Resource, Payload> & {readonly batchSize?: undefined},
+): (payload: Payload, context: Context<Resource, State, Tasks>) => Result;
 // biome-ignore lint/suspicious/noExplicitAny: what is checked is in the signatures above
 export function task(run: any, options: TaskOptions<any> = {}): any {
 	argument('task()', 'its first argument', run, callable);
@@ -273,7 +287,7 @@ export function task(run: any, options: TaskOptions<any> = {}): any {
 }
 
 /** The options that {@link task} attached; empty for a plain function. */
-export function optionsOf(run: TaskFunction): TaskOptions & Partial<BatchTaskOptions> {
+export function optionsOf(run: TaskFunction): TaskOptions {
 	return (run as {[OPTIONS]?: TaskOptions})[OPTIONS] ?? {};
 }
 
@@ -284,7 +298,7 @@ export type Isolation = 'thread' | 'process' | 'inline';
 export interface TaskInfo {
 	readonly name: string;
 	/** Without functions, which only the workers have. */
-	readonly options: Omit<TaskOptions & Partial<BatchTaskOptions>, 'setup' | 'teardown' | 'retryIf' | 'files' | 'outputs'>;
+	readonly options: Omit<TaskOptions, 'setup' | 'teardown' | 'retryIf' | 'files' | 'outputs'>;
 }
 
 /** Options of `enqueue`. An option that is not given comes from the task, then from `open({defaults})`, then from {@link DEFAULTS}. */
@@ -309,23 +323,17 @@ export interface JobOptions extends ExecutionOptions {
 	readonly unique?: 'unended';
 	/**
 	 * Jobs that must end before this one may start, by handle or id: until then it is `blocked`. The task finds their results in
-	 * {@link TaskContext.results}.
+	 * {@link Context.results}.
 	 * @example const merged = await faena.enqueue('merge', {}, {dependsOn: [first, second]});
 	 */
-	readonly dependsOn?: readonly (JobId | {readonly id: JobId})[];
+	readonly dependsOn?: readonly JobRef[];
 	/** What becomes of the job if one of these ends as dead or cancelled. Default `'cancel'`: it is cancelled, too. `'run'`: it runs all the same. */
-	readonly onDead?: OnDead;
+	readonly onParentDead?: 'cancel' | 'run';
 	/**
 	 * Whose the job is: only engines of this scope run it. Default: the scope of the engine that enqueues it; by `ctx.enqueue`, that of the job which
 	 * does. See {@link OpenOptions.scope}.
 	 */
 	readonly scope?: string;
-}
-
-/** Options of `ctx.enqueue`. */
-export interface ChildOptions extends Omit<JobOptions, 'dependsOn'> {
-	/** As that of {@link JobOptions}; also jobs that this execution has enqueued, as `ctx.enqueue` has returned them. */
-	readonly dependsOn?: readonly (JobId | {readonly id: JobId} | EnqueuedChild)[];
 }
 
 // Types that are derived from the type of a tasks module, such as `typeof import('./tasks.ts')`.
@@ -334,11 +342,8 @@ export interface ChildOptions extends Omit<JobOptions, 'dependsOn'> {
 // biome-ignore lint/suspicious/noExplicitAny: without the type of a module any payload must do
 export type AnyTasks = Record<string, (payload: any, ...rest: any[]) => unknown>;
 
-/** The module's functions, without its other exports. Signatures name it, and not {@link TaskName}, since TypeScript then lists the names in its errors. */
+/** The module's functions, without its other exports. Signatures name it, and not the type of a name, since TypeScript then lists the names in its errors. */
 export type TasksOf<Module> = {readonly [Name in keyof Module as Module[Name] extends (...args: never[]) => unknown ? Name : never]: Module[Name]};
-
-/** Names of a module's tasks. */
-export type TaskName<Tasks> = keyof TasksOf<Tasks> & string;
 
 /** The type of the task's payload. */
 export type PayloadOf<Tasks, Name extends keyof Tasks> = Tasks[Name] extends (...args: infer Args extends unknown[]) => unknown ? Args[0] : never;
@@ -384,7 +389,7 @@ type TakesMore<Args extends unknown[]> = Args extends [unknown, unknown, unknown
 	: Args['length'] extends 0 | 1
 		? false
 		: // biome-ignore lint/suspicious/noExplicitAny: the context of any task
-			TaskContext<any, any, any> extends NonNullable<Args[1]>
+			Context<any, any, any> extends NonNullable<Args[1]>
 			? false
 			: true;
 

@@ -1,5 +1,5 @@
 import type {Ending, Outcome, Settlement} from '../job/claim.ts';
-import type {FailureRecord, PostMortem} from '../job/failure.ts';
+import {type FailureRecord, type PostMortem, withExecution} from '../job/failure.ts';
 import {executionsOf, pickClaimed} from '../job/groups/cut-and-join.ts';
 import {type ClaimedGroup, type EndedGroup, idAt, indexOf, policyAt, sizeOf, toSent} from '../job/groups/group.ts';
 import {countOf} from '../job/groups/packed.ts';
@@ -207,11 +207,13 @@ export function reportedBy(chunk: InFlightChunk, message: OutcomesMessage): Ende
 function endingsOf(chunk: InFlightChunk, message: OutcomesMessage): Map<number, Ending> | undefined {
 	const {first, values, failures, stops, enqueues} = message;
 	const endings = new Map<number, Ending>();
+	const timesAt = (index: number) => new PackedTimes(message.times).at(index - first);
 	for (const [index, enqueue] of enqueues ?? []) endings.set(index - first, {type: 'returned', enqueue});
 	// A job that still runs may have failed already.
-	for (const [index, error] of failures ?? []) if (index < first + countOf(values)) endings.set(index - first, {type: 'threw', error});
+	for (const [index, error] of failures ?? [])
+		if (index < first + countOf(values)) endings.set(index - first, {type: 'threw', error: located(chunk, index, error, timesAt(index))});
 	for (const [index, reason] of stops ?? []) {
-		const times = new PackedTimes(message.times).at(index - first);
+		const times = timesAt(index);
 		const isSuspect = reason === 'timedOutTogether';
 		endings.set(index - first, isSuspect ? {type: 'released', suspicion: MAX_SUSPICION} : stoppedEnding(chunk, index, reason, times, failures?.get(index)));
 	}
@@ -224,7 +226,7 @@ export function withFailures(chunk: InFlightChunk, group: EndedGroup, failures: 
 	for (const [of, error] of failures) {
 		const index = indexOf(group, chunk.idAt(of));
 		const hasReturned = index >= 0 && (group.endings?.get(index)?.type ?? 'returned') === 'returned';
-		if (hasReturned) endings.set(index, {type: 'threw', error});
+		if (hasReturned) endings.set(index, {type: 'threw', error: located(chunk, of, error, new PackedTimes(group.times).at(index))});
 	}
 	return endings.size > 0 ? withEndings(group, endings) : group;
 }
@@ -240,9 +242,18 @@ export function stoppedEnding(
 	if (reason === 'interrupted') return {type: 'released'};
 	const after = `after ${(times.durationMs / 1000).toFixed(3)} s`;
 	const detail = {...(failure?.reason === 'threw' && {causes: [failure]}), postMortem: postMortemOf(chunk, index, times, reason !== 'cancelled')};
-	if (reason === 'cancelled') return {type: 'cancelled', error: {reason, name: 'Cancelled', message: `Cancelled while running, ${after}.`, ...detail}};
+	if (reason === 'cancelled') {
+		const error = {reason, name: 'Cancelled', message: `Cancelled while running, ${after}.`, ...detail};
+		return {type: 'cancelled', error: located(chunk, index, error, times, false)};
+	}
 	const message = `Stopped ${after}: the timeout is ${Math.round(policyAt(chunk.group.policies, index).timeoutMs ?? 0) / 1000} s.`;
-	return {type: 'timedOut', error: {reason, name: 'TimedOut', message, ...detail}};
+	return {type: 'timedOut', error: located(chunk, index, {reason, name: 'TimedOut', message, ...detail}, times)};
+}
+
+/** The failure, with its attempt, time and worker. */
+export function located(chunk: InFlightChunk, index: number, error: FailureRecord, {startedAt, durationMs}: RunTimes, isCharged = true): FailureRecord {
+	const {attempts} = claimedJobAt(chunk.group, index);
+	return withExecution(error, {attempt: attempts + (isCharged ? 1 : 0), at: startedAt + durationMs, worker: chunk.sent?.worker});
 }
 
 export function postMortemOf(chunk: InFlightChunk, index: number, {startedAt, durationMs}: RunTimes, isCharged: boolean): PostMortem {

@@ -1,9 +1,9 @@
 import type {Outcome, Settlement} from '../job/claim.ts';
-import {toFailure} from '../job/failure.ts';
+import {type FailureRecord, toFailure} from '../job/failure.ts';
 import {MAX_SUSPICION, suspicionAmong} from '../job/job.ts';
 import type {Clock} from '../support/clock.ts';
 import {BROKEN} from '../worker/messages.ts';
-import {type InFlightChunk, postMortemOf, stoppedEnding} from './in-flight.ts';
+import {type InFlightChunk, located, postMortemOf, stoppedEnding} from './in-flight.ts';
 import type {WorkerEnd} from './pool.ts';
 import type {RunningJobs} from './running-updates.ts';
 
@@ -67,20 +67,17 @@ function lostOutcome(chunk: InFlightChunk, index: number, accused: AccusedJobs, 
 	if (suspicion > 0 && (reason === undefined || reason === 'timedOut')) return {type: 'released', suspicion, ...timing};
 	if (reason) return {...stoppedEnding(chunk, index, reason, timing), ...timing};
 	const {exitCode, signal, error, stderr, isOutOfMemory, limitBytes} = ending;
-	return {
-		type: 'lostWorker',
-		error: {
-			reason: 'lostWorker',
-			name: 'LostWorker',
-			message: whyLost(chunk, loss, accused),
-			...(exitCode !== null && {exitCode}),
-			...(signal !== undefined && {signal}),
-			...(stderr && {stderr}),
-			causes: error === undefined ? [] : [toFailure(error)],
-			postMortem: {...postMortemOf(chunk, index, timing, true), ...(isOutOfMemory && limitBytes !== undefined && {heap: {limitBytes}})},
-		},
-		...timing,
+	const failure: FailureRecord = {
+		reason: 'lostWorker',
+		name: 'LostWorker',
+		message: whyLost(chunk, loss, accused),
+		...(exitCode !== null && {exitCode}),
+		...(signal !== undefined && {signal}),
+		...(stderr && {stderr}),
+		causes: error === undefined ? [] : [toFailure(error)],
+		postMortem: {...postMortemOf(chunk, index, timing, true), ...(isOutOfMemory && limitBytes !== undefined && {heap: {limitBytes}})},
 	};
+	return {type: 'lostWorker', error: located(chunk, index, failure, timing), ...timing};
 }
 
 function whyLost({nonsense, worker: {kind}}: InFlightChunk, {ending}: Loss, {haveEnded}: AccusedJobs): string {

@@ -227,7 +227,7 @@ function childJob(maxBytes: number): Is {
 			...times,
 			unique: oneOf(undefined, 'unended'),
 			after: listOf(isParent, MAX_CHILD_PARENTS),
-			onDead: oneOf('cancel', 'run'),
+			onParentDead: oneOf('cancel', 'run'),
 		},
 	);
 }

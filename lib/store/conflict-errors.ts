@@ -2,7 +2,7 @@
 import type {OwnerId} from '../job/claim.ts';
 import type {FailureRecord} from '../job/failure.ts';
 import type {FullQueue} from '../job/groups/group.ts';
-import type {JobId} from '../job/job.ts';
+import type {EditResult, JobId} from '../job/job.ts';
 import type {ChildJob, NewJob} from '../job/new-job.ts';
 import {FaenaError} from '../support/errors.ts';
 
@@ -102,4 +102,18 @@ export function enqueueFailure({task, key}: ChildJob, holder: JobId | undefined)
 /** The error of a write on a queue that was opened with `readOnly`. The queue can still be read. */
 export function openedReadOnly(path: string): FaenaError {
 	return new FaenaError('BadDatabase', `${path} can't be written here, because it was opened with readOnly: true. Open it without readOnly to change it.`);
+}
+
+export function noSuchJob(id: JobId): FaenaError {
+	return new FaenaError('NoSuchJob', `There is no job ${id}; it may have been cleaned up.`);
+}
+
+/** Whether an edit has changed the job. @throws FaenaError `NoSuchJob` */
+export function isEdited(id: JobId, result: EditResult | 'missing'): boolean {
+	if (result === 'missing') throw noSuchJob(id);
+	return result === 'edited';
+}
+
+export function noSuchBatch(name: string): FaenaError {
+	return new FaenaError('NoSuchBatch', `There is no batch ${JSON.stringify(name)}; it may have been deleted.`);
 }

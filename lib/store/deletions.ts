@@ -1,7 +1,7 @@
 import type {Batch} from '../job/batch.ts';
 import {bad, checked, type Duration, duration} from '../job/checks.ts';
-import {type JobId, UNENDED_STATUSES} from '../job/job.ts';
-import {checkId, jobIds} from '../job/options.ts';
+import {type JobId, type JobRef, UNENDED_STATUSES} from '../job/job.ts';
+import {checkId, isJob, jobIds} from '../job/options.ts';
 import {type Place, pages} from '../job/search.ts';
 
 /** What {@link Store.delete} deletes. */
@@ -51,7 +51,7 @@ export interface Deleted {
 }
 
 /** Which jobs a cleanup deletes if they have ended: one, some by their ids, or all that ended at least so long ago. */
-export type Cleanup = JobId | {readonly ids: readonly JobId[]} | {readonly olderThan: Duration};
+export type Cleanup = JobRef | {readonly ids: readonly JobRef[]} | {readonly olderThan: Duration};
 
 type ToCleanUp = {readonly endedBefore: number} | {readonly ids: readonly JobId[]};
 
@@ -73,10 +73,10 @@ export async function cleanUp(jobs: Cleanup, verbs: Verbs): Promise<number> {
 }
 
 async function toDeletion(jobs: unknown, verbs: Verbs): Promise<ToCleanUp> {
-	if (typeof jobs === 'number') return {ids: [checkId(jobs)]};
+	if (isJob(jobs)) return {ids: [checkId(jobs)]};
 	const {ids, olderThan} = checked('cleanup()', jobs, {ids: jobIds, olderThan: duration}) as {ids?: readonly JobId[]; olderThan?: number};
 	if ((ids === undefined) === (olderThan === undefined))
-		throw bad(`cleanup() expects a job's id, {ids: […]}, or a time such as {olderThan: '7d'}; it got ${ids ? 'ids and a time' : 'none of them'}`);
+		throw bad(`cleanup() expects a job's id or handle, {ids: […]}, or a time such as {olderThan: '7d'}; it got ${ids ? 'ids and a time' : 'none of them'}`);
 	// Times are whole milliseconds: with 0, the jobs that ended in this one are deleted too.
 	return ids ? {ids} : {endedBefore: (await verbs.now()) - (olderThan as number) + 1};
 }

@@ -1,6 +1,6 @@
 import type {BatchId} from '../job/batch.ts';
 import type {ExecutionRecord} from '../job/claim.ts';
-import type {Job, JobEnd, JobId, JobStatus, LogLine} from '../job/job.ts';
+import type {JobEnd, JobId, JobRecord, JobStatus, LogLine} from '../job/job.ts';
 import type {JobValues, Place} from '../job/search.ts';
 
 /** A page of a search, or of a deletion. */
@@ -11,7 +11,7 @@ export interface SearchPage {
 	readonly limit?: number;
 }
 
-/** What to read of each job, besides the fields of {@link Job}. */
+/** What to read of each job, besides the fields of {@link JobRecord}. */
 export interface Wanted {
 	/** Only count the jobs: the page has none. */
 	readonly count?: boolean;
@@ -36,7 +36,7 @@ export interface JobPage {
 }
 
 /** A job with what was read besides its fields. */
-export interface StoredJob extends Job {
+export interface StoredJob extends JobRecord {
 	/** If values were wanted. */
 	readonly values?: JobValues;
 	/** If log lines were wanted. */

@@ -2,7 +2,7 @@ import type {Batch, BatchId, BatchOptions, CompletedBatch, DeleteResult} from '.
 import {argument, boolean, text} from '../job/checks.ts';
 import type {Claim, ClaimedJob, ExecutionRecord, Lease, Outcome, OwnerId, Settlement} from '../job/claim.ts';
 import {decode, type Encoded, encode, MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
-import {toFailure} from '../job/failure.ts';
+import {toFailure, withExecution} from '../job/failure.ts';
 import {type ClaimedGroup, type EnqueuedGroup, idAt, numberAt, sizeOf} from '../job/groups/group.ts';
 import {unpack} from '../job/groups/packed.ts';
 import {claimedJobsOf, toEndedGroup} from '../job/groups/single-jobs.ts';
@@ -11,21 +11,22 @@ import {
 	type Counts,
 	type DiscardOptions,
 	type DiscardResult,
-	type EditResult,
 	type Job,
 	type JobEdit,
 	type JobEnd,
 	type JobId,
+	type JobRef,
 	type LogLine,
 	toCounts,
+	toJob,
 	UNENDED_STATUSES,
 } from '../job/job.ts';
-import {countJobs, JobList, type JobListOptions, type JobSource} from '../job/job-list.ts';
+import {countJobs, JobList, type JobSource} from '../job/job-list.ts';
 import {checkFilter, checkId} from '../job/options.ts';
 import {listParents, readerOf} from '../job/parent-results.ts';
 import type {JobFilter, JobSearch, JobValues} from '../job/search.ts';
-import {FaenaError} from '../support/errors.ts';
 import {nameOfProcess} from '../support/node.ts';
+import {isEdited, noSuchJob} from './conflict-errors.ts';
 import {type Cleanup, cleanUp} from './deletions.ts';
 import {allPages, movePages} from './move-pages.ts';
 import {
@@ -144,24 +145,24 @@ export class JobQueue {
 	 * @throws FaenaError `NoSuchJob` if no job has this id: it was deleted
 	 */
 	async fail(claim: Claim, error: unknown): Promise<boolean> {
-		return this.#settleOne('fail()', claim, {type: 'threw', error: toFailure(error)});
+		return this.#settleOne('fail()', claim, {type: 'threw', error: withExecution(toFailure(error), {at: this.store.now(), worker: nameOfProcess()})});
 	}
 
 	async #settleOne(verb: string, claim: Claim, outcome: Outcome): Promise<boolean> {
 		const {id, lease, execution} = checkClaim(verb, claim);
 		if ((await this.settle(lease, [{id, execution, outcome}])).lost === 0) return true;
-		if ((await this.job(id)) === undefined) throw new FaenaError('NoSuchJob', `${verb} found no job ${id}; it was deleted, or never existed.`);
+		if ((await this.job(id)) === undefined) throw noSuchJob(id);
 		return false;
 	}
 
 	/** Cancels jobs. Pending and failed jobs are cancelled at once; the owners of running jobs are asked to stop them. */
-	async cancel(filter: JobFilter): Promise<CancelResult> {
+	async cancel(filter: JobRef | JobFilter<JobRef>): Promise<CancelResult> {
 		const {ids, asked} = await this.#moveAll(checkFilter('cancel()', filter), 'cancelled');
 		return {cancelled: ids, asked};
 	}
 
 	/** Begins a new round of failed, dead and cancelled jobs, and of completed jobs that the filter names by status or id. Returns the number of jobs. */
-	async retry(filter: JobFilter): Promise<number> {
+	async retry(filter: JobRef | JobFilter<JobRef>): Promise<number> {
 		return (await this.#moveAll(checkFilter('retry()', filter), 'pending')).ids.length;
 	}
 
@@ -183,13 +184,14 @@ export class JobQueue {
 
 	/**
 	 * Changes payload, priority or time of a job that is pending or failed.
-	 * @returns `edited`; otherwise the job was left as it is, and this says why: its status, or `missing`
+	 * @returns false if it runs or has ended, and was left as it is
+	 * @throws FaenaError `NoSuchJob`, `BadOption`
 	 * @example await queue.edit(17, {priority: 9, delayMs: 0});
 	 */
-	async edit(id: JobId, changes: Omit<JobEdit, 'id'>): Promise<EditResult> {
+	async edit(id: JobId, changes: Omit<JobEdit, 'id'>): Promise<boolean> {
 		const {edited = []} = await this.store.commit({edit: [checkEdit(id, changes)]});
 		this.announce();
-		return edited[0] as EditResult;
+		return isEdited(id, edited[0] ?? 'missing');
 	}
 
 	/** Pauses tasks: their jobs are enqueued but not dequeued. Durable. */
@@ -236,30 +238,31 @@ export class JobQueue {
 	}
 
 	/** @returns `undefined` if there is no such job */
-	async job(id: JobId): Promise<Job | undefined> {
-		return (await this.store.jobs({ids: [checkId(id)]})).jobs[0];
+	async job(id: JobRef): Promise<Job | undefined> {
+		const [job] = (await this.store.jobs({ids: [checkId(id)]})).jobs;
+		return job && toJob(job);
 	}
 
-	/** Jobs that match, in order of arrival or sorted: a page if it is awaited, all of them if it is iterated. */
-	jobs(options: JobListOptions = {}, ...more: []): JobList {
-		return new JobList(options, this.#source, ...more);
+	/** The jobs that match, in order of arrival or sorted: for `for await`, or by its verbs `page()` and `toArray()`. */
+	jobs(search: JobSearch<JobRef> = {}, ...more: []): JobList {
+		return new JobList(search, this.#source, ...more);
 	}
 
 	/**
 	 * Payload, result and checkpoint of a job, encoded.
 	 * @returns `undefined` if there is no such job
 	 */
-	async values(id: JobId): Promise<JobValues | undefined> {
+	async values(id: JobRef): Promise<JobValues | undefined> {
 		return (await this.store.jobs({ids: [checkId(id)]}, {}, {values: true})).jobs[0]?.values;
 	}
 
 	/** The latest 200 log lines of a job, the oldest first; none if there is no such job. */
-	async logs(id: JobId): Promise<readonly LogLine[]> {
+	async logs(id: JobRef): Promise<readonly LogLine[]> {
 		return (await this.store.jobs({ids: [checkId(id)]}, {}, {logs: true})).jobs[0]?.logs ?? [];
 	}
 
 	/** The executions of a job that have ended, in order: at most the first ten and the last ten; none if there is no such job. */
-	async history(id: JobId): Promise<readonly ExecutionRecord[]> {
+	async history(id: JobRef): Promise<readonly ExecutionRecord[]> {
 		return (await this.store.jobs({ids: [checkId(id)]}, {}, {history: true})).jobs[0]?.history ?? [];
 	}
 
@@ -270,7 +273,7 @@ export class JobQueue {
 	}
 
 	/** The number of jobs by status, of all jobs or of those that match. */
-	async counts(search: JobSearch = {}): Promise<Counts> {
+	async counts(search: JobSearch<JobRef> = {}): Promise<Counts> {
 		return countJobs(search, this.#source);
 	}
 

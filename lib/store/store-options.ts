@@ -1,4 +1,3 @@
-import type {Durability} from '../job/job.ts';
 import type {Clock} from '../support/clock.ts';
 import type {PostgresPool} from './postgres-client.ts';
 
@@ -8,7 +7,7 @@ export const IN_MEMORY = ':memory:';
 /** Options with which a store is opened. */
 export interface OpenStoreOptions {
 	/** `full` (default): a commit survives a loss of power. `normal`: it survives a crash of the process. */
-	readonly durability?: Durability | undefined;
+	readonly durability?: 'full' | 'normal' | undefined;
 	/** A Pool of the driver `pg` that the program brings, for the URL of a PostgreSQL database. It stays open, and its options count. */
 	readonly pool?: PostgresPool | undefined;
 	/** Opens the file for reading alone, and changes nothing; default false. While another program has it open, file and folder need not be writable. */

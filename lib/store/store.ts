@@ -194,7 +194,7 @@ export interface Committed {
 	/** A result for each settled group, in order. */
 	readonly settled: readonly SettledGroup[];
 	/** A result for each edit, in order; absent if there were none. */
-	readonly edited?: readonly EditResult[];
+	readonly edited?: readonly (EditResult | 'missing')[];
 	/** A result for each change of a schedule, in order; absent if there were none. */
 	readonly scheduled?: readonly ScheduleResult[];
 	/** A result for each enqueued group, in order. */

@@ -58,7 +58,18 @@ const readPostMortem: Reader<PostMortem> = object(
 const readReason = oneOf<FailureRecord['reason']>('threw', 'timedOut', 'lostWorker', 'poison', 'cancelled', 'expired', 'parent', 'badResult', 'unknownTask');
 const readDetails = object(
 	{},
-	{reason: readReason, causes: listOf(readError), retry: toDecision, exitCode: number, signal: text, stderr: text, postMortem: readPostMortem},
+	{
+		reason: readReason,
+		causes: listOf(readError),
+		attempt: number,
+		failedAt: number,
+		worker: text,
+		retry: toDecision,
+		exitCode: number,
+		signal: text,
+		stderr: text,
+		postMortem: readPostMortem,
+	},
 );
 
 /** More causes and errors than Faena ever writes. */

@@ -1,7 +1,7 @@
 /** What stores make of the rows of jobs and batches. */
 
 import type {Batch} from '../job/batch.ts';
-import type {Job} from '../job/job.ts';
+import type {JobRecord} from '../job/job.ts';
 import type {Policy} from '../job/policy.ts';
 import {defined} from '../support/defined.ts';
 import {readFailure, readMarks, readShape} from './stored-json.ts';
@@ -11,18 +11,18 @@ type Optional = 'scheduledAt' | 'runAt' | 'endedAt' | 'startedAt' | 'durationMs'
 
 /** A job as a store reads it; `null` for what there is not. */
 export interface StoredJobRow
-	extends Pick<Job, 'id' | 'task' | 'priority' | 'createdAt' | 'attempts' | 'executions' | 'payloadBytes'>,
+	extends Pick<JobRecord, 'id' | 'task' | 'priority' | 'createdAt' | 'attempts' | 'executions' | 'payloadBytes'>,
 		Readonly<Partial<Record<Optional, number | null | undefined>>> {
 	readonly state: StoredState;
 	readonly scope: string | null;
 	readonly key: string | null;
 	readonly batch: string | null;
 	readonly failure: string | null;
-	readonly stale?: Job['stale'] | null;
+	readonly stale?: JobRecord['stale'] | null;
 	readonly progress: {readonly done: number; readonly total: number | null; readonly at: number} | null;
 }
 
-export function toJob(row: StoredJobRow, {maxAttempts, timeoutMs, timeoutPercent}: Policy): Job {
+export function readJobRecord(row: StoredJobRow, {maxAttempts, timeoutMs, timeoutPercent}: Policy): JobRecord {
 	const {id, task, state, priority, createdAt, attempts, executions, payloadBytes, startedAt, progress, failure} = row;
 	const {scope, key, batch, stale, scheduledAt, runAt, endedAt, durationMs, cpuMs, memoryBytes, resultBytes} = row;
 	return {

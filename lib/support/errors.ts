@@ -71,37 +71,32 @@ export type ErrorCode =
  * underneath, if there is one.
  * @example if (error instanceof FaenaError && error.code === 'QueueFull') await sleep(error.retryAfterMs);
  */
-export type FaenaError = QueueFullError | CommandFailedError | OtherError;
-
-/** `maxPending` allows no more jobs. */
-export interface QueueFullError extends Error, Without<FieldsOfCommand> {
-	/** It tells this error from others. */
-	readonly code: 'QueueFull';
-	/** The task of the refused job. */
-	readonly task: string;
-	/** How many jobs are pending, of this task or of all tasks, whichever has reached its limit. */
-	readonly pending: number;
-	/** The limit. */
-	readonly limit: number;
-	/** Milliseconds after which there may be room, from 1,000 to 3,600,000. An estimate by the mean run time of jobs in this engine. */
-	readonly retryAfterMs: number;
-}
-
-/** A command of `ctx.exec()` failed. */
-export interface CommandFailedError extends Error, Without<FieldsOfQueue> {
-	/** It tells this error from others. */
-	readonly code: 'CommandFailed';
-	/** Its exit code; `null` if a signal ended it. */
-	readonly exitCode: number | null;
-	/** The signal that ended it; `null` if none did. */
-	readonly signal: string | null;
-	/** The end of its stderr, at most 4,096 characters. */
-	readonly stderr: string;
-}
-
-interface OtherError extends Error, Without<FieldsOfQueue | FieldsOfCommand> {
-	readonly code: Exclude<ErrorCode, 'QueueFull' | 'CommandFailed'>;
-}
+export type FaenaError =
+	| (Error &
+			Without<FieldsOfCommand> & {
+				/** `maxPending` allows no more jobs. */
+				readonly code: 'QueueFull';
+				/** The task of the refused job. */
+				readonly task: string;
+				/** How many jobs are pending, of this task or of all tasks, whichever has reached its limit. */
+				readonly pending: number;
+				/** The limit. */
+				readonly limit: number;
+				/** Milliseconds after which there may be room, from 1,000 to 3,600,000. An estimate by the mean run time of jobs in this engine. */
+				readonly retryAfterMs: number;
+			})
+	| (Error &
+			Without<FieldsOfQueue> & {
+				/** A command of `ctx.exec()` failed. */
+				readonly code: 'CommandFailed';
+				/** Its exit code; `null` if a signal ended it. */
+				readonly exitCode: number | null;
+				/** The signal that ended it; `null` if none did. */
+				readonly signal: string | null;
+				/** The end of its stderr, at most 4,096 characters. */
+				readonly stderr: string;
+			})
+	| (Error & Without<FieldsOfQueue | FieldsOfCommand> & {readonly code: Exclude<ErrorCode, 'QueueFull' | 'CommandFailed'>});
 
 type FieldsOfQueue = 'task' | 'pending' | 'limit' | 'retryAfterMs';
 type FieldsOfCommand = 'exitCode' | 'signal' | 'stderr';

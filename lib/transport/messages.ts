@@ -6,20 +6,7 @@ import type {EventName, JobEvent} from '../job/events.ts';
 import type {ErrorEnvelope} from '../job/failure.ts';
 import type {EndedGroup, EnqueuedGroup, FullQueue, NewGroup} from '../job/groups/group.ts';
 import {buffersOf} from '../job/groups/packed.ts';
-import type {
-	CancelResult,
-	DiscardOptions,
-	DiscardResult,
-	Durability,
-	EditResult,
-	Job,
-	JobEdit,
-	JobEnd,
-	JobId,
-	JobStatus,
-	Retention,
-	TaskCounts,
-} from '../job/job.ts';
+import type {CancelResult, DiscardOptions, DiscardResult, Durability, JobEdit, JobEnd, JobId, JobStatus, Retention, TaskCounts} from '../job/job.ts';
 import type {JobSource} from '../job/job-list.ts';
 import type {PoolOptions} from '../job/options.ts';
 import type {Schedule, ScheduleChange, ScheduleResult} from '../job/schedule.ts';
@@ -60,6 +47,8 @@ export type CallBody =
 	/** Asks for news of each job's end. Answered at once, with the notices of jobs that have ended already. */
 	| {readonly type: 'watch'; readonly ids: readonly JobId[]}
 	| {readonly type: 'unwatch'; readonly ids?: readonly JobId[]; readonly ranges?: readonly IdRange[]}
+	/** Refuses the enqueues with this number that wait for room. Answered once none of them waits. */
+	| {readonly type: 'stopWaiting'; readonly waits: number}
 	| {readonly type: 'subscribe'; readonly events: readonly EventName[]}
 	/** Answered once no job of the dispatcher's tasks can run by itself any more; with `waiting: false`, once none is due. */
 	| {readonly type: 'idle'; readonly waiting: boolean}
@@ -76,8 +65,8 @@ export interface EnqueueCall {
 	readonly group: NewGroup;
 	/** Whether to watch the jobs, from the moment they exist. */
 	readonly watch: boolean;
-	/** Whether the call waits for room if the queue is full; default false. */
-	readonly waits?: boolean;
+	/** Set if the call waits for room while the queue is full: a number by which a call of the type `stopWaiting` ends that. */
+	readonly waits?: number | undefined;
 	/** True if the caller does not keep the payloads: the memory of large binary ones goes to the dispatcher. Default false: they are copied. */
 	readonly givesPayloads?: boolean;
 }
@@ -97,11 +86,10 @@ export interface Verbs {
 	/** Moves held jobs; none of a batch that another owner has by now. Returns their number. */
 	endHold(filter: JobFilter, to: 'unheld' | 'cancelled' | 'discarded'): number;
 	retry(filter: JobFilter): number;
-	edit(id: JobId, changes: Omit<JobEdit, 'id'>): EditResult;
+	edit(id: JobId, changes: Omit<JobEdit, 'id'>): boolean;
 	pause(tasks: readonly string[]): void;
 	resume(tasks: readonly string[]): void;
 	paused(): readonly string[];
-	job(id: JobId): Job | undefined;
 	/** As the verb of a store. */
 	jobs(search: JobSearch, page: {readonly after?: Place | undefined; readonly limit: number}, want?: Wanted): Awaited<ReturnType<JobSource['page']>>;
 	/** As the verb of a store. */

@@ -8,7 +8,7 @@ import {claimedJobAt} from '../job/groups/single-jobs.ts';
 import type {LogLevel, StopReason} from '../job/job.ts';
 import {type ChildJob, ChildJobs, type JobBuilder} from '../job/new-job.ts';
 import {outcomesOf, type ParentsOfJob, readerOf} from '../job/parent-results.ts';
-import type {ParentOutcome, TaskContext, TaskLog, TaskOptions} from '../job/task.ts';
+import type {ParentOutcome, TaskContext, TaskOptions} from '../job/task.ts';
 import type {RetryDecision} from '../job/task-errors.ts';
 import {FaenaError} from '../support/errors.ts';
 import {get, wallMs} from '../support/primordials.ts';
@@ -141,7 +141,7 @@ export class Execution {
 interface Used {
 	controller?: AbortController;
 	resumeFrom?: {readonly state: unknown};
-	log?: TaskLog;
+	log?: TaskContext['log'];
 	retryInMs?: number;
 	updates?: JobUpdates;
 	childJobs?: ChildJobs;
@@ -225,7 +225,7 @@ export class JobContext implements TaskContext {
 		};
 	}
 
-	get log(): TaskLog {
+	get log(): TaskContext['log'] {
 		this.#own.log ??= makeLog((level, text) => {
 			this.writeLines([{level, text}]);
 		});
@@ -315,7 +315,7 @@ export class JobContext implements TaskContext {
 	}
 }
 
-function makeLog(add: (level: LogLevel, text: string) => void): TaskLog {
+function makeLog(add: (level: LogLevel, text: string) => void): TaskContext['log'] {
 	const writer =
 		(level: LogLevel) =>
 		(...values: readonly unknown[]) =>

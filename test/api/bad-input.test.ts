@@ -149,7 +149,7 @@ for (const [task, what, words] of [
 		const job = await faena.enqueue(task);
 		const outcome = await job.outcome();
 		t.is(outcome.status, 'dead');
-		const details = await faena.job(job.id);
+		const details = await faena.job(job.id).info();
 		t.regex(details?.error?.message ?? '', words);
 		t.log(`${what} → dead: ${details?.error?.name}: ${details?.error?.message}`);
 		t.is(await faena.call('echo', 'the engine goes on'), 'the engine goes on');
@@ -361,16 +361,16 @@ test('negative, absurd and misspelt options of enqueue(), map(), result() and th
 		['enqueueMany of a number', () => faena.enqueueMany('echo', 42 as Wrong), /iterable/],
 		['result {timeout: "x"}', () => done.result({timeout: 'x' as Wrong}), /as timeout a time/],
 		['result {signal: 1}', () => done.result({signal: 1 as Wrong}), /as signal an AbortSignal/],
-		['job("one")', () => faena.job('one' as Wrong), /id is a positive whole number/],
+		['job("one")', () => faena.job('one' as Wrong).info(), /id is a positive whole number/],
 		['cancel(-1)', () => faena.cancel(-1), /id is a positive whole number/],
-		['cancel()', () => (faena.cancel as Wrong)(), /^cancel\(\) expects a job's id or a filter such as \{task: 'hash'\}; it got undefined\.$/],
-		['retry("5")', () => faena.retry('5' as Wrong), /^retry\(\) expects a job's id or a filter .*; it got "5"\.$/],
-		['cancel(null)', () => faena.cancel(null as Wrong), /^cancel\(\) expects a job's id or a filter .*; it got null\.$/],
+		['cancel()', () => (faena.cancel as Wrong)(), /^cancel\(\) expects a job's id or handle, or a filter such as \{task: 'hash'\}; it got undefined\.$/],
+		['retry("5")', () => faena.retry('5' as Wrong), /^retry\(\) expects a job's id or handle, or a filter .*; it got "5"\.$/],
+		['cancel(null)', () => faena.cancel(null as Wrong), /^cancel\(\) expects a job's id or handle, or a filter .*; it got null\.$/],
 		['cancel {batch: undefined}', () => faena.cancel({batch: undefined} as Wrong), /batch: undefined, which would mean every job/],
 		['retry {ids: undefined}', () => faena.retry({ids: undefined} as Wrong), /ids: undefined, which would mean every job/],
 		['cancel {stauts: "dead"}', () => faena.cancel({stauts: 'dead'} as Wrong), /did you mean "status"/],
 		['retry {status: "gone"}', () => faena.retry({status: 'gone'} as Wrong), /as status "blocked" or/],
-		['jobs {limit: 0}', () => faena.jobs({limit: 0}), /as limit a whole number/],
+		['jobs {limit: 0}', () => faena.jobs().page({limit: 0}), /as limit a whole number/],
 		['cleanup {}', () => faena.cleanup({} as Wrong), /expects a job's id, \{ids: \[…\]\}, or a time/],
 		['cleanup with ids and a time', () => faena.cleanup({ids: [1], olderThan: '7d'}), /expects a job's id/],
 		['cleanup of half a job', () => faena.cleanup(1.5), /positive whole number/],
@@ -388,7 +388,7 @@ test('negative, absurd and misspelt options of enqueue(), map(), result() and th
 		['enqueueMany with options that are none', () => faena.enqueueMany('echo', [1], 5 as Wrong), /enqueueMany\(\) expects an object of options; it got 5/],
 		['enqueueMany with null as options', () => faena.enqueueMany('echo', [1], null as Wrong), /expects an object of options; it got null/],
 		['result(signal)', () => done.result(AbortSignal.abort() as Wrong), /result\(\) expects an object of options; it got an AbortSignal/],
-		['job(handle)', () => faena.job(done as Wrong), /id is a positive whole number; it got an object/],
+		['job(handle)', () => faena.job(done as Wrong).info(), /id is a positive whole number; it got an object/],
 		['on("complete")', async () => faena.on('complete' as Wrong, () => undefined), /on\(\) has no event "complete"; did you mean "completed"\?/],
 		['once("finished")', async () => faena.once('finished' as Wrong, () => undefined), /once\(\) has no event "finished"; there is completed, failed, dead, /],
 		['on("dead") without a function', async () => faena.on('dead', undefined as Wrong), /on\(\) expects as listener a function; it got undefined/],
@@ -420,8 +420,8 @@ test('a former option is refused in a sentence that names the new one', async t 
 
 test('a job that does not exist is refused in a sentence', async t => {
 	const faena = await openOn(t);
-	t.is(await faena.job(99), undefined);
-	await refused(t, 'result of job 99', faena.handle('echo', 99).result(), 'NoSuchJob', /no job 99/);
+	t.is(await faena.job(99).info(), undefined);
+	await refused(t, 'result of job 99', faena.job<'echo'>(99).result(), 'NoSuchJob', /no job 99/);
 	t.is(await faena.cancel(99), 0);
 	t.is(await faena.retry(99), 0);
 });
@@ -437,7 +437,7 @@ test('a second close() changes nothing; calls after close() are refused with Clo
 		['map after close', () => drain(() => faena.map('echo', [1]))],
 		['counts after close', () => faena.counts()],
 		['idle after close', () => faena.idle()],
-		['result after close', () => faena.handle('echo', 1).result()],
+		['result after close', () => faena.job<'echo'>(1).result()],
 	];
 	for (const [what, use] of uses) await refused(t, what, use(), 'Closed', /closed/);
 });

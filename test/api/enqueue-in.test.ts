@@ -32,7 +32,7 @@ test('a job enqueued in a transaction exists once the transaction commits, with 
 		return enqueueIn<Tasks>(db, 'add', {a: 1, b: 2}, {priority: 7, maxAttempts: 9, delay: '1h', key: 'k', timeout: '3s'});
 	})();
 	t.deepEqual(enqueued, {id: 1, reused: false});
-	const job = await faena.job(1);
+	const job = await faena.job(1).info();
 	t.like(job, {task: 'add', status: 'pending', payload: {a: 1, b: 2}, priority: 7, maxAttempts: 9, key: 'k', timeoutMs: 3000});
 	// The delay counts from the call, a moment before the job is written.
 	t.true(Math.abs((job?.runAt as number) - (job?.createdAt as number) - 3_600_000) < 5000);
@@ -48,10 +48,10 @@ test('a job enqueued in a transaction that is rolled back does not exist', async
 	});
 	t.throws(failing, {message: 'no'});
 	t.deepEqual(orders(db), []);
-	t.deepEqual(await faena.jobs(), []);
+	t.deepEqual(await faena.jobs().page(), []);
 	// The rollback also removed the rows of its task, policy and key.
 	t.deepEqual(enqueueIn(db, 'echo', 2, {key: 'k', backoff: 5}), {id: 1, reused: false});
-	t.like(await faena.job(1), {task: 'echo', payload: 2, status: 'pending'});
+	t.like(await faena.job(1).info(), {task: 'echo', payload: 2, status: 'pending'});
 	t.is((await faena.counts({task: 'echo'})).pending, 1);
 });
 
@@ -66,7 +66,7 @@ test('a rollback to a savepoint removes the jobs enqueued since then, and no oth
 	enqueueIn(db, 'add', 'after', {maxAttempts: 5});
 	db.exec('release here');
 	db.exec('commit');
-	const jobs = await Promise.all((await faena.jobs()).map(({id}) => faena.job(id)));
+	const jobs = await Promise.all((await faena.jobs().page()).map(({id}) => faena.job(id).info()));
 	t.deepEqual(
 		jobs.map(job => [job?.id, job?.task, job?.payload, job?.maxAttempts]),
 		[
@@ -81,7 +81,7 @@ test('outside a transaction enqueueIn() makes one of its own', async t => {
 	const {faena, db} = await openBoth(t);
 	t.is(enqueueIn(db, 'echo').id, 1);
 	t.false(db.inTransaction);
-	t.like(await faena.job(1), {payload: undefined, status: 'pending'});
+	t.like(await faena.job(1).info(), {payload: undefined, status: 'pending'});
 });
 
 test('a key is unique among the jobs of engines and transactions; a conflict leaves the transaction as it was', async t => {
@@ -117,12 +117,12 @@ test('an engine of another process runs the job soon after the commit, and not b
 	db.exec('begin');
 	const {id} = enqueueIn<Tasks>(db, 'add', {a: 1, b: 2});
 	const delayed = enqueueIn<Tasks>(db, 'add', {a: 2, b: 3}, {delay: 1}).id;
-	t.is(await faena.job(id), undefined);
+	t.is(await faena.job(id).info(), undefined);
 	const committedAt = performance.now();
 	db.exec('commit');
-	t.is(await faena.handle('add', id).result({timeout: '10s'}), 3);
+	t.is(await faena.job<'add'>(id).result({timeout: '10s'}), 3);
 	t.log(`${(performance.now() - committedAt).toFixed(1)} ms from commit to result`);
-	t.is(await faena.handle('add', delayed).result({timeout: '10s'}), 5);
+	t.is(await faena.job<'add'>(delayed).result({timeout: '10s'}), 5);
 	await program.kill('SIGKILL');
 });
 
@@ -131,7 +131,7 @@ test('the engine that is open in the same process runs the job, too', async t =>
 	const faena = await openEngine(t, {queue});
 	const db = new Database(queue);
 	const {id} = db.transaction(() => enqueueIn<Tasks>(db, 'add', {a: 1, b: 2}))();
-	t.is(await faena.handle('add', id).result({timeout: '10s'}), 3);
+	t.is(await faena.job<'add'>(id).result({timeout: '10s'}), 3);
 	assert.deepEqual(brokenLaws(db), []);
 	db.close();
 });

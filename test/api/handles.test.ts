@@ -1,6 +1,7 @@
 import test from 'ava';
 import {Events} from '../../lib/api/events.ts';
-import {detailsOf, JobHandle} from '../../lib/api/handles.ts';
+import {JobHandle} from '../../lib/api/job-handle.ts';
+import {infoOf} from '../../lib/api/job-info.ts';
 import {toEnvelope} from '../../lib/job/failure.ts';
 import {JobBuilder} from '../../lib/job/new-job.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
@@ -16,8 +17,7 @@ test('a wait rejects if the dispatcher can not tell whether the job has ended', 
 		new DispatcherClient(answering({error: toEnvelope(new FaenaError('OutcomeUnknown', 'The disk did not say.'))}), new Events('jobs.db', undefined)),
 		new JobBuilder([], {}, 1024),
 		1,
-		'count',
-		false,
+		{reused: false},
 	);
 	await t.throwsAsync(handle.result(), {code: 'OutcomeUnknown', message: 'The disk did not say.'});
 });
@@ -38,9 +38,9 @@ test('a job is shown at one moment, also if it ends meanwhile', async t => {
 	};
 	const transport = answering(async (call: Call) => ({value: call.type === 'verb' ? await answer(call.verb, call.args) : undefined}));
 	const client = new DispatcherClient(transport, new Events('jobs.db', undefined));
-	const before = await detailsOf(client, 1);
+	const before = await infoOf(client, 1);
 	t.like(before, {status: 'running', history: [], logs: []});
 	t.false('result' in (before ?? {}));
-	t.like(await detailsOf(client, 1), {status: 'completed', result: 7, history: [{status: 'completed'}]});
-	t.is(await detailsOf(client, 2), undefined);
+	t.like(await infoOf(client, 1), {status: 'completed', result: 7, history: [{status: 'completed'}]});
+	t.is(await infoOf(client, 2), undefined);
 });

@@ -50,7 +50,7 @@ for (const [what, now, time] of [
 		faena.clock.advance('1m');
 		t.regex(new Date(faena.clock.now).toString(), new RegExp(time));
 		t.like(await faena.drain(), {completed: 1, pending: 0});
-		t.is((await faena.job(id))?.createdAt, Date.parse(now));
+		t.is((await faena.job(id).info())?.createdAt, Date.parse(now));
 	});
 }
 
@@ -65,16 +65,16 @@ test("failed jobs run again after exactly their backoff, by the test's clock", a
 	const faena = await opened(t, {fail: () => Promise.reject(new Error('no'))}, {now: 1_000_000, defaults: {maxAttempts: 3}});
 	const {id} = await faena.enqueue('fail');
 	t.like(await faena.drain(), {failed: 1});
-	t.is((await faena.job(id))?.runAt, 1_000_000 + 1000);
+	t.is((await faena.job(id).info())?.runAt, 1_000_000 + 1000);
 	faena.clock.advance(999);
 	t.like(await faena.drain(), {failed: 1});
 	faena.clock.advance(1);
 	t.like(await faena.drain(), {failed: 1});
-	t.is((await faena.job(id))?.runAt, 1_001_000 + 2000);
+	t.is((await faena.job(id).info())?.runAt, 1_001_000 + 2000);
 	faena.clock.advance(2000);
 	t.like(await faena.drain(), {failed: 0, dead: 1});
-	t.like(await faena.job(id), {attempts: 3, executions: 3, createdAt: 1_000_000, endedAt: 1_003_000});
-	t.true(Math.abs(((await faena.job(id))?.startedAt as number) - 1_003_000) <= 1000);
+	t.like(await faena.job(id).info(), {attempts: 3, executions: 3, createdAt: 1_000_000, endedAt: 1_003_000});
+	t.true(Math.abs(((await faena.job(id).info())?.startedAt as number) - 1_003_000) <= 1000);
 });
 
 test('the jitter of the backoff comes from the option random', async t => {
@@ -82,7 +82,7 @@ test('the jitter of the backoff comes from the option random', async t => {
 	const faena = await opened(t, {fail: () => Promise.reject(new Error('no'))}, options);
 	const {id} = await faena.enqueue('fail');
 	await faena.drain();
-	t.is((await faena.job(id))?.runAt, 750);
+	t.is((await faena.job(id).info())?.runAt, 750);
 });
 
 test('drain() also runs jobs that jobs enqueue, except delayed ones', async t => {
@@ -94,7 +94,7 @@ test('drain() also runs jobs that jobs enqueue, except delayed ones', async t =>
 	});
 	await faena.enqueue('count', 3);
 	t.like(await faena.drain(), {completed: 4, pending: 1});
-	t.is((await faena.jobs({status: 'pending'}))[0]?.runAt, faena.clock.now + 24 * 3_600_000);
+	t.is((await faena.jobs({status: 'pending'}).page())[0]?.runAt, faena.clock.now + 24 * 3_600_000);
 	faena.clock.advance('1d');
 	t.like(await faena.drain(), {completed: 5, pending: 1});
 });
@@ -125,7 +125,7 @@ test('a job that runs while the clock is moved by years is not taken for lost', 
 	for (let year = 0; year < 5; year++) faena.clock.advance('1y');
 	resolve('there');
 	t.is(await job.result(), 'there');
-	t.like(await faena.job(job.id), {executions: 1, attempts: 0});
+	t.like(await faena.job(job.id).info(), {executions: 1, attempts: 0});
 });
 
 test('tasks are stubs, a module, or the URL of one', async t => {
@@ -137,8 +137,8 @@ test('tasks are stubs, a module, or the URL of one', async t => {
 	const byUrl = await openForTest<typeof tasks>(new URL('../fixtures/tasks.ts', import.meta.url));
 	t.teardown(() => byUrl.close());
 	t.is(await byUrl.call('add', {a: 1, b: 2}), 3);
-	t.is((await byUrl.enqueue('echo', 1)).task, 'echo');
-	t.like((await byUrl.jobs()).at(-1), {priority: 3, maxAttempts: 7});
+	t.is((await (await byUrl.enqueue('echo', 1)).info())?.task, 'echo');
+	t.like((await byUrl.jobs().page()).at(-1), {priority: 3, maxAttempts: 7});
 });
 
 test('each engine has tasks and a clock of its own', async t => {
@@ -146,7 +146,7 @@ test('each engine has tasks and a clock of its own', async t => {
 	one.clock.advance(5);
 	t.deepEqual([one.clock.now, two.clock.now], [5, 0]);
 	t.deepEqual([await one.call('who'), await two.call('who')], ['one', 'two']);
-	t.deepEqual([(await one.job(1))?.createdAt, (await two.job(1))?.createdAt], [5, 0]);
+	t.deepEqual([(await one.job(1).info())?.createdAt, (await two.job(1).info())?.createdAt], [5, 0]);
 });
 
 test("cleanup uses the test's clock", async t => {

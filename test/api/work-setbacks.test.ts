@@ -109,7 +109,7 @@ test('a result of work() that the database refuses is a failure of its job, char
 	};
 	await work(queue, {run}, {signal: controller.signal});
 	t.deepEqual(
-		(await queue.jobs({})).map(({status, attempts, error}) => [status, attempts, error?.code]),
+		(await queue.jobs({}).page()).map(({status, attempts, error}) => [status, attempts, error?.code]),
 		[
 			['completed', 0, undefined],
 			['dead', 1, 'BadRow'],
@@ -130,7 +130,7 @@ test('work() warns of a task whose jobs a row blocks, and runs the jobs of other
 	await work(queue, {held: () => undefined, run}, {signal: controller.signal});
 	t.regex(String(((await warned) as [Error])[0].message), /^No job of task held can be started\. .*refuses to store this/);
 	t.deepEqual(
-		(await queue.jobs({})).map(({status}) => status),
+		(await queue.jobs({}).page()).map(({status}) => status),
 		['pending', 'completed', 'completed'],
 	);
 });

@@ -374,7 +374,7 @@ test('the command is never read from the queue: what another program writes ther
 		const queue = await openQueue(join(folder.path, 'faena.db'));
 		await queue.enqueue([{task: 'sh-ffffffffffff', payload}]);
 		await queue.retry({ids: [1], status: 'completed'});
-		t.is(await queue.edit(1, {payload}), 'edited');
+		t.true(await queue.edit(1, {payload}));
 		await queue.close();
 		// The engine may run it as it is, before the map gives it the item's own value again.
 		await run();

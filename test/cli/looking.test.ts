@@ -30,10 +30,10 @@ async function makeQueue(t: ExecutionContext): Promise<{readonly folder: Folder;
 	const faena = await open<typeof import('../fixtures/tasks.ts')>({queue: path, tasks: new URL('../fixtures/tasks.ts', import.meta.url), isolation: 'inline'});
 	await faena.call('echo', 1);
 	for await (const _ of faena.map('echo', [1, 2], {batch: 'run'}));
-	const flow = faena.flow('tree');
+	const flow = faena.newFlow('tree');
 	flow.job('echo', 1);
 	await (await flow.enqueue()).ended();
-	await faena.schedule('nightly', {cron: '0 2 * * *', timezone: 'UTC', task: 'echo', payload: 1});
+	await faena.setSchedule('nightly', {cron: '0 2 * * *', timezone: 'UTC', task: 'echo', payload: 1});
 	await faena.close();
 	return {folder, path};
 }

@@ -66,8 +66,8 @@ async function makeQueue(folder: Folder, location: string): Promise<void> {
 	await faena.enqueue('text', new Uint8Array(9_000_000), {priority: 3, delay: '1h', expires: '2h'});
 	const parent = await faena.enqueue('text', 4);
 	await faena.enqueue('text', 5, {dependsOn: [parent]});
-	await faena.cancel({ids: [(await faena.enqueue('text', 6, {dependsOn: [dead], onDead: 'run'})).id]});
-	await faena.schedule('nightly', {task: 'text', payload: new Map([[1, 2]]), cron: '0 3 * * *'});
+	await faena.cancel({ids: [(await faena.enqueue('text', 6, {dependsOn: [dead], onParentDead: 'run'})).id]});
+	await faena.setSchedule('nightly', {task: 'text', payload: new Map([[1, 2]]), cron: '0 3 * * *'});
 	await faena.close();
 }
 
@@ -180,7 +180,7 @@ for (const [route, [from, to, moments]] of drawn(Object.entries(ROUTES), 2))
 		t.deepEqual(again, [...new Array(3000).fill(true), false]);
 		t.is(
 			(await faena.enqueue('dies', 1, {maxAttempts: 2, backoff: {base: '1ms'}, key: 'dead'})).id,
-			(await faena.jobs({task: 'dies', status: 'dead'}))[0]?.id as number,
+			(await faena.jobs({task: 'dies', status: 'dead'}).page())[0]?.id as number,
 		);
 		for (let counts = await faena.counts(); counts.blocked + counts.running > 0 || counts.pending > 1; counts = await faena.counts()) await sleep(10);
 		await faena.close();
@@ -389,7 +389,7 @@ test.serial('scopes of schedules and of what batches enqueue move, too', async t
 	folder.write('tasks.mjs', TASKS);
 	const places = [join(folder.path, 'old.db'), schema(), schema(), join(folder.path, 'new.db')] as const;
 	const faena = await openOn(folder, places[0]);
-	await faena.schedule('nightly', {task: 'text', payload: 1, every: '1s'});
+	await faena.setSchedule('nightly', {task: 'text', payload: 1, every: '1s'});
 	await faena.map('text', [1], {batch: 'one', onComplete: 'bytes'}).toArray();
 	await faena.close();
 	for (const [index, place] of places.entries()) if (index > 0) await moveQueue(places[index - 1] as string, place);

@@ -62,7 +62,7 @@ test('delete deletes interrupted maps, pipes and flows', async t => {
 	t.timeout(60_000);
 	const folder = new Folder(t);
 	const faena = await openEngine(t, {queue: join(folder.path, 'faena.db')});
-	const flow = faena.flow('flow');
+	const flow = faena.newFlow('flow');
 	flow.map('echo', [1, 2]);
 	await (await flow.enqueue()).ended();
 	for await (const _ of faena.pipe([1, 2], 'echo', 'echo', {batch: 'pipe'}));
@@ -70,6 +70,6 @@ test('delete deletes interrupted maps, pipes and flows', async t => {
 	await faena.close();
 	for (const name of ['flow', 'pipe', 'map']) t.regex((await folder.faena('delete', name).end()).stdout, /^\d+ jobs? deleted\n$/);
 	const queue = await openQueue(join(folder.path, 'faena.db'));
-	t.deepEqual([await queue.batches(), (await queue.jobs()).length], [[], 0]);
+	t.deepEqual([await queue.batches(), (await queue.jobs().page()).length], [[], 0]);
 	await queue.close();
 });

@@ -51,7 +51,7 @@ test('stale jobs: list, show, flow and doctor tell them, and retry --stale runs 
 	const faena = await openEngine(t, {queue: join(folder.path, 'faena.db')});
 	const file = join(folder.path, 'part');
 	writeFileSync(file, 'one');
-	const flow = faena.flow('report');
+	const flow = faena.newFlow('report');
 	const part = flow.job('readText', file);
 	flow.job('echo', flow.job('gather', [part]));
 	const run = await flow.enqueue();

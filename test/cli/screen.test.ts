@@ -18,10 +18,10 @@ async function folderWithRuns(t: ExecutionContext): Promise<Folder> {
 	const faena = await openEngine(t, {queue: join(folder.path, 'faena.db'), defaults: {maxAttempts: 1}});
 	for await (const _ of faena.map('echo', [1, 2], {batch: WIDE}));
 	for await (const _ of faena.map('boom', ['\x1B[31mred\n', '2'], {batch: HOSTILE, key: item => `key ${item} ${WIDE}`}));
-	const flow = faena.flow('tree');
+	const flow = faena.newFlow('tree');
 	flow.job('echo', 1, {dependsOn: [flow.map('echo', [1, 2, 3])], key: WIDE});
 	await (await flow.enqueue()).ended();
-	await faena.schedule(HOSTILE, {cron: '0 2 * * *', timezone: 'UTC', task: 'echo', payload: 1});
+	await faena.setSchedule(HOSTILE, {cron: '0 2 * * *', timezone: 'UTC', task: 'echo', payload: 1});
 	await faena.close();
 	return folder;
 }

@@ -1,7 +1,8 @@
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
-import {type Isolation, open} from '../../lib/index.ts';
+import {open} from '../../lib/index.ts';
+import type {Isolation} from '../../lib/job/task.ts';
 import {openQueue} from '../../lib/queue.ts';
 import {assertSentence, Folder, tasks} from './command.ts';
 
@@ -196,7 +197,7 @@ test('a running job is not shown with the worker of an earlier execution', async
 	const queue = await openQueue(join(folder.path, 'faena.db'));
 	t.teardown(() => queue.close());
 	await queue.retry({ids: [1]});
-	const [job] = await queue.jobs({ids: [1]});
+	const [job] = await queue.jobs({ids: [1]}).page();
 	await queue.dequeue({owner: 'me', tasks: [job?.task ?? ''], scopes: [job?.scope ?? ''], limit: 1});
 	const {stdout} = await folder.faena('show', '1').end();
 	t.regex(stdout, /^job 1 .* running$/m);

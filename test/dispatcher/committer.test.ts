@@ -164,10 +164,10 @@ test('a transaction takes two whole groups of calls, in order; another one takes
 test('a call that finds no room is refused with the time after which to try again; one that waits keeps its turn until there is room', async t => {
 	const {committer, clock, queue, flush, takeWakes} = await setUp({jobs: 2, hasPool: false});
 	for (const [call, size, waits] of [
-		[1, 2, false],
-		[2, 2, true],
-		[3, 1, true],
-		[4, 1, false],
+		[1, 2, undefined],
+		[2, 2, 1],
+		[3, 1, 1],
+		[4, 1, undefined],
 	] as const) {
 		const {group, ...rest} = enqueueCall(call, size);
 		committer.enqueues.push({...rest, group: {...group, maxPending: {task: 3}}, waits});
@@ -197,7 +197,7 @@ test('a call that finds no room is refused with the time after which to try agai
 test('a claim makes room for calls that wait', async t => {
 	const {committer, flush} = await setUp({jobs: 3});
 	const {group, ...rest} = enqueueCall(1, 1);
-	committer.enqueues.push({...rest, group: {...group, maxPending: {task: 3}}, waits: true});
+	committer.enqueues.push({...rest, group: {...group, maxPending: {task: 3}}, waits: 1});
 	await committer.commit();
 	t.deepEqual(flush().replies, []);
 	t.true(committer.mustCommit);
@@ -483,7 +483,7 @@ test('a call that finds no room is refused as closed if the dispatcher began to 
 			},
 		}),
 	});
-	committer.enqueues.push({...enqueueCall(1, 1, {maxPending: {task: 1}}), waits: true});
+	committer.enqueues.push({...enqueueCall(1, 1, {maxPending: {task: 1}}), waits: 1});
 	await committer.commit();
 	t.like(flush().replies, [{call: 1, error: {code: 'Closed'}}]);
 	t.false(committer.enqueues.hasCalls);
@@ -812,7 +812,7 @@ test('the end of a job that killed its worker too often is reported with the err
 			clock.pass(1);
 		}
 		const {notices} = flush();
-		const poison = (await queue.job(2))?.error;
+		const poison = (await queue.store.jobs({ids: [2]})).jobs[0]?.error;
 		t.like(poison, {reason: 'poison', name: 'Poison'});
 		t.deepEqual(
 			notices.map(({id, error}) => [id, error]),

@@ -1,6 +1,6 @@
 import {readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {toBatchInfo} from '../../lib/api/handles.ts';
+import {toBatchInfo} from '../../lib/api/batch-handle.ts';
 import {type Batch, openQueue} from '../../lib/queue.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
@@ -62,14 +62,14 @@ test('a batch that completes says so once, and enqueues the job of its onComplet
 	t.deepEqual(heard, [completed]);
 	await drain(map());
 	await faena.idle();
-	const [job, ...others] = await faena.jobs({task: 'echo'});
+	const [job, ...others] = await faena.jobs({task: 'echo'}).page();
 	t.like(job, {status: 'completed', priority: 3, maxAttempts: 7});
-	t.deepEqual((await faena.job(job?.id ?? 0))?.payload, completed);
+	t.deepEqual((await faena.job(job?.id ?? 0).info())?.payload, completed);
 	t.is((await faena.batch('one').info())?.completionJobId, job?.id);
 	t.deepEqual([heard.length, others], [1, []]);
-	t.is(await faena.batch('one').retryFailed(), 1);
+	t.is(await faena.batch('one').retry(), 1);
 	await faena.idle();
-	t.is((await faena.jobs({task: 'echo'})).length, 2);
+	t.is((await faena.jobs({task: 'echo'}).page()).length, 2);
 	t.is(heard.length, 2);
 });
 
@@ -89,7 +89,7 @@ test('a batch whose input had ended completes also when its map was left, and an
 	t.like(await second.batch('one').info(), {total: 2, counts: {...NONE, completed: 2}, closedAt: undefined});
 	t.true((await second.batch('one').info())?.completedAt !== undefined);
 	t.deepEqual(
-		(await second.jobs({task: 'echo'})).map(({status}) => status),
+		(await second.jobs({task: 'echo'}).page()).map(({status}) => status),
 		['completed'],
 	);
 });
@@ -106,9 +106,9 @@ test('a batch whose program is killed again and again ends with every item compl
 	t.like(await new Program(t, 'engine', queue, 'map', file).ended(), {code: 0, stderr: ''});
 	const faena = await openEngine(t, {queue, tasks: null});
 	t.like(await faena.batch('b').info(), {total: 1000, counts: {...NONE, completed: 1000}});
-	const [job, ...others] = await faena.jobs({task: 'echo'});
+	const [job, ...others] = await faena.jobs({task: 'echo'}).page();
 	t.deepEqual([job?.status, others], ['completed', []]);
-	t.deepEqual((await faena.job(job?.id ?? 0))?.payload, {batch: 'b', counts: {...NONE, completed: 1000}});
+	t.deepEqual((await faena.job(job?.id ?? 0).info())?.payload, {batch: 'b', counts: {...NONE, completed: 1000}});
 	const runs = readFileSync(file, 'utf8').trim().split('\n');
 	t.deepEqual(
 		[...new Set(runs)].map(Number).toSorted((a, b) => a - b),
@@ -124,7 +124,7 @@ test('a batch that was left in the middle of its input does not complete, whatev
 	for await (const _ of faena.map('add', ITEMS, {batch: 'one', window: 5, onComplete: 'echo'})) break;
 	await faena.idle();
 	t.like(await faena.batch('one').info(), {total: undefined, completedAt: undefined});
-	t.deepEqual([heard, await faena.jobs({task: 'echo'})], [[], []]);
+	t.deepEqual([heard, await faena.jobs({task: 'echo'}).page()], [[], []]);
 });
 
 test('cancel() of a batch cancels its jobs that have not ended, and no others', async t => {
@@ -137,7 +137,8 @@ test('cancel() of a batch cancels its jobs that have not ended, and no others', 
 	await loop;
 	t.like(await faena.batch('one').info(), {counts: {...NONE, cancelled: 3}});
 	t.is((await other.info())?.status, 'pending');
-	t.is(await faena.batch('unknown').cancel(), 0);
+	await t.throwsAsync(faena.batch('unknown').cancel(), {code: 'NoSuchBatch', message: 'There is no batch "unknown"; it may have been deleted.'});
+	await t.throwsAsync(faena.batch('unknown').retry(), {code: 'NoSuchBatch'});
 });
 
 test('delete() is refused while jobs of the batch run; then it removes the batch with its jobs, and its name is free', async t => {
@@ -158,7 +159,7 @@ test('delete() is refused while jobs of the batch run; then it removes the batch
 		),
 	);
 	t.is(await faena.batch('two').delete(), 2500);
-	t.is(await faena.batch('two').delete(), 0);
+	await t.throwsAsync(faena.batch('two').delete(), {code: 'NoSuchBatch'});
 	t.deepEqual(
 		(await faena.batches()).map(({name}) => name),
 		['one'],
@@ -171,7 +172,7 @@ test('a caller that waits for a job of a deleted batch learns that the job is no
 	const queue = join(makeFolder(t), 'jobs.db');
 	const faena = await openEngine(t, {queue});
 	const [id] = await enqueueInBatch(queue);
-	const waits = faena.handle('echo', id as number).outcome();
+	const waits = faena.job<'echo'>(id as number).outcome();
 	t.is(await faena.batch('left').delete(), 1);
 	await t.throwsAsync(waits, {code: 'NoSuchJob'});
 });
@@ -253,5 +254,5 @@ test('a map and a pipe whose batch is deleted between two of their items end wit
 		await t.throwsAsync(run(), {code: 'NoSuchBatch', message: /was deleted while this map of it was under way\. Start the map again/});
 		t.is(await faena.batch(kind).info(), undefined);
 	}
-	t.is((await faena.jobs()).length, 0);
+	t.is((await faena.jobs().page()).length, 0);
 });

@@ -14,12 +14,12 @@ test('results in files come by result(), call(), map() and job() as any others, 
 	t.is(readdirSync(`${queue}-blobs`).length, 4);
 	await faena.close();
 	const later = await openEngine(t, {queue});
-	t.deepEqual(await later.handle('echo', job.id).result(), bytes);
-	t.deepEqual((await later.job(job.id))?.result, bytes);
+	t.deepEqual(await later.job<'echo'>(job.id).result(), bytes);
+	t.deepEqual((await later.job(job.id).info())?.result, bytes);
 	for await (const item of later.map('large', [2000, 3000], {batch: 'b', order: 'input'})) t.like(item, {status: 'completed', result: 'x'.repeat(item.item)});
-	t.true((await later.jobs()).every(({executions}) => executions === 1));
+	t.true((await later.jobs().page()).every(({executions}) => executions === 1));
 	await later.cleanup({olderThan: 0});
-	t.is((await later.jobs()).length, 0);
+	t.is((await later.jobs().page()).length, 0);
 	t.deepEqual(readdirSync(`${queue}-blobs`), []);
 });
 
@@ -30,6 +30,6 @@ test('a result whose file was deleted is refused in a sentence, and the engine g
 	await faena.idle();
 	rmSync(`${queue}-blobs`, {recursive: true});
 	await t.throwsAsync(job.result(), {code: 'BadDatabase', message: /of this result can't be read/});
-	await t.throwsAsync(faena.job(job.id), {code: 'BadDatabase'});
+	await t.throwsAsync(faena.job(job.id).info(), {code: 'BadDatabase'});
 	t.is(await faena.call('large', 10), 'x'.repeat(10));
 });

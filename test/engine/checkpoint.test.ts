@@ -9,7 +9,7 @@ test('a program killed in a synchronous loop goes on from its last checkpoint, a
 	const [queue, file] = [join(folder, 'jobs.db'), join(folder, 'file')];
 	const watcher = await openEngine(t, {queue, tasks: null});
 	const {id} = await watcher.enqueue('countOn', file);
-	const kept = async () => ((await watcher.job(id))?.checkpoint?.state ?? 0) as number;
+	const kept = async () => ((await watcher.job(id).info())?.checkpoint?.state ?? 0) as number;
 	let reached = 0;
 	for (let kill = 1; kill <= 3; kill++) {
 		const program = new Program(t, 'engine', queue, 'serve');
@@ -17,14 +17,14 @@ test('a program killed in a synchronous loop goes on from its last checkpoint, a
 		while ((await kept()) < enough);
 		await program.kill('SIGKILL');
 		reached = await kept();
-		t.like(await watcher.job(id), {attempts: 0, executions: kill, checkpoint: {execution: kill}});
+		t.like(await watcher.job(id).info(), {attempts: 0, executions: kill, checkpoint: {execution: kill}});
 	}
 	writeFileSync(file, '');
 	const faena = await openEngine(t, {queue});
-	const {from, to} = await faena.handle('countOn', id).result();
+	const {from, to} = await faena.job<'countOn'>(id).result();
 	t.is(from, reached);
 	t.is(to, reached + 1);
-	t.false('checkpoint' in ((await faena.job(id)) ?? {}));
+	t.false('checkpoint' in ((await faena.job(id).info()) ?? {}));
 });
 
 test('an attempt that throws keeps its last checkpoint, however shortly before it was made', async t => {
@@ -62,8 +62,8 @@ test('a job that heeds a shutdown goes on, uncharged, from the checkpoint it mak
 	await counts;
 	await first.close({drain: 0});
 	const second = await openEngine(t, {queue});
-	t.deepEqual(await second.handle('countThen', id).result(), {count: 1001});
-	t.like(await second.job(id), {attempts: 0, executions: 2});
+	t.deepEqual(await second.job<'countThen'>(id).result(), {count: 1001});
+	t.like(await second.job(id).info(), {attempts: 0, executions: 2});
 });
 
 test('a cancelled job that is retried goes on from its checkpoint; a completed one begins anew', async t => {
@@ -73,10 +73,10 @@ test('a cancelled job that is retried goes on from its checkpoint; a completed o
 	await counts;
 	await faena.cancel(job.id);
 	t.is((await job.outcome()).status, 'cancelled');
-	t.like(await faena.job(job.id), {status: 'cancelled', checkpoint: {execution: 1, state: {count: 1001}}});
+	t.like(await faena.job(job.id).info(), {status: 'cancelled', checkpoint: {execution: 1, state: {count: 1001}}});
 	await faena.retry(job.id);
 	t.deepEqual(await job.result(), {count: 1001});
-	t.false('checkpoint' in ((await faena.job(job.id)) ?? {}));
+	t.false('checkpoint' in ((await faena.job(job.id).info()) ?? {}));
 	const fresh = await faena.enqueue('resumeFrom');
 	await fresh.result();
 	await faena.retry(fresh.id);

@@ -19,7 +19,7 @@ test('close() lets running jobs finish and starts no others; those go on with th
 	t.is(await result, file);
 	const second = await openEngine(t, {queue, workers: 1});
 	await second.idle();
-	const jobs = await second.jobs({ids: waiting.ids});
+	const jobs = await second.jobs({ids: waiting.ids}).page();
 	t.deepEqual(
 		jobs.map(({status, attempts, executions}) => [status, attempts, executions > 0]),
 		[
@@ -27,7 +27,7 @@ test('close() lets running jobs finish and starts no others; those go on with th
 			['completed', 0, true],
 		],
 	);
-	t.like(await second.job(held.id), {status: 'completed', executions: 1});
+	t.like(await second.job(held.id).info(), {status: 'completed', executions: 1});
 });
 
 for (const task of ['loop', 'heed', 'heedSignal'] as const) {
@@ -40,7 +40,7 @@ for (const task of ['loop', 'heed', 'heedSignal'] as const) {
 		await t.throwsAsync(result as Promise<unknown>, {instanceOf: FaenaError, code: 'Closed', message: /closed before the job ended.*safe in the queue/});
 		await closed;
 		const second = await openEngine(t, {queue, tasks: null});
-		t.like(await second.job(job.id), {status: 'pending', attempts: 0, executions: 1});
+		t.like(await second.job(job.id).info(), {status: 'pending', attempts: 0, executions: 1});
 	});
 }
 
@@ -92,8 +92,8 @@ test('after close() every call is refused as Closed, in a sentence, and pending 
 		() => job.result(),
 		() => job.outcome(),
 		() => job.info(),
-		() => faena.job(1),
-		() => faena.jobs(),
+		() => faena.job(1).info(),
+		() => faena.jobs().page(),
 		() => faena.counts(),
 		() => faena.cancel(1),
 		() => faena.retry({}),

@@ -38,7 +38,7 @@ for (const isolation of ['thread', 'process', 'inline'] as const) {
 		const short = await faena.enqueue('later', 1, {maxAttempts: 3, backoff: '1h', maxDelays: 2});
 		t.is((await short.outcome()).status, 'dead');
 		t.like(await short.info(), {attempts: 3, executions: 5});
-		t.is((await faena.job(short.id))?.history.length, 5);
+		t.is((await faena.job(short.id).info())?.history.length, 5);
 	});
 
 	test(`${isolation}: errors keep their class, cause, errors and fields`, async t => {
@@ -57,7 +57,7 @@ for (const isolation of ['thread', 'process', 'inline'] as const) {
 		t.like(all.errors, [{message: 'one'}, {name: 'Thrown', message: 'two'}]);
 		t.like(await errorOf(faena, 'file'), {code: 'ENOENT', syscall: 'open', path: '/no/such/file', errno: -2});
 		const huge = await errorOf(faena, 'huge');
-		t.deepEqual(Object.keys(huge).sort(), ['reason', 'small']);
+		t.deepEqual(Object.keys(huge).sort(), ['attempt', 'failedAt', 'reason', 'small', 'worker']);
 	});
 }
 

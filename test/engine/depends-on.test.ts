@@ -20,7 +20,7 @@ test('a job that dependsOn names twice gives two results, and two ends in ctx.pa
 	const dependsOn = [apple, again, pear, apple];
 	t.deepEqual(await faena.call('gather', null, {dependsOn}), ['apple', 'apple', 'pear', 'apple']);
 	t.is((await faena.call('endsOfParents', null, {dependsOn})).length, 4);
-	const flow = faena.flow('twice');
+	const flow = faena.newFlow('twice');
 	const bill = flow.job('gather', null, {dependsOn});
 	t.deepEqual(await (await flow.enqueue()).result(bill), ['apple', 'apple', 'pear', 'apple']);
 });
@@ -36,15 +36,15 @@ test('enqueueMany() takes dependsOn, too', async t => {
 	const faena = await openEngine(t);
 	const parent = await faena.enqueue('echo', 'x', {delay: 50});
 	const {ids} = await faena.enqueueMany('gather', [1, 2, 3], {dependsOn: [parent]});
-	for (const id of ids) t.deepEqual(await faena.handle('gather', id).result(), ['x']);
+	for (const id of ids) t.deepEqual(await faena.job<'gather'>(id).result(), ['x']);
 });
 
-test('if a parent is dead its child is cancelled, and a caller that awaits it hears why; with onDead it runs', async t => {
+test('if a parent is dead its child is cancelled, and a caller that awaits it hears why; with onParentDead it runs', async t => {
 	const faena = await openEngine(t);
 	const parent = await faena.enqueue('boom', 'no', {maxAttempts: 1, delay: 50});
 	const child = await faena.enqueue('gather', null, {dependsOn: [parent]});
 	const grandchild = await faena.enqueue('gather', null, {dependsOn: [child]});
-	const other = await faena.enqueue('endsOfParents', null, {dependsOn: [parent], onDead: 'run'});
+	const other = await faena.enqueue('endsOfParents', null, {dependsOn: [parent], onParentDead: 'run'});
 	const error = await t.throwsAsync(grandchild.result(), {code: 'JobCancelled'});
 	t.is((error as Error & {cause: Error}).cause.message, `It waited for job ${child.id}, which was cancelled.`);
 	t.deepEqual(await other.result(), [[parent.id, 'dead', 'no']]);
@@ -61,7 +61,7 @@ test('bad dependsOn: a sentence each', async t => {
 	await t.throwsAsync(faena.call('gather', null, {dependsOn: [99]}), {code: 'NoSuchJob'});
 	await t.throwsAsync(faena.enqueueMany('gather', [1], {dependsOn: [99]}), {code: 'NoSuchJob'});
 	await t.throwsAsync(faena.enqueue('gather', null, {dependsOn: ['a' as never]}), {code: 'BadOption'});
-	await t.throwsAsync(faena.enqueue('gather', null, {onDead: 'run'}), {code: 'BadOption', message: /onDead without dependsOn/});
+	await t.throwsAsync(faena.enqueue('gather', null, {onParentDead: 'run'}), {code: 'BadOption', message: /onParentDead without dependsOn/});
 });
 
 test('idle() waits for jobs that wait for others', async t => {
@@ -72,11 +72,11 @@ test('idle() waits for jobs that wait for others', async t => {
 	t.like(await faena.counts(), {completed: 6, blocked: 0});
 });
 
-test('a cancel of a parent cancels a child that a caller awaits, and starts one with onDead run', async t => {
+test('a cancel of a parent cancels a child that a caller awaits, and starts one with onParentDead run', async t => {
 	const faena = await openEngine(t);
 	const parent = await faena.enqueue('echo', 1, {delay: '1h'});
 	const child = await faena.enqueue('gather', null, {dependsOn: [parent]});
-	const other = await faena.enqueue('endsOfParents', null, {dependsOn: [parent], onDead: 'run'});
+	const other = await faena.enqueue('endsOfParents', null, {dependsOn: [parent], onParentDead: 'run'});
 	const ends = Promise.all([child.outcome({timeout: '10s'}), other.outcome({timeout: '10s'})]);
 	await faena.cancel(parent.id);
 	t.deepEqual(

@@ -55,7 +55,7 @@ if (process.platform === 'linux') {
 				process.kill(-(program.process.pid as number), signal);
 				t.is((await program.ended()).signal, signal);
 				const faena = await open({queue});
-				for (const job of await faena.jobs()) t.like(job, {status: 'pending', attempts: 0});
+				for (const job of await faena.jobs().page()) t.like(job, {status: 'pending', attempts: 0});
 				await faena.close();
 				writeFileSync(flag, '');
 				t.deepEqual(await new Program(t, 'commands', queue, isolation, ...scripts).lines(), ['completed', 'completed', 'completed']);
@@ -72,7 +72,7 @@ if (process.platform === 'linux') {
 			process.kill(-(program.child.pid as number), 'SIGINT');
 			t.is((await ended).code, 130);
 			const faena = await open({queue: join(folder.path, 'faena.db')});
-			t.like((await faena.jobs())[0], {status: 'pending', attempts: 0});
+			t.like((await faena.jobs().page())[0], {status: 'pending', attempts: 0});
 			await faena.close();
 		});
 
@@ -104,7 +104,7 @@ if (process.platform === 'linux') {
 				await faena.close({drain: 0});
 				t.is(countAlive(token), 0);
 				const after = await open({queue});
-				t.like(await after.job(id), {status: 'pending', attempts: 0, executions: 1});
+				t.like(await after.job(id).info(), {status: 'pending', attempts: 0, executions: 1});
 				await after.close();
 			});
 		}

@@ -25,7 +25,7 @@ for (const [kind, source] of [
 		);
 		await faena.idle();
 		t.like(await faena.counts(), {completed: COUNT, pending: 0, running: 0});
-		for (const index of [0, 1234, COUNT - 1]) t.is((await faena.job(ids[index] as number))?.result, index + 1);
+		for (const index of [0, 1234, COUNT - 1]) t.is((await faena.job(ids[index] as number).info())?.result, index + 1);
 	});
 }
 
@@ -59,7 +59,7 @@ test('enqueueMany() keeps every payload and their order, however large some of t
 		ids,
 		lengths.map((_, index) => index + 1),
 	);
-	const stored = await Promise.all(ids.map(async id => (await faena.job(id))?.payload as {text: string} | undefined));
+	const stored = await Promise.all(ids.map(async id => (await faena.job(id).info())?.payload as {text: string} | undefined));
 	t.deepEqual(
 		stored.map(payload => payload?.text.length),
 		lengths,

@@ -244,7 +244,7 @@ for (const isolation of ['thread', 'process', 'inline'] as const) {
 		const jobs = await Promise.all(Array.from({length: 6}, () => faena.enqueue('advance', 40)));
 		let open = jobs.length;
 		for (const job of jobs) void job.outcome().then(() => open--);
-		while (open > 0) for (const job of jobs) await faena.job(job.id);
+		while (open > 0) for (const job of jobs) await faena.job(job.id).info();
 		await faena.close();
 		for (const job of jobs) {
 			const steps = told.get(job.id) ?? [];

@@ -29,7 +29,7 @@ test('a job that has not started in time is cancelled, and says why in its resul
 	const error = (await t.throwsAsync(job.result(), {instanceOf: FaenaError, code: 'JobCancelled'})) as Error;
 	t.like(error.cause, {reason: 'expired', name: 'Expired', message: 'It had not started 10 s after it became due.'});
 	t.like(await job.outcome(), {status: 'cancelled', error: {reason: 'expired'}});
-	const details = await faena.job(job.id);
+	const details = await faena.job(job.id).info();
 	t.like(details, {status: 'cancelled', executions: 1, error: {reason: 'expired'}});
 	t.like(details?.history[0], {status: 'cancelled', error: {reason: 'expired'}});
 	t.deepEqual(cancelled, [job.id]);
@@ -50,7 +50,7 @@ test('the time counts from when a job becomes due, and a job that has failed doe
 	t.like(await faena.drain(), {completed: 2, pending: 1});
 	faena.clock.advance('1m');
 	while ((await faena.counts()).cancelled === 0) await new Promise(setImmediate);
-	t.like((await faena.jobs({status: 'cancelled'}))[0], {task: 'echo', error: {reason: 'expired'}});
+	t.like((await faena.jobs({status: 'cancelled'}).page())[0], {task: 'echo', error: {reason: 'expired'}});
 });
 
 test('a job waits behind a long one, expires, and its caller hears of it while that one still runs', async t => {
@@ -75,7 +75,7 @@ for (const isolation of ['thread', 'process', 'inline'] as const) {
 		await faena.resume('spin');
 		t.is(await long.result(), 900);
 		await faena.idle();
-		for (const id of behind.ids) t.like(await faena.job(id), {status: 'cancelled', startedAt: undefined, error: {reason: 'expired'}});
+		for (const id of behind.ids) t.like(await faena.job(id).info(), {status: 'cancelled', startedAt: undefined, error: {reason: 'expired'}});
 	});
 }
 
@@ -85,7 +85,7 @@ test('an engine cancels the expired jobs of a program that has enqueued and gone
 	const db = new Database(path);
 	const {id} = enqueueIn(db, 'add', {a: 1, b: 2}, {expires: '1ms'});
 	db.close();
-	t.like(await faena.handle('add', id).outcome(), {status: 'cancelled', error: {reason: 'expired'}});
+	t.like(await faena.job<'add'>(id).outcome(), {status: 'cancelled', error: {reason: 'expired'}});
 });
 
 test('thousands of jobs that have expired are cancelled before the next one starts, in several steps', async t => {

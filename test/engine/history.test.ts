@@ -12,7 +12,7 @@ for (const [isolation, worker] of [
 		const faena = await openEngine(t, {isolation, workers: 1});
 		const job = await faena.enqueue('failTimes', {file, times: 2}, {maxAttempts: 5, backoff: 1});
 		await job.result();
-		const {history = []} = (await faena.job(job.id)) ?? {};
+		const {history = []} = (await faena.job(job.id).info()) ?? {};
 		t.like(history, [
 			{execution: 1, status: 'failed', error: {message: 'failure 1', reason: 'threw'}},
 			{execution: 2, status: 'failed', error: {message: 'failure 2'}},

@@ -67,8 +67,8 @@ test('inline, closing leaves a task that waits and heeds nothing to itself, and 
 	await waits;
 	await first.close({drain: 0});
 	const next = await openEngine(t, {isolation: 'inline', queue});
-	t.like(await next.job(id), {attempts: 0});
+	t.like(await next.job(id).info(), {attempts: 0});
 	writeFileSync(file, '');
 	await next.idle();
-	t.like(await next.job(id), {status: 'completed', attempts: 0, executions: 2});
+	t.like(await next.job(id).info(), {status: 'completed', attempts: 0, executions: 2});
 });

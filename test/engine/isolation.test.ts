@@ -78,7 +78,7 @@ for (const [task, signal] of [
 		if (outcome.status === 'dead')
 			t.like(outcome.error, {reason: 'lostWorker', signal, message: `The worker process was ended by ${signal} while it ran this job.`});
 		await faena.idle();
-		const others = await faena.jobs({ids: [...ids, ...after.ids]});
+		const others = await faena.jobs({ids: [...ids, ...after.ids]}).page();
 		t.true(others.every(({status, attempts}) => status === 'completed' && attempts === 0));
 	});
 }
@@ -115,12 +115,12 @@ test('a job of a program that was killed runs again only when none of its child 
 	await witness.kill('SIGKILL');
 	// However slow this machine is, no owner here is silent past its lease.
 	const faena = await openIsolated(t, {queue, workers: 2, grace: 20, lease: '1h'});
-	const [first, second] = (await faena.jobs()).map(({id}) => id);
+	const [first, second] = (await faena.jobs().page()).map(({id}) => id);
 	const runsAgain = async (id: number | undefined) => {
-		while ((await faena.job(id as number))?.executions !== 2) await new Promise(resolve => setTimeout(resolve, 5));
+		while ((await faena.job(id as number).info())?.executions !== 2) await new Promise(resolve => setTimeout(resolve, 5));
 	};
 	await runsAgain(second);
-	t.like(await faena.job(first as number), {status: 'running', executions: 1});
+	t.like(await faena.job(first as number).info(), {status: 'running', executions: 1});
 	process.kill(child, 'SIGCONT');
 	await runsAgain(first);
 	t.false(isAlive(child));

@@ -46,7 +46,7 @@ test('with unique: unended, a key names one job until that has ended, and then t
 	const second = await faena.enqueue('add', {a: 1, b: 3}, options);
 	t.deepEqual([second.reused, await second.result(), await first.result()], [false, 4, 3]);
 	t.deepEqual(
-		(await faena.jobs({task: 'add', key: 'a'})).map(({id}) => id),
+		(await faena.jobs({task: 'add', key: 'a'}).page()).map(({id}) => id),
 		[second.id],
 	);
 	const many = await faena.enqueueMany(
@@ -76,7 +76,7 @@ test('of 200 enqueues from two programs, each makes a job only if none with the 
 	const made = (await Promise.all(rounds)).flat();
 	t.is(new Set(made).size, made.length);
 	t.true(made.length >= 100);
-	const jobs = (await engines[0]?.jobs({task: 'add', limit: 1000})) ?? [];
+	const jobs = (await engines[0]?.jobs({task: 'add'}).page({limit: 1000})) ?? [];
 	t.is(jobs.length, made.length);
 	// None began before the one before it had ended.
 	t.true(jobs.every(({createdAt}, index) => createdAt >= (jobs[index - 1]?.endedAt ?? 0)));

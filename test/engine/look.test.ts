@@ -1,7 +1,8 @@
 import {writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {type Job, type JobListOptions, statusSummary} from '../../lib/index.ts';
+import {type Job, type JobSearch, statusSummary} from '../../lib/index.ts';
 import type {Dequeued} from '../../lib/queue.ts';
+import {defined} from '../../lib/support/defined.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
@@ -28,10 +29,10 @@ test('a pause releases jobs that have not started, and lets running jobs finish'
 	t.is(await held.result(), file);
 	await faena.idle();
 	t.deepEqual(
-		(await faena.jobs({status: 'pending'})).map(({id}) => id),
+		(await faena.jobs({status: 'pending'}).page()).map(({id}) => id),
 		waiting.ids,
 	);
-	t.true((await faena.jobs()).every(({attempts}) => attempts === 0));
+	t.true((await faena.jobs().page()).every(({attempts}) => attempts === 0));
 	await faena.resume();
 	await faena.idle();
 	t.is((await faena.counts()).completed, 4);
@@ -68,7 +69,8 @@ test('jobs() lists the matching jobs in order of arrival, a page at a time', asy
 	await faena.enqueueMany('echo', Array(150).fill(1));
 	const {id: last} = await faena.enqueue('add', {a: 1, b: 2}, {key: 'k'});
 	await faena.cancel({ids: [2, 3]});
-	const ids = async (options?: JobListOptions) => (await faena.jobs(options)).map(({id}) => id);
+	const ids = async ({limit, after, ...search}: JobSearch & {limit?: number; after?: Job | number} = {}) =>
+		(await faena.jobs(search).page(defined({limit, after}))).map(({id}) => id);
 	t.deepEqual(await ids({limit: 3}), [1, 2, 3]);
 	t.is((await ids()).length, 100);
 	t.deepEqual(
@@ -81,7 +83,7 @@ test('jobs() lists the matching jobs in order of arrival, a page at a time', asy
 	t.deepEqual(await ids({status: []}), []);
 	t.deepEqual(await ids({ids: []}), []);
 	t.deepEqual(await ids({batch: 'nosuch'}), []);
-	t.like((await faena.jobs({task: 'add'}))[0], {key: 'k', task: 'add', status: 'pending'});
+	t.like((await faena.jobs({task: 'add'}).page())[0], {key: 'k', task: 'add', status: 'pending'});
 });
 
 test('jobs() lists the latest and the longest jobs first, and goes on after a job', async t => {
@@ -89,16 +91,17 @@ test('jobs() lists the latest and the longest jobs first, and goes on after a jo
 	for (const ms of [30, 1, 60]) await faena.call('spin', ms);
 	await faena.enqueue('boom', 'x').then(job => job.outcome());
 	await faena.enqueue('echo', 'later', {delay: '1h'});
-	const ids = async (options?: JobListOptions) => (await faena.jobs(options)).map(({id}) => id);
-	const spun = await faena.jobs({task: 'spin'});
+	const ids = async ({limit, after, ...search}: JobSearch & {limit?: number; after?: Job | number} = {}) =>
+		(await faena.jobs(search).page(defined({limit, after}))).map(({id}) => id);
+	const spun = await faena.jobs({task: 'spin'}).page();
 	const longestFirst = spun.toSorted((a, b) => (b.durationMs ?? 0) - (a.durationMs ?? 0)).map(({id}) => id);
 	t.deepEqual(await ids({sort: 'duration', task: 'spin'}), longestFirst);
 	t.deepEqual(await ids({sort: 'endedAt'}), [4, 3, 2, 1]);
-	const page = await faena.jobs({sort: 'startedAt', limit: 3});
+	const page = await faena.jobs({sort: 'startedAt'}).page({limit: 3});
 	t.true(page.hasMore);
-	const [last] = await faena.jobs({sort: 'startedAt', after: page.at(-1) as Job});
+	const [last] = await faena.jobs({sort: 'startedAt'}).page({after: page.at(-1) as Job});
 	t.deepEqual([...page.map(({id}) => id), last?.id], [4, 3, 2, 1]);
-	const {endedAt = 0} = (await faena.job(3)) ?? {};
+	const {endedAt = 0} = (await faena.job(3).info()) ?? {};
 	t.deepEqual(await ids({sort: 'endedAt', since: new Date(endedAt), status: ['completed', 'dead']}), [4, 3]);
 	t.deepEqual(await faena.counts({sort: 'endedAt', until: endedAt}), {blocked: 0, pending: 0, running: 0, failed: 0, completed: 2, dead: 0, cancelled: 0});
 	t.is((await faena.counts({task: 'echo', since: 0})).pending, 1);
@@ -111,44 +114,38 @@ test('for await over jobs() has all jobs, and a broken loop reads no more', asyn
 	let count = 0;
 	for await (const {id} of faena.jobs({task: 'echo'})) t.is(id, ++count);
 	t.is(count, 2500);
-	for await (const _ of faena.jobs({limit: 7})) count++;
-	t.is(count, 2507);
-	for await (const {id} of faena.jobs({after: 2498})) count += id;
-	t.is(count, 2507 + 2499 + 2500);
-	const list = faena.jobs({status: 'pending'});
-	t.is(await list, await list);
+	for await (const {id} of faena.jobs()) if (id === 7) break;
+	t.is((await faena.jobs({status: 'pending'}).toArray()).length, 2500);
 	t.deepEqual(
-		await Promise.all([faena.jobs({limit: 1}), faena.jobs({limit: 2}).finally(() => undefined)]).then(lists => lists.map(each => each.length)),
-		[1, 2],
+		(await Promise.all([faena.jobs().page({limit: 1}), faena.jobs().page({limit: 2, after: {id: 7} as Job})])).map(each => each.map(({id}) => id)),
+		[[1], [8, 9]],
+	);
+	const list = faena.jobs();
+	const first = await list.page({limit: 2});
+	t.deepEqual(
+		(await list.page({limit: 2, after: first.at(-1) as Job})).map(({id}) => id),
+		[3, 4],
 	);
 });
 
-test('a list refuses options that it does not understand, once it is read', async t => {
+test('a list refuses what it does not understand', async t => {
 	const faena = await openEngine(t, {isolation: 'inline'});
-	const refused = async (options: object, message: RegExp) => {
-		await t.throwsAsync(async () => faena.jobs(options as JobListOptions), {code: 'BadOption', message});
-		await t.throwsAsync(
-			faena
-				.jobs(options as JobListOptions)
-				[Symbol.asyncIterator]()
-				.next(),
-			{code: 'BadOption', message},
-		);
-	};
-	await refused({sort: 'age'}, /^jobs\(\) expects as sort "id" or "startedAt" or "endedAt" or "duration"; it got "age"\.$/);
-	await refused({since: 'yesterday'}, /^jobs\(\) expects as since a Date or milliseconds since 1970; it got "yesterday"\.$/);
-	await refused({order: 'id'}, /^jobs\(\) has no option "order"; there is /);
-	await refused({limit: 2.5}, /^jobs\(\) expects as limit a whole number/);
-	await refused(
-		{sort: 'endedAt', after: 7},
-		/^jobs\(\) sorted by endedAt expects as after the last job of the page before, as it was listed there; it got 7\.$/,
-	);
-	await refused({key: 'k'}, /^jobs\(\) got a key alone/);
-	await refused([1, 2], /^jobs\(\) expects an object of options; it got /);
-	await refused(null as never, /^jobs\(\) expects an object of options; it got null\.$/);
-	await refused({sort: 'endedAt', after: {id: 1, endedAt: NaN}}, /^jobs\(\) sorted by endedAt expects as after the last job/);
+	const refused = (search: object, message: RegExp) => t.throws(() => faena.jobs(search), {code: 'BadOption', message});
+	refused({sort: 'age'}, /^jobs\(\) expects as sort "id" or "startedAt" or "endedAt" or "duration"; it got "age"\.$/);
+	refused({since: 'yesterday'}, /^jobs\(\) expects as since a Date or milliseconds since 1970; it got "yesterday"\.$/);
+	refused({order: 'id'}, /^jobs\(\) has no option "order"; there is /);
+	refused({key: 'k'}, /^jobs\(\) got a key alone/);
+	refused([1, 2], /^jobs\(\) expects an object of options; it got /);
+	refused(null as never, /^jobs\(\) expects an object of options; it got null\.$/);
+	const refusedPage = (page: object, message: RegExp) => t.throwsAsync(faena.jobs({sort: 'endedAt'}).page(page), {code: 'BadOption', message});
+	await refusedPage({limit: 2.5}, /^page\(\) expects as limit a whole number/);
+	await refusedPage({after: 7}, /^page\(\) of a list sorted by endedAt expects as after the last job of the page before, as it was listed there; it got 7\.$/);
+	await refusedPage({after: {id: 1, endedAt: NaN}}, /^page\(\) of a list sorted by endedAt expects as after the last job/);
 	const old = faena.jobs as (filter: object, page: object) => unknown;
-	t.throws(() => old.call(faena, {}, {after: 100}), {code: 'BadOption', message: /^jobs\(\) takes one object, with the conditions, limit and after: /});
+	t.throws(() => old.call(faena, {}, {after: 100}), {
+		code: 'BadOption',
+		message: /^jobs\(\) takes one object, with the conditions; limit and after are those of page/,
+	});
 	await t.throwsAsync(faena.counts({stat: 'dead'} as never), {code: 'BadOption', message: /^counts\(\) has no option "stat"/});
 });
 
@@ -159,8 +156,8 @@ test('cleanup() deletes the jobs that ended long enough ago, and no others', asy
 	const waiting = await faena.enqueue('echo', 2, {delay: '1h'});
 	t.is(await faena.cleanup({olderThan: '1h'}), 0);
 	t.is(await faena.cleanup({olderThan: 0}), 1);
-	t.is(await faena.job(done.id), undefined);
-	t.is((await faena.jobs()).length, 1);
+	t.is(await faena.job(done.id).info(), undefined);
+	t.is((await faena.jobs().page()).length, 1);
 	t.like(await waiting.info(), {status: 'pending'});
 	await t.throwsAsync(done.result(), {code: 'NoSuchJob'});
 });
@@ -176,7 +173,7 @@ test('cleanup() of one job, or of jobs by id, deletes those that have ended', as
 	t.is(await faena.cleanup(waiting.id), 0);
 	t.is(await faena.cleanup({ids: [third, first, waiting.id]}), 2);
 	t.deepEqual(
-		(await faena.jobs()).map(({id}) => id),
+		(await faena.jobs().page()).map(({id}) => id),
 		[waiting.id],
 	);
 });
@@ -187,14 +184,14 @@ test('cleanup() goes through any number of jobs', async t => {
 	await faena.enqueueMany('echo', Array(3500).fill(1));
 	await faena.cancel({});
 	t.is(await faena.cleanup({olderThan: 0}), 3500);
-	t.deepEqual(await faena.jobs(), []);
+	t.deepEqual(await faena.jobs().page(), []);
 });
 
 test('idle() resolves at once when there is nothing to do', async t => {
 	const faena = await openEngine(t);
 	await faena.idle();
 	await Promise.all([faena.idle(), faena.idle()]);
-	t.deepEqual(await faena.jobs(), []);
+	t.deepEqual(await faena.jobs().page(), []);
 });
 
 test('idle() waits for jobs, delays and retries, and not for paused, parked or unknown ones', async t => {
@@ -236,5 +233,5 @@ test('idle() waits for jobs that run in another process', async t => {
 	t.false(isIdle);
 	t.true(await other.ask('complete', {id, lease, execution: 1}, '"done there"'));
 	await idle;
-	t.is(await faena.handle('echo', id).result(), 'done there');
+	t.is(await faena.job<'echo'>(id).result(), 'done there');
 });

@@ -16,7 +16,7 @@ test('jobs that a task enqueues run when it has completed', async t => {
 		2,
 	);
 	await faena.idle();
-	const jobs = await Promise.all([2, 3, 4].map(id => faena.job(id)));
+	const jobs = await Promise.all([2, 3, 4].map(id => faena.job(id).info()));
 	t.deepEqual(
 		jobs.map(job => [job?.task, job?.status, job?.result]),
 		[
@@ -44,10 +44,10 @@ test('jobs that a task enqueues get the options of the call, then of their task,
 			['add', {a: 1, b: 2}, {runAt: new Date(at)}],
 		],
 	});
-	t.like(await faena.job(2), {key: 'k', maxAttempts: 2, priority: 3, timeoutMs: 3_600_000, status: 'pending'});
-	t.true(((await faena.job(2))?.runAt ?? 0) >= at);
-	t.like(await faena.job(3), {maxAttempts: 7, priority: 3, runAt: at});
-	t.like(await faena.job(4), {maxAttempts: 5, priority: 9, timeoutMs: 7_200_000, runAt: at});
+	t.like(await faena.job(2).info(), {key: 'k', maxAttempts: 2, priority: 3, timeoutMs: 3_600_000, status: 'pending'});
+	t.true(((await faena.job(2).info())?.runAt ?? 0) >= at);
+	t.like(await faena.job(3).info(), {maxAttempts: 7, priority: 3, runAt: at});
+	t.like(await faena.job(4).info(), {maxAttempts: 5, priority: 9, timeoutMs: 7_200_000, runAt: at});
 });
 
 test('jobs that a task enqueues have the scope of its job, whatever engine runs it; without one that of the engine', async t => {
@@ -63,7 +63,7 @@ test('jobs that a task enqueues have the scope of its job, whatever engine runs 
 		});
 	const faena = await openEngine(t, {queue, scope: ['b', 'a']});
 	await faena.idle();
-	const jobs = await faena.jobs({task: 'echo'});
+	const jobs = await faena.jobs({task: 'echo'}).page();
 	t.deepEqual(jobs.map(({scope}) => scope).sort(), ['a', 'a', 'b', 'b', 'b', 'b', 'c', 'c', 'c']);
 });
 
@@ -77,7 +77,7 @@ for (const [end, status] of [
 		const job = await faena.enqueue('make', {makes: [['echo', 1]], end}, {maxAttempts: 1});
 		t.is((await job.outcome()).status, status);
 		t.deepEqual(
-			(await faena.jobs()).map(({id}) => id),
+			(await faena.jobs().page()).map(({id}) => id),
 			[job.id],
 		);
 	});
@@ -89,8 +89,8 @@ test('jobs that a task enqueues are dropped if it times out or is cancelled, tho
 	t.is((await late.outcome()).status, 'dead');
 	const cancelled = await runsUntilStopped(faena);
 	await faena.cancel(cancelled);
-	t.is((await faena.handle('make', cancelled).outcome()).status, 'cancelled');
-	t.is((await faena.jobs()).length, 2);
+	t.is((await faena.job<'make'>(cancelled).outcome()).status, 'cancelled');
+	t.is((await faena.jobs().page()).length, 2);
 });
 
 test('jobs that a task enqueues are dropped if it is interrupted, and come once when it has run again', async t => {
@@ -99,8 +99,8 @@ test('jobs that a task enqueues are dropped if it is interrupted, and come once 
 	const id = await runsUntilStopped(first);
 	await first.close({drain: 0});
 	const second = await openEngine(t, {queue, tasks: null});
-	t.is((await second.jobs()).length, 1);
-	t.like(await second.job(id), {status: 'pending', attempts: 0});
+	t.is((await second.jobs().page()).length, 1);
+	t.like(await second.job(id).info(), {status: 'pending', attempts: 0});
 });
 
 test('a key that a job enqueues twice, or that exists with the same payload, is one job', async t => {
@@ -116,10 +116,10 @@ test('a key that a job enqueues twice, or that exists with the same payload, is 
 	await faena.call('make', making);
 	await faena.idle();
 	t.deepEqual(
-		(await faena.jobs({task: 'echo'})).map(({key}) => key),
+		(await faena.jobs({task: 'echo'}).page()).map(({key}) => key),
 		['a'],
 	);
-	t.is((await faena.jobs({task: 'add'})).length, 1);
+	t.is((await faena.jobs({task: 'add'}).page()).length, 1);
 });
 
 test('a key that exists with another payload fails the job that enqueues it, and all it enqueues with it', async t => {
@@ -140,8 +140,8 @@ test('a key that exists with another payload fails the job that enqueues it, and
 	const failed = await t.throwsAsync(job.result(), {code: 'JobFailed', message: words});
 	t.like(failed?.cause, {code: 'KeyConflict', reason: 'threw'});
 	t.like(await told, {id: job.id, error: {code: 'KeyConflict'}});
-	t.like(await faena.job(job.id), {status: 'dead', attempts: 1, error: {code: 'KeyConflict'}});
-	t.is((await faena.jobs()).length, 2);
+	t.like(await faena.job(job.id).info(), {status: 'dead', attempts: 1, error: {code: 'KeyConflict'}});
+	t.is((await faena.jobs().page()).length, 2);
 });
 
 /** A job that has made another one, and runs until it is told to stop. */

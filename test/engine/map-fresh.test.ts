@@ -351,7 +351,7 @@ test('an interrupted job whose file has changed begins anew, without its checkpo
 		const options = {batch: 'b', payload: (name: string) => ({path: project.path(name), log: project.log}), ...CONTENT};
 		const faena = await project.open();
 		const interrupted = t.throwsAsync(faena.map('slow', ['a'], options).toArray(), {code: 'Closed'});
-		await until(async () => (await faena.job(1))?.checkpoint !== undefined);
+		await until(async () => (await faena.job(1).info())?.checkpoint !== undefined);
 		await faena.pause('slow');
 		await faena.close({drain: 0});
 		await interrupted;

@@ -83,7 +83,7 @@ test('halting now also stops running jobs; the same map runs them again, uncharg
 		again.results.map(({status}) => status),
 		['completed', 'dead', 'completed'],
 	);
-	t.like(await faena.job(again.results[0]?.jobId ?? 0), {attempts: 0, executions: 1});
+	t.like(await faena.job(again.results[0]?.jobId ?? 0).info(), {attempts: 0, executions: 1});
 	t.like(await faena.batch('b').info(), {total: 3});
 });
 

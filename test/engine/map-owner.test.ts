@@ -234,7 +234,7 @@ for (const how of ['cancel()', 'signal'] as const) {
 		await t.notThrowsAsync(async () => (how === 'signal' ? abort.abort(reason) : map.cancel()));
 		await result.catch(() => undefined);
 		await loop.return(undefined);
-		t.like(await faena.job(2), {status: 'pending'});
+		t.like(await faena.job(2).info(), {status: 'pending'});
 	});
 }
 

@@ -44,7 +44,7 @@ test("with fresh: 'payload' an item that holds something else runs again, and it
 		second.map(({reused}) => reused),
 		[true, false, true],
 	);
-	t.like(await faena.job(second[1]?.jobId ?? 0), {executions: 2, attempts: 0, payload: {line: 'b=2'}, result: resultOf(second[1])});
+	t.like(await faena.job(second[1]?.jobId ?? 0).info(), {executions: 2, attempts: 0, payload: {line: 'b=2'}, result: resultOf(second[1])});
 	t.deepEqual(
 		await all(
 			map([
@@ -122,7 +122,7 @@ test('retryFailed leaves jobs alone that are not in the input', async t => {
 	const map = (items: readonly string[], options = {}) => all(faena.map('disaster', items, {batch: 'b', key: String, ...options}));
 	await map(['overflow', 'rejection']);
 	await map(['overflow'], {retryFailed: true});
-	const jobs = await faena.jobs({batch: 'b'});
+	const jobs = await faena.jobs({batch: 'b'}).page();
 	t.deepEqual(
 		jobs.map(({key, executions, status}) => [key, executions, status]),
 		[
@@ -163,7 +163,7 @@ test('unfinished items that are not in the input are not yielded; those that an 
 	t.is(counts.completed + counts.pending, 4);
 	t.true(counts.completed > 1);
 	await faena.idle();
-	t.like(await faena.jobs({task: 'echo'}), [{status: 'completed'}]);
+	t.like(await faena.jobs({task: 'echo'}).page(), [{status: 'completed'}]);
 	// Its result was not yielded yet, so cleanup() spares it until a map has yielded all.
 	t.is(await faena.cleanup({olderThan: 0}), 1);
 	t.deepEqual(
@@ -219,7 +219,7 @@ test("with missing: 'delete' they are deleted, also the one that runs, and a lat
 	t.is(map.progress().missing, 3);
 	while ((await faena.batch('b').info())?.completedAt === undefined);
 	t.deepEqual(
-		(await faena.jobs({batch: 'b'})).map(({key}) => key),
+		(await faena.jobs({batch: 'b'}).page()).map(({key}) => key),
 		['done'],
 	);
 	go();

@@ -107,8 +107,8 @@ for (const [name, openSource] of Object.entries(SOURCES)) {
 		const faena = await openEngine(t, {tasks: null});
 		const {ids} = await faena.enqueueMany('echo', await openSource(fileOfLines(t), LINES));
 		t.is(ids.length, LINES.length);
-		t.is((await faena.job(ids[0] as number))?.payload, LINES[0]);
-		t.is((await faena.job(ids.at(-1) as number))?.payload, LINES.at(-1));
+		t.is((await faena.job(ids[0] as number).info())?.payload, LINES[0]);
+		t.is((await faena.job(ids.at(-1) as number).info())?.payload, LINES.at(-1));
 	});
 }
 

@@ -49,7 +49,7 @@ test('a result has the number, times and costs of its execution, also that of a 
 	const map = () => faena.map('disaster', ['none', 'overflow', ...new Array<string>(300).fill('none')], {batch: 'b', order: 'input'}).toArray();
 	const ended = await map();
 	for (const {index, execution, jobId} of ended) {
-		const job = await faena.job(jobId);
+		const job = await faena.job(jobId).info();
 		const {startedAt = 0, durationMs = -1, cpuMs, memoryBytes, number} = execution ?? {number: 0};
 		t.is(number, index === 1 ? 2 : 1);
 		t.true(startedAt >= before && startedAt <= Date.now() && durationMs >= 0);
@@ -114,7 +114,7 @@ test('map() gives the task a payload of the item, and the job a key of it', asyn
 		{key: 'x', item: 'x', result: 1},
 		{key: 'yy', item: 'yy', result: 3},
 	]);
-	t.like(await faena.job(1), {key: 'x', batch: 'b', payload: {a: 1, b: 0}, priority: 4});
+	t.like(await faena.job(1).info(), {key: 'x', batch: 'b', payload: {a: 1, b: 0}, priority: 4});
 });
 
 test('items that fail for good are yielded as dead, cancelled ones as cancelled; the loop goes on', async t => {
@@ -178,7 +178,7 @@ test('a batch whose engine was interrupted in the middle of a job executes that 
 	writeFileSync(file, '');
 	const second = await openEngine(t, {queue});
 	t.like(await all(second.map('hold', [file], {batch: 'nightly'})), [{status: 'completed', result: file}]);
-	t.like((await second.jobs())[0], {executions: 2, attempts: 0});
+	t.like((await second.jobs().page())[0], {executions: 2, attempts: 0});
 });
 
 for (const order of ['input', 'finished'] as const) {
@@ -523,8 +523,8 @@ test('cleanup spares a batch that has not come to its end, and takes one that ha
 	await all(faena.map('add', ITEMS, {batch: 'ended'}));
 	await faena.idle();
 	t.is(await faena.cleanup({olderThan: 0}), ITEMS.length);
-	t.true((await faena.jobs()).length > 0);
-	t.true((await faena.jobs()).every(({batch}) => batch === 'open'));
+	t.true((await faena.jobs().page()).length > 0);
+	t.true((await faena.jobs().page()).every(({batch}) => batch === 'open'));
 });
 
 test('thousands of items flow through two maps at once', async t => {
@@ -576,7 +576,7 @@ async function* failingLater(reason: Error): AsyncGenerator<{a: number; b: numbe
 
 async function completedKeys(location: string): Promise<string[]> {
 	const queue = await openQueue(location);
-	const jobs = await queue.jobs({status: 'completed'});
+	const jobs = await queue.jobs({status: 'completed'}).page();
 	await queue.close();
 	return jobs.map(({key}) => key as string);
 }

@@ -35,7 +35,7 @@ async function enqueueThree(faena: Engine<Tasks>, task: keyof Tasks): Promise<Th
 
 /** Resolves when each of the jobs has written a line. */
 async function allLogged(faena: Engine<Tasks>, jobs: readonly JobHandle<unknown>[]): Promise<void> {
-	for (const {id} of jobs) while (!(await faena.job(id))?.logs.length) await sleep(5);
+	for (const {id} of jobs) while (!(await faena.job(id).info())?.logs.length) await sleep(5);
 }
 
 /** How each of the jobs ended: its status, executions, attempts and result. */
@@ -43,7 +43,7 @@ async function endsOf(faena: Engine<Tasks>, jobs: readonly JobHandle<unknown>[])
 	return Promise.all(
 		jobs.map(async job => {
 			await job.outcome();
-			const detail = await faena.job(job.id);
+			const detail = await faena.job(job.id).info();
 			return [detail?.status, detail?.executions, detail?.attempts, detail?.result];
 		}),
 	);
@@ -83,7 +83,7 @@ test('jobs that time out together run again, each alone: only the one that is st
 	t.deepEqual([first, last], [1, 2]);
 	t.regex(String(stuck), /^Stopped after .* s: the timeout is 0\.15 s/);
 	t.deepEqual(
-		(await faena.jobs()).map(({status, attempts, error}) => [status, attempts, error?.reason]),
+		(await faena.jobs().page()).map(({status, attempts, error}) => [status, attempts, error?.reason]),
 		[
 			['completed', 0, undefined],
 			['dead', 1, 'timedOut'],
@@ -96,7 +96,7 @@ test('jobs whose worker is lost while they run together run again, each alone: o
 	const faena = await openPaused(t, 'dieAtZero');
 	await run(faena, 'dieAtZero', [1, 0, 2]);
 	t.deepEqual(
-		(await faena.jobs()).map(({status, attempts, error}) => [status, attempts, error?.reason]),
+		(await faena.jobs().page()).map(({status, attempts, error}) => [status, attempts, error?.reason]),
 		[
 			['completed', 0, undefined],
 			['dead', 2, 'lostWorker'],
@@ -160,7 +160,7 @@ test('each job of a micro-batch has its own context', async t => {
 	const jobs = await Promise.all(['a', 'bb'].map(text => faena.enqueue('logs', text, {key: `key of ${text}`})));
 	await faena.resume('logs');
 	await faena.idle();
-	const details = await Promise.all(jobs.map(({id}) => faena.job(id)));
+	const details = await Promise.all(jobs.map(({id}) => faena.job(id).info()));
 	t.deepEqual(
 		details.map(job => [job?.result, job?.logs.map(({text}) => text), job?.progress?.done]),
 		[
@@ -168,7 +168,7 @@ test('each job of a micro-batch has its own context', async t => {
 			['bb', ['bb key of bb'], 1],
 		],
 	);
-	t.deepEqual((await faena.jobs({task: 'double'})).length, 2);
+	t.deepEqual((await faena.jobs({task: 'double'}).page()).length, 2);
 });
 
 test('micro-batches run in processes and in the caller, too', async t => {

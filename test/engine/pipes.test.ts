@@ -115,34 +115,34 @@ test('a pipe with a batch goes on where an earlier one was left, and has its pro
 	);
 	const progress = await again.progress();
 	t.like(progress, {read: 1000, total: 1000, dropped: 0, line: '1,000 read: sumOf 1,100 completed'});
-	t.is((await faena.jobs({batch: 'counted', limit: 10_000})).length, 1100);
+	t.is((await faena.jobs({batch: 'counted'}).page({limit: 10_000})).length, 1100);
 	t.like(await faena.batch('counted').info(), {kind: 'pipe', stages: ['sumOf', 'sumOf × 10'], total: 100, counts: {completed: 1100}});
 	t.deepEqual(await pipe().toArray(), results);
-	t.is((await faena.jobs({batch: 'counted', limit: 10_000})).length, 1100);
+	t.is((await faena.jobs({batch: 'counted'}).page({limit: 10_000})).length, 1100);
 });
 
-test('onDead of a stage: stop ends the pipe, and a later one runs the item again; drop goes on without it', async t => {
+test('onError of a stage: stop ends the pipe, and a later one runs the item again; drop goes on without it', async t => {
 	const faena = await openEngine(t);
 	const folder = makeFolder(t);
 	const items = ['a', 'b', 'c'].map(name => ({file: join(folder, name), times: name === 'b' ? 1 : 0}));
-	const pipe = (onDead: 'stop' | 'drop') => faena.pipe(items, {task: 'failTimes', maxAttempts: 1, onDead}, 'echo', {batch: `failing ${onDead}`});
+	const pipe = (onError: 'stop' | 'drop') => faena.pipe(items, {task: 'failTimes', maxAttempts: 1, onError}, 'echo', {batch: `failing ${onError}`});
 	const error = await t.throwsAsync(pipe('stop').toArray(), {code: 'JobFailed', message: /Job \d+ \(failTimes\) failed, which stopped the pipe: /});
 	t.true(error?.cause instanceof Error);
 	t.is((await pipe('stop').toArray()).length, 3);
-	const dropping = faena.pipe(['x', 'y'], {task: 'boom', maxAttempts: 1, onDead: 'drop'}, 'echo', {batch: 'dropped'});
+	const dropping = faena.pipe(['x', 'y'], {task: 'boom', maxAttempts: 1, onError: 'drop'}, 'echo', {batch: 'dropped'});
 	t.deepEqual(await dropping.toArray(), []);
 	t.like(await dropping.progress(), {read: 2, dropped: 2});
 });
 
-test('onDead of a stage may name a task, which gets each dead item once, also if the pipe is resumed', async t => {
+test('onError of a stage may name a task, which gets each dead item once, also if the pipe is resumed', async t => {
 	const faena = await openEngine(t);
-	const pipe = () => faena.pipe([0, 1, 2], 'sumOf', {task: 'failOdd', maxAttempts: 1, onDead: {task: 'echo'}}, 'sumOf', {batch: 'buried', order: 'input'});
+	const pipe = () => faena.pipe([0, 1, 2], 'sumOf', {task: 'failOdd', maxAttempts: 1, onError: {task: 'echo'}}, 'sumOf', {batch: 'buried', order: 'input'});
 	t.deepEqual(await pipe().toArray(), [3]);
 	await faena.idle();
 	t.deepEqual(await pipe().toArray(), [3]);
 	await faena.idle();
-	const dead = await faena.jobs({task: 'echo', status: 'completed'});
-	const buried = await Promise.all(dead.filter(({batch}) => batch === undefined).map(({id}) => faena.handle('echo', id).result()));
+	const dead = await faena.jobs({task: 'echo', status: 'completed'}).page();
+	const buried = await Promise.all(dead.filter(({batch}) => batch === undefined).map(({id}) => faena.job<'echo'>(id).result()));
 	const items = buried as DeadItem[];
 	t.deepEqual(
 		items.toSorted((a, b) => a.index - b.index).map(({stage, payload, index, error}) => ({stage, payload, index, message: error.message})),
@@ -155,10 +155,10 @@ test('onDead of a stage may name a task, which gets each dead item once, also if
 
 test('a stage with the option group goes on without the items that were dropped before, and each is noted with its place', async t => {
 	const faena = await openEngine(t);
-	for (const onDead of ['drop', {task: 'echo'}] as const) {
-		const pipe = faena.pipe(numbers(20), {task: 'failOdd', maxAttempts: 1, onDead}, 'sumOf', {task: 'echo', group: 5}, 'echo', {
+	for (const onError of ['drop', {task: 'echo'}] as const) {
+		const pipe = faena.pipe(numbers(20), {task: 'failOdd', maxAttempts: 1, onError}, 'sumOf', {task: 'echo', group: 5}, 'echo', {
 			order: 'input',
-			batch: `grouped ${JSON.stringify(onDead)}`,
+			batch: `grouped ${JSON.stringify(onError)}`,
 		});
 		const groups = (await pipe.toArray()) as number[][];
 		t.deepEqual(groups, [
@@ -170,8 +170,8 @@ test('a stage with the option group goes on without the items that were dropped 
 		t.is((await pipe.progress()).dropped, 10);
 	}
 	await faena.idle();
-	const notes = (await faena.jobs({task: 'echo', limit: 1000})).filter(({batch}) => batch === undefined);
-	const items = (await Promise.all(notes.map(({id}) => faena.handle('echo', id).result()))) as DeadItem[];
+	const notes = (await faena.jobs({task: 'echo'}).page({limit: 1000})).filter(({batch}) => batch === undefined);
+	const items = (await Promise.all(notes.map(({id}) => faena.job<'echo'>(id).result()))) as DeadItem[];
 	t.deepEqual(
 		items.map(({index, payload}) => [index, payload]).toSorted(([a], [b]) => Number(a) - Number(b)),
 		numbers(20)
@@ -208,14 +208,14 @@ test('a pipe is cancelled, aborted or left: nothing more is enqueued', async t =
 	await t.throwsAsync(slow.toArray(), {message: 'enough'});
 	const {counts} = (await faena.batch('aborted').info()) ?? {};
 	t.is((counts?.pending ?? 0) + (counts?.blocked ?? 0), 0);
-	const cancelled = faena.pipe(numbers(50), {task: 'echo', onDead: 'drop'}, 'awaitEver');
+	const cancelled = faena.pipe(numbers(50), {task: 'echo', onError: 'drop'}, 'awaitEver');
 	setTimeout(() => void cancelled.cancel(), 300);
 	t.deepEqual(await cancelled.toArray(), []);
 });
 
 test('a task may be in several stages: each says for itself what becomes of its dead items', async t => {
 	const faena = await openEngine(t, {defaults: {maxAttempts: 1}});
-	const lenient = {task: 'onlyNumbers', onDead: 'drop'} as const;
+	const lenient = {task: 'onlyNumbers', onError: 'drop'} as const;
 	t.deepEqual(await faena.pipe([1, 'x', 3], lenient, 'echo', 'onlyNumbers', {order: 'input'}).toArray(), [1, 3]);
 	await t.throwsAsync(faena.pipe(['x'], 'onlyNumbers', lenient).toArray(), {code: 'JobFailed', message: /\(onlyNumbers\) failed, which stopped the pipe/});
 	// The second stage gets arrays, which are no numbers.
@@ -239,8 +239,8 @@ test('bad input of a pipe: a sentence each', async t => {
 	t.throws(() => pipe([1], 'echo', 5), {code: 'BadOption', message: /expects as a stage a task's name/});
 	t.throws(() => pipe([1], {task: 'echo', group: 0}), {message: /expects as group a whole number/});
 	t.throws(() => pipe([1], 'echo', {task: 'echo', group: 50}, {task: 'echo', group: 50}), {message: /multiply to at most 2000; they multiply to 2500/});
-	t.throws(() => pipe([1], {task: 'echo', onDead: 'ignore'}), {message: /expects as onDead/});
-	t.throws(() => pipe([1], {task: 'echo', onDead: {task: 'nothing'}}), {code: 'UnknownTask'});
+	t.throws(() => pipe([1], {task: 'echo', onError: 'ignore'}), {message: /expects as onError/});
+	t.throws(() => pipe([1], {task: 'echo', onError: {task: 'nothing'}}), {code: 'UnknownTask'});
 	t.throws(() => pipe([1], {task: 'echo', delay: 5}), {message: /has no option "delay"/});
 	t.throws(() => pipe([1], 'echo', {windw: 5}), {message: /did you mean "window"/});
 	t.throws(() => pipe('text', 'echo'), {message: /expects an iterable/});
@@ -280,7 +280,7 @@ test('a pipe of a batch with another group, or with more items under a group, is
 
 test('nothing is yielded for a group of which all items were dropped', async t => {
 	const faena = await openEngine(t);
-	const lenient = {task: 'onlyNumbers', onDead: 'drop', maxAttempts: 1} as const;
+	const lenient = {task: 'onlyNumbers', onError: 'drop', maxAttempts: 1} as const;
 	const items = ['a', 'b', 'c', 'd', 4, 5];
 	for (const more of [[], ['echo']] as const) {
 		const pipe = faena.pipe(items, lenient, 'echo', {task: 'echo', group: 2}, ...(more as ['echo']), {order: 'input'});

@@ -1,9 +1,10 @@
 import type {ExecutionContext} from 'ava';
-import type {Engine, JobHandle, JobOutcome, PostMortem} from '../../lib/index.ts';
+import type {Engine, JobError, JobHandle, JobOutcome} from '../../lib/index.ts';
+import type {PostMortem} from '../../lib/job/failure.ts';
 import {openEngine, type Tasks, test} from '../fixtures/engine.ts';
 
 async function knowsThatItWasAtThree(t: ExecutionContext, faena: Engine<Tasks>, id: number): Promise<void> {
-	const job = await faena.job(id);
+	const job = await faena.job(id).info();
 	t.like(job?.error, {postMortem: {progress: {done: 3, total: 4}}});
 	t.like(job?.progress, {done: 3, total: 4});
 	t.like(job?.checkpoint, {execution: 1, state: {next: 3}});
@@ -116,9 +117,9 @@ for (const isolation of ['thread', 'process', 'inline'] as const) {
 		await waits;
 		await faena.cancel(job.id);
 		t.is((await job.outcome()).status, 'cancelled');
-		const {reason, causes, postMortem} = (await job.info())?.error ?? {};
+		const {reason, cause, postMortem} = ((await job.info()) as {error: JobError}).error;
 		t.is(reason, 'cancelled');
-		t.like(causes?.[0], {name: 'AbortError', message: 'The job was cancelled.'});
+		t.like(cause, {name: 'AbortError', message: 'The job was cancelled.'});
 		const {startedAt = 0, durationMs = -1, ...rest} = postMortem ?? {};
 		t.like(rest, {execution: 1, attempt: 0, progress: {done: 1, total: 2}});
 		t.deepEqual(Object.keys(rest), ['execution', 'attempt', 'progress']);

@@ -93,7 +93,7 @@ test("options that SQL does not give are the task's own where the job runs, thos
 	await client.end();
 	const faena = await openEngine(t, {queue: urlOf('unset'), tasks: new URL('../fixtures/deciding-tasks.ts', import.meta.url)});
 	await faena.idle();
-	const ended = await Promise.all([1, 2, 3, 4].map(id => faena.job(id)));
+	const ended = await Promise.all([1, 2, 3, 4].map(id => faena.job(id).info()));
 	t.deepEqual(
 		ended.map(job => [job?.status, job?.attempts, job?.error?.message.slice(-6, -1)]),
 		[1, 2, 1, 1].map((attempts, index) => ['dead', attempts, index === 2 ? '0.2 s' : '0.1 s']),
@@ -149,7 +149,7 @@ test('jobs run in a program that did not enqueue them', async t => {
 	);
 	await Promise.all([one.idle(), two.idle()]);
 	t.like(await caller.counts(), {completed: 500});
-	t.is(await caller.handle('echo', jobs.ids[499] as number).result(), 499);
+	t.is(await caller.job<'echo'>(jobs.ids[499] as number).result(), 499);
 	const mapped: unknown[] = [];
 	for await (const item of caller.map('echo', [1, 2, 3])) mapped.push(item.status === 'completed' && item.result);
 	t.deepEqual(mapped.sort(), [1, 2, 3]);

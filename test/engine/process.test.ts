@@ -48,7 +48,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 		writeFileSync(file, '');
 		t.like(await program.ended(), {code: null, signal});
 		const faena = await openEngine(t, {queue, tasks: null});
-		t.like((await faena.jobs())[0], {status: 'completed', attempts: 0, executions: 1});
+		t.like((await faena.jobs().page())[0], {status: 'completed', attempts: 0, executions: 1});
 	});
 }
 
@@ -64,7 +64,7 @@ test('under closeOnSignals a second signal does not wait for the running job, an
 	const {signal} = await program.ended();
 	t.true(signal === 'SIGTERM' || signal === 'SIGINT');
 	const faena = await openEngine(t, {queue, tasks: null});
-	t.like((await faena.jobs())[0], {status: 'pending', attempts: 0, executions: 1});
+	t.like((await faena.jobs().page())[0], {status: 'pending', attempts: 0, executions: 1});
 });
 
 test('under closeOnSignals an engine listens until it is closed, so that it ends no program in which another one still runs', async t => {
@@ -108,8 +108,8 @@ test('a program that is killed at any moment loses no job: jobs that had begun r
 		const program = new Program(t, 'engine', queue, 'work');
 		for (let line = 0; line < lines && told.length < jobs; line++) told.push(await program.line());
 		await program.kill('SIGKILL');
-		for (const {id} of await producer.jobs({status: 'completed', limit: jobs})) {
-			const {result} = (await producer.job(id)) as {result: unknown};
+		for (const {id} of await producer.jobs({status: 'completed'}).page({limit: jobs})) {
+			const {result} = (await producer.job(id).info()) as {result: unknown};
 			t.is(results.get(id) ?? result, result);
 			results.set(id, result);
 		}
@@ -119,8 +119,8 @@ test('a program that is killed at any moment loses no job: jobs that had begun r
 	const faena = await openEngine(t, {queue});
 	await faena.idle();
 	t.deepEqual(await faena.counts(), {blocked: 0, pending: 0, running: 0, failed: 0, completed: jobs, dead: 0, cancelled: 0});
-	t.true((await faena.jobs({limit: jobs})).every(({attempts, executions}) => attempts === 0 && executions >= 1));
-	for (const [id, result] of results) t.is((await faena.job(id))?.result, result);
+	t.true((await faena.jobs().page({limit: jobs})).every(({attempts, executions}) => attempts === 0 && executions >= 1));
+	for (const [id, result] of results) t.is((await faena.job(id).info())?.result, result);
 	const runs = readFileSync(file, 'utf8').split('\n').slice(0, -1);
 	t.deepEqual(
 		[...new Set(runs)].map(Number).sort((a, b) => a - b),
@@ -140,6 +140,6 @@ test('jobs that ran when their program was killed run again at once', async t =>
 	writeFileSync(file, '');
 	// Its lease would last for 30 s more; the test's own time is a third of that.
 	const faena = await openEngine(t, {queue});
-	t.is(await faena.handle('hold', job.id).result({timeout: '10s'}), file);
+	t.is(await faena.job<'hold'>(job.id).result({timeout: '10s'}), file);
 	t.like(await job.info(), {status: 'completed', attempts: 0, executions: 2});
 });

@@ -34,13 +34,13 @@ test('jobs that abort their whole process in thread mode end as poison, whatever
 		t.true(hosts < 10);
 	}
 	t.true(hosts > 2);
-	const ended = await looker.jobs({ids: poisonous});
+	const ended = await looker.jobs({ids: poisonous}).page();
 	t.deepEqual(
 		ended.map(({status, attempts, error}) => [status, attempts, error?.reason]),
 		poisonous.map(() => ['dead', 3, 'poison']),
 	);
 	t.regex(ended[0]?.error?.message ?? '', /killed its worker 3 times.*ended by SIGABRT/);
-	t.true((await looker.jobs({ids: good})).every(({status, attempts}) => status === 'completed' && attempts === 0));
+	t.true((await looker.jobs({ids: good}).page()).every(({status, attempts}) => status === 'completed' && attempts === 0));
 	t.true(readFileSync(file, 'utf8').split('\n').length - 1 >= 3 * poisonous.length);
 });
 
@@ -52,7 +52,7 @@ for (const signal of ['SIGSEGV', 'SIGKILL', 'SIGABRT'] as const) {
 		const hosts = await runUntilIdle(t, queue);
 		// A host can't be told from what killed it: the first loss is that of a host, and what follows happens in child processes.
 		t.deepEqual(hosts, [signal, null]);
-		const jobs = await look(queue, faena => faena.jobs({limit: 5000}));
+		const jobs = await look(queue, faena => faena.jobs().page({limit: 5000}));
 		const [guilty, ...others] = jobs.filter(({status}) => status !== 'completed');
 		t.deepEqual(others, []);
 		t.like(guilty, {id: 1001, status: 'dead', attempts: 3, error: {reason: 'poison', signal}});
@@ -68,7 +68,7 @@ test('a job that ends its program only after it has returned does so once', asyn
 	await look(queue, faena => faena.enqueue('dieAfterwards', 'SIGSEGV'));
 	t.deepEqual(await runUntilIdle(t, queue), ['SIGSEGV', null]);
 	// What it had reported when it took a child process down counts.
-	t.like(await look(queue, faena => faena.jobs()), [{status: 'completed', attempts: 0}]);
+	t.like(await look(queue, faena => faena.jobs().page()), [{status: 'completed', attempts: 0}]);
 });
 
 for (const how of ['inline', 'work']) {
@@ -78,7 +78,7 @@ for (const how of ['inline', 'work']) {
 		await enqueueIn(queue, 'dieOf', [null, 'SIGSEGV', null]);
 		t.is((await new Program(t, 'dies', queue, how).ended()).signal, 'SIGSEGV');
 		t.deepEqual(await runUntilIdle(t, queue), [null]);
-		const jobs = await look(queue, faena => faena.jobs());
+		const jobs = await look(queue, faena => faena.jobs().page());
 		t.deepEqual(
 			jobs.map(({status, attempts}) => [status, attempts]),
 			[

@@ -73,7 +73,7 @@ for (const [what, by, error] of [
 		const {ids} = await faena.enqueueMany('echo', WORDS);
 		await faena.drain();
 		for (const [index, id] of ids.entries()) {
-			const job = await faena.job(id);
+			const job = await faena.job(id).info();
 			if (WORDS[index] === 'good') t.like(job, {status: 'completed', result: 'good', attempts: 0});
 			else {
 				t.like(job, {status: 'dead', attempts: 2});
@@ -122,7 +122,7 @@ test('where not even the failure of a job can be written, this is reported once,
 	await faena.enqueue('echo', 'stuck', {key: 'stuck'});
 	t.is(await faena.call('echo', 'goes on'), 'goes on');
 	for (let time = 0; time < 5; time++) await faena.call('other', time);
-	t.like(await faena.job(1), {status: 'running', attempts: 0});
+	t.like(await faena.job(1).info(), {status: 'running', attempts: 0});
 	t.deepEqual(
 		told.map(({jobId, err}) => [jobId, (err as {code?: string}).code]),
 		[[1, 'BadRow']],
@@ -133,7 +133,7 @@ test('an update that the database refuses is left out and reported; updates of o
 	const {faena, db, told} = await openWith(t, {workers: 2});
 	refuse(db, 'checkpoint', 'new.id = 1');
 	const jobs = [await faena.enqueue('keep', 'a', {key: 'a'}), await faena.enqueue('keep', 'b', {key: 'b'})];
-	while (told.length === 0 || !(await faena.job(2))?.checkpoint) await faena.counts();
+	while (told.length === 0 || !(await faena.job(2).info())?.checkpoint) await faena.counts();
 	t.deepEqual(
 		told.map(({jobId}) => jobId),
 		[1],
@@ -149,8 +149,8 @@ test('a job that is ready and running at once is passed over and reported, and t
 	db.exec("insert into owner (id, name, heartbeat_at) values (77, 'elsewhere', 0)");
 	db.exec('insert into claimed (id, lease, execution, owner, task) select id, 99, 1, 77, task from job where id = 1');
 	await faena.resume('echo');
-	t.is(await faena.handle('echo', 3).result(), 'c');
-	t.is((await faena.job(2))?.status, 'completed');
+	t.is(await faena.job<'echo'>(3).result(), 'c');
+	t.is((await faena.job(2).info())?.status, 'completed');
 	t.true(told.some(({jobId}) => jobId === 1));
 });
 
@@ -161,7 +161,7 @@ test('a job that is ready and waiting at once runs once, and keeps no other from
 	db.exec(`insert into ready (task, rank, id, executions) select task, -priority, id, 0 from job where id = ${job.id}`);
 	faena.clock.advance('2h');
 	t.deepEqual(await Promise.all([job.result(), next.result()]), ['later', 'next']);
-	t.like(await faena.job(job.id), {executions: 1});
+	t.like(await faena.job(job.id).info(), {executions: 1});
 });
 
 test('a task whose claims fail because of a row rests, and is reported once; other tasks go on, and so does this one once the row is mended', async t => {
@@ -191,8 +191,8 @@ test('jobs that a dead engine held come back, except those that were deleted or 
 	db.exec('insert into claimed (id, lease, execution, owner, task) select id, 99, 1, 77, task from job');
 	db.exec('delete from ready where id <> 2; delete from job where id = 1');
 	await faena.resume('echo');
-	t.is(await faena.handle('echo', 3).result(), 'c');
-	t.is(await faena.handle('echo', 2).result(), 'b');
+	t.is(await faena.job<'echo'>(3).result(), 'c');
+	t.is(await faena.job<'echo'>(2).result(), 'b');
 });
 
 test('a batch whose map could not write that it has ended is free as soon as it can be written, here and elsewhere', async t => {

@@ -19,9 +19,9 @@ test('an item of a map that runs again waits for the jobs of this map, and gets 
 test('a pipe with retryFailed runs dropped items again after the results of their earlier stages were deleted', async t => {
 	const faena = await openEngine(t, {defaults: {maxAttempts: 1}});
 	const file = join(makeFolder(t), 'there');
-	const pipe = (options: object = {}) => faena.pipe([file, file], 'echo', {task: 'readText' as never, onDead: 'drop'}, {batch: 'p', ...options});
+	const pipe = (options: object = {}) => faena.pipe([file, file], 'echo', {task: 'readText' as never, onError: 'drop'}, {batch: 'p', ...options});
 	t.deepEqual(await pipe().toArray(), []);
-	const read = await faena.jobs({task: 'echo'});
+	const read = await faena.jobs({task: 'echo'}).page();
 	t.is(await faena.cleanup({ids: read.map(({id}) => id)}), 2);
 	writeFileSync(file, 'text');
 	t.deepEqual(await pipe({retryFailed: true}).toArray(), ['text', 'text']);

@@ -25,11 +25,11 @@ function openAt(t: ExecutionContext, queue: string, days: number, retention?: Te
 async function leftAfter(t: ExecutionContext, queue: string, days: number, retention?: TestOptions['retention']): Promise<number[]> {
 	const faena = await openAt(t, queue, days, retention);
 	let before = -1;
-	for (let jobs = await faena.jobs(); jobs.length !== before; jobs = await faena.jobs()) {
+	for (let jobs = await faena.jobs().page(); jobs.length !== before; jobs = await faena.jobs().page()) {
 		before = jobs.length;
 		await new Promise(resolve => setTimeout(resolve, 100));
 	}
-	const left = (await faena.jobs()).map(({id}) => id);
+	const left = (await faena.jobs().page()).map(({id}) => id);
 	await faena.close();
 	return left;
 }

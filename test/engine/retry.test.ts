@@ -96,7 +96,7 @@ test('an execution that took its worker down is charged, its neighbours are not'
 	);
 	t.like(outcomes[2], {error: {reason: 'lostWorker', exitCode: 7}});
 	t.deepEqual(
-		(await faena.jobs()).map(({attempts}) => attempts),
+		(await faena.jobs().page()).map(({attempts}) => attempts),
 		[0, 0, 2, 0, 0],
 	);
 });

@@ -45,13 +45,13 @@ test('a job that breaks each worker it runs in is dead once its attempts are use
 		const bad = await faena.enqueue('spoil', 'slice() gives nothing', {maxAttempts});
 		const {ids} = await faena.enqueueMany('echo', [1, 2, 3]);
 		await faena.idle();
-		const {status, attempts, error} = (await faena.job(bad.id)) ?? {};
+		const {status, attempts, error} = (await faena.job(bad.id).info()) ?? {};
 		t.like({status, attempts}, {status: 'dead', attempts: Math.min(maxAttempts, 3)});
 		t.regex(
 			error?.message ?? '',
 			/The worker process was ended before it reported how this job ended, since its results were not values of jobs that it had\./,
 		);
 		t.regex(lost.join('\n'), /^broken: The worker's report was not believed/);
-		for (const id of ids) t.like(await faena.job(id), {status: 'completed'});
+		for (const id of ids) t.like(await faena.job(id).info(), {status: 'completed'});
 	}
 });

@@ -7,9 +7,9 @@ test('a part of a flow that is retried makes merge and publish stale: everything
 	const faena = await openEngine(t, {defaults: {maxAttempts: 1}});
 	const file = join(makeFolder(t), 'part');
 	const build = () => {
-		const flow = faena.flow('report');
+		const flow = faena.newFlow('report');
 		const part = flow.job('readText', file);
-		const merge = flow.job('gather', null, {dependsOn: [part, flow.job('echo', 1)], onDead: 'run'});
+		const merge = flow.job('gather', null, {dependsOn: [part, flow.job('echo', 1)], onParentDead: 'run'});
 		return {flow, part, merge, publish: flow.job('echo', merge)};
 	};
 	const {flow, part, merge, publish} = build();
@@ -20,7 +20,7 @@ test('a part of a flow that is retried makes merge and publish stale: everything
 	t.is(await run.result(part), 'text');
 	t.like(await run.job(merge).outcome(), {status: 'completed', stale: 'direct'});
 	t.like(await run.job(publish).info(), {status: 'completed', stale: 'through'});
-	const stale = await faena.jobs({stale: true, batch: 'report'});
+	const stale = await faena.jobs({stale: true, batch: 'report'}).page();
 	t.deepEqual(
 		stale.map(({id}) => id),
 		[run.job(merge).id, run.job(publish).id],
@@ -31,7 +31,7 @@ test('a part of a flow that is retried makes merge and publish stale: everything
 	t.like(await same.job(again.publish).outcome(), {status: 'completed', stale: 'through'});
 	t.is(await faena.retry({stale: true, task: 'echo'}), 2);
 	t.deepEqual(await run.result(publish), ['text', 1]);
-	t.deepEqual(await faena.jobs({stale: true}), []);
+	t.deepEqual(await faena.jobs({stale: true}).page(), []);
 });
 
 test('a map that is resumed yields stale results, marked so', async t => {

@@ -47,6 +47,6 @@ test('while very many jobs are cancelled and retried, calls are answered and tim
 	writeFileSync(file, '');
 	t.is(await long.result(), file);
 	// No engine took it for the job of a dead engine.
-	t.like(await faena.job(long.id), {executions: 1, attempts: 0});
+	t.like(await faena.job(long.id).info(), {executions: 1, attempts: 0});
 	await second.kill('SIGKILL');
 });

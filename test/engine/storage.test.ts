@@ -147,7 +147,7 @@ test('damage that only a read meets stops the engine, too', async t => {
 	db.exec('drop table log');
 	db.close();
 	const expected = {code: 'BadDatabase', message: /jobs\.db is damaged, or another program has changed it: no such table: log\. Restore it from a backup/};
-	await Promise.all([t.throwsAsync(waiting, expected), t.throwsAsync(faena.job(1), expected)]);
+	await Promise.all([t.throwsAsync(waiting, expected), t.throwsAsync(faena.job(1).info(), expected)]);
 	await failed;
 	await t.notThrowsAsync(faena.close());
 });

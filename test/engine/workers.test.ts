@@ -147,7 +147,7 @@ test('where the working directory was removed, an engine closes, and leaves its 
 	const lines = await new Program(t, 'removed-folder', queue, 'thread', 'close').lines();
 	t.is(lines.at(-1), 'closed');
 	const faena = await openWith(t, {queue});
-	t.is((await faena.jobs()).at(1)?.attempts, 0);
+	t.is((await faena.jobs().page()).at(1)?.attempts, 0);
 });
 
 test('where the working directory was removed, open() says so', async t => {

@@ -180,7 +180,7 @@ for (const name of ['main', 'fastify']) {
 
 async function assertOneJobEach(t: ExecutionContext, folder: Folder, sent: ReadonlyMap<string, Sent>): Promise<void> {
 	const queue = await openQueue(join(folder.path, 'http.db'));
-	const jobs = await queue.jobs({limit: 100_000});
+	const jobs = await queue.jobs().page({limit: 100_000});
 	await queue.close();
 	const ids = new Map(jobs.map(({key, id}) => [key, id]));
 	t.is(ids.size, jobs.length);

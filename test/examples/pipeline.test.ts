@@ -63,7 +63,7 @@ test('a pipeline of three tasks that is killed twice loads each line once', asyn
 	assertRows(t, folder, ndjson);
 	// Each step of each block is there once, none failed or was charged for the kills.
 	t.like(await queue.counts(), {blocked: 0, pending: 0, running: 0, failed: 0, dead: 0, completed: 3 * BLOCKS});
-	t.true((await queue.jobs({limit: 1000})).every(({attempts}) => attempts === 0));
+	t.true((await queue.jobs().page({limit: 1000})).every(({attempts}) => attempts === 0));
 	const again = await folder.run(MAIN, 'customers.ndjson').end();
 	t.regex(again.stdout, /^0 rows loaded in /);
 });

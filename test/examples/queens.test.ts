@@ -27,7 +27,7 @@ test('the queens example gives the known counts, also on the smallest boards, an
 	}
 	const queue = await openQueue(join(folder.path, 'queens.db'));
 	t.teardown(() => queue.close());
-	t.true((await queue.jobs({batch: 'queens 8'})).every(({executions}) => executions === 1));
+	t.true((await queue.jobs({batch: 'queens 8'}).page()).every(({executions}) => executions === 1));
 });
 
 test('killed and started again, the queens example goes on inside its jobs', async t => {
@@ -38,11 +38,11 @@ test('killed and started again, the queens example goes on inside its jobs', asy
 	t.teardown(() => queue.close());
 	const program = folder.run(MAIN, '14');
 	for (let isKept = false; !isKept; await nextTurn()) {
-		for (const {id} of await queue.jobs({status: 'running'})) isKept ||= (await queue.values(id))?.checkpoint !== undefined;
+		for (const {id} of await queue.jobs({status: 'running'}).page()) isKept ||= (await queue.values(id))?.checkpoint !== undefined;
 	}
 	t.is((await program.kill()).code, 137);
 	let left = 0;
-	for (const {id, key} of await queue.jobs({status: ['pending', 'running']})) {
+	for (const {id, key} of await queue.jobs({status: ['pending', 'running']}).page()) {
 		const state = decode((await queue.values(id))?.checkpoint?.state ?? null) as {openings: number} | undefined;
 		left += openingsOf({size: 14, column: Number(key)}).length - (state?.openings ?? 0);
 	}
@@ -52,7 +52,7 @@ test('killed and started again, the queens example goes on inside its jobs', asy
 	const {code, stdout, stderr} = await again.end();
 	t.is(code, 0, stderr);
 	t.regex(stdout, AS_KNOWN);
-	t.true((await queue.jobs({})).every(({status, attempts}) => status === 'completed' && attempts === 0));
+	t.true((await queue.jobs({}).page()).every(({status, attempts}) => status === 'completed' && attempts === 0));
 	t.is(readFileSync(journal).length, left);
 });
 

@@ -113,7 +113,7 @@ class Told {
 		this.#t.timeout(60_000, 'An engine opens after the runs, and reads what they left, within a minute.');
 		const faena = await openEngine(this.#t, {queue: this.#queue, tasks: null});
 		this.#t.deepEqual(await faena.counts(), {blocked: 0, pending: 0, running: 0, failed: 0, completed, dead: 0, cancelled: 0});
-		for (const {attempts} of await faena.jobs()) this.#t.is(attempts, 0);
+		for (const {attempts} of await faena.jobs().page()) this.#t.is(attempts, 0);
 		await faena.close();
 		this.#t.is(new Set(this.#ran()).size, 40);
 	}

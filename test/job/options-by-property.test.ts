@@ -56,7 +56,7 @@ const OTHERS = [
 		'teardown',
 		'retryIf',
 		'dependsOn',
-		'onDead',
+		'onParentDead',
 	],
 	...[
 		'batch',
@@ -176,7 +176,7 @@ async function assertAllEnd(t: ExecutionContext, {faena, path}: {faena: TestEngi
 	const {pending, running, failed, completed, dead, cancelled} = await faena.counts();
 	t.deepEqual([pending, running, failed], [0, 0, 0]);
 	t.true(completed + dead + cancelled >= jobs && jobs > 0, `${completed} + ${dead} + ${cancelled} of ${jobs}`);
-	t.true((await faena.jobs({status: 'cancelled'})).every(({error}) => error?.reason === 'expired'));
+	t.true((await faena.jobs({status: 'cancelled'}).page()).every(({error}) => error?.reason === 'expired'));
 	const db = new Database(path, {readonly: true});
 	const specs = db.prepare('select spec from policy').pluck().all() as string[];
 	db.close();
@@ -382,7 +382,7 @@ test('each time of a call works, or is refused in a sentence', async t => {
 	for (const value of VALUES as readonly number[]) {
 		await works(t, {name: 'olderThan', value}, () => faena.cleanup({olderThan: value}));
 		await works(t, {name: 'drain', value}, async () => (await openTest(t, TASKS)).faena.close({drain: value}));
-		for (const name of ['limit', 'after']) await works(t, {name, value}, () => faena.jobs({[name]: value}));
+		for (const name of ['limit', 'after']) await works(t, {name, value}, () => faena.jobs({[name]: value}).page());
 		await works(t, {name: 'time', value}, () => new TestClock(5).advance(value));
 		await works(t, {name: 'now', value}, () => t.true(Number.isSafeInteger(new TestClock(value).now)));
 		await works(t, {name: 'now', value}, async () => (await openForTest(TASKS, {now: value})).close());

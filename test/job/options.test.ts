@@ -16,7 +16,7 @@ test('docs/options.md has every option that is accepted, and no other', t => {
 	t.is(sections.length, 4);
 	const names = (...tables: Map<string, string>[]) => tables.flatMap(table => [...table.keys()]).sort();
 	t.deepEqual(names(ofJob), Object.keys(JOB_CHECKS).sort());
-	const ofJobOnly = ['key', 'unique', 'delay', 'runAt', 'expires', 'dependsOn', 'onDead', 'scope'];
+	const ofJobOnly = ['key', 'unique', 'delay', 'runAt', 'expires', 'dependsOn', 'onParentDead', 'scope'];
 	t.deepEqual([...new Set(names(ofJob, ofTask))].filter(name => !ofJobOnly.includes(name)).sort(), Object.keys(TASK_CHECKS).sort());
 	t.deepEqual(names(ofOpen), Object.keys(OPEN_CHECKS).sort());
 	t.deepEqual(names(ofMap), Object.keys(MAP_CHECKS).sort());

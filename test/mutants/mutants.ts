@@ -904,9 +904,9 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a job runs though its parent is dead': {
 		file: CHILDREN,
-		find: "dead: (tx, edge) => (edge.onDead === 'cancel' ? cancelChildren(tx, edge) : countDown(tx, edge)),",
+		find: "dead: (tx, edge) => (edge.onParentDead === 'cancel' ? cancelChildren(tx, edge) : countDown(tx, edge)),",
 		put: 'dead: countDown,',
-		killer: [SQLITE, 'sqlite: if a parent is dead or cancelled, its children are cancelled, and theirs; with onDead run they run'],
+		killer: [SQLITE, 'sqlite: if a parent is dead or cancelled, its children are cancelled, and theirs; with onParentDead run they run'],
 	},
 	'a job waits for ever for one of its call that was cancelled at once': {
 		file: EDGES,
@@ -916,7 +916,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a retried parent brings no children back': {
 		file: CHILDREN,
-		find: "reopenedDead: (tx, edge) => (edge.onDead === 'cancel' ? reopenChildren(tx, edge) : blockAgain(tx, edge)),",
+		find: "reopenedDead: (tx, edge) => (edge.onParentDead === 'cancel' ? reopenChildren(tx, edge) : blockAgain(tx, edge)),",
 		put: 'reopenedDead: () => 0,',
 		killer: [SQLITE, 'sqlite: a retry of a dead parent brings back the children that it took with it'],
 	},

@@ -21,7 +21,7 @@ pair.sqlite(
 	'large results reach the parts of a flow and the groups of a pipe, also in an engine without the option',
 	async c => {
 		const faena = await c.test(BLOBS);
-		const flow = faena.flow('f');
+		const flow = faena.newFlow('f');
 		const part = flow.job('big', A);
 		const run = await flow.enqueue();
 		c.t.is((await run.result(part)) as string, 'a'.repeat(5000));
@@ -53,7 +53,7 @@ pair.sqlite('blobs × cleanup × map × resume', 'a map whose large results were
 	const map = () => faena.map('big', [A, B], {batch: 'b', order: 'input'}).toArray();
 	await map();
 	c.t.is(files(c), 2);
-	await faena.cleanup({ids: (await faena.jobs({batch: 'b'})).map(({id}) => id)});
+	await faena.cleanup({ids: (await faena.jobs({batch: 'b'}).page()).map(({id}) => id)});
 	c.t.is(files(c), 1);
 	c.t.deepEqual(
 		(await map()).map(({status, reused}) => [status, reused]),
@@ -67,7 +67,7 @@ pair.sqlite('blobs × engine without the option', 'an engine without blobs reads
 	const job = await faena.enqueue('big', A);
 	await job.result();
 	const without = await c.test();
-	c.t.is((await without.job(job.id))?.result, 'a'.repeat(5000));
+	c.t.is((await without.job(job.id).info())?.result, 'a'.repeat(5000));
 	c.t.is(await without.cleanup({olderThan: 0}), 1);
 	c.t.is(files(c), 0);
 });

@@ -142,7 +142,7 @@ pair('globs × --fresh × --missing × --dry-run', 'a dry run tells what would r
 
 pair.sqlite('backup × flow that is unfinished', 'the copy goes on by itself, and the original too', async c => {
 	const faena = await c.test();
-	const flow = faena.flow('f');
+	const flow = faena.newFlow('f');
 	const last = flow.job('got', null, {dependsOn: [flow.job('hold', 'a')]});
 	const run = await flow.enqueue();
 	await c.until(() => c.times('hold a') === 1);

@@ -12,7 +12,7 @@ const ACTS: Readonly<Record<string, () => Promise<unknown>>> = {
 	command: () => faena.map('command', names, {batch: 'b'}).toArray(),
 	pipe: () => faena.pipe(names, 'hold', {task: 'echo', group: 2}, {batch: 'p', order: 'input'}).toArray(),
 	async flow() {
-		const flow = faena.flow('f');
+		const flow = faena.newFlow('f');
 		flow.job('got', null, {dependsOn: names.map(name => flow.job('hold', name))});
 		return (await flow.enqueue()).ended();
 	},

@@ -28,7 +28,7 @@ async function died(c: Case, options: object = {}): Promise<TestEngine<AnyTasks>
 pair('retryFailed × attempts × timeout', 'an item runs again by the options of this map', async c => {
 	const faena = await died(c);
 	await faena.map('gateGot', [1], {batch: 'b', retryFailed: true, maxAttempts: 5, timeout: '7s', priority: 3}).toArray();
-	const [job] = await faena.jobs({batch: 'b'});
+	const [job] = await faena.jobs({batch: 'b'}).page();
 	c.t.like(job, {status: 'completed', maxAttempts: 5, timeoutMs: 7000, priority: 3});
 });
 
@@ -39,7 +39,7 @@ pair('edit × map × resume', 'a map with the former payload of an edited item c
 	const first = reading.next();
 	await c.until(async () => (await faena.counts()).pending === 1);
 	const left = reading.return?.(undefined);
-	c.t.is(await faena.edit((await faena.jobs())[0]?.id as number, {payload: 'edited'}), 'edited');
+	c.t.true(await faena.job((await faena.jobs().page())[0]?.id as number).edit({payload: 'edited'}));
 	await faena.resume('echo');
 	await Promise.all([first, left]);
 	await c.t.throwsAsync(faena.map('echo', ['a'], {batch: 'b', key: () => 'k'}).toArray(), {code: 'KeyConflict'});
@@ -182,7 +182,7 @@ pair('fresh all × options', 'an item that runs again has the attempts, the time
 	const faena = await c.test();
 	await faena.map('echo', [1], {batch: 'b', maxAttempts: 2, timeout: '1s'}).toArray();
 	await faena.map('echo', [1], {batch: 'b', fresh: 'all', maxAttempts: 4, timeout: '3s', priority: 7}).toArray();
-	c.t.like((await faena.jobs({batch: 'b'}))[0], {maxAttempts: 4, timeoutMs: 3000, priority: 7});
+	c.t.like((await faena.jobs({batch: 'b'}).page())[0], {maxAttempts: 4, timeoutMs: 3000, priority: 7});
 });
 
 pair('fresh payload × job that runs × two engines', 'a job that runs in another engine is not replaced, and later it is', async c => {

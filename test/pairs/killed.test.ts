@@ -25,11 +25,11 @@ pair('kill × checkpoint × process × map × resume', 'the map goes on from the
 	const kill = dies(c, 'save', 'loop');
 	await c.until(() => c.times('save from 0') === 1);
 	const faena = await c.open({workers: 1});
-	await c.until(async () => (await faena.job(1))?.checkpoint?.state === 5);
+	await c.until(async () => (await faena.job(1).info())?.checkpoint?.state === 5);
 	await kill('SIGKILL');
 	const [item] = await faena.map('save', ['loop'], {batch: 'b'}).toArray();
 	c.t.like(item, {status: 'completed', result: 5});
-	c.t.like(await faena.job(1), {attempts: 0, executions: 2});
+	c.t.like(await faena.job(1).info(), {attempts: 0, executions: 2});
 });
 
 pair('kill × delay × expires × pause', 'after a restart a delay, an expiry and a pause hold', async c => {
@@ -74,7 +74,7 @@ pair('SIGINT × map × exec × resume', 'the program ends by the signal, with it
 	const faena = await c.open();
 	const [item] = await faena.map('command', [line], {batch: 'b'}).toArray();
 	c.t.is(item?.status, 'completed');
-	c.t.is((await faena.jobs())[0]?.attempts, 0);
+	c.t.is((await faena.jobs().page())[0]?.attempts, 0);
 });
 
 pair('kill × flow × cleanup × again', 'another engine ends the flow of a killed program, and after its jobs were deleted the same flow runs anew', async c => {
@@ -84,14 +84,14 @@ pair('kill × flow × cleanup × again', 'another engine ends the flow of a kill
 	for (const name of ['a', 'b']) c.make(name);
 	const faena = await c.open();
 	const build = async () => {
-		const flow = faena.flow('f');
+		const flow = faena.newFlow('f');
 		const last = flow.job('got', null, {dependsOn: ['a', 'b'].map(name => flow.job('hold', name))});
 		return {run: await flow.enqueue(), last};
 	};
 	const {run, last} = await build();
 	c.t.is((await run.ended()).completed, 3);
 	c.t.deepEqual(await run.result(last), ['a', 'b']);
-	c.t.is(await faena.cleanup({ids: (await faena.jobs()).map(({id}) => id)}), 3);
+	c.t.is(await faena.cleanup({ids: (await faena.jobs().page()).map(({id}) => id)}), 3);
 	const anew = await build();
 	c.t.deepEqual(await anew.run.result(anew.last), ['a', 'b']);
 });

@@ -14,7 +14,7 @@ const failsFirst = ({tasks}: Case): AnyTasks => ({
 /** The job that tells of a batch's completion has ended. */
 async function told(faena: Engine<AnyTasks>, batch: string): Promise<unknown> {
 	const {completionJobId} = (await faena.batch(batch).info()) ?? {};
-	return completionJobId === undefined ? undefined : faena.handle('tell', completionJobId).result();
+	return completionJobId === undefined ? undefined : faena.job<'tell'>(completionJobId).result();
 }
 
 pair('weight × halt × resume', 'the heavy ones come first, a halt discards the rest, and the same map again runs it under its own indexes', async c => {
@@ -106,9 +106,9 @@ pair('retry manual × map × idle × flow', 'a parked item keeps its map waiting
 	await c.until(async () => (await faena.counts()).failed === 1);
 	await faena.idle();
 	c.make('open');
-	c.t.is(await faena.batch('b').retryFailed(), 1);
+	c.t.is(await faena.batch('b').retry(), 1);
 	c.t.deepEqual(statuses(await first), ['completed']);
-	const flow = faena.flow('f');
+	const flow = faena.newFlow('f');
 	const node = flow.job('gate', 2, {retry: 'manual', maxAttempts: 2});
 	const run = await flow.enqueue();
 	c.t.is(await run.result(node), 2);
@@ -191,8 +191,8 @@ pair('halt × dependsOn', 'a job that waits for a discarded item is cancelled, a
 	const map = (options: object = {}) => faena.map('gate', [1, 2], {batch: 'b', key: String, ...options}).toArray();
 	const halted = c.t.throwsAsync(map({halt: {when: 'now', on: 'fail', at: 1}, batch: 'b', delay: 0}), {code: 'Halted'});
 	await c.until(async () => (await faena.counts()).pending === 2);
-	const [, second] = await faena.jobs({batch: 'b'});
-	await faena.edit(second?.id as number, {delay: '1h'});
+	const [, second] = await faena.jobs({batch: 'b'}).page();
+	await faena.job(second?.id as number).edit({delay: '1h'});
 	const child = await faena.enqueue('got', null, {dependsOn: [second?.id as number]});
 	await faena.resume('gate');
 	await halted;
@@ -221,7 +221,7 @@ pair('batch.retryFailed × onComplete', 'a batch that is retried completes again
 	await faena.map('gate', [1, 2], {batch: 'b', onComplete: 'tell'}).toArray();
 	c.t.like(await told(faena, 'b'), {dead: 2});
 	c.make('open');
-	c.t.is(await faena.batch('b').retryFailed(), 2);
+	c.t.is(await faena.batch('b').retry(), 2);
 	await faena.drain();
 	c.t.like(await told(faena, 'b'), {completed: 2});
 	c.t.is(c.times('tell b'), 2);
@@ -236,7 +236,7 @@ pair('clock × backoff × map × flow × pipe × onComplete', 'all of them go on
 		},
 	};
 	const faena = await c.test({tasks, defaults: {maxAttempts: 2, backoff: '1h'}});
-	const flow = faena.flow('f');
+	const flow = faena.newFlow('f');
 	const node = flow.job('sum', flow.map('second', [1]));
 	const run = await flow.enqueue();
 	await faena.drain();
@@ -289,7 +289,7 @@ pair('halt × another engine × onComplete × retryFailed', 'what is retried of 
 	const map = (faena: Engine<AnyTasks>, options: object = {}) => faena.map('first', ['a', 'first'], {batch: 'b', onComplete: 'tell', ...options}).toArray();
 	await c.t.throwsAsync(map(a, {halt: {when: 'now', on: 'fail', at: 1}}), {code: 'Halted'});
 	for (const file of ['open', 'a']) c.make(file);
-	c.t.is(await b.batch('b').retryFailed(), 1);
+	c.t.is(await b.batch('b').retry(), 1);
 	await a.drain();
 	c.t.is(await told(b, 'b'), undefined);
 	c.t.deepEqual(statuses(await map(b)), ['completed', 'completed']);
@@ -303,7 +303,7 @@ pair('onComplete × cleanup × batch.delete', 'the job that tells of a batch is 
 	c.t.like(await told(faena, 'b'), {completed: 1});
 	const {completionJobId} = (await faena.batch('b').info()) as {completionJobId: number};
 	c.t.is(await faena.batch('b').delete(), 1);
-	c.t.is((await faena.job(completionJobId))?.status, 'completed');
+	c.t.is((await faena.job(completionJobId).info())?.status, 'completed');
 	c.t.is(await faena.cleanup({olderThan: 0}), 1);
 });
 
@@ -312,7 +312,7 @@ pair('retention of completed items × retryFailed × onComplete', 'a map runs de
 	const map = (options: object = {}) => faena.map('half', [1, 2, 3], {batch: 'b', order: 'input', onComplete: 'tell', ...options});
 	c.t.deepEqual(statuses(await map().toArray()), ['completed', 'dead', 'completed']);
 	await told(faena, 'b');
-	c.t.is(await faena.cleanup({ids: (await faena.jobs({status: 'completed', batch: 'b'})).map(({id}) => id)}), 2);
+	c.t.is(await faena.cleanup({ids: (await faena.jobs({status: 'completed', batch: 'b'}).page()).map(({id}) => id)}), 2);
 	c.make('open');
 	const again = map({retryFailed: true});
 	c.t.deepEqual(
@@ -352,14 +352,14 @@ pair('two maps × concurrency × priority × cancel', 'of two batches of one lim
 pair("missing 'delete' × fresh × jobs that wait", 'a completed item that is deleted cancels a job that waits for it and for another', async c => {
 	const faena = await c.test();
 	await faena.map('echo', ['a', 'b'], {batch: 'b', key: String}).toArray();
-	const [item] = await faena.jobs({batch: 'b', key: 'b', task: 'echo'});
+	const [item] = await faena.jobs({batch: 'b', key: 'b', task: 'echo'}).page();
 	const waits = await faena.enqueue('echo', 'later', {delay: '1h'});
 	const child = await faena.enqueue('got', null, {dependsOn: [item?.id as number, waits]});
 	await faena.map('echo', ['a'], {batch: 'b', key: String, missing: 'delete', fresh: 'payload'}).toArray();
 	await faena.map('echo', ['a'], {batch: 'b', key: String, missing: 'delete', fresh: 'all'}).toArray();
 	faena.clock.advance('1h');
 	const end = await child.outcome();
-	const isThere = (await faena.job(item?.id as number)) !== undefined;
+	const isThere = (await faena.job(item?.id as number).info()) !== undefined;
 	// Either the item is kept for the job that waits for it, or that job knows that it is lost.
 	c.t.deepEqual([isThere, end.status], isThere ? [true, 'completed'] : [false, 'cancelled']);
 });
@@ -410,7 +410,7 @@ pair('signal × map × enqueue under way', 'what is being enqueued when a map is
 		};
 		await c.t.throwsAsync(faena.map('hold', ['a', 'b'], {...options, payload, signal: controller.signal}).toArray(), {message: 'left'});
 		await faena.idle();
-		c.t.deepEqual(statuses(await faena.jobs({status: ['pending', 'running', 'completed']})), []);
+		c.t.deepEqual(statuses(await faena.jobs({status: ['pending', 'running', 'completed']}).page()), []);
 		await faena.close();
 	}
 });

@@ -6,7 +6,7 @@ import {type Case, pair} from './pair.ts';
 
 /** `sum` of the parts, each by `part`. */
 async function enqueueSum(faena: Engine<AnyTasks>, part = 'echo', options: object = {}) {
-	const flow = faena.flow('f');
+	const flow = faena.newFlow('f');
 	const parts = flow.map(part, [1, 2, 3]);
 	const sum = flow.job('sum', parts, options);
 	const run = await flow.enqueue();
@@ -15,7 +15,7 @@ async function enqueueSum(faena: Engine<AnyTasks>, part = 'echo', options: objec
 
 /** Runs what a clock has made due, until nothing is left. */
 async function deleteCompleted(faena: Engine<AnyTasks>, task?: string): Promise<number> {
-	const jobs = await faena.jobs({status: 'completed', ...(task !== undefined && {task})});
+	const jobs = await faena.jobs({status: 'completed', ...(task !== undefined && {task})}).page();
 	return faena.cleanup({ids: jobs.map(({id}) => id)});
 }
 
@@ -29,7 +29,7 @@ pair('pause × flow × cancel × retry', 'a paused task keeps a flow waiting, wh
 	c.t.like(await faena.counts(), {completed: 3, pending: 1});
 	c.t.is(await run.cancel(), 1);
 	await c.t.throwsAsync(run.result(sum), {code: 'JobCancelled'});
-	c.t.is(await run.retryFailed(), 1);
+	c.t.is(await run.retry(), 1);
 	await faena.resume('sum');
 	c.t.is(await run.result(sum), 6);
 	c.t.deepEqual(echoes(c, 1, 2, 3), [1, 1, 1]);
@@ -39,7 +39,7 @@ pair('pipe × priority', 'a later stage with a higher priority runs first', asyn
 	const faena = await c.test();
 	await Promise.all([faena.pause('gate'), faena.pause('tell')]);
 	await faena.enqueue('tell', {batch: 'earlier'});
-	const pipe = faena.pipe([1], 'echo', {task: 'gate', priority: 9, onDead: 'drop'}).toArray();
+	const pipe = faena.pipe([1], 'echo', {task: 'gate', priority: 9, onError: 'drop'}).toArray();
 	await c.until(async () => (await faena.counts({task: 'gate'})).pending === 1);
 	await faena.resume();
 	await pipe;
@@ -60,7 +60,7 @@ pair('retention × flow', 'an ended parent of a job that has not ended is not de
 
 pair('retention × flow × result', 'the result of a part that was deleted while its flow runs is gone, and the others are there', async c => {
 	const faena = await c.test();
-	const flow = faena.flow('f');
+	const flow = faena.newFlow('f');
 	const [free, used] = [flow.job('echo', 'free'), flow.job('echo', 'used')];
 	const last = flow.job('hold', 'a', {dependsOn: [used]});
 	const run = await flow.enqueue();
@@ -75,7 +75,7 @@ pair('retention × flow × result', 'the result of a part that was deleted while
 pair('retention × flow × again', 'the same flow, some of whose parts were deleted, is the one there is while it runs', async c => {
 	const faena = await c.test();
 	const build = () => {
-		const flow = faena.flow('f');
+		const flow = faena.newFlow('f');
 		flow.job('echo', 1);
 		flow.job('hold', 'a');
 		return flow.enqueue();
@@ -138,7 +138,7 @@ pair('flow × retention × again', 'a flow whose jobs were all deleted runs anew
 pair('flow × dead part × cleanup', 'a dead part whose parents were deleted has no new round, and says so; deleting the flow is the way out', async c => {
 	const faena = await c.test();
 	const build = async () => {
-		const flow = faena.flow('f');
+		const flow = faena.newFlow('f');
 		const last = flow.job('gate', {words: flow.job('echo', 'words')});
 		return {run: await flow.enqueue(), last};
 	};
@@ -146,7 +146,7 @@ pair('flow × dead part × cleanup', 'a dead part whose parents were deleted has
 	await c.t.throwsAsync(run.result(last), {code: 'JobFailed'});
 	c.t.is(await deleteCompleted(faena), 1);
 	c.make('open');
-	c.t.is(await run.retryFailed(), 0);
+	c.t.is(await run.retry(), 0);
 	const again = await build();
 	await c.t.throwsAsync(again.run.result(again.last), {code: 'JobFailed'});
 	c.t.is(await again.run.delete(), 1);
@@ -158,7 +158,7 @@ pair('edit × flow', 'a part that was edited stays so, and the same flow again i
 	const faena = await c.test();
 	await faena.pause('echo');
 	const {ids, run, sum} = await enqueueSum(faena);
-	c.t.is(await faena.edit(ids[0] as number, {payload: 10}), 'edited');
+	c.t.true(await faena.job(ids[0] as number).edit({payload: 10}));
 	await faena.resume('echo');
 	c.t.is(await run.result(sum), 15);
 	const again = await enqueueSum(faena);
@@ -179,8 +179,8 @@ pair('batch.delete × dependsOn', 'deleting a batch cancels the jobs that wait f
 	const faena = await c.test();
 	await faena.pause('echo');
 	const map = faena.map('echo', [1], {batch: 'b'}).toArray();
-	await c.until(async () => (await faena.jobs({batch: 'b'})).length === 1);
-	const [item] = await faena.jobs({batch: 'b'});
+	await c.until(async () => (await faena.jobs({batch: 'b'}).page()).length === 1);
+	const [item] = await faena.jobs({batch: 'b'}).page();
 	const child = await faena.enqueue('got', null, {dependsOn: [item?.id as number]});
 	const grandchild = await faena.enqueue('got', null, {dependsOn: [child]});
 	const failed = c.t.throwsAsync(map, {code: 'NoSuchJob'});
@@ -194,7 +194,7 @@ pair('pipe × signal × group × drop', 'an aborted pipe is resumed with its gro
 	const faena = await c.test({workers: 2});
 	const controller = new AbortController();
 	const pipe = (options: object = {}) =>
-		faena.pipe([1, 2, 3], {task: 'gate', onDead: 'drop'}, {task: 'echo', group: 2}, {batch: 'p', order: 'input', ...options}).toArray();
+		faena.pipe([1, 2, 3], {task: 'gate', onError: 'drop'}, {task: 'echo', group: 2}, {batch: 'p', order: 'input', ...options}).toArray();
 	await faena.pause('echo');
 	const first = pipe({signal: controller.signal});
 	await c.until(async () => (await faena.counts()).dead === 3);
@@ -217,31 +217,31 @@ pair('only × flow × two engines × idle', 'engines with other tasks share a fl
 });
 
 pair('pipe × cancel of its batch', 'the loop of a pipe that another engine cancels ends with JobCancelled, unless its stages drop', async c => {
-	for (const onDead of ['stop', 'drop'] as const) {
+	for (const onError of ['stop', 'drop'] as const) {
 		const [a, b] = [await c.test(), await c.test({only: ['sum']})];
 		await a.pause('got');
-		const ends = a.pipe([1, 2], 'echo', {task: 'got', onDead}, {batch: onDead}).toArray();
-		const checked = onDead === 'stop' ? c.t.throwsAsync(ends, {code: 'JobCancelled'}) : ends.then(results => c.t.deepEqual(results, []));
-		await c.until(async () => (await a.counts({task: 'echo', batch: onDead})).completed === 2);
-		c.t.is(await b.cancel({batch: onDead}), 2);
+		const ends = a.pipe([1, 2], 'echo', {task: 'got', onError}, {batch: onError}).toArray();
+		const checked = onError === 'stop' ? c.t.throwsAsync(ends, {code: 'JobCancelled'}) : ends.then(results => c.t.deepEqual(results, []));
+		await c.until(async () => (await a.counts({task: 'echo', batch: onError})).completed === 2);
+		c.t.is(await b.cancel({batch: onError}), 2);
 		await checked;
 		await a.resume('got');
 	}
 });
 
-pair('flow × cancel of a part × onDead run × retry', 'a part runs in spite of a cancelled one, and again with it by retry', async c => {
+pair('flow × cancel of a part × onParentDead run × retry', 'a part runs in spite of a cancelled one, and again with it by retry', async c => {
 	const faena = await c.test();
 	await faena.pause('echo');
-	const flow = faena.flow('f');
+	const flow = faena.newFlow('f');
 	const [one, two] = [flow.job('echo', 1), flow.job('echo', 2)];
-	const last = flow.job('got', null, {dependsOn: [one, two], onDead: 'run'});
+	const last = flow.job('got', null, {dependsOn: [one, two], onParentDead: 'run'});
 	const run = await flow.enqueue();
 	c.t.is(await faena.cancel(run.job(one).id), 1);
 	await faena.resume('echo');
 	c.t.deepEqual(await run.result(last), [undefined, 2]);
-	c.t.is(await run.retryFailed(), 1);
+	c.t.is(await run.retry(), 1);
 	await run.result(one);
-	c.t.deepEqual((await faena.job(run.job(last).id))?.stale, 'direct');
+	c.t.deepEqual((await faena.job(run.job(last).id).info())?.stale, 'direct');
 	c.t.is(await faena.retry({stale: true}), 1);
 	c.t.deepEqual(await run.result(last), [1, 2]);
 });
@@ -249,8 +249,8 @@ pair('flow × cancel of a part × onDead run × retry', 'a part runs in spite of
 pair('retry of a parent × child that waits or runs', 'a child that has not started waits again, and one that has goes on', async c => {
 	const faena = await c.test({workers: 2});
 	const parent = await faena.enqueue('gate', 1);
-	const running = await faena.enqueue('hold', 'a', {dependsOn: [parent], onDead: 'run'});
-	const failed = await faena.enqueue('gate', 2, {dependsOn: [parent], onDead: 'run', maxAttempts: 2, backoff: '1h'});
+	const running = await faena.enqueue('hold', 'a', {dependsOn: [parent], onParentDead: 'run'});
+	const failed = await faena.enqueue('gate', 2, {dependsOn: [parent], onParentDead: 'run', maxAttempts: 2, backoff: '1h'});
 	await c.until(() => c.times('hold a') === 1 && c.times('gate 2') === 1);
 	await faena.waitFor(failed, 'failed');
 	await faena.pause('gate');
@@ -290,7 +290,7 @@ pair('pipe × deleted first stage × resume', 'a pipe whose first stage was dele
 
 pair('pipe × drop × retention × retryFailed', 'dropped items whose first stage was deleted run again', async c => {
 	const faena = await c.test();
-	const pipe = (options: object = {}) => faena.pipe([1, 2], 'echo', {task: 'gate', onDead: 'drop'}, {batch: 'p', order: 'input', ...options}).toArray();
+	const pipe = (options: object = {}) => faena.pipe([1, 2], 'echo', {task: 'gate', onError: 'drop'}, {batch: 'p', order: 'input', ...options}).toArray();
 	c.t.deepEqual(await pipe(), []);
 	c.t.is(await deleteCompleted(faena), 2);
 	c.make('open');
@@ -312,8 +312,8 @@ pair('batch.cancel × dependsOn × retryFailed', 'a batch that waits for a cance
 	const faena = await c.test();
 	await faena.pause('echo');
 	const a = faena.map('echo', [1], {batch: 'a'}).toArray();
-	await c.until(async () => (await faena.jobs({batch: 'a'})).length === 1);
-	const [item] = await faena.jobs({batch: 'a'});
+	await c.until(async () => (await faena.jobs({batch: 'a'}).page()).length === 1);
+	const [item] = await faena.jobs({batch: 'a'}).page();
 	const b = faena.map('got', [1, 2], {batch: 'b', dependsOn: [item?.id as number]}).toArray();
 	await c.until(async () => (await faena.counts()).blocked === 2);
 	c.t.is(await faena.batch('a').cancel(), 1);
@@ -321,7 +321,7 @@ pair('batch.cancel × dependsOn × retryFailed', 'a batch that waits for a cance
 		[...(await a), ...(await b)].map(({status}) => status),
 		['cancelled', 'cancelled', 'cancelled'],
 	);
-	c.t.is(await faena.batch('a').retryFailed(), 1);
+	c.t.is(await faena.batch('a').retry(), 1);
 	await faena.resume('echo');
 	await faena.drain();
 	c.t.is((await faena.counts()).completed, 3);

@@ -9,7 +9,7 @@ const path = (name: string) => join(process.env['PAIR'] as string, name);
 const note = (line: string) => appendFileSync(path('ran'), `${line}\n`);
 
 /** Returns the process in which its worker was set up. */
-export const ready = task((_: unknown, {resource}: TaskContext<number>) => resource, {
+export const ready = task((_: unknown, {resource}: TaskContext<{resource: number}>) => resource, {
 	setup() {
 		note('setup');
 		if (existsSync(path('broken'))) throw new Error('broken');

@@ -55,7 +55,7 @@ export function deaf(value: unknown): unknown {
 }
 
 /** Makes a checkpoint in its first execution, and ends badly, as told. Then it returns where it could go on. */
-export function save(end: 'die' | 'loop' | 'throw', {checkpoint, resumeFrom}: TaskContext<undefined, number>): number {
+export function save(end: 'die' | 'loop' | 'throw', {checkpoint, resumeFrom}: TaskContext<{state: number}>): number {
 	note(`save from ${resumeFrom ?? 0}`);
 	if (resumeFrom !== undefined) return resumeFrom;
 	checkpoint(5);

@@ -26,7 +26,7 @@ pair('batchSize × timeout', 'a micro-batch that times out charges none, and eac
 	const ends = await Promise.all(ids.map(job => job.outcome()));
 	c.t.deepEqual(statuses(ends), ['completed', 'dead', 'completed']);
 	c.t.deepEqual(
-		(await faena.jobs()).map(({attempts}) => attempts),
+		(await faena.jobs().page()).map(({attempts}) => attempts),
 		[0, 1, 0],
 	);
 });
@@ -40,7 +40,7 @@ pair('checkpoint × timeout', 'a checkpoint survives a timeout, and the next exe
 pair('checkpoint × crash × process', 'a checkpoint survives the death of its process', async c => {
 	const faena = await c.open({workers: 1, isolation: 'process'});
 	const job = await faena.enqueue('save', 'die', {maxAttempts: 2, backoff: 0});
-	await c.until(async () => (await faena.job(job.id))?.checkpoint?.state === 5);
+	await c.until(async () => (await faena.job(job.id).info())?.checkpoint?.state === 5);
 	c.make('die');
 	c.t.is(await job.result(), 5);
 	c.t.deepEqual(c.ran, ['save from 0', 'save from 5']);
@@ -59,10 +59,10 @@ pair('close({drain: 0}) × RetryAfter', 'a job that was put off keeps its time o
 	const {runAt} = (await later.info()) as {runAt: number};
 	await first.close({drain: 0});
 	const second = await c.test({tasks});
-	c.t.like(await second.job(later.id), {status: 'failed', attempts: 0, runAt});
+	c.t.like(await second.job(later.id).info(), {status: 'failed', attempts: 0, runAt});
 	c.make('a');
-	c.t.is(await second.handle('hold', held.id).result(), 'a');
-	c.t.like(await second.job(held.id), {attempts: 0, executions: 2});
+	c.t.is(await second.job<'hold'>(held.id).result(), 'a');
+	c.t.like(await second.job(held.id).info(), {attempts: 0, executions: 2});
 });
 
 pair('map × signal × exec', 'an abort ends the commands, and the items are cancelled', async c => {
@@ -86,7 +86,7 @@ pair('recycle × batchSize', 'workers are replaced between micro-batches, and ev
 	);
 	await faena.idle();
 	c.t.is(ids.length, 20);
-	const jobs = await faena.jobs();
+	const jobs = await faena.jobs().page();
 	c.t.true(jobs.every(({status, attempts}) => status === 'completed' && attempts === 0));
 });
 
@@ -129,7 +129,7 @@ pair('crash × maxAttempts × map × order × retryFailed', 'an item that crashe
 	const faena = await c.open({workers: 2, isolation: 'process'});
 	const map = (options: object = {}) => faena.map('crash', [1, 'crash', 2, 3], {batch: 'b', order: 'input', maxAttempts: 2, backoff: 0, ...options}).toArray();
 	c.t.deepEqual(statuses(await map()), ['completed', 'dead', 'completed', 'completed']);
-	const attempts = (await faena.jobs({batch: 'b'})).map(job => job.attempts);
+	const attempts = (await faena.jobs({batch: 'b'}).page()).map(job => job.attempts);
 	c.t.deepEqual(attempts, [0, 2, 0, 0]);
 	c.t.deepEqual(
 		(await map({retryFailed: true})).map(({status, reused}) => `${status} ${reused}`),
@@ -140,12 +140,12 @@ pair('crash × maxAttempts × map × order × retryFailed', 'an item that crashe
 pair('process × log × checkpoint × cancel × history × retry', 'a cancelled job in a process has its history, and goes on from its checkpoint', async c => {
 	const faena = await c.open({workers: 1, isolation: 'process'});
 	const job = await faena.enqueue('save', 'loop', {maxAttempts: 2});
-	await c.until(async () => (await faena.job(job.id))?.checkpoint?.state === 5);
+	await c.until(async () => (await faena.job(job.id).info())?.checkpoint?.state === 5);
 	c.t.is(await faena.cancel(job.id), 1);
 	c.t.is((await job.outcome()).status, 'cancelled');
 	c.t.is(await faena.retry(job.id), 1);
 	c.t.is(await job.result(), 5);
-	c.t.like(await faena.job(job.id), {history: {length: 2}, executions: 2});
+	c.t.like(await faena.job(job.id).info(), {history: {length: 2}, executions: 2});
 });
 
 pair('memoryBytes × map', 'a job that needs more memory than there is runs alone, and the map ends', async c => {
@@ -190,11 +190,11 @@ pair('cancel × batchSize × exec', 'of a micro-batch one job is cancelled, and 
 	await faena.pause('loopAtFirst');
 	const jobs = await Promise.all([1, 2, 3].map(value => faena.enqueue('loopAtFirst', value)));
 	await faena.resume('loopAtFirst');
-	await c.until(async () => (await faena.job(jobs[1]?.id as number))?.logs.length === 1);
+	await c.until(async () => (await faena.job(jobs[1]?.id as number).info())?.logs.length === 1);
 	await faena.cancel(jobs[1]?.id as number);
 	c.t.deepEqual(statuses(await Promise.all(jobs.map(job => job.outcome()))), ['completed', 'cancelled', 'completed']);
 	c.t.deepEqual(
-		(await faena.jobs({status: 'completed'})).map(({attempts}) => attempts),
+		(await faena.jobs({status: 'completed'}).page()).map(({attempts}) => attempts),
 		[0, 0],
 	);
 });
@@ -215,8 +215,8 @@ pair('exec × close × drain × timeout', 'what a close interrupts is uncharged,
 	await faena.close({drain: '4s'});
 	await c.until(() => countAlive(token) === 0);
 	const again = await c.test({only: ['echo']});
-	c.t.like(await again.job(timed.id), {status: 'dead', attempts: 1});
-	c.t.like(await again.job(interrupted.id), {status: 'pending', attempts: 0});
+	c.t.like(await again.job(timed.id).info(), {status: 'dead', attempts: 1});
+	c.t.like(await again.job(interrupted.id).info(), {status: 'pending', attempts: 0});
 });
 
 pair('fresh code × process', 'a task whose code has changed runs again, by the new code', async c => {

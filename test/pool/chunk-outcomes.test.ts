@@ -75,7 +75,7 @@ test('each job of a report ends as the report says: stopped before failed, faile
 		[
 			[0, {type: 'released', suspicion: MAX_SUSPICION}],
 			[1, stoppedEnding(chunk, 2, 'timedOut', {startedAt: 5000, durationMs: 3}, FAILURE)],
-			[2, {type: 'threw', error: FAILURE}],
+			[2, {type: 'threw', error: {...FAILURE, attempt: 1, failedAt: 5004}}],
 			[3, {type: 'returned', enqueue: MADE}],
 			[4, {type: 'released'}],
 		],
@@ -87,7 +87,7 @@ test('each kind of ending by itself is kept', t => {
 	const endingOf = (more: Partial<OutcomesMessage>) => reportedBy(chunk, report(0, 2, more))?.endings?.get(1);
 	t.deepEqual(endingOf({stops: new Map([[1, 'timedOutTogether']])}), {type: 'released', suspicion: MAX_SUSPICION});
 	t.deepEqual(endingOf({stops: new Map([[1, 'interrupted']])}), {type: 'released'});
-	t.deepEqual(endingOf({failures: new Map([[1, FAILURE]])}), {type: 'threw', error: FAILURE});
+	t.deepEqual(endingOf({failures: new Map([[1, FAILURE]])}), {type: 'threw', error: {...FAILURE, attempt: 1, failedAt: 5002}});
 	t.deepEqual(endingOf({enqueues: new Map([[1, MADE]])}), {type: 'returned', enqueue: MADE});
 	t.is(reportedBy(chunk, report(0, 1, {failures: new Map([[1, FAILURE]])}))?.endings, undefined);
 });
@@ -127,7 +127,10 @@ test('the failure of a stopped job has the reason, the time, and the error that 
 	t.deepEqual(stoppedEnding(chunk, 1, 'interrupted', TIMES, FAILURE), {type: 'released'});
 	t.deepEqual(stoppedEnding(chunk, 1, 'cancelled', TIMES), {
 		type: 'cancelled',
-		error: {reason: 'cancelled', name: 'Cancelled', message: 'Cancelled while running, after 1.234 s.', postMortem: {execution: 1, attempt: 2, ...TIMES}},
+		error: {
+			...{reason: 'cancelled', name: 'Cancelled', message: 'Cancelled while running, after 1.234 s.', attempt: 2, failedAt: 6234},
+			postMortem: {execution: 1, attempt: 2, ...TIMES},
+		},
 	});
 	t.deepEqual(stoppedEnding(chunk, 1, 'timedOut', TIMES, FAILURE), {
 		type: 'timedOut',
@@ -136,7 +139,7 @@ test('the failure of a stopped job has the reason, the time, and the error that 
 			name: 'TimedOut',
 			message: 'Stopped after 1.234 s: the timeout is 1.5 s.',
 			causes: [FAILURE],
-			postMortem: {execution: 1, attempt: 3, ...TIMES},
+			...{attempt: 3, failedAt: 6234, postMortem: {execution: 1, attempt: 3, ...TIMES}},
 		},
 	});
 	const {error} = stoppedEnding(chunk, 1, 'timedOut', TIMES, {...FAILURE, reason: 'badResult'}) as {readonly error: FailureRecord};

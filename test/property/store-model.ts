@@ -7,7 +7,7 @@ import type {Encoded} from '../../lib/job/encoding.ts';
 import type {FailureRecord} from '../../lib/job/failure.ts';
 import {type Job, type JobEdit, type JobId, type JobStatus, STATUSES, TRANSITIONS} from '../../lib/job/job.ts';
 import type {ChildJob} from '../../lib/job/new-job.ts';
-import type {OnDead, Parents} from '../../lib/job/parents.ts';
+import type {OnParentDead, Parents} from '../../lib/job/parents.ts';
 import {forPolicyNumbers, type Policy} from '../../lib/job/policy.ts';
 import type {Schedule, ScheduleChange, ScheduleSpec} from '../../lib/job/schedule.ts';
 import {type JobFilter, type JobSearch, type Place, SORTS} from '../../lib/job/search.ts';
@@ -222,7 +222,7 @@ async function reopen(world: World): Promise<void> {
 /** Checks laws that hold after any command. They check the model, too. */
 async function checkLaws(world: World, command: Command): Promise<void> {
 	const before = new Map(world.jobs.map(job => [job.id, job]));
-	world.jobs = await world.model.queue.jobs({limit: MAX_JOBS});
+	world.jobs = await world.model.queue.jobs().page({limit: MAX_JOBS});
 	for (const job of world.jobs) {
 		const {status, executions, attempts} = before.get(job.id) ?? {
 			status: job.status === 'blocked' || job.error?.reason === 'parent' ? 'blocked' : 'pending',
@@ -305,7 +305,7 @@ function reachable(start: JobStatus, reruns: boolean): Set<JobStatus> {
 
 async function compareAll(world: World): Promise<void> {
 	const asks: Record<string, Ask> = {
-		jobs: ({queue}) => queue.jobs({limit: MAX_JOBS}),
+		jobs: ({queue}) => queue.jobs().page({limit: MAX_JOBS}),
 		counts: ({queue}) => queue.counts(),
 		paused: async ({queue}) => [...(await queue.paused())].sort(),
 		'counts by state': async ({queue}) => byTask(await queue.store.counts()),
@@ -318,7 +318,7 @@ async function compareAll(world: World): Promise<void> {
 	for (const task of TASKS) asks[`keys of ${task}`] = ({queue}) => queue.store.holders({task}, KEYS);
 	for (const name of world.real.batches.keys())
 		asks[`keys of ${name}`] = ({queue, batches}) => queue.store.holders({task: 'hash', batch: batches.get(name)}, [...KEYS, '2', '5']);
-	for (const {id} of await world.model.queue.jobs({limit: MAX_JOBS})) {
+	for (const {id} of await world.model.queue.jobs().page({limit: MAX_JOBS})) {
 		asks[`values of job ${id}`] = ({queue}) => queue.values(id);
 		asks[`logs of job ${id}`] = ({queue}) => queue.logs(id);
 		asks[`history of job ${id}`] = ({queue}) => queue.history(id);
@@ -437,7 +437,7 @@ type JobPlan = Omit<PlainJob, 'runAt' | 'delayMs' | 'batch' | 'parents'> & {
 	readonly delayMs: number | null;
 	readonly batch: string | null;
 	/** Counted from the last job; -1 for one that does not exist. */
-	readonly after: {readonly nthLast: readonly number[]; readonly onDead: OnDead} | null;
+	readonly after: {readonly nthLast: readonly number[]; readonly onParentDead: OnParentDead} | null;
 	/** Waits for the end of the input, if its batch is the flow. */
 	readonly isHeld: boolean;
 };
@@ -547,9 +547,9 @@ function toScheduleChange(name: string, change: SchedulePlan, now: number, known
 
 /** A page of the list, after the jobs that `after` says. */
 async function listOn(queue: JobQueue, {search, after, limit}: Command & {type: 'jobs'}): Promise<readonly Job[]> {
-	if ((search.sort ?? 'id') === 'id') return queue.jobs({...search, after, limit});
-	const before = after === 0 ? undefined : (await queue.jobs({...search, limit: after})).at(-1);
-	return queue.jobs({...search, limit, ...(before && {after: before})});
+	if ((search.sort ?? 'id') === 'id') return queue.jobs(search).page({after, limit});
+	const before = after === 0 ? undefined : (await queue.jobs(search).page({limit: after})).at(-1);
+	return queue.jobs(search).page({limit, ...(before && {after: before})});
 }
 
 /** Moves all pages, since each store may move a different part of a page at once. */
@@ -557,7 +557,7 @@ async function moveOn(queue: JobQueue, {filter, to, ...first}: Command & {type: 
 	const all: {ids: number[]; asked: number[]} = {ids: [], asked: []};
 	const {type: _, ...drawn} = first;
 	// Excludes the job of a batch that completes during the moves, since it may be on another page in each store.
-	const last = (await queue.jobs({limit: 1000})).at(-1)?.id ?? 0;
+	const last = (await queue.jobs().page({limit: 1000})).at(-1)?.id ?? 0;
 	const page = {...drawn, upTo: Math.min(drawn.upTo, last)};
 	for (let next: MovePage | null = page; next; ) {
 		const moved: Moved = await queue.store.move(filter, to, next);
@@ -640,20 +640,23 @@ function toChanges({settle, update, edit, enqueue, rejectConflicts, claim}: Comm
 
 function parentsOf(parents: Parents | null, areHeld: boolean): {readonly parents?: Parents} {
 	if (parents) return {parents: {...parents, areHeld}};
-	return areHeld ? {parents: {edges: [], onDead: 'cancel', areHeld}} : {};
+	return areHeld ? {parents: {edges: [], onParentDead: 'cancel', areHeld}} : {};
 }
 
 /** Half of them are jobs that the same execution has enqueued before. */
-function toChildParents(after: JobPlan['after'], index: number, {jobs}: World): Pick<ChildJob, 'after' | 'onDead'> {
+function toChildParents(after: JobPlan['after'], index: number, {jobs}: World): Pick<ChildJob, 'after' | 'onParentDead'> {
 	if (!after) return {};
 	const idAt = (nth: number) => (nth < 0 ? undefined : jobs[jobs.length - 1 - (nth % Math.max(1, jobs.length))]?.id) ?? 999_999;
 	const parents = after.nthLast.map(nth => (nth >= 0 && index > 0 && nth % 2 === 0 ? {index: nth % index} : idAt(nth)));
-	return {after: parents, onDead: after.onDead};
+	return {after: parents, onParentDead: after.onParentDead};
 }
 
-function toParents({nthLast, onDead}: NonNullable<JobPlan['after']>, {jobs}: World): {readonly ids: readonly number[]; readonly onDead: OnDead} {
+function toParents(
+	{nthLast, onParentDead}: NonNullable<JobPlan['after']>,
+	{jobs}: World,
+): {readonly ids: readonly number[]; readonly onParentDead: OnParentDead} {
 	const idAt = (nth: number) => (nth < 0 ? undefined : jobs[jobs.length - 1 - (nth % Math.max(1, jobs.length))]?.id) ?? 999_999;
-	return {ids: nthLast.map(idAt), onDead};
+	return {ids: nthLast.map(idAt), onParentDead};
 }
 
 /**
@@ -661,14 +664,14 @@ function toParents({nthLast, onDead}: NonNullable<JobPlan['after']>, {jobs}: Wor
  * had been dead, each store may answer in its own way.
  */
 function withoutItself(
-	{ids: all, onDead}: ReturnType<typeof toParents>,
+	{ids: all, onParentDead}: ReturnType<typeof toParents>,
 	{task, batch, key, rerun}: Pick<JobPlan, 'task' | 'batch' | 'key' | 'rerun'>,
 	{jobs}: World,
 ): Parents | null {
 	const isItself = (job: Job) => key !== undefined && job.key === key && job.task === task && (job.batch ?? null) === batch;
 	const mayComeBack = (job: Job) => rerun !== undefined && job.error?.reason === 'parent';
 	const ids = all.filter(id => !jobs.some(job => job.id === id && (isItself(job) || mayComeBack(job))));
-	return ids.length === 0 ? null : {edges: [{kind: 'all', parents: {ids, count: ids.length}}], onDead};
+	return ids.length === 0 ? null : {edges: [{kind: 'all', parents: {ids, count: ids.length}}], onParentDead};
 }
 
 /** The keys of the same plan: consecutive numbers, or different texts. */
@@ -774,7 +777,10 @@ const plan: fc.Arbitrary<JobPlan> = fc
 			[2, fc.constant(null)],
 			[
 				1,
-				fc.record({nthLast: fc.array(fc.integer({min: -1, max: 8}), {minLength: 1, maxLength: 3}), onDead: fc.constantFrom('cancel' as const, 'run' as const)}),
+				fc.record({
+					nthLast: fc.array(fc.integer({min: -1, max: 8}), {minLength: 1, maxLength: 3}),
+					onParentDead: fc.constantFrom('cancel' as const, 'run' as const),
+				}),
 			],
 		),
 		isHeld: fc.boolean(),

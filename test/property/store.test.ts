@@ -7,7 +7,7 @@ import type {Ending, Lease} from '../../lib/job/claim.ts';
 import {type EndedGroup, idAt, listIds, numberAt, sizeOf} from '../../lib/job/groups/group.ts';
 import {countOf} from '../../lib/job/groups/packed.ts';
 import {settlementsOf} from '../../lib/job/groups/single-jobs.ts';
-import type {Job, JobId} from '../../lib/job/job.ts';
+import type {JobId, JobRecord} from '../../lib/job/job.ts';
 import {SORTED_BY} from '../../lib/job/search.ts';
 import {openStore} from '../../lib/store/open-store.ts';
 import type {ClaimRequest, Store} from '../../lib/store/store.ts';
@@ -210,7 +210,7 @@ const DEFECTS: Readonly<Record<string, (options: StoreOptions) => Store>> = {
 	'sorts jobs with the same value by ascending ids': broken(store => ({
 		async jobs(search, page, want) {
 			const {jobs, ...rest} = await store.jobs(search, page, want);
-			const value = (job: Job) => (search.sort === undefined ? job.id : -(job[SORTED_BY[search.sort].value] ?? 0));
+			const value = (job: JobRecord) => (search.sort === undefined ? job.id : -(job[SORTED_BY[search.sort].value] ?? 0));
 			return {...rest, jobs: jobs.toSorted((a, b) => value(a) - value(b) || a.id - b.id)};
 		},
 	})),

@@ -7,9 +7,9 @@ import {newJobsOf, settlementsOf} from '../../lib/job/groups/single-jobs.ts';
 import {type CancelResult, type JobStatus, MAX_CRASHES, MAX_SUSPICION, mostTogether} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
 import {backoffMs} from '../../lib/job/next-state.ts';
-import type {OnDead} from '../../lib/job/parents.ts';
+import type {OnParentDead} from '../../lib/job/parents.ts';
 import type {Policy} from '../../lib/job/policy.ts';
-import {type ScheduleChange, type ScheduleTiming, waitsForEnd} from '../../lib/job/schedule.ts';
+import {type ScheduleChange, type ScheduleSpec, waitsForEnd} from '../../lib/job/schedule.ts';
 import type {JobFilter} from '../../lib/job/search.ts';
 import type {RetryDecision} from '../../lib/job/task-errors.ts';
 import {
@@ -64,7 +64,7 @@ interface Entry {
 	readonly ends: {readonly status: JobStatus; readonly value: Encoded}[];
 	/** The jobs for which it waits. */
 	readonly parents: readonly number[];
-	readonly onDead: OnDead;
+	readonly onParentDead: OnParentDead;
 	/** It also waits for the end of its flow's input. */
 	readonly isHeld: boolean;
 	/** True once it waits for no other: an execution of its round has begun, or it was ready when a parent was deleted. */
@@ -74,9 +74,9 @@ interface Entry {
 }
 
 /** How a new job waits. */
-type Waits = Pick<Entry, 'parents' | 'onDead' | 'isHeld'>;
+type Waits = Pick<Entry, 'parents' | 'onParentDead' | 'isHeld'>;
 
-const WAITS_FOR_NONE: Waits = {parents: [], onDead: 'cancel', isHeld: false};
+const WAITS_FOR_NONE: Waits = {parents: [], onParentDead: 'cancel', isHeld: false};
 
 type Broken = (law: string) => void;
 
@@ -502,7 +502,7 @@ export class Ledger {
 			const before = this.#schedules.get(name);
 			if (before && moment <= before.moment && !isFromEnd) this.#broken(`no moment of a schedule comes twice: ${name} at ${moment} after ${before.moment}`);
 			const isWaiting = before !== undefined && ['pending', 'running', 'failed'].includes(this.#entries.get(before.jobId)?.state ?? 'gone');
-			this.#add(id, {...spec, runAt: null}, {parents: isWaiting ? [before.jobId] : [], onDead: 'run', isHeld: false});
+			this.#add(id, {...spec, runAt: null}, {parents: isWaiting ? [before.jobId] : [], onParentDead: 'run', isHeld: false});
 			this.#schedules.set(name, {jobId: id, moment});
 		}
 	}
@@ -709,14 +709,14 @@ export class Ledger {
 	}
 
 	/** The parents that have not ended as they must. */
-	#openParents({parents, onDead}: Entry): readonly number[] {
-		const ends: readonly Entry['state'][] = onDead === 'run' ? ['completed', 'dead', 'cancelled'] : ['completed'];
+	#openParents({parents, onParentDead}: Entry): readonly number[] {
+		const ends: readonly Entry['state'][] = onParentDead === 'run' ? ['completed', 'dead', 'cancelled'] : ['completed'];
 		return parents.filter(parent => !ends.includes(this.#entries.get(parent)?.state ?? 'gone'));
 	}
 
-	#hasLostParent({parents, onDead}: Entry): boolean {
+	#hasLostParent({parents, onParentDead}: Entry): boolean {
 		const states = parents.map(parent => this.#entries.get(parent)?.state ?? 'gone');
-		return states.some(state => state === 'gone' || (onDead === 'cancel' && (state === 'dead' || state === 'cancelled')));
+		return states.some(state => state === 'gone' || (onParentDead === 'cancel' && (state === 'dead' || state === 'cancelled')));
 	}
 
 	/** `isFromEnd`: its moments count from the ends of its jobs, by a clock that may be set back. */
@@ -725,7 +725,7 @@ export class Ledger {
 			readonly spec: string;
 			readonly payload: Encoded;
 		};
-		const {task, priority, policy, timing} = JSON.parse(spec) as NewJob & {readonly timing: ScheduleTiming};
+		const {task, priority, policy, timing} = JSON.parse(spec) as NewJob & {readonly timing: ScheduleSpec['timing']};
 		return {spec: {task, priority, policy, payload, runAt: null}, isFromEnd: waitsForEnd({timing})};
 	}
 
@@ -763,7 +763,7 @@ function waitsOf({parents}: NewGroup, index: number, enqueued: readonly Enqueued
 		if (kind === 'each') return index >= start && index < start + parents.count ? [idAt(all, offset + index - start)] : [];
 		return Array.from({length: parents.count}, (_, place) => idAt(all, offset + place));
 	});
-	return {parents: ids, onDead: parents.onDead, isHeld: parents.areHeld === true};
+	return {parents: ids, onParentDead: parents.onParentDead, isHeld: parents.areHeld === true};
 }
 
 /** What ended by itself has killed nothing. */

@@ -93,7 +93,7 @@ export function planWaiting(chance: Chance, now: number, ids: readonly number[])
 	const parents = Array.from({length: 1 + chance.int(3)}, () => chance.pick(recent));
 	const isEach = chance.is(0.2) && sizeOf(group) >= parents.length;
 	const edges = [{kind: isEach ? 'each' : 'all', parents: {ids: parents, count: parents.length}}] as const;
-	return {...body, group: {...group, parents: {edges, onDead: chance.is(0.3) ? 'run' : 'cancel'}}};
+	return {...body, group: {...group, parents: {edges, onParentDead: chance.is(0.3) ? 'run' : 'cancel'}}};
 }
 
 /** The jobs of a flow: some that wait for none, as many that each wait for one of those, and one that waits for all of these. */
@@ -106,7 +106,7 @@ export function planFlow(chance: Chance, batch: number): {readonly groups: reado
 		priority: 0,
 		runAt: null,
 		policy: chance.pick(POLICIES),
-		parents: {edges, onDead: chance.is(0.3) ? 'run' : 'cancel', areHeld: edges.length === 0},
+		parents: {edges, onParentDead: chance.is(0.3) ? 'run' : 'cancel', areHeld: edges.length === 0},
 	});
 	const before = (count: number) => ({groupsBefore: 1, first: 0, count});
 	return {groups: [part(jobs, []), part(jobs, [{kind: 'each', parents: before(jobs)}]), part(1, [{kind: 'all', parents: before(jobs)}])], jobs: 2 * jobs + 1};

@@ -188,18 +188,18 @@ for (const where of ['thread', 'process', 'inline', 'work()']) {
 	law('the lines of the output are in the log of the job, the last of them if there are many', async (t, {faena}) => {
 		const lined = await faena.enqueue('exec', {file: 'sh', args: ['-c', 'printf "one\\n\\ntwo \\nthree\\r\\n 10%%\\r 20%%\\r"; echo oh >&2; printf end']});
 		await lined.outcome();
-		const lines = (await faena.job(lined.id))?.logs?.map(({level, text}) => `${level} ${text}`) ?? [];
+		const lines = (await faena.job(lined.id).info())?.logs?.map(({level, text}) => `${level} ${text}`) ?? [];
 		t.deepEqual(lines.toSorted(), ['info end', 'info one', 'info three', 'info two ', 'warn oh']);
 		const flood = await faena.enqueue('exec', {file: 'sh', args: ['-c', 'seq 1000000']});
 		await flood.outcome();
-		const kept = (await faena.job(flood.id))?.logs?.map(({text}) => text) ?? [];
+		const kept = (await faena.job(flood.id).info())?.logs?.map(({text}) => text) ?? [];
 		t.deepEqual(
 			kept,
 			Array.from({length: 200}, (_, index) => String(999_801 + index)),
 		);
 		const silent = await faena.enqueue('exec', {file: 'echo', options: {log: false}});
 		await silent.outcome();
-		t.deepEqual((await faena.job(silent.id))?.logs ?? [], []);
+		t.deepEqual((await faena.job(silent.id).info())?.logs ?? [], []);
 	});
 
 	law('what a command leaves in its group ends with it; a daemon that has left the session goes on, and does not hold it up', async (t, {faena}) => {

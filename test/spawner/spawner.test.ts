@@ -259,6 +259,6 @@ if (process.platform === 'linux') {
 		t.is(countAlive(token), 0);
 		const faena = await open({queue: join(folder, 'jobs.db')});
 		t.teardown(() => faena.close());
-		t.like((await faena.jobs())[0], {status: 'pending', attempts: 0});
+		t.like((await faena.jobs().page())[0], {status: 'pending', attempts: 0});
 	});
 }

@@ -89,9 +89,9 @@ for (const column of ['policy.spec', 'batch.marks', 'batch.on_complete', 'failur
 		const [table, name] = column.split('.');
 		for (const text of TEXTS) {
 			const {queue} = await openTampered(t, `update ${table} set ${name} = ?`, text);
-			t.is((await queue.jobs({})).length, 3);
+			t.is((await queue.jobs({}).page()).length, 3);
 			t.is((await queue.batches()).length, 1);
-			const [dead] = await queue.jobs({status: 'failed'});
+			const [dead] = await queue.jobs({status: 'failed'}).page();
 			if (dead) t.is(typeof dead.error?.message, 'string');
 			const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count'], limit: 9});
 			const {accepted} = await queue.settle(
@@ -190,7 +190,7 @@ test('a name is data, even if it looks like SQL', async t => {
 		const [first, again] = [(await enqueue())[0], (await enqueue())[0]];
 		t.is(first?.id, again?.id);
 		t.deepEqual(
-			(await queue.jobs({task: name, batch: name})).map(({key}) => key),
+			(await queue.jobs({task: name, batch: name}).page()).map(({key}) => key),
 			[name],
 		);
 		await queue.pause([name]);

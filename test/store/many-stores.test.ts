@@ -162,7 +162,7 @@ test('the edges of a group lead to its own jobs, while programs enqueue jobs in 
 	for (let round = 0; round < 60; round++) {
 		const values = Array.from({length: 5}, () => '1');
 		const {enqueued} = await queue.store.commit({
-			enqueue: [{...newJob(), values, parents: {edges: [{kind: 'each', parents: {groupsBefore: 0, first: 0, count: 4}, start: 1}], onDead: 'cancel'}}],
+			enqueue: [{...newJob(), values, parents: {edges: [{kind: 'each', parents: {groupsBefore: 0, first: 0, count: 4}, start: 1}], onParentDead: 'cancel'}}],
 		});
 		const first = enqueued[0]?.ids as number;
 		const {rows} = await client.query('select parent_first, parent_last, child_first, child_last from edges.edge order by id desc limit 1');

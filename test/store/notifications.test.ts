@@ -213,7 +213,7 @@ test.serial('a job that a transaction of a program has committed has its key, an
 	const {enqueued} = await store.commit({enqueue: toNewGroups([newJob({key: 'a', payload: '2'})])});
 	t.deepEqual(enqueued[0]?.conflicts, [0]);
 	t.deepEqual((await store.commit({edit: [{id: await arrive('b'), priority: 3}]})).edited, ['edited']);
-	const parents = {edges: [{kind: 'all', parents: {ids: await arrive('c'), count: 1}}], onDead: 'cancel'} as const;
+	const parents = {edges: [{kind: 'all', parents: {ids: await arrive('c'), count: 1}}], onParentDead: 'cancel'} as const;
 	t.is((await store.commit({enqueue: toNewGroups([newJob({parents})])})).enqueued[0]?.missing, undefined);
 	await client.end();
 });

@@ -20,7 +20,7 @@ import {
 import type {ChildJob, NewJob} from '../../lib/job/new-job.ts';
 import {backoffMs} from '../../lib/job/next-state.ts';
 import {type CheckedOptions, withOwn} from '../../lib/job/options.ts';
-import type {OnDead, ParentEdge} from '../../lib/job/parents.ts';
+import type {OnParentDead, ParentEdge} from '../../lib/job/parents.ts';
 import {type JobSearch, type JobValues, type Place, SORTED_BY} from '../../lib/job/search.ts';
 import {enqueueFailure, keyConflict, noParent, noParentFailure} from '../../lib/store/conflict-errors.ts';
 import type {JobEdges, StoredJob, Wanted} from '../../lib/store/found-jobs.ts';
@@ -45,7 +45,7 @@ export interface JobRow {
 	/** The moment for which a schedule has enqueued it. */
 	scheduledAt?: number;
 	/** The jobs for which it waits. */
-	readonly parents: {readonly ids: readonly JobId[]; readonly onDead: OnDead; readonly areHeld?: boolean} | undefined;
+	readonly parents: {readonly ids: readonly JobId[]; readonly onParentDead: OnParentDead; readonly areHeld?: boolean} | undefined;
 	/** What its last execution has got from each parent: a result as text, or what stands for none. */
 	used?: ReadonlyMap<JobId, string | undefined>;
 	state: State;

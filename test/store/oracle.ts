@@ -498,7 +498,7 @@ export class MemoryStore implements contract.Store {
 		if (this.#isClosed) throw new FaenaError('Closed', 'This queue is closed.');
 	}
 
-	#edit({id, payload, priority, runAt, delayMs}: JobEdit): EditResult {
+	#edit({id, payload, priority, runAt, delayMs}: JobEdit): EditResult | 'missing' {
 		const job = this.#jobs.get(id);
 		if (!job) return 'missing';
 		const before = job.state;
@@ -667,7 +667,7 @@ export class MemoryStore implements contract.Store {
 
 	/** The first parent for which the job can't run: it is dead or deleted. Those that were deleted when the job no longer waited for them don't count. */
 	#lostParentOf(job: Pick<JobRow, 'parents' | 'state'>, past = job.state.type === 'blocked' ? job.state.past : undefined): JobId | undefined {
-		const [dead] = this.#parentsIn(job, status => job.parents?.onDead === 'cancel' && (status === 'dead' || status === 'cancelled'));
+		const [dead] = this.#parentsIn(job, status => job.parents?.onParentDead === 'cancel' && (status === 'dead' || status === 'cancelled'));
 		return dead ?? this.#parentsIn(job, status => status === undefined).find(id => !past?.includes(id));
 	}
 
@@ -774,9 +774,9 @@ export class MemoryStore implements contract.Store {
 
 	#enqueueChildren(children: readonly ChildJob[]): void {
 		const ids: JobId[] = [];
-		for (const {after, onDead = 'cancel', ...child} of children) {
+		for (const {after, onParentDead = 'cancel', ...child} of children) {
 			const parents = after?.map(parent => (typeof parent === 'number' ? parent : (ids[parent.index] as JobId)));
-			ids.push(this.#enqueue(child, parents && {ids: parents, onDead}).id);
+			ids.push(this.#enqueue(child, parents && {ids: parents, onParentDead}).id);
 			this.#reachChildren();
 		}
 	}
@@ -993,7 +993,7 @@ export class MemoryStore implements contract.Store {
 			const runAt = jitterMs > 0 ? moment + Math.floor(this.#random() * jitterMs) : null;
 			const {id} = this.#enqueue(
 				{task, scope, payload, priority, policy, runAt, ...(expiresMs !== null && {expiresMs})},
-				before === null ? undefined : {ids: [before], onDead: 'run'},
+				before === null ? undefined : {ids: [before], onParentDead: 'run'},
 			);
 			(this.#jobs.get(id) as JobRow).scheduledAt = moment;
 			jobIds.push(id);

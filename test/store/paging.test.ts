@@ -172,20 +172,20 @@ const ASKED: Readonly<Record<string, (queue: JobQueue, middle: JobId) => unknown
 	},
 	'a job': (queue, middle) => queue.job(middle),
 	'the end of a job': (queue, middle) => queue.outcomes([middle]),
-	'jobs by their ids': (queue, middle) => queue.jobs({ids: [middle, middle + RUN, middle + 2 * RUN, middle + 3 * RUN]}),
-	'the first jobs': queue => queue.jobs({}),
-	'jobs from the middle on': (queue, middle) => queue.jobs({after: middle}),
-	...Object.fromEntries(STATUSES.map(status => [`the first ${status} jobs`, (queue: JobQueue) => queue.jobs({status, limit: 8})])),
-	'pending jobs from the middle on': (queue, middle) => queue.jobs({status: 'pending', after: middle}),
-	'completed jobs from the middle on': (queue, middle) => queue.jobs({status: 'completed', after: middle, limit: 10}),
-	'jobs that have not ended': queue => queue.jobs({status: ['pending', 'running', 'failed']}),
-	'pending jobs of a rare task': queue => queue.jobs({status: 'pending', task: 'rare'}),
-	'jobs of a batch': queue => queue.jobs({batch: 'last'}),
-	'unended jobs of a batch': queue => queue.jobs({batch: 'last', status: ['pending', 'failed']}),
-	'the latest starts': queue => queue.jobs({sort: 'startedAt', limit: 10}),
-	'the latest ends': queue => queue.jobs({sort: 'endedAt', limit: 10}),
-	'the latest deaths': queue => queue.jobs({sort: 'endedAt', status: 'dead', limit: 10}),
-	'the longest jobs': queue => queue.jobs({sort: 'duration', limit: 3}),
+	'jobs by their ids': (queue, middle) => queue.jobs({ids: [middle, middle + RUN, middle + 2 * RUN, middle + 3 * RUN]}).page(),
+	'the first jobs': queue => queue.jobs({}).page(),
+	'jobs from the middle on': (queue, middle) => queue.jobs().page({after: middle}),
+	...Object.fromEntries(STATUSES.map(status => [`the first ${status} jobs`, (queue: JobQueue) => queue.jobs({status}).page({limit: 8})])),
+	'pending jobs from the middle on': (queue, middle) => queue.jobs({status: 'pending'}).page({after: middle}),
+	'completed jobs from the middle on': (queue, middle) => queue.jobs({status: 'completed'}).page({after: middle, limit: 10}),
+	'jobs that have not ended': queue => queue.jobs({status: ['pending', 'running', 'failed']}).page(),
+	'pending jobs of a rare task': queue => queue.jobs({status: 'pending', task: 'rare'}).page(),
+	'jobs of a batch': queue => queue.jobs({batch: 'last'}).page(),
+	'unended jobs of a batch': queue => queue.jobs({batch: 'last', status: ['pending', 'failed']}).page(),
+	'the latest starts': queue => queue.jobs({sort: 'startedAt'}).page({limit: 10}),
+	'the latest ends': queue => queue.jobs({sort: 'endedAt'}).page({limit: 10}),
+	'the latest deaths': queue => queue.jobs({sort: 'endedAt', status: 'dead'}).page({limit: 10}),
+	'the longest jobs': queue => queue.jobs({sort: 'duration'}).page({limit: 3}),
 	'a cancel of one job': (queue, middle) => queue.cancel({ids: [middle + RUN]}),
 	'a cancel of a job with a row': (queue, middle) => queue.cancel({ids: [middle + 2 * RUN]}),
 	'a retry of one job': (queue, middle) => queue.retry({ids: [middle]}),
@@ -262,7 +262,7 @@ test.serial('no status hides another: rare jobs are found among many', async t =
 	const queue = await openQueueAt(path, {durability: 'normal'});
 	t.teardown(() => queue.close());
 	const counts = await queue.counts();
-	const found = await Promise.all(STATUSES.map(async status => [status, (await queue.jobs({status, limit: 100_000})).length] as [JobStatus, number]));
+	const found = await Promise.all(STATUSES.map(async status => [status, (await queue.jobs({status}).page({limit: 100_000})).length] as [JobStatus, number]));
 	t.deepEqual(Object.fromEntries(found), {...counts});
 	t.true(found.every(([status, jobs]) => jobs > 0 || ['running', 'blocked'].includes(status)));
 });
@@ -311,7 +311,7 @@ test.serial('a list by start reads few of the jobs that took long', async t => {
 		await enqueue(queue, 1, () => ({}));
 		await queue.close();
 		addEnded(path, jobs, index => ({startedAt: 1e12 + 1000 * index - 5000, endedAt: 1e12 + 1000 * index}));
-		return pagesRead(path, async queue => t.is((await queue.jobs({sort: 'startedAt', limit: 10})).length, 10));
+		return pagesRead(path, async queue => t.is((await queue.jobs({sort: 'startedAt'}).page({limit: 10})).length, 10));
 	};
 	const [few, many] = [await read(1000), await read(100_000)];
 	t.true(many <= few + MORE_PAGES, `${few} → ${many} pages`);

@@ -98,7 +98,7 @@ test('engines behind a pooler in transaction mode do all that they do without it
 		'echo',
 		Array.from({length: 3000}, (_, n) => n),
 	);
-	t.is(await two.handle('echo', ids[2999] as number).result(), 2999);
+	t.is(await two.job<'echo'>(ids[2999] as number).result(), 2999);
 	t.is(await one.call('echo', 'called'), 'called');
 	const mapped: unknown[] = [];
 	for await (const item of one.map('echo', [1, 2, 3], {batch: 'b'})) mapped.push(item.status === 'completed' && item.result);

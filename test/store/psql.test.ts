@@ -79,7 +79,7 @@ onSystem('a queue that is dumped and restored goes on: jobs, keys, delays, edges
 	const schema = 'dumped';
 	const queue = new JobQueue(new PostgresStore(server.url, {schema}));
 	await queue.enqueue([newJob({key: 'a'}), newJob({key: 'b'}), newJob({delayMs: 3_600_000})]);
-	const parents = {edges: [{kind: 'all', parents: {ids: 2, count: 1}}], onDead: 'cancel'} as const;
+	const parents = {edges: [{kind: 'all', parents: {ids: 2, count: 1}}], onParentDead: 'cancel'} as const;
 	await queue.store.commit({enqueue: [{...newJob(), values: ['1'], parents}]});
 	const {lease} = await queue.dequeue({owner: 'o', tasks: [newJob().task]});
 	await queue.complete({id: 1, lease, execution: 1}, '1');

@@ -43,8 +43,8 @@ const MISTAKES: readonly (readonly [call: (queue: JobQueue) => Promise<unknown>,
 	[queue => queue.job('1' as never), /^A job's id is a positive whole number; it got "1"\.$/],
 	[queue => queue.values(0), /^A job's id is a positive whole number; it got 0\.$/],
 	[queue => queue.logs(undefined as never), /^A job's id is a positive whole number; it got undefined\.$/],
-	[queue => queue.jobs({statu: 'dead'} as never), /^jobs\(\) has no option "statu"; did you mean "status"\?$/],
-	[queue => queue.jobs({limit: 'all'} as never), /^jobs\(\) expects as limit a whole number/],
+	[async queue => queue.jobs({statu: 'dead'} as never).page(), /^jobs\(\) has no option "statu"; did you mean "status"\?$/],
+	[queue => queue.jobs().page({limit: 'all'} as never), /^page\(\) expects as limit a whole number/],
 	[queue => queue.outcomes(1 as never), /^outcomes\(\) expects as ids an array; it got 1\.$/],
 	[queue => queue.counts('hash' as never), /^counts\(\) expects an object of options; it got "hash"\.$/],
 	[queue => queue.openBatch('nightly', 'hash', undefined as never), /^openBatch\(\) expects as owner a text/],
@@ -60,7 +60,7 @@ const MISTAKES: readonly (readonly [call: (queue: JobQueue) => Promise<unknown>,
 test('each verb refuses what it can’t use with a sentence, and changes nothing', async t => {
 	const queue = await openQueue(':memory:');
 	for (const [call, sentence] of MISTAKES) await t.throwsAsync(async () => call(queue), {code: 'BadOption', message: sentence}, String(call));
-	t.deepEqual(await queue.jobs({}), []);
+	t.deepEqual(await queue.jobs({}).page(), []);
 	t.deepEqual([await queue.batches(), await queue.paused()], [[], []]);
 	await queue.close();
 });

@@ -46,7 +46,7 @@ for (const isolation of ['thread', 'process', 'inline']) {
 		t.deepEqual([await program.lines(), (await program.ended()).stderr], [['10000'], '']);
 		t.deepEqual([readdirSync(elsewhere), readdirSync(home).sort()], [[], ['jobs.db', 'jobs.db-blobs']]);
 		const faena = await open({queue: join(home, 'jobs.db')});
-		t.is((await faena.job(1))?.result, 'x'.repeat(10_000));
+		t.is((await faena.job(1).info())?.result, 'x'.repeat(10_000));
 		await faena.close();
 	});
 }

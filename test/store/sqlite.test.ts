@@ -55,7 +55,7 @@ test('a new database has its tables and indexes, and a WAL', async t => {
 test('a change of a parent that is too large for one transaction reaches each child once, also if the parent changes again meanwhile', async t => {
 	const queue = await openQueueAt(join(makeFolder(t), 'jobs.db'));
 	await queue.enqueue(newJobs(2));
-	const parents = {edges: [{kind: 'all', parents: {ids: 1, count: 2}}], onDead: 'cancel'} as const;
+	const parents = {edges: [{kind: 'all', parents: {ids: 1, count: 2}}], onParentDead: 'cancel'} as const;
 	const count = 30_000;
 	const blocked = async () => (await queue.counts()).blocked;
 	const child = {task: 'child', priority: 0, policy: POLICY, runAt: null, values: pack(['1']), parents};

@@ -37,7 +37,7 @@ async function viewsOf(location: string, read: (sql: string) => Promise<readonly
 	await queue.store.commit({enqueue: [{...newJob({task: 'mapped'}), batch, values: ['1', '2', '3'], keys: 7}]});
 	await queue.store.commit({enqueue: [{...newJob({task: 'mapped'}), values: ['1', '2'], keys: ['x\\', 'y']}]});
 	await queue.store.commit({
-		enqueue: [{...newJob({task: 'child'}), values: ['1'], parents: {edges: [{kind: 'all', parents: {ids: 6, count: 1}}], onDead: 'cancel'}}],
+		enqueue: [{...newJob({task: 'child'}), values: ['1'], parents: {edges: [{kind: 'all', parents: {ids: 6, count: 1}}], onParentDead: 'cancel'}}],
 	});
 	const found: Row[][] = [];
 	for (const what of ['counts order by task', 'batches', 'jobs order by id', "jobs where status = 'dead'"]) {

@@ -6,7 +6,7 @@ import type {JobId} from '../../job/job.ts';
 import {noParent} from '../../store/conflict-errors.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {DispatcherClient} from '../../transport/client.ts';
-import {BatchHandle} from '../handles.ts';
+import {deleteWholly} from '../batch-handle.ts';
 import {type FlowGroup, FlowIds, toNewGroups} from './flow-groups.ts';
 
 /** A flow to be enqueued. */
@@ -33,7 +33,7 @@ export async function openFlow(client: DispatcherClient, name: string, flow: New
 			// Read again, since from now on no other program changes it.
 			if (isEmpty(await client.verb('batch', name))) return await enqueue(client, name, batch, flow);
 			// What a program that was killed had not enqueued wholly. No job of it has run.
-			await new BatchHandle(client, name).delete();
+			await deleteWholly(() => client.verb('deleteBatch', name));
 		} finally {
 			await client.verb('leaveBatch', batch);
 		}
@@ -95,7 +95,7 @@ async function giveUp(client: DispatcherClient, name: string, batch: BatchId, {t
 	// Another program may have enqueued the flow meanwhile.
 	const isOwn = (await client.verb('batch', name))?.id === batch;
 	if (!isOutside || !isOwn) return takenOver(name);
-	await new BatchHandle(client, name).delete();
+	await deleteWholly(() => client.verb('deleteBatch', name));
 	return noParent(task, missing);
 }
 

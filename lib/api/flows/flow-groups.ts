@@ -6,14 +6,14 @@ import {pack} from '../../job/groups/packed.ts';
 import {Portion, SMALL_GROUP} from '../../job/groups/portion.ts';
 import {haveSameOptions} from '../../job/groups/single-jobs.ts';
 import type {JobId} from '../../job/job.ts';
-import type {OnDead, ParentEdge} from '../../job/parents.ts';
+import type {OnParentDead, ParentEdge} from '../../job/parents.ts';
 import type {FlowNode, NodePlan} from './flow-nodes.ts';
 
 /** Jobs of a flow that differ only in payloads and keys, and wait for others in the same way. Jobs are named by their numbers in the flow, from 0. */
 export interface FlowGroup {
 	readonly task: string;
 	readonly options: NodePlan['options'];
-	readonly onDead: OnDead;
+	readonly onParentDead: OnParentDead;
 	/** The number of its first job. */
 	readonly start: number;
 	readonly payloads: Encoded[];
@@ -54,7 +54,7 @@ function mergeEdges(edges: readonly FlowEdge[]): FlowEdge[] {
 }
 
 function* groupsOf({plan}: FlowNode, start: number, starts: ReadonlyMap<FlowNode, number>): Generator<FlowGroup> {
-	const {task, options, onDead, payloads, keys} = plan;
+	const {task, options, onParentDead, payloads, keys} = plan;
 	for (let from = 0; from < payloads.length; ) {
 		const portion = new Portion(SMALL_GROUP);
 		let to = from;
@@ -65,7 +65,7 @@ function* groupsOf({plan}: FlowNode, start: number, starts: ReadonlyMap<FlowNode
 			if (parent.kind === 'each') return [{kind: 'each', first: first + from}];
 			return parent.node.size > 0 ? [{kind: 'all', first, count: parent.node.size}] : [];
 		});
-		yield {task, options, onDead, start: start + from, payloads: payloads.slice(from, to), keys: keys?.slice(from, to), edges};
+		yield {task, options, onParentDead, start: start + from, payloads: payloads.slice(from, to), keys: keys?.slice(from, to), edges};
 		from = to;
 	}
 }
@@ -85,7 +85,9 @@ function joins(before: FlowGroup | undefined, group: FlowGroup): boolean {
 function areAlike(a: FlowGroup, b: FlowGroup): boolean {
 	if (a.payloads.length >= SMALL_GROUP.jobs || a.edges.length !== b.edges.length || (a.keys === undefined) !== (b.keys === undefined)) return false;
 	if (sizeBytes(b.payloads[0] as Encoded) > SMALL_GROUP.bytes / SMALL_GROUP.jobs) return false;
-	return a.task === b.task && a.onDead === b.onDead && a.options.policy === b.options.policy && haveSameOptions(a.options, b.options) && !hasTimes(b);
+	return (
+		a.task === b.task && a.onParentDead === b.onParentDead && a.options.policy === b.options.policy && haveSameOptions(a.options, b.options) && !hasTimes(b)
+	);
 }
 
 function hasTimes({options: {runAt, delayMs, expiresMs}}: FlowGroup): boolean {
@@ -106,9 +108,9 @@ function joinEdges({start, payloads, keys}: FlowGroup, a: FlowEdge, b: FlowEdge)
 /** Equal for flows with the same jobs, payloads, keys and edges. */
 export function structureOf(groups: readonly FlowGroup[]): string {
 	const hash = createHash('sha256');
-	for (const {task, onDead, start, payloads, keys, edges} of groups) {
+	for (const {task, onParentDead, start, payloads, keys, edges} of groups) {
 		const own = edges.map(edge => ('ids' in edge ? {ids: edge.ids.length} : edge));
-		hash.update(JSON.stringify([task, onDead, start, payloads.length, keys, own]));
+		hash.update(JSON.stringify([task, onParentDead, start, payloads.length, keys, own]));
 		for (const payload of payloads) hash.update(payload ?? '').update('\n');
 	}
 	return hash.digest('base64url');
@@ -151,10 +153,10 @@ export class FlowIds {
  */
 export function toNewGroups(page: readonly FlowGroup[], ids: FlowIds, batch: BatchId): NewGroup[] {
 	return page.map((group, index) => {
-		const {task, options, onDead, payloads, keys} = group;
+		const {task, options, onParentDead, payloads, keys} = group;
 		const edges = group.edges.flatMap(edge => resolveEdge(edge, page, index, ids));
 		const areHeld = group.edges.every(edge => 'ids' in edge);
-		const parents = {edges, onDead, ...(areHeld && {areHeld})};
+		const parents = {edges, onParentDead, ...(areHeld && {areHeld})};
 		return {...options, task, values: pack(payloads), ...(keys && {keys: pack(keys)}), batch, parents};
 	});
 }

@@ -1,8 +1,8 @@
 import {bad} from '../../job/checks.ts';
 import type {Encoded} from '../../job/encoding.ts';
-import type {JobId} from '../../job/job.ts';
+import type {JobId, JobRef} from '../../job/job.ts';
 import type {ResolvedJobOptions} from '../../job/options.ts';
-import type {OnDead} from '../../job/parents.ts';
+import type {OnParentDead} from '../../job/parents.ts';
 
 declare const RESULT: unique symbol;
 
@@ -10,7 +10,7 @@ declare const RESULT: unique symbol;
 export interface NodePlan {
 	readonly task: string;
 	readonly options: Omit<ResolvedJobOptions, 'key' | 'parents'>;
-	readonly onDead: OnDead;
+	readonly onParentDead: OnParentDead;
 	/** The payloads, encoded: one for each job. */
 	readonly payloads: readonly Encoded[];
 	/** A key for each job. */
@@ -57,7 +57,7 @@ export class FlowNode {
 	 * Its jobs also wait for these: other nodes of the flow, also such as were made later, and jobs outside it, by handle or id.
 	 * @throws FaenaError `BadOption`
 	 */
-	dependsOn(...parents: readonly (FlowNode | JobId | {readonly id: JobId})[]): this {
+	dependsOn(...parents: readonly (FlowNode | JobRef)[]): this {
 		this.owner.addParents(this, parents);
 		return this;
 	}

@@ -1,25 +1,19 @@
 import {bad, checkIterable, show} from '../../job/checks.ts';
 import {encodeWithResults} from '../../job/encoding.ts';
-import type {JobId} from '../../job/job.ts';
+import type {JobRef} from '../../job/job.ts';
 import type {JobBuilder} from '../../job/new-job.ts';
 import {checkId, checkKey} from '../../job/options.ts';
 import type {JobOptions, PayloadOf, ProblemOf, ResultOf, TasksOf} from '../../job/task.ts';
 import type {DispatcherClient} from '../../transport/client.ts';
 import {openFlow} from './enqueue-flow.ts';
 import {structureOf, toGroups} from './flow-groups.ts';
+import {FlowHandle} from './flow-handle.ts';
 import {FlowJob, FlowMap, FlowNode, inOrder, type NodeOwner, type NodePlan, type Parent} from './flow-nodes.ts';
-import {FlowRun} from './flow-run.ts';
 
 /** Options of a flow's job. Defaults are those of `enqueue`. */
 export interface FlowJobOptions extends Omit<JobOptions, 'dependsOn' | 'unique'> {
 	/** What it also waits for, besides the nodes in its payload: nodes of the flow, or jobs outside it, by handle or id. */
-	readonly dependsOn?: readonly (FlowNode | JobId | {readonly id: JobId})[];
-}
-
-/** Options of the jobs of a `flow.map()`. */
-export interface FlowMapOptions<Item> extends Omit<FlowJobOptions, 'key'> {
-	/** Each job's key, unique in the flow. */
-	readonly key?: (item: Item, index: number) => string;
+	readonly dependsOn?: readonly (FlowNode | JobRef)[];
 }
 
 /**
@@ -42,9 +36,9 @@ type JobArgs<Tasks, Name extends keyof Tasks> =
 
 /**
  * Builds a flow: jobs that wait for each other, and get each other's results as payloads. All are enqueued together: no job of a flow runs before
- * all are in the queue. `engine.flow(name)` makes one.
+ * all are in the queue. `engine.newFlow(name)` makes one.
  * @example
- * const flow = faena.flow('report');
+ * const flow = faena.newFlow('report');
  * const pages = flow.map('fetch', urls);
  * const merged = flow.job('merge', pages);
  * const run = await flow.enqueue();
@@ -63,9 +57,9 @@ export class Flow<Tasks> {
 			node.plan.parents.push(...this.#parents(parents));
 		},
 	};
-	#run: Promise<FlowRun> | undefined;
+	#run: Promise<FlowHandle> | undefined;
 
-	/** @internal Use `engine.flow`. */
+	/** @internal Use `engine.newFlow`. */
 	constructor(client: DispatcherClient, builder: JobBuilder, name: string) {
 		this.name = name;
 		this.#client = client;
@@ -73,7 +67,7 @@ export class Flow<Tasks> {
 	}
 
 	/**
-	 * Adds a job. It waits for all nodes in its payload. If one of them ends as dead or cancelled, it is cancelled; with `onDead: 'run'` it runs, and
+	 * Adds a job. It waits for all nodes in its payload. If one of them ends as dead or cancelled, it is cancelled; with `onParentDead: 'run'` it runs, and
 	 * gets `undefined` in the place of that result.
 	 * @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`
 	 * @example const page = flow.job('render', {template, data: merged, title: 'Report'});
@@ -94,7 +88,10 @@ export class Flow<Tasks> {
 	map<Name extends keyof TasksOf<Tasks> & string>(
 		task: Name,
 		items: Iterable<PayloadOf<Tasks, Name>> | FlowMap<PayloadOf<Tasks, Name>>,
-		options: FlowMapOptions<PayloadOf<Tasks, Name>> = {},
+		options: Omit<FlowJobOptions, 'key'> & {
+			/** Each job's key, unique in the flow. */
+			readonly key?: (item: PayloadOf<Tasks, Name>, index: number) => string;
+		} = {},
 	): FlowMap<ResultOf<Tasks, Name>> {
 		const {key: keyOf, ...others} = options;
 		const {plan} = this.#plan('flow.map()', task, others);
@@ -121,7 +118,7 @@ export class Flow<Tasks> {
 	 * @throws FaenaError `BatchConflict` if the name belongs to another flow, or to a map; `BadOption` if jobs wait for each other in a circle;
 	 *   `NoSuchJob`, `StorageFull`, `OutcomeUnknown`, `Closed`
 	 */
-	async enqueue(): Promise<FlowRun> {
+	async enqueue(): Promise<FlowHandle> {
 		this.#run ??= this.#enqueue();
 		try {
 			return await this.#run;
@@ -131,18 +128,18 @@ export class Flow<Tasks> {
 		}
 	}
 
-	async #enqueue(): Promise<FlowRun> {
+	async #enqueue(): Promise<FlowHandle> {
 		const {groups, starts} = toGroups(inOrder(this.#nodes));
 		const ids = await openFlow(this.#client, this.name, {groups, structure: structureOf(groups)});
-		return new FlowRun(this.#client, this.#builder, {name: this.name, starts, ids});
+		return new FlowHandle(this.#client, this.#builder, this.name, {starts, ids});
 	}
 
 	#plan(where: string, task: string, options: FlowJobOptions): {readonly key: string | undefined; readonly plan: Omit<NodePlan, 'payloads' | 'keys'>} {
 		this.#refuseIfEnqueued(where);
 		if (Object(options).unique !== undefined) throw bad(`${where} has no option unique: a flow's keys are its own`);
-		const {dependsOn, onDead, ...others} = options;
-		const {key, parents, ...resolved} = this.#builder.resolve(where, task, {...others, ...(onDead && {onDead, dependsOn: []})});
-		return {key, plan: {task, options: resolved, onDead: onDead ?? 'cancel', parents: this.#parents(dependsOn ?? [])}};
+		const {dependsOn, onParentDead, ...others} = options;
+		const {key, parents, ...resolved} = this.#builder.resolve(where, task, {...others, ...(onParentDead && {onParentDead, dependsOn: []})});
+		return {key, plan: {task, options: resolved, onParentDead: onParentDead ?? 'cancel', parents: this.#parents(dependsOn ?? [])}};
 	}
 
 	#refuseIfEnqueued(where: string): void {
@@ -151,10 +148,10 @@ export class Flow<Tasks> {
 
 	#parents(parents: readonly unknown[]): Parent[] {
 		if (!Array.isArray(parents)) throw bad(`dependsOn expects an array of a flow's nodes, handles or ids; it got ${show(parents)}`);
-		this.#builder.refuseForeign('dependsOn', parents);
+		this.#builder.refuseForeign('A flow in dependsOn', parents);
 		return parents.map((parent): Parent => {
 			if (parent instanceof FlowNode) return {node: this.#own(parent), kind: 'all'};
-			return {ids: [checkId(typeof parent === 'object' && parent !== null && 'id' in parent ? parent.id : parent)], kind: 'all'};
+			return {ids: [checkId(parent)], kind: 'all'};
 		});
 	}
 

@@ -1,15 +1,15 @@
 import type {Verdict} from '../../freshness/messages.ts';
-import type {ExecutionFacts} from '../../job/claim.ts';
+import type {ExecutionFacts, Timing} from '../../job/claim.ts';
 import type {Encoded} from '../../job/encoding.ts';
 import {type Ids, idAt} from '../../job/groups/group.ts';
 import type {JobId, Staleness} from '../../job/job.ts';
 import {type Executions, executionAt, type UnpackedJobs} from '../../transport/client.ts';
 import type {Notice} from '../../transport/messages.ts';
-import {type JobOutcome, toOutcome} from '../handles.ts';
+import {type JobOutcome, toOutcome} from '../job-handle.ts';
 import type {MapPlan} from './map-options.ts';
 
-/** An item of a map, and its job. */
-export interface MapItem<Item> {
+/** How an item's job ended. */
+export type MapResult<Item, Result> = {
 	/** Index in the input, from 0. */
 	readonly index: number;
 	/** It names the item in its batch. Default: its index, as a text. */
@@ -20,14 +20,13 @@ export interface MapItem<Item> {
 	readonly jobId: JobId;
 	/** @internal Of a pipe: the ids of its jobs in each stage before the last one. */
 	readonly earlier?: readonly (readonly JobId[])[];
-}
-
-/** How an item's job ended. */
-export type MapResult<Item, Result> = MapItem<Item> & {
 	/** True if the job had ended before this map began; without a batch, before the map enqueued the item. Nothing was executed for it. */
 	readonly reused: boolean;
 	/** Of the execution that ended the job, if that was in this map; as far as they are known. */
-	readonly execution?: ExecutionFacts;
+	readonly execution?: Timing & {
+		/** Its number, from 1. */
+		readonly number: number;
+	};
 } & JobOutcome<Result>;
 
 const State = {open: 0, completed: 1, ended: 2, dropped: 3} as const;

@@ -2,7 +2,7 @@ import type {BatchOptions} from '../../job/batch.ts';
 import {abortSignal, argument, bad, boolean, type Checks, callable, checked, choice, expected, integer, show, text} from '../../job/checks.ts';
 import {type JobBuilder, lowestOf} from '../../job/new-job.ts';
 import {checkJobOptions, checkKey, DEFAULTS, fresh, paths} from '../../job/options.ts';
-import type {CompletionTasksOf, Fresh, JobOptions, PayloadOf, ProblemOf, TaskName} from '../../job/task.ts';
+import type {CompletionTasksOf, Fresh, JobOptions, PayloadOf, ProblemOf, TaskOptions, TasksOf} from '../../job/task.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {PipePlan} from './pipe-plan.ts';
 
@@ -35,7 +35,7 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 	 * `KeyConflict`. While the job runs, another payload does so in any case.
 	 * @example faena.map('thumbnail', paths, {batch: 'photos', key: path => path, fresh: 'content', files: path => [path]})
 	 */
-	readonly fresh?: Fresh | readonly Fresh[];
+	readonly fresh?: TaskOptions['fresh'];
 	/**
 	 * Paths of the files from which an item's result is made, for `fresh: 'content'`; besides those that the task's option `files` names by the payload.
 	 * Under another `fresh` their content is noted for later maps.
@@ -58,21 +58,27 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 	 * runs them. The loop yields the jobs that have ended. Then it throws `Halted` if failures are counted, or ends if successes are. More jobs
 	 * may die until the map has halted: workers go on with the jobs they have, up to two chunks each (of at most 2,000 jobs, about 100 ms).
 	 */
-	readonly halt?: HaltOption;
+	readonly halt?: {
+		/** `soon` starts no more jobs and lets running ones finish; `now` also stops running jobs. */
+		readonly when: 'now' | 'soon';
+		/** `fail` counts jobs that died, `success` jobs that completed, `done` all that ended. */
+		readonly on: 'fail' | 'success' | 'done';
+		/** A number of these jobs, or a percentage of the jobs that have ended, from the third one on. Only jobs that end during this map count. */
+		readonly at: number | `${number}%`;
+	};
 	/** A task. A job of it with the payload `{batch, counts}` is enqueued each time the batch completes, here or in another process. */
 	readonly onComplete?: Task;
 }
 
 /** The options of a map. They are optional if its items are payloads. */
-export type MapArgs<Tasks, Name extends keyof Tasks, Item> =
-	Name extends TaskName<Tasks>
-		? ProblemOf<Tasks[Name]> extends never
-			? [Item] extends [PayloadOf<Tasks, Name>]
-				? [options?: OptionsFor<Tasks, Name, Item>]
-				: [optionsWithPayload: OptionsFor<Tasks, Name, Item> & {readonly payload: (item: Item, index: number) => PayloadOf<Tasks, Name>}]
-			: [problem: ProblemOf<Tasks[Name]>]
-		: // The wrong name is the error to report, not what follows from it.
-			[options?: unknown];
+export type MapArgs<Tasks, Name extends keyof Tasks, Item> = Name extends keyof TasksOf<Tasks> & string
+	? ProblemOf<Tasks[Name]> extends never
+		? [Item] extends [PayloadOf<Tasks, Name>]
+			? [options?: OptionsFor<Tasks, Name, Item>]
+			: [optionsWithPayload: OptionsFor<Tasks, Name, Item> & {readonly payload: (item: Item, index: number) => PayloadOf<Tasks, Name>}]
+		: [problem: ProblemOf<Tasks[Name]>]
+	: // The wrong name is the error to report, not what follows from it.
+		[options?: unknown];
 
 type OptionsFor<Tasks, Name extends keyof Tasks, Item> = MapOptions<Item, PayloadOf<Tasks, Name>, keyof CompletionTasksOf<Tasks> & string>;
 
@@ -179,15 +185,7 @@ export const MAP_CHECKS: Checks = {
 	halt: checkHalt,
 };
 
-/** When a map ends early, as with GNU parallel's `--halt`. */
-export interface HaltOption {
-	/** `soon` starts no more jobs and lets running ones finish; `now` also stops running jobs. */
-	readonly when: 'now' | 'soon';
-	/** `fail` counts jobs that died, `success` jobs that completed, `done` all that ended. */
-	readonly on: 'fail' | 'success' | 'done';
-	/** A number of these jobs, or a percentage of the jobs that have ended, from the third one on. Only jobs that end during this map count. */
-	readonly at: number | `${number}%`;
-}
+export type HaltOption = NonNullable<MapOptions<unknown, unknown>['halt']>;
 
 /** A percentage of fewer jobs means little. */
 const MIN_COUNT_FOR_PERCENT = 3;

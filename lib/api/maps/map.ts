@@ -6,7 +6,7 @@ import {WakeUp} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {DispatcherClient} from '../../transport/client.ts';
 import type {Notice} from '../../transport/messages.ts';
-import type {JobOutcome} from '../handles.ts';
+import type {JobOutcome} from '../job-handle.ts';
 import {Feeder} from './feeder.ts';
 import {countFresh, NOTHING_FRESH} from './map-freshness.ts';
 import type {ItemGroup, MapResult} from './map-items.ts';

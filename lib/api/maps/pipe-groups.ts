@@ -31,7 +31,7 @@ export function groupUnits(plan: PipePlan, units: readonly unknown[], start: num
 			values: pack(values),
 			batch,
 			...(batch !== undefined && {keys: stage.firstKey + start * stage.jobs + offset}),
-			...(before && {parents: {edges, onDead: stage.runsOnDead ? 'run' : 'cancel'}}),
+			...(before && {parents: {edges, onParentDead: stage.runsOnDead ? 'run' : 'cancel'}}),
 		});
 		const group = groups.length;
 		if (!before || stage.group === 1) {

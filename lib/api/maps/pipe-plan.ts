@@ -16,10 +16,10 @@ export interface StageOptions<Task extends string = string> extends ExecutionOpt
 	 * What to do when a job of the stage is dead. `stop` (default) ends the pipe with its error. `drop` goes on without the item. The name of a task
 	 * enqueues a job of it, whose payload is a {@link DeadItem}, and goes on.
 	 */
-	readonly onDead?: 'stop' | 'drop' | {readonly task: string};
+	readonly onError?: 'stop' | 'drop' | {readonly task: string};
 }
 
-/** The payload of a job that a stage's `onDead` has enqueued. */
+/** The payload of a job that a stage's `onError` has enqueued. */
 export interface DeadItem {
 	/** The task of the stage. */
 	readonly stage: string;
@@ -51,7 +51,7 @@ export interface PipeOptions {
 export interface Stage {
 	readonly task: string;
 	readonly group: number;
-	readonly onDead: 'stop' | 'drop' | {readonly task: string};
+	readonly onError: 'stop' | 'drop' | {readonly task: string};
 	/** What its groups of jobs have in common. */
 	readonly common: Omit<NewGroup, 'values' | 'keys' | 'batch' | 'parents'>;
 	/** True if a job of it runs though one of its parents is dead: it gets the results of the others. */
@@ -88,13 +88,13 @@ export function planPipe(builder: JobBuilder, stages: readonly (string | StageOp
 	let jobs = unit;
 	// True after a stage that goes on without items.
 	let drops = false;
-	const planned = given.map(({group, onDead, ...stage}, place): Stage => {
+	const planned = given.map(({group, onError, ...stage}, place): Stage => {
 		jobs /= group;
-		const failed = retryFailed ?? onDead === 'stop';
+		const failed = retryFailed ?? onError === 'stop';
 		const common = {...builder.resolveChecked('pipe()', stage.task, stage.jobOptions), task: stage.task, ...(failed && {rerun: {changed: false, failed}})};
 		const runsOnDead = drops && group > 1;
-		drops = onDead !== 'stop' || (drops && group === 1);
-		return {task: stage.task, group, onDead, runsOnDead, common, jobs, firstKey: place === given.length - 1 ? 0 : KEYS_PER_STAGE * (place + 1)};
+		drops = onError !== 'stop' || (drops && group === 1);
+		return {task: stage.task, group, onError, runsOnDead, common, jobs, firstKey: place === given.length - 1 ? 0 : KEYS_PER_STAGE * (place + 1)};
 	});
 	const most = Math.min(...given.map(({task}) => lowestOf(builder.limitsOf(task))));
 	return {stages: planned, unit, batch, window: Math.min(window, most), order, signal, encode: item => builder.encode(item)};
@@ -103,19 +103,19 @@ export function planPipe(builder: JobBuilder, stages: readonly (string | StageOp
 function checkStage(builder: JobBuilder, stage: string | StageOptions) {
 	if (typeof stage !== 'string' && (typeof stage !== 'object' || stage === null))
 		throw bad(`pipe() expects as a stage a task's name, or an object such as {task: 'parse', group: 100}; it got ${show(stage)}`);
-	const {task, group = 1, onDead = 'stop', ...others} = typeof stage === 'string' ? {task: stage} : stage;
+	const {task, group = 1, onError = 'stop', ...others} = typeof stage === 'string' ? {task: stage} : stage;
 	const where = `pipe({task: ${JSON.stringify(task)}})`;
-	checked(where, {task, group, onDead, ...others}, STAGE_CHECKS);
-	if (typeof onDead === 'object') builder.checkName('pipe({onDead})', onDead.task);
+	checked(where, {task, group, onError, ...others}, STAGE_CHECKS);
+	if (typeof onError === 'object') builder.checkName('pipe({onError})', onError.task);
 	builder.checkName('pipe()', task);
-	return {task, group, onDead, jobOptions: checkJobOptions(where, others)};
+	return {task, group, onError, jobOptions: checkJobOptions(where, others)};
 }
 
 const STAGE_CHECKS: Checks = {
 	...EXECUTION_CHECKS,
 	task: text,
 	group: integer(1, 1_000_000),
-	onDead(value) {
+	onError(value) {
 		if (value === 'stop' || value === 'drop' || (typeof value === 'object' && value !== null && 'task' in value)) return value;
 		throw expected("'stop', 'drop' or a task such as {task: 'noteDead'}", value);
 	},

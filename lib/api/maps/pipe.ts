@@ -10,7 +10,7 @@ import type {StoredJob} from '../../store/found-jobs.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {DispatcherClient} from '../../transport/client.ts';
 import type {EnqueueReply} from '../../transport/messages.ts';
-import {payloadOf, readJobs} from '../handles.ts';
+import {payloadOf, readJobs} from '../job-info.ts';
 import {JobMap} from './map.ts';
 import type {MapResult} from './map-items.ts';
 import type {MapPlan} from './map-options.ts';
@@ -22,7 +22,7 @@ export interface PipeProgress {
 	readonly read: number;
 	/** Items in the source, once it has ended. */
 	readonly total: number | undefined;
-	/** Items that were dropped, or given to a task of `onDead`. */
+	/** Items that were dropped, or given to a task of `onError`. */
 	readonly dropped: number;
 	/** Of a pipe with the option `batch`, its stages in order, and their jobs by status. */
 	readonly stages: readonly {readonly task: string; readonly counts: Counts}[];
@@ -55,7 +55,7 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 
 	/**
 	 * Yields the results of the last stage. It can be iterated once.
-	 * @throws FaenaError `JobFailed` if a job is dead whose stage has `onDead: 'stop'`, with the task's error as `cause`; `KeyConflict`, `BatchInUse`,
+	 * @throws FaenaError `JobFailed` if a job is dead whose stage has `onError: 'stop'`, with the task's error as `cause`; `KeyConflict`, `BatchInUse`,
 	 *   `BatchConflict`, `NotEncodable`, `TooLarge`, `Closed`, and the errors of the source
 	 */
 	async *[Symbol.asyncIterator](): AsyncGenerator<Result, void, undefined> {
@@ -124,7 +124,7 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 		// Cancelled by this program, which knows; or by another one.
 		this.#dropped++;
 		const stage = this.#stageOf(dead?.id ?? jobId, end);
-		if (this.#isCancelled || stage.onDead !== 'stop') return;
+		if (this.#isCancelled || stage.onError !== 'stop') return;
 		await this.#map.halt();
 		throw new FaenaError('JobCancelled', `Job ${dead?.id ?? jobId} (${stage.task}) was cancelled, which stopped the pipe. Start it again to run the rest.`, {
 			cause: error,
@@ -134,11 +134,11 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 	async #dropDead(dead: StoredJob, unit: Unit): Promise<void> {
 		const stage = this.#stageOf(dead.id, unit);
 		const cause = dead.error ? fromFailure(dead.error) : new Error('The job is dead.');
-		if (stage.onDead === 'stop') {
+		if (stage.onError === 'stop') {
 			await this.#map.halt();
 			throw new FaenaError('JobFailed', `Job ${dead.id} (${stage.task}) failed, which stopped the pipe: ${cause.message}`, {cause});
 		}
-		if (stage.onDead !== 'drop') await this.#bury(stage.onDead.task, stage, dead, cause, this.#indexOf(dead.id, stage, unit));
+		if (stage.onError !== 'drop') await this.#bury(stage.onError.task, stage, dead, cause, this.#indexOf(dead.id, stage, unit));
 		this.#dropped++;
 	}
 
@@ -189,7 +189,7 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 		};
 		const {batch} = this.#plan;
 		const key = batch === undefined ? undefined : `dead:${batch}:${job.id}`;
-		const {key: _, ...options} = this.#builder.resolve('pipe({onDead})', task, key === undefined ? {} : {key});
+		const {key: _, ...options} = this.#builder.resolve('pipe({onError})', task, key === undefined ? {} : {key});
 		const enqueued = {options: {...options, task}, payload: this.#builder.encode(item), key, watch: false};
 		await new Promise<EnqueueReply>((resolve, reject) => this.#client.enqueue(enqueued, {resolve, reject}));
 	}

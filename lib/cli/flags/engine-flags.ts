@@ -1,8 +1,10 @@
+import type {RecycleOptions} from '../../internal/api.ts';
+import type {Durability} from '../../internal/words.ts';
 /** The flags of an engine: options of `open()` under the names of the command line. */
 
 import {availableParallelism} from 'node:os';
 import {type Command, InvalidArgumentError, Option} from 'commander';
-import type {Durability, OpenOptions, RecycleOptions} from '../../index.ts';
+import type {OpenOptions} from '../../index.ts';
 import {defined} from '../../internal/words.ts';
 import {partsOf, toCount, toDuration, toSize} from './flag-values.ts';
 

@@ -1,9 +1,10 @@
+import type {HaltOption} from '../../internal/api.ts';
 /** Values of flags. A parser throws what commander shows as the reason for its refusal. */
 
 import {InvalidArgumentError} from 'commander';
 import type {StringValue} from 'ms';
 import ms from 'ms';
-import type {HaltOption, JobId, JobStatus} from '../../index.ts';
+import type {JobId, JobStatus} from '../../index.ts';
 import {bad, duration, FaenaError, STATUSES, size} from '../../internal/words.ts';
 
 /** A time with its unit, in milliseconds. Unlike that of a timeout, it is no share of a median, and may be 0. */

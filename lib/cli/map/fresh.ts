@@ -1,6 +1,7 @@
 /** What makes `faena map` run items again: its flag `--fresh`, and what it tells about that. */
 import {InvalidArgumentError} from 'commander';
-import type {Fresh, MapProgress} from '../../index.ts';
+import type {MapProgress} from '../../index.ts';
+import type {Fresh} from '../../internal/words.ts';
 import {count} from '../terminal/print.ts';
 import type {Item} from './inputs/items.ts';
 import type {Input} from './inputs/open-input.ts';

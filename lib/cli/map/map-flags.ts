@@ -1,7 +1,7 @@
+import type {HaltOption} from '../../internal/api.ts';
 /** The flags of `faena map`, besides those of inputs. Where GNU parallel has a flag for the same, it has that name, too. */
 
 import {type Command, InvalidArgumentError, Option} from 'commander';
-import type {HaltOption} from '../../index.ts';
 import {addEngineFlags, type EngineFlags} from '../flags/engine-flags.ts';
 import {onlyOnce, toCount, toDuration, toHalt, toMaxDelays, toSize, toTime} from '../flags/flag-values.ts';
 import {FRESH_HELP, type FreshFlag, toFresh} from './fresh.ts';

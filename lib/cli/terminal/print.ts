@@ -70,6 +70,25 @@ export function formatTime(at: number): string {
 	return Number.isNaN(date.getTime()) ? String(at) : date.toISOString();
 }
 
+/** JSON of a record of Faena: its times are texts (ISO 8601, UTC). What programs have stored in it stays as it is. */
+export function recordJson(record: object): string {
+	return toJson(withTimes(record));
+}
+
+/** Fields with values of programs. */
+const STORED: ReadonlySet<string> = new Set(['payload', 'result', 'state', 'fields']);
+const TIME = /^at$|At$/;
+
+function withTimes(value: unknown): unknown {
+	if (Array.isArray(value)) return value.map(withTimes);
+	if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value;
+	const toText = ([name, each]: [string, unknown]) => {
+		if (STORED.has(name)) return [name, each];
+		return [name, typeof each === 'number' && TIME.test(name) ? formatTime(each) : withTimes(each)];
+	};
+	return Object.fromEntries(Object.entries(value).map(toText));
+}
+
 /**
  * JSON for any value that a job can have. Values that JSON can't hold are printed for people and `jq`: BigInt, NaN and the
  * infinities as text, a Map as its entries, a Set and an array of numbers as an array, bytes as their number.

@@ -32,7 +32,7 @@ export function addRetry(program: Command): void {
 /** Says of jobs that were named, and stay as they are, what to do. */
 async function whyNot(queue: JobQueue, {ids = [], stale, ...others}: JobFilter): Promise<string> {
 	const lines: string[] = [];
-	const left = stale ? await queue.jobs({...others, stale, ...(ids.length > 0 && {ids})}) : [];
+	const left = stale ? await queue.jobs({...others, stale, ...(ids.length > 0 && {ids})}).page({limit: 1}) : [];
 	if (left.length > 0) lines.push(`Stale jobs stay as they are, such as ${left[0]?.id}: a job for which they have waited was deleted.\n`);
 	for (const id of ids.slice(0, MAX_NAMED_IDS)) {
 		const job = await queue.job(id);
@@ -75,6 +75,6 @@ function addChange(command: Command, change: (queue: JobQueue, filter: JobFilter
 
 /** The ids of jobs that do not exist. */
 async function missingOf(queue: JobQueue, ids: readonly JobId[]): Promise<JobId[]> {
-	const known = new Set((await queue.jobs({ids, limit: Infinity})).map(({id}) => id));
+	const known = new Set((await queue.jobs({ids}).toArray()).map(({id}) => id));
 	return ids.filter(id => !known.has(id));
 }

@@ -1,5 +1,5 @@
 import type {Command} from 'commander';
-import type {Job, JobListOptions} from '../../index.ts';
+import type {Job, JobSearch} from '../../index.ts';
 import type {InspectedFile, InspectedMove, InspectedSchema, Inspection} from '../../internal/api.ts';
 import {FaenaError, kindOf, shownLocation, version} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
@@ -7,7 +7,7 @@ import type {TaskCounts} from '../../store.ts';
 import {ExitCode} from '../exit-codes.ts';
 import {assertExists, queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {inLine} from '../terminal/controls.ts';
-import {clock, count, counted, megabytes, print, toJson} from '../terminal/print.ts';
+import {clock, count, counted, megabytes, print, recordJson} from '../terminal/print.ts';
 import {shellQuote} from '../terminal/shell-quote.ts';
 import {waitingOf} from './pause-and-resume.ts';
 import {describeMove} from './status-and-batches.ts';
@@ -23,7 +23,7 @@ export function addDoctor(program: Command): void {
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			await assertExists(file);
 			const report = await examine(file);
-			await print(json ? `${toJson(report)}\n` : describe(report));
+			await print(json ? `${recordJson(report)}\n` : describe(report));
 			if (report.findings.length > 0) process.exitCode = ExitCode.someFailed;
 		});
 }
@@ -197,8 +197,8 @@ const MAX_IDLE_MS = 60_000;
 async function idleTime(queue: JobQueue, {task, scope, ready, quarantined, running}: TaskCounts): Promise<number> {
 	if (ready + quarantined === 0 || running > 0) return 0;
 	const now = queue.store.now();
-	const find = async (search: JobListOptions, isMeant: (job: Job) => boolean) =>
-		(await queue.jobs({task, limit: MAX_LOOKED_AT, ...search})).find(job => job.scope === scope && isMeant(job));
+	const find = async (search: JobSearch, isMeant: (job: Job) => boolean) =>
+		(await queue.jobs({task, ...search}).page({limit: MAX_LOOKED_AT})).find(job => job.scope === scope && isMeant(job));
 	const first = await find({status: 'pending'}, job => !job.held && (job.runAt ?? 0) <= now);
 	const latest = await find({sort: 'startedAt'}, () => true);
 	return first ? now - Math.max(first.createdAt, first.runAt ?? 0, latest?.startedAt ?? 0) : 0;

@@ -4,7 +4,7 @@ import {FaenaError, pages, STATUSES, statusSummary} from '../../internal/words.t
 import type {JobQueue} from '../../queue.ts';
 import {batchOf, queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {inLine} from '../terminal/controls.ts';
-import {count, print, toJson} from '../terminal/print.ts';
+import {count, print, recordJson} from '../terminal/print.ts';
 import {table} from '../terminal/table.ts';
 import {FlowGraph, type GraphNode} from './flow-graph.ts';
 
@@ -21,7 +21,7 @@ export function addFlow(program: Command): void {
 		.action(async (name: string, {queue: file, mermaid, json}: {readonly queue: string; readonly mermaid?: true; readonly json?: true}) => {
 			if (mermaid && json) throw new FaenaError('BadOption', 'Give either --mermaid or --json.');
 			const flow = await useQueue(file, queue => readFlow(queue, name), {readOnly: true});
-			await print(json ? `${toJson(toPlain(flow))}\n` : mermaid ? toMermaid(flow) : toTree(flow), {hasStatuses: !json && !mermaid});
+			await print(json ? `${recordJson(toPlain(flow))}\n` : mermaid ? toMermaid(flow) : toTree(flow), {hasStatuses: !json && !mermaid});
 		});
 }
 

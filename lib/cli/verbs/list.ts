@@ -1,11 +1,12 @@
 import {type Command, Option} from 'commander';
-import type {Job, JobId, JobListOptions, JobSearch} from '../../index.ts';
+import type {Job, JobId, JobSearch} from '../../index.ts';
 import {bad, defined, SORTED_BY, SORTS, STATUSES} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
+import type {JobRecord} from '../../store.ts';
 import {toCount, toId, toPast, toStatuses} from '../flags/flag-values.ts';
 import {batchOf, noSuchJob, queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {inLine} from '../terminal/controls.ts';
-import {formatTime, print, printError, toJson} from '../terminal/print.ts';
+import {formatTime, print, printError, recordJson} from '../terminal/print.ts';
 import {cut, outputWidth} from '../terminal/table.ts';
 
 interface Options extends JobSearch {
@@ -44,22 +45,31 @@ export function addList(program: Command): void {
 		.action(async (options: Options) => useQueue(options.queue, queue => list(queue, options), {readOnly: true}));
 }
 
+/** Jobs that are read at once. */
+const PAGE_JOBS = 1000;
+
 async function list(queue: JobQueue, {queue: file, limit = Infinity, after, json, ...search}: Options): Promise<void> {
 	if (search.key !== undefined && search.task === undefined && search.batch === undefined)
 		throw bad('A --key is unique in a task or a batch; name it with --task or --batch.');
 	if (search.batch !== undefined) await batchOf(queue, search.batch);
+	const jobs = queue.jobs(search);
 	let listed = 0;
-	let last: Job | undefined;
-	for await (const job of queue.jobs({...search, ...defined({after: await placeOf(file, queue, search, after)})})) {
-		if (listed++ === limit) return printError(`There are more. Go on with --after ${last?.id}.`);
-		await print(`${json ? toJson(job) : cut(describeListed(job), outputWidth())}\n`, {hasStatuses: !json});
-		last = job;
+	let last = await placeOf(file, queue, search, after);
+	for (let hasMore = true; hasMore; ) {
+		if (listed === limit) return printError(`There are more. Go on with --after ${(last as Job).id}.`);
+		const page = await jobs.page({limit: Math.min(limit - listed, PAGE_JOBS), ...defined({after: last})});
+		for (const job of page) await printJob(job, json);
+		[listed, last, hasMore] = [listed + page.length, page.at(-1), page.hasMore];
 	}
 	if (listed === 0) printError(`No job of ${queue.location} ${after === undefined ? 'matches' : 'comes after it'}.`);
 }
 
+async function printJob(job: Job, json: true | undefined): Promise<void> {
+	await print(`${json ? recordJson(job) : cut(describeListed(job), outputWidth())}\n`, {hasStatuses: !json});
+}
+
 /** The job after which a list goes on. In a sorted list its id alone says nothing. */
-async function placeOf(file: string, queue: JobQueue, {sort = 'id'}: JobSearch, after: JobId | undefined): Promise<JobListOptions['after']> {
+async function placeOf(file: string, queue: JobQueue, {sort = 'id'}: JobSearch, after: JobId | undefined): Promise<Job | JobId | undefined> {
 	if (after === undefined || sort === 'id') return after;
 	const job = await queue.job(after);
 	if (!job) throw noSuchJob(file, after);
@@ -81,12 +91,12 @@ function describeListed(job: Job): string {
 }
 
 /** For instance `dead     #17      thumbnail  key a.jpg`. */
-export function describeName({status, held, id, task, key}: Job): string {
+export function describeName({status, held, id, task, key}: Job | JobRecord): string {
 	return `${(held ? 'held' : status).padEnd(9)} #${String(id).padEnd(7)} ${inLine(task)}${key === undefined ? '' : `  key ${inLine(key)}`}`;
 }
 
 /** How far it is, what it waits for, or why it failed. */
-export function describeState({status, createdAt, attempts, maxAttempts, progress, error, runAt, stale}: Job): string {
+export function describeState({status, createdAt, attempts, maxAttempts, progress, error, runAt, stale}: Job | JobRecord): string {
 	if (stale) return describeStale(stale);
 	if (status === 'running' && progress) return `${progress.done}${progress.total === undefined ? '' : ` of ${progress.total}`}`;
 	if (status === 'running') return attempts > 0 ? `attempt ${attempts + 1} of ${maxAttempts}` : '';

@@ -7,7 +7,7 @@ import type {JobQueue} from '../../queue.ts';
 import {toId} from '../flags/flag-values.ts';
 import {noSuchJob, queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {inLine} from '../terminal/controls.ts';
-import {formatTime, print, toJson} from '../terminal/print.ts';
+import {formatTime, print, recordJson} from '../terminal/print.ts';
 
 interface Flags {
 	readonly queue: string;
@@ -34,7 +34,7 @@ async function printLogs(queue: JobQueue, id: JobId, {queue: file, follow, json}
 		const [job] = (await queue.store.jobs({ids: [id]}, {}, {logs: true})).jobs;
 		if (!job) throw noSuchJob(file, id);
 		const {status, logs: lines = []} = job;
-		const text = newLines(printed, lines).map(line => (json ? `${toJson(line)}\n` : `${describeLine(line)}\n`));
+		const text = newLines(printed, lines).map(line => (json ? `${recordJson(line)}\n` : `${describeLine(line)}\n`));
 		if (text.length > 0) await print(text.join(''));
 		printed = lines;
 		if (!follow || isTerminal(status)) return;

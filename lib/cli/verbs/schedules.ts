@@ -7,7 +7,7 @@ import {ExitCode} from '../exit-codes.ts';
 import {toCount} from '../flags/flag-values.ts';
 import {queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {inLine} from '../terminal/controls.ts';
-import {count, formatTime, print, toJson} from '../terminal/print.ts';
+import {count, formatTime, print, recordJson, toJson} from '../terminal/print.ts';
 import {table} from '../terminal/table.ts';
 
 export function addSchedules(program: Command): void {
@@ -20,7 +20,7 @@ export function addSchedules(program: Command): void {
 				file,
 				async queue => {
 					const schedules = await queue.store.schedules();
-					if (json) return schedules.map(schedule => `${toJson(toScheduleInfo(schedule))}\n`).join('');
+					if (json) return schedules.map(schedule => `${recordJson(toScheduleInfo(schedule))}\n`).join('');
 					return schedules.length === 0
 						? `${shownLocation(file)}: no schedules\n`
 						: table(await Promise.all(schedules.map(schedule => describeOne(queue, schedule))));
@@ -44,7 +44,7 @@ interface Flags {
 export function addSchedule(program: Command): void {
 	queueCommand(program, 'schedule')
 		.summary('show a schedule; pause, resume, run or delete it')
-		.description('Shows a schedule with its next moments, or changes it. A program makes schedules, by faena.schedule().')
+		.description('Shows a schedule with its next moments, or changes it. A program makes schedules, by faena.setSchedule().')
 		.argument('<name>', 'name of the schedule')
 		.option('--next <count>', 'how many of the next moments to show', toCount)
 		.option('--pause', 'enqueue nothing from now on')
@@ -97,7 +97,7 @@ async function show(queue: JobQueue, name: string, {next = MOMENTS, json}: Flags
 	if (!schedule) throw new FaenaError('NoSuchSchedule', `There is no schedule ${JSON.stringify(name)} in ${queue.location}; faena schedules lists them.`);
 	const moments = await nextMoments(schedule, next);
 	const info = toScheduleInfo(schedule);
-	if (json) return `${toJson({...info, moments})}\n`;
+	if (json) return `${recordJson({...info, moments: moments.map(formatTime)})}\n`;
 	const {runs, skipped, missed} = schedule;
 	const rows = [
 		['schedule', `${inLine(name)}${schedule.isPaused ? '  paused' : ''}`],
@@ -106,7 +106,7 @@ async function show(queue: JobQueue, name: string, {next = MOMENTS, json}: Flags
 		['payload', toJson(info.payload)],
 		['moments', `${count(runs)} with a job, ${count(skipped)} skipped, ${count(missed)} missed`],
 		['last', await describeLast(queue, schedule)],
-		['next', moments.map(each => formatTime(each.getTime())).join(`\n${' '.repeat(INDENT)}`) || 'none'],
+		['next', moments.map(formatTime).join(`\n${' '.repeat(INDENT)}`) || 'none'],
 	];
 	return rows.map(([label = '', text]) => `${label.padEnd(INDENT)}${text}\n`).join('');
 }

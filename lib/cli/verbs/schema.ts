@@ -3,7 +3,7 @@ import {type InspectedSchema, schemaSql} from '../../internal/api.ts';
 import {bad, kindOf, shownLocation} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
 import {assertExists, queueCommand, useQueue} from '../flags/queue-flag.ts';
-import {print, toJson} from '../terminal/print.ts';
+import {print, recordJson} from '../terminal/print.ts';
 import {describeSchema} from './doctor.ts';
 
 export function addSchema(program: Command): void {
@@ -25,6 +25,6 @@ export function addSchema(program: Command): void {
 			await assertExists(queue);
 			const look = async ({store: {schemaVersion: version}}: JobQueue): Promise<InspectedSchema> => ({version});
 			const schema = kindOf(queue).hasFiles ? await useQueue(queue, look, {readOnly: true}) : (await kindOf(queue).inspect(queue)).schema;
-			await print(json ? `${toJson({queue: shownLocation(queue), ...schema})}\n` : `${shownLocation(queue)}: ${describeSchema(schema)}\n`);
+			await print(json ? `${recordJson({queue: shownLocation(queue), ...schema})}\n` : `${shownLocation(queue)}: ${describeSchema(schema)}\n`);
 		});
 }

@@ -1,12 +1,13 @@
 import type {Command} from 'commander';
-import type {ErrorRecord, FailureRecord, Job, JobId, LogLine, PostMortem, Progress} from '../../index.ts';
+import type {Job, JobId, LogLine} from '../../index.ts';
+import type {PostMortem, Progress} from '../../internal/words.ts';
 import {defined, listRanges, type ResultsOfParents} from '../../internal/words.ts';
 import {decode, type Encoded, type JobQueue} from '../../queue.ts';
-import type {ExecutionRecord, JobRange, JobValues, StoredJob} from '../../store.ts';
+import type {ErrorRecord, ExecutionRecord, FailureRecord, JobRange, JobRecord, JobValues, StoredJob} from '../../store.ts';
 import {toId} from '../flags/flag-values.ts';
 import {noSuchJob, queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {inLine} from '../terminal/controls.ts';
-import {count, formatTime, megabytes, print, toJson} from '../terminal/print.ts';
+import {count, formatTime, megabytes, print, recordJson, toJson} from '../terminal/print.ts';
 import {describeStale} from './list.ts';
 
 export function addShow(program: Command): void {
@@ -22,7 +23,7 @@ export function addShow(program: Command): void {
 					const {jobs} = await queue.store.jobs({ids: [id]}, {}, {values: true, logs: true, history: true, edges: true});
 					const [job] = jobs as readonly Found[];
 					if (!job) throw noSuchJob(file, id);
-					if (json) return `${toJson(plain(job))}\n`;
+					if (json) return `${recordJson(plain(job))}\n`;
 					return describe(job, await describeRelatives(queue, job.edges.parents), await describeRelatives(queue, job.edges.children));
 				},
 				{readOnly: true},
@@ -43,7 +44,7 @@ async function describeRelatives(queue: JobQueue, ranges: readonly JobRange[]): 
 	if (jobs === 0) return undefined;
 	if (jobs > MAX_LINES) return `${count(jobs)} jobs: ${describeRanges(ranges)}`;
 	const ids = listRanges(ranges);
-	const known = new Map((await queue.jobs({ids, limit: Infinity})).map(job => [job.id, job]));
+	const known = new Map((await queue.jobs({ids}).toArray()).map(job => [job.id, job]));
 	return ids.map(id => `${id}  ${describeOther(known.get(id))}`).join('\n');
 }
 
@@ -135,7 +136,7 @@ const STALE = {
 	through: 'a parent is stale; faena retry --stale brings both up to date',
 } as const;
 
-function describeAttempts({attempts, maxAttempts, executions, status, error}: Job): string {
+function describeAttempts({attempts, maxAttempts, executions, status, error}: JobRecord): string {
 	const isGivenUp = status === 'dead' && error?.retry === 'never';
 	return `${attempts} of ${maxAttempts} charged, ${count(executions)} execution${executions === 1 ? '' : 's'}${isGivenUp ? '; the task asked for no other attempt' : ''}`;
 }
@@ -160,7 +161,7 @@ function shorten(text: string): string {
 	return text.length <= MAX_VALUE_LENGTH ? text : `${text.slice(0, MAX_VALUE_LENGTH)}… (${count(text.length)} characters; all with --json)`;
 }
 
-function describeCost({waitMs, durationMs, cpuMs, memoryBytes}: Job): string | undefined {
+function describeCost({waitMs, durationMs, cpuMs, memoryBytes}: JobRecord): string | undefined {
 	if (durationMs === undefined) return undefined;
 	const parts = [
 		ifKnown(waitMs, ms => `waited ${seconds(ms)}`),

@@ -5,7 +5,7 @@ import {bad, defined, describeStages, kindOf, shownLocation, statusSummary} from
 import type {JobQueue} from '../../queue.ts';
 import {batchOf, queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {inLine} from '../terminal/controls.ts';
-import {clock, count, formatRate, formatTime, print, toJson} from '../terminal/print.ts';
+import {clock, count, formatRate, formatTime, print, recordJson} from '../terminal/print.ts';
 import {cut, outputWidth, table} from '../terminal/table.ts';
 import {redraw} from '../terminal/watch.ts';
 import {describeName, describeState} from './list.ts';
@@ -26,7 +26,7 @@ export function addStatus(program: Command): void {
 				const move = await kindOf(file).move(file);
 				if (!json) return describeReport(shownLocation(file), {...(await look(queue, batch, MAX_LISTED)), move});
 				const {pending, ...rest} = await look(queue, batch, ALL);
-				return `${toJson({...rest, oldestPending: pending[0], ...defined({move})})}\n`;
+				return `${recordJson({...rest, oldestPending: pending[0], ...defined({move})})}\n`;
 			};
 			const use = watch ? (queue: JobQueue) => redraw(() => read(queue)) : read;
 			await print(await useQueue(file, use, {readOnly: true}), {hasStatuses: !json});
@@ -46,7 +46,7 @@ const ALL = {running: Infinity, failed: Infinity, dead: Infinity, pending: 1} as
 
 /** Counts, the names of paused tasks, and the first jobs of each status by id. */
 async function look(queue: JobQueue, batch: string | undefined, most: Readonly<Record<keyof typeof MAX_LISTED, number>>) {
-	const first = (status: keyof typeof most) => queue.jobs({...defined({batch}), status, limit: most[status]});
+	const first = (status: keyof typeof most) => queue.jobs({...defined({batch}), status}).page({limit: most[status]});
 	const own = batch === undefined ? undefined : await batchOf(queue, batch);
 	const {held = 0} = own ?? {held: (await queue.store.counts()).reduce((jobs, each) => jobs + each.held, 0)};
 	const lists = {running: await first('running'), failed: await first('failed'), dead: await first('dead'), pending: await first('pending')};
@@ -88,7 +88,7 @@ export function addBatches(program: Command): void {
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			const list = async (queue: JobQueue) => (await queue.batches()).map(batch => toBatchInfo(batch, queue.store.now()));
 			const batches = await useQueue(file, list, {readOnly: true});
-			await print(json ? batches.map(batch => `${toJson(batch)}\n`).join('') : describeBatches(shownLocation(file), batches), {hasStatuses: !json});
+			await print(json ? batches.map(batch => `${recordJson(batch)}\n`).join('') : describeBatches(shownLocation(file), batches), {hasStatuses: !json});
 		});
 }
 

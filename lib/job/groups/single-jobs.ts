@@ -56,7 +56,7 @@ export function toNewGroups(jobs: readonly NewJob[]): NewGroup[] {
 /** Puts the jobs that an execution enqueues into groups, in order. */
 export function groupChildJobs(jobs: readonly ChildJob[]): NewGroup[] {
 	// Jobs that are alike share a group. One that waits for others has its own.
-	const groups = toNewGroups(jobs.map(({after, onDead = 'cancel', ...job}) => (after ? {...job, parents: {edges: [], onDead}} : job)));
+	const groups = toNewGroups(jobs.map(({after, onParentDead = 'cancel', ...job}) => (after ? {...job, parents: {edges: [], onParentDead}} : job)));
 	const places = groups.flatMap((group, at) => Array.from({length: sizeOf(group)}, (_, offset) => ({at, offset})));
 	let next = 0;
 	return groups.map((group, at) => {

@@ -1,8 +1,9 @@
 import type {ChildProcess} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
+import type {ResourceLimits} from 'node:worker_threads';
 import {nanoid} from 'nanoid';
 import {Tinypool} from 'tinypool';
-import type {PoolOptions, ResourceLimits} from '../../job/options.ts';
+import type {PoolOptions} from '../../job/options.ts';
 import {Descendants, SEARCHING_MS} from '../../spawner/descendants.ts';
 import {WORKER_ENV} from '../../spawner/process-table.ts';
 import {sleep, systemClock} from '../../support/clock.ts';

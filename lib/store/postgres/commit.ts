@@ -182,6 +182,6 @@ function toCommitted(
 	};
 }
 
-function toEdited(result: NonNullable<Summary['edited']>[number]): EditResult {
+function toEdited(result: NonNullable<Summary['edited']>[number]): EditResult | 'missing' {
 	return typeof result === 'string' ? result : (STATUS_OF[result] as EditResult);
 }

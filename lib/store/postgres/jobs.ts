@@ -5,7 +5,7 @@ import type {JobSearch, JobValues, Place} from '../../job/search.ts';
 import {defined} from '../../support/defined.ts';
 import type {JobEdges, JobPage, KeyHolders, KeySpace, OutcomePage, SearchPage, StoredJob, Wanted} from '../found-jobs.ts';
 import {readFailure} from '../stored-json.ts';
-import {type StoredJobRow, toJob} from '../stored-rows.ts';
+import {readJobRecord, type StoredJobRow} from '../stored-rows.ts';
 import {STATUS_OF, StoredState} from '../stored-state.ts';
 import type {Database} from './connection/database.ts';
 import type {Named, NumberTables} from './number-tables.ts';
@@ -99,7 +99,7 @@ interface JobRow {
 
 function jobOf({id, info, times}: JobRow, {policy}: Named): StoredJob {
 	const known = times ? new PackedTimes(times).known(info.offset ?? 0) : {};
-	return toJob({...info, ...known, id, startedAt: info.startedAt ?? known.startedAt}, policy(info.policy));
+	return readJobRecord({...info, ...known, id, startedAt: info.startedAt ?? known.startedAt}, policy(info.policy));
 }
 
 function toValues({info, payload, payload_bytes, result, result_bytes, checkpoint, checkpoint_bytes}: JobRow): JobValues {

@@ -116,7 +116,7 @@ async function ends(faena: Engine<Tasks>): Promise<boolean> {
 
 async function* eachJob(faena: Engine<Tasks>): AsyncGenerator<Job> {
 	for (let after = 0; ; ) {
-		const page = await faena.jobs({after, limit: 1000});
+		const page = await faena.jobs().page({after, limit: 1000});
 		if (page.length === 0) return;
 		yield* page;
 		after = page.at(-1)?.id as number;
@@ -125,7 +125,7 @@ async function* eachJob(faena: Engine<Tasks>): AsyncGenerator<Job> {
 
 async function complaintOfGood(faena: Engine<Tasks>, {id, status, attempts}: Job, number: number): Promise<string | undefined> {
 	if (status !== 'completed' || attempts > 0) return `it is ${status} with ${attempts} attempts charged`;
-	const {square} = ((await faena.job(id))?.result ?? {}) as {square?: number};
+	const {square} = ((await faena.job(id).info())?.result ?? {}) as {square?: number};
 	return square === number * number ? undefined : `its result is ${square}`;
 }
 

@@ -17,7 +17,7 @@ export async function brokenPromises(queue: string, told: readonly string[]): Pr
 	await faena.idle();
 	const {completed, ...others} = await faena.counts();
 	for (const [status, jobs] of Object.entries(others)) if (jobs > 0) broken.push(`In the end ${jobs} jobs are ${status}.`);
-	const executed = new Map((await faena.jobs({limit: 1000})).map(({id, attempts, executions}) => [id, {attempts, executions}]));
+	const executed = new Map((await faena.jobs().page({limit: 1000})).map(({id, attempts, executions}) => [id, {attempts, executions}]));
 	for (const [id, {attempts}] of executed) if (attempts > 2) broken.push(`Job ${id} was charged ${attempts} attempts.`);
 	await faena.close();
 	return [...broken, ...lawsOf(queue)];

@@ -138,7 +138,7 @@ async function useAll(path: string, told: Told, onOpen: () => void = () => undef
 }
 
 async function use(faena: Engine<Tasks>, path: string, told: Told): Promise<void> {
-	const ids = (await faena.jobs({limit: 1000})).map(({id}) => id);
+	const ids = (await faena.jobs().page({limit: 1000})).map(({id}) => id);
 	told.step = 'jobs';
 	for (const id of ids) await endOf(faena, id);
 	await faena.batches();
@@ -155,7 +155,7 @@ async function use(faena: Engine<Tasks>, path: string, told: Told): Promise<void
 
 async function endOf(faena: Engine<Tasks>, id: number): Promise<unknown> {
 	try {
-		const job = await faena.job(id);
+		const job = await faena.job(id).info();
 		return job && [job.id, job.task, job.status, job.key, job.payload, job.result];
 	} catch (error) {
 		// The value of one job: the others are as good as before.
@@ -170,7 +170,7 @@ async function ended(faena: Engine<Tasks>, path: string): Promise<void> {
 	// It is the close that rejects it then.
 	idle.catch(() => undefined);
 	do {
-		const waiting = (await faena.jobs({status: ['pending', 'failed'], limit: 1000})).filter(({runAt}) => runAt !== undefined);
+		const waiting = (await faena.jobs({status: ['pending', 'failed']}).page({limit: 1000})).filter(({runAt}) => runAt !== undefined);
 		if (waiting.length > 0) await faena.cancel({ids: waiting.map(({id}) => id)});
 	} while (!(await Promise.race([idle, sleep(500, false)])) && lawsOf(path).length === 0);
 }

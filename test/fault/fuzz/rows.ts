@@ -118,14 +118,14 @@ async function newsOf(queue: JobQueue): Promise<void> {
 }
 
 async function readAll(queue: JobQueue, guard: Watchdog): Promise<void> {
-	const jobs = (await guard('jobs', () => queue.jobs({limit: 50}))) ?? [];
+	const jobs = (await guard('jobs', () => queue.jobs().page({limit: 50}))) ?? [];
 	for (const {id} of jobs) {
 		const values = await guard('values', () => queue.values(id));
 		for (const value of [values?.payload, values?.result, values?.checkpoint?.state]) await guard('decode', () => decode(value ?? null));
 		await guard('logs', () => queue.logs(id));
 	}
 	await guard('outcomes', async () => (await queue.outcomes(jobs.map(({id}) => id))).length);
-	for (const status of STATUSES) await guard(`${status} jobs`, () => queue.jobs({status, task: 'hash', batch: 'nightly'}));
+	for (const status of STATUSES) await guard(`${status} jobs`, () => queue.jobs({status, task: 'hash', batch: 'nightly'}).page());
 	await guard('counts', async () => [await queue.counts(), await queue.paused(), await queue.batches()]);
 }
 
@@ -145,7 +145,7 @@ async function useEngine(path: string, guard: Watchdog): Promise<void> {
 	);
 	if (!faena) return;
 	await guard('work', () => answerOf(faena, told.promise));
-	for (const {id} of (await guard('jobs', () => faena.jobs())) ?? []) await guard('job', () => faena.job(id));
+	for (const {id} of (await guard('jobs', () => faena.jobs().page())) ?? []) await guard('job', () => faena.job(id).info());
 	await guard('batches', () => faena.batches());
 	await guard('stats', () => faena.stats());
 	await guard('close', () => faena.close({drain: 0}));

@@ -93,7 +93,7 @@ async function enqueueFlow(): Promise<void> {
 		(_, index): Payload => ({token: `${name}.${index}`, ...(own() < 0.05 && {fails: 'throws', times: between(own, 1, 3)})}),
 	);
 	const tokens = leaves.map(({token}) => token);
-	const made = faena.flow(name);
+	const made = faena.newFlow(name);
 	const all = made.map('compute', leaves);
 	const one = made.job('compute', {token: `${name}.one`});
 	const merged = made.job('gather', {token: `${name}.all`, parents: all, of: tokens});
@@ -128,7 +128,7 @@ async function runPipe(): Promise<void> {
 }
 
 const SECONDS = 'each second';
-await faena.schedule(SECONDS, {every: '1s', task: 'moment', payload: null, catchUp: 'all', overlap: 'queue'});
+await faena.setSchedule(SECONDS, {every: '1s', task: 'moment', payload: null, catchUp: 'all', overlap: 'queue'});
 
 const ACTIONS: Readonly<Record<string, () => Promise<unknown>>> = {
 	async enqueue() {
@@ -222,7 +222,7 @@ const ACTIONS: Readonly<Record<string, () => Promise<unknown>>> = {
 		await faena.cleanup({olderThan: 0});
 	},
 	async look() {
-		await Promise.all([faena.counts(), faena.stats(), faena.jobs({status: 'running'})]);
+		await Promise.all([faena.counts(), faena.stats(), faena.jobs({status: 'running'}).page()]);
 	},
 };
 
@@ -260,7 +260,7 @@ const untilClosed = (doings: Promise<unknown>) =>
 
 if (round.finishes) {
 	await faena.resume();
-	await (await faena.schedule(SECONDS)).pause();
+	await faena.schedule(SECONDS).pause();
 	await map();
 	await faena.idle();
 } else {

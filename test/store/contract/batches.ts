@@ -201,7 +201,7 @@ law('a batch completes in the transaction that ends its input or its last job, w
 	clock.pass(5);
 	await queue.endInput(one, 2, OWNER);
 	await commit(queue, {settle: [a, c].map(claim => ({...claim, outcome: {type: 'returned', value: '1'}}))});
-	t.deepEqual([heard, (await queue.jobs({task: 'thumbnail'})).length], [[], 0]);
+	t.deepEqual([heard, (await queue.jobs({task: 'thumbnail'}).page()).length], [[], 0]);
 	t.like(await queue.batch('one'), {total: 2, startedAt: T0, completedAt: undefined});
 	await commit(queue, {settle: [{...b, outcome: {type: 'cancelled'}}]});
 	const counts = {blocked: 0, pending: 0, running: 0, failed: 0, completed: 1, dead: 0, cancelled: 1};
@@ -300,7 +300,7 @@ law('a completed batch does not complete again for a job that ended as it was ad
 	const batch = await queue.openBatch('one', 'hash', OWNER);
 	await queue.endInput(batch, 0, OWNER);
 	clock.pass(5);
-	await commit(queue, {enqueue: [newJob({batch, parents: {edges: [{kind: 'all', parents: {ids: parent, count: 1}}], onDead: 'cancel'}})]});
+	await commit(queue, {enqueue: [newJob({batch, parents: {edges: [{kind: 'all', parents: {ids: parent, count: 1}}], onParentDead: 'cancel'}})]});
 	// Counts are added up with a later transaction in some stores.
 	await queue.cancel({});
 	await queue.retry({ids: []});

@@ -35,9 +35,9 @@ law('jobs that a job enqueues are dropped if its claim was lost', async (t, queu
 	const settlement = {...claim, outcome: {type: 'returned' as const, value: '1', enqueue: [newJob()]}};
 	await commit(queue, {settle: [{...settlement, execution: 2}]});
 	await commit(queue, {settle: [{...settlement, lease: claim.lease + 1}]});
-	t.is((await queue.jobs({})).length, 1);
+	t.is((await queue.jobs({}).page()).length, 1);
 	t.deepEqual((await commit(queue, {settle: [settlement, settlement]})).settled, ['completed', 'lost']);
-	t.is((await queue.jobs({})).length, 2);
+	t.is((await queue.jobs({}).page()).length, 2);
 });
 
 law('a job that enqueues a key that exists with the same payload enqueues no second job', async (t, queue) => {
@@ -46,7 +46,7 @@ law('a job that enqueues a key that exists with the same payload enqueues no sec
 	const jobs = [newJob({key: 'a', payload: '{"y":2,"x":1}'}), newJob({key: 'b'}), newJob({key: 'b'}), newJob({key: 'b', task: 'thumbnail', payload: '2'})];
 	t.deepEqual((await commit(queue, {settle: [{...claim, outcome: {type: 'returned', value: '1', enqueue: jobs}}]})).settled, ['completed']);
 	t.deepEqual(
-		(await queue.jobs({status: 'pending'})).map(({id, task, key}) => [id, task, key]),
+		(await queue.jobs({status: 'pending'}).page()).map(({id, task, key}) => [id, task, key]),
 		[
 			[2, 'hash', 'b'],
 			[3, 'thumbnail', 'b'],
@@ -128,9 +128,9 @@ law('jobs that an execution enqueues may wait for each other, for other jobs, an
 	await enqueue(queue, newJob());
 	const [parent] = claimsOf(await take(queue)) as [Claim];
 	const child = {task: 'hash', payload: '2', priority: 0, runAt: null, policy: POLICY} as const;
-	const all = [child, child, {...child, payload: '3', after: [{index: 1}, other, {index: 0}, parent.id], onDead: 'run'}] as const;
+	const all = [child, child, {...child, payload: '3', after: [{index: 1}, other, {index: 0}, parent.id], onParentDead: 'run'}] as const;
 	await commit(queue, {settle: [{...parent, outcome: {type: 'returned', value: '"own"', enqueue: all}}]});
-	const jobs = await queue.jobs({});
+	const jobs = await queue.jobs({}).page();
 	const [first = 0, second = 0, third = 0] = jobs.slice(-3).map(({id}) => id);
 	t.like(await queue.counts(), {pending: 2, blocked: 1, running: 1, completed: 1});
 	const {jobs: shown} = await queue.store.jobs({ids: [third]}, {}, {edges: true});
@@ -143,7 +143,7 @@ law('jobs that an execution enqueues may wait for each other, for other jobs, an
 law('an execution that enqueues a job for which there is no parent fails', async (t, queue) => {
 	await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
-	const child = {task: 'hash', payload: '2', priority: 0, runAt: null, policy: POLICY, after: [99], onDead: 'cancel'} as const;
+	const child = {task: 'hash', payload: '2', priority: 0, runAt: null, policy: POLICY, after: [99], onParentDead: 'cancel'} as const;
 	const {settled} = await commit(queue, {settle: [{...claim, outcome: {type: 'returned', value: '1', enqueue: [child]}}]});
 	t.deepEqual(settled, ['failed']);
 	t.regex((await jobOf(queue, claim.id)).error?.message ?? '', /can't wait for job 99/);

@@ -24,7 +24,7 @@ const VERBS: Readonly<Record<Exclude<Verbs<JobQueue>, 'store' | 'onEnqueue' | 'o
 	release: queue => queue.release(OWNER, 0),
 	leave: queue => queue.leave(OWNER),
 	job: queue => queue.job(1),
-	jobs: queue => queue.jobs({}),
+	jobs: queue => queue.jobs({}).page(),
 	values: queue => queue.values(1),
 	outcomes: queue => queue.outcomes([1]),
 	logs: queue => queue.logs(1),

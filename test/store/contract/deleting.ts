@@ -137,8 +137,8 @@ law('nothing is left of a job that was cleaned up', async (t, queue, clock) => {
 	t.is(await queue.job(1), undefined);
 	t.is(await queue.values(1), undefined);
 	t.deepEqual(await queue.logs(1), []);
-	await t.throwsAsync(queue.complete(claim), {code: 'NoSuchJob', message: /^complete\(\) found no job 1; it was deleted/});
-	await t.throwsAsync(queue.fail(claim, new Error('late')), {code: 'NoSuchJob', message: /^fail\(\) found no job 1/});
+	await t.throwsAsync(queue.complete(claim), {code: 'NoSuchJob', message: 'There is no job 1; it may have been cleaned up.'});
+	await t.throwsAsync(queue.fail(claim, new Error('late')), {code: 'NoSuchJob'});
 	t.is(await queue.retry({ids: [1]}), 0);
 });
 
@@ -159,7 +159,7 @@ law('jobs are deleted by the time of their status, and of their task if it has o
 	const run = await enqueue(queue, ...range(1, 3).map(() => newJob({task: 'thumbnail'})));
 	const {lease, jobs} = await take(queue, 3);
 	await commit(queue, {settle: jobs.map(({id, execution}) => ({id, lease, execution, outcome: {type: 'returned', value: '1'} as const}))});
-	const left = async () => (await queue.jobs({limit: 100})).map(({id}) => id);
+	const left = async () => (await queue.jobs().page({limit: 100})).map(({id}) => id);
 	const [never, now] = [-Infinity, clock.now() + 1];
 	const remove = (ended: EndedBefore) => queue.store.delete({ended});
 	t.like(await remove({completed: never, dead: never, cancelled: never, tasks: new Map()}), {deleted: 0, next: null});
@@ -168,7 +168,7 @@ law('jobs are deleted by the time of their status, and of their task if it has o
 	const ofTask = new Map([['thumbnail', {completed: now, dead: never, cancelled: never}]]);
 	t.like(await remove({completed: never, dead: never, cancelled: never, tasks: ofTask}), {deleted: 4});
 	t.deepEqual(await left(), [ended.completed, ended.dead, ended.otherDead]);
-	t.deepEqual(await queue.jobs({ids: run}), []);
+	t.deepEqual(await queue.jobs({ids: run}).page(), []);
 	t.like(await remove({completed: now, dead: now, cancelled: never, tasks: new Map([['thumbnail', {completed: never, dead: never, cancelled: never}]])}), {
 		deleted: 3,
 	});
@@ -278,7 +278,7 @@ law('completed jobs are cleaned up in pages of any size, also if a page ends amo
 	clock.pass(10);
 	const returned = (claim: Claim): Settlement => ({...claim, outcome: {type: 'returned', value: `${claim.id}0`, startedAt: T0 + claim.id}});
 	await commit(queue, {settle: claims.slice(0, 20).map(returned)});
-	const left = async () => (await queue.jobs({status: 'completed'})).map(({id, startedAt}) => [id, startedAt]);
+	const left = async () => (await queue.jobs({status: 'completed'}).page()).map(({id, startedAt}) => [id, startedAt]);
 	const expected = (ids: readonly JobId[]) => ids.map(id => [id, T0 + id]);
 	t.deepEqual(await queue.store.delete({endedBefore: clock.now() + 1}, {limit: 4, after: 6}), {deleted: 4, next: 10});
 	t.deepEqual(await left(), expected([...range(1, 6), ...range(11, 20)]));

@@ -4,7 +4,7 @@ import {claimOf, claimsOf, commit, ERROR, enqueue, ID_OF, idsOf, jobOf, law, new
 
 law('an edit changes pending and failed jobs; of the others it tells the status, and leaves them as they are', async (t, queue, clock) => {
 	await oneJobOfEachStatus(queue, clock);
-	const before = await queue.jobs({});
+	const before = await queue.jobs({}).page();
 	const edit = [...Object.values(ID_OF), 99].map(id => ({id, payload: '"new"', priority: 7, runAt: T0 + 60_000}));
 	const {edited} = await commit(queue, {edit});
 	t.deepEqual(edited, ['edited', 'running', 'edited', 'completed', 'dead', 'cancelled', 'missing']);
@@ -28,7 +28,7 @@ law('what an edit leaves out stays as it is', async (t, queue) => {
 		[1, {delayMs: 9}],
 		[2, {delayMs: 9}],
 	] as const)
-		t.is(await queue.edit(id, changes), 'edited');
+		t.true(await queue.edit(id, changes));
 	t.deepEqual(await jobOf(queue, 1), {...(before[0] as object), priority: 3, runAt: T0 + 9, payloadBytes: 0} as never);
 	t.deepEqual(await jobOf(queue, 2), {...(before[1] as object), priority: 3, runAt: T0 + 9, payloadBytes: 2} as never);
 	t.is((await queue.values(1))?.payload, null);
@@ -71,7 +71,7 @@ law('a failed job that is to run at once is pending, with its attempts', async (
 	await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	await commit(queue, {settle: [{...claim, outcome: {type: 'threw', error: ERROR}}]});
-	t.is(await queue.edit(1, {delayMs: 0}), 'edited');
+	t.true(await queue.edit(1, {delayMs: 0}));
 	t.like(await jobOf(queue, 1), {status: 'pending', attempts: 1, error: ERROR});
 	t.like((await take(queue)).jobs[0], {id: 1, execution: 2, attempts: 1});
 });

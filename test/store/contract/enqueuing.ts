@@ -115,7 +115,7 @@ law('each job keeps the policy it was enqueued with', async (t, queue) => {
 		policies,
 	);
 	t.deepEqual(
-		(await queue.jobs({})).map(({maxAttempts, timeoutMs}) => ({maxAttempts, timeoutMs})),
+		(await queue.jobs({}).page()).map(({maxAttempts, timeoutMs}) => ({maxAttempts, timeoutMs})),
 		policies.map(({maxAttempts, timeoutMs}) => ({maxAttempts, timeoutMs})),
 	);
 });
@@ -212,7 +212,7 @@ law('a delay counts from the commit, by the clock of the store', async (t, queue
 	const {enqueued, dueInMs} = await commit(queue, {enqueue: [newJob({delayMs: 1000}), newJob({delayMs: 0}), newJob({runAt: T0, delayMs: 2000})]});
 	t.deepEqual([enqueued, dueInMs], [[1, 2, 3].map(fresh), 1000]);
 	t.deepEqual(
-		(await queue.jobs({})).map(({runAt}) => runAt),
+		(await queue.jobs({}).page()).map(({runAt}) => runAt),
 		[T0 + 1500, undefined, T0 + 2500],
 	);
 	t.deepEqual(idsOf(await take(queue, 3)), [2]);

@@ -93,7 +93,7 @@ law('held jobs do not count for the completion of their batch, and can be cancel
 	t.is((await queue.batch(NAME))?.completedAt, undefined);
 	t.deepEqual(await move(queue, 'cancelled', {isHeld: true}), {ids: [3, 4], asked: []});
 	t.deepEqual(
-		(await queue.jobs({})).map(({status}) => status),
+		(await queue.jobs({}).page()).map(({status}) => status),
 		['completed', 'pending', 'cancelled', 'cancelled'],
 	);
 	await move(queue, 'held');
@@ -141,7 +141,7 @@ law('a running job that is to be held goes on; if its execution does not end it,
 	t.is(await heldOf(queue), 3);
 	await move(queue, 'cancelled', {isHeld: true});
 	t.deepEqual(
-		(await queue.jobs({})).map(({status}) => status),
+		(await queue.jobs({}).page()).map(({status}) => status),
 		['completed', 'cancelled', 'cancelled', 'pending', 'cancelled'],
 	);
 });
@@ -153,7 +153,7 @@ law('a held job keeps its time, waits for its parents anew, and expires only onc
 	await commit(queue, {
 		enqueue: [
 			newJob({batch, key: 'delayed', runAt: T0 + 5000}),
-			{...newJob({batch, key: 'child'}), parents: {edges, onDead: 'cancel'}},
+			{...newJob({batch, key: 'child'}), parents: {edges, onParentDead: 'cancel'}},
 			newJob({batch, key: 'expires', expiresMs: 10}),
 		],
 	});
@@ -164,7 +164,7 @@ law('a held job keeps its time, waits for its parents anew, and expires only onc
 	t.is((await jobOf(queue, 2)).runAt, T0 + 5000);
 	await move(queue, 'unheld');
 	t.deepEqual(
-		(await queue.jobs({batch: NAME})).map(({status}) => status),
+		(await queue.jobs({batch: NAME}).page()).map(({status}) => status),
 		['pending', 'blocked', 'pending'],
 	);
 	t.deepEqual(idsOf(await take(queue, 9)), [4]);

@@ -32,7 +32,7 @@ import {
 law('enqueuing the same key with the same payload returns the same job', async (t, queue) => {
 	t.deepEqual(await queue.enqueue([newJob({key: 'a', payload: '{"x":1,"y":2}'})]), [fresh(1)]);
 	t.deepEqual(await queue.enqueue([newJob({key: 'a', payload: '{"y":2,"x":1}'}), newJob()]), [reused(1), fresh(2)]);
-	t.is((await queue.jobs({})).length, 2);
+	t.is((await queue.jobs({}).page()).length, 2);
 });
 
 law('payloads of one key are compared as values, in any form', async (t, queue) => {
@@ -69,7 +69,7 @@ law('a conflict makes enqueue() refuse all its jobs, in a sentence that names th
 		code: 'KeyConflict',
 	});
 	t.regex(error?.message ?? '', /"a" of task hash belongs to job 2/);
-	t.is((await queue.jobs({})).length, 2);
+	t.is((await queue.jobs({}).page()).length, 2);
 	// A store may leave out the ids of jobs that were refused.
 	const [made] = await queue.enqueue([newJob({key: 'b', payload: '3'})]);
 	t.true(made?.reused === false && made.id >= 3);
@@ -77,7 +77,7 @@ law('a conflict makes enqueue() refuse all its jobs, in a sentence that names th
 
 law('enqueue() refuses two jobs that share a key but not the payload', async (t, queue) => {
 	await t.throwsAsync(queue.enqueue([newJob({key: 'a'}), newJob({key: 'a', payload: '2'})]), {code: 'KeyConflict'});
-	t.deepEqual(await queue.jobs({}), []);
+	t.deepEqual(await queue.jobs({}).page(), []);
 	t.is((await enqueue(queue, newJob({key: 'a', payload: '2'}))).length, 1);
 });
 
@@ -85,7 +85,7 @@ law('a transaction that fails changes nothing: nothing is settled, updated, enqu
 	await enqueue(queue, newJob({key: 'a'}), newJob(), newJob(), newJob({runAt: T0 + 1}));
 	const [first, second] = claimsOf(await take(queue, 2)) as [Claim, Claim];
 	clock.pass(10);
-	const before = await queue.jobs({});
+	const before = await queue.jobs({}).page();
 	const changes: PlainChanges = {
 		settle: [
 			{...first, outcome: {type: 'returned', value: '1', enqueue: [newJob(), newJob({key: 'b'})]}},
@@ -97,7 +97,7 @@ law('a transaction that fails changes nothing: nothing is settled, updated, enqu
 		claim: {...claimOf('hash'), owner: OTHER},
 	};
 	await t.throwsAsync(async () => commit(queue, changes), {code: 'KeyConflict'});
-	t.deepEqual(await queue.jobs({}), before);
+	t.deepEqual(await queue.jobs({}).page(), before);
 	t.deepEqual(await queue.logs(first.id), []);
 	t.like(await queue.counts(), {pending: 2, running: 2});
 	t.deepEqual(
@@ -121,7 +121,7 @@ law(
 		await oneJobOfEachStatus(queue, clock, status => ({key: status}));
 		const policy = {...POLICY, maxAttempts: 9};
 		const changed = Object.keys(ids).map(key => newJob({key, payload: '"new"', priority: 3, policy, rerun: RERUN}));
-		const before = await queue.jobs({});
+		const before = await queue.jobs({}).page();
 		t.deepEqual(
 			await queue.enqueue(changed),
 			Object.values(ids).map(id => reused(id)),
@@ -178,9 +178,9 @@ law('a running job is not changed: that is a conflict with a message of its own,
 law('failed, dead and cancelled jobs that may be rerun get a new round when they are enqueued again; other jobs stay as they are', async (t, queue, clock) => {
 	await oneJobOfEachStatus(queue, clock, status => ({key: status}));
 	const again = Object.keys(ID_OF).map(key => newJob({key}));
-	const before = await queue.jobs({});
+	const before = await queue.jobs({}).page();
 	await queue.enqueue(again.map(job => ({...job, rerun: {changed: true, failed: false}})));
-	t.deepEqual(await queue.jobs({}), before);
+	t.deepEqual(await queue.jobs({}).page(), before);
 	const anew = again.map(job => ({...job, rerun: {changed: false, failed: true}, priority: 7, policy: {...job.policy, maxAttempts: 9, timeoutMs: 700}}));
 	const enqueued = await queue.enqueue(anew);
 	t.true(enqueued.every(({reused}) => reused));
@@ -248,13 +248,13 @@ law('with unique: unended, a key is taken only until its job has ended; then a n
 	await queue.cancel({ids: [1]});
 	t.deepEqual(await queue.enqueue([newJob({...UNENDED, payload: '2'}), newJob({key: 'a', payload: '2'})]), [fresh(2), reused(2)]);
 	t.deepEqual(
-		(await queue.jobs({})).map(({key, status}) => [key, status]),
+		(await queue.jobs({}).page()).map(({key, status}) => [key, status]),
 		[
 			['a', 'cancelled'],
 			['a', 'pending'],
 		],
 	);
-	t.deepEqual(await queue.jobs({task: 'hash', key: 'a'}), [await jobOf(queue, 2)]);
+	t.deepEqual(await queue.jobs({task: 'hash', key: 'a'}).page(), [await jobOf(queue, 2)]);
 });
 
 law('a key passes on in each way in which a job can end, also in the transaction that ends it', async (t, queue, clock) => {
@@ -278,7 +278,7 @@ law('a job whose key another job has taken gets no new round, unless that one is
 	t.like(await queue.counts(), {pending: 1, cancelled: 1});
 	t.like(await jobOf(queue, 2), {status: 'pending'});
 	await queue.discard([2], {stop: false});
-	t.deepEqual(await queue.jobs({task: 'hash', key: 'a'}), []);
+	t.deepEqual(await queue.jobs({task: 'hash', key: 'a'}).page(), []);
 	t.is(await queue.retry({ids: [1]}), 1);
 	t.deepEqual(await queue.enqueue([newJob({key: 'a'})]), [reused(1)]);
 	await completeAll(queue);
@@ -302,7 +302,7 @@ law('a job may enqueue the next one of its own key', async (t, queue) => {
 		settle: [{...claim, outcome: {type: 'returned', value: '1', enqueue: [newJob({...UNENDED, payload: '2'}), newJob({...UNENDED, payload: '2'})]}}],
 	});
 	t.deepEqual(
-		(await queue.jobs({})).map(({key, status}) => [key, status]),
+		(await queue.jobs({}).page()).map(({key, status}) => [key, status]),
 		[
 			['a', 'completed'],
 			['a', 'pending'],
@@ -351,11 +351,11 @@ law('consecutive numbers as keys: a batch knows which of them it has, whatever h
 		['21', 11],
 	] as const)
 		t.deepEqual(
-			(await queue.jobs({batch: 'numbered', key})).map(each => each.id),
+			(await queue.jobs({batch: 'numbered', key}).page()).map(each => each.id),
 			[id],
 		);
 	t.deepEqual(
-		(await queue.jobs({batch: 'numbered', key: '10'})).map(each => each.id),
+		(await queue.jobs({batch: 'numbered', key: '10'}).page()).map(each => each.id),
 		[],
 	);
 	t.like(await jobOf(queue, 8), {key: '7', batch: 'numbered'});

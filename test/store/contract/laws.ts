@@ -159,7 +159,7 @@ export async function oneJobOfEachStatus(queue: JobQueue, clock: SuiteClock, par
 }
 
 export async function statuses(queue: JobQueue): Promise<Record<string, JobStatus>> {
-	const jobs = await queue.jobs({});
+	const jobs = await queue.jobs({}).page();
 	return Object.fromEntries(Object.entries(ID_OF).map(([name, id]) => [name, jobs.find(job => job.id === id)?.status as JobStatus]));
 }
 
@@ -170,7 +170,7 @@ export async function jobOf(queue: JobQueue, id: JobId): Promise<Job> {
 }
 
 export async function listed(queue: JobQueue, filter: JobFilter): Promise<JobId[]> {
-	return (await queue.jobs(filter)).map(({id}) => id);
+	return (await queue.jobs(filter).page()).map(({id}) => id);
 }
 
 export function idsOf({jobs}: {readonly jobs: readonly {readonly id: JobId}[]}): JobId[] {

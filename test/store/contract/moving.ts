@@ -183,7 +183,7 @@ law('a retried job is pending, without attempts, error, result or end', async (t
 	await settleOne(queue, {type: 'returned', value: '1', startedAt: T0, durationMs: 1});
 	clock.pass(10);
 	t.is(await queue.retry({ids: [1, 2]}), 2);
-	for (const job of await queue.jobs({})) {
+	for (const job of await queue.jobs({}).page()) {
 		t.like(job, {status: 'pending', attempts: 0, executions: 1, createdAt: T0});
 		t.deepEqual(
 			['error', 'endedAt', 'runAt'].filter(name => name in job),
@@ -212,7 +212,7 @@ law('a retried job has as many attempts as a new one', async (t, queue, clock) =
 for (const to of ['cancelled', 'pending', 'discarded'] as const) {
 	law(`pages together move the same jobs to ${to} as one move, in order of arrival, and no page exceeds its limit`, async (t, queue, clock) => {
 		for (let round = 0; round < 3; round++) await oneJobOfEachStatus(queue, clock);
-		const meant = (await queue.jobs({})).filter(({status}) => movableStatuses(to, {}).includes(status)).map(({id}) => id);
+		const meant = (await queue.jobs({}).page()).filter(({status}) => movableStatuses(to, {}).includes(status)).map(({id}) => id);
 		const moved: JobId[] = [];
 		for (let page: MovePage | null = {limit: 2}; page; ) {
 			const {ids, asked, next}: Moved = await queue.store.move({}, to, page);
@@ -263,7 +263,7 @@ law('a verb takes any number of jobs, named by a filter or by their ids, in any 
 law('a filter with an unknown or an undefined condition is refused, and changes no job', async (t, queue) => {
 	await enqueue(queue, newJob(), newJob());
 	// biome-ignore lint/suspicious/noExplicitAny: the point is to give what the types refuse
-	for (const filter of [{task: undefined}, {id: 1}, {ids: 1}, {status: 'gone'}] as any[]) {
+	for (const filter of [{task: undefined}, {idd: 1}, {ids: 1}, {status: 'gone'}] as any[]) {
 		await t.throwsAsync(queue.cancel(filter), {code: 'BadOption', message: /^cancel\(\) /});
 		await t.throwsAsync(queue.retry(filter), {code: 'BadOption', message: /^retry\(\) /});
 	}

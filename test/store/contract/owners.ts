@@ -37,7 +37,7 @@ law('only a silent owner loses jobs', async (t, queue, clock) => {
 	await queue.heartbeat(OTHER);
 	t.is(await outlast(queue, clock, 1), 1);
 	t.deepEqual(
-		(await queue.jobs({})).map(({status}) => status),
+		(await queue.jobs({}).page()).map(({status}) => status),
 		['pending', 'running'],
 	);
 });
@@ -164,7 +164,7 @@ law('an owner that leaves releases its jobs, uncharged', async (t, queue) => {
 	await queue.cancel({ids: [2]});
 	await queue.leave(OWNER);
 	t.deepEqual(
-		(await queue.jobs({})).map(({status, attempts}) => [status, attempts]),
+		(await queue.jobs({}).page()).map(({status, attempts}) => [status, attempts]),
 		[
 			['pending', 0],
 			['cancelled', 0],
@@ -185,7 +185,7 @@ law('an owner can release its jobs of leases after a given one, uncharged, and k
 	t.is(await queue.release(OWNER, lease), 0);
 	t.is(await queue.release('unknown', 0), 0);
 	t.deepEqual(
-		(await queue.jobs({})).map(({status, attempts}) => [status, attempts]),
+		(await queue.jobs({}).page()).map(({status, attempts}) => [status, attempts]),
 		[
 			['running', 0],
 			['pending', 0],

@@ -28,11 +28,11 @@ law('jobs are listed in order of arrival, page by page', async (t, queue) => {
 	await enqueue(queue, ...range(1, 120).map(id => newJob({priority: id % 3})));
 	t.deepEqual(await listed(queue, {}), range(1, 100));
 	t.deepEqual(
-		(await queue.jobs({after: 100})).map(({id}) => id),
+		(await queue.jobs().page({after: 100})).map(({id}) => id),
 		range(101, 120),
 	);
 	t.deepEqual(
-		(await queue.jobs({after: 5, limit: 2})).map(({id}) => id),
+		(await queue.jobs().page({after: 5, limit: 2})).map(({id}) => id),
 		[6, 7],
 	);
 });
@@ -93,7 +93,7 @@ law('a job that does not exist has no description, no values, no log and no hist
 
 law('outcomes() returns the ends of jobs, and which jobs do not exist', async (t, queue, clock) => {
 	await oneJobOfEachStatus(queue, clock);
-	const jobs = await queue.jobs({});
+	const {jobs} = await queue.store.jobs({});
 	const outcomes = await queue.outcomes([...jobs.map(({id}) => id), 999]);
 	const expected = await Promise.all(
 		jobs
@@ -113,7 +113,7 @@ law('pages follow each other through all jobs of a filter, with jobs of other st
 		await oneJobOfEachStatus(queue, clock, () => (round % 2 === 0 ? {batch, key: String(Math.random())} : {}));
 		await enqueue(queue, newJob({task: 'thumbnail', priority: round % 3}), newJob({runAt: clock.now() + 1000}));
 	}
-	const all = await queue.jobs({limit: 1000});
+	const all = await queue.jobs().page({limit: 1000});
 	const filters: JobFilter[] = [{}, {task: 'hash'}, {task: 'thumbnail'}, {batch: 'one'}, {ids: range(5, 40)}];
 	for (const filter of filters) {
 		for (const status of [undefined, ...STATUSES, ['pending', 'dead'] as const, []]) {
@@ -124,7 +124,7 @@ law('pages follow each other through all jobs of a filter, with jobs of other st
 				(status === undefined || [status].flat().includes(job.status));
 			const found: Job[] = [];
 			for (let page: readonly Job[] = [], after = 0; ; after = page.at(-1)?.id ?? 0) {
-				page = await queue.jobs({...filter, ...(status !== undefined && {status}), after, limit: 3});
+				page = await queue.jobs({...filter, ...(status !== undefined && {status})}).page({after, limit: 3});
 				if (page.length === 0) break;
 				found.push(...page);
 			}

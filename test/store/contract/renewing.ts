@@ -1,7 +1,7 @@
 import type {NewGroup} from '../../../lib/job/groups/group.ts';
 import {pack} from '../../../lib/job/groups/packed.ts';
 import type {JobId} from '../../../lib/job/job.ts';
-import type {OnDead, ParentEdge, Parents} from '../../../lib/job/parents.ts';
+import type {OnParentDead, ParentEdge, Parents} from '../../../lib/job/parents.ts';
 import type {JobRange, StoredJob} from '../../../lib/store/found-jobs.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import {claimsOf, commit, ERROR, idsOf, jobOf, law, newJob, OWNER, T0, take} from './laws.ts';
@@ -10,8 +10,8 @@ import {claimsOf, commit, ERROR, idsOf, jobOf, law, newJob, OWNER, T0, take} fro
 
 const RERUN = {changed: true, failed: true};
 
-function after(ids: readonly JobId[], onDead: OnDead = 'cancel'): Parents {
-	return {edges: [{kind: 'all', parents: {ids, count: ids.length}}], onDead};
+function after(ids: readonly JobId[], onParentDead: OnParentDead = 'cancel'): Parents {
+	return {edges: [{kind: 'all', parents: {ids, count: ids.length}}], onParentDead};
 }
 
 /** A group of items with these keys. */
@@ -43,7 +43,7 @@ async function parentsOf(queue: JobQueue, id: JobId): Promise<number[]> {
 }
 
 async function statusesOf(queue: JobQueue): Promise<string> {
-	return (await queue.jobs({})).map(({status}) => status[0]).join('');
+	return (await queue.jobs({}).page()).map(({status}) => status[0]).join('');
 }
 
 law('an item that runs again waits for the jobs that it is given now, and for no others', async (t, queue) => {
@@ -151,7 +151,7 @@ law('an item that gets other parents leaves the edges of its neighbours as they 
 		{kind: 'all', parents: {ids: 1, count: 1}},
 		{kind: 'each', parents: {ids: 4, count: 5}},
 	];
-	await send(queue, numbered(100, 8), numbered(0, 5, {parents: {edges, onDead: 'cancel'}}));
+	await send(queue, numbered(100, 8), numbered(0, 5, {parents: {edges, onParentDead: 'cancel'}}));
 	await end(queue);
 	t.deepEqual(await end(queue), [9, 10, 11, 12, 13]);
 	const before = [await parentsOf(queue, 9), await parentsOf(queue, 12), await parentsOf(queue, 13)];

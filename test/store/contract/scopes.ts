@@ -83,7 +83,7 @@ law('a job that a commit enqueues is claimed by it only if its scope is requeste
 	}
 	// The first commit has left the job of the scope that it had not requested.
 	t.deepEqual(
-		(await queue.jobs({status: 'pending'})).map(({id}) => id),
+		(await queue.jobs({status: 'pending'}).page()).map(({id}) => id),
 		[],
 	);
 	t.is((await queue.counts()).running, 6);
@@ -124,11 +124,11 @@ law('keys, pauses, counts and limits of pending jobs are those of the task, what
 	await enqueue(queue, newJob({scope: B}), newJob());
 	t.deepEqual((await queue.store.counts()).map(({task, scope, ready}) => `${task} ${scope ?? ''} ${ready}`).sort(), ['hash  1', `hash ${A} 1`, `hash ${B} 1`]);
 	t.deepEqual(
-		(await queue.jobs({task: 'hash'})).map(({id}) => id),
+		(await queue.jobs({task: 'hash'}).page()).map(({id}) => id),
 		[1, 2, 3],
 	);
 	t.deepEqual(
-		(await queue.jobs({task: 'hash', status: 'pending'})).map(({id}) => id),
+		(await queue.jobs({task: 'hash', status: 'pending'}).page()).map(({id}) => id),
 		[1, 2, 3],
 	);
 	await queue.pause(['hash']);
@@ -142,7 +142,7 @@ law('keys, pauses, counts and limits of pending jobs are those of the task, what
 law('a job keeps its scope when it waits, fails, is released, cancelled and retried', async (t, queue, clock) => {
 	await enqueue(queue, newJob({scope: A, policy: {...POLICY, maxAttempts: 2}}), newJob({scope: A, runAt: T0 + 1000}));
 	const [parent] = await enqueue(queue, newJob({task: 'thumbnail'}));
-	const group = {...newJob({scope: A}), parents: {edges: [{kind: 'all' as const, parents: {ids: parent, count: 1}}], onDead: 'cancel' as const}};
+	const group = {...newJob({scope: A}), parents: {edges: [{kind: 'all' as const, parents: {ids: parent, count: 1}}], onParentDead: 'cancel' as const}};
 	await commit(queue, {enqueue: [group]});
 	const first = await queue.dequeue({owner: OWNER, tasks: ['hash'], scopes: [A], limit: 9});
 	t.deepEqual(idsOf(first), [1]);
@@ -190,7 +190,7 @@ law('jobs that a job, a schedule or the end of a batch enqueues have the scope t
 	const batch = await queue.openBatch('b', 'hash', OWNER, {onComplete: {...ON_COMPLETE, scope: A}});
 	await queue.store.updateBatch(batch, OWNER, {total: 0});
 	t.deepEqual(
-		(await queue.jobs({})).map(({id, scope}) => [id, scope]),
+		(await queue.jobs({}).page()).map(({id, scope}) => [id, scope]),
 		[
 			[1, undefined],
 			[2, A],

@@ -1,15 +1,15 @@
 import type {NewGroup} from '../../../lib/job/groups/group.ts';
 import {pack} from '../../../lib/job/groups/packed.ts';
 import type {JobId} from '../../../lib/job/job.ts';
-import type {OnDead} from '../../../lib/job/parents.ts';
+import type {OnParentDead} from '../../../lib/job/parents.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import {claimsOf, commit, ERROR, idsOf, jobOf, law, newJob, OTHER, take} from './laws.ts';
 
 /** Results that were made from other results, which are no longer the last ones. */
 
-function groupOf(count: number, ids: readonly JobId[] = [], onDead: OnDead = 'cancel', parts: Partial<NewGroup> = {}): NewGroup {
+function groupOf(count: number, ids: readonly JobId[] = [], onParentDead: OnParentDead = 'cancel', parts: Partial<NewGroup> = {}): NewGroup {
 	const {payload: _, ...options} = newJob();
-	const parents = {edges: [{kind: 'all' as const, parents: {ids, count: ids.length}}], onDead};
+	const parents = {edges: [{kind: 'all' as const, parents: {ids, count: ids.length}}], onParentDead};
 	return {...options, values: pack(new Array<string>(count).fill('1')), ...(ids.length > 0 && {parents}), ...parts};
 }
 
@@ -23,10 +23,10 @@ async function run(queue: JobQueue, value: string | Uint8Array | undefined, limi
 
 /** The stale jobs, as lists, counts and ends show them. */
 async function staleIn(queue: JobQueue): Promise<string> {
-	const jobs = await queue.jobs({});
+	const jobs = await queue.jobs({}).page();
 	const stale = jobs.filter(job => job.stale);
 	const ends = (await queue.store.outcomes(jobs.map(({id}) => id))).outcomes;
-	const searched = await queue.jobs({stale: true});
+	const searched = await queue.jobs({stale: true}).page();
 	const told = stale.map(({id, stale}) => `${id} ${stale}`).join(', ');
 	const others = [searched, ends.filter(end => end.stale)].map(found => found.map(({id, stale}) => `${id} ${stale}`).join(', '));
 	const {count} = await queue.store.jobs({stale: true}, {}, {count: true});
@@ -42,7 +42,10 @@ law('a job is stale once a parent has completed again with another result, and w
 	t.deepEqual(await run(queue, '2'), [1]);
 	t.is(await staleIn(queue), '3 direct, 4 direct, 5 direct, 6 through');
 	// Alone, as among others.
-	t.deepEqual([(await jobOf(queue, 6)).stale, (await jobOf(queue, 7)).stale, (await queue.jobs({ids: [6, 7], stale: true})).length], ['through', undefined, 1]);
+	t.deepEqual(
+		[(await jobOf(queue, 6)).stale, (await jobOf(queue, 7)).stale, (await queue.jobs({ids: [6, 7], stale: true}).page()).length],
+		['through', undefined, 1],
+	);
 	t.is(await queue.retry({ids: [4]}), 1);
 	t.deepEqual(await run(queue, '1'), [4]);
 	t.is(await staleIn(queue), '3 direct, 5 direct, 6 through');
@@ -122,7 +125,7 @@ law('a retry of stale jobs brings them up to date, and what follows: each waits 
 	t.is(await staleIn(queue), '3 direct, 4 direct, 5 direct, 6 through, 7 direct');
 	// 5 is of no batch, and follows 3.
 	t.is(await queue.retry({stale: true, batch: 'report'}), 4);
-	t.is((await queue.jobs({})).map(({status}) => status[0]).join(''), 'ccppbbc');
+	t.is((await queue.jobs({}).page()).map(({status}) => status[0]).join(''), 'ccppbbc');
 	t.deepEqual([await run(queue, '2'), await run(queue, '2'), await run(queue, '2')], [[3, 4], [5], [6]]);
 	t.is(await staleIn(queue), '7 direct');
 	t.is(await queue.retry({stale: true}), 1);

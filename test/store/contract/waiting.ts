@@ -5,20 +5,20 @@ import {countOf, pack} from '../../../lib/job/groups/packed.ts';
 import {packTimes} from '../../../lib/job/groups/packed-times.ts';
 import type {JobId} from '../../../lib/job/job.ts';
 import {listParents, outcomesOf} from '../../../lib/job/parent-results.ts';
-import type {OnDead, ParentEdge, Parents} from '../../../lib/job/parents.ts';
+import type {OnParentDead, ParentEdge, Parents} from '../../../lib/job/parents.ts';
 import type {ParentOutcome} from '../../../lib/job/task.ts';
 import type {JobRange, StoredJob} from '../../../lib/store/found-jobs.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import {claimOf, claimsOf, commit, ERROR, idsOf, jobOf, law, newJob, OWNER, POLICY, settleOne, T0, take} from './laws.ts';
 
 /** Jobs that wait for all of these. */
-function after(ids: readonly JobId[], onDead: OnDead = 'cancel'): Parents {
-	return {edges: [{kind: 'all', parents: {ids, count: ids.length}}], onDead};
+function after(ids: readonly JobId[], onParentDead: OnParentDead = 'cancel'): Parents {
+	return {edges: [{kind: 'all', parents: {ids, count: ids.length}}], onParentDead};
 }
 
 function groupOf(count: number, edges: readonly ParentEdge[] = [], parts: Partial<NewGroup> = {}): NewGroup {
 	const {payload: _, ...options} = newJob();
-	return {...options, values: pack(new Array<string>(count).fill('1')), ...(edges.length > 0 && {parents: {edges, onDead: 'cancel' as const}}), ...parts};
+	return {...options, values: pack(new Array<string>(count).fill('1')), ...(edges.length > 0 && {parents: {edges, onParentDead: 'cancel' as const}}), ...parts};
 }
 
 async function enqueueGroups(queue: JobQueue, ...groups: NewGroup[]): Promise<JobId[]> {
@@ -40,7 +40,7 @@ function toReturned(group: ClaimedGroup): EndedGroup {
 }
 
 async function statusesOf(queue: JobQueue): Promise<string> {
-	return (await queue.jobs({})).map(({status}) => status[0]).join('');
+	return (await queue.jobs({}).page()).map(({status}) => status[0]).join('');
 }
 
 law('a job that waits for others is blocked, is not claimed, and is ready in the transaction that ends the last of them', async (t, queue) => {
@@ -58,7 +58,7 @@ law('a job that waits for others is blocked, is not claimed, and is ready in the
 		},
 	]);
 	t.deepEqual(
-		(await queue.jobs({status: 'blocked'})).map(({id}) => id),
+		(await queue.jobs({status: 'blocked'}).page()).map(({id}) => id),
 		[third],
 	);
 	const claims = claimsOf(await take(queue, 9)) as [Claim, Claim];
@@ -85,7 +85,7 @@ law('a group with a parent that does not exist is refused, and says which', asyn
 	await enqueueGroups(queue, groupOf(1));
 	const {enqueued} = await queue.store.commit({enqueue: [groupOf(2, after([1, 7]).edges), groupOf(1)]});
 	t.deepEqual(enqueued, [{ids: [], missing: 7}, {ids: 2}]);
-	t.is((await queue.jobs({})).length, 2);
+	t.is((await queue.jobs({}).page()).length, 2);
 });
 
 law('each job of a group waits for the parent at its place, also for one of an earlier group of the same transaction', async (t, queue) => {
@@ -132,7 +132,7 @@ law('a lattice: each job waits for the one before it in its row and the one abov
 	}
 });
 
-law('if a parent is dead or cancelled, its children are cancelled, and theirs; with onDead run they run', async (t, queue) => {
+law('if a parent is dead or cancelled, its children are cancelled, and theirs; with onParentDead run they run', async (t, queue) => {
 	await enqueueGroups(queue, groupOf(1), groupOf(1), groupOf(1, after([1]).edges), groupOf(1, after([3]).edges));
 	await enqueueGroups(queue, groupOf(1, [], {parents: after([1, 2, 3], 'run')}), groupOf(1, after([2]).edges));
 	await end(queue, 1, 'threw');
@@ -222,7 +222,7 @@ law('deleting an unended parent cancels its children; ended parents are kept whi
 	t.deepEqual(await end(queue, 9), [3]);
 	clock.pass(10);
 	t.like(await queue.store.delete({endedBefore: T0 + 100}), {deleted: 3});
-	t.is((await queue.jobs({})).length, 0);
+	t.is((await queue.jobs({}).page()).length, 0);
 });
 
 law('a job that waits also has a time, a priority and a key', async (t, queue, clock) => {
@@ -313,8 +313,8 @@ law('a claim has what became of the parents of each job, in their order', async 
 	const pair: ParentEdge = {kind: 'all', parents: {ids: [first + 3, first + 1], count: 2}};
 	const [zip, both] = (await enqueueGroups(
 		queue,
-		groupOf(4, [], {parents: {edges: [each], onDead: 'run'}}),
-		groupOf(2, [], {parents: {edges: [pair, each], onDead: 'run'}}),
+		groupOf(4, [], {parents: {edges: [each], onParentDead: 'run'}}),
+		groupOf(2, [], {parents: {edges: [pair, each], onParentDead: 'run'}}),
 	)) as [JobId, JobId];
 	const completed = (index: number) => ({id: first + index, status: 'completed' as const, result: index === 0 ? undefined : index});
 	const parents = parentsOf(await claimAll(queue));
@@ -352,7 +352,7 @@ law('a parent that is named twice gives two results, in the order of dependsOn, 
 	t.deepEqual(jobs[0]?.edges?.children, [[child, child]]);
 });
 
-const FLOW = {areHeld: true, edges: [], onDead: 'cancel'} as const;
+const FLOW = {areHeld: true, edges: [], onParentDead: 'cancel'} as const;
 
 law('the jobs of a flow wait until its input has ended; then it is closed, and completes with the last of them', async (t, queue) => {
 	const batch = await queue.store.openBatch('report', undefined, 'me', {flow: 'one'});
@@ -385,10 +385,10 @@ law('a flow whose owner left it before the end of its input can be opened again,
 	t.deepEqual((await queue.batch('report'))?.flow, {structure: 'two'});
 	t.deepEqual(idsOf(await take(queue, 9)), []);
 	await queue.store.delete({batch: 'report'});
-	t.is((await queue.jobs({})).length, 0);
+	t.is((await queue.jobs({}).page()).length, 0);
 	const {enqueued} = await queue.store.commit({enqueue: [groupOf(2, [], {batch, parents: FLOW})]});
 	t.is(enqueued[0]?.missing, -batch);
-	t.is((await queue.jobs({})).length, 0);
+	t.is((await queue.jobs({}).page()).length, 0);
 });
 
 law('a job of a flow that is retried does not wait for the end of the input again', async (t, queue) => {

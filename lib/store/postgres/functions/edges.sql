@@ -138,7 +138,7 @@ end $$;
 create function insert_edges(g jsonb, place integer, number integer, its_first bigint) returns void language sql as $$
 	insert into edge (parent_first, parent_last, child_first, child_last, is_each, runs_on_dead)
 	select p, p_last, case when l.is_each then c + p - own.first else c end, case when l.is_each then c + p_last - own.first else least(c + @MAX_GROUP_JOBS@, its_first + number) - 1 end,
-		l.is_each, g->'parents'->>'onDead' = 'run'
+		l.is_each, g->'parents'->>'onParentDead' = 'run'
 	from jsonb_array_elements(g->'links') with ordinality e (link, i)
 	cross join lateral jsonb_to_record(e.link) l (first bigint, last bigint, start integer, is_each boolean)
 	-- The parent of the first of these jobs, if each has one. It is before the first of the link, if others of these jobs have that.
@@ -153,7 +153,7 @@ $$;
 create function enqueue_children(g jsonb, texts text[], bytes bytea[], made jsonb[]) returns jsonb language plpgsql as $$
 declare
 	number integer := g->>'count';
-	runs boolean := g->'parents'->>'onDead' = 'run';
+	runs boolean := g->'parents'->>'onParentDead' = 'run';
 	unmet integer[] := array_fill(0, array[number]);
 	lost bigint[] := array_fill(null::bigint, array[number]);
 	-- Of the first new job. Reserved before anything is made of it: programs take ids in transactions of their own, too.

@@ -52,7 +52,7 @@ declare
 begin
 	if before is not null then
 		g := g || jsonb_build_object('parents',
-			jsonb_build_object('onDead', 'run', 'edges', jsonb_build_array(jsonb_build_object('kind', 'all', 'first', before, 'count', 1))));
+			jsonb_build_object('onParentDead', 'run', 'edges', jsonb_build_array(jsonb_build_object('kind', 'all', 'first', before, 'count', 1))));
 	end if;
 	its_id := enqueue_group(g, array[s.text_value], array[s.byte_value], '{}')->>'ids';
 	insert into scheduled values (its_id, moment);

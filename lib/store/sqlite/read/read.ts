@@ -1,12 +1,12 @@
 import {type Encoded, sizeBytes} from '../../../job/encoding.ts';
 import {withListedKeys} from '../../../job/groups/cut-and-join.ts';
 import {keyAt} from '../../../job/groups/group.ts';
-import {type Job, type JobEnd, type JobId, type LogLevel, type LogLine, STATUSES} from '../../../job/job.ts';
+import {type JobEnd, type JobId, type JobRecord, type LogLevel, type LogLine, STATUSES} from '../../../job/job.ts';
 import {type JobSearch, type JobSort, type JobValues, type Place, SORTED_BY} from '../../../job/search.ts';
 import {defined} from '../../../support/defined.ts';
 import type {JobEdges, JobPage, OutcomePage, SearchPage, StoredJob, Wanted} from '../../found-jobs.ts';
 import {readFailure} from '../../stored-json.ts';
-import {type StoredJobRow, toJob} from '../../stored-rows.ts';
+import {readJobRecord, type StoredJobRow} from '../../stored-rows.ts';
 import {STATUS_OF, StoredState} from '../../stored-state.ts';
 import {type SortedPlace, TopPlaces} from '../../top-places.ts';
 import type {Blobs} from '../connection/blobs.ts';
@@ -165,10 +165,10 @@ function stateInRun(statements: Statements, id: JobId): Partial<JobRow> {
 }
 
 /** @param stale whether the job is stale, and how */
-function jobOf({numbers}: Pick<Source, 'numbers'>, row: JobRow, stale?: Job['stale']): Job {
+function jobOf({numbers}: Pick<Source, 'numbers'>, row: JobRow, stale?: JobRecord['stale']): JobRecord {
 	const {done, total, at} = row;
 	const state = row.state as StoredState;
-	return toJob({...row, state, ...defined({stale}), progress: done === null ? null : {done, total, at: at ?? 0}}, numbers.policy(row.policy));
+	return readJobRecord({...row, state, ...defined({stale}), progress: done === null ? null : {done, total, at: at ?? 0}}, numbers.policy(row.policy));
 }
 
 /** A row of the statement `jobValues`. */

@@ -2,7 +2,7 @@ import type {BatchId} from '../../../job/batch.ts';
 import {type EnqueuedGroup, type Ids, idAt, type NewGroup, sizeOf, toIds} from '../../../job/groups/group.ts';
 import type {JobId} from '../../../job/job.ts';
 import type {ChildJob} from '../../../job/new-job.ts';
-import type {OnDead, ParentEdge, ParentsOfCall} from '../../../job/parents.ts';
+import type {OnParentDead, ParentEdge, ParentsOfCall} from '../../../job/parents.ts';
 import {hasEnded, StoredState} from '../../stored-state.ts';
 import {MAX_RUN_JOBS} from '../connection/schema.sql.ts';
 import type {Statements} from '../connection/statements.sql.ts';
@@ -23,7 +23,7 @@ export interface Edge {
 	readonly children: Range;
 	/** True if the first child waits for the first parent, the second for the second, and so on; false if each child waits for each parent. */
 	readonly isEach: boolean;
-	readonly onDead: OnDead;
+	readonly onParentDead: OnParentDead;
 	/** Edges are in this order, which for a child is that of `dependsOn`. Parts of an edge that was cut have one place. */
 	readonly place: number;
 }
@@ -40,7 +40,7 @@ export interface Waits {
 	/** By index, of jobs that can't run, a parent that is dead. */
 	readonly lost: Map<number, JobId>;
 	readonly links: readonly Link[];
-	readonly onDead: OnDead;
+	readonly onParentDead: OnParentDead;
 	/** The parents, and all for which these wait or have waited; once they were needed. */
 	ancestors?: readonly Range[];
 }
@@ -61,12 +61,12 @@ interface Link {
  * @returns a parent that does not exist, if there is one
  */
 export function resolveParents(tx: Tx, group: NewGroup, before: readonly EnqueuedGroup[], first: JobId, firstNew: JobId): Waits | {readonly missing: JobId} {
-	const {onDead} = group.parents as NonNullable<NewGroup['parents']>;
+	const {onParentDead} = group.parents as NonNullable<NewGroup['parents']>;
 	// A job of this transaction is open, unless it was cancelled at once because of a parent of its own.
 	const firstOpen = tx.lostChildren.some(id => id >= firstNew) ? first : firstNew;
-	const waits = {parents: new Uint32Array(sizeOf(group)), lost: new Map<number, JobId>(), links: linksTo(group, before, first), onDead};
+	const waits = {parents: new Uint32Array(sizeOf(group)), lost: new Map<number, JobId>(), links: linksTo(group, before, first), onParentDead};
 	for (const link of waits.links) {
-		const missing = addTo(tx, waits, link, link.isOfCall ? firstOpen : Infinity, onDead);
+		const missing = addTo(tx, waits, link, link.isOfCall ? firstOpen : Infinity, onParentDead);
 		if (missing !== undefined) return {missing};
 	}
 	return waits;
@@ -79,21 +79,21 @@ function linksTo({parents, batch}: NewGroup, before: readonly EnqueuedGroup[], f
 }
 
 /** Whether a child need no longer wait for a parent in this state. */
-function isMet(state: ParentState, onDead: OnDead): boolean {
-	return state === 'completed' || (state === 'dead' && onDead === 'run');
+function isMet(state: ParentState, onParentDead: OnParentDead): boolean {
+	return state === 'completed' || (state === 'dead' && onParentDead === 'run');
 }
 
 /** Adds the parents of the link to the numbers of its children (I3). Returns one that does not exist, if there is one. */
-function addTo(tx: Tx, waits: Waits, link: Link, firstOpen: JobId, onDead: OnDead): JobId | undefined {
+function addTo(tx: Tx, waits: Waits, link: Link, firstOpen: JobId, onParentDead: OnParentDead): JobId | undefined {
 	if (!link.isEach && firstOpen === Infinity) {
-		const sum = sumOf(tx, link.parents, onDead);
+		const sum = sumOf(tx, link.parents, onParentDead);
 		addSum(waits, sum);
 		return sum.missing;
 	}
 	for (const part of statesIn(tx, link.parents, firstOpen)) {
 		const [missing, , state] = part;
 		if (state === 'missing') return missing;
-		if (!isMet(state, onDead)) addPart(waits, link, part);
+		if (!isMet(state, onParentDead)) addPart(waits, link, part);
 	}
 	return undefined;
 }
@@ -152,13 +152,13 @@ interface Sum {
 /** From so many parents on, it is faster to count them by their indexes than to look at each. */
 const LONG_RANGE = 8;
 
-function sumOf(tx: Tx, range: Range, onDead: OnDead): Sum {
+function sumOf(tx: Tx, range: Range, onParentDead: OnParentDead): Sum {
 	const {statements} = tx;
 	const [first, last] = range;
-	if (last - first + 1 < LONG_RANGE) return sumOfEach(tx, range, onDead);
+	if (last - first + 1 < LONG_RANGE) return sumOfEach(tx, range, onParentDead);
 	const count = (statement: 'jobsInRange' | 'endedInRange' | 'unhappyInRange') => statements[statement].get({first, last}) as number;
-	if (count('jobsInRange') <= last - first) return sumOfEach(tx, range, onDead);
-	const unhappy = onDead === 'cancel' ? count('unhappyInRange') : 0;
+	if (count('jobsInRange') <= last - first) return sumOfEach(tx, range, onParentDead);
+	const unhappy = onParentDead === 'cancel' ? count('unhappyInRange') : 0;
 	const lost = unhappy > 0 ? firstUnhappy(tx, range) : undefined;
 	return {unmet: last - first + 1 - count('endedInRange') + unhappy, lost, missing: undefined};
 }
@@ -167,10 +167,10 @@ function firstUnhappy({statements}: Tx, [first, last]: Range): JobId | undefined
 	return (statements.firstUnhappy.get({first, last}) as JobId | null) ?? undefined;
 }
 
-function sumOfEach(tx: Tx, range: Range, onDead: OnDead): Sum {
+function sumOfEach(tx: Tx, range: Range, onParentDead: OnParentDead): Sum {
 	let [unmet, lost, missing]: [number, JobId | undefined, JobId | undefined] = [0, undefined, undefined];
 	for (const [from, to, state] of statesIn(tx, range, Infinity)) {
-		if (isMet(state, onDead)) continue;
+		if (isMet(state, onParentDead)) continue;
 		unmet += to - from + 1;
 		if (state === 'dead') lost ??= from;
 		if (state === 'missing') missing ??= from;
@@ -210,11 +210,12 @@ function stateOf(state: StoredState): 'open' | 'completed' | 'dead' {
 }
 
 /** Writes the edges of new jobs. @param start the index of the first of these jobs in its group, of which the links are */
-export function insertEdges(tx: Tx, {links, onDead}: Waits, start: number, [first, last]: Range): void {
+export function insertEdges(tx: Tx, {links, onParentDead}: Waits, start: number, [first, last]: Range): void {
 	for (const link of links) {
 		const [parentFirst, parentLast] = link.parents;
 		if (!link.isEach) {
-			for (const parents of inParts(link.parents)) for (const children of inParts([first, last])) insertEdge(tx, {parents, children, isEach: false, onDead});
+			for (const parents of inParts(link.parents))
+				for (const children of inParts([first, last])) insertEdge(tx, {parents, children, isEach: false, onParentDead});
 			continue;
 		}
 		// The children of this link that are among these jobs.
@@ -222,15 +223,15 @@ export function insertEdges(tx: Tx, {links, onDead}: Waits, start: number, [firs
 		const to = Math.min(last, first + link.start - start + parentLast - parentFirst);
 		for (const children of inParts([from, to])) {
 			const parent = parentFirst + children[0] - (first + link.start - start);
-			insertEdge(tx, {parents: [parent, parent + children[1] - children[0]], children, isEach: true, onDead});
+			insertEdge(tx, {parents: [parent, parent + children[1] - children[0]], children, isEach: true, onParentDead});
 		}
 	}
 	tx.facts.forget('hasEdges');
 }
 
 /** @param place of a part of an edge that was cut */
-function insertEdge({statements}: Tx, {parents, children, isEach, onDead}: Omit<Edge, 'id' | 'place'>, place: number | null = null): void {
-	statements.insertEdge.run(...parents, ...children, isEach ? 1 : 0, onDead === 'run' ? 1 : 0, place);
+function insertEdge({statements}: Tx, {parents, children, isEach, onParentDead}: Omit<Edge, 'id' | 'place'>, place: number | null = null): void {
+	statements.insertEdge.run(...parents, ...children, isEach ? 1 : 0, onParentDead === 'run' ? 1 : 0, place);
 }
 
 /** Deletes the edges to these jobs. Those of their neighbours stay. */
@@ -301,8 +302,8 @@ function cut(edge: Edge, side: 'parents' | 'children', [first, last]: Range): Ed
 }
 
 function toEdge([id, parentFirst, parentLast, first, last, isEach, runsOnDead, place]: EdgeRow): Edge {
-	const onDead = runsOnDead === 1 ? 'run' : 'cancel';
-	return {id, parents: [parentFirst, parentLast], children: [first, last], isEach: isEach === 1, onDead, place};
+	const onParentDead = runsOnDead === 1 ? 'run' : 'cancel';
+	return {id, parents: [parentFirst, parentLast], children: [first, last], isEach: isEach === 1, onParentDead, place};
 }
 
 /** A parent for which a job that exists can't run: the first one that is dead, or the first one that was deleted. */
@@ -310,12 +311,12 @@ export function lostParentOf(tx: Tx, id: JobId): JobId | undefined {
 	if (!tx.facts.get('hasEdges')) return undefined;
 	const edges = edgesTo(tx.statements, [id, id]);
 	// Found by an index, however many parents there are.
-	for (const {parents, onDead} of edges) {
-		const dead = onDead === 'cancel' && parents[0] > 0 ? firstUnhappy(tx, parents) : undefined;
+	for (const {parents, onParentDead} of edges) {
+		const dead = onParentDead === 'cancel' && parents[0] > 0 ? firstUnhappy(tx, parents) : undefined;
 		if (dead !== undefined) return dead;
 	}
-	for (const {parents, onDead} of edges) {
-		const {missing} = sumOf(tx, parents, onDead);
+	for (const {parents, onParentDead} of edges) {
+		const {missing} = sumOf(tx, parents, onParentDead);
 		if (missing !== undefined) return missing;
 	}
 	return undefined;
@@ -324,7 +325,7 @@ export function lostParentOf(tx: Tx, id: JobId): JobId | undefined {
 /** The number of parents of a job that exists that have not ended as they must. */
 export function unmetParentsOf(tx: Tx, id: JobId): number {
 	if (!tx.facts.get('hasEdges')) return 0;
-	return edgesTo(tx.statements, [id, id]).reduce((sum, {parents, onDead}) => sum + sumOf(tx, parents, onDead).unmet, 0);
+	return edgesTo(tx.statements, [id, id]).reduce((sum, {parents, onParentDead}) => sum + sumOf(tx, parents, onParentDead).unmet, 0);
 }
 
 /** True if an unended job has waited for one of these, or waits: it needs their results. */

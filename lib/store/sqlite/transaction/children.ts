@@ -78,10 +78,10 @@ function pass(tx: Tx, change: ParentChange, budget: Budget): ParentChange | unde
 
 const PASSES: Readonly<Record<ParentChange['change'], (tx: Tx, edge: Edge) => number>> = {
 	completed: countDown,
-	dead: (tx, edge) => (edge.onDead === 'cancel' ? cancelChildren(tx, edge) : countDown(tx, edge)),
+	dead: (tx, edge) => (edge.onParentDead === 'cancel' ? cancelChildren(tx, edge) : countDown(tx, edge)),
 	deleted: cancelChildren,
 	reopenedCompleted: blockAgain,
-	reopenedDead: (tx, edge) => (edge.onDead === 'cancel' ? reopenChildren(tx, edge) : blockAgain(tx, edge)),
+	reopenedDead: (tx, edge) => (edge.onParentDead === 'cancel' ? reopenChildren(tx, edge) : blockAgain(tx, edge)),
 };
 
 function countDown(tx: Tx, {parents, children, isEach}: Edge): number {

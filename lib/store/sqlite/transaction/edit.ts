@@ -10,7 +10,7 @@ import {insertHeld} from './held.ts';
 import {unpack} from './rounds.ts';
 
 /** Changes a blocked, pending or failed job. Attempts, failure and the number of executions stay. */
-export function editJob(tx: Tx, edit: JobEdit): EditResult {
+export function editJob(tx: Tx, edit: JobEdit): EditResult | 'missing' {
 	const {statements} = tx;
 	const {id, payload, priority} = edit;
 	const job = findJob(statements, id);

@@ -52,7 +52,7 @@ function enqueueRun(
 	runAt: number | null,
 	before: JobId | null,
 ): JobId {
-	const parents: Parents | undefined = before === null ? undefined : {edges: [{kind: 'all', parents: {ids: before, count: 1}}], onDead: 'run'};
+	const parents: Parents | undefined = before === null ? undefined : {edges: [{kind: 'all', parents: {ids: before, count: 1}}], onParentDead: 'run'};
 	const group: NewGroup = {task, scope, priority, policy, runAt, values: pack([payload]), ...(expiresMs !== null && {expiresMs}), ...(parents && {parents})};
 	const [enqueued = {ids: []}] = enqueue(tx, [group], false);
 	const id = idAt(enqueued.ids, 0);
