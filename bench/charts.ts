@@ -1,6 +1,6 @@
 /**
  * Draws the charts of a run as SVG files beside its results: `node bench/charts.ts [FILE …] [--run ID]`. Without files it
- * draws the newest run of each file in `bench/results`, and the charts that README.md shows.
+ * draws the newest run of each file in `bench/results`, and the charts that docs/speed.md shows.
  */
 import {existsSync, readdirSync, writeFileSync} from 'node:fs';
 import {basename, dirname, join} from 'node:path';

@@ -24,7 +24,6 @@ const COMPUTED = [
 		'JobArgs',
 		'LastOutput',
 		'MapArgs',
-		'PartsOf',
 		'PipeArg',
 		'PipeArgs',
 	],

@@ -14,9 +14,11 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 const project = mkdtempSync(join(tmpdir(), 'faena-docs-'));
 const documents = [
 	'README.md',
-	...readdirSync(join(root, 'docs'))
-		.filter(name => name.endsWith('.md'))
-		.map(name => `docs/${name}`),
+	...['docs', 'docs/internals'].flatMap(folder =>
+		readdirSync(join(root, folder))
+			.filter(name => name.endsWith('.md'))
+			.map(name => `${folder}/${name}`),
+	),
 ];
 
 /** Documents whose sections are programs of their own. */
@@ -48,7 +50,13 @@ function blocksOf(document: string): Block[] {
 		const before = markdown.slice(0, match.index);
 		const line = before.split('\n').length + (fragment ? 1 : 0);
 		const section = BY_SECTION.includes(document) ? `-${before.split('\n## ').length}` : '';
-		const folder = join(project, `${basename(document, '.md')}${section}`);
+		const folder = join(
+			project,
+			`${document
+				.replace(/^docs\//, '')
+				.replace('.md', '')
+				.replace('/', '-')}${section}`,
+		);
 		return {document, folder, line, code, name: /^\/\/ (\S+\.ts)$/m.exec(code.split('\n')[0] ?? '')?.[1], isFragment: fragment !== '', output};
 	});
 }
@@ -118,10 +126,10 @@ test.serial('the first program of README.md goes on where it was, also with othe
 	}
 });
 
-test('the lists at the end of README.md name each page of docs once', t => {
-	const readme = readFileSync(join(root, 'README.md'), 'utf8');
-	const linked = [...readme.slice(readme.indexOf('## More')).matchAll(/\]\((docs\/[\w-]+\.md)\)/g)].map(match => match[1]);
-	t.deepEqual(linked.toSorted(), documents.filter(document => document.startsWith('docs/')).toSorted());
+test('README.md fits on three screens, and docs/README.md names each page once', t => {
+	t.true(readFileSync(join(root, 'README.md'), 'utf8').split('\n').length <= 151);
+	const linked = [...readFileSync(join(root, 'docs/README.md'), 'utf8').matchAll(/\]\(((?:internals\/)?[\w-]+\.md)\)/g)].map(match => `docs/${match[1]}`);
+	t.deepEqual(linked.toSorted(), documents.filter(document => document.startsWith('docs/') && document !== 'docs/README.md').toSorted());
 });
 
 test('the files that the documents name are there', t => {
@@ -136,7 +144,7 @@ test('the files that the documents name are there', t => {
 
 test('each source that the documents for maintainers name without its folder is somewhere', t => {
 	const names = new Set(globSync('{lib,workers,test,bench,examples,docs}/**/*.{ts,cts,sql}', {cwd: root}).map(path => basename(path)));
-	const missing = ['ARCHITECTURE.md', 'CONTRIBUTING.md', 'lib/README.md', 'docs/one-job.md', 'docs/decisions.md'].flatMap(document =>
+	const missing = ['ARCHITECTURE.md', 'CONTRIBUTING.md', 'lib/README.md', 'docs/internals/one-job.md', 'docs/internals/decisions.md'].flatMap(document =>
 		[...readFileSync(join(root, document), 'utf8').matchAll(/`([\w.-]+\.(?:ts|cts|sql))`/g)]
 			.map(match => match[1] as string)
 			.filter(name => !names.has(name))
@@ -170,8 +178,8 @@ test('the sections to which the documents link are there', t => {
 	);
 });
 
-test('the laws that docs/reliability.md quotes are titles and laws of the tests', t => {
-	const page = readFileSync(join(root, 'docs/reliability.md'), 'utf8').replaceAll(/^\* /gm, '').replaceAll(/\s+/g, ' ');
+test('the laws that docs/internals/reliability.md quotes are titles and laws of the tests', t => {
+	const page = readFileSync(join(root, 'docs/internals/reliability.md'), 'utf8').replaceAll(/^\* /gm, '').replaceAll(/\s+/g, ' ');
 	const laws = page.slice(page.indexOf('## The laws'), page.indexOf('## What is not promised'));
 	const tests = readdirSync(join(root, 'test'), {recursive: true, encoding: 'utf8'}).filter(name => name.endsWith('.ts'));
 	const sources = tests

@@ -2,7 +2,7 @@
 import {readdirSync, readFileSync} from 'node:fs';
 import test from 'ava';
 
-/** The most names of an entry: a name more needs a reason in docs/decisions.md. */
+/** The most names of an entry: a name more needs a reason in docs/internals/decisions.md. */
 const MOST = {index: {values: 15, types: 60}, queue: {values: 10, types: 26}} as const;
 
 interface Names {
@@ -55,8 +55,8 @@ const ENTRIES: Readonly<Record<string, Names>> = {
 		],
 	},
 	testing: {
-		values: ['FAILPOINTS', 'TestClock', 'TestEngine', 'openForTest'],
-		types: ['FailpointAct', 'FailpointName', 'Failpoints', 'TestOptions'],
+		values: ['FAILPOINTS', 'TestClock', 'TestEngine', 'openForTest', 'runTask'],
+		types: ['FailpointAct', 'FailpointName', 'Failpoints', 'RunOptions', 'TaskRun', 'TestOptions'],
 	},
 };
 

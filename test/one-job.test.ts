@@ -1,7 +1,7 @@
 import {existsSync, readFileSync} from 'node:fs';
 import test from 'ava';
 
-const page = readFileSync(new URL('../docs/one-job.md', import.meta.url), 'utf8');
+const page = readFileSync(new URL('../docs/internals/one-job.md', import.meta.url), 'utf8');
 const steps = [...page.replaceAll(/\s+/g, ' ').matchAll(/`([#\w]+)` in `([^`]+)`/g)].map(([, name = '', file = '']) => ({name, file}));
 
 test('the page that follows one job names files and functions that are there', t => {

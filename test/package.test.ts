@@ -1,5 +1,5 @@
 import {execFile, execFileSync} from 'node:child_process';
-import {cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {cpSync, existsSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -157,10 +157,11 @@ test('the package has the files that it needs, and no others', t => {
 	t.deepEqual(readdirSync(folder).sort(), [...pages, 'bench', 'dist', 'examples', 'package.json'].sort());
 	// The pictures of the README, and nothing else of the measuring suite but what `faena bench` runs, in dist.
 	t.deepEqual(readdirSync(join(folder, 'bench')), ['results']);
-	t.true(readdirSync(join(folder, 'bench/results')).every(name => readFileSync(join(folder, 'README.md'), 'utf8').includes(`bench/results/${name}`)));
+	const shown = ['README.md', 'docs/speed.md'].map(page => readFileSync(join(folder, page), 'utf8')).join('');
+	t.true(readdirSync(join(folder, 'bench/results')).every(name => shown.includes(`bench/results/${name}`)));
 	t.deepEqual(
 		readdirSync(join(folder, 'docs')),
-		readdirSync(join(root, 'docs')).filter(name => /\.(md|svg)$/.test(name)),
+		readdirSync(join(root, 'docs')).filter(name => /\.(md|svg)$|^internals$/.test(name)),
 	);
 	t.true(existsSync(join(folder, 'dist/workers/thread.js')));
 	t.deepEqual(readdirSync(join(folder, 'dist')).sort(), ['bench', 'lib', 'workers']);
@@ -168,7 +169,7 @@ test('the package has the files that it needs, and no others', t => {
 
 test('every link of the README and of the pages in docs leads to something in the package', t => {
 	const folder = join(project, 'node_modules/faena');
-	const pages = ['README.md', 'examples/README.md', ...readdirSync(join(folder, 'docs')).flatMap(name => (name.endsWith('.md') ? `docs/${name}` : []))];
+	const pages = ['README.md', 'examples/README.md', ...globSync('docs/**/*.md', {cwd: folder})];
 	const dead = pages.flatMap(page => {
 		const links = [...readFileSync(join(folder, page), 'utf8').matchAll(/\]\((?!https?:)([^)#]+)[^)]*\)/g)].map(([, link = '']) => link);
 		return links.filter(link => !existsSync(join(folder, dirname(page), link))).map(link => `${page}: ${link}`);

@@ -1,6 +1,6 @@
 import type {Entry} from '../plan/suite.ts';
 
-/** A chart that README.md shows, of the newest run of a plan. */
+/** A chart that docs/speed.md shows, of the newest run of a plan. */
 export interface FrontChart {
 	readonly plan: string;
 	/** The chart's name in `CHARTS`. */

@@ -3,7 +3,7 @@ import {join} from 'node:path';
 import {FRONT, frontFile} from '../charts/front.ts';
 
 /**
- * The charts of README.md in Markdown, two in a row.
+ * The charts of docs/speed.md in Markdown, two in a row.
  * @param results the folder in which they lie
  * @param link the same folder, as the document names it
  */

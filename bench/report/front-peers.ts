@@ -36,7 +36,7 @@ const ROWS: readonly Row[] = [
 	})),
 ];
 
-/** Figures of other queues beside Faena's, for README.md, in Markdown. The best of a row is bold. */
+/** Figures of other queues beside Faena's, for docs/speed.md, in Markdown. The best of a row is bold. */
 export function peersSummary(run: Run): string {
 	const groups = groupsOf(run).filter(({durability}) => durability === 'full');
 	const cellOf = (row: Row, subject: string) => {

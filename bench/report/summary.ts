@@ -12,7 +12,20 @@ const COLUMNS: readonly Column<Line>[] = [
 	{title: '', cell: ({value}) => value},
 ];
 
-/** The figures of a run that README.md shows, in Markdown. */
+/** The rates of a run that README.md names, in three lines. */
+export function frontLines(run: Run): string {
+	const {mapRate, awaitedRate, callMs} = shortFigures(run);
+	const {processors, model, commit} = run.machine;
+	const parts = [
+		mapRate && `${show(mapRate.median)} items of a map that need no work`,
+		awaitedRate && `${show(awaitedRate.median)} enqueues with 64 under way`,
+	].filter(Boolean);
+	const call = callMs ? ` A call on an idle engine takes ${show(callMs.median)} ms.` : '';
+	const measured = `On ${processors} processors (${model}, commit \`${commit}\`), a second has room for ${parts.join(', or ')}, each on disk before it is reported.`;
+	return inLines(`${measured}${call} [More figures, other queues, and how to measure your machine](docs/speed.md).`);
+}
+
+/** The figures of a run that docs/speed.md shows, in Markdown. */
 export function summary(run: Run): string {
 	const blocks = new Set(run.measured.map(({block}) => block)).size;
 	const {cpuMicros: _cpu, shareOfSqlite: _share, callP99Ms: _p99, ...figures} = shortFigures(run);

@@ -22,7 +22,7 @@ type EnqueuedIn = {readonly id: JobId; readonly reused: boolean};
  * commits. Running engines notice it within 50 ms of the commit. Outside a transaction, this makes one. The job is as durable as
  * the connection's commits are: `pragma synchronous = full` makes them survive a loss of power. Options come from `options`,
  * then from the task where the job runs, its `priority` from `DEFAULTS`. Those of `open()` are not known here, so the limit of the payload
- * is 1 GiB, the highest `maxValueBytes`.
+ * is 1 GiB, the highest `maxValue`.
  * @example
  * db.transaction(() => {
  *   insertOrder.run(order);

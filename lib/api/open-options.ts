@@ -1,7 +1,25 @@
 import {availableParallelism} from 'node:os';
 import type {ResourceLimits} from 'node:worker_threads';
 import type {Checks, Duration, Size} from '../job/checks.ts';
-import {atLeast, bad, boolean, checked, choice, duration, expected, integer, list, number, string, text, textOr, texts, url} from '../job/checks.ts';
+import {
+	atLeast,
+	bad,
+	boolean,
+	checked,
+	choice,
+	duration,
+	expected,
+	integer,
+	list,
+	number,
+	size,
+	sizeIn,
+	string,
+	text,
+	textOr,
+	texts,
+	url,
+} from '../job/checks.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {PoolOptions, Recycle} from '../job/options.ts';
 import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease, maxPending, RETENTION_CHECKS} from '../job/options.ts';
@@ -59,10 +77,10 @@ export interface OpenOptions<Tasks = any> {
 	 * @example {maxPending: 10_000}
 	 */
 	readonly maxPending?: number;
-	/** The most bytes of one payload or result, encoded; default 16 MiB. */
-	readonly maxValueBytes?: number;
-	/** The most bytes of one `ctx.checkpoint(state)`, encoded; default 1 MiB. */
-	readonly maxCheckpointBytes?: number;
+	/** The most that one payload or result may take, encoded: bytes, or a text such as `'64mib'`; default 16 MiB, at most 1 GiB. */
+	readonly maxValue?: Size;
+	/** The most that one `ctx.checkpoint(state)` may take, encoded; default 1 MiB, at most 1 GiB. */
+	readonly maxCheckpoint?: Size;
 	/** Stores results larger than the threshold, a number of bytes or a text such as `'64kib'`, in files in the folder `DATABASE-blobs`. Default: none. */
 	readonly blobs?: {readonly threshold: Size};
 	/**
@@ -96,13 +114,13 @@ export interface OpenOptions<Tasks = any> {
 		/** Time since it started. */
 		readonly age?: Duration;
 		/** Memory in use: for threads the heap, for processes total memory. */
-		readonly memoryBytes?: number;
+		readonly memory?: Size;
 	};
 	/**
-	 * Free memory in bytes. With less, no job starts while others run. With less than half of it, the youngest running job is
+	 * Free memory, in bytes or as a text such as `'500mib'`. With less, no job starts while others run. With less than half of it, the youngest running job is
 	 * stopped, one a second, and is released uncharged. Free memory is that of the system or the container. Default 0: no limit.
 	 */
-	readonly minFreeMemoryBytes?: number;
+	readonly minFreeMemory?: Size;
 	/**
 	 * Whether Node's inspector reads the stack of a worker thread that is ended for a stuck job, for the job's post-mortem; default false. Node aborts
 	 * the whole program if its inspector attaches to a thread that is just ending. Stacks of child processes are always read.
@@ -125,7 +143,7 @@ export type InternalOptions = Partial<Pick<DispatcherStart, 'owner' | 'waitsForB
 
 /** @throws FaenaError `BadOption` */
 export function resolveOpenOptions(options: OpenOptions, {owner, waitsForBatch = false}: InternalOptions = {}): Settings {
-	const {queue, drain, grace, lease, blobs, scope, defaults, ...given}: Record<string, unknown> = {
+	const {queue, drain, grace, lease, blobs, scope, defaults, maxValue, maxCheckpoint, minFreeMemory, ...given}: Record<string, unknown> = {
 		...{workers: availableParallelism(), execArgv: [], retention: {}, recycle: toRecycle({})},
 		...checked('open()', DEFAULTS.open, OPEN_CHECKS),
 		...checked('open()', options, OPEN_CHECKS),
@@ -144,7 +162,7 @@ export function resolveOpenOptions(options: OpenOptions, {owner, waitsForBatch =
 		drainMs: drain,
 		graceMs: grace,
 		leaseMs: lease,
-		blobThresholdBytes: blobs,
+		...{blobThresholdBytes: blobs, maxValueBytes: maxValue, maxCheckpointBytes: maxCheckpoint, minFreeMemoryBytes: minFreeMemory},
 	};
 	return settings as unknown as Settings;
 }
@@ -162,8 +180,8 @@ export const OPEN_CHECKS: Checks = {
 	grace: duration,
 	lease,
 	maxPending,
-	maxValueBytes: integer(1, MAX_VALUE_LIMIT_BYTES),
-	maxCheckpointBytes: integer(1, MAX_VALUE_LIMIT_BYTES),
+	maxValue: sizeIn(1, MAX_VALUE_LIMIT_BYTES),
+	maxCheckpoint: sizeIn(1, MAX_VALUE_LIMIT_BYTES),
 	blobs: blobThreshold('open({blobs})'),
 	closeOnSignals: boolean,
 	logger,
@@ -174,7 +192,7 @@ export const OPEN_CHECKS: Checks = {
 	nice: integer(-20, 19),
 	recycle: value => toRecycle(checked('open({recycle})', value, RECYCLE_CHECKS)),
 	retention: value => checked('open({retention})', value, OPEN_RETENTION_CHECKS),
-	minFreeMemoryBytes: integer(0, Number.MAX_SAFE_INTEGER),
+	minFreeMemory: sizeIn(0, Number.MAX_SAFE_INTEGER),
 	postMortem: boolean,
 };
 
@@ -191,11 +209,11 @@ export const RESOURCE_LIMITS_CHECKS: Checks = {
 export const RECYCLE_CHECKS: Checks = {
 	jobs: integer(1, Number.MAX_SAFE_INTEGER),
 	age: atLeast(1),
-	memoryBytes: integer(1, Number.MAX_SAFE_INTEGER),
+	memory: size,
 };
 
-function toRecycle({jobs = Infinity, age = Infinity, memoryBytes = Infinity}: {jobs?: number; age?: number; memoryBytes?: number}): Recycle {
-	return {jobs, ageMs: age, memoryBytes};
+function toRecycle({jobs = Infinity, age = Infinity, memory = Infinity}: {jobs?: number; age?: number; memory?: number}): Recycle {
+	return {jobs, ageMs: age, memoryBytes: memory};
 }
 
 function env(value: unknown): unknown {

@@ -1,6 +1,6 @@
 import {nanoid} from 'nanoid';
 import {enqueuesJobs} from '../dispatcher/commits.ts';
-import {abortSignal, argument, bad, type Checks, checked, type Duration, duration, expected, integer, object, texts} from '../job/checks.ts';
+import {abortSignal, argument, atLeast, bad, type Checks, checked, type Duration, duration, expected, integer, object, texts} from '../job/checks.ts';
 import type {OwnerId} from '../job/claim.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import {fromEnvelope, fromFailure} from '../job/failure.ts';
@@ -25,10 +25,10 @@ export interface WorkOptions {
 	/** How long after the signal running jobs may go on. Then they are asked to stop, interrupted and uncharged. Default: no limit. */
 	readonly drain?: Duration;
 	/**
-	 * How often to look for jobs that other verbs of the same queue made ready, such as a retry, in milliseconds; default 1000. Jobs that are
+	 * How often to look for jobs that other verbs of the same queue made ready, such as a retry; default 1 s. Jobs that are
 	 * enqueued, here or by another process, are noticed within 50 ms in any case.
 	 */
-	readonly pollMs?: number;
+	readonly poll?: Duration;
 	/**
 	 * Whose jobs it runs, beside jobs without a scope; jobs that its tasks enqueue get that of their job, or the first. Default: only jobs without a
 	 * scope. See the option `scope` of `open()`.
@@ -53,7 +53,7 @@ const POOL_OPTIONS: Omit<PoolOptions, 'tasks' | 'workers'> = {
  * `concurrency` says. It is for programs that need no pool. A task that computes blocks the caller; another thread renews the heartbeat, so that the loop keeps its jobs.
  * Timeouts and cancellations reach a task only through its context, and only while it waits: no job can be stopped by force. If its
  * program has ended ten times while a job ran, the loop leaves the job to an engine, which runs it in a child process, and warns.
- * A result has at most 1 GiB, the highest `maxValueBytes` of `open()`. Close the queue only after this function has ended: a queue that is
+ * A result has at most 1 GiB, the highest `maxValue` of `open()`. Close the queue only after this function has ended: a queue that is
  * closed releases the running job, which another program may then run at the same time.
  * @param tasks functions by task name, for instance a module's namespace
  * @throws FaenaError `BadOption`, `SetupFailed`; `DispatcherFailed` if the heartbeat's thread ends; an error of the queue that is
@@ -63,7 +63,7 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	argument('work()', 'its first argument', queue, jobQueue);
 	argument('work()', 'its second argument', tasks, object);
 	const given: CheckedWorkOptions = checked('work()', options, WORK_CHECKS);
-	const {signal, concurrency = 1, drain: drainMs = Infinity, pollMs = 1000, scope: scopes = []} = given;
+	const {signal, concurrency = 1, drain: drainMs = Infinity, poll = 1000, scope: scopes = []} = given;
 	if (tableOf(tasks).size === 0) throw bad('work() expects an object with a function for each task; it got one without functions');
 	const {store, wake} = storeOf(queue);
 	const owner: OwnerId = nanoid();
@@ -79,7 +79,7 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	if (signal?.aborted) onAbort();
 	const stopListening = queue.onEnqueue(wake);
 	// It also keeps the process alive, which the timers of the store and the dispatcher don't.
-	const timer = setInterval(wake, pollMs);
+	const timer = setInterval(wake, poll);
 	registerTasks(url, tasks);
 	try {
 		await loop.run();
@@ -145,13 +145,13 @@ async function openLoop(queue: JobQueue, store: Store, {owner, url, scopes, conc
 	};
 }
 
-export const WORK_CHECKS: Checks = {signal: abortSignal, concurrency: integer(1, 1024), drain: duration, pollMs: integer(1, 3_600_000), scope: texts};
+export const WORK_CHECKS: Checks = {signal: abortSignal, concurrency: integer(1, 1024), drain: duration, poll: atLeast(1), scope: texts};
 
 interface CheckedWorkOptions {
 	readonly signal?: AbortSignal;
 	readonly concurrency?: number;
 	readonly drain?: number;
-	readonly pollMs?: number;
+	readonly poll?: number;
 	readonly scope?: readonly string[];
 }
 

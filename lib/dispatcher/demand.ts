@@ -57,10 +57,10 @@ export class Demand {
 
 	/** Jobs in a chunk. A claimed job counts as running, so jobs of a task with a limit of jobs or memory are claimed one by one. */
 	#chunkSize(task: string): number {
-		const {concurrency, memoryBytes, batchSize = 1} = this.tasks.get(task) ?? {};
+		const {concurrency, memory, batchSize = 1} = this.tasks.get(task) ?? {};
 		const most = this.#pool?.maxJobs ?? 1;
 		const together = Math.min(batchSize, most);
-		if (concurrency !== undefined || memoryBytes !== undefined) return together;
+		if (concurrency !== undefined || memory !== undefined) return together;
 		return Math.min(Math.ceil(this.sizer.size(task) / together), Math.floor(most / together)) * together;
 	}
 

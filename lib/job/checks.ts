@@ -199,6 +199,15 @@ export type Size = number | string;
 
 const UNITS: Readonly<Record<string, number>> = {b: 1, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3};
 
+/** A check of a size, from 0 or 1 to so many bytes. */
+export function sizeIn(low: 0 | 1, high: number): (value: unknown) => number {
+	return value => {
+		const bytes = low === 0 && value === 0 ? 0 : size(value);
+		if (bytes <= high) return bytes;
+		throw expected(`a size of at most ${high} bytes`, value);
+	};
+}
+
 /** Checks a size and returns it in bytes. */
 export function size(value: unknown): number {
 	const [, count, unit = ''] = (typeof value === 'string' && /^\s*(\d+(?:\.\d+)?)\s*(b|kib|mib|gib)\s*$/i.exec(value)) || [];

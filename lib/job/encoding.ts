@@ -52,7 +52,7 @@ export const MAX_VALUE_LIMIT_BYTES = 1024 ** 3;
  * @param option the option of `open()` that sets the limit
  * @throws FaenaError `NotEncodable` for any other value, with the path to it; `TooLarge` over `maxBytes`
  */
-export function encode(value: unknown, what: string, maxBytes: number = DEFAULT_MAX_VALUE_BYTES, option = 'maxValueBytes'): Encoded {
+export function encode(value: unknown, what: string, maxBytes: number = DEFAULT_MAX_VALUE_BYTES, option = 'maxValue'): Encoded {
 	// A task may return what `ctx.enqueue` returned, such as an arrow function without braces.
 	if (value === undefined || (what === RESULT && value instanceof EnqueuedChild)) return null;
 	return limited(encodeAny(value, what), what, maxBytes, option);
@@ -71,7 +71,7 @@ function limited(encoded: Encoded, what: string, maxBytes: number, option: strin
  * @throws as {@link encode}
  */
 export function encodeWithResults(value: unknown, what: string, maxBytes: number, placeOf: NonNullable<Walk['placeOf']>): Encoded {
-	return value === undefined ? null : limited(encodeAny(value, what, placeOf), what, maxBytes, 'maxValueBytes');
+	return value === undefined ? null : limited(encodeAny(value, what, placeOf), what, maxBytes, 'maxValue');
 }
 
 /**

@@ -50,8 +50,8 @@ export interface TaskOptions<Resource = unknown, Payload = any> extends Executio
 	files?(payload: Payload): readonly string[];
 	/** Paths of the files that a job makes, by its payload: a map with the option `fresh` runs a completed job again if one of them is gone. */
 	outputs?(payload: Payload): readonly string[];
-	/** Memory in bytes that one of its jobs may need. A job starts only while so much memory is free, or no other job runs. */
-	readonly memoryBytes?: number;
+	/** Memory that one of its jobs may need: bytes, or a text such as `'200mib'`. A job starts only while so much is free, or no other job runs. */
+	readonly memory?: Size;
 	/** Called in each worker before it takes jobs of the task. Its result is {@link Context.resource}. If it throws, `open()` rejects with `SetupFailed`. */
 	readonly setup?: () => Resource | Promise<Resource>;
 	/**
@@ -119,8 +119,8 @@ export interface Context<Resource = unknown, State = unknown, Tasks = AnyTasks, 
 		readonly attempts: number;
 		readonly maxAttempts: number;
 		readonly key?: string;
-		/** The moment for which a schedule has enqueued it; also if it starts later. */
-		readonly scheduledAt?: Date;
+		/** The moment for which a schedule has enqueued it, in milliseconds since 1970; also if it starts later. */
+		readonly scheduledAt?: number;
 	};
 	/** The result of the task's `setup` in this worker. */
 	readonly resource: Resource;
@@ -143,7 +143,7 @@ export interface Context<Resource = unknown, State = unknown, Tasks = AnyTasks, 
 	progress(done: number, total?: number): void;
 	/**
 	 * Stores a state from which the job's next execution can go on, if this one does not complete: after an error, a crash, a kill
-	 * or a shutdown. The state may be any value that can be a payload, encoded at most 1 MiB (`open({maxCheckpointBytes})`). Returns
+	 * or a shutdown. The state may be any value that can be a payload, encoded at most 1 MiB (`open({maxCheckpoint})`). Returns
 	 * at once. It works also in a loop that never yields. Of calls within 50 ms the last one counts. The state is deleted when the
 	 * job completes or gets another payload; a retry goes on from it.
 	 * @throws FaenaError `NotEncodable`, `TooLarge`

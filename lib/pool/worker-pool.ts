@@ -1,3 +1,4 @@
+import {size} from '../job/checks.ts';
 import type {Lease} from '../job/claim.ts';
 import {toFailure} from '../job/failure.ts';
 import {type ClaimedGroup, MAX_GROUP_JOBS} from '../job/groups/group.ts';
@@ -65,7 +66,7 @@ export class WorkerPool implements Pool {
 			const isNamed = infos.some(({options}) => options.isolation === kind);
 			if (isNamed && kind !== this.#usual) await this.#lifecycle.start(kind, kind === 'thread' ? this.slots : 1);
 		}
-		const mayBeShort = this.#usual !== 'caller' && (this.#memory.minFreeBytes > 0 || infos.some(({options}) => options.memoryBytes));
+		const mayBeShort = this.#usual !== 'caller' && (this.#memory.minFreeBytes > 0 || infos.some(({options}) => options.memory));
 		if (mayBeShort) this.#endMemoryChecks = this.#clock.every(CHECK_MEMORY_EVERY_MS, () => this.#checkMemory());
 		return infos;
 	}
@@ -89,7 +90,8 @@ export class WorkerPool implements Pool {
 	}
 
 	#memoryOf({task}: Pick<Lane, 'task'>): number {
-		return this.#tasks.get(task)?.memoryBytes ?? 0;
+		const memory = this.#tasks.get(task)?.memory;
+		return memory === undefined ? 0 : size(memory);
 	}
 
 	run(chunk: ClaimedGroup): void {

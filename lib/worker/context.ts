@@ -175,7 +175,7 @@ export class JobContext implements TaskContext {
 			attempts,
 			maxAttempts,
 			...(key !== undefined && {key}),
-			...(scheduledAt !== undefined && {scheduledAt: new Date(scheduledAt)}),
+			...(scheduledAt !== undefined && {scheduledAt}),
 		};
 	}
 
@@ -235,7 +235,7 @@ export class JobContext implements TaskContext {
 	get checkpoint(): TaskContext['checkpoint'] {
 		return state => {
 			// Encoded at once: the task may go on changing the state.
-			if (!this.#isClosed) this.#updates.addCheckpoint(encode(state, 'checkpoint', this.#execution.chunk.options.maxCheckpointBytes, 'maxCheckpointBytes'));
+			if (!this.#isClosed) this.#updates.addCheckpoint(encode(state, 'checkpoint', this.#execution.chunk.options.maxCheckpointBytes, 'maxCheckpoint'));
 		};
 	}
 

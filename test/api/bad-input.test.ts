@@ -86,7 +86,7 @@ test('misspelt and absurd options of task() are refused by open(), naming task a
 });
 
 test('payloads that would not come back the same are refused by name, and nothing is enqueued', async t => {
-	const faena = await openOn(t, {maxValueBytes: 1000});
+	const faena = await openOn(t, {maxValue: 1000});
 	const cycle: {list: unknown[]} = {list: []};
 	cycle.list.push(cycle);
 	const cases: readonly [string, unknown, FaenaError['code'], RegExp][] = [
@@ -98,7 +98,7 @@ test('payloads that would not come back the same are refused by name, and nothin
 		['a detached buffer', {a: detached(new Uint8Array(8)).buffer}, 'NotEncodable', /^payload\.a is detached/],
 		['a detached view', [detached(new Float64Array(1))], 'NotEncodable', /^payload\[0\] is detached/],
 		['a revoked proxy', revoked(), 'NotEncodable', /^payload throws when it is read/],
-		['payload too large', 'x'.repeat(2000), 'TooLarge', /2002 bytes.*limit is 1000.*maxValueBytes/],
+		['payload too large', 'x'.repeat(2000), 'TooLarge', /2002 bytes.*limit is 1000.*maxValue/],
 	];
 	for (const [what, payload, code, words] of cases) {
 		await refused(t, what, faena.enqueue('echo', payload), code, words);
@@ -145,7 +145,7 @@ for (const [task, what, words] of [
 	['returnTooMuch', 'a result that is too large', /result is 2002 bytes/],
 ] as const) {
 	test(`${what} is a failure recorded with its job`, async t => {
-		const faena = await openOn(t, {maxValueBytes: 1000, defaults: {maxAttempts: 1}});
+		const faena = await openOn(t, {maxValue: 1000, defaults: {maxAttempts: 1}});
 		const job = await faena.enqueue(task);
 		const outcome = await job.outcome();
 		t.is(outcome.status, 'dead');
@@ -157,11 +157,11 @@ for (const [task, what, words] of [
 }
 
 test('a checkpoint that can not be kept is refused at the call, in a sentence', async t => {
-	const faena = await openOn(t, {maxCheckpointBytes: 1000});
+	const faena = await openOn(t, {maxCheckpoint: 1000});
 	const cases = {
 		function: /^NotEncodable: checkpoint\.at is a function/,
 		cycle: /^NotEncodable: checkpoint\.self refers back/,
-		'too much': /^TooLarge: The checkpoint is 2002 bytes .*limit is 1000 \(option maxCheckpointBytes\)/,
+		'too much': /^TooLarge: The checkpoint is 2002 bytes .*limit is 1000 \(option maxCheckpoint\)/,
 	};
 	for (const [what, words] of Object.entries(cases)) {
 		const sentence = await faena.call('keepBadCheckpoint', what as keyof typeof cases);
@@ -171,7 +171,7 @@ test('a checkpoint that can not be kept is refused at the call, in a sentence', 
 });
 
 test('a job that can not be enqueued is refused at ctx.enqueue(), in a sentence, and the task may go on', async t => {
-	const faena = await openOn(t, {maxValueBytes: 1100});
+	const faena = await openOn(t, {maxValue: 1100});
 	const cases = {
 		'unknown task': /^UnknownTask: The tasks module has no task "ecko"; did you mean "echo"\?/,
 		'no task': /^BadOption: ctx\.enqueue\(\) expects as task a task's name, .*it got undefined/,
@@ -190,7 +190,7 @@ test('a job that can not be enqueued is refused at ctx.enqueue(), in a sentence,
 	await faena.idle();
 	// Jobs that were accepted before the error are enqueued: one of two payloads, and ten thousand.
 	t.is((await faena.counts({task: 'echo'})).completed, 10_001);
-	const large = await openOn(t, {maxValueBytes: 1024 ** 2 * 32});
+	const large = await openOn(t, {maxValue: 1024 ** 2 * 32});
 	t.regex(await large.call('enqueueBadly', 'too much'), /^TooLarge: One job may enqueue at most 64 MiB of payloads/);
 });
 
@@ -301,8 +301,9 @@ test('negative, absurd and misspelt options of open() are refused, naming what w
 		[{blobs: {threshold: 0}}, /greater than 0; it got 0/],
 		[{blobs: {}}, /expects the option threshold/],
 		[{blobs: {treshold: 1}}, /no option "treshold"; did you mean "threshold"/],
-		[{maxCheckpointBytes: '1mib'}, /as maxCheckpointBytes a whole number from 1.*it got "1mib"/],
-		[{maxValueBytes: 0}, /as maxValueBytes a whole number from 1/],
+		[{maxCheckpoint: '1mb'}, /as maxCheckpoint a size such as .* greater than 0; it got "1mb"/],
+		[{maxValue: 0}, /as maxValue a size such as .* greater than 0; it got 0/],
+		[{maxValue: '2gib'}, /as maxValue a size of at most 1073741824 bytes; it got "2gib"/],
 		[{taskOutput: 'stdout'}, /as taskOutput "inherit" or "stderr"/],
 		[{logger: {info() {}}}, /as logger a pino logger, or an object with the functions debug, info, warn, error \(it has no debug\); it got an object/],
 		[{closeOnSignals: 'yes'}, /as closeOnSignals true or false; it got "yes"/],
@@ -371,7 +372,7 @@ test('negative, absurd and misspelt options of enqueue(), map(), result() and th
 		['cancel {stauts: "dead"}', () => faena.cancel({stauts: 'dead'} as Wrong), /did you mean "status"/],
 		['retry {status: "gone"}', () => faena.retry({status: 'gone'} as Wrong), /as status "blocked" or/],
 		['jobs {limit: 0}', () => faena.jobs().page({limit: 0}), /as limit a whole number/],
-		['cleanup {}', () => faena.cleanup({} as Wrong), /expects a job's id, \{ids: \[…\]\}, or a time/],
+		['cleanup {}', () => faena.cleanup({} as Wrong), /expects a job's id or handle, \{ids: \[…\]\}, or a time/],
 		['cleanup with ids and a time', () => faena.cleanup({ids: [1], olderThan: '7d'}), /expects a job's id/],
 		['cleanup of half a job', () => faena.cleanup(1.5), /positive whole number/],
 		['close {drain: "x"}', () => faena.close({drain: 'x' as Wrong}), /as drain a time/],
@@ -388,7 +389,7 @@ test('negative, absurd and misspelt options of enqueue(), map(), result() and th
 		['enqueueMany with options that are none', () => faena.enqueueMany('echo', [1], 5 as Wrong), /enqueueMany\(\) expects an object of options; it got 5/],
 		['enqueueMany with null as options', () => faena.enqueueMany('echo', [1], null as Wrong), /expects an object of options; it got null/],
 		['result(signal)', () => done.result(AbortSignal.abort() as Wrong), /result\(\) expects an object of options; it got an AbortSignal/],
-		['job(handle)', () => faena.job(done as Wrong).info(), /id is a positive whole number; it got an object/],
+		['job({})', async () => faena.job({} as Wrong).info(), /id is a positive whole number; it got an object/],
 		['on("complete")', async () => faena.on('complete' as Wrong, () => undefined), /on\(\) has no event "complete"; did you mean "completed"\?/],
 		['once("finished")', async () => faena.once('finished' as Wrong, () => undefined), /once\(\) has no event "finished"; there is completed, failed, dead, /],
 		['on("dead") without a function', async () => faena.on('dead', undefined as Wrong), /on\(\) expects as listener a function; it got undefined/],

@@ -53,7 +53,7 @@ for (const [name, {entries, words}] of Object.entries(EXPECTED)) {
 		for (const word of words) t.regex(svg, word);
 		t.notRegex(svg, /NaN|undefined|Infinity/);
 		const [, width] = /<svg[^>]* width="(\d+)"/.exec(svg) ?? [];
-		// Half of a page: README.md shows two in a row.
+		// Half of a page: docs/speed.md shows two in a row.
 		t.true(Number(width) <= 520, `${width} wide`);
 	});
 }
@@ -72,7 +72,7 @@ test('a lane with a single subject has no panel among the drains', async t => {
 	t.notRegex(await render(chart as NonNullable<typeof chart>), /each enqueue awaited/);
 });
 
-test('README.md shows the charts that exist, two in a row', t => {
+test('docs/speed.md shows the charts that exist, two in a row', t => {
 	t.deepEqual(
 		FRONT.filter(({name}) => !(name in CHARTS)),
 		[],

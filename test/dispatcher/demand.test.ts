@@ -70,7 +70,7 @@ test('a dispatcher without a pool claims nothing', t => {
 });
 
 test('jobs of a task with a limit, of concurrency or of memory, go one by one, or in one micro-batch', t => {
-	const options = [{concurrency: 9}, {memoryBytes: 1000}, {concurrency: 9, batchSize: 3}, {memoryBytes: 1000, batchSize: 3000}];
+	const options = [{concurrency: 9}, {memory: 1000}, {concurrency: 9, batchSize: 3}, {memory: 1000, batchSize: 3000}];
 	const limits = options.map(each => limitsOf(makeDemand(new HandPool(), {count: each}, 0.001)));
 	t.deepEqual(limits, [
 		[2, 1],

@@ -51,7 +51,7 @@ test('a job that runs is not changed, and the answer says so', async t => {
 });
 
 test('edit() refuses what it can not use', async t => {
-	const faena = await openForTest(tasks, {maxValueBytes: 100});
+	const faena = await openForTest(tasks, {maxValue: 100});
 	t.teardown(() => faena.close());
 	const job = await faena.enqueue('echo', 1, {delay: '1h'});
 	const refusals = [

@@ -11,8 +11,8 @@ import {makeLogger} from '../fixtures/logger.ts';
 async function openNotes(now: string, t: {teardown(fn: () => unknown): void}, options: Partial<Pick<OpenOptions, 'logger' | 'queue'>> = {}) {
 	const noted: string[] = [];
 	const tasks = {
-		note(_: unknown, {job}: {job: {scheduledAt?: Date}}) {
-			noted.push(job.scheduledAt?.toISOString() ?? 'none');
+		note(_: unknown, {job}: {job: {scheduledAt?: number}}) {
+			noted.push(job.scheduledAt === undefined ? 'none' : new Date(job.scheduledAt).toISOString());
 		},
 		fail(): never {
 			throw new Error('no');
@@ -104,7 +104,7 @@ test('a clock that is set back a day repeats no moment', async t => {
 	const folder = makeFolder(t);
 	const queue = join(folder, 'jobs.db');
 	const moments: string[] = [];
-	const tasks = {note: (_: unknown, {job}: {job: {scheduledAt?: Date}}) => void moments.push(job.scheduledAt?.toISOString() ?? '')};
+	const tasks = {note: (_: unknown, {job}: {job: {scheduledAt?: number}}) => void moments.push(new Date(job.scheduledAt ?? 0).toISOString())};
 	const before = await openForTest(tasks, {queue, now: new Date('2026-06-02T00:30:00Z')});
 	await before.setSchedule('hourly', {every: '1h', task: 'note', payload: null});
 	before.clock.advance('1h');

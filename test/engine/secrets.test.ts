@@ -29,7 +29,7 @@ for (const [what, run] of Object.entries(WAYS)) {
 			queue: join(makeFolder(t), 'jobs.db'),
 			tasks: new URL('../fixtures/bad-tasks.ts', import.meta.url),
 			workers: 1,
-			maxValueBytes: 1000,
+			maxValue: 1000,
 			defaults: {maxAttempts: 1},
 			logger: {debug: say, info: say, warn: say, error: say},
 		});

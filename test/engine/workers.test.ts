@@ -66,7 +66,7 @@ for (const isolation of ['thread', 'process'] as const) {
 
 	test(`a worker is replaced when it uses too much memory (${isolation})`, async t => {
 		// A process starts with more than a thread's heap, and neither with so much.
-		const faena = await openWith(t, {isolation, recycle: {memoryBytes: isolation === 'thread' ? 40e6 : 180e6}});
+		const faena = await openWith(t, {isolation, recycle: {memory: isolation === 'thread' ? 40e6 : 180e6}});
 		const first = await faena.call('leak');
 		let calls = 1;
 		while ((await faena.call('leak')) === first) calls++;
@@ -219,7 +219,7 @@ const BAD: readonly (readonly [options: Partial<OpenOptions>, sentence: RegExp])
 	[{recycle: {after: 3} as never}, /open\(\{recycle\}\) has no option "after"/],
 	[{nice: 20}, /nice a whole number from -20 to 19/],
 	[{env: {A: 1 as never}}, /open\(\{env\}\) expects as A a text/],
-	[{minFreeMemoryBytes: -1}, /minFreeMemoryBytes a whole number from 0/],
+	[{minFreeMemory: -1}, /minFreeMemory a size such as .* it got -1/],
 ];
 
 for (const [options, sentence] of BAD) {

@@ -161,7 +161,7 @@ for (const name of ['main', 'fastify']) {
 		let state = await server.get(`/jobs/${first}`);
 		while (!state.body['progress']) state = await server.get(`/jobs/${first}?wait=0.02`);
 		t.like(state, {status: 200, body: {status: 'running', progress: {total: 100_000_000}}});
-		t.like(await patch(first, {priority: 5}), {status: 409, body: {error: `Job ${first} is running.`}});
+		t.like(await patch(first, {priority: 5}), {status: 409, body: {error: `Job ${first} runs, or has ended.`}});
 		// A higher one would start it as soon as a worker is free.
 		t.like(await patch(last, {priority: -5}), {status: 200, body: {id: last, status: 'pending'}});
 		t.is((await patch(last, {priority: 'high'})).status, 400);

@@ -1,5 +1,5 @@
 /**
- * `npm run reliability`: the table of docs/reliability.md, made of the results in `test/fault/results/`. Add to them what a long run
+ * `npm run reliability`: the table of docs/internals/reliability.md, made of the results in `test/fault/results/`. Add to them what a long run
  * wrote: `cat torture.jsonl >> test/fault/results/torture.jsonl`.
  */
 import {readdirSync, readFileSync} from 'node:fs';

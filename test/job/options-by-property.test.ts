@@ -382,7 +382,7 @@ test('each time of a call works, or is refused in a sentence', async t => {
 	for (const value of VALUES as readonly number[]) {
 		await works(t, {name: 'olderThan', value}, () => faena.cleanup({olderThan: value}));
 		await works(t, {name: 'drain', value}, async () => (await openTest(t, TASKS)).faena.close({drain: value}));
-		for (const name of ['limit', 'after']) await works(t, {name, value}, () => faena.jobs({[name]: value}).page());
+		for (const name of ['limit', 'after']) await works(t, {name, value}, () => faena.jobs().page({[name]: value}));
 		await works(t, {name: 'time', value}, () => new TestClock(5).advance(value));
 		await works(t, {name: 'now', value}, () => t.true(Number.isSafeInteger(new TestClock(value).now)));
 		await works(t, {name: 'now', value}, async () => (await openForTest(TASKS, {now: value})).close());

@@ -96,8 +96,8 @@ pair.failing('blobs × fresh × retry', 'the file of a former result goes when i
 	c.t.is(files(c), 1);
 });
 
-pair.sqlite('blobs × maxValueBytes × process × dependsOn', 'results up to the limit reach a child, and a larger one fails its job', async c => {
-	const faena = await c.open({...BLOBS, isolation: 'process', workers: 1, maxValueBytes: 10_000});
+pair.sqlite('blobs × maxValue × process × dependsOn', 'results up to the limit reach a child, and a larger one fails its job', async c => {
+	const faena = await c.open({...BLOBS, isolation: 'process', workers: 1, maxValue: 10_000});
 	const parent = await faena.enqueue('big', A);
 	const child = await faena.enqueue('got', null, {dependsOn: [parent]});
 	c.t.deepEqual(await child.result(), ['a'.repeat(5000)]);

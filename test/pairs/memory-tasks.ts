@@ -13,7 +13,7 @@ export const huge = task(
 		note('-');
 		return name;
 	},
-	{memoryBytes: 2 ** 50},
+	{memory: 2 ** 50},
 );
 
 export const limited = task(

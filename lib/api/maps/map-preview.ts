@@ -49,7 +49,7 @@ export async function* previewMap<Item>(
 	try {
 		// Loads the module, and finds out whether it has the task.
 		const ofTask = await freshness.ask('ofTask', task);
-		const plan = planMap<Item>(new JobBuilder([], {}, DEFAULTS.open.maxValueBytes), task, options(ofTask));
+		const plan = planMap<Item>(new JobBuilder([], {}, DEFAULTS.open.maxValue), task, options(ofTask));
 		let some: Item[] = [];
 		let start = 0;
 		for await (const item of items) {

@@ -46,8 +46,13 @@ type Fits<Tasks, S, Before> =
 		? [UnknownOption<S, StageOptions>] extends [never]
 			? [InputOf<S, Before>] extends [PayloadOf<Tasks, TaskOf<S>>]
 				? S
-				: {readonly problem: 'The task of this stage does not take what the stage before it returns.'; readonly gets: InputOf<S, Before>}
-			: {readonly problem: 'A stage has no such option.'; readonly option: UnknownOption<S, StageOptions>}
+				: {
+						readonly problem: 'The task of this stage does not take what the stage before it returns.';
+						readonly stage: TaskOf<S>;
+						readonly takes: PayloadOf<Tasks, TaskOf<S>>;
+						readonly gets: InputOf<S, Before>;
+					}
+			: {readonly problem: 'A stage has no such option.'; readonly stage: TaskOf<S>; readonly option: UnknownOption<S, StageOptions>}
 		: never;
 
 type FittingOptions<S> = [UnknownOption<S, PipeOptions>] extends [never]

@@ -36,7 +36,7 @@ export function addEngineFlags(command: Command): Command {
 		.option('--lease <time>', 'after this time without a sign of life others take the jobs; the same for all on a queue (default: 30s)', toDuration)
 		.addOption(new Option('--durability <what>', 'what a commit survives: full, a loss of power; normal, a crash').choices(['full', 'normal']).default('full'))
 		.option('--memfree <size>', 'start no other job while less memory is free, for instance 512mib (default: none)', toSize)
-		.option('--recycle <limits>', 'replace a worker after jobs, time or memory, for instance jobs=1000,age=1h,memory=1gib', toRecycle)
+		.option('--recycle <limits>', 'replace a worker after jobs, time or memory, for instance jobs=1000,age=1h,memory=1gib', toParts)
 		.option('--retention <times>', 'delete ended jobs, for instance completed=7d,dead=30d,cancelled=7d,batches=30d (default: never)', toRetention)
 		.option('--blobs <size>', 'keep results larger than this in files of their own, for instance 1mib (default: never)', toSize)
 		.option('--nice <n>', 'priority of the workers for the system, from -20 (first) to 19 (last)', toNice);
@@ -58,15 +58,10 @@ function toNice(text: string): number {
 	throw new InvalidArgumentError('It is a whole number from -20 (first) to 19 (last).');
 }
 
-function toRecycle(text: string): object {
-	const {memory: memoryBytes, ...others} = toParts(text);
-	return defined({...others, memoryBytes});
-}
-
 export function toOpenOptions({workers, isolation, durability, drain, grace, lease, nice, ...flags}: EngineFlags): OpenOptions {
-	const {queue, memfree: minFreeMemoryBytes, recycle, retention, blobs: threshold} = flags;
+	const {queue, memfree: minFreeMemory, recycle, retention, blobs: threshold} = flags;
 	return defined({
-		...{queue, workers, isolation, durability, drain, grace, lease, nice, retention, recycle, minFreeMemoryBytes},
+		...{queue, workers, isolation, durability, drain, grace, lease, nice, retention, recycle, minFreeMemory},
 		blobs: threshold === undefined ? undefined : {threshold},
 	}) as OpenOptions;
 }

@@ -105,7 +105,7 @@ async function planCommand(sh: string, words: readonly string[], options: Option
 	// In order, each output has to wait for those before.
 	const lineBuffer = options.order === 'input' ? undefined : options.lineBuffer;
 	const results = options.results && resolve(options.results);
-	const flags = {workdir, lineBuffer, tag, results, memoryBytes: memory};
+	const flags = {workdir, lineBuffer, tag, results, memory};
 	const batch = batchOf(['sh', sh, ...(workdir === undefined ? [] : ['--workdir', workdir])], input, options);
 	const command = parseShellCommand(sh, input.shape, flags, [batch, workdir ?? '', placeOf(options.queue)]);
 	return {target: sh, module: SHELL_TASK, task: command.task, batch, command, input};

@@ -38,7 +38,7 @@ export async function run(round: Round, folder: string): Promise<Result> {
 		isolation: round.isolation,
 		workers: 2,
 		grace: 50,
-		maxValueBytes: 64 * 1024,
+		maxValue: 64 * 1024,
 		taskOutput: 'stderr',
 		resourceLimits: {maxOldGenerationSizeMb: 64},
 		defaults: {backoff: 0},

@@ -72,7 +72,7 @@ export function second(value: string, context: TaskContext): string {
 
 /** Runs each second. */
 export function moment(_: null, context: TaskContext): string {
-	const at = context.job.scheduledAt?.getTime() ?? 0;
+	const at = context.job.scheduledAt ?? 0;
 	const payload = {token: `moment ${at}`};
 	return finish(begin('moment', payload, context), payload, context);
 }
@@ -99,7 +99,7 @@ function begin(name: string, payload: Payload, {job: {id, execution, scheduledAt
 			id,
 			execution,
 			payload,
-			...(scheduledAt && {moment: scheduledAt.getTime()}),
+			...(scheduledAt && {moment: scheduledAt}),
 			...more,
 		};
 		writeSync(steps, `${JSON.stringify(line)}\n`);

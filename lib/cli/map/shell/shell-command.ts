@@ -24,7 +24,7 @@ export interface ShellFlags {
 	/** Whether each line of output begins with the item. */
 	readonly tag?: true | undefined;
 	/** Memory that a command may need. */
-	readonly memoryBytes?: number | undefined;
+	readonly memory?: number | undefined;
 }
 
 export interface ShellCommand extends ShellFlags {

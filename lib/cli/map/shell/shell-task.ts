@@ -10,11 +10,11 @@ import {bothOf, STREAMS} from './streams.ts';
 import {LineWriter} from './tagged-lines.ts';
 
 const command = JSON.parse(env[SHELL_COMMAND_VARIABLE] ?? '') as ShellCommand;
-const {task, template, workdir, results, lineBuffer, tag, memoryBytes} = command;
+const {task, template, workdir, results, lineBuffer, tag, memory} = command;
 // The commands need not have it.
 delete env[SHELL_COMMAND_VARIABLE];
 
-export const tasks = defineTasks(import.meta.url, {[task]: makeTask(run, {version: '1', ...(memoryBytes !== undefined && {memoryBytes})})});
+export const tasks = defineTasks(import.meta.url, {[task]: makeTask(run, {version: '1', ...(memory !== undefined && {memory})})});
 
 /** The most bytes of the outputs that are kept with a job that failed, as JSON: an error has room for 16 KiB. */
 const MAX_FAILED_BYTES = 12 * 1024;

@@ -1,0 +1,132 @@
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {pathToFileURL} from 'node:url';
+import {abortSignal, argument, boolean, callable, checked, list, object} from '../job/checks.ts';
+import {decode, encode} from '../job/encoding.ts';
+import {fromFailure, type JobError} from '../job/failure.ts';
+import type {ClaimedGroup} from '../job/groups/group.ts';
+import {pack} from '../job/groups/packed.ts';
+import {settlementsOf} from '../job/groups/single-jobs.ts';
+import type {Job, JobId, LogLine} from '../job/job.ts';
+import {type ChildJob, JobBuilder} from '../job/new-job.ts';
+import {registerTasks} from '../job/task-module.ts';
+import {inlinePool} from '../pool/inline.ts';
+import {FaenaError} from '../support/errors.ts';
+import {resolveOpenOptions} from './open-options.ts';
+
+/** Options of {@link runTask}. */
+export interface RunOptions {
+	/** What `ctx.resumeFrom` is: the last checkpoint of an earlier execution. Default: none. */
+	readonly resumeFrom?: unknown;
+	/** What `ctx.results` is: the results of the jobs for which the job has waited. Default: none. */
+	readonly results?: readonly unknown[];
+	/** When it aborts, the job is cancelled: `ctx.signal` aborts, and `ctx.cancelled` is true. It goes on until the task ends by itself. */
+	readonly signal?: AbortSignal;
+	/** The tasks that `ctx.enqueue` may name, by name, such as a module (`import * as tasks`); default: the task itself. */
+	readonly tasks?: object;
+	/** Default true: it rejects with what the task threw. If false, the error is in what it resolves with. */
+	readonly reject?: boolean;
+}
+
+/** What a task did. */
+export interface TaskRun<Result = unknown> {
+	/** What it returned, encoded and decoded; `undefined` if it did not. */
+	readonly result: Result;
+	/** With `reject: false`: why it did not return. */
+	readonly error?: JobError;
+	/** The lines of `ctx.log`, and of commands. */
+	readonly logs: readonly Pick<LogLine, 'level' | 'text'>[];
+	/** The jobs of `ctx.enqueue`; none if it threw. `delayMs` is the time until the earliest start. */
+	readonly enqueued: readonly {readonly task: string; readonly payload: unknown; readonly key?: string; readonly delayMs?: number}[];
+	/** The last state of `ctx.checkpoint`. */
+	readonly checkpoint: unknown;
+	/** The last `ctx.progress`. */
+	readonly progress: Job['progress'];
+}
+
+/**
+ * Runs a task once, in the caller's thread and without a queue, as a worker would: with its `setup`, a real context, and values that are encoded and
+ * decoded. Calls of `ctx` in quick succession are combined, as they are with a queue.
+ * @throws what the task threw; FaenaError `JobCancelled` if the signal has cancelled it; `BadOption`, `NotEncodable`
+ * @example
+ * const {result, logs, enqueued} = await runTask(crawl, 'https://example.org', {tasks, resumeFrom: {page: 3}});
+ * assert.deepEqual(enqueued, [{task: 'fetchPage', payload: 4}]);
+ */
+export async function runTask<Payload, Result>(
+	// biome-ignore lint/suspicious/noExplicitAny: the context of any task
+	task: (payload: Payload, context: any) => Result,
+	payload?: Payload,
+	options: RunOptions = {},
+): Promise<TaskRun<Awaited<Result>>> {
+	argument('runTask()', 'its first argument', task, callable);
+	const given = checked('runTask()', options, CHECKS) as RunOptions;
+	const name = Object.entries(given.tasks ?? {}).find(([, run]) => run === task)?.[0] ?? (task.name || 'task');
+	const module = pathToFileURL(join(tmpdir(), `faena-run-${++runs}`)).href;
+	registerTasks(module, {...given.tasks, [name]: task});
+	try {
+		return (await runOn(module, name, payload, given)) as TaskRun<Awaited<Result>>;
+	} finally {
+		registerTasks(module, undefined);
+	}
+}
+
+let runs = 0;
+const CHECKS = {resumeFrom: (value: unknown) => value, results: list, signal: abortSignal, tasks: object, reject: boolean};
+const ID: JobId = 1;
+
+async function runOn(module: string, name: string, payload: unknown, {signal, reject = true, ...before}: RunOptions): Promise<TaskRun> {
+	const settings = resolveOpenOptions({queue: join(tmpdir(), 'none.db'), tasks: module, isolation: 'inline', workers: 1, scope: []});
+	const said = {logs: [] as Pick<LogLine, 'level' | 'text'>[], checkpoint: undefined as unknown, progress: undefined as Job['progress']};
+	const ended = Promise.withResolvers<Parameters<typeof settlementsOf>[0]>();
+	const pool = inlinePool(
+		{...settings, tasks: module},
+		{
+			ended: (_, [group]) => group && ended.resolve(group),
+			updated({logs = [], checkpoint, progress}) {
+				said.logs.push(...logs.map(({level, text}) => ({level, text})));
+				if (checkpoint) said.checkpoint = decode(checkpoint.state);
+				if (progress) said.progress = progress;
+			},
+			...{freed: ignore, lost: ignore, startsSlowly: ignore, memoryShort: ignore},
+		},
+	);
+	const cancel = () => void pool.stop(ID, 'cancelled');
+	// The pool's own timers keep no process alive.
+	const keepAlive = setInterval(() => undefined, 60_000);
+	try {
+		const builder = new JobBuilder(await pool.load(), {}, settings.maxValueBytes);
+		pool.run(toGroup(builder, name, payload, before));
+		signal?.addEventListener('abort', cancel);
+		if (signal?.aborted) cancel();
+		const [settlement] = settlementsOf(await ended.promise);
+		const outcome = settlement?.outcome;
+		if (outcome?.type === 'returned') return {result: decode(outcome.value), ...said, enqueued: (outcome.enqueue ?? []).map(toEnqueued)};
+		const error = outcome && 'error' in outcome && outcome.error ? fromFailure(outcome.error) : cancelledBefore();
+		if (reject) throw outcome?.type === 'cancelled' ? new FaenaError('JobCancelled', error.message, {cause: error}) : error;
+		return {result: undefined, error, ...said, enqueued: []};
+	} finally {
+		clearInterval(keepAlive);
+		signal?.removeEventListener('abort', cancel);
+		await pool.close();
+	}
+}
+
+function ignore(): void {}
+
+function cancelledBefore(): JobError {
+	return fromFailure({reason: 'cancelled', name: 'Cancelled', message: 'The task was cancelled before it ran.'});
+}
+
+function toGroup(builder: JobBuilder, task: string, payload: unknown, {resumeFrom, results}: RunOptions): ClaimedGroup {
+	const {policy, priority} = builder.resolve('runTask()', task, {});
+	return {
+		...{task, lease: 1, ids: ID, executions: 1, createdAt: Date.now(), priorities: priority, policies: policy},
+		values: pack([builder.encode(payload)]),
+		...(resumeFrom !== undefined && {executions: 2, checkpoints: new Map([[0, encode(resumeFrom, 'resumeFrom')]])}),
+		...(results && {parents: [{start: 0, end: 1, isEach: false, first: ID + 1, values: pack(results.map(result => encode(result, 'results')))}]}),
+	};
+}
+
+function toEnqueued({task, payload, key, delayMs}: ChildJob): TaskRun['enqueued'][number] {
+	return {task, payload: decode(payload), ...(key !== undefined && {key}), ...(delayMs !== undefined && {delayMs})};
+}
