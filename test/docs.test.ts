@@ -41,7 +41,11 @@ interface Block {
 }
 
 const blocks = documents.flatMap(blocksOf);
-const programs = blocks.filter(({document, name, code}) => name !== undefined && !/^export /m.test(code) && !FOLLOWED.includes(basename(document)));
+/** Waits for another program that runs its job: a test of its own has both. */
+const ENQUEUES = 'enqueue.ts';
+const programs = blocks.filter(
+	({document, name, code}) => name !== undefined && name !== ENQUEUES && !/^export /m.test(code) && !FOLLOWED.includes(basename(document)),
+);
 
 function blocksOf(document: string): Block[] {
 	const markdown = readFileSync(join(root, document), 'utf8');
@@ -124,6 +128,16 @@ test.serial('the first program of README.md goes on where it was, also with othe
 		const {stdout} = await run(process.execPath, ['main.ts', ...files], inFolder);
 		t.deepEqual([...stdout.matchAll(/^[0-9a-f]{64} (.*)$/gm)].map(match => match[1]).sort(), files.toSorted());
 	}
+});
+
+test.serial('enqueue.ts of README.md prints the result of a job that faena work has run', async t => {
+	const inFolder = {cwd: join(project, 'README'), timeout: 60_000};
+	const working = new AbortController();
+	const words = [join(root, 'lib/cli/main.ts'), 'work', './tasks.ts', '--queue', 'jobs.db'];
+	const work = run(process.execPath, words, {...inFolder, signal: working.signal}).catch(() => undefined);
+	t.regex((await run(process.execPath, [ENQUEUES], inFolder)).stdout, /^[0-9a-f]{64}\n$/);
+	working.abort();
+	await work;
 });
 
 test('README.md fits on three screens, and docs/README.md names each page once', t => {

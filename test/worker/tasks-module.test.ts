@@ -1,5 +1,5 @@
 import {execFile} from 'node:child_process';
-import {readdirSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs';
+import {readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {fileURLToPath, pathToFileURL} from 'node:url';
 import {promisify} from 'node:util';
@@ -104,11 +104,13 @@ test("the README's program runs as it is, as tsc compiles it, and with its tasks
 	await compile(folder, 'main.ts', 'tasks.ts');
 	t.is(await printed(folder, 'dist/main.js'), asSource);
 
-	renameSync(join(folder, 'tasks.ts'), join(folder, 'tasks.cts'));
+	const tasks = readFileSync(join(folder, 'tasks.ts'), 'utf8');
+	writeFileSync(join(folder, 'tasks.cts'), tasks.replace('import.meta.url', '__filename'));
+	rmSync(join(folder, 'tasks.ts'));
 	rmSync(join(folder, 'dist/tasks.js'));
 	await compile(folder, 'tasks.cts');
 	const main = readFileSync(join(folder, 'dist/main.js'), 'utf8');
-	writeFileSync(join(folder, 'dist/main.js'), main.replace("'./tasks.ts'", "'./tasks.cts'"));
+	writeFileSync(join(folder, 'dist/main.js'), main.replace('./tasks.js', './tasks.cjs'));
 	t.is(await printed(folder, 'dist/main.js'), asSource);
 });
 
