@@ -14,6 +14,8 @@ import {ALL_BUT_LONG, QUICK} from './selections.ts';
 import {byLength, keepTimes, parseTimes} from './times/times.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
+/** Longer than any test takes. */
+const SILENCE_MS = Number(process.env['FAENA_TEST_SILENCE'] ?? 12 * 60_000);
 const AVA = fileURLToPath(new URL('../node_modules/ava/entrypoints/cli.js', import.meta.url));
 
 const words = process.argv.slice(2);
@@ -32,7 +34,16 @@ const begunAt = performance.now();
 const begun = new Set<string>();
 const counts = {passed: 0, failed: 0, skipped: 0};
 let phase: 'passes' | 'fails' | 'details' = 'passes';
-for await (const line of createInterface({input: ava.stdout})) print(line);
+// AVA's own time-out ends once it has passed during a test that asked for more. An interrupted AVA lists the tests that have not ended.
+const silence = setTimeout(() => {
+	console.log(`No test has ended for ${SILENCE_MS / 60_000} minutes.`);
+	ava.kill('SIGINT');
+}, SILENCE_MS);
+for await (const line of createInterface({input: ava.stdout})) {
+	silence.refresh();
+	print(line);
+}
+clearTimeout(silence);
 if (ava.exitCode === null && ava.signalCode === null) await once(ava, 'exit');
 tellTimes();
 console.log(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);

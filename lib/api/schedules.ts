@@ -256,19 +256,20 @@ function noMoment({until, timing}: ScheduleSpec): FaenaError {
 
 /** @throws FaenaError `NoSuchSchedule` */
 export async function resumeSchedule(verbs: ScheduleVerbs, name: string): Promise<void> {
-	const schedule = await findSchedule(verbs, name);
-	if (!schedule) throw noSuchSchedule(name);
-	const {spec, isPaused, nextAt, lastAt} = schedule;
-	if (!isPaused) return;
-	const now = await verbs.now();
-	// A moment that passed during the pause is not made up for.
-	const {timing} = spec;
-	const next = waitsForEnd(spec)
-		? nextAt !== null && nextAt <= now && 'everyMs' in timing
-			? now + timing.everyMs
-			: nextAt
-		: (await momentsOf(spec)).after(Math.max(now, lastAt ?? 0));
-	await changeExisting(verbs, {type: 'resume', name, nextAt: next});
+	for (;;) {
+		const schedule = await findSchedule(verbs, name);
+		if (!schedule) throw noSuchSchedule(name);
+		if (!schedule.isPaused) return;
+		const nextAt = await momentAfterPause(schedule, await verbs.now());
+		// Otherwise another has resumed or changed it meanwhile.
+		if ((await verbs.change({type: 'resume', name, at: schedule.nextAt, nextAt})).isDone) return;
+	}
+}
+
+/** A moment that passed during the pause is not made up for. */
+async function momentAfterPause({spec, nextAt, lastAt}: Schedule, now: number): Promise<number | null> {
+	if (!waitsForEnd(spec)) return (await momentsOf(spec)).after(Math.max(now, lastAt ?? 0));
+	return nextAt !== null && nextAt <= now && 'everyMs' in spec.timing ? now + spec.timing.everyMs : nextAt;
 }
 
 function noSuchSchedule(name: string): FaenaError {

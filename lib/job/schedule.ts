@@ -68,7 +68,8 @@ export type ScheduleChange = {readonly name: string} & (
 	  }
 	| {readonly type: 'pause'}
 	| {readonly type: 'delete'}
-	| {readonly type: 'resume'; readonly nextAt: number | null}
+	/** Ends a pause, if the next moment is still `at`. Otherwise another has ended one meanwhile, and moments have passed that would come twice. */
+	| {readonly type: 'resume'; readonly at: number | null; readonly nextAt: number | null}
 	/** Enqueues a job for each of these moments, in order, if the next moment is still `at` and the schedule is not paused. */
 	| {readonly type: 'advance'; readonly at: number; readonly moments: readonly number[]; readonly nextAt: number | null; readonly missed: number}
 	/** Enqueues a job now, beside the moments. */
@@ -126,7 +127,7 @@ export function decideSchedule(
 		case 'pause':
 			return {...same, isPaused: true};
 		case 'resume':
-			return {...same, isPaused: false, nextAt: change.nextAt};
+			return isPaused && nextAt === change.at ? {...same, isPaused: false, nextAt: change.nextAt} : undefined;
 		case 'run':
 			// Beside the moments, without a delay by chance.
 			return isRunning && spec.overlap === 'skip' ? same : {...same, runs: {wait: isRunning, moments: [{moment: now, runAt: null}]}};

@@ -428,8 +428,8 @@ interface Picked {
 type SchedulePlan =
 	| {readonly type: 'set'; readonly spec: ScheduleSpec; readonly inMs: number}
 	| {readonly type: 'pause' | 'delete' | 'run'}
-	| {readonly type: 'resume'; readonly inMs: number}
 	/** `isNext` for one who knows the next moment. */
+	| {readonly type: 'resume'; readonly isNext: boolean; readonly inMs: number}
 	| {readonly type: 'advance'; readonly isNext: boolean; readonly moments: number; readonly inMs: number | null};
 
 /** An even delay becomes `delayMs`, an odd one `runAt`. */
@@ -538,7 +538,7 @@ async function changeSchedule(queue: JobQueue, {name, change}: Command & {type: 
 function toScheduleChange(name: string, change: SchedulePlan, now: number, known: Schedule | undefined): ScheduleChange {
 	const {type} = change;
 	if (type === 'set') return {type, name, spec: change.spec, nextAt: now + change.inMs, lastAt: known?.lastAt ?? null};
-	if (type === 'resume') return {type, name, nextAt: now + change.inMs};
+	if (type === 'resume') return {type, name, at: change.isNext ? (known?.nextAt ?? null) : now, nextAt: now + change.inMs};
 	if (type !== 'advance') return {type, name};
 	const at = change.isNext ? (known?.nextAt ?? 0) : now;
 	const moments = Array.from({length: change.moments}, (_, index) => at + index);
@@ -875,15 +875,16 @@ const spec: fc.Arbitrary<ScheduleSpec> = fc.record({
 	policy: fc.constantFrom(...POLICIES),
 });
 const inMs = fc.integer({min: -5, max: 30});
+const isNext = weighted([4, fc.constant(true)], [1, fc.constant(false)]);
 const scheduleChange: fc.Arbitrary<SchedulePlan> = weighted<SchedulePlan>(
 	[3, fc.record({type: fc.constant('set'), spec, inMs})],
 	[1, fc.record({type: fc.constantFrom('pause', 'delete', 'run')})],
-	[1, fc.record({type: fc.constant('resume'), inMs})],
+	[1, fc.record({type: fc.constant('resume'), isNext, inMs})],
 	[
 		4,
 		fc.record({
 			type: fc.constant('advance'),
-			isNext: weighted([4, fc.constant(true)], [1, fc.constant(false)]),
+			isNext,
 			moments: fc.nat(3),
 			inMs: fc.option(inMs, {nil: null}),
 		}),

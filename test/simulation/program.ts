@@ -121,7 +121,7 @@ export class Program {
 		pauseSchedule: () => this.#verb('schedule', [{type: 'pause', name: planSchedule(this.#scheduler.chance).name}]),
 		resumeSchedule: () => {
 			const {name} = planSchedule(this.#scheduler.chance);
-			this.#withSchedule(name, old => old && this.#verb('schedule', [{type: 'resume', name, nextAt: this.#nextMoment(old.spec, old)}]));
+			this.#withSchedule(name, old => old && this.#verb('schedule', [{type: 'resume', name, at: old.nextAt, nextAt: this.#nextMoment(old.spec, old)}]));
 		},
 		deleteSchedule: () => this.deleteSchedule(planSchedule(this.#scheduler.chance).name),
 		cancel: () => this.#verb('cancel', [this.#filter()], result => this.#ledger.toldOfCancel(this.#actor, result as CancelResult)),

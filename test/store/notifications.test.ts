@@ -175,7 +175,7 @@ test.serial('a store that hears nothing sees a pause, its end, and a schedule wh
 		() => other.setPaused([task], false),
 		() => other.commit({schedule: [{name: 's', type: 'set', spec, nextAt: 1, lastAt: null}]}),
 		() => other.commit({schedule: [{name: 's', type: 'pause'}]}),
-		() => other.commit({schedule: [{name: 's', type: 'resume', nextAt: 1}]}),
+		() => other.commit({schedule: [{name: 's', type: 'resume', at: 1, nextAt: 1}]}),
 	];
 	for (const [index, step] of steps.entries()) {
 		const known = changes;

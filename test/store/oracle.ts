@@ -962,13 +962,14 @@ export class MemoryStore implements contract.Store {
 			this.#schedules.set(name, {...(known ?? fresh), spec: change.spec, createdAt: now, nextAt: change.nextAt, isOver: false});
 			return done;
 		}
+		const {type} = change;
 		if (!known) return {isDone: false, jobIds: []};
-		if (change.type === 'delete') this.#schedules.delete(name);
-		else if (change.type === 'pause') this.#schedules.set(name, {...known, isPaused: true});
-		else if (change.type === 'resume') this.#schedules.set(name, {...known, isPaused: false, nextAt: change.nextAt});
-		else if (change.type === 'run') return this.#runNow(known);
-		else if (known.isPaused || known.nextAt !== change.at) return {isDone: false, jobIds: []};
-		else return this.#runSchedule(known, change);
+		if ((type === 'resume' && !known.isPaused) || (type === 'advance' && known.isPaused)) return {isDone: false, jobIds: []};
+		if ('at' in change && known.nextAt !== change.at) return {isDone: false, jobIds: []};
+		if (type === 'run') return this.#runNow(known);
+		if (type === 'advance') return this.#runSchedule(known, change);
+		if (type === 'delete') this.#schedules.delete(name);
+		else this.#schedules.set(name, {...known, isPaused: type === 'pause', ...(type === 'resume' && {nextAt: change.nextAt})});
 		return done;
 	}
 

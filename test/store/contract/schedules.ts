@@ -121,7 +121,13 @@ law('a paused schedule enqueues nothing, and goes on where it is told', async (t
 	t.is((await queue.store.commit({})).momentInMs, undefined);
 	t.is(await advance(queue, T0 + HOUR, [T0 + HOUR], T0 + 2 * HOUR), undefined);
 	t.like(await theSchedule(queue), {isPaused: true, nextAt: T0 + HOUR});
-	await change(queue, {type: 'resume', name: 'hourly', nextAt: T0 + 9 * HOUR});
+	const resumed = {type: 'resume', name: 'hourly', at: T0 + HOUR, nextAt: T0 + 9 * HOUR} as const;
+	t.deepEqual(await change(queue, {...resumed, at: T0}), [{isDone: false, jobIds: []}]);
+	t.deepEqual(await change(queue, resumed, {...resumed, nextAt: T0 + HOUR}), [
+		{isDone: true, jobIds: []},
+		// Of two that end the same pause, the second changes nothing: no moment comes twice.
+		{isDone: false, jobIds: []},
+	]);
 	t.like(await theSchedule(queue), {isPaused: false, nextAt: T0 + 9 * HOUR});
 	t.is((await queue.store.commit({})).momentInMs, 9 * HOUR);
 });
