@@ -952,25 +952,25 @@ export class MemoryStore implements contract.Store {
 	}
 
 	#changeSchedule(change: ScheduleChange): ScheduleResult {
-		const {name} = change;
-		const now = this.#clock.now();
+		const {name, type} = change;
+		const none = {isDone: false, jobIds: []};
 		const known = this.#schedules.get(name);
-		const done = {isDone: true, jobIds: []};
-		if (change.type === 'set') {
-			if (known && (known.lastAt !== change.lastAt || isSameSchedule(known.spec, change.spec))) return {isDone: false, jobIds: []};
-			const fresh = {name, isPaused: false, lastJobId: null, lastAt: null, runs: 0, skipped: 0, missed: 0};
-			this.#schedules.set(name, {...(known ?? fresh), spec: change.spec, createdAt: now, nextAt: change.nextAt, isOver: false});
-			return done;
-		}
-		const {type} = change;
-		if (!known) return {isDone: false, jobIds: []};
-		if ((type === 'resume' && !known.isPaused) || (type === 'advance' && known.isPaused)) return {isDone: false, jobIds: []};
-		if ('at' in change && known.nextAt !== change.at) return {isDone: false, jobIds: []};
+		if (type === 'set') return this.#setSchedule(known, change) ? {isDone: true, jobIds: []} : none;
+		if (!known) return none;
+		if ((type === 'resume' && !known.isPaused) || (type === 'advance' && known.isPaused)) return none;
+		if ('at' in change && known.nextAt !== change.at) return none;
 		if (type === 'run') return this.#runNow(known);
 		if (type === 'advance') return this.#runSchedule(known, change);
 		if (type === 'delete') this.#schedules.delete(name);
 		else this.#schedules.set(name, {...known, isPaused: type === 'pause', ...(type === 'resume' && {nextAt: change.nextAt})});
-		return done;
+		return {isDone: true, jobIds: []};
+	}
+
+	#setSchedule(known: OracleSchedule | undefined, {name, spec, nextAt, lastAt}: ScheduleChange & {type: 'set'}): boolean {
+		if (known && (known.lastAt !== lastAt || isSameSchedule(known.spec, spec))) return false;
+		const fresh = {name, isPaused: false, lastJobId: null, lastAt: null, runs: 0, skipped: 0, missed: 0};
+		this.#schedules.set(name, {...(known ?? fresh), spec, createdAt: this.#clock.now(), nextAt, isOver: false});
+		return true;
 	}
 
 	/** A run beside the moments. */
