@@ -120,6 +120,7 @@ export function decideSchedule(
 	}
 	if (!schedule) return undefined;
 	const {isPaused, nextAt, lastAt, spec} = schedule;
+	if ('at' in change && (nextAt !== change.at || isPaused !== (change.type === 'resume'))) return undefined;
 	const same = {type: 'write', isPaused, nextAt, lastAt, skipped: 0, missed: 0, runs: NO_RUNS} as const;
 	switch (change.type) {
 		case 'delete':
@@ -127,14 +128,12 @@ export function decideSchedule(
 		case 'pause':
 			return {...same, isPaused: true};
 		case 'resume':
-			return isPaused && nextAt === change.at ? {...same, isPaused: false, nextAt: change.nextAt} : undefined;
+			return {...same, isPaused: false, nextAt: change.nextAt};
 		case 'run':
 			// Beside the moments, without a delay by chance.
 			return isRunning && spec.overlap === 'skip' ? same : {...same, runs: {wait: isRunning, moments: [{moment: now, runAt: null}]}};
 		case 'advance':
-			return isPaused || nextAt !== change.at
-				? undefined
-				: advance({...same, nextAt: change.nextAt, missed: change.missed}, spec, change.moments, isRunning, random);
+			return advance({...same, nextAt: change.nextAt, missed: change.missed}, spec, change.moments, isRunning, random);
 	}
 }
 

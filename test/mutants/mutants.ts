@@ -964,14 +964,20 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'two engines enqueue the same moment': {
 		file: SCHEDULES,
-		find: 'return isPaused || nextAt !== change.at\n',
-		put: 'return isPaused\n',
+		find: "(nextAt !== change.at || isPaused !== (change.type === 'resume'))",
+		put: "(isPaused !== (change.type === 'resume'))",
 		killer: [SQLITE, 'sqlite: a schedule is advanced from one moment once: whoever comes second changes nothing'],
 	},
 	'a schedule that is paused enqueues': {
 		file: SCHEDULES,
-		find: 'return isPaused || nextAt !== change.at\n',
-		put: 'return nextAt !== change.at\n',
+		find: "(nextAt !== change.at || isPaused !== (change.type === 'resume'))",
+		put: "(nextAt !== change.at || (change.type === 'resume' && !isPaused))",
+		killer: [SQLITE, 'sqlite: a paused schedule enqueues nothing, and goes on where it is told'],
+	},
+	'of two that resume a schedule, the second repeats a moment': {
+		file: SCHEDULES,
+		find: "(nextAt !== change.at || isPaused !== (change.type === 'resume'))",
+		put: "(nextAt !== change.at || (change.type === 'advance' && isPaused))",
 		killer: [SQLITE, 'sqlite: a paused schedule enqueues nothing, and goes on where it is told'],
 	},
 	'a schedule that is set anew repeats a moment': {
