@@ -6,7 +6,8 @@
 import './support/node.ts';
 
 export type {BatchId, BatchOptions, DeleteResult, FlowJobs, Mark, StoredFlow} from './job/batch.ts';
-export type {Ending, ExecutionRecord, JobUpdate, Lease, OwnerId, Settlement, Timing} from './job/claim.ts';
+export type {ClaimedJob, Ending, ExecutionRecord, JobUpdate, Lease, Outcome, OwnerId, Settlement, Timing} from './job/claim.ts';
+export {decode, type Encoded, encode} from './job/encoding.ts';
 export type {ErrorRecord} from './job/error-record.ts';
 export type {Health} from './job/events.ts';
 export type {FailureRecord} from './job/failure.ts';
@@ -17,7 +18,7 @@ export type {CancelResult, DiscardOptions, DiscardResult, EditResult, JobEdit, J
 export type {ChildJob, NewJob, PendingLimits, Rerun} from './job/new-job.ts';
 export type {CheckedOptions, PerSpawner} from './job/options.ts';
 export type {KnownParents, ParentEdge, Parents, ParentsOfCall} from './job/parents.ts';
-export type {PolicyNumber, PolicyOption} from './job/policy.ts';
+export type {Backoff, Policy, PolicyNumber, PolicyOption} from './job/policy.ts';
 export type {Schedule, ScheduleChange, ScheduleResult, ScheduleSpec} from './job/schedule.ts';
 export type {JobValues, Page, Place} from './job/search.ts';
 export type {BatchDeletion, Deleted, Deletion, EndedBefore, EndedDeletion, EndTimes} from './store/deletions.ts';

@@ -1,6 +1,6 @@
 /** A queue without an engine, and every verb of it: `node examples/plain-queue/main.ts`. */
 import {setTimeout as sleep} from 'node:timers/promises';
-import {decode, encode, type JobHandler, openQueue, statusSummary, work} from 'faena/queue';
+import {type JobHandler, openQueue, statusSummary, work} from 'faena/queue';
 
 const resize: JobHandler<{file: string}> = async ({file}) => {
 	await sleep(20);
@@ -10,17 +10,17 @@ const resize: JobHandler<{file: string}> = async ({file}) => {
 
 // Create the queue, and enqueue jobs with a priority, a schedule and a limit of attempts.
 const queue = await openQueue('plain.db');
-const policy = {maxAttempts: 2, backoff: {baseMs: 10, factor: 2, maxMs: 1000, jitter: 0}};
+const twice = {maxAttempts: 2, backoff: '10ms'} as const;
 const files = ['a.png', 'broken.png', 'c.png', 'd.png'];
-await queue.enqueue(files.map(file => ({task: 'resize', payload: encode({file}, 'payload'), policy})));
-await queue.enqueue([{task: 'resize', payload: encode({file: 'urgent.png'}, 'payload'), priority: 9}]);
-const [mail] = await queue.enqueue([{task: 'mail', payload: encode('Ana', 'payload'), delayMs: 30, policy: {...policy, maxAttempts: 1}}]);
+await queue.enqueue(files.map(file => ({task: 'resize', payload: {file}, ...twice})));
+await queue.enqueue([{task: 'resize', payload: {file: 'urgent.png'}, priority: 9}]);
+const [mail] = await queue.enqueue([{task: 'mail', payload: 'Ana', delay: '30ms', maxAttempts: 1}]);
 
 // Take jobs by hand, of any task: complete one, fail another.
 const {jobs} = await queue.dequeue({owner: 'by hand', limit: 2});
 for (const [index, job] of jobs.entries()) {
-	console.log('by hand:', decode(job.payload));
-	if (index === 0) await queue.complete(job, encode(1, 'result'));
+	console.log('by hand:', job.payload);
+	if (index === 0) await queue.complete(job, 1);
 	else await queue.fail(job, new Error('not now'));
 }
 

@@ -1,14 +1,13 @@
+import {type JobChanges, toEdit} from '../job/edit.ts';
 import {decode} from '../job/encoding.ts';
 import {fromFailure, type JobError} from '../job/failure.ts';
 import type {Job, JobId} from '../job/job.ts';
 import type {JobBuilder} from '../job/new-job.ts';
-import type {JobOptions} from '../job/task.ts';
 import {noSuchJob} from '../store/conflict-errors.ts';
 import {FaenaError} from '../support/errors.ts';
 import {atCaller} from '../support/stack.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import type {Notice} from '../transport/messages.ts';
-import {editJob} from './edit.ts';
 import {findJob, infoOf, type JobInfo} from './job-info.ts';
 import {checkWait, type WaitOptions, waitForEnd} from './wait.ts';
 
@@ -103,8 +102,8 @@ export class JobHandle<Result = unknown, Payload = unknown> {
 	 * @throws FaenaError `NoSuchJob`, `BadOption`, `NotEncodable`, `TooLarge`, `Closed`, `StorageFull`, `OutcomeUnknown`
 	 * @example if (!(await job.edit({priority: 9, delay: 0}))) console.log('It has begun already.');
 	 */
-	async edit(changes: Pick<JobOptions, 'priority' | 'delay' | 'runAt'> & {readonly payload?: Payload}): Promise<boolean> {
-		return editJob(this.#client, this.#builder, this.id, changes);
+	async edit(changes: JobChanges<Payload>): Promise<boolean> {
+		return this.#client.verb('edit', this.id, toEdit(this.#builder, changes));
 	}
 
 	/** What a verb returns that has changed so many jobs. */

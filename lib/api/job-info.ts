@@ -1,6 +1,5 @@
-import type {ExecutionRecord} from '../job/claim.ts';
+import {type JobExecution, toExecution} from '../job/claim.ts';
 import {decode} from '../job/encoding.ts';
-import {fromFailure, type JobError} from '../job/failure.ts';
 import {listRanges} from '../job/groups/group.ts';
 import {type Job, type JobId, type JobStatus, type LogLine, toJob} from '../job/job.ts';
 import {pages} from '../job/search.ts';
@@ -22,10 +21,7 @@ export interface JobInfo<Payload = unknown, Result = unknown> extends Job {
 	/** The last log lines, at most 200. */
 	readonly logs: readonly LogLine[];
 	/** Its executions that have ended, in order, also those of earlier rounds: at most the first ten and the last ten. */
-	readonly history: readonly (Omit<ExecutionRecord, 'error'> & {
-		/** Why it failed, or was cancelled. */
-		readonly error?: JobError;
-	})[];
+	readonly history: readonly JobExecution[];
 }
 
 export async function infoOf(client: DispatcherClient, id: JobId): Promise<JobInfo | undefined> {
@@ -42,7 +38,7 @@ export async function infoOf(client: DispatcherClient, id: JobId): Promise<JobIn
 		...(result !== undefined && {result: decode(result)}),
 		...(checkpoint && {checkpoint: {...checkpoint, state: decode(checkpoint.state)}}),
 		logs,
-		history: history.map(({error, ...execution}) => ({...execution, ...(error && {error: fromFailure(error)})})),
+		history: history.map(toExecution),
 	};
 }
 

@@ -1,12 +1,12 @@
 /** The inner door of the command line for words. It loads no engine, since `faena --version` and the workers of `--sh` need none. */
 
 export {bad, duration, nearest, size} from '../job/checks.ts';
-export {DEFAULT_MAX_VALUE_BYTES, decode, type Encoded, isJson, toCount} from '../job/encoding.ts';
+export {DEFAULT_MAX_VALUE_BYTES, decode, type Encoded, encode, isJson, toCount} from '../job/encoding.ts';
 export type {PostMortem} from '../job/failure.ts';
 export {listRanges} from '../job/groups/group.ts';
 export {MANY_BYTES, Portion, SMALL_GROUP} from '../job/groups/portion.ts';
 export {type Durability, describeStages, isTerminal, NO_JOBS, type Progress, STATUSES, statusSummary, UNENDED_STATUSES} from '../job/job.ts';
-export {checkJobOptions, resolveUnknown} from '../job/options.ts';
+export {checkJobOptions} from '../job/options.ts';
 export type {Schedule, ScheduleResult} from '../job/schedule.ts';
 export {scopeOfModule} from '../job/scope.ts';
 export {pages, SORTED_BY, SORTS} from '../job/search.ts';

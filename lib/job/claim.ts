@@ -1,3 +1,4 @@
+import {fromFailure, type JobError} from './failure.ts';
 import type {Encoded} from './encoding.ts';
 import type {FailureRecord} from './failure.ts';
 import type {Job, JobId, LogLine, Progress} from './job.ts';
@@ -85,6 +86,16 @@ export interface ExecutionRecord extends Timing {
 	readonly worker?: string;
 	/** Why it failed, or was cancelled. */
 	readonly error?: FailureRecord;
+}
+
+/** An {@link ExecutionRecord}, with its error as an Error. */
+export interface JobExecution extends Omit<ExecutionRecord, 'error'> {
+	/** Why it failed, or was cancelled. */
+	readonly error?: JobError;
+}
+
+export function toExecution({error, ...execution}: ExecutionRecord): JobExecution {
+	return {...execution, ...(error && {error: fromFailure(error)})};
 }
 
 /** The store keeps this many executions of a job: half of them the first, half the last. */

@@ -1,9 +1,10 @@
 import type {Batch, BatchId, BatchOptions, CompletedBatch, DeleteResult} from '../job/batch.ts';
 import {argument, boolean, text} from '../job/checks.ts';
-import type {Claim, ClaimedJob, ExecutionRecord, Lease, Outcome, OwnerId, Settlement} from '../job/claim.ts';
+import {type Claim, type ClaimedJob, type JobExecution, type Lease, type OwnerId, type Settlement, toExecution} from '../job/claim.ts';
+import {type JobChanges, toEdit} from '../job/edit.ts';
 import {decode, type Encoded, encode, MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
-import {toFailure, withExecution} from '../job/failure.ts';
-import {type ClaimedGroup, type EnqueuedGroup, idAt, numberAt, sizeOf} from '../job/groups/group.ts';
+import {fromFailure, type JobError, toFailure} from '../job/failure.ts';
+import {type ClaimedGroup, type EnqueuedGroup, idAt, type NewGroup, numberAt, sizeOf} from '../job/groups/group.ts';
 import {unpack} from '../job/groups/packed.ts';
 import {claimedJobsOf, toEndedGroup} from '../job/groups/single-jobs.ts';
 import {
@@ -12,7 +13,6 @@ import {
 	type DiscardOptions,
 	type DiscardResult,
 	type Job,
-	type JobEdit,
 	type JobEnd,
 	type JobId,
 	type JobRef,
@@ -22,9 +22,12 @@ import {
 	UNENDED_STATUSES,
 } from '../job/job.ts';
 import {countJobs, JobList, type JobSource} from '../job/job-list.ts';
+import {JobBuilder} from '../job/new-job.ts';
 import {checkFilter, checkId} from '../job/options.ts';
 import {listParents, readerOf} from '../job/parent-results.ts';
-import type {JobFilter, JobSearch, JobValues} from '../job/search.ts';
+import type {Policy} from '../job/policy.ts';
+import type {JobFilter, JobSearch} from '../job/search.ts';
+import {defined} from '../support/defined.ts';
 import {nameOfProcess} from '../support/node.ts';
 import {isEdited, noSuchJob} from './conflict-errors.ts';
 import {type Cleanup, cleanUp} from './deletions.ts';
@@ -33,18 +36,17 @@ import {
 	checkBatchOptions,
 	checkClaim,
 	checkDequeue,
-	checkEdit,
 	checkPage,
-	checkSettlements,
 	type DequeueOptions,
-	encoded,
 	idList,
 	notNegative,
 	positive,
 	type QueueJob,
+	type QueueOutcome,
 	required,
 	texts,
-	toCheckedGroups,
+	toGroups,
+	toSettlements,
 } from './queue-input.ts';
 import type {BatchChange, Claimed, ClaimRequest, Moved, MovePage, MoveTarget, Released, Store} from './store.ts';
 
@@ -55,11 +57,14 @@ import type {BatchChange, Claimed, ClaimRequest, Moved, MovePage, MoveTarget, Re
 export class JobQueue {
 	readonly #listeners = new Set<() => void>();
 
+	readonly #builder: JobBuilder;
+
 	/** The store that keeps the jobs. */
 	readonly store: Store;
 
 	constructor(store: Store) {
 		this.store = store;
+		this.#builder = new JobBuilder([], {}, MAX_VALUE_LIMIT_BYTES);
 	}
 
 	/** The location of the jobs, as given to `openQueue`. */
@@ -70,19 +75,11 @@ export class JobQueue {
 	/**
 	 * Enqueues jobs: all, or none and an error. Resolves once they are durable.
 	 * @returns a job for each one given, in order
-	 * @throws FaenaError `KeyConflict` if a key belongs to a job with another payload; `NoSuchBatch`; `BadRow`, `TooLarge`
+	 * @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge`; `KeyConflict` if a key belongs to a job with another payload; `NoSuchJob`, `NoSuchBatch`, `BadRow`
+	 * @example const [{id}] = await queue.enqueue([{task: 'resize', payload: {file: 'a.png'}, delay: '5m', maxAttempts: 5}]);
 	 */
 	async enqueue(jobs: readonly QueueJob[]): Promise<readonly Enqueued[]> {
-		const groups = toCheckedGroups(jobs);
-		const {enqueued} = await this.store.commit({enqueue: groups, rejectConflicts: true});
-		this.announce();
-		const made: Enqueued[] = [];
-		for (const [index, group] of groups.entries()) {
-			const {ids, reused} = enqueued[index] as EnqueuedGroup;
-			const known = new Set(reused);
-			for (let at = 0; at < sizeOf(group); at++) made.push({id: idAt(ids, at), reused: known.has(at)});
-		}
-		return made;
+		return enqueueGroups(this, toGroups(this.#builder, jobs));
 	}
 
 	/** Calls the listeners of {@link onEnqueue}. For a program that has enqueued jobs by `store.commit()`. */
@@ -103,15 +100,26 @@ export class JobQueue {
 		});
 	}
 
-	/** Claims up to `limit` jobs, without a scope or of the given scopes: higher priority first, then in order of arrival. */
+	/**
+	 * Claims up to `limit` jobs, without a scope or of the given scopes: higher priority first, then in order of arrival. A job whose payload can't be
+	 * decoded is dead.
+	 * @example const {jobs: [job]} = await queue.dequeue({owner: 'loop-1', tasks: ['resize']});
+	 */
 	async dequeue(options: DequeueOptions): Promise<Dequeued> {
-		const {owner, tasks = await this.#tasksWithJobs(), scopes, limit = 1, maxBytes = Infinity} = checkDequeue(options);
-		const claim = {owner, lanes: lanesOf(tasks, limit), scopes, limit, maxBytes};
-		// A commit claims nothing while it has more jobs to expire than it can. An empty answer would look as if no job were ready.
-		for (;;) {
-			const {claimed, expired, expiresInMs} = await this.store.commit({claim});
-			if (claimed.groups.length > 0 || !expired || expiresInMs !== 0) return {lease: claimed.lease, jobs: inOrder(claimed)};
+		const given = checkDequeue(options);
+		const {lease, jobs} = await claimJobs(this.store, {...given, tasks: given.tasks ?? (await this.#tasksWithJobs())});
+		const decoded: DequeuedJob[] = [];
+		const undecodable: Settlement[] = [];
+		for (const {payload, checkpoint, policy, ...job} of jobs) {
+			const {maxAttempts, timeoutMs, timeoutPercent} = policy;
+			try {
+				decoded.push({...job, payload: decode(payload), maxAttempts, timeoutMs, ...defined({timeoutPercent, checkpoint: decode(checkpoint ?? null)})});
+			} catch (error) {
+				undecodable.push({...job, outcome: {type: 'threw', error: {...toFailure(error), retry: 'never'}}});
+			}
 		}
+		if (undecodable.length > 0) await this.#settle(undecodable);
+		return {lease, jobs: decoded};
 	}
 
 	/** Tasks with jobs that have not ended: those of long ago would cost each claim two lanes. */
@@ -124,31 +132,37 @@ export class JobQueue {
 	}
 
 	/** Records the outcomes of executions. An outcome whose lease or execution number no longer matches changes nothing and counts as lost. */
-	async settle(lease: Lease, outcomes: readonly Omit<Settlement, 'lease'>[]): Promise<{accepted: number; lost: number}> {
-		const settlements = checkSettlements(lease, outcomes).map(each => ({...each, worker: nameOfProcess()}));
-		const {settled} = await this.store.commit({settle: settlements.length > 0 ? [toEndedGroup(settlements)] : []});
+	async settle(lease: Lease, outcomes: readonly (Omit<Claim, 'lease'> & {readonly outcome: QueueOutcome})[]): Promise<{accepted: number; lost: number}> {
+		return this.#settle(toSettlements(lease, outcomes));
+	}
+
+	async #settle(settlements: readonly Settlement[]): Promise<{accepted: number; lost: number}> {
+		const worker = nameOfProcess();
+		const settle = settlements.length > 0 ? [toEndedGroup(settlements.map(each => ({...each, worker})))] : [];
+		const {settled} = await this.store.commit({settle});
 		const lost = settled.flatMap(({others}) => [...others.values()]).filter(status => status === 'lost').length;
-		return {accepted: outcomes.length - lost, lost};
+		return {accepted: settlements.length - lost, lost};
 	}
 
 	/**
 	 * Settles one job as completed. Returns false if the claim was lost: another loop has the job now, or it was cancelled or released.
-	 * @throws FaenaError `NoSuchJob` if no job has this id: it was deleted
+	 * @throws FaenaError `NoSuchJob` if no job has this id: it was deleted; `NotEncodable`, `TooLarge`
 	 */
-	async complete(claim: Claim, result: Encoded = null): Promise<boolean> {
-		return this.#settleOne('complete()', claim, {type: 'returned', value: argument('complete()', 'result', result, encoded)});
+	async complete(claim: Claim, result?: unknown): Promise<boolean> {
+		return this.#settleOne('complete()', claim, {type: 'returned', value: result});
 	}
 
 	/**
 	 * Settles one job as failed. It is tried again after its backoff, or is dead if no attempts are left. Returns false if the claim was lost,
 	 * as {@link complete}.
+	 * @param error what was thrown; a `PermanentError` or `RetryAfter` of `faena` counts, too
 	 * @throws FaenaError `NoSuchJob` if no job has this id: it was deleted
 	 */
 	async fail(claim: Claim, error: unknown): Promise<boolean> {
-		return this.#settleOne('fail()', claim, {type: 'threw', error: withExecution(toFailure(error), {at: this.store.now(), worker: nameOfProcess()})});
+		return this.#settleOne('fail()', claim, {type: 'threw', error});
 	}
 
-	async #settleOne(verb: string, claim: Claim, outcome: Outcome): Promise<boolean> {
+	async #settleOne(verb: string, claim: Claim, outcome: QueueOutcome): Promise<boolean> {
 		const {id, lease, execution} = checkClaim(verb, claim);
 		if ((await this.settle(lease, [{id, execution, outcome}])).lost === 0) return true;
 		if ((await this.job(id)) === undefined) throw noSuchJob(id);
@@ -185,11 +199,12 @@ export class JobQueue {
 	/**
 	 * Changes payload, priority or time of a job that is pending or failed.
 	 * @returns false if it runs or has ended, and was left as it is
-	 * @throws FaenaError `NoSuchJob`, `BadOption`
-	 * @example await queue.edit(17, {priority: 9, delayMs: 0});
+	 * @throws FaenaError `NoSuchJob`, `BadOption`, `NotEncodable`, `TooLarge`
+	 * @example await queue.edit(17, {priority: 9, delay: 0});
 	 */
-	async edit(id: JobId, changes: Omit<JobEdit, 'id'>): Promise<boolean> {
-		const {edited = []} = await this.store.commit({edit: [checkEdit(id, changes)]});
+	async edit(job: JobRef, changes: JobChanges): Promise<boolean> {
+		const id = checkId(job);
+		const {edited = []} = await this.store.commit({edit: [{id, ...toEdit(this.#builder, changes)}]});
 		this.announce();
 		return isEdited(id, edited[0] ?? 'missing');
 	}
@@ -249,11 +264,18 @@ export class JobQueue {
 	}
 
 	/**
-	 * Payload, result and checkpoint of a job, encoded.
+	 * Payload, result and checkpoint of a job.
 	 * @returns `undefined` if there is no such job
 	 */
-	async values(id: JobRef): Promise<JobValues | undefined> {
-		return (await this.store.jobs({ids: [checkId(id)]}, {}, {values: true})).jobs[0]?.values;
+	async values(id: JobRef): Promise<QueueValues | undefined> {
+		const values = (await this.store.jobs({ids: [checkId(id)]}, {}, {values: true})).jobs[0]?.values;
+		if (!values) return undefined;
+		const {payload, result, checkpoint} = values;
+		return {
+			payload: decode(payload),
+			...(result !== undefined && {result: decode(result)}),
+			...(checkpoint && {checkpoint: {...checkpoint, state: decode(checkpoint.state)}}),
+		};
 	}
 
 	/** The latest 200 log lines of a job, the oldest first; none if there is no such job. */
@@ -262,14 +284,14 @@ export class JobQueue {
 	}
 
 	/** The executions of a job that have ended, in order: at most the first ten and the last ten; none if there is no such job. */
-	async history(id: JobRef): Promise<readonly ExecutionRecord[]> {
-		return (await this.store.jobs({ids: [checkId(id)]}, {}, {history: true})).jobs[0]?.history ?? [];
+	async history(id: JobRef): Promise<readonly JobExecution[]> {
+		return ((await this.store.jobs({ids: [checkId(id)]}, {}, {history: true})).jobs[0]?.history ?? []).map(toExecution);
 	}
 
 	/** The ends of jobs. A job that does not exist is `missing`; a job that has not ended is left out. */
-	async outcomes(ids: readonly JobId[]): Promise<readonly JobEnd[]> {
+	async outcomes(ids: readonly JobId[]): Promise<readonly QueueEnd[]> {
 		argument('outcomes()', 'ids', ids, idList);
-		return (await allPages(after => this.store.outcomes(ids, {after}))).flatMap(({outcomes}) => outcomes);
+		return (await allPages(after => this.store.outcomes(ids, {after}))).flatMap(({outcomes}) => outcomes.map(toEnd));
 	}
 
 	/** The number of jobs by status, of all jobs or of those that match. */
@@ -356,8 +378,67 @@ export interface Enqueued {
 export interface Dequeued {
 	/** 0 if no job was dequeued. */
 	readonly lease: Lease;
-	/** By priority, then in order of arrival. Each is what `complete()` and `fail()` take. */
-	readonly jobs: readonly (ClaimedJob & Claim)[];
+	/** By priority, then in order of arrival. */
+	readonly jobs: readonly DequeuedJob[];
+}
+
+/** A job that `dequeue()` has claimed. `complete()` and `fail()` take it. */
+export interface DequeuedJob
+	extends Claim,
+		Omit<ClaimedJob, 'payload' | 'policy' | 'checkpoint'>,
+		Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeoutPercent'> {
+	/** The task's argument. */
+	readonly payload: unknown;
+	/** The state that an earlier execution kept by `ctx.checkpoint()`. */
+	readonly checkpoint?: unknown;
+}
+
+/** Payload, result and checkpoint of a job. */
+export interface QueueValues {
+	/** The task's argument. */
+	readonly payload: unknown;
+	/** The result of a completed job. */
+	readonly result?: unknown;
+	/** The state from which its next execution goes on, which execution kept it, and when, in milliseconds since 1970. */
+	readonly checkpoint?: {readonly execution: number; readonly at: number; readonly state: unknown};
+}
+
+/** How a job ended. */
+export interface QueueEnd extends Omit<JobEnd, 'result' | 'error'> {
+	/** The result of a completed job. */
+	readonly result?: unknown;
+	/** Why it is dead or cancelled, if that is known. */
+	readonly error?: JobError;
+}
+
+function toEnd({result, error, ...end}: JobEnd): QueueEnd {
+	return {...end, ...(end.status === 'completed' && {result: decode(result)}), ...(error && {error: fromFailure(error)})};
+}
+
+/** Enqueues jobs in one transaction: all, or none and an error. Returns a job for each one given, in order. */
+export async function enqueueGroups(queue: JobQueue, groups: readonly NewGroup[]): Promise<Enqueued[]> {
+	const {enqueued} = await queue.store.commit({enqueue: groups, rejectConflicts: true});
+	queue.announce();
+	const made: Enqueued[] = [];
+	for (const [index, group] of groups.entries()) {
+		const {ids, reused} = enqueued[index] as EnqueuedGroup;
+		const known = new Set(reused);
+		for (let at = 0; at < sizeOf(group); at++) made.push({id: idAt(ids, at), reused: known.has(at)});
+	}
+	return made;
+}
+
+/** Claims jobs of these tasks. Their payloads are encoded. */
+export async function claimJobs(
+	store: Store,
+	{owner, tasks, scopes, limit = 1, maxBytes = Infinity}: DequeueOptions & {readonly tasks: readonly string[]},
+): Promise<{readonly lease: Lease; readonly jobs: readonly (ClaimedJob & Claim)[]}> {
+	const claim = {owner, lanes: lanesOf(tasks, limit), scopes, limit, maxBytes};
+	// A commit claims nothing while it has more jobs to expire than it can. An empty answer would look as if no job were ready.
+	for (;;) {
+		const {claimed, expired, expiresInMs} = await store.commit({claim});
+		if (claimed.groups.length > 0 || !expired || expiresInMs !== 0) return {lease: claimed.lease, jobs: inOrder(claimed)};
+	}
 }
 
 /** Requests quarantined and other jobs of these tasks alike. */
@@ -369,7 +450,7 @@ export function lanesOf(tasks: readonly string[], limit: number): ClaimRequest['
 }
 
 /** The jobs of all groups by priority, then by arrival. A group has the jobs of one task alone. */
-function inOrder({groups, lease}: Claimed): Dequeued['jobs'] {
+function inOrder({groups, lease}: Claimed): (ClaimedJob & Claim)[] {
 	const jobs = groups.flatMap(group => [...claimedJobsOf(withPayloads(group))].map((job, index) => ({job, priority: numberAt(group.priorities, index)})));
 	if (groups.length > 1) jobs.sort((a, b) => b.priority - a.priority || a.job.id - b.job.id);
 	return jobs.map(({job}) => ({...job, lease}));

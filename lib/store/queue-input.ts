@@ -1,41 +1,39 @@
 /** What programs give to the verbs of a JobQueue, and its checks: TypeScript does not see what JavaScript passes. */
 
-import type {BatchOptions} from '../job/batch.ts';
-import {
-	argument,
-	atLeast,
-	bad,
-	boolean,
-	type Check,
-	type Checks,
-	checked,
-	choice,
-	duration,
-	integer,
-	kind,
-	list,
-	number,
-	string,
-	text,
-	time,
-} from '../job/checks.ts';
+import {isDeepStrictEqual} from 'node:util';
+import type {BatchId, BatchOptions} from '../job/batch.ts';
+import {argument, bad, boolean, type Check, type Checks, checked, choice, integer, kind, list, number, text} from '../job/checks.ts';
 import type {Claim, Outcome, OwnerId, Settlement, Timing} from '../job/claim.ts';
-import type {Encoded} from '../job/encoding.ts';
+import {type Encoded, encode, MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
 import type {NewGroup} from '../job/groups/group.ts';
 import {pack} from '../job/groups/packed.ts';
-import {haveSameOptions} from '../job/groups/single-jobs.ts';
-import type {JobEdit, JobId} from '../job/job.ts';
-import type {NewJob} from '../job/new-job.ts';
-import {BACKOFF_CHECKS, DEFAULT_POLICY, EXECUTION_CHECKS, percentOfMedian, timeoutMs, withOwn} from '../job/options.ts';
-import {type Backoff, forPolicyNumbers, POLICY_OPTIONS, type Policy} from '../job/policy.ts';
+import type {JobId} from '../job/job.ts';
+import type {JobBuilder, NewJob, Rerun} from '../job/new-job.ts';
+import {checkJobOptions, checkKey, resolveUnknown} from '../job/options.ts';
 import type {Page} from '../job/search.ts';
+import type {JobOptions} from '../job/task.ts';
+import {defined} from '../support/defined.ts';
 
-/** A job for `JobQueue.enqueue`. What is left out, also of the policy, has the default of `open()`; a job without a policy has its task's own where it runs. */
-export interface QueueJob extends Pick<NewJob, 'task' | 'payload'>, Partial<Omit<NewJob, 'task' | 'payload' | 'policy'>> {
-	/** How often and how long it may run. */
-	readonly policy?: Partial<Omit<Policy, 'backoff'>> & {readonly backoff?: Partial<Backoff>};
+/** A job for `JobQueue.enqueue`: its task, its payload, and its options. What is left out has the default of `open()`, or that of its task where it runs. */
+export interface QueueJob extends JobOptions {
+	/** The name of the function to run. */
+	readonly task: string;
+	/** Its argument: any value that can be a payload. */
+	readonly payload?: unknown;
+	/** The id of the batch that it belongs to. */
+	readonly batch?: BatchId;
+	/** When an existing job with the key gets a new round; default: never. */
+	readonly rerun?: Rerun;
 }
+
+/** How an execution ended, for `JobQueue.settle`. What is thrown counts as an attempt, a cancelled or released execution does not. */
+export type QueueOutcome = Timing &
+	(
+		| {readonly type: 'returned'; readonly value?: unknown}
+		| {readonly type: 'threw' | 'timedOut' | 'lostWorker'; readonly error: unknown}
+		| {readonly type: 'cancelled' | 'released'}
+	);
 
 /** Which jobs `JobQueue.dequeue` claims. */
 export interface DequeueOptions {
@@ -52,127 +50,69 @@ export interface DequeueOptions {
 }
 
 export const positive = integer(1, Number.MAX_SAFE_INTEGER);
-export const encoded = kind<Encoded>(
-	"what encode() returns: a text that is not empty, bytes, or null; write encode(value, 'payload')",
-	value => value === null || (typeof value === 'string' && value !== '') || value instanceof Uint8Array,
-);
 export const texts = listOf<string>(text);
 export const idList = listOf<JobId>(positive);
 export const notNegative = integer(0, Number.MAX_SAFE_INTEGER);
 /** The most jobs or bytes of one call. */
 const limit: Check = value => (value === Infinity ? Number.MAX_SAFE_INTEGER : notNegative(value));
 
-const {priority, retry} = EXECUTION_CHECKS;
-const {base: baseMs, max: maxMs, ...shape} = BACKOFF_CHECKS;
-const POLICY_CHECKS: Checks = {
-	...forPolicyNumbers(name => EXECUTION_CHECKS[name]),
-	timeoutMs: value => (value === null ? null : timeoutMs(value)),
-	timeoutPercent: percentOfMedian,
-	retry,
-	unset: listOf(choice(...POLICY_OPTIONS)),
-	backoff: value => ({...DEFAULT_POLICY.backoff, ...checked('policy.backoff', value, {baseMs, maxMs, ...shape})}),
-};
-
-const NEW_JOB_CHECKS: Checks = {
+const QUEUE_JOB_CHECKS: Checks = {
 	task: text,
-	scope: text,
-	payload: encoded,
-	priority,
-	runAt: value => (value === null ? null : time(value)),
-	delayMs: duration,
-	expiresMs: atLeast(1),
-	key: string,
-	unique: choice('unended'),
-	// Checked once for all jobs that share it.
-	policy: value => value,
+	payload: value => value,
 	batch: positive,
 	rerun: value => required('enqueue({rerun})', value, {changed: boolean, failed: boolean}),
 };
 
-/** Puts consecutive jobs that differ only in their payloads into one group. @throws FaenaError `BadOption` */
-export function toCheckedGroups(jobs: unknown): NewGroup[] {
-	const policies = new Map<unknown, Policy>([[undefined, DEFAULT_POLICY]]);
-	const policyOf = (given: unknown): Policy => {
-		const known = policies.get(given) ?? toPolicy('enqueue({policy})', given);
-		policies.set(given, known);
-		return known;
-	};
-	const optionsOf = (job: QueueJob) => {
-		const {payload: _, key: __, ...given} = required<QueueJob>('enqueue()', job, NEW_JOB_CHECKS, ['task', 'payload']);
-		if (given.delayMs !== undefined && typeof given.runAt === 'number') throw bad('enqueue() got both delayMs and runAt; give one of them');
-		if (given.unique !== undefined) checkUnique(job);
-		return {priority: 0, runAt: null, ...given, policy: policyOf(given.policy)};
-	};
-	const groups: {readonly first: QueueJob; readonly options: ReturnType<typeof optionsOf>; readonly payloads: Encoded[]; readonly keys: string[]}[] = [];
+/** Puts consecutive jobs that differ only in their payloads and keys into one group. @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge` */
+export function toGroups(builder: JobBuilder, jobs: unknown): NewGroup[] {
+	const groups: {readonly first: QueueJob; readonly options: Omit<NewJob, 'payload' | 'key'>; readonly payloads: Encoded[]; readonly keys: string[]}[] = [];
 	for (const job of argument('enqueue()', 'jobs', jobs, list) as QueueJob[]) {
 		const last = groups.at(-1);
-		const isLikeLast = last !== undefined && areAlike(last.first, job);
-		const options = isLikeLast ? last.options : optionsOf(job);
-		const payload = argument('enqueue()', 'payload', job.payload, encoded);
-		const group = isLikeLast ? last : {first: job, options, payloads: [], keys: []};
-		if (!isLikeLast) groups.push(group);
-		group.payloads.push(payload);
-		if (job.key !== undefined) group.keys.push(argument('enqueue()', 'key', job.key, string));
+		const group = last && areAlike(last.first, job) ? last : {first: job, options: toOptions(builder, job), payloads: [], keys: []};
+		if (group !== last) groups.push(group);
+		group.payloads.push(builder.encode(job.payload));
+		if (job.key !== undefined) group.keys.push(checkKey('enqueue()', job.key));
 	}
 	return groups.map(({options, payloads, keys}) => ({...options, values: pack(payloads), ...(keys.length > 0 && {keys: pack(keys)})}));
 }
 
-function checkUnique({key, batch, rerun}: QueueJob): void {
-	if (key === undefined) throw bad('enqueue() got unique without a key; unique says how long a key is taken');
-	if (batch !== undefined) throw bad("enqueue() got unique with a batch, where a key names an item: an item's job is its only one");
-	if (rerun) throw bad('enqueue() got both unique and rerun; unique makes a new job, rerun begins a new round of the one there is');
+function toOptions(builder: JobBuilder, job: QueueJob): Omit<NewJob, 'payload' | 'key'> {
+	builder.refuseForeign('enqueue() in dependsOn', job?.dependsOn);
+	const {task, payload: _, batch, rerun, ...given} = checkJobOptions<QueueJob>('enqueue()', job, QUEUE_JOB_CHECKS);
+	if (given.unique && batch !== undefined)
+		throw bad("enqueue() got unique with a batch, where a key names an item: an item's job is its only one");
+	if (given.unique && rerun) throw bad('enqueue() got both unique and rerun; unique makes a new job, rerun begins a new round of the one there is');
+	const {key: __, ...options} = builder.resolveChecked('enqueue()', task, given);
+	return {...options, task, ...defined({batch, rerun})};
 }
 
-const EDIT_CHECKS: Checks = {payload: encoded, priority, runAt: NEW_JOB_CHECKS['runAt'] as Check, delayMs: duration};
-
-/** @throws FaenaError `BadOption` */
-export function checkEdit(id: unknown, changes: unknown): JobEdit {
-	const given: Omit<JobEdit, 'id'> = checked('edit()', changes, EDIT_CHECKS);
-	if (given.delayMs !== undefined && given.runAt !== undefined) throw bad('edit() got both delayMs and runAt; give one of them');
-	if (Object.keys(given).length === 0) throw bad('edit() expects what to change, such as payload, priority, runAt or delayMs; it got nothing');
-	return {id: argument('edit()', 'id', id, positive), ...given};
+/** True for jobs with the same options. Only the first of them is checked: to check each would take as long as to enqueue it. */
+function areAlike(one: object, other: unknown): boolean {
+	if (typeof other !== 'object' || other === null) return false;
+	const known = one as Record<string, unknown>;
+	const given = other as Record<string, unknown>;
+	const names = Object.keys(given);
+	if (names.length !== Object.keys(known).length) return false;
+	return names.every(name => {
+		if (!Object.hasOwn(known, name)) return false;
+		if (name === 'payload') return true;
+		if (name === 'key') return (known[name] === undefined) === (given[name] === undefined);
+		// Handles of jobs are compared by identity.
+		return known[name] === given[name] || (name !== 'dependsOn' && isDeepStrictEqual(known[name], given[name]));
+	});
 }
-
-/** True for jobs with the same options. Only the first of them is checked in full: to check each would take as long as to enqueue it. */
-function areAlike(one: QueueJob, other: QueueJob): boolean {
-	if (typeof other !== 'object' || other === null || (one.key === undefined) !== (other.key === undefined)) return false;
-	if (one.policy !== other.policy || !haveSameOptions(one, other)) return false;
-	// An option that does not exist is found by the full check.
-	for (const name in other) if (!Object.hasOwn(NEW_JOB_CHECKS, name)) return false;
-	return !one.rerun && !other.rerun;
-}
-
-/** A copy of the last policy that was given, and what is stored of it. A program usually gives the same one again, and a check takes microseconds. */
-let lastPolicy: {readonly given: object; readonly policy: Policy} = {given: {}, policy: DEFAULT_POLICY};
-
-function toPolicy(where: string, given: unknown): Policy {
-	if (isEqual(lastPolicy.given, given)) return lastPolicy.policy;
-	const policy = {...withOwn(DEFAULT_POLICY), ...checked(where, given, POLICY_CHECKS)};
-	lastPolicy = {given: structuredClone(given as object), policy};
-	return policy;
-}
-
-/** True for plain objects with the same properties, in any order. An array or a promise may have as few properties as a policy of defaults. */
-function isEqual(one: unknown, other: unknown): boolean {
-	if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null) return one === other;
-	if (Object.getPrototypeOf(one) !== Object.getPrototypeOf(other)) return false;
-	const names = Object.keys(one);
-	return names.length === Object.keys(other).length && names.every(name => name in other && isEqual(one[name as never], other[name as never]));
-}
-
-const COMPLETION_CHECKS: Checks = {task: text, scope: text, priority, policy: value => toPolicy('openBatch({onComplete: {policy}})', value)};
 
 /** @throws FaenaError `BadOption` */
 export function checkBatchOptions(options: unknown): BatchOptions {
-	const onComplete: Check = value => ({
-		priority: 0,
-		policy: DEFAULT_POLICY,
-		...required<object>('openBatch({onComplete})', value, COMPLETION_CHECKS, ['task']),
-	});
+	const onComplete: Check = value => {
+		const {task, ...given} = checkJobOptions<{task: string}>('openBatch({onComplete})', value, {task: text});
+		const {scope, priority, policy} = resolveUnknown(given);
+		return {task: argument('openBatch({onComplete})', 'task', task, text), priority, policy, ...defined({scope})};
+	};
 	return checked('openBatch()', options, {onComplete});
 }
 
-/** Checks options of which these must be given; default all. */
+/** Checks options that must all be given. */
 export function required<Result = Record<string, unknown>>(where: string, options: unknown, checks: Checks, names = Object.keys(checks)): Result {
 	const given = checked(where, options, checks);
 	for (const name of names) if (!(name in given)) argument(where, name, undefined, checks[name] as Check);
@@ -197,20 +137,26 @@ export function checkClaim(where: string, claim: unknown): Claim {
 
 const outcomeType = choice(...(['returned', 'threw', 'timedOut', 'lostWorker', 'cancelled', 'released'] satisfies Outcome['type'][]));
 
-/** @throws FaenaError `BadOption` */
-export function checkSettlements(lease: unknown, outcomes: unknown): Settlement[] {
+/** Checks outcomes, and makes records of them. @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge` */
+export function toSettlements(lease: unknown, outcomes: unknown): Settlement[] {
 	return argument('settle()', 'outcomes', outcomes, list).map(each => {
-		const {outcome} = Object(each) as Partial<Settlement>;
+		const {outcome} = Object(each) as {readonly outcome?: QueueOutcome};
 		argument('settle()', "an outcome's type", Object(outcome).type, outcomeType);
-		if (outcome?.type === 'returned') argument('settle()', "an outcome's value", outcome.value, encoded);
-		return {...checkClaim('settle()', {...Object(each), lease}), outcome: {...withRecord(outcome as Outcome), ...timesOf(outcome as Outcome)}};
+		return {...checkClaim('settle()', {...Object(each), lease}), outcome: toOutcome(outcome as QueueOutcome)};
 	});
+}
+
+function toOutcome(outcome: QueueOutcome): Outcome {
+	const times = timesOf(outcome);
+	if (outcome.type === 'returned') return {...times, type: 'returned', value: encode(outcome.value, 'result', MAX_VALUE_LIMIT_BYTES)};
+	if ('error' in outcome) return {...times, type: outcome.type, error: toFailure(outcome.error, outcome.type)};
+	return {...times, type: outcome.type};
 }
 
 const measured = number(0, Number.MAX_SAFE_INTEGER);
 
 /** The times of an outcome. Its start, which `performance.now()` gives with a fraction, and its memory are stored as whole numbers. */
-function timesOf(outcome: Outcome): Timing {
+function timesOf(outcome: Timing): Timing {
 	const times: Partial<Record<keyof Timing, number>> = {};
 	for (const name of ['startedAt', 'durationMs', 'cpuMs', 'memoryBytes'] as const) {
 		if (outcome[name] === undefined) continue;
@@ -218,14 +164,6 @@ function timesOf(outcome: Outcome): Timing {
 		times[name] = name === 'startedAt' || name === 'memoryBytes' ? Math.round(value) : value;
 	}
 	return times;
-}
-
-/** The outcome with a record of its error, which a caller may give as it was thrown. */
-function withRecord(outcome: Outcome): Outcome {
-	if (outcome.type !== 'threw' && outcome.type !== 'timedOut' && outcome.type !== 'lostWorker') return outcome;
-	const {error, type} = outcome;
-	const isRecord = typeof error === 'object' && error !== null && !(error instanceof Error) && 'reason' in error && 'name' in error && 'message' in error;
-	return isRecord ? outcome : {...outcome, error: toFailure(error, type)};
 }
 
 /** @throws FaenaError `BadOption` */

@@ -174,7 +174,7 @@ export interface Changes {
 	readonly schedule?: readonly ScheduleChange[];
 	/**
 	 * If a key belongs to another payload: true fails the whole transaction with `KeyConflict`; by default the job is in `conflicts` of its group. Of a
-	 * batch that does not exist: `NoSuchBatch`, or `missing`.
+	 * batch that does not exist: `NoSuchBatch`, or `missing`. Of a parent: `NoSuchJob`, or `missing`.
 	 */
 	readonly rejectConflicts?: boolean;
 	/**

@@ -232,7 +232,7 @@ test('a truncated, newer or foreign database is refused and left as it is, byte 
 	const folder = makeFolder(t);
 	const good = join(folder, 'good.db');
 	const queue = await openQueue(good);
-	await queue.enqueue(Array.from({length: 500}, (_, index) => ({task: 'echo', payload: String(index), priority: 0, runAt: null, policy: POLICY})));
+	await queue.enqueue(Array.from({length: 500}, (_, index) => ({task: 'echo', payload: index})));
 	await queue.close();
 	const spoiled = (name: string, spoil: (path: string) => void) => {
 		const path = join(folder, name);
@@ -260,8 +260,6 @@ test('a truncated, newer or foreign database is refused and left as it is, byte 
 		t.true(before.equals(readFileSync(path)), what);
 	}
 });
-
-const POLICY = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'} as const;
 
 test('paths may have all characters that a file name can have', async t => {
 	const folder = join(makeFolder(t), "it's a #1 ?50% %20 ü 😀");

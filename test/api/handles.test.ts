@@ -4,12 +4,12 @@ import {JobHandle} from '../../lib/api/job-handle.ts';
 import {infoOf} from '../../lib/api/job-info.ts';
 import {toEnvelope} from '../../lib/job/failure.ts';
 import {JobBuilder} from '../../lib/job/new-job.ts';
-import {JobQueue} from '../../lib/store/job-queue.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import {DispatcherClient} from '../../lib/transport/client.ts';
 import type {Call} from '../../lib/transport/messages.ts';
 import {answering} from '../fixtures/answering.ts';
 import {newJob} from '../fixtures/dispatcher.ts';
+import {RawQueue} from '../fixtures/raw-queue.ts';
 import {MemoryStore} from '../store/oracle.ts';
 
 test('a wait rejects if the dispatcher can not tell whether the job has ended', async t => {
@@ -24,7 +24,7 @@ test('a wait rejects if the dispatcher can not tell whether the job has ended', 
 
 test('a job is shown at one moment, also if it ends meanwhile', async t => {
 	const store = new MemoryStore();
-	const queue = new JobQueue(store);
+	const queue = new RawQueue(store);
 	await queue.enqueue([newJob()]);
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count']});
 	const answer = async (verb: string, args: readonly unknown[]) => {

@@ -6,17 +6,15 @@ import test from 'ava';
 import Database from 'better-sqlite3';
 import {warn} from '../../lib/api/events.ts';
 import {enqueueIn, FaenaError, type TaskContext} from '../../lib/index.ts';
-import {openQueue, type Policy, work} from '../../lib/queue.ts';
+import {openQueue, work} from '../../lib/queue.ts';
 import type {Changes} from '../../lib/store/store.ts';
 import {JobQueue} from '../../lib/store.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
 import {MemoryStore} from '../store/oracle.ts';
 
-const POLICY: Policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'};
-
 function newJob(task: string, payload: unknown) {
-	return {task, payload: JSON.stringify(payload), priority: 0, runAt: null, policy: POLICY, key: JSON.stringify(payload)};
+	return {task, payload, maxAttempts: 1, key: JSON.stringify(payload)};
 }
 
 /** A queue whose commits fail when the function says so, before or after they take effect. */
@@ -67,7 +65,7 @@ test('a checkpoint of work() that could not be written is written with the next 
 	};
 	await work(queue, {run}, {signal: controller.signal});
 	t.is(queue.failures, 1);
-	t.is((await queue.values(1))?.checkpoint?.state, '7');
+	t.is((await queue.values(1))?.checkpoint?.state, 7);
 });
 
 test('work() claims again after a claim that failed, and releases jobs that this one claimed all the same', async t => {

@@ -1,16 +1,14 @@
 import {join} from 'node:path';
 import {setImmediate as nextTurn, setTimeout as sleep} from 'node:timers/promises';
 import test, {type ExecutionContext} from 'ava';
-import {type TaskContext, task} from '../../lib/index.ts';
+import {type JobOptions, type TaskContext, task} from '../../lib/index.ts';
 import {MAX_SUSPICION} from '../../lib/job/job.ts';
-import {type JobQueue, openQueue, type Policy, work} from '../../lib/queue.ts';
+import {type JobQueue, openQueue, type QueueJob, work} from '../../lib/queue.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
 
-const POLICY: Policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'};
-
-function newJob(task: string, payload: unknown, policy: Partial<Policy> = {}) {
-	return {task, payload: JSON.stringify(payload), priority: 0, runAt: null, policy: {...POLICY, ...policy}};
+function newJob(task: string, payload: unknown, options: JobOptions = {}): QueueJob {
+	return {task, payload, maxAttempts: 1, ...options};
 }
 
 async function open(t: ExecutionContext, options = {}): Promise<{queue: JobQueue; path: string}> {
@@ -44,9 +42,9 @@ for (const location of ['a file', ':memory:']) {
 			{signal: controller.signal},
 		);
 		t.deepEqual(ran, [3]);
-		t.is((await queue.values(1))?.result, '9');
+		t.is((await queue.values(1))?.result, 9);
 		t.like(await queue.job(2), {status: 'dead', error: {name: 'TypeError', message: 'no'}});
-		t.is((await queue.values(3))?.result, '"done"');
+		t.is((await queue.values(3))?.result, 'done');
 		t.is((await queue.job(4))?.status, 'pending');
 	});
 }
@@ -109,7 +107,7 @@ test('a job of work() that expires while another one computes never starts', asy
 	const tasks = {
 		// Once the loop runs, it claims both at the same time.
 		async begin() {
-			await queue.enqueue([newJob('long', 0), {...newJob('short', 0), expiresMs: 400}]);
+			await queue.enqueue([newJob('long', 0), newJob('short', 0, {expires: 400})]);
 		},
 		async long() {
 			ran.push('long');
@@ -343,7 +341,7 @@ for (const kind of ['waits', 'computes']) {
 			return context.resumeFrom;
 		};
 		await work(queue, {[kind]: resume}, {signal: controller.signal});
-		t.is((await queue.values(1))?.result, String(last));
+		t.is((await queue.values(1))?.result, last);
 		t.like(await queue.job(1), {status: 'completed', attempts: 0, executions: 2});
 	});
 }
@@ -374,7 +372,7 @@ for (const reason of ['cancelled', 'timedOut', 'interrupted'] as const) {
 		const {queue} = await open(t);
 		const controller = new AbortController();
 		const told: unknown[] = [];
-		await queue.enqueue([newJob('wait', null, {timeoutMs: reason === 'timedOut' ? 30 : null})]);
+		await queue.enqueue([newJob('wait', null, {timeout: reason === 'timedOut' ? 30 : 'none'})]);
 		const wait = async (_: unknown, context: TaskContext) => {
 			told.push(context.stopReason, context.cancelled);
 			const aborted = new Promise(resolve => context.signal.addEventListener('abort', resolve));
@@ -400,7 +398,7 @@ for (const reason of ['cancelled', 'timedOut', 'interrupted'] as const) {
 test('work() stops a job whose timeout is a share of the median', async t => {
 	const queue = await openQueue(':memory:');
 	const controller = new AbortController();
-	await queue.enqueue(Array.from({length: 11}, (_, index) => newJob('run', index, {timeoutPercent: 300})));
+	await queue.enqueue(Array.from({length: 11}, (_, index) => newJob('run', index, {timeout: '300%'})));
 	const run = async (index: number, context: TaskContext) => {
 		if (index < 10) return;
 		controller.abort();
@@ -452,8 +450,7 @@ test('a task with a batchSize gets its jobs one by one', async t => {
 	const queue = await openQueue(':memory:');
 	const controller = new AbortController();
 	const halves = task((numbers: readonly number[]) => numbers.map(number => (number % 2 === 0 ? number / 2 : new RangeError('odd'))), {batchSize: 8});
-	const policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'} as const;
-	await queue.enqueue([4, 5].map(number => ({task: 'halves', payload: String(number), priority: 0, runAt: null, policy})));
+	await queue.enqueue([4, 5].map(number => newJob('halves', number)));
 	const done = work(queue, {halves}, {signal: controller.signal});
 	while ((await queue.counts()).completed + (await queue.counts()).dead < 2) await new Promise(resolve => setImmediate(resolve));
 	controller.abort();

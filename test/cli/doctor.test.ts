@@ -43,12 +43,7 @@ test('doctor finds dead programs with jobs, jobs that nobody runs, and paused ta
 	const path = join(folder.path, 'faena.db');
 	const earlier = await openQueue(path, {now: () => Date.now() - TEN_MINUTES});
 	t.teardown(() => earlier.close());
-	await earlier.enqueue([
-		{task: 'held', payload: null},
-		{task: 'alone', payload: null},
-		{task: 'paused', payload: null},
-		{task: 'later', payload: null, delayMs: 10 * TEN_MINUTES},
-	]);
+	await earlier.enqueue([{task: 'held'}, {task: 'alone'}, {task: 'paused'}, {task: 'later', delay: 10 * TEN_MINUTES}]);
 	await earlier.dequeue({owner: 'dead', tasks: ['held']});
 	await earlier.pause(['paused']);
 	const [dead, alone, paused, ...more] = await findings(t, folder);

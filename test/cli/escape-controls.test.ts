@@ -1,7 +1,7 @@
 import {join} from 'node:path';
 import test from 'ava';
 import Database from 'better-sqlite3';
-import {openQueue} from '../../lib/queue.ts';
+import {openRawQueue} from '../fixtures/raw-queue.ts';
 import {Folder} from './command.ts';
 
 /** Sets the title, clears the screen (with one control character and with two), writes to the clipboard, hides text, and forges a line. */
@@ -11,7 +11,7 @@ test('no text of a job reaches the terminal as a control sequence', async t => {
 	t.timeout(60_000);
 	const folder = new Folder(t);
 	const file = join(folder.path, 'faena.db');
-	const queue = await openQueue(file);
+	const queue = await openRawQueue(file);
 	const batch = await queue.openBatch('nightly', 'count', 'me');
 	const policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'} as const;
 	await queue.enqueue([{task: 'count', payload: JSON.stringify(EVIL), priority: 0, runAt: null, policy, batch, key: EVIL}]);
@@ -42,5 +42,5 @@ test('no text of a job reaches the terminal as a control sequence', async t => {
 		if (args.includes('--json')) t.true(JSON.stringify(JSON.parse(stdout)).includes(JSON.stringify(EVIL).slice(1, -1)));
 		else t.notRegex(stdout, /^running {2}#1 innocent/m);
 	}
-	t.is((await (await openQueue(file)).counts()).dead, 1);
+	t.is((await (await openRawQueue(file)).counts()).dead, 1);
 });

@@ -5,7 +5,6 @@ import {OpenBatches} from '../../lib/dispatcher/open-batches.ts';
 import {Schedules} from '../../lib/dispatcher/schedules.ts';
 import type {BatchId} from '../../lib/job/batch.ts';
 import type {JobId} from '../../lib/job/job.ts';
-import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {Store} from '../../lib/store/store.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import {arm} from '../../lib/support/failpoint.ts';
@@ -13,6 +12,7 @@ import type {Reply, Verbs} from '../../lib/transport/messages.ts';
 import {makeContext, newJob, smallPages, verb} from '../fixtures/dispatcher.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {override} from '../fixtures/override.ts';
+import {RawQueue} from '../fixtures/raw-queue.ts';
 import {MemoryStore} from '../store/oracle.ts';
 
 interface SetUp {
@@ -29,7 +29,7 @@ async function setUp({jobs = 0, verbs = () => ({}), reclaim = async () => 0, obe
 	const clock = new HandClock();
 	const memory = new MemoryStore({clock});
 	const store = override(memory, inner => ({...smallPages(inner), ...verbs(inner, clock)}));
-	const queue = new JobQueue(memory);
+	const queue = new RawQueue(memory);
 	await queue.enqueue(Array.from({length: jobs}, () => newJob()));
 	/** What the dispatcher was asked for, in order. */
 	const asked: unknown[][] = [];

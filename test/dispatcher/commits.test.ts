@@ -5,7 +5,6 @@ import {Commits, enqueuesJobs} from '../../lib/dispatcher/commits.ts';
 import type {Writes} from '../../lib/dispatcher/writes.ts';
 import type {Outcome} from '../../lib/job/claim.ts';
 import {settlementsOf} from '../../lib/job/groups/single-jobs.ts';
-import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {Changes, ClaimRequest, Store} from '../../lib/store/store.ts';
 import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';
 import {newJob} from '../fixtures/dispatcher.ts';
@@ -13,6 +12,7 @@ import {endedGroup, returnedGroup} from '../fixtures/groups.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {override} from '../fixtures/override.ts';
 import {groupNew} from '../fixtures/plain.ts';
+import {RawQueue} from '../fixtures/raw-queue.ts';
 import {MemoryStore} from '../store/oracle.ts';
 
 const NO_WRITES: Writes = {updates: [], settle: [], enqueues: []};
@@ -44,7 +44,7 @@ function setUp(refuses: (changes: Changes) => void = () => undefined, verbs: (st
 			breaks++;
 		},
 	});
-	return {commits, memory, clock, queue: new JobQueue(memory), done, leftOut, refused, breaks: () => breaks};
+	return {commits, memory, clock, queue: new RawQueue(memory), done, leftOut, refused, breaks: () => breaks};
 }
 
 function refuse(code: ErrorCode = 'BadRow'): never {

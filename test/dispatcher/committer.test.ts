@@ -6,7 +6,6 @@ import {type ClaimedGroup, type EndedGroup, listIds, type NewGroup, sizeOf} from
 import {settlementsOf, toEndedGroup, toNewGroups} from '../../lib/job/groups/single-jobs.ts';
 import type {JobId} from '../../lib/job/job.ts';
 import type {TaskInfo} from '../../lib/job/task.ts';
-import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {Changes, Committed, Store} from '../../lib/store/store.ts';
 import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';
 import {arm, type FailpointName, type Failpoints} from '../../lib/support/failpoint.ts';
@@ -15,6 +14,7 @@ import {HandClock} from '../fixtures/hand-clock.ts';
 import {HandPool} from '../fixtures/hand-pool.ts';
 import {near} from '../fixtures/near.ts';
 import {override} from '../fixtures/override.ts';
+import {RawQueue} from '../fixtures/raw-queue.ts';
 import {MemoryStore} from '../store/oracle.ts';
 
 const EVENTS: readonly EventName[] = ['completed', 'failed', 'dead', 'progress', 'refused', 'setBack', 'log'];
@@ -34,7 +34,7 @@ interface SetUp {
 async function setUp({jobs = 0, tasks = {count: {}}, verbs = () => ({}), hasPool = true, asksForSignals = false}: SetUp = {}) {
 	const [clock, pool] = [new HandClock(), new HandPool()];
 	const memory = new MemoryStore({clock});
-	const queue = new JobQueue(memory);
+	const queue = new RawQueue(memory);
 	await queue.enqueue(Array.from({length: jobs}, () => newJob()));
 	const commits: Changes[] = [];
 	const store = override(override(memory, verbs), inner => ({

@@ -5,7 +5,6 @@ import type {EventName, JobEvent} from '../../lib/job/events.ts';
 import {type ClaimedGroup, listIds, sizeOf} from '../../lib/job/groups/group.ts';
 import {toEndedGroup} from '../../lib/job/groups/single-jobs.ts';
 import type {PoolListener} from '../../lib/pool/pool.ts';
-import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {News, Store} from '../../lib/store/store.ts';
 import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';
 import {arm, type Failpoints} from '../../lib/support/failpoint.ts';
@@ -16,6 +15,7 @@ import {HandPool} from '../fixtures/hand-pool.ts';
 import {noticesOf} from '../fixtures/notices.ts';
 import {override} from '../fixtures/override.ts';
 import {groupNew} from '../fixtures/plain.ts';
+import {RawQueue} from '../fixtures/raw-queue.ts';
 import {MemoryStore} from '../store/oracle.ts';
 
 const EVENTS: readonly EventName[] = ['completed', 'recovered', 'ownerLost', 'workerLost', 'slowStart', 'memoryShort', 'setBack', 'refused'];
@@ -27,7 +27,7 @@ interface SetUp {
 	readonly verbs?: (store: Store) => Partial<Store>;
 	readonly hasPool?: boolean;
 	readonly asksForSignals?: boolean;
-	readonly prepare?: (queue: JobQueue, memory: MemoryStore, pool: HandPool) => Promise<unknown>;
+	readonly prepare?: (queue: RawQueue, memory: MemoryStore, pool: HandPool) => Promise<unknown>;
 	readonly leaseMs?: number;
 }
 
@@ -37,7 +37,7 @@ type AnyReply = Reply & {readonly value?: unknown; readonly error?: {readonly co
 async function setUp({jobs = 0, verbs = () => ({}), hasPool = true, asksForSignals = false, prepare, leaseMs = 30_000}: SetUp = {}) {
 	const [clock, pool] = [new HandClock(), new HandPool()];
 	const memory = new MemoryStore({clock, leaseMs});
-	const queue = new JobQueue(memory);
+	const queue = new RawQueue(memory);
 	await queue.enqueue(Array.from({length: jobs}, () => newJob()));
 	await prepare?.(queue, memory, pool);
 	let hasClosed = false;

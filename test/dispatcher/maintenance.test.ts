@@ -1,12 +1,12 @@
 import test from 'ava';
 import type {Committer} from '../../lib/dispatcher/committer.ts';
 import {Maintenance} from '../../lib/dispatcher/maintenance.ts';
-import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {Released, Store} from '../../lib/store/store.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import {makeContext, newJob} from '../fixtures/dispatcher.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {override} from '../fixtures/override.ts';
+import {RawQueue} from '../fixtures/raw-queue.ts';
 import {MemoryStore} from '../store/oracle.ts';
 
 /** @param leaseMs with a third of it the owner's heart beats */
@@ -38,7 +38,7 @@ function setUp(leaseMs = 30_000, verbs: (store: Store) => Partial<Store> = () =>
 		await maintenance.tick();
 		return flush().events;
 	};
-	return {clock, flush, context, memory, queue: new JobQueue(memory), maintenance, calls, expiries, tick, told, wakes: () => wakes};
+	return {clock, flush, context, memory, queue: new RawQueue(memory), maintenance, calls, expiries, tick, told, wakes: () => wakes};
 }
 
 test('maintenance is due at once, and wakes the loop each second to be done again', async t => {

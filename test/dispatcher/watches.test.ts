@@ -1,11 +1,11 @@
 import test from 'ava';
 import {Clients} from '../../lib/dispatcher/clients.ts';
 import type {JobId} from '../../lib/job/job.ts';
-import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {Notice, RepliesMessage} from '../../lib/transport/messages.ts';
 import {newJob} from '../fixtures/dispatcher.ts';
 import {noticesOf} from '../fixtures/notices.ts';
 import {override} from '../fixtures/override.ts';
+import {RawQueue} from '../fixtures/raw-queue.ts';
 import {MemoryStore} from '../store/oracle.ts';
 
 /** Looks up. Returns true if there are more jobs to verify. */
@@ -17,7 +17,7 @@ async function lookUp(watches: Clients): Promise<boolean> {
 /** Watches of a store with so many pending jobs. */
 async function setUp(jobs = 3) {
 	const memory = new MemoryStore();
-	const queue = new JobQueue(memory);
+	const queue = new RawQueue(memory);
 	await queue.enqueue(Array.from({length: jobs}, () => newJob()));
 	/** Ids of each look-up. */
 	const looked: (readonly JobId[])[] = [];

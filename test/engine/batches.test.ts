@@ -1,10 +1,11 @@
 import {readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {toBatchInfo} from '../../lib/api/batch-handle.ts';
-import {type Batch, openQueue} from '../../lib/queue.ts';
+import type {Batch} from '../../lib/queue.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
+import {openRawQueue} from '../fixtures/raw-queue.ts';
 
 const NONE = {blocked: 0, pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
 const ITEMS = Array.from({length: 20}, (_, a) => ({a, b: 1}));
@@ -224,7 +225,7 @@ test('names and keys that would not come back as they are, are refused', async t
 
 /** A job that no engine runs yet, in a batch of another program. */
 async function enqueueInBatch(location: string): Promise<number[]> {
-	const queue = await openQueue(location);
+	const queue = await openRawQueue(location);
 	const policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'} as const;
 	const enqueued = await queue.enqueue([
 		{task: 'echo', payload: '1', priority: 0, runAt: Date.now() + 3_600_000, policy, batch: await queue.openBatch('left', 'echo', 'me')},

@@ -30,13 +30,13 @@ test('a module that defines its tasks can also be named by its file, and its tas
 	t.is(await tested.call('greet', 'Ana'), 'Hello Ana');
 	await tested.close();
 	const queue = await openQueue(':memory:');
-	await queue.enqueue([{task: 'double', payload: '21'}]);
+	await queue.enqueue([{task: 'double', payload: 21}]);
 	const controller = new AbortController();
 	const loop = work(queue, tasks as never, {signal: controller.signal});
 	while ((await queue.counts()).completed === 0) await sleep(5);
 	controller.abort();
 	await loop;
-	t.is((await queue.values(1))?.result, '42');
+	t.is((await queue.values(1))?.result, 42);
 	await queue.close();
 });
 

@@ -231,7 +231,7 @@ test('idle() waits for jobs that run in another process', async t => {
 	});
 	t.is(await faena.call('add', {a: 1, b: 2}), 3);
 	t.false(isIdle);
-	t.true(await other.ask('complete', {id, lease, execution: 1}, '"done there"'));
+	t.true(await other.ask('complete', {id, lease, execution: 1}, 'done there'));
 	await idle;
 	t.is(await faena.job<'echo'>(id).result(), 'done there');
 });

@@ -66,8 +66,7 @@ test('work() runs the jobs of a queue', async t => {
 	const queue = await openQueue(urlOf('worked'));
 	const ended = new AbortController();
 	const done: number[] = [];
-	const policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'} as const;
-	await queue.enqueue([1, 2, 3].map(n => ({task: 'note', payload: `${n}`, priority: 0, runAt: null, policy})));
+	await queue.enqueue([1, 2, 3].map(n => ({task: 'note', payload: n, maxAttempts: 1})));
 	await work(
 		queue,
 		{
@@ -182,8 +181,7 @@ for (const [what, options] of [
 		const url = urlOf(`busy ${what}`.replaceAll(' ', '_'));
 		const {pool}: {readonly pool?: pg.Pool} = options();
 		const queue = await openQueue(url, {lease: '1s', ...(pool && {pool})});
-		const policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'} as const;
-		await queue.enqueue([{task: 'busy', payload: '1', priority: 0, runAt: null, policy}]);
+		await queue.enqueue([{task: 'busy', payload: 1, maxAttempts: 1}]);
 		const watcher = new Program(t, 'reclaim-often', url, '1000');
 		await watcher.line();
 		const ended = new AbortController();

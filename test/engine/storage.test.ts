@@ -11,6 +11,7 @@ import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {healthOf, openQueueAt} from '../fixtures/queue.ts';
+import {openRawQueue} from '../fixtures/raw-queue.ts';
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
 const SILENT: Logger = {debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined};
@@ -101,7 +102,7 @@ test('work() ends with an error when its database is deleted, also in the midst 
 			return value;
 		},
 	};
-	await queue.enqueue([JOB]);
+	await queue.enqueue([{task: 'echo', payload: 1}]);
 	await t.throwsAsync(work(queue, tasks), expected);
 	await queue.close();
 	t.false(existsSync(path), 'it is not made anew');
@@ -128,12 +129,12 @@ test('faena map whose database is deleted ends with a sentence', async t => {
 test('an emptied database with its log beside it is refused, and both are left', async t => {
 	const folder = makeFolder(t);
 	const [path, other] = [join(folder, 'jobs.db'), join(folder, 'other.db')];
-	const queue = await openQueue(path);
+	const queue = await openRawQueue(path);
 	await queue.enqueue([JOB]);
 	copyFileSync(`${path}-wal`, `${other}-wal`);
 	writeFileSync(other, '');
 	const {size} = statSync(`${other}-wal`);
-	await t.throwsAsync(openQueue(other), {code: 'BadDatabase', message: /other\.db was emptied: .*left untouched/});
+	await t.throwsAsync(openRawQueue(other), {code: 'BadDatabase', message: /other\.db was emptied: .*left untouched/});
 	t.deepEqual([statSync(other).size, statSync(`${other}-wal`).size], [0, size]);
 	await queue.close();
 });
@@ -159,7 +160,7 @@ test('a queue that has lost its connection does not make a deleted database anew
 		if (fails) throw new Database.SqliteError('disk I/O error', 'SQLITE_IOERR_FSYNC');
 		return 0;
 	};
-	const queue = await openQueue(path, {now});
+	const queue = await openRawQueue(path, {now});
 	await queue.enqueue([JOB]);
 	fails = true;
 	await t.throwsAsync(queue.enqueue([JOB]), {code: 'OutcomeUnknown'});
@@ -237,7 +238,7 @@ test('the write-ahead log grows while another program holds a read transaction o
 
 test('once the last older transaction ends, the log shrinks back with the next writes', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openQueue(path, {durability: 'normal'});
+	const queue = await openRawQueue(path, {durability: 'normal'});
 	const reader = beginReading(path);
 	for (let jobs = 0; jobs < 40; jobs++) await queue.enqueue([{...JOB, payload: JSON.stringify('x'.repeat(1_000_000))}]);
 	t.true(statSync(`${path}-wal`).size > 40_000_000);

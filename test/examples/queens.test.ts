@@ -4,7 +4,7 @@ import {setImmediate as nextTurn} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import anyTest from 'ava';
 import {openingsOf} from '../../examples/queens/tasks.ts';
-import {decode, openQueue} from '../../lib/queue.ts';
+import {openQueue} from '../../lib/queue.ts';
 import {Folder} from '../cli/command.ts';
 
 // One at a time: one of them sets a variable of the environment.
@@ -43,7 +43,7 @@ test('killed and started again, the queens example goes on inside its jobs', asy
 	t.is((await program.kill()).code, 137);
 	let left = 0;
 	for (const {id, key} of await queue.jobs({status: ['pending', 'running']}).page()) {
-		const state = decode((await queue.values(id))?.checkpoint?.state ?? null) as {openings: number} | undefined;
+		const state = (await queue.values(id))?.checkpoint?.state as {openings: number} | undefined;
 		left += openingsOf({size: 14, column: Number(key)}).length - (state?.openings ?? 0);
 	}
 	process.env['QUEENS_JOURNAL'] = journal;

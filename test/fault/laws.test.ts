@@ -3,10 +3,10 @@ import test from 'ava';
 import Database from 'better-sqlite3';
 import {MAX_EXECUTIONS, MAX_LOG_LINES, type Outcome} from '../../lib/job/claim.ts';
 import type {Policy} from '../../lib/job/policy.ts';
-import type {JobQueue} from '../../lib/store/job-queue.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {commitPlain} from '../fixtures/plain.ts';
 import {openQueueAt} from '../fixtures/queue.ts';
+import type {RawQueue} from '../fixtures/raw-queue.ts';
 import {brokenLaws, LAWS} from './laws.ts';
 
 const POLICY: Policy = {maxAttempts: 2, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
@@ -116,7 +116,7 @@ function isFound(law: string, broken: readonly string[]): boolean {
 	return broken.some(sentence => sentence.startsWith(`Broken: ${law}: `));
 }
 
-async function fill(queue: JobQueue): Promise<void> {
+async function fill(queue: RawQueue): Promise<void> {
 	const batch = await queue.openBatch('all', 'count', 'me');
 	await queue.enqueue([{...JOB, priority: -1, key: 'a'}, JOB, {...JOB, batch}, {...JOB, policy: {...POLICY, maxAttempts: 1}}, JOB]);
 	const {lease} = await queue.dequeue({owner: 'me', tasks: ['count'], limit: 4});

@@ -345,8 +345,7 @@ test('openQueue() and work(): each number and time among their options works, or
 	}
 });
 
-const POLICY = {maxAttempts: 2, timeoutMs: null, backoff: {baseMs: 1, factor: 1, maxMs: 1, jitter: 1}, retry: 'auto'} as const;
-const NEW_JOB = {task: 'run', payload: null, priority: 0, runAt: null, policy: POLICY};
+const NEW_JOB = {task: 'run', maxAttempts: 2, backoff: {base: 1, factor: 1, max: 1, jitter: 1}};
 
 for (const location of [':memory:', 'a file']) {
 	test(`openQueue() on ${location}: the time may have fractions; a wrong value of now() or random() is refused in a sentence`, async t => {
@@ -356,8 +355,7 @@ for (const location of [':memory:', 'a file']) {
 		await queue.enqueue([NEW_JOB]);
 		time = 2000.25;
 		const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['run']});
-		const settle = () =>
-			queue.settle(lease, [{id: 1, execution: jobs[0]?.execution ?? 0, outcome: {type: 'threw', error: {reason: 'threw', name: 'E', message: ''}}}]);
+		const settle = () => queue.settle(lease, [{id: 1, execution: jobs[0]?.execution ?? 0, outcome: {type: 'threw', error: new Error('no')}}]);
 		for (die of [NaN, 2, '0'])
 			await t.throwsAsync(settle, {code: 'BadOption', message: /^openQueue\(\) expects as the value of random\(\) a number from 0 to 1; it got/});
 		die = 0;

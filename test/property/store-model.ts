@@ -12,12 +12,12 @@ import {forPolicyNumbers, type Policy} from '../../lib/job/policy.ts';
 import type {Schedule, ScheduleChange, ScheduleSpec} from '../../lib/job/schedule.ts';
 import {type JobFilter, type JobSearch, type Place, SORTS} from '../../lib/job/search.ts';
 import type {Deleted, EndedDeletion} from '../../lib/store/deletions.ts';
-import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {ClaimRequest, Moved, MovePage, MoveTarget, Store, TaskCounts} from '../../lib/store/store.ts';
 import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {OpenedJobs} from '../fixtures/open-jobs.ts';
 import {commitPlain, type PlainChanges, type PlainCommitted, type PlainJob} from '../fixtures/plain.ts';
+import {RawQueue} from '../fixtures/raw-queue.ts';
 import type {StoreOptions} from '../store/contract.ts';
 import {MemoryStore} from '../store/oracle.ts';
 
@@ -103,7 +103,7 @@ interface World {
 }
 
 interface Side {
-	queue: JobQueue;
+	queue: RawQueue;
 	/** The open batches by name, since each store has its own batch ids. */
 	readonly batches: Map<string, BatchId>;
 	/** Batches whose completion was reported. */
@@ -129,7 +129,7 @@ async function openWorld(makeSubject: (options: StoreOptions) => Subject, isDura
 }
 
 function toSide(store: Store): Side {
-	const side: Side = {queue: new JobQueue(store), batches: new Map(), completed: [], stops: new Set()};
+	const side: Side = {queue: new RawQueue(store), batches: new Map(), completed: [], stops: new Set()};
 	listen(side);
 	return side;
 }
@@ -213,7 +213,7 @@ function comparable(value: unknown): unknown {
 async function reopen(world: World): Promise<void> {
 	if (!world.isDurable) return;
 	await world.real.queue.close();
-	world.real.queue = new JobQueue(await world.subject.open());
+	world.real.queue = new RawQueue(await world.subject.open());
 	listen(world.real);
 	for (const owner of OWNERS) await world.model.queue.leave(owner);
 	world.opened.clear();
@@ -529,7 +529,7 @@ function toAsk(command: AskedCommand, world: World): Ask {
 	}
 }
 
-async function changeSchedule(queue: JobQueue, {name, change}: Command & {type: 'schedule'}, now: number): Promise<unknown> {
+async function changeSchedule(queue: RawQueue, {name, change}: Command & {type: 'schedule'}, now: number): Promise<unknown> {
 	const known = (await queue.store.schedules()).find(schedule => schedule.name === name);
 	const {scheduled, momentInMs} = await queue.store.commit({schedule: [toScheduleChange(name, change, now, known)]});
 	return {scheduled, momentInMs};
@@ -546,14 +546,14 @@ function toScheduleChange(name: string, change: SchedulePlan, now: number, known
 }
 
 /** A page of the list, after the jobs that `after` says. */
-async function listOn(queue: JobQueue, {search, after, limit}: Command & {type: 'jobs'}): Promise<readonly Job[]> {
+async function listOn(queue: RawQueue, {search, after, limit}: Command & {type: 'jobs'}): Promise<readonly Job[]> {
 	if ((search.sort ?? 'id') === 'id') return queue.jobs(search).page({after, limit});
 	const before = after === 0 ? undefined : (await queue.jobs(search).page({limit: after})).at(-1);
 	return queue.jobs(search).page({limit, ...(before && {after: before})});
 }
 
 /** Moves all pages, since each store may move a different part of a page at once. */
-async function moveOn(queue: JobQueue, {filter, to, ...first}: Command & {type: 'move'}): Promise<unknown> {
+async function moveOn(queue: RawQueue, {filter, to, ...first}: Command & {type: 'move'}): Promise<unknown> {
 	const all: {ids: number[]; asked: number[]} = {ids: [], asked: []};
 	const {type: _, ...drawn} = first;
 	// Excludes the job of a batch that completes during the moves, since it may be on another page in each store.
@@ -570,7 +570,7 @@ async function moveOn(queue: JobQueue, {filter, to, ...first}: Command & {type: 
 	return all;
 }
 
-function openJobs(queue: JobQueue, {owner, of, final}: {readonly owner: string; readonly of: Picked; readonly final: number}, world: World): void {
+function openJobs(queue: RawQueue, {owner, of, final}: {readonly owner: string; readonly of: Picked; readonly final: number}, world: World): void {
 	const claims = claimsAt(of, world);
 	const ids = claims.map(({id}) => id);
 	if (claims[0]) world.opened.show(queue, owner, claims[0].lease, ids, final);
@@ -584,7 +584,7 @@ function toDeletion({ages, age, ids}: Command & {type: 'cleanup'}, now: number):
 }
 
 /** Cleans up all pages, since each store may look at different rows in a page. */
-async function cleanUp(queue: JobQueue, {limit, after}: {readonly limit: number; readonly after: JobId}, what: EndedDeletion): Promise<number> {
+async function cleanUp(queue: RawQueue, {limit, after}: {readonly limit: number; readonly after: JobId}, what: EndedDeletion): Promise<number> {
 	const start = 'ended' in what ? {value: after, id: 0} : after;
 	let total = 0;
 	for (let next: Place | null = start; next !== null; ) {

@@ -6,11 +6,11 @@ import Database from 'better-sqlite3';
 import {decode, encode} from '../../lib/job/encoding.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
 import type {Policy} from '../../lib/job/policy.ts';
-import type {JobQueue} from '../../lib/store/job-queue.ts';
 import {openStore} from '../../lib/store/open-store.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {commitPlain} from '../fixtures/plain.ts';
 import {openQueueAt} from '../fixtures/queue.ts';
+import type {RawQueue} from '../fixtures/raw-queue.ts';
 import {exerciseStore} from './contract.ts';
 
 const place = mkdtempSync(join(tmpdir(), 'faena-test-'));
@@ -27,7 +27,7 @@ function newJob(job: Partial<NewJob> = {}): NewJob {
 }
 
 /** Enqueues a job for each value, and completes it with that value. */
-async function complete(queue: JobQueue, ...values: Parameters<typeof decode>[0][]): Promise<void> {
+async function complete(queue: RawQueue, ...values: Parameters<typeof decode>[0][]): Promise<void> {
 	await queue.enqueue(values.map(() => newJob()));
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count'], limit: values.length});
 	await queue.settle(

@@ -1,8 +1,8 @@
 /** The contract suite: the laws of every store. They lie in `contract/`, by subject. */
 import test from 'ava';
-import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {Store} from '../../lib/store/store.ts';
 import {OpenedJobs} from '../fixtures/open-jobs.ts';
+import {RawQueue} from '../fixtures/raw-queue.ts';
 import './contract/enqueuing.ts';
 import './contract/keys.ts';
 import './contract/fingerprints.ts';
@@ -56,7 +56,7 @@ export function exerciseStore(
 			const opened = new OpenedJobs();
 			const store: Store = await open({clock, random: () => clock.random, leaseMs: LEASE_MS, openJobs: opened.of});
 			t.teardown(() => store.close());
-			await check(t, new JobQueue(store), clock, opened);
+			await check(t, new RawQueue(store), clock, opened);
 		});
 	}
 	for (const {title, check} of again ? LAWS_OF_STORES : [])
@@ -64,7 +64,7 @@ export function exerciseStore(
 			const clock = new SuiteClock(T0);
 			const options: StoreOptions = {clock, random: () => clock.random, leaseMs: LEASE_MS, openJobs: () => []};
 			const openWith = async (how: typeof open) => {
-				const queue = new JobQueue(await how(options));
+				const queue = new RawQueue(await how(options));
 				t.teardown(() => queue.close());
 				return queue;
 			};

@@ -7,12 +7,12 @@ import {decode} from '../../lib/job/encoding.ts';
 import {toFailure} from '../../lib/job/failure.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
 import type {Policy} from '../../lib/job/policy.ts';
-import type {JobQueue} from '../../lib/store/job-queue.ts';
 import {readFailure} from '../../lib/store/stored-json.ts';
 import {TASKS, type Tasks} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {commitPlain} from '../fixtures/plain.ts';
 import {openQueueAt} from '../fixtures/queue.ts';
+import type {RawQueue} from '../fixtures/raw-queue.ts';
 import {loosenCompleted} from '../fixtures/stored.ts';
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'};
@@ -22,7 +22,7 @@ function newJob(job: Partial<NewJob> = {}): NewJob {
 }
 
 /** A queue with a completed, a failed and a pending job of a batch. Another program has run the statement on its file. */
-async function openTampered(t: ExecutionContext, statement: string, ...values: unknown[]): Promise<{queue: JobQueue; path: string}> {
+async function openTampered(t: ExecutionContext, statement: string, ...values: unknown[]): Promise<{queue: RawQueue; path: string}> {
 	const path = join(makeFolder(t), 'jobs.db');
 	const first = await openQueueAt(path, {durability: 'normal'});
 	const batch = await first.openBatch('nightly', 'count', 'me', {onComplete: {task: 'after', priority: 0, policy: POLICY}});

@@ -1,8 +1,8 @@
 import test from 'ava';
 import {openQueue} from '../../lib/queue.ts';
-import {JobQueue} from '../../lib/store/job-queue.ts';
 import {newJob} from '../fixtures/dispatcher.ts';
 import {override} from '../fixtures/override.ts';
+import {RawQueue} from '../fixtures/raw-queue.ts';
 import {MemoryStore} from './oracle.ts';
 
 test('settle() takes an error as it was thrown', async t => {
@@ -41,7 +41,7 @@ test('dequeue() claims a ready job however many jobs have expired before', async
 	let now = 1_700_000_000_000;
 	const queue = await openQueue(':memory:', {now: () => now});
 	t.teardown(() => queue.close());
-	await queue.enqueue(Array.from({length: 3500}, () => ({task: 'gone', payload: null, expiresMs: 10})));
+	await queue.enqueue(Array.from({length: 3500}, () => ({task: 'gone', expires: 10})));
 	await queue.enqueue([{task: 'hash', payload: null}]);
 	now += 1000;
 	t.deepEqual(
@@ -59,7 +59,7 @@ test('a filter of many ids is moved in parts of a thousand, the highest ids firs
 			return inner.move(filter, to, page);
 		},
 	}));
-	const queue = new JobQueue(store);
+	const queue = new RawQueue(store);
 	const jobs = await queue.enqueue(Array.from({length: 2500}, () => newJob()));
 	const ids = jobs.map(({id}) => id);
 	await queue.dequeue({owner: 'owner', tasks: ['count'], limit: 1200});

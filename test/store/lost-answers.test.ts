@@ -4,8 +4,6 @@ import test from 'ava';
 import pg from 'pg';
 import {FaenaError} from '../../lib/index.ts';
 import {toEndedGroup} from '../../lib/job/groups/single-jobs.ts';
-import {openQueue} from '../../lib/queue.ts';
-import {JobQueue} from '../../lib/store/job-queue.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import type {PostgresPool as Pool} from '../../lib/store/postgres-client.ts';
 import {toCounts} from '../../lib/store/store.ts';
@@ -13,6 +11,7 @@ import {comesBack} from '../fixtures/comes-back.ts';
 import {CuttingProxy} from '../fixtures/cutting-proxy.ts';
 import {openEngine} from '../fixtures/engine.ts';
 import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
+import {openRawQueue, RawQueue} from '../fixtures/raw-queue.ts';
 import {newJob} from './contract/laws.ts';
 
 let server: PostgresServer;
@@ -80,7 +79,7 @@ for (const lost of ['request', 'answer'] as const) {
 
 test('a claim that was committed, but whose answer could not be read, is given back by the next release', async t => {
 	const schema = 'unread';
-	const other = new JobQueue(new PostgresStore(server.url, {schema}));
+	const other = new RawQueue(new PostgresStore(server.url, {schema}));
 	await other.enqueue([newJob()]);
 	const {pool, lose} = losingPool('.policy where id');
 	const store = new PostgresStore(server.url, {schema, pool});
@@ -96,7 +95,7 @@ test('a claim that was committed, but whose answer could not be read, is given b
 
 test('a program that was killed and comes back with the same owner name has its old jobs at once', async t => {
 	const location = `${server.url}?schema=again`;
-	const queue = await openQueue(location);
+	const queue = await openRawQueue(location);
 	await comesBack(t, queue, location);
 	await queue.close();
 });
@@ -114,7 +113,7 @@ test('a read that ends in a deadlock is sent again', async t => {
 test('a release that a later one has overtaken has nothing left to do', async t => {
 	const schema = 'overtaken';
 	const store = new PostgresStore(server.url, {schema});
-	const queue = new JobQueue(store);
+	const queue = new RawQueue(store);
 	await queue.enqueue([newJob()]);
 	await store.commit({claim: claimOf('a')});
 	const client = new pg.Client(server.url);
@@ -184,7 +183,7 @@ for (const {direction, endsHalf, schema, how} of CUTS) {
 		for (let pieces = 0; ; pieces++) {
 			const proxy = await CuttingProxy.start(server.url);
 			proxy.endsHalf = endsHalf;
-			const queue = new JobQueue(new PostgresStore(proxy.url, {schema}));
+			const queue = new RawQueue(new PostgresStore(proxy.url, {schema}));
 			const owner = `owner ${schema} ${pieces}`;
 			proxy.cutAfter(pieces, direction);
 			await insist(() => queue.enqueue([1, 2].map(number => newJob({key: `${pieces}/${number}`}))));
@@ -236,7 +235,7 @@ test('an engine whose connections are slow, and cut again and again: each job is
 
 test('a network that falls silent: a call of a queue without an engine ends, too', async t => {
 	const proxy = await CuttingProxy.start(server.url);
-	const queue = await openQueue(`${proxy.url}?schema=silent_queue`, {lease: '12s'});
+	const queue = await openRawQueue(`${proxy.url}?schema=silent_queue`, {lease: '12s'});
 	await queue.enqueue([newJob()]);
 	await sleep(1000);
 	proxy.isSilent = true;
@@ -252,7 +251,7 @@ test('a network that falls silent: a call of a queue without an engine ends, too
 test('a network that is silent for long: ten calls one after the other fail within a minute', async t => {
 	t.timeout(100_000);
 	const proxy = await CuttingProxy.start(server.url);
-	const queue = await openQueue(`${proxy.url}?schema=long_silence`);
+	const queue = await openRawQueue(`${proxy.url}?schema=long_silence`);
 	await queue.counts();
 	proxy.isSilent = true;
 	proxy.cut();
@@ -269,7 +268,7 @@ test('a network that is silent for long: ten calls one after the other fail with
 
 test('a router that has forgotten a connection: its call ends, and the next one has another', async t => {
 	const proxy = await CuttingProxy.start(server.url);
-	const queue = await openQueue(`${proxy.url}?schema=forgotten`, {lease: '12s'});
+	const queue = await openRawQueue(`${proxy.url}?schema=forgotten`, {lease: '12s'});
 	await queue.enqueue([newJob()]);
 	proxy.forget();
 	await t.throwsAsync(queue.enqueue([newJob()]), {code: 'OutcomeUnknown'});
@@ -300,7 +299,7 @@ for (const [trial, begin] of Object.entries(TRIALS)) {
 		const schema = `trial ${trial}`.replaceAll(' ', '_');
 		const {hostname: host, port, username: user, password} = new URL(proxy.url);
 		const pool = openPool({host, port: Number(port), user, password, database: 'postgres', max: 2});
-		const queue = await openQueue(`postgres://?schema=${schema}`, {pool, lease: '1s'});
+		const queue = await openRawQueue(`postgres://?schema=${schema}`, {pool, lease: '1s'});
 		await queue.enqueue([newJob()]);
 		const other = new pg.Client(server.url);
 		await other.connect();
@@ -318,7 +317,7 @@ for (const [trial, begin] of Object.entries(TRIALS)) {
 }
 
 test('calls that the server takes long to answer are not given up, nor those that wait for their connections', async t => {
-	const queue = await openQueue(`${server.url}?schema=slow`, {lease: '1s'});
+	const queue = await openRawQueue(`${server.url}?schema=slow`, {lease: '1s'});
 	await queue.enqueue([newJob()]);
 	const other = new pg.Client(server.url);
 	await other.connect();

@@ -6,7 +6,6 @@ import type {Outcome, Settlement} from '../../lib/job/claim.ts';
 import {toEndedGroup} from '../../lib/job/groups/single-jobs.ts';
 import type {Job, JobId} from '../../lib/job/job.ts';
 import type {ScheduleSpec} from '../../lib/job/schedule.ts';
-import {JobQueue} from '../../lib/store/job-queue.ts';
 import {HOST} from '../../lib/store/owners/owner-files.ts';
 import {functionsOf} from '../../lib/store/postgres/connection/schema.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
@@ -14,6 +13,7 @@ import {toCounts} from '../../lib/store/store.ts';
 import {writeOpenJobs} from '../fixtures/open-jobs.ts';
 import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
 import {Program} from '../fixtures/program.ts';
+import {RawQueue} from '../fixtures/raw-queue.ts';
 import {WatchedPool} from '../fixtures/watched-pool.ts';
 import {newJob, POLICY} from './contract/laws.ts';
 
@@ -27,8 +27,8 @@ test.before('starts a server', async t => {
 test.after.always(() => server?.stop());
 
 /** Opens this many queues over the same schema. */
-function openQueues(count: number, schema: string): JobQueue[] {
-	return Array.from({length: count}, () => new JobQueue(new PostgresStore(server.url, {schema})));
+function openQueues(count: number, schema: string): RawQueue[] {
+	return Array.from({length: count}, () => new RawQueue(new PostgresStore(server.url, {schema})));
 }
 
 /** Its connections do something before each query with a text. */
@@ -53,14 +53,14 @@ class PoolWithMeanwhile extends WatchedPool {
 	}
 }
 
-async function closeAll(queues: readonly JobQueue[]): Promise<void> {
+async function closeAll(queues: readonly RawQueue[]): Promise<void> {
 	await Promise.all(queues.map(queue => queue.close()));
 }
 
 test('stores that open a new queue at once make one schema', async t => {
 	const queues = openQueues(6, 'opened at once');
 	await Promise.all(queues.map(queue => queue.enqueue([newJob()])));
-	t.like(await (queues[0] as JobQueue).counts(), {pending: 6});
+	t.like(await (queues[0] as RawQueue).counts(), {pending: 6});
 	await closeAll(queues);
 });
 
@@ -79,12 +79,12 @@ test('of jobs that all stores enqueue with the same keys each exists once', asyn
 		}),
 	);
 	t.is(new Set(made.flat()).size, keys.length);
-	t.like(await (queues[0] as JobQueue).counts(), {pending: keys.length});
+	t.like(await (queues[0] as RawQueue).counts(), {pending: keys.length});
 	await closeAll(queues);
 });
 
 test('a store that knew a scope before it was adopted enqueues jobs of its own scope afterwards', async t => {
-	const [known, other] = openQueues(2, 'adopted') as [JobQueue, JobQueue];
+	const [known, other] = openQueues(2, 'adopted') as [RawQueue, RawQueue];
 	await known.enqueue([newJob({scope: 'old'})]);
 	await other.adopt('old', 'new');
 	await known.enqueue([newJob({scope: 'old'})]);
@@ -98,7 +98,7 @@ test('each job is executed once at a time, whatever its executions end with, and
 	const jobs = 3000;
 	const queues = openQueues(4, 'many executions');
 	const policy = {...newJob().policy, maxAttempts: 3, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}};
-	for (let made = 0; made < jobs; made += 500) await (queues[0] as JobQueue).enqueue(Array.from({length: 500}, () => newJob({policy})));
+	for (let made = 0; made < jobs; made += 500) await (queues[0] as RawQueue).enqueue(Array.from({length: 500}, () => newJob({policy})));
 	const running = new Set<JobId>();
 	const executions = new Map<JobId, number>();
 	await Promise.all(
@@ -118,7 +118,7 @@ test('each job is executed once at a time, whatever its executions end with, and
 			}
 		}),
 	);
-	const [queue] = queues as [JobQueue];
+	const [queue] = queues as [RawQueue];
 	const counts = await queue.counts();
 	t.is(counts.completed + counts.dead, jobs);
 	t.is(executions.size, jobs);
@@ -132,7 +132,7 @@ test('each job is executed once at a time, whatever its executions end with, and
 });
 
 /** Settles a part of a claim each, at the same time. Returns what became of those that did not complete. */
-async function settleAll(queue: JobQueue, ends: readonly Settlement[], before: () => void): Promise<unknown[]> {
+async function settleAll(queue: RawQueue, ends: readonly Settlement[], before: () => void): Promise<unknown[]> {
 	const parts = [0, 1, 2].map(part => ends.filter((_, index) => index % 3 === part)).filter(({length}) => length > 0);
 	await new Promise(resolve => setTimeout(resolve, 1));
 	before();
@@ -141,7 +141,7 @@ async function settleAll(queue: JobQueue, ends: readonly Settlement[], before: (
 }
 
 test('parts of a claim that are settled at the same time are all settled', async t => {
-	const [queue] = openQueues(1, 'parts of a claim') as [JobQueue];
+	const [queue] = openQueues(1, 'parts of a claim') as [RawQueue];
 	await queue.enqueue(Array.from({length: 200}, () => newJob()));
 	const {lease, jobs} = await queue.dequeue({owner: 'owner', tasks: ['hash'], limit: 200});
 	const done = await Promise.all(jobs.map(({id, execution}) => queue.complete({id, lease, execution}, 'null')));
@@ -151,7 +151,7 @@ test('parts of a claim that are settled at the same time are all settled', async
 });
 
 test('the edges of a group lead to its own jobs, while programs enqueue jobs in their own transactions', async t => {
-	const [queue] = openQueues(1, 'edges') as [JobQueue];
+	const [queue] = openQueues(1, 'edges') as [RawQueue];
 	await queue.counts();
 	const client = new pg.Client(server.url);
 	await client.connect();
@@ -175,7 +175,7 @@ test('the edges of a group lead to its own jobs, while programs enqueue jobs in 
 });
 
 test('numbers as keys of a batch belong to one job each, also if two stores enqueue them at once', async t => {
-	const queues = openQueues(2, 'numbers') as [JobQueue, JobQueue];
+	const queues = openQueues(2, 'numbers') as [RawQueue, RawQueue];
 	const batch = await queues[0].store.openBatch('b', 'hash', 'owner');
 	for (let round = 0; round < 40; round++) {
 		const group = (from: number) => ({...newJob(), batch, values: ['1', '1'], keys: 3 * round + from});
@@ -187,7 +187,7 @@ test('numbers as keys of a batch belong to one job each, also if two stores enqu
 });
 
 test('a batch of which a job is claimed, or which is opened, between the look and its deletion stays', async t => {
-	const [other] = openQueues(1, 'deleted') as [JobQueue];
+	const [other] = openQueues(1, 'deleted') as [RawQueue];
 	await other.counts();
 	const own = openPool({connectionString: server.url, max: 2});
 	const pool = new PoolWithMeanwhile(own, '.delete_batch(');
@@ -210,7 +210,7 @@ test('a batch of which a job is claimed, or which is opened, between the look an
 });
 
 test('a change of a schedule that was decided by one that was deleted meanwhile is decided anew, though another one has its name', async t => {
-	const [other] = openQueues(1, 'replaced') as [JobQueue];
+	const [other] = openQueues(1, 'replaced') as [RawQueue];
 	const own = openPool({connectionString: server.url, max: 2});
 	const pool = new PoolWithMeanwhile(own, '.commit(');
 	const store = new PostgresStore(server.url, {schema: 'replaced', pool});
@@ -230,7 +230,7 @@ test('a change of a schedule that was decided by one that was deleted meanwhile 
 });
 
 test('a page ends early if its values are large', async t => {
-	const [queue] = openQueues(1, 'large') as [JobQueue];
+	const [queue] = openQueues(1, 'large') as [RawQueue];
 	const large = new Uint8Array(30_000_000);
 	const ids = [1, 2, 3, 4];
 	await queue.enqueue(ids.map(() => newJob()));
@@ -247,7 +247,7 @@ test('a page ends early if its values are large', async t => {
 });
 
 test('stores that have ended share a row of changes, and no other store takes that for news', async t => {
-	const [queue, other] = openQueues(2, 'ended') as [JobQueue, JobQueue];
+	const [queue, other] = openQueues(2, 'ended') as [RawQueue, RawQueue];
 	await queue.enqueue([newJob()]);
 	await queue.close();
 	await other.reclaim();
@@ -265,7 +265,7 @@ test('stores that have ended share a row of changes, and no other store takes th
 });
 
 test('the files of an owner that lives stay young', async t => {
-	const [queue] = openQueues(1, 'young') as [JobQueue];
+	const [queue] = openQueues(1, 'young') as [RawQueue];
 	await queue.enqueue([newJob()]);
 	await queue.dequeue({owner: 'mine', tasks: ['hash'], limit: 1});
 	const {ownerLock = ''} = queue.store.ownerFiles('mine');
@@ -276,7 +276,7 @@ test('the files of an owner that lives stay young', async t => {
 });
 
 test('programs that live shorter than a lease find out together that an owner of another host is dead', async t => {
-	const [first] = openQueues(1, 'short') as [JobQueue];
+	const [first] = openQueues(1, 'short') as [RawQueue];
 	await first.enqueue([newJob()]);
 	await first.dequeue({owner: 'gone', tasks: ['hash'], limit: 1});
 	await first.openBatch('b', 'hash', 'gone');
@@ -284,7 +284,7 @@ test('programs that live shorter than a lease find out together that an owner of
 	await client.connect();
 	await client.query(`update short.owner set host = 'elsewhere', heartbeat_at = heartbeat_at - 60000`);
 	const lives = async () => {
-		const queue = new JobQueue(new PostgresStore(server.url, {schema: 'short'}));
+		const queue = new RawQueue(new PostgresStore(server.url, {schema: 'short'}));
 		const jobs = await queue.reclaim();
 		await queue.close();
 		return jobs;
@@ -300,7 +300,7 @@ test('programs that live shorter than a lease find out together that an owner of
 });
 
 test('the jobs of a killed process of the same host are reclaimed at once, with those that it had open under suspicion; those of a living one are not', async t => {
-	const queue = new JobQueue(new PostgresStore(server.url));
+	const queue = new RawQueue(new PostgresStore(server.url));
 	await queue.enqueue([1, 2].map(() => newJob({task: 'count'})));
 	const program = new Program(t, 'queue-holder', server.url);
 	const ids = JSON.parse(await program.line()) as JobId[];
@@ -317,7 +317,7 @@ test('the jobs of a killed process of the same host are reclaimed at once, with 
 });
 
 test('of a process on another host only its silence tells', async t => {
-	const [one, two] = openQueues(2, 'other host') as [JobQueue, JobQueue];
+	const [one, two] = openQueues(2, 'other host') as [RawQueue, RawQueue];
 	await one.enqueue([newJob({task: 'count'})]);
 	await one.dequeue({owner: 'elsewhere', tasks: ['count']});
 	const client = new pg.Client(server.url);

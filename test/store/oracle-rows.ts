@@ -300,8 +300,8 @@ export function toSettledGroup(ends: readonly End[]): SettledGroup {
 
 export function findConflict(groups: readonly NewGroup[], enqueued: readonly EnqueuedGroup[]): FaenaError | undefined {
 	for (const [index, group] of groups.entries()) {
-		const {ids, conflicts = [], missing = 0} = enqueued[index] as EnqueuedGroup;
-		if (missing < 0) return noParent(group.task, missing);
+		const {ids, conflicts = [], missing} = enqueued[index] as EnqueuedGroup;
+		if (missing !== undefined) return noParent(group.task, missing);
 		const [first] = conflicts;
 		if (first !== undefined) return keyConflict([...newJobsOf(group)][first] as NewJob, idAt(ids, first));
 	}

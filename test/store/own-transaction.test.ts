@@ -5,11 +5,11 @@ import {CompiledQuery, Kysely, PostgresDialect} from 'kysely';
 import pg from 'pg';
 import {enqueueIn, type FaenaError} from '../../lib/index.ts';
 import {DEFAULT_POLICY} from '../../lib/job/options.ts';
-import {type JobQueue, openQueue} from '../../lib/queue.ts';
 import {functionsOf} from '../../lib/store/postgres/connection/schema.ts';
 import {specOf} from '../../lib/store/stored-json.ts';
 import {openEngine} from '../fixtures/engine.ts';
 import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
+import {openRawQueue, type RawQueue} from '../fixtures/raw-queue.ts';
 import {claimOf, commit, newJob} from './contract/laws.ts';
 
 let server: PostgresServer;
@@ -22,9 +22,9 @@ test.before('starts a server', async t => {
 test.after.always(() => server?.stop());
 
 /** A queue in a schema of its own, and a client of the program. */
-async function setUp(t: ExecutionContext, schema: string): Promise<{readonly queue: JobQueue; readonly client: pg.Client; readonly url: string}> {
+async function setUp(t: ExecutionContext, schema: string): Promise<{readonly queue: RawQueue; readonly client: pg.Client; readonly url: string}> {
 	const url = `${server.url}?schema=${schema}`;
-	const queue = await openQueue(url);
+	const queue = await openRawQueue(url);
 	const client = new pg.Client(server.url);
 	await client.connect();
 	t.teardown(async () => {
@@ -247,7 +247,7 @@ async function countOf(all: AsyncIterable<unknown>): Promise<number> {
 }
 
 /** Whether a call knows the last of them, or all. */
-const KNOWS: Readonly<Record<string, (queue: JobQueue, last: number, key: string) => Promise<boolean>>> = {
+const KNOWS: Readonly<Record<string, (queue: RawQueue, last: number, key: string) => Promise<boolean>>> = {
 	counts: async queue => (await queue.counts()).pending === MANY,
 	'cancel, by task': async queue => (await queue.cancel({task: 'echo'})).cancelled.length === 2 * MANY,
 	jobs: async queue => (await countOf(queue.jobs({status: 'pending'}))) === MANY,
@@ -305,7 +305,7 @@ test('what reads jobs waits for a call that is taking some over', async t => {
 test('a queue that is read only leaves jobs where they have arrived', async t => {
 	const {client, url, queue} = await setUp(t, 'only_read');
 	await client.query(`select only_read.enqueue('echo', '1')`);
-	const reader = await openQueue(url, {readOnly: true});
+	const reader = await openRawQueue(url, {readOnly: true});
 	await reader.counts();
 	await reader.jobs({}).page();
 	t.is((await client.query('select id from only_read.arrived')).rows.length, 1);
@@ -365,29 +365,29 @@ test('views: what the counts, batches and jobs are', async t => {
 test('a pool of the program; the environment variables of libpq; a schema with any name', async t => {
 	const {pathname, port, password, hostname, username} = new URL(server.url);
 	const pool = openPool({connectionString: server.url});
-	const own = await openQueue('postgres://?schema=own%20%22pool%22', {pool});
+	const own = await openRawQueue('postgres://?schema=own%20%22pool%22', {pool});
 	await own.enqueue([newJob()]);
 	t.is(own.location, 'postgres://?schema=own "pool"');
 	await own.close();
 	t.is((await pool.query('select pending from "own ""pool""".counts')).rows[0].pending, '1');
 	await pool.end();
 	Object.assign(process.env, {PGHOST: hostname, PGPORT: port, PGUSER: username, PGPASSWORD: password, PGDATABASE: pathname.slice(1)});
-	const queue = await openQueue('postgres://?schema=by_env');
+	const queue = await openRawQueue('postgres://?schema=by_env');
 	await queue.enqueue([newJob()]);
 	t.like(await queue.counts(), {pending: 1});
 	await queue.close();
 	for (const schema of ['', 'pg_mine', 'x'.repeat(64)]) {
-		await t.throwsAsync(openQueue(`postgres://?schema=${schema}`), {code: 'BadOption', message: /schema in the URL of the queue expects/});
+		await t.throwsAsync(openRawQueue(`postgres://?schema=${schema}`), {code: 'BadOption', message: /schema in the URL of the queue expects/});
 	}
-	await t.throwsAsync(openQueue('a.db', {pool}), {code: 'BadOption', message: /only with the URL/});
-	await t.throwsAsync(openQueue('postgres://', {pool: 1 as never}), {code: 'BadOption', message: /a Pool of the package pg/});
+	await t.throwsAsync(openRawQueue('a.db', {pool}), {code: 'BadOption', message: /only with the URL/});
+	await t.throwsAsync(openRawQueue('postgres://', {pool: 1 as never}), {code: 'BadOption', message: /a Pool of the package pg/});
 });
 
 test('for reading only: nothing is made, and nothing is changed', async t => {
-	await t.throwsAsync(openQueue(`${server.url}?schema=nowhere`, {readOnly: true}), {code: 'BadDatabase', message: /no queue in the schema "nowhere"/});
+	await t.throwsAsync(openRawQueue(`${server.url}?schema=nowhere`, {readOnly: true}), {code: 'BadDatabase', message: /no queue in the schema "nowhere"/});
 	const {queue, url} = await setUp(t, 'read_only');
 	await queue.enqueue([newJob()]);
-	const reader = await openQueue(url, {readOnly: true});
+	const reader = await openRawQueue(url, {readOnly: true});
 	t.like(await reader.counts(), {pending: 1});
 	t.deepEqual(await reader.batches(), []);
 	await t.throwsAsync(reader.enqueue([newJob()]), {code: 'BadDatabase', message: /opened with readOnly/});

@@ -3,11 +3,11 @@ import {join} from 'node:path';
 import test from 'ava';
 import type {NewJob} from '../../lib/job/new-job.ts';
 import type {Policy} from '../../lib/job/policy.ts';
-import {openQueue} from '../../lib/queue.ts';
 import {comesBack} from '../fixtures/comes-back.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
 import {openQueueAt} from '../fixtures/queue.ts';
+import {openRawQueue} from '../fixtures/raw-queue.ts';
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
 const JOB: NewJob = {task: 'count', payload: '1', priority: 0, runAt: null, policy: POLICY};
@@ -45,7 +45,7 @@ test('outputs that a program may still print after its engine has ended stay for
 	};
 	hoursAgo('printing', 23);
 	hoursAgo('gone', 25);
-	const queue = await openQueue(path);
+	const queue = await openRawQueue(path);
 	t.teardown(() => queue.close());
 	await queue.reclaim();
 	t.deepEqual(
@@ -75,7 +75,7 @@ test('if an owner fails to sign off as it closes, others reclaim its jobs at onc
 
 test('an owner whose lock was removed lives on, also after the end of a child process that was started since then', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const [holder, other] = [await openQueue(path), await openQueue(path)];
+	const [holder, other] = [await openRawQueue(path), await openRawQueue(path)];
 	t.teardown(() => Promise.all([holder.close(), other.close()]));
 	await holder.enqueue([JOB]);
 	await holder.dequeue({owner: 'holder', tasks: ['count']});
@@ -110,7 +110,7 @@ test('an owner that was taken for dead and lives on keeps its files', async t =>
 
 test('a process of an engine shares its lock from its start, before the engine is an owner', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const [queue, other] = [await openQueue(path), await openQueue(path)];
+	const [queue, other] = [await openRawQueue(path), await openRawQueue(path)];
 	t.teardown(() => other.close());
 	const {ownerLock = ''} = queue.store.ownerFiles('engine');
 	t.true(existsSync(ownerLock));
@@ -121,7 +121,7 @@ test('a process of an engine shares its lock from its start, before the engine i
 
 test('a lock that can not be opened is told in a sentence', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openQueue(path);
+	const queue = await openRawQueue(path);
 	t.teardown(() => queue.close());
 	writeFileSync(`${path}-owner-worker`, 'no database'.repeat(100));
 	const sentence = {name: 'FaenaError', code: 'BadDatabase', message: /jobs\.db-owner-worker is not an SQLite database/};
@@ -133,7 +133,7 @@ test('a lock that can not be opened is told in a sentence', async t => {
 
 test('a program that was killed and comes back with the same owner name has its old jobs at once', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openQueue(path);
+	const queue = await openRawQueue(path);
 	t.teardown(() => queue.close());
 	await comesBack(t, queue, path);
 });
@@ -141,7 +141,7 @@ test('a program that was killed and comes back with the same owner name has its 
 for (const owner of ['me ', '../me', 'a\\b', 'me\n', 'me-open']) {
 	test(`an owner whose name can't be the name of a file is refused, and leaves no file: ${JSON.stringify(owner)}`, async t => {
 		const folder = makeFolder(t);
-		const queue = await openQueue(join(folder, 'jobs.db'));
+		const queue = await openRawQueue(join(folder, 'jobs.db'));
 		t.teardown(() => queue.close());
 		await t.throwsAsync(async () => queue.dequeue({owner, tasks: ['count']}), {code: 'BadOption', message: /^An owner's name names a file: .* This is "/});
 		await queue.enqueue([JOB]);

@@ -7,11 +7,11 @@ import {type JobId, type JobStatus, STATUSES} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
 import type {Policy} from '../../lib/job/policy.ts';
 import type {Place} from '../../lib/job/search.ts';
-import type {JobQueue} from '../../lib/store/job-queue.ts';
 import {MIGRATIONS} from '../../lib/store/sqlite/connection/schema.sql.ts';
 import {SQL} from '../../lib/store/sqlite/connection/statements.sql.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {openQueueAt} from '../fixtures/queue.ts';
+import type {RawQueue} from '../fixtures/raw-queue.ts';
 
 const POLICY: Policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
 const PARKED: Policy = {...POLICY, maxAttempts: 2, retry: 'manual'};
@@ -124,7 +124,7 @@ async function fill(path: string, jobs: number): Promise<void> {
 }
 
 /** Enqueues a batch with some jobs of every status. */
-async function sample(queue: JobQueue): Promise<void> {
+async function sample(queue: RawQueue): Promise<void> {
 	const batch = await queue.openBatch('last', 'rare', 'me');
 	await enqueue(queue, 60, index => ({task: 'rare', batch, policy: index % 2 ? POLICY : PARKED, key: String(index)}));
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['rare'], limit: 50});
@@ -137,18 +137,18 @@ async function sample(queue: JobQueue): Promise<void> {
 	await queue.leave('me');
 }
 
-async function run(queue: JobQueue, task: string, jobs: number): Promise<JobId> {
+async function run(queue: RawQueue, task: string, jobs: number): Promise<JobId> {
 	const job = {task, priority: 0, runAt: null, policy: POLICY};
 	const enqueued = await queue.enqueue(Array.from({length: jobs}, (_, index) => ({...job, payload: String(index)})));
 	return enqueued[0]?.id as JobId;
 }
 
-async function enqueue(queue: JobQueue, jobs: number, parts: (index: number) => Partial<NewJob>): Promise<void> {
+async function enqueue(queue: RawQueue, jobs: number, parts: (index: number) => Partial<NewJob>): Promise<void> {
 	const job = {task: 'later', payload: '1', priority: 0, runAt: null, policy: POLICY};
 	await queue.enqueue(Array.from({length: jobs}, (_, index) => ({...job, ...parts(index)})));
 }
 
-async function complete(queue: JobQueue, first: JobId): Promise<void> {
+async function complete(queue: RawQueue, first: JobId): Promise<void> {
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['done'], limit: RUN});
 	await queue.settle(
 		lease,
@@ -157,14 +157,14 @@ async function complete(queue: JobQueue, first: JobId): Promise<void> {
 }
 
 /** Of the first two jobs and the last two, settles the first and the last. */
-async function settleOuter(queue: JobQueue): Promise<void> {
+async function settleOuter(queue: RawQueue): Promise<void> {
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['outer'], limit: 4});
 	const ends = [jobs[0], jobs[3]].map(job => ({...(job as ClaimedJob), outcome: {type: 'returned', value: '1'} as const}));
 	await queue.settle(lease, ends);
 	await queue.leave('me');
 }
 
-const ASKED: Readonly<Record<string, (queue: JobQueue, middle: JobId) => unknown>> = {
+const ASKED: Readonly<Record<string, (queue: RawQueue, middle: JobId) => unknown>> = {
 	'a settlement of a job before and one behind all others': queue => settleOuter(queue),
 	'a release of such jobs': async queue => {
 		await queue.dequeue({owner: 'me', tasks: ['outer'], limit: 2});
@@ -175,7 +175,7 @@ const ASKED: Readonly<Record<string, (queue: JobQueue, middle: JobId) => unknown
 	'jobs by their ids': (queue, middle) => queue.jobs({ids: [middle, middle + RUN, middle + 2 * RUN, middle + 3 * RUN]}).page(),
 	'the first jobs': queue => queue.jobs({}).page(),
 	'jobs from the middle on': (queue, middle) => queue.jobs().page({after: middle}),
-	...Object.fromEntries(STATUSES.map(status => [`the first ${status} jobs`, (queue: JobQueue) => queue.jobs({status}).page({limit: 8})])),
+	...Object.fromEntries(STATUSES.map(status => [`the first ${status} jobs`, (queue: RawQueue) => queue.jobs({status}).page({limit: 8})])),
 	'pending jobs from the middle on': (queue, middle) => queue.jobs({status: 'pending'}).page({after: middle}),
 	'completed jobs from the middle on': (queue, middle) => queue.jobs({status: 'completed'}).page({after: middle, limit: 10}),
 	'jobs that have not ended': queue => queue.jobs({status: ['pending', 'running', 'failed']}).page(),
@@ -198,7 +198,7 @@ const PAGE_BYTES = 4096;
 /** The tree of a table with a hundred times as many rows has one more level, and a verb reads several tables. */
 const MORE_PAGES = 15;
 
-async function pagesRead(path: string, ask: (queue: JobQueue) => unknown): Promise<number> {
+async function pagesRead(path: string, ask: (queue: RawQueue) => unknown): Promise<number> {
 	// A new connection has an empty cache.
 	const queue = await openQueueAt(path, {durability: 'normal'});
 	const before = bytesRead() as number;
@@ -247,7 +247,7 @@ test.serial('a search by retention reads as much of a hundred thousand jobs that
 		{completed: hourAgo, dead: hourAgo, cancelled: hourAgo},
 		{completed: hourAgo, dead: Date.now() + 1000, cancelled: never},
 	]) {
-		const search = async ({store}: JobQueue) => {
+		const search = async ({store}: RawQueue) => {
 			for (let after: Place | null | undefined; after !== null; ) after = (await store.delete({ended: {...times, tasks: new Map()}}, {after})).next;
 		};
 		const [few, many] = [await pagesRead(small, search), await pagesRead(large, search)];

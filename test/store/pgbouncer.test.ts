@@ -7,10 +7,10 @@ import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import anyTest, {type ExecutionContext} from 'ava';
 import pg from 'pg';
-import {openQueue} from '../../lib/queue.ts';
 import {openEngine} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {openRawQueue} from '../fixtures/raw-queue.ts';
 import {newJob} from './contract/laws.ts';
 
 const isInstalled = spawnSync('pgbouncer', ['--version'], {stdio: 'ignore'}).status === 0;
@@ -74,7 +74,7 @@ async function startPooler(t: ExecutionContext): Promise<string> {
 
 test('calls that the server takes long to answer are not given up behind a pooler', async t => {
 	t.timeout(120_000);
-	const queue = await openQueue(`${await startPooler(t)}?schema=slow`, {lease: '1s'});
+	const queue = await openRawQueue(`${await startPooler(t)}?schema=slow`, {lease: '1s'});
 	await queue.enqueue([newJob()]);
 	const other = new pg.Client(server.url);
 	await other.connect();

@@ -8,7 +8,6 @@ import test, {type ExecutionContext} from 'ava';
 import pg from 'pg';
 import {open} from '../../lib/index.ts';
 import {backup, openQueue, vacuum} from '../../lib/queue.ts';
-import {JobQueue} from '../../lib/store/job-queue.ts';
 import {openStore, schemaSql} from '../../lib/store/open-store.ts';
 import {translate} from '../../lib/store/postgres/connection/postgres-errors.ts';
 import {functionsOf} from '../../lib/store/postgres/connection/schema.ts';
@@ -17,6 +16,7 @@ import type {PostgresPool as Pool} from '../../lib/store/postgres-client.ts';
 import type {ErrorCode, FaenaError} from '../../lib/support/errors.ts';
 import {openEngine} from '../fixtures/engine.ts';
 import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
+import {RawQueue} from '../fixtures/raw-queue.ts';
 import {newJob} from './contract/laws.ts';
 
 let server: PostgresServer;
@@ -89,7 +89,7 @@ test('a connection that is lost while a call is under way leaves its outcome unk
 
 test('a user for whom a backslash in a text begins an escape', async t => {
 	const url = await makeUser('escaping', 'grant create on database postgres to escaping', 'alter user escaping set standard_conforming_strings = off');
-	const queue = new JobQueue(await openStore(`${url}?schema=escaping`));
+	const queue = new RawQueue(await openStore(`${url}?schema=escaping`));
 	await queue.enqueue(Array.from({length: 3}, () => newJob()));
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['hash'], limit: 3});
 	await queue.settle(
@@ -200,10 +200,10 @@ test('names of schemas with characters that mean something', async t => {
 
 test('a queue that was dropped and made anew is another one', async t => {
 	const url = urlWith({search: '?schema=again'});
-	const store = new JobQueue(await openStore(url));
+	const store = new RawQueue(await openStore(url));
 	await store.enqueue([newJob({task: 'first'})]);
 	await admin.query('drop schema again cascade');
-	const other = new JobQueue(await openStore(url));
+	const other = new RawQueue(await openStore(url));
 	await other.enqueue([newJob({task: 'second'})]);
 	await t.throwsAsync(store.enqueue([newJob({task: 'first'})]), {
 		code: 'NewerDatabase',
@@ -276,7 +276,7 @@ test("with durability: 'full' each call waits for the disk, whatever synchronous
 	const commits = async (byDefault: string, durability: 'full' | 'normal') => {
 		await admin.query(`alter user lax set synchronous_commit = ${byDefault}`);
 		const schema = `lax_${byDefault}_${durability}`;
-		const store = new JobQueue(await openStore(`${url}?schema=${schema}`, {durability}));
+		const store = new RawQueue(await openStore(`${url}?schema=${schema}`, {durability}));
 		// It runs as the transaction commits.
 		await admin.query(`
 			create table public.${schema} (setting text);

@@ -1,9 +1,9 @@
 import test from 'ava';
 import {toEndedGroup, toNewGroups} from '../../lib/job/groups/single-jobs.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
-import {JobQueue} from '../../lib/store/job-queue.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
+import {RawQueue} from '../fixtures/raw-queue.ts';
 import {claimOf, newJob} from './contract/laws.ts';
 
 let server: PostgresServer;
@@ -17,7 +17,7 @@ test.after.always(() => server?.stop());
 
 test('a page of a sorted list reads nothing of the pages before it', async t => {
 	const pool = openPool({connectionString: server.url, max: 1});
-	const queue = new JobQueue(new PostgresStore(server.url, {pool}));
+	const queue = new RawQueue(new PostgresStore(server.url, {pool}));
 	const owner = 'owner';
 	const count = 1200;
 	await queue.store.commit({enqueue: toNewGroups(Array.from({length: count}, () => newJob()))});

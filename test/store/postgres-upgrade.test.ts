@@ -7,13 +7,13 @@ import test from 'ava';
 import pg from 'pg';
 import {pack} from '../../lib/job/groups/packed.ts';
 import {moveQueue} from '../../lib/queue.ts';
-import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {schemaSql} from '../../lib/store/open-store.ts';
 import {functionsOf, type installation, OLDEST, VERSION} from '../../lib/store/postgres/connection/schema.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import type {FaenaError} from '../../lib/support/errors.ts';
 import {makeNextVersion, NEXT_RELEASE, NEXT_VERSION} from '../fixtures/next-version.ts';
 import {openPool, PostgresServer} from '../fixtures/postgres-server.ts';
+import {RawQueue} from '../fixtures/raw-queue.ts';
 import {newJob} from './contract/laws.ts';
 
 const run = promisify(execFile);
@@ -54,7 +54,7 @@ test.after.always(async () => {
 	rmSync(folder, {recursive: true, force: true});
 });
 
-const openIn = (schema: string, Store = PostgresStore) => new JobQueue(new Store(server.url, {schema}));
+const openIn = (schema: string, Store = PostgresStore) => new RawQueue(new Store(server.url, {schema}));
 const versionOf = async (schema: string) => (await admin.query(`select number, "${schema}".oldest_version() as oldest from "${schema}".version`)).rows[0];
 const setsOf = async (schema: string) => (await admin.query(`select name from "${schema}".function_set order by release`)).rows.map(({name}) => name as string);
 const isThere = async (name: string) => (await admin.query('select from pg_namespace where nspname = $1', [name])).rows.length > 0;
@@ -77,7 +77,7 @@ test('two versions work on one queue, and the face calls the newest', async t =>
 		[null, NEXT_RELEASE, null, null].map(made_by => ({made_by})),
 	);
 	t.regex(await faceOf('both'), new RegExp(next.functionsOf('both')));
-	const claimed = async (queue: JobQueue, owner: string) => {
+	const claimed = async (queue: RawQueue, owner: string) => {
 		const {lease, jobs} = await queue.dequeue({owner, tasks: [newJob().task], limit: 2});
 		for (const {id, execution} of jobs) t.true(await queue.complete({id, lease, execution}, '1'));
 		return jobs.length;

@@ -3,11 +3,10 @@ import {spawnSync} from 'node:child_process';
 import {readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import anyTest from 'ava';
-import {openQueue} from '../../lib/queue.ts';
-import {JobQueue} from '../../lib/store/job-queue.ts';
 import {PostgresStore} from '../../lib/store/postgres/postgres.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {openRawQueue, RawQueue} from '../fixtures/raw-queue.ts';
 import {newJob} from './contract/laws.ts';
 
 const isInstalled = spawnSync('psql', ['--version'], {stdio: 'ignore'}).status === 0;
@@ -28,7 +27,7 @@ function psql(sql: string): {readonly status: number | null; readonly stdout: st
 }
 
 test('the SQL of the document', async t => {
-	const queue = await openQueue(server.url);
+	const queue = await openRawQueue(server.url);
 	await queue.counts();
 	const [, sql = ''] = /```sql\n(.*?)```/s.exec(readFileSync(new URL('../../docs/postgres.md', import.meta.url), 'utf8')) ?? [];
 	const {status, stdout, stderr} = psql(sql);
@@ -42,7 +41,7 @@ test('the SQL of the document', async t => {
 });
 
 test('a transaction that is rolled back enqueues nothing, and a wrong option is a sentence', async t => {
-	const queue = await openQueue(`${server.url}?schema=other`);
+	const queue = await openRawQueue(`${server.url}?schema=other`);
 	await queue.counts();
 	t.is(psql("begin; select other.enqueue('t', '1'); rollback;").status, 0);
 	t.is(psql('select count(*) from other.jobs').stdout, '0\n');
@@ -53,12 +52,12 @@ test('a transaction that is rolled back enqueues nothing, and a wrong option is 
 });
 
 test('the rights of the document are those that a program needs, and none to say which functions or tables there are', async t => {
-	const queue = await openQueue(`${server.url}?schema=rights`);
+	const queue = await openRawQueue(`${server.url}?schema=rights`);
 	await queue.counts();
 	const [, sql = ''] = /### Rights.*?```sql\n(.*?)```/s.exec(readFileSync(new URL('../../docs/backup-and-upgrade.md', import.meta.url), 'utf8')) ?? [];
 	const {status, stderr} = psql(`create user worker password 'pw'; ${sql.replaceAll(/\bfaena(?=[ .])/g, 'rights')}`);
 	t.is(status, 0, stderr);
-	const own = await openQueue(Object.assign(new URL(server.url), {username: 'worker', password: 'pw', search: '?schema=rights'}).href);
+	const own = await openRawQueue(Object.assign(new URL(server.url), {username: 'worker', password: 'pw', search: '?schema=rights'}).href);
 	const [made] = await own.enqueue([{task: 'granted', payload: '1'}]);
 	const {lease, jobs} = await own.dequeue({owner: 'granted', tasks: ['granted']});
 	t.true(await own.complete({id: made?.id as number, lease, execution: jobs[0]?.execution as number}, '1'));
@@ -77,7 +76,7 @@ const onSystem = isInstalled && FAENA_POSTGRES !== undefined ? anyTest : anyTest
 
 onSystem('a queue that is dumped and restored goes on: jobs, keys, delays, edges and numbers are there', async t => {
 	const schema = 'dumped';
-	const queue = new JobQueue(new PostgresStore(server.url, {schema}));
+	const queue = new RawQueue(new PostgresStore(server.url, {schema}));
 	await queue.enqueue([newJob({key: 'a'}), newJob({key: 'b'}), newJob({delayMs: 3_600_000})]);
 	const parents = {edges: [{kind: 'all', parents: {ids: 2, count: 1}}], onParentDead: 'cancel'} as const;
 	await queue.store.commit({enqueue: [{...newJob(), values: ['1'], parents}]});
@@ -91,7 +90,7 @@ onSystem('a queue that is dumped and restored goes on: jobs, keys, delays, edges
 	const restored = spawnSync('psql', [url, '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', '-'], {input: dump.stdout, encoding: 'utf8'});
 	t.is(restored.status, 0, restored.stderr);
 	await queue.close();
-	const copy = new JobQueue(new PostgresStore(url, {schema}));
+	const copy = new RawQueue(new PostgresStore(url, {schema}));
 	t.deepEqual(await copy.counts(), before);
 	t.like(before, {completed: 1, pending: 2, blocked: 1});
 	t.like(await copy.enqueue([newJob({key: 'a'}), newJob()]), [{id: 1, reused: true}, {id: 5}]);
@@ -101,14 +100,14 @@ onSystem('a queue that is dumped and restored goes on: jobs, keys, delays, edges
 onSystem('a queue that is dropped and restored in the same database goes on, also what SQL enqueues', async t => {
 	const dump = join(makeFolder(t), 'dump.sql');
 	const url = `${server.url}?schema=replaced`;
-	const queue = await openQueue(url);
+	const queue = await openRawQueue(url);
 	await queue.enqueue([newJob({key: 'a'})]);
 	await queue.close();
 	const {status, stderr} = spawnSync(join(FAENA_POSTGRES as string, 'pg_dump'), ['--schema=replaced', `--file=${dump}`, server.url], {encoding: 'utf8'});
 	t.is(status, 0, stderr);
 	t.is(psql('drop schema replaced cascade').status, 0);
 	t.is(psql(readFileSync(dump, 'utf8')).status, 0);
-	const restored = await openQueue(url);
+	const restored = await openRawQueue(url);
 	t.like(await restored.enqueue([newJob({key: 'a'}), newJob()]), [{id: 1, reused: true}, {id: 2}]);
 	t.is((await restored.dequeue({owner: 'me', tasks: [newJob().task], limit: 3})).jobs.length, 2);
 	t.is(psql("select id from replaced.enqueue('t', '1')").stdout, '3\n');

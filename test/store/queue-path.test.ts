@@ -4,9 +4,9 @@ import test, {type ExecutionContext} from 'ava';
 import {open} from '../../lib/index.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
 import type {Policy} from '../../lib/job/policy.ts';
-import {type JobQueue, openQueue} from '../../lib/queue.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
+import {openRawQueue, type RawQueue} from '../fixtures/raw-queue.ts';
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
 const JOB: NewJob = {task: 'count', payload: '1', priority: 0, runAt: null, policy: POLICY};
@@ -19,8 +19,8 @@ function makeFolders(t: ExecutionContext): {readonly home: string; readonly else
 }
 
 /** Opens a queue, and claims a job by an owner that lives in this process. */
-async function openHolder(t: ExecutionContext, path: string): Promise<JobQueue> {
-	const queue = await openQueue(path);
+async function openHolder(t: ExecutionContext, path: string): Promise<RawQueue> {
+	const queue = await openRawQueue(path);
 	t.teardown(() => queue.close());
 	await queue.enqueue([JOB]);
 	t.is((await queue.dequeue({owner: 'holder', tasks: ['count']})).jobs.length, 1);
@@ -58,7 +58,7 @@ test('all spellings of a path to a database lead to the same locks and results',
 	const ways = [relative(process.cwd(), path), `${elsewhere}/../home/jobs.db`, join(elsewhere, 'link/jobs.db'), `${elsewhere}/link/../home/./jobs.db`];
 	await openHolder(t, path);
 	for (const way of ways) {
-		const queue = await openQueue(way);
+		const queue = await openRawQueue(way);
 		t.is(queue.location, path);
 		t.is(await queue.reclaim(), 0);
 		await queue.close();
@@ -67,7 +67,7 @@ test('all spellings of a path to a database lead to the same locks and results',
 
 test('a path that SQLite would read as another path is refused', async t => {
 	const path = join(makeFolder(t), 'jobs.db ');
-	await t.throwsAsync(openQueue(path), {code: 'BadOption', message: /^openQueue\(\) expects as queue a path that does not end with white space; it got "/});
+	await t.throwsAsync(openRawQueue(path), {code: 'BadOption', message: /^openQueue\(\) expects as queue a path that does not end with white space; it got "/});
 	await t.throwsAsync(open({queue: path}), {code: 'BadOption', message: /^open\(\) expects as queue a path that does not end with white space; it got "/});
 	t.deepEqual(readdirSync(join(path, '..')), []);
 });

@@ -2,16 +2,16 @@ import {chmodSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
-import {type JobQueue, openQueue} from '../../lib/queue.ts';
 import {Folder} from '../cli/command.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
+import {openRawQueue, type RawQueue} from '../fixtures/raw-queue.ts';
 
 const POLICY = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'} as const;
 const JOB = {task: 'count', payload: '1', priority: 0, runAt: null, policy: POLICY};
 
-async function queueIn(t: ExecutionContext, path: string): Promise<JobQueue> {
-	const queue = await openQueue(path);
+async function queueIn(t: ExecutionContext, path: string): Promise<RawQueue> {
+	const queue = await openRawQueue(path);
 	t.teardown(() => queue.close());
 	await queue.enqueue([JOB, JOB]);
 	await queue.dequeue({owner: 'worker', tasks: ['count'], limit: 1});
@@ -29,7 +29,7 @@ test('a read-only queue returns the same as other queues, and writes nothing', a
 	const path = join(folder, 'jobs.db');
 	const queue = await queueIn(t, path);
 	const before = contents(folder);
-	const look = await openQueue(path, {readOnly: true});
+	const look = await openRawQueue(path, {readOnly: true});
 	t.deepEqual(await look.jobs({}).page(), await queue.jobs({}).page());
 	t.deepEqual(await look.counts(), await queue.counts());
 	t.deepEqual(await look.batches(), []);
@@ -54,7 +54,7 @@ test('a read-only queue waits for no writer, and reclaims no job of a killed pro
 	const writer = new Database(path);
 	t.teardown(() => writer.close());
 	writer.exec('begin immediate');
-	const look = await openQueue(path, {readOnly: true});
+	const look = await openRawQueue(path, {readOnly: true});
 	t.is(await look.reclaim(), 0);
 	t.is((await look.counts()).running, 2);
 	await look.close();
@@ -63,16 +63,16 @@ test('a read-only queue waits for no writer, and reclaims no job of a killed pro
 
 test('a read-only queue creates no file, and refuses a file that is not a queue', async t => {
 	const folder = makeFolder(t);
-	await t.throwsAsync(openQueue(join(folder, 'new.db'), {readOnly: true}), {code: 'BadDatabase', message: /There is no database .*new\.db/});
+	await t.throwsAsync(openRawQueue(join(folder, 'new.db'), {readOnly: true}), {code: 'BadDatabase', message: /There is no database .*new\.db/});
 	t.deepEqual(readdirSync(folder), []);
 	writeFileSync(join(folder, 'empty.db'), '');
-	await t.throwsAsync(openQueue(join(folder, 'empty.db'), {readOnly: true}), {
+	await t.throwsAsync(openRawQueue(join(folder, 'empty.db'), {readOnly: true}), {
 		code: 'BadDatabase',
 		message: /empty\.db was never finished, or an older Faena wrote it/,
 	});
 	t.is(readFileSync(join(folder, 'empty.db')).length, 0);
 	writeFileSync(join(folder, 'text.db'), 'no database'.repeat(100));
-	await t.throwsAsync(openQueue(join(folder, 'text.db'), {readOnly: true}), {code: 'BadDatabase', message: /is not an SQLite database/});
+	await t.throwsAsync(openRawQueue(join(folder, 'text.db'), {readOnly: true}), {code: 'BadDatabase', message: /is not an SQLite database/});
 });
 
 test('a read-only queue needs no permission to write while a program has the file open; otherwise a sentence says so', async t => {

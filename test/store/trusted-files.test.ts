@@ -17,11 +17,11 @@ import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import {decode, encode} from '../../lib/job/encoding.ts';
 import type {Policy} from '../../lib/job/policy.ts';
-import type {JobQueue} from '../../lib/store/job-queue.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {Program} from '../fixtures/program.ts';
 import {healthOf, openQueueAt} from '../fixtures/queue.ts';
+import type {RawQueue} from '../fixtures/raw-queue.ts';
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
 const JOB = {task: 'count', payload: '1', priority: 0, runAt: null, policy: POLICY};
@@ -35,7 +35,7 @@ function inSharedFolder(t: ExecutionContext): string {
 	return join(folder, 'jobs.db');
 }
 
-async function completeLarge(queue: JobQueue): Promise<void> {
+async function completeLarge(queue: RawQueue): Promise<void> {
 	await queue.enqueue([JOB]);
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count']});
 	await queue.settle(

@@ -4,7 +4,7 @@ import {fileURLToPath} from 'node:url';
 import type {ExecutionContext} from 'ava';
 import test from 'ava';
 import Database from 'better-sqlite3';
-import {type JobQueue, moveQueue} from '../../lib/queue.ts';
+import {moveQueue} from '../../lib/queue.ts';
 import {openStore} from '../../lib/store/open-store.ts';
 import {ownerLockAt} from '../../lib/store/owners/owner-files.ts';
 import {holdLock} from '../../lib/store/owners/owner-lock.ts';
@@ -13,6 +13,7 @@ import {brokenLaws} from '../fault/laws.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
 import {openQueueAt} from '../fixtures/queue.ts';
+import type {RawQueue} from '../fixtures/raw-queue.ts';
 
 /** Databases that released versions wrote, with jobs in every state and rows in every table. Each later version must open them. */
 const DATABASES = fileURLToPath(new URL('../fixtures/databases', import.meta.url));
@@ -32,7 +33,7 @@ function schemaOf(path: string): number {
 }
 
 /** All jobs with their values and log lines. */
-async function everything({store}: JobQueue): Promise<unknown[]> {
+async function everything({store}: RawQueue): Promise<unknown[]> {
 	const {jobs} = await store.jobs({}, {limit: 1000}, {values: true, logs: true, history: true});
 	return [...jobs];
 }

@@ -3,9 +3,9 @@ import {join} from 'node:path';
 import test from 'ava';
 import Database from 'better-sqlite3';
 import pg from 'pg';
-import {openQueue} from '../../lib/queue.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {PostgresServer} from '../fixtures/postgres-server.ts';
+import {openRawQueue} from '../fixtures/raw-queue.ts';
 import {newJob} from './contract/laws.ts';
 
 let server: PostgresServer;
@@ -21,7 +21,7 @@ type Row = Readonly<Record<string, unknown>>;
 
 /** A queue with jobs in each status, and what its views say. */
 async function viewsOf(location: string, read: (sql: string) => Promise<readonly Row[]>): Promise<readonly (readonly Row[])[]> {
-	const queue = await openQueue(location);
+	const queue = await openRawQueue(location);
 	const ids = (await queue.enqueue([1, 2, 3, 4, 5].map(n => newJob({payload: `${n}`, key: `k\\n${n}`, priority: 10 - n, task: 'a'})))).map(({id}) => id);
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['a'], limit: 4});
 	const at = (index: number) => ({id: jobs[index]?.id as number, execution: jobs[index]?.execution as number});
@@ -53,7 +53,7 @@ const plain = (value: unknown): unknown =>
 	typeof value === 'boolean' ? Number(value) : typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
 
 test('whatever an error says and a time is, the views can be read', async t => {
-	const queue = await openQueue(`${server.url}?schema=odd`);
+	const queue = await openRawQueue(`${server.url}?schema=odd`);
 	const runAt = 8_640_000_000_000_000;
 	await queue.enqueue([newJob(), newJob({runAt})]);
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['hash'], limit: 1});

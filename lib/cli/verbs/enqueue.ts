@@ -1,6 +1,6 @@
 import type {Command} from 'commander';
-import {bad, checkJobOptions, FaenaError, kindOf, MANY_BYTES, Portion, resolveUnknown, SMALL_GROUP, shownLocation} from '../../internal/words.ts';
-import {encode, type JobQueue, openQueue, type QueueJob} from '../../queue.ts';
+import {bad, checkJobOptions, encode, FaenaError, kindOf, MANY_BYTES, Portion, SMALL_GROUP, shownLocation} from '../../internal/words.ts';
+import {type JobQueue, openQueue, type QueueJob} from '../../queue.ts';
 import {toCount, toDuration, toMaxDelays, toPriority, toTime} from '../flags/flag-values.ts';
 import {queueCommand} from '../flags/queue-flag.ts';
 import {InputError} from '../input-error.ts';
@@ -17,7 +17,7 @@ interface Flags {
 	readonly priority?: number;
 	readonly maxAttempts?: number;
 	readonly maxDelays?: number;
-	readonly timeout?: string;
+	readonly timeout?: NonNullable<QueueJob['timeout']>;
 }
 
 export function addEnqueue(program: Command): void {
@@ -71,8 +71,8 @@ async function enqueue(task: string, payload: string | undefined, {queue: file, 
 
 function toQueueJob(task: string, flags: Omit<Flags, 'queue' | 'ndjson' | 'create'>): (payload: unknown) => QueueJob {
 	if (task === '') throw bad('Name a task.');
-	const options = resolveUnknown(checkJobOptions('faena enqueue', flags));
-	return payload => ({...options, task, payload: encode(payload, 'payload')});
+	checkJobOptions('faena enqueue', flags);
+	return payload => ({...flags, task, payload});
 }
 
 function parsePayload(text: string): unknown {
@@ -106,7 +106,7 @@ async function addLines(queue: JobQueue, items: Input['items'], toJob: (payload:
 		for await (const {payload} of items) {
 			const job = toJob(payload);
 			jobs.push(job);
-			if (portion.add(job.payload ?? null)) await flush();
+			if (portion.add(encode(payload, 'payload'))) await flush();
 		}
 		await flush();
 	} catch (error) {

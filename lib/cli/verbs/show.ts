@@ -1,8 +1,8 @@
 import type {Command} from 'commander';
 import type {Job, JobId, LogLine} from '../../index.ts';
 import type {PostMortem, Progress} from '../../internal/words.ts';
-import {defined, listRanges, type ResultsOfParents} from '../../internal/words.ts';
-import {decode, type Encoded, type JobQueue} from '../../queue.ts';
+import {decode, defined, type Encoded, listRanges, type ResultsOfParents} from '../../internal/words.ts';
+import type {JobQueue} from '../../queue.ts';
 import type {ErrorRecord, ExecutionRecord, FailureRecord, JobRange, JobRecord, JobValues, StoredJob} from '../../store.ts';
 import {toId} from '../flags/flag-values.ts';
 import {noSuchJob, queueCommand, useQueue} from '../flags/queue-flag.ts';

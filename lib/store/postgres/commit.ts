@@ -152,9 +152,9 @@ async function send(db: Database, call: Omit<Calls['commit']['takes'], 'alone'>,
 
 function toConflict(error: unknown, enqueue: readonly NewGroup[]): unknown {
 	if (codeOf(error) !== KEY_CONFLICT) return error;
-	const [group, index, id] = JSON.parse((error as {readonly detail: string}).detail) as [number, number, JobId];
+	const [group, index, id] = JSON.parse((error as {readonly detail: string}).detail) as [number, number | null, JobId];
 	const refused = enqueue[group] as NewGroup;
-	return id < 0 ? noParent(refused.task, id) : keyConflict([...newJobsOf(refused)][index] as NewJob, id);
+	return id < 0 || index === null ? noParent(refused.task, id) : keyConflict([...newJobsOf(refused)][index] as NewJob, id);
 }
 
 type Summary = Calls['commit']['answers'];

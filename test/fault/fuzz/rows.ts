@@ -9,11 +9,12 @@ import {toFailure} from '../../../lib/job/failure.ts';
 import {MAX_SUSPICION, STATUSES} from '../../../lib/job/job.ts';
 import type {NewJob} from '../../../lib/job/new-job.ts';
 import type {Policy} from '../../../lib/job/policy.ts';
-import {type JobQueue, lanesOf} from '../../../lib/store/job-queue.ts';
+import {lanesOf} from '../../../lib/store/job-queue.ts';
 import {FaenaError} from '../../../lib/support/errors.ts';
 import {commitPlain} from '../../fixtures/plain.ts';
 import {openQueueAt} from '../../fixtures/queue.ts';
 import {between, pick, seeded} from '../../fixtures/random.ts';
+import type {RawQueue} from '../../fixtures/raw-queue.ts';
 import {tampered} from './mutations.ts';
 import {MaintenanceResult, type Result, type Round, seedsOf} from './round.ts';
 
@@ -101,7 +102,7 @@ async function useQueue(path: string, random: Random, guard: Watchdog): Promise<
 }
 
 /** Another connection writes; waits for what the store tells of that. */
-async function newsOf(queue: JobQueue): Promise<void> {
+async function newsOf(queue: RawQueue): Promise<void> {
 	const heard = Promise.withResolvers<void>();
 	// A listener does not keep the process alive.
 	const awake = setInterval(() => undefined, 1000);
@@ -117,7 +118,7 @@ async function newsOf(queue: JobQueue): Promise<void> {
 	}
 }
 
-async function readAll(queue: JobQueue, guard: Watchdog): Promise<void> {
+async function readAll(queue: RawQueue, guard: Watchdog): Promise<void> {
 	const jobs = (await guard('jobs', () => queue.jobs().page({limit: 50}))) ?? [];
 	for (const {id} of jobs) {
 		const values = await guard('values', () => queue.values(id));

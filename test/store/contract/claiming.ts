@@ -1,7 +1,7 @@
 import type {Claim} from '../../../lib/job/claim.ts';
 import {claimedJobsOf} from '../../../lib/job/groups/single-jobs.ts';
 import type {JobId} from '../../../lib/job/job.ts';
-import type {JobQueue} from '../../../lib/store/job-queue.ts';
+import type {RawQueue} from '../../fixtures/raw-queue.ts';
 import {claimOf, claimsOf, commit, ERROR, enqueue, fresh, idsOf, jobOf, law, newJob, OTHER, OWNER, POLICY, T0, TASKS, take} from './laws.ts';
 
 law('jobs are claimed by priority, then in order of arrival, across tasks', async (t, queue) => {
@@ -73,7 +73,7 @@ law('complete() and fail() take the jobs of a dequeue', async (t, queue) => {
 	t.like(await queue.counts(), {completed: 1, running: 0});
 });
 
-async function claimed(queue: JobQueue, limits: Readonly<Record<string, number>>, limit: number): Promise<JobId[]> {
+async function claimed(queue: RawQueue, limits: Readonly<Record<string, number>>, limit: number): Promise<JobId[]> {
 	const lanes = Object.entries(limits).map(([task, limit]) => ({task, limit}));
 	return idsOf((await commit(queue, {claim: {...claimOf(...lanes), limit}})).claimed);
 }

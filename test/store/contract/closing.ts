@@ -1,11 +1,11 @@
-import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import type {Store} from '../../../lib/store/store.ts';
 import {FaenaError} from '../../../lib/support/errors.ts';
+import type {RawQueue} from '../../fixtures/raw-queue.ts';
 import {enqueue, law, listenTo, newJob, OWNER, T0, take} from './laws.ts';
 
 type Verbs<Of> = Exclude<keyof Of, 'location' | 'close'>;
 
-const VERBS: Readonly<Record<Exclude<Verbs<JobQueue>, 'store' | 'onEnqueue' | 'onBatchCompleted' | 'announce'>, (queue: JobQueue) => unknown>> = {
+const VERBS: Readonly<Record<Exclude<Verbs<RawQueue>, 'store' | 'onEnqueue' | 'onBatchCompleted' | 'announce'>, (queue: RawQueue) => unknown>> = {
 	enqueue: queue => queue.enqueue([]),
 	dequeue: queue => queue.dequeue({owner: OWNER, tasks: []}),
 	settle: queue => queue.settle(1, []),
@@ -63,7 +63,7 @@ const STORE_VERBS: Readonly<Record<Exclude<Verbs<Store>, 'now' | 'ownerFiles' | 
 law('each verb of a closed store and of its queue fails with Closed, but it may be closed again', async (t, queue) => {
 	await enqueue(queue, newJob());
 	await queue.close();
-	const asks = [...Object.entries(VERBS), ...Object.entries(STORE_VERBS).map(([verb, ask]) => [verb, (queue: JobQueue) => ask(queue.store)] as const)];
+	const asks = [...Object.entries(VERBS), ...Object.entries(STORE_VERBS).map(([verb, ask]) => [verb, (queue: RawQueue) => ask(queue.store)] as const)];
 	for (const [verb, ask] of asks) {
 		await t.throwsAsync(async () => ask(queue), {instanceOf: FaenaError, code: 'Closed', message: 'This queue is closed.'}, verb);
 	}

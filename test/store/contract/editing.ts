@@ -127,14 +127,3 @@ law('an edited job keeps its key and its batch, whose jobs are counted in their 
 	t.like(await queue.batch('nightly'), {counts: {pending: 2}});
 	t.deepEqual(await queue.enqueue([newJob({key: 'a', batch, payload: '2'})]), [{id: 1, reused: true}]);
 });
-
-law('an edit that changes nothing, or names two times, is refused', async (t, queue) => {
-	await enqueue(queue, newJob());
-	await t.throwsAsync(queue.edit(1, {}), {
-		code: 'BadOption',
-		message: /^edit\(\) expects what to change, such as payload, priority, runAt or delayMs; it got nothing\.$/,
-	});
-	await t.throwsAsync(queue.edit(1, {runAt: null, delayMs: 5}), {code: 'BadOption', message: /^edit\(\) got both delayMs and runAt/});
-	await t.throwsAsync(queue.edit(1, {payload: {} as never}), {code: 'BadOption', message: /^edit\(\) expects as payload what encode\(\) returns/});
-	await t.throwsAsync(queue.edit(0, {priority: 1}), {code: 'BadOption', message: /^edit\(\) expects as id a whole number from 1/});
-});

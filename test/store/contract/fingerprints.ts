@@ -3,7 +3,7 @@ import {toFailure} from '../../../lib/job/failure.ts';
 import type {NewGroup} from '../../../lib/job/groups/group.ts';
 import {pack} from '../../../lib/job/groups/packed.ts';
 import {toEndedGroup} from '../../../lib/job/groups/single-jobs.ts';
-import type {JobQueue} from '../../../lib/store/job-queue.ts';
+import type {RawQueue} from '../../fixtures/raw-queue.ts';
 import {claimsOf, commit, completeAll, jobOf, law, lawOfStores, newJob, OWNER, POLICY, take} from './laws.ts';
 
 const GROUP = {task: 'hash', priority: 0, runAt: null, policy: POLICY};
@@ -14,7 +14,7 @@ function groupOf(keys: readonly string[], parts: Partial<NewGroup> = {}): NewGro
 	return {...GROUP, keys: pack(keys), values: pack(keys.map(() => '1')), ...parts};
 }
 
-async function send(queue: JobQueue, ...groups: readonly NewGroup[]) {
+async function send(queue: RawQueue, ...groups: readonly NewGroup[]) {
 	return (await queue.store.commit({enqueue: groups})).enqueued;
 }
 

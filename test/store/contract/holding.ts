@@ -1,19 +1,19 @@
 import type {Claim} from '../../../lib/job/claim.ts';
 import type {JobId} from '../../../lib/job/job.ts';
-import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import type {MovePage, MoveTarget} from '../../../lib/store/store.ts';
+import type {RawQueue} from '../../fixtures/raw-queue.ts';
 import {claimsOf, commit, ERROR, enqueue, idsOf, jobOf, law, listenTo, newJob, OTHER, OWNER, outlast, POLICY, reused, T0, take} from './laws.ts';
 
 const NAME = 'nightly';
 
-async function openWith(queue: JobQueue, ...keys: string[]): Promise<number> {
+async function openWith(queue: RawQueue, ...keys: string[]): Promise<number> {
 	const batch = await queue.openBatch(NAME, 'hash', OWNER);
 	if (keys.length > 0) await enqueue(queue, ...keys.map(key => newJob({batch, key})));
 	return batch;
 }
 
 /** Moves all jobs of the batch. */
-async function move(queue: JobQueue, to: MoveTarget, page: MovePage = {}): Promise<{ids: JobId[]; asked: JobId[]}> {
+async function move(queue: RawQueue, to: MoveTarget, page: MovePage = {}): Promise<{ids: JobId[]; asked: JobId[]}> {
 	const all = {ids: [] as JobId[], asked: [] as JobId[]};
 	for (let next: MovePage | null = page; next; ) {
 		const moved: Awaited<ReturnType<typeof queue.store.move>> = await queue.store.move({batch: NAME}, to, next);
@@ -24,7 +24,7 @@ async function move(queue: JobQueue, to: MoveTarget, page: MovePage = {}): Promi
 	return all;
 }
 
-async function heldOf(queue: JobQueue): Promise<number | undefined> {
+async function heldOf(queue: RawQueue): Promise<number | undefined> {
 	return (await queue.batch(NAME))?.held;
 }
 

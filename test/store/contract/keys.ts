@@ -314,14 +314,6 @@ law('a job may enqueue the next one of its own key', async (t, queue) => {
 	t.deepEqual(settled, ['failed']);
 });
 
-law('enqueue() refuses unique without a key, in a batch, and together with rerun', async (t, queue) => {
-	const batch = await queue.openBatch('nightly', 'hash', OWNER);
-	await t.throwsAsync(queue.enqueue([newJob({unique: 'unended'})]), {code: 'BadOption', message: /unique without a key/});
-	await t.throwsAsync(queue.enqueue([newJob({...UNENDED, batch})]), {code: 'BadOption', message: /unique with a batch/});
-	await t.throwsAsync(queue.enqueue([newJob({...UNENDED, rerun: RERUN})]), {code: 'BadOption', message: /both unique and rerun/});
-	await t.throwsAsync(queue.enqueue([newJob({key: 'a', unique: 'always' as never})]), {code: 'BadOption', message: /unique/});
-});
-
 law('consecutive numbers as keys: a batch knows which of them it has, whatever has happened to their jobs', async (t, queue) => {
 	const batch = await queue.openBatch('numbered', 'hash', OWNER);
 	const {payload: _, ...options} = newJob({batch});

@@ -7,12 +7,12 @@ import type {NewJob} from '../../../lib/job/new-job.ts';
 import type {OpenJobs} from '../../../lib/job/open-jobs.ts';
 import {forPolicyNumbers, type Policy} from '../../../lib/job/policy.ts';
 import type {JobFilter} from '../../../lib/job/search.ts';
-import type {Dequeued, JobQueue} from '../../../lib/store/job-queue.ts';
 import type {ClaimRequest, LaneRequest, News, Settled} from '../../../lib/store/store.ts';
 import type {Clock} from '../../../lib/support/clock.ts';
 import {HandClock} from '../../fixtures/hand-clock.ts';
 import type {OpenedJobs} from '../../fixtures/open-jobs.ts';
 import {commitPlain, type PlainChanges, type PlainCommitted} from '../../fixtures/plain.ts';
+import type {RawDequeued, RawQueue} from '../../fixtures/raw-queue.ts';
 
 /** The options of a store under test, with a clock and random numbers that the suite controls. */
 export interface StoreOptions {
@@ -29,10 +29,10 @@ export class SuiteClock extends HandClock {
 }
 
 /** A law of every store, checked by a queue over a new store. */
-export type Check = (t: ExecutionContext, queue: JobQueue, clock: SuiteClock, opened: OpenedJobs) => Promise<void>;
+export type Check = (t: ExecutionContext, queue: RawQueue, clock: SuiteClock, opened: OpenedJobs) => Promise<void>;
 
 /** A law of several stores of one queue. `another` opens one more. */
-type CheckOfStores = (t: ExecutionContext, queue: JobQueue, clock: SuiteClock, another: () => Promise<JobQueue>) => Promise<void>;
+type CheckOfStores = (t: ExecutionContext, queue: RawQueue, clock: SuiteClock, another: () => Promise<RawQueue>) => Promise<void>;
 
 export const LAWS: {readonly title: string; readonly check: Check; readonly needsOpenJobs: boolean}[] = [];
 export const LAWS_OF_STORES: {readonly title: string; readonly check: CheckOfStores}[] = [];
@@ -104,34 +104,34 @@ export function conflict(id: JobId): {id: JobId; conflict: true} {
 	return {id, conflict: true};
 }
 
-export function commit(queue: JobQueue, changes: PlainChanges): Promise<PlainCommitted> {
+export function commit(queue: RawQueue, changes: PlainChanges): Promise<PlainCommitted> {
 	return commitPlain(queue.store, changes);
 }
 
-export async function enqueue(queue: JobQueue, ...jobs: NewJob[]): Promise<[JobId, ...JobId[]]> {
+export async function enqueue(queue: RawQueue, ...jobs: NewJob[]): Promise<[JobId, ...JobId[]]> {
 	const enqueued = await queue.enqueue(jobs);
 	return enqueued.map(({id}) => id) as [JobId, ...JobId[]];
 }
 
-export function take(queue: JobQueue, limit = 1, owner = OWNER, maxBytes = Infinity): Promise<Dequeued> {
+export function take(queue: RawQueue, limit = 1, owner = OWNER, maxBytes = Infinity): Promise<RawDequeued> {
 	return queue.dequeue({owner, tasks: TASKS, limit, maxBytes});
 }
 
 /** Dequeues one job and settles it. */
-export async function settleOne(queue: JobQueue, outcome: Outcome): Promise<Settled | undefined> {
+export async function settleOne(queue: RawQueue, outcome: Outcome): Promise<Settled | undefined> {
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	return (await commit(queue, {settle: [{...claim, outcome}]})).settled[0];
 }
 
 /** Enqueues and dequeues a job, cancels it while it runs, and settles it. */
-export async function settleAsked(queue: JobQueue, outcome: Outcome): Promise<Settled | undefined> {
+export async function settleAsked(queue: RawQueue, outcome: Outcome): Promise<Settled | undefined> {
 	const [id] = await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	await queue.cancel({ids: [id]});
 	return (await commit(queue, {settle: [{...claim, outcome}]})).settled[0];
 }
 
-export async function completeAll(queue: JobQueue): Promise<void> {
+export async function completeAll(queue: RawQueue): Promise<void> {
 	const claims = claimsOf(await take(queue, 100));
 	await commit(queue, {settle: claims.map(claim => ({...claim, outcome: {type: 'returned', value: '1'}}))});
 }
@@ -140,7 +140,7 @@ export async function completeAll(queue: JobQueue): Promise<void> {
 export const ID_OF = {pending: 1, running: 2, failed: 3, completed: 4, dead: 5, cancelled: 6} as const satisfies Record<Exclude<JobStatus, 'blocked'>, JobId>;
 
 /** Brings six jobs of the task `hash` into the six statuses; the failed one becomes due in a second. */
-export async function oneJobOfEachStatus(queue: JobQueue, clock: SuiteClock, parts: (status: string) => Partial<NewJob> = () => ({})): Promise<void> {
+export async function oneJobOfEachStatus(queue: RawQueue, clock: SuiteClock, parts: (status: string) => Partial<NewJob> = () => ({})): Promise<void> {
 	const policies: Partial<Record<JobStatus, Policy>> = {dead: {...POLICY, maxAttempts: 1}};
 	await enqueue(
 		queue,
@@ -158,18 +158,18 @@ export async function oneJobOfEachStatus(queue: JobQueue, clock: SuiteClock, par
 	});
 }
 
-export async function statuses(queue: JobQueue): Promise<Record<string, JobStatus>> {
+export async function statuses(queue: RawQueue): Promise<Record<string, JobStatus>> {
 	const jobs = await queue.jobs({}).page();
 	return Object.fromEntries(Object.entries(ID_OF).map(([name, id]) => [name, jobs.find(job => job.id === id)?.status as JobStatus]));
 }
 
-export async function jobOf(queue: JobQueue, id: JobId): Promise<Job> {
+export async function jobOf(queue: RawQueue, id: JobId): Promise<Job> {
 	const job = await queue.job(id);
 	if (!job) throw new Error(`There is no job ${id}.`);
 	return job;
 }
 
-export async function listed(queue: JobQueue, filter: JobFilter): Promise<JobId[]> {
+export async function listed(queue: RawQueue, filter: JobFilter): Promise<JobId[]> {
 	return (await queue.jobs(filter).page()).map(({id}) => id);
 }
 
@@ -195,7 +195,7 @@ export function range(first: number, last: number): number[] {
 }
 
 /** Reclaims twice per lease for this time. Returns the number of reclaimed jobs. */
-export async function outlast(queue: JobQueue, clock: SuiteClock, ms = LEASE_MS + 1): Promise<number> {
+export async function outlast(queue: RawQueue, clock: SuiteClock, ms = LEASE_MS + 1): Promise<number> {
 	let jobs = await queue.reclaim();
 	for (let leftMs = ms; leftMs > 0; leftMs -= LEASE_MS / 2) {
 		clock.pass(Math.min(leftMs, LEASE_MS / 2));
@@ -205,7 +205,7 @@ export async function outlast(queue: JobQueue, clock: SuiteClock, ms = LEASE_MS 
 }
 
 /** Listens for the owner. The returned function moves the clock, and returns the news of that time. */
-export function listenTo(queue: JobQueue, clock: SuiteClock, owner: OwnerId | undefined): (ms?: number) => Promise<News[]> {
+export function listenTo(queue: RawQueue, clock: SuiteClock, owner: OwnerId | undefined): (ms?: number) => Promise<News[]> {
 	const heard: News[] = [];
 	queue.store.listen(owner, news => void heard.push(news));
 	return async (ms = 100) => {

@@ -1,7 +1,7 @@
 import type {Claim, Outcome} from '../../../lib/job/claim.ts';
 import {type JobId, MAX_SUSPICION, mostTogether} from '../../../lib/job/job.ts';
-import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import type {OpenedJobs} from '../../fixtures/open-jobs.ts';
+import type {RawQueue} from '../../fixtures/raw-queue.ts';
 import {
 	claimOf,
 	claimsOf,
@@ -25,7 +25,7 @@ import {
 } from './laws.ts';
 
 /** Lets an owner die while a worker has the first jobs open, quarantined or not; this many times. */
-async function killOwner(queue: JobQueue, clock: SuiteClock, opened: OpenedJobs, jobs: number, times = 1): Promise<void> {
+async function killOwner(queue: RawQueue, clock: SuiteClock, opened: OpenedJobs, jobs: number, times = 1): Promise<void> {
 	for (let time = 0; time < times; time++) {
 		const {lease, jobs: taken} = await take(queue, jobs);
 		opened.show(

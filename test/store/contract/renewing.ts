@@ -3,7 +3,7 @@ import {pack} from '../../../lib/job/groups/packed.ts';
 import type {JobId} from '../../../lib/job/job.ts';
 import type {OnParentDead, ParentEdge, Parents} from '../../../lib/job/parents.ts';
 import type {JobRange, StoredJob} from '../../../lib/store/found-jobs.ts';
-import type {JobQueue} from '../../../lib/store/job-queue.ts';
+import type {RawQueue} from '../../fixtures/raw-queue.ts';
 import {claimsOf, commit, ERROR, idsOf, jobOf, law, newJob, OWNER, T0, take} from './laws.ts';
 
 /** Items that run again, by the options that they are given now. */
@@ -25,24 +25,24 @@ function outdated(keys: readonly string[], parts: Partial<NewGroup> = {}): NewGr
 	return items(keys, {rerun: RERUN, outdated: keys.map((_, index) => index), ...parts});
 }
 
-async function send(queue: JobQueue, ...groups: readonly NewGroup[]) {
+async function send(queue: RawQueue, ...groups: readonly NewGroup[]) {
 	return (await queue.store.commit({enqueue: groups})).enqueued;
 }
 
-async function end(queue: JobQueue, limit = 99, type: 'returned' | 'threw' = 'returned'): Promise<JobId[]> {
+async function end(queue: RawQueue, limit = 99, type: 'returned' | 'threw' = 'returned'): Promise<JobId[]> {
 	const taken = await take(queue, limit);
 	const outcome = type === 'returned' ? {type, value: '1'} : {type, error: {...ERROR, retry: 'never' as const}};
 	await commit(queue, {settle: claimsOf(taken).map(claim => ({...claim, outcome}))});
 	return idsOf(taken);
 }
 
-async function parentsOf(queue: JobQueue, id: JobId): Promise<number[]> {
+async function parentsOf(queue: RawQueue, id: JobId): Promise<number[]> {
 	const {jobs} = await queue.store.jobs({ids: [id]}, {}, {edges: true});
 	const {parents} = (jobs[0] as Required<StoredJob>).edges;
 	return (parents as readonly JobRange[]).flatMap(([first, last]) => Array.from({length: last - first + 1}, (_, index) => first + index));
 }
 
-async function statusesOf(queue: JobQueue): Promise<string> {
+async function statusesOf(queue: RawQueue): Promise<string> {
 	return (await queue.jobs({}).page()).map(({status}) => status[0]).join('');
 }
 

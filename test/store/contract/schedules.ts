@@ -1,7 +1,7 @@
 import type {JobId} from '../../../lib/job/job.ts';
 import {forPolicyNumbers} from '../../../lib/job/policy.ts';
 import type {Schedule, ScheduleChange, ScheduleResult, ScheduleSpec} from '../../../lib/job/schedule.ts';
-import type {JobQueue} from '../../../lib/store/job-queue.ts';
+import type {RawQueue} from '../../fixtures/raw-queue.ts';
 import {claimOf, claimsOf, commit, jobOf, law, newJob, POLICY, T0, take} from './laws.ts';
 
 const HOUR = 3_600_000;
@@ -19,26 +19,26 @@ function specOf(parts: Partial<ScheduleSpec> = {}): ScheduleSpec {
 	return {timing: {everyMs: HOUR, from: 'clock'}, ...plain, task: 'hash', payload: '"x"', priority: 0, policy: POLICY, ...parts};
 }
 
-async function change(queue: JobQueue, ...changes: ScheduleChange[]): Promise<readonly ScheduleResult[]> {
+async function change(queue: RawQueue, ...changes: ScheduleChange[]): Promise<readonly ScheduleResult[]> {
 	return (await queue.store.commit({schedule: changes})).scheduled ?? [];
 }
 
-async function set(queue: JobQueue, parts: Partial<ScheduleSpec> = {}, nextAt: number | null = T0 + HOUR): Promise<void> {
+async function set(queue: RawQueue, parts: Partial<ScheduleSpec> = {}, nextAt: number | null = T0 + HOUR): Promise<void> {
 	const lastAt = (await queue.store.schedules()).find(({name}) => name === 'hourly')?.lastAt ?? null;
 	await change(queue, {type: 'set', name: 'hourly', spec: specOf(parts), nextAt, lastAt});
 }
 
 /** Advances the schedule from one moment over these to the next one. */
-async function advance(queue: JobQueue, at: number, moments: readonly number[], nextAt: number | null, missed = 0): Promise<readonly JobId[] | undefined> {
+async function advance(queue: RawQueue, at: number, moments: readonly number[], nextAt: number | null, missed = 0): Promise<readonly JobId[] | undefined> {
 	const [result] = await change(queue, {type: 'advance', name: 'hourly', at, moments, nextAt, missed});
 	return result?.isDone ? result.jobIds : undefined;
 }
 
-async function theSchedule(queue: JobQueue): Promise<Schedule> {
+async function theSchedule(queue: RawQueue): Promise<Schedule> {
 	return (await queue.store.schedules())[0] as Schedule;
 }
 
-async function endAll(queue: JobQueue): Promise<void> {
+async function endAll(queue: RawQueue): Promise<void> {
 	const claims = claimsOf(await take(queue, 9));
 	await commit(queue, {settle: claims.map(claim => ({...claim, outcome: {type: 'returned', value: '1'}}))});
 }

@@ -1,8 +1,8 @@
 import type {Claim} from '../../../lib/job/claim.ts';
 import {type JobId, MAX_SUSPICION} from '../../../lib/job/job.ts';
 import type {NewJob} from '../../../lib/job/new-job.ts';
-import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import type {ClaimRequest} from '../../../lib/store/store.ts';
+import type {RawQueue} from '../../fixtures/raw-queue.ts';
 import {
 	claimOf,
 	claimsOf,
@@ -29,7 +29,7 @@ function claimIn(scopes: readonly string[], claim: ClaimRequest = claimOf('hash'
 	return {...claim, scopes};
 }
 
-async function takeIn(queue: JobQueue, scopes: readonly string[], limit = 10): Promise<JobId[]> {
+async function takeIn(queue: RawQueue, scopes: readonly string[], limit = 10): Promise<JobId[]> {
 	return idsOf(await queue.dequeue({owner: OWNER, tasks: TASKS, scopes, limit}));
 }
 

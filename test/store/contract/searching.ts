@@ -1,11 +1,11 @@
 import type {Outcome} from '../../../lib/job/claim.ts';
 import {type Job, STATUSES} from '../../../lib/job/job.ts';
 import {type JobSearch, type Place, SORTED_BY, SORTS} from '../../../lib/job/search.ts';
-import type {JobQueue} from '../../../lib/store/job-queue.ts';
+import type {RawQueue} from '../../fixtures/raw-queue.ts';
 import {claimsOf, commit, ERROR, enqueue, law, newJob, OWNER, oneJobOfEachStatus, POLICY, range, type SuiteClock, T0, take} from './laws.ts';
 
 /** Jobs in all statuses, with and without batch and key, in runs and in rows of their own, with times that repeat, cross each other and are missing. */
-async function fill(queue: JobQueue, clock: SuiteClock): Promise<void> {
+async function fill(queue: RawQueue, clock: SuiteClock): Promise<void> {
 	const batch = await queue.openBatch('one', 'hash', OWNER);
 	for (const round of range(1, 4)) {
 		await oneJobOfEachStatus(queue, clock, status => (round % 2 === 0 ? {batch, key: `${round} ${status}`} : {}));
@@ -16,7 +16,7 @@ async function fill(queue: JobQueue, clock: SuiteClock): Promise<void> {
 	await queue.retry({status: 'dead', batch: 'one'});
 }
 
-async function complete(queue: JobQueue, clock: SuiteClock, jobs: number, round: number): Promise<void> {
+async function complete(queue: RawQueue, clock: SuiteClock, jobs: number, round: number): Promise<void> {
 	await enqueue(queue, ...range(1, jobs).map(() => newJob({task: 'thumbnail', priority: 9})));
 	for (const limit of [1, 99, 200]) {
 		const claims = claimsOf(await take(queue, limit));
@@ -31,7 +31,7 @@ async function complete(queue: JobQueue, clock: SuiteClock, jobs: number, round:
 }
 
 /** Ends executions otherwise than {@link complete}: in rows of their own. */
-async function endSome(queue: JobQueue, clock: SuiteClock, round: number): Promise<void> {
+async function endSome(queue: RawQueue, clock: SuiteClock, round: number): Promise<void> {
 	await enqueue(queue, ...range(1, 12).map(id => newJob({priority: 9, policy: {...POLICY, maxAttempts: 1 + (id % 2)}})));
 	const claims = claimsOf(await take(queue, 12));
 	const outcomes: Outcome[] = [
@@ -63,7 +63,7 @@ function expected(all: readonly Job[], {sort = 'id', since = -Infinity, until = 
 		.map(({id}) => id);
 }
 
-async function pages(queue: JobQueue, search: JobSearch, limit: number): Promise<number[]> {
+async function pages(queue: RawQueue, search: JobSearch, limit: number): Promise<number[]> {
 	const found: number[] = [];
 	for (let after: Place | null | undefined; after !== null; ) {
 		const page = await queue.store.jobs(search, {after, limit});

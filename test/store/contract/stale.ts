@@ -2,7 +2,7 @@ import type {NewGroup} from '../../../lib/job/groups/group.ts';
 import {pack} from '../../../lib/job/groups/packed.ts';
 import type {JobId} from '../../../lib/job/job.ts';
 import type {OnParentDead} from '../../../lib/job/parents.ts';
-import type {JobQueue} from '../../../lib/store/job-queue.ts';
+import type {RawQueue} from '../../fixtures/raw-queue.ts';
 import {claimsOf, commit, ERROR, idsOf, jobOf, law, newJob, OTHER, take} from './laws.ts';
 
 /** Results that were made from other results, which are no longer the last ones. */
@@ -14,7 +14,7 @@ function groupOf(count: number, ids: readonly JobId[] = [], onParentDead: OnPare
 }
 
 /** Runs the jobs that are ready. Each returns this value, or fails for good without one. */
-async function run(queue: JobQueue, value: string | Uint8Array | undefined, limit = 99): Promise<JobId[]> {
+async function run(queue: RawQueue, value: string | Uint8Array | undefined, limit = 99): Promise<JobId[]> {
 	const taken = await take(queue, limit);
 	const outcome = value === undefined ? {type: 'threw' as const, error: {...ERROR, retry: 'never' as const}} : {type: 'returned' as const, value};
 	await commit(queue, {settle: claimsOf(taken).map(claim => ({...claim, outcome}))});
@@ -22,7 +22,7 @@ async function run(queue: JobQueue, value: string | Uint8Array | undefined, limi
 }
 
 /** The stale jobs, as lists, counts and ends show them. */
-async function staleIn(queue: JobQueue): Promise<string> {
+async function staleIn(queue: RawQueue): Promise<string> {
 	const jobs = await queue.jobs({}).page();
 	const stale = jobs.filter(job => job.stale);
 	const ends = (await queue.store.outcomes(jobs.map(({id}) => id))).outcomes;

@@ -8,7 +8,7 @@ import {listParents, outcomesOf} from '../../../lib/job/parent-results.ts';
 import type {OnParentDead, ParentEdge, Parents} from '../../../lib/job/parents.ts';
 import type {ParentOutcome} from '../../../lib/job/task.ts';
 import type {JobRange, StoredJob} from '../../../lib/store/found-jobs.ts';
-import type {JobQueue} from '../../../lib/store/job-queue.ts';
+import type {RawQueue} from '../../fixtures/raw-queue.ts';
 import {claimOf, claimsOf, commit, ERROR, idsOf, jobOf, law, newJob, OWNER, POLICY, settleOne, T0, take} from './laws.ts';
 
 /** Jobs that wait for all of these. */
@@ -21,12 +21,12 @@ function groupOf(count: number, edges: readonly ParentEdge[] = [], parts: Partia
 	return {...options, values: pack(new Array<string>(count).fill('1')), ...(edges.length > 0 && {parents: {edges, onParentDead: 'cancel' as const}}), ...parts};
 }
 
-async function enqueueGroups(queue: JobQueue, ...groups: NewGroup[]): Promise<JobId[]> {
+async function enqueueGroups(queue: RawQueue, ...groups: NewGroup[]): Promise<JobId[]> {
 	const {enqueued} = await queue.store.commit({enqueue: groups});
 	return enqueued.map(({ids}) => idAt(ids, 0));
 }
 
-async function end(queue: JobQueue, limit: number, type: 'returned' | 'threw' = 'returned'): Promise<JobId[]> {
+async function end(queue: RawQueue, limit: number, type: 'returned' | 'threw' = 'returned'): Promise<JobId[]> {
 	const taken = await take(queue, limit);
 	const outcome = type === 'returned' ? {type, value: '1'} : {type, error: {...ERROR, retry: 'never' as const}};
 	await commit(queue, {settle: claimsOf(taken).map(claim => ({...claim, outcome}))});
@@ -39,9 +39,21 @@ function toReturned(group: ClaimedGroup): EndedGroup {
 	return {...executionsOf(group, 0, count), values: pack(new Array(count).fill('1')), times: packTimes(count, {})};
 }
 
-async function statusesOf(queue: JobQueue): Promise<string> {
+async function statusesOf(queue: RawQueue): Promise<string> {
 	return (await queue.jobs({}).page()).map(({status}) => status[0]).join('');
 }
+
+law('a job that waits for one that is not there fails the whole transaction under rejectConflicts, and else is missing', async (t, queue) => {
+	const child = groupOf(1, [], {parents: after([1, 99])});
+	await queue.store.commit({enqueue: [groupOf(1)]});
+	await t.throwsAsync(queue.store.commit({enqueue: [groupOf(2), child], rejectConflicts: true}), {
+		code: 'NoSuchJob',
+		message: /^A job of task hash can't wait for job 99: there is no such job/,
+	});
+	t.is((await queue.counts()).pending, 1);
+	t.deepEqual((await queue.store.commit({enqueue: [groupOf(2), child]})).enqueued[1], {ids: [], missing: 99});
+	t.is((await queue.counts()).pending, 3);
+});
 
 law('a job that waits for others is blocked, is not claimed, and is ready in the transaction that ends the last of them', async (t, queue) => {
 	const [first, second] = (await enqueueGroups(queue, groupOf(1), groupOf(1))) as [JobId, JobId];
@@ -299,7 +311,7 @@ function parentsOf(groups: readonly ClaimedGroup[]): ReadonlyMap<JobId, readonly
 	return new Map(groups.flatMap(group => [...listParents(group)].map(([index, parents]) => [idAt(group.ids, index), outcomesOf(parents)] as const)));
 }
 
-async function claimAll(queue: JobQueue): Promise<readonly ClaimedGroup[]> {
+async function claimAll(queue: RawQueue): Promise<readonly ClaimedGroup[]> {
 	return (await queue.store.commit({claim: claimOf({limit: 10})})).claimed.groups;
 }
 

@@ -178,6 +178,7 @@ begin
 		loop
 			if s.state = 'missing' then
 				perform give_back_ids(next_id, next_id + number - 1);
+				if (g->>'reject')::boolean then raise exception using errcode = '@KEY_CONFLICT@', message = 'no parent', detail = jsonb_build_array(g->'index', null, s.first); end if;
 				return jsonb_build_object('missing', s.first);
 			end if;
 			if is_met(s.state, runs) then continue; end if;

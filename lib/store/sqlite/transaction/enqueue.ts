@@ -107,7 +107,10 @@ function addChildren(tx: Tx, group: NewGroup, {runs, lookup}: Writers, rejectCon
 	runs.flush();
 	reachChildren(tx, Infinity);
 	const waits = resolveParents(tx, group, before, runs.nextId, runs.firstId);
-	if ('missing' in waits) return {ids: [], missing: waits.missing};
+	if ('missing' in waits) {
+		if (rejectConflicts) throw noParent(group.task, waits.missing);
+		return {ids: [], missing: waits.missing};
+	}
 	const {parents: _, ...plain} = group;
 	const first = runs.nextId;
 	const enqueued = addAlike(tx, plain, {runs, lookup}, waits) ?? addWithKeys(tx, plain, {runs, lookup}, rejectConflicts, waits);
