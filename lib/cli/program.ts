@@ -42,7 +42,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
 	pause: async () => (await import('./verbs/pause-and-resume.ts')).addPause,
 	resume: async () => (await import('./verbs/pause-and-resume.ts')).addResume,
 	adopt: async () => (await import('./verbs/adopt.ts')).addAdopt,
-	prune: async () => (await import('./verbs/prune.ts')).addPrune,
+	cleanup: async () => (await import('./verbs/cleanup.ts')).addCleanup,
 	delete: async () => (await import('./verbs/delete.ts')).addDelete,
 	schema: async () => (await import('./verbs/schema.ts')).addSchema,
 	backup: async () => (await import('./verbs/backup.ts')).addBackup,

@@ -15,6 +15,7 @@ export {PermanentError} from '../job/task-errors.ts';
 export {defineTasks, toUrl} from '../job/task-module.ts';
 export type {ResultsOfParents} from '../job/value-tree.ts';
 export {kindOf, shownLocation} from '../store/kinds.ts';
+export {moveAll} from '../store/move-pages.ts';
 export {outputsAt} from '../store/owners/owner-files.ts';
 export {defined} from '../support/defined.ts';
 export {CodedError, type ErrorCode, FaenaError} from '../support/errors.ts';

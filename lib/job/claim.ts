@@ -1,6 +1,6 @@
-import {fromFailure, type JobError} from './failure.ts';
 import type {Encoded} from './encoding.ts';
 import type {FailureRecord} from './failure.ts';
+import {fromFailure, type JobError} from './failure.ts';
 import type {Job, JobId, LogLine, Progress} from './job.ts';
 import type {ChildJob, NewJob} from './new-job.ts';
 import type {CheckedOptions} from './options.ts';

@@ -312,7 +312,7 @@ const FILTER_CHECKS: Checks = {
 	status: value => (Array.isArray(value) ? value.map(choice(...STATUSES)) : choice(...STATUSES)(value)),
 };
 
-const SEARCH_CHECKS: Checks = {...FILTER_CHECKS, sort: choice(...SORTS), since: time, until: time};
+export const SEARCH_CHECKS: Checks = {...FILTER_CHECKS, sort: choice(...SORTS), since: time, until: time};
 
 /** Checks the option `lease`. */
 export const lease = atLeast(1000);

@@ -1,5 +1,5 @@
 import type {Batch, BatchId, BatchOptions, CompletedBatch, DeleteResult} from '../job/batch.ts';
-import {argument, boolean, text} from '../job/checks.ts';
+import {argument, text} from '../job/checks.ts';
 import {type Claim, type ClaimedJob, type JobExecution, type Lease, type OwnerId, type Settlement, toExecution} from '../job/claim.ts';
 import {type JobChanges, toEdit} from '../job/edit.ts';
 import {decode, type Encoded, encode, MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
@@ -7,20 +7,7 @@ import {fromFailure, type JobError, toFailure} from '../job/failure.ts';
 import {type ClaimedGroup, type EnqueuedGroup, idAt, type NewGroup, numberAt, sizeOf} from '../job/groups/group.ts';
 import {unpack} from '../job/groups/packed.ts';
 import {claimedJobsOf, toEndedGroup} from '../job/groups/single-jobs.ts';
-import {
-	type CancelResult,
-	type Counts,
-	type DiscardOptions,
-	type DiscardResult,
-	type Job,
-	type JobEnd,
-	type JobId,
-	type JobRef,
-	type LogLine,
-	toCounts,
-	toJob,
-	UNENDED_STATUSES,
-} from '../job/job.ts';
+import {type Counts, type Job, type JobEnd, type JobId, type JobRef, type LogLine, toCounts, toJob, UNENDED_STATUSES} from '../job/job.ts';
 import {countJobs, JobList, type JobSource} from '../job/job-list.ts';
 import {JobBuilder} from '../job/new-job.ts';
 import {checkFilter, checkId} from '../job/options.ts';
@@ -31,7 +18,7 @@ import {defined} from '../support/defined.ts';
 import {nameOfProcess} from '../support/node.ts';
 import {isEdited, noSuchJob} from './conflict-errors.ts';
 import {type Cleanup, cleanUp} from './deletions.ts';
-import {allPages, movePages} from './move-pages.ts';
+import {allPages, moveAll} from './move-pages.ts';
 import {
 	checkBatchOptions,
 	checkClaim,
@@ -43,12 +30,11 @@ import {
 	positive,
 	type QueueJob,
 	type QueueOutcome,
-	required,
 	texts,
 	toGroups,
 	toSettlements,
 } from './queue-input.ts';
-import type {BatchChange, Claimed, ClaimRequest, Moved, MovePage, MoveTarget, Released, Store} from './store.ts';
+import type {BatchChange, Claimed, ClaimRequest, Released, Store} from './store.ts';
 
 /**
  * A queue of jobs for programs with a loop of their own: everyday verbs over any {@link Store}. `openQueue()` returns one.
@@ -169,31 +155,21 @@ export class JobQueue {
 		return false;
 	}
 
-	/** Cancels jobs. Pending and failed jobs are cancelled at once; the owners of running jobs are asked to stop them. */
-	async cancel(filter: JobRef | JobFilter<JobRef>): Promise<CancelResult> {
-		const {ids, asked} = await this.#moveAll(checkFilter('cancel()', filter), 'cancelled');
-		return {cancelled: ids, asked};
+	/**
+	 * Cancels one job, or all that match. Pending and failed jobs are cancelled at once; the owners of running jobs are asked to stop them.
+	 * Returns the number of jobs, running ones included.
+	 */
+	async cancel(jobs: JobRef | JobFilter<JobRef>): Promise<number> {
+		const {ids, asked} = await moveAll(this.store, checkFilter('cancel()', jobs), 'cancelled');
+		return ids.length + asked.length;
 	}
 
-	/** Begins a new round of failed, dead and cancelled jobs, and of completed jobs that the filter names by status or id. Returns the number of jobs. */
-	async retry(filter: JobRef | JobFilter<JobRef>): Promise<number> {
-		return (await this.#moveAll(checkFilter('retry()', filter), 'pending')).ids.length;
-	}
-
-	/** Deletes jobs as if they had never been enqueued. A running job is deleted when its execution ends. */
-	async discard(ids: readonly JobId[], options: DiscardOptions): Promise<DiscardResult> {
-		const filter = {ids: argument('discard()', 'ids', ids, idList)};
-		const {ids: discarded, asked} = await this.#moveAll(filter, 'discarded', required('discard()', options, {stop: boolean}));
-		return {discarded, asked};
-	}
-
-	async #moveAll(filter: JobFilter, to: MoveTarget, options?: Pick<MovePage, 'stop'>): Promise<Pick<Moved, 'ids' | 'asked'>> {
-		const all = {ids: [] as JobId[], asked: [] as JobId[]};
-		for await (const {ids, asked} of movePages(this.store, filter, to, options)) {
-			all.ids.push(...ids);
-			all.asked.push(...asked);
-		}
-		return all;
+	/**
+	 * Begins a new round of one job, or of all that match: failed, dead and cancelled jobs, and completed ones that the filter names by status or id.
+	 * Returns the number of jobs.
+	 */
+	async retry(jobs: JobRef | JobFilter<JobRef>): Promise<number> {
+		return (await moveAll(this.store, checkFilter('retry()', jobs), 'pending')).ids.length;
 	}
 
 	/**
@@ -209,14 +185,14 @@ export class JobQueue {
 		return isEdited(id, edited[0] ?? 'missing');
 	}
 
-	/** Pauses tasks: their jobs are enqueued but not dequeued. Durable. */
-	async pause(tasks: readonly string[]): Promise<void> {
-		await this.store.setPaused(argument('pause()', 'tasks', tasks, texts), true);
+	/** Pauses a task, or several: their jobs are enqueued but not dequeued. Durable. */
+	async pause(task: string | readonly string[]): Promise<void> {
+		await this.store.setPaused(argument('pause()', 'task', [task].flat(), texts), true);
 	}
 
-	/** Ends the pause of tasks. */
-	async resume(tasks: readonly string[]): Promise<void> {
-		await this.store.setPaused(argument('resume()', 'tasks', tasks, texts), false);
+	/** Ends the pause of a task, or of several. */
+	async resume(task: string | readonly string[]): Promise<void> {
+		await this.store.setPaused(argument('resume()', 'task', [task].flat(), texts), false);
 	}
 
 	/** Names of the paused tasks. */

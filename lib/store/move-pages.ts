@@ -32,6 +32,16 @@ export async function* movePages(store: Store, filter: JobFilter, to: MoveTarget
 	}
 }
 
+/** Moves all jobs of the filter. `asked`: running jobs, whose owners were asked to stop them. */
+export async function moveAll(store: Store, filter: JobFilter, to: MoveTarget, options?: MovePage): Promise<Pick<Moved, 'ids' | 'asked'>> {
+	const all = {ids: [] as JobId[], asked: [] as JobId[]};
+	for await (const {ids, asked} of movePages(store, filter, to, options)) {
+		all.ids.push(...ids);
+		all.asked.push(...asked);
+	}
+	return all;
+}
+
 /**
  * The stale jobs of the filter, those through which they are stale, and those that are stale through them; without those that can't be brought up to date,
  * since a job was deleted. They are found before the first of them runs again, since then what follows is stale no longer.

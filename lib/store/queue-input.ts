@@ -79,8 +79,7 @@ export function toGroups(builder: JobBuilder, jobs: unknown): NewGroup[] {
 function toOptions(builder: JobBuilder, job: QueueJob): Omit<NewJob, 'payload' | 'key'> {
 	builder.refuseForeign('enqueue() in dependsOn', job?.dependsOn);
 	const {task, payload: _, batch, rerun, ...given} = checkJobOptions<QueueJob>('enqueue()', job, QUEUE_JOB_CHECKS);
-	if (given.unique && batch !== undefined)
-		throw bad("enqueue() got unique with a batch, where a key names an item: an item's job is its only one");
+	if (given.unique && batch !== undefined) throw bad("enqueue() got unique with a batch, where a key names an item: an item's job is its only one");
 	if (given.unique && rerun) throw bad('enqueue() got both unique and rerun; unique makes a new job, rerun begins a new round of the one there is');
 	const {key: __, ...options} = builder.resolveChecked('enqueue()', task, given);
 	return {...options, task, ...defined({batch, rerun})};

@@ -17,7 +17,7 @@ const LOOKS: readonly (readonly string[])[] = [
 const SOME_LOOKS = [['status'], ['show', '1'], ['batches'], ['doctor']];
 
 /** The commands that change a queue, and those that take none. */
-const OTHERS = ['map', 'adopt', 'work', 'enqueue', 'cancel', 'retry', 'pause', 'resume', 'prune', 'delete', 'backup', 'move', 'vacuum', 'schema', 'bench'];
+const OTHERS = ['map', 'adopt', 'work', 'enqueue', 'cancel', 'retry', 'pause', 'resume', 'cleanup', 'delete', 'backup', 'move', 'vacuum', 'schema', 'bench'];
 
 const AS_ANOTHER = fileURLToPath(new URL('../fixtures/programs/looks-as-another.ts', import.meta.url));
 

@@ -45,7 +45,7 @@ test('the commands that operate a queue take the URL of a PostgreSQL database', 
 	t.regex((await working.end()).stderr, /Stopped\. No jobs are left\.\n$/);
 	t.is((await faena('logs', '1', '-f').end()).code, 0);
 	assertSentence(t, await faena('logs', '9').end(), /There is no job 9 in postgres:/, 3);
-	t.is((await faena('prune', '--older', '0s').end()).stdout, '2 jobs deleted\n');
+	t.is((await faena('cleanup', '--older-than', '0s').end()).stdout, '2 jobs deleted\n');
 	await faena('map', `${MODULE}#echo`, '--stdin', '--batch', 'run').end('a\nb\n');
 	t.is((await faena('delete', 'run').end()).stdout, '2 jobs deleted\n');
 	assertSentence(t, await faena('backup', join(folder.path, 'copy')).end(), /Copy a queue on PostgreSQL with: pg_dump --schema='ops' --file=FILE 'URL'\./);

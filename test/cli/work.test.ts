@@ -77,7 +77,7 @@ test('faena work does not wait for running jobs after a second signal, nor longe
 
 test('faena work takes a module, and says so if it is given a task', async t => {
 	const folder = new Folder(t);
-	assertSentence(t, await folder.faena('work', './tasks.ts#score').end(), /write \.\/tasks\.ts --tasks score\./);
+	assertSentence(t, await folder.faena('work', './tasks.ts#score').end(), /write \.\/tasks\.ts --only score\./);
 });
 
 test('faena work says which jobs died, and why', async t => {
@@ -89,15 +89,15 @@ test('faena work says which jobs died, and why', async t => {
 	t.is((await working.end()).code, 143);
 });
 
-test('faena work --tasks runs jobs of these tasks only', async t => {
+test('faena work --only runs jobs of these tasks only', async t => {
 	t.timeout(120_000);
 	const folder = new Folder(t);
 	for (const task of ['echo', 'chat', 'compute']) await folder.faena('enqueue', task, '1', '--create').end();
-	const working = folder.faena('work', MODULE, '--tasks', 'echo, compute');
+	const working = folder.faena('work', MODULE, '--only', 'echo, compute');
 	while ((await statusOf(folder)) !== 'faena.db: 1 pending, 2 completed');
 	working.child.kill('SIGTERM');
 	t.regex((await working.end()).stderr, /Runs jobs of echo, compute of .*Left in the queue: 1 pending\./s);
-	assertSentence(t, await folder.faena('work', MODULE, '--tasks', 'eco').end(), /The tasks module has no task "eco"; did you mean "echo"\?/);
+	assertSentence(t, await folder.faena('work', MODULE, '--only', 'eco').end(), /The tasks module has no task "eco"; did you mean "echo"\?/);
 });
 
 const WHERE = `import os from 'node:os';
@@ -126,7 +126,7 @@ test('each flag of faena work reaches the engine', async t => {
 	t.is(readdirSync(join(folder.path, 'faena.db-blobs')).length, 2);
 	t.is(await statusOf(folder), 'faena.db: 2 completed');
 	await folder.faena('enqueue', 'where', '1').end();
-	const more = ['--durability', 'normal', '--lease', '5s', '--memfree', '1kib', '--recycle', 'jobs=9,age=1h,memory=10gib'];
+	const more = ['--durability', 'normal', '--lease', '5s', '--min-free-memory', '1kib', '--recycle', 'jobs=9,age=1h,memory=10gib'];
 	const inThreads = folder.faena('work', 'where.mjs', ...more, '--retention', 'completed=100ms,batches=1d');
 	await ended(inThreads, 'no jobs');
 	t.pass('what --retention names was deleted');
@@ -142,13 +142,13 @@ test('faena work refuses bad values in a sentence, and makes no queue', async t 
 		[['--grace', 'soon'], /It is a time with its unit/],
 		[['--lease', '10ms'], /lease/],
 		[['--durability', 'none'], /Allowed choices are full, normal/],
-		[['--memfree', '5'], /It is a size with its unit, such as 64kib/],
+		[['--min-free-memory', '5'], /It is a size with its unit, such as 64kib/],
 		[['--recycle', 'jobs'], /It is one of jobs, age, memory, each with = and a value/],
 		[['--recycle', 'age=5'], /It is a time with its unit/],
 		[['--retention', 'failed=1d'], /It is one of completed, dead, cancelled, batches/],
 		[['--blobs', '0b'], /It is a size/],
 		[['--nice', '20'], /It is a whole number from -20/],
-		[['--tasks', 'a,,b'], /It is the name of a task, or several with commas between/],
+		[['--only', 'a,,b'], /It is the name of a task, or several with commas between/],
 		[['--nope'], /unknown option '--nope'/],
 	] as const)
 		assertSentence(t, await folder.faena('work', MODULE, ...flags).end(), said);

@@ -491,6 +491,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 	enqueue: {
 		good: {
 			'--delay': ['1.5ms'],
+			'--expires': ['1.5ms', '20.25s', '600000.5ms'],
 			'--priority': ['1', '0', '-0', '-1'],
 			'--max-attempts': ['1'],
 			'--max-delays': ['1', '0'],
@@ -499,9 +500,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 		words: (flag, value) => ['echo', '1', flag, value],
 		codes: [0],
 	},
-	prune: {
-		good: {'--older': ['1.5ms', '20.25s', '600000.5ms']},
-		words: (flag, value) => (flag === '--older' ? [flag, value] : ['--older', '1d', flag, value]),
+	cleanup: {
+		good: {'--older-than': ['1.5ms', '20.25s', '600000.5ms']},
+		words: (flag, value) => (flag === '--older-than' ? [flag, value] : ['--older-than', '1d', flag, value]),
 		codes: [0],
 	},
 	...{logs: BY_ID, show: BY_ID, cancel: BY_ID, retry: BY_ID, status: WITHOUT, batches: WITHOUT},

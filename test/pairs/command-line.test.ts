@@ -103,10 +103,10 @@ pair(
 	},
 );
 
-pair('prune × resume of the same command', 'what was deleted runs again, and prints the same', async c => {
+pair('cleanup × resume of the same command', 'what was deleted runs again, and prints the same', async c => {
 	const run = () => c.faena('map', ECHO, '--stdin', '--order', 'input').end('a\nb');
 	const first = await run();
-	await ends(c, 0, 'prune', '--older', '0s');
+	await ends(c, 0, 'cleanup', '--older-than', '0s');
 	const second = await run();
 	const results = ({stdout}: Ended) => parse(stdout).map(({key, result}) => [key, result]);
 	c.t.deepEqual(results(second), results(first));
@@ -156,13 +156,13 @@ pair.sqlite('backup × flow that is unfinished', 'the copy goes on by itself, an
 	c.t.deepEqual(brokenIn(join(c.folder, 'copy.db')), []);
 });
 
-pair('vacuum × prune × delete × engine that maps', 'what the commands delete is not of the batch whose map runs', async c => {
+pair('vacuum × cleanup × delete × engine that maps', 'what the commands delete is not of the batch whose map runs', async c => {
 	const faena = await c.test({workers: 2});
 	await faena.call('echo', 'old');
 	const map = faena.map('hold', ['a', 'b'], {batch: 'b'}).toArray();
 	c.make('a');
 	await c.until(async () => (await faena.counts({batch: 'b'})).completed === 1);
-	c.t.regex((await ends(c, 0, 'prune', '--older', '0s')).stdout, /^1 /);
+	c.t.regex((await ends(c, 0, 'cleanup', '--older-than', '0s')).stdout, /^1 /);
 	if (!isOnPostgres) await ends(c, 0, 'vacuum');
 	c.t.not((await c.faena('delete', 'b').end()).code, 0);
 	c.make('b');

@@ -16,7 +16,10 @@ export interface EngineFlags {
 	readonly drain?: number;
 	readonly grace?: number;
 	readonly lease?: number;
-	readonly memfree?: number;
+	readonly maxValue?: number;
+	readonly maxCheckpoint?: number;
+	readonly minFreeMemory?: number;
+	readonly postMortem?: true;
 	readonly recycle?: RecycleOptions;
 	readonly retention?: object;
 	readonly blobs?: number;
@@ -35,7 +38,10 @@ export function addEngineFlags(command: Command): Command {
 		.option('--grace <time>', 'how long a job may go on after it is told to stop (default: 2s)', toDuration)
 		.option('--lease <time>', 'after this time without a sign of life others take the jobs; the same for all on a queue (default: 30s)', toDuration)
 		.addOption(new Option('--durability <what>', 'what a commit survives: full, a loss of power; normal, a crash').choices(['full', 'normal']).default('full'))
-		.option('--memfree <size>', 'start no other job while less memory is free, for instance 512mib (default: none)', toSize)
+		.option('--max-value <size>', 'the most that a payload or result may take (default: 16mib)', toSize)
+		.option('--max-checkpoint <size>', 'the most that a checkpoint may take (default: 1mib)', toSize)
+		.option('--post-mortem', 'keep the stack of a task that is stopped by its timeout, with its error')
+		.option('--min-free-memory <size>', 'start no other job while less memory is free, for instance 512mib (default: none)', toSize)
 		.option('--recycle <limits>', 'replace a worker after jobs, time or memory, for instance jobs=1000,age=1h,memory=1gib', toParts)
 		.option('--retention <times>', 'delete ended jobs, for instance completed=7d,dead=30d,cancelled=7d,batches=30d (default: never)', toRetention)
 		.option('--blobs <size>', 'keep results larger than this in files of their own, for instance 1mib (default: never)', toSize)
@@ -58,10 +64,10 @@ function toNice(text: string): number {
 	throw new InvalidArgumentError('It is a whole number from -20 (first) to 19 (last).');
 }
 
-export function toOpenOptions({workers, isolation, durability, drain, grace, lease, nice, ...flags}: EngineFlags): OpenOptions {
-	const {queue, memfree: minFreeMemory, recycle, retention, blobs: threshold} = flags;
+export function toOpenOptions({blobs: threshold, ...flags}: EngineFlags): OpenOptions {
+	const {queue, workers, isolation, durability, drain, grace, lease, nice, retention, recycle, maxValue, maxCheckpoint, minFreeMemory, postMortem} = flags;
 	return defined({
-		...{queue, workers, isolation, durability, drain, grace, lease, nice, retention, recycle, minFreeMemory},
+		...{queue, workers, isolation, durability, drain, grace, lease, nice, retention, recycle, maxValue, maxCheckpoint, minFreeMemory, postMortem},
 		blobs: threshold === undefined ? undefined : {threshold},
 	}) as OpenOptions;
 }

@@ -12,6 +12,7 @@ const OTHER_NAMES: Readonly<Record<string, readonly string[]>> = {
 	'--line-buffer': ['-u, --ungroup', '--lb'],
 	'--workdir': ['--wd <folder>'],
 	'--dry-run': ['--dryrun'],
+	'--min-free-memory': ['--memfree <size>'],
 };
 
 /** What is the default here, or there is no need for. */
@@ -23,7 +24,7 @@ export const REFUSED: Readonly<Record<string, string>> = {
 	'--files': 'use --results, which writes the output of each command to files',
 	'--colsep -C --header': 'make the input CSV and use --csv, with {name} or {1} for a column',
 	'--max-lines -L --xargs -X -m': 'use -n, the number of values in one command',
-	'--memsuspend --load --noswap': 'use -j and --memfree',
+	'--memsuspend --load --noswap': 'use -j and --min-free-memory',
 	'--verbose -v -t': 'use --dry-run or --joblog, which have the commands',
 	'--pipe --pipepart --spreadstdin --block --cat --fifo': 'an item is a line, a record, a value or a file; split a large input before',
 	'--sshlogin -S --sshloginfile --onall --nonall --transferfile --return --cleanup --basefile': 'use a PostgreSQL --queue and faena work on each machine',

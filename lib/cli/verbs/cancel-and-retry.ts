@@ -1,6 +1,6 @@
 import type {Command} from 'commander';
 import type {JobFilter, JobId, JobStatus} from '../../index.ts';
-import {bad, defined} from '../../internal/words.ts';
+import {bad, defined, moveAll} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
 import {toId, toStatuses} from '../flags/flag-values.ts';
 import {batchOf, noSuchJob, queueCommand, useQueue} from '../flags/queue-flag.ts';
@@ -11,9 +11,9 @@ export function addCancel(program: Command): void {
 		.summary('cancel jobs that have not ended')
 		.description('Cancels jobs that have not ended: jobs by id, of a batch, or of a task. Running jobs are stopped.');
 	addChange(command, async (queue, filter) => {
-		const {cancelled, asked} = await queue.cancel(filter);
+		const {ids, asked} = await moveAll(queue.store, filter, 'cancelled');
 		const more = asked.length === 1 ? '; 1 more is running and was told to stop' : `; ${count(asked.length)} more are running and were told to stop`;
-		return `${count(cancelled.length)} cancelled${asked.length > 0 ? more : ''}\n`;
+		return `${count(ids.length)} cancelled${asked.length > 0 ? more : ''}\n`;
 	});
 }
 

@@ -111,7 +111,7 @@ export function judgeFile({logBytes, diskFreeBytes, unsafeFileSystem}: Inspected
 	if (diskFreeBytes < MIN_DISK_FREE_BYTES)
 		findings.push({
 			problem: `The disk has only ${megabytes(diskFreeBytes)} left.`,
-			advice: 'Free some space. faena prune deletes ended jobs, and faena vacuum gives their space back.',
+			advice: 'Free some space. faena cleanup deletes ended jobs, and faena vacuum gives their space back.',
 		});
 	if (logBytes > MAX_LOG_BYTES)
 		findings.push({

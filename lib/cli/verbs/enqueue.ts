@@ -1,7 +1,8 @@
-import type {Command} from 'commander';
+import {type Command, Option} from 'commander';
+import type {JobId} from '../../index.ts';
 import {bad, checkJobOptions, encode, FaenaError, kindOf, MANY_BYTES, Portion, SMALL_GROUP, shownLocation} from '../../internal/words.ts';
 import {type JobQueue, openQueue, type QueueJob} from '../../queue.ts';
-import {toCount, toDuration, toMaxDelays, toPriority, toTime} from '../flags/flag-values.ts';
+import {toCount, toDuration, toId, toMaxDelays, toPriority, toTime} from '../flags/flag-values.ts';
 import {queueCommand} from '../flags/queue-flag.ts';
 import {InputError} from '../input-error.ts';
 import {type Input, openInput} from '../map/inputs/open-input.ts';
@@ -13,7 +14,10 @@ interface Flags {
 	readonly create?: true;
 	readonly key?: string;
 	readonly scope?: string;
+	readonly unique?: 'unended';
 	readonly delay?: number;
+	readonly expires?: number;
+	readonly dependsOn?: readonly JobId[];
 	readonly priority?: number;
 	readonly maxAttempts?: number;
 	readonly maxDelays?: number;
@@ -34,7 +38,10 @@ export function addEnqueue(program: Command): void {
 		.option('--ndjson', 'add a job for every line of stdin, with the line as its payload in JSON')
 		.option('--key <key>', 'name of the job, unique in its task: if there is such a job, it stays the only one, and its id is printed')
 		.option('--scope <scope>', 'only programs of this scope run the job, see faena show (default: any that has a task of this name)')
+		.addOption(new Option('--unique <how>', 'with --key: a job that has ended gives the key to a new one').choices(['unended']))
 		.option('--delay <time>', 'the job does not start before this time has passed, for instance 10m', toDuration)
+		.option('--expires <time>', 'the job is cancelled if it has not started this long after it became due (default: never)', toDuration)
+		.option('--depends-on <job>', 'the job waits for this one; may be given several times', (text, before: readonly JobId[] = []) => [...before, toId(text)])
 		.option('--priority <n>', 'higher runs first (default: 0)', toPriority)
 		.option('--max-attempts <n>', 'failures after which the job is dead (default: 3)', toCount)
 		.option('--max-delays <n>', 'times that the task may put the job off by RetryAfter without a charge (default: 100)', toMaxDelays)

@@ -16,7 +16,7 @@ import {canRedraw, showLine} from '../terminal/status-line.ts';
 import {cut} from '../terminal/table.ts';
 
 interface Flags extends EngineFlags {
-	readonly tasks?: readonly string[];
+	readonly only?: readonly string[];
 	readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -33,10 +33,10 @@ export function addWork(program: Command): void {
 		.argument('<module>', "module whose exported functions are the tasks, for instance './tasks.ts'");
 	addEngineFlags(command)
 		.option('--env <name=value>', ENV_HELP, toEnv)
-		.option('--tasks <names>', 'run only jobs of these tasks, with commas between (default: all of the module)', toNames)
+		.option('--only <names>', 'run only jobs of these tasks, with commas between (default: all of the module)', toNames)
 		.addHelpText(
 			'after',
-			"\nExamples:\n  faena work ./tasks.ts\n  faena work ./tasks.ts --tasks thumbnail,resize -j 2 --queue 'postgres://me@db/jobs' --retention completed=7d",
+			"\nExamples:\n  faena work ./tasks.ts\n  faena work ./tasks.ts --only thumbnail,resize -j 2 --queue 'postgres://me@db/jobs' --retention completed=7d",
 		)
 		.action(work);
 }
@@ -51,13 +51,13 @@ interface Status {
 /** A failure of the engine is noticed within this time. */
 const LOOK_EVERY_MS = 1000;
 
-async function work(module: string, {tasks, env = {}, ...flags}: Flags): Promise<void> {
+async function work(module: string, {only, env = {}, ...flags}: Flags): Promise<void> {
 	const [, file, name] = /^(.+)#(\w+)$/.exec(module) ?? [];
-	if (file !== undefined && !existsSync(module)) throw bad(`faena work runs the tasks of a module; write ${file} --tasks ${name}.`);
+	if (file !== undefined && !existsSync(module)) throw bad(`faena work runs the tasks of a module; write ${file} --only ${name}.`);
 	const [ofFolder, ofModule] = scopesIn(module, env);
 	const engine = await open({
 		...toOpenOptions(flags),
-		...(tasks && {only: tasks}),
+		...(only && {only}),
 		...{tasks: module, scope: [ofModule, ofFolder], env, taskOutput: 'stderr', closeOnSignals: true},
 	});
 	engine.on('dead', ({id, error}) => printError(`Job ${id} is dead: ${inLine(error.message)}`));
@@ -66,7 +66,7 @@ async function work(module: string, {tasks, env = {}, ...flags}: Flags): Promise
 	const hasLine = canRedraw(process.stderr);
 	// The terminal echoes ^C behind it.
 	const endLine = hasLine ? showLine(width => cut(status ? describe(status, isStopping) : 'starting', width - 3)) : () => {};
-	printError(`Runs jobs of ${tasks ? `${tasks.map(inLine).join(', ')} of ` : ''}${inLine(module)} in ${shownLocation(flags.queue)}. Ctrl-C ends it.`);
+	printError(`Runs jobs of ${only ? `${only.map(inLine).join(', ')} of ` : ''}${inLine(module)} in ${shownLocation(flags.queue)}. Ctrl-C ends it.`);
 	const end = async () => {
 		await engine.close();
 		endLine();

@@ -11,31 +11,35 @@ async function summary(folder: Folder): Promise<string> {
 	return (await folder.faena('status').end()).stdout.split('\n')[0] as string;
 }
 
-test('prune deletes jobs that ended before a time, of some statuses or of a task', async t => {
+test('cleanup deletes jobs that ended before a time, of some statuses or of a task', async t => {
 	t.timeout(60_000);
 	const folder = new Folder(t);
 	await folder.faena('map', PICKY, '--ndjson', '--max-attempts', '1').end('0\n1\n2\n');
 	await folder.faena('map', tasks('traces-executions', 'echo'), '--stdin').end('one\ntwo\n');
 	await folder.faena('enqueue', 'echo', '1').end();
 	t.is(await summary(folder), 'faena.db: 1 pending, 4 completed, 1 dead');
-	t.like(await folder.faena('prune', '--older', '1d').end(), {code: 0, stdout: '0 jobs deleted\n'});
-	t.is((await folder.faena('prune', '--older', '0s', '--status', 'dead,cancelled').end()).stdout, '1 job deleted\n');
-	t.is((await folder.faena('prune', '--older', '0s', '--task', 'echo').end()).stdout, '2 jobs deleted\n');
-	t.is((await folder.faena('prune', '--older', '0s', '--task', 'echo', '--status', 'completed').end()).stdout, '0 jobs deleted\n');
-	t.is((await folder.faena('prune', '--older', '0s').end()).stdout, '2 jobs deleted\n');
+	t.like(await folder.faena('cleanup', '--older-than', '1d').end(), {code: 0, stdout: '0 jobs deleted\n'});
+	t.is((await folder.faena('cleanup', '--older-than', '0s', '--status', 'dead,cancelled').end()).stdout, '1 job deleted\n');
+	t.is((await folder.faena('cleanup', '--older-than', '0s', '--task', 'echo').end()).stdout, '2 jobs deleted\n');
+	t.is((await folder.faena('cleanup', '--older-than', '0s', '--task', 'echo', '--status', 'completed').end()).stdout, '0 jobs deleted\n');
+	t.is((await folder.faena('cleanup', '--older-than', '0s').end()).stdout, '2 jobs deleted\n');
 	t.is(await summary(folder), 'faena.db: 1 pending');
 	t.is((await folder.faena('batches').end()).stdout, 'faena.db: no batches\n');
 });
 
-test('prune deletes nothing unless it is told what', async t => {
+test('cleanup deletes nothing unless it is told what', async t => {
 	t.timeout(60_000);
 	const folder = new Folder(t);
 	await folder.faena('map', tasks('traces-executions', 'echo'), '--stdin').end('one\n');
-	assertSentence(t, await folder.faena('prune').end(), /required option '--older <time>' not specified/);
-	assertSentence(t, await folder.faena('prune', '--older', '7').end(), /It is a time with its unit/);
-	assertSentence(t, await folder.faena('prune', '--older', '0s', '--status', 'failed').end(), /Jobs that have not ended are never deleted; .* not failed\./);
-	assertSentence(t, await folder.faena('prune', '--older', '0s', '--status', 'done').end(), /It is one of blocked, pending/);
-	assertSentence(t, await folder.faena('prune', '--older', '0s', '--queue', 'none.db').end(), /There is no queue none\.db/, 69);
+	assertSentence(t, await folder.faena('cleanup').end(), /required option '--older-than <time>' not specified/);
+	assertSentence(t, await folder.faena('cleanup', '--older-than', '7').end(), /It is a time with its unit/);
+	assertSentence(
+		t,
+		await folder.faena('cleanup', '--older-than', '0s', '--status', 'failed').end(),
+		/Jobs that have not ended are never deleted; .* not failed\./,
+	);
+	assertSentence(t, await folder.faena('cleanup', '--older-than', '0s', '--status', 'done').end(), /It is one of blocked, pending/);
+	assertSentence(t, await folder.faena('cleanup', '--older-than', '0s', '--queue', 'none.db').end(), /There is no queue none\.db/, 69);
 	t.is(await summary(folder), 'faena.db: 1 completed');
 });
 
