@@ -5,6 +5,7 @@
 import {existsSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
 import {Application, ReflectionKind} from 'typedoc';
+import {departuresFrom} from './shapes.js';
 
 const {Variable, Function: FunctionKind, Class, Interface, TypeAlias, Property, Method, Accessor} = ReflectionKind;
 const NAMED = Variable | FunctionKind | Class | Interface | TypeAlias | Property | Method | Accessor;
@@ -46,7 +47,9 @@ if (project === undefined) process.exit(1);
 
 const missing = project.getReflectionsByKind(NAMED).filter(reflection => isOwn(reflection) && !isDocumented(reflection));
 for (const reflection of missing) console.log(`No docstring: ${reflection.getFullName()} (${reflection.sources?.[0]?.fileName})`);
-if (missing.length > 0) process.exitCode = 1;
+const departures = departuresFrom(project);
+for (const sentence of departures) console.log(sentence);
+if (missing.length + departures.length > 0) process.exitCode = 1;
 
 // Each warning of these checks names a type that a signature has and no entry exports, or a link to something that is not public.
 const before = app.logger.warningCount;

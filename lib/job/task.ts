@@ -331,7 +331,7 @@ export interface JobOptions extends ExecutionOptions {
 	readonly onParentDead?: 'cancel' | 'run';
 	/**
 	 * Whose the job is: only engines of this scope run it. Default: the scope of the engine that enqueues it; by `ctx.enqueue`, that of the job which
-	 * does. See {@link OpenOptions.scope}.
+	 * does. See `open({scope})`.
 	 */
 	readonly scope?: string;
 }

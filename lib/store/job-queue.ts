@@ -20,6 +20,7 @@ import {isEdited, noSuchJob} from './conflict-errors.ts';
 import {type Cleanup, cleanUp} from './deletions.ts';
 import {allPages, moveAll} from './move-pages.ts';
 import {
+	type CheckedDequeue,
 	checkBatchOptions,
 	checkClaim,
 	checkDequeue,
@@ -407,7 +408,7 @@ export async function enqueueGroups(queue: JobQueue, groups: readonly NewGroup[]
 /** Claims jobs of these tasks. Their payloads are encoded. */
 export async function claimJobs(
 	store: Store,
-	{owner, tasks, scopes, limit = 1, maxBytes = Infinity}: DequeueOptions & {readonly tasks: readonly string[]},
+	{owner, tasks, scopes, limit = 1, maxBytes = Infinity}: CheckedDequeue & {readonly tasks: readonly string[]},
 ): Promise<{readonly lease: Lease; readonly jobs: readonly (ClaimedJob & Claim)[]}> {
 	const claim = {owner, lanes: lanesOf(tasks, limit), scopes, limit, maxBytes};
 	// A commit claims nothing while it has more jobs to expire than it can. An empty answer would look as if no job were ready.

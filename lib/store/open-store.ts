@@ -1,4 +1,4 @@
-import {bad, boolean, type Checks, checked, choice, giving, kind, number, type Size, show, time} from '../job/checks.ts';
+import {bad, boolean, type Checks, checked, choice, type Duration, giving, kind, number, type Size, show, time} from '../job/checks.ts';
 import type {BackedUp, Vacuumed} from '../job/events.ts';
 import {blobThreshold, lease} from '../job/options.ts';
 import {systemClock} from '../support/clock.ts';
@@ -12,7 +12,7 @@ import {IN_MEMORY, type OpenStoreOptions} from './store-options.ts';
 /** Options of {@link openQueue}. */
 export interface QueueOptions extends Pick<OpenStoreOptions, 'durability' | 'readOnly' | 'random' | 'pool'> {
 	/** The time without a heartbeat after which an owner is taken for dead; default 30 s, at least 1 s. */
-	readonly lease?: number | string;
+	readonly lease?: Duration;
 	/** As the option of `open()`: larger results lie in files of their own. */
 	readonly blobs?: {readonly threshold: Size};
 	/** The wall clock, in milliseconds since 1970; default: the system's. */

@@ -2,7 +2,7 @@
 
 import {isDeepStrictEqual} from 'node:util';
 import type {BatchId, BatchOptions} from '../job/batch.ts';
-import {argument, bad, boolean, type Check, type Checks, checked, choice, integer, kind, list, number, text} from '../job/checks.ts';
+import {argument, bad, boolean, type Check, type Checks, checked, choice, integer, kind, list, number, type Size, size, text} from '../job/checks.ts';
 import type {Claim, Outcome, OwnerId, Settlement, Timing} from '../job/claim.ts';
 import {type Encoded, encode, MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
@@ -45,8 +45,8 @@ export interface DequeueOptions {
 	readonly scopes?: readonly string[];
 	/** Default 1. */
 	readonly limit?: number;
-	/** The claim ends with the job whose payload brings the total to this size. Default: no limit. */
-	readonly maxBytes?: number;
+	/** The claim ends with the job whose payload brings the total to this size, encoded: bytes, or a text such as `'1mib'`. Default: no limit. */
+	readonly maxSize?: Size;
 }
 
 export const positive = integer(1, Number.MAX_SAFE_INTEGER);
@@ -118,11 +118,18 @@ export function required<Result = Record<string, unknown>>(where: string, option
 	return given as Result;
 }
 
-const DEQUEUE_CHECKS: Checks = {owner: text, tasks: texts, scopes: texts, limit, maxBytes: limit};
+const DEQUEUE_CHECKS: Checks = {owner: text, tasks: texts, scopes: texts, limit, maxSize: size};
+
+/** What {@link DequeueOptions} say, for a store. */
+export interface CheckedDequeue extends Omit<DequeueOptions, 'maxSize'> {
+	/** In bytes. */
+	readonly maxBytes?: number;
+}
 
 /** @throws FaenaError `BadOption` */
-export function checkDequeue(options: unknown): DequeueOptions {
-	return required('dequeue()', options, DEQUEUE_CHECKS, ['owner']);
+export function checkDequeue(options: unknown): CheckedDequeue {
+	const {maxSize, ...given} = required<Omit<DequeueOptions, 'maxSize'> & {maxSize?: number}>('dequeue()', options, DEQUEUE_CHECKS, ['owner']);
+	return {...given, ...(maxSize !== undefined && {maxBytes: maxSize})};
 }
 
 const aClaim = kind<Partial<Claim>>('an object with id, lease and execution', value => typeof value === 'object' && value !== null);
