@@ -17,7 +17,10 @@ export function departuresFrom(project) {
 	return project.getReflectionsByKind(Property | Accessor | Parameter).flatMap(reflection => {
 		const path = reflection.getFullName();
 		// A share in percent stands in the table as one that a program writes.
-		const type = (reflection.type ?? reflection.getSignature?.type)?.toString().replace(/`[^`]*%`/, "'300%'").replaceAll('"', "'");
+		const type = (reflection.type ?? reflection.getSignature?.type)
+			?.toString()
+			.replace(/`[^`]*%`/, "'300%'")
+			.replaceAll('"', "'");
 		const isForeign = reflection.sources?.some(({fileName}) => fileName.includes('node_modules'));
 		if (!type || isForeign || OUTSIDE.test(path)) return [];
 		const found = shapes.filter(({names}) => names.some(name => name.test(reflection.name)));
