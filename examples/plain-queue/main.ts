@@ -11,8 +11,7 @@ const resize: JobHandler<{file: string}> = async ({file}) => {
 // Create the queue, and enqueue jobs with a priority, a schedule and a limit of attempts.
 const queue = await openQueue('plain.db');
 const twice = {maxAttempts: 2, backoff: '10ms'} as const;
-const files = ['a.png', 'broken.png', 'c.png', 'd.png'];
-await queue.enqueue(files.map(file => ({task: 'resize', payload: {file}, ...twice})));
+await queue.enqueue(['a.png', 'broken.png', 'c.png', 'd.png'].map(file => ({task: 'resize', payload: {file}, ...twice})));
 await queue.enqueue([{task: 'resize', payload: {file: 'urgent.png'}, priority: 9}]);
 const [mail] = await queue.enqueue([{task: 'mail', payload: 'Ana', delay: '30ms', maxAttempts: 1}]);
 

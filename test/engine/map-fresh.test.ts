@@ -92,16 +92,17 @@ class Project {
 		task: string,
 		names: readonly string[],
 		options: Omit<MapOptions<string, Payload>, 'payload' | 'key'> & Pick<OpenOptions, 'env' | 'isolation'> & {readonly output?: true} = {},
-	): Promise<{readonly ran: readonly string[]; readonly results: readonly unknown[]; readonly progress: MapProgress}> {
+	): Promise<{readonly ran: readonly string[]; readonly results: readonly unknown[]; readonly progress: MapProgress; readonly gone: readonly string[]}> {
 		const {env, isolation, output, ...given} = options;
 		rmSync(this.log, {force: true});
 		const faena = await this.open({...(env && {env}), ...(isolation && {isolation})});
 		const payload = (name: string) => ({path: this.path(name), log: this.log, ...(output && {output: this.path(`${name}.out`)})});
 		const map = faena.map(task, names, {batch: 'files', key: name => name, payload, order: 'input', ...given});
 		const ended = await map.toArray();
+		const gone = await map.gone();
 		await faena.close();
 		const ran = existsSync(this.log) ? readFileSync(this.log, 'utf8').trim().split('\n') : [];
-		return {ran, results: ended.map(end => (end.status === 'completed' ? end.result : end.status)), progress: map.progress()};
+		return {ran, results: ended.map(end => (end.status === 'completed' ? end.result : end.status)), progress: map.progress(), gone};
 	}
 }
 
@@ -249,8 +250,8 @@ test('new items run, and those that are gone keep their jobs, or lose them if th
 	for (const name of ['a', 'b', 'c', 'd']) project.write(name, name);
 	await project.map('read', ['a', 'b', 'c'], CONTENT);
 	const kept = await project.map('read', ['d', 'b'], CONTENT);
-	t.like(kept, {ran: ['d'], results: ['D', 'B'], progress: {added: 1, changed: 0, reused: 1, gone: 2, missing: 0}});
-	t.like(await project.map('read', ['a'], CONTENT), {ran: [], progress: {reused: 1, gone: 3}});
+	t.like(kept, {ran: ['d'], results: ['D', 'B'], progress: {added: 1, changed: 0, reused: 1, gone: 2, missing: 0}, gone: ['a', 'c']});
+	t.like(await project.map('read', ['a'], CONTENT), {ran: [], progress: {reused: 1, gone: 3}, gone: ['b', 'c', 'd']});
 	t.like(await project.map('read', ['a', 'a', 'c'], {...CONTENT, missing: 'delete'}), {ran: [], progress: {reused: 3, gone: 2}});
 	const faena = await project.open();
 	t.like(await faena.counts(), {completed: 2});

@@ -1,6 +1,7 @@
 import {nanoid} from 'nanoid';
 import type {BatchId} from '../../job/batch.ts';
 import {MAX_GROUP_JOBS, type NewGroup} from '../../job/groups/group.ts';
+import type {JobRecord} from '../../job/job.ts';
 import {pages} from '../../job/search.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {DispatcherClient} from '../../transport/client.ts';
@@ -114,19 +115,25 @@ export class MapBatch<Item> {
 		try {
 			await (hasAll ? this.#client.verb('closeBatch', id) : this.#client.verb('leaveBatch', id, isDone && this.#hasInputEnded));
 			// Jobs of an open batch can't be deleted.
-			if (hasAll && missing === 'delete' && this.#isChecked && this.earlier.gone > 0) await this.#deleteGone();
+			if (hasAll && missing === 'delete') await this.#deleteGone();
 		} catch (error) {
 			// The dispatcher tries again; or it has ended, which frees the batch, too. The loop's own error tells more.
 			if (isDone) throw error;
 		}
 	}
 
-	/** Deletes the ended jobs that the input has not had. */
-	async #deleteGone(): Promise<void> {
+	/** The jobs that the input has not had, in pages; none before the input has ended, or if the map does not look at what has changed. */
+	async *gone(): AsyncGenerator<readonly JobRecord[], void> {
+		if (!this.#hasInputEnded || !this.#isChecked || this.earlier.gone === 0) return;
 		const search = {batch: this.#plan.batch as string};
-		for await (const {jobs} of pages(after => this.#client.verb('jobs', search, {after, limit: MAX_PAGE_JOBS}))) {
-			const gone = jobs.flatMap(({id}) => (this.earlier.isGone(id) ? id : []));
-			for (let from = 0; from < gone.length; from += MAX_GROUP_JOBS) await this.#client.verb('delete', {ids: gone.slice(from, from + MAX_GROUP_JOBS)});
+		for await (const {jobs} of pages(after => this.#client.verb('jobs', search, {after, limit: MAX_PAGE_JOBS})))
+			yield jobs.filter(({id}) => this.earlier.isGone(id));
+	}
+
+	async #deleteGone(): Promise<void> {
+		for await (const jobs of this.gone()) {
+			const ids = jobs.map(({id}) => id);
+			for (let from = 0; from < ids.length; from += MAX_GROUP_JOBS) await this.#client.verb('delete', {ids: ids.slice(from, from + MAX_GROUP_JOBS)});
 		}
 	}
 }

@@ -3,7 +3,7 @@ import type {OpenFreshness} from '../../freshness/open-freshness.ts';
 import {type Encoded, sameValue} from '../../job/encoding.ts';
 import {type EnqueuedGroup, idAt, type Keys, MAX_GROUP_JOBS, type NewGroup} from '../../job/groups/group.ts';
 import {pack} from '../../job/groups/packed.ts';
-import type {JobId} from '../../job/job.ts';
+import type {JobId, JobRecord} from '../../job/job.ts';
 import {keyConflict, noParent} from '../../store/conflict-errors.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {DispatcherClient} from '../../transport/client.ts';
@@ -277,6 +277,11 @@ export class MapJobs<Item> {
 	/** Ends the input of the batch, as {@link MapBatch.endInput} does. */
 	endInput(): Promise<{readonly gone?: number}> {
 		return this.#batch.endInput(this.sent, () => this.#isOver);
+	}
+
+	/** As {@link MapBatch.gone}. */
+	gone(): AsyncGenerator<readonly JobRecord[], void> {
+		return this.#batch.gone();
 	}
 
 	/** As {@link MapBatch.lost}. */

@@ -110,6 +110,18 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	}
 
 	/**
+	 * The keys of {@link MapProgress.gone}: of jobs whose items are not in the input. Empty until the input has ended; with `missing: 'delete'` also
+	 * after the loop, which deletes them.
+	 * @throws FaenaError `Closed`
+	 * @example for (const key of await map.gone()) await rm(outputOf(key), {force: true});
+	 */
+	async gone(): Promise<readonly string[]> {
+		const keys: string[] = [];
+		for await (const jobs of this.#jobs.gone()) for (const {key} of jobs) if (key !== undefined) keys.push(key);
+		return keys;
+	}
+
+	/**
 	 * Cancels the map's jobs that have not ended, and enqueues nothing more. Without a batch, a job that existed before the map
 	 * enqueued its item is not the map's, and runs on. The loop yields all jobs but those, and ends.
 	 */

@@ -340,6 +340,16 @@ law('a job that is cancelled keeps the error of its last execution, unless its o
 	);
 });
 
+law('a job that is cancelled when its execution is released keeps the times of the one before', async (t, queue, clock) => {
+	await enqueue(queue, newJob({policy: {...POLICY, backoff: {...POLICY.backoff, baseMs: 1}}}));
+	await settleOne(queue, {type: 'threw', error: ERROR, startedAt: T0 + 3, durationMs: 40});
+	clock.pass(1);
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	await queue.cancel({ids: [1]});
+	t.deepEqual((await commit(queue, {settle: [{...claim, outcome: {type: 'released'}}]})).settled, ['cancelled']);
+	t.like(await jobOf(queue, 1), {status: 'cancelled', startedAt: T0 + 3, durationMs: 40, executions: 2});
+});
+
 law('a released job is ready again in its old order, uncharged, and its execution number is not used again', async (t, queue) => {
 	await enqueue(queue, newJob(), newJob());
 	t.is(await settleOne(queue, {type: 'released'}), 'pending');

@@ -153,6 +153,8 @@ declare
 	its_id bigint := item->'first';
 	c claimed := take_claim(its_id, item);
 	facts jsonb;
+	-- A released execution leaves the times of the one before it.
+	its_times bytea := case when item->>'type' <> 'released' then bytes[(item->'times')::integer] end;
 begin
 	if c.first is null then return '"lost"'; end if;
 	facts := facts_of(c, its_id);
@@ -160,9 +162,9 @@ begin
 	perform take_claimed(c, its_id, its_id);
 	if item->>'to' <> 'discarded' then
 		if c.execution > 1 and item->>'type' <> 'released' then perform keep_failure(its_id); end if;
-		perform write_charges(c, its_id, item, bytes[(item->'times')::integer]);
+		perform write_charges(c, its_id, item, its_times);
 	end if;
-	perform leave(c, its_id, item, bytes[(item->'times')::integer]);
+	perform leave(c, its_id, item, its_times);
 	return '"done"';
 end $$;
 
