@@ -97,7 +97,10 @@ test.serial('enums, decorators and path aliases work with tsx', async t => {
 			class Numbers { @twice static same(n: number) { return n; } }
 			export const double = (n: number) => Numbers.same(n);`,
 	});
-	t.is(await follow(folder, 'npx tsx main.ts'), '42\n');
+	const run = follow(folder, 'npx tsx main.ts');
+	// On Node 22, tsx 4 leaves the modules of worker threads to Node: here and without Faena.
+	if (process.versions.node.startsWith('22.')) return void (await t.throwsAsync(run, {message: /Command failed/}));
+	t.is(await run, '42\n');
 });
 
 /** Bundles in the form of CommonJS can't have one. */
