@@ -8,7 +8,7 @@ export const EXIT_CODES = {
 	done: [0, 'done'],
 	someFailed: [1, 'the command was carried out, and not all is well: some items died, or something needs attention'],
 	refused: [2, "wrong usage, a value that is refused, or tasks that can't be loaded"],
-	notFound: [3, 'a job, batch or schedule that you named does not exist; the others were done'],
+	notFound: [3, 'something that you named does not exist; the rest was done'],
 	inputIncomplete: [4, 'the input could not be read to its end, or lacked unfinished jobs of an earlier run'],
 	unavailable: [69, "the queue can't be used: it is not there, out of reach, locked, damaged, or its disk is full"],
 	failed: [70, 'Faena itself failed'],

@@ -226,7 +226,7 @@ test('wrong flags are refused with a sentence, and nothing is made', async t => 
 		[['--fresh', 'contents'], /--fresh.*It is one of payload, content, code, all, never/],
 		[['--fresh', 'never,code'], /It is one of/],
 		[['--fresh', ''], /It is one of/],
-		[['--fresh', 'never', '--key', 'id'], /--fresh never keeps the results of files .* Leave out one of them\./],
+		[['--fresh', 'never', '--key', 'id'], /'--fresh never' can't be combined with --key: .* Leave out one of the two\./],
 	];
 	for (const [args, words] of cases) {
 		assertSentence(t, await project.map(...args), words);

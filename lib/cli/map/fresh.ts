@@ -11,7 +11,7 @@ const CHOICES = ['payload', 'content', 'code', 'all', 'never'] as const;
 export type FreshFlag = (typeof CHOICES)[number];
 
 export const FRESH_HELP =
-	'what makes an item run again: content (of its file, and of those that the task names; of lines and values, of the files that they name), code (of the task; of globs the content, too), payload (other values of --key), all, or never; several with commas between (default: content of globs, payload of other inputs, and what the task itself names)';
+	'what makes an item run again: content of its files, code of the task, payload (other values under the same --key), all, or never; several with commas between (default: content of globs, payload of other inputs, and what the task itself names)';
 
 export function toFresh(text: string): readonly FreshFlag[] {
 	const all = text.split(',').map(each => each.trim()) as FreshFlag[];

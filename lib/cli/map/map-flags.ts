@@ -44,13 +44,13 @@ export function addMapFlags(command: Command): Command {
 		.addOption(
 			new Option(
 				'--missing <how>',
-				'what to do with unfinished items of an earlier run that are not in the input: hold them, run, cancel or delete them; delete also deletes the ' +
-					'results of files that are gone (default: hold; cancel if the command itself has all values)',
+				'what to do with unfinished items of an earlier run that are not in this input: hold, run, cancel or delete them; delete also drops the results ' +
+					'of files that no longer exist (default: hold; cancel if the command itself has all values)',
 			).choices(['hold', 'run', 'cancel', 'delete']),
 		)
 		.option(
 			'--halt <when>',
-			'give up after failures, or end after successes or ends: now,fail=1, soon,fail=5%, now,success=1 or soon,done=100; some more may end until it takes effect',
+			'stop early, after so many items failed, succeeded or ended: now,fail=1, soon,fail=5%, now,success=1 or soon,done=100; a few more may end first',
 			toHalt,
 		)
 		.option('--delay <time>', 'wait so long between two items, for instance 100ms, so that their jobs start no closer while workers are idle', toDuration)

@@ -82,9 +82,7 @@ async function mapWords(words: readonly string[], options: Options, groups: Sour
 
 async function planOf(words: readonly string[], options: Options, groups: SourceGroups): Promise<Plan> {
 	if (options.fresh?.includes('never') && options.key !== undefined)
-		throw bad(
-			'--fresh never keeps the results of files that have changed; a record with other values under the same --key runs again in any case. Leave out one of them.',
-		);
+		throw bad("'--fresh never' can't be combined with --key: a record that has changed always runs again. Leave out one of the two.");
 	if (options.sh !== undefined) return planCommand(options.sh, words, options, groups);
 	const {workdir, results, lineBuffer, tag, memory} = options;
 	const flags = {'--workdir': workdir, '--results': results, '--line-buffer': lineBuffer, '--tag': tag, '--memory': memory};

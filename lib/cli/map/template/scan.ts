@@ -99,7 +99,8 @@ class Scanner {
 	#refuse(end: ')' | ''): void {
 		if (this.#startsWith('<<'))
 			throw bad("The command has <<, and a here-document can't have values. Write printf '%s\\n' {} | … instead, or put it into a script.");
-		if (this.#startsWith('((')) throw bad('The command has ((, which not every sh takes for the same. Write $((…)) to calculate, or ( ( for two subshells.');
+		if (this.#startsWith('(('))
+			throw bad('The command has ((, which means different things in different shells. Write $((…)) to calculate, or ( ( for two subshells.');
 		if (this.#at !== this.#wordStart) return;
 		const word = this.#command.slice(this.#at, this.#at + 5);
 		if (/^\[\[\s/.test(word)) throw bad('The command has [[, which is not of sh. Write [ … ] for a test, or put it into a script.');
@@ -199,7 +200,7 @@ class Scanner {
 		if (char === '') throw unended('${');
 		if (char === "'")
 			throw bad(
-				`The command has a ' within ${this.#command.slice(this.#command.lastIndexOf('${', this.#at), this.#at)}…}, which not every sh takes for the same. Put this part into a script.`,
+				`The command has a ' within ${this.#command.slice(this.#command.lastIndexOf('${', this.#at), this.#at)}…}, which means different things in different shells. Put this part into a script.`,
 			);
 		if (char === '\\') this.#at += 2;
 		else if (char === '"') this.#double();
