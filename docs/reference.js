@@ -1,10 +1,11 @@
 /**
- * `npm run docs`: builds the API reference from the docstrings of the package's entries into `docs/reference/`. Ends with 1 if a
- * public name has no docstring.
+ * `npm run docs [-- --write]`: builds the API reference from the docstrings of the package's entries into `docs/reference/`. Ends with 1 if a
+ * public name has no docstring, departs from the table of shapes, or if docs/fields.md is of others; `--write` writes that page.
  */
-import {existsSync} from 'node:fs';
+import {existsSync, readFileSync, writeFileSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
 import {Application, ReflectionKind} from 'typedoc';
+import {fieldsPage} from './fields.js';
 import {departuresFrom} from './shapes.js';
 
 const {Variable, Function: FunctionKind, Class, Interface, TypeAlias, Property, Method, Accessor} = ReflectionKind;
@@ -50,6 +51,13 @@ for (const reflection of missing) console.log(`No docstring: ${reflection.getFul
 const departures = departuresFrom(project);
 for (const sentence of departures) console.log(sentence);
 if (missing.length + departures.length > 0) process.exitCode = 1;
+
+const fields = fieldsPage(project);
+if (process.argv.includes('--write')) writeFileSync(path('fields.md'), fields);
+else if (!existsSync(path('fields.md')) || readFileSync(path('fields.md'), 'utf8') !== fields) {
+	console.log('docs/fields.md is not what the docstrings say: npm run docs -- --write');
+	process.exitCode = 1;
+}
 
 // Each warning of these checks names a type that a signature has and no entry exports, or a link to something that is not public.
 const before = app.logger.warningCount;
