@@ -34,9 +34,10 @@ function fieldsOf(reflection, before = '') {
 		.flatMap(child => {
 			const path = `${before}${child.name}${child.flags.isOptional ? '?' : ''}`;
 			const inner = innerOf(child.type);
+			const isByName = inner && child.type.toString().includes('Record<');
 			const text = (child.comment?.summary ?? []).map(part => part.text).join('');
-			const shown = inner ? (child.type.type === 'array' || child.type.operator ? 'a list' : 'an object') : (child.type?.toString() ?? '');
-			return [[path, shown, text], ...(inner ? fieldsOf(inner, `${path.replace('?', '')}.`) : [])];
+			const shown = !inner ? (child.type?.toString() ?? '') : isByName ? 'an object by name' : child.type.type === 'reflection' ? 'an object' : 'a list';
+			return [[path, shown, text], ...(inner ? fieldsOf(inner, `${path.replace('?', '')}${isByName ? '.*' : ''}.`) : [])];
 		});
 }
 
@@ -45,6 +46,7 @@ function innerOf(type) {
 	if (type?.type === 'reflection') return type.declaration.children ? type.declaration : undefined;
 	if (type?.type === 'typeOperator') return innerOf(type.target);
 	if (type?.type === 'array') return innerOf(type.elementType);
+	if (type?.type === 'reference' && ['Readonly', 'Record'].includes(type.name)) return innerOf(type.typeArguments.at(-1));
 	return undefined;
 }
 

@@ -13,10 +13,19 @@ import {checkWait, type WaitOptions, waitForEnd} from './wait.ts';
 
 /** How a job ended, as a value. */
 export type JobOutcome<Result = unknown> =
-	/** `stale`: made from results which are no longer the last ones, as {@link Job.stale} says. */
-	| {readonly status: 'completed'; readonly result: Result; readonly stale?: Job['stale']}
-	/** `error` is the task's own error, or tells that the job timed out or lost its worker. */
-	| {readonly status: 'dead'; readonly error: JobError}
+	| {
+			/** How it ended. */
+			readonly status: 'completed';
+			/** What the task returned. */
+			readonly result: Result;
+			/** Made from results which are no longer the last ones, as {@link Job.stale} says. */
+			readonly stale?: Job['stale'];
+	  }
+	| {
+			readonly status: 'dead';
+			/** The task's own error; or why the job timed out, lost its worker or was cancelled. */
+			readonly error: JobError;
+	  }
 	| {readonly status: 'cancelled'; readonly error: JobError};
 
 /** A job in the queue, of this program or another. Its end can be awaited any number of times. */

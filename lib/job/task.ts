@@ -250,8 +250,20 @@ export interface ExecResult<Output = string> {
 
 /** What became of a job for which another one has waited. `missing`: it was deleted; `open`: it was retried since, and has not ended again. */
 export type ParentOutcome =
-	| {readonly id: JobId; readonly status: 'completed'; readonly result: unknown}
-	| {readonly id: JobId; readonly status: 'dead' | 'cancelled' | 'missing' | 'open'; readonly error?: JobError};
+	| {
+			/** The parent. */
+			readonly id: JobId;
+			/** What has become of it. */
+			readonly status: 'completed';
+			/** What it returned, also in `ctx.results`. */
+			readonly result: unknown;
+	  }
+	| {
+			readonly id: JobId;
+			readonly status: 'dead' | 'cancelled' | 'missing' | 'open';
+			/** Why it is dead or cancelled, if that is known. */
+			readonly error?: JobError;
+	  };
 
 /** A function that a tasks module exports, sync or async. It takes one payload and a context. */
 // biome-ignore lint/suspicious/noExplicitAny: a parameter of type unknown would accept no function with a typed payload
