@@ -29,16 +29,19 @@ function fieldsOf(reflection, before = '') {
 	if (type?.type === 'union') return unique(type.types.flatMap(each => fieldsOf({children: each.declaration?.children, type: each.target && each}, before)));
 	if (type?.type === 'intersection') return unique(type.types.flatMap(each => fieldsOf(each.declaration ?? each.reflection ?? {}, before)));
 	const children = reflection.children ?? type?.declaration?.children ?? [];
-	return children
-		.filter(child => child.kindOf(ReflectionKind.Property) && !child.sources?.some(({fileName}) => fileName.includes('node_modules')))
-		.flatMap(child => {
-			const path = `${before}${child.name}${child.flags.isOptional ? '?' : ''}`;
-			const inner = innerOf(child.type);
-			const isByName = inner && child.type.toString().includes('Record<');
-			const text = (child.comment?.summary ?? []).map(part => part.text).join('');
-			const shown = !inner ? (child.type?.toString() ?? '') : isByName ? 'an object by name' : child.type.type === 'reflection' ? 'an object' : 'a list';
-			return [[path, shown, text], ...(inner ? fieldsOf(inner, `${path.replace('?', '')}${isByName ? '.*' : ''}.`) : [])];
-		});
+	return children.filter(isOwnField).flatMap(child => {
+		const path = `${before}${child.name}${child.flags.isOptional ? '?' : ''}`;
+		const inner = innerOf(child.type);
+		const text = (child.comment?.summary ?? []).map(part => part.text).join('');
+		if (!inner) return [[path, child.type?.toString() ?? '', text]];
+		const isByName = child.type.toString().includes('Record<');
+		const shown = isByName ? 'an object by name' : child.type.type === 'reflection' ? 'an object' : 'a list';
+		return [[path, shown, text], ...fieldsOf(inner, `${path.replace('?', '')}${isByName ? '.*' : ''}.`)];
+	});
+}
+
+function isOwnField(child) {
+	return child.kindOf(ReflectionKind.Property) && !child.sources?.some(({fileName}) => fileName.includes('node_modules'));
 }
 
 /** The object type without a name that a field, or each element of its list, has. */
