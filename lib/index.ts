@@ -40,10 +40,10 @@ export type {
 	ExecutionOptions,
 	JobOptions,
 	Context,
-	ParentOutcome,
 	TaskContext,
 	TaskOptions,
 } from './job/task.ts';
+export type {ParentOutcome} from './job/parents.ts';
 export type {EnqueuedChild} from './job/enqueued-child.ts';
 export {task} from './job/task.ts';
 export {defineTasks, type TaskModule} from './job/task-module.ts';

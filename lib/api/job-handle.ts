@@ -1,8 +1,8 @@
-import {type JobChanges, toEdit} from '../job/edit.ts';
 import {decode} from '../job/encoding.ts';
 import {fromFailure, type JobError} from '../job/failure.ts';
 import type {Job, JobId} from '../job/job.ts';
 import type {JobBuilder} from '../job/new-job.ts';
+import {type JobChanges, toEdit} from '../job/new-job.ts';
 import {noSuchJob} from '../store/conflict-errors.ts';
 import {FaenaError} from '../support/errors.ts';
 import {atCaller} from '../support/stack.ts';

@@ -1,10 +1,20 @@
 import {FaenaError} from '../support/errors.ts';
 import type {BatchId, CompletedBatch} from './batch.ts';
-import {argument, bad, expected, kind, list, nearest} from './checks.ts';
+import {argument, bad, type Checks, checked, expected, kind, list, nearest} from './checks.ts';
 import {type Encoded, encode, sameValue, sizeBytes} from './encoding.ts';
 import {EnqueuedChild} from './enqueued-child.ts';
-import type {JobId} from './job.ts';
-import {type CheckedOptions, checkId, checkJobOptions, checkTaskOptions, type ResolvedJobOptions, resolveJobOptions, resolveUnknown} from './options.ts';
+import type {JobEdit, JobId} from './job.ts';
+import {
+	type CheckedOptions,
+	checkId,
+	checkJobOptions,
+	checkTaskOptions,
+	checkTimes,
+	JOB_CHECKS,
+	type ResolvedJobOptions,
+	resolveJobOptions,
+	resolveUnknown,
+} from './options.ts';
 import type {OnParentDead, Parents} from './parents.ts';
 import type {Fresh, JobOptions, TaskContext, TaskInfo} from './task.ts';
 
@@ -89,6 +99,23 @@ export class JobBuilder {
 	encode(payload: unknown): Encoded {
 		return encode(payload, 'payload', this.maxValueBytes);
 	}
+}
+
+/** What `edit()` changes of a job, one option or more. What is left out stays as it is. */
+export interface JobChanges<Payload = unknown> extends Pick<JobOptions, 'priority' | 'delay' | 'runAt'> {
+	/** A new argument of the task. The job's checkpoint, which belongs to the old one, is deleted. */
+	readonly payload?: Payload;
+}
+
+const {priority, delay, runAt} = JOB_CHECKS;
+const CHANGES_CHECKS = {payload: value => value, priority, delay, runAt} as Checks;
+
+/** @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge` */
+export function toEdit(builder: JobBuilder, changes: JobChanges): Omit<JobEdit, 'id'> {
+	const given = checkTimes('edit()', checked('edit()', changes, CHANGES_CHECKS) as {payload?: unknown; priority?: number; delay?: number; runAt?: number});
+	if (Object.keys(given).length === 0) throw bad('edit() expects what to change, such as payload, priority, delay or runAt; it got nothing');
+	const {payload, delay: delayMs, ...rest} = given;
+	return {...rest, ...(delayMs !== undefined && {delayMs}), ...(payload !== undefined && {payload: builder.encode(payload)})};
 }
 
 const taskName = kind<string>("a task's name, which is a text and not empty", value => typeof value === 'string' && value !== '');

@@ -2,7 +2,7 @@ import {decode, type Encoded} from './encoding.ts';
 import {fromFailure} from './failure.ts';
 import type {ClaimedGroup, ParentResults} from './groups/group.ts';
 import {unpack} from './groups/packed.ts';
-import type {ParentOutcome} from './task.ts';
+import type {ParentOutcome} from './parents.ts';
 import type {ResultsOfParents} from './value-tree.ts';
 
 /** Parents of one job: `count` of `results`, from the index `from` on. */

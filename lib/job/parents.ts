@@ -1,3 +1,4 @@
+import type {JobError} from './failure.ts';
 import type {JobId} from './job.ts';
 
 /** The jobs for which the jobs of a group wait: their parents. Until all have ended, such a job is `blocked`. */
@@ -43,3 +44,20 @@ export interface ParentsOfCall {
 
 /** What becomes of a job if one of its parents ends as dead or cancelled: it is cancelled, too; or it runs all the same. */
 export type OnParentDead = Parents['onParentDead'];
+
+/** What became of a job for which another one has waited. `missing`: it was deleted; `open`: it was retried since, and has not ended again. */
+export type ParentOutcome =
+	| {
+			/** The parent. */
+			readonly id: JobId;
+			/** What has become of it. */
+			readonly status: 'completed';
+			/** What it returned, also in `ctx.results`. */
+			readonly result: unknown;
+	  }
+	| {
+			readonly id: JobId;
+			readonly status: 'dead' | 'cancelled' | 'missing' | 'open';
+			/** Why it is dead or cancelled, if that is known. */
+			readonly error?: JobError;
+	  };

@@ -1,8 +1,8 @@
 import type {CompletedBatch} from './batch.ts';
 import {argument, callable, type Duration, object, type Size} from './checks.ts';
 import type {EnqueuedChild} from './enqueued-child.ts';
-import type {JobError} from './failure.ts';
-import type {JobId, JobRef, LogLine} from './job.ts';
+import type {JobRef, LogLine} from './job.ts';
+import type {ParentOutcome} from './parents.ts';
 
 /** Options of jobs at every level: options passed to `enqueue` override the task's own, which override `open({defaults})`. */
 export interface ExecutionOptions {
@@ -247,23 +247,6 @@ export interface ExecResult<Output = string> {
 	/** How many bytes were dropped: of the end of stdout, and of the beginning of stderr. */
 	readonly cut: {readonly stdout: number; readonly stderr: number};
 }
-
-/** What became of a job for which another one has waited. `missing`: it was deleted; `open`: it was retried since, and has not ended again. */
-export type ParentOutcome =
-	| {
-			/** The parent. */
-			readonly id: JobId;
-			/** What has become of it. */
-			readonly status: 'completed';
-			/** What it returned, also in `ctx.results`. */
-			readonly result: unknown;
-	  }
-	| {
-			readonly id: JobId;
-			readonly status: 'dead' | 'cancelled' | 'missing' | 'open';
-			/** Why it is dead or cancelled, if that is known. */
-			readonly error?: JobError;
-	  };
 
 /** A function that a tasks module exports, sync or async. It takes one payload and a context. */
 // biome-ignore lint/suspicious/noExplicitAny: a parameter of type unknown would accept no function with a typed payload

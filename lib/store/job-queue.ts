@@ -1,18 +1,16 @@
 import type {Batch, BatchId, BatchOptions, CompletedBatch, DeleteResult} from '../job/batch.ts';
 import {argument, text} from '../job/checks.ts';
 import {type Claim, type ClaimedJob, type JobExecution, type Lease, type OwnerId, type Settlement, toExecution} from '../job/claim.ts';
-import {type JobChanges, toEdit} from '../job/edit.ts';
 import {decode, type Encoded, encode, MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
-import {fromFailure, type JobError, toFailure} from '../job/failure.ts';
+import {toFailure} from '../job/failure.ts';
 import {type ClaimedGroup, type EnqueuedGroup, idAt, type NewGroup, numberAt, sizeOf} from '../job/groups/group.ts';
 import {unpack} from '../job/groups/packed.ts';
 import {claimedJobsOf, toEndedGroup} from '../job/groups/single-jobs.ts';
-import {type Counts, type Job, type JobEnd, type JobId, type JobRef, type LogLine, toCounts, toJob, UNENDED_STATUSES} from '../job/job.ts';
+import {type Counts, type Job, type JobId, type JobRef, type LogLine, toCounts, toJob, UNENDED_STATUSES} from '../job/job.ts';
 import {countJobs, JobList, type JobSource} from '../job/job-list.ts';
-import {JobBuilder} from '../job/new-job.ts';
+import {JobBuilder, type JobChanges, toEdit} from '../job/new-job.ts';
 import {checkFilter, checkId} from '../job/options.ts';
 import {listParents, readerOf} from '../job/parent-results.ts';
-import type {Policy} from '../job/policy.ts';
 import type {JobFilter, JobSearch} from '../job/search.ts';
 import {defined} from '../support/defined.ts';
 import {nameOfProcess} from '../support/node.ts';
@@ -25,13 +23,19 @@ import {
 	checkClaim,
 	checkDequeue,
 	checkPage,
+	type Dequeued,
+	type DequeuedJob,
 	type DequeueOptions,
+	type Enqueued,
 	idList,
 	notNegative,
 	positive,
+	type QueueEnd,
 	type QueueJob,
 	type QueueOutcome,
+	type QueueValues,
 	texts,
+	toEnd,
 	toGroups,
 	toSettlements,
 } from './queue-input.ts';
@@ -240,10 +244,7 @@ export class JobQueue {
 		return new JobList(search, this.#source, ...more);
 	}
 
-	/**
-	 * Payload, result and checkpoint of a job.
-	 * @returns `undefined` if there is no such job
-	 */
+	/** Payload, result and checkpoint of a job; `undefined` if there is no such job. */
 	async values(id: JobRef): Promise<QueueValues | undefined> {
 		const values = (await this.store.jobs({ids: [checkId(id)]}, {}, {values: true})).jobs[0]?.values;
 		if (!values) return undefined;
@@ -341,55 +342,6 @@ export class JobQueue {
 	close(): Promise<void> {
 		return this.store.close();
 	}
-}
-
-/** A job after {@link JobQueue.enqueue}. */
-export interface Enqueued {
-	/** The id of the new or existing job. */
-	readonly id: JobId;
-	/** True if this is an earlier job with the same key. Its payload is the same, or {@link QueueJob.rerun} allowed to replace it. */
-	readonly reused: boolean;
-}
-
-/** The jobs that one transaction claimed. */
-export interface Dequeued {
-	/** 0 if no job was dequeued. */
-	readonly lease: Lease;
-	/** By priority, then in order of arrival. */
-	readonly jobs: readonly DequeuedJob[];
-}
-
-/** A job that `dequeue()` has claimed. `complete()` and `fail()` take it. */
-export interface DequeuedJob
-	extends Claim,
-		Omit<ClaimedJob, 'payload' | 'policy' | 'checkpoint'>,
-		Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeoutPercent'> {
-	/** The task's argument. */
-	readonly payload: unknown;
-	/** The state that an earlier execution kept by `ctx.checkpoint()`. */
-	readonly checkpoint?: unknown;
-}
-
-/** Payload, result and checkpoint of a job. */
-export interface QueueValues {
-	/** The task's argument. */
-	readonly payload: unknown;
-	/** The result of a completed job. */
-	readonly result?: unknown;
-	/** The state from which its next execution goes on, which execution kept it, and when, in milliseconds since 1970. */
-	readonly checkpoint?: {readonly execution: number; readonly at: number; readonly state: unknown};
-}
-
-/** How a job ended. */
-export interface QueueEnd extends Omit<JobEnd, 'result' | 'error'> {
-	/** The result of a completed job. */
-	readonly result?: unknown;
-	/** Why it is dead or cancelled, if that is known. */
-	readonly error?: JobError;
-}
-
-function toEnd({result, error, ...end}: JobEnd): QueueEnd {
-	return {...end, ...(end.status === 'completed' && {result: decode(result)}), ...(error && {error: fromFailure(error)})};
 }
 
 /** Enqueues jobs in one transaction: all, or none and an error. Returns a job for each one given, in order. */

@@ -1,16 +1,17 @@
-/** What programs give to the verbs of a JobQueue, and its checks: TypeScript does not see what JavaScript passes. */
+/** What programs give to the verbs of a JobQueue, with its checks, since TypeScript does not see what JavaScript passes; and what they get. */
 
 import {isDeepStrictEqual} from 'node:util';
 import type {BatchId, BatchOptions} from '../job/batch.ts';
 import {argument, bad, boolean, type Check, type Checks, checked, choice, integer, kind, list, number, type Size, size, text} from '../job/checks.ts';
-import type {Claim, Outcome, OwnerId, Settlement, Timing} from '../job/claim.ts';
-import {type Encoded, encode, MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
-import {toFailure} from '../job/failure.ts';
+import type {Claim, ClaimedJob, Lease, Outcome, OwnerId, Settlement, Timing} from '../job/claim.ts';
+import {decode, type Encoded, encode, MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
+import {fromFailure, type JobError, toFailure} from '../job/failure.ts';
 import type {NewGroup} from '../job/groups/group.ts';
 import {pack} from '../job/groups/packed.ts';
-import type {JobId} from '../job/job.ts';
+import type {JobEnd, JobId} from '../job/job.ts';
 import type {JobBuilder, NewJob, Rerun} from '../job/new-job.ts';
 import {checkJobOptions, checkKey, resolveUnknown} from '../job/options.ts';
+import type {Policy} from '../job/policy.ts';
 import type {Page} from '../job/search.ts';
 import type {JobOptions} from '../job/task.ts';
 import {defined} from '../support/defined.ts';
@@ -47,6 +48,55 @@ export interface DequeueOptions {
 	readonly limit?: number;
 	/** The claim ends with the job whose payload brings the total to this size, encoded: bytes, or a text such as `'1mib'`. Default: no limit. */
 	readonly maxSize?: Size;
+}
+
+/** A job after `JobQueue.enqueue`. */
+export interface Enqueued {
+	/** The id of the new or existing job. */
+	readonly id: JobId;
+	/** True if this is an earlier job with the same key. Its payload is the same, or {@link QueueJob.rerun} allowed to replace it. */
+	readonly reused: boolean;
+}
+
+/** The jobs that one transaction claimed. */
+export interface Dequeued {
+	/** 0 if no job was dequeued. */
+	readonly lease: Lease;
+	/** By priority, then in order of arrival. */
+	readonly jobs: readonly DequeuedJob[];
+}
+
+/** A job that `dequeue()` has claimed. `complete()` and `fail()` take it. */
+export interface DequeuedJob
+	extends Claim,
+		Omit<ClaimedJob, 'payload' | 'policy' | 'checkpoint'>,
+		Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeoutPercent'> {
+	/** The task's argument. */
+	readonly payload: unknown;
+	/** The state that an earlier execution kept by `ctx.checkpoint()`. */
+	readonly checkpoint?: unknown;
+}
+
+/** Payload, result and checkpoint of a job. */
+export interface QueueValues {
+	/** The task's argument. */
+	readonly payload: unknown;
+	/** The result of a completed job. */
+	readonly result?: unknown;
+	/** The state from which its next execution goes on, which execution kept it, and when, in milliseconds since 1970. */
+	readonly checkpoint?: {readonly execution: number; readonly at: number; readonly state: unknown};
+}
+
+/** How a job ended. */
+export interface QueueEnd extends Omit<JobEnd, 'result' | 'error'> {
+	/** The result of a completed job. */
+	readonly result?: unknown;
+	/** Why it is dead or cancelled, if that is known. */
+	readonly error?: JobError;
+}
+
+export function toEnd({result, error, ...end}: JobEnd): QueueEnd {
+	return {...end, ...(end.status === 'completed' && {result: decode(result)}), ...(error && {error: fromFailure(error)})};
 }
 
 export const positive = integer(1, Number.MAX_SAFE_INTEGER);

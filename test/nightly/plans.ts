@@ -70,5 +70,5 @@ export const PLANS: readonly Plan[] = [
 	{script: 'mutants', args: () => [], minutes: 14},
 	{script: 'test', args: seed => partOf(THIRDS, seed), minutes: 9},
 	{script: 'test:node', args: seed => [NODES[Math.floor(nightOf(seed) / SIXTHS.length) % NODES.length] as string, ...partOf(SIXTHS, seed)], minutes: 8},
-	...NODES.map((node, index) => ({script: 'test:node', args: (seed: number) => [node, ...partOf(SUITES, seed + index * SEEDS_PER_NIGHT)], minutes: 7})),
+	...NODES.map((node, index) => ({script: 'test:node', args: (seed: number) => [node, ...partOf(SUITES, seed + index * SEEDS_PER_NIGHT)], minutes: 8})),
 ];

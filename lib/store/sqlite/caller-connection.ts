@@ -6,7 +6,7 @@ import {toNewGroups} from '../../job/groups/single-jobs.ts';
 import type {NewJob} from '../../job/new-job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {noParent} from '../conflict-errors.ts';
-import type {Enqueued} from '../job-queue.ts';
+import type {Enqueued} from '../queue-input.ts';
 import {refuse} from '../trusted-files.ts';
 import {Blobs} from './connection/blobs.ts';
 import {pragmaNumber, refuseNewer, WHY_ONE_LIBRARY} from './connection/file-guard.ts';
