@@ -19,7 +19,7 @@ async function openFile(t: ExecutionContext) {
 
 /** Enqueues so many jobs and claims them. */
 async function claimJobs(queue: JobQueue, count: number): Promise<readonly Claim[]> {
-	await queue.enqueue(Array.from({length: count}, () => ({task: 'run', payload: '1'})));
+	await queue.enqueue(Array.from({length: count}, () => ({task: 'run', payload: 1})));
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['run'], limit: count});
 	return jobs.map(({id, execution}) => ({id, lease, execution}));
 }
@@ -57,7 +57,7 @@ test('updates of two jobs that run at the same time stay apart, and those of one
 	t.deepEqual(await writer.takeUnwritten([one.id]), [{...one, startedAt: 1, ...progress(11)}]);
 	writer.add({...two, checkpoint: {at: 3, state: '1'}});
 	t.like(await queue.job(two.id), {startedAt: 2, progress: {done: 20}});
-	t.is((await queue.values(two.id))?.checkpoint?.state, '1');
+	t.is((await queue.values(two.id))?.checkpoint?.state, 1);
 	writer.add({...two, ...progress(21)});
 	writer.add({...two, lease: two.lease + 1, ...progress(22)});
 	t.deepEqual(await writer.takeUnwritten([one.id]), []);
@@ -76,11 +76,11 @@ test("updates that the store refuses take no other job's updates with them", asy
 	writer.add({...three, logs: [{at: 2, level: 'info', text: 'line'}]});
 	writer.add({...two, checkpoint: {at: 3, state: '2'}});
 	t.deepEqual(await writer.takeUnwritten([two.id]), []);
-	t.is((await queue.values(two.id))?.checkpoint?.state, '2');
+	t.is((await queue.values(two.id))?.checkpoint?.state, 2);
 	t.deepEqual((await writer.takeUnwritten([three.id])).length, 1);
 	writer.add({...one, checkpoint: {at: 4, state: '1'}});
 	await writer.takeUnwritten([one.id]);
 	writer.add({...one, checkpoint: {at: 5, state: '5'}});
 	await writer.takeUnwritten([one.id]);
-	t.is((await queue.values(one.id))?.checkpoint?.state, '5');
+	t.is((await queue.values(one.id))?.checkpoint?.state, 5);
 });

@@ -100,7 +100,7 @@ test('in a backup no job runs and no map has its batch, and a copy of it can be 
 test('backup never writes over a file, and leaves none behind if it fails', async t => {
 	const folder = busyFolder(t);
 	const queue = await openQueue(join(folder.path, 'faena.db'));
-	await queue.enqueue([{task: 'large', payload: '1'}]);
+	await queue.enqueue([{task: 'large', payload: 1}]);
 	await queue.close();
 	folder.write('taken.db', 'mine');
 	symlinkSync('nowhere.db', join(folder.path, 'link.db'));

@@ -65,7 +65,7 @@ test('doctor finds dead programs with jobs, jobs that nobody runs, and paused ta
 test('doctor finds jobs of a scope that no program has, and adopt gives them to another one', async t => {
 	const folder = new Folder(t);
 	const earlier = await openQueue(join(folder.path, 'faena.db'), {now: () => Date.now() - TEN_MINUTES});
-	await earlier.enqueue([{task: 'echo', payload: '1', scope: 'shop/before'}]);
+	await earlier.enqueue([{task: 'echo', payload: 1, scope: 'shop/before'}]);
 	await earlier.close();
 	const [found, ...more] = await findings(t, folder);
 	t.regex(found ?? '', /^1 job of the task echo and the scope shop\/before is ready, .* faena adopt --from shop\/before --to SCOPE --queue faena\.db$/);
@@ -85,7 +85,7 @@ test('doctor finds items that the last run of their batch has not named, and lis
 	await queue.store.move({batch: 'nightly'}, 'held', {});
 	ago = 0;
 	// It has not waited for long: they are not what waits for a program.
-	await queue.enqueue([{task: 'echo', payload: '3'}]);
+	await queue.enqueue([{task: 'echo', payload: 3}]);
 	t.deepEqual(await findings(t, folder), [
 		'2 jobs of the task echo are held: left unfinished by an earlier run, and not named by the last one. Run its command with all of its input; or with --missing run, cancel or delete.',
 	]);
@@ -106,7 +106,7 @@ test('doctor finds a large log, and damage anywhere in the file', async t => {
 	const folder = new Folder(t);
 	const path = join(folder.path, 'faena.db');
 	const queue = await openQueue(path, {durability: 'normal'});
-	await queue.enqueue([{task: 'echo', payload: '1'}]);
+	await queue.enqueue([{task: 'echo', payload: 1}]);
 	const reader = new Database(path);
 	reader.exec('begin');
 	reader.prepare('select count(*) from job').get();

@@ -34,7 +34,7 @@ test('enqueue --ndjson adds a job for every line of stdin; a bad line ends it, w
 	const queue = await openQueue(join(folder.path, 'faena.db'));
 	t.is((await queue.counts()).pending, 2500);
 	const last = (await queue.values(2500))?.payload;
-	t.is(last, '{"number":2499}');
+	t.deepEqual(last, {number: 2499});
 	await queue.close();
 	const bad = await folder.faena('enqueue', 'square', '--ndjson').end('1\n2\n{');
 	t.like(bad, {code: 4, stdout: '2501\n2502\n'});

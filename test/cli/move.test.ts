@@ -100,7 +100,7 @@ async function everything(location: string): Promise<Everything> {
 
 async function fill(location: string, jobs: number): Promise<void> {
 	const queue = await openQueue(location);
-	await queue.enqueue(Array.from({length: jobs}, () => ({task: 'text', payload: '1'})));
+	await queue.enqueue(Array.from({length: jobs}, () => ({task: 'text', payload: 1})));
 	await queue.close();
 }
 
@@ -153,7 +153,7 @@ for (const [route, [from, to, moments]] of drawn(Object.entries(ROUTES), 2))
 			// Nobody can write to both, nor to one that is not whole.
 			for (const location of moment === 'begun' ? [anew] : [old, anew]) {
 				const queue = await openQueue(location);
-				await t.throwsAsync(queue.enqueue([{task: 'text', payload: '1'}]), {code: 'QueueMoved', message: /is moving (to|here)|has moved to/}, moment);
+				await t.throwsAsync(queue.enqueue([{task: 'text', payload: 1}]), {code: 'QueueMoved', message: /is moving (to|here)|has moved to/}, moment);
 				await queue.close();
 			}
 		}
@@ -212,7 +212,7 @@ for (const [kind, at] of [
 		t.regex(stdout, /^new\.db: 3 jobs\. .* can only be read from now on\.\n$/);
 		t.is(/--batch/.test(stderr), kind === 'PostgreSQL');
 		const moved = {code: 'QueueMoved', message: /has moved to .*new\.db\. Use that one/};
-		await t.throwsAsync(beside.enqueue([{task: 'text', payload: '1'}]), moved);
+		await t.throwsAsync(beside.enqueue([{task: 'text', payload: 1}]), moved);
 		await t.throwsAsync(beside.dequeue({owner: 'me', tasks: ['text'], limit: 1}), moved);
 		await t.throwsAsync(beside.store.move({ids: [id]}, 'cancelled'), moved);
 		await t.throwsAsync(beside.store.setPaused(['text'], true), moved);
@@ -243,7 +243,7 @@ for (const [kind, at] of [
 
 		t.is((await folder.faena('move', '--from', old, '--reopen').end()).code, 0);
 		const again = await openQueue(old);
-		t.is((await again.enqueue([{task: 'text', payload: '1'}])).length, 1);
+		t.is((await again.enqueue([{task: 'text', payload: 1}])).length, 1);
 		await again.close();
 		await t.throwsAsync(reopenQueue(old), {code: 'BadOption', message: /has not moved/});
 	});
@@ -337,7 +337,7 @@ for (const [kind, names] of drawn(Object.entries(FROM_AND_TO), 1)) {
 		await fill(old, 1);
 		t.is(await countIn(old), jobs + 1);
 		const queue = await openQueue(anew);
-		await t.throwsAsync(queue.enqueue([{task: 'text', payload: '1'}]), {code: 'QueueMoved'});
+		await t.throwsAsync(queue.enqueue([{task: 'text', payload: 1}]), {code: 'QueueMoved'});
 		await queue.close();
 		await t.throwsAsync(reopenQueue(anew), {code: 'BadOption', message: /has not arrived from/});
 		await t.throwsAsync(moveQueue(anew, join(folder.path, 'third.db')), {code: 'QueueMoved', message: /has not arrived from/});
@@ -414,11 +414,11 @@ test.serial('only a queue that exists moves, or is opened for writing again', as
 test.serial('what is no move is refused in a sentence, and changes nothing', async t => {
 	const folder = new Folder(t);
 	const queue = await openQueue(join(folder.path, 'old.db'));
-	await queue.enqueue([{task: 'text', payload: '1'}]);
+	await queue.enqueue([{task: 'text', payload: 1}]);
 	await queue.close();
 	const used = schema();
 	const other = await openQueue(used);
-	await other.enqueue([{task: 'text', payload: '1'}]);
+	await other.enqueue([{task: 'text', payload: 1}]);
 	await other.close();
 	folder.write('taken.db', 'no queue');
 	const wrong: readonly (readonly [args: readonly string[], says: RegExp])[] = [
@@ -441,7 +441,7 @@ test.serial('what is no move is refused in a sentence, and changes nothing', asy
 	}
 	t.deepEqual(readdirSync(folder.path).sort(), ['old.db', 'taken.db', 'trace']);
 	const again = await openQueue(join(folder.path, 'old.db'));
-	t.is((await again.enqueue([{task: 'text', payload: '1'}])).length, 1);
+	t.is((await again.enqueue([{task: 'text', payload: 1}])).length, 1);
 	await again.close();
 });
 
@@ -456,6 +456,6 @@ test.serial('a queue that has lost large results does not move, and can still be
 	rmSync(`${old}-blobs`, {recursive: true});
 	await t.throwsAsync(moveQueue(old, join(folder.path, 'new.db')), {code: 'BadDatabase', message: /1 large result .* missing/});
 	const queue = await openQueue(old);
-	t.is((await queue.enqueue([{task: 'text', payload: '1'}])).length, 1);
+	t.is((await queue.enqueue([{task: 'text', payload: 1}])).length, 1);
 	await queue.close();
 });

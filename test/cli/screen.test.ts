@@ -96,7 +96,7 @@ test('each command that prints much ends quietly if its reader has gone', async 
 	t.timeout(120_000);
 	const folder = new Folder(t);
 	const queue = await openQueue(join(folder.path, 'faena.db'));
-	await queue.enqueue(Array.from({length: 3000}, (_, index) => ({task: 'echo', payload: '1', key: `${index}`.repeat(20)})));
+	await queue.enqueue(Array.from({length: 3000}, (_, index) => ({task: 'echo', payload: 1, key: `${index}`.repeat(20)})));
 	await queue.cancel({});
 	await queue.close();
 	for (const words of ['list', 'list --json', '--help', 'map --help', 'status --json', 'show 1', 'batches', 'doctor']) {

@@ -151,7 +151,7 @@ test('under manual retry a PermanentError is dead, and a RetryAfter waits for re
 test('work() and fail() heed what an error decides', async t => {
 	const queue = await openQueue(':memory:');
 	t.teardown(() => queue.close());
-	const [{id = 0} = {}] = await queue.enqueue([{task: 'giveUp', payload: '"a.txt"'}]);
+	const [{id = 0} = {}] = await queue.enqueue([{task: 'giveUp', payload: 'a.txt'}]);
 	const [{id: other = 0} = {}] = await queue.enqueue([{task: 'elsewhere', payload: null}]);
 	const controller = new AbortController();
 	const loop = work(queue, deciding, {signal: controller.signal});

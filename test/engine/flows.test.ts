@@ -223,7 +223,7 @@ test("a loop of one's own gets payloads that are made of results", async t => {
 	const {jobs} = await own.dequeue({owner: 'me', tasks: ['add'], scopes: [ready?.scope ?? '']});
 	t.deepEqual(
 		jobs.map(({payload}) => payload),
-		['{"a":41,"b":2}'],
+		[{a: 41, b: 2}],
 	);
 });
 

@@ -113,7 +113,7 @@ test('enqueueIn(), openQueue() and jobs that a task enqueues are not refused, an
 	enqueueIn(db, 'scarce', 4);
 	db.close();
 	const plain = await openQueue(queue);
-	await plain.enqueue([{task: 'scarce', payload: '5'}]);
+	await plain.enqueue([{task: 'scarce', payload: 5}]);
 	await plain.close();
 	t.like(await t.throwsAsync(faena.enqueue('brief', 1)), {code: 'QueueFull', pending: 5, limit: 1});
 });
