@@ -1,4 +1,4 @@
-import type {Batch, BatchId, BatchOptions, CompletedBatch, DeleteResult} from '../job/batch.ts';
+import type {Batch, BatchId, CompletedBatch, DeleteResult} from '../job/batch.ts';
 import {argument, text} from '../job/checks.ts';
 import {type Claim, type ClaimedJob, type JobExecution, type Lease, type OwnerId, type Settlement, toExecution} from '../job/claim.ts';
 import {decode, type Encoded, encode, MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
@@ -283,8 +283,8 @@ export class JobQueue {
 		batch: name => this.batch(name),
 	};
 
-	/** As {@link Store.openBatch}. */
-	async openBatch(name: string, task: string, owner: OwnerId, options?: BatchOptions): Promise<BatchId> {
+	/** As {@link Store.openBatch}. `onComplete` is the job that is enqueued when the batch completes. */
+	async openBatch(name: string, task: string, owner: OwnerId, options?: {readonly onComplete?: Omit<QueueJob, 'payload'>}): Promise<BatchId> {
 		for (const [what, value] of Object.entries({name, task, owner})) argument('openBatch()', what, value, text);
 		return this.store.openBatch(name, task, owner, checkBatchOptions(options));
 	}
