@@ -1,8 +1,9 @@
 import type {BatchId} from '../job/batch.ts';
 import type {EnqueuedGroup, NewGroup} from '../job/groups/group.ts';
-import type {DiscardOptions, JobId} from '../job/job.ts';
+import type {DiscardOptions, JobEdit, JobId} from '../job/job.ts';
 import type {ScheduleChange, ScheduleResult} from '../job/schedule.ts';
 import type {JobFilter} from '../job/search.ts';
+import {isEdited} from '../store/conflict-errors.ts';
 import {JobQueue} from '../store/job-queue.ts';
 import {type MovedPage, movePages} from '../store/move-pages.ts';
 import type {MoveTarget} from '../store/store.ts';
@@ -124,6 +125,7 @@ export class Calls {
 			const [batch, total, flowJobs] = args as Parameters<Verbs['sealFlow']>;
 			return store.updateBatch(batch, owner, {total, flowJobs});
 		}
+		if (verb === 'edit') return this.#edit(...(args as Parameters<Verbs['edit']>));
 		if (verb === 'delete') return store.delete(...(args as Parameters<Verbs['delete']>));
 		if (verb === 'counts') return store.counts();
 		if (verb === 'closeBatch') return this.#batches.leave(args[0] as BatchId, {isClosed: true});
@@ -138,6 +140,11 @@ export class Calls {
 			if (index >= watchFrom && each.missing === undefined) this.#context.clients.watchEnqueued(groups[index] as NewGroup, each);
 		this.#committer.jobsMayBeReady();
 		return enqueued;
+	}
+
+	async #edit(id: JobId, changes: Omit<JobEdit, 'id'>): Promise<boolean> {
+		const {edited = []} = await this.#context.store.commit({edit: [{id, ...changes}]});
+		return isEdited(id, edited[0] ?? 'missing');
 	}
 
 	async #changeSchedule(change: ScheduleChange): Promise<ScheduleResult> {

@@ -8,7 +8,7 @@ import {decode, type Encoded, encode, MAX_VALUE_LIMIT_BYTES} from '../job/encodi
 import {fromFailure, type JobError, toFailure} from '../job/failure.ts';
 import type {NewGroup} from '../job/groups/group.ts';
 import {pack} from '../job/groups/packed.ts';
-import type {JobEnd, JobId} from '../job/job.ts';
+import {type JobEnd, type JobId, MAX_SUSPICION} from '../job/job.ts';
 import type {JobBuilder, NewJob, Rerun} from '../job/new-job.ts';
 import {checkJobOptions, checkKey, resolveUnknown} from '../job/options.ts';
 import type {Policy} from '../job/policy.ts';
@@ -33,7 +33,9 @@ export type QueueOutcome = Timing &
 	(
 		| {readonly type: 'returned'; readonly value?: unknown}
 		| {readonly type: 'threw' | 'timedOut' | 'lostWorker'; readonly error: unknown}
-		| {readonly type: 'cancelled' | 'released'}
+		| {readonly type: 'cancelled'}
+		/** `suspicion`: from 1 to 10, the more likely the job ended its program. Engines run it in a child process, at 10 alone. */
+		| {readonly type: 'released'; readonly suspicion?: number}
 	);
 
 /** Which jobs `JobQueue.dequeue` claims. */
@@ -206,9 +208,12 @@ function toOutcome(outcome: QueueOutcome): Outcome {
 	const times = timesOf(outcome);
 	if (outcome.type === 'returned') return {...times, type: 'returned', value: encode(outcome.value, 'result', MAX_VALUE_LIMIT_BYTES)};
 	if ('error' in outcome) return {...times, type: outcome.type, error: toFailure(outcome.error, outcome.type)};
-	return {...times, type: outcome.type};
+	if (outcome.type === 'cancelled') return {...times, type: 'cancelled'};
+	const {suspicion} = checked('settle()', {suspicion: outcome.suspicion}, SUSPICION) as {readonly suspicion?: number};
+	return {...times, type: 'released', ...(suspicion !== undefined && {suspicion})};
 }
 
+const SUSPICION: Checks = {suspicion: integer(0, MAX_SUSPICION)};
 const measured = number(0, Number.MAX_SAFE_INTEGER);
 
 /** The times of an outcome. Its start, which `performance.now()` gives with a fraction, and its memory are stored as whole numbers. */
