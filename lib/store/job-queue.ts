@@ -124,12 +124,11 @@ export class JobQueue {
 
 	/** Records the outcomes of executions. An outcome whose lease or execution number no longer matches changes nothing and counts as lost. */
 	async settle(lease: Lease, outcomes: readonly (Omit<Claim, 'lease'> & {readonly outcome: QueueOutcome})[]): Promise<{accepted: number; lost: number}> {
-		return this.#settle(toSettlements(lease, outcomes));
+		return this.#settle(toSettlements(lease, outcomes, {at: this.store.now(), worker: nameOfProcess()}));
 	}
 
 	async #settle(settlements: readonly Settlement[]): Promise<{accepted: number; lost: number}> {
-		const worker = nameOfProcess();
-		const settle = settlements.length > 0 ? [toEndedGroup(settlements.map(each => ({...each, worker})))] : [];
+		const settle = settlements.length > 0 ? [toEndedGroup(settlements)] : [];
 		const {settled} = await this.store.commit({settle});
 		const lost = settled.flatMap(({others}) => [...others.values()]).filter(status => status === 'lost').length;
 		return {accepted: settlements.length - lost, lost};

@@ -5,7 +5,7 @@ import type {BatchId, BatchOptions} from '../job/batch.ts';
 import {argument, bad, boolean, type Check, type Checks, checked, choice, integer, kind, list, number, type Size, size, text} from '../job/checks.ts';
 import type {Claim, ClaimedJob, Lease, Outcome, OwnerId, Settlement, Timing} from '../job/claim.ts';
 import {decode, type Encoded, encode, MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
-import {fromFailure, type JobError, toFailure} from '../job/failure.ts';
+import {fromFailure, type JobError, toFailure, withExecution} from '../job/failure.ts';
 import type {NewGroup} from '../job/groups/group.ts';
 import {pack} from '../job/groups/packed.ts';
 import {type JobEnd, type JobId, MAX_SUSPICION} from '../job/job.ts';
@@ -195,19 +195,22 @@ export function checkClaim(where: string, claim: unknown): Claim {
 
 const outcomeType = choice(...(['returned', 'threw', 'timedOut', 'lostWorker', 'cancelled', 'released'] satisfies Outcome['type'][]));
 
-/** Checks outcomes, and makes records of them. @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge` */
-export function toSettlements(lease: unknown, outcomes: unknown): Settlement[] {
+/**
+ * Checks outcomes, and makes records of them, which tell when and where a job failed.
+ * @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge`
+ */
+export function toSettlements(lease: unknown, outcomes: unknown, of: {readonly at: number; readonly worker: string}): Settlement[] {
 	return argument('settle()', 'outcomes', outcomes, list).map(each => {
 		const {outcome} = Object(each) as {readonly outcome?: QueueOutcome};
 		argument('settle()', "an outcome's type", Object(outcome).type, outcomeType);
-		return {...checkClaim('settle()', {...Object(each), lease}), outcome: toOutcome(outcome as QueueOutcome)};
+		return {...checkClaim('settle()', {...Object(each), lease}), worker: of.worker, outcome: toOutcome(outcome as QueueOutcome, of)};
 	});
 }
 
-function toOutcome(outcome: QueueOutcome): Outcome {
+function toOutcome(outcome: QueueOutcome, of: {readonly at: number; readonly worker: string}): Outcome {
 	const times = timesOf(outcome);
 	if (outcome.type === 'returned') return {...times, type: 'returned', value: encode(outcome.value, 'result', MAX_VALUE_LIMIT_BYTES)};
-	if ('error' in outcome) return {...times, type: outcome.type, error: toFailure(outcome.error, outcome.type)};
+	if ('error' in outcome) return {...times, type: outcome.type, error: withExecution(toFailure(outcome.error, outcome.type), of)};
 	if (outcome.type === 'cancelled') return {...times, type: 'cancelled'};
 	const {suspicion} = checked('settle()', {suspicion: outcome.suspicion}, SUSPICION) as {readonly suspicion?: number};
 	return {...times, type: 'released', ...(suspicion !== undefined && {suspicion})};

@@ -160,6 +160,8 @@ test('values go in and come out as they are: payloads, results, checkpoints, err
 	]);
 	t.like(ends[2], {id: three.id, status: 'dead'});
 	t.true(ends[2]?.error?.cause instanceof RangeError);
+	t.regex(ends[2]?.error?.worker ?? '', new RegExp(`process ${process.pid} on `));
+	t.true(Date.now() - (ends[2]?.error?.failedAt ?? 0) < 60_000);
 	t.deepEqual(ends[3], {id: 99, status: 'missing'});
 	t.true((await queue.history(three.id)).at(-1)?.error?.cause instanceof RangeError);
 	await t.throwsAsync(
