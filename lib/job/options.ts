@@ -66,7 +66,7 @@ export const BACKOFF_CHECKS = {base: duration, factor: number(1, MAX_FACTOR), ma
 const DEFAULT_BACKOFF = checked('backoff', DEFAULTS.job.backoff, BACKOFF_CHECKS);
 
 const A_TIMEOUT = "a time such as '30s' or a number of milliseconds, a share of the task's median such as '300%', or 'none'";
-export const timeoutMs = atLeast(1, A_TIMEOUT);
+const timeoutMs = atLeast(1, A_TIMEOUT);
 
 export const EXECUTION_CHECKS = {
 	priority: integer(-MAX_NUMBER, MAX_NUMBER),
@@ -240,7 +240,7 @@ export function checkKey(where: string, key: unknown): string {
 }
 
 /** Checks a timeout in percent of its task's median. */
-export function percentOfMedian(percent: unknown): number {
+function percentOfMedian(percent: unknown): number {
 	if (typeof percent === 'number' && percent > 100) return percent;
 	throw expected("more than '100%', since half of all jobs are longer than the median", typeof percent === 'number' ? `${percent}%` : percent);
 }
