@@ -164,7 +164,7 @@ export function checkBatchOptions(options: unknown): BatchOptions {
 }
 
 /** Checks options that must all be given. */
-export function required<Result = Record<string, unknown>>(where: string, options: unknown, checks: Checks, names = Object.keys(checks)): Result {
+function required<Result = Record<string, unknown>>(where: string, options: unknown, checks: Checks, names = Object.keys(checks)): Result {
 	const given = checked(where, options, checks);
 	for (const name of names) if (!(name in given)) argument(where, name, undefined, checks[name] as Check);
 	return given as Result;
