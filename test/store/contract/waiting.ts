@@ -205,6 +205,41 @@ law('a retry of a completed parent makes children that have not started wait aga
 	t.is(await statusesOf(queue), 'ccpp');
 });
 
+law('a child that was taken back after its parent died waits again for a new round of that, however often it is named', async (t, queue) => {
+	await queue.store.commit({enqueue: [groupOf(2)]});
+	t.deepEqual(await end(queue, 2), [1, 2]);
+	await queue.store.commit({enqueue: [groupOf(1, [...after([1]).edges, ...after([2, 1]).edges])]});
+	const child = await take(queue, 1);
+	await queue.retry({ids: [1], status: 'completed'});
+	t.deepEqual(await end(queue, 1, 'threw'), [1]);
+	await commit(queue, {settle: claimsOf(child).map(claim => ({...claim, outcome: {type: 'released'}}))});
+	t.is(await statusesOf(queue), 'dcp', 'it runs without the parent that died meanwhile');
+	await queue.retry({ids: [2], status: 'completed'});
+	t.is(await statusesOf(queue), 'dpp', 'another parent changes nothing while the first is dead');
+	await queue.retry({ids: [1], status: 'dead'});
+	t.is(await statusesOf(queue), 'ppb');
+	t.deepEqual(await end(queue, 1), [1]);
+	t.is(await statusesOf(queue), 'cpb');
+	t.deepEqual(await end(queue, 2), [2]);
+	t.deepEqual(await end(queue, 2), [3]);
+});
+
+law('a child that waits again waits for all parents that have not ended, also for those it did not wait for while it ran', async (t, queue) => {
+	await queue.store.commit({enqueue: [groupOf(2)]});
+	t.deepEqual(await end(queue, 2), [1, 2]);
+	await queue.store.commit({enqueue: [groupOf(1, after([1, 2]).edges)]});
+	const child = await take(queue, 1);
+	await queue.retry({ids: [1], status: 'completed'});
+	await commit(queue, {settle: claimsOf(child).map(claim => ({...claim, outcome: {type: 'released'}}))});
+	t.is(await statusesOf(queue), 'pcp');
+	await queue.retry({ids: [2], status: 'completed'});
+	t.is(await statusesOf(queue), 'ppb');
+	t.deepEqual(await end(queue, 1), [1]);
+	t.is(await statusesOf(queue), 'cpb');
+	t.deepEqual(await end(queue, 1), [2]);
+	t.deepEqual(await end(queue, 1), [3]);
+});
+
 law('a child that failed, and is lost with its parent before its next attempt, keeps its attempts and its history', async (t, queue, clock) => {
 	await enqueueGroups(queue, groupOf(1), groupOf(1, after([1]).edges));
 	await end(queue, 1);

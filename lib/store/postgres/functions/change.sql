@@ -133,7 +133,7 @@ begin
 	delete from progress where id = its_id;
 	perform end_expiry(its_id, its_id);
 	if p.state in (@COMPLETED@, @DEAD@, @CANCELLED@) then
-		perform parents_changed(its_id, its_id, case when p.state = @COMPLETED@ then 'reopenedCompleted' else 'reopenedDead' end, its_digest);
+		perform parents_changed(its_id, its_id, 'reopened', its_digest);
 	end if;
 end $$;
 

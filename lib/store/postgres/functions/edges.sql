@@ -89,6 +89,18 @@ create function lost_parent_of(its_id bigint) returns bigint language sql stable
 	where s.state = 'dead' and not e.runs_on_dead or s.state = 'missing' order by s.state, e.place limit 1
 $$;
 
+-- True if a parent is dead, of a job that does not run without it.
+create function has_dead_parent(its_id bigint) returns boolean language sql stable as $$
+	select exists (select from edges_to(its_id, its_id) e cross join lateral states_in(e.parent_first, e.parent_last) s
+		where s.state = 'dead' and not e.runs_on_dead)
+$$;
+
+-- The number of its parents that exist and have not ended.
+create function open_parents_of(its_id bigint) returns integer language sql stable as $$
+	select coalesce(sum(s.last - s.first + 1), 0)::integer from edges_to(its_id, its_id) e cross join lateral states_in(e.parent_first, e.parent_last) s
+	where s.state = 'open'
+$$;
+
 create function unmet_parents_of(its_id bigint) returns integer language sql stable as $$
 	select coalesce(sum(s.last - s.first + 1), 0)::integer from edges_to(its_id, its_id) e cross join lateral states_in(e.parent_first, e.parent_last) s
 	where not is_met(s.state, e.runs_on_dead)
@@ -249,8 +261,7 @@ begin
 			rows := rows + case
 				when c.change = 'completed' or c.change = 'dead' and e.runs_on_dead then count_down(e)
 				when c.change in ('dead', 'deleted') then cancel_children(e)
-				when c.change = 'reopenedDead' and not e.runs_on_dead then reopen_children(e)
-				else block_again(e) end;
+				else wait_again(e) end;
 		end loop;
 	end loop;
 end $$;
@@ -321,51 +332,43 @@ begin
 	insert into lost_child values (its_id);
 end $$;
 
--- A parent that had ended as it must has a new round: its children that have not started wait for it again.
-create function block_again(e cut_edge) returns integer language plpgsql as $$
+-- A parent has a new round: its children that have not started wait for it again, and those that were cancelled because of it have a new round, too.
+create function wait_again(e cut_edge) returns integer language plpgsql as $$
 declare
-	more integer := case when e.is_each then 1 else e.parent_last - e.parent_first + 1 end;
 	its_id bigint;
 	p place;
-	b blocked;
 	rows integer := 0;
 begin
 	for its_id in select generate_series(e.child_first, e.child_last) loop
 		p := place_of(its_id);
-		if p.state is null or p.state not in (@READY@, @QUARANTINED@, @DELAYED@, @BLOCKED@) then
-			continue;
-		end if;
-		rows := rows + 1;
-		if p.state = @BLOCKED@ then
-			for b in select * from take_blocked(its_id, its_id) loop
-				insert into blocked values (b.first, b.last, b.task, b.rank, b.batch, b.executions, b.run_at, b.parents + more);
-			end loop;
-			continue;
-		end if;
-		perform take_out(p, its_id, its_id);
-		insert into blocked values (its_id, its_id, p.task, p.rank, p.batch, p.executions, p.run_at, more);
-		update expiry set expires_at = -1 where id = its_id;
-		perform count_change(p.task, p.batch, p.state, @BLOCKED@, 1);
+		rows := rows + (case when p.state = @CANCELLED@ then reopen_child(its_id, p) else block_again(its_id, p) end)::integer;
 	end loop;
 	return rows;
 end $$;
 
--- A parent that was dead has a new round: its children that were cancelled because of that wait for it again.
-create function reopen_children(e cut_edge) returns integer language plpgsql as $$
-declare
-	its_id bigint;
-	p place;
-	rows integer := 0;
+create function reopen_child(its_id bigint, p place) returns boolean language plpgsql as $$
 begin
-	for its_id in select generate_series(e.child_first, e.child_last) loop
-		p := place_of(its_id);
-		if p.state is distinct from @CANCELLED@ or lost_parent_of(its_id) is not null
-			or coalesce((select failure_json(failure)->>'reason' from failure_state where id = its_id), '') <> 'parent' then continue; end if;
-		rows := rows + 1;
-		perform end_round(its_id, p);
-		perform begin_round(its_id, p, p.rank, null);
-	end loop;
-	return rows;
+	if lost_parent_of(its_id) is not null
+		or coalesce((select failure_json(failure)->>'reason' from failure_state where id = its_id), '') <> 'parent' then return false; end if;
+	perform end_round(its_id, p);
+	perform begin_round(its_id, p, p.rank, null);
+	return true;
+end $$;
+
+-- The parents are counted anew, since changes of several may come in one transaction, and one edge after the other.
+create function block_again(its_id bigint, p place) returns boolean language plpgsql as $$
+declare
+	open integer := open_parents_of(its_id);
+begin
+	-- One that was taken back after a parent died runs without it.
+	if open = 0 or p.state is null or p.state not in (@READY@, @QUARANTINED@, @DELAYED@, @BLOCKED@) or has_dead_parent(its_id) then return false; end if;
+	perform take_out(p, its_id, its_id);
+	insert into blocked values (its_id, its_id, p.task, p.rank, p.batch, p.executions, p.run_at, open);
+	if p.state <> @BLOCKED@ then
+		update expiry set expires_at = -1 where id = its_id;
+		perform count_change(p.task, p.batch, p.state, @BLOCKED@, 1);
+	end if;
+	return true;
 end $$;
 
 create function close_flow(its_batch bigint, its_jobs jsonb) returns void language plpgsql as $$

@@ -143,6 +143,8 @@ function idsInCall({groupsBefore, first: offset, count}: ParentsOfCall, before: 
 interface Sum {
 	/** The number of parents that have not ended as they must. */
 	readonly unmet: number;
+	/** The number of parents that have not ended. */
+	readonly open: number;
 	/** The first parent that is dead. */
 	readonly lost: JobId | undefined;
 	/** The first parent that does not exist. */
@@ -160,7 +162,8 @@ function sumOf(tx: Tx, range: Range, onParentDead: OnParentDead): Sum {
 	if (count('jobsInRange') <= last - first) return sumOfEach(tx, range, onParentDead);
 	const unhappy = onParentDead === 'cancel' ? count('unhappyInRange') : 0;
 	const lost = unhappy > 0 ? firstUnhappy(tx, range) : undefined;
-	return {unmet: last - first + 1 - count('endedInRange') + unhappy, lost, missing: undefined};
+	const open = last - first + 1 - count('endedInRange');
+	return {unmet: open + unhappy, open, lost, missing: undefined};
 }
 
 function firstUnhappy({statements}: Tx, [first, last]: Range): JobId | undefined {
@@ -168,14 +171,15 @@ function firstUnhappy({statements}: Tx, [first, last]: Range): JobId | undefined
 }
 
 function sumOfEach(tx: Tx, range: Range, onParentDead: OnParentDead): Sum {
-	let [unmet, lost, missing]: [number, JobId | undefined, JobId | undefined] = [0, undefined, undefined];
+	let [unmet, open, lost, missing]: [number, number, JobId | undefined, JobId | undefined] = [0, 0, undefined, undefined];
 	for (const [from, to, state] of statesIn(tx, range, Infinity)) {
 		if (isMet(state, onParentDead)) continue;
 		unmet += to - from + 1;
+		if (state === 'open') open += to - from + 1;
 		if (state === 'dead') lost ??= from;
 		if (state === 'missing') missing ??= from;
 	}
-	return {unmet, lost, missing};
+	return {unmet, open, lost, missing};
 }
 
 type StatePart = readonly [from: JobId, to: JobId, state: ParentState];
@@ -308,24 +312,35 @@ function toEdge([id, parentFirst, parentLast, first, last, isEach, runsOnDead, p
 
 /** A parent for which a job that exists can't run: the first one that is dead, or the first one that was deleted. */
 export function lostParentOf(tx: Tx, id: JobId): JobId | undefined {
-	if (!tx.facts.get('hasEdges')) return undefined;
-	const edges = edgesTo(tx.statements, [id, id]);
+	return deadParentOf(tx, id) ?? sumsOf(tx, id).find(({missing}) => missing !== undefined)?.missing;
+}
+
+/** The first parent that is dead, of a job that does not run without it. */
+export function deadParentOf(tx: Tx, id: JobId): JobId | undefined {
 	// Found by an index, however many parents there are.
-	for (const {parents, onParentDead} of edges) {
+	for (const {parents, onParentDead} of parentsOf(tx, id)) {
 		const dead = onParentDead === 'cancel' && parents[0] > 0 ? firstUnhappy(tx, parents) : undefined;
 		if (dead !== undefined) return dead;
-	}
-	for (const {parents, onParentDead} of edges) {
-		const {missing} = sumOf(tx, parents, onParentDead);
-		if (missing !== undefined) return missing;
 	}
 	return undefined;
 }
 
 /** The number of parents of a job that exists that have not ended as they must. */
 export function unmetParentsOf(tx: Tx, id: JobId): number {
-	if (!tx.facts.get('hasEdges')) return 0;
-	return edgesTo(tx.statements, [id, id]).reduce((sum, {parents, onParentDead}) => sum + sumOf(tx, parents, onParentDead).unmet, 0);
+	return sumsOf(tx, id).reduce((sum, {unmet}) => sum + unmet, 0);
+}
+
+/** The number of its parents that exist and have not ended. */
+export function openParentsOf(tx: Tx, id: JobId): number {
+	return sumsOf(tx, id).reduce((sum, {open}) => sum + open, 0);
+}
+
+function sumsOf(tx: Tx, id: JobId): Sum[] {
+	return parentsOf(tx, id).map(({parents, onParentDead}) => sumOf(tx, parents, onParentDead));
+}
+
+function parentsOf({facts, statements}: Tx, id: JobId): Edge[] {
+	return facts.get('hasEdges') ? edgesTo(statements, [id, id]) : [];
 }
 
 /** True if an unended job has waited for one of these, or waits: it needs their results. */

@@ -36,11 +36,11 @@ export interface Tx {
 	readonly random: () => number;
 }
 
-/** What has become of a range of jobs for which others may wait. `reopened…`: they have a new round, after this end of the one before. */
+/** What has become of a range of jobs for which others may wait. `reopened`: they had ended, and have a new round. */
 export interface ParentChange {
 	readonly first: JobId;
 	readonly last: JobId;
-	readonly change: 'completed' | 'dead' | 'deleted' | 'reopenedCompleted' | 'reopenedDead';
+	readonly change: 'completed' | 'dead' | 'deleted' | 'reopened';
 	/** It has passed the edges up to this place. Default: none. */
 	readonly edge?: number;
 	/** Of a job with a new round: what it had given to its children. */

@@ -3,10 +3,10 @@ import type {JobId} from '../../../job/job.ts';
 import {readFailure} from '../../stored-json.ts';
 import {StoredState} from '../../stored-state.ts';
 import {type BlockedRun, blockedRunOf, blockedRunsIn, insertBlocked, takeBlocked} from '../rows/blocked.ts';
-import {type Edge, edgesFrom, lostParentOf} from '../rows/edges.ts';
+import {deadParentOf, type Edge, edgesFrom, lostParentOf, openParentsOf} from '../rows/edges.ts';
 import {holdExpiry, mayExpire} from '../rows/expiry.ts';
 import {makeReady} from '../rows/lanes.ts';
-import {findJob, unpackJobs} from '../rows/packed-rows.ts';
+import {type FoundJob, findJob, unpackJobs} from '../rows/packed-rows.ts';
 import type {Range} from '../rows/run-range.ts';
 import type {ParentChange, Tx} from '../rows/tx.ts';
 import {judgeUsed, keepUsed} from '../rows/used-results.ts';
@@ -17,7 +17,7 @@ import {beginRound, cancelBecause, endRound, unpack} from './rounds.ts';
 const MAX_CHANGED_ROWS = 5000;
 
 /** Changes of parents that have not reached all children are stored as their positions here: never reorder. */
-const CHANGES = ['completed', 'dead', 'deleted', 'reopenedCompleted', 'reopenedDead'] as const satisfies readonly ParentChange['change'][];
+const CHANGES = ['completed', 'dead', 'deleted', 'reopened'] as const satisfies readonly ParentChange['change'][];
 
 /**
  * Passes the changes of this transaction's jobs on to the jobs that wait for them, and those to the jobs that wait for these. What is too much for one
@@ -80,8 +80,7 @@ const PASSES: Readonly<Record<ParentChange['change'], (tx: Tx, edge: Edge) => nu
 	completed: countDown,
 	dead: (tx, edge) => (edge.onParentDead === 'cancel' ? cancelChildren(tx, edge) : countDown(tx, edge)),
 	deleted: cancelChildren,
-	reopenedCompleted: blockAgain,
-	reopenedDead: (tx, edge) => (edge.onParentDead === 'cancel' ? reopenChildren(tx, edge) : blockAgain(tx, edge)),
+	reopened: waitAgain,
 };
 
 function countDown(tx: Tx, {parents, children, isEach}: Edge): number {
@@ -138,43 +137,43 @@ function stateOfLost({statements}: Tx, parent: JobId): 'dead' | 'cancelled' | 'd
 	return state === StoredState.dead ? 'dead' : state === StoredState.cancelled ? 'cancelled' : 'deleted';
 }
 
-/** A parent that had ended as it must has a new round: its children that have not started wait for it again. */
-function blockAgain(tx: Tx, {parents, children, isEach}: Edge): number {
-	const {statements, tally, facts} = tx;
-	const count = isEach ? 1 : parents[1] - parents[0] + 1;
+/** A parent has a new round: its children that have not started wait for it again, and those that were cancelled because of it have a new round, too. */
+function waitAgain(tx: Tx, {children}: Edge): number {
 	let rows = 0;
 	for (let id = children[0]; id <= children[1]; id++) {
-		const job = findJob(statements, id);
-		if (!job || (job.state !== StoredState.blocked && job.state > StoredState.delayed)) continue;
-		rows++;
-		if (job.state === StoredState.blocked) {
-			const taken = takeBlocked(statements, blockedRunOf(statements, id) as BlockedRun, id, id);
-			insertBlocked(statements, {...taken, parents: taken.parents + count});
-			continue;
-		}
-		unpack(tx, id, job);
-		const runAt = job.state === StoredState.delayed ? (statements.runAtOf.get(id) as number | null) : null;
-		deleteStateRow(tx, id, job);
-		insertBlocked(statements, {...job, first: id, last: id, runAt, parents: count});
-		holdExpiry(tx, id);
-		tally.move(job.task, job.batch, job.state, StoredState.blocked);
-		facts.forget('nextRunAt');
+		const job = findJob(tx.statements, id);
+		if (job?.state === StoredState.cancelled ? reopenChild(tx, id, job) : job && blockAgain(tx, id, job)) rows++;
 	}
 	return rows;
 }
 
-/** A parent that was dead has a new round: its children that were cancelled because of that wait for it again. */
-function reopenChildren(tx: Tx, {children}: Edge): number {
-	const {statements} = tx;
-	let rows = 0;
-	for (let id = children[0]; id <= children[1]; id++) {
-		const job = findJob(statements, id);
-		if (job?.state !== StoredState.cancelled || failureOf(tx, id)?.reason !== 'parent' || lostParentOf(tx, id) !== undefined) continue;
-		rows++;
-		endRound(tx, id, job);
-		beginRound(tx, id, job);
+function reopenChild(tx: Tx, id: JobId, job: FoundJob): boolean {
+	if (failureOf(tx, id)?.reason !== 'parent' || lostParentOf(tx, id) !== undefined) return false;
+	endRound(tx, id, job);
+	beginRound(tx, id, job);
+	return true;
+}
+
+/** The parents are counted anew, since changes of several may come in one transaction, and one edge after the other. */
+function blockAgain(tx: Tx, id: JobId, job: FoundJob): boolean {
+	const {statements, tally, facts} = tx;
+	const isBlocked = job.state === StoredState.blocked;
+	// One that was taken back after a parent died runs without it.
+	if ((!isBlocked && job.state > StoredState.delayed) || deadParentOf(tx, id) !== undefined) return false;
+	const parents = openParentsOf(tx, id);
+	if (parents === 0) return false;
+	if (isBlocked) {
+		insertBlocked(statements, {...takeBlocked(statements, blockedRunOf(statements, id) as BlockedRun, id, id), parents});
+		return true;
 	}
-	return rows;
+	unpack(tx, id, job);
+	const runAt = job.state === StoredState.delayed ? (statements.runAtOf.get(id) as number | null) : null;
+	deleteStateRow(tx, id, job);
+	insertBlocked(statements, {...job, first: id, last: id, runAt, parents});
+	holdExpiry(tx, id);
+	tally.move(job.task, job.batch, job.state, StoredState.blocked);
+	facts.forget('nextRunAt');
+	return true;
 }
 
 function failureOf({statements}: Tx, id: JobId): FailureRecord | undefined {

@@ -45,7 +45,7 @@ export function endRound(tx: Tx, id: JobId, job: FoundJob): void {
 	tx.statements.deleteFailureState.run(id);
 	tx.statements.deleteProgress.run(id);
 	endExpiry(tx, id);
-	if (hasEnded(job.state)) parentsChanged(tx, id, id, job.state === StoredState.completed ? 'reopenedCompleted' : 'reopenedDead', digest);
+	if (hasEnded(job.state)) parentsChanged(tx, id, id, 'reopened', digest);
 }
 
 /** Gives a job whose round was ended its new state. Returns whether it waits for others. @param dueAt in milliseconds since 1970; `null` for at once */
