@@ -916,14 +916,14 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a retried parent brings no children back': {
 		file: CHILDREN,
-		find: "reopenedDead: (tx, edge) => (edge.onParentDead === 'cancel' ? reopenChildren(tx, edge) : blockAgain(tx, edge)),",
-		put: 'reopenedDead: () => 0,',
+		find: "if (failureOf(tx, id)?.reason !== 'parent' || lostParentOf(tx, id) !== undefined) return false;",
+		put: 'if (id > 0) return false;',
 		killer: [SQLITE, 'sqlite: a retry of a dead parent brings back the children that it took with it'],
 	},
 	'children do not wait for a parent that runs again': {
 		file: CHILDREN,
-		find: 'reopenedCompleted: blockAgain,',
-		put: 'reopenedCompleted: () => 0,',
+		find: 'if (parents === 0) return false;',
+		put: 'if (parents >= 0) return false;',
 		killer: [SQLITE, 'sqlite: a retry of a completed parent makes children that have not started wait again'],
 	},
 	'a parent is cleaned up before its children need it': {

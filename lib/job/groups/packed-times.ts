@@ -43,7 +43,7 @@ export function columnsBy(of: (name: keyof JobTimes) => Float64Array): UnpackedT
 }
 
 /** Packs the times of `count` jobs into a few bytes each, without rounding. They are in the machine's byte order, since a database stays on its machine. */
-export function packTimes(count: number, times: UnpackedTimes): Uint8Array<ArrayBuffer> {
+export function packTimes(count: number, times: UnpackedTimes): Uint8Array {
 	const forms = COLUMNS.map(([name, scale]) => formOf(times[name], scale));
 	const packed = new Uint8Array(forms.reduce((bytes, [width]) => bytes + bytesOf(width, count), HEAD_BYTES));
 	new Float64Array(packed.buffer).set(forms.map(([, base]) => base));
@@ -115,14 +115,14 @@ export class PackedTimes {
 }
 
 /** The times of the jobs at these indexes. */
-export function pickTimes(packed: Uint8Array, indexes: readonly number[]): Uint8Array<ArrayBuffer> {
+export function pickTimes(packed: Uint8Array, indexes: readonly number[]): Uint8Array {
 	const times = new PackedTimes(packed);
 	const column = (name: keyof JobTimes) => Float64Array.from(indexes, index => times.at(index)[name]);
 	return packTimes(indexes.length, columnsBy(column));
 }
 
 /** The times of the jobs from `start` up to `end`. */
-export function cutTimes(times: PackedTimes, start: number, end: number): Uint8Array<ArrayBuffer> {
+export function cutTimes(times: PackedTimes, start: number, end: number): Uint8Array {
 	const cut = (name: keyof JobTimes) => {
 		const [column, part] = [times.column(name), new Float64Array(end - start)];
 		for (let job = 0; job < part.length; job++) part[job] = column.at(start + job);
