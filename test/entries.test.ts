@@ -17,7 +17,7 @@ const ENTRIES: Readonly<Record<string, Names>> = {
 			...['defineTasks', 'enqueueIn', 'isTerminal', 'open', 'statusSummary', 'task'],
 		],
 		types: [
-			...['AnyTasks', 'BatchHandle', 'BatchInfo', 'CompletedBatch', 'Context', 'Counts', 'DeadItem', 'Duration'],
+			...['AnyTasks', 'BatchHandle', 'BatchInfo', 'CompletedBatch', 'Context', 'Counts', 'DeadJob', 'Duration'],
 			...['Engine', 'EngineEvents', 'EngineStats', 'EnqueueManyOptions', 'EnqueuedChild', 'ErrorCode', 'ExecOptions'],
 			...['ExecResult', 'ExecutionOptions', 'Flow', 'FlowHandle', 'FlowJob', 'FlowJobOptions'],
 			...['FlowMap', 'FlowNode', 'Job', 'JobError', 'JobFilter', 'JobHandle', 'JobId', 'JobInfo', 'JobList'],

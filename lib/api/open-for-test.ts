@@ -138,7 +138,10 @@ export class TestEngine<Tasks> extends Engine<Tasks> {
 		clock.moved = () => void client.call({type: 'unwatch', ids: []}).catch(() => undefined);
 	}
 
-	/** Runs all jobs that are due, the jobs that these enqueue, and so on. Delayed, paused and parked jobs stay. Resolves with the counts. */
+	/**
+	 * Runs all jobs that are due, the jobs that these enqueue, and so on, and deletes what `retention` keeps no longer. Delayed, paused and parked jobs
+	 * stay. Resolves with the counts.
+	 */
 	async drain(): Promise<Counts> {
 		await this.#client.call({type: 'idle', waiting: false});
 		return this.counts();

@@ -178,11 +178,11 @@ export class Calls {
 		this.#committer.jobsMayBeReady();
 		this.#committer.mayUnblock = true;
 		if (to === 'cancelled' || to === 'discarded') {
-			clients.mayHaveEnded(page.ids);
+			if (to === 'cancelled') clients.cancelled(page.ids);
+			else clients.mayHaveEnded(page.ids);
 			// Jobs that waited for these may be cancelled, too.
 			clients.allMayHaveEnded();
 		}
-		if (to === 'cancelled') for (const id of page.ids) clients.publish({type: 'cancelled', id});
 		if (stop) for (const id of page.asked) this.#committer.stop(id);
 		// Running jobs go on. Jobs that have not started are released, and are deleted when that is settled.
 		else if (page.asked.length > 0) void this.#committer.release();

@@ -1,18 +1,33 @@
-import type {JobUpdate, Settlement} from '../job/claim.ts';
+import type {Settlement} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import {toEnvelope, toFailure} from '../job/failure.ts';
-import {type EndedGroup, type EnqueuedGroup, idAt, listIds, type NewGroup, numberAt, rangeOf, sizeOf, toColumn, toIds} from '../job/groups/group.ts';
+import {withListedKeys} from '../job/groups/cut-and-join.ts';
+import {
+	type ClaimedGroup,
+	type EndedGroup,
+	type EnqueuedGroup,
+	idAt,
+	listIds,
+	type NewGroup,
+	numberAt,
+	type RunningUpdate,
+	rangeOf,
+	sizeOf,
+	toColumn,
+	toIds,
+} from '../job/groups/group.ts';
 import {pack, unpack} from '../job/groups/packed.ts';
 import {pickTimes} from '../job/groups/packed-times.ts';
 import {settlementsOf} from '../job/groups/single-jobs.ts';
 import {isTerminal, type JobId} from '../job/job.ts';
-import type {Settled, SettledGroup, Store} from '../store/store.ts';
+import type {SettledGroup, Store} from '../store/store.ts';
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import {IdRanges} from '../transport/id-ranges.ts';
 import type {CompletedJobs, DispatcherMessage, EnqueueCall, EnqueueReply, IdRange, Notice, Reply} from '../transport/messages.ts';
+import {JobEvents} from './job-events.ts';
 
 export type NumberedCall = EnqueueCall & {readonly call: number};
 
@@ -24,6 +39,7 @@ export interface Refused {
 
 /** The events of which one follows each execution. */
 const END_EVENTS = ['completed', 'failed', 'dead', 'cancelled'] as const;
+const JOB_EVENTS = [...END_EVENTS, 'progress', 'log'] as const;
 
 /** Jobs looked up at once after another process has written. This many take about a millisecond. */
 const MAX_LOOKED_UP_JOBS = 200;
@@ -44,6 +60,9 @@ export class Clients {
 	readonly #completed: CompletedJobs[] = [];
 	readonly #notices: Notice[] = [];
 	readonly #events: JobEvent[] = [];
+	readonly #jobEvents: JobEvents;
+	/** Jobs that were cancelled while they did not run, and of which this is to be told. */
+	#cancelled: JobId[] = [];
 	/** Jobs to look up. They may have ended before they were watched, or in another dispatcher. */
 	readonly #lookUps: {readonly ids: readonly JobId[]; readonly earlier: boolean}[] = [];
 	/** Watched jobs that were not looked up since another process wrote. */
@@ -53,6 +72,7 @@ export class Clients {
 
 	constructor(store: Store, output: (message: DispatcherMessage) => void, events: readonly EventName[] = []) {
 		this.#store = store;
+		this.#jobEvents = new JobEvents(store);
 		this.output = output;
 		this.#subscribed = new Set(events);
 	}
@@ -110,12 +130,13 @@ export class Clients {
 		const settledBefore: JobId[] = [];
 		const indexes = this.#subscribed.has('completed') ? Array.from({length: sizeOf(group)}, (_, index) => index) : [...others.keys()].sort((a, b) => a - b);
 		const settlements = [...settlementsOf(group, indexes)];
+		const listed = {...group, claimed: group.claimed && withListedKeys(group.claimed)};
 		for (const [at, index] of indexes.entries()) {
 			const given = settlements[at] as Settlement;
 			const status = others.get(index) ?? 'completed';
 			const error = refusals?.get(index);
 			const settlement: Settlement = error ? {...given, outcome: {type: 'threw', error}} : given;
-			const event = toEvent(settlement, status);
+			const event = this.#jobEvents.ended(listed, settlement.id, settlement.outcome, status);
 			if (event) this.publish(event);
 			if (status === 'lost' || status === 'discarded') settledBefore.push(settlement.id);
 			else if (isTerminal(status) && status !== 'completed') this.notifyEnd(settlement.id, () => toNotice(settlement, status as Notice['status']));
@@ -186,15 +207,19 @@ export class Clients {
 		return this.#ranges.take(id, id).length > 0 || wasWatched;
 	}
 
-	updated({id, progress, logs = []}: JobUpdate): void {
-		if (progress) this.publish({type: 'progress', id, done: progress.done, ...(progress.total !== undefined && {total: progress.total})});
-		for (const line of logs) this.publish({type: 'log', id, ...line});
+	updated(update: RunningUpdate): void {
+		if (update.claimed) for (const event of this.#jobEvents.updated(update, update.claimed)) this.publish(event);
 	}
 
-	/** The store has cancelled these jobs, because they had not started in time. */
-	expired(ids: readonly JobId[] = []): void {
-		for (const id of ids) this.publish({type: 'cancelled', id});
+	/** The store has cancelled these jobs, which did not run. */
+	cancelled(ids: readonly JobId[] = []): void {
+		if (this.#subscribed.has('cancelled')) this.#cancelled.push(...ids);
 		this.mayHaveEnded(ids);
+	}
+
+	/** Reads what events of these jobs will tell of their batches. */
+	async learnBatches(jobs: readonly {readonly claimed?: ClaimedGroup | undefined}[]): Promise<void> {
+		if (JOB_EVENTS.some(event => this.#subscribed.has(event))) await this.#jobEvents.learn(jobs.map(({claimed}) => claimed));
 	}
 
 	/** Collects an event, if a caller has subscribed to it. For the ends of jobs use {@link settled}. */
@@ -241,7 +266,7 @@ export class Clients {
 
 	/** True if there are jobs to look up by {@link mayHaveEnded}. */
 	get hasLookUps(): boolean {
-		return this.#lookUps.length > 0;
+		return this.#lookUps.length + this.#cancelled.length > 0;
 	}
 
 	/** True if there are jobs to look up by {@link allMayHaveEnded}. */
@@ -267,6 +292,7 @@ export class Clients {
 
 	/** Looks up all of {@link mayHaveEnded} and, if it verifies, a part of {@link allMayHaveEnded}. */
 	async lookUp(verifies = true): Promise<void> {
+		for await (const event of this.#jobEvents.cancelled(this.#cancelled.splice(0))) this.publish(event);
 		for (let next = this.#lookUps[0]; next; next = this.#lookUps[0]) {
 			await this.#lookUp(next.ids, next.earlier);
 			this.#lookUps.shift();
@@ -298,11 +324,4 @@ function toNotice({id, execution, outcome}: Settlement, status: Notice['status']
 		...('error' in outcome && outcome.error && {error: outcome.error}),
 		execution: {number: execution, ...defined({startedAt, durationMs, cpuMs, memoryBytes})},
 	};
-}
-
-function toEvent({id, outcome}: Settlement, status: Settled): JobEvent | undefined {
-	if (status === 'completed') return {type: status, id, durationMs: outcome.durationMs ?? 0};
-	if (status === 'cancelled') return {type: status, id};
-	if ((status === 'failed' || status === 'dead') && 'error' in outcome && outcome.error) return {type: status, id, error: outcome.error};
-	return undefined;
 }

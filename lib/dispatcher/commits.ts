@@ -1,6 +1,7 @@
-import type {JobUpdate, Lease, OwnerId, Settlement} from '../job/claim.ts';
+import type {Lease, OwnerId, Settlement} from '../job/claim.ts';
 import {toFailure} from '../job/failure.ts';
-import {type EndedGroup, idAt, sizeOf} from '../job/groups/group.ts';
+import {withOnDead} from '../job/groups/dead-jobs.ts';
+import {type EndedGroup, idAt, type RunningUpdate, sizeOf} from '../job/groups/group.ts';
 import {settlementsOf, toEndedGroup} from '../job/groups/single-jobs.ts';
 import type {ClaimRequest, Committed, LaneRequest, Store} from '../store/store.ts';
 import type {Clock} from '../support/clock.ts';
@@ -139,10 +140,11 @@ export class Commits {
 	 * its error, without times, since these may be the reason. Any other part is left out.
 	 */
 	#replace({update, group, call, isReplacement}: SingleWrite, refusal: FaenaError): SingleWrite[] {
-		if (group && sizeOf(group) > 1) return [...settlementsOf(group)].map(each => ({group: toEndedGroup([each])}));
+		if (group && sizeOf(group) > 1) return [...settlementsOf(group)].map(each => ({group: {...toEndedGroup([each]), claimed: group.claimed}}));
 		if (group && !isReplacement) {
 			const [job] = [...settlementsOf(group)] as [Settlement];
-			return [{group: toEndedGroup([{...job, outcome: {type: 'threw', error: toFailure(refusal)}}]), isReplacement: true}];
+			const failed = toEndedGroup([{...job, outcome: {type: 'threw', error: toFailure(refusal)}}]);
+			return [{group: withOnDead({...failed, claimed: group.claimed}), isReplacement: true}];
 		}
 		const {clients} = this.#context;
 		if (group) clients.refused({id: idAt(group.ids, 0)}, refusal);
@@ -154,7 +156,7 @@ export class Commits {
 
 /** A single update, group or call. It can be written without the others, but not before those in front of it. */
 interface SingleWrite {
-	readonly update?: JobUpdate;
+	readonly update?: RunningUpdate;
 	readonly group?: EndedGroup;
 	readonly call?: NumberedCall;
 	/** This failure replaces the true outcome, which the store refused. */
@@ -175,9 +177,9 @@ function joinWrites(parts: readonly SingleWrite[]): Writes {
 	};
 }
 
-/** True if some of the group's executions enqueue jobs. */
+/** True if some of the group's executions enqueue jobs, or may. */
 export function enqueuesJobs({endings}: EndedGroup): boolean {
-	return endings?.values().some(ending => ending.type === 'returned' && ending.enqueue !== undefined) ?? false;
+	return endings?.values().some(ending => 'enqueue' in ending || 'onDead' in ending) ?? false;
 }
 
 function nameOf({task, isQuarantined = false}: LaneRequest): string {

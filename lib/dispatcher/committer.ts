@@ -1,6 +1,16 @@
-import type {JobUpdate, Lease, OwnerId} from '../job/claim.ts';
+import type {Lease, OwnerId} from '../job/claim.ts';
 import type {SlowStart, WorkerLoss} from '../job/events.ts';
-import {type ClaimedGroup, type EndedGroup, type EnqueuedGroup, type FullQueue, idAt, indexOf, type NewGroup, sizeOf} from '../job/groups/group.ts';
+import {
+	type ClaimedGroup,
+	type EndedGroup,
+	type EnqueuedGroup,
+	type FullQueue,
+	idAt,
+	indexOf,
+	type NewGroup,
+	type RunningUpdate,
+	sizeOf,
+} from '../job/groups/group.ts';
 import {toReleased} from '../job/groups/single-jobs.ts';
 import type {JobId} from '../job/job.ts';
 import type {Pool, PoolListener} from '../pool/pool.ts';
@@ -78,7 +88,7 @@ export class Committer implements PoolListener {
 		if (this.demand.tasks.get(task)?.concurrency !== undefined) this.jobsMayBeReady();
 	}
 
-	updated(update: JobUpdate): void {
+	updated(update: RunningUpdate): void {
 		this.waiting.update(update);
 	}
 
@@ -219,8 +229,9 @@ export class Committer implements PoolListener {
 		// both are in one transaction, all are answered first.
 		const answersFirst = writes.enqueues.some(({watch}) => !watch);
 		if (!answersFirst) this.#start(claimed.groups, backlog);
-		clients.expired(expired);
+		clients.cancelled(expired);
 		for (const id of claimed.passedOver ?? []) clients.refused({id}, passedOver(id));
+		await clients.learnBatches([...writes.updates, ...writes.settle]);
 		for (const update of writes.updates) clients.updated(update);
 		this.statistics.settled(writes.settle, settled);
 		for (const [index, group] of writes.settle.entries()) clients.settled(group, await this.#withPoison(group, settled[index] as SettledGroup));

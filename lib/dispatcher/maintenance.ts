@@ -85,7 +85,7 @@ export class Maintenance {
 		}
 		if (!this.#isRegistered) {
 			const {expired, expiresInMs = Infinity} = await store.commit({claim: nothingFor(owner)});
-			clients.expired(expired);
+			clients.cancelled(expired);
 			this.#committer.jobsMayExpire(expiresInMs);
 		}
 		this.#isRegistered = true;
@@ -135,7 +135,7 @@ export class Maintenance {
 			case 'childrenCancelled':
 				// Those that run though a parent is dead may be ready.
 				this.#committer.jobsMayBeReady();
-				clients.expired(news.ids);
+				clients.cancelled(news.ids);
 				break;
 			case 'health':
 				retries.listening.clear();

@@ -30,12 +30,14 @@ const START: Position = {};
  * shorter times.
  */
 export class Retentions {
-	/** True while a search is under way. */
-	isDue = false;
 	readonly #context: Context;
 	readonly #usual: Retention;
 	#ofTasks: ReadonlyMap<string, Retention> = new Map();
 	#position: Position = START;
+	#isSearching = false;
+	#everyMs = Infinity;
+	/** When the next search is due at the latest, by the wall clock, which a test moves. */
+	#dueAt = Infinity;
 	#endTimer: (() => void) | undefined;
 
 	constructor(context: Context, usual: Retention = {}) {
@@ -51,11 +53,17 @@ export class Retentions {
 		this.#ofTasks = new Map(own);
 		const times = [this.#usual, ...this.#ofTasks.values()].flatMap(each => Object.values(each) as number[]);
 		if (times.length === 0) return;
-		this.isDue = true;
-		this.#endTimer = this.#context.clock.every(Math.min(MAX_EVERY_MS, Math.max(MIN_EVERY_MS, Math.min(...times) / 4)), () => {
-			this.isDue = true;
+		this.#isSearching = true;
+		this.#everyMs = Math.min(MAX_EVERY_MS, Math.max(MIN_EVERY_MS, Math.min(...times) / 4));
+		this.#endTimer = this.#context.clock.every(this.#everyMs, () => {
+			this.#isSearching = true;
 			this.#context.wake('retention');
 		});
+	}
+
+	/** True while a search is under way, or is to begin. */
+	get isDue(): boolean {
+		return this.#isSearching || this.#context.clock.now() >= this.#dueAt;
 	}
 
 	stop(): void {
@@ -64,9 +72,11 @@ export class Retentions {
 
 	/** Deletes a page. */
 	async work(): Promise<void> {
+		this.#isSearching = true;
 		this.#position = 'old' in this.#position ? await this.#deleteBatch(this.#position) : await this.#deleteJobs(this.#position.after);
 		if ('old' in this.#position && this.#position.old.length === 0 && this.#position.next === null) {
-			this.isDue = false;
+			this.#isSearching = false;
+			this.#dueAt = this.#context.clock.now() + this.#everyMs;
 			this.#position = START;
 		}
 		this.#context.wake('retention');

@@ -1,5 +1,5 @@
-import type {JobUpdate} from '../job/claim.ts';
-import type {EndedGroup} from '../job/groups/group.ts';
+import {withOnDead} from '../job/groups/dead-jobs.ts';
+import type {EndedGroup, RunningUpdate} from '../job/groups/group.ts';
 import type {Context} from './context.ts';
 import type {Writes} from './writes.ts';
 
@@ -15,7 +15,7 @@ export class WaitingWrites {
 	isIdleAwaited = false;
 	readonly #context: Pick<Context, 'agenda' | 'clock' | 'clients' | 'wake'>;
 	#outcomes: EndedGroup[] = [];
-	#updates: JobUpdate[] = [];
+	#updates: RunningUpdate[] = [];
 
 	constructor(context: Pick<Context, 'agenda' | 'clock' | 'clients' | 'wake'>) {
 		this.#context = context;
@@ -31,7 +31,7 @@ export class WaitingWrites {
 
 	/** @param jobMs how long the jobs took, on average; default: the outcomes are due at once */
 	settle(groups: readonly EndedGroup[], jobMs = Infinity): void {
-		this.#outcomes.push(...groups);
+		this.#outcomes.push(...groups.map(withOnDead));
 		this.#context.agenda.bringForward('outcomes', this.#delayFor(groups, jobMs));
 	}
 
@@ -42,7 +42,7 @@ export class WaitingWrites {
 		return isAwaited ? 0 : Math.max(MIN_OUTCOME_DELAY_MS, jobMs);
 	}
 
-	update(update: JobUpdate): void {
+	update(update: RunningUpdate): void {
 		if (this.#updates.push(update) > 1) return;
 		const {agenda, clock, wake} = this.#context;
 		agenda.set('updates', MAX_UPDATE_DELAY_MS);

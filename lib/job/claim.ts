@@ -40,9 +40,9 @@ export interface Claim {
 /** How an execution ended, without its times and its result. */
 export type Ending =
 	/** The transaction that settles it also enqueues the child jobs, all or none. If a key belongs to a job with another payload, it counts as one that threw. */
-	| {readonly type: 'returned'; readonly enqueue?: readonly ChildJob[]}
-	/** These are charged. */
-	| {readonly type: 'threw' | 'timedOut' | 'lostWorker'; readonly error: FailureRecord}
+	| {readonly type: 'returned'; readonly enqueue?: readonly ChildJob[]; readonly onDead?: ChildJob}
+	/** These are charged. If one makes the job dead, the transaction also enqueues the job of its `onDead`. */
+	| {readonly type: 'threw' | 'timedOut' | 'lostWorker'; readonly error: FailureRecord; readonly onDead?: ChildJob}
 	| {readonly type: 'cancelled'; readonly error?: FailureRecord}
 	/** Not charged: it never started, or was interrupted through no fault of its own. */
 	| {

@@ -1,21 +1,32 @@
 import type {CompletedBatch} from './batch.ts';
 import type {FailureRecord, JobError} from './failure.ts';
-import type {Counts, JobId, LogLine} from './job.ts';
+import type {Counts, Job, JobId, LogLine} from './job.ts';
+
+/** What events say of a job that runs. `attempt`: the number of the attempt, from 1. */
+type Running = Pick<Job, 'id' | 'task' | 'batch' | 'key'> & {readonly attempt: number};
+
+/** What events say of an execution that has ended. `worker`: where it ran; `durationMs`: its run time in milliseconds, if it is known. */
+type Executed = Running & {readonly worker?: string; readonly durationMs?: number};
+
+/** The error as the dispatcher sends it. */
+type Sent<Event> = Omit<Event, 'error'> & {readonly error: FailureRecord};
 
 /** The events of an engine, about the jobs that its own dispatcher runs. Each has one argument. */
 export interface EngineEvents {
-	/** An execution returned, and its result is committed. `durationMs` is its run time. */
-	completed: [{readonly id: JobId; readonly durationMs: number}];
+	/** An execution returned, and its result is committed. */
+	completed: [Executed & {readonly durationMs: number}];
 	/** An execution failed. The job will run again, or waits for `retry()`. */
-	failed: [{readonly id: JobId; readonly error: JobError}];
-	/** A job failed for the last time. */
-	dead: [{readonly id: JobId; readonly error: JobError}];
-	/** A job was cancelled. */
-	cancelled: [{readonly id: JobId}];
+	failed: [Executed & {readonly error: JobError}];
+	/** A job failed for the last time. `why`: its attempts are used up, it has killed its worker too often, or it was not to be retried. */
+	dead: [Executed & {readonly error: JobError; readonly why: 'maxAttempts' | 'maxCrashes' | 'noRetry'}];
+	/** A job was cancelled, also before it ran. `error` says why, if it was not by `cancel()`. */
+	cancelled: [
+		Pick<Job, 'id' | 'task' | 'batch' | 'key'> & {readonly attempt?: number; readonly worker?: string; readonly durationMs?: number; readonly error?: JobError},
+	];
 	/** A task called `ctx.progress(done, total)`. Calls in quick succession are one event. */
-	progress: [{readonly id: JobId; readonly done: number; readonly total?: number}];
+	progress: [Running & {readonly done: number; readonly total?: number}];
 	/** A task called `ctx.log`. */
-	log: [{readonly id: JobId; readonly at: number; readonly level: LogLine['level']; readonly text: string}];
+	log: [Running & {readonly at: number; readonly level: LogLine['level']; readonly text: string}];
 	/** The input and all jobs of a batch have ended; the last one ended in this dispatcher. */
 	batchCompleted: [{readonly batch: string; readonly counts: Counts}];
 	/** A worker ended unexpectedly, or the engine had to end it. Another takes its place. */
@@ -66,13 +77,12 @@ export type EventName = JobEvent['type'];
 
 /** What a dispatcher reports of its jobs, its workers and itself. */
 export type JobEvent =
-	| {readonly type: 'completed'; readonly id: JobId; readonly durationMs: number}
-	/** An execution failed. The job will run again, or waits for `retry()`. */
-	| {readonly type: 'failed'; readonly id: JobId; readonly error: FailureRecord}
-	| {readonly type: 'dead'; readonly id: JobId; readonly error: FailureRecord}
-	| {readonly type: 'cancelled'; readonly id: JobId}
-	| {readonly type: 'progress'; readonly id: JobId; readonly done: number; readonly total?: number}
-	| {readonly type: 'log'; readonly id: JobId; readonly at: number; readonly level: LogLine['level']; readonly text: string}
+	| ({readonly type: 'completed'} & EngineEvents['completed'][0])
+	| ({readonly type: 'failed'} & Sent<EngineEvents['failed'][0]>)
+	| ({readonly type: 'dead'} & Sent<EngineEvents['dead'][0]>)
+	| ({readonly type: 'cancelled'} & Partial<Sent<unknown>> & Omit<EngineEvents['cancelled'][0], 'error'>)
+	| ({readonly type: 'progress'} & EngineEvents['progress'][0])
+	| ({readonly type: 'log'} & EngineEvents['log'][0])
 	/** A batch completed in a transaction of this dispatcher. */
 	| ({readonly type: 'batchCompleted'} & CompletedBatch)
 	| ({readonly type: 'workerLost'} & WorkerLoss)

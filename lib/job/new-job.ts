@@ -79,6 +79,7 @@ export class JobBuilder {
 
 	/** @throws FaenaError `UnknownTask`, `BadOption` */
 	resolveChecked(where: string, task: string, given: CheckedOptions): ResolvedJobOptions {
+		if (given.onDead !== undefined) this.checkName(`${where} in onDead`, given.onDead);
 		const known = this.#tasks.get(this.checkName(where, task));
 		if (known && Object.keys(given).length === 0) return known.resolved;
 		return known ? resolveJobOptions(this.#defaults, known.own, given) : resolveUnknown(this.#defaults, given);

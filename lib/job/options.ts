@@ -74,6 +74,7 @@ export const EXECUTION_CHECKS = {
 	timeout: toTimeout,
 	backoff: toBackoff,
 	retry: choice('auto', 'manual'),
+	onDead: text,
 } satisfies Checks;
 
 /** Checks what makes a map run items again. */
@@ -126,7 +127,7 @@ export const JOB_CHECKS: Checks = {
 };
 
 /** Options of a job as their checks return them. One that is not given is absent. */
-export interface CheckedOptions extends Partial<Pick<Policy, PolicyNumber | 'retry' | 'backoff'>> {
+export interface CheckedOptions extends Partial<Pick<Policy, PolicyNumber | 'retry' | 'backoff' | 'onDead'>> {
 	/** Jobs of a higher priority run first. */
 	readonly priority?: number;
 	/** How long an execution may take. */
@@ -182,11 +183,11 @@ type MergedOptions = CheckedOptions & Required<Pick<CheckedOptions, keyof typeof
 /** Merges the options of a job. Each layer overrides those before it: first come those of `open({defaults})`, last those of `enqueue`. */
 export function resolveJobOptions(...layers: readonly (CheckedOptions | undefined)[]): ResolvedJobOptions {
 	const merged: MergedOptions = Object.assign({}, JOB_DEFAULTS, ...layers);
-	const {priority, timeout, retry, backoff, delay, runAt, expires, scope, key, unique, dependsOn, onParentDead = 'cancel'} = merged;
+	const {priority, timeout, retry, backoff, onDead, delay, runAt, expires, scope, key, unique, dependsOn, onParentDead = 'cancel'} = merged;
 	return {
 		priority,
 		runAt: runAt ?? null,
-		policy: {...forPolicyNumbers(name => merged[name]), ...timeout, retry, backoff},
+		policy: {...forPolicyNumbers(name => merged[name]), ...timeout, retry, backoff, ...(onDead !== undefined && {onDead})},
 		// On the way to the dispatcher a field without a value costs as much as any other.
 		...(delay !== undefined && {delayMs: delay}),
 		...(expires !== undefined && {expiresMs: expires}),

@@ -17,10 +17,10 @@ export function forPolicyNumbers<Each>(of: (name: PolicyNumber, limits: {readonl
 }
 
 /** The options of which a policy is made. */
-export const POLICY_OPTIONS: readonly PolicyOption[] = [...POLICY_NUMBER_NAMES, 'timeout', 'backoff', 'retry'];
+export const POLICY_OPTIONS: readonly PolicyOption[] = [...POLICY_NUMBER_NAMES, 'timeout', 'backoff', 'retry', 'onDead'];
 
 /** The name of an option that a policy keeps. */
-export type PolicyOption = PolicyNumber | 'timeout' | 'backoff' | 'retry';
+export type PolicyOption = PolicyNumber | 'timeout' | 'backoff' | 'retry' | 'onDead';
 
 /** How often and how long a job may run, and how it is tried again. Resolved when the job is enqueued, and stored with it. */
 export interface Policy {
@@ -36,6 +36,8 @@ export interface Policy {
 	readonly backoff: Backoff;
 	/** `auto` tries again after the backoff; `manual` parks a failed job until `retry()`. */
 	readonly retry: 'auto' | 'manual';
+	/** The task of which the transaction that makes the job dead enqueues a job, with a `DeadJob` as its payload. */
+	readonly onDead?: string;
 	/** Options that were not given, of a job whose task its program did not know. The engine that runs it fills in the task's own. */
 	readonly unset?: readonly PolicyOption[];
 }

@@ -24,6 +24,8 @@ export interface ExecutionOptions {
 	readonly backoff?: Duration | {readonly base?: Duration; readonly factor?: number; readonly max?: Duration; readonly jitter?: number};
 	/** `manual` parks a failed job until `retry()`; default `auto`. */
 	readonly retry?: 'auto' | 'manual';
+	/** If the job is dead, a job of this task is enqueued, in the same transaction. Its payload is a `DeadJob`. */
+	readonly onDead?: string;
 }
 
 /** Options of a task: defaults of its jobs, and how they run. */

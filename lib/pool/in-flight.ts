@@ -156,7 +156,7 @@ export class InFlightChunk {
 			this.#end();
 			this.#context.listener.freed();
 		}
-		this.#settle([toEndedGroup(settlements)]);
+		this.#settle([this.#toGroup(settlements)]);
 	}
 
 	/** Takes jobs out of the chunk without an outcome, for another worker. */
@@ -167,7 +167,11 @@ export class InFlightChunk {
 	/** The worker is gone: passes on what it reported, and these outcomes of the other jobs. */
 	lose(others: readonly Settlement[]): void {
 		this.#end();
-		this.#settle(others.length > 0 ? [...this.reports.unconfirmed, toEndedGroup(others)] : this.reports.unconfirmed);
+		this.#settle(others.length > 0 ? [...this.reports.unconfirmed, this.#toGroup(others)] : this.reports.unconfirmed);
+	}
+
+	#toGroup(settlements: readonly Settlement[]): EndedGroup {
+		return {...toEndedGroup(settlements), claimed: this.group};
 	}
 
 	settlement(index: number, outcome: Outcome): Settlement {
@@ -197,7 +201,14 @@ type RunTimes = Pick<JobTimes, 'startedAt' | 'durationMs'>;
 /** The executions in a worker's message, without those of jobs that were taken back. */
 export function reportedBy(chunk: InFlightChunk, message: OutcomesMessage): EndedGroup | undefined {
 	const {first, values, times} = message;
-	const group = {...executionsOf(chunk.group, first, first + countOf(values)), values, times, endings: endingsOf(chunk, message), ...chunk.sent};
+	const group = {
+		...executionsOf(chunk.group, first, first + countOf(values)),
+		values,
+		times,
+		endings: endingsOf(chunk, message),
+		claimed: chunk.group,
+		...chunk.sent,
+	};
 	if (chunk.takenBack.size === 0) return group;
 	const left = chunk.indexes(first, first + sizeOf(group)).map(index => index - first);
 	return left.length === 0 ? undefined : left.length === sizeOf(group) ? group : pickEnded(group, left);

@@ -1,9 +1,9 @@
 /** The station `pool/`: workers, and the jobs that they have in hand. It never reaches the database, and never decides whether a job runs again. */
 
-import type {JobUpdate, Lease} from '../job/claim.ts';
+import type {Lease} from '../job/claim.ts';
 import type {SlowStart, WorkerLoss} from '../job/events.ts';
 import type {PostMortem} from '../job/failure.ts';
-import type {ClaimedGroup, EndedGroup} from '../job/groups/group.ts';
+import type {ClaimedGroup, EndedGroup, RunningUpdate} from '../job/groups/group.ts';
 import type {JobId, StopReason} from '../job/job.ts';
 import type {TaskInfo} from '../job/task.ts';
 import {CELL_BYTES, ChunkState, HEAD_BYTES} from '../worker/chunk-state.ts';
@@ -77,7 +77,7 @@ export function laneOf({task, quarantine}: ClaimedGroup): Lane {
 export interface PoolListener {
 	/** Executions of a task ended. Each job given to `run` is settled exactly once. */
 	ended(task: string, groups: readonly EndedGroup[]): void;
-	updated(update: JobUpdate): void;
+	updated(update: RunningUpdate): void;
 	/** The capacity may have grown. */
 	freed(): void;
 	/** A worker ended by itself, or the pool had to end it. */

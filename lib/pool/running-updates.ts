@@ -37,7 +37,8 @@ export class RunningUpdates {
 			this.#nth.set(index, nth);
 			this.progress.set(index, progress);
 		} else if (Object.keys(others).length === 0) return;
-		this.#listener.updated({...claimAt(this.#chunk.group, index), ...others, ...(isLater && {progress})});
+		const {group} = this.#chunk;
+		this.#listener.updated({...claimAt(group, index), ...others, ...(isLater && {progress}), claimed: group});
 	}
 
 	/** Tells the start of jobs that have run for long, once. */

@@ -102,9 +102,9 @@ export class JobQueue {
 		const decoded: DequeuedJob[] = [];
 		const undecodable: Settlement[] = [];
 		for (const {payload, checkpoint, policy, ...job} of jobs) {
-			const {maxAttempts, timeoutMs, timeoutPercent} = policy;
+			const {maxAttempts, timeoutMs, timeoutPercent, onDead} = policy;
 			try {
-				decoded.push({...job, payload: decode(payload), maxAttempts, timeoutMs, ...defined({timeoutPercent, checkpoint: decode(checkpoint ?? null)})});
+				decoded.push({...job, payload: decode(payload), maxAttempts, timeoutMs, ...defined({timeoutPercent, onDead, checkpoint: decode(checkpoint ?? null)})});
 			} catch (error) {
 				undecodable.push({...job, outcome: {type: 'threw', error: {...toFailure(error), retry: 'never'}}});
 			}
@@ -122,8 +122,11 @@ export class JobQueue {
 		return [...new Set(open.map(({task}) => task))];
 	}
 
-	/** Records the outcomes of executions. An outcome whose lease or execution number no longer matches changes nothing and counts as lost. */
-	async settle(lease: Lease, outcomes: readonly (Omit<Claim, 'lease'> & {readonly outcome: QueueOutcome})[]): Promise<{accepted: number; lost: number}> {
+	/** Records the outcomes of executions: `{...job, outcome}`. One whose lease or execution number no longer matches changes nothing, and counts as lost. */
+	async settle(
+		lease: Lease,
+		outcomes: readonly (Omit<Claim, 'lease'> & Partial<DequeuedJob> & {readonly outcome: QueueOutcome})[],
+	): Promise<{accepted: number; lost: number}> {
 		return this.#settle(toSettlements(lease, outcomes, {at: this.store.now(), worker: nameOfProcess()}));
 	}
 
@@ -153,15 +156,14 @@ export class JobQueue {
 	}
 
 	async #settleOne(verb: string, claim: Claim, outcome: QueueOutcome): Promise<boolean> {
-		const {id, lease, execution} = checkClaim(verb, claim);
-		if ((await this.settle(lease, [{id, execution, outcome}])).lost === 0) return true;
+		const {id, lease} = checkClaim(verb, claim);
+		if ((await this.settle(lease, [{...claim, outcome}])).lost === 0) return true;
 		if ((await this.job(id)) === undefined) throw noSuchJob(id);
 		return false;
 	}
 
 	/**
-	 * Cancels one job, or all that match. Pending and failed jobs are cancelled at once; the owners of running jobs are asked to stop them.
-	 * Returns the number of jobs, running ones included.
+	 * Cancels one job, or all that match: pending and failed ones at once; the owners of running ones are asked to stop them. Returns how many.
 	 */
 	async cancel(jobs: JobRef | JobFilter<JobRef>): Promise<number> {
 		const {ids, asked} = await moveAll(this.store, checkFilter('cancel()', jobs), 'cancelled');

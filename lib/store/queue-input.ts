@@ -6,6 +6,7 @@ import {argument, bad, boolean, type Check, type Checks, checked, choice, intege
 import type {Claim, ClaimedJob, Lease, Outcome, OwnerId, Settlement, Timing} from '../job/claim.ts';
 import {decode, type Encoded, encode, MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import {fromFailure, type JobError, toFailure, withExecution} from '../job/failure.ts';
+import {toOnDead} from '../job/groups/dead-jobs.ts';
 import type {NewGroup} from '../job/groups/group.ts';
 import {pack} from '../job/groups/packed.ts';
 import {type JobEnd, type JobId, MAX_SUSPICION} from '../job/job.ts';
@@ -72,7 +73,7 @@ export interface Dequeued {
 export interface DequeuedJob
 	extends Claim,
 		Omit<ClaimedJob, 'payload' | 'policy' | 'checkpoint'>,
-		Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeoutPercent'> {
+		Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeoutPercent' | 'onDead'> {
 	/** The task's argument. */
 	readonly payload: unknown;
 	/** The state that an earlier execution kept by `ctx.checkpoint()`. */
@@ -201,9 +202,12 @@ const outcomeType = choice(...(['returned', 'threw', 'timedOut', 'lostWorker', '
  */
 export function toSettlements(lease: unknown, outcomes: unknown, of: {readonly at: number; readonly worker: string}): Settlement[] {
 	return argument('settle()', 'outcomes', outcomes, list).map(each => {
-		const {outcome} = Object(each) as {readonly outcome?: QueueOutcome};
-		argument('settle()', "an outcome's type", Object(outcome).type, outcomeType);
-		return {...checkClaim('settle()', {...Object(each), lease}), worker: of.worker, outcome: toOutcome(outcome as QueueOutcome, of)};
+		const {outcome: given, ...job} = Object(each) as Partial<DequeuedJob & {readonly outcome: QueueOutcome}>;
+		argument('settle()', "an outcome's type", Object(given).type, outcomeType);
+		const claim = checkClaim('settle()', {...job, lease});
+		const outcome = toOutcome(given as QueueOutcome, of);
+		const told = job.onDead !== undefined && 'error' in outcome && outcome.error && {onDead: toOnDead(job.onDead, job as DequeuedJob, outcome.error)};
+		return {...claim, worker: of.worker, outcome: {...outcome, ...told}};
 	});
 }
 

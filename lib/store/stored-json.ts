@@ -44,7 +44,7 @@ const readBackoff = object({baseMs: number, factor: number, maxMs: number, jitte
 const readTimeout: Reader<number | null> = value => (value === null ? null : number(value));
 const readValidPolicy = object(
 	{maxAttempts: number, timeoutMs: readTimeout, backoff: readBackoff, retry: oneOf<Policy['retry']>('auto', 'manual')},
-	{timeoutPercent: number, ...forPolicyNumbers(() => number), unset: value => (Array.isArray(value) ? (value as Policy['unset']) : undefined)},
+	{timeoutPercent: number, ...forPolicyNumbers(() => number), onDead: text, unset: value => (Array.isArray(value) ? (value as Policy['unset']) : undefined)},
 );
 const readPriority: Reader<number> = value => (Number.isSafeInteger(value) ? (value as number) : undefined);
 const readJob = object<Omit<CompletionJob, 'scope'>, {scope: string}>({task: text, priority: readPriority, policy: readValidPolicy}, {scope: text});
@@ -118,9 +118,9 @@ export function readFailure(stored: string): FailureRecord {
 
 /** The JSON that {@link readPolicy} reads. Equal policies have the same, so that they share a row. */
 export function specOf(policy: Policy): string {
-	const {timeoutMs, timeoutPercent, retry, backoff, unset} = policy;
+	const {timeoutMs, timeoutPercent, retry, backoff, onDead, unset} = policy;
 	const {baseMs, factor, maxMs, jitter} = backoff;
-	return JSON.stringify({...forPolicyNumbers(name => policy[name]), timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}, unset});
+	return JSON.stringify({...forPolicyNumbers(name => policy[name]), timeoutMs, timeoutPercent, retry, backoff: {baseMs, factor, maxMs, jitter}, onDead, unset});
 }
 
 const ONE_EXECUTION: Policy = {

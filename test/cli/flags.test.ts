@@ -25,7 +25,7 @@ const COMMANDS: Readonly<Record<string, {readonly options: readonly string[]; re
 		without: {
 			...{tasks: 'the argument', only: 'the argument names one task', scope: 'that of the module and of the folder', payload: 'an item is the payload'},
 			...{files: 'task() has it; lines and globs are files by --fresh content', window: 'as needed', signal: 'Ctrl-C'},
-			...{onComplete: 'what follows the command in the shell', priority: OF_TASK, backoff: OF_TASK, retry: OF_TASK},
+			...{onComplete: 'what follows the command in the shell', priority: OF_TASK, backoff: OF_TASK, retry: OF_TASK, onDead: OF_TASK},
 			...{
 				runAt: 'at and cron have it',
 				expires: 'the command waits for its jobs',

@@ -115,7 +115,7 @@ test('a caller that watches jobs learns at once which have ended', async t => {
 test('a caller that subscribes gets other events from then on', async t => {
 	const {perform, clients, flush} = await setUp();
 	await perform({call: 1, type: 'subscribe', events: ['recovered']});
-	clients.publish({type: 'cancelled', id: 1});
+	clients.publish({type: 'ownerLost'});
 	clients.publish({type: 'recovered', jobs: 1});
 	t.deepEqual(flush().events, [{type: 'recovered', jobs: 1}]);
 });
@@ -203,8 +203,8 @@ test('a cancel is answered with the cancelled jobs; running jobs are stopped fir
 	t.deepEqual(replies, []);
 	t.like(notices, [{id: 3, status: 'cancelled'}]);
 	t.deepEqual(events, [
-		{type: 'cancelled', id: 3},
-		{type: 'cancelled', id: 4},
+		{type: 'cancelled', id: 3, task: 'count'},
+		{type: 'cancelled', id: 4, task: 'count'},
 	]);
 	t.deepEqual(asked, [['jobsMayBeReady'], ['stop', 1], ['stop', 2], ['confirmStops']]);
 	resolve();

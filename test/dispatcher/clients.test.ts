@@ -9,7 +9,7 @@ import {FaenaError} from '../../lib/support/errors.ts';
 import {arm} from '../../lib/support/failpoint.ts';
 import type {EnqueueCall, EnqueueReply, RepliesMessage} from '../../lib/transport/messages.ts';
 import {POLICY} from '../fixtures/dispatcher.ts';
-import {endedGroup, returnedGroup} from '../fixtures/groups.ts';
+import {claimedGroup, endedGroup, returnedGroup} from '../fixtures/groups.ts';
 import {noticesOf} from '../fixtures/notices.ts';
 import {MemoryStore} from '../store/oracle.ts';
 
@@ -76,17 +76,17 @@ test('a notice or an event is also sent by itself', t => {
 });
 
 test('only events that a caller listens to are kept, from the moment it says so', t => {
-	const {clients, flush} = setUp(['cancelled']);
+	const {clients, flush} = setUp(['memoryShort']);
 	clients.publish({type: 'recovered', jobs: 1});
-	clients.updated({id: 1, lease: 1, execution: 1, progress: {done: 1, at: 5}, logs: [{at: 1, level: 'info', text: 'x'}]});
+	clients.updated({id: 1, lease: 1, execution: 1, progress: {done: 1, at: 5}, logs: [{at: 1, level: 'info', text: 'x'}], claimed: claimedGroup(1)});
 	t.deepEqual(flush(), {});
-	for (const id of [1, 2]) clients.publish({type: 'cancelled', id});
+	for (const id of [1, 2]) clients.publish({type: 'memoryShort', id});
 	t.deepEqual(flush().events, [
-		{type: 'cancelled', id: 1},
-		{type: 'cancelled', id: 2},
+		{type: 'memoryShort', id: 1},
+		{type: 'memoryShort', id: 2},
 	]);
 	clients.subscribe(['recovered']);
-	clients.publish({type: 'cancelled', id: 1});
+	clients.publish({type: 'memoryShort', id: 1});
 	clients.publish({type: 'recovered', jobs: 1});
 	t.deepEqual(flush().events, [{type: 'recovered', jobs: 1}]);
 });
@@ -94,14 +94,15 @@ test('only events that a caller listens to are kept, from the moment it says so'
 test('progress and log lines of running jobs are events', t => {
 	const {clients, flush} = setUp();
 	const logs = [{at: 1, level: 'info', text: 'x'} as const, {at: 2, level: 'warn', text: 'y'} as const];
-	clients.updated({id: 7, lease: 1, execution: 1, progress: {done: 1, at: 5}, logs});
-	clients.updated({id: 8, lease: 1, execution: 1, progress: {done: 1, total: 0, at: 5}});
-	clients.updated({id: 9, lease: 1, execution: 1, startedAt: 1});
+	const claimed = claimedGroup(9);
+	clients.updated({id: 7, lease: 1, execution: 1, progress: {done: 1, at: 5}, logs, claimed});
+	clients.updated({id: 8, lease: 1, execution: 1, progress: {done: 1, total: 0, at: 5}, claimed});
+	clients.updated({id: 9, lease: 1, execution: 1, startedAt: 1, claimed});
 	t.deepEqual(flush().events, [
-		{type: 'progress', id: 7, done: 1},
-		{type: 'log', id: 7, at: 1, level: 'info', text: 'x'},
-		{type: 'log', id: 7, at: 2, level: 'warn', text: 'y'},
-		{type: 'progress', id: 8, done: 1, total: 0},
+		{type: 'progress', id: 7, ...ABOUT, done: 1},
+		{type: 'log', id: 7, ...ABOUT, at: 1, level: 'info', text: 'x'},
+		{type: 'log', id: 7, ...ABOUT, at: 2, level: 'warn', text: 'y'},
+		{type: 'progress', id: 8, ...ABOUT, done: 1, total: 0},
 	]);
 });
 
@@ -147,19 +148,26 @@ test('a caller that gives up one of the jobs that it has enqueued together hears
 	);
 });
 
+/** What events say of a job of these tests. */
+const ABOUT = {task: 'count', attempt: 1};
 const ERROR = {reason: 'threw', name: 'Error', message: 'it failed'} as const;
 const THREW: Outcome = {type: 'threw', error: ERROR, durationMs: 5};
 const RETURNED: Outcome = {type: 'returned', value: '1', durationMs: 5};
 
 const ENDS: Readonly<Record<string, readonly [outcome: Outcome, status: Settled, event: object | undefined, notice: object | undefined]>> = {
 	'an execution that completed': [RETURNED, 'completed', {type: 'completed', durationMs: 5}, {status: 'completed', result: '1'}],
-	'one that will be tried again': [THREW, 'failed', {type: 'failed', error: ERROR}, undefined],
-	'the last one of a job': [THREW, 'dead', {type: 'dead', error: ERROR}, {status: 'dead', result: null, error: ERROR, execution: {number: 1, durationMs: 5}}],
+	'one that will be tried again': [THREW, 'failed', {type: 'failed', error: ERROR, durationMs: 5}, undefined],
+	'the last one of a job': [
+		THREW,
+		'dead',
+		{type: 'dead', error: ERROR, durationMs: 5, why: 'maxAttempts'},
+		{status: 'dead', result: null, error: ERROR, execution: {number: 1, durationMs: 5}},
+	],
 	'a cancelled one': [{type: 'cancelled'}, 'cancelled', {type: 'cancelled'}, {status: 'cancelled', result: null, execution: {number: 1}}],
 	'a cancelled one that ran': [
 		{type: 'cancelled', error: ERROR},
 		'cancelled',
-		{type: 'cancelled'},
+		{type: 'cancelled', error: ERROR},
 		{status: 'cancelled', result: null, error: ERROR, execution: {number: 1}},
 	],
 	'a released one': [{type: 'released'}, 'pending', undefined, undefined],
@@ -175,7 +183,7 @@ for (const [what, [outcome, status, event, notice]] of Object.entries(ENDS)) {
 		const others = new Map<number, Settled>(status === 'completed' ? [] : [[1, status]]);
 		clients.settled(endedGroup([THREW, outcome, RETURNED]), {others: new Map([...others, [0, 'lost']])});
 		const {events, notices} = flush();
-		t.deepEqual(events, [...(event ? [{...event, id: 2}] : []), {type: 'completed', id: 3, durationMs: 5}]);
+		t.deepEqual(events, [...(event ? [{...event, id: 2, ...ABOUT}] : []), {type: 'completed', id: 3, ...ABOUT, durationMs: 5}]);
 		t.deepEqual(
 			notices?.toSorted((a, b) => a.id - b.id),
 			[...(notice ? [{...notice, id: 2}] : []), {id: 3, status: 'completed', result: '1'}],
@@ -186,7 +194,7 @@ for (const [what, [outcome, status, event, notice]] of Object.entries(ENDS)) {
 test('an execution without a known duration took none', t => {
 	const {clients, flush} = setUp();
 	clients.settled(returnedGroup([NaN]), {others: new Map()});
-	t.deepEqual(flush().events, [{type: 'completed', id: 1, durationMs: 0}]);
+	t.deepEqual(flush().events, [{type: 'completed', id: 1, ...ABOUT, durationMs: 0}]);
 });
 
 test('an execution that returned and failed after all is reported with the reason of the refusal', t => {
@@ -204,8 +212,8 @@ test('an execution that returned and failed after all is reported with the reaso
 	});
 	const {events, notices} = flush();
 	t.deepEqual(events, [
-		{type: 'failed', id: 1, error: ERROR},
-		{type: 'dead', id: 2, error: ERROR},
+		{type: 'failed', id: 1, ...ABOUT, error: ERROR},
+		{type: 'dead', id: 2, ...ABOUT, error: ERROR, why: 'maxAttempts'},
 	]);
 	t.deepEqual(notices, [{id: 2, status: 'dead', result: null, error: ERROR, execution: {number: 1}}]);
 });

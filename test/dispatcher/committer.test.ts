@@ -67,10 +67,8 @@ async function setUp({jobs = 0, tasks = {count: {}}, verbs = () => ({}), hasPool
 
 function endOf(chunk: ClaimedGroup, outcome: Outcome): EndedGroup {
 	const {lease, ids} = chunk;
-	return toEndedGroup(
-		listIds(ids, sizeOf(chunk)).map(id => ({id, lease, execution: 1, outcome})),
-		chunk.createdAt,
-	);
+	const settlements = listIds(ids, sizeOf(chunk)).map(id => ({id, lease, execution: 1, outcome}));
+	return {...toEndedGroup(settlements, chunk.createdAt), claimed: chunk};
 }
 
 function enqueueCall(call: number, jobs = 1, parts: Partial<NewGroup> = {}) {
@@ -98,7 +96,7 @@ test('a commit claims as many jobs as the pool can take and starts them; the nex
 	t.false(committer.mustCommit || committer.hasJobs);
 	t.is(commits.length, 2);
 	t.is(commits[1]?.claim, undefined);
-	t.deepEqual(flush().events, [{type: 'completed', id: 1, durationMs: 0}]);
+	t.deepEqual(flush().events, [{type: 'completed', id: 1, task: 'count', attempt: 1, durationMs: 0}]);
 	t.like(await queue.counts(), {completed: 1, running: 1});
 	await committer.commit();
 	t.is(commits.length, 2);
@@ -348,7 +346,7 @@ test('a job expires in a commit of its own if the pool can take nothing then; it
 	t.deepEqual(commits[1]?.claim, {owner: 'owner', lanes: [], limit: 0, maxBytes: 0});
 	await clients.lookUp();
 	const {events, notices} = flush();
-	t.deepEqual(events, [{type: 'cancelled', id: 1}]);
+	t.like(events, [{type: 'cancelled', id: 1, task: 'count', error: {reason: 'expired'}}]);
 	t.like(notices[0], {id: 1, status: 'cancelled', error: {reason: 'expired'}});
 	t.is(committer.commitDueInMs(), Infinity);
 	takeWakes();
@@ -404,10 +402,10 @@ test('a dispatcher without a pool enqueues and claims nothing', async t => {
 });
 
 test('updates of running jobs are written with the next commit and sent to the callers; the first wakes the loop after 20 ms', async t => {
-	const {committer, clock, commits, flush, queue, takeWakes} = await setUp({jobs: 1});
+	const {committer, clock, commits, flush, pool, queue, takeWakes} = await setUp({jobs: 1});
 	await committer.commit();
 	takeWakes();
-	const update = {id: 1, lease: 1, execution: 1};
+	const update = {id: 1, lease: 1, execution: 1, claimed: pool.given[0] as ClaimedGroup};
 	committer.updated({...update, progress: {done: 1, at: 5}});
 	committer.updated({...update, progress: {done: 2, at: 6}});
 	t.is(takeWakes(), 0);
@@ -416,8 +414,8 @@ test('updates of running jobs are written with the next commit and sent to the c
 	await committer.commit();
 	t.is(commits[1]?.update?.length, 2);
 	t.deepEqual(flush().events, [
-		{type: 'progress', id: 1, done: 1},
-		{type: 'progress', id: 1, done: 2},
+		{type: 'progress', id: 1, task: 'count', attempt: 1, done: 1},
+		{type: 'progress', id: 1, task: 'count', attempt: 1, done: 2},
 	]);
 	t.like(await queue.job(1), {progress: {done: 2}});
 	committer.updated({...update, progress: {done: 3, at: 7}});

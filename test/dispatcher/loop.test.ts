@@ -87,10 +87,13 @@ async function setUp({jobs = 0, verbs = () => ({}), hasPool = true, asksForSigna
 	const end = (chunk: ClaimedGroup, outcome: Outcome = RETURNED) => {
 		const {lease, ids, createdAt} = chunk;
 		listener.ended(chunk.task, [
-			toEndedGroup(
-				listIds(ids, sizeOf(chunk)).map(id => ({id, lease, execution: 1, outcome})),
-				createdAt,
-			),
+			{
+				...toEndedGroup(
+					listIds(ids, sizeOf(chunk)).map(id => ({id, lease, execution: 1, outcome})),
+					createdAt,
+				),
+				claimed: chunk,
+			},
 		]);
 	};
 	return {call, clock, dispatcher, end, hasClosed: () => hasClosed, heard, listener, memory, pool, queue, tasks, turn};
@@ -171,7 +174,7 @@ test('a caller that watches its jobs gets their ends, after they are settled', a
 	end(pool.given[0] as ClaimedGroup);
 	const {notices, events} = await heard();
 	t.deepEqual(notices, [{id: 1, status: 'completed', result: '1'}]);
-	t.deepEqual(events, [{type: 'completed', id: 1, durationMs: 0}]);
+	t.deepEqual(events, [{type: 'completed', id: 1, task: 'count', attempt: 1, durationMs: 0}]);
 	t.is((await queue.counts()).completed, 1);
 });
 
@@ -457,7 +460,7 @@ test('a close releases jobs that have not started, lets running jobs end, and th
 	pool.size = 0;
 	const {replies, events} = await heard();
 	t.deepEqual(replies, [{call: 1, value: undefined}]);
-	t.deepEqual(events, [{type: 'completed', id: 1, durationMs: 0}]);
+	t.deepEqual(events, [{type: 'completed', id: 1, task: 'count', attempt: 1, durationMs: 0}]);
 	t.deepEqual(pool.calls.slice(1), [['close']]);
 	t.is(await memory.heartbeat('owner'), 'fenced');
 	t.true(hasClosed());

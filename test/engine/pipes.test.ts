@@ -3,7 +3,7 @@ import {join} from 'node:path';
 import {createInterface} from 'node:readline';
 import {Readable, Writable} from 'node:stream';
 import {setTimeout as sleep} from 'node:timers/promises';
-import type {DeadItem} from '../../lib/index.ts';
+import type {DeadJob} from '../../lib/index.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 
@@ -143,12 +143,12 @@ test('onError of a stage may name a task, which gets each dead item once, also i
 	await faena.idle();
 	const dead = await faena.jobs({task: 'echo', status: 'completed'}).page();
 	const buried = await Promise.all(dead.filter(({batch}) => batch === undefined).map(({id}) => faena.job<'echo'>(id).result()));
-	const items = buried as DeadItem[];
+	const items = buried as DeadJob[];
 	t.deepEqual(
-		items.toSorted((a, b) => a.index - b.index).map(({stage, payload, index, error}) => ({stage, payload, index, message: error.message})),
+		items.toSorted((a, b) => Number(a.index) - Number(b.index)).map(({task, payload, index, error}) => ({task, payload, index, message: error.message})),
 		[
-			{stage: 'failOdd', payload: 1, index: 0, message: '1 is odd'},
-			{stage: 'failOdd', payload: 3, index: 2, message: '3 is odd'},
+			{task: 'failOdd', payload: 1, index: 0, message: '1 is odd'},
+			{task: 'failOdd', payload: 3, index: 2, message: '3 is odd'},
 		],
 	);
 });
@@ -171,7 +171,7 @@ test('a stage with the option group goes on without the items that were dropped 
 	}
 	await faena.idle();
 	const notes = (await faena.jobs({task: 'echo'}).page({limit: 1000})).filter(({batch}) => batch === undefined);
-	const items = (await Promise.all(notes.map(({id}) => faena.job<'echo'>(id).result()))) as DeadItem[];
+	const items = (await Promise.all(notes.map(({id}) => faena.job<'echo'>(id).result()))) as DeadJob[];
 	t.deepEqual(
 		items.map(({index, payload}) => [index, payload]).toSorted(([a], [b]) => Number(a) - Number(b)),
 		numbers(20)

@@ -24,11 +24,7 @@ function openAt(t: ExecutionContext, queue: string, days: number, retention?: Te
 /** Opens an engine that many days later, and resolves with the ids of the jobs that are left once it has searched. */
 async function leftAfter(t: ExecutionContext, queue: string, days: number, retention?: TestOptions['retention']): Promise<number[]> {
 	const faena = await openAt(t, queue, days, retention);
-	let before = -1;
-	for (let jobs = await faena.jobs().page(); jobs.length !== before; jobs = await faena.jobs().page()) {
-		before = jobs.length;
-		await new Promise(resolve => setTimeout(resolve, 100));
-	}
+	await faena.drain();
 	const left = (await faena.jobs().page()).map(({id}) => id);
 	await faena.close();
 	return left;
@@ -55,6 +51,25 @@ test('ended jobs are kept as long as their status and task say, and nothing is d
 	t.deepEqual(await leftAfter(t, queue, 29, {completed: '30d', dead: '90d', cancelled: '10d'}), [completed.id, dead.id, waiting.id]);
 	t.deepEqual(await leftAfter(t, queue, 31, {completed: '30d', dead: '90d'}), [dead.id, waiting.id]);
 	t.deepEqual(await leftAfter(t, queue, 91, {completed: '30d', dead: '90d'}), [waiting.id]);
+});
+
+test("a test's clock deletes what is kept no longer: drain() resolves once that is done", async t => {
+	const faena = await openForTest(tasks, {retention: {completed: '30d'}, defaults: {maxAttempts: 1}});
+	t.teardown(() => faena.close());
+	const kept = await faena.enqueue('work', 'fail');
+	await faena.enqueueMany(
+		'work',
+		Array.from({length: 2500}, () => 'well'),
+	);
+	t.like(await faena.drain(), {completed: 2500, dead: 1});
+	faena.clock.advance('29d');
+	t.like(await faena.drain(), {completed: 2500, dead: 1});
+	faena.clock.advance('1d');
+	t.like(await faena.drain(), {completed: 0, dead: 1});
+	t.deepEqual(
+		(await faena.jobs().page()).map(({id}) => id),
+		[kept.id],
+	);
 });
 
 test('unused batches are deleted with all their jobs, also those of an interrupted map; those with unended jobs are kept; many jobs go page by page', async t => {

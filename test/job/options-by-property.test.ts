@@ -35,6 +35,7 @@ const NESTED: Readonly<Record<string, Checks>> = {
 
 /** Options that are neither a number nor a time, and have none in them. */
 const OTHERS = [
+	'onDead',
 	...[
 		'queue',
 		'pool',

@@ -914,6 +914,15 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		put: 'const firstOpen = firstNew;',
 		killer: [SQLITE, 'sqlite: a job whose parent of the same call is cancelled at once is cancelled, too'],
 	},
+	'a death is not told to the task of onDead': {
+		file: 'lib/store/sqlite/transaction/settle.ts',
+		find: "if (next.to === 'dead' && 'onDead' in outcome && outcome.onDead)",
+		put: "if (next.to === 'parked' && 'onDead' in outcome && outcome.onDead)",
+		killer: [
+			SQLITE,
+			'sqlite: the job of onDead is stored in the transaction that makes a job dead, after what others enqueue, and not while attempts are left',
+		],
+	},
 	'a retried parent brings no children back': {
 		file: CHILDREN,
 		find: "if (failureOf(tx, id)?.reason !== 'parent' || lostParentOf(tx, id) !== undefined) return false;",

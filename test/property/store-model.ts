@@ -612,17 +612,13 @@ function toChanges({settle, update, edit, enqueue, rejectConflicts, claim}: Comm
 	};
 	return {
 		settle: settle.flatMap(({of, outcome, worker, code, children}) => {
-			const ended =
-				outcome.type === 'returned' && children.length > 0
-					? {
-							...outcome,
-							enqueue: children.map(({rerun: _, maxPending: __, fingerprint: ___, isOutdated: ____, after, ...plan}, index) => ({
-								...toNewJob({...plan, batch: null, after: null}),
-								...toChildParents(after, index, world),
-							})),
-						}
-					: outcome;
-			return claimsAt(of, world).map(claim => ({...claim, outcome: ended, worker, ...(code !== undefined && {code})}));
+			const made = children.map(({rerun: _, maxPending: __, fingerprint: ___, isOutdated: ____, after, ...plan}, index) => ({
+				...toNewJob({...plan, batch: null, after: null}),
+				...toChildParents(after, index, world),
+			}));
+			const {key: _, unique: __, after: ___, ...onDead} = made[0] ?? {};
+			const ended = !made[0] ? outcome : outcome.type === 'returned' ? {...outcome, enqueue: made} : 'error' in outcome ? {...outcome, onDead} : outcome;
+			return claimsAt(of, world).map(claim => ({...claim, outcome: ended as Outcome, worker, ...(code !== undefined && {code})}));
 		}),
 		update: update.flatMap(({of, done, lines, state}) => {
 			const progress = done === null ? {} : {progress: {done, at: now, ...(done > 1 && {total: 4})}};

@@ -266,7 +266,8 @@ export function claimOf({id, state, executions}: RunningJob): Claim {
 }
 
 export function childJobsOf(outcome: Outcome): readonly ChildJob[] | undefined {
-	return outcome.type === 'returned' ? outcome.enqueue : undefined;
+	if (outcome.type === 'returned') return outcome.enqueue;
+	return 'onDead' in outcome ? [] : undefined;
 }
 
 /** The failure of a job that enqueues these jobs, if the key of one belongs to another payload: in the store, or among the jobs before it. */

@@ -801,6 +801,7 @@ export class MemoryStore implements contract.Store {
 		if (after.type === 'held' && job.expires) job.expires = {...job.expires, at: Infinity};
 		Object.assign(job, {state: after});
 		if (statusOf(after) === 'completed') this.#given.set(job.id, givenBy(job));
+		if (statusOf(after) === 'dead' && 'onDead' in outcome && outcome.onDead) this.#enqueueChildren([outcome.onDead]);
 		return statusOf(after);
 	}
 

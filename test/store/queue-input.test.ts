@@ -90,7 +90,7 @@ test("options are flat, as in enqueue() of an engine; what a job leaves out has 
 				timeoutMs: 1500,
 				...defaults,
 				backoff: {...defaults.backoff, baseMs: 5},
-				unset: ['maxDelays', 'maxReleases', 'retry'].filter(n => POLICY_OPTIONS.includes(n as never)),
+				unset: ['maxDelays', 'maxReleases', 'retry', 'onDead'].filter(n => POLICY_OPTIONS.includes(n as never)),
 			},
 			{maxAttempts: 3, timeoutMs: null, ...defaults, unset: POLICY_OPTIONS},
 		] as never,

@@ -1,7 +1,6 @@
 import {abortSignal, bad, boolean, type Checks, checked, choice, expected, integer, show, text} from '../../job/checks.ts';
 import type {Encoded} from '../../job/encoding.ts';
 import {MAX_GROUP_JOBS, type NewGroup} from '../../job/groups/group.ts';
-import type {JobId} from '../../job/job.ts';
 import {type JobBuilder, lowestOf} from '../../job/new-job.ts';
 import {checkJobOptions, EXECUTION_CHECKS} from '../../job/options.ts';
 import type {ExecutionOptions} from '../../job/task.ts';
@@ -14,23 +13,9 @@ export interface StageOptions<Task extends string = string> extends ExecutionOpt
 	readonly group?: number;
 	/**
 	 * What to do when a job of the stage is dead. `stop` (default) ends the pipe with its error. `drop` goes on without the item. The name of a task
-	 * enqueues a job of it, whose payload is a {@link DeadItem}, and goes on.
+	 * enqueues a job of it, whose payload is a {@link DeadJob}, and goes on.
 	 */
 	readonly onError?: 'stop' | 'drop' | {readonly task: string};
-}
-
-/** The payload of a job that a stage's `onError` has enqueued. */
-export interface DeadItem {
-	/** The task of the stage. */
-	readonly stage: string;
-	/** The payload of the job that is dead. */
-	readonly payload: unknown;
-	/** The job that is dead. */
-	readonly jobId: JobId;
-	/** The name and message of its error. */
-	readonly error: {readonly name: string; readonly message: string};
-	/** The index of its item in the source, from 0; of a job with several items, that of the first. */
-	readonly index: number;
 }
 
 /** Options of `pipe()`. */

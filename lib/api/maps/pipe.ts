@@ -2,6 +2,7 @@ import {Readable} from 'node:stream';
 import {pipeline} from 'node:stream/promises';
 import {bad, checkIterable, show} from '../../job/checks.ts';
 import {fromFailure} from '../../job/failure.ts';
+import type {DeadJob} from '../../job/groups/dead-jobs.ts';
 import {listRanges} from '../../job/groups/group.ts';
 import type {Counts, JobId} from '../../job/job.ts';
 import {describeStages, GROUPED, NO_JOBS} from '../../job/job.ts';
@@ -14,7 +15,7 @@ import {payloadOf, readJobs} from '../job-info.ts';
 import {JobMap} from './map.ts';
 import type {MapResult} from './map-items.ts';
 import type {MapPlan} from './map-options.ts';
-import type {DeadItem, PipePlan, Stage} from './pipe-plan.ts';
+import type {PipePlan, Stage} from './pipe-plan.ts';
 
 /** How far a pipe is. */
 export interface PipeProgress {
@@ -180,8 +181,8 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 
 	/** Enqueues the job for a dead item. In a batch it has a key, so that a pipe that is resumed does not enqueue it again. */
 	async #bury(task: string, stage: Stage, job: StoredJob, error: Error, index: number): Promise<void> {
-		const item: DeadItem = {
-			stage: stage.task,
+		const item: DeadJob = {
+			task: stage.task,
 			payload: await payloadOf(this.#client, job),
 			jobId: job.id,
 			error: {name: error.name, message: error.message},

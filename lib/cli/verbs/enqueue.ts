@@ -22,6 +22,7 @@ interface Flags {
 	readonly maxAttempts?: number;
 	readonly maxDelays?: number;
 	readonly timeout?: NonNullable<QueueJob['timeout']>;
+	readonly onDead?: string;
 }
 
 export function addEnqueue(program: Command): void {
@@ -46,6 +47,7 @@ export function addEnqueue(program: Command): void {
 		.option('--max-attempts <n>', 'failures after which the job is dead (default: 3)', toCount)
 		.option('--max-delays <n>', 'times that the task may put the job off by RetryAfter without a charge (default: 100)', toMaxDelays)
 		.option('--timeout <time>', 'longest run of the job, for instance 30s, 5m, or 300% of the median (default: none)', toTime)
+		.option('--on-dead <task>', 'if the job is dead, a job of this task is enqueued, which gets its id, payload and error')
 		.addHelpText(
 			'after',
 			`

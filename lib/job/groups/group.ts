@@ -1,5 +1,6 @@
 import {get} from '../../support/primordials.ts';
-import type {ClaimedJob, Ending, Lease, Settlement} from '../claim.ts';
+import type {BatchId} from '../batch.ts';
+import type {ClaimedJob, Ending, JobUpdate, Lease, Settlement} from '../claim.ts';
 import type {Encoded} from '../encoding.ts';
 import type {FailureRecord} from '../failure.ts';
 import type {JobId} from '../job.ts';
@@ -93,6 +94,8 @@ export interface ClaimedGroup extends Pick<ClaimedJob, 'task'> {
 	readonly priorities: Column;
 	/** The policies of the jobs. */
 	readonly policies: Column<Policy>;
+	/** Their batches, of which only events tell; `null` for none. */
+	readonly batches?: Column<BatchId | null | undefined>;
 	/** Whose the jobs are. */
 	readonly scopes?: Column<string | undefined> | undefined;
 	/** The payloads. */
@@ -136,12 +139,18 @@ export interface ParentEnd {
 }
 
 /** A claimed group as its worker gets it. */
-export interface SentGroup extends Omit<ClaimedGroup, 'policies' | 'priorities'> {
+export interface SentGroup extends Omit<ClaimedGroup, 'policies' | 'priorities' | 'batches'> {
 	readonly maxAttempts: Column;
 }
 
-export function toSent({policies, priorities: _, ...group}: ClaimedGroup): SentGroup {
+export function toSent({policies, priorities: _, batches: __, ...group}: ClaimedGroup): SentGroup {
 	return {...group, maxAttempts: mapColumn(policies, ({maxAttempts}) => maxAttempts)};
+}
+
+/** An update as the pool tells it. */
+export interface RunningUpdate extends JobUpdate {
+	/** The job as it was claimed, with others, for events. */
+	readonly claimed?: ClaimedGroup;
 }
 
 /** Executions that ended. Those without an entry in `endings` returned, and enqueued no jobs. */
@@ -152,6 +161,8 @@ export interface EndedGroup extends Pick<ClaimedGroup, 'lease' | 'ids' | 'execut
 	readonly times: Uint8Array;
 	/** How executions ended, by index. */
 	readonly endings?: ReadonlyMap<number, Ending> | undefined;
+	/** The jobs as they were claimed, perhaps with others, for events. A store does not need it. */
+	readonly claimed?: ClaimedGroup | undefined;
 }
 
 export type Group = Pick<NewGroup, 'values'>;

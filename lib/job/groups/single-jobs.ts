@@ -30,7 +30,7 @@ import {columnsBy, type JobTimes, PackedTimes, packTimes} from './packed-times.t
 export function pickEnded(group: EndedGroup, indexes: readonly number[]): EndedGroup {
 	const all = [...settlementsOf(group)];
 	const picked = indexes.map(index => all[index] as Settlement);
-	return toEndedGroup(picked, toColumn(indexes.map(index => numberAt(group.createdAt, index))));
+	return {...toEndedGroup(picked, toColumn(indexes.map(index => numberAt(group.createdAt, index)))), claimed: group.claimed};
 }
 
 /** Replaces the endings of the executions at these indexes, and drops their results. */
@@ -158,7 +158,7 @@ export function claimAt({lease, ids, executions}: Pick<ClaimedGroup, 'lease' | '
 export function toReleased(group: ClaimedGroup): EndedGroup {
 	const count = sizeOf(group);
 	const endings = new Map(Array.from({length: count}, (_, index) => [index, {type: 'released'}] as const));
-	return {...executionsOf(group, 0, count), values: {count, text: null}, times: packTimes(count, {}), endings};
+	return {...executionsOf(group, 0, count), values: {count, text: null}, times: packTimes(count, {}), endings, claimed: group};
 }
 
 /** Puts settlements of one lease and one worker into a group. */

@@ -1,3 +1,4 @@
+import type {BatchId} from '../../job/batch.ts';
 import type {Lease} from '../../job/claim.ts';
 import type {Encoded} from '../../job/encoding.ts';
 import {joinClaimed, joinValues} from '../../job/groups/cut-and-join.ts';
@@ -24,6 +25,7 @@ export interface ClaimedRow {
 	readonly keys: string | null;
 	readonly text_value: string | null;
 	readonly byte_value: Uint8Array | null;
+	readonly batch: BatchId | null;
 }
 
 interface Details {
@@ -93,6 +95,7 @@ function toGroup(row: ClaimedRow, {lease, named, aheadMs}: ClaimContext, parentR
 		createdAt: row.created_at,
 		priorities: -row.rank,
 		policies: named.policy(row.policy),
+		batches: row.batch,
 		values: valuesOf(row, first, last),
 		...defined({
 			quarantine: suspicion === 0 ? undefined : suspicion === MAX_SUSPICION ? ('alone' as const) : ('together' as const),

@@ -31,7 +31,7 @@ export interface EndedItem {
 export function endedItems(groups: readonly EndedGroup[], make: CallEncoder): EndedItem[] {
 	const makers = new Set<string>();
 	const items = groups.flatMap((group, number) => itemsOf(group, make, makers).map(item => ({...item, group: number})));
-	const isMaker = ({json}: EndedItem) => json.type === 'maker';
+	const isMaker = ({json}: EndedItem) => json.type === 'maker' || json.onDead !== undefined;
 	return [...items.filter(item => !isMaker(item)), ...items.filter(isMaker)];
 }
 
@@ -53,12 +53,8 @@ function itemsOf(group: EndedGroup, make: CallEncoder, makers: Set<string>): Omi
 			items.push({index: start, json: {type: 'settled', first}});
 			continue;
 		}
-		const basis = ending && make.basis(lease, numberAt(executions, start), first);
-		const own =
-			ending && ending.type !== 'returned'
-				? {type: ending.type, mayExpire: mayExpire(ending, times.known(start).startedAt), ...decided(ending, basis, group.own, make)}
-				: returned(group, start, end, ending, make, basis);
-		if (own.type === 'maker') makers.add(keyOf(start));
+		const own = endOf(group, start, end, times, make);
+		if (own.type === 'maker' || own.onDead) makers.add(keyOf(start));
 		const common = {first, last: first + end - start - 1, lease, execution: numberAt(executions, start), worker, code: group.code};
 		const part = cutTimes(times, start, end);
 		items.push({
@@ -67,6 +63,17 @@ function itemsOf(group: EndedGroup, make: CallEncoder, makers: Set<string>): Omi
 		});
 	}
 	return items;
+}
+
+/** How the executions of an item ended. */
+function endOf(group: EndedGroup, start: number, end: number, times: PackedTimes, make: CallEncoder): Omit<EndedJson, 'first'> {
+	const {endings, ids, executions, lease, own} = group;
+	const ending = endings?.get(start);
+	if (!ending) return returned(group, start, end, undefined, make, undefined);
+	const basis = make.basis(lease, numberAt(executions, start), idAt(ids, start));
+	const onDead = 'onDead' in ending && ending.onDead ? {onDead: childGroups([ending.onDead], make)} : {};
+	if (ending.type === 'returned') return {...returned(group, start, end, ending, make, basis), ...onDead};
+	return {type: ending.type, mayExpire: mayExpire(ending, times.known(start).startedAt), ...decided(ending, basis, own, make), ...onDead};
 }
 
 /** True if a job that was released goes on waiting for its start. */
@@ -94,9 +101,12 @@ function returned(
 	};
 }
 
-/** The jobs that the executions of a group enqueue. */
+/** The jobs that the executions of a group enqueue, or may. */
 export function childJobsOf({endings}: EndedGroup): readonly ChildJob[] {
-	return [...(endings?.values() ?? [])].flatMap(ending => (ending.type === 'returned' ? (ending.enqueue ?? []) : []));
+	return [...(endings?.values() ?? [])].flatMap(ending => [
+		...('enqueue' in ending ? (ending.enqueue ?? []) : []),
+		...('onDead' in ending && ending.onDead ? [ending.onDead] : []),
+	]);
 }
 
 /** The jobs that an execution enqueues, with the failures of the execution if they can't be. */

@@ -1,6 +1,6 @@
 import type {Claim, Outcome} from '../../../lib/job/claim.ts';
 import {listIds} from '../../../lib/job/groups/group.ts';
-import {claimOf, claimsOf, commit, enqueue, fresh, idsOf, jobOf, law, listed, newJob, POLICY, T0, take} from './laws.ts';
+import {claimOf, claimsOf, commit, ERROR, enqueue, fresh, idsOf, jobOf, law, listed, newJob, POLICY, T0, take} from './laws.ts';
 
 law('jobs that a job enqueues are stored when it completes, and can be claimed in the same transaction', async (t, queue, clock) => {
 	await enqueue(queue, newJob());
@@ -27,6 +27,29 @@ law('jobs that a job enqueues are stored when it completes, and can be claimed i
 	t.like(await queue.counts(), {pending: 2, running: 2, completed: 1});
 	clock.pass(1000);
 	t.deepEqual(idsOf(await take(queue, 9)), [3]);
+});
+
+law('the job of onDead is stored in the transaction that makes a job dead, after what others enqueue, and not while attempts are left', async (t, queue) => {
+	const policy = {...POLICY, maxAttempts: 2, backoff: {...POLICY.backoff, baseMs: 0}};
+	await enqueue(queue, newJob({policy}), newJob({policy: {...policy, maxAttempts: 1}}), newJob());
+	const [first, second, third] = claimsOf(await take(queue, 3)) as [Claim, Claim, Claim];
+	const threw = {type: 'threw', error: ERROR, onDead: newJob({task: 'note', payload: '"dead"'})} as const;
+	const settle = [
+		{...second, outcome: threw},
+		{...first, outcome: threw},
+		{...third, outcome: {type: 'returned', value: '1', enqueue: [newJob({task: 'next'})]}},
+	] as const;
+	t.deepEqual((await commit(queue, {settle: [...settle, {...second, outcome: threw}]})).settled, ['dead', 'failed', 'completed', 'lost']);
+	t.deepEqual(
+		(await queue.jobs({}).page()).map(({id, task}) => [id, task]),
+		[...[1, 2, 3].map(id => [id, 'hash']), [4, 'note'], [5, 'next']],
+	);
+	t.like(await jobOf(queue, 4), {status: 'pending'});
+	const [again] = claimsOf(await take(queue, 1)) as [Claim];
+	t.deepEqual(
+		(await commit(queue, {settle: [{...again, outcome: threw}], claim: claimOf('note')})).claimed.jobs.map(({id}) => id),
+		[4, 6],
+	);
 });
 
 law('jobs that a job enqueues are dropped if its claim was lost', async (t, queue) => {

@@ -161,6 +161,8 @@ export interface EndedJson extends Partial<Decision>, Partial<ItemValues> {
 	readonly starts?: readonly number[];
 	readonly durations?: readonly number[];
 	readonly groups?: readonly NewItem[];
+	/** What is enqueued if the job is dead. */
+	readonly onDead?: readonly NewItem[];
 	/** A job that was released goes on waiting for its start. */
 	readonly mayExpire?: boolean;
 }

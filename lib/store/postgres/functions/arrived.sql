@@ -194,7 +194,8 @@ declare
 	b jsonb := '{"base": @BACKOFF_BASE_MS@, "factor": @BACKOFF_FACTOR@, "max": @BACKOFF_MAX_MS@, "jitter": @BACKOFF_JITTER@}'::jsonb;
 begin
 	if jsonb_typeof(given) <> 'object' then perform refuse_option('as options an object', given); end if;
-	perform refuse_unknown(given, array['key', 'unique', 'scope', 'priority', 'delay', 'runAt', 'expires', @POLICY_NAMES@, 'timeout', 'retry', 'backoff'], 'Its options');
+	perform refuse_unknown(given, array['key', 'unique', 'scope', 'priority', 'delay', 'runAt', 'expires', @POLICY_NAMES@, 'timeout', 'retry', 'backoff', 'onDead'],
+		'Its options');
 	o := o || given;
 	if jsonb_typeof(o->'backoff') <> 'object' then perform refuse_option('as backoff an object', o->'backoff'); end if;
 	perform refuse_unknown(o->'backoff', array['base', 'factor', 'max', 'jitter'], 'The options of backoff');
@@ -202,6 +203,7 @@ begin
 	if o->'retry' not in ('"auto"', '"manual"') then perform refuse_option('as retry "auto" or "manual"', o->'retry'); end if;
 	if o ? 'key' and (jsonb_typeof(o->'key') <> 'string' or o->>'key' = '') then perform refuse_option('as key a text that is not empty', o->'key'); end if;
 	if o ? 'scope' and (jsonb_typeof(o->'scope') <> 'string' or o->>'scope' = '') then perform refuse_option('as scope a text that is not empty', o->'scope'); end if;
+	if o ? 'onDead' and (jsonb_typeof(o->'onDead') <> 'string' or o->>'onDead' = '') then perform refuse_option('as onDead the name of a task', o->'onDead'); end if;
 	if o ? 'unique' and (o->'unique' <> '"unended"' or not o ? 'key') then perform refuse_option('as unique "unended", together with a key', o->'unique'); end if;
 	if o ? 'delay' and o ? 'runAt' then perform refuse_option('delay or runAt, not both', given); end if;
 	return enqueue_checked(
@@ -214,12 +216,12 @@ begin
 			'delay', ms_of(o->'delay', 'delay', 0),
 			'runAt', moment_of(o->'runAt', 'runAt'),
 			'expires', ms_of(o->'expires', 'expires', 1),
-			'policy', format('{%s,"timeoutMs":%s,"retry":%s,"backoff":{"baseMs":%s,"factor":%s,"maxMs":%s,"jitter":%s},"unset":%s}',
+			'policy', format('{%s,"timeoutMs":%s,"retry":%s,"backoff":{"baseMs":%s,"factor":%s,"maxMs":%s,"jitter":%s}%s,"unset":%s}',
 				(select string_agg(format('"%s":%s', n.name, number_of_option(o->n.name, n.name, n.least, @MAX_NUMBER@, true)::integer), ',' order by n.place)
 					from (values @POLICY_NUMBERS@) n(place, name, least)),
 				coalesce(ms_of(o->'timeout', 'timeout', 1)::text, 'null'), o->'retry',
 				ms_of(b->'base', 'backoff.base', 0), number_of_option(b->'factor', 'backoff.factor', 1, @MAX_FACTOR@, false)::float8,
-				ms_of(b->'max', 'backoff.max', 0), number_of_option(b->'jitter', 'backoff.jitter', 0, 1, false)::float8,
+				ms_of(b->'max', 'backoff.max', 0), number_of_option(b->'jitter', 'backoff.jitter', 0, 1, false)::float8, ',"onDead":' || (o->'onDead')::text,
 				array_to_json(array(select n from unnest(array[@UNSET_OPTIONS@]) n where not given ? n)))
 		)),
 		payload::text, null);

@@ -49,7 +49,7 @@ begin
 end $$;
 
 create type answer as (info jsonb, first bigint, last bigint, task bigint, rank integer, execution integer, policy integer, created_at bigint,
-	job_first bigint, job_last bigint, number bigint, keys text, text_value text, byte_value bytea);
+	job_first bigint, job_last bigint, number bigint, keys text, text_value text, byte_value bytea, batch bigint);
 
 -- Takes consecutive numbers. The lock is held only while they are taken, and not to the end of the transaction.
 create function take_ids(number bigint) returns bigint language plpgsql as $$

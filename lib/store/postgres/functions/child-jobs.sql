@@ -53,7 +53,7 @@ begin
 	perform take_over_named(named) from jsonb_array_elements(item->'groups') named;
 	refusal := find_refusal(item, texts, bytes);
 	if refusal is not null then
-		answer := end_execution(item || jsonb_build_object('type', 'threw', 'failure', refusal), bytes);
+		answer := end_execution(item || jsonb_build_object('type', 'threw', 'failure', refusal), texts, bytes);
 		return case when answer = '"done"' then jsonb_build_object('refusal', refusal) else answer end;
 	end if;
 	-- First, since this job may have the key of one that it enqueues.

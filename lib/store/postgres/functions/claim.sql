@@ -210,7 +210,7 @@ end $$;
 create function jobs_of(c claimed) returns setof answer language sql as $$
 	select case when c.execution > 1 or exists (select from expiry) or exists (select from scheduled) then details_of(c.first, c.last, c.execution) end,
 		c.first, c.last, c.task, c.rank, c.execution,
-		j.policy, j.created_at, j.first, j.last, j.first_number, j.keys, j.text_value, j.byte_value
+		j.policy, j.created_at, j.first, j.last, j.first_number, j.keys, j.text_value, j.byte_value, c.batch
 	from job j where j.first >= (select max(first) from job where first <= c.first and first > c.first - @MAX_GROUP_JOBS@) and j.first <= c.last order by j.first
 $$;
 
@@ -258,7 +258,7 @@ begin
 	)
 	select case when c.execution > 1 or exists (select from expiry) or exists (select from scheduled) then details_of(c.first, c.last, c.execution) end,
 		c.first, c.last, c.task, c.rank, c.execution,
-		j.policy, j.created_at, j.first, j.last, j.first_number, j.keys, j.text_value, j.byte_value into a
+		j.policy, j.created_at, j.first, j.last, j.first_number, j.keys, j.text_value, j.byte_value, c.batch into a
 		from c, job j where j.first = (select max(first) from job where first <= c.first and first > c.first - @MAX_GROUP_JOBS@);
 	if a.first is null then return found; end if;
 	if its_batch is not null then update batch set started_at = now_ms() where id = its_batch and started_at is null; end if;

@@ -144,7 +144,7 @@ begin
 	for n in 0 .. jsonb_array_length(items) - 1 loop
 		i := items->n;
 		answer := case i->>'type' when 'returned' then complete(i, texts, bytes, is_plain) when 'maker' then end_maker(i, texts, bytes)
-			when 'settled' then '"lost"' else end_execution(i, bytes) end;
+			when 'settled' then '"lost"' else end_execution(i, texts, bytes) end;
 		ended := ended || answer;
 		if jsonb_typeof(answer->0) = 'number' then undecided := coalesce(undecided, '[]') || jsonb_build_array(jsonb_build_array(n, answer));
 		elsif has_fingerprints and i ? 'code' then perform note_code(i, answer);

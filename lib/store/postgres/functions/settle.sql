@@ -148,7 +148,7 @@ $$;
 
 -- Ends an execution that has not returned, as its item says, which was decided by its facts: lib/job/next-state.ts. Returns the facts, and does nothing, if
 -- they are others; a text otherwise.
-create function end_execution(item jsonb, bytes bytea[]) returns jsonb language plpgsql as $$
+create function end_execution(item jsonb, texts text[], bytes bytea[]) returns jsonb language plpgsql as $$
 declare
 	its_id bigint := item->'first';
 	c claimed := take_claim(its_id, item);
@@ -165,6 +165,7 @@ begin
 		perform write_charges(c, its_id, item, its_times);
 	end if;
 	perform leave(c, its_id, item, its_times);
+	if item->>'to' = 'dead' then perform enqueue_group(g, texts, bytes, '{}') from jsonb_array_elements(item->'onDead') g; end if;
 	return '"done"';
 end $$;
 

@@ -79,8 +79,8 @@ function claimedParts({statements}: Tx, {parts}: Head, lease: number, passedOver
 function toGroups(tx: Tx, lease: number, lane: Lane, parts: Head['parts']): ClaimedGroup[] {
 	return parts.flatMap((part): ClaimedGroup[] => {
 		if (!('payloads' in part)) return part.length > 0 ? [groupOfRows(tx, lease, lane, part)] : [];
-		const {rank, first, policy, createdAt, payloads, keys} = part;
-		const columns = {ids: first, executions: 1, createdAt, priorities: -rank, policies: tx.numbers.policy(policy), values: payloads, keys};
+		const {rank, first, policy, createdAt, batch, payloads, keys} = part;
+		const columns = {ids: first, executions: 1, createdAt, priorities: -rank, policies: tx.numbers.policy(policy), batches: batch, values: payloads, keys};
 		return [{task: lane.name, scopes: lane.scope, lease, ...columns}];
 	});
 }
@@ -110,6 +110,7 @@ function groupOfRows(tx: Tx, lease: number, {name, scope, state}: Lane, rows: re
 		createdAt: toColumn(rows.map(([, , , , , createdAt]) => createdAt)),
 		priorities: toColumn(rows.map(([rank]) => -rank)),
 		policies: toColumn(rows.map(([, , , , policy]) => tx.numbers.policy(policy))),
+		batches: toColumn(rows.map(([, , , batch]) => batch)),
 		values: pack(rows.map(([, , , , , , , payload]) => payload)),
 		attempts: unlessEmpty(attempts),
 		keys: unlessEmpty(keys),

@@ -133,8 +133,10 @@ function settleLease(tx: Tx, lease: number, parts: readonly Part[]): Ended[] {
 	return ended.filter(({part}) => childrenOf(part));
 }
 
+/** The jobs that the execution enqueues, if it returned. Empty if it may enqueue that of `onDead`. */
 function childrenOf({settlement: {outcome}}: Single): readonly ChildJob[] | undefined {
-	return outcome.type === 'returned' ? outcome.enqueue : undefined;
+	if (outcome.type === 'returned') return outcome.enqueue;
+	return 'onDead' in outcome ? [] : undefined;
 }
 
 function boundsOf(inOrder: readonly Part[]): [low: JobId, high: JobId] {
@@ -232,6 +234,7 @@ function settleParent(tx: Tx, {part, claim}: Ended): void {
 	}
 	// First, since this job may have the key of one that it enqueues.
 	setStatus(part, endExecution(tx, claim, settlement));
+	if (settlement.outcome.type !== 'returned') return;
 	enqueue(tx, groupChildJobs(children), false);
 	tx.statements.deleteCheckpoint.run(claim[0]);
 }
@@ -253,6 +256,7 @@ export function endExecution(tx: Tx, claim: ClaimRow, ran: Ran): Settled {
 	const policy = withOwn(tx.numbers.policy(columnsOf(tx, id).policy), ran.own);
 	const next = nextState(outcome, failureStateOf(tx, id), stopRequest(stop), policy, tx.random);
 	write(tx, claim, {...ran, outcome}, next);
+	if (next.to === 'dead' && 'onDead' in outcome && outcome.onDead) enqueue(tx, groupChildJobs([outcome.onDead]), false);
 	return LEFT_AS[next.to];
 }
 

@@ -1,0 +1,61 @@
+import type {Ending} from '../claim.ts';
+import {decode, encode} from '../encoding.ts';
+import type {FailureRecord} from '../failure.ts';
+import type {JobId} from '../job.ts';
+import type {ChildJob} from '../new-job.ts';
+import {DEFAULT_POLICY} from '../options.ts';
+import {listParents, readerOf} from '../parent-results.ts';
+import {type EndedGroup, idAt, indexOf, policyAt} from './group.ts';
+import {unpack} from './packed.ts';
+import {claimedJobAt} from './single-jobs.ts';
+
+/** The payload of a job that `onDead` has enqueued, or `onError` of a stage. */
+export interface DeadJob {
+	/** The job that is dead. */
+	readonly jobId: JobId;
+	/** Its task. */
+	readonly task: string;
+	/** Its key, if it has one. */
+	readonly key?: string;
+	/** Its payload. */
+	readonly payload: unknown;
+	/** The name and message of its error. */
+	readonly error: {readonly name: string; readonly message: string};
+	/** Of a stage: the index of its item in the source, from 0; of a job with several items, that of the first. */
+	readonly index?: number;
+}
+
+/** Of an execution that is refused because of the jobs that it enqueues. Why exactly, only the store finds out. */
+const REFUSED = {name: 'FaenaError', message: 'A job that it enqueued was refused: see the error of the job.'};
+
+/** The group, with the job that is to be enqueued in the same transaction if an execution makes its job dead: `onDead` of its policy. */
+export function withOnDead(group: EndedGroup): EndedGroup {
+	const {claimed, endings, ids} = group;
+	if (!claimed || !endings || ![claimed.policies].flat().some(({onDead}) => onDead !== undefined)) return group;
+	const payloads = unpack(claimed.values);
+	const parents = listParents(claimed);
+	const added = [...endings].map(([index, ending]): [number, Ending] => {
+		const error = errorOf(ending);
+		const place = indexOf(claimed, idAt(ids, index));
+		const {onDead} = policyAt(claimed.policies, place);
+		if (onDead === undefined || !error) return [index, ending];
+		const payload = decode(payloads[place] ?? null, readerOf(parents.get(place) ?? []));
+		return [index, {...ending, onDead: toOnDead(onDead, {...claimedJobAt(claimed, place), payload}, error)} as Ending];
+	});
+	return {...group, endings: new Map(added)};
+}
+
+function errorOf(ending: Ending): Pick<FailureRecord, 'name' | 'message'> | undefined {
+	if (ending.type === 'returned') return ending.enqueue && REFUSED;
+	return ending.type === 'cancelled' || ending.type === 'released' ? undefined : ending.error;
+}
+
+/** The job of this task that tells of a dead one. */
+export function toOnDead(
+	task: string,
+	{id, task: of, scope, key, payload}: {readonly id: number; readonly task: string; readonly scope?: string; readonly key?: string; readonly payload: unknown},
+	{name, message}: Pick<FailureRecord, 'name' | 'message'>,
+): ChildJob {
+	const dead: DeadJob = {jobId: id, task: of, ...(key !== undefined && {key}), payload, error: {name, message}};
+	return {task, ...(scope !== undefined && {scope}), payload: encode(dead, 'payload', Infinity), priority: 0, runAt: null, policy: DEFAULT_POLICY};
+}
