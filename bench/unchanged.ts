@@ -7,7 +7,7 @@ import {mkdirSync, mkdtempSync, rmSync, statSync, utimesSync, writeFileSync} fro
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {open} from '../lib/index.ts';
-import type {Fresh} from '../lib/job/task.ts';
+import type {Fresh} from '../lib/job/task/task.ts';
 import {median} from './analyse/statistics.ts';
 import {moduleUrl} from './measure/module-url.ts';
 

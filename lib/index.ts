@@ -17,7 +17,7 @@ export type {JobMap, MapProgress} from './api/maps/map.ts';
 export type {MapResult} from './api/maps/map-items.ts';
 export type {MapOptions} from './api/maps/map-options.ts';
 export type {OpenOptions} from './api/open-options.ts';
-export type {AnyTasks, PayloadOf, ResultOf, TasksOf} from './job/task.ts';
+export type {AnyTasks, PayloadOf, ResultOf, TasksOf} from './job/task/task.ts';
 export {closeOnSignals} from './api/signals.ts';
 export type {CompletedBatch} from './job/batch.ts';
 export type {Duration, Size} from './job/checks.ts';
@@ -36,19 +36,18 @@ export {isTerminal, STATUSES, statusSummary} from './job/job.ts';
 export {DEFAULTS} from './job/options.ts';
 export type {EngineEvents, EngineStats} from './job/events.ts';
 export type {
-	ExecOptions,
-	ExecResult,
 	ExecutionOptions,
 	JobOptions,
 	Context,
 	TaskContext,
 	TaskOptions,
-} from './job/task.ts';
+} from './job/task/task.ts';
+export type {ExecOptions, ExecResult} from './job/task/exec-options.ts';
 export type {ParentOutcome} from './job/parents.ts';
 export type {EnqueuedChild} from './job/enqueued-child.ts';
-export {task} from './job/task.ts';
-export {defineTasks, type TaskModule} from './job/task-module.ts';
-export {PermanentError, RetryAfter} from './job/task-errors.ts';
+export {task} from './job/task/task.ts';
+export {defineTasks, type TaskModule} from './job/task/task-module.ts';
+export {PermanentError, RetryAfter} from './job/task/task-errors.ts';
 export type {PostgresTransaction} from './store/postgres-client.ts';
 export type {OwnConnection} from './store/sqlite/caller-connection.ts';
 export {type ErrorCode, FaenaError} from './support/errors.ts';

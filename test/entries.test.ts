@@ -83,7 +83,7 @@ test('each file at the top of lib is an entry of the package', t => {
 		const targets = {'faena-source': `./lib/${entry}.ts`, types: `./dist/lib/${entry}.d.ts`, default: `./dist/lib/${entry}.js`};
 		return [entry === 'index' ? '.' : `./${entry}`, targets];
 	});
-	t.deepEqual(exports, {...Object.fromEntries(expected), './package.json': './package.json'});
+	t.deepEqual(exports, {...Object.fromEntries(expected), './output.schema.json': './docs/output.schema.json', './package.json': './package.json'});
 });
 
 for (const [entry, names] of Object.entries(ENTRIES)) {

@@ -112,6 +112,7 @@ for (const compiler of COMPILERS) {
 
 /** Every one of them is code that users run with their own rights: a new one needs a reason in ARCHITECTURE.md. */
 const TREE = [
+	'@standard-schema/spec',
 	...[
 		'ansi-regex',
 		'better-sqlite3',
@@ -181,7 +182,7 @@ test('the package has the files that it needs, and no others', t => {
 	t.true(readdirSync(join(folder, 'bench/results')).every(name => shown.includes(`bench/results/${name}`)));
 	t.deepEqual(
 		readdirSync(join(folder, 'docs')),
-		readdirSync(join(root, 'docs')).filter(name => /\.(md|svg)$|^internals$/.test(name)),
+		readdirSync(join(root, 'docs')).filter(name => /\.(md|svg|schema\.json)$|^internals$/.test(name)),
 	);
 	t.true(existsSync(join(folder, 'dist/workers/thread.js')));
 	t.deepEqual(readdirSync(join(folder, 'dist')).sort(), ['bench', 'lib', 'workers']);

@@ -3,7 +3,7 @@ import {parentPort, workerData} from 'node:worker_threads';
 import {FreshnessChecker} from '../lib/freshness/checker.ts';
 import type {FreshnessCall, FreshnessMessage} from '../lib/freshness/thread.ts';
 import {toEnvelope} from '../lib/job/failure.ts';
-import {markWorker} from '../lib/job/task-module.ts';
+import {markWorker} from '../lib/job/task/task-module.ts';
 import {loadWithCodes} from '../lib/worker/worker.ts';
 
 const module: string = workerData;

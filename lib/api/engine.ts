@@ -9,8 +9,8 @@ import {countJobs, JobList, type JobSource} from '../job/job-list.ts';
 import {JobBuilder} from '../job/new-job.ts';
 import {checkFilter, checkId, isJob} from '../job/options.ts';
 import type {JobFilter, JobSearch} from '../job/search.ts';
-import type {AnyTasks, EnqueueArgs, Fresh, JobOptions, PayloadOf, ResultOf, TasksOf} from '../job/task.ts';
-import {refuseInWorker} from '../job/task-module.ts';
+import type {AnyTasks, EnqueueArgs, Fresh, JobOptions, PayloadOf, ResultOf, TasksOf} from '../job/task/task.ts';
+import {refuseInWorker, tasksHere} from '../job/task/task-module.ts';
 import {keyConflict, noParent, queueFull} from '../store/conflict-errors.ts';
 import {type Cleanup, cleanUp} from '../store/deletions.ts';
 import {shownLocation} from '../store/kinds.ts';
@@ -101,6 +101,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 			settings.maxValueBytes,
 			settings.maxPending,
 			settings.queue === IN_MEMORY ? {} : settings.queue,
+			tasksHere(settings.tasks ?? ''),
 		);
 		this.#freshness = openFreshness(settings.tasks ?? '', settings.env, settings.execArgv);
 		if (settings.closeOnSignals) this.#stopListening = closeOnSignals(this);
@@ -409,7 +410,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	#toJob(where: string, task: string, payload: unknown, options: JobOptions | undefined, watch: boolean): SingleJob {
 		const {key, ...resolved} = this.#builder.resolve(where, task, options ?? {});
 		const maxPending = this.#builder.limitsOf(task);
-		return {options: {...resolved, task, ...(maxPending && {maxPending})}, payload: this.#builder.encode(payload), key, watch};
+		return {options: {...resolved, task, ...(maxPending && {maxPending})}, payload: this.#builder.encode(payload, task), key, watch};
 	}
 
 	#filter(where: string, jobs: JobRef | JobFilter<JobRef>): JobFilter {

@@ -2,7 +2,7 @@ import {bad, show} from '../job/checks.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {JobId} from '../job/job.ts';
 import {JobBuilder, type NewJob} from '../job/new-job.ts';
-import type {AnyTasks, EnqueueArgs, JobOptions, TasksOf} from '../job/task.ts';
+import type {AnyTasks, EnqueueArgs, JobOptions, TasksOf} from '../job/task/task.ts';
 import type {PostgresTransaction} from '../store/postgres-client.ts';
 import {enqueueOn, type OwnConnection} from '../store/sqlite/caller-connection.ts';
 import {WHY_ONE_LIBRARY} from '../store/sqlite/connection/file-guard.ts';

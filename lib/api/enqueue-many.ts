@@ -6,7 +6,7 @@ import {MANY_BYTES, MAX_GROUPS_UNDER_WAY, Portion} from '../job/groups/portion.t
 import type {JobId} from '../job/job.ts';
 import {type JobBuilder, lowestOf} from '../job/new-job.ts';
 import {checkKey} from '../job/options.ts';
-import type {JobOptions} from '../job/task.ts';
+import type {JobOptions} from '../job/task/task.ts';
 import {keyConflict, noParent, queueFull} from '../store/conflict-errors.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
@@ -100,7 +100,7 @@ class Groups<Payload> {
 	/** Returns true if the group is full. @throws FaenaError `Closed` after {@link stop}, so that the loop over the input ends */
 	add(payload: Payload): boolean {
 		if (this.#isStopped) throw new FaenaError('Closed', 'This enqueueMany() has ended.');
-		const encoded = this.#builder.encode(payload);
+		const encoded = this.#builder.encode(payload, this.#common.task);
 		if (this.#toKey) this.#keys.push(checkKey('enqueueMany()', this.#toKey(payload)));
 		this.#values.push(encoded);
 		return this.#portion.add(encoded);

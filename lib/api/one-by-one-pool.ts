@@ -2,7 +2,7 @@ import type {Lease} from '../job/claim.ts';
 import {type ClaimedGroup, type EndedGroup, idAt} from '../job/groups/group.ts';
 import {toReleased} from '../job/groups/single-jobs.ts';
 import type {JobId, StopReason} from '../job/job.ts';
-import type {TaskInfo} from '../job/task.ts';
+import type {TaskInfo} from '../job/task/task.ts';
 import type {Capacity, Lane, Pool, PoolListener} from '../pool/pool.ts';
 import type {Store} from '../store/store.ts';
 import {DirectUpdateWriter} from './direct-updates.ts';

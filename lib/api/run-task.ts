@@ -9,7 +9,7 @@ import {pack} from '../job/groups/packed.ts';
 import {settlementsOf} from '../job/groups/single-jobs.ts';
 import type {Job, JobId, LogLine} from '../job/job.ts';
 import {type ChildJob, JobBuilder} from '../job/new-job.ts';
-import {registerTasks} from '../job/task-module.ts';
+import {registerTasks} from '../job/task/task-module.ts';
 import {inlinePool} from '../pool/inline.ts';
 import {FaenaError} from '../support/errors.ts';
 import {resolveOpenOptions} from './open-options.ts';

@@ -5,7 +5,7 @@ import type {Moments} from '../job/moments.ts';
 import type {JobBuilder} from '../job/new-job.ts';
 import {checkJobOptions, EXECUTION_CHECKS} from '../job/options.ts';
 import {isSameSchedule, type Schedule, type ScheduleChange, type ScheduleResult, type ScheduleSpec, waitsForEnd} from '../job/schedule.ts';
-import type {ExecutionOptions, PayloadOf, ProblemOf, TasksOf} from '../job/task.ts';
+import type {ExecutionOptions, PayloadOf, ProblemOf, TasksOf} from '../job/task/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import {JobHandle} from './job-handle.ts';
@@ -138,7 +138,7 @@ function toSpec(builder: JobBuilder, options: unknown): ScheduleSpec {
 			? {cron: cron as string, timezone: timezone ?? new Intl.DateTimeFormat().resolvedOptions().timeZone}
 			: {everyMs: Math.round(every), from: from ?? 'clock'};
 	const rest = {jitterMs: jitter, until: until ?? null, expiresMs: expires ?? null};
-	return {timing, catchUp, overlap, ...rest, task, ...(scope !== undefined && {scope}), payload: builder.encode(payload), priority, policy};
+	return {timing, catchUp, overlap, ...rest, task, ...(scope !== undefined && {scope}), payload: builder.encode(payload, task), priority, policy};
 }
 
 /** How schedules are read and changed: by an engine's dispatcher, or by a command directly. */

@@ -1,7 +1,7 @@
 import type {ClaimedGroup} from '../job/groups/group.ts';
 import {mostTogether} from '../job/job.ts';
 import type {CheckedOptions} from '../job/options.ts';
-import type {TaskInfo} from '../job/task.ts';
+import type {TaskInfo} from '../job/task/task.ts';
 import type {Capacity, Pool} from '../pool/pool.ts';
 import type {LaneRequest} from '../store/store.ts';
 import {cutIntoChunks, jobsIn} from './chunk-cutter.ts';

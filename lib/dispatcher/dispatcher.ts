@@ -6,7 +6,7 @@ import type {EventName, JobEvent} from '../job/events.ts';
 import {toEnvelope, toFailure} from '../job/failure.ts';
 import type {Retention} from '../job/job.ts';
 import {checkTaskOptions} from '../job/options.ts';
-import type {TaskInfo} from '../job/task.ts';
+import type {TaskInfo} from '../job/task/task.ts';
 import type {Pool, PoolListener} from '../pool/pool.ts';
 import type {Store} from '../store/store.ts';
 import {type Clock, systemClock, WakeUp} from '../support/clock.ts';

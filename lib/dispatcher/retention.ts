@@ -3,7 +3,7 @@ import {checked} from '../job/checks.ts';
 import type {Retention} from '../job/job.ts';
 import {RETENTION_CHECKS} from '../job/options.ts';
 import type {Place} from '../job/search.ts';
-import type {TaskInfo} from '../job/task.ts';
+import type {TaskInfo} from '../job/task/task.ts';
 import {type EndedBefore, type EndTimes, lastUsedAt} from '../store/deletions.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {Context} from './context.ts';

@@ -4,7 +4,7 @@ import {decode, type Encoded} from '../job/encoding.ts';
 import {unpack} from '../job/groups/packed.ts';
 import {isTerminal, type JobStatus} from '../job/job.ts';
 import {paths} from '../job/options.ts';
-import {type Fresh, optionsOf, type TaskFunction} from '../job/task.ts';
+import {type Fresh, optionsOf, type TaskFunction} from '../job/task/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import {areAs, contentOf, type FilesSeen, lookAt, misses, presenceOf} from './files.ts';
 import {type Fingerprint, readFingerprint, writeFingerprint} from './fingerprint.ts';

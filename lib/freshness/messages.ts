@@ -1,6 +1,6 @@
 import type {Values} from '../job/groups/packed.ts';
 import type {JobStatus} from '../job/job.ts';
-import type {Fresh} from '../job/task.ts';
+import type {Fresh} from '../job/task/task.ts';
 import type {FilesSeen} from './files.ts';
 
 /** The station `freshness/`: finds out which items of a map have changed since their jobs ran. It runs in a thread of its own, since it reads files. */

@@ -1,4 +1,4 @@
-import {codesOf, standFor, tableOf} from '../job/task-module.ts';
+import {codesOf, standFor, tableOf} from '../job/task/task-module.ts';
 import {FreshnessChecker} from './checker.ts';
 import type {FreshnessCalls} from './messages.ts';
 import {FreshnessThread} from './thread.ts';

@@ -1,12 +1,12 @@
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import {defineAll, describeError, type ErrorRecord, isObject, MAX_CAUSES, read, toError} from './error-record.ts';
-import {DECISION, toDecision} from './task-errors.ts';
+import {DECISION, toDecision} from './task/task-errors.ts';
 
 /** Why an execution failed, as plain data. */
 export interface FailureRecord extends ErrorRecord {
-	/** What happened. `expired`: it did not start in time. `parent`: a job for which it waited is dead, cancelled or deleted. `poison`: it killed its worker too often. `badResult`: its result can't be stored. `unknownTask`: the module has no such task. */
-	readonly reason: 'threw' | 'timedOut' | 'lostWorker' | 'poison' | 'cancelled' | 'expired' | 'parent' | 'badResult' | 'unknownTask';
+	/** What happened. `expired`: it did not start in time. `parent`: a job for which it waited is dead, cancelled or deleted. `poison`: it killed its worker too often. `badPayload`: the task's schema refuses its payload. `badResult`: its result can't be stored, or the schema refuses it. `unknownTask`: the module has no such task. */
+	readonly reason: 'threw' | 'timedOut' | 'lostWorker' | 'poison' | 'cancelled' | 'expired' | 'parent' | 'badPayload' | 'badResult' | 'unknownTask';
 	/** The chain of causes, outermost first: at most 8, and none of them twice. */
 	readonly causes?: readonly ErrorRecord[];
 	/** The number of the attempt, from 1: charged ones, this one included. */

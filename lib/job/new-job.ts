@@ -16,7 +16,9 @@ import {
 	resolveUnknown,
 } from './options.ts';
 import type {OnParentDead, Parents} from './parents.ts';
-import type {Fresh, JobOptions, TaskContext, TaskInfo} from './task.ts';
+import {type Fresh, type JobOptions, optionsOf, type TaskContext, type TaskInfo} from './task/task.ts';
+import type {TaskTable} from './task/task-module.ts';
+import {checkInput} from './task/task-schemas.ts';
 
 /** Checks jobs to be enqueued, resolves their options and encodes their payloads: in the caller's thread, and for `ctx.enqueue` in a worker. */
 export class JobBuilder {
@@ -27,16 +29,19 @@ export class JobBuilder {
 	readonly maxValueBytes: number;
 	/** Tells queues apart: handles of jobs of another one are refused as parents. */
 	readonly queue: string | object | undefined;
+	readonly #known: TaskTable | undefined;
 	/** Of a task without a limit of its own. */
 	readonly #limits: PendingLimits | undefined;
 
 	/**
 	 * @param maxPending the most pending jobs of all tasks
 	 * @param queue the path of the file of the jobs; of a queue in memory, an object
+	 * @param known the tasks, if this thread has their module
 	 * @throws FaenaError `BadOption` if a task's own options are wrong
 	 */
-	constructor(tasks: readonly TaskInfo[], defaults: CheckedOptions, maxValueBytes: number, maxPending?: number, queue?: string | object) {
+	constructor(tasks: readonly TaskInfo[], defaults: CheckedOptions, maxValueBytes: number, maxPending?: number, queue?: string | object, known?: TaskTable) {
 		this.queue = queue;
+		this.#known = known;
 		this.#defaults = defaults;
 		this.#limits = maxPending === undefined ? undefined : {all: maxPending};
 		this.maxValueBytes = maxValueBytes;
@@ -96,8 +101,11 @@ export class JobBuilder {
 		return this.#tasks.get(task)?.own.fresh;
 	}
 
-	/** @throws FaenaError `NotEncodable`, `TooLarge` */
-	encode(payload: unknown): Encoded {
+	/** @param task whose schema the payload must fit, if that is known here @throws FaenaError `InvalidPayload`, `NotEncodable`, `TooLarge` */
+	encode(payload: unknown, task?: string): Encoded {
+		const run = task === undefined ? undefined : this.#known?.get(task);
+		const {input} = run ? optionsOf(run) : {};
+		if (input && task !== undefined) checkInput(task, input, payload);
 		return encode(payload, 'payload', this.maxValueBytes);
 	}
 }

@@ -72,13 +72,15 @@ function decide(ending: Unreturned, before: Charges, stop: 'cancel' | 'discard' 
 /** An execution that asks for a later one costs no attempt, as often as it may. */
 function charge(
 	{attempts, crashes, suspicion, delays}: Charges,
-	{type, error: {retry}}: Unreturned & {readonly error: FailureRecord},
+	{type, error: {retry, reason}}: Unreturned & {readonly error: FailureRecord},
 	maxDelays: number = DEFAULTS.job.maxDelays,
 ): Charges {
 	const isCrash = type === 'lostWorker';
 	const isDelay = type === 'threw' && typeof retry === 'object' && delays < maxDelays;
 	// A job that failed without a loss of its worker is no longer a suspect.
 	const counted = {crashes: crashes + (isCrash ? 1 : 0), suspicion: isCrash ? suspicion : 0};
+	// The task has not started.
+	if (reason === 'badPayload') return {...counted, attempts, delays};
 	return isDelay ? {...counted, attempts, delays: delays + 1} : {...counted, attempts: attempts + 1, delays};
 }
 

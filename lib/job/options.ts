@@ -23,7 +23,8 @@ import {type JobId, type JobRef, STATUSES} from './job.ts';
 import type {Parents} from './parents.ts';
 import {type Backoff, forPolicyNumbers, POLICY_OPTIONS, type Policy, type PolicyNumber} from './policy.ts';
 import {type JobFilter, type JobSearch, SORTS} from './search.ts';
-import type {Fresh, Isolation, TaskOptions} from './task.ts';
+import type {Fresh, Isolation, TaskOptions} from './task/task.ts';
+import {isSchema} from './task/task-schemas.ts';
 
 /** All defaults, as a program would write them. A test compares docs/options.md with them. */
 export const DEFAULTS = {
@@ -112,6 +113,8 @@ export const TASK_CHECKS: Checks = {
 	outputs: callable,
 	retention: value => checked('retention', value, RETENTION_CHECKS),
 	batchSize: integer(1, 512),
+	input: isSchema,
+	output: isSchema,
 };
 
 export const JOB_CHECKS: Checks = {

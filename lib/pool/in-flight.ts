@@ -262,7 +262,13 @@ export function stoppedEnding(
 }
 
 /** The failure, with its attempt, time and worker. */
-export function located(chunk: InFlightChunk, index: number, error: FailureRecord, {startedAt, durationMs}: RunTimes, isCharged = true): FailureRecord {
+export function located(
+	chunk: InFlightChunk,
+	index: number,
+	error: FailureRecord,
+	{startedAt, durationMs}: RunTimes,
+	isCharged = error.reason !== 'badPayload',
+): FailureRecord {
 	const {attempts} = claimedJobAt(chunk.group, index);
 	return withExecution(error, {attempt: attempts + (isCharged ? 1 : 0), at: startedAt + durationMs, worker: chunk.sent?.worker});
 }

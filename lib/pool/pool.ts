@@ -5,7 +5,7 @@ import type {SlowStart, WorkerLoss} from '../job/events.ts';
 import type {PostMortem} from '../job/failure.ts';
 import type {ClaimedGroup, EndedGroup, RunningUpdate} from '../job/groups/group.ts';
 import type {JobId, StopReason} from '../job/job.ts';
-import type {TaskInfo} from '../job/task.ts';
+import type {TaskInfo} from '../job/task/task.ts';
 import {CELL_BYTES, ChunkState, HEAD_BYTES} from '../worker/chunk-state.ts';
 import type {WorkerRequest} from '../worker/messages.ts';
 

@@ -3,7 +3,7 @@ import {fileURLToPath} from 'node:url';
 import type {WorkerLoss} from '../job/events.ts';
 import {type FailureRecord, fromEnvelope, toFailure} from '../job/failure.ts';
 import type {PerSpawner, PoolOptions} from '../job/options.ts';
-import type {TaskInfo} from '../job/task.ts';
+import type {TaskInfo} from '../job/task/task.ts';
 import {Spawner} from '../spawner/spawner.ts';
 import {type Clock, sleep} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';

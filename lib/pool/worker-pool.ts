@@ -4,7 +4,7 @@ import {toFailure} from '../job/failure.ts';
 import {type ClaimedGroup, MAX_GROUP_JOBS} from '../job/groups/group.ts';
 import type {JobId, StopReason} from '../job/job.ts';
 import type {PoolOptions} from '../job/options.ts';
-import type {TaskInfo} from '../job/task.ts';
+import type {TaskInfo} from '../job/task/task.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
 import {type ChunkReport, isWorkerMessage} from '../worker/messages.ts';
 import {InFlightChunk} from './in-flight.ts';

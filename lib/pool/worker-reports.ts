@@ -9,7 +9,7 @@ import {type ChildJob, MAX_CHILD_JOBS, MAX_CHILD_PARENTS} from '../job/new-job.t
 import type {PoolOptions} from '../job/options.ts';
 import {checkTaskOptions} from '../job/options.ts';
 import {forPolicyNumbers} from '../job/policy.ts';
-import {toDecision} from '../job/task-errors.ts';
+import {toDecision} from '../job/task/task-errors.ts';
 import {FaenaError} from '../support/errors.ts';
 import {MAX_LOG_TEXT} from '../worker/job-updates.ts';
 import type {ChunkReport, FinalMessage, Loaded, OutcomesMessage, UpdateMessage} from '../worker/messages.ts';
@@ -185,7 +185,7 @@ const must = {name: failureText, message: failureText};
 const may = {stack: failureText, code: either(finite, failureText), builtIn: oneOf(...BUILT_INS), fields: areFields};
 const ofError = {...may, errors: listOf(shaped(must, may), MAX_CAUSES)};
 const isFailure = shaped(
-	{...must, reason: oneOf(...(['threw', 'badResult', 'unknownTask'] satisfies FailureRecord['reason'][]))},
+	{...must, reason: oneOf(...(['threw', 'badPayload', 'badResult', 'unknownTask'] satisfies FailureRecord['reason'][]))},
 	{...ofError, causes: listOf(shaped(must, ofError), MAX_CAUSES), retry: each => toDecision(each) !== undefined},
 );
 

@@ -14,7 +14,7 @@ import type {JobBuilder, NewJob, Rerun} from '../job/new-job.ts';
 import {checkJobOptions, checkKey, resolveUnknown} from '../job/options.ts';
 import type {Policy} from '../job/policy.ts';
 import type {Page} from '../job/search.ts';
-import type {JobOptions} from '../job/task.ts';
+import type {JobOptions} from '../job/task/task.ts';
 import {defined} from '../support/defined.ts';
 
 /** A job for `JobQueue.enqueue`: its task, its payload, and its options. What is left out has the default of `open()`, or that of its task where it runs. */

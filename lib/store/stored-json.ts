@@ -10,7 +10,7 @@ import type {FailureRecord, PostMortem} from '../job/failure.ts';
 import type {CompletionJob} from '../job/new-job.ts';
 import {forPolicyNumbers, type Policy} from '../job/policy.ts';
 import type {ScheduleSpec} from '../job/schedule.ts';
-import {toDecision} from '../job/task-errors.ts';
+import {toDecision} from '../job/task/task-errors.ts';
 
 /** Returns the value if it is of the type, otherwise `undefined`. */
 type Reader<Value> = (value: unknown) => Value | undefined;
@@ -55,7 +55,18 @@ const readPostMortem: Reader<PostMortem> = object(
 	{execution: number, attempt: number, startedAt: number, durationMs: number},
 	{progress: object({done: number, at: number}, {total: number}), heap: object({limitBytes: number}, {usedBytes: number}), stack: text, noStack: text},
 );
-const readReason = oneOf<FailureRecord['reason']>('threw', 'timedOut', 'lostWorker', 'poison', 'cancelled', 'expired', 'parent', 'badResult', 'unknownTask');
+const readReason = oneOf<FailureRecord['reason']>(
+	'threw',
+	'timedOut',
+	'lostWorker',
+	'poison',
+	'cancelled',
+	'expired',
+	'parent',
+	'badPayload',
+	'badResult',
+	'unknownTask',
+);
 const readDetails = object(
 	{},
 	{

@@ -10,6 +10,9 @@ export type ErrorCode =
 	| 'UnknownTask'
 	/** A payload, result or checkpoint holds a value that decoding would not restore. */
 	| 'NotEncodable'
+	/** The schema of the task, its option `input`, refuses the payload; that of `output`, the result. */
+	| 'InvalidPayload'
+	| 'InvalidResult'
 	/** A payload, result or checkpoint is larger than its size limit or than SQLite allows; or a task enqueues too many jobs or bytes. */
 	| 'TooLarge'
 	/** The key belongs to a job with another payload. */

@@ -9,7 +9,7 @@ import {idAt, numberAt} from '../job/groups/group.ts';
 import {unpack} from '../job/groups/packed.ts';
 import {PackedTimes} from '../job/groups/packed-times.ts';
 import type {JobId} from '../job/job.ts';
-import type {TaskInfo} from '../job/task.ts';
+import type {TaskInfo} from '../job/task/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import {startThread, workerUrl} from '../support/node.ts';
 import {IdRanges} from './id-ranges.ts';

@@ -11,7 +11,7 @@ import type {JobSource} from '../job/job-list.ts';
 import type {PoolOptions} from '../job/options.ts';
 import type {Schedule, ScheduleChange, ScheduleResult} from '../job/schedule.ts';
 import type {JobFilter, JobSearch, Place} from '../job/search.ts';
-import type {TaskInfo} from '../job/task.ts';
+import type {TaskInfo} from '../job/task/task.ts';
 
 /** Start data of a dispatcher's thread. */
 export interface DispatcherStart {

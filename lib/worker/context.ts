@@ -9,8 +9,9 @@ import type {LogLevel, StopReason} from '../job/job.ts';
 import {type ChildJob, ChildJobs, type JobBuilder} from '../job/new-job.ts';
 import {outcomesOf, type ParentsOfJob, readerOf} from '../job/parent-results.ts';
 import type {ParentOutcome} from '../job/parents.ts';
-import type {TaskContext, TaskOptions} from '../job/task.ts';
-import type {RetryDecision} from '../job/task-errors.ts';
+import type {TaskContext, TaskOptions} from '../job/task/task.ts';
+import type {RetryDecision} from '../job/task/task-errors.ts';
+import {reasonOf} from '../job/task/task-schemas.ts';
 import {FaenaError} from '../support/errors.ts';
 import {get, wallMs} from '../support/primordials.ts';
 import type {ChunkState} from './chunk-state.ts';
@@ -99,8 +100,9 @@ export class Execution {
 	fail(error: unknown, reason: FailureRecord['reason'] = 'threw'): void {
 		if (this.#hasFailed) return;
 		this.#hasFailed = true;
-		const failure = toFailure(error, reason);
-		const retry = reason === 'threw' ? (failure.retry ?? this.#decide(error)) : undefined;
+		const why = reason === 'threw' ? reasonOf(error) : reason;
+		const failure = toFailure(error, why);
+		const retry = why === 'badPayload' ? 'never' : why === 'threw' ? (failure.retry ?? this.#decide(error)) : undefined;
 		this.chunk.outcomes.fail(this.index, retry ? {...failure, retry} : failure);
 		this.#onEnd?.();
 	}

@@ -8,7 +8,7 @@ import {buffersOf, type Values} from '../job/groups/packed.ts';
 import type {StopReason} from '../job/job.ts';
 import type {ChildJob} from '../job/new-job.ts';
 import type {PoolOptions} from '../job/options.ts';
-import type {TaskInfo} from '../job/task.ts';
+import type {TaskInfo} from '../job/task/task.ts';
 import type {SpawnerAddress} from '../spawner/spawner.ts';
 
 /** The first request to a worker; its answer is a {@link Loaded}. A chunk is answered with nothing, since its outcomes are posted. */

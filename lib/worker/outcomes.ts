@@ -7,7 +7,7 @@ import {pack} from '../job/groups/packed.ts';
 import {inUnits, packTimes} from '../job/groups/packed-times.ts';
 import type {StopReason} from '../job/job.ts';
 import type {ChildJob} from '../job/new-job.ts';
-import type {Isolation} from '../job/task.ts';
+import type {Isolation} from '../job/task/task.ts';
 import {include, makeMap, makeSet, round, set, setImmediate, setTimeout} from '../support/primordials.ts';
 import type {ChunkMessage, OutcomesMessage, UpdateMessage, WorkerMessage} from './messages.ts';
 

@@ -9,8 +9,8 @@ import {toEnvelope, toFailure} from '../job/failure.ts';
 import {JobBuilder} from '../job/new-job.ts';
 import {OpenJobsCell} from '../job/open-jobs.ts';
 import {checkTaskOptions} from '../job/options.ts';
-import {type Isolation, optionsOf, type TaskInfo} from '../job/task.ts';
-import {codesOf, definedTasks, markWorker, standFor, type TaskTable, tableOf} from '../job/task-module.ts';
+import {type Isolation, optionsOf, type TaskInfo} from '../job/task/task.ts';
+import {codesOf, definedTasks, markWorker, standFor, type TaskTable, tableOf} from '../job/task/task-module.ts';
 import type {CommandClient} from '../spawner/command-client.ts';
 import {FaenaError} from '../support/errors.ts';
 import {exit} from '../support/primordials.ts';
@@ -206,7 +206,7 @@ function isCommonJs(namespace: Namespace, url: string): boolean {
 function infosOf(table: TaskTable): TaskInfo[] {
 	return [...table].map(([name, run]) => {
 		checkTaskOptions(`task ${name}`, optionsOf(run));
-		const {setup: _, teardown: __, retryIf: ___, files: ____, outputs: _____, ...options} = optionsOf(run);
+		const {setup: _, teardown: __, retryIf: ___, files: ____, outputs: _____, input: ______, output: _______, ...options} = optionsOf(run);
 		return {name, options};
 	});
 }

@@ -4,7 +4,7 @@ import test from 'ava';
 import Database from 'better-sqlite3';
 import {inLanes} from '../../bench/subjects/lanes.ts';
 import {type Engine, open} from '../../lib/index.ts';
-import {registerTasks} from '../../lib/job/task-module.ts';
+import {registerTasks} from '../../lib/job/task/task-module.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 
 /**

@@ -8,6 +8,7 @@ import {fileURLToPath} from 'node:url';
 import type {ExecutionContext} from 'ava';
 import {makeFolder} from '../fixtures/folder.ts';
 import {withoutSlowStarts} from '../fixtures/program.ts';
+import {checkOutput} from './output-schema.ts';
 
 export const FAENA = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url));
 
@@ -86,10 +87,13 @@ export class Program {
 	readonly #closed: Promise<unknown[]>;
 	#stdout = '';
 	#stderr = '';
+	/** Of the command `faena`. */
+	readonly #words: readonly string[] | undefined;
 
 	constructor(t: ExecutionContext, cwd: string, command: string, args: readonly string[], trace = join(cwd, 'trace')) {
 		// In a process group of its own, so that `kill` can end it with its children.
 		this.child = spawn(command, args, {cwd, env: {...process.env, TRACE: trace}, detached: true});
+		this.#words = args[0] === FAENA ? args.slice(1) : undefined;
 		this.#closed = once(this.child, 'close');
 		t.teardown(() => this.#killAll());
 		this.child.stdout.setEncoding('utf8').on('data', text => (this.#stdout += text));
@@ -121,6 +125,7 @@ export class Program {
 	async end(input = ''): Promise<Ended> {
 		this.child.stdin.end(input);
 		const [code, signal] = (await this.#closed) as [number | null, NodeJS.Signals | null];
+		if (this.#words) checkOutput(this.#words, this.#stdout);
 		return {code: code ?? 128 + constants.signals[signal as NodeJS.Signals], stdout: this.#stdout, stderr: withoutSlowStarts(this.#stderr)};
 	}
 

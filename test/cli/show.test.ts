@@ -2,7 +2,7 @@ import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import {open} from '../../lib/index.ts';
-import type {Isolation} from '../../lib/job/task.ts';
+import type {Isolation} from '../../lib/job/task/task.ts';
 import {openQueue} from '../../lib/queue.ts';
 import {assertSentence, Folder, tasks} from './command.ts';
 

@@ -5,7 +5,7 @@ import type {EventName, JobEvent} from '../../lib/job/events.ts';
 import {type ClaimedGroup, type EndedGroup, listIds, type NewGroup, sizeOf} from '../../lib/job/groups/group.ts';
 import {settlementsOf, toEndedGroup, toNewGroups} from '../../lib/job/groups/single-jobs.ts';
 import type {JobId} from '../../lib/job/job.ts';
-import type {TaskInfo} from '../../lib/job/task.ts';
+import type {TaskInfo} from '../../lib/job/task/task.ts';
 import type {Changes, Committed, Store} from '../../lib/store/store.ts';
 import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';
 import {arm, type FailpointName, type Failpoints} from '../../lib/support/failpoint.ts';

@@ -1,7 +1,7 @@
 import test from 'ava';
 import {Demand} from '../../lib/dispatcher/demand.ts';
 import {idAt, sizeOf} from '../../lib/job/groups/group.ts';
-import type {TaskInfo} from '../../lib/job/task.ts';
+import type {TaskInfo} from '../../lib/job/task/task.ts';
 import {claimedGroup} from '../fixtures/groups.ts';
 import {HandPool} from '../fixtures/hand-pool.ts';
 

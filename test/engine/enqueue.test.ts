@@ -124,7 +124,7 @@ test('jobs cause events', async t => {
 	t.true((of('completed') as {durationMs: number}[]).every(({durationMs}) => durationMs > 0));
 	t.like(of('failed'), [{id: failing.id, error: {message: 'oh', name: 'TypeError'}}]);
 	t.like(of('dead'), [{id: failing.id, error: {message: 'oh'}}]);
-	t.deepEqual(of('cancelled'), [{id: cancelled.id}]);
+	t.deepEqual(of('cancelled'), [{id: cancelled.id, task: 'add'}]);
 	t.deepEqual(
 		(of('log') as {text: string}[]).map(({text}) => text),
 		['one', 'two'],
@@ -151,7 +151,7 @@ test('log lines have levels, in the job and in the event', async t => {
 	);
 	t.deepEqual(
 		told,
-		lines.map(({execution: _, ...line}) => ({id: job.id, ...line})),
+		lines.map(({execution: _, ...line}) => ({id: job.id, task: 'speak', attempt: 1, ...line})),
 	);
 });
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'ava';
 import {type FailureRecord, fromFailure, toFailure} from '../../lib/job/failure.ts';
-import {PermanentError} from '../../lib/job/task-errors.ts';
+import {PermanentError} from '../../lib/job/task/task-errors.ts';
 import {readFailure, writeFailure} from '../../lib/store/stored-json.ts';
 import fc from '../fixtures/property.ts';
 

@@ -36,6 +36,8 @@ const NESTED: Readonly<Record<string, Checks>> = {
 /** Options that are neither a number nor a time, and have none in them. */
 const OTHERS = [
 	'onDead',
+	'input',
+	'output',
 	...[
 		'queue',
 		'pool',

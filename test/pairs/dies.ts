@@ -1,6 +1,6 @@
 /** A program for {@link killed.test.ts}: does on the queue what it is told, and goes on until it is killed. */
 import {open} from '../../lib/index.ts';
-import type {AnyTasks} from '../../lib/job/task.ts';
+import type {AnyTasks} from '../../lib/job/task/task.ts';
 
 const [queue = '', act = '', ...names] = process.argv.slice(2);
 const tasks = new URL('./tasks.ts', import.meta.url);

@@ -1,6 +1,6 @@
 /** Pairs of maps and their batches. */
 import type {Engine, JobMap} from '../../lib/index.ts';
-import type {AnyTasks, TaskContext} from '../../lib/job/task.ts';
+import type {AnyTasks, TaskContext} from '../../lib/job/task/task.ts';
 import {type Case, pair} from './pair.ts';
 
 const statuses = (items: readonly {readonly status: string}[]) => items.map(({status}) => status);

@@ -10,7 +10,7 @@ import test, {type ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import pg from 'pg';
 import {type Engine, type OpenOptions, open} from '../../lib/index.ts';
-import type {AnyTasks, TaskContext} from '../../lib/job/task.ts';
+import type {AnyTasks, TaskContext} from '../../lib/job/task/task.ts';
 import {openForTest, type TestEngine, type TestOptions} from '../../lib/testing.ts';
 import {type Ended, FAENA, Program} from '../cli/command.ts';
 import {brokenLaws} from '../fault/laws.ts';

@@ -1,7 +1,7 @@
 /** Pairs of flows, pipes and jobs that wait for others. */
 import {PassThrough} from 'node:stream';
 import type {Engine} from '../../lib/index.ts';
-import type {AnyTasks} from '../../lib/job/task.ts';
+import type {AnyTasks} from '../../lib/job/task/task.ts';
 import {type Case, pair} from './pair.ts';
 
 /** `sum` of the parts, each by `part`. */

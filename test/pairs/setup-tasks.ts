@@ -1,7 +1,7 @@
 /** A task whose workers are set up, which fails while the file `broken` is there. */
 import {appendFileSync, existsSync} from 'node:fs';
 import {join} from 'node:path';
-import {type TaskContext, task} from '../../lib/job/task.ts';
+import {type TaskContext, task} from '../../lib/job/task/task.ts';
 
 export {command, echo} from './tasks.ts';
 

@@ -2,7 +2,7 @@
 import {appendFileSync, existsSync} from 'node:fs';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {type TaskContext, task} from '../../lib/job/task.ts';
+import {type TaskContext, task} from '../../lib/job/task/task.ts';
 
 const path = (name: string) => join(process.env['PAIR'] as string, name);
 const note = (line: string) => appendFileSync(path('ran'), `${line}\n`);

@@ -11,7 +11,7 @@ import type {OnParentDead} from '../../lib/job/parents.ts';
 import type {Policy} from '../../lib/job/policy.ts';
 import {type ScheduleChange, type ScheduleSpec, waitsForEnd} from '../../lib/job/schedule.ts';
 import type {JobFilter} from '../../lib/job/search.ts';
-import type {RetryDecision} from '../../lib/job/task-errors.ts';
+import type {RetryDecision} from '../../lib/job/task/task-errors.ts';
 import {
 	type Changes,
 	type ClaimRequest,

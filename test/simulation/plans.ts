@@ -6,7 +6,7 @@ import type {Parents} from '../../lib/job/parents.ts';
 import {forPolicyNumbers, type Policy} from '../../lib/job/policy.ts';
 import type {ScheduleSpec} from '../../lib/job/schedule.ts';
 import type {JobFilter} from '../../lib/job/search.ts';
-import type {TaskInfo} from '../../lib/job/task.ts';
+import type {TaskInfo} from '../../lib/job/task/task.ts';
 import type {EnqueueCall} from '../../lib/transport/messages.ts';
 import type {Chance} from './chance.ts';
 import type {Execution} from './executions.ts';

@@ -2,7 +2,7 @@ import {existsSync, rmSync, writeFileSync} from 'node:fs';
 import {dirname} from 'node:path';
 import {Dispatcher} from '../../lib/dispatcher/dispatcher.ts';
 import type {PoolOptions} from '../../lib/job/options.ts';
-import type {TaskInfo} from '../../lib/job/task.ts';
+import type {TaskInfo} from '../../lib/job/task/task.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
 import {SqliteStore} from '../../lib/store/sqlite/sqlite.ts';
 import type {Store} from '../../lib/store/store.ts';

@@ -7,7 +7,7 @@ import {packTimes} from '../../lib/job/groups/packed-times.ts';
 import type {StopReason} from '../../lib/job/job.ts';
 import type {ChildJob} from '../../lib/job/new-job.ts';
 import {OpenJobsCell} from '../../lib/job/open-jobs.ts';
-import type {TaskInfo} from '../../lib/job/task.ts';
+import type {TaskInfo} from '../../lib/job/task/task.ts';
 import type {Examination, PoolChunkState, PoolWorker, WorkerEnd, WorkerListener} from '../../lib/pool/pool.ts';
 import {
 	ChildChunkState,

@@ -3,7 +3,7 @@ import {encodeWithResults} from '../../job/encoding.ts';
 import type {JobRef} from '../../job/job.ts';
 import type {JobBuilder} from '../../job/new-job.ts';
 import {checkId, checkKey} from '../../job/options.ts';
-import type {JobOptions, PayloadOf, ProblemOf, ResultOf, TasksOf} from '../../job/task.ts';
+import type {JobOptions, PayloadOf, ProblemOf, ResultOf, TasksOf} from '../../job/task/task.ts';
 import type {DispatcherClient} from '../../transport/client.ts';
 import {openFlow} from './enqueue-flow.ts';
 import {structureOf, toGroups} from './flow-groups.ts';

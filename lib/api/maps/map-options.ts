@@ -2,7 +2,7 @@ import type {BatchOptions} from '../../job/batch.ts';
 import {abortSignal, argument, bad, boolean, type Checks, callable, checked, choice, expected, integer, show, text} from '../../job/checks.ts';
 import {type JobBuilder, lowestOf} from '../../job/new-job.ts';
 import {checkJobOptions, checkKey, DEFAULTS, fresh, paths} from '../../job/options.ts';
-import type {CompletionTasksOf, Fresh, JobOptions, PayloadOf, ProblemOf, TaskOptions, TasksOf} from '../../job/task.ts';
+import type {CompletionTasksOf, Fresh, JobOptions, PayloadOf, ProblemOf, TaskOptions, TasksOf} from '../../job/task/task.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {PipePlan} from './pipe-plan.ts';
 
@@ -126,7 +126,7 @@ export function planMap<Item>(builder: JobBuilder, task: string, options: MapOpt
 		weightOf: weight && ((item: Item, index: number) => checkWeight(weight(item, index))),
 		/** Absent if the items have their indexes as keys. */
 		keyOf: key && ((item: Item, index: number) => checkKey('map()', key(item, index))),
-		encode: (item: Item, index: number) => builder.encode(payload ? payload(item, index) : item),
+		encode: (item: Item, index: number) => builder.encode(payload ? payload(item, index) : item, task),
 	};
 }
 

@@ -7,7 +7,7 @@ import {isTerminal, type JobId, type JobStatus} from '../../job/job.ts';
 import {JobBuilder} from '../../job/new-job.ts';
 import {DEFAULTS} from '../../job/options.ts';
 import {pages} from '../../job/search.ts';
-import type {Fresh} from '../../job/task.ts';
+import type {Fresh} from '../../job/task/task.ts';
 import type {Store} from '../../store/store.ts';
 import {questionOf} from './map-freshness.ts';
 import {ItemGroup} from './map-items.ts';

@@ -3,7 +3,7 @@ import type {Encoded} from '../../job/encoding.ts';
 import {MAX_GROUP_JOBS, type NewGroup} from '../../job/groups/group.ts';
 import {type JobBuilder, lowestOf} from '../../job/new-job.ts';
 import {checkJobOptions, EXECUTION_CHECKS} from '../../job/options.ts';
-import type {ExecutionOptions} from '../../job/task.ts';
+import type {ExecutionOptions} from '../../job/task/task.ts';
 
 /** Options of a stage of a pipe. Those of its jobs have the defaults of `enqueue`. */
 export interface StageOptions<Task extends string = string> extends ExecutionOptions {
@@ -82,7 +82,15 @@ export function planPipe(builder: JobBuilder, stages: readonly (string | StageOp
 		return {task: stage.task, group, onError, runsOnDead, common, jobs, firstKey: place === given.length - 1 ? 0 : KEYS_PER_STAGE * (place + 1)};
 	});
 	const most = Math.min(...given.map(({task}) => lowestOf(builder.limitsOf(task))));
-	return {stages: planned, unit, batch, window: Math.min(window, most), order, signal, encode: item => builder.encode(item)};
+	return {
+		stages: planned,
+		unit,
+		batch,
+		window: Math.min(window, most),
+		order,
+		signal,
+		encode: item => builder.encode(item, given[0]?.group === 1 ? given[0].task : undefined),
+	};
 }
 
 function checkStage(builder: JobBuilder, stage: string | StageOptions) {

@@ -1,4 +1,4 @@
-import type {PayloadOf, ResultOf, TasksOf} from '../../job/task.ts';
+import type {PayloadOf, ResultOf, TasksOf} from '../../job/task/task.ts';
 import type {PipeOptions, StageOptions} from './pipe-plan.ts';
 
 /** Where a pipe gets its items from: an iterable, an async iterable or a stream of Node. */

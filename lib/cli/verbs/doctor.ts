@@ -30,9 +30,13 @@ export function addDoctor(program: Command): void {
 
 /** What is wrong, and what to do. */
 export interface Finding {
+	/** Names the kind of problem, for programs. It stays the same between releases. */
+	readonly code: 'damaged' | 'unreadable' | 'moved' | 'unprepared' | 'setting' | 'diskFull' | 'logGrown' | 'networkDisk' | 'inMemory' | 'silent' | JobsFinding;
 	readonly problem: string;
 	readonly advice: string;
 }
+
+type JobsFinding = 'paused' | 'held' | 'idle' | 'stale';
 
 interface Report extends Partial<Omit<Inspection, 'damage' | 'owners' | 'move'>> {
 	readonly queue: string;
@@ -45,7 +49,7 @@ interface Report extends Partial<Omit<Inspection, 'damage' | 'owners' | 'move'>>
 
 function judgeMove(move: InspectedMove): Finding {
 	const advice = move.isArriving ? 'Call faena move again, which goes on with it.' : 'Use that one. faena move --reopen lets programs write to this one again.';
-	return {problem: describeMove(move), advice};
+	return {code: 'moved', problem: describeMove(move), advice};
 }
 
 async function examine(file: string): Promise<Report> {
@@ -53,10 +57,16 @@ async function examine(file: string): Promise<Report> {
 	try {
 		const {damage, owners, move, ...inspection} = await kindOf(file).inspect(file);
 		const engines = owners.filter(({silentMs}) => silentMs < MAX_SILENCE_MS).length;
-		const findings = [
+		const findings: Finding[] = [
 			...(damage === undefined
 				? []
-				: [{problem: `The file is damaged: ${damage}.`, advice: 'Restore it from a backup, or recover what is left with the sqlite3 shell (.recover).'}]),
+				: [
+						{
+							code: 'damaged' as const,
+							problem: `The file is damaged: ${damage}.`,
+							advice: 'Restore it from a backup, or recover what is left with the sqlite3 shell (.recover).',
+						},
+					]),
 			...(move ? [judgeMove(move)] : []),
 			...judgeSettings(inspection.settings),
 			...(inspection.file ? judgeFile(inspection.file) : []),
@@ -70,11 +80,12 @@ async function examine(file: string): Promise<Report> {
 	} catch (error) {
 		// A queue that can't be opened is what the doctor is asked about.
 		if (!(error instanceof FaenaError) || !['BadDatabase', 'NewerDatabase'].includes(error.code)) throw error;
-		return {...base, findings: [{problem: "The queue can't be opened.", advice: error.message}]};
+		return {...base, findings: [{code: 'unreadable', problem: "The queue can't be opened.", advice: error.message}]};
 	}
 }
 
 const UNPREPARED: Finding = {
+	code: 'unprepared',
 	problem: 'The functions of this release are not installed, so no jobs were looked at.',
 	advice: 'Open the queue once for writing, or run the SQL of faena schema --print as the owner of the schema.',
 };
@@ -82,7 +93,7 @@ const UNPREPARED: Finding = {
 export function judgeSettings(settings: Inspection['settings']): Finding[] {
 	return Object.entries(settings).flatMap(([name, value]) => {
 		const {isGood, risk = '', advice = ''} = SETTINGS[name] ?? {};
-		return isGood?.(value) === false ? [{problem: `The setting ${name} is ${value}: ${risk}.`, advice}] : [];
+		return isGood?.(value) === false ? [{code: 'setting' as const, problem: `The setting ${name} is ${value}: ${risk}.`, advice}] : [];
 	});
 }
 
@@ -110,21 +121,24 @@ export function judgeFile({logBytes, diskFreeBytes, unsafeFileSystem}: Inspected
 	const findings: Finding[] = [];
 	if (diskFreeBytes < MIN_DISK_FREE_BYTES)
 		findings.push({
+			code: 'diskFull',
 			problem: `The disk has only ${megabytes(diskFreeBytes)} left.`,
 			advice: 'Free some space. faena cleanup deletes ended jobs, and faena vacuum gives their space back.',
 		});
 	if (logBytes > MAX_LOG_BYTES)
 		findings.push({
+			code: 'logGrown',
 			problem: `The log beside the file has ${megabytes(logBytes)}.`,
 			advice: 'A program keeps a read transaction open, or was killed while it did. End it; an engine on the queue then moves the log into the file.',
 		});
 	if (unsafeFileSystem === 'network')
 		findings.push({
+			code: 'networkDisk',
 			problem: 'The file is on a network file system, where locks are not reliable.',
 			advice: 'Move the queue to a local disk. For several machines, use PostgreSQL: docs/postgres.md.',
 		});
 	if (unsafeFileSystem === 'memory')
-		findings.push({problem: 'The file is in memory (tmpfs), and is lost when the machine stops.', advice: 'Move the queue to a disk.'});
+		findings.push({code: 'inMemory', problem: 'The file is in memory (tmpfs), and is lost when the machine stops.', advice: 'Move the queue to a disk.'});
 	return findings;
 }
 
@@ -135,6 +149,7 @@ function judgeOwners(owners: Inspection['owners'], file: string): Finding[] {
 	return owners
 		.filter(({silentMs, jobs}) => jobs > 0 && silentMs >= MAX_SILENCE_MS)
 		.map(({name, silentMs, jobs}) => ({
+			code: 'silent',
 			problem: `The program ${inLine(name)} has ${counted(jobs, 'running job')}, and has given no sign of life for ${clock(silentMs / 1000)}.`,
 			advice: `If it has died, start it again: its command goes on with them, such as faena map … or faena work MODULE --queue ${shellQuote(shownLocation(file))}. If it hangs, end it. With the option lease at several minutes such a silence is usual.`,
 		}));
@@ -157,11 +172,12 @@ async function judgeTasks(queue: JobQueue, engines: number, file: string): Promi
 function pausedFindings(task: string, waiting: number, flag: string): Finding[] {
 	if (waiting === 0) return [];
 	const problem = `The task ${inLine(task)} is paused, and ${counted(waiting, 'job')} wait${waiting === 1 ? 's' : ''}.`;
-	return [{problem, advice: `faena resume ${shellQuote(task)} ${flag}`}];
+	return [{code: 'paused', problem, advice: `faena resume ${shellQuote(task)} ${flag}`}];
 }
 
 function heldFinding(task: string, held: number): Finding {
 	return {
+		code: 'held',
 		problem: `${counted(held, 'job')} of the task ${inLine(task)} ${held === 1 ? 'is' : 'are'} held: left unfinished by an earlier run, and not named by the last one.`,
 		advice: 'Run its command with all of its input; or with --missing run, cancel or delete.',
 	};
@@ -179,6 +195,7 @@ function idleFinding({task, scope, ready, quarantined}: TaskCounts, idleMs: numb
 				];
 	const reason = engines === 0 ? 'No engine is open on the queue' : `No open engine has this ${what}, or others keep its workers busy`;
 	return {
+		code: 'idle',
 		problem: `${counted(due, 'job')} of the task ${inLine(task)}${which} ${due === 1 ? 'is' : 'are'} ready, for up to ${clock(idleMs / 1000)}, and none runs.`,
 		advice: `${reason}. Start one: faena work MODULE ${flag}${adoption}`,
 	};
@@ -188,7 +205,7 @@ async function judgeStale(queue: JobQueue, file: string): Promise<Finding[]> {
 	const {completed: jobs} = await queue.counts({stale: true, status: 'completed'});
 	if (jobs === 0) return [];
 	const problem = `${counted(jobs, 'job')} ${jobs === 1 ? 'was' : 'were'} made from results which are no longer the last ones: faena list --stale shows them.`;
-	return [{problem, advice: `To run them again, and what follows: faena retry --stale --queue ${shellQuote(shownLocation(file))}`}];
+	return [{code: 'stale', problem, advice: `To run them again, and what follows: faena retry --stale --queue ${shellQuote(shownLocation(file))}`}];
 }
 
 const MAX_IDLE_MS = 60_000;

@@ -18,14 +18,14 @@ export function addStatus(program: Command): void {
 				'faena list lists all.',
 		)
 		.option('--batch <name>', 'only the jobs of this batch')
-		.option('--json', 'print one line of JSON, with all running, failed and dead jobs')
+		.option('--json', 'print one line of JSON, with up to a thousand running, failed and dead jobs each')
 		.option('--watch', 'draw it again every second on the terminal, until Ctrl-C')
 		.action(async ({queue: file, batch, json, watch}: StatusFlags) => {
 			if (json && watch) throw bad('Give either --json or --watch.');
 			const read = async (queue: JobQueue) => {
 				const move = await kindOf(file).move(file);
 				if (!json) return describeReport(shownLocation(file), {...(await look(queue, batch, MAX_LISTED)), move});
-				const {pending, ...rest} = await look(queue, batch, ALL);
+				const {pending, ...rest} = await look(queue, batch, MAX_IN_JSON);
 				return `${recordJson({...rest, oldestPending: pending[0], ...defined({move})})}\n`;
 			};
 			const use = watch ? (queue: JobQueue) => redraw(() => read(queue)) : read;
@@ -42,7 +42,7 @@ interface StatusFlags {
 
 /** The most jobs that are listed of each status: for people, and as JSON. */
 const MAX_LISTED = {running: 10, failed: 3, dead: 3, pending: 1} as const;
-const ALL = {running: Infinity, failed: Infinity, dead: Infinity, pending: 1} as const;
+const MAX_IN_JSON = {running: 1000, failed: 1000, dead: 1000, pending: 1} as const;
 
 /** Counts, the names of paused tasks, and the first jobs of each status by id. */
 async function look(queue: JobQueue, batch: string | undefined, most: Readonly<Record<keyof typeof MAX_LISTED, number>>) {

@@ -5,7 +5,7 @@ import {setImmediate, setInterval, setTimeout} from 'node:timers';
 import {runInNewContext} from 'node:vm';
 import {parentPort} from 'node:worker_threads';
 import type {FailureRecord} from '../../../lib/job/failure.ts';
-import type {TaskContext} from '../../../lib/job/task.ts';
+import type {TaskContext} from '../../../lib/job/task/task.ts';
 import {spoil} from '../../fixtures/spoilers.ts';
 
 /** One way of being bad, and what the job's record is to say of it; nothing if it only has bad manners, and completes. */

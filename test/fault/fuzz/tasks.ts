@@ -1,4 +1,4 @@
-import type {TaskContext} from '../../../lib/job/task.ts';
+import type {TaskContext} from '../../../lib/job/task/task.ts';
 import {seeded} from '../../fixtures/random.ts';
 import {type Specimen, specimen} from './specimens.ts';
 

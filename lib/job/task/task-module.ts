@@ -1,7 +1,7 @@
 import {fileURLToPath, pathToFileURL} from 'node:url';
-import {FaenaError} from '../support/errors.ts';
-import {hashOf} from '../support/hash.ts';
-import {argument, bad, callable, expected, isClass, object, text, textOr, url} from './checks.ts';
+import {FaenaError} from '../../support/errors.ts';
+import {hashOf} from '../../support/hash.ts';
+import {argument, bad, callable, expected, isClass, object, text, textOr, url} from '../checks.ts';
 import {type AnyTasks, optionsOf, type TaskFunction} from './task.ts';
 
 /** Symbols of all programs: a bundle of the tasks may hold a copy of Faena. */
@@ -108,6 +108,12 @@ export type TaskTable = ReadonlyMap<string, TaskFunction>;
 export function tableOf(given: object): TaskTable {
 	const tasks = isTaskModule(given) ? given.tasks : given;
 	return new Map(Object.entries(tasks).filter((entry): entry is [string, TaskFunction] => typeof entry[1] === 'function' && !isClass(entry[1])));
+}
+
+/** The tasks of the module with this URL, if this thread has imported it, and it has named them by `defineTasks()`; or those that stand in for it. */
+export function tasksHere(url: string): TaskTable | undefined {
+	const given = standFor(url) ?? (globalThis as Global)[DEFINED]?.get(url)?.[0];
+	return given && tableOf(given);
 }
 
 /** Names the code of each task by a hash: of its `version`, or else of its module. @param module a text that differs if the module's code does */

@@ -1,8 +1,11 @@
-import type {CompletedBatch} from './batch.ts';
-import {argument, callable, type Duration, object, type Size} from './checks.ts';
-import type {EnqueuedChild} from './enqueued-child.ts';
-import type {JobRef, LogLine} from './job.ts';
-import type {ParentOutcome} from './parents.ts';
+import type {StandardSchemaV1} from '@standard-schema/spec';
+import type {CompletedBatch} from '../batch.ts';
+import {argument, callable, type Duration, object, type Size} from '../checks.ts';
+import type {EnqueuedChild} from '../enqueued-child.ts';
+import type {JobRef, LogLine} from '../job.ts';
+import type {ParentOutcome} from '../parents.ts';
+import type {ExecOptions, ExecResult} from './exec-options.ts';
+import {type TaskSchemas, withSchemas} from './task-schemas.ts';
 
 /** Options of jobs at every level: options passed to `enqueue` override the task's own, which override `open({defaults})`. */
 export interface ExecutionOptions {
@@ -69,6 +72,15 @@ export interface TaskOptions<Resource = unknown, Payload = any> extends Executio
 	 * Default: for ever. A job of a batch is kept at least as long as the batch is open.
 	 */
 	readonly retention?: {readonly completed?: Duration; readonly dead?: Duration; readonly cancelled?: Duration};
+	/**
+	 * What a payload is, as a schema of Zod, Valibot, ArkType or another library of Standard Schema. What is stored is the payload as it was given; the task
+	 * gets what the schema makes of it. A payload that it refuses is refused where it is enqueued, if the program has imported the tasks; otherwise the
+	 * job is dead before the task starts, with `InvalidPayload`, and no attempt is charged.
+	 * @example task(async ({file}) => resize(file), {input: z.object({file: z.string()})})
+	 */
+	readonly input?: StandardSchemaV1<Payload>;
+	/** What a result is, as `input`. What is stored is what the schema makes of it. An execution with a result that it refuses fails with `InvalidResult`. */
+	readonly output?: StandardSchemaV1;
 	/** Called with the result of `setup` before a worker is shut down. It may take as long as `open({grace})`. */
 	readonly teardown?: (resource: Resource) => unknown;
 	/**
@@ -89,7 +101,7 @@ export type Fresh = Extract<NonNullable<TaskOptions['fresh']>, string>;
  * The second argument of a task, with its types by name, as far as they matter: `resource`, what the task's `setup` returns; `state`, that of its
  * checkpoints; `tasks`, the module whose tasks it enqueues; `results`, a tuple of the results of the jobs for which it has waited, each perhaps
  * `undefined` if it runs though one is dead.
- * @example (upTo: number, ctx: TaskContext<{state: {next: number}; tasks: typeof import('./tasks.ts')}>) => …
+ * @example (upTo: number, ctx: TaskContext<{state: {next: number}; tasks: typeof import('../tasks.ts')}>) => …
  */
 // biome-ignore lint/complexity/noBannedTypes: without types of its own
 export type TaskContext<Types extends ContextTypes = {}> = Context<
@@ -209,47 +221,6 @@ export interface Context<Resource = unknown, State = unknown, Tasks = AnyTasks, 
 	readonly log: ((...values: readonly unknown[]) => void) & Readonly<Record<LogLine['level'], (...values: readonly unknown[]) => void>>;
 }
 
-/** Options of {@link Context.exec}. */
-export interface ExecOptions<Encoding extends 'utf8' | 'buffer' = 'utf8' | 'buffer'> {
-	/** Its working directory; default: that of the worker. */
-	readonly cwd?: string;
-	/** Changes to the worker's environment; `undefined` removes a variable. */
-	readonly env?: Readonly<Record<string, string | undefined>>;
-	/** Its stdin; default: empty. */
-	readonly input?: string | Uint8Array;
-	/** Its priority, from 19 (lowest) to -20; default: that of the engine's workers, `open({nice})`. Only a privileged user may go below 0. */
-	readonly nice?: number;
-	/** Default false. If true, `file` is a command line for `/bin/sh`, in which the arguments are `"$1"`, `"$2"` …; on Windows for cmd.exe, without arguments. */
-	readonly shell?: boolean;
-	/** Default true: it rejects if the exit code is not 0, or a signal has ended the command. */
-	readonly reject?: boolean;
-	/** The most bytes of stdout, and of stderr, that are kept: a number, or a text such as `'64kib'`; default 1 MiB. */
-	readonly maxOutput?: Size;
-	/** Default `'utf8'`: stdout and stderr are texts. */
-	readonly encoding?: Encoding;
-	/** Whether the lines of stdout and stderr go into the job's log; default true, for `encoding: 'buffer'` false. */
-	readonly log?: boolean;
-	/**
-	 * Gets all output as it comes, in parts of at most 64 KiB. While a promise that it returned is open, the command's output waits. If it throws or
-	 * rejects, the command is killed, and `exec` rejects with that error.
-	 */
-	onOutput?(part: Buffer, stream: 'stdout' | 'stderr'): void | Promise<void>;
-}
-
-/** How a command of {@link Context.exec} ended. */
-export interface ExecResult<Output = string> {
-	/** `null` if a signal has ended it. */
-	readonly exitCode: number | null;
-	/** Such as `'SIGKILL'`; `null` if it ended by itself. */
-	readonly signal: string | null;
-	/** The first `maxOutput` bytes. */
-	readonly stdout: Output;
-	/** The last `maxOutput` bytes. */
-	readonly stderr: Output;
-	/** How many bytes were dropped: of the end of stdout, and of the beginning of stderr. */
-	readonly cut: {readonly stdout: number; readonly stderr: number};
-}
-
 /** A function that a tasks module exports, sync or async. It takes one payload and a context. */
 // biome-ignore lint/suspicious/noExplicitAny: a parameter of type unknown would accept no function with a typed payload
 export type TaskFunction = (payload: any, context: Context<any, any, any>) => unknown;
@@ -263,6 +234,14 @@ const OPTIONS = Symbol.for('faena.task.options');
  * @example export const thumbnail = task(async ({file}: {file: string}) => { … }, {timeout: '30s'});
  * @example export const embed = task((texts: readonly string[]) => model.embed(texts), {batchSize: 64});
  */
+export function task<Input, Payload, Result, Resource = undefined, State = unknown, Tasks = AnyTasks, Output = Awaited<Result>>(
+	run: (payload: Payload, context: Context<Resource, State, Tasks>) => Result,
+	options: Omit<TaskOptions<Resource, Input>, 'input' | 'output'> & {
+		readonly input: StandardSchemaV1<Input, Payload>;
+		readonly output?: StandardSchemaV1<Awaited<Result>, Output>;
+		readonly batchSize?: undefined;
+	},
+): (payload: Input, context: Context<Resource, State, Tasks>) => Promise<Output>;
 export function task<Payload, Result, Resource = undefined, State = unknown, Tasks = AnyTasks>(
 	run: (
 		payloads: readonly Payload[],
@@ -278,9 +257,11 @@ export function task<Payload, Result, Resource = undefined, State = unknown, Tas
 export function task(run: any, options: TaskOptions<any> = {}): any {
 	argument('task()', 'its first argument', run, callable);
 	argument('task()', 'its options', options, object);
-	const own = (payload: unknown, context: unknown) => run(payload, context);
-	Object.defineProperty(own, 'name', {value: run.name});
-	return Object.assign(own, {[OPTIONS]: {...optionsOf(run), ...options}});
+	const own = {...optionsOf(run), ...options};
+	const call = options.input || options.output ? withSchemas(run, options as TaskSchemas, own.batchSize !== undefined) : undefined;
+	const made = call ?? ((payload: unknown, context: unknown) => run(payload, context));
+	Object.defineProperty(made, 'name', {value: run.name});
+	return Object.assign(made, {[OPTIONS]: own});
 }
 
 /** The options that {@link task} attached; empty for a plain function. */
@@ -295,7 +276,7 @@ export type Isolation = 'thread' | 'process' | 'inline';
 export interface TaskInfo {
 	readonly name: string;
 	/** Without functions, which only the workers have. */
-	readonly options: Omit<TaskOptions, 'setup' | 'teardown' | 'retryIf' | 'files' | 'outputs'>;
+	readonly options: Omit<TaskOptions, 'setup' | 'teardown' | 'retryIf' | 'files' | 'outputs' | 'input' | 'output'>;
 }
 
 /** Options of `enqueue`. An option that is not given comes from the task, then from `open({defaults})`, then from {@link DEFAULTS}. */
@@ -333,7 +314,7 @@ export interface JobOptions extends ExecutionOptions {
 	readonly scope?: string;
 }
 
-// Types that are derived from the type of a tasks module, such as `typeof import('./tasks.ts')`.
+// Types that are derived from the type of a tasks module, such as `typeof import('../tasks.ts')`.
 
 /** The tasks of an engine that was opened without the type of its module: any names and payloads; what they return is `unknown`. */
 // biome-ignore lint/suspicious/noExplicitAny: without the type of a module any payload must do

@@ -1,4 +1,4 @@
-import {argument, type Duration, duration, MAX_DURATION_MS} from './checks.ts';
+import {argument, type Duration, duration, MAX_DURATION_MS} from '../checks.ts';
 
 /** Whether and when a job is tried again after an execution that threw: `never`, which makes it dead; or after a time in milliseconds. */
 export type RetryDecision = 'never' | {readonly afterMs: number};

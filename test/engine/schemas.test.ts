@@ -1,0 +1,59 @@
+import {join} from 'node:path';
+import {FaenaError, open} from '../../lib/index.ts';
+import {openForTest, runTask} from '../../lib/testing.ts';
+import {test} from '../fixtures/engine.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+import {tasks} from '../fixtures/schema-tasks.ts';
+
+test('a task gets what its schema makes of the payload; stored is the payload as it was given', async t => {
+	await using faena = await open({queue: join(makeFolder(t), 'jobs.db'), tasks, workers: 1});
+	const job = await faena.enqueue('charge', {amount: '41'});
+	t.is((await job.result()) satisfies string, '42 EUR');
+	t.deepEqual((await job.info())?.payload, {amount: '41'});
+	t.is(await faena.call('greet', {name: 'Ana'}), 'Hello Ana');
+	t.is(await faena.call('later', 'yes'), 3);
+});
+
+test('who has imported the tasks is refused at once, in a sentence that names each place, and nothing is enqueued', async t => {
+	await using faena = await open({queue: join(makeFolder(t), 'jobs.db'), tasks, workers: 1});
+	const refused = {code: 'InvalidPayload', message: /^The payload of task charge is not what its schema expects: amount: /};
+	// @ts-expect-error the schema expects an amount
+	await t.throwsAsync(faena.enqueue('charge', {}), refused);
+	await t.throwsAsync(faena.call('charge', {amount: -1, currency: 'USD'}), refused);
+	await t.throwsAsync(faena.enqueueMany('charge', [{amount: 1}, {amount: 0}]), refused);
+	await t.throwsAsync(faena.map('charge', [{amount: 0}]).toArray(), refused);
+	await t.throwsAsync(faena.setSchedule('s', {every: '1h', task: 'charge', payload: {amount: 0}}), refused);
+	await t.throwsAsync(faena.call('greet', {name: 'A'}), {code: 'InvalidPayload', message: /name/});
+	t.deepEqual((await faena.jobs({}).toArray()).filter(({payloadBytes}) => payloadBytes > 20).length, 0);
+});
+
+test('a worker refuses what another program has enqueued: the job is dead before the task starts, and nothing is charged', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const other = await open({queue});
+	const bad = await other.enqueue('charge', {amount: 'many'});
+	const slow = await other.enqueue('later', 'no');
+	const some = await Promise.all([1, 2.5, 3].map(n => other.enqueue('many', n)));
+	await other.close();
+	await using faena = await open({queue, tasks: tasks.url, workers: 1});
+	await faena.idle();
+	for (const {id} of [bad, slow, some[1] as (typeof some)[1]]) {
+		const info = await faena.job(id ?? 0).info();
+		t.like(info, {status: 'dead', attempts: 0, error: {reason: 'badPayload', name: 'FaenaError', code: 'InvalidPayload', attempt: 0}});
+	}
+	t.deepEqual(await Promise.all([some[0], some[2]].map(job => faena.job(job?.id ?? 0).result())), [1, 9]);
+});
+
+test('a result that the schema refuses fails the execution, as any other error', async t => {
+	await using faena = await openForTest(tasks.tasks, {defaults: {maxAttempts: 2, backoff: 0}});
+	t.is(await faena.call('double', 5), 10);
+	const job = await faena.enqueue('double', 6);
+	await faena.drain();
+	t.like(await job.info(), {status: 'dead', attempts: 2, error: {reason: 'badResult', code: 'InvalidResult'}});
+	await t.throwsAsync(faena.enqueue('double', '6' as never), {code: 'InvalidPayload'});
+});
+
+test('runTask() and a direct call check, too; what is no schema is refused', async t => {
+	t.is((await runTask(tasks.tasks.double, 4)).result, 8);
+	const error = await t.throwsAsync(Promise.resolve(tasks.tasks.charge({amount: 0}, {} as never)));
+	t.true(error instanceof FaenaError && error.code === 'InvalidPayload');
+});
