@@ -18,6 +18,7 @@ export type {MapResult} from './api/maps/map-items.ts';
 export type {MapOptions} from './api/maps/map-options.ts';
 export type {OpenOptions} from './api/open-options.ts';
 export type {AnyTasks, PayloadOf, ResultOf, TasksOf} from './job/task/task.ts';
+export {showProgress} from './api/show-progress.ts';
 export {closeOnSignals} from './api/signals.ts';
 export type {CompletedBatch} from './job/batch.ts';
 export type {Duration, Size} from './job/checks.ts';

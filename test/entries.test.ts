@@ -14,7 +14,7 @@ const ENTRIES: Readonly<Record<string, Names>> = {
 	index: {
 		values: [
 			...['CHANNELS', 'DEFAULTS', 'FaenaError', 'PermanentError', 'RetryAfter', 'STATUSES', 'closeOnSignals'],
-			...['defineTasks', 'enqueueIn', 'isTerminal', 'open', 'statusSummary', 'task'],
+			...['defineTasks', 'enqueueIn', 'isTerminal', 'open', 'showProgress', 'statusSummary', 'task'],
 		],
 		types: [
 			...['AnyTasks', 'BatchHandle', 'BatchInfo', 'CompletedBatch', 'Context', 'Counts', 'DeadJob', 'Duration'],

@@ -112,6 +112,7 @@ const RECORDS = {
 	notificationsMissing: ['warn', 'notifications of the server do not arrive; jobs of other programs start up to a second later'],
 	setBack: ['warn', 'transaction failed; it is tried again'],
 	refused: ['error', 'the database refused to write or read this; it is left out, and everything else goes on'],
+	draining: ['info', 'a signal came; the engine waits for running jobs, and a second signal stops them'],
 	memoryShort: ['warn', 'memory is short; the youngest job was stopped and will run again'],
 } as const satisfies Readonly<Record<string, readonly [LogLine['level'], string]>>;
 
@@ -147,6 +148,8 @@ const SENTENCES: Readonly<Partial<Record<EventName, (detail: never) => string | 
 			? `No job starts or ends until this is over; Faena tries again and again. ${error.message}`
 			: undefined;
 	},
+	draining: ({jobs, drainMs}: {readonly jobs: number; readonly drainMs: number}) =>
+		`Waits for ${jobs} running job${jobs === 1 ? '' : 's'}, for at most ${drainMs / 1000} s. A second signal (Ctrl-C) stops ${jobs === 1 ? 'it' : 'them'}; no job is lost.`,
 	refused: ({id, task, error}: {readonly id?: number; readonly task?: string; readonly error: Error}) => {
 		if (id !== undefined) return `Job ${id} is left as it is. ${error.message}`;
 		return task === undefined ? error.message : `No job of task ${task} can be started. ${error.message}`;

@@ -252,7 +252,12 @@ export class Dispatcher {
 		this.#phase = 'draining';
 		this.#committer.mayClaim = false;
 		for (const {call} of this.#committer.enqueues.takeWaiting()) this.#context.clients.refuseAsClosed(call);
-		void this.#committer.release();
+		void this.#committer.release().then(() => {
+			const jobs = this.#committer.pool?.size ?? 0;
+			if (!isSignalled || jobs === 0 || this.#phase !== 'draining') return;
+			this.#context.clients.publish({type: 'draining', jobs, drainMs});
+			this.#context.clients.flush();
+		});
 	}
 
 	async #shutDown(): Promise<void> {

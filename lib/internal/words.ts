@@ -21,4 +21,6 @@ export {outputsAt} from '../store/owners/owner-files.ts';
 export {defined} from '../support/defined.ts';
 export {CodedError, type ErrorCode, FaenaError} from '../support/errors.ts';
 export {hashOf} from '../support/hash.ts';
+export {clock, count, formatRate, type MapStatus, showBar} from '../support/progress-bar.ts';
+export {canRedraw, showLine} from '../support/status-line.ts';
 export {version} from '../support/version.ts';

@@ -101,7 +101,9 @@ export type JobEvent =
 	 * the job stays claimed. With `task`: to claim jobs of the task. With neither: to reclaim or release jobs.
 	 */
 	| {readonly type: 'refused'; readonly id?: JobId; readonly task?: string; readonly error: FailureRecord}
-	| {readonly type: 'memoryShort'; readonly id: JobId};
+	| {readonly type: 'memoryShort'; readonly id: JobId}
+	/** A signal closes the engine, which waits so long for so many jobs that run. */
+	| {readonly type: 'draining'; readonly jobs: number; readonly drainMs: number};
 
 /** The sizes of a database before and after a vacuum, in bytes. */
 export interface Vacuumed {

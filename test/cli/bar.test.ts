@@ -1,5 +1,5 @@
 import test from 'ava';
-import {describeStatus, type MapStatus} from '../../lib/cli/terminal/print.ts';
+import {describeStatus, type MapStatus} from '../../lib/support/progress-bar.ts';
 
 const STATUS: MapStatus = {done: 0, executed: 0, dead: 0, total: undefined, isStopping: false};
 

@@ -52,17 +52,7 @@ test('a flow, schedules, a dry run and a task that is measured print what their 
 	);
 	const made = await folder.run('flow.mjs').end();
 	t.is(made.code, 0, made.stderr);
-	for (const words of [
-		['flow', 'f'],
-		['schedules'],
-		['schedule', 'nightly'],
-		['batches'],
-		['status'],
-		['schema'],
-		['doctor'],
-		['show', '4'],
-		['list'],
-	]) {
+	for (const words of [['flow', 'f'], ['schedules'], ['schedule', 'nightly'], ['batches'], ['status'], ['schema'], ['doctor'], ['show', '4'], ['list']]) {
 		const {code, stdout, stderr} = await folder.faena(...words, '--json', '--queue', 'jobs.db').end();
 		t.true(code === 0 || words[0] === 'doctor', stderr);
 		t.not(stdout, '');

@@ -1,9 +1,8 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import stringWidth from 'string-width';
-import {bad} from '../../internal/words.ts';
+import {bad, canRedraw} from '../../internal/words.ts';
 import {colourStatuses} from './colours.ts';
 import {escapeControls} from './controls.ts';
-import {canRedraw} from './status-line.ts';
 import {cut} from './table.ts';
 
 const DRAW_EVERY_MS = 1000;

@@ -1,11 +1,10 @@
 import {dirname, resolve} from 'node:path';
 import type {Command} from 'commander';
-import {bad, kindOf, shownLocation} from '../../internal/words.ts';
+import {bad, canRedraw, kindOf, showLine, shownLocation} from '../../internal/words.ts';
 import {moveQueue, reopenQueue} from '../../queue.ts';
 import {assertExists} from '../flags/queue-flag.ts';
 import {inLine} from '../terminal/controls.ts';
 import {count, counted, print} from '../terminal/print.ts';
-import {canRedraw, showLine} from '../terminal/status-line.ts';
 
 interface Flags {
 	readonly from: string;

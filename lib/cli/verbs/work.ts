@@ -3,7 +3,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import type {Command} from 'commander';
 import type {EngineStats} from '../../index.ts';
 import {closeOnSignals, open} from '../../internal/api.ts';
-import {bad, NO_JOBS, shownLocation, statusSummary} from '../../internal/words.ts';
+import {bad, canRedraw, NO_JOBS, showLine, shownLocation, statusSummary} from '../../internal/words.ts';
 import type {TaskCounts} from '../../store.ts';
 import {addEngineFlags, type EngineFlags, toOpenOptions} from '../flags/engine-flags.ts';
 import {toNames} from '../flags/flag-values.ts';
@@ -12,7 +12,6 @@ import {ENV_HELP, toEnv} from '../map/map-flags.ts';
 import {scopesIn} from '../scopes.ts';
 import {inLine} from '../terminal/controls.ts';
 import {clock, count, formatRate, printError} from '../terminal/print.ts';
-import {canRedraw, showLine} from '../terminal/status-line.ts';
 import {cut} from '../terminal/table.ts';
 
 interface Flags extends EngineFlags {

@@ -1,0 +1,47 @@
+import {bad} from '../job/checks.ts';
+import {type MapStatus, showBar} from '../support/progress-bar.ts';
+import {BatchHandle, type BatchInfo} from './batch-handle.ts';
+import {JobMap} from './maps/map.ts';
+import {isSignalled} from './signals.ts';
+
+/** How often a batch is read. */
+const LOOK_EVERY_MS = 500;
+
+/**
+ * Shows on stderr how far a map is, or a batch that any program runs: a bar on a terminal, elsewhere a line every 2 s. What the program prints
+ * meanwhile goes above it.
+ * @returns a function that draws the bar for the last time, and ends it
+ * @throws FaenaError `BadOption`
+ * @example
+ * const map = faena.map('resize', files, {batch: 'nightly'});
+ * const endBar = showProgress(map);
+ * await map.toArray();
+ * endBar();
+ */
+export function showProgress(of: JobMap<unknown, unknown> | BatchHandle): () => void {
+	if (of instanceof JobMap) return showBar(() => statusOf(of));
+	if (!(of instanceof BatchHandle)) throw bad('showProgress() expects what map() or batch() returns');
+	let info: BatchInfo | undefined;
+	let endedBefore: number | undefined;
+	const look = async () => {
+		info = (await of.info().catch(() => info)) ?? info;
+	};
+	void look();
+	const timer = setInterval(look, LOOK_EVERY_MS).unref();
+	const endBar = showBar(() => {
+		const {completed = 0, dead = 0, cancelled = 0} = info?.counts ?? {};
+		const done = completed + dead + cancelled;
+		if (info) endedBefore ??= done;
+		return {done, executed: done - (endedBefore ?? done), dead, total: info?.total, isStopping: isSignalled()};
+	});
+	return () => {
+		clearInterval(timer);
+		endBar();
+	};
+}
+
+function statusOf(map: JobMap<unknown, unknown>): MapStatus {
+	const {completed, dead, cancelled, reused, total} = map.progress();
+	const done = completed + dead + cancelled;
+	return {done, executed: done - reused, dead, total, isStopping: isSignalled()};
+}
