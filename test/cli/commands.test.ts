@@ -276,7 +276,7 @@ test('a variable that is named without a value is passed on, and makes no other 
 		['--env', 'TRACE', '--env', 'HOME'],
 	]) {
 		t.regex((await run(...words, '--dry-run')).stderr, /0 of 1/);
-		t.regex((await run(...words)).stderr, /1 of them reused/);
+		t.regex((await run(...words)).stderr, /1 of these from an earlier run/);
 	}
 	t.regex((await run('--env', 'Q=1', '--env', 'PATH', '--dry-run')).stderr, /1 of 1/);
 });

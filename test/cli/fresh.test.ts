@@ -121,7 +121,12 @@ test('with --fresh content the files count that lines and values name, of comman
 	for (const index of [0, 1, 2]) await run(index);
 	project.put('a.txt', 'other');
 	for (const index of [0, 1, 2])
-		t.regex((await run(index)).stderr, [/4 completed, 3 of them reused/, /2 completed, 1 of them reused/, /2 completed, 1 of them reused/][index] as RegExp);
+		t.regex(
+			(await run(index)).stderr,
+			[/4 completed, 3 of these from an earlier run/, /2 completed, 1 of these from an earlier run/, /2 completed, 1 of these from an earlier run/][
+				index
+			] as RegExp,
+		);
 	mkdirSync(join(project.path, 'sub'));
 	project.put('sub/c.txt');
 	const inFolder = () => project.faena('map', '--sh', 'cat {}', '--workdir', 'sub', '--fresh', 'content', ':::', 'c.txt').end();
@@ -334,7 +339,7 @@ test('--fresh all goes on after a kill, as --dry-run says, and begins anew once 
 	rmSync(join(project.path, 'wait'));
 	t.deepEqual(project.takeRuns(), ['"a"', '"b"']);
 	t.regex((await project.faena(...words.toSpliced(1, 0, '--dry-run')).end()).stderr, /Would run 2 of 4: 2 unchanged, 2 left by an earlier run\./);
-	t.is(summary(await map()), 'faena: 4 completed, 2 of them reused.');
+	t.is(summary(await map()), 'faena: 4 completed, 2 of these from an earlier run.');
 	t.deepEqual(project.takeRuns(), ['"c"', '"d"']);
 	await map();
 	t.deepEqual(project.takeRuns(), all);

@@ -233,7 +233,7 @@ export class MapRun {
 			`${count(completed)} completed`,
 			dead > 0 && `${count(dead)} dead`,
 			cancelled > 0 && `${count(cancelled)} cancelled`,
-			reused > 0 && !fresh && `${count(reused)} of them reused`,
+			reused > 0 && !fresh && `${count(reused)} of these from an earlier run`,
 		];
 		const rate = executed > 0 ? ` (${formatRate(executed / seconds)})` : '';
 		const what = `${parts.filter(Boolean).join(', ')}, in ${seconds.toFixed(1)} s${rate}${fresh && `: ${fresh}`}.`;
