@@ -46,6 +46,31 @@ async function follow(t: ExecutionContext, steps: readonly Step[], project: stri
 	}
 }
 
+test.serial('all that README.md types works in an empty folder, and the interrupted run is resumed', async t => {
+	t.timeout(300_000);
+	const project = mkdtempSync(join(tmpdir(), 'faena-readme-'));
+	t.teardown(() => rmSync(project, {recursive: true, force: true}));
+	const steps = readPage('../README.md').flatMap(({steps}) => steps);
+	t.is(steps.length, 3);
+	// A shell that stops at the first error: the first run is interrupted on purpose.
+	const type = (commands: string) =>
+		commands
+			.replace('npm install faena', `npm install --prefer-offline ${tarball}`)
+			.replace(/^timeout .*?(?= {2,}#)/m, '$& ||:')
+			.replace(/^npx faena work .*?(?= {2,}#)/m, 'timeout --signal INT 60 $& & worker=$!')
+			.replace(/^node enqueue.ts/m, '$&; kill $worker; wait ||:');
+	const printed: string[] = [];
+	for (const step of steps) printed.push(await take({...step, commands: type(step.commands ?? '')}, project));
+	const [shell, program, workers] = printed;
+	t.deepEqual(
+		[...new Set(shell?.match(/^\d+$/gm))].map(Number).toSorted((a, b) => a - b),
+		Array.from({length: 60}, (_, index) => index + 1),
+	);
+	t.regex(shell as string, /: 60 completed/);
+	t.regex(program as string, /^[\da-f]{64} package\.json$/m);
+	t.regex(workers as string, /^[\da-f]{64}$/m);
+});
+
 test.serial('every step of docs/getting-started.md works, and prints what is written below it', async t => {
 	t.timeout(300_000);
 	const project = mkdtempSync(join(tmpdir(), 'faena-getting-started-'));
