@@ -5,7 +5,8 @@ import {noSuchBatch} from '../store/conflict-errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import {checkWait, MAX_AWAITED, pause, timeLeft, type WaitOptions, waitForEnds} from './wait.ts';
 
-/** The state of a batch. Times are milliseconds since 1970. A field is absent if its event has not happened, or it is not known. */
+/** The state of a batch. Times are milliseconds since 1970. A field is absent if its event has not happened, or it is not known.
+ * @example const info: BatchInfo | undefined = await faena.batch('nightly').info(); */
 export interface BatchInfo extends Omit<Batch, 'id' | 'marks' | 'flow'> {
 	/** What made its jobs: a named map, a flow, or a named pipe. */
 	readonly kind: 'map' | 'flow' | 'pipe';
@@ -18,7 +19,8 @@ export interface BatchInfo extends Omit<Batch, 'id' | 'marks' | 'flow'> {
 /** How often a wait looks at a batch none of whose jobs is under way: its program still reads the input, or has ended. */
 const LOOK_EVERY_MS = 500;
 
-/** A batch of the queue: a named map or pipe, or a flow, of this program or another. Its verbs but `info()` reject with `NoSuchBatch` if there is none. */
+/** A batch of the queue: a named map or pipe, or a flow, of this program or another. Its verbs but `info()` reject with `NoSuchBatch` if there is none.
+ * @example await faena.batch('nightly').cancel(); */
 export class BatchHandle {
 	/** The name of the batch. */
 	readonly name: string;

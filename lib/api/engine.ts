@@ -78,7 +78,8 @@ export async function connect<Made>(
 /** The handle of a job of the task, if it is named. */
 type HandleOf<Tasks, Name extends keyof Tasks> = [Name] extends [never] ? JobHandle : JobHandle<ResultOf<Tasks, Name>, PayloadOf<Tasks, Name>>;
 
-/** An open queue with its dispatcher and workers: enqueues jobs, awaits them, lists them, and controls them. `open()` makes it. */
+/** An open queue with its dispatcher and workers: enqueues jobs, awaits them, lists them, and controls them. `open()` makes it.
+ * @example const count = (faena: Engine<AnyTasks>) => faena.counts(); */
 export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	readonly #settings: Settings;
 	readonly #client: DispatcherClient;
@@ -234,7 +235,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * the queue from the start, so that they go on without this program. With a name, the option `batch`, the pipe can be resumed. The pipe begins when it
 	 * is iterated. Takes stages, then perhaps options.
 	 * @throws FaenaError `BadOption`, `UnknownTask`; its loop as {@link JobPipe}
-	 * @example for await (const row of faena.pipe(lines, 'parse', {task: 'enrich', onParentDead: 'drop'}, {batch: 'import'})) console.log(row);
+	 * @example for await (const row of faena.pipe(lines, 'parse', {task: 'enrich', onError: 'drop'}, {batch: 'import'})) console.log(row);
 	 */
 	pipe<Item, const Args extends readonly ((keyof TasksOf<Tasks> & string) | PipeArg<Tasks>)[]>(
 		source: PipeSource<Item>,

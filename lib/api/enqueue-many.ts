@@ -13,7 +13,8 @@ import type {DispatcherClient} from '../transport/client.ts';
 import type {EnqueueReply} from '../transport/messages.ts';
 import {checkCallWait, within} from './wait.ts';
 
-/** Options of all jobs of one `enqueueMany()`. `signal` and `waitTimeout` end it: it reads and enqueues nothing more. Jobs that it has enqueued stay. */
+/** Options of all jobs of one `enqueueMany()`. `signal` and `waitTimeout` end it: it reads and enqueues nothing more. Jobs that it has enqueued stay.
+ * @example const options: EnqueueManyOptions<string> = {key: file => file, maxAttempts: 5}; */
 export interface EnqueueManyOptions<Payload> extends Omit<JobOptions, 'key'> {
 	/** When it aborts, `enqueueMany()` rejects with the signal's reason. */
 	readonly signal?: AbortSignal;

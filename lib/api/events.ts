@@ -10,6 +10,7 @@ import {defined} from '../support/defined.ts';
  * Channels of `node:diagnostics_channel` on which every engine of this thread publishes its events. A message is what a listener
  * of the engine gets, with the `queue` that the engine was opened on. Node does not announce subscriptions. So the engine checks
  * for subscribers in `open()`, with each call, and in `on`, `once` and `off`: a new subscriber gets the events after the next of these.
+ * @example for (const channel of Object.keys(CHANNELS)) subscribe(channel, message => console.log(message));
  */
 export const CHANNELS = {
 	'faena:job:completed': 'completed',
@@ -93,7 +94,7 @@ function isolate(call: () => void): void {
 	}
 }
 
-/** Takes an engine's log records: a pino logger, or any object with these four functions. */
+/** Takes an engine's log records: a pino logger, or any object with these four functions. @example const logger: Logger = console; */
 export type Logger = Readonly<Record<LogLine['level'], (fields: object, message: string) => void>>;
 
 /** Level and message of each event that is logged. */

@@ -11,7 +11,7 @@ import type {Notice} from '../transport/messages.ts';
 import {findJob, infoOf, type JobInfo} from './job-info.ts';
 import {checkWait, type WaitOptions, waitForEnd} from './wait.ts';
 
-/** How a job ended, as a value. */
+/** How a job ended, as a value. @example const outcome: JobOutcome<number> = await faena.job<'size'>(17).outcome(); */
 export type JobOutcome<Result = unknown> =
 	| {
 			/** How it ended. */
@@ -28,7 +28,8 @@ export type JobOutcome<Result = unknown> =
 	  }
 	| {readonly status: 'cancelled'; readonly error: JobError};
 
-/** A job in the queue, of this program or another. Its end can be awaited any number of times. */
+/** A job in the queue, of this program or another. Its end can be awaited any number of times.
+ * @example const job: JobHandle<number> = await faena.enqueue('size', 'a.png'); */
 export class JobHandle<Result = unknown, Payload = unknown> {
 	/** The job's id. With it another program gets this handle: `faena.job(id)`. */
 	readonly id: JobId;

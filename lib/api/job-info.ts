@@ -6,7 +6,7 @@ import {pages} from '../job/search.ts';
 import type {StoredJob, Wanted} from '../store/found-jobs.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 
-/** A job with its values, log and history: what `info()` of its handle returns. */
+/** A job with its values, log and history: what `info()` of its handle returns. @example const info: JobInfo | undefined = await faena.job(17).info(); */
 export interface JobInfo<Payload = unknown, Result = unknown> extends Job {
 	/** The payload, decoded. */
 	readonly payload: Payload;

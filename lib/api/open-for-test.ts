@@ -19,7 +19,7 @@ import {openInline} from './inline.ts';
 import {findJob} from './job-info.ts';
 import {OPEN_CHECKS, type OpenOptions, resolveOpenOptions, type Settings} from './open-options.ts';
 
-/** Options of {@link openForTest}: some of those of `open()`, and its own. */
+/** Options of {@link openForTest}: some of those of `open()`, and its own. @example const options: TestOptions = {now: new Date('2026-01-01'), workers: 2}; */
 export interface TestOptions extends Partial<Omit<OpenOptions, 'tasks' | 'isolation' | 'lease' | 'closeOnSignals'>> {
 	/** The database file. Default: a new file in the system's temporary folder, which `close()` removes. A file that is given is kept. */
 	readonly queue?: string | URL;
@@ -89,7 +89,7 @@ const FIXED = {isolation: 'inline', lease: '10y'} as const;
 const {tasks: _, isolation: __, lease: ___, closeOnSignals: ____, ...OF_OPEN} = OPEN_CHECKS;
 const TEST_CHECKS: Checks = {...OF_OPEN, now: time, random: giving('openForTest()', 'random', number(0, 1)), failpoints: object};
 
-/** The wall clock of a test: it stands still until the test moves it. */
+/** The wall clock of a test: it stands still until the test moves it. @example const {clock} = await openForTest({}); clock.advance('1h'); */
 export class TestClock {
 	#now: number;
 	/** @internal Called whenever the clock has moved. */
@@ -121,7 +121,7 @@ export class TestClock {
 /** How often {@link TestEngine.waitFor} looks at the job. */
 const LOOK_EVERY_MS = 5;
 
-/** An engine with a clock that a test moves. `openForTest` makes it. */
+/** An engine with a clock that a test moves. `openForTest` makes it. @example const drain = (faena: TestEngine<AnyTasks>) => faena.drain(); */
 export class TestEngine<Tasks> extends Engine<Tasks> {
 	/** The clock of the engine and its store. It stands still until the test moves it. */
 	readonly clock: TestClock;

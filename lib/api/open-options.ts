@@ -31,7 +31,7 @@ import {defined} from '../support/defined.ts';
 import type {DispatcherStart} from '../transport/messages.ts';
 import type {Logger} from './events.ts';
 
-/** Options of `open()`. */
+/** Options of `open()`. @example const options: OpenOptions = {queue: 'jobs.db', workers: 4}; */
 // biome-ignore lint/suspicious/noExplicitAny: options of an engine with any tasks
 export interface OpenOptions<Tasks = any> {
 	/**

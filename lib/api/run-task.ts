@@ -14,7 +14,7 @@ import {inlinePool} from '../pool/inline.ts';
 import {FaenaError} from '../support/errors.ts';
 import {resolveOpenOptions} from './open-options.ts';
 
-/** Options of {@link runTask}. */
+/** Options of {@link runTask}. @example const options: RunOptions = {resumeFrom: {page: 3}}; */
 export interface RunOptions {
 	/** What `ctx.resumeFrom` is: the last checkpoint of an earlier execution. Default: none. */
 	readonly resumeFrom?: unknown;
@@ -28,7 +28,7 @@ export interface RunOptions {
 	readonly reject?: boolean;
 }
 
-/** What a task did. */
+/** What a task did. @example const {result, logs}: TaskRun = await runTask(crawl, 'https://example.org'); */
 export interface TaskRun<Result = unknown> {
 	/** What it returned, encoded and decoded; `undefined` if it did not. */
 	readonly result: Result;

@@ -10,7 +10,8 @@ import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import {JobHandle} from './job-handle.ts';
 
-/** Options of `setSchedule()`: when it enqueues a job, what else it does, and its task and payload. Options of its jobs have the defaults of `enqueue`. */
+/** Options of `setSchedule()`: when it enqueues a job, what else it does, and its task and payload. Options of its jobs have the defaults of `enqueue`.
+ * @example await faena.setSchedule('nightly', {cron: '30 2 * * *', timezone: 'Europe/Berlin', task: 'report'}); */
 export type ScheduleOptions<Tasks, Name extends keyof TasksOf<Tasks> & string = keyof TasksOf<Tasks> & string> = (
 	| {
 			/** A cron expression: minute, hour, day of the month, month, day of the week; before them, if there are six, the second. */
@@ -54,7 +55,7 @@ export type ScheduleOptions<Tasks, Name extends keyof TasksOf<Tasks> & string = 
 			: never;
 	}[Name];
 
-/** A schedule, as it is now. */
+/** A schedule, as it is now. @example const info: ScheduleInfo | undefined = await faena.schedule('nightly').info(); */
 export interface ScheduleInfo {
 	/** Unique among schedules. */
 	readonly name: string;
@@ -158,6 +159,7 @@ interface ScheduleHost {
 /**
  * A schedule in the queue. It goes on without the program that made it, in any engine on the queue. Its verbs but `info()` and `next()` reject with
  * `NoSuchSchedule` if there is none.
+ * @example await faena.schedule('nightly').pause();
  */
 export class ScheduleHandle<Result = unknown> {
 	/** The name of the schedule. */

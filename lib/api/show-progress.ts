@@ -18,7 +18,7 @@ const LOOK_EVERY_MS = 500;
  * await map.toArray();
  * endBar();
  */
-export function showProgress(of: JobMap<unknown, unknown> | BatchHandle): () => void {
+export function showProgress(of: Pick<JobMap<unknown, unknown>, 'progress'> | BatchHandle): () => void {
 	if (of instanceof JobMap) return showBar(() => statusOf(of));
 	if (!(of instanceof BatchHandle)) throw bad('showProgress() expects what map() or batch() returns');
 	let info: BatchInfo | undefined;
@@ -40,7 +40,7 @@ export function showProgress(of: JobMap<unknown, unknown> | BatchHandle): () => 
 	};
 }
 
-function statusOf(map: JobMap<unknown, unknown>): MapStatus {
+function statusOf(map: Pick<JobMap<unknown, unknown>, 'progress'>): MapStatus {
 	const {completed, dead, cancelled, reused, total} = map.progress();
 	const done = completed + dead + cancelled;
 	return {done, executed: done - reused, dead, total, isStopping: isSignalled()};

@@ -16,6 +16,7 @@ let signals = 0;
  * that its parent sees why. After a second signal the engine does not wait for running jobs. A third ends the process at once, which
  * loses no jobs either. A SIGHUP counts only as the first: a shell and the system both send one when a terminal is closed. Awaited jobs are rejected with `Closed`; the program need not catch that.
  * @returns a function that stops listening
+ * @example const stop = closeOnSignals(faena);
  */
 export function closeOnSignals(closable: {close(options?: {drain?: number}): Promise<void>}): () => void {
 	closables.add(closable);

@@ -6,7 +6,7 @@ import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import type {Notice} from '../transport/messages.ts';
 
-/** Options of a wait. They end the wait, and not that for which it waits. */
+/** Options of a wait. They end the wait, and not that for which it waits. @example const options: WaitOptions = {timeout: '10s'}; */
 export interface WaitOptions {
 	/** When it aborts, the wait rejects with the signal's reason. */
 	readonly signal?: AbortSignal;

@@ -16,7 +16,7 @@ import {warn} from './events.ts';
 import {startHeartbeat} from './heartbeat.ts';
 import {OneByOnePool} from './one-by-one-pool.ts';
 
-/** Options of {@link work}. */
+/** Options of {@link work}. @example const options: WorkOptions = {concurrency: 4}; */
 export interface WorkOptions {
 	/** When it aborts, no other job starts, and `work()` ends after the running jobs. */
 	readonly signal?: AbortSignal;
@@ -36,7 +36,8 @@ export interface WorkOptions {
 	readonly scope?: string | readonly string[];
 }
 
-/** A function that runs the jobs of a task. It is what {@link work} takes for each task, and what a tasks module exports. */
+/** A function that runs the jobs of a task. It is what {@link work} takes for each task, and what a tasks module exports.
+ * @example const size: JobHandler = async (file: string) => file.length; */
 // biome-ignore lint/suspicious/noExplicitAny: a parameter of type unknown would accept no function with a typed payload
 export type JobHandler<Payload = any, Result = unknown> = (payload: Payload, context: TaskContext) => Result | Promise<Result>;
 
@@ -58,6 +59,7 @@ const POOL_OPTIONS: Omit<PoolOptions, 'tasks' | 'workers'> = {
  * @param tasks functions by task name, for instance a module's namespace
  * @throws FaenaError `BadOption`, `SetupFailed`; `DispatcherFailed` if the heartbeat's thread ends; an error of the queue that is
  *   permanent, or lasts longer than a minute
+ * @example await work(queue, {size: async (file: string) => file.length}, {signal});
  */
 export async function work(queue: JobQueue, tasks: Readonly<Record<string, unknown>>, options: WorkOptions = {}): Promise<void> {
 	argument('work()', 'its first argument', queue, jobQueue);

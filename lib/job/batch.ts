@@ -4,7 +4,8 @@ import type {Policy} from './policy.ts';
 /** A batch's id: a positive integer. */
 export type BatchId = number;
 
-/** A batch as the store knows it. Times are milliseconds since 1970. A time is absent if its event has not happened. */
+/** A batch as the store knows it. Times are milliseconds since 1970. A time is absent if its event has not happened.
+ * @example const batch: Batch | undefined = await queue.batch('nightly'); */
 export interface Batch {
 	/** The store's number of the batch. */
 	readonly id: BatchId;
@@ -75,7 +76,7 @@ export interface BatchOptions {
 	readonly run?: string | undefined;
 }
 
-/** A batch whose input and jobs have all ended. */
+/** A batch whose input and jobs have all ended. @example export const tellOfEnd = ({batch, counts}: CompletedBatch) => console.log(batch, counts.dead); */
 export interface CompletedBatch {
 	/** Its name. */
 	readonly batch: string;

@@ -160,7 +160,7 @@ export function textOr(ofText: Check, ofOther: Check): Check {
 type Plural = 'second' | 'minute' | 'hour' | 'day' | 'week' | 'year';
 type Unit = 'ms' | 's' | 'sec' | 'm' | 'min' | 'h' | 'd' | 'w' | 'y' | Plural | `${Plural}s`;
 
-/** A number of milliseconds, or a text such as `'500ms'`, `'30s'`, `'10m'`, `'2h'`, `'7d'`, `'2 weeks'`. */
+/** A number of milliseconds, or a text such as `'500ms'`, `'30s'`, `'10m'`, `'2h'`, `'7d'`, `'2 weeks'`. @example const wait: Duration = '10m'; */
 export type Duration = number | `${number}${Unit}` | `${number} ${Unit}`;
 
 /** Ten years. */
@@ -194,7 +194,7 @@ function parse(text: string): number | undefined {
 	return text.length <= 100 && /[a-z]$/i.test(text) ? ms(text as StringValue) : undefined;
 }
 
-/** A number of bytes, or a text such as `'512b'`, `'64kib'`, `'1.5mib'`, `'1gib'`. */
+/** A number of bytes, or a text such as `'512b'`, `'64kib'`, `'1.5mib'`, `'1gib'`. @example const most: Size = '64mib'; */
 export type Size = number | string;
 
 const UNITS: Readonly<Record<string, number>> = {b: 1, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3};

@@ -27,7 +27,8 @@ export interface ClaimedJob extends Pick<NewJob, 'task' | 'payload' | 'policy'>,
 /** The number of one transaction that claimed jobs: a positive integer, never used twice. */
 export type Lease = number;
 
-/** Names one execution. Every write about a running job carries it: it is the fence that refuses a late result of an earlier execution. */
+/** Names one execution. Every write about a running job carries it: it is the fence that refuses a late result of an earlier execution.
+ * @example const {id, lease, execution}: Claim = job; */
 export interface Claim {
 	/** The running job. */
 	readonly id: JobId;
@@ -88,7 +89,7 @@ export interface ExecutionRecord extends Timing {
 	readonly error?: FailureRecord;
 }
 
-/** An {@link ExecutionRecord}, with its error as an Error. */
+/** An {@link ExecutionRecord}, with its error as an Error. @example const ran = ({execution, durationMs}: JobExecution) => `${execution}: ${durationMs} ms`; */
 export interface JobExecution extends Omit<ExecutionRecord, 'error'> {
 	/** Why it failed, or was cancelled. */
 	readonly error?: JobError;

@@ -1,4 +1,5 @@
-/** A job that a task has enqueued, for the option `dependsOn` of another one that it enqueues. */
+/** A job that a task has enqueued, for the option `dependsOn` of another one that it enqueues.
+ * @example const page: EnqueuedChild = ctx.enqueue('fetchPage', 1); */
 export class EnqueuedChild {
 	readonly #execution: object;
 	readonly #index: number;

@@ -11,7 +11,8 @@ type Executed = Running & {readonly worker?: string; readonly durationMs?: numbe
 /** The error as the dispatcher sends it. */
 type Sent<Event> = Omit<Event, 'error'> & {readonly error: FailureRecord};
 
-/** The events of an engine, about the jobs that its own dispatcher runs. Each has one argument. */
+/** The events of an engine, about the jobs that its own dispatcher runs. Each has one argument.
+ * @example const onDead = ({id, error}: EngineEvents['dead'][0]) => console.error(id, error.message); */
 export interface EngineEvents {
 	/** An execution returned, and its result is committed. */
 	completed: [Executed & {readonly durationMs: number}];
@@ -105,7 +106,7 @@ export type JobEvent =
 	/** A signal closes the engine, which waits so long for so many jobs that run. */
 	| {readonly type: 'draining'; readonly jobs: number; readonly drainMs: number};
 
-/** The sizes of a database before and after a vacuum, in bytes. */
+/** The sizes of a database before and after a vacuum, in bytes. @example const {afterBytes}: Vacuumed = await vacuum('jobs.db'); */
 export interface Vacuumed {
 	/** The size of the file before. */
 	readonly beforeBytes: number;
@@ -118,7 +119,7 @@ export interface Vacuumed {
 	readonly laterBytes?: number;
 }
 
-/** What a backup copied. */
+/** What a backup copied. @example const {bytes}: BackedUp = await backup('jobs.db', 'copy.db'); */
 export interface BackedUp {
 	/** The size of the new database. */
 	readonly bytes: number;
@@ -128,7 +129,7 @@ export interface BackedUp {
 	readonly missingResults: number;
 }
 
-/** A queue that has moved. */
+/** A queue that has moved. @example const {jobs}: MovedQueue = await moveQueue('jobs.db', 'postgres://localhost/app'); */
 export interface MovedQueue {
 	/** How many jobs it has. */
 	readonly jobs: number;
@@ -145,7 +146,7 @@ export interface Health extends StorageSize {
 	readonly hasNoNotifications?: boolean;
 }
 
-/** Figures of an engine's dispatcher since it was opened. Times are in milliseconds. */
+/** Figures of an engine's dispatcher since it was opened. Times are in milliseconds. @example const {busyRatio}: EngineStats = await faena.stats(); */
 export interface EngineStats {
 	/** Since the engine was opened. */
 	readonly uptimeMs: number;

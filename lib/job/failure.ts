@@ -87,6 +87,7 @@ export function parentFailure(parent: number | string, status: 'dead' | 'cancell
 /**
  * Why a job failed, or was cancelled. It is an error of the built-in class of what the task threw (or of `Error`), with its name, message, stack,
  * properties and `cause`; a property of the task's own comes before one of these. As JSON it is a plain object with the same fields.
+ * @example const why = ({reason, message}: JobError) => `${reason}: ${message}`;
  */
 export interface JobError extends Error, Omit<FailureRecord, 'name' | 'message' | 'stack' | 'builtIn' | 'fields' | 'errors' | 'causes'> {
 	/** The error that caused it, if it names one. */

@@ -5,16 +5,18 @@ import type {Encoded} from './encoding.ts';
 import {type FailureRecord, fromFailure, type JobError} from './failure.ts';
 import type {Policy} from './policy.ts';
 
-/** A job's id: a positive integer, rising in order of arrival, never used twice. */
+/** A job's id: a positive integer, rising in order of arrival, never used twice. @example const ids: JobId[] = []; */
 export type JobId = number;
 
-/** A job by its id, or by anything that has it: a handle, or a job of a list. */
+/** A job by its id, or by anything that has it: a handle, or a job of a list.
+ * @example const cancel = (jobs: readonly JobRef[]) => faena.cancel({ids: jobs}); */
 export type JobRef = JobId | {readonly id: JobId};
 
 /**
  * The state of a job. `blocked`: it waits for the ends of other jobs. `pending`: it waits to run, at once or at `runAt`. `running`: a dispatcher has claimed it. `failed`: its last
  * execution failed, and it waits for the next one at `runAt`, or for `retry()` if it has no `runAt`. `completed`, `dead` and
  * `cancelled` end a round; {@link TRANSITIONS} says how a new round begins.
+ * @example const open: readonly JobStatus[] = ['pending', 'running', 'failed'];
  */
 export type JobStatus = 'blocked' | 'pending' | 'running' | 'completed' | 'failed' | 'dead' | 'cancelled';
 
@@ -35,13 +37,13 @@ export const TRANSITIONS: Readonly<Record<JobStatus, Readonly<Partial<Record<Job
 	cancelled: {pending: 'retry; enqueue with a changed payload or again', blocked: 'retry, while a parent has not ended; retry of the parent'},
 };
 
-/** All statuses, in the order in which they are shown. */
+/** All statuses, in the order in which they are shown. @example for (const status of STATUSES) console.log(status, counts[status]); */
 export const STATUSES = ['blocked', 'pending', 'running', 'failed', 'completed', 'dead', 'cancelled'] as const satisfies readonly JobStatus[];
 
 /** The statuses that are not {@link isTerminal}. */
 export const UNENDED_STATUSES: readonly JobStatus[] = STATUSES.filter(status => !isTerminal(status));
 
-/** True for the statuses that end a round: only a new round changes them. */
+/** True for the statuses that end a round: only a new round changes them. @example if (isTerminal(job.status)) console.log(job.endedAt); */
 export function isTerminal(status: JobStatus): boolean {
 	return status === 'completed' || status === 'dead' || status === 'cancelled';
 }
@@ -67,7 +69,8 @@ export function suspicionAmong(jobs: number): number {
 /** A job that killed its worker this many times is dead, whatever its `maxAttempts`. */
 export const MAX_CRASHES = 3;
 
-/** A job, without its payload and result. Times are milliseconds since 1970. A field is absent if it is not known or its event has not happened. */
+/** A job, without its payload and result. Times are milliseconds since 1970. A field is absent if it is not known or its event has not happened.
+ * @example const line = ({id, task, status}: Job) => `${id} ${task} ${status}`; */
 export interface Job extends Omit<JobRecord, 'error'> {
 	/** Why the last execution failed, or why the job ended as dead or cancelled. */
 	readonly error?: JobError;
@@ -144,7 +147,7 @@ export type Staleness = NonNullable<JobRecord['stale']>;
 /** The last `ctx.progress(done, total)` of a job. */
 export type Progress = NonNullable<JobRecord['progress']>;
 
-/** A line that a task wrote with `ctx.log`. */
+/** A line that a task wrote with `ctx.log`. @example const print = ({at, text}: LogLine) => console.log(new Date(at), text); */
 export interface LogLine {
 	/** The number of the execution that wrote it. */
 	readonly execution: number;
@@ -159,7 +162,7 @@ export interface LogLine {
 /** The level of a log line. */
 export type LogLevel = LogLine['level'];
 
-/** Numbers of jobs by status. */
+/** Numbers of jobs by status. @example const {pending, dead}: Counts = await faena.counts(); */
 export type Counts = Readonly<Record<JobStatus, number>>;
 
 export const NO_JOBS: Counts = {blocked: 0, pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
@@ -212,7 +215,8 @@ export function toCounts(groups: readonly Readonly<Record<JobState, number>>[]):
 	return counts;
 }
 
-/** Describes counts in one line, such as `17 pending, 3 running, 1,204 completed, 2 dead`, or `no jobs`. */
+/** Describes counts in one line, such as `17 pending, 3 running, 1,204 completed, 2 dead`, or `no jobs`.
+ * @example console.log(statusSummary(await faena.counts())); */
 export function statusSummary(counts: Counts): string {
 	if (typeof counts?.pending !== 'number') throw new FaenaError('BadOption', 'statusSummary() expects the counts that engine.counts() resolves with.');
 	const parts = STATUSES.filter(status => counts[status] > 0).map(status => `${counts[status].toLocaleString('en-US')} ${status}`);

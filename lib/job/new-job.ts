@@ -110,7 +110,7 @@ export class JobBuilder {
 	}
 }
 
-/** What `edit()` changes of a job, one option or more. What is left out stays as it is. */
+/** What `edit()` changes of a job, one option or more. What is left out stays as it is. @example const changes: JobChanges = {priority: 9, delay: 0}; */
 export interface JobChanges<Payload = unknown> extends Pick<JobOptions, 'priority' | 'delay' | 'runAt'> {
 	/** A new argument of the task. The job's checkpoint, which belongs to the old one, is deleted. */
 	readonly payload?: Payload;

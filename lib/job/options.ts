@@ -26,7 +26,7 @@ import {type JobFilter, type JobSearch, SORTS} from './search.ts';
 import type {Fresh, Isolation, TaskOptions} from './task/task.ts';
 import {isSchema} from './task/task-schemas.ts';
 
-/** All defaults, as a program would write them. A test compares docs/options.md with them. */
+/** All defaults, as a program would write them. A test compares docs/options.md with them. @example console.log(DEFAULTS.job.maxAttempts); */
 export const DEFAULTS = {
 	/** Defaults of jobs, for options that neither `enqueue`, `task()` nor `open({defaults})` sets. */
 	job: {

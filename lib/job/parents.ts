@@ -45,7 +45,8 @@ export interface ParentsOfCall {
 /** What becomes of a job if one of its parents ends as dead or cancelled: it is cancelled, too; or it runs all the same. */
 export type OnParentDead = Parents['onParentDead'];
 
-/** What became of a job for which another one has waited. `missing`: it was deleted; `open`: it was retried since, and has not ended again. */
+/** What became of a job for which another one has waited. `missing`: it was deleted; `open`: it was retried since, and has not ended again.
+ * @example const failed = ctx.parents.filter(({status}: ParentOutcome) => status === 'dead'); */
 export type ParentOutcome =
 	| {
 			/** The parent. */

@@ -1,7 +1,8 @@
 import type {Encoded} from './encoding.ts';
 import type {Job, JobId, JobRef, JobStatus} from './job.ts';
 
-/** Selects jobs that meet all conditions; without any, every job. A page reads about as many rows as it has jobs, unless it selects by task. */
+/** Selects jobs that meet all conditions; without any, every job. A page reads about as many rows as it has jobs, unless it selects by task.
+ * @example const filter: JobFilter = {task: 'resize', status: ['failed', 'dead']}; */
 export interface JobFilter<Ref extends JobRef = JobId> {
 	/** Any number of ids or handles, in any order. */
 	readonly ids?: readonly Ref[];
@@ -26,7 +27,8 @@ export const SORTS = ['id', 'startedAt', 'endedAt', 'duration'] as const;
 /** The order of a list of jobs. */
 export type JobSort = (typeof SORTS)[number];
 
-/** Selects jobs as {@link JobFilter} does, also by a time, and orders them. */
+/** Selects jobs as {@link JobFilter} does, also by a time, and orders them.
+ * @example const search: JobSearch = {status: 'dead', sort: 'endedAt', since: Date.now() - 86_400_000}; */
 export interface JobSearch<Ref extends JobRef = JobId> extends JobFilter<Ref> {
 	/**
 	 * The order. `id` (default): in order of arrival. `startedAt`, `endedAt`: the latest first, of the jobs whose last execution has started,

@@ -50,7 +50,8 @@ export interface Deleted {
 	readonly next: Place | null;
 }
 
-/** Which jobs a cleanup deletes if they have ended: one, some by their ids, or all that ended at least so long ago. */
+/** Which jobs a cleanup deletes if they have ended: one, some by their ids, or all that ended at least so long ago.
+ * @example const which: Cleanup = {olderThan: '30d'}; */
 export type Cleanup = JobRef | {readonly ids: readonly JobRef[]} | {readonly olderThan: Duration};
 
 type ToCleanUp = {readonly endedBefore: number} | {readonly ids: readonly JobId[]};

@@ -44,6 +44,7 @@ import type {BatchChange, Claimed, ClaimRequest, Released, Store} from './store.
 /**
  * A queue of jobs for programs with a loop of their own: everyday verbs over any {@link Store}. `openQueue()` returns one.
  * Verbs for many jobs work page by page. If a page fails, the pages before it stay done.
+ * @example const count = (queue: JobQueue) => queue.counts();
  */
 export class JobQueue {
 	readonly #listeners = new Set<() => void>();

@@ -9,7 +9,7 @@ import {postgresParts} from './postgres-url.ts';
 import type {Store} from './store.ts';
 import {IN_MEMORY, type OpenStoreOptions} from './store-options.ts';
 
-/** Options of {@link openQueue}. */
+/** Options of {@link openQueue}. @example const options: QueueOptions = {durability: 'normal'}; */
 export interface QueueOptions extends Pick<OpenStoreOptions, 'durability' | 'readOnly' | 'random' | 'pool'> {
 	/** The time without a heartbeat after which an owner is taken for dead; default 30 s, at least 1 s. */
 	readonly lease?: Duration;
@@ -35,6 +35,7 @@ export async function openStore(location: string, options: OpenStoreOptions = {}
  * @param location the path of an SQLite file, which is created if it does not exist; the URL of a PostgreSQL database, in which the schema is made; or
  *   `:memory:` for a queue that ends with the process
  * @throws FaenaError `BadOption`, `BadDatabase`, `NewerDatabase`
+ * @example const queue = await openQueue('jobs.db');
  */
 export async function openQueue(location: string, options: QueueOptions = {}): Promise<JobQueue> {
 	if (typeof location !== 'string' || location === '')
@@ -52,6 +53,7 @@ export async function openQueue(location: string, options: QueueOptions = {}): P
  * thread, which can't set that variable, in SQLite's default folder.
  * @param location the path of an SQLite file that exists
  * @throws FaenaError `BadOption`, `BadDatabase`, `NewerDatabase`, `StorageFull`; `DatabaseBusy` if an engine uses a file with more than 256 MiB of content
+ * @example await vacuum('jobs.db');
  */
 export async function vacuum(location: string): Promise<Vacuumed> {
 	if (typeof location !== 'string' || location === '' || location === IN_MEMORY)
@@ -66,6 +68,7 @@ export async function vacuum(location: string): Promise<Vacuumed> {
  * @param location the path of an SQLite file that exists
  * @param file the path of the copy, which must not exist
  * @throws FaenaError `BadOption`, `BadDatabase`, `NewerDatabase`, `StorageFull`, `DatabaseBusy`
+ * @example await backup('jobs.db', 'copy.db');
  */
 export async function backup(location: string, file: string): Promise<BackedUp> {
 	for (const path of [location, file])

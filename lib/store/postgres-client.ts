@@ -1,6 +1,6 @@
 /** What Faena needs of the driver `pg`, as types of its own: a program that uses no PostgreSQL need not have those of the driver. */
 
-/** A Pool of `pg`. */
+/** A Pool of `pg`. @example const pool: PostgresPool = new pg.Pool(); */
 export interface PostgresPool {
 	/** As that of `pg`. */
 	connect(): Promise<PostgresClient>;
@@ -14,7 +14,7 @@ export interface PostgresPool {
 	) => PostgresConnection;
 }
 
-/** A Client of `pg` that belongs to no pool. */
+/** A Client of `pg` that belongs to no pool. @example const connection: PostgresConnection = new pg.Client(); */
 export interface PostgresConnection {
 	/** As that of `pg`: a text, or a function that returns it. */
 	password?: unknown;
@@ -30,7 +30,8 @@ export interface PostgresConnection {
 	end(): Promise<void>;
 }
 
-/** Options of a {@link PostgresPool}, as those of `pg`. `work()` makes a connection like those of the pool, for the thread of its heartbeat. */
+/** Options of a {@link PostgresPool}, as those of `pg`. `work()` makes a connection like those of the pool, for the thread of its heartbeat.
+ * @example const {max}: PostgresPoolOptions = pool.options; */
 export interface PostgresPoolOptions {
 	/** The most connections. */
 	readonly max?: number | undefined;
@@ -50,7 +51,7 @@ export interface PostgresPoolOptions {
 	readonly ssl?: unknown;
 }
 
-/** A client of a {@link PostgresPool}. */
+/** A client of a {@link PostgresPool}. @example const one = (client: PostgresClient) => client.query({text: 'select 1'}); */
 export interface PostgresClient {
 	/** As that of `pg`. */
 	query(config: PostgresQuery): Promise<{readonly rows: unknown[]}>;
@@ -66,7 +67,7 @@ export interface PostgresClient {
 	readonly processID?: number | null;
 }
 
-/** A statement, as `pg` takes it. */
+/** A statement, as `pg` takes it. @example const query: PostgresQuery = {text: 'select 1'}; */
 export interface PostgresQuery {
 	/** The name by which the connection keeps the statement. */
 	name?: string;
@@ -79,7 +80,8 @@ export interface PostgresQuery {
 	types?: any;
 }
 
-/** The transaction of a program: a Client or a Pool of `pg`, or anything that sends statements to the server as they do. */
+/** The transaction of a program: a Client or a Pool of `pg`, or anything that sends statements to the server as they do.
+ * @example const within = (client: PostgresTransaction) => enqueueIn(client, 'sendReceipt', 17); */
 export interface PostgresTransaction {
 	/** As that of a Client of `pg`. Without a transaction, each statement is one. */
 	// biome-ignore lint/suspicious/noExplicitAny: rows of any query

@@ -17,7 +17,8 @@ import type {Page} from '../job/search.ts';
 import type {JobOptions} from '../job/task/task.ts';
 import {defined} from '../support/defined.ts';
 
-/** A job for `JobQueue.enqueue`: its task, its payload, and its options. What is left out has the default of `open()`, or that of its task where it runs. */
+/** A job for `JobQueue.enqueue`: its task, its payload, and its options. What is left out has the default of `open()`, or that of its task where it runs.
+ * @example const job: QueueJob = {task: 'resize', payload: 'a.png', maxAttempts: 5}; */
 export interface QueueJob extends JobOptions {
 	/** The name of the function to run. */
 	readonly task: string;
@@ -29,7 +30,8 @@ export interface QueueJob extends JobOptions {
 	readonly rerun?: Rerun;
 }
 
-/** How an execution ended, for `JobQueue.settle`. What is thrown counts as an attempt, a cancelled or released execution does not. */
+/** How an execution ended, for `JobQueue.settle`. What is thrown counts as an attempt, a cancelled or released execution does not.
+ * @example const outcome: QueueOutcome = {type: 'returned', value: 42}; */
 export type QueueOutcome = Timing &
 	(
 		| {readonly type: 'returned'; readonly value?: unknown}
@@ -39,7 +41,7 @@ export type QueueOutcome = Timing &
 		| {readonly type: 'released'; readonly suspicion?: number}
 	);
 
-/** Which jobs `JobQueue.dequeue` claims. */
+/** Which jobs `JobQueue.dequeue` claims. @example const options: DequeueOptions = {owner: 'me', tasks: ['resize'], limit: 10}; */
 export interface DequeueOptions {
 	/** The owner of the claims, such as a nanoid. The first claim registers it. */
 	readonly owner: OwnerId;
@@ -53,7 +55,7 @@ export interface DequeueOptions {
 	readonly maxSize?: Size;
 }
 
-/** A job after `JobQueue.enqueue`. */
+/** A job after `JobQueue.enqueue`. @example const [first]: readonly Enqueued[] = await queue.enqueue([{task: 'resize', payload: 'a.png'}]); */
 export interface Enqueued {
 	/** The id of the new or existing job. */
 	readonly id: JobId;
@@ -61,7 +63,7 @@ export interface Enqueued {
 	readonly reused: boolean;
 }
 
-/** The jobs that one transaction claimed. */
+/** The jobs that one transaction claimed. @example const {lease, jobs}: Dequeued = await queue.dequeue({owner: 'me'}); */
 export interface Dequeued {
 	/** 0 if no job was dequeued. */
 	readonly lease: Lease;
@@ -69,7 +71,7 @@ export interface Dequeued {
 	readonly jobs: readonly DequeuedJob[];
 }
 
-/** A job that `dequeue()` has claimed. `complete()` and `fail()` take it. */
+/** A job that `dequeue()` has claimed. `complete()` and `fail()` take it. @example const run = ({task, payload}: DequeuedJob) => console.log(task, payload); */
 export interface DequeuedJob
 	extends Claim,
 		Omit<ClaimedJob, 'payload' | 'policy' | 'checkpoint'>,
@@ -80,7 +82,7 @@ export interface DequeuedJob
 	readonly checkpoint?: unknown;
 }
 
-/** Payload, result and checkpoint of a job. */
+/** Payload, result and checkpoint of a job. @example const {payload, result}: Partial<QueueValues> = (await queue.values(17)) ?? {}; */
 export interface QueueValues {
 	/** The task's argument. */
 	readonly payload: unknown;
@@ -90,7 +92,7 @@ export interface QueueValues {
 	readonly checkpoint?: {readonly execution: number; readonly at: number; readonly state: unknown};
 }
 
-/** How a job ended. */
+/** How a job ended. @example const [end]: readonly QueueEnd[] = await queue.outcomes([17]); */
 export interface QueueEnd extends Omit<JobEnd, 'result' | 'error'> {
 	/** The result of a completed job. */
 	readonly result?: unknown;

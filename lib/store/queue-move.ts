@@ -7,7 +7,7 @@ import {kindOf, shownLocation} from './kinds.ts';
 import {bringRows, type Move, type MoveSource, type MoveTarget} from './moving.ts';
 import {IN_MEMORY} from './store-options.ts';
 
-/** Options of {@link moveQueue}. */
+/** Options of {@link moveQueue}. @example const options: MoveOptions = {onProgress: rows => console.log(rows)}; */
 export interface MoveOptions {
 	/** Called after each page, with the number of rows that have arrived since the call began. */
 	readonly onProgress?: ((rows: number) => void) | undefined;
@@ -20,6 +20,7 @@ export interface MoveOptions {
  * @param from the path of an SQLite file, or a PostgreSQL URL
  * @param to a file or a schema that has no queue yet, or one that was never used
  * @throws FaenaError `BadOption`, `BadDatabase`, `StorageFull`, `Unreachable`; `DatabaseBusy` if a program uses the old queue; `QueueMoved` if it has moved
+ * @example await moveQueue('jobs.db', 'postgres://localhost/app');
  */
 export async function moveQueue(from: string, to: string, {onProgress = () => {}}: MoveOptions = {}): Promise<MovedQueue> {
 	const [origin, place] = assertLocations('moveQueue()', from, to) as [string, string];
@@ -81,6 +82,7 @@ async function assertFree(target: MoveTarget, arrived: Move | undefined, place: 
 /**
  * Allows writes to a queue that has moved, or that a move has left half-way. The new queue stays as it is.
  * @throws FaenaError `BadOption` if the queue has not moved; `BadDatabase`, `Unreachable`
+ * @example await reopenQueue('jobs.db');
  */
 export async function reopenQueue(location: string): Promise<void> {
 	assertLocations('reopenQueue()', location);

@@ -1,4 +1,5 @@
-/** The `code` of a {@link FaenaError}: one for each kind of error. */
+/** The `code` of a {@link FaenaError}: one for each kind of error.
+ * @example const mayPass: readonly ErrorCode[] = ['QueueFull', 'Unreachable', 'StorageFull']; */
 export type ErrorCode =
 	/** An option or argument is missing, of the wrong type, out of range, or misspelt. */
 	| 'BadOption'

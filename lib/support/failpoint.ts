@@ -3,6 +3,7 @@ import {FaenaError} from './errors.ts';
 /**
  * Failpoints: moments at which a test can make a program die or throw, and what is true at each. A failpoint that ends in `written` lies in a
  * transaction, before the commit. One that ends in `committed` lies after the commit, before callers and listeners get the result.
+ * @example for (const name of Object.keys(FAILPOINTS)) console.log(name);
  */
 export const FAILPOINTS = {
 	'migration:step': 'a step of the schema was written',
@@ -42,13 +43,14 @@ export const FAILPOINTS = {
 	'close:closed': 'the database is closed and its log is gone, and the caller was not told',
 } as const;
 
-/** The name of a failpoint: one moment in the engine's work. */
+/** The name of a failpoint: one moment in the engine's work. @example const name: FailpointName = 'settle:committed'; */
 export type FailpointName = keyof typeof FAILPOINTS;
 
-/** `kill` ends the process as `kill -9` does; `throw` throws an Error there. */
+/** `kill` ends the process as `kill -9` does; `throw` throws an Error there. @example const act: FailpointAct = 'kill'; */
 export type FailpointAct = 'kill' | 'throw';
 
-/** What happens at which failpoint. `name` stands for the first time that the failpoint is reached, `name:3` for the third. Each acts once. */
+/** What happens at which failpoint. `name` stands for the first time that the failpoint is reached, `name:3` for the third. Each acts once.
+ * @example const failpoints: Failpoints = {'settle:committed': 'kill'}; */
 export type Failpoints = Readonly<Partial<Record<FailpointName | `${FailpointName}:${number}`, FailpointAct>>>;
 
 /** The armed failpoints of this thread: one list for each call of {@link arm}. */

@@ -21,6 +21,7 @@ interface EnqueuedFlow {
 /**
  * A flow in the queue, of this program or another: a batch, whose results can be awaited by name. The handle that `newFlow().enqueue()` returns also
  * takes the nodes of that flow.
+ * @example const report = await faena.flow('report').result('merge');
  */
 export class FlowHandle extends BatchHandle {
 	readonly #builder: JobBuilder;

@@ -28,7 +28,8 @@ export interface NodeOwner {
 	addParents(node: FlowNode, parents: readonly unknown[]): void;
 }
 
-/** Jobs of a flow: what `flow.job()` and `flow.map()` return. */
+/** Jobs of a flow: what `flow.job()` and `flow.map()` return.
+ * @example const before: readonly FlowNode[] = [flow.job('first', {}), flow.job('second', {})]; */
 export class FlowNode {
 	/** @internal */
 	readonly plan: NodePlan;
@@ -63,7 +64,7 @@ export class FlowNode {
 	}
 }
 
-/** One job of a flow. In the payload of another one it stands for its result. */
+/** One job of a flow. In the payload of another one it stands for its result. @example const merged: FlowJob<string> = flow.job('merge', {}); */
 export class FlowJob<Result = unknown> extends FlowNode {
 	/** Tells it from a {@link FlowMap}. */
 	readonly kind = 'job';
@@ -71,7 +72,8 @@ export class FlowJob<Result = unknown> extends FlowNode {
 	declare readonly [RESULT]?: Result;
 }
 
-/** Jobs of a flow, one for each item. In the payload of another one it stands for the array of their results; as the items of a map, for each result. */
+/** Jobs of a flow, one for each item. In the payload of another one it stands for the array of their results; as the items of a map, for each result.
+ * @example const pages: FlowMap<string> = flow.map('fetch', urls); */
 export class FlowMap<Result = unknown> extends FlowNode {
 	/** Tells it from a {@link FlowJob}. */
 	readonly kind = 'map';

@@ -10,7 +10,7 @@ import {structureOf, toGroups} from './flow-groups.ts';
 import {FlowHandle} from './flow-handle.ts';
 import {FlowJob, FlowMap, FlowNode, inOrder, type NodeOwner, type NodePlan, type Parent} from './flow-nodes.ts';
 
-/** Options of a flow's job. Defaults are those of `enqueue`. */
+/** Options of a flow's job. Defaults are those of `enqueue`. @example const options: FlowJobOptions = {key: 'merge', onParentDead: 'run'}; */
 export interface FlowJobOptions extends Omit<JobOptions, 'dependsOn' | 'unique'> {
 	/** What it also waits for, besides the nodes in its payload: nodes of the flow, or jobs outside it, by handle or id. */
 	readonly dependsOn?: readonly (FlowNode | JobRef)[];

@@ -8,7 +8,7 @@ import type {Notice} from '../../transport/messages.ts';
 import {type JobOutcome, toOutcome} from '../job-handle.ts';
 import type {MapPlan} from './map-options.ts';
 
-/** How an item's job ended. */
+/** How an item's job ended. @example const print = (item: MapResult<string, number>) => console.log(item.item, item.status); */
 export type MapResult<Item, Result> = {
 	/** Index in the input, from 0. */
 	readonly index: number;

@@ -6,7 +6,7 @@ import type {CompletionTasksOf, Fresh, JobOptions, PayloadOf, ProblemOf, TaskOpt
 import {FaenaError} from '../../support/errors.ts';
 import type {PipePlan} from './pipe-plan.ts';
 
-/** Options of `map()`, besides those of its jobs. */
+/** Options of `map()`, besides those of its jobs. @example const options: MapOptions<string, string> = {batch: 'sizes', key: file => file}; */
 export interface MapOptions<Item, Payload, Task extends string = string> extends Omit<JobOptions, 'key' | 'unique'> {
 	/** The batch: a name that makes the map resumable. A map of the same name goes on where the last one stopped. Default: no batch. */
 	readonly batch?: string;

@@ -15,7 +15,7 @@ import type {MapPlan} from './map-options.ts';
 import {addUnread} from './unread-maps.ts';
 import {Window} from './window.ts';
 
-/** How far a map is: numbers of items. */
+/** How far a map is: numbers of items. @example const {completed, total}: MapProgress = map.progress(); */
 export interface MapProgress {
 	/** Items read from the input. */
 	readonly read: number;
@@ -55,6 +55,7 @@ const MAX_PART = 100;
  *
  * The `Feeder` reads and enqueues while the `Window` has room; the loop takes results and so makes room. Phases: `new`; `reading`;
  * `fed`: the input has ended or the map was cancelled, perhaps before its loop, and nothing more will be enqueued; `halted`: nothing more will be enqueued, and jobs that have not ended are discarded; `over`: the loop has ended or was left.
+ * @example const map: JobMap<string, number> = faena.map('size', files);
  */
 export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Result>> {
 	readonly #client: DispatcherClient;

@@ -5,7 +5,8 @@ import {type JobBuilder, lowestOf} from '../../job/new-job.ts';
 import {checkJobOptions, EXECUTION_CHECKS} from '../../job/options.ts';
 import type {ExecutionOptions} from '../../job/task/task.ts';
 
-/** Options of a stage of a pipe. Those of its jobs have the defaults of `enqueue`. */
+/** Options of a stage of a pipe. Those of its jobs have the defaults of `enqueue`.
+ * @example const stage: StageOptions = {task: 'store', group: 100, onError: 'drop'}; */
 export interface StageOptions<Task extends string = string> extends ExecutionOptions {
 	/** The task that runs for each item. */
 	readonly task: Task;
@@ -18,7 +19,7 @@ export interface StageOptions<Task extends string = string> extends ExecutionOpt
 	readonly onError?: 'stop' | 'drop' | {readonly task: string};
 }
 
-/** Options of `pipe()`. */
+/** Options of `pipe()`. @example const options: PipeOptions = {batch: 'import', order: 'input'}; */
 export interface PipeOptions {
 	/** The batch: a name that makes the pipe resumable, as that of `map()`. Default: none. */
 	readonly batch?: string;

@@ -17,7 +17,7 @@ import type {MapResult} from './map-items.ts';
 import type {MapPlan} from './map-options.ts';
 import type {PipePlan, Stage} from './pipe-plan.ts';
 
-/** How far a pipe is. */
+/** How far a pipe is. @example const {line}: PipeProgress = await pipe.progress(); */
 export interface PipeProgress {
 	/** Items read from the source. */
 	readonly read: number;
@@ -34,6 +34,7 @@ export interface PipeProgress {
 /**
  * A pipe under way: an async iterable of the results of its last stage. It reads its source as these are consumed, at most `window` items ahead. If the
  * loop is left early, nothing more is enqueued. The jobs that are enqueued run on, and a pipe with a `batch` can be resumed.
+ * @example const pipe: JobPipe<string> = faena.pipe(lines, 'parse', 'toLine');
  */
 export class JobPipe<Result> implements AsyncIterable<Result> {
 	readonly #client: DispatcherClient;

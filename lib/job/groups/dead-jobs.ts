@@ -9,7 +9,8 @@ import {type EndedGroup, idAt, indexOf, policyAt} from './group.ts';
 import {unpack} from './packed.ts';
 import {claimedJobAt} from './single-jobs.ts';
 
-/** The payload of a job that `onDead` has enqueued, or `onError` of a stage. */
+/** The payload of a job that `onDead` has enqueued, or `onError` of a stage.
+ * @example export const tell = ({jobId, error}: DeadJob) => console.log(jobId, error.message); */
 export interface DeadJob {
 	/** The job that is dead. */
 	readonly jobId: JobId;

@@ -1,6 +1,6 @@
 import type {Size} from '../checks.ts';
 
-/** Options of `ctx.exec()`. */
+/** Options of `ctx.exec()`. @example const options: ExecOptions = {cwd: folder, nice: 10}; */
 export interface ExecOptions<Encoding extends 'utf8' | 'buffer' = 'utf8' | 'buffer'> {
 	/** Its working directory; default: that of the worker. */
 	readonly cwd?: string;
@@ -27,7 +27,7 @@ export interface ExecOptions<Encoding extends 'utf8' | 'buffer' = 'utf8' | 'buff
 	onOutput?(part: Buffer, stream: 'stdout' | 'stderr'): void | Promise<void>;
 }
 
-/** How a command of `ctx.exec()` ended. */
+/** How a command of `ctx.exec()` ended. @example const {exitCode, stderr}: ExecResult = await ctx.exec('make', [], {reject: false}); */
 export interface ExecResult<Output = string> {
 	/** `null` if a signal has ended it. */
 	readonly exitCode: number | null;

@@ -9,7 +9,8 @@ const MODULE = Symbol.for('faena.tasks');
 const DEFINED = Symbol.for('faena.tasks.defined');
 const WORKER = Symbol.for('faena.worker');
 
-/** Tasks and the module that defines them: {@link defineTasks} makes it, and `open({tasks})` takes it. */
+/** Tasks and the module that defines them: {@link defineTasks} makes it, and `open({tasks})` takes it.
+ * @example const names = (module: TaskModule) => Object.keys(module.tasks); */
 export interface TaskModule<Tasks = AnyTasks> {
 	/** The `file:` URL of the module that workers import. */
 	readonly url: string;

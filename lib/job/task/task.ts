@@ -7,7 +7,8 @@ import type {ParentOutcome} from '../parents.ts';
 import type {ExecOptions, ExecResult} from './exec-options.ts';
 import {type TaskSchemas, withSchemas} from './task-schemas.ts';
 
-/** Options of jobs at every level: options passed to `enqueue` override the task's own, which override `open({defaults})`. */
+/** Options of jobs at every level: options passed to `enqueue` override the task's own, which override `open({defaults})`.
+ * @example const defaults: ExecutionOptions = {maxAttempts: 5, timeout: '10m'}; */
 export interface ExecutionOptions {
 	/** Jobs of a higher priority run first; from -1,000,000 to 1,000,000, default 0. */
 	readonly priority?: number;
@@ -31,7 +32,7 @@ export interface ExecutionOptions {
 	readonly onDead?: string;
 }
 
-/** Options of a task: defaults of its jobs, and how they run. */
+/** Options of a task: defaults of its jobs, and how they run. @example const options: TaskOptions = {timeout: '30s', concurrency: 2}; */
 // biome-ignore lint/suspicious/noExplicitAny: of a task that is not known
 export interface TaskOptions<Resource = unknown, Payload = any> extends ExecutionOptions {
 	/** Where its jobs run; default: the engine's isolation. A native crash in a child process ends no other job. */
@@ -101,7 +102,7 @@ export type Fresh = Extract<NonNullable<TaskOptions['fresh']>, string>;
  * The second argument of a task, with its types by name, as far as they matter: `resource`, what the task's `setup` returns; `state`, that of its
  * checkpoints; `tasks`, the module whose tasks it enqueues; `results`, a tuple of the results of the jobs for which it has waited, each perhaps
  * `undefined` if it runs though one is dead.
- * @example (upTo: number, ctx: TaskContext<{state: {next: number}; tasks: typeof import('../tasks.ts')}>) => …
+ * @example (upTo: number, ctx: TaskContext<{state: {next: number}; tasks: typeof import('./tasks.ts')}>) => …
  */
 // biome-ignore lint/complexity/noBannedTypes: without types of its own
 export type TaskContext<Types extends ContextTypes = {}> = Context<
@@ -121,7 +122,8 @@ interface ContextTypes {
 /** The type of this name; if it is not given, the other one. */
 type Given<Types, Name extends string, Otherwise> = Name extends keyof Types ? Types[Name] : Otherwise;
 
-/** What a {@link TaskContext} has. Its methods also work when they are taken out of it. {@link cancelled} and {@link stopReason} are never out of date. */
+/** What a {@link TaskContext} has. Its methods also work when they are taken out of it. {@link cancelled} and {@link stopReason} are never out of date.
+ * @example const log = (ctx: Context, text: string) => ctx.log(text); */
 export interface Context<Resource = unknown, State = unknown, Tasks = AnyTasks, Results extends readonly unknown[] = readonly unknown[]> {
 	/** The job that is running. */
 	readonly job: {
@@ -279,7 +281,8 @@ export interface TaskInfo {
 	readonly options: Omit<TaskOptions, 'setup' | 'teardown' | 'retryIf' | 'files' | 'outputs' | 'input' | 'output'>;
 }
 
-/** Options of `enqueue`. An option that is not given comes from the task, then from `open({defaults})`, then from {@link DEFAULTS}. */
+/** Options of `enqueue`. An option that is not given comes from the task, then from `open({defaults})`, then from {@link DEFAULTS}.
+ * @example const options: JobOptions = {key: 'a.png', delay: '5m'}; */
 export interface JobOptions extends ExecutionOptions {
 	/** Time until the earliest start. */
 	readonly delay?: Duration;
@@ -314,19 +317,22 @@ export interface JobOptions extends ExecutionOptions {
 	readonly scope?: string;
 }
 
-// Types that are derived from the type of a tasks module, such as `typeof import('../tasks.ts')`.
+// Types that are derived from the type of a tasks module, such as `typeof import('./tasks.ts')`.
 
-/** The tasks of an engine that was opened without the type of its module: any names and payloads; what they return is `unknown`. */
+/** The tasks of an engine that was opened without the type of its module: any names and payloads; what they return is `unknown`.
+ * @example const faena: Engine<AnyTasks> = await open({queue: 'jobs.db'}); */
 // biome-ignore lint/suspicious/noExplicitAny: without the type of a module any payload must do
 export type AnyTasks = Record<string, (payload: any, ...rest: any[]) => unknown>;
 
-/** The module's functions, without its other exports. Signatures name it, and not the type of a name, since TypeScript then lists the names in its errors. */
+/** The module's functions, without its other exports. Signatures name it, and not the type of a name, since TypeScript then lists the names in its errors.
+ * @example type Names = keyof TasksOf<typeof import('./tasks.ts')>; */
 export type TasksOf<Module> = {readonly [Name in keyof Module as Module[Name] extends (...args: never[]) => unknown ? Name : never]: Module[Name]};
 
-/** The type of the task's payload. */
+/** The type of the task's payload. @example type Picture = PayloadOf<typeof import('./tasks.ts'), 'resize'>; */
 export type PayloadOf<Tasks, Name extends keyof Tasks> = Tasks[Name] extends (...args: infer Args extends unknown[]) => unknown ? Args[0] : never;
 
-/** The type of the task's result, awaited. What `ctx.enqueue` returns is `undefined` as a result. */
+/** The type of the task's result, awaited. What `ctx.enqueue` returns is `undefined` as a result.
+ * @example type Size = ResultOf<typeof import('./tasks.ts'), 'size'>; */
 export type ResultOf<Tasks, Name extends keyof Tasks> = Tasks[Name] extends (...args: never[]) => infer Result ? Stored<Awaited<Result>> : never;
 
 type Stored<Result> = Result extends EnqueuedChild ? undefined : Result;

@@ -16,7 +16,8 @@ import {CachedFacts} from './rows/cached-facts.ts';
 import {NumberTable, Tally} from './rows/tx.ts';
 import {enqueue} from './transaction/enqueue.ts';
 
-/** A connection that a program opened itself: a `Database` of the copy of better-sqlite3 that Faena uses. */
+/** A connection that a program opened itself: a `Database` of the copy of better-sqlite3 that Faena uses.
+ * @example const orders: OwnConnection = new Database('jobs.db'); */
 export interface OwnConnection {
 	/** The path of the database. */
 	readonly name: string;
