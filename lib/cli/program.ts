@@ -11,12 +11,31 @@ export async function run(words: readonly string[]): Promise<void> {
 	try {
 		const {words: given, groups} = splitArguments(words);
 		if (groups.length > 0 && given[0] !== 'map') throw bad('::: and its like name the input of faena map; no other command has one.');
+		const own = OTHER_WORDS.get(given[0] ?? '');
+		if (own !== undefined) throw bad(`There is no command ${given[0]}; it is called faena ${own}`);
 		const program = await makeProgram(groups, given[0]);
 		await program.parseAsync(given, {from: 'user'});
 	} catch (error) {
 		process.exitCode = explain(error);
 	}
 }
+
+/** What other tools call a command, and its name here. */
+const OTHER_WORDS: ReadonlyMap<string, string> = new Map([
+	...(['prune', 'clean', 'purge'] as const).map(word => [word, 'cleanup'] as const),
+	...(['stop', 'kill', 'abort'] as const).map(word => [word, 'cancel'] as const),
+	...([
+		['rm', 'delete'],
+		['remove', 'delete'],
+		['ls', 'list'],
+		['jobs', 'list'],
+		['ps', 'status'],
+		['stats', 'status'],
+		['add', 'enqueue'],
+		['run', 'map'],
+		['worker', 'work'],
+	] as const),
+]);
 
 type Add = (program: Command, groups: SourceGroups) => void;
 

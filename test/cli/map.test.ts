@@ -343,6 +343,7 @@ test('wrong usage is refused in one sentence before any job runs', async t => {
 		[['map', './missing.ts#echo', '*.txt'], /tasks module .*missing\.ts does not exist/],
 		[['map', echo, 'trace', '--queue', 'a.txt'], /a\.txt is not an SQLite database/],
 		[['map', echo, '*.txt', '--queue', 'no/such/folder.db'], /folder .*\/no\/such .*does not exist/],
+		[['prune'], /There is no command prune; it is called faena cleanup\./],
 		[['mpa'], /unknown command 'mpa' \(Did you mean map\?\)/],
 	];
 	for (const [args, sentence] of drawn(refusals, 6)) assertSentence(t, await folder.faena(...args).end(), sentence, args.includes('--queue') ? 69 : 2);
