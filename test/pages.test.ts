@@ -51,7 +51,7 @@ test.serial('all that README.md types works in an empty folder, and the interrup
 	const project = mkdtempSync(join(tmpdir(), 'faena-readme-'));
 	t.teardown(() => rmSync(project, {recursive: true, force: true}));
 	const steps = readPage('../README.md').flatMap(({steps}) => steps);
-	t.is(steps.length, 3);
+	t.is(steps.length, 4);
 	// A shell that stops at the first error: the first run is interrupted on purpose.
 	const type = (commands: string) =>
 		commands
@@ -60,8 +60,8 @@ test.serial('all that README.md types works in an empty folder, and the interrup
 			.replace(/^npx faena work .*?(?= {2,}#)/m, 'timeout --signal INT 60 $& & worker=$!')
 			.replace(/^node enqueue.ts/m, '$&; kill $worker; wait ||:');
 	const printed: string[] = [];
-	for (const step of steps) printed.push(await take({...step, commands: type(step.commands ?? '')}, project));
-	const [shell, program, workers] = printed;
+	for (const step of steps) printed.push(await take({...step, commands: type(step.commands ?? `node ${Object.keys(step.files)[0]}`)}, project));
+	const [shell, program, workers, more] = printed;
 	t.deepEqual(
 		[...new Set(shell?.match(/^\d+$/gm))].map(Number).toSorted((a, b) => a - b),
 		Array.from({length: 60}, (_, index) => index + 1),
@@ -69,6 +69,7 @@ test.serial('all that README.md types works in an empty folder, and the interrup
 	t.regex(shell as string, /: 60 completed/);
 	t.regex(program as string, /^[\da-f]{64} package\.json$/m);
 	t.regex(workers as string, /^[\da-f]{64}$/m);
+	t.regex(more as string, /counts: \{[^}]*completed: 2[\s\S]*\n[\da-f]{64}\n[\da-f]{64}$/m);
 });
 
 test.serial('every step of docs/getting-started.md works, and prints what is written below it', async t => {

@@ -5,9 +5,9 @@ import {argument, bad, checked, type Duration, duration, text} from '../job/chec
 import type {EngineEvents, EngineStats, JobEvent} from '../job/events.ts';
 import {idAt} from '../job/groups/group.ts';
 import type {Counts, JobId, JobRef, TaskCounts} from '../job/job.ts';
-import {countJobs, JobList, type JobSource} from '../job/job-list.ts';
+import {countJobs, JobList, type JobSource, toFilter} from '../job/job-list.ts';
 import {JobBuilder} from '../job/new-job.ts';
-import {checkFilter, checkId, isJob} from '../job/options.ts';
+import {checkId, isJob} from '../job/options.ts';
 import type {JobFilter, JobSearch} from '../job/search.ts';
 import type {AnyTasks, EnqueueArgs, Fresh, JobOptions, PayloadOf, ResultOf, TasksOf} from '../job/task/task.ts';
 import {refuseInWorker, tasksHere} from '../job/task/task-module.ts';
@@ -297,8 +297,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * those that match when their page comes; jobs that arrive after the call are not affected. Returns the number of jobs, running ones included.
 	 * @throws FaenaError `Closed`, `StorageFull`, …; jobs of earlier pages stay cancelled
 	 */
-	async cancel(jobs: JobRef | JobFilter<JobRef>): Promise<number> {
-		const {cancelled, asked} = await this.#client.verb('cancel', this.#filter('cancel()', jobs));
+	async cancel(jobs: JobRef | JobSearch<JobRef>): Promise<number> {
+		const {cancelled, asked} = await this.#client.verb('cancel', await this.#filter('cancel()', jobs));
 		return cancelled.length + asked.length;
 	}
 
@@ -308,9 +308,10 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * those of its parents that run again. A job whose key another one has taken is left out, and so is one of whose parents one was deleted. Works page
 	 * by page, as {@link cancel}. Returns the number of jobs.
 	 * @example await faena.retry({stale: true, batch: 'report'});
+	 * @example await faena.retry({task: 'resize', status: 'dead', since: Date.now() - 86_400_000, sort: 'endedAt'});
 	 */
-	async retry(jobs: JobRef | JobFilter<JobRef>): Promise<number> {
-		return this.#client.verb('retry', this.#filter('retry()', jobs));
+	async retry(jobs: JobRef | JobSearch<JobRef>): Promise<number> {
+		return this.#client.verb('retry', await this.#filter('retry()', jobs));
 	}
 
 	/** Pauses a task, or all tasks of this engine: no job of it starts, here or in another process, until {@link resume}. Durable. Running jobs go on. */
@@ -414,9 +415,9 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		return {options: {...resolved, task, ...(maxPending && {maxPending})}, payload: this.#builder.encode(payload, task), key, watch};
 	}
 
-	#filter(where: string, jobs: JobRef | JobFilter<JobRef>): JobFilter {
+	async #filter(where: string, jobs: JobRef | JobSearch<JobRef>): Promise<JobFilter> {
 		this.#builder.refuseForeign(where, isJob(jobs) ? [jobs] : jobs?.ids);
-		return checkFilter(where, jobs);
+		return toFilter(where, jobs, search => this.jobs(search));
 	}
 
 	#names(where: string, task: string | undefined): string[] {

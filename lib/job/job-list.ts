@@ -1,8 +1,20 @@
 import type {Batch} from './batch.ts';
 import {argument, bad, type Check, checked, integer, show} from './checks.ts';
-import {type Counts, type Job, type JobId, type JobRecord, type JobRef, NO_JOBS, STATUSES, type TaskCounts, toCounts, toJob} from './job.ts';
-import {checkSearch} from './options.ts';
-import {type JobSearch, type Place, pages, SORTED_BY} from './search.ts';
+import {
+	type Counts,
+	type Job,
+	type JobId,
+	type JobRecord,
+	type JobRef,
+	NO_JOBS,
+	RETRIED_BY_DEFAULT,
+	STATUSES,
+	type TaskCounts,
+	toCounts,
+	toJob,
+} from './job.ts';
+import {checkFilter, checkSearch, isJob} from './options.ts';
+import {type JobFilter, type JobSearch, type Place, pages, SORTED_BY} from './search.ts';
 
 /** Where lists and counts of jobs are read. */
 export interface JobSource {
@@ -119,4 +131,12 @@ function placeOf({sort = 'id'}: JobSearch, after: unknown): Place | undefined {
 	const value = job?.[SORTED_BY[sort].value];
 	if (job && typeof value === 'number' && !Number.isNaN(value)) return {value, id: argument(where, 'after', job.id, idAfter) as JobId};
 	throw bad(`${where} of a list sorted by ${sort} expects as after the last job of the page before, as it was listed there; it got ${show(after)}`);
+}
+
+/** The jobs that a verb changes. Those of a time are looked up first. */
+export async function toFilter(where: string, jobs: JobRef | JobSearch<JobRef>, list: (search: JobSearch<JobRef>) => JobList): Promise<JobFilter> {
+	if (isJob(jobs) || (jobs?.since === undefined && jobs?.until === undefined)) return checkFilter(where, jobs);
+	const {status = where === 'retry()' ? RETRIED_BY_DEFAULT : undefined} = jobs;
+	const found = await list(status ? {...jobs, status} : jobs).toArray();
+	return {ids: found.map(({id}) => id), ...(status && {status})};
 }

@@ -43,6 +43,9 @@ export const STATUSES = ['blocked', 'pending', 'running', 'failed', 'completed',
 /** The statuses that are not {@link isTerminal}. */
 export const UNENDED_STATUSES: readonly JobStatus[] = STATUSES.filter(status => !isTerminal(status));
 
+/** Jobs in these statuses get a new round if the filter names no status. */
+export const RETRIED_BY_DEFAULT: readonly JobStatus[] = ['failed', 'dead', 'cancelled'];
+
 /** True for the statuses that end a round: only a new round changes them. @example if (isTerminal(job.status)) console.log(job.endedAt); */
 export function isTerminal(status: JobStatus): boolean {
 	return status === 'completed' || status === 'dead' || status === 'cancelled';

@@ -7,11 +7,11 @@ import {type ClaimedGroup, type EnqueuedGroup, idAt, type NewGroup, numberAt, si
 import {unpack} from '../job/groups/packed.ts';
 import {claimedJobsOf, toEndedGroup} from '../job/groups/single-jobs.ts';
 import {type Counts, type Job, type JobId, type JobRef, type LogLine, toCounts, toJob, UNENDED_STATUSES} from '../job/job.ts';
-import {countJobs, JobList, type JobSource} from '../job/job-list.ts';
+import {countJobs, JobList, type JobSource, toFilter} from '../job/job-list.ts';
 import {JobBuilder, type JobChanges, toEdit} from '../job/new-job.ts';
-import {checkFilter, checkId} from '../job/options.ts';
+import {checkId} from '../job/options.ts';
 import {listParents, readerOf} from '../job/parent-results.ts';
-import type {JobFilter, JobSearch} from '../job/search.ts';
+import type {JobSearch} from '../job/search.ts';
 import {defined} from '../support/defined.ts';
 import {nameOfProcess} from '../support/node.ts';
 import {isEdited, noSuchJob} from './conflict-errors.ts';
@@ -166,17 +166,14 @@ export class JobQueue {
 	/**
 	 * Cancels one job, or all that match: pending and failed ones at once; the owners of running ones are asked to stop them. Returns how many.
 	 */
-	async cancel(jobs: JobRef | JobFilter<JobRef>): Promise<number> {
-		const {ids, asked} = await moveAll(this.store, checkFilter('cancel()', jobs), 'cancelled');
+	async cancel(jobs: JobRef | JobSearch<JobRef>): Promise<number> {
+		const {ids, asked} = await moveAll(this.store, await toFilter('cancel()', jobs, search => this.jobs(search)), 'cancelled');
 		return ids.length + asked.length;
 	}
 
-	/**
-	 * Begins a new round of one job, or of all that match: failed, dead and cancelled jobs, and completed ones that the filter names by status or id.
-	 * Returns the number of jobs.
-	 */
-	async retry(jobs: JobRef | JobFilter<JobRef>): Promise<number> {
-		return (await moveAll(this.store, checkFilter('retry()', jobs), 'pending')).ids.length;
+	/** Begins a new round of one job, or of all that match: failed, dead and cancelled ones, and completed ones named by status or id. Returns how many. */
+	async retry(jobs: JobRef | JobSearch<JobRef>): Promise<number> {
+		return (await moveAll(this.store, await toFilter('retry()', jobs, search => this.jobs(search)), 'pending')).ids.length;
 	}
 
 	/**

@@ -5,7 +5,7 @@ import type {Claim, JobUpdate, Lease, OwnerId} from '../job/claim.ts';
 import type {Health} from '../job/events.ts';
 import type {FailureRecord} from '../job/failure.ts';
 import type {ClaimedGroup, EndedGroup, EnqueuedGroup, NewGroup} from '../job/groups/group.ts';
-import {type EditResult, type JobEdit, type JobId, type JobStatus, type TaskCounts, UNENDED_STATUSES} from '../job/job.ts';
+import {type EditResult, type JobEdit, type JobId, type JobStatus, RETRIED_BY_DEFAULT, type TaskCounts, UNENDED_STATUSES} from '../job/job.ts';
 import type {PerSpawner} from '../job/options.ts';
 import type {Schedule, ScheduleChange, ScheduleResult} from '../job/schedule.ts';
 import type {JobFilter, JobSearch, Page} from '../job/search.ts';
@@ -361,9 +361,6 @@ export const MIN_COUNTED_RESULT_BYTES = 1024;
 
 /** The longest wait for a lock under {@link Changes.urgent}. */
 export const URGENT_WAIT_MS = 100;
-
-/** Jobs in these statuses get a new round if the filter names no status. */
-export const RETRIED_BY_DEFAULT: readonly JobStatus[] = ['failed', 'dead', 'cancelled'];
 
 /** The statuses in which {@link Store.move} takes jobs of the filter. */
 export function movableStatuses(to: MoveTarget, {status, ids, stale}: JobFilter): readonly JobStatus[] {

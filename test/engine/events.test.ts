@@ -57,7 +57,7 @@ test('a later subscriber of a channel gets all events after the next call', asyn
 
 test('a dispatcher is asked only for the events that have a listener, once, and for those that it warns of', t => {
 	const events = new Events('jobs.db', undefined);
-	const warned = ['slowStart', 'workerLost', 'secondLibrary', 'notificationsMissing', 'setBack', 'refused'];
+	const warned = ['slowStart', 'workerLost', 'secondLibrary', 'notificationsMissing', 'setBack', 'draining', 'refused'];
 	t.deepEqual(events.changedSubscriptions(), warned);
 	t.is(events.changedSubscriptions(), undefined);
 	const {end} = listen(t, 'faena:job:completed');

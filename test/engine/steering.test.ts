@@ -1,5 +1,6 @@
 import {existsSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import {openForTest} from '../../lib/testing.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
@@ -49,4 +50,23 @@ test('while very many jobs are cancelled and retried, calls are answered and tim
 	// No engine took it for the job of a dead engine.
 	t.like(await faena.job(long.id).info(), {executions: 1, attempts: 0});
 	await second.kill('SIGKILL');
+});
+
+test('retry and cancel take a time, too: jobs that ended or were enqueued in it, and completed ones only if they are named', async t => {
+	const faena = await openForTest({work: (how: string) => (how === 'fail' ? Promise.reject(new Error('no')) : how)}, {defaults: {maxAttempts: 1}});
+	t.teardown(() => faena.close());
+	await faena.enqueueMany('work', ['fail', 'well']);
+	await faena.drain();
+	faena.clock.advance('2d');
+	await faena.enqueueMany('work', ['fail', 'well', 'fail']);
+	await faena.drain();
+	const yesterday = faena.clock.now - 86_400_000;
+	t.is(await faena.retry({task: 'work', since: yesterday, sort: 'endedAt'}), 2);
+	await faena.drain();
+	t.is(await faena.retry({status: 'completed', until: yesterday}), 1);
+	await faena.enqueue('work', 'later', {delay: '1d'});
+	await faena.drain();
+	t.is(await faena.cancel({until: yesterday}), 0);
+	t.is(await faena.cancel({since: yesterday}), 1);
+	await t.throwsAsync(faena.retry({since: 'yesterday' as never}), {code: 'BadOption'});
 });

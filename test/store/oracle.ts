@@ -23,6 +23,7 @@ import {
 	type JobId,
 	type JobStatus,
 	MAX_SUSPICION,
+	RETRIED_BY_DEFAULT,
 	STATUSES,
 	type Staleness,
 } from '../../lib/job/job.ts';
@@ -35,7 +36,7 @@ import type {BatchDeletion, Deleted, Deletion, EndedDeletion} from '../../lib/st
 import {endTimeOf, lastUsedAt} from '../../lib/store/deletions.ts';
 import type {JobEdges, JobPage, KeyHolders, KeySpace, OutcomePage, SearchPage, Wanted} from '../../lib/store/found-jobs.ts';
 import type * as contract from '../../lib/store/store.ts';
-import {MIN_COUNTED_RESULT_BYTES, movableStatuses, RETRIED_BY_DEFAULT} from '../../lib/store/store.ts';
+import {MIN_COUNTED_RESULT_BYTES, movableStatuses} from '../../lib/store/store.ts';
 import {type Clock, systemClock} from '../../lib/support/clock.ts';
 import {defined} from '../../lib/support/defined.ts';
 import {FaenaError} from '../../lib/support/errors.ts';

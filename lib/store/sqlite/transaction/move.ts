@@ -1,8 +1,8 @@
 import {expiry} from '../../../job/failure.ts';
-import {type JobId, type JobStatus, STATUSES} from '../../../job/job.ts';
+import {type JobId, type JobStatus, RETRIED_BY_DEFAULT, STATUSES} from '../../../job/job.ts';
 import {dueAtOf, type NewJob} from '../../../job/new-job.ts';
 import type {JobFilter} from '../../../job/search.ts';
-import {type Moved, type MovePage, type MoveTarget, movableStatuses, RETRIED_BY_DEFAULT} from '../../store.ts';
+import {type Moved, type MovePage, type MoveTarget, movableStatuses} from '../../store.ts';
 import {STATUS_OF, Stop, StoredState} from '../../stored-state.ts';
 import {MAX_RUN_JOBS} from '../connection/schema.sql.ts';
 import {findIds} from '../read/find.ts';
