@@ -152,12 +152,15 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		...[payload, options]: EnqueueArgs<Tasks, Name, JobOptions & Pick<EnqueueManyOptions<never>, 'signal' | 'waitTimeout'>>
 	): Promise<ResultOf<Tasks, Name>> {
 		const {signal, waitTimeout, ...jobOptions} = options ?? {};
-		const wait = checkCallWait('call()', {signal, waitTimeout});
+		const wait = options ? checkCallWait('call()', {signal, waitTimeout}) : {};
 		const job = this.#toJob('call()', task, payload, jobOptions, true);
 		const notice = await new Promise<Notice>((resolve, reject) => {
 			const resolveWithEnd = (reply: EnqueueReply) => {
 				try {
-					waitForEnd(this.#client, idOfEnqueued(reply, task, jobOptions), wait).then(resolve, reject);
+					const id = idOfEnqueued(reply, task, jobOptions);
+					// Most calls: a promise less.
+					if (!options) this.#client.watch(id, end => ('status' in end ? resolve(end) : reject(end)));
+					else waitForEnd(this.#client, id, wait).then(resolve, reject);
 				} catch (error) {
 					reject(error);
 				}
