@@ -248,7 +248,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		const last = given.at(-1);
 		const options = typeof last === 'object' && last !== null && !('task' in last) ? last : undefined;
 		const stages = (options ? given.slice(0, -1) : given.filter(each => each !== undefined)) as readonly (string | StageOptions)[];
-		return new JobPipe(this.#client, this.#builder, planPipe(this.#builder, stages, (options ?? {}) as PipeOptions), source);
+		return new JobPipe(this.#client, planPipe(this.#builder, stages, (options ?? {}) as PipeOptions), source);
 	}
 
 	/**

@@ -14,7 +14,7 @@ export interface StageOptions<Task extends string = string> extends ExecutionOpt
 	readonly group?: number;
 	/**
 	 * What to do when a job of the stage is dead. `stop` (default) ends the pipe with its error. `drop` goes on without the item. The name of a task
-	 * enqueues a job of it, whose payload is a {@link DeadJob}, and goes on.
+	 * is as `'drop'`, with that task as `onDead` of the stage's jobs: it gets a {@link DeadJob}.
 	 */
 	readonly onError?: 'stop' | 'drop' | {readonly task: string};
 }
@@ -100,9 +100,10 @@ function checkStage(builder: JobBuilder, stage: string | StageOptions) {
 	const {task, group = 1, onError = 'stop', ...others} = typeof stage === 'string' ? {task: stage} : stage;
 	const where = `pipe({task: ${JSON.stringify(task)}})`;
 	checked(where, {task, group, onError, ...others}, STAGE_CHECKS);
-	if (typeof onError === 'object') builder.checkName('pipe({onError})', onError.task);
+	if (typeof onError === 'object' && others.onDead !== undefined) throw bad('pipe() got both onError with a task and onDead for a stage; give one of them');
 	builder.checkName('pipe()', task);
-	return {task, group, onError, jobOptions: checkJobOptions(where, others)};
+	const onDead = typeof onError === 'object' ? {onDead: onError.task} : {};
+	return {task, group, onError, jobOptions: checkJobOptions(where, {...others, ...onDead})};
 }
 
 const STAGE_CHECKS: Checks = {

@@ -2,16 +2,13 @@ import {Readable} from 'node:stream';
 import {pipeline} from 'node:stream/promises';
 import {bad, checkIterable, show} from '../../job/checks.ts';
 import {fromFailure} from '../../job/failure.ts';
-import type {DeadJob} from '../../job/groups/dead-jobs.ts';
 import {listRanges} from '../../job/groups/group.ts';
 import type {Counts, JobId} from '../../job/job.ts';
 import {describeStages, GROUPED, NO_JOBS} from '../../job/job.ts';
-import type {JobBuilder} from '../../job/new-job.ts';
 import type {StoredJob} from '../../store/found-jobs.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {DispatcherClient} from '../../transport/client.ts';
-import type {EnqueueReply} from '../../transport/messages.ts';
-import {payloadOf, readJobs} from '../job-info.ts';
+import {readJobs} from '../job-info.ts';
 import {JobMap} from './map.ts';
 import type {MapResult} from './map-items.ts';
 import type {MapPlan} from './map-options.ts';
@@ -38,7 +35,6 @@ export interface PipeProgress {
  */
 export class JobPipe<Result> implements AsyncIterable<Result> {
 	readonly #client: DispatcherClient;
-	readonly #builder: JobBuilder;
 	readonly #plan: PipePlan;
 	readonly #map: JobMap<unknown, Result>;
 	#read = 0;
@@ -46,10 +42,9 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 	#isCancelled = false;
 
 	/** @internal Use `engine.pipe`. */
-	constructor(client: DispatcherClient, builder: JobBuilder, plan: PipePlan, source: Iterable<unknown> | AsyncIterable<unknown>) {
+	constructor(client: DispatcherClient, plan: PipePlan, source: Iterable<unknown> | AsyncIterable<unknown>) {
 		checkIterable('pipe()', source);
 		this.#client = client;
-		this.#builder = builder;
 		this.#plan = plan;
 		const counted = inUnits(source, plan.unit, () => this.#read++);
 		this.#map = new JobMap(client, toMapPlan(plan), counted);
@@ -140,7 +135,6 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 			await this.#map.halt();
 			throw new FaenaError('JobFailed', `Job ${dead.id} (${stage.task}) failed, which stopped the pipe: ${cause.message}`, {cause});
 		}
-		if (stage.onError !== 'drop') await this.#bury(stage.onError.task, stage, dead, cause, this.#indexOf(dead.id, stage, unit));
 		this.#dropped++;
 	}
 
@@ -148,7 +142,7 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 	async #dropFrom(unit: Unit): Promise<boolean> {
 		const ids = unit.earlier?.flat() ?? [];
 		const lost = new Set<JobId>();
-		for await (const job of readJobs(this.#client, {ids, status: ['dead', 'cancelled']}, {values: true, edges: true})) {
+		for await (const job of readJobs(this.#client, {ids, status: ['dead', 'cancelled']}, {})) {
 			lost.add(job.id);
 			if (job.status === 'dead') await this.#dropDead(job, unit);
 		}
@@ -161,39 +155,16 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 		return this.#plan.stages.at(place) as Stage;
 	}
 
-	/** The index in the source of the first item that this job of the unit has. */
-	#indexOf(id: JobId, stage: Stage, {index, earlier}: Unit): number {
-		const {unit: size, stages} = this.#plan;
-		const place = earlier?.[stages.indexOf(stage)]?.indexOf(id) ?? 0;
-		return index * size + Math.max(0, place) * (size / stage.jobs);
-	}
-
 	/** The job because of which this one did not complete: itself, or the first one before it that is dead. */
 	async #findDead(id: JobId): Promise<StoredJob | undefined> {
 		for (let ids: readonly JobId[] = [id]; ids.length > 0; ) {
 			let ended: StoredJob | undefined;
-			for await (const job of readJobs(this.#client, {ids, status: ['dead', 'cancelled']}, {values: true, edges: true}))
+			for await (const job of readJobs(this.#client, {ids, status: ['dead', 'cancelled']}, {edges: true}))
 				if (!ended || (ended.status !== 'dead' && job.status === 'dead')) ended = job;
 			if (!ended || ended.status === 'dead' || ended.error?.reason !== 'parent') return ended;
 			ids = listRanges(ended.edges?.parents ?? []);
 		}
 		return undefined;
-	}
-
-	/** Enqueues the job for a dead item. In a batch it has a key, so that a pipe that is resumed does not enqueue it again. */
-	async #bury(task: string, stage: Stage, job: StoredJob, error: Error, index: number): Promise<void> {
-		const item: DeadJob = {
-			task: stage.task,
-			payload: await payloadOf(this.#client, job),
-			jobId: job.id,
-			error: {name: error.name, message: error.message},
-			index,
-		};
-		const {batch} = this.#plan;
-		const key = batch === undefined ? undefined : `dead:${batch}:${job.id}`;
-		const {key: _, ...options} = this.#builder.resolve('pipe({onError})', task, key === undefined ? {} : {key});
-		const enqueued = {options: {...options, task}, payload: this.#builder.encode(item), key, watch: false};
-		await new Promise<EnqueueReply>((resolve, reject) => this.#client.enqueue(enqueued, {resolve, reject}));
 	}
 }
 

@@ -22,8 +22,6 @@ export interface DeadJob {
 	readonly payload: unknown;
 	/** The name and message of its error. */
 	readonly error: {readonly name: string; readonly message: string};
-	/** Of a stage: the index of its item in the source, from 0; of a job with several items, that of the first. */
-	readonly index?: number;
 }
 
 /** Of an execution that is refused because of the jobs that it enqueues. Why exactly, only the store finds out. */
