@@ -62,7 +62,7 @@ export class Clients {
 	readonly #events: JobEvent[] = [];
 	readonly #jobEvents: JobEvents;
 	/** Jobs that were cancelled while they did not run, and of which this is to be told. */
-	#cancelled: JobId[] = [];
+	readonly #cancelled: JobId[] = [];
 	/** Jobs to look up. They may have ended before they were watched, or in another dispatcher. */
 	readonly #lookUps: {readonly ids: readonly JobId[]; readonly earlier: boolean}[] = [];
 	/** Watched jobs that were not looked up since another process wrote. */
@@ -292,7 +292,9 @@ export class Clients {
 
 	/** Looks up all of {@link mayHaveEnded} and, if it verifies, a part of {@link allMayHaveEnded}. */
 	async lookUp(verifies = true): Promise<void> {
-		for await (const event of this.#jobEvents.cancelled(this.#cancelled.splice(0))) this.publish(event);
+		const ids = [...this.#cancelled];
+		for (const event of await this.#jobEvents.cancelled(ids)) this.publish(event);
+		this.#cancelled.splice(0, ids.length);
 		for (let next = this.#lookUps[0]; next; next = this.#lookUps[0]) {
 			await this.#lookUp(next.ids, next.earlier);
 			this.#lookUps.shift();

@@ -231,7 +231,8 @@ export class Committer implements PoolListener {
 		if (!answersFirst) this.#start(claimed.groups, backlog);
 		clients.cancelled(expired);
 		for (const id of claimed.passedOver ?? []) clients.refused({id}, passedOver(id));
-		await clients.learnBatches([...writes.updates, ...writes.settle]);
+		// Without them, events lack the names of batches.
+		await this.#context.retries.lookUps.attempt(() => clients.learnBatches([...writes.updates, ...writes.settle]));
 		for (const update of writes.updates) clients.updated(update);
 		this.statistics.settled(writes.settle, settled);
 		for (const [index, group] of writes.settle.entries()) clients.settled(group, await this.#withPoison(group, settled[index] as SettledGroup));

@@ -53,11 +53,13 @@ export class JobEvents {
 	}
 
 	/** The events of jobs that were cancelled while they did not run, and still exist. */
-	async *cancelled(ids: readonly JobId[]): AsyncGenerator<JobEvent> {
+	async cancelled(ids: readonly JobId[]): Promise<JobEvent[]> {
+		const events: JobEvent[] = [];
 		for (let page: JobPage | undefined; ids.length > 0 && page?.next !== null; ) {
 			page = await this.#store.jobs({ids}, page?.next ? {after: page.next} : {});
-			for (const {id, task, batch, key, error} of page.jobs) yield {type: 'cancelled', id, task, ...defined({batch, key, error})};
+			for (const {id, task, batch, key, error} of page.jobs) events.push({type: 'cancelled', id, task, ...defined({batch, key, error})});
 		}
+		return events;
 	}
 
 	#about(claimed: ClaimedGroup, id: JobId): AboutJob {

@@ -1015,3 +1015,13 @@ for (const [what, [act, reached]] of Object.entries(REACHED)) {
 		}
 	});
 }
+
+test('if the name of a batch can not be read, the commit stands, and its events lack the name', async t => {
+	const {committer, pool, end, flush, queue} = await setUp({verbs: () => ({batches: () => Promise.reject(new FaenaError('Unreachable', 'away'))})});
+	const batch = await queue.openBatch('nightly', 'count', 'other');
+	await queue.enqueue([newJob({batch})]);
+	await committer.commit();
+	end(pool.given[0] as ClaimedGroup);
+	await t.notThrowsAsync(committer.commit());
+	t.deepEqual(flush().events, [{type: 'completed', id: 1, task: 'count', attempt: 1, durationMs: 0}]);
+});

@@ -1,9 +1,14 @@
 import test from 'ava';
+import {Clients} from '../../lib/dispatcher/clients.ts';
 import {JobEvents} from '../../lib/dispatcher/job-events.ts';
 import {type FailureRecord, poison} from '../../lib/job/failure.ts';
+import {FaenaError} from '../../lib/support/errors.ts';
+import type {RepliesMessage} from '../../lib/transport/messages.ts';
 import {claimedGroup, endedGroup} from '../fixtures/groups.ts';
+import {override} from '../fixtures/override.ts';
 import {openRawQueue} from '../fixtures/raw-queue.ts';
 import {newJob} from '../store/contract/laws.ts';
+import {MemoryStore} from '../store/oracle.ts';
 
 const ERROR: FailureRecord = {reason: 'threw', name: 'Error', message: 'it failed'};
 
@@ -39,9 +44,29 @@ test('jobs that were cancelled before they ran are looked up, however many; thos
 	const queue = await openRawQueue(':memory:');
 	t.teardown(() => queue.close());
 	await queue.store.commit({enqueue: [{...newJob(), values: Array.from({length: 150}, () => '1')} as never]});
-	const said: unknown[] = [];
-	for await (const event of new JobEvents(queue.store).cancelled(Array.from({length: 200}, (_, index) => index + 1))) said.push(event);
+	const events = new JobEvents(queue.store);
+	const said = await events.cancelled(Array.from({length: 200}, (_, index) => index + 1));
 	t.is(said.length, 150);
 	t.deepEqual(said.at(-1), {type: 'cancelled', id: 150, task: 'hash'});
-	for await (const event of new JobEvents(queue.store).cancelled([])) t.fail(JSON.stringify(event));
+	t.deepEqual(await events.cancelled([]), []);
+});
+
+test('a store that fails while names of batches, or cancelled jobs, are read loses no event and no commit', async t => {
+	const memory = new MemoryStore();
+	let isAway = true;
+	const store = override(memory, inner => ({
+		batches: (...args) => (isAway ? Promise.reject(new FaenaError('Unreachable', 'away')) : inner.batches(...args)),
+		jobs: (...args) => (isAway ? Promise.reject(new FaenaError('Unreachable', 'away')) : inner.jobs(...args)),
+	}));
+	const sent: RepliesMessage[] = [];
+	const clients = new Clients(store, message => void sent.push(message as RepliesMessage), ['cancelled', 'dead']);
+	await memory.commit({enqueue: [{...newJob(), values: ['1']} as never]});
+	await memory.move({ids: [1]}, 'cancelled');
+	clients.cancelled([1]);
+	await t.throwsAsync(clients.lookUp(), {code: 'Unreachable'});
+	await t.throwsAsync(clients.learnBatches([{claimed: claimedGroup(1, {batches: 1})}]), {code: 'Unreachable'});
+	isAway = false;
+	await clients.lookUp();
+	clients.flush();
+	t.like(sent[0]?.events, [{type: 'cancelled', id: 1, task: 'hash'}]);
 });

@@ -1,5 +1,6 @@
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
+import Database from 'better-sqlite3';
 import type {DeadJob} from '../../lib/index.ts';
 import {task} from '../../lib/index.ts';
 import {type DequeuedJob, openQueue} from '../../lib/queue.ts';
@@ -84,4 +85,17 @@ test('also a job that killed its worker too often, or whose result can not be st
 	await faena.idle();
 	const [note] = await faena.jobs({task: 'echo'}).page();
 	t.like(await faena.job<'echo'>(note?.id ?? 0).result(), {jobId: 1, task: 'disaster', payload: 'exit', error: {name: 'LostWorker'}});
+});
+
+test('the death of a job whose payload can not be read is told, too', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const first = await openEngine(t, {queue, tasks: null});
+	const {id} = await first.enqueue('echo', 'well', {maxAttempts: 1, onDead: 'echo'});
+	await first.close();
+	const db = new Database(queue);
+	t.is(db.prepare("update job set payload = x'09ff' where id = ?").run(id).changes, 1);
+	db.close();
+	const faena = await openEngine(t, {queue});
+	await faena.idle();
+	t.like(await faena.job<'echo'>(id + 1).result(), {jobId: id, task: 'echo', payload: undefined, error: {code: undefined}});
 });

@@ -1,5 +1,6 @@
 import {join} from 'node:path';
-import {FaenaError, open} from '../../lib/index.ts';
+import {z} from 'zod';
+import {FaenaError, open, task} from '../../lib/index.ts';
 import {openForTest, runTask} from '../../lib/testing.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
@@ -56,4 +57,13 @@ test('runTask() and a direct call check, too; what is no schema is refused', asy
 	t.is((await runTask(tasks.tasks.double, 4)).result, 8);
 	const error = await t.throwsAsync(Promise.resolve(tasks.tasks.charge({amount: 0}, {} as never)));
 	t.true(error instanceof FaenaError && error.code === 'InvalidPayload');
+});
+
+test('a task of a task has the schema that is given last, and only that one', async t => {
+	const first = task((n: number) => n + 1, {input: z.coerce.number()});
+	const second = task(first as never, {input: z.string().transform(text => text.length)}) as never;
+	t.is((await runTask(first, '41')).result, 42);
+	t.is((await runTask(second, 'four' as never)).result, 5 as never);
+	t.is((await runTask(task(first, {maxAttempts: 2}), '1')).result, 2);
+	await t.throwsAsync(runTask(first, 'x'), {message: /^The payload is not what its schema expects: Invalid input/});
 });

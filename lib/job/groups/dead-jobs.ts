@@ -38,10 +38,19 @@ export function withOnDead(group: EndedGroup): EndedGroup {
 		const place = indexOf(claimed, idAt(ids, index));
 		const {onDead} = policyAt(claimed.policies, place);
 		if (onDead === undefined || !error) return [index, ending];
-		const payload = decode(payloads[place] ?? null, readerOf(parents.get(place) ?? []));
+		const payload = readable(() => decode(payloads[place] ?? null, readerOf(parents.get(place) ?? [])));
 		return [index, {...ending, onDead: toOnDead(onDead, {...claimedJobAt(claimed, place), payload}, error)} as Ending];
 	});
 	return {...group, endings: new Map(added)};
+}
+
+/** A payload that can't be read may be why the job is dead. */
+function readable(read: () => unknown): unknown {
+	try {
+		return read();
+	} catch {
+		return undefined;
+	}
 }
 
 function errorOf(ending: Ending): Pick<FailureRecord, 'name' | 'message'> | undefined {

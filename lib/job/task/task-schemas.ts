@@ -55,8 +55,8 @@ function accepted(task: string, code: Code, result: StandardSchemaV1.Result<unkn
 		return place === '' ? message : `${place}: ${message}`;
 	});
 	const more = result.issues.length > MAX_ISSUES ? `; and ${result.issues.length - MAX_ISSUES} more` : '';
-	const what = code === 'InvalidPayload' ? 'The payload' : 'The result';
-	throw new FaenaError(code, `${what} of task ${task} is not what its schema expects: ${problems.join('; ')}${more}`);
+	const what = `${code === 'InvalidPayload' ? 'The payload' : 'The result'}${task === '' ? '' : ` of task ${task}`}`;
+	throw new FaenaError(code, `${what} is not what its schema expects: ${problems.join('; ')}${more}`);
 }
 
 /** The reason of a failure by the code of its error: a task's own library may be another copy of this one. */

@@ -228,6 +228,8 @@ export interface Context<Resource = unknown, State = unknown, Tasks = AnyTasks, 
 export type TaskFunction = (payload: any, context: Context<any, any, any>) => unknown;
 
 const OPTIONS = Symbol.for('faena.task.options');
+/** The function without the checks of its schemas. */
+const PLAIN = Symbol.for('faena.task.plain');
 
 /**
  * Makes a task of a function, with options. The function itself is not changed, and may be used for several tasks. If it is a
@@ -260,10 +262,13 @@ export function task(run: any, options: TaskOptions<any> = {}): any {
 	argument('task()', 'its first argument', run, callable);
 	argument('task()', 'its options', options, object);
 	const own = {...optionsOf(run), ...options};
-	const call = options.input || options.output ? withSchemas(run, options as TaskSchemas, own.batchSize !== undefined) : undefined;
-	const made = call ?? ((payload: unknown, context: unknown) => run(payload, context));
+	const plain = run[PLAIN] ?? run;
+	const hasSchemas = own.input !== undefined || own.output !== undefined;
+	const made = hasSchemas
+		? withSchemas(plain, own as TaskSchemas, own.batchSize !== undefined)
+		: (payload: unknown, context: unknown) => plain(payload, context);
 	Object.defineProperty(made, 'name', {value: run.name});
-	return Object.assign(made, {[OPTIONS]: own});
+	return Object.assign(made, {[OPTIONS]: own, [PLAIN]: plain});
 }
 
 /** The options that {@link task} attached; empty for a plain function. */
