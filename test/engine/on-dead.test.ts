@@ -99,3 +99,23 @@ test('the death of a job whose payload can not be read is told, too', async t =>
 	await faena.idle();
 	t.like(await faena.job<'echo'>(id + 1).result(), {jobId: id, task: 'echo', payload: undefined, error: {code: undefined}});
 });
+
+test("a task's own onDead holds for jobs of programs that do not know the task; the death of what it enqueues is not told", async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const other = await openQueue(queue);
+	await other.enqueue([{task: 'careful'}]);
+	await other.close();
+	const faena = await openForTest({...tasks, note: tasks.fail}, {queue, defaults: {maxAttempts: 1, onDead: 'note'}});
+	t.teardown(() => faena.close());
+	await faena.enqueue('fail', 1);
+	t.like(await faena.drain(), {dead: 2, failed: 2});
+	for (let attempt = 2; attempt <= 3; attempt++) {
+		faena.clock.advance('1h');
+		await faena.drain();
+	}
+	t.like(await faena.counts(), {dead: 4, pending: 0, failed: 0});
+	t.deepEqual(
+		(await faena.jobs({task: 'note'}).toArray()).map(({error}) => error?.name),
+		['TypeError', 'TypeError'],
+	);
+});

@@ -3,8 +3,9 @@ import {decode, encode} from '../encoding.ts';
 import type {FailureRecord} from '../failure.ts';
 import type {JobId} from '../job.ts';
 import type {ChildJob} from '../new-job.ts';
-import {DEFAULT_POLICY} from '../options.ts';
+import {DEFAULT_POLICY, withOwn} from '../options.ts';
 import {listParents, readerOf} from '../parent-results.ts';
+import {POLICY_OPTIONS, type Policy} from '../policy.ts';
 import {type EndedGroup, idAt, indexOf, policyAt} from './group.ts';
 import {unpack} from './packed.ts';
 import {claimedJobAt} from './single-jobs.ts';
@@ -27,16 +28,19 @@ export interface DeadJob {
 /** Of an execution that is refused because of the jobs that it enqueues. Why exactly, only the store finds out. */
 const REFUSED = {name: 'FaenaError', message: 'A job that it enqueued was refused: see the error of the job.'};
 
+/** Of a job that tells of a death. Its own death is not told: one that always fails would have no end. */
+const POLICY: Policy = {...DEFAULT_POLICY, unset: POLICY_OPTIONS.filter(name => name !== 'onDead')};
+
 /** The group, with the job that is to be enqueued in the same transaction if an execution makes its job dead: `onDead` of its policy. */
 export function withOnDead(group: EndedGroup): EndedGroup {
-	const {claimed, endings, ids} = group;
-	if (!claimed || !endings || ![claimed.policies].flat().some(({onDead}) => onDead !== undefined)) return group;
+	const {claimed, endings, ids, own} = group;
+	if (!claimed || !endings || (own?.onDead === undefined && ![claimed.policies].flat().some(({onDead}) => onDead !== undefined))) return group;
 	const payloads = unpack(claimed.values);
 	const parents = listParents(claimed);
 	const added = [...endings].map(([index, ending]): [number, Ending] => {
 		const error = errorOf(ending);
 		const place = indexOf(claimed, idAt(ids, index));
-		const {onDead} = policyAt(claimed.policies, place);
+		const {onDead} = withOwn(policyAt(claimed.policies, place), own);
 		if (onDead === undefined || !error) return [index, ending];
 		const payload = readable(() => decode(payloads[place] ?? null, readerOf(parents.get(place) ?? [])));
 		return [index, {...ending, onDead: toOnDead(onDead, {...claimedJobAt(claimed, place), payload}, error)} as Ending];
@@ -65,5 +69,5 @@ export function toOnDead(
 	{name, message}: Pick<FailureRecord, 'name' | 'message'>,
 ): ChildJob {
 	const dead: DeadJob = {jobId: id, task: of, ...(key !== undefined && {key}), payload, error: {name, message}};
-	return {task, ...(scope !== undefined && {scope}), payload: encode(dead, 'payload', Infinity), priority: 0, runAt: null, policy: DEFAULT_POLICY};
+	return {task, ...(scope !== undefined && {scope}), payload: encode(dead, 'payload', Infinity), priority: 0, runAt: null, policy: POLICY};
 }
