@@ -5,21 +5,16 @@ import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {promisify} from 'node:util';
 import test from 'ava';
+import {checkTypes} from './fixtures/check-types.ts';
 import {installPacked} from './fixtures/packed.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../', import.meta.url));
 const project = mkdtempSync(join(tmpdir(), 'faena-package-'));
 
-/** Besides our own: the oldest TypeScript that the package's declarations are for, and the last one of each other number. A user's project has its own. */
-const OTHER_TYPESCRIPTS = ['5.4.5', '5.9.3', '6.0.3'];
-
-/** The declarations of Node.js that the oldest of them can read. */
-const OLD_NODE_TYPES = '@types/node@22.5.5';
-
 test.before('packs the package and installs it in an empty project', async t => {
 	t.timeout(180_000);
-	await installPacked(project, OLD_NODE_TYPES, ...OTHER_TYPESCRIPTS.map(version => `typescript-${version}@npm:typescript@${version}`));
+	await installPacked(project);
 	cpSync(join(root, 'test/fixtures/typed'), project, {recursive: true});
 });
 
@@ -55,60 +50,7 @@ test('the package works from TypeScript', async t => {
 	});
 });
 
-/** What a project may set; the package's declarations need none of it. */
-const COMPILER_OPTIONS = {noEmit: true, strict: true, module: 'nodenext', target: 'es2022', lib: ['es2023'], allowImportingTsExtensions: true, types: []};
-const STRICTEST = {exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true};
-
-/** What the compiler says of a file of the project. */
-async function compile(file: string, [version, typescript, types]: readonly [string, string, string], options: object): Promise<string> {
-	const config = join(project, `${version}-${file}.json`);
-	writeFileSync(config, JSON.stringify({compilerOptions: {...COMPILER_OPTIONS, typeRoots: [types], ...options}, files: [file]}));
-	const words = [join(typescript, 'bin/tsc'), '--project', config, '--pretty', 'false'];
-	const {stdout} = await run(process.execPath, words, {cwd: project}).catch(({stdout}: {stdout: string}) => ({stdout}));
-	return stdout;
-}
-
-const COMPILERS = [
-	['7', join(root, 'node_modules/typescript'), join(root, 'node_modules/@types')] as const,
-	...OTHER_TYPESCRIPTS.map(
-		(version, index) => [version, join(project, `node_modules/typescript-${version}`), join(index === 0 ? project : root, 'node_modules/@types')] as const,
-	),
-];
-
-test('a program with a hundred tasks is checked', async t => {
-	const numbers = Array.from({length: 100}, (_, index) => index);
-	const tasks = numbers.map(n => `async task${n}({a}: {a: number; b?: ${n}}): Promise<{a: number; n: ${n}}> { return {a, n: ${n}}; },\n`);
-	const calls = numbers.map(n => `(await faena.call('task${n}', {a: 1})).n satisfies ${n};\nawait faena.pipe([{a: 1}], 'task${n}', 'task1').toArray();\n`);
-	const opened = "import {open} from 'faena';\nimport {tasks} from './hundred-tasks.ts';\nconst faena = await open({queue: 'a.db', tasks});\n";
-	const defined = "import {defineTasks} from 'faena';\nexport const tasks = defineTasks(import.meta.url, {\n";
-	writeFileSync(join(project, 'hundred-tasks.ts'), `${defined}${tasks.join('')}});\n`);
-	writeFileSync(join(project, 'hundred.ts'), `${opened}${calls.join('')}`);
-	for (const compiler of COMPILERS) {
-		const said = await compile('hundred.ts', compiler, {extendedDiagnostics: true});
-		t.notRegex(said, /error/);
-		t.log(`TypeScript ${compiler[0]}: ${/Check time:.*/.exec(said)?.[0]}, ${/Types:.*/.exec(said)?.[0]}`);
-	}
-});
-
-for (const compiler of COMPILERS) {
-	const [version] = compiler;
-	test(`the package's types accept what is right and reject what is wrong, in the strictest project, too: TypeScript ${version}`, async t => {
-		t.is(await compile('main.ts', compiler, STRICTEST), '');
-	});
-
-	test(`the compiler's own messages say what to write: TypeScript ${version}`, async t => {
-		const lines = readFileSync(join(project, 'messages.ts'), 'utf8').split('\n');
-		const expected = lines.flatMap((line, index) => (index > 2 && line.startsWith('// ') ? [{line: index + 2, message: line.slice(3)}] : []));
-		const found = (await compile('messages.ts', compiler, {})).split(/^(?=messages\.ts)/m);
-		t.true(expected.length > 20);
-		for (const {line, message} of expected)
-			t.true(
-				found.some(each => each.startsWith(`messages.ts(${line},`) && message.split(' … ').every(part => each.includes(part))),
-				`${line}: ${message}`,
-			);
-		t.is(found.length, expected.length, found.join(''));
-	});
-}
+checkTypes(project, [['7', join(root, 'node_modules/typescript'), join(root, 'node_modules/@types')]]);
 
 /** Every one of them is code that users run with their own rights: a new one needs a reason in ARCHITECTURE.md. */
 const TREE = [

@@ -28,6 +28,7 @@ export const QUICK: {readonly files: readonly string[]; readonly env: Readonly<R
  */
 export const LONG: readonly string[] = [
 	'test/pages.test.ts',
+	'test/typescripts.test.ts',
 	'test/building.test.ts',
 	'test/api/bad-input.test.ts',
 	'test/examples/{http-server,ndjson,pipeline,precompress,queens,three-workers,thumbnails}.test.ts',
