@@ -10,16 +10,19 @@ const LOOK_EVERY_MS = 500;
 /**
  * Shows on stderr how far a map is, or a batch that any program runs: a bar on a terminal, elsewhere a line every 2 s. What the program prints
  * meanwhile goes above it.
- * @returns a function that draws the bar for the last time, and ends it
+ * @returns a function that draws the bar for the last time, and ends it; of a batch, once it has been read again
  * @throws FaenaError `BadOption`
  * @example
  * const map = faena.map('resize', files, {batch: 'nightly'});
  * const endBar = showProgress(map);
  * await map.toArray();
- * endBar();
+ * await endBar();
  */
-export function showProgress(of: Pick<JobMap<unknown, unknown>, 'progress'> | BatchHandle): () => void {
-	if (of instanceof JobMap) return showBar(() => statusOf(of));
+export function showProgress(of: Pick<JobMap<unknown, unknown>, 'progress'> | BatchHandle): () => Promise<void> {
+	if (of instanceof JobMap) {
+		const endBar = showBar(() => statusOf(of));
+		return async () => endBar();
+	}
 	if (!(of instanceof BatchHandle)) throw bad('showProgress() expects what map() or batch() returns');
 	let info: BatchInfo | undefined;
 	let endedBefore: number | undefined;
@@ -34,8 +37,9 @@ export function showProgress(of: Pick<JobMap<unknown, unknown>, 'progress'> | Ba
 		if (info) endedBefore ??= done;
 		return {done, executed: done - (endedBefore ?? done), dead, total: info?.total, isStopping: isSignalled()};
 	});
-	return () => {
+	return async () => {
 		clearInterval(timer);
+		await look();
 		endBar();
 	};
 }

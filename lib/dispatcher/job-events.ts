@@ -11,6 +11,7 @@ import {defined} from '../support/defined.ts';
 /** Names of so many batches are kept. */
 const MAX_NAMES = 1000;
 
+type Executed = Omit<EngineEvents['failed'][0], 'error'>;
 type AboutJob = Pick<EngineEvents['failed'][0], 'task' | 'batch' | 'key' | 'attempt'>;
 
 /** Makes the events of jobs. What they say of a job was claimed with it, but for the name of its batch, which is read once. */
@@ -36,9 +37,10 @@ export class JobEvents {
 	/** The event of an execution that ended so, if there is one. */
 	ended({claimed, worker}: EndedGroup, id: JobId, outcome: Outcome, type: Settled): JobEvent | undefined {
 		if (!claimed || (type !== 'completed' && type !== 'failed' && type !== 'dead' && type !== 'cancelled')) return undefined;
-		const about = {id, ...this.#about(claimed, id), ...defined({worker, durationMs: outcome.durationMs})};
+		const about: {-readonly [Name in keyof Executed]: Executed[Name]} = {id, ...this.#about(claimed, id), ...defined({worker, durationMs: outcome.durationMs})};
 		if (type === 'completed') return {type, ...about, durationMs: outcome.durationMs ?? 0};
 		const error = 'error' in outcome ? outcome.error : undefined;
+		if (error?.attempt !== undefined) about.attempt = error.attempt;
 		if (type === 'cancelled') return {type, ...about, ...(error && {error})};
 		if (!error) return undefined;
 		if (type === 'failed') return {type, ...about, error};

@@ -135,7 +135,8 @@ function placeOf({sort = 'id'}: JobSearch, after: unknown): Place | undefined {
 
 /** The jobs that a verb changes. Those of a time are looked up first. */
 export async function toFilter(where: string, jobs: JobRef | JobSearch<JobRef>, list: (search: JobSearch<JobRef>) => JobList): Promise<JobFilter> {
-	if (isJob(jobs) || (jobs?.since === undefined && jobs?.until === undefined)) return checkFilter(where, jobs);
+	if (isJob(jobs) || [jobs?.since, jobs?.until, jobs?.sort].every(each => each === undefined)) return checkFilter(where, jobs);
+	checkSearch(where, jobs);
 	const {status = where === 'retry()' ? RETRIED_BY_DEFAULT : undefined} = jobs;
 	const found = await list(status ? {...jobs, status} : jobs).toArray();
 	return {ids: found.map(({id}) => id), ...(status && {status})};

@@ -52,6 +52,7 @@ export class JobBuilder {
 				return [name, {own, resolved: resolveJobOptions(defaults, own), limits}];
 			}),
 		);
+		for (const {onDead} of [defaults, ...[...this.#tasks.values()].map(({own}) => own)]) if (onDead !== undefined) this.checkName('onDead', onDead);
 	}
 
 	/** Names of the tasks; empty if there is no tasks module. */

@@ -51,7 +51,7 @@ export function showBar(status: () => MapStatus): () => void {
 	if (canRedraw(stderr)) return showLine(line);
 	const write = () => stderr.write(`${line()}\n`);
 	write();
-	const timer = setInterval(write, 2000);
+	const timer = setInterval(write, 2000).unref();
 	return () => {
 		clearInterval(timer);
 		write();

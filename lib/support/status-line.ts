@@ -37,7 +37,7 @@ export function showLine(draw: (width: number) => string): () => void {
 		shown = line;
 	};
 	redraw();
-	const timer = setInterval(redraw, DRAW_EVERY_MS);
+	const timer = setInterval(redraw, DRAW_EVERY_MS).unref();
 	return () => {
 		clearInterval(timer);
 		if (isInLine) write('\n');

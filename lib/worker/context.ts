@@ -9,7 +9,7 @@ import type {LogLevel, StopReason} from '../job/job.ts';
 import {type ChildJob, ChildJobs, type JobBuilder} from '../job/new-job.ts';
 import {outcomesOf, type ParentsOfJob, readerOf} from '../job/parent-results.ts';
 import type {ParentOutcome} from '../job/parents.ts';
-import type {TaskContext, TaskOptions} from '../job/task/task.ts';
+import type {TaskContext, TaskFunction, TaskOptions} from '../job/task/task.ts';
 import type {RetryDecision} from '../job/task/task-errors.ts';
 import {reasonOf} from '../job/task/task-schemas.ts';
 import {FaenaError} from '../support/errors.ts';
@@ -28,6 +28,8 @@ export interface OpenChunk {
 	readonly parents: ReadonlyMap<number, ParentsOfJob> | undefined;
 	readonly chunkState: ChunkState;
 	readonly outcomes: OutcomeBuffer;
+	/** The task; `undefined` if the module has none of this name. */
+	readonly run: TaskFunction | undefined;
 	/** The result of the task's setup. */
 	readonly resource: unknown;
 	readonly retryIf: TaskOptions['retryIf'];
@@ -100,7 +102,7 @@ export class Execution {
 	fail(error: unknown, reason: FailureRecord['reason'] = 'threw'): void {
 		if (this.#hasFailed) return;
 		this.#hasFailed = true;
-		const why = reason === 'threw' ? reasonOf(error) : reason;
+		const why = reason === 'threw' ? reasonOf(error, this.chunk.run) : reason;
 		const failure = toFailure(error, why);
 		const retry = why === 'badPayload' ? 'never' : why === 'threw' ? (failure.retry ?? this.#decide(error)) : undefined;
 		this.chunk.outcomes.fail(this.index, retry ? {...failure, retry} : failure);

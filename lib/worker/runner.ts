@@ -107,6 +107,7 @@ export class Runner {
 			parents: message.group.parents && listParents(message.group),
 			chunkState,
 			outcomes,
+			run,
 			resource,
 			retryIf,
 			options: this.#options,

@@ -20,10 +20,10 @@ test('a program shows how far its map is, and another one how far that batch is'
 		const map = faena.map('nap', [1, 1, 1], {batch: 'b'});
 		const end = showProgress(map);
 		await map.toArray();
-		end();
+		await end();
 		const bar = showProgress(faena.batch('b'));
 		await new Promise(resolve => setTimeout(resolve, 700));
-		bar();`,
+		await bar();`,
 	);
 	const {code, stderr} = await program.end();
 	t.is(code, 0, stderr);
@@ -56,4 +56,12 @@ test('after a signal a program says for how many jobs it waits, and for how long
 	t.regex(said, /Waits for 2 running jobs, for at most 40 s\. A second signal \(Ctrl-C\) stops them; no job is lost\./);
 	process.kill(pid as number, 'SIGINT');
 	t.is((await program.end()).code, 130);
+});
+
+test('a bar that nobody ends does not keep the program alive', async t => {
+	const program = run(
+		t,
+		`const faena = await open({queue: 'jobs.db', tasks, workers: 1});\nconst map = faena.map('nap', [1]);\nshowProgress(map);\nawait map.toArray();\nawait faena.close();`,
+	);
+	t.is((await program.end()).code, 0);
 });

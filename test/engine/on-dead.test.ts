@@ -119,3 +119,12 @@ test("a task's own onDead holds for jobs of programs that do not know the task; 
 		['TypeError', 'TypeError'],
 	);
 });
+
+test('large bytes that were given to a thread are told as they were; an onDead of task() that is no task is refused', async t => {
+	const faena = await openEngine(t, {queue: join(makeFolder(t), 'jobs.db')});
+	const {id} = await faena.enqueue('boom', new Uint8Array(200_000).fill(7) as never, {maxAttempts: 2, backoff: 0, onDead: 'echo'});
+	await faena.idle();
+	const dead = (await faena.job<'echo'>(id + 1).result()) as unknown as DeadJob;
+	t.deepEqual(dead.payload, new Uint8Array(200_000).fill(7));
+	await t.throwsAsync(openForTest({fail: task(() => 1, {onDead: 'nope'})}), {code: 'UnknownTask', message: /"nope"/});
+});

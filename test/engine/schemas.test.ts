@@ -1,6 +1,7 @@
 import {join} from 'node:path';
 import {z} from 'zod';
 import {FaenaError, open, task} from '../../lib/index.ts';
+import {openQueue} from '../../lib/queue.ts';
 import {openForTest, runTask} from '../../lib/testing.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
@@ -66,4 +67,49 @@ test('a task of a task has the schema that is given last, and only that one', as
 	t.is((await runTask(second, 'four' as never)).result, 5 as never);
 	t.is((await runTask(task(first, {maxAttempts: 2}), '1')).result, 2);
 	await t.throwsAsync(runTask(first, 'x'), {message: /^The payload is not what its schema expects: Invalid input/});
+});
+
+test('of several jobs in one call each has its own result, whatever was refused; a wrong number of results is an error', async t => {
+	const many = {
+		right: task((ns: readonly number[]) => ns.map(n => 10 * n), {batchSize: 4, input: z.number(), output: z.number().max(25)}),
+		padded: task(() => [1, 2, 3, 4], {batchSize: 4, input: z.number()}),
+	};
+	const file = join(makeFolder(t), 'jobs.db');
+	await using faena = await openForTest(many, {queue: file, defaults: {maxAttempts: 1}});
+	await faena.pause();
+	const other = (task: 'right' | 'padded') => [1, 'bad', 2, 3].map(each => ({task, payload: each}));
+	const queue = await openQueue(file);
+	await queue.enqueue([...other('right'), ...other('padded')]);
+	await queue.close();
+	await faena.resume();
+	await faena.drain();
+	t.deepEqual(
+		(await faena.jobs().toArray()).map(({status, error}) => error?.reason ?? status),
+		['completed', 'badPayload', 'completed', 'badResult', 'threw', 'badPayload', 'threw', 'threw'],
+	);
+	t.deepEqual(await Promise.all([1, 3].map(id => faena.job(id).result())), [10, 20]);
+});
+
+test('a task that calls another one, whose schema refuses that, has failed itself; a schema that throws refuses, too', async t => {
+	const inner = task((a: number) => a, {input: z.number()});
+	const tasks = {
+		outer: async () => inner('x' as never, undefined as never),
+		broken: task((a: number) => a, {
+			input: z.number().transform(n => {
+				if (n > 1) throw new TypeError('a defect');
+				return n;
+			}),
+		}),
+	};
+	await using faena = await openForTest(tasks, {defaults: {maxAttempts: 2, backoff: 0}});
+	const job = await faena.enqueue('outer');
+	await faena.drain();
+	t.like(await job.info(), {status: 'dead', attempts: 2, error: {reason: 'threw', code: 'InvalidPayload'}});
+	const refused = await faena.enqueue('broken', 2);
+	await faena.drain();
+	t.like(await refused.info(), {
+		status: 'dead',
+		attempts: 0,
+		error: {reason: 'badPayload', message: "The payload can't be checked, since its schema threw: a defect."},
+	});
 });

@@ -1,4 +1,5 @@
 import test from 'ava';
+
 import fc from 'fast-check';
 import type {Outcome, Settlement} from '../../lib/job/claim.ts';
 import {cutClaimed, executionsOf, joinClaimed, pickClaimed} from '../../lib/job/groups/cut-and-join.ts';
@@ -7,6 +8,7 @@ import {pack} from '../../lib/job/groups/packed.ts';
 import {claimedJobsOf, newJobsOf, pickEnded, settlementsOf, toEndedGroup, toNewGroups, toReleased, withEndings} from '../../lib/job/groups/single-jobs.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
 import type {Policy} from '../../lib/job/policy.ts';
+import {claimedGroup} from '../fixtures/groups.ts';
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1, factor: 1, maxMs: 1, jitter: 0}, retry: 'auto'};
 const OTHER_POLICY: Policy = {...POLICY, maxAttempts: 1};
@@ -166,4 +168,11 @@ test('new jobs that differ only in their payloads are one group; a job with a ke
 		groups.flatMap(group => [...newJobsOf(group)].map(({payload, key, priority}) => [payload, key, priority])),
 		jobs.map(({payload, key, priority}) => [payload, key, priority]),
 	);
+});
+
+test('keys that are numbers go on where a part begins, also those that begin at 0', t => {
+	const group = claimedGroup(6, {keys: 0});
+	t.is(cutClaimed(group, 2, 4).keys, 2);
+	t.is(cutClaimed(cutClaimed(group, 2, 6), 1, 3).keys, 3);
+	t.is(cutClaimed(group, 0, 2).keys, 0);
 });

@@ -19,6 +19,7 @@ function make() {
 			outcomes: undefined as never,
 			resource: 'model',
 			retryIf: undefined,
+			run: undefined,
 			options: {
 				maxValueBytes: 1000,
 				maxCheckpointBytes: 1000,

@@ -63,6 +63,8 @@ const TIME = /^at$|At$/;
 
 function withTimes(value: unknown): unknown {
 	if (Array.isArray(value)) return value.map(withTimes);
+	// The error of a job.
+	if (value instanceof Error && 'toJSON' in value && typeof value.toJSON === 'function') return withTimes(value.toJSON());
 	if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value;
 	const toText = ([name, each]: [string, unknown]) => {
 		if (STORED.has(name)) return [name, each];

@@ -40,7 +40,8 @@ function cutValues(values: Values, start: number, end: number): Values {
 }
 
 function cutKeys(keys: ClaimedGroup['keys'], start: number, end: number): ClaimedGroup['keys'] {
-	if (keys === undefined || typeof keys === 'number') return keys && keys + start;
+	if (keys === undefined) return undefined;
+	if (typeof keys === 'number') return keys + start;
 	return areOfAll(keys) ? cutValues(keys, start, end) : cutSparse(keys, start, end);
 }
 

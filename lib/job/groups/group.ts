@@ -144,7 +144,9 @@ export interface SentGroup extends Omit<ClaimedGroup, 'policies' | 'priorities' 
 }
 
 export function toSent({policies, priorities: _, batches: __, ...group}: ClaimedGroup): SentGroup {
-	return {...group, maxAttempts: mapColumn(policies, ({maxAttempts}) => maxAttempts)};
+	const maxAttempts = mapColumn(policies, ({maxAttempts}) => maxAttempts);
+	// The memory of large bytes goes to the thread, and a death tells of the payload.
+	return [policies].flat().some(({onDead}) => onDead !== undefined) ? {...group, maxAttempts, values: structuredClone(group.values)} : {...group, maxAttempts};
 }
 
 /** An update as the pool tells it. */

@@ -2,6 +2,7 @@ import type {StandardSchemaV1} from '@standard-schema/spec';
 import {FaenaError} from '../../support/errors.ts';
 import {expected} from '../checks.ts';
 import {isObject, read} from '../error-record.ts';
+import {toFailure} from '../failure.ts';
 
 /** The schemas of a task: of its payload and of its result. */
 export interface TaskSchemas {
@@ -22,30 +23,48 @@ export function isSchema(value: unknown): StandardSchemaV1 {
 	throw expected('a schema of Zod, Valibot, ArkType or another library of Standard Schema', value);
 }
 
+/** Of an error: the task whose own schema has refused the job's value, and not that of another task which it has called. */
+const REFUSED_BY = Symbol.for('faena.task.refusedBy');
+
 /** The task, with checks of its payload before it starts, and of its result. With a `batchSize`, each job of a call is checked for itself. */
 export function withSchemas(run: Run, {input, output}: TaskSchemas, isBatch: boolean): Run {
-	const take = async (payload: unknown) => (input ? check(run.name, 'InvalidPayload', input, payload) : payload);
-	const give = async (result: unknown) => (output && !(result instanceof Error) ? check(run.name, 'InvalidResult', output, await result) : result);
-	if (!isBatch) return async (payload, context) => give(await run(await take(payload), context));
-	return async (payloads: readonly unknown[], contexts: unknown) => {
+	const check = async (code: Code, schema: StandardSchemaV1 | undefined, value: unknown) => {
+		try {
+			return schema ? accepted(run.name, code, await schema['~standard'].validate(value)) : value;
+		} catch (error) {
+			throw Object.defineProperty(refusal(run.name, code, error), REFUSED_BY, {value: made});
+		}
+	};
+	const take = (payload: unknown) => check('InvalidPayload', input, payload);
+	const give = async (result: unknown) => (result instanceof Error ? result : check('InvalidResult', output, await result));
+	const runOne: Run = async (payload, context) => give(await run(await take(payload), context));
+	const runMany: Run = async (payloads: readonly unknown[], contexts: readonly unknown[]) => {
 		const taken = await Promise.allSettled(payloads.map(take));
 		const good = taken.flatMap(each => (each.status === 'fulfilled' ? [each.value] : []));
-		const isGood = (_: unknown, index: number) => taken[index]?.status === 'fulfilled';
-		const results = good.length > 0 ? await run(good, (contexts as never[]).filter(isGood) as never) : [];
-		if (!Array.isArray(results) || results.length !== good.length) return results;
-		return taken.map(each => (each.status === 'fulfilled' ? give(results.shift()) : each.reason));
+		const results =
+			good.length > 0
+				? await run(
+						good,
+						contexts.filter((_, index) => taken[index]?.status === 'fulfilled'),
+					)
+				: [];
+		const isWrong = !Array.isArray(results) || results.length !== good.length;
+		const problem = new TypeError(`A task with a batchSize returns an array with a result for each of its ${good.length} payloads; this one did not.`);
+		return taken.map(each => (each.status === 'rejected' ? each.reason : isWrong ? problem : give(results.shift())));
 	};
-}
-
-async function check(task: string, code: Code, schema: StandardSchemaV1, value: unknown): Promise<unknown> {
-	return accepted(task, code, await schema['~standard'].validate(value));
+	const made = isBatch ? runMany : runOne;
+	return made;
 }
 
 /** Checks a payload that is to be enqueued, unless its schema answers only later: then the worker does. @throws FaenaError `InvalidPayload` */
 export function checkInput(task: string, schema: StandardSchemaV1, payload: unknown): void {
-	const result = schema['~standard'].validate(payload);
-	if ('then' in result) void result.then(undefined, () => undefined);
-	else accepted(task, 'InvalidPayload', result);
+	try {
+		const result = schema['~standard'].validate(payload);
+		if ('then' in result) void result.then(undefined, () => undefined);
+		else accepted(task, 'InvalidPayload', result);
+	} catch (error) {
+		throw refusal(task, 'InvalidPayload', error);
+	}
 }
 
 function accepted(task: string, code: Code, result: StandardSchemaV1.Result<unknown>): unknown {
@@ -55,12 +74,25 @@ function accepted(task: string, code: Code, result: StandardSchemaV1.Result<unkn
 		return place === '' ? message : `${place}: ${message}`;
 	});
 	const more = result.issues.length > MAX_ISSUES ? `; and ${result.issues.length - MAX_ISSUES} more` : '';
-	const what = `${code === 'InvalidPayload' ? 'The payload' : 'The result'}${task === '' ? '' : ` of task ${task}`}`;
-	throw new FaenaError(code, `${what} is not what its schema expects: ${problems.join('; ')}${more}`);
+	throw new FaenaError(code, `${nameOf(task, code)} is not what its schema expects: ${withoutStop(problems.join('; '))}${more}.`);
 }
 
-/** The reason of a failure by the code of its error: a task's own library may be another copy of this one. */
-export function reasonOf(error: unknown): 'badPayload' | 'badResult' | 'threw' {
-	const code = isObject(error) && read(error, 'name') === 'FaenaError' ? read(error, 'code') : undefined;
-	return code === 'InvalidPayload' ? 'badPayload' : code === 'InvalidResult' ? 'badResult' : 'threw';
+/** The error of a refusal; a schema may also have thrown. */
+function refusal(task: string, code: Code, error: unknown): FaenaError {
+	if (error instanceof FaenaError && error.code === code) return error;
+	return new FaenaError(code, `${nameOf(task, code)} can't be checked, since its schema threw: ${withoutStop(toFailure(error).message)}.`, {cause: error});
+}
+
+function withoutStop(text: string): string {
+	return text.replace(/\.$/, '');
+}
+
+function nameOf(task: string, code: Code): string {
+	return `${code === 'InvalidPayload' ? 'The payload' : 'The result'}${task === '' ? '' : ` of task ${task}`}`;
+}
+
+/** The reason of a failure of this task. By the code, since its library may be another copy of this one. */
+export function reasonOf(error: unknown, run: Run | undefined): 'badPayload' | 'badResult' | 'threw' {
+	if (run === undefined || !isObject(error) || read(error, REFUSED_BY) !== run) return 'threw';
+	return read(error, 'code') === 'InvalidPayload' ? 'badPayload' : 'badResult';
 }
