@@ -61,3 +61,20 @@ test('a flow, schedules, a dry run and a task that is measured print what their 
 	t.not((await folder.faena('map', task, '--stdin', '--dry-run').end('one\ntwo\n')).stdout, '');
 	t.not((await folder.faena('bench', '--task', task, '--stdin', '--json', '--blocks', '1').end('one\n')).stdout, '');
 });
+
+test('the times of a job that was stopped are texts, wherever its error is shown', async t => {
+	const folder = new Folder(t);
+	folder.write(
+		'stop.mjs',
+		`import {open} from '${new URL('../../lib/index.ts', import.meta.url)}';
+		import {tasks} from '${new URL('../fixtures/slow-tasks.ts', import.meta.url)}';
+		await using faena = await open({queue: 'jobs.db', tasks, workers: 1});
+		await (await faena.enqueue('nap', 60_000, {timeout: '50ms', maxAttempts: 1})).outcome();`,
+	);
+	const made = await folder.run('stop.mjs').end();
+	t.is(made.code, 0, made.stderr);
+	for (const words of [['list'], ['status'], ['show', '1']]) {
+		const {stdout} = await folder.faena(...words, '--json', '--queue', 'jobs.db').end();
+		t.regex(stdout, /"postMortem":\{[^}]*"startedAt":"\d{4}-/);
+	}
+});
