@@ -20,11 +20,11 @@ export type {CheckedOptions, PerSpawner} from './job/options.ts';
 export type {KnownParents, ParentEdge, Parents, ParentsOfCall} from './job/parents.ts';
 export type {Backoff, Policy, PolicyNumber, PolicyOption} from './job/policy.ts';
 export type {Schedule, ScheduleChange, ScheduleResult, ScheduleSpec} from './job/schedule.ts';
-export type {JobValues, Page, Place} from './job/search.ts';
+export type {JobValues, MoveTarget, Page, Place} from './job/search.ts';
 export type {BatchDeletion, Deleted, Deletion, EndedBefore, EndedDeletion, EndTimes} from './store/deletions.ts';
 export type {ResultsOfParents} from './job/value-tree.ts';
 export type {JobEdges, JobPage, JobRange, KeyHolders, KeySpace, OutcomePage, SearchPage, StoredJob, Wanted} from './store/found-jobs.ts';
 export {JobQueue} from './store/job-queue.ts';
-export type {BatchChange, BatchPage, Changes, Claimed, ClaimRequest, Committed, LaneRequest, Moved, MovePage, MoveTarget} from './store/store.ts';
+export type {BatchChange, BatchPage, Changes, Claimed, ClaimRequest, Committed, LaneRequest, Moved, MovePage} from './store/store.ts';
 export type {News, OwnerFiles, Released, ReleaseOptions, Settled, SettledGroup, Store, TaskCounts} from './store/store.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

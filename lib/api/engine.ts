@@ -8,7 +8,7 @@ import type {Counts, JobId, JobRef, TaskCounts} from '../job/job.ts';
 import {countJobs, JobList, type JobSource, toFilter} from '../job/job-list.ts';
 import {JobBuilder} from '../job/new-job.ts';
 import {checkId, isJob} from '../job/options.ts';
-import type {JobFilter, JobSearch} from '../job/search.ts';
+import type {JobFilter, JobSearch, MoveTarget} from '../job/search.ts';
 import type {AnyTasks, EnqueueArgs, Fresh, JobOptions, PayloadOf, ResultOf, TasksOf} from '../job/task/task.ts';
 import {refuseInWorker, tasksHere} from '../job/task/task-module.ts';
 import {keyConflict, noParent, queueFull} from '../store/conflict-errors.ts';
@@ -301,7 +301,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * @throws FaenaError `Closed`, `StorageFull`, …; jobs of earlier pages stay cancelled
 	 */
 	async cancel(jobs: JobRef | JobSearch<JobRef>): Promise<number> {
-		const {cancelled, asked} = await this.#client.verb('cancel', await this.#filter('cancel()', jobs));
+		const {cancelled, asked} = await this.#client.verb('cancel', await this.#filter('cancelled', 'cancel()', jobs));
 		return cancelled.length + asked.length;
 	}
 
@@ -314,7 +314,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * @example await faena.retry({task: 'resize', status: 'dead', since: Date.now() - 86_400_000, sort: 'endedAt'});
 	 */
 	async retry(jobs: JobRef | JobSearch<JobRef>): Promise<number> {
-		return this.#client.verb('retry', await this.#filter('retry()', jobs));
+		return this.#client.verb('retry', await this.#filter('pending', 'retry()', jobs));
 	}
 
 	/** Pauses a task, or all tasks of this engine: no job of it starts, here or in another process, until {@link resume}. Durable. Running jobs go on. */
@@ -418,9 +418,9 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		return {options: {...resolved, task, ...(maxPending && {maxPending})}, payload: this.#builder.encode(payload, task), key, watch};
 	}
 
-	async #filter(where: string, jobs: JobRef | JobSearch<JobRef>): Promise<JobFilter> {
+	async #filter(to: MoveTarget, where: string, jobs: JobRef | JobSearch<JobRef>): Promise<JobFilter> {
 		this.#builder.refuseForeign(where, isJob(jobs) ? [jobs] : jobs?.ids);
-		return toFilter(where, jobs, search => this.jobs(search));
+		return toFilter(to, where, jobs, this.#source);
 	}
 
 	#names(where: string, task: string | undefined): string[] {

@@ -1,20 +1,8 @@
 import type {Batch} from './batch.ts';
 import {argument, bad, type Check, checked, integer, show} from './checks.ts';
-import {
-	type Counts,
-	type Job,
-	type JobId,
-	type JobRecord,
-	type JobRef,
-	NO_JOBS,
-	RETRIED_BY_DEFAULT,
-	STATUSES,
-	type TaskCounts,
-	toCounts,
-	toJob,
-} from './job.ts';
-import {checkFilter, checkSearch, isJob} from './options.ts';
-import {type JobFilter, type JobSearch, type Place, pages, SORTED_BY} from './search.ts';
+import {type Counts, type Job, type JobId, type JobRecord, type JobRef, NO_JOBS, STATUSES, type TaskCounts, toCounts, toJob} from './job.ts';
+import {checkFilter, checkSearch} from './options.ts';
+import {type JobFilter, type JobSearch, type MoveTarget, movableStatuses, type Place, pages, SORTED_BY} from './search.ts';
 
 /** Where lists and counts of jobs are read. */
 export interface JobSource {
@@ -133,11 +121,12 @@ function placeOf({sort = 'id'}: JobSearch, after: unknown): Place | undefined {
 	throw bad(`${where} of a list sorted by ${sort} expects as after the last job of the page before, as it was listed there; it got ${show(after)}`);
 }
 
-/** The jobs that a verb changes. Those of a time are looked up first. */
-export async function toFilter(where: string, jobs: JobRef | JobSearch<JobRef>, list: (search: JobSearch<JobRef>) => JobList): Promise<JobFilter> {
-	if (isJob(jobs) || [jobs?.since, jobs?.until, jobs?.sort].every(each => each === undefined)) return checkFilter(where, jobs);
-	checkSearch(where, jobs);
-	const {status = where === 'retry()' ? RETRIED_BY_DEFAULT : undefined} = jobs;
-	const found = await list(status ? {...jobs, status} : jobs).toArray();
-	return {ids: found.map(({id}) => id), ...(status && {status})};
+/** The filter of jobs that a verb moves. A store knows jobs by the time of their creation; by another time they are looked up first. */
+export async function toFilter(to: MoveTarget, where: string, jobs: JobRef | JobSearch<JobRef>, source: JobSource): Promise<JobFilter> {
+	const {sort = 'id', ...filter} = checkFilter(where, jobs);
+	if (sort === 'id') return filter;
+	const {since: _since, until: _until, ...others} = {...filter, status: movableStatuses(to, filter)};
+	const ids: JobId[] = [];
+	for await (const {id} of new JobList({...filter, ...others, sort}, source)) ids.push(id);
+	return {...others, ids};
 }

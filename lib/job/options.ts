@@ -22,7 +22,7 @@ import {DEFAULT_MAX_VALUE_BYTES} from './encoding.ts';
 import {type JobId, type JobRef, STATUSES} from './job.ts';
 import type {Parents} from './parents.ts';
 import {type Backoff, forPolicyNumbers, POLICY_OPTIONS, type Policy, type PolicyNumber} from './policy.ts';
-import {type JobFilter, type JobSearch, SORTS} from './search.ts';
+import {type JobSearch, SORTS} from './search.ts';
 import type {Fresh, Isolation, TaskOptions} from './task/task.ts';
 import {isSchema} from './task/task-schemas.ts';
 
@@ -274,10 +274,10 @@ export function checkId(job: unknown): JobId {
  * mistake, and would widen the filter.
  * @throws FaenaError `BadOption`
  */
-export function checkFilter(where: string, jobs: JobRef | JobFilter<JobRef>): JobFilter {
+export function checkFilter(where: string, jobs: JobRef | JobSearch<JobRef>): JobSearch {
 	if (isJob(jobs)) return {ids: [checkId(jobs)]};
 	if (typeof jobs !== 'object' || jobs === null) throw bad(`${where} expects a job's id or handle, or a filter such as {task: 'hash'}; it got ${show(jobs)}`);
-	const filter: JobFilter = withSpaceOfKey(where, checked(where, jobs, FILTER_CHECKS));
+	const filter = checkSearch(where, jobs);
 	const missing = Object.entries(jobs).find(([, value]) => value === undefined);
 	if (missing) throw bad(`${where} got ${missing[0]}: undefined, which would mean every job; leave ${missing[0]} out if that is meant`);
 	return filter;
@@ -287,13 +287,12 @@ export function checkFilter(where: string, jobs: JobRef | JobFilter<JobRef>): Jo
  * Checks the filter of a verb that only reads. A condition that is `undefined` counts as not given.
  * @throws FaenaError `BadOption`
  */
-export function checkSearch(where: string, search: JobSearch<JobRef>, others: Checks = {}): JobSearch {
-	return withSpaceOfKey(where, checked(where, search, {...SEARCH_CHECKS, ...others}));
-}
-
-function withSpaceOfKey<Filter extends JobFilter>(where: string, given: Filter): Filter {
-	if (given.key !== undefined && given.task === undefined && given.batch === undefined)
+export function checkSearch(where: string, search: JobSearch<JobRef>): JobSearch {
+	const given: JobSearch = checked(where, search, SEARCH_CHECKS);
+	const {key, task, batch, since, until} = given;
+	if (key !== undefined && task === undefined && batch === undefined)
 		throw bad(`${where} got a key alone, which is unique only in a task or a batch; name one of them, too`);
+	if (since !== undefined && until !== undefined && since > until) throw bad(`${where} got a since that is later than its until: no job is in that time`);
 	return given;
 }
 
@@ -307,16 +306,17 @@ export function jobIds(value: unknown): readonly JobId[] {
 	return list(value).map(checkId);
 }
 
-const FILTER_CHECKS: Checks = {
+export const SEARCH_CHECKS: Checks = {
 	key: text,
 	task: text,
 	batch: text,
 	ids: jobIds,
 	stale: choice(true),
 	status: value => (Array.isArray(value) ? value.map(choice(...STATUSES)) : choice(...STATUSES)(value)),
+	sort: choice(...SORTS),
+	since: time,
+	until: time,
 };
-
-export const SEARCH_CHECKS: Checks = {...FILTER_CHECKS, sort: choice(...SORTS), since: time, until: time};
 
 /** Checks the option `lease`. */
 export const lease = atLeast(1000);

@@ -1,5 +1,5 @@
 import type {Encoded} from './encoding.ts';
-import type {Job, JobId, JobRef, JobStatus} from './job.ts';
+import {type Job, type JobId, type JobRef, type JobStatus, RETRIED_BY_DEFAULT, UNENDED_STATUSES} from './job.ts';
 
 /** Selects jobs that meet all conditions; without any, every job. A page reads about as many rows as it has jobs, unless it selects by task.
  * @example const filter: JobFilter = {task: 'resize', status: ['failed', 'dead']}; */
@@ -19,6 +19,10 @@ export interface JobFilter<Ref extends JobRef = JobId> {
 	readonly key?: string;
 	/** Only jobs that are stale: see {@link Job.stale}. */
 	readonly stale?: true;
+	/** Only jobs with this time or a later one: their `createdAt`; with `sort: 'startedAt'` their `startedAt`, with the other sorts their `endedAt`. */
+	readonly since?: Date | number;
+	/** Only jobs before this time. It is the same time as for `since`. */
+	readonly until?: Date | number;
 }
 
 /** All orders of a list of jobs. */
@@ -27,7 +31,7 @@ export const SORTS = ['id', 'startedAt', 'endedAt', 'duration'] as const;
 /** The order of a list of jobs. */
 export type JobSort = (typeof SORTS)[number];
 
-/** Selects jobs as {@link JobFilter} does, also by a time, and orders them.
+/** Selects jobs as {@link JobFilter} does, and orders them.
  * @example const search: JobSearch = {status: 'dead', sort: 'endedAt', since: Date.now() - 86_400_000}; */
 export interface JobSearch<Ref extends JobRef = JobId> extends JobFilter<Ref> {
 	/**
@@ -35,10 +39,6 @@ export interface JobSearch<Ref extends JobRef = JobId> extends JobFilter<Ref> {
 	 * or whose round has ended. `duration`: the longest last execution first, of the jobs that don't run.
 	 */
 	readonly sort?: 'id' | 'startedAt' | 'endedAt' | 'duration';
-	/** Only jobs with this time or a later one: their `createdAt`; with `sort: 'startedAt'` their `startedAt`, with the other sorts their `endedAt`. */
-	readonly since?: Date | number;
-	/** Only jobs before this time. It is the same time as for `since`. */
-	readonly until?: Date | number;
 }
 
 /** The fields of a job by which a list with this sort is ordered, and to which `since` and `until` refer. */
@@ -48,6 +48,17 @@ export const SORTED_BY = {
 	endedAt: {value: 'endedAt', time: 'endedAt'},
 	duration: {value: 'durationMs', time: 'endedAt'},
 } as const satisfies Readonly<Record<JobSort, {readonly value: keyof Job; readonly time: keyof Job}>>;
+
+/** To what a store moves jobs; discarded jobs are deleted. */
+export type MoveTarget = 'cancelled' | 'pending' | 'discarded' | 'held' | 'unheld';
+
+/** The statuses in which `move()` of a store takes jobs of the filter. */
+export function movableStatuses(to: MoveTarget, {status, ids, stale}: JobFilter): readonly JobStatus[] {
+	const named = status === undefined ? undefined : [status].flat();
+	const isCompletedMeant = named?.includes('completed') ?? (ids !== undefined || stale === true);
+	const movable = to !== 'pending' ? UNENDED_STATUSES : isCompletedMeant ? [...RETRIED_BY_DEFAULT, 'completed' as const] : RETRIED_BY_DEFAULT;
+	return named ? movable.filter(each => named.includes(each)) : movable;
+}
 
 /** A place in a list of jobs, from which to go on: a job's id; in a list that is not sorted by it, with the value by which it is sorted. */
 export type Place =

@@ -167,13 +167,13 @@ export class JobQueue {
 	 * Cancels one job, or all that match: pending and failed ones at once; the owners of running ones are asked to stop them. Returns how many.
 	 */
 	async cancel(jobs: JobRef | JobSearch<JobRef>): Promise<number> {
-		const {ids, asked} = await moveAll(this.store, await toFilter('cancel()', jobs, search => this.jobs(search)), 'cancelled');
+		const {ids, asked} = await moveAll(this.store, await toFilter('cancelled', 'cancel()', jobs, this.#source), 'cancelled');
 		return ids.length + asked.length;
 	}
 
 	/** Begins a new round of one job, or of all that match: failed, dead and cancelled ones, and completed ones named by status or id. Returns how many. */
 	async retry(jobs: JobRef | JobSearch<JobRef>): Promise<number> {
-		return (await moveAll(this.store, await toFilter('retry()', jobs, search => this.jobs(search)), 'pending')).ids.length;
+		return (await moveAll(this.store, await toFilter('pending', 'retry()', jobs, this.#source), 'pending')).ids.length;
 	}
 
 	/**

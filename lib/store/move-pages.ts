@@ -1,8 +1,8 @@
 import {listRanges} from '../job/groups/group.ts';
 import type {JobId} from '../job/job.ts';
-import type {JobFilter, Place} from '../job/search.ts';
+import type {JobFilter, MoveTarget, Place} from '../job/search.ts';
 import type {JobEdges} from './found-jobs.ts';
-import type {Moved, MovePage, MoveTarget, Store} from './store.ts';
+import type {Moved, MovePage, Store} from './store.ts';
 
 /** Reads one page after the other. */
 export async function allPages<Each extends {readonly next: Place | null}>(read: (after: number) => Promise<Each>): Promise<Each[]> {

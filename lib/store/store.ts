@@ -5,10 +5,10 @@ import type {Claim, JobUpdate, Lease, OwnerId} from '../job/claim.ts';
 import type {Health} from '../job/events.ts';
 import type {FailureRecord} from '../job/failure.ts';
 import type {ClaimedGroup, EndedGroup, EnqueuedGroup, NewGroup} from '../job/groups/group.ts';
-import {type EditResult, type JobEdit, type JobId, type JobStatus, RETRIED_BY_DEFAULT, type TaskCounts, UNENDED_STATUSES} from '../job/job.ts';
+import type {EditResult, JobEdit, JobId, JobStatus, TaskCounts} from '../job/job.ts';
 import type {PerSpawner} from '../job/options.ts';
 import type {Schedule, ScheduleChange, ScheduleResult} from '../job/schedule.ts';
-import type {JobFilter, JobSearch, Page} from '../job/search.ts';
+import type {JobFilter, JobSearch, MoveTarget, Page} from '../job/search.ts';
 import type {Deleted, Deletion} from './deletions.ts';
 import type {JobPage, KeyHolders, KeySpace, OutcomePage, SearchPage, Wanted} from './found-jobs.ts';
 
@@ -265,9 +265,6 @@ export interface LaneRequest {
 	readonly concurrency?: number | undefined;
 }
 
-/** To what {@link Store.move} moves jobs; discarded jobs are deleted. */
-export type MoveTarget = 'cancelled' | 'pending' | 'discarded' | 'held' | 'unheld';
-
 /** The part of the filter's jobs that {@link Store.move} takes. */
 export interface MovePage extends Page {
 	/** The most jobs of the page; default 1,000. */
@@ -361,11 +358,3 @@ export const MIN_COUNTED_RESULT_BYTES = 1024;
 
 /** The longest wait for a lock under {@link Changes.urgent}. */
 export const URGENT_WAIT_MS = 100;
-
-/** The statuses in which {@link Store.move} takes jobs of the filter. */
-export function movableStatuses(to: MoveTarget, {status, ids, stale}: JobFilter): readonly JobStatus[] {
-	const named = status === undefined ? undefined : [status].flat();
-	const isCompletedMeant = named?.includes('completed') ?? (ids !== undefined || stale === true);
-	const movable = to !== 'pending' ? UNENDED_STATUSES : isCompletedMeant ? [...RETRIED_BY_DEFAULT, 'completed' as const] : RETRIED_BY_DEFAULT;
-	return named ? movable.filter(each => named.includes(each)) : movable;
-}

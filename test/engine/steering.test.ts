@@ -68,5 +68,23 @@ test('retry and cancel take a time, too: jobs that ended or were enqueued in it,
 	await faena.drain();
 	t.is(await faena.cancel({until: yesterday}), 0);
 	t.is(await faena.cancel({since: yesterday}), 1);
-	await t.throwsAsync(faena.retry({since: 'yesterday' as never}), {code: 'BadOption'});
+	await t.throwsAsync(faena.retry({since: 'yesterday' as never}), {code: 'BadOption', message: /^retry\(\) /});
+	// Of a job that is named, a time changes only whether it is meant.
+	const [done] = await faena.jobs({status: 'completed', since: yesterday}).toArray();
+	t.is(await faena.retry({ids: [done as {id: number}], until: yesterday}), 0);
+	t.is(await faena.retry({ids: [done as {id: number}], since: yesterday}), 1);
+	await faena.drain();
+	t.is(await faena.retry({ids: [done as {id: number}], since: yesterday, sort: 'endedAt'}), 1);
+});
+
+test('a verb with a time refuses what it refuses without one, and names itself', async t => {
+	const faena = await openForTest({work: (at: number) => at});
+	t.teardown(() => faena.close());
+	await faena.enqueueMany('work', [1, 2], {delay: '1d'});
+	const refused = async (filter: object, message: RegExp) => t.throwsAsync(faena.cancel(filter), {code: 'BadOption', message});
+	await refused({task: undefined, since: 0}, /^cancel\(\) got task: undefined, which would mean every job/);
+	await refused({since: undefined}, /^cancel\(\) got since: undefined/);
+	await refused({taks: 'work', since: 0}, /^cancel\(\) has no option "taks"/);
+	await refused({since: 2, until: 1}, /^cancel\(\) got a since that is later than its until: no job is in that time\.$/);
+	t.is((await faena.counts()).pending, 2);
 });

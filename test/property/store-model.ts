@@ -10,9 +10,9 @@ import type {ChildJob} from '../../lib/job/new-job.ts';
 import type {OnParentDead, Parents} from '../../lib/job/parents.ts';
 import {forPolicyNumbers, type Policy} from '../../lib/job/policy.ts';
 import type {Schedule, ScheduleChange, ScheduleSpec} from '../../lib/job/schedule.ts';
-import {type JobFilter, type JobSearch, type Place, SORTS} from '../../lib/job/search.ts';
+import {type JobFilter, type JobSearch, type MoveTarget, type Place, SORTS} from '../../lib/job/search.ts';
 import type {Deleted, EndedDeletion} from '../../lib/store/deletions.ts';
-import type {ClaimRequest, Moved, MovePage, MoveTarget, Store, TaskCounts} from '../../lib/store/store.ts';
+import type {ClaimRequest, Moved, MovePage, Store, TaskCounts} from '../../lib/store/store.ts';
 import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {OpenedJobs} from '../fixtures/open-jobs.ts';
@@ -856,7 +856,13 @@ const filter: fc.Arbitrary<JobFilter> = fc.oneof(
 const time = fc.constantFrom(T0, T0 + 3, T0 + 5, T0 + 1000, T0 + 5000);
 const search: fc.Arbitrary<JobSearch> = fc
 	.tuple(filter, fc.record({sort: fc.constantFrom(...SORTS), since: time, until: time}, {requiredKeys: [], noNullPrototype: true}))
-	.map(([filter, order]) => ({...filter, ...order}));
+	.map(([filter, {since, until, ...order}]) => ({...filter, ...order, ...inOrder(since, until)}));
+const timed: fc.Arbitrary<JobFilter> = weighted<JobFilter>([2, filter], [1, search.map(({sort: _, ...others}) => others)]);
+
+function inOrder(since: number | undefined, until: number | undefined): Pick<JobFilter, 'since' | 'until'> {
+	const [from, to] = since !== undefined && until !== undefined && since > until ? [until, since] : [since, until];
+	return {...(from !== undefined && {since: from}), ...(to !== undefined && {until: to})};
+}
 
 const spec: fc.Arbitrary<ScheduleSpec> = fc.record({
 	timing: fc.constantFrom({everyMs: 20, from: 'clock'} as const, {everyMs: 20, from: 'end'} as const, {cron: '0 2 * * *', timezone: 'UTC'}),
@@ -897,14 +903,14 @@ const command: fc.Arbitrary<Command> = weighted<Command>(
 		}),
 	],
 	[1, fc.record({type: fc.constant('set'), ms: fc.oneof(fc.integer({min: -60, max: 60}), fc.constantFrom(-86_400_000, 3_600_000))})],
-	[3, fc.record({type: fc.constantFrom('cancel', 'retry'), filter})],
+	[3, fc.record({type: fc.constantFrom('cancel', 'retry'), filter: timed})],
 	[1, fc.record({type: fc.constant('discard'), ids, stop: fc.boolean()})],
 	[
 		3,
 		fc
 			.record({
 				type: fc.constant('move'),
-				filter,
+				filter: timed,
 				to: fc.constantFrom<MoveTarget>('cancelled', 'pending', 'discarded', 'held', 'unheld'),
 				isHeld: weighted([3, fc.constant(false)], [1, fc.constant(true)]),
 				after: fc.nat(3),

@@ -10,18 +10,9 @@ import {backoffMs} from '../../lib/job/next-state.ts';
 import type {OnParentDead} from '../../lib/job/parents.ts';
 import type {Policy} from '../../lib/job/policy.ts';
 import {type ScheduleChange, type ScheduleSpec, waitsForEnd} from '../../lib/job/schedule.ts';
-import type {JobFilter} from '../../lib/job/search.ts';
+import {type JobFilter, type MoveTarget, movableStatuses} from '../../lib/job/search.ts';
 import type {RetryDecision} from '../../lib/job/task/task-errors.ts';
-import {
-	type Changes,
-	type ClaimRequest,
-	type Committed,
-	type Moved,
-	type MovePage,
-	type MoveTarget,
-	movableStatuses,
-	type Settled,
-} from '../../lib/store/store.ts';
+import type {Changes, ClaimRequest, Committed, Moved, MovePage, Settled} from '../../lib/store/store.ts';
 import type {Notice} from '../../lib/transport/messages.ts';
 import {type PlainCommitted, type PlainEnqueued, toPlain} from '../fixtures/plain.ts';
 import {jobsOf, outcomesOf} from '../fixtures/stored.ts';

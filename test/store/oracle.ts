@@ -30,13 +30,13 @@ import {
 import {type ChildJob, type NewJob, toCompletionJob} from '../../lib/job/new-job.ts';
 import type {OpenJobs} from '../../lib/job/open-jobs.ts';
 import {isSameSchedule, type Schedule, type ScheduleChange, type ScheduleResult} from '../../lib/job/schedule.ts';
-import type {JobFilter, JobSearch, Page} from '../../lib/job/search.ts';
+import {type JobFilter, type JobSearch, type MoveTarget, movableStatuses, type Page} from '../../lib/job/search.ts';
 import {batchConflict, batchInUse, batchRunning, kindOf} from '../../lib/store/conflict-errors.ts';
 import type {BatchDeletion, Deleted, Deletion, EndedDeletion} from '../../lib/store/deletions.ts';
 import {endTimeOf, lastUsedAt} from '../../lib/store/deletions.ts';
 import type {JobEdges, JobPage, KeyHolders, KeySpace, OutcomePage, SearchPage, Wanted} from '../../lib/store/found-jobs.ts';
 import type * as contract from '../../lib/store/store.ts';
-import {MIN_COUNTED_RESULT_BYTES, movableStatuses} from '../../lib/store/store.ts';
+import {MIN_COUNTED_RESULT_BYTES} from '../../lib/store/store.ts';
 import {type Clock, systemClock} from '../../lib/support/clock.ts';
 import {defined} from '../../lib/support/defined.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
@@ -189,11 +189,14 @@ export class MemoryStore implements contract.Store {
 		};
 	}
 
-	async move(filter: JobFilter, to: contract.MoveTarget, given: contract.MovePage = {}): Promise<contract.Moved> {
+	async move(filter: JobFilter, to: MoveTarget, given: contract.MovePage = {}): Promise<contract.Moved> {
 		this.#assertOpen();
 		const {after = 0, upTo = this.#lastId, limit = DEFAULT_PAGE_JOBS, stop = false, isHeld: mustBeHeld = false, owner} = given;
 		const statuses = movableStatuses(to, filter);
-		const matching = this.#ofOwner(owner, filter).filter(({id, state}) => id > after && id <= upTo && statuses.includes(statusOf(state)));
+		const [since, until] = [Number(filter.since ?? -Infinity), Number(filter.until ?? Infinity)];
+		const matching = this.#ofOwner(owner, filter)
+			.filter(({createdAt}) => createdAt >= since && createdAt < until)
+			.filter(({id, state}) => id > after && id <= upTo && statuses.includes(statusOf(state)));
 		const page = matching.slice(0, limit);
 		const asked: JobId[] = [];
 		const moved: JobId[] = [];
@@ -215,7 +218,7 @@ export class MemoryStore implements contract.Store {
 		return owner === undefined || holder === undefined || holder === owner ? this.#matching(filter) : [];
 	}
 
-	#canMove(job: JobRow, to: contract.MoveTarget): boolean {
+	#canMove(job: JobRow, to: MoveTarget): boolean {
 		if (to === 'pending') return this.#lostParentOf(job) === undefined && this.#regainsKey(job);
 		if (to === 'held') return canBeHeld(job);
 		return to !== 'unheld' || isHeld(job);
@@ -227,7 +230,7 @@ export class MemoryStore implements contract.Store {
 		return job.key === undefined || job.hasKey;
 	}
 
-	#moveJob(job: JobRow, to: contract.MoveTarget, stop: boolean): void {
+	#moveJob(job: JobRow, to: MoveTarget, stop: boolean): void {
 		const {state} = job;
 		const batch = this.#batchOf(job);
 		if (to === 'discarded' && batch && !batch.flow) batch.total = undefined;

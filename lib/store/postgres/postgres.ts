@@ -2,7 +2,7 @@ import type {BatchId, BatchOptions} from '../../job/batch.ts';
 import type {OwnerId} from '../../job/claim.ts';
 import type {JobId} from '../../job/job.ts';
 import type {Schedule} from '../../job/schedule.ts';
-import type {JobFilter, JobSearch, Page} from '../../job/search.ts';
+import {type JobFilter, type JobSearch, type MoveTarget, movableStatuses, type Page} from '../../job/search.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {openedReadOnly, ownerInUse} from '../conflict-errors.ts';
@@ -12,7 +12,6 @@ import {HOST, ownerFilesAt} from '../owners/owner-files.ts';
 import {Owners} from '../owners/owners.ts';
 import {DEFAULT_SCHEMA, locationOf, shownUrl} from '../postgres-url.ts';
 import type * as contract from '../store.ts';
-import {movableStatuses} from '../store.ts';
 import type {OpenStoreOptions} from '../store-options.ts';
 import {type CountRow, toTaskCounts} from '../stored-state.ts';
 import {assertDeleted, assertOpened, findToDelete, readBatches, toOpening} from './batches.ts';
@@ -109,7 +108,7 @@ export class PostgresStore implements contract.Store {
 		return committed;
 	}
 
-	async move(filter: JobFilter, to: contract.MoveTarget, page: contract.MovePage = {}): Promise<contract.Moved> {
+	async move(filter: JobFilter, to: MoveTarget, page: contract.MovePage = {}): Promise<contract.Moved> {
 		const {after = 0, upTo, limit = 1000, stop = false, isHeld = false, owner} = page;
 		this.#assertWritable();
 		const states = statesOf(movableStatuses(to, filter));

@@ -2,7 +2,7 @@ import type {BatchId, BatchOptions, CompletedBatch} from '../../job/batch.ts';
 import type {OwnerId} from '../../job/claim.ts';
 import type {JobId} from '../../job/job.ts';
 import type {Schedule} from '../../job/schedule.ts';
-import type {JobFilter, JobSearch, Page} from '../../job/search.ts';
+import type {JobFilter, JobSearch, MoveTarget, Page} from '../../job/search.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
@@ -146,7 +146,7 @@ export class SqliteStore implements Store {
 		return this.#owners.registering(owner, call, () => this.reclaim());
 	}
 
-	move(filter: JobFilter, to: contract.MoveTarget, page: contract.MovePage = {}): Promise<contract.Moved> {
+	move(filter: JobFilter, to: MoveTarget, page: contract.MovePage = {}): Promise<contract.Moved> {
 		return this.#transactions.write(tx => {
 			const {owner} = page;
 			if (owner !== undefined && tx.statements.batchOfOther.get(filter.batch ?? null, owner) !== undefined) return {ids: [], asked: [], next: null};

@@ -1,6 +1,7 @@
 import type {Claim} from '../../../lib/job/claim.ts';
 import type {JobId} from '../../../lib/job/job.ts';
-import type {MovePage, MoveTarget} from '../../../lib/store/store.ts';
+import type {MoveTarget} from '../../../lib/job/search.ts';
+import type {MovePage} from '../../../lib/store/store.ts';
 import type {RawQueue} from '../../fixtures/raw-queue.ts';
 import {claimsOf, commit, ERROR, enqueue, idsOf, jobOf, law, listenTo, newJob, OTHER, OWNER, outlast, POLICY, reused, T0, take} from './laws.ts';
 

@@ -1,6 +1,7 @@
 import type {Claim, Outcome} from '../../../lib/job/claim.ts';
 import type {JobId} from '../../../lib/job/job.ts';
-import {type Moved, type MovePage, movableStatuses} from '../../../lib/store/store.ts';
+import {movableStatuses} from '../../../lib/job/search.ts';
+import type {Moved, MovePage} from '../../../lib/store/store.ts';
 import {
 	claimsOf,
 	commit,

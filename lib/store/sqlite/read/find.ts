@@ -1,5 +1,5 @@
 import {type JobId, type JobStatus, STATUSES} from '../../../job/job.ts';
-import type {JobFilter, JobSearch} from '../../../job/search.ts';
+import type {JobFilter} from '../../../job/search.ts';
 import {STATUS_OF, StoredState} from '../../stored-state.ts';
 import {nameOf} from '../../task-number.ts';
 import type {Statements} from '../connection/statements.sql.ts';
@@ -45,14 +45,16 @@ export function numbersOf({statements, numbers}: Source, filter: JobFilter): Pic
 	return task === undefined || batch === undefined ? undefined : {task, batch};
 }
 
-/** As {@link findIds}, for jobs that were created in a range of time. Clocks may go back, so their ids may have gaps. */
-export function findCreated(source: Source, search: JobSearch, page: SearchedIds): Found {
+/** As {@link findIds}, also by the time of creation. Clocks may go back, so the ids of a range of time may have gaps. */
+export function findCreated(source: Source, filter: JobFilter, page: SearchedIds): Found {
+	if (filter.since === undefined && filter.until === undefined) return findIds(source, filter, page);
+	if (page.after >= page.upTo) return {ids: [], next: null};
 	const {statements} = source;
-	const [since, until] = [Number(search.since ?? -Infinity), Number(search.until ?? Infinity)];
+	const [since, until] = [Number(filter.since ?? -Infinity), Number(filter.until ?? Infinity)];
 	const upTo = page.after + MAX_WINDOW_IDS;
 	const first = statements.firstCreated.get({after: page.after, upTo, since, until}) as JobId | null;
 	if (first === null) return {ids: [], next: nextJob(statements, upTo)};
-	const {ids, next} = findIds(source, search, {...page, after: first - 1, limit: Math.max(page.limit, MAX_CHECKED_JOBS)});
+	const {ids, next} = findIds(source, filter, {...page, after: first - 1, limit: Math.max(page.limit, MAX_CHECKED_JOBS)});
 	const created = ids.filter(id => {
 		const at = statements.createdAt.get({id}) as number;
 		return at >= since && at < until;
@@ -77,7 +79,7 @@ export function hasFewJobs(statements: Statements, {ids, key, stale}: JobFilter,
 	return batch !== null && jobsOfBatch(statements, batch) <= MAX_CHECKED_JOBS;
 }
 
-/** Finds a page of jobs. It reads about as many rows as the limit, and at most {@link MAX_WINDOW_IDS}, with any number of jobs in the store. */
+/** Finds a page of jobs, by all of the filter but its times. It reads about as many rows as the limit, and at most {@link MAX_WINDOW_IDS}, with any number of jobs in the store. */
 export function findIds(source: Source, filter: JobFilter, page: SearchedIds): Found {
 	const {statements} = source;
 	const scope = numbersOf(source, filter);

@@ -17,7 +17,7 @@ import {readHistory} from '../rows/history.ts';
 import {resultInRun, resultsWith} from '../rows/outcome-runs.ts';
 import {claimedRunOf, type JobRun, jobRunOf, keysOf, payloadReader} from '../rows/packed-rows.ts';
 import type {Tx} from '../rows/tx.ts';
-import {findAll, findCreated, findIds, hasFewJobs, numbersOf} from './find.ts';
+import {findAll, findCreated, hasFewJobs, numbersOf} from './find.ts';
 import {findSorted} from './sorted.ts';
 import {staleJobs} from './stale.ts';
 
@@ -78,12 +78,11 @@ interface Places {
 }
 
 function findPlaces(source: Source, search: JobSearch, after: Place | undefined, limit: number): Places {
-	const {sort = 'id', status = STATUSES, since, until} = search;
+	const {sort = 'id', status = STATUSES} = search;
 	const statuses = STATUSES.filter(each => [status].flat().includes(each));
 	const page = {statuses, after: 0, upTo: Number.MAX_SAFE_INTEGER, limit};
 	if (sort === 'id') {
-		const find = since === undefined && until === undefined ? findIds : findCreated;
-		const {ids, next} = find(source, search, {...page, after: typeof after === 'number' ? after : 0});
+		const {ids, next} = findCreated(source, search, {...page, after: typeof after === 'number' ? after : 0});
 		return {places: ids, next};
 	}
 	const from = typeof after === 'object' ? after : undefined;

@@ -1,11 +1,11 @@
 import {expiry} from '../../../job/failure.ts';
 import {type JobId, type JobStatus, RETRIED_BY_DEFAULT, STATUSES} from '../../../job/job.ts';
 import {dueAtOf, type NewJob} from '../../../job/new-job.ts';
-import type {JobFilter} from '../../../job/search.ts';
-import {type Moved, type MovePage, type MoveTarget, movableStatuses} from '../../store.ts';
+import {type JobFilter, type MoveTarget, movableStatuses} from '../../../job/search.ts';
+import type {Moved, MovePage} from '../../store.ts';
 import {STATUS_OF, Stop, StoredState} from '../../stored-state.ts';
 import {MAX_RUN_JOBS} from '../connection/schema.sql.ts';
-import {findIds} from '../read/find.ts';
+import {findCreated} from '../read/find.ts';
 import {deleteEdgesTo, insertEdges, isAncestor, lostParentOf, type Waits} from '../rows/edges.ts';
 import {endExpiry, holdExpiry, mayExpire, setExpiry} from '../rows/expiry.ts';
 import {type FoundJob, findJob} from '../rows/packed-rows.ts';
@@ -22,7 +22,7 @@ const MAX_UNPACKED_JOBS = 2 * MAX_RUN_JOBS;
 export function moveJobs(tx: Tx, filter: JobFilter, to: MoveTarget, page: MovePage): Moved {
 	const {after = 0, upTo = lastNumber(tx, 'job'), limit = 1000, stop = false, isHeld: mustBeHeld = false} = page;
 	const statuses = movableStatuses(to, filter);
-	const {ids, next} = findIds(tx, filter, {statuses, after, upTo, limit});
+	const {ids, next} = findCreated(tx, filter, {statuses, after, upTo, limit});
 	const moved = {ids: [] as JobId[], asked: [] as JobId[]};
 	// The parents of a job are counted for its new round: no change of theirs may be on its way.
 	if (to === 'pending' || to === 'unheld') reachChildren(tx, Infinity);
