@@ -11,7 +11,7 @@ export async function run(words: readonly string[]): Promise<void> {
 	try {
 		const {words: given, groups} = splitArguments(words);
 		if (groups.length > 0 && given[0] !== 'map') throw bad('::: and its like name the input of faena map; no other command has one.');
-		const own = OTHER_WORDS.get(given[0] ?? '');
+		const own = Object.entries(OTHER_WORDS).find(([, others]) => others.split(' ').includes(given[0] ?? ''))?.[0];
 		if (own !== undefined) throw bad(`There is no command ${given[0]}; it is called faena ${own}`);
 		const program = await makeProgram(groups, given[0]);
 		await program.parseAsync(given, {from: 'user'});
@@ -20,22 +20,17 @@ export async function run(words: readonly string[]): Promise<void> {
 	}
 }
 
-/** What other tools call a command, and its name here. */
-const OTHER_WORDS: ReadonlyMap<string, string> = new Map([
-	...(['prune', 'clean', 'purge'] as const).map(word => [word, 'cleanup'] as const),
-	...(['stop', 'kill', 'abort'] as const).map(word => [word, 'cancel'] as const),
-	...([
-		['rm', 'delete'],
-		['remove', 'delete'],
-		['ls', 'list'],
-		['jobs', 'list'],
-		['ps', 'status'],
-		['stats', 'status'],
-		['add', 'enqueue'],
-		['run', 'map'],
-		['worker', 'work'],
-	] as const),
-]);
+/** What other tools call a command. */
+const OTHER_WORDS = {
+	cleanup: 'prune clean purge',
+	cancel: 'stop kill abort',
+	delete: 'rm remove',
+	list: 'ls jobs',
+	status: 'ps stats',
+	enqueue: 'add',
+	map: 'run',
+	work: 'worker',
+};
 
 type Add = (program: Command, groups: SourceGroups) => void;
 

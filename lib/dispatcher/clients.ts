@@ -115,7 +115,11 @@ export class Clients {
 
 	/** True if a caller waits to hear of the end of one of these executions. */
 	awaits(group: EndedGroup): boolean {
-		return END_EVENTS.some(event => this.#subscribed.has(event)) || (this.#isWatching && this.#watchesAny(group));
+		return this.#tellsOfEnds || (this.#isWatching && this.#watchesAny(group));
+	}
+
+	get #tellsOfEnds(): boolean {
+		return END_EVENTS.some(event => this.#subscribed.has(event));
 	}
 
 	/** Collects the events and notices of settled executions. */
@@ -130,14 +134,14 @@ export class Clients {
 		const settledBefore: JobId[] = [];
 		const indexes = this.#subscribed.has('completed') ? Array.from({length: sizeOf(group)}, (_, index) => index) : [...others.keys()].sort((a, b) => a - b);
 		const settlements = [...settlementsOf(group, indexes)];
-		const listed = {...group, claimed: group.claimed && withListedKeys(group.claimed)};
+		// Usually nobody listens.
+		const told = this.#tellsOfEnds ? {...group, claimed: group.claimed && withListedKeys(group.claimed)} : undefined;
 		for (const [at, index] of indexes.entries()) {
 			const given = settlements[at] as Settlement;
 			const status = others.get(index) ?? 'completed';
 			const error = refusals?.get(index);
 			const settlement: Settlement = error ? {...given, outcome: {type: 'threw', error}} : given;
-			const event = this.#jobEvents.ended(listed, settlement.id, settlement.outcome, status);
-			if (event) this.publish(event);
+			this.publish(told && this.#jobEvents.ended(told, settlement.id, settlement.outcome, status));
 			if (status === 'lost' || status === 'discarded') settledBefore.push(settlement.id);
 			else if (isTerminal(status) && status !== 'completed') this.notifyEnd(settlement.id, () => toNotice(settlement, status as Notice['status']));
 		}
@@ -223,8 +227,8 @@ export class Clients {
 	}
 
 	/** Collects an event, if a caller has subscribed to it. For the ends of jobs use {@link settled}. */
-	publish(event: JobEvent): void {
-		if (this.#subscribed.has(event.type)) this.#events.push(event);
+	publish(event: JobEvent | undefined): void {
+		if (event && this.#subscribed.has(event.type)) this.#events.push(event);
 	}
 
 	/** The store refused something, and the dispatcher goes on without it. Reported once, however often the store refuses it. */

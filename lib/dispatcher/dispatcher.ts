@@ -213,11 +213,11 @@ export class Dispatcher {
 		return this.#calls.waiting.length === 0 && this.#committer.lingerMs() > 0;
 	}
 
-	/** A test that drains its engine finds deleted what is kept no longer. */
+	/** A test that drains its engine finds deleted what is kept no longer, unless that fails. */
 	get #mayBeIdle(): boolean {
 		const {idle} = this.#calls;
 		if (idle.length === 0 || this.#committer.hasJobs || this.#committer.enqueues.hasCalls) return false;
-		return !this.#retentions.isDue || idle.every(({waiting}) => waiting);
+		return !this.#retentions.isDue || this.#context.retries.retention.count > 0 || idle.every(({waiting}) => waiting);
 	}
 
 	async #do(chore: (typeof CHORES)[number]): Promise<void> {

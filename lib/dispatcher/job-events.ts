@@ -8,7 +8,7 @@ import type {JobPage} from '../store/found-jobs.ts';
 import type {Settled, Store} from '../store/store.ts';
 import {defined} from '../support/defined.ts';
 
-/** Names of so many batches are kept. */
+/** With so many batches known, their names are read anew. */
 const MAX_NAMES = 1000;
 
 type Executed = Omit<EngineEvents['failed'][0], 'error'>;
@@ -17,7 +17,8 @@ type AboutJob = Pick<EngineEvents['failed'][0], 'task' | 'batch' | 'key' | 'atte
 /** Makes the events of jobs. What they say of a job was claimed with it, but for the name of its batch, which is read once. */
 export class JobEvents {
 	readonly #store: Pick<Store, 'batches' | 'jobs'>;
-	readonly #names = new Map<BatchId, string>();
+	/** `undefined` for a batch that is gone. */
+	readonly #names = new Map<BatchId, string | undefined>();
 
 	constructor(store: Pick<Store, 'batches' | 'jobs'>) {
 		this.#store = store;
@@ -29,8 +30,8 @@ export class JobEvents {
 		const ids = new Set([...groups].flatMap(group => group?.batches ?? []));
 		for (const id of ids) {
 			if (!id || this.#names.has(id)) continue;
-			const {batches} = await this.#store.batches({}, {after: id - 1, limit: 1});
-			for (const batch of batches) this.#names.set(batch.id, batch.name);
+			const [batch] = (await this.#store.batches({}, {after: id - 1, limit: 1})).batches;
+			this.#names.set(id, batch?.id === id ? batch.name : undefined);
 		}
 	}
 

@@ -233,6 +233,27 @@ test('a look-up that fails beside the transactions is made again: the engine goe
 	dispatcher.receive([{call: 4, type: 'close', drainMs: 0}]);
 });
 
+test("a test's drain does not wait for a deletion that always fails", async t => {
+	stayAlive(t);
+	const {store} = makeStore(() => ({
+		delete: () => Promise.reject(new FaenaError('BadRow', 'A row is damaged.')),
+	}));
+	const isDrained = Promise.withResolvers<void>();
+	const dispatcher = new Dispatcher(store, listener => promptPool(listener), {
+		owner: 'owner',
+		leaseMs: 30_000,
+		retention: {completed: 1000},
+		output: message => {
+			if (message.type === 'replies' && message.replies.some(({call}) => call === 1)) isDrained.resolve();
+		},
+	});
+	await dispatcher.start();
+	dispatcher.receive([{call: 1, type: 'idle', waiting: false}]);
+	await isDrained.promise;
+	t.pass();
+	dispatcher.receive([{call: 2, type: 'close', drainMs: 0}]);
+});
+
 test('a close keeps its time although the disk is full: outcomes could not be written, and that is reported', async t => {
 	stayAlive(t);
 	const {queue, store} = makeStore(inner => ({

@@ -29,6 +29,17 @@ test('an event says which job it is about, of which batch, in which attempt, whe
 	]);
 });
 
+test('the name of a batch that is gone is looked up once', async t => {
+	let looks = 0;
+	const found = {id: 8, name: 'another one'};
+	const events = new JobEvents({batches: async () => ({batches: looks++ === 0 ? [found] : [], next: null})} as never);
+	for (let round = 0; round < 2; round++) await events.learn([claimedGroup(1, {batches: 7})]);
+	t.is(looks, 1);
+	t.deepEqual(events.updated({id: 1, lease: 1, execution: 1, progress: {done: 1, at: 5}}, claimedGroup(1, {batches: 7})), [
+		{type: 'progress', id: 1, task: 'count', attempt: 1, done: 1},
+	]);
+});
+
 for (const [why, error] of [
 	['maxAttempts', ERROR],
 	['noRetry', {...ERROR, retry: 'never'}],

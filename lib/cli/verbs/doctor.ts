@@ -47,6 +47,11 @@ interface Report extends Partial<Omit<Inspection, 'damage' | 'owners' | 'move'>>
 	readonly findings: readonly Finding[];
 }
 
+function judgeDamage(damage: string): Finding {
+	const advice = 'Restore it from a backup, or recover what is left with the sqlite3 shell (.recover).';
+	return {code: 'damaged', problem: `The file is damaged: ${damage}.`, advice};
+}
+
 function judgeMove(move: InspectedMove): Finding {
 	const advice = move.isArriving ? 'Call faena move again, which goes on with it.' : 'Use that one. faena move --reopen lets programs write to this one again.';
 	return {code: 'moved', problem: describeMove(move), advice};
@@ -58,15 +63,7 @@ async function examine(file: string): Promise<Report> {
 		const {damage, owners, move, ...inspection} = await kindOf(file).inspect(file);
 		const engines = owners.filter(({silentMs}) => silentMs < MAX_SILENCE_MS).length;
 		const findings: Finding[] = [
-			...(damage === undefined
-				? []
-				: [
-						{
-							code: 'damaged' as const,
-							problem: `The file is damaged: ${damage}.`,
-							advice: 'Restore it from a backup, or recover what is left with the sqlite3 shell (.recover).',
-						},
-					]),
+			...(damage === undefined ? [] : [judgeDamage(damage)]),
 			...(move ? [judgeMove(move)] : []),
 			...judgeSettings(inspection.settings),
 			...(inspection.file ? judgeFile(inspection.file) : []),

@@ -1,5 +1,5 @@
 import type {Ending} from '../claim.ts';
-import {decode, encode} from '../encoding.ts';
+import {decode, type Encoded, encode} from '../encoding.ts';
 import type {FailureRecord} from '../failure.ts';
 import type {JobId} from '../job.ts';
 import type {ChildJob} from '../new-job.ts';
@@ -35,17 +35,25 @@ const POLICY: Policy = {...DEFAULT_POLICY, unset: POLICY_OPTIONS.filter(name => 
 export function withOnDead(group: EndedGroup): EndedGroup {
 	const {claimed, endings, ids, own} = group;
 	if (!claimed || !endings || (own?.onDead === undefined && ![claimed.policies].flat().some(({onDead}) => onDead !== undefined))) return group;
-	const payloads = unpack(claimed.values);
+	let payloads: readonly Encoded[] | undefined;
 	const parents = listParents(claimed);
 	const added = [...endings].map(([index, ending]): [number, Ending] => {
 		const error = errorOf(ending);
 		const place = indexOf(claimed, idAt(ids, index));
-		const {onDead} = withOwn(policyAt(claimed.policies, place), own);
-		if (onDead === undefined || !error) return [index, ending];
-		const payload = readable(() => decode(payloads[place] ?? null, readerOf(parents.get(place) ?? [])));
-		return [index, {...ending, onDead: toOnDead(onDead, {...claimedJobAt(claimed, place), payload}, error)} as Ending];
+		const {onDead, maxAttempts} = withOwn(policyAt(claimed.policies, place), own);
+		const job = claimedJobAt(claimed, place);
+		if (onDead === undefined || !error || !mayBeTheLast(ending, job.attempts, maxAttempts)) return [index, ending];
+		payloads ??= unpack(claimed.values);
+		const values = payloads;
+		const payload = readable(() => decode(values[place] ?? null, readerOf(parents.get(place) ?? [])));
+		return [index, {...ending, onDead: toOnDead(onDead, {...job, payload}, error)} as Ending];
 	});
 	return {...group, endings: new Map(added)};
+}
+
+/** False if the job will surely be tried again: then nothing is made of its payload. How often it has crashed, only the store knows. */
+function mayBeTheLast(ending: Ending, attempts: number, maxAttempts: number): boolean {
+	return ending.type === 'lostWorker' || ('error' in ending && ending.error?.retry === 'never') || attempts + 1 >= maxAttempts;
 }
 
 /** A payload that can't be read may be why the job is dead. */

@@ -53,7 +53,8 @@ function passStored(tx: Tx, budget: Budget): void {
 		const row = statements.firstParentChange.get() as ChangeRow | undefined;
 		if (!row) break;
 		const [id, first, last, change, edge, digest] = row;
-		const rest = pass(tx, {first, last, change: CHANGES[change] ?? 'completed', edge, digest: digest ?? undefined}, budget);
+		// Of an earlier build, or damaged: `reopened` counts the parents anew.
+		const rest = pass(tx, {first, last, change: CHANGES[change] ?? 'reopened', edge, digest: digest ?? undefined}, budget);
 		if (rest) statements.continueParentChange.run(rest.edge, id);
 		else statements.deleteParentChange.run(id);
 	}

@@ -6,7 +6,6 @@ import {asPacked, cutPacked, isPackable, type PackedStrings} from '../../../job/
 import {cutTimes, PackedTimes} from '../../../job/groups/packed-times.ts';
 import {groupChildJobs, settlementsOf} from '../../../job/groups/single-jobs.ts';
 import type {JobId} from '../../../job/job.ts';
-import type {ChildJob} from '../../../job/new-job.ts';
 import {type Charges, type NextState, nextState, type Unreturned} from '../../../job/next-state.ts';
 import {withOwn} from '../../../job/options.ts';
 import {failpoint} from '../../../support/failpoint.ts';
@@ -127,16 +126,15 @@ function settleLease(tx: Tx, lease: number, parts: readonly Part[]): Ended[] {
 		const own = placed.map(([part]) => part);
 		return run ? settleRun(tx, run, own) : settleRows(tx, lease, own as Single[]);
 	});
-	for (const {part, claim} of ended) if (!childrenOf(part)) setStatus(part, endExecution(tx, claim, part.settlement));
+	for (const {part, claim} of ended) if (!mayEnqueue(part)) setStatus(part, endExecution(tx, claim, part.settlement));
 	// One statement for the whole lease.
 	if (tx.facts.get('hasCheckpoints')) tx.statements.deleteCheckpointsOfCompleted.run(low, high);
-	return ended.filter(({part}) => childrenOf(part));
+	return ended.filter(({part}) => mayEnqueue(part));
 }
 
-/** The jobs that the execution enqueues, if it returned. Empty if it may enqueue that of `onDead`. */
-function childrenOf({settlement: {outcome}}: Single): readonly ChildJob[] | undefined {
-	if (outcome.type === 'returned') return outcome.enqueue;
-	return 'onDead' in outcome ? [] : undefined;
+/** True if the end of the execution may enqueue jobs: its own, or that of `onDead`. */
+function mayEnqueue({settlement: {outcome}}: Single): boolean {
+	return outcome.type === 'returned' ? outcome.enqueue !== undefined : 'onDead' in outcome;
 }
 
 function boundsOf(inOrder: readonly Part[]): [low: JobId, high: JobId] {
@@ -224,17 +222,18 @@ function settleRows({statements}: Tx, lease: number, singles: readonly Single[])
 /** Settles an execution and enqueues its jobs. The execution fails if one of their keys belongs to another payload. */
 function settleParent(tx: Tx, {part, claim}: Ended): void {
 	const {index, result, settlement} = part;
-	const children = childrenOf(part) ?? [];
+	const {outcome} = settlement;
+	const children = outcome.type === 'returned' ? (outcome.enqueue ?? []) : [];
 	const conflict = findConflict(tx, children, claim[0]);
 	if (conflict) {
 		result.refusals ??= new Map();
 		result.refusals.set(index, conflict);
-		setStatus(part, endExecution(tx, claim, {...settlement, outcome: {...settlement.outcome, type: 'threw', error: conflict}}));
+		setStatus(part, endExecution(tx, claim, {...settlement, outcome: {...outcome, type: 'threw', error: conflict}}));
 		return;
 	}
 	// First, since this job may have the key of one that it enqueues.
 	setStatus(part, endExecution(tx, claim, settlement));
-	if (settlement.outcome.type !== 'returned') return;
+	if (outcome.type !== 'returned') return;
 	enqueue(tx, groupChildJobs(children), false);
 	tx.statements.deleteCheckpoint.run(claim[0]);
 }
