@@ -104,6 +104,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 			settings.queue === IN_MEMORY ? {} : settings.queue,
 			tasksHere(settings.tasks ?? ''),
 		);
+		this.#builder.checkOnDead();
 		this.#freshness = openFreshness(settings.tasks ?? '', settings.env, settings.execArgv);
 		if (settings.closeOnSignals) this.#stopListening = closeOnSignals(this);
 		const [own] = settings.scopes;

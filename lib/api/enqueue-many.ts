@@ -101,7 +101,7 @@ class Groups<Payload> {
 	/** Returns true if the group is full. @throws FaenaError `Closed` after {@link stop}, so that the loop over the input ends */
 	add(payload: Payload): boolean {
 		if (this.#isStopped) throw new FaenaError('Closed', 'This enqueueMany() has ended.');
-		const encoded = this.#builder.encode(payload, this.#common.task);
+		const encoded = this.#builder.encode(payload, this.#common.task, this.#sent + this.#values.length);
 		if (this.#toKey) this.#keys.push(checkKey('enqueueMany()', this.#toKey(payload)));
 		this.#values.push(encoded);
 		return this.#portion.add(encoded);

@@ -7,7 +7,7 @@ import {argument, bad, type Checks, checked, choice, type Duration, duration, gi
 import {type Counts, isTerminal, type Job, type JobRef, type JobStatus, STATUSES} from '../job/job.ts';
 import {checkId} from '../job/options.ts';
 import type {AnyTasks} from '../job/task/task.ts';
-import {registerTasks, type TaskModule} from '../job/task/task-module.ts';
+import {functionsOf, registerTasks, type TaskModule} from '../job/task/task-module.ts';
 import {noSuchJob} from '../store/conflict-errors.ts';
 import {systemClock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
@@ -38,7 +38,7 @@ export interface TestOptions extends Partial<Omit<OpenOptions, 'tasks' | 'isolat
 /**
  * Opens an engine for a test: it runs in the caller's thread, on a database that `close()` removes, with a clock that only the
  * test moves. Delays, backoff and cleanup use that clock. Timeouts of running tasks, and waits, take real time.
- * @param tasks an object of functions, such as a module (`import * as tasks`) or stubs for one; or a module's URL or path
+ * @param tasks what `defineTasks()` made; an object of functions, such as a module (`import * as tasks`) or stubs for one; or a module's URL or path
  * @example
  * await using faena = await openForTest({greet: (name: string) => `Hello ${name}`});
  * await faena.enqueue('greet', 'Ana', {delay: '1h'});
@@ -71,7 +71,7 @@ export async function openForTest(tasks: object | string, options: TestOptions =
 			tasks: module,
 		});
 		const clock = new TestClock(now ?? Date.now());
-		if (!isModule) registerTasks(String(module), tasks);
+		if (!isModule) registerTasks(String(module), functionsOf(tasks, String(module)));
 		return await connect(
 			settings,
 			(start, publish) => openInline(start, publish, {clock: {...systemClock, now: () => clock.now}, random}),

@@ -1,7 +1,7 @@
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {pathToFileURL} from 'node:url';
-import {abortSignal, argument, boolean, callable, checked, list, object} from '../job/checks.ts';
+import {abortSignal, argument, boolean, callable, checked, integer, list, object, text, time} from '../job/checks.ts';
 import {decode, encode} from '../job/encoding.ts';
 import {fromFailure, type JobError} from '../job/failure.ts';
 import type {ClaimedGroup} from '../job/groups/group.ts';
@@ -9,7 +9,8 @@ import {pack} from '../job/groups/packed.ts';
 import {settlementsOf} from '../job/groups/single-jobs.ts';
 import type {Job, JobId, LogLine} from '../job/job.ts';
 import {type ChildJob, JobBuilder} from '../job/new-job.ts';
-import {registerTasks} from '../job/task/task-module.ts';
+import {MAX_NUMBER} from '../job/options.ts';
+import {functionsOf, registerTasks} from '../job/task/task-module.ts';
 import {inlinePool} from '../pool/inline.ts';
 import {FaenaError} from '../support/errors.ts';
 import {resolveOpenOptions} from './open-options.ts';
@@ -20,9 +21,11 @@ export interface RunOptions {
 	readonly resumeFrom?: unknown;
 	/** What `ctx.results` is: the results of the jobs for which the job has waited. Default: none. */
 	readonly results?: readonly unknown[];
+	/** What `ctx.job` says: its key, the attempts charged before, and the moment of its schedule. Default: no key, 0, and no moment. */
+	readonly job?: {readonly key?: string; readonly attempts?: number; readonly scheduledAt?: Date | number};
 	/** When it aborts, the job is cancelled: `ctx.signal` aborts, and `ctx.cancelled` is true. It goes on until the task ends by itself. */
 	readonly signal?: AbortSignal;
-	/** The tasks that `ctx.enqueue` may name, by name, such as a module (`import * as tasks`); default: the task itself. */
+	/** The tasks that `ctx.enqueue` may name, as `openForTest()` takes them: an object of functions, or what `defineTasks()` made; default: the task itself. */
 	readonly tasks?: object;
 	/** Default true: it rejects with what the task threw. If false, the error is in what it resolves with. */
 	readonly reject?: boolean;
@@ -60,9 +63,10 @@ export async function runTask<Payload, Result>(
 ): Promise<TaskRun<Awaited<Result>>> {
 	argument('runTask()', 'its first argument', task, callable);
 	const given = checked('runTask()', options, CHECKS) as RunOptions;
-	const name = Object.entries(given.tasks ?? {}).find(([, run]) => run === task)?.[0] ?? (task.name || 'task');
 	const module = pathToFileURL(join(tmpdir(), `faena-run-${++runs}`)).href;
-	registerTasks(module, {...given.tasks, [name]: task});
+	const tasks = given.tasks && functionsOf(given.tasks, module);
+	const name = Object.entries(tasks ?? {}).find(([, run]) => run === task)?.[0] ?? (task.name || 'task');
+	registerTasks(module, {...tasks, [name]: task});
 	try {
 		return (await runOn(module, name, payload, given)) as TaskRun<Awaited<Result>>;
 	} finally {
@@ -71,7 +75,11 @@ export async function runTask<Payload, Result>(
 }
 
 let runs = 0;
-const CHECKS = {resumeFrom: (value: unknown) => value, results: list, signal: abortSignal, tasks: object, reject: boolean};
+const JOB_CHECKS = {key: text, attempts: integer(0, MAX_NUMBER), scheduledAt: time};
+const CHECKS = {
+	...{resumeFrom: (value: unknown) => value, results: list, signal: abortSignal, tasks: object, reject: boolean},
+	job: (value: unknown) => checked('job', value, JOB_CHECKS),
+};
 const ID: JobId = 1;
 
 async function runOn(module: string, name: string, payload: unknown, {signal, reject = true, ...before}: RunOptions): Promise<TaskRun> {
@@ -117,11 +125,15 @@ function cancelledBefore(): JobError {
 	return fromFailure({reason: 'cancelled', name: 'Cancelled', message: 'The task was cancelled before it ran.'});
 }
 
-function toGroup(builder: JobBuilder, task: string, payload: unknown, {resumeFrom, results}: RunOptions): ClaimedGroup {
+function toGroup(builder: JobBuilder, task: string, payload: unknown, {resumeFrom, results, job = {}}: RunOptions): ClaimedGroup {
+	const {key, attempts, scheduledAt} = job;
 	const {policy, priority} = builder.resolve('runTask()', task, {});
 	return {
 		...{task, lease: 1, ids: ID, executions: 1, createdAt: Date.now(), priorities: priority, policies: policy},
 		values: pack([builder.encode(payload)]),
+		...(key !== undefined && {keys: new Map([[0, key]])}),
+		...(attempts !== undefined && {attempts: new Map([[0, attempts]])}),
+		...(scheduledAt !== undefined && {scheduledAt: new Map([[0, Number(scheduledAt)]])}),
 		...(resumeFrom !== undefined && {executions: 2, checkpoints: new Map([[0, encode(resumeFrom, 'resumeFrom')]])}),
 		...(results && {parents: [{start: 0, end: 1, isEach: false, first: ID + 1, values: pack(results.map(result => encode(result, 'results')))}]}),
 	};

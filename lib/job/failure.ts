@@ -92,8 +92,8 @@ export function parentFailure(parent: number | string, status: 'dead' | 'cancell
 export interface JobError extends Error, Omit<FailureRecord, 'name' | 'message' | 'stack' | 'builtIn' | 'fields' | 'errors' | 'causes'> {
 	/** The error that caused it, if it names one. */
 	readonly cause?: Error;
-	/** What `JSON.stringify()` prints: a {@link FailureRecord}, with `failedAt` as a text in UTC. */
-	toJSON(): object;
+	/** What `JSON.stringify()` prints. */
+	toJSON(): FailureRecord;
 }
 
 /** Makes an error with all that the record holds. `JobFailed` has it as its `cause`. */
@@ -103,7 +103,7 @@ export function fromFailure(record: FailureRecord): JobError {
 	const {reason, attempt, failedAt, worker, retry, exitCode, signal, stderr, postMortem} = record;
 	// Fields of the task's own stay.
 	defineAll(error, {...defined({attempt, failedAt, worker}), ...record.fields, ...defined({reason, retry, exitCode, signal, stderr, postMortem})}, true);
-	defineAll(error, {toJSON: () => ({...record, ...(failedAt !== undefined && {failedAt: new Date(failedAt).toISOString()})})}, false);
+	defineAll(error, {toJSON: () => record}, false);
 	return error;
 }
 

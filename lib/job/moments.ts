@@ -71,18 +71,18 @@ function momentsOfCron(cron: string, timezone: string): AllMoments {
 }
 
 function parseCron(cron: string, timezone: string): Cron {
-	if (cron.length > MAX_CRON_LENGTH) throw bad(`schedule() expects as cron at most ${MAX_CRON_LENGTH} characters; it got ${cron.length}`);
+	if (cron.length > MAX_CRON_LENGTH) throw bad(`setSchedule() expects as cron at most ${MAX_CRON_LENGTH} characters; it got ${cron.length}`);
 	try {
 		new Intl.DateTimeFormat('en', {timeZone: timezone});
 	} catch {
-		throw bad(`schedule() expects as timezone a name of the IANA database, such as 'Europe/Berlin'; it got ${show(timezone)}`);
+		throw bad(`setSchedule() expects as timezone a name of the IANA database, such as 'Europe/Berlin'; it got ${show(timezone)}`);
 	}
 	try {
 		return new Cron(cron, {timezone, paused: true});
 	} catch (error) {
 		const why = (error as Error).message.replace(/^CronPattern: /, '').replace(/\.$/, '');
 		throw bad(
-			`schedule() expects as cron an expression such as '0 2 * * *' (minute, hour, day of the month, month, day of the week); it got ${show(cron)}: ${why}`,
+			`setSchedule() expects as cron an expression such as '0 2 * * *' (minute, hour, day of the month, month, day of the week); it got ${show(cron)}: ${why}`,
 		);
 	}
 }

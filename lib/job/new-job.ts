@@ -52,7 +52,11 @@ export class JobBuilder {
 				return [name, {own, resolved: resolveJobOptions(defaults, own), limits}];
 			}),
 		);
-		for (const {onDead} of [defaults, ...[...this.#tasks.values()].map(({own}) => own)]) if (onDead !== undefined) this.checkName('onDead', onDead);
+	}
+
+	/** @throws FaenaError `UnknownTask` if the defaults, or a task's own options, name in `onDead` a task that the module does not have */
+	checkOnDead(): void {
+		for (const {onDead} of [this.#defaults, ...[...this.#tasks.values()].map(({own}) => own)]) if (onDead !== undefined) this.checkName('onDead', onDead);
 	}
 
 	/** Names of the tasks; empty if there is no tasks module. */
@@ -102,12 +106,21 @@ export class JobBuilder {
 		return this.#tasks.get(task)?.own.fresh;
 	}
 
-	/** @param task whose schema the payload must fit, if that is known here @throws FaenaError `InvalidPayload`, `NotEncodable`, `TooLarge` */
-	encode(payload: unknown, task?: string): Encoded {
-		const run = task === undefined ? undefined : this.#known?.get(task);
-		const {input} = run ? optionsOf(run) : {};
-		if (input && task !== undefined) checkInput(task, input, payload);
+	/**
+	 * @param task whose schema the payload must fit, if that is known here
+	 * @param index of one of many payloads, for the error
+	 * @throws FaenaError `InvalidPayload`, `NotEncodable`, `TooLarge`
+	 */
+	encode(payload: unknown, task?: string, index?: number): Encoded {
+		if (task !== undefined) this.check(payload, task, index);
 		return encode(payload, 'payload', this.maxValueBytes);
+	}
+
+	/** As {@link encode}, but only checks. */
+	check(payload: unknown, task: string, index?: number): void {
+		const run = this.#known?.get(task);
+		const {input} = run ? optionsOf(run) : {};
+		if (input) checkInput(task, input, payload, index);
 	}
 }
 

@@ -215,6 +215,7 @@ function tag(walk: Walk, kind: string, content?: unknown): unknown {
 }
 
 function describeClass(value: object): string {
+	if (value instanceof EnqueuedChild) return 'a job that the task has enqueued (name it in dependsOn, and ctx.results has its result)';
 	const name = (value as {constructor?: {name?: unknown}}).constructor?.name;
 	return typeof name === 'string' && name ? `an instance of ${name}` : 'an object with a prototype of its own';
 }

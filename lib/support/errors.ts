@@ -77,7 +77,7 @@ export type ErrorCode =
  */
 export type FaenaError =
 	| (Error &
-			Without<FieldsOfCommand> & {
+			Without<FieldsOfCommand | 'issues'> & {
 				/** `maxPending` allows no more jobs. */
 				readonly code: 'QueueFull';
 				/** The task of the refused job. */
@@ -90,7 +90,7 @@ export type FaenaError =
 				readonly retryAfterMs: number;
 			})
 	| (Error &
-			Without<FieldsOfQueue> & {
+			Without<FieldsOfQueue | 'issues'> & {
 				/** A command of `ctx.exec()` failed. */
 				readonly code: 'CommandFailed';
 				/** Its exit code; `null` if a signal ended it. */
@@ -100,7 +100,17 @@ export type FaenaError =
 				/** The end of its stderr, at most 4,096 characters. */
 				readonly stderr: string;
 			})
-	| (Error & Without<FieldsOfQueue | FieldsOfCommand> & {readonly code: Exclude<ErrorCode, 'QueueFull' | 'CommandFailed'>});
+	| (Error &
+			Without<FieldsOfQueue | FieldsOfCommand> & {
+				/** The schema of a task refuses a payload, or a result. */
+				readonly code: 'InvalidPayload' | 'InvalidResult';
+				/** What it refuses: `path` is as `amount` or `items.0.name`, and empty for the whole value. Empty if the schema threw. */
+				readonly issues: readonly {readonly path: string; readonly message: string}[];
+			})
+	| (Error &
+			Without<FieldsOfQueue | FieldsOfCommand | 'issues'> & {
+				readonly code: Exclude<ErrorCode, 'QueueFull' | 'CommandFailed' | 'InvalidPayload' | 'InvalidResult'>;
+			});
 
 type FieldsOfQueue = 'task' | 'pending' | 'limit' | 'retryAfterMs';
 type FieldsOfCommand = 'exitCode' | 'signal' | 'stderr';

@@ -1,6 +1,6 @@
 import test from 'ava';
-import {PermanentError, type TaskContext, task} from '../../lib/index.ts';
-import {runTask} from '../../lib/testing.ts';
+import {defineTasks, PermanentError, type TaskContext, task} from '../../lib/index.ts';
+import {openForTest, runTask} from '../../lib/testing.ts';
 
 interface Place {
 	readonly next: number;
@@ -88,4 +88,21 @@ test('a signal cancels the task, before or while it runs', async t => {
 	t.like(error, {reason: 'cancelled', cause: {name: 'AbortError'}});
 	t.deepEqual(logs, [{level: 'info', text: 'waits'}]);
 	await t.throwsAsync(runTask(waits, null, {signal: AbortSignal.abort()}), {code: 'JobCancelled', message: 'The task was cancelled before it ran.'});
+});
+
+test('runTask() and openForTest() take what defineTasks() made, or a module that exports it', async t => {
+	const defined = defineTasks(import.meta.url, tasks);
+	for (const given of [defined, {tasks: defined, helper: () => 1}]) {
+		t.is((await runTask(crawl, 2, {tasks: given})).enqueued.length, 2);
+		await using faena = await openForTest<typeof tasks>(given as typeof defined);
+		t.is(await faena.call('fetchPage', {page: 7}), 7);
+	}
+});
+
+test('a task with onDead runs alone, and its job can have a key, attempts and the moment of a schedule', async t => {
+	const nightly = task((_: null, {job}: TaskContext) => job, {onDead: 'tell', maxAttempts: 4});
+	const at = new Date('2026-12-03T02:30:00Z');
+	const {result} = await runTask(nightly, null, {job: {key: 'k', attempts: 2, scheduledAt: at}});
+	t.like(result, {key: 'k', attempts: 2, maxAttempts: 4, scheduledAt: at.getTime()});
+	await t.throwsAsync(runTask(nightly, null, {job: {kye: 'k'} as never}), {code: 'BadOption', message: /has no option "kye"/});
 });

@@ -95,7 +95,7 @@ test('a task may return what ctx.enqueue returned, also in an array: that is und
 	t.teardown(() => faena.close());
 	t.is((await faena.call('one', undefined)) as unknown, undefined);
 	t.deepEqual((await faena.call('many', [1, 2])) as unknown, [undefined, undefined]);
-	await t.throwsAsync(faena.call('within', null, {maxAttempts: 1}), {message: /payload is an instance of EnqueuedChild/});
+	await t.throwsAsync(faena.call('within', null, {maxAttempts: 1}), {message: /payload is a job that the task has enqueued \(name it in dependsOn/});
 	t.like(await faena.drain(), {completed: 5, dead: 1});
 });
 

@@ -18,15 +18,49 @@ test('a task gets what its schema makes of the payload; stored is the payload as
 
 test('who has imported the tasks is refused at once, in a sentence that names each place, and nothing is enqueued', async t => {
 	await using faena = await open({queue: join(makeFolder(t), 'jobs.db'), tasks, workers: 1});
-	const refused = {code: 'InvalidPayload', message: /^The payload of task charge is not what its schema expects: amount: /};
+	const refused = {code: 'InvalidPayload', message: /^The payload of task charge (at index \d )?is not what its schema expects: amount: /};
 	// @ts-expect-error the schema expects an amount
 	await t.throwsAsync(faena.enqueue('charge', {}), refused);
 	await t.throwsAsync(faena.call('charge', {amount: -1, currency: 'USD'}), refused);
 	await t.throwsAsync(faena.enqueueMany('charge', [{amount: 1}, {amount: 0}]), refused);
-	await t.throwsAsync(faena.map('charge', [{amount: 0}]).toArray(), refused);
 	await t.throwsAsync(faena.setSchedule('s', {every: '1h', task: 'charge', payload: {amount: 0}}), refused);
 	await t.throwsAsync(faena.call('greet', {name: 'A'}), {code: 'InvalidPayload', message: /name/});
 	t.deepEqual((await faena.jobs({}).toArray()).filter(({payloadBytes}) => payloadBytes > 20).length, 0);
+});
+
+test('a refusal says which payload of many it is, and has the issues as data, also in the error of a job', async t => {
+	const work = task((of: {n: number}) => of.n, {input: z.object({n: z.number()}), maxAttempts: 1});
+	await using faena = await openForTest({work});
+	const issues = [{path: 'n', message: 'Invalid input: expected number, received string'}];
+	const bad = [{n: 1}, {n: 'two' as never}];
+	const message = /^The payload of task work at index 1 is not what its schema expects: n: /;
+	const refused = await t.throwsAsync(faena.enqueueMany('work', bad), {instanceOf: FaenaError, code: 'InvalidPayload', message});
+	t.deepEqual(refused.issues, issues);
+	// A map goes on.
+	const items = await faena.map('work', bad, {order: 'input'}).toArray();
+	t.like(items, [
+		{status: 'completed', result: 1},
+		{status: 'dead', index: 1, error: {reason: 'badPayload', code: 'InvalidPayload', issues}},
+	] as never);
+	const flow = faena.newFlow('flow');
+	t.throws(() => flow.map('work', bad), {code: 'InvalidPayload', message});
+	t.throws(() => flow.job('work', {n: 'x'} as never), {code: 'InvalidPayload', message: /^The payload of task work is not/});
+	// Only its worker knows the whole payload.
+	flow.job('work', {n: flow.job('work', {n: 1})});
+	await flow.enqueue();
+	await faena.drain();
+	t.is((await faena.counts()).completed, 3);
+});
+
+test('a map yields what its batch has completed, though a schema would refuse the payload by now', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const resultsBy = async (input: z.ZodNumber) => {
+		await using faena = await openForTest({work: task((n: number) => 2 * n, {input, maxAttempts: 1})}, {queue});
+		const items = await faena.map('work', [1, 200, 3], {batch: 'b', order: 'input', retryFailed: true}).toArray();
+		return items.map(each => (each.status === 'completed' ? each.result : each.error.reason));
+	};
+	t.deepEqual(await resultsBy(z.number()), [2, 400, 6]);
+	t.deepEqual(await resultsBy(z.number().max(100)), [2, 400, 6]);
 });
 
 test('a worker refuses what another program has enqueued: the job is dead before the task starts, and nothing is charged', async t => {
@@ -41,6 +75,7 @@ test('a worker refuses what another program has enqueued: the job is dead before
 	for (const {id} of [bad, slow, some[1] as (typeof some)[1]]) {
 		const info = await faena.job(id ?? 0).info();
 		t.like(info, {status: 'dead', attempts: 0, error: {reason: 'badPayload', name: 'FaenaError', code: 'InvalidPayload', attempt: 0}});
+		t.truthy((info?.error as {issues?: object[]} | undefined)?.issues?.[0]);
 	}
 	t.deepEqual(await Promise.all([some[0], some[2]].map(job => faena.job(job?.id ?? 0).result())), [1, 9]);
 });
@@ -66,7 +101,7 @@ test('a task of a task has the schema that is given last, and only that one', as
 	t.is((await runTask(first, '41')).result, 42);
 	t.is((await runTask(second, 'four' as never)).result, 5 as never);
 	t.is((await runTask(task(first, {maxAttempts: 2}), '1')).result, 2);
-	await t.throwsAsync(runTask(first, 'x'), {message: /^The payload is not what its schema expects: Invalid input/});
+	await t.throwsAsync(runTask(first, 'x'), {message: /^The payload of task task is not what its schema expects: Invalid input/});
 });
 
 test('of several jobs in one call each has its own result, whatever was refused; a wrong number of results is an error', async t => {
@@ -110,6 +145,6 @@ test('a task that calls another one, whose schema refuses that, has failed itsel
 	t.like(await refused.info(), {
 		status: 'dead',
 		attempts: 0,
-		error: {reason: 'badPayload', message: "The payload can't be checked, since its schema threw: a defect."},
+		error: {reason: 'badPayload', message: "The payload of task broken can't be checked, since its schema threw: a defect."},
 	});
 });

@@ -69,14 +69,17 @@ export class Flow<Tasks> {
 	/**
 	 * Adds a job. It waits for all nodes in its payload. If one of them ends as dead or cancelled, it is cancelled; with `onParentDead: 'run'` it runs, and
 	 * gets `undefined` in the place of that result.
-	 * @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`
+	 * @throws FaenaError `UnknownTask`, `BadOption`, `InvalidPayload`, `NotEncodable`, `TooLarge`
 	 * @example const page = flow.job('render', {template, data: merged, title: 'Report'});
 	 */
 	job<Name extends keyof TasksOf<Tasks> & string>(task: Name, ...[input, options]: JobArgs<Tasks, Name>): FlowJob<ResultOf<Tasks, Name>> {
 		const {key, plan} = this.#plan('flow.job()', task, (options ?? {}) as FlowJobOptions);
 		if (key !== undefined) this.#takeKey('flow.job()', key);
 		const place = this.#placer(plan.parents);
+		const others = plan.parents.length;
 		const payload = encodeWithResults(input, 'payload', this.#builder.maxValueBytes, place);
+		// A payload with results is whole only in a worker.
+		if (plan.parents.length === others) this.#builder.check(input, task);
 		return this.#add(FlowJob<ResultOf<Tasks, Name>>, {...plan, payloads: [payload], keys: key === undefined ? undefined : [key]});
 	}
 
@@ -109,7 +112,7 @@ export class Flow<Tasks> {
 		if (!(Symbol.iterator in items)) throw bad('flow.map() expects an iterable, such as an array; of an async iterable, read the items first');
 		const all = [...items];
 		const keys = keyOf && all.map((item, index) => this.#takeKey('flow.map()', checkKey('flow.map()', keyOf(item, index))));
-		return this.#add(FlowMap<ResultOf<Tasks, Name>>, {...plan, payloads: all.map(item => this.#builder.encode(item)), keys});
+		return this.#add(FlowMap<ResultOf<Tasks, Name>>, {...plan, payloads: all.map((item, index) => this.#builder.encode(item, task, index)), keys});
 	}
 
 	/**

@@ -126,7 +126,7 @@ export function planMap<Item>(builder: JobBuilder, task: string, options: MapOpt
 		weightOf: weight && ((item: Item, index: number) => checkWeight(weight(item, index))),
 		/** Absent if the items have their indexes as keys. */
 		keyOf: key && ((item: Item, index: number) => checkKey('map()', key(item, index))),
-		encode: (item: Item, index: number) => builder.encode(payload ? payload(item, index) : item, task),
+		encode: (item: Item, index: number) => builder.encode(payload ? payload(item, index) : item),
 	};
 }
 

@@ -90,7 +90,7 @@ export function planPipe(builder: JobBuilder, stages: readonly (string | StageOp
 		window: Math.min(window, most),
 		order,
 		signal,
-		encode: item => builder.encode(item, given[0]?.group === 1 ? given[0].task : undefined),
+		encode: item => builder.encode(item),
 	};
 }
 

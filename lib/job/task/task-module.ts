@@ -97,6 +97,11 @@ export function registerTasks(url: string, tasks: object | undefined): void {
 	else stands.delete(url);
 }
 
+/** The functions of an object that is to stand in for the module: its own, or those of `defineTasks()` that it has. @throws FaenaError `BadTasksModule` */
+export function functionsOf(given: object, href: string): object {
+	return isTaskModule(given) ? given.tasks : (definedTasks(href, given) ?? given);
+}
+
 /** The object that stands in for the module. */
 export function standFor(url: string): object | undefined {
 	return stands.get(url);

@@ -13,6 +13,8 @@ export interface TaskSchemas {
 // biome-ignore lint/suspicious/noExplicitAny: a task, or a function for several of its jobs
 type Run = (payload: any, context: any) => unknown;
 
+type Context = {readonly job?: {readonly task?: string}} | undefined;
+
 type Code = 'InvalidPayload' | 'InvalidResult';
 
 /** More problems than this are not named. */
@@ -28,18 +30,20 @@ const REFUSED_BY = Symbol.for('faena.task.refusedBy');
 
 /** The task, with checks of its payload before it starts, and of its result. With a `batchSize`, each job of a call is checked for itself. */
 export function withSchemas(run: Run, {input, output}: TaskSchemas, isBatch: boolean): Run {
-	const check = async (code: Code, schema: StandardSchemaV1 | undefined, value: unknown) => {
+	const check = async (code: Code, schema: StandardSchemaV1 | undefined, value: unknown, context: Context) => {
+		// A program may call its task itself, without a context.
+		const name = context?.job?.task ?? run.name;
 		try {
-			return schema ? accepted(run.name, code, await schema['~standard'].validate(value)) : value;
+			return schema ? accepted(name, code, await schema['~standard'].validate(value)) : value;
 		} catch (error) {
-			throw Object.defineProperty(refusal(run.name, code, error), REFUSED_BY, {value: made});
+			throw Object.defineProperty(refusal(name, code, error), REFUSED_BY, {value: made});
 		}
 	};
-	const take = (payload: unknown) => check('InvalidPayload', input, payload);
-	const give = async (result: unknown) => (result instanceof Error ? result : check('InvalidResult', output, await result));
-	const runOne: Run = async (payload, context) => give(await run(await take(payload), context));
-	const runMany: Run = async (payloads: readonly unknown[], contexts: readonly unknown[]) => {
-		const taken = await Promise.allSettled(payloads.map(take));
+	const take = (payload: unknown, context: Context) => check('InvalidPayload', input, payload, context);
+	const give = async (result: unknown, context: Context) => (result instanceof Error ? result : check('InvalidResult', output, await result, context));
+	const runOne: Run = async (payload, context) => give(await run(await take(payload, context), context), context);
+	const runMany: Run = async (payloads: readonly unknown[], contexts: readonly Context[]) => {
+		const taken = await Promise.allSettled(payloads.map((payload, index) => take(payload, contexts[index])));
 		const good = taken.flatMap(each => (each.status === 'fulfilled' ? [each.value] : []));
 		const results =
 			good.length > 0
@@ -50,45 +54,50 @@ export function withSchemas(run: Run, {input, output}: TaskSchemas, isBatch: boo
 				: [];
 		const isWrong = !Array.isArray(results) || results.length !== good.length;
 		const problem = new TypeError(`A task with a batchSize returns an array with a result for each of its ${good.length} payloads; this one did not.`);
-		return taken.map(each => (each.status === 'rejected' ? each.reason : isWrong ? problem : give(results.shift())));
+		return taken.map(each => (each.status === 'rejected' ? each.reason : isWrong ? problem : give(results.shift(), contexts[0])));
 	};
 	const made = isBatch ? runMany : runOne;
 	return made;
 }
 
 /** Checks a payload that is to be enqueued, unless its schema answers only later: then the worker does. @throws FaenaError `InvalidPayload` */
-export function checkInput(task: string, schema: StandardSchemaV1, payload: unknown): void {
+export function checkInput(task: string, schema: StandardSchemaV1, payload: unknown, index?: number): void {
 	try {
 		const result = schema['~standard'].validate(payload);
 		if ('then' in result) void result.then(undefined, () => undefined);
-		else accepted(task, 'InvalidPayload', result);
+		else accepted(task, 'InvalidPayload', result, index);
 	} catch (error) {
-		throw refusal(task, 'InvalidPayload', error);
+		throw refusal(task, 'InvalidPayload', error, index);
 	}
 }
 
-function accepted(task: string, code: Code, result: StandardSchemaV1.Result<unknown>): unknown {
+function accepted(task: string, code: Code, result: StandardSchemaV1.Result<unknown>, index?: number): unknown {
 	if (!result.issues) return result.value;
-	const problems = result.issues.slice(0, MAX_ISSUES).map(({message, path = []}) => {
-		const place = path.map(part => String(typeof part === 'object' ? part.key : part)).join('.');
-		return place === '' ? message : `${place}: ${message}`;
-	});
-	const more = result.issues.length > MAX_ISSUES ? `; and ${result.issues.length - MAX_ISSUES} more` : '';
-	throw new FaenaError(code, `${nameOf(task, code)} is not what its schema expects: ${withoutStop(problems.join('; '))}${more}.`);
+	const issues = result.issues.map(({message, path = []}) => ({path: path.map(part => String(typeof part === 'object' ? part.key : part)).join('.'), message}));
+	const problems = issues.slice(0, MAX_ISSUES).map(({path, message}) => (path === '' ? message : `${path}: ${message}`));
+	const more = issues.length > MAX_ISSUES ? `; and ${issues.length - MAX_ISSUES} more` : '';
+	throw withIssues(new FaenaError(code, `${nameOf(task, code, index)} is not what its schema expects: ${withoutStop(problems.join('; '))}${more}.`), issues);
+}
+
+function withIssues(error: FaenaError, issues: readonly object[]): FaenaError {
+	return Object.assign(error, {issues});
 }
 
 /** The error of a refusal; a schema may also have thrown. */
-function refusal(task: string, code: Code, error: unknown): FaenaError {
+function refusal(task: string, code: Code, error: unknown, index?: number): FaenaError {
 	if (error instanceof FaenaError && error.code === code) return error;
-	return new FaenaError(code, `${nameOf(task, code)} can't be checked, since its schema threw: ${withoutStop(toFailure(error).message)}.`, {cause: error});
+	const message = `${nameOf(task, code, index)} can't be checked, since its schema threw: ${withoutStop(toFailure(error).message)}.`;
+	return withIssues(new FaenaError(code, message, {cause: error}), []);
 }
 
 function withoutStop(text: string): string {
 	return text.replace(/\.$/, '');
 }
 
-function nameOf(task: string, code: Code): string {
-	return `${code === 'InvalidPayload' ? 'The payload' : 'The result'}${task === '' ? '' : ` of task ${task}`}`;
+/** @param index of one of many payloads */
+function nameOf(task: string, code: Code, index?: number): string {
+	const of = task === '' ? '' : ` of task ${task}`;
+	return `${code === 'InvalidPayload' ? 'The payload' : 'The result'}${of}${index === undefined ? '' : ` at index ${index}`}`;
 }
 
 /** The reason of a failure of this task. By the code, since its library may be another copy of this one. */

@@ -231,6 +231,15 @@ const OPTIONS = Symbol.for('faena.task.options');
 /** The function without the checks of its schemas. */
 const PLAIN = Symbol.for('faena.task.plain');
 
+/** Options of a task without those on which its types depend. */
+type OwnOptions<Resource, Payload> = Omit<TaskOptions<Resource, Payload>, 'input' | 'output' | 'batchSize'>;
+
+/** A task that gets several payloads in one call. */
+type RunMany<Payload, Result, Context> = (
+	payloads: readonly Payload[],
+	contexts: readonly Context[],
+) => readonly (Result | Error | Promise<Result | Error>)[] | Promise<readonly (Result | Error | Promise<Result | Error>)[]>;
+
 /**
  * Makes a task of a function, with options. The function itself is not changed, and may be used for several tasks. If it is a
  * task, the new task has its options, too; `options` override them.
@@ -240,25 +249,47 @@ const PLAIN = Symbol.for('faena.task.plain');
  */
 export function task<Input, Payload, Result, Resource = undefined, State = unknown, Tasks = AnyTasks, Output = Awaited<Result>>(
 	run: (payload: Payload, context: Context<Resource, State, Tasks>) => Result,
-	options: Omit<TaskOptions<Resource, Input>, 'input' | 'output'> & {
+	options: OwnOptions<Resource, Input> & {
 		readonly input: StandardSchemaV1<Input, Payload>;
 		readonly output?: StandardSchemaV1<Awaited<Result>, Output>;
 		readonly batchSize?: undefined;
 	},
 ): (payload: Input, context: Context<Resource, State, Tasks>) => Promise<Output>;
-export function task<Payload, Result, Resource = undefined, State = unknown, Tasks = AnyTasks>(
-	run: (
-		payloads: readonly Payload[],
-		contexts: readonly Context<Resource, State, Tasks>[],
-	) => readonly (Result | Error | Promise<Result | Error>)[] | Promise<readonly (Result | Error | Promise<Result | Error>)[]>,
-	options: TaskOptions<Resource, Payload> & {readonly batchSize: number},
-): (payload: Payload, context: Context<Resource, State, Tasks>) => Result;
+export function task<Input, Payload, Result, Resource = undefined, State = unknown, Tasks = AnyTasks, Output = Result>(
+	run: RunMany<Payload, Result, Context<Resource, State, Tasks>>,
+	options: OwnOptions<Resource, Input> & {
+		readonly input: StandardSchemaV1<Input, Payload>;
+		readonly output?: StandardSchemaV1<Result, Output>;
+		readonly batchSize: number;
+	},
+): (payload: Input, context: Context<Resource, State, Tasks>) => Output;
+export function task<Payload, Result, Resource = undefined, State = unknown, Tasks = AnyTasks, Output = Result>(
+	run: RunMany<Payload, Result, Context<Resource, State, Tasks>>,
+	options: OwnOptions<Resource, Payload> & {
+		readonly input?: undefined;
+		readonly output?: StandardSchemaV1<Result, Output>;
+		readonly batchSize: number;
+	},
+): (payload: Payload, context: Context<Resource, State, Tasks>) => Output;
+export function task<Payload, Result, Output, Resource = undefined, State = unknown, Tasks = AnyTasks>(
+	run: (payload: Payload, context: Context<Resource, State, Tasks>) => Result,
+	options: OwnOptions<Resource, Payload> & {
+		readonly input?: undefined;
+		readonly output: StandardSchemaV1<Awaited<Result>, Output>;
+		readonly batchSize?: undefined;
+	},
+): (payload: Payload, context: Context<Resource, State, Tasks>) => Promise<Output>;
 export function task<Payload, Result, Resource = undefined, State = unknown, Tasks = AnyTasks>(
 	run: (payload: Payload, context: Context<Resource, State, Tasks>) => Result,
-	options?: TaskOptions<Resource, Payload> & {readonly batchSize?: undefined},
+	options?: OwnOptions<Resource, Payload> & {
+		readonly input?: StandardSchemaV1<unknown, Payload>;
+		// No schema comes here: the text is what the compiler says of one that does not fit.
+		readonly output?: 'a schema that accepts what the function returns';
+		readonly batchSize?: undefined;
+	},
 ): (payload: Payload, context: Context<Resource, State, Tasks>) => Result;
 // biome-ignore lint/suspicious/noExplicitAny: what is checked is in the signatures above
-export function task(run: any, options: TaskOptions<any> = {}): any {
+export function task(run: any, options: any = {}): any {
 	argument('task()', 'its first argument', run, callable);
 	argument('task()', 'its options', options, object);
 	const own = {...optionsOf(run), ...options};
