@@ -4,7 +4,7 @@ import {join, resolve} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {pathToFileURL} from 'node:url';
 import {argument, bad, type Checks, checked, choice, type Duration, duration, giving, number, object, time} from '../job/checks.ts';
-import {type Counts, isTerminal, type Job, type JobRef, type JobStatus, STATUSES} from '../job/job.ts';
+import {type Counts, isTerminal, type Job, type JobRef, type JobStatus, STATUSES, UNENDED_STATUSES} from '../job/job.ts';
 import {checkId} from '../job/options.ts';
 import type {AnyTasks} from '../job/task/task.ts';
 import {functionsOf, registerTasks, type TaskModule} from '../job/task/task-module.ts';
@@ -118,6 +118,8 @@ export class TestClock {
 	}
 }
 
+/** How long, in real time, until a test that waits is told for what. */
+const STUCK_MS = 2000;
 /** How often {@link TestEngine.waitFor} looks at the job. */
 const LOOK_EVERY_MS = 5;
 
@@ -127,6 +129,8 @@ export class TestEngine<Tasks> extends Engine<Tasks> {
 	readonly clock: TestClock;
 	readonly #client: DispatcherClient;
 	readonly #closed: () => void;
+	readonly #events: Events;
+	readonly #stuckTimer: NodeJS.Timeout;
 
 	/** @internal Use `openForTest`. */
 	constructor(settings: Settings, client: DispatcherClient, events: Events, clock: TestClock, closed: () => void) {
@@ -134,6 +138,8 @@ export class TestEngine<Tasks> extends Engine<Tasks> {
 		this.clock = clock;
 		this.#client = client;
 		this.#closed = closed;
+		this.#events = events;
+		this.#stuckTimer = setInterval(() => void this.#warnIfStuck().catch(() => undefined), STUCK_MS).unref();
 		// Any call makes the dispatcher look at the clock.
 		clock.moved = () => void client.call({type: 'unwatch', ids: []}).catch(() => undefined);
 	}
@@ -164,8 +170,21 @@ export class TestEngine<Tasks> extends Engine<Tasks> {
 		}
 	}
 
+	/** A test that waits for a job that waits for the test would hang without a word. */
+	async #warnIfStuck(): Promise<void> {
+		if (!this.#client.isWatching) return;
+		const open = await this.jobs({status: UNENDED_STATUSES}).page();
+		const [next] = open.toSorted((a, b) => (a.runAt ?? 0) - (b.runAt ?? 0));
+		const inMs = (next?.runAt ?? 0) - this.clock.now;
+		if (!next || inMs <= 0 || open.hasMore || open.some(({status}) => status === 'running')) return;
+		clearInterval(this.#stuckTimer);
+		const advice = next.status === 'failed' ? `, or open the engine with {defaults: {backoff: 0}}. Its error: ${next.error?.message}` : '';
+		this.#events.warn(`A test waits, and ${stateOf(next, this.clock.now)}. Move it by faena.clock.advance(${inMs})${advice}`);
+	}
+
 	/** Closes the engine and removes its database, as {@link Engine.close}. */
 	override async close(options: {readonly drain?: Duration} = {}): Promise<void> {
+		clearInterval(this.#stuckTimer);
 		try {
 			await super.close(options);
 		} finally {
@@ -174,10 +193,16 @@ export class TestEngine<Tasks> extends Engine<Tasks> {
 	}
 }
 
-function notReached({id, task, status, runAt, error}: Job, wanted: JobStatus, timeoutMs: number, now: number): FaenaError {
-	const state = `Job ${id} (${task}) is ${status}`;
+/** For instance `job 3 (resize) is failed, due in 1000 ms by the test's clock`. */
+function stateOf({id, task, status, runAt}: Job, now: number): string {
+	const due = runAt === undefined ? '' : `, due in ${runAt - now} ms by the test's clock`;
+	return `job ${id} (${task}) is ${status}${due}`;
+}
+
+function notReached(job: Job, wanted: JobStatus, timeoutMs: number, now: number): FaenaError {
+	const {status, error} = job;
+	const state = stateOf(job, now).replace(/^j/, 'J');
 	const why = error ? ` Its error: ${error.name}: ${error.message}` : '';
 	if (isTerminal(status)) return new FaenaError('WaitTimeout', `${state} and will not be ${wanted}.${why}`);
-	const due = runAt === undefined ? '' : `, due in ${runAt - now} ms by the test's clock`;
-	return new FaenaError('WaitTimeout', `${state}${due}, and was not ${wanted} after ${timeoutMs / 1000} s.${why}`);
+	return new FaenaError('WaitTimeout', `${state}, and was not ${wanted} after ${timeoutMs / 1000} s.${why}`);
 }

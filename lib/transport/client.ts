@@ -159,6 +159,11 @@ export class DispatcherClient {
 		if (events) this.call({type: 'subscribe', events}).catch(() => undefined);
 	}
 
+	/** True while a caller waits for the end of a job. */
+	get isWatching(): boolean {
+		return this.#watchers.size + this.#ranges.size > 0;
+	}
+
 	/** Registers a watcher of the job's end. Some call must have told the dispatcher to watch the job. */
 	watch(id: JobId, watcher: Watcher): void {
 		if (this.#end) {

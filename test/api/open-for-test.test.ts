@@ -1,5 +1,6 @@
 import {existsSync, readdirSync, readFileSync, utimesSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import type {ExecutionContext} from 'ava';
 import type {TaskContext} from '../../lib/index.ts';
 import {openForTest, type TestEngine, type TestOptions} from '../../lib/testing.ts';
@@ -272,4 +273,26 @@ test('a map finds out what has changed, also with tasks of an object', async t =
 	);
 	write('two');
 	t.deepEqual(await map(), ['two', false]);
+});
+
+test('a test that waits for a job which waits for its clock is told so, once', async t => {
+	let calls = 0;
+	const flaky = () => {
+		if (calls++ === 0) throw new Error('the first time');
+		return 'well';
+	};
+	const faena = await openForTest({flaky, later: () => 'later'});
+	t.teardown(() => faena.close());
+	const warnings: string[] = [];
+	const note = ({message}: Error) => /A test waits/.test(message) && warnings.push(message);
+	process.on('warning', note);
+	t.teardown(() => process.off('warning', note));
+	const flakily = faena.call('flaky');
+	while (warnings.length === 0) await sleep(50);
+	t.regex(
+		warnings[0] ?? '',
+		/^A test waits, and job 1 \(flaky\) is failed, due in \d+ ms by the test's clock\. Move it by faena\.clock\.advance\(\d+\), or open/,
+	);
+	faena.clock.advance('1m');
+	t.is(await flakily, 'well');
 });
