@@ -6,6 +6,6 @@
 import './support/node.ts';
 
 export {openForTest, TestClock, TestEngine, type TestOptions} from './api/open-for-test.ts';
-export {runTask, type RunOptions, type TaskRun} from './api/run-task.ts';
+export {type RunEnqueued, type RunOptions, runTask, type TaskRun} from './api/run-task.ts';
 export {FAILPOINTS, type FailpointAct, type FailpointName, type Failpoints} from './support/failpoint.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

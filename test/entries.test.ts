@@ -57,7 +57,7 @@ const ENTRIES: Readonly<Record<string, Names>> = {
 	},
 	testing: {
 		values: ['FAILPOINTS', 'TestClock', 'TestEngine', 'openForTest', 'runTask'],
-		types: ['FailpointAct', 'FailpointName', 'Failpoints', 'RunOptions', 'TaskRun', 'TestOptions'],
+		types: ['FailpointAct', 'FailpointName', 'Failpoints', 'RunEnqueued', 'RunOptions', 'TaskRun', 'TestOptions'],
 	},
 };
 

@@ -9,9 +9,10 @@ import {pack} from '../job/groups/packed.ts';
 import {settlementsOf} from '../job/groups/single-jobs.ts';
 import type {Job, JobId, LogLine} from '../job/job.ts';
 import {type ChildJob, JobBuilder} from '../job/new-job.ts';
-import {MAX_NUMBER} from '../job/options.ts';
+import {DEFAULT_POLICY, MAX_NUMBER} from '../job/options.ts';
 import {functionsOf, registerTasks} from '../job/task/task-module.ts';
 import {inlinePool} from '../pool/inline.ts';
+import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import {resolveOpenOptions} from './open-options.ts';
 
@@ -39,12 +40,30 @@ export interface TaskRun<Result = unknown> {
 	readonly error?: JobError;
 	/** The lines of `ctx.log`, and of commands. */
 	readonly logs: readonly Pick<LogLine, 'level' | 'text'>[];
-	/** The jobs of `ctx.enqueue`; none if it threw. `delayMs` is the time until the earliest start. */
-	readonly enqueued: readonly {readonly task: string; readonly payload: unknown; readonly key?: string; readonly delayMs?: number}[];
+	/** The jobs of `ctx.enqueue`; none if it threw. */
+	readonly enqueued: readonly RunEnqueued[];
 	/** The last state of `ctx.checkpoint`. */
 	readonly checkpoint: unknown;
 	/** The last `ctx.progress`. */
 	readonly progress: Job['progress'];
+}
+
+/** A job that a task has enqueued. @example const [job]: readonly RunEnqueued[] = (await runTask(crawl, url)).enqueued; */
+export interface RunEnqueued {
+	/** The task. */
+	readonly task: string;
+	/** Its argument. */
+	readonly payload: unknown;
+	/** Its key, if it has one. */
+	readonly key?: string;
+	/** The time until its earliest start. */
+	readonly delayMs?: number;
+	/** Its priority, if it is not 0. */
+	readonly priority?: number;
+	/** How often it may run, if that is not the default. */
+	readonly maxAttempts?: number;
+	/** The jobs for which it waits, in order: ids, and indexes in {@link TaskRun.enqueued}. */
+	readonly dependsOn?: readonly (JobId | {readonly index: number})[];
 }
 
 /**
@@ -139,6 +158,7 @@ function toGroup(builder: JobBuilder, task: string, payload: unknown, {resumeFro
 	};
 }
 
-function toEnqueued({task, payload, key, delayMs}: ChildJob): TaskRun['enqueued'][number] {
-	return {task, payload: decode(payload), ...(key !== undefined && {key}), ...(delayMs !== undefined && {delayMs})};
+function toEnqueued({task, payload, key, delayMs, priority, policy: {maxAttempts}, after}: ChildJob): RunEnqueued {
+	const unlessDefault = defined({priority: priority || undefined, maxAttempts: maxAttempts === DEFAULT_POLICY.maxAttempts ? undefined : maxAttempts});
+	return {task, payload: decode(payload), ...defined({key, delayMs, dependsOn: after}), ...unlessDefault};
 }

@@ -25,9 +25,13 @@ export function showProgress(of: Pick<JobMap<unknown, unknown>, 'progress'> | Ba
 	}
 	if (!(of instanceof BatchHandle)) throw bad('showProgress() expects what map() or batch() returns');
 	let info: BatchInfo | undefined;
+	let isRead = false;
+	const missing = `there is no batch ${JSON.stringify(of.name)} so far`;
 	let endedBefore: number | undefined;
 	const look = async () => {
-		info = (await of.info().catch(() => info)) ?? info;
+		const known = await of.info().catch(() => undefined);
+		isRead = true;
+		info = known ?? info;
 	};
 	void look();
 	const timer = setInterval(look, LOOK_EVERY_MS).unref();
@@ -35,7 +39,7 @@ export function showProgress(of: Pick<JobMap<unknown, unknown>, 'progress'> | Ba
 		const {completed = 0, dead = 0, cancelled = 0} = info?.counts ?? {};
 		const done = completed + dead + cancelled;
 		if (info) endedBefore ??= done;
-		return {done, executed: done - (endedBefore ?? done), dead, total: info?.total, isStopping: isSignalled()};
+		return {done, executed: done - (endedBefore ?? done), dead, total: info?.total, unknown: isRead && !info ? missing : undefined, isStopping: isSignalled()};
 	});
 	return async () => {
 		clearInterval(timer);

@@ -56,7 +56,12 @@ export class JobBuilder {
 
 	/** @throws FaenaError `UnknownTask` if the defaults, or a task's own options, name in `onDead` a task that the module does not have */
 	checkOnDead(): void {
-		for (const {onDead} of [this.#defaults, ...[...this.#tasks.values()].map(({own}) => own)]) if (onDead !== undefined) this.checkName('onDead', onDead);
+		this.#checkOnDead('defaults', this.#defaults);
+		for (const [name, {own}] of this.#tasks) this.#checkOnDead(`task ${name}`, own);
+	}
+
+	#checkOnDead(where: string, {onDead}: CheckedOptions): void {
+		if (onDead !== undefined) this.checkName(`${where} in onDead`, onDead, `onDead of ${where}: the`);
 	}
 
 	/** Names of the tasks; empty if there is no tasks module. */
@@ -65,10 +70,10 @@ export class JobBuilder {
 	}
 
 	/** @throws FaenaError `BadOption` if it can't be a name; `UnknownTask` if there is a tasks module, and it has no such task */
-	checkName(where: string, task: unknown): string {
+	checkName(where: string, task: unknown, the = 'The'): string {
 		const name = argument(where, 'task', task, taskName);
 		if (this.#tasks.has(name) || this.#tasks.size === 0) return name;
-		throw new FaenaError('UnknownTask', `The tasks module has no task ${JSON.stringify(name)}${nearest(name, this.names)}`);
+		throw new FaenaError('UnknownTask', `${the} tasks module has no task ${JSON.stringify(name)}${nearest(name, this.names)}`);
 	}
 
 	/** @throws FaenaError `UnknownTask`, `BadOption` */
@@ -89,7 +94,7 @@ export class JobBuilder {
 
 	/** @throws FaenaError `UnknownTask`, `BadOption` */
 	resolveChecked(where: string, task: string, given: CheckedOptions): ResolvedJobOptions {
-		if (given.onDead !== undefined) this.checkName(`${where} in onDead`, given.onDead);
+		this.#checkOnDead(where, given);
 		const known = this.#tasks.get(this.checkName(where, task));
 		if (known && Object.keys(given).length === 0) return known.resolved;
 		return known ? resolveJobOptions(this.#defaults, known.own, given) : resolveUnknown(this.#defaults, given);

@@ -341,6 +341,11 @@ export class JobQueue {
 	close(): Promise<void> {
 		return this.store.close();
 	}
+
+	/** As {@link close}, for `await using`. */
+	[Symbol.asyncDispose](): Promise<void> {
+		return this.close();
+	}
 }
 
 /** Enqueues jobs in one transaction: all, or none and an error. Returns a job for each one given, in order. */

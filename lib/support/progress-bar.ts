@@ -32,6 +32,8 @@ export interface MapStatus {
 	/** Items of the input; `undefined` until it has ended. */
 	readonly total: number | undefined;
 	readonly isStopping: boolean;
+	/** Why nothing of it is known so far. */
+	readonly unknown?: string | undefined;
 	/** The same as `done`, `executed` and `total` in bytes, if the largest items come first: then a number of items says little about the time. */
 	readonly bytes?: {readonly done: number; readonly executed: number; readonly total: number} | undefined;
 }
@@ -59,7 +61,8 @@ export function showBar(status: () => MapStatus): () => void {
 }
 
 /** For instance `1,204 of 3,012  40%  112/s  ETA 0:16  2 dead`. Rate and ETA count only items that this run executes. */
-export function describeStatus({done, executed, dead, total, isStopping, bytes}: MapStatus, seconds: number): string {
+export function describeStatus({done, executed, dead, total, isStopping, unknown, bytes}: MapStatus, seconds: number): string {
+	if (unknown !== undefined) return unknown;
 	const rate = executed / seconds;
 	const isByBytes = bytes !== undefined && bytes.total > 0;
 	const work = isByBytes ? bytes : {done, executed, total};

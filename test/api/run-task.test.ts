@@ -41,6 +41,17 @@ test('a task runs with its setup and a real context; what it returned, logged, e
 	t.deepEqual([again.logs, again.enqueued, again.checkpoint, again.progress], [[], [], undefined, undefined]);
 });
 
+test('what a task enqueues has the options that it gave, and for which jobs it waits', async t => {
+	const fan = (_: null, {enqueue}: TaskContext) => {
+		const parts = [enqueue('crawl', 1), enqueue('crawl', 2)];
+		enqueue('fetchPage', {page: 0}, {dependsOn: parts, priority: 3, maxAttempts: 9});
+	};
+	t.deepEqual((await runTask(fan, null, {tasks})).enqueued.at(-1), {
+		...{task: 'fetchPage', payload: {page: 0}, priority: 3, maxAttempts: 9},
+		dependsOn: [{index: 0}, {index: 1}],
+	});
+});
+
 test('a task gets results of other jobs, runs commands, and takes several payloads at once', async t => {
 	const sum = (_: null, {results}: TaskContext<{results: [number, number]}>) => results[0] + results[1];
 	t.is((await runTask(sum, null, {results: [2, 3]})).result, 5);

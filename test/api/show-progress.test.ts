@@ -23,14 +23,16 @@ test('a program shows how far its map is, and another one how far that batch is'
 		await end();
 		const bar = showProgress(faena.batch('b'));
 		await new Promise(resolve => setTimeout(resolve, 700));
-		await bar();`,
+		await bar();
+		await showProgress(faena.batch('typo'))();`,
 	);
 	const {code, stderr} = await program.end();
 	t.is(code, 0, stderr);
 	const lines = stderr.trim().split('\n');
 	t.is(lines[0], '0 of 3  0%');
 	t.regex(lines[1] as string, /^3 of 3 {2}100% {2}[\d.,]+\/s$/);
-	t.is(lines.at(-1), '3 of 3  100%');
+	t.is(lines.at(-3), '3 of 3  100%');
+	t.is(lines.at(-1), 'there is no batch "typo" so far');
 });
 
 test('what has no progress is refused', async t => {

@@ -51,6 +51,10 @@ test('a job that is dead enqueues one of the task that it names, once, with what
 test('onDead goes with each way to enqueue, and a name that is no task is refused', async t => {
 	const faena = await openNoting(t);
 	await t.throwsAsync(faena.enqueue('fail', 1, {onDead: 'note!'}), {code: 'UnknownTask', message: /"note!"/});
+	await t.throwsAsync(openForTest({fail: task(tasks.fail, {onDead: 'tell'})}), {
+		message: /^onDead of task fail: the tasks module has no task "tell"; there is fail\.$/,
+	});
+	await t.throwsAsync(openForTest(tasks, {defaults: {onDead: 'nota'}}), {message: /^onDead of defaults: the .* "nota"; did you mean "note"\?$/});
 	await t.throwsAsync(faena.enqueue('fail', 1, {onDead: ''}), {code: 'BadOption', message: /onDead/});
 	await faena.enqueueMany('fail', [1, 2], {maxAttempts: 1, onDead: 'note'});
 	for await (const _ of faena.map('fail', [3], {maxAttempts: 1, onDead: 'note'}));

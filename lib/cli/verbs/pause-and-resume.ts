@@ -40,12 +40,8 @@ async function resume(queue: JobQueue, tasks: readonly string[]): Promise<void> 
 }
 
 function hint(task: string, known: readonly TaskCounts[]): string {
-	return known.some(each => each.task === task)
-		? '.'
-		: nearest(
-				task,
-				known.map(each => each.task),
-			) || '.';
+	const names = new Set(known.map(each => each.task));
+	return names.has(task) ? '.' : nearest(task, [...names]) || '.';
 }
 
 /** Jobs of the task, in all scopes, that could start if the task is not paused, now or later. */

@@ -1,4 +1,4 @@
-import type {Command} from 'commander';
+import {type Command, Option} from 'commander';
 import type {JobId} from '../../index.ts';
 import {changeExisting, findSchedule, nextMoments, resumeSchedule, type ScheduleVerbs, toScheduleInfo} from '../../internal/api.ts';
 import {FaenaError, type Schedule, type ScheduleResult, shownLocation} from '../../internal/words.ts';
@@ -41,6 +41,8 @@ interface Flags {
 	readonly json?: true;
 }
 
+const ACTIONS = ['pause', 'resume', 'run', 'delete'] as const;
+
 export function addSchedule(program: Command): void {
 	queueCommand(program, 'schedule')
 		.summary('show a schedule; pause, resume, run or delete it')
@@ -51,9 +53,9 @@ export function addSchedule(program: Command): void {
 		.option('--resume', 'end a pause')
 		.option('--run', 'enqueue a job at once')
 		.option('--delete', 'delete the schedule; its jobs stay')
-		.option('--json', 'print one line of JSON')
+		.addOption(new Option('--json', 'print one line of JSON').conflicts([...ACTIONS]))
 		.action(async (name: string, flags: Flags) => {
-			const actions = (['pause', 'resume', 'run', 'delete'] as const).filter(action => flags[action]);
+			const actions = ACTIONS.filter(action => flags[action]);
 			if (actions.length > 1) throw new FaenaError('BadOption', `Give one of --${actions.join(' and --')}.`);
 			const [action] = actions;
 			const {text, exitCode} = await useQueue(
@@ -74,11 +76,7 @@ function verbsOf({store}: JobQueue): ScheduleVerbs {
 	};
 }
 
-async function change(
-	queue: JobQueue,
-	name: string,
-	action: 'pause' | 'resume' | 'run' | 'delete',
-): Promise<{readonly text: string; readonly exitCode: number}> {
+async function change(queue: JobQueue, name: string, action: (typeof ACTIONS)[number]): Promise<{readonly text: string; readonly exitCode: number}> {
 	const verbs = verbsOf(queue);
 	const shown = JSON.stringify(name);
 	if (action === 'resume') await resumeSchedule(verbs, name);

@@ -3,7 +3,7 @@ import {FaenaError} from '../../../lib/support/errors.ts';
 import type {RawQueue} from '../../fixtures/raw-queue.ts';
 import {enqueue, law, listenTo, newJob, OWNER, T0, take} from './laws.ts';
 
-type Verbs<Of> = Exclude<keyof Of, 'location' | 'close'>;
+type Verbs<Of> = Exclude<keyof Of, 'location' | 'close' | typeof Symbol.asyncDispose>;
 
 const VERBS: Readonly<Record<Exclude<Verbs<RawQueue>, 'store' | 'onEnqueue' | 'onBatchCompleted' | 'announce'>, (queue: RawQueue) => unknown>> = {
 	enqueue: queue => queue.enqueue([]),
