@@ -46,7 +46,7 @@ export type {
 export type {ExecOptions, ExecResult} from './job/task/exec-options.ts';
 export type {ParentOutcome} from './job/parents.ts';
 export type {EnqueuedChild} from './job/enqueued-child.ts';
-export {task} from './job/task/task.ts';
+export {task} from './job/task/make-task.ts';
 export {defineTasks, type TaskModule} from './job/task/task-module.ts';
 export {PermanentError, RetryAfter} from './job/task/task-errors.ts';
 export type {PostgresTransaction} from './store/postgres-client.ts';

@@ -78,6 +78,6 @@ export function refusal(error: unknown): Answer {
 
 /** The status for each code of a `FaenaError`. After 503 the client sends its request again, with the same key. */
 const STATUSES: Readonly<Partial<Record<FaenaError['code'], number>>> = {
-	...{BadOption: 400, KeyConflict: 409, TooLarge: 413, QueueFull: 429},
+	...{BadOption: 400, InvalidPayload: 400, NotEncodable: 400, KeyConflict: 409, TooLarge: 413, QueueFull: 429},
 	...{Closed: 503, StorageFull: 503, DatabaseBusy: 503, OutcomeUnknown: 503},
 };

@@ -23,7 +23,7 @@ export interface RunOptions {
 	/** What `ctx.results` is: the results of the jobs for which the job has waited. Default: none. */
 	readonly results?: readonly unknown[];
 	/** What `ctx.job` says: its key, the attempts charged before, and the moment of its schedule. Default: no key, 0, and no moment. */
-	readonly job?: {readonly key?: string; readonly attempts?: number; readonly scheduledAt?: Date | number};
+	readonly job?: {readonly key?: string; readonly attempts?: number; readonly scheduledAt?: number};
 	/** When it aborts, the job is cancelled: `ctx.signal` aborts, and `ctx.cancelled` is true. It goes on until the task ends by itself. */
 	readonly signal?: AbortSignal;
 	/** The tasks that `ctx.enqueue` may name, as `openForTest()` takes them: an object of functions, or what `defineTasks()` made; default: the task itself. */
@@ -152,7 +152,7 @@ function toGroup(builder: JobBuilder, task: string, payload: unknown, {resumeFro
 		values: pack([builder.encode(payload)]),
 		...(key !== undefined && {keys: new Map([[0, key]])}),
 		...(attempts !== undefined && {attempts: new Map([[0, attempts]])}),
-		...(scheduledAt !== undefined && {scheduledAt: new Map([[0, Number(scheduledAt)]])}),
+		...(scheduledAt !== undefined && {scheduledAt: new Map([[0, scheduledAt]])}),
 		...(resumeFrom !== undefined && {executions: 2, checkpoints: new Map([[0, encode(resumeFrom, 'resumeFrom')]])}),
 		...(results && {parents: [{start: 0, end: 1, isEach: false, first: ID + 1, values: pack(results.map(result => encode(result, 'results')))}]}),
 	};

@@ -16,7 +16,8 @@ import {
 	resolveUnknown,
 } from './options.ts';
 import type {OnParentDead, Parents} from './parents.ts';
-import {type Fresh, type JobOptions, optionsOf, type TaskContext, type TaskInfo} from './task/task.ts';
+import {optionsOf} from './task/make-task.ts';
+import type {Fresh, JobOptions, TaskContext, TaskInfo} from './task/task.ts';
 import type {TaskTable} from './task/task-module.ts';
 import {checkInput} from './task/task-schemas.ts';
 

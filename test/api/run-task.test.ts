@@ -113,7 +113,7 @@ test('runTask() and openForTest() take what defineTasks() made, or a module that
 test('a task with onDead runs alone, and its job can have a key, attempts and the moment of a schedule', async t => {
 	const nightly = task((_: null, {job}: TaskContext) => job, {onDead: 'tell', maxAttempts: 4});
 	const at = new Date('2026-12-03T02:30:00Z');
-	const {result} = await runTask(nightly, null, {job: {key: 'k', attempts: 2, scheduledAt: at}});
+	const {result} = await runTask(nightly, null, {job: {key: 'k', attempts: 2, scheduledAt: at.getTime()}});
 	t.like(result, {key: 'k', attempts: 2, maxAttempts: 4, scheduledAt: at.getTime()});
 	await t.throwsAsync(runTask(nightly, null, {job: {kye: 'k'} as never}), {code: 'BadOption', message: /has no option "kye"/});
 });

@@ -1,6 +1,6 @@
 import test from 'ava';
 import {task} from '../../lib/index.ts';
-import {optionsOf} from '../../lib/job/task/task.ts';
+import {optionsOf} from '../../lib/job/task/make-task.ts';
 
 const add = ({a, b}: {readonly a: number; readonly b: number}) => a + b;
 

@@ -1,7 +1,8 @@
 /** Pairs of what makes the items of a map run again. */
 import {existsSync, rmSync} from 'node:fs';
 import type {Engine, JobMap} from '../../lib/index.ts';
-import {type AnyTasks, type TaskContext, task} from '../../lib/job/task/task.ts';
+import {task} from '../../lib/job/task/make-task.ts';
+import type {AnyTasks, TaskContext} from '../../lib/job/task/task.ts';
 import type {TestEngine} from '../../lib/testing.ts';
 import {type Case, pair} from './pair.ts';
 

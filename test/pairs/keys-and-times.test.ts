@@ -1,7 +1,8 @@
 /** Pairs of keys, edits, expiry, delays, pauses, priorities and limits of a queue. */
 import Database from 'better-sqlite3';
 import {enqueueIn, PermanentError, RetryAfter} from '../../lib/index.ts';
-import {type TaskContext, task} from '../../lib/job/task/task.ts';
+import {task} from '../../lib/job/task/make-task.ts';
+import type {TaskContext} from '../../lib/job/task/task.ts';
 import {openQueue, work} from '../../lib/queue.ts';
 import {pair} from './pair.ts';
 

@@ -1,5 +1,5 @@
 /** {@link hold} with a limit, beside tasks without one. */
-import {task} from '../../lib/job/task/task.ts';
+import {task} from '../../lib/job/task/make-task.ts';
 import {hold} from './tasks.ts';
 
 export {echo} from './tasks.ts';

@@ -2,7 +2,7 @@
 import {appendFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {task} from '../../lib/job/task/task.ts';
+import {task} from '../../lib/job/task/make-task.ts';
 
 const note = (line: string) => appendFileSync(join(process.env['PAIR'] as string, 'ran'), `${line}\n`);
 

@@ -1,7 +1,8 @@
 /** A task whose workers are set up, which fails while the file `broken` is there. */
 import {appendFileSync, existsSync} from 'node:fs';
 import {join} from 'node:path';
-import {type TaskContext, task} from '../../lib/job/task/task.ts';
+import {task} from '../../lib/job/task/make-task.ts';
+import type {TaskContext} from '../../lib/job/task/task.ts';
 
 export {command, echo} from './tasks.ts';
 

@@ -2,7 +2,8 @@
 import {appendFileSync, existsSync} from 'node:fs';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {type TaskContext, task} from '../../lib/job/task/task.ts';
+import {task} from '../../lib/job/task/make-task.ts';
+import type {TaskContext} from '../../lib/job/task/task.ts';
 
 const path = (name: string) => join(process.env['PAIR'] as string, name);
 const note = (line: string) => appendFileSync(path('ran'), `${line}\n`);

@@ -2,7 +2,8 @@ import {fileURLToPath, pathToFileURL} from 'node:url';
 import {FaenaError} from '../../support/errors.ts';
 import {hashOf} from '../../support/hash.ts';
 import {argument, bad, callable, expected, isClass, object, text, textOr, url} from '../checks.ts';
-import {type AnyTasks, optionsOf, type TaskFunction} from './task.ts';
+import {optionsOf} from './make-task.ts';
+import type {AnyTasks, TaskFunction} from './task.ts';
 
 /** Symbols of all programs: a bundle of the tasks may hold a copy of Faena. */
 const MODULE = Symbol.for('faena.tasks');
