@@ -47,13 +47,7 @@ begin
 			end if;
 		end if;
 		perform set_expiry(a.id, a.id, a.expires_ms, a.run_at);
-		if a.run_at > now_ms() then
-			insert into waiting values (a.id, a.id, its_task, -a.priority, null, 0, a.run_at, false);
-			perform count_change(its_task, null, null, @DELAYED@, 1);
-		else
-			insert into ready values (a.id, a.id, its_task, -a.priority, null, 0);
-			perform count_change(its_task, null, null, @READY@, 1);
-		end if;
+		perform make_ready(a.id, a.id, its_task, -a.priority, null, 0, null, a.run_at);
 	end loop;
 	perform set_config('faena.store', its_store, true);
 end $$;
@@ -133,37 +127,23 @@ begin
 	raise exception using errcode = 'invalid_parameter_value', message = format('enqueue() expects %s; it got %s', expects, left(value::text, 100));
 end $$;
 
--- A time in milliseconds: a number, or an interval as text. Null if there is none.
-create function ms_of(value jsonb, name text, least_ms integer) returns bigint language plpgsql as $$
+-- A time in milliseconds: a number; or as text an interval or, without a least one, a moment since 1970. Null if there is none.
+create function ms_of(value jsonb, name text, least_ms integer default null) returns bigint language plpgsql as $$
 declare
-	expects text := format('as %s a number of milliseconds, or an interval such as "5 minutes", from %s ms to 10 years', name, least_ms);
+	is_moment boolean := least_ms is null;
+	most_ms bigint := case when is_moment then @LAST_MS@ else @MAX_DURATION_MS@ end;
 	ms numeric;
 begin
 	if value is null then return null; end if;
 	begin
-		ms := round(case jsonb_typeof(value) when 'number' then value::text::numeric when 'string' then extract(epoch from (value #>> '{}')::interval) * 1000 end);
+		ms := round(case jsonb_typeof(value) when 'number' then value::text::numeric when 'string' then 1000 * case when is_moment
+			then extract(epoch from (value #>> '{}')::timestamptz) else extract(epoch from (value #>> '{}')::interval) end end);
 	exception when data_exception then
 		null;
 	end;
-	if ms is null or ms not between least_ms and @MAX_DURATION_MS@ then perform refuse_option(expects, value); end if;
-	return ms;
-end $$;
-
--- A moment in milliseconds since 1970: a number, or a time as text. Null if there is none.
-create function moment_of(value jsonb, name text) returns bigint language plpgsql as $$
-declare
-	ms numeric;
-begin
-	if value is null then return null; end if;
-	begin
-		ms := round(case jsonb_typeof(value) when 'number' then value::text::numeric when 'string' then extract(epoch from (value #>> '{}')::timestamptz) * 1000 end);
-	exception when data_exception then
-		null;
-	end;
-	if ms is null or ms not between 0 and @LAST_MS@ then
-		perform refuse_option(format('as %s a time such as "2030-01-31 12:00+00", or milliseconds since 1970', name), value);
-	end if;
-	return ms;
+	if ms between coalesce(least_ms, 0) and most_ms then return ms; end if;
+	perform refuse_option(format(case when is_moment then 'as %s a time such as "2030-01-31 12:00+00", or milliseconds since 1970'
+		else 'as %s a number of milliseconds, or an interval such as "5 minutes", from %s ms to 10 years' end, name, least_ms), value);
 end $$;
 
 create function number_of_option(value jsonb, name text, low integer, high integer, is_whole boolean) returns numeric language plpgsql as $$
@@ -214,7 +194,7 @@ begin
 			'scope', o->>'scope',
 			'priority', number_of_option(o->'priority', 'priority', -@MAX_NUMBER@, @MAX_NUMBER@, true)::integer,
 			'delay', ms_of(o->'delay', 'delay', 0),
-			'runAt', moment_of(o->'runAt', 'runAt'),
+			'runAt', ms_of(o->'runAt', 'runAt'),
 			'expires', ms_of(o->'expires', 'expires', 1),
 			'policy', format('{%s,"timeoutMs":%s,"retry":%s,"backoff":{"baseMs":%s,"factor":%s,"maxMs":%s,"jitter":%s}%s,"unset":%s}',
 				(select string_agg(format('"%s":%s', n.name, number_of_option(o->n.name, n.name, n.least, @MAX_NUMBER@, true)::integer), ',' order by n.place)

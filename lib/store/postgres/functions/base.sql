@@ -88,14 +88,8 @@ create function count_change(its_task bigint, its_batch bigint, from_state integ
 declare
 	its_store integer := current_setting('faena.store');
 begin
-	if from_state is null then
-		insert into tally_change (batch, task, state, jobs, store) values (its_batch, its_task, to_state, number, its_store);
-	elsif to_state is null then
-		insert into tally_change (batch, task, state, jobs, store) values (its_batch, its_task, from_state, -number, its_store);
-	else
-		insert into tally_change (batch, task, state, jobs, store)
-			values (its_batch, its_task, from_state, -number, its_store), (its_batch, its_task, to_state, number, its_store);
-	end if;
+	insert into tally_change (batch, task, state, jobs, store)
+		select its_batch, its_task, state, jobs, its_store from (values (from_state, -number), (to_state, number)) change (state, jobs) where state is not null;
 end $$;
 
 -- Notes a change that moves no job, so that other stores look.

@@ -149,11 +149,8 @@ begin
 	if unmet > 0 then
 		insert into blocked values (its_id, its_id, p.task, its_rank, p.batch, p.executions, case when due > now_ms() then due end, unmet);
 		perform count_change(p.task, p.batch, p.state, @BLOCKED@, 1);
-	elsif due > now_ms() then
-		insert into waiting values (its_id, its_id, p.task, its_rank, p.batch, p.executions, due, false);
-		perform count_change(p.task, p.batch, p.state, @DELAYED@, 1);
 	else
-		perform make_ready(its_id, its_id, p.task, its_rank, p.batch, p.executions, p.state);
+		perform make_ready(its_id, its_id, p.task, its_rank, p.batch, p.executions, p.state, due);
 	end if;
 end $$;
 

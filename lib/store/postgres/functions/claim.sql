@@ -45,13 +45,18 @@ begin
 	end loop;
 end $$;
 
--- Makes jobs of another state ready or, if they are suspects, quarantined.
-create function make_ready(its_first bigint, its_last bigint, its_task bigint, its_rank integer, its_batch bigint, its_executions integer, from_state integer)
-	returns void language plpgsql as $$
+-- Makes jobs of another state ready or, if they are suspects, quarantined; or lets them wait, if they become due later.
+create function make_ready(its_first bigint, its_last bigint, its_task bigint, its_rank integer, its_batch bigint, its_executions integer, from_state integer,
+	due bigint default null) returns void language plpgsql as $$
 declare
 	at bigint := its_first;
 	suspect bigint;
 begin
+	if due > now_ms() then
+		insert into waiting values (its_first, its_last, its_task, its_rank, its_batch, its_executions, due, false);
+		perform count_change(its_task, its_batch, from_state, @DELAYED@, its_last - its_first + 1);
+		return;
+	end if;
 	if its_executions > 0 then
 		for suspect in select id from failure_state where id between its_first and its_last and suspicion > 0 order by id loop
 			if suspect > at then
@@ -170,37 +175,30 @@ begin
 	) sizes where size >= @MIN_COUNTED_RESULT_BYTES@);
 end $$;
 
--- The size of the payloads of jobs with consecutive ids, and of the large results that they get.
-create function size_of_jobs(from_id bigint, to_id bigint) returns bigint language sql stable as $$
-	select coalesce(sum(case
-		when first = last then coalesce(octet_length(text_value), octet_length(byte_value), 0)
+-- The size of the payloads of jobs with consecutive ids, and of the large results that they get. At least that, if it need not be exact: a part of a row then
+-- counts as the whole, which takes no look at its text.
+create function size_of_jobs(from_id bigint, to_id bigint, is_exact boolean) returns bigint language plpgsql stable as $$
+begin
+	return (select coalesce(sum(case
+		when first = last or not is_exact then coalesce(octet_length(text_value), octet_length(byte_value), 0)
 		when text_value is null then 0
 		when first >= from_id and last <= to_id then octet_length(text_value) - (last - first)
 		else octet_length(replace(cut_lines(text_value, greatest(from_id, first) - first + 1, least(to_id, last) - first + 1), E'\n', ''))
-	end), 0)::bigint + size_of_results(from_id, to_id)
-	from job where first >= (select max(first) from job where first <= from_id and first > from_id - @MAX_GROUP_JOBS@) and first <= to_id
-$$;
-
--- At least the size of these jobs. A part of a row counts as the whole, which takes no look at its text.
-create function most_size_of_jobs(from_id bigint, to_id bigint) returns bigint language plpgsql as $$
-begin
-	return (select coalesce(sum(coalesce(octet_length(text_value), octet_length(byte_value), 0)), 0)
-		from job where first >= (select max(first) from job where first <= from_id and first > from_id - @MAX_GROUP_JOBS@) and first <= to_id) + size_of_results(from_id, to_id);
+	end), 0)
+	from job where first >= (select max(first) from job where first <= from_id and first > from_id - @MAX_GROUP_JOBS@) and first <= to_id) + size_of_results(from_id, to_id);
 end $$;
 
 -- What is special about claimed jobs; null if nothing is.
 create function details_of(its_first bigint, its_last bigint, its_execution integer) returns jsonb language plpgsql as $$
-begin
-	if its_execution = 1 then
-		return nullif(jsonb_strip_nulls(jsonb_build_object(
-			'expiries', (select jsonb_agg(jsonb_build_array(id, expires_at)) from expiry where id between its_first and its_last),
-			'scheduled', (select jsonb_agg(jsonb_build_array(id, at)) from scheduled where id between its_first and its_last)
-		)), '{}');
-	end if;
-	delete from progress where id between its_first and its_last;
-	return jsonb_build_object(
+declare
+	details jsonb := jsonb_strip_nulls(jsonb_build_object(
 		'expiries', (select jsonb_agg(jsonb_build_array(id, expires_at)) from expiry where id between its_first and its_last),
-		'scheduled', (select jsonb_agg(jsonb_build_array(id, at)) from scheduled where id between its_first and its_last),
+		'scheduled', (select jsonb_agg(jsonb_build_array(id, at)) from scheduled where id between its_first and its_last)
+	));
+begin
+	if its_execution = 1 then return nullif(details, '{}'); end if;
+	delete from progress where id between its_first and its_last;
+	return details || jsonb_build_object(
 		'failures', (select jsonb_agg(jsonb_build_array(id, attempts, crashes, delays, suspicion)) from failure_state where id between its_first and its_last),
 		'checkpoints', (select jsonb_agg(jsonb_build_array(id, text_value, encode(byte_value, 'base64'))) from checkpoint where id between its_first and its_last)
 	);
@@ -346,11 +344,11 @@ begin
 		name := name_of(abs(r.lane));
 		number := least(r.last - r.first + 1, total, l.limits[i], case when l.rooms <> '{}' then (l.rooms->>name::text)::integer end);
 		if size is not null then
-			own_size := case when is_exact then size_of_jobs(r.first, r.first + number - 1) else most_size_of_jobs(r.first, r.first + number - 1) end;
+			own_size := size_of_jobs(r.first, r.first + number - 1, is_exact);
 			if not is_exact and claimed_size + own_size >= size then
 				is_exact := true;
-				claimed_size := (select coalesce(sum(size_of_jobs(x.first, x.last)), 0) from unnest(rows) x);
-				own_size := size_of_jobs(r.first, r.first + number - 1);
+				claimed_size := (select coalesce(sum(size_of_jobs(x.first, x.last, true)), 0) from unnest(rows) x);
+				own_size := size_of_jobs(r.first, r.first + number - 1, true);
 			end if;
 			if claimed_size + own_size >= size then number := jobs_to_size(r.first, r.first + number - 1, size - claimed_size); end if;
 			claimed_size := claimed_size + own_size;

@@ -99,22 +99,11 @@ declare
 begin
 	perform begin_call(call, true);
 	for o in
-		select * from (
-			(
-				select * from outcome
-				where status = @COMPLETED@ and ended_at < (call->'latest'->>'completed')::bigint and ended_at >= after_value and (ended_at, last) > (after_value, after_id)
-				order by ended_at, first limit room + 1
-			)
-			union all (
-				select * from outcome
-				where status = @DEAD@ and ended_at < (call->'latest'->>'dead')::bigint and ended_at >= after_value and (ended_at, last) > (after_value, after_id)
-				order by ended_at, first limit room + 1
-			)
-			union all (
-				select * from outcome
-				where status = @CANCELLED@ and ended_at < (call->'latest'->>'cancelled')::bigint and ended_at >= after_value and (ended_at, last) > (after_value, after_id)
-				order by ended_at, first limit room + 1
-			)
+		select old.* from unnest(array[@COMPLETED@, @DEAD@, @CANCELLED@]) its_status cross join lateral (
+			select * from outcome
+			where status = its_status and ended_at < (call->'latest'->>status_name(its_status))::bigint
+				and ended_at >= after_value and (ended_at, last) > (after_value, after_id)
+			order by ended_at, first limit room + 1
 		) old order by ended_at, first
 	loop
 		if room = 0 then return deleted(jobs, jsonb_build_object('value', after_value, 'id', after_id)); end if;

@@ -89,18 +89,6 @@ create function lost_parent_of(its_id bigint) returns bigint language sql stable
 	where s.state = 'dead' and not e.runs_on_dead or s.state = 'missing' order by s.state, e.place limit 1
 $$;
 
--- True if a parent is dead, of a job that does not run without it.
-create function has_dead_parent(its_id bigint) returns boolean language sql stable as $$
-	select exists (select from edges_to(its_id, its_id) e cross join lateral states_in(e.parent_first, e.parent_last) s
-		where s.state = 'dead' and not e.runs_on_dead)
-$$;
-
--- The number of its parents that exist and have not ended.
-create function open_parents_of(its_id bigint) returns integer language sql stable as $$
-	select coalesce(sum(s.last - s.first + 1), 0)::integer from edges_to(its_id, its_id) e cross join lateral states_in(e.parent_first, e.parent_last) s
-	where s.state = 'open'
-$$;
-
 create function unmet_parents_of(its_id bigint) returns integer language sql stable as $$
 	select coalesce(sum(s.last - s.first + 1), 0)::integer from edges_to(its_id, its_id) e cross join lateral states_in(e.parent_first, e.parent_last) s
 	where not is_met(s.state, e.runs_on_dead)
@@ -294,12 +282,7 @@ begin
 		else
 			perform set_config('faena.unblocked', 'true', true);
 			update expiry set expires_at = greatest(b.run_at, now_ms()) + expires_ms where id between b.first and b.last;
-			if b.run_at > now_ms() then
-				insert into waiting values (b.first, b.last, b.task, b.rank, b.batch, b.executions, b.run_at, false);
-				perform count_change(b.task, b.batch, @BLOCKED@, @DELAYED@, b.last - b.first + 1);
-			else
-				perform make_ready(b.first, b.last, b.task, b.rank, b.batch, b.executions, @BLOCKED@);
-			end if;
+			perform make_ready(b.first, b.last, b.task, b.rank, b.batch, b.executions, @BLOCKED@, b.run_at);
 		end if;
 	end loop;
 	return rows;
@@ -358,10 +341,14 @@ end $$;
 -- The parents are counted anew, since changes of several may come in one transaction, and one edge after the other.
 create function block_again(its_id bigint, p place) returns boolean language plpgsql as $$
 declare
-	open integer := open_parents_of(its_id);
+	open integer;
+	is_lost boolean;
 begin
+	if p.state is null or p.state not in (@READY@, @QUARANTINED@, @DELAYED@, @BLOCKED@) then return false; end if;
+	select sum(s.last - s.first + 1) filter (where s.state = 'open'), bool_or(s.state = 'dead' and not e.runs_on_dead) into open, is_lost
+		from edges_to(its_id, its_id) e cross join lateral states_in(e.parent_first, e.parent_last) s;
 	-- One that was taken back after a parent died runs without it.
-	if open = 0 or p.state is null or p.state not in (@READY@, @QUARANTINED@, @DELAYED@, @BLOCKED@) or has_dead_parent(its_id) then return false; end if;
+	if open is null or is_lost then return false; end if;
 	perform take_out(p, its_id, its_id);
 	insert into blocked values (its_id, its_id, p.task, p.rank, p.batch, p.executions, p.run_at, open);
 	if p.state <> @BLOCKED@ then

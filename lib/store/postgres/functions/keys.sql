@@ -10,19 +10,16 @@ create function key_space(its_task bigint, its_batch bigint) returns bigint lang
 	select coalesce(its_batch, -name_of(its_task))
 $$;
 
--- The job that has the key.
+-- The job that has the key: one row, with null if there is none.
+create function held_by(its_space bigint, its_batch bigint, its_key text) returns table (held bigint) language sql stable rows 1 as $$
+	select coalesce(h.id, r.first_id + own - r.first) from number_of(its_batch, its_key) own
+	left join lateral (select id from key where space = its_space and key = its_key limit 1) h on true
+	left join lateral (select * from key_run where batch = its_batch and first <= own order by first desc limit 1) r on r.last >= own
+$$;
+
 create function holder_of(its_task bigint, its_batch bigint, its_key text) returns bigint language plpgsql stable as $$
-declare
-	r key_run;
-	found_id bigint;
 begin
-	if number_of(its_batch, its_key) is not null then
-		select * into r from key_run where batch = its_batch and first <= its_key::bigint order by first desc limit 1;
-		if r.last >= its_key::bigint then return r.first_id + its_key::bigint - r.first; end if;
-		return null;
-	end if;
-	select id into found_id from key where space = key_space(its_task, its_batch) and key = its_key;
-	return found_id;
+	return (select held from held_by(key_space(its_task, its_batch), its_batch, its_key));
 end $$;
 
 -- Frees those keys of deleted jobs that no other job has taken.
@@ -79,10 +76,7 @@ begin
 				select *, (held is null or is_free) and i = leader as is_new from (
 					select k, t, b, i::integer, held, coalesce(g ? 'unique' and has_ended(held), false) as is_free, (min(i) over (partition by k))::integer as leader
 					from unnest(keys_of(g), own_texts, own_bytes) with ordinality j (k, t, b, i)
-					cross join lateral number_of(its_batch, k) own
-					left join lateral (select id from key where space = key_space(its_task, its_batch) and key = k limit 1) h on true
-					left join lateral (select * from key_run where batch = its_batch and first <= own order by first desc limit 1) r on r.last >= own
-					cross join lateral (select coalesce(h.id, r.first_id + own - r.first)) x (held)
+					cross join lateral held_by(key_space(its_task, its_batch), its_batch, k)
 				) found
 			) told
 		) placed
@@ -98,10 +92,7 @@ begin
 	return query
 		select held, coalesce(o.status, (place_of(held)).state), f.value
 		from jsonb_array_elements_text(call->'keys') with ordinality k (name, i)
-		cross join lateral number_of(its_batch, k.name) own
-		left join lateral (select h.id from key h where h.space = its_space and h.key = k.name limit 1) h on true
-		left join lateral (select * from key_run where batch = its_batch and first <= own order by first desc limit 1) r on r.last >= own
-		cross join lateral (select coalesce(h.id, r.first_id + own - r.first)) x (held)
+		cross join lateral held_by(its_space, its_batch, k.name)
 		left join lateral outcome_row(held) o on o.last >= held
 		left join fingerprint f on f.id = held
 		order by k.i;

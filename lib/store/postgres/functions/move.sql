@@ -18,7 +18,7 @@ begin
 	ids := '{}';
 	if filter ? 'task' and its_task is null or filter ? 'batch' and its_batch is null then return; end if;
 	if filter ? 'key' then
-		candidates := ids_by_key(filter->>'key', its_task, its_batch);
+		candidates := array_remove(array[holder_of(its_task, its_batch, filter->>'key')], null);
 		if filter ? 'ids' then candidates := array(select x from unnest(candidates) x where to_jsonb(x) <@ (filter->'ids')); end if;
 	elsif filter ? 'ids' then
 		candidates := array(select jsonb_array_elements_text(filter->'ids')::bigint);
@@ -61,11 +61,6 @@ begin
 		end loop;
 	end loop;
 end $$;
-
--- The job that has the key in the batch; or, without one, in the task, outside batches.
-create function ids_by_key(its_key text, its_task bigint, its_batch bigint) returns bigint[] language sql stable as $$
-	select array_remove(array[holder_of(its_task, its_batch, its_key)], null)
-$$;
 
 create function move(call jsonb) returns jsonb language plpgsql as $$
 declare
