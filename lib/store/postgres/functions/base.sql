@@ -140,6 +140,13 @@ create function cut_lines(lines text, from_line bigint, to_line bigint) returns 
 	from (select (string_to_array(lines, E'\n'))[from_line : to_line] as part) cut
 $$;
 
+create type range as (first bigint, last bigint);
+
+-- What is left of a range of jobs without some of them: up to two ranges.
+create function rest_of(its_first bigint, its_last bigint, from_id bigint, to_id bigint) returns setof range language sql immutable rows 2 as $$
+	select * from (values (its_first, from_id - 1), (to_id + 1, its_last)) part (first, last) where part.first <= part.last
+$$;
+
 -- The row that has a job, if there is the job.
 create function job_row(id bigint) returns setof job language sql stable rows 1 as $$
 	select * from job where first <= $1 and first > $1 - @MAX_GROUP_JOBS@ order by first desc limit 1

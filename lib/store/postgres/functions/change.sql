@@ -3,32 +3,24 @@
 -- Takes jobs with consecutive ids out of the row that has their state. The others of the row keep it.
 create function take_out(p place, its_first bigint, its_last bigint) returns void language plpgsql as $$
 declare
-	r ready;
-	w waiting;
-	b blocked;
 	c claimed;
 	o outcome;
 begin
 	case
 		when p.state in (@READY@, @QUARANTINED@) then
-			delete from ready where first = p.first returning * into r;
-			if r.first < its_first then insert into ready values (r.first, its_first - 1, r.lane, r.rank, r.batch, r.executions); end if;
-			if r.last > its_last then insert into ready values (its_last + 1, r.last, r.lane, r.rank, r.batch, r.executions); end if;
+			with gone as (delete from ready where first = p.first returning *)
+				insert into ready select part.first, part.last, lane, rank, batch, executions from gone, rest_of(gone.first, gone.last, its_first, its_last) part;
 		when p.state in (@DELAYED@, @FAILED@, @PARKED@, @HELD@) then
-			delete from waiting where first = p.first returning * into w;
-			if w.first < its_first then insert into waiting values (w.first, its_first - 1, w.task, w.rank, w.batch, w.executions, w.run_at, w.failed); end if;
-			if w.last > its_last then insert into waiting values (its_last + 1, w.last, w.task, w.rank, w.batch, w.executions, w.run_at, w.failed); end if;
+			with gone as (delete from waiting where first = p.first returning *)
+				insert into waiting select part.first, part.last, task, rank, batch, executions, run_at, failed from gone, rest_of(gone.first, gone.last, its_first, its_last) part;
 		when p.state = @BLOCKED@ then
-			delete from blocked where first = p.first returning * into b;
-			if b.first < its_first then insert into blocked values (b.first, its_first - 1, b.task, b.rank, b.batch, b.executions, b.run_at, b.parents); end if;
-			if b.last > its_last then insert into blocked values (its_last + 1, b.last, b.task, b.rank, b.batch, b.executions, b.run_at, b.parents); end if;
+			perform take_blocked(its_first, its_last);
 		when p.state = @RUNNING@ then
 			select * into c from claimed where first = p.first;
 			perform take_claimed(c, its_first, its_last);
 		else
 			delete from outcome where first = p.first returning * into o;
-			if o.first < its_first then perform insert_part(o, o.first, its_first - 1); end if;
-			if o.last > its_last then perform insert_part(o, its_last + 1, o.last); end if;
+			perform insert_part(o, first, last) from rest_of(o.first, o.last, its_first, its_last);
 	end case;
 end $$;
 
@@ -59,8 +51,7 @@ begin
 	perform parents_changed(its_first, its_last, 'deleted');
 	for j in delete from job where first >= (select max(first) from job where first <= its_first and first > its_first - @MAX_GROUP_JOBS@) and first <= its_last and last >= its_first returning * loop
 		perform free_keys(j, greatest(j.first, its_first), least(j.last, its_last));
-		if j.first < its_first then perform insert_job_part(j, j.first, its_first - 1); end if;
-		if j.last > its_last then perform insert_job_part(j, its_last + 1, j.last); end if;
+		perform insert_job_part(j, first, last) from rest_of(j.first, j.last, its_first, its_last);
 	end loop;
 	perform delete_edges_to(its_first, its_last);
 end $$;
@@ -83,8 +74,7 @@ begin
 	select * into j from job_row(its_id);
 	if j.first = j.last then return; end if;
 	delete from job where first = j.first;
-	if j.first < its_id then perform insert_job_part(j, j.first, its_id - 1); end if;
-	if j.last > its_id then perform insert_job_part(j, its_id + 1, j.last); end if;
+	perform insert_job_part(j, first, last) from rest_of(j.first, j.last, its_id, its_id);
 	perform insert_job_part(j, its_id, its_id);
 end $$;
 

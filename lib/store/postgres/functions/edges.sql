@@ -34,7 +34,7 @@ begin
 			select case when is_each then parent_first + part.first - child_first else parent_first end,
 				case when is_each then parent_first + part.last - child_first else parent_last end,
 				part.first, part.last, is_each, runs_on_dead, coalesce(place, id)
-			from gone cross join lateral (values (child_first, its_first - 1), (its_last + 1, child_last)) part (first, last) where part.first <= part.last;
+			from gone cross join lateral rest_of(child_first, child_last, its_first, its_last) part;
 end $$;
 
 -- Gives a job that runs again the parents that its new group names, in place of those that it had. Place: of the job in the group, from 1.
@@ -256,17 +256,14 @@ end $$;
 
 -- Blocked jobs of these, a row at a time, cut to them, and taken out of their rows.
 create function take_blocked(its_first bigint, its_last bigint) returns setof blocked language plpgsql as $$
-declare
-	b blocked;
 begin
-	for b in select * from blocked where first > its_first - @MAX_GROUP_JOBS@ and first <= its_last and last >= its_first order by first loop
-		delete from blocked where first = b.first;
-		if b.first < its_first then insert into blocked values (b.first, its_first - 1, b.task, b.rank, b.batch, b.executions, b.run_at, b.parents); end if;
-		if b.last > its_last then insert into blocked values (its_last + 1, b.last, b.task, b.rank, b.batch, b.executions, b.run_at, b.parents); end if;
-		b.first := greatest(b.first, its_first);
-		b.last := least(b.last, its_last);
-		return next b;
-	end loop;
+	return query
+		with gone as (delete from blocked where first > its_first - @MAX_GROUP_JOBS@ and first <= its_last and last >= its_first returning *),
+		rest as (
+			insert into blocked select part.first, part.last, task, rank, batch, executions, run_at, parents
+			from gone cross join lateral rest_of(gone.first, gone.last, its_first, its_last) part
+		)
+		select greatest(first, its_first), least(last, its_last), task, rank, batch, executions, run_at, parents from gone order by first;
 end $$;
 
 create function count_down(e cut_edge) returns integer language plpgsql as $$

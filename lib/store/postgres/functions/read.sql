@@ -1,7 +1,5 @@
 -- Reading: pages of jobs, how they ended, and their numbers.
 
-create type range as (first bigint, last bigint);
-
 -- Ranges of jobs in these states, of this task and batch if they are given, in order. Together they may have more jobs than are asked for. A row has at
 -- most @MAX_GROUP_JOBS@ jobs, so that the first one to look at is found by an index.
 create function find_ranges(states integer[], its_task bigint, its_batch bigint, after bigint, up_to bigint, most integer)

@@ -56,12 +56,8 @@ end $$;
 create function take_claimed(c claimed, its_first bigint, its_last bigint) returns void language plpgsql as $$
 begin
 	delete from claimed where first = c.first;
-	if c.first < its_first then
-		insert into claimed values (c.first, its_first - 1, c.task, c.rank, c.batch, c.execution, c.lease, c.owner, c.stop, c.started_at);
-	end if;
-	if c.last > its_last then
-		insert into claimed values (its_last + 1, c.last, c.task, c.rank, c.batch, c.execution, c.lease, c.owner, c.stop, c.started_at);
-	end if;
+	insert into claimed select first, last, c.task, c.rank, c.batch, c.execution, c.lease, c.owner, c.stop, c.started_at
+		from rest_of(c.first, c.last, its_first, its_last);
 end $$;
 
 -- Completes those jobs of an item that the claim still holds. Returns the ranges of the others. Is_plain: no job has edges, a time or a checkpoint.

@@ -4,7 +4,8 @@
 
 create type sorted_row as (first bigint, last bigint, upper double precision, times bytea);
 
--- The next rows of a source, from a place on. Its query names the column by which it is sorted, whose index has the rows in this order.
+-- The next rows of a source, from a place on. Its query names the column by which it is sorted, whose index has the rows in this order:
+-- "order by" would take that of a result with the same name.
 create function sorted_rows(source text, kind text, states integer[], task_name text, batch_name text, its_value float8, its_upper float8,
 	its_first bigint, most integer, since float8, until float8) returns setof sorted_row language plpgsql stable as $$
 declare
@@ -20,7 +21,7 @@ begin
 	return query execute format(case source
 		-- Jobs that run.
 		when 'claims' then '
-			select first, last, %3$I::float8, null::bytea from claimed
+			select first, last, %3$I::float8 as upper, null::bytea from claimed
 			where (%3$I, first) < (%4$s, $6) and %3$I <= $4 and @RUNNING@ = any ($1)
 				and ($2 is null or name_of(task) = $2) and ($3 is null or batch = $3)
 			order by %3$I desc, first desc limit $7'
@@ -37,7 +38,7 @@ begin
 				and ($2 is null or name_of(p.task) = $2) and ($3 is null or p.batch = $3)
 			order by f.%3$I desc, f.id desc limit $7'
 		-- Runs of outcomes of which a part may come before the place, which an index has apart; and singles, rows whose jobs have the same value.
-		else 'select first, last, %2$I::float8, ' || case source when 'runs' then 'times' else 'null::bytea' end || ' from outcome
+		else 'select first, last, %2$I::float8 as upper, ' || case source when 'runs' then 'times' else 'null::bytea' end || ' from outcome
 			where ' || case when source = 'runs' then '(first < last or %1$I < %2$I) and %1$I <= $4'
 				when kind = 'endedAt' then '%2$I <= $4' else 'first = last and %1$I = %2$I and %2$I <= $4' end || '
 				and status = $1[1] and %2$I is not null and (%2$I, first) < (%4$s, $6)

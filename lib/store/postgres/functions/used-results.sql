@@ -25,7 +25,7 @@ begin
 	perform require_alone();
 	with gone as (delete from used_result where first > its_first - @MAX_GROUP_JOBS@ and first <= its_last and last >= its_first returning *)
 		insert into used_result select parent, part.first, part.last, digest, is_stale
-		from gone cross join lateral (values (gone.first, its_first - 1), (its_last + 1, gone.last)) part (first, last) where part.first <= part.last;
+		from gone cross join lateral rest_of(gone.first, gone.last, its_first, its_last) part;
 end $$;
 
 -- These jobs have a new round; or have completed, and their children are stale that got something else.
