@@ -58,11 +58,6 @@ export class Owners {
 		return [...this.#owned.keys()];
 	}
 
-	/** The number of the owner's row; `undefined` if it is not an owner of this store. */
-	idOf(owner: OwnerId): number | undefined {
-		return this.#owned.get(owner)?.id;
-	}
-
 	/**
 	 * Runs a call that may register an owner. If the row of another store has its name, that owner may be dead: then its jobs are reclaimed first.
 	 * @throws FaenaError `OwnerInUse` if the other one is not known to be dead
@@ -110,12 +105,6 @@ export class Owners {
 		this.#owned.set(owner, {...owned, id});
 	}
 
-	/** Whose row a heartbeat renews: `null` for that of any store, which may be this one's in another thread; 0 for none. */
-	rowOf(owner: OwnerId): number | null {
-		const owned = this.#owned.get(owner);
-		return owned ? (owned.id ?? 0) : null;
-	}
-
 	/** The owner may have no row: it has heard that it was taken for dead, or the transaction has failed that wrote the row. Its lock stays. */
 	unregistered(owner: OwnerId): void {
 		const owned = this.#owned.get(owner);
@@ -130,10 +119,11 @@ export class Owners {
 
 	/**
 	 * Renews the heartbeat of an owner.
-	 * @param renew renews that of a row, as {@link rowOf} says; false if there is none
+	 * @param renew renews that of a row: `null` for that of any store, which may be this one's in another thread; 0 for none. False if there is none
 	 */
 	async heartbeat(owner: OwnerId, renew: (row: number | null) => Promise<boolean>): Promise<'alive' | 'fenced'> {
-		const isKnown = await renew(this.rowOf(owner));
+		const owned = this.#owned.get(owner);
+		const isKnown = await renew(owned ? (owned.id ?? 0) : null);
 		if (!isKnown) this.unregistered(owner);
 		this.#touch(owner);
 		// An owner hears once that it was taken for dead.
@@ -143,11 +133,11 @@ export class Owners {
 
 	/** Releases a page of an owner's jobs by a call, with which it may leave. */
 	async release(owner: OwnerId, leave: boolean, call: () => Promise<Released>): Promise<Released> {
-		const before = this.idOf(owner);
+		const before = this.#owned.get(owner)?.id;
 		try {
 			const released = await call();
 			// A later call may have registered the owner again.
-			if (leave && !released.hasMore && this.idOf(owner) === before) this.forget(owner);
+			if (leave && !released.hasMore && this.#owned.get(owner)?.id === before) this.forget(owner);
 			return released;
 		} catch (error) {
 			// The row stays, so the file of the lock must stay, too. Without a holder it shows that the owner has ended.
@@ -201,11 +191,11 @@ export class Owners {
 		this.unlock(owner);
 	}
 
-	/** Drops the lock, and leaves its file, which then shows that the owner has ended. Returns false if it is not an owner of this store. */
-	unlock(owner: OwnerId): boolean {
+	/** Drops the lock, and leaves its file, which then shows that the owner has ended. */
+	unlock(owner: OwnerId): void {
 		this.#owned.get(owner)?.lock?.close();
 		this.fenced.delete(owner);
-		return this.#owned.delete(owner);
+		this.#owned.delete(owner);
 	}
 
 	/**

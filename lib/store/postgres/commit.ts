@@ -10,7 +10,7 @@ import {STATUS_OF} from '../stored-state.ts';
 import {type ClaimedRow, toClaimedGroups} from './claimed-rows.ts';
 import {CallEncoder, toEnqueued} from './commit-items.ts';
 import {CallValues} from './connection/call-values.ts';
-import type {Calls, DecidedChange, Effects, Facts} from './connection/calls.ts';
+import type {Calls, DecidedChange, Facts} from './connection/calls.ts';
 import type {ClaimedFrom} from './connection/claimed-from.ts';
 import type {Database} from './connection/database.ts';
 import {KEY_CONFLICT, LATE_CLAIM, MUST_BE_ALONE, NOT_DECIDED} from './connection/error-codes.ts';
@@ -19,18 +19,6 @@ import {childJobsOf, type EndedItem, endedItems, toSettled} from './ended-items.
 import type {Basis, KnownFacts} from './facts.ts';
 import type {Numbers, NumberTables} from './number-tables.ts';
 import {decideChanges} from './schedules.ts';
-
-/** What a transaction did. */
-export interface Done {
-	readonly committed: Committed;
-	readonly effects: Effects;
-	/** The number of the owner that claimed. */
-	readonly owner: number | null;
-	/** True if more jobs of programs' own transactions are left to be taken over. */
-	readonly moreArrived: boolean;
-	/** True if it has woken the listeners of other stores. */
-	readonly isTold: boolean;
-}
 
 /** What a store's transactions share. */
 export interface CommitContext {
@@ -46,8 +34,10 @@ export interface CommitContext {
 	readonly tellsItself: boolean;
 }
 
+type Answer = Calls['commit']['answers'];
+
 /** Does all changes in one transaction. What was decided by other facts than those in the database is decided anew. */
-export async function commit(context: CommitContext, changes: Changes): Promise<Done> {
+export async function commit(context: CommitContext, changes: Changes): Promise<{readonly committed: Committed; readonly answer: Answer}> {
 	const {db, names, claimedFrom, facts} = context;
 	const {settle = [], enqueue = [], schedule = []} = changes;
 	const specs = schedule.flatMap(change => (change.type === 'set' ? [change.spec] : []));
@@ -56,18 +46,15 @@ export async function commit(context: CommitContext, changes: Changes): Promise<
 		throw toConflict(error, enqueue);
 	});
 	// The last row has the answer but the claimed jobs.
-	const {info} = rows.pop() as unknown as {readonly info: Summary};
+	const {info: answer} = rows.pop() as unknown as {readonly info: Answer};
 	const named = await names.read(rows.filter(({policy}) => policy !== null)).catch(error => {
 		throw withoutAnswer(error);
 	});
-	if (info.seen) claimedFrom.saw(info.seen);
-	if (info.lease !== null) facts.claimed(info.lease, rows, named);
-	const due = Math.min(info.due ?? Infinity, claimedFrom.dueInMs ?? Infinity);
-	const claimed = toClaimedGroups(rows, {lease: info.lease ?? 0, named, aheadMs: db.clock.aheadMs});
-	return {
-		...{committed: toCommitted(changes, claimed, info, {ended, due}), effects: info, owner: info.owner},
-		...{moreArrived: info.moreArrived, isTold: info.told === true},
-	};
+	if (answer.seen) claimedFrom.saw(answer.seen);
+	if (answer.lease !== null) facts.claimed(answer.lease, rows, named);
+	const due = Math.min(answer.due ?? Infinity, claimedFrom.dueInMs ?? Infinity);
+	const claimed = toClaimedGroups(rows, {lease: answer.lease ?? 0, named, aheadMs: db.clock.aheadMs});
+	return {committed: toCommitted(changes, claimed, answer, {ended, due}), answer};
 }
 
 interface Sent {
@@ -157,24 +144,22 @@ function toConflict(error: unknown, enqueue: readonly NewGroup[]): unknown {
 	return id < 0 || index === null ? noParent(refused.task, id) : keyConflict([...newJobsOf(refused)][index] as NewJob, id);
 }
 
-type Summary = Calls['commit']['answers'];
-
 function toCommitted(
 	{settle = [], edit, schedule}: Changes,
 	claimed: readonly ClaimedGroup[],
-	info: Summary,
+	answer: Answer,
 	{ended, due}: {readonly ended: readonly EndedItem[]; readonly due: number},
 ): Committed {
-	const {lease, expired, expires, moment} = info;
+	const {lease, expired, expires, moment} = answer;
 	return {
-		settled: toSettled(settle.length, ended, info.settled ?? []),
-		...(edit && {edited: (info.edited ?? []).map(toEdited)}),
-		...(schedule && {scheduled: info.scheduled ?? []}),
-		enqueued: (info.enqueued ?? []).map(toEnqueued),
+		settled: toSettled(settle.length, ended, answer.settled ?? []),
+		...(edit && {edited: (answer.edited ?? []).map(toEdited)}),
+		...(schedule && {scheduled: answer.scheduled ?? []}),
+		enqueued: (answer.enqueued ?? []).map(toEnqueued),
 		claimed: {lease: lease ?? 0, groups: claimed},
 		// At least those that a claim could take once they are taken over.
-		backlog: (info.backlog ?? 0) + (info.moreArrived ? 1 : 0),
-		...(info.unblocked && {unblocked: true}),
+		backlog: (answer.backlog ?? 0) + (answer.moreArrived ? 1 : 0),
+		...(answer.unblocked && {unblocked: true}),
 		dueInMs: due === Infinity ? null : Math.max(0, due),
 		...(expired && expired.length > 0 && {expired}),
 		...(expires !== null && {expiresInMs: expires}),
@@ -182,6 +167,6 @@ function toCommitted(
 	};
 }
 
-function toEdited(result: NonNullable<Summary['edited']>[number]): EditResult | 'missing' {
+function toEdited(result: NonNullable<Answer['edited']>[number]): EditResult | 'missing' {
 	return typeof result === 'string' ? result : (STATUS_OF[result] as EditResult);
 }

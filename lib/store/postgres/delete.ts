@@ -24,24 +24,13 @@ export async function deleteEnded(change: Change, names: NumberTables, what: End
 	return {deleted, next};
 }
 
-const STATUSES = ['completed', 'dead', 'cancelled'] as const;
-
 /** Times of all tasks, of tasks by their numbers, and the latest of all, as the function `delete_outdated` takes them. */
 async function toTimes(names: NumberTables, {tasks, ...times}: EndedBefore): Promise<Pick<Calls['delete_outdated']['takes'], 'times' | 'tasks' | 'latest'>> {
 	const ids = await names.find([...tasks.keys()]);
-	const own = [...tasks].flatMap(([task, each]) => {
-		const id = ids.get(task);
-		return id === undefined ? [] : [[id, toJson(each)] as const];
-	});
+	const own = [...tasks].filter(([task]) => ids.has(task)).map(([task, each]) => [ids.get(task), each]);
 	const latest = (status: keyof EndTimes) => Math.max(times[status], ...[...tasks.values()].map(each => each[status]));
 	return {
-		times: toJson(times),
-		tasks: Object.fromEntries(own),
-		latest: toJson(Object.fromEntries(STATUSES.map(status => [status, latest(status)])) as EndTimes),
+		...{times, tasks: Object.fromEntries(own)},
+		latest: {completed: latest('completed'), dead: latest('dead'), cancelled: latest('cancelled')},
 	};
-}
-
-/** JSON has no -Infinity: `null` means never. */
-function toJson(times: EndTimes): Readonly<Record<string, number | null>> {
-	return Object.fromEntries(STATUSES.map(status => [status, times[status] === -Infinity ? null : times[status]]));
 }

@@ -63,8 +63,8 @@ export class NewsOf {
 		return this.#notifications?.tellsItself === true;
 	}
 
-	/** A call of this store has made changes of which other stores are to hear. */
-	changed({isTold = false} = {}): void {
+	/** A call of this store has made changes of which other stores are to hear, or has told them. */
+	changed(isTold = false): void {
 		this.#notifications?.changed(isTold);
 	}
 

@@ -97,14 +97,14 @@ export class PostgresStore implements contract.Store {
 	async #commit(changes: contract.Changes): Promise<contract.Committed> {
 		const hasNothingArrived = this.#news.hasNothingArrived();
 		const tellsItself = changes.claim === undefined && (changes.enqueue?.length ?? 0) > 0 && this.#news.tellsItself;
-		const {committed, effects, owner, moreArrived, isTold} = await commit({...this.#context, hasNothingArrived, tellsItself}, changes).catch(error => {
+		const {committed, answer} = await commit({...this.#context, hasNothingArrived, tellsItself}, changes).catch(error => {
 			if (!hasNothingArrived) this.#news.mayHaveArrived();
 			throw error;
 		});
-		if (changes.claim && owner !== null) this.#owners.registered(changes.claim.owner, owner);
-		if (moreArrived) this.#news.mayHaveArrived();
-		this.#news.tell(effects);
-		if (hasWrites(changes)) this.#news.changed({isTold});
+		if (changes.claim && answer.owner !== null) this.#owners.registered(changes.claim.owner, answer.owner);
+		if (answer.moreArrived) this.#news.mayHaveArrived();
+		this.#news.tell(answer);
+		if (hasWrites(changes)) this.#news.changed(answer.told === true);
 		return committed;
 	}
 
@@ -163,11 +163,9 @@ export class PostgresStore implements contract.Store {
 	async reclaim(): Promise<contract.Released> {
 		this.#assertOpen();
 		if (this.#isReadOnly) return {jobs: 0, hasMore: false};
-		const {owners: rows, ...effects} = await this.#db.call('look_at_owners', {
-			...(this.#hasServerTime && {lease: this.leaseMs}),
-		});
-		this.#news.tell(effects);
-		const owners = rows.map(({host, ...owner}) => ({...owner, isLocal: host === HOST}));
+		const looked = await this.#db.call('look_at_owners', {...(this.#hasServerTime && {lease: this.leaseMs})});
+		this.#news.tell(looked);
+		const owners = looked.owners.map(({host, ...owner}) => ({...owner, isLocal: host === HOST}));
 		return this.#owners.reclaim(owners, ({id, heartbeatAt}, open) => this.#change('reclaim', {owner: id, heartbeatAt, open}));
 	}
 

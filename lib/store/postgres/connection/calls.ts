@@ -12,6 +12,7 @@ import type {OpenJobs} from '../../../job/open-jobs.ts';
 import type {Parents} from '../../../job/parents.ts';
 import type {ScheduleDecision, ScheduleResult} from '../../../job/schedule.ts';
 import type {MoveTarget, Place} from '../../../job/search.ts';
+import type {EndTimes} from '../../deletions.ts';
 import type {KeySpace} from '../../found-jobs.ts';
 import type {OwnerRow} from '../../owners/owners.ts';
 import type {Released} from '../../store.ts';
@@ -33,9 +34,6 @@ interface Call<Takes, Answer> {
 
 /** A page of a deletion. */
 type Deletes<Takes, Next> = Call<Takes & {readonly limit: number}, {readonly deleted: number; readonly next: Next | null} & Effects>;
-
-/** By the name of the status. `null` means never. */
-type Times = Readonly<Record<string, number | null>>;
 
 export interface Calls {
 	readonly set_paused: Call<{readonly tasks: readonly string[]; readonly paused: boolean}, null>;
@@ -96,9 +94,15 @@ export interface Calls {
 	>;
 	readonly delete_by_id: Deletes<{readonly ids: readonly JobId[]; readonly after: JobId}, JobId>;
 	readonly delete_ended_before: Deletes<{readonly before: number; readonly after: JobId}, JobId>;
-	/** `times` are those of all tasks, `tasks` those of tasks with their own, `latest` the latest of all. */
+	/** `times` are those of all tasks, `tasks` those of tasks with their own, `latest` the latest of all. In JSON, -Infinity is `null`: never. */
 	readonly delete_outdated: Deletes<
-		{readonly times: Times; readonly tasks: Readonly<Record<string, Times>>; readonly latest: Times; readonly afterValue: number; readonly afterId: JobId},
+		{
+			readonly times: EndTimes;
+			readonly tasks: Readonly<Record<string, EndTimes>>;
+			readonly latest: EndTimes;
+			readonly afterValue: number;
+			readonly afterId: JobId;
+		},
 		Place
 	>;
 	/** `closedAt`: nothing is deleted if the batch was closed at another time since. `running`: how many jobs run, if some do. */
@@ -219,6 +223,7 @@ interface CommitAnswer extends Effects {
 	readonly edited: readonly (StoredState | 'edited' | 'missing')[] | null;
 	readonly enqueued: readonly (EnqueuedGroup & {readonly full?: FullQueue})[] | null;
 	readonly scheduled: readonly ScheduleResult[] | null;
+	/** The number of the owner that claimed. */
 	readonly owner: number | null;
 	readonly lease: Lease | null;
 	readonly backlog: number | null;
@@ -228,7 +233,9 @@ interface CommitAnswer extends Effects {
 	readonly expires: number | null;
 	readonly moment: number | null;
 	readonly seen: Seen | null;
+	/** True if more jobs of programs' own transactions are left to be taken over. */
 	readonly moreArrived: boolean;
+	/** True if it has woken the listeners of other stores. */
 	readonly told: boolean | null;
 }
 

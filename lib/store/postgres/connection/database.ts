@@ -202,9 +202,7 @@ export class Database {
 
 	/** Calls a function that takes and returns JSON. */
 	async call<Name extends keyof Calls>(name: Name, call: Calls[Name]['takes'], isRepeatable = false): Promise<Calls[Name]['answers']> {
-		await this.open();
-		const [row] = await this.query<{result: Calls[Name]['answers']}>(`select @@.${name}($1::jsonb) as result`, [this.#json(call as object)], isRepeatable);
-		return row?.result as Calls[Name]['answers'];
+		return (await this.list(name, call, isRepeatable))[0] as Calls[Name]['answers'];
 	}
 
 	/** Calls the function `commit`, whose values are apart from its JSON. It does not wait for a server that is away: a dispatcher has its own way. */
@@ -223,11 +221,11 @@ export class Database {
 	}
 
 	/** Calls a function that returns any number of JSON values. */
-	async list<Name extends keyof Calls>(name: Name, call: Calls[Name]['takes']): Promise<Calls[Name]['answers'][]> {
+	async list<Name extends keyof Calls>(name: Name, call: Calls[Name]['takes'], isRepeatable = true): Promise<Calls[Name]['answers'][]> {
 		await this.open();
-		return (await this.query<{result: Calls[Name]['answers']}>(`select @@.${name}($1::jsonb) as result`, [this.#json(call as object)])).map(
-			({result}) => result,
-		);
+		const values = [this.#json(call as object)];
+		const rows = await this.query<{result: Calls[Name]['answers']}>(`select @@.${name}($1::jsonb) as result`, values, isRepeatable);
+		return rows.map(({result}) => result);
 	}
 
 	#json(call: object): string {

@@ -98,14 +98,6 @@ begin
 	perform count_change(its_task, null, null, @READY@, 0);
 end $$;
 
--- The number of jobs of a task, in all scopes, or of all tasks.
-create function count_jobs(its_task bigint, states integer[]) returns bigint language sql stable as $$
-	select coalesce(sum(jobs), 0)::bigint from (
-		select jobs from tally where (its_task is null or name_of(task) = its_task) and state = any (states)
-		union all select jobs from new_changes() where (its_task is null or name_of(task) = its_task) and state = any (states)
-	) counted
-$$;
-
 -- The number of the name of a task, and that of its scope (0 for none), from the number that stands for both: lib/store/task-number.ts.
 create function name_of(task bigint) returns bigint language sql immutable as $$
 	select task & (@SCOPE_STRIDE@ - 1)

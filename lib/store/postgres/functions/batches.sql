@@ -15,7 +15,6 @@ declare
 	unended bigint;
 	ended bigint;
 	completes boolean;
-	job_id bigint;
 begin
 	select * into b from batch where id = its_id;
 	if not found then return null; end if;
@@ -31,13 +30,8 @@ begin
 			|| jsonb_build_array(jsonb_build_object('at', now_ms(), 'ended', ended - newly_ended));
 	end if;
 	if completes and b.on_complete is not null then
-		job_id := take_ids(1);
-		insert into job values (job_id, job_id,
-			(b.on_complete->>'task')::bigint, (b.on_complete->>'policy')::integer, (b.on_complete->>'priority')::integer, now_ms(),
-			null, null, null, format('{"batch":%s,"counts":%s}', to_json(b.name), c), null);
-		insert into ready values (job_id, job_id, (b.on_complete->>'task')::bigint, -(b.on_complete->>'priority')::integer, null, 0);
-		perform count_change((b.on_complete->>'task')::bigint, null, null, @READY@, 1);
-		b.completion_job := job_id;
+		b.completion_job := enqueue_plain(b.on_complete || '{"count": 1, "packed": false, "values": 1}',
+			array[format('{"batch":%s,"counts":%s}', to_json(b.name), c)], '{}')->'ids';
 	end if;
 	update batch set (started_at, completed_at, marks, completion_job) = (b.started_at, b.completed_at, b.marks, b.completion_job) where id = its_id;
 	return case when completes then jsonb_build_object('batch', b.name, 'counts', c) end;

@@ -98,26 +98,16 @@ declare
 	jobs integer := 0;
 	j job;
 	bytes bigint := 0;
-	lines text;
-	line text;
-	own integer;
+	payloads text[];
+	id bigint;
 begin
 	for j in select * from job where first >= (select max(first) from job where first <= from_id and first > from_id - @MAX_GROUP_JOBS@) and first <= to_id order by first loop
-		if j.first = j.last then
-			bytes := bytes + coalesce(octet_length(j.text_value), octet_length(j.byte_value), 0) + size_of_results(j.first, j.first);
+		payloads := texts_of(j.text_value, j.first, j.last);
+		for id in select generate_series(greatest(from_id, j.first), least(to_id, j.last)) loop
+			bytes := bytes + coalesce(octet_length(payloads[id - j.first + 1]), octet_length(j.byte_value), 0) + size_of_results(id, id);
 			jobs := jobs + 1;
 			if bytes >= size then return jobs; end if;
-		else
-			own := 0;
-			lines := cut_lines(j.text_value, greatest(from_id, j.first) - j.first + 1, least(to_id, j.last) - j.first + 1);
-			if coalesce(lines, '') = '' then lines := repeat(E'\n', (least(to_id, j.last) - greatest(from_id, j.first))::integer); end if;
-			foreach line in array case lines when '' then array[''] else string_to_array(lines, E'\n') end loop
-				bytes := bytes + coalesce(octet_length(line), 0) + size_of_results(greatest(from_id, j.first) + own, greatest(from_id, j.first) + own);
-				own := own + 1;
-				jobs := jobs + 1;
-				if bytes >= size then return jobs; end if;
-			end loop;
-		end if;
+		end loop;
 	end loop;
 	return jobs;
 end $$;

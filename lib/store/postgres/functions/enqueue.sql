@@ -1,9 +1,11 @@
 -- New jobs. A group is JSON: `{task, policy, priority, batch, count, at, values, packed, keys, number, unique}`. Its values are elements of the
 -- arrays `texts` and `bytes` from the index `values` on: one element with a line per job if they are packed, otherwise one element for each job.
 
+-- The number of pending jobs of a task, in all scopes, or of all tasks.
 create function pending_jobs(its_task bigint) returns bigint language sql stable as $$
-	select count_jobs(its_task, array[@READY@, @QUARANTINED@, @DELAYED@])
-		+ (select count(*) from arrived where its_task is null or task = (select name from task where id = its_task))
+	select coalesce(sum(jobs), 0)::bigint + (select count(*) from arrived where its_task is null or task = (select name from task where id = its_task))
+	from (select task, state, jobs from tally union all select task, state, jobs from new_changes()) counted
+	where (its_task is null or name_of(task) = its_task) and state in (@READY@, @QUARANTINED@, @DELAYED@)
 $$;
 
 -- Writes the immutable rows of jobs with consecutive ids.
