@@ -1,22 +1,10 @@
 import {existsSync, rmSync, statSync} from 'node:fs';
 import Database from 'better-sqlite3';
 import type {OwnerId} from '../../job/claim.ts';
-import type {PerSpawner} from '../../job/options.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {isBusy, NO_WAIT, translate} from '../sqlite-errors.ts';
 import {createPrivately, problemOfLock, refuse} from '../trusted-files.ts';
 import {ownerLockAt} from './owner-files.ts';
-
-/** The path of the file in which the owner's workers keep the list of jobs that they have open. */
-export function openJobsAt(location: string, owner: OwnerId): string {
-	return `${ownerLockAt(location, owner)}-open`;
-}
-
-/** The paths of the files in which the owner's spawners keep the lists of their living commands. */
-export function commandsAt(location: string, owner: OwnerId): PerSpawner<string> {
-	const lock = ownerLockAt(location, owner);
-	return [`${lock}-commands`, `${lock}-commands2`];
-}
 
 /** True if one of these owners of the database certainly lives. Each engine has an owner, which holds a lock as long as the engine is open. */
 export function isInUse(location: string, owners: readonly OwnerId[]): boolean {

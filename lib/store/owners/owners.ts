@@ -8,7 +8,7 @@ import {failpoint} from '../../support/failpoint.ts';
 import type {OwnerFiles, Released} from '../store.ts';
 import {createPrivately} from '../trusted-files.ts';
 import {areOldOutputs, ownerLockAt} from './owner-files.ts';
-import {commandsAt, holdLock, isFileName, isLockFree, type OwnerLock, openJobsAt, removeLock} from './owner-lock.ts';
+import {holdLock, isFileName, isLockFree, type OwnerLock, removeLock} from './owner-lock.ts';
 
 /** A lock without a row is left over if it is at least this old. The row of a younger one may not be written yet. */
 const MIN_LEFTOVER_AGE_MS = 60_000;
@@ -163,7 +163,8 @@ export class Owners {
 	async reclaim(owners: readonly OwnerRow[], reclaimFrom: (owner: OwnerRow, open: OpenJobs[]) => Promise<Released | null | undefined>): Promise<Released> {
 		let jobs = 0;
 		for (const owner of await this.#dead(owners)) {
-			const released = await reclaimFrom(owner, this.#openJobs(owner.name));
+			const {openJobs} = this.filesOf(owner.name);
+			const released = await reclaimFrom(owner, openJobs === undefined ? [] : readOpenJobs(openJobs));
 			jobs += released?.jobs ?? 0;
 			if (released?.hasMore) return {jobs, hasMore: true};
 			if (released) this.#removeLock(owner.name);
@@ -245,12 +246,6 @@ export class Owners {
 		return ownerLock !== undefined && isLockFree(ownerLock);
 	}
 
-	/** The jobs that the owner's workers have open. */
-	#openJobs(owner: OwnerId): OpenJobs[] {
-		const {openJobs} = this.filesOf(owner);
-		return openJobs === undefined ? [] : readOpenJobs(openJobs);
-	}
-
 	/** Removes the files of an owner that has no row any more: later, if its process still has them. */
 	#removeLock(owner: OwnerId): void {
 		const {ownerLock} = this.filesOf(owner);
@@ -258,11 +253,15 @@ export class Owners {
 		else this.#left.add(owner);
 	}
 
-	/** Another program may write any name into a row, also one that can't be part of a file's name: then there are no files. */
+	/**
+	 * The files in which the owner's workers keep the list of jobs that they have open, and its spawners those of their living commands; and its lock.
+	 * Another program may write any name into a row, also one that can't be part of a file's name: then there are no files.
+	 */
 	filesOf(owner: OwnerId): OwnerFiles {
 		const path = this.#filesAt();
 		if (path === undefined || !isFileName(owner)) return {};
-		return {ownerLock: ownerLockAt(path, owner), openJobs: openJobsAt(path, owner), commands: commandsAt(path, owner)};
+		const ownerLock = ownerLockAt(path, owner);
+		return {ownerLock, openJobs: `${ownerLock}-open`, commands: [`${ownerLock}-commands`, `${ownerLock}-commands2`]};
 	}
 
 	/** Removes locks that are left over: their owners died before they had a row, or while their jobs were reclaimed. That is rare, so it runs once per store. */

@@ -15,20 +15,13 @@ export interface Seen {
 	readonly lanes: readonly (readonly [lane: number, rank: number, id: number])[];
 }
 
-interface LaneStart {
-	readonly rank: number;
-	readonly id: number;
-	/** By the steady clock. */
-	readonly until: number;
-}
-
 /**
  * From where on claims look, if a look from the start is slow. A job that comes back to a place before it, for instance after a failure, is found when
  * that rests no longer.
  */
 export class ClaimedFrom {
-	/** By the number of a lane. */
-	readonly #places = new Map<number, LaneStart>();
+	/** By the number of a lane; until when, by the steady clock. */
+	readonly #places = new Map<number, {readonly rank: number; readonly id: number; readonly until: number}>();
 	readonly #isOn: boolean;
 
 	/** @param isOn false for tests with a clock of their own: they expect jobs in order however slow the machine is */
@@ -56,8 +49,7 @@ export class ClaimedFrom {
 	/** How long until a lane must be looked at from its start; `null` if each one is. */
 	get dueInMs(): number | null {
 		const now = systemClock.steadyMs();
-		const waits = this.#places.values().flatMap(({until}) => (until > now ? [until - now] : []));
-		const least = Math.min(...waits);
-		return least === Infinity ? null : least;
+		const waits = [...this.#places.values()].flatMap(({until}) => (until > now ? [until - now] : []));
+		return waits.length > 0 ? Math.min(...waits) : null;
 	}
 }

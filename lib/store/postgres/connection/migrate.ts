@@ -85,16 +85,14 @@ export async function installedIn(send: Send, schema: string): Promise<Installed
 	return installed;
 }
 
-interface Server {
-	readonly version: string;
-	readonly number: number;
-	readonly encoding: string;
-}
-
 async function assertFitness(send: Send): Promise<void> {
-	const [server] = await send<Server>(`select current_setting('server_version') as version, current_setting('server_version_num')::integer as number,
+	const [server] = await send<{
+		readonly version: string;
+		readonly number: number;
+		readonly encoding: string;
+	}>(`select current_setting('server_version') as version, current_setting('server_version_num')::integer as number,
 		current_setting('server_encoding') as encoding`);
-	const {version, number, encoding} = server as Server;
+	const {version, number, encoding} = server as NonNullable<typeof server>;
 	if (number < MIN_SERVER_NUMBER) throw new FaenaError('BadDatabase', `Faena needs PostgreSQL 14 or newer, and this server is ${version}. Name a newer one.`);
 	if (encoding !== 'UTF8') {
 		throw new FaenaError('BadDatabase', `Faena needs a database with the encoding UTF8, and this one has ${encoding}. Create one with ENCODING 'UTF8'.`);

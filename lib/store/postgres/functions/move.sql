@@ -10,7 +10,6 @@ declare
 	candidates bigint[];
 	r range;
 	id bigint;
-	p place;
 	j job;
 	looked integer := 0;
 	is_timed boolean := filter ? 'since' or filter ? 'until';
@@ -26,23 +25,11 @@ begin
 	if filter ? 'stale' then
 		candidates := array(select k::bigint from jsonb_object_keys(stale_jobs(candidates)) k where candidates is null or k::bigint = any (candidates));
 	end if;
-	if candidates is not null then
-		for id in select distinct x from unnest(candidates) x where x > after and x <= up_to order by x loop
-			if cardinality(ids) = most then
-				next := ids[most];
-				return;
-			end if;
-			p := place_of(id);
-			if p.state is null or p.state <> all (states) or name_of(p.task) <> its_task or its_batch is not null and p.batch is distinct from its_batch then continue; end if;
-			if is_timed then
-				select * into j from job_row(id);
-				if j.created_at < (filter->>'since')::float8 or j.created_at >= (filter->>'until')::float8 then continue; end if;
-			end if;
-			ids := ids || id;
-		end loop;
-		return;
-	end if;
-	for r in select * from find_ranges(states, its_task, its_batch, after, up_to, case when is_timed then @MAX_CHECKED@ else most end + 1) loop
+	for r in
+		select x, x from (select distinct x from unnest(candidates) x where x > after and x <= up_to order by x) own cross join lateral place_of(x) p
+		where p.state = any (states) and (its_task is null or name_of(p.task) = its_task) and (its_batch is null or p.batch = its_batch)
+		union all select * from find_ranges(states, its_task, its_batch, after, up_to, case when is_timed then @MAX_CHECKED@ else most end + 1) where candidates is null
+	loop
 		for id in select generate_series(greatest(r.first, after + 1), least(r.last, up_to)) loop
 			if cardinality(ids) = most then
 				next := ids[most];
