@@ -52,7 +52,7 @@ const POSTGRES: StoreKind = {
 	isOwnFile: () => () => false,
 	async exists(location) {
 		const {url, schema} = postgresParts(location);
-		const {schemaExists} = await import('./postgres/connection/database.ts');
+		const {schemaExists} = await import('./postgres/inspect.ts');
 		return schemaExists(url, schema);
 	},
 	async open(location, options) {

@@ -253,10 +253,7 @@ export class Owners {
 		else this.#left.add(owner);
 	}
 
-	/**
-	 * The files in which the owner's workers keep the list of jobs that they have open, and its spawners those of their living commands; and its lock.
-	 * Another program may write any name into a row, also one that can't be part of a file's name: then there are no files.
-	 */
+	/** Another program may write any name into a row, also one that can't be part of a file's name: then there are no files. */
 	filesOf(owner: OwnerId): OwnerFiles {
 		const path = this.#filesAt();
 		if (path === undefined || !isFileName(owner)) return {};

@@ -69,10 +69,10 @@ function itemsOf(group: EndedGroup, make: CallEncoder, makers: Set<string>): Omi
 function endOf(group: EndedGroup, start: number, end: number, times: PackedTimes, make: CallEncoder): Omit<EndedJson, 'first'> {
 	const {endings, ids, executions, lease, own} = group;
 	const ending = endings?.get(start);
-	if (!ending) return returned(group, start, end, undefined, make, undefined);
+	if (!ending) return returned(group, start, end, make);
 	const basis = make.basis(lease, numberAt(executions, start), idAt(ids, start));
 	const onDead = 'onDead' in ending && ending.onDead ? {onDead: childGroups([ending.onDead], make)} : {};
-	if (ending.type === 'returned') return {...returned(group, start, end, ending, make, basis), ...onDead};
+	if (ending.type === 'returned') return {...returned(group, start, end, make, ending, basis), ...onDead};
 	return {type: ending.type, mayExpire: mayExpire(ending, times.known(start).startedAt), ...decided(ending, basis, own, make), ...onDead};
 }
 
@@ -81,14 +81,8 @@ function mayExpire(ending: Unreturned, startedAt: number | undefined): boolean {
 	return ending.type === 'released' && !ending.suspicion && startedAt === undefined;
 }
 
-function returned(
-	{values: all, own: options}: EndedGroup,
-	start: number,
-	end: number,
-	ending: Ending | undefined,
-	make: CallEncoder,
-	basis: Basis | undefined,
-): Omit<EndedJson, 'first'> {
+function returned(group: EndedGroup, start: number, end: number, make: CallEncoder, ending?: Ending, basis?: Basis): Omit<EndedJson, 'first'> {
+	const {values: all, own: options} = group;
 	const own = isList(all) ? pack(all.slice(start, end)) : slicePacked(all, start, end);
 	const values = isList(own) ? make.values.add(...own) : make.values.add(own.text || null);
 	const children = ending?.type === 'returned' ? ending.enqueue : undefined;

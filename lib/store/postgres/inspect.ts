@@ -3,8 +3,15 @@ import {Database} from './connection/database.ts';
 
 const SETTINGS = ['fsync', 'full_page_writes', 'synchronous_commit'];
 
-function open(url: string, schema: string): Database {
-	return new Database(url, schema, {store: 0, host: '', relaxed: false, now: undefined}, {isReadOnly: true, onlyTables: true});
+/** Reads tables in a schema. */
+async function look<Result>(url: string, schema: string, read: (database: Database) => Promise<Result>): Promise<Result> {
+	const database = new Database(url, schema, {store: 0, host: '', relaxed: false, now: undefined}, {isReadOnly: true, onlyTables: true});
+	return read(database).finally(() => database.close());
+}
+
+/** True if a queue has been made there. */
+export function schemaExists(url: string, schema: string): Promise<boolean> {
+	return look(url, schema, database => database.exists());
 }
 
 async function moveIn(database: Database): Promise<InspectedMove | undefined> {
@@ -13,15 +20,13 @@ async function moveIn(database: Database): Promise<InspectedMove | undefined> {
 }
 
 /** The move that the queue in a schema knows. */
-export async function moveOfSchema(url: string, schema: string): Promise<InspectedMove | undefined> {
-	const database = open(url, schema);
-	return moveIn(database).finally(() => database.close());
+export function moveOfSchema(url: string, schema: string): Promise<InspectedMove | undefined> {
+	return look(url, schema, moveIn);
 }
 
 /** Looks at the queue in a schema of a PostgreSQL database without writing to it. */
-export async function inspectSchema(url: string, schema: string): Promise<Inspection> {
-	const database = open(url, schema);
-	try {
+export function inspectSchema(url: string, schema: string): Promise<Inspection> {
+	return look(url, schema, async database => {
 		const owners = await database.query<{name: string; heartbeat: number; jobs: number}>(
 			`select o.name, o.heartbeat_at as heartbeat, coalesce((select sum(c.last - c.first + 1) from @.claimed c where c.owner = o.id), 0)::bigint as jobs
 			from @.owner o where o.heartbeat_at > 0 order by o.id`,
@@ -43,7 +48,5 @@ export async function inspectSchema(url: string, schema: string): Promise<Inspec
 			settings: others,
 			owners: owners.map(({name, heartbeat, jobs}) => ({name, silentMs: Math.max(0, database.clock.now() - heartbeat), jobs})),
 		};
-	} finally {
-		await database.close();
-	}
+	});
 }

@@ -60,16 +60,6 @@ const MAX_DEADLOCKS = 10;
 
 const TELL = 'select @@.tell_others($1)';
 
-/** True if a queue has been made there. */
-export async function schemaExists(url: string, schema: string): Promise<boolean> {
-	const database = new Database(url, schema, {store: 0, host: '', relaxed: false, now: undefined}, {isReadOnly: true});
-	try {
-		return await database.exists();
-	} finally {
-		await database.close();
-	}
-}
-
 /** The server and the database. A user who may not know the server's number has only the database's. */
 async function placeOf(send: Send): Promise<string> {
 	const database = '(select oid from pg_database where datname = current_database())';

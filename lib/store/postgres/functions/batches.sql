@@ -118,9 +118,8 @@ begin
 	return jsonb_build_object('done', true, 'completed', done || fold(), 'owner', own);
 end $$;
 
-create function read_batches(call jsonb) returns setof jsonb language plpgsql stable as $$
-begin
-	return query select jsonb_build_object('id', b.id, 'name', b.name, 'task', t.name, 'createdAt', b.created_at,
+create function read_batches(call jsonb) returns setof jsonb language sql stable as $$
+	select jsonb_build_object('id', b.id, 'name', b.name, 'task', t.name, 'createdAt', b.created_at,
 		'total', b.total, 'startedAt', b.started_at, 'completedAt', b.completed_at, 'closedAt', b.closed_at, 'completionJobId', b.completion_job,
 		'marks', b.marks, 'shape', b.shape,
 		'counts', (select jsonb_agg(jsonb_build_object('task', c.name, 'state', y.state, 'jobs', y.jobs)) from (
@@ -130,5 +129,5 @@ begin
 		) y join task c on c.id = y.task),
 		'isOwned', exists (select from owner where id = b.owner))
 		from batch b left join task t on t.id = b.task
-		where case when call ? 'name' then b.name = call->>'name' else b.id > (call->>'after')::bigint end order by b.id limit (call->>'limit')::integer;
-end $$;
+		where case when call ? 'name' then b.name = call->>'name' else b.id > (call->>'after')::bigint end order by b.id limit (call->>'limit')::integer
+$$;

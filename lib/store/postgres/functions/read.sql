@@ -203,10 +203,9 @@ create function executions_of(its_id bigint)
 $$;
 
 -- Of each task also a row without a scope.
-create function counts() returns table (task text, scope text, paused boolean, state smallint, jobs bigint) language plpgsql stable as $$
-begin
-	return query select t.name, null, t.paused, null::smallint, 0::bigint from task t
+create function counts() returns table (task text, scope text, paused boolean, state smallint, jobs bigint) language sql stable as $$
+	select t.name, null, t.paused, null::smallint, 0::bigint from task t
 		union all select t.name, s.name, t.paused, c.state, c.jobs
 		from (select x.task, x.state, x.jobs from tally x union all select y.task, y.state, y.jobs from new_changes() y) c
-		join task t on t.id = name_of(c.task) left join scope s on s.id = scope_of(c.task);
-end $$;
+		join task t on t.id = name_of(c.task) left join scope s on s.id = scope_of(c.task)
+$$;

@@ -189,12 +189,16 @@ end $$;
 create function leave(c claimed, its_id bigint, item jsonb, its_times bytea) returns void language plpgsql as $$
 declare
 	its_end text := item->>'to';
+	its_status integer := case its_end when 'dead' then @DEAD@ when 'cancelled' then @CANCELLED@ end;
 begin
 	case its_end
 		when 'ready' then perform make_ready(its_id, its_id, c.task, c.rank, c.batch, c.execution, @RUNNING@);
 		when 'held' then perform insert_held((@RUNNING@, c.first, c.last, c.task, c.rank, c.batch, c.execution, null, null)::place, its_id, its_id, c.rank, null);
-		when 'dead' then perform insert_end(c, its_id, @DEAD@, its_times, item);
-		when 'cancelled' then perform insert_end(c, its_id, @CANCELLED@, its_times, item);
+		when 'dead', 'cancelled' then
+			insert into outcome values (its_id, its_id, c.task, c.rank, c.batch, c.execution, its_status, now_ms(), its_times, null, null, item->>'worker',
+				(item->'bounds'->>0)::bigint, (item->'bounds'->>1)::bigint, (item->'bounds'->>2)::float8, (item->'bounds'->>3)::float8);
+			perform count_change(c.task, c.batch, @RUNNING@, its_status, 1);
+			perform parents_changed(its_id, its_id, 'dead');
 		when 'discarded' then
 			perform require_alone();
 			perform count_change(c.task, c.batch, @RUNNING@, null, 1);
@@ -203,12 +207,4 @@ begin
 			insert into waiting values (its_id, its_id, c.task, c.rank, c.batch, c.execution, now_ms() + (item->'waitMs')::bigint, true);
 			perform count_change(c.task, c.batch, @RUNNING@, case its_end when 'parked' then @PARKED@ else @FAILED@ end, 1);
 	end case;
-end $$;
-
-create function insert_end(c claimed, its_id bigint, its_status integer, its_times bytea, item jsonb) returns void language plpgsql as $$
-begin
-	insert into outcome values (its_id, its_id, c.task, c.rank, c.batch, c.execution, its_status, now_ms(), its_times, null, null, item->>'worker',
-		(item->'bounds'->>0)::bigint, (item->'bounds'->>1)::bigint, (item->'bounds'->>2)::float8, (item->'bounds'->>3)::float8);
-	perform count_change(c.task, c.batch, @RUNNING@, its_status, 1);
-	perform parents_changed(its_id, its_id, 'dead');
 end $$;
