@@ -117,10 +117,7 @@ export class Owners {
 		return owned !== undefined && (owned.id ?? owned.formerId) === id;
 	}
 
-	/**
-	 * Renews the heartbeat of an owner.
-	 * @param renew renews that of a row: `null` for that of any store, which may be this one's in another thread; 0 for none. False if there is none
-	 */
+	/** Renews the heartbeat of an owner: that of a row; of any store (`null`), which may be this one's in another thread; or of none (0). */
 	async heartbeat(owner: OwnerId, renew: (row: number | null) => Promise<boolean>): Promise<'alive' | 'fenced'> {
 		const owned = this.#owned.get(owner);
 		const isKnown = await renew(owned ? (owned.id ?? 0) : null);
@@ -156,10 +153,7 @@ export class Owners {
 		}
 	}
 
-	/**
-	 * Reclaims a page of the jobs of those that are dead.
-	 * @param reclaimFrom a falsy result: the owner has renewed its lease, or another store has reclaimed its jobs
-	 */
+	/** Reclaims a page of the jobs of dead owners. A falsy result: the owner has renewed its lease, or another store has reclaimed its jobs. */
 	async reclaim(owners: readonly OwnerRow[], reclaimFrom: (owner: OwnerRow, open: OpenJobs[]) => Promise<Released | null | undefined>): Promise<Released> {
 		let jobs = 0;
 		for (const owner of await this.#dead(owners)) {

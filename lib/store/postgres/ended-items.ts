@@ -24,10 +24,7 @@ export interface EndedItem {
 	readonly json: EndedJson;
 }
 
-/**
- * The executions as items for the function `commit`: neighbours that returned share one, and each of the others has its own. Those that enqueue jobs
- * (makers) come last. If one of them is settled again after that, the second time is lost.
- */
+/** Items for the function `commit`: neighbours that returned share one. Makers, which enqueue jobs, come last: to settle one again is lost. */
 export function endedItems(groups: readonly EndedGroup[], make: CallEncoder): EndedItem[] {
 	const makers = new Set<string>();
 	const items = groups.flatMap((group, number) => itemsOf(group, make, makers).map(item => ({...item, group: number})));

@@ -25,10 +25,7 @@ const MAX_ROWS = 10_000;
 
 type Row = Pick<ClaimedRow, 'first' | 'last' | 'info'> & {readonly policyId: number; readonly policy: Policy};
 
-/**
- * The facts of the jobs that this store has claimed. If it does not know them, or they have changed since, the server refuses what was decided, and tells
- * them: so a store may forget them.
- */
+/** The facts of the jobs that this store has claimed. It may forget them: the server refuses what was decided by others, and tells them. */
 export class KnownFacts {
 	readonly #rows = new Map<Lease, readonly Row[]>();
 	#count = 0;

@@ -68,10 +68,7 @@ export class NewsOf {
 		this.#notifications?.changed(isTold);
 	}
 
-	/**
-	 * True if a commit need not look for jobs that programs have enqueued in their own transactions: none was told of since the last commit that did, or is
-	 * about to.
-	 */
+	/** True if a commit need not look for jobs of programs' own transactions: none was told of since the last commit that did. */
 	hasNothingArrived(): boolean {
 		const hasNothing = this.#notifications?.areHeard === true && !this.#mayHaveArrived;
 		this.#mayHaveArrived = false;

@@ -35,10 +35,7 @@ export class NumberTables {
 		this.#ask = (text, values) => db.ask(text, values);
 	}
 
-	/**
-	 * Gives numbers to those tasks and policies that have none.
-	 * @param waits whether it waits for a server that is away
-	 */
+	/** Gives numbers to those tasks and policies that have none. `waits`: for a server that is away. */
 	async number(named: readonly {readonly task?: string; readonly policy?: Policy}[], {waits = true} = {}): Promise<Numbers> {
 		const query = waits ? this.#query : this.#ask;
 		const names = named.flatMap(({task}) => task ?? []);

@@ -5,10 +5,7 @@ import {StoredState} from '../stored-state.ts';
 import {isBefore, type SortedFound, type SortedPlace, TopPlaces} from '../top-places.ts';
 import type {Database} from './connection/database.ts';
 
-/**
- * Lists that are sorted by a time or a duration, the highest first. Rows are read in the order of their highest value and merged, until enough jobs are
- * found that come before the next row.
- */
+/** Lists by a time or a duration, the highest first. Rows are read by their highest value and merged, until enough jobs come before the next row. */
 
 type Sort = Exclude<JobSort, 'id'>;
 

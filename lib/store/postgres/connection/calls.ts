@@ -146,10 +146,7 @@ export interface Decision extends Pick<NextState, 'to' | 'waitMs'> {
 	readonly charges?: readonly number[] | undefined;
 }
 
-/**
- * How executions ended. `returned`: of jobs with consecutive ids. `maker`: of one that enqueues jobs, with what it becomes if they can't be. Any other type:
- * of one job. `settled`: it is settled twice.
- */
+/** How executions ended. `returned`: of jobs with consecutive ids; others: of one. `maker`: it enqueues jobs, or ends as is said. `settled`: twice. */
 export interface EndedJson extends Partial<Decision>, Partial<ItemValues> {
 	readonly type: 'returned' | 'maker' | 'settled' | 'threw' | 'timedOut' | 'lostWorker' | 'cancelled' | 'released';
 	readonly first: JobId;
@@ -171,10 +168,7 @@ export interface EndedJson extends Partial<Decision>, Partial<ItemValues> {
 	readonly mayExpire?: boolean;
 }
 
-/**
- * What a change of a schedule does, and by what it was decided: the id of the schedule, if the call does not make it; its version, 0 for none; and whether its
- * last job has not ended.
- */
+/** What a change of a schedule does, by its id (none if the call makes it), its version (0 for none), and whether its last job has not ended. */
 export type DecidedChange = {readonly name: string; readonly id: number | undefined; readonly version: number; readonly isRunning: boolean} & (
 	| ScheduleDecision
 	| {readonly type: 'none'}

@@ -1,9 +1,6 @@
 import {systemClock} from '../../../support/clock.ts';
 
-/**
- * The look at the lanes of a claim that counts as slow, in milliseconds: it has gone through entries of claimed rows, which the server can't free while
- * some transaction is open that began before.
- */
+/** A look that takes longer is slow: through entries of claimed rows, which the server can't free while an older transaction is open. */
 export const SLOW_LOOK_MS = 2;
 
 /** After a slow look, the next ones begin where it found the first row, for so many times as long as it took: they take a small part of the time. */
@@ -15,10 +12,7 @@ export interface Seen {
 	readonly lanes: readonly (readonly [lane: number, rank: number, id: number])[];
 }
 
-/**
- * From where on claims look, if a look from the start is slow. A job that comes back to a place before it, for instance after a failure, is found when
- * that rests no longer.
- */
+/** From where on claims look, if a look from the start is slow. A job that comes back to a place before it is found when that rests no longer. */
 export class ClaimedFrom {
 	/** By the number of a lane; until when, by the steady clock. */
 	readonly #places = new Map<number, {readonly rank: number; readonly id: number; readonly until: number}>();

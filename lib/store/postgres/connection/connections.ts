@@ -44,10 +44,7 @@ export class Connections {
 		this.name = nameOfDatabase(url);
 	}
 
-	/**
-	 * Runs statements on a connection.
-	 * @param toError makes the error to throw from one of these statements
-	 */
+	/** Runs statements on a connection. `toError` makes the error to throw from one of these. */
 	async use<Result>(run: (client: PostgresClient) => Promise<Result>, toError: (error: unknown) => unknown): Promise<Result> {
 		const client = await this.#connect();
 		let isLost = false;

@@ -223,10 +223,7 @@ export class Database {
 		return JSON.stringify({queue: this.queue, now: now?.(), ...context, number: ++this.#calls, ...call});
 	}
 
-	/**
-	 * @param isRepeatable false if the caller must hear that it may have taken effect
-	 * @param name by which the connection knows the statement, so that it is parsed and planned once
-	 */
+	/** Not `isRepeatable`: the caller must hear that it may have taken effect. `name`: of a statement that the connection parses and plans once. */
 	async #send<Row>(text: string, values: readonly unknown[] = [], isRepeatable = true, name?: string): Promise<Row[]> {
 		const send = async (client: PostgresClient) => {
 			await this.#share(client);

@@ -7,10 +7,7 @@ import {functionsOf, installation, OLDEST, quoteName, schemasFor, VERSION} from 
 /** Of PostgreSQL 14. */
 const MIN_SERVER_NUMBER = 140_000;
 
-/**
- * How long an upgrade waits for each lock on what is used, in milliseconds: calls wait for it meanwhile. Then it lets them go on, and tries again. It gives way
- * before PostgreSQL looks for deadlocks, which may end the transaction of a program.
- */
+/** How long an upgrade waits for a lock, in milliseconds. Calls wait for it meanwhile, and PostgreSQL would soon look for deadlocks, and end some. */
 export const LOCK_TIMEOUT_MS = 300;
 export const RETRY_AFTER_MS = 1000;
 export const MAX_TRIES = 60;

@@ -10,10 +10,7 @@ const RECONNECT_AFTER_MS = 1000;
 /** The first notification that a listener hears is one of its own store, within this time. */
 const MAX_WAY_MS = 3000;
 
-/**
- * Tells other stores of changes, and hears of theirs, by NOTIFY and LISTEN. A notification may get lost: with its connection, or behind a pooler that
- * gives each transaction another one. So listeners poll, too.
- */
+/** Tells other stores of changes, and hears of theirs. A notification may get lost, with its connection or behind a pooler: so listeners poll, too. */
 export class Notifications {
 	readonly #db: Database;
 	readonly #heard: () => void;
@@ -38,10 +35,7 @@ export class Notifications {
 		return !this.#isTelling && systemClock.steadyMs() - this.#toldAt > QUIET_MS;
 	}
 
-	/**
-	 * This store has made a change.
-	 * @param isTold true if its transaction has told of it
-	 */
+	/** This store has made a change. `isTold`: its transaction has told of it. */
 	changed(isTold: boolean): void {
 		if (this.#isTelling) {
 			this.#hasMore ||= !isTold;

@@ -74,11 +74,7 @@ export function withoutAnswer(cause: unknown): FaenaError {
 	return new FaenaError('OutcomeUnknown', `The call has taken effect, but its answer could not be read: ${(cause as Error).message}`, {cause});
 }
 
-/**
- * Turns an error of PostgreSQL into a FaenaError. Returns any other error as it is.
- * @param database where it is, without a password
- * @param isSent true if the call may have taken effect
- */
+/** Turns an error of PostgreSQL into a FaenaError. Returns any other as it is. `isSent`: the call may have taken effect. */
 export function translate(error: unknown, database: string, isSent: boolean): unknown {
 	const code = codeOf(error);
 	if (isSent && LOST.test(code)) {

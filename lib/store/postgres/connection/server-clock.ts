@@ -20,10 +20,7 @@ export class ServerClock {
 		return this.#given?.() ?? Math.round(Date.now() + this.aheadMs);
 	}
 
-	/**
-	 * Notes the server's time, which an answer has brought.
-	 * @param askedAt when it was asked, by this machine's clock
-	 */
+	/** Notes the server's time, which an answer has brought. `askedAt`: when it was asked, by this machine's clock. */
 	note(serverMs: number, askedAt: number): void {
 		const now = Date.now();
 		// An answer may have waited, for instance because this program was suspended.
