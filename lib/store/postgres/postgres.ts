@@ -72,7 +72,7 @@ export class PostgresStore implements contract.Store {
 		this.#isReadOnly = readOnly;
 		this.#hasServerTime = clock === systemClock;
 		this.#names = new NumberTables(this.#db);
-		this.#owners = new Owners(() => this.#filesAt(), leaseMs, clock.steadyMs);
+		this.#owners = new Owners(() => (this.#db.place === undefined ? undefined : ownerFilesAt(this.#db.place)), leaseMs, clock.steadyMs);
 		this.#news = new NewsOf(this.#db, clock);
 		this.#context = {db: this.#db, names: this.#names, claimedFrom: new ClaimedFrom(this.#hasServerTime), facts: new KnownFacts(), random};
 	}
@@ -263,11 +263,6 @@ export class PostgresStore implements contract.Store {
 			return call();
 		};
 		return this.#owners.registering(owner, attempt, () => this.reclaim());
-	}
-
-	#filesAt(): string | undefined {
-		const {place} = this.#db;
-		return place === undefined ? undefined : ownerFilesAt(place);
 	}
 
 	close(): Promise<void> {

@@ -79,8 +79,6 @@ export class Database {
 	readonly #schema: string;
 	/** The schema of its functions. */
 	readonly #functions: string;
-	/** The statements for these schemas, by their text here. */
-	readonly #statements = new Map<string, string>();
 	/** Connections that share the lock of the functions, which nobody drops meanwhile. */
 	readonly #sharing = new WeakSet<PostgresClient>();
 	readonly #context: CallContext;
@@ -178,11 +176,7 @@ export class Database {
 
 	/** The statement for the schemas. */
 	#own(text: string): string {
-		const known = this.#statements.get(text);
-		if (known !== undefined) return known;
-		const own = text.replace(/@?@\./g, name => `${pg.escapeIdentifier(name === '@.' ? this.#schema : this.#functions)}.`);
-		this.#statements.set(text, own);
-		return own;
+		return text.replace(/@?@\./g, name => `${pg.escapeIdentifier(name === '@.' ? this.#schema : this.#functions)}.`);
 	}
 
 	/** False before the first call that has reached the server: then it may be the wrong one. */

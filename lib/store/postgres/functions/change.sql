@@ -213,7 +213,11 @@ begin
 		update job set policy = (g->>'policy')::integer, priority = (g->>'priority')::integer where first = its_id;
 		if is_changed then update job set text_value = its_text, byte_value = its_bytes where first = its_id; end if;
 	end if;
-	perform renew_edges(its_id, g, place);
+	if g ? 'links' or exists (select from edges_to(its_id, its_id)) then
+		perform require_alone();
+		perform delete_edges_to(its_id, its_id);
+		perform insert_edges(g, place, 1, its_id);
+	end if;
 	p := rescope(its_id, p, (g->>'task')::bigint);
 	perform begin_round(its_id, p, -(g->>'priority')::integer, due);
 	perform set_expiry(its_id, its_id, (g->>'expires')::bigint, due);

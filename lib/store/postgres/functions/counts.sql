@@ -74,12 +74,3 @@ begin
 	if changes_to_fold() is null or not pg_try_advisory_xact_lock(lock_key(), 1) then return '[]'; end if;
 	return fold();
 end $$;
-
--- Begins a call that adds up the counts if no other one can: once a second of each store. It is alone if it does.
-create function begin_fold(call jsonb) returns jsonb language plpgsql as $$
-declare
-	changes bigint := changes_to_fold();
-begin
-	perform begin_call(call, changes < @MAX_CHANGES@ or changes >= @TOO_MANY_CHANGES@);
-	return fold_if_possible();
-end $$;

@@ -37,15 +37,6 @@ begin
 			from gone cross join lateral rest_of(child_first, child_last, its_first, its_last) part;
 end $$;
 
--- Gives a job that runs again the parents that its new group names, in place of those that it had. Place: of the job in the group, from 1.
-create function renew_edges(its_id bigint, g jsonb, place integer) returns void language plpgsql as $$
-begin
-	if not g ? 'links' and not exists (select from edges_to(its_id, its_id)) then return; end if;
-	perform require_alone();
-	perform delete_edges_to(its_id, its_id);
-	perform insert_edges(g, place, 1, its_id);
-end $$;
-
 -- True if one of the group's parents is this job, or waits for it, or has waited.
 create function is_ancestor(its_id bigint, g jsonb) returns boolean language sql stable as $$
 	with recursive ancestor (first, last) as (

@@ -27,14 +27,13 @@ begin
 		end if;
 		if p.state in (@READY@, @QUARANTINED@) then
 			perform from ready where first = p.first and last = p.last for update skip locked;
-			if not found then continue; end if;
 		elsif p.state = @DELAYED@ then
 			perform from waiting where first = p.first and last = p.last for update skip locked;
-			if not found then continue; end if;
 		else
 			perform end_expiry(e.id, e.id);
 			continue;
 		end if;
+		continue when not found;
 		perform cancel_because(p, e.id, failure_about(@EXPIRED@, trim_scale(e.expires_ms / 1000.0)::text));
 		ids := ids || e.id;
 	end loop;

@@ -130,11 +130,14 @@ begin
 exception when insufficient_privilege then null;
 end $$;
 
--- All owners. Each store looks about every second, and then adds up counts that were left.
+-- All owners. Each store looks about every second, and then adds up counts that were left, if no other call can. It is alone if it does.
 create function look_at_owners(call jsonb) returns jsonb language plpgsql as $$
 declare
-	completed jsonb := begin_fold(call);
+	to_fold bigint := changes_to_fold();
+	completed jsonb;
 begin
+	perform begin_call(call, to_fold < @MAX_CHANGES@ or to_fold >= @TOO_MANY_CHANGES@);
+	completed := fold_if_possible();
 	update function_set set used_at = now() where name = current_schema() and used_at < now() - interval '1 hour';
 	if found then perform drop_unused_sets(); end if;
 	-- Stores that have ended share a row. One that writes again makes a new one.
