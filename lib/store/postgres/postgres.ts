@@ -37,10 +37,7 @@ export interface PostgresOptions extends OpenStoreOptions {
 	readonly schema?: string;
 }
 
-/**
- * A store in a schema of a PostgreSQL database. Each verb is a call of a function of the schema, in a transaction of its own: functions/*.sql.
- * Many stores, in many processes on many hosts, share a queue.
- */
+/** A store in a schema of a PostgreSQL database. Each verb is a call of a function of the schema, in a transaction of its own: functions/*.sql. */
 export class PostgresStore implements contract.Store {
 	readonly location: string;
 	/** Private, since it has the password: what is logged shows public fields. */
@@ -199,8 +196,7 @@ export class PostgresStore implements contract.Store {
 
 	async openBatch(name: string, task: string | undefined, owner: OwnerId, options: BatchOptions = {}): Promise<BatchId> {
 		this.#assertWritable();
-		const open = async () => this.#change('open_batch', await toOpening(this.#names, name, task, owner, options), true);
-		const opening = await this.#registering(owner, open);
+		const opening = await this.#registering(owner, async () => this.#change('open_batch', await toOpening(this.#names, name, task, owner, options), true));
 		assertOpened(name, opening, task, options);
 		this.#owners.registered(owner, opening.owner as number);
 		return opening.id as BatchId;
@@ -209,8 +205,7 @@ export class PostgresStore implements contract.Store {
 	async updateBatch(batch: BatchId, owner: OwnerId, change: contract.BatchChange): Promise<boolean> {
 		const closes = 'isClosed' in change;
 		const own = 'total' in change ? change : {closes, isDone: closes || change.isDone === true};
-		const call = () => this.#change('change_batch', {batch, owner, ...own}, true);
-		const {done, owner: id} = await this.#registering(owner, call);
+		const {done, owner: id} = await this.#registering(owner, () => this.#change('change_batch', {batch, owner, ...own}, true));
 		if (id !== undefined) this.#owners.registered(owner, id);
 		return done;
 	}

@@ -4,9 +4,9 @@
  */
 
 import type {BatchId, CompletedBatch, FlowJobs} from '../../../job/batch.ts';
-import type {Claim, Lease, OwnerId} from '../../../job/claim.ts';
+import type {Claim, JobUpdate, Lease, OwnerId} from '../../../job/claim.ts';
 import type {EnqueuedGroup, FullQueue, NewGroup} from '../../../job/groups/group.ts';
-import type {JobId, LogLine, Progress} from '../../../job/job.ts';
+import type {JobId} from '../../../job/job.ts';
 import type {NextState} from '../../../job/next-state.ts';
 import type {OpenJobs} from '../../../job/open-jobs.ts';
 import type {Parents} from '../../../job/parents.ts';
@@ -175,10 +175,7 @@ export type DecidedChange = {readonly name: string; readonly id: number | undefi
 );
 
 /** What a running job reports. `values`: the place of its checkpoint. */
-export interface UpdateItem extends Claim {
-	readonly startedAt?: number;
-	readonly progress?: Progress;
-	readonly logs?: readonly Omit<LogLine, 'execution'>[];
+export interface UpdateItem extends Omit<JobUpdate, 'checkpoint'> {
 	readonly at?: number;
 	readonly values?: number;
 }

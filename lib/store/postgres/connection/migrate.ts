@@ -28,10 +28,8 @@ export interface Installed {
 }
 
 /**
- * Makes the queue if it does not exist, upgrades its tables if they are older than this program, and installs its functions. Many programs may do so at once:
- * one does it, and the others wait.
- * @param onlyTables true if the program calls none of its functions
- * @param known the id of the queue that this program has had open
+ * Makes the queue if it does not exist, upgrades older tables, and installs this program's functions. Of many programs, one does it, and the others wait.
+ * `onlyTables`: it calls no functions. `known`: the id of the queue that it has had open.
  */
 export async function migrate(
 	send: Send,

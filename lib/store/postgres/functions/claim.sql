@@ -209,29 +209,20 @@ create type only_row as (claimed answer, is_exhausted boolean);
 create function claim_only_row(request jsonb, its_owner integer) returns only_row language plpgsql as $$
 declare
 	begun timestamptz := clock_timestamp();
-	its_lane bigint;
-	its_first bigint;
-	its_last bigint;
-	its_batch bigint;
-	most integer;
-	rows integer;
+	one record;
 	a answer;
-	found only_row;
 begin
-	found.is_exhausted := false;
-	if request ?| array['from', 'limited'] then return found; end if;
+	if request ?| array['from', 'limited'] then return (a, false); end if;
 	-- Of one row, each minimum is its own value.
-	select count(*), min(l.lane), min(r.first), min(r.last), min(r.batch), least(min(l.most), (request->'limit')::integer)
-		into rows, its_lane, its_first, its_last, its_batch, most
+	select count(*) as rows, min(l.lane) as lane, min(r.first) as first, min(r.last) as last, min(r.batch) as batch,
+		least(min(l.most), (request->'limit')::integer) as most into one
 		from lanes_of(request) l cross join lateral (select first, last, batch from ready where lane = l.lane order by rank, first limit 2) r;
-	if rows > 1 or clock_timestamp() - begun > interval '@SLOW_LOOK_MS@ ms' then return found; end if;
-	found.is_exhausted := rows = 0;
-	if rows = 0 then return found; end if;
-	if its_lane < 0 or its_last - its_first >= most then return found; end if;
+	if one.rows > 1 or clock_timestamp() - begun > interval '@SLOW_LOOK_MS@ ms' then return (a, false); end if;
+	if one.rows = 0 or one.lane < 0 or one.last - one.first >= one.most then return (a, one.rows = 0); end if;
 	with own as (
-		delete from ready where first = (select first from ready where first = its_first and last = its_last and lane = its_lane for update skip locked)
+		delete from ready where first = (select first from ready where first = one.first and last = one.last and lane = one.lane for update skip locked)
 			and exists (
-				select from job where first = (select max(first) from job where first <= its_first and first > its_first - @MAX_GROUP_JOBS@) and last >= its_last
+				select from job where first = (select max(first) from job where first <= one.first and first > one.first - @MAX_GROUP_JOBS@) and last >= one.last
 					and coalesce(octet_length(text_value), octet_length(byte_value), 0) < least((request->>'maxBytes')::bigint, @MAX_SHORT_BYTES@)
 			)
 		returning *
@@ -248,9 +239,8 @@ begin
 		c.first, c.last, c.task, c.rank, c.execution,
 		j.policy, j.created_at, j.first, j.last, j.first_number, j.keys, j.text_value, j.byte_value, c.batch into a
 		from c, job j where j.first = (select max(first) from job where first <= c.first and first > c.first - @MAX_GROUP_JOBS@);
-	if a.first is null then return found; end if;
-	if its_batch is not null then update batch set started_at = now_ms() where id = its_batch and started_at is null; end if;
-	return (a, true);
+	if a.first is not null and one.batch is not null then update batch set started_at = now_ms() where id = one.batch and started_at is null; end if;
+	return (a, a.first is not null);
 end $$;
 
 -- The lanes of a request that have jobs: the number of each, how many jobs may be claimed, the rows after the head, and the head. Rooms: by task, how many
