@@ -268,8 +268,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a restored schema has the files of its original': {
 		file: 'lib/store/postgres/postgres.ts',
-		find: 'return place === undefined ? undefined : ownerFilesAt(place);',
-		put: "return place === undefined ? undefined : ownerFilesAt(this.#db.queue ?? '');",
+		find: 'this.#db.place === undefined ? undefined : ownerFilesAt(this.#db.place)',
+		put: "this.#db.place === undefined ? undefined : ownerFilesAt(this.#db.queue ?? '')",
 		killer: ['test/store/copies.test.ts', 'a copy of the schema in another database of the server'],
 	},
 	'a child process makes the file of a lock that was removed': {
@@ -316,14 +316,14 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'postgres: the only ready row is claimed though it has more jobs than the claim takes': {
 		file: 'lib/store/postgres/functions/claim.sql',
-		find: 'if its_lane < 0 or its_last - its_first >= most then return found; end if;',
-		put: 'if its_lane < 0 then return found; end if;',
+		find: 'if one.rows = 0 or one.lane < 0 or one.last - one.first >= one.most then',
+		put: 'if one.rows = 0 or one.lane < 0 then',
 		killer: [POSTGRES, 'postgres: a claim keeps its limits: the number of jobs of each task, and of jobs in all'],
 	},
 	'postgres: quarantined jobs are claimed as others': {
 		file: 'lib/store/postgres/functions/claim.sql',
-		find: 'if its_lane < 0 or its_last - its_first >= most then return found; end if;',
-		put: 'if its_last - its_first >= most then return found; end if;',
+		find: 'if one.rows = 0 or one.lane < 0 or one.last - one.first >= one.most then',
+		put: 'if one.rows = 0 or one.last - one.first >= one.most then',
 		killer: [POSTGRES, 'postgres: a suspect that completes is no longer one'],
 	},
 	'postgres: a call names the policies that the store still knows': {

@@ -24,18 +24,7 @@ test.before('starts a server', async t => {
 /** Functions that no law calls. */
 const CALLED_ELSEWHERE: readonly string[] = [
 	// In transactions of programs, and from SQL: own-transaction.test.ts.
-	...[
-		'enqueue_checked',
-		'enqueue_given',
-		'moment_of',
-		'ms_of',
-		'number_of_option',
-		'refuse_arrived',
-		'refuse_option',
-		'refuse_unknown',
-		'reuse',
-		'take_over_first',
-	],
+	...['enqueue_checked', 'enqueue_given', 'ms_of', 'number_of_option', 'refuse_arrived', 'refuse_option', 'refuse_unknown', 'reuse', 'take_over_first'],
 	// To other stores: notifications.test.ts.
 	...['tell_if_first', 'tell_others'],
 ];

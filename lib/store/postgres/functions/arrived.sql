@@ -136,8 +136,8 @@ declare
 begin
 	if value is null then return null; end if;
 	begin
-		ms := round(case jsonb_typeof(value) when 'number' then value::text::numeric when 'string' then 1000 * case when is_moment
-			then extract(epoch from (value #>> '{}')::timestamptz) else extract(epoch from (value #>> '{}')::interval) end end);
+		ms := round(case jsonb_typeof(value) when 'number' then value::text::numeric when 'string' then case when is_moment
+			then extract(epoch from (value #>> '{}')::timestamptz) else extract(epoch from (value #>> '{}')::interval) end * 1000 end);
 	exception when data_exception then
 		null;
 	end;

@@ -247,14 +247,15 @@ end $$;
 
 -- Blocked jobs of these, a row at a time, cut to them, and taken out of their rows.
 create function take_blocked(its_first bigint, its_last bigint) returns setof blocked language plpgsql as $$
+declare
+	b blocked;
 begin
-	return query
-		with gone as (delete from blocked where first > its_first - @MAX_GROUP_JOBS@ and first <= its_last and last >= its_first returning *),
-		rest as (
-			insert into blocked select part.first, part.last, task, rank, batch, executions, run_at, parents
-			from gone cross join lateral rest_of(gone.first, gone.last, its_first, its_last) part
-		)
-		select greatest(first, its_first), least(last, its_last), task, rank, batch, executions, run_at, parents from gone order by first;
+	for b in delete from blocked where first > its_first - @MAX_GROUP_JOBS@ and first <= its_last and last >= its_first returning * loop
+		insert into blocked select first, last, b.task, b.rank, b.batch, b.executions, b.run_at, b.parents from rest_of(b.first, b.last, its_first, its_last);
+		b.first := greatest(b.first, its_first);
+		b.last := least(b.last, its_last);
+		return next b;
+	end loop;
 end $$;
 
 create function count_down(e cut_edge) returns integer language plpgsql as $$

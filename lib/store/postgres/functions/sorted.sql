@@ -20,13 +20,13 @@ begin
 	if task_name is not null and its_task is null or batch_name is not null and its_batch is null then return; end if;
 	return query execute format(case source
 		-- Jobs that run.
-		when 'claims' then '
+		when 'claims' then $q$
 			select first, last, %3$I::float8 as upper, null::bytea from claimed
 			where (%3$I, first) < (%4$s, $6) and %3$I <= $4 and @RUNNING@ = any ($1)
 				and ($2 is null or name_of(task) = $2) and ($3 is null or batch = $3)
-			order by %3$I desc, first desc limit $7'
+			order by %3$I desc, first desc limit $7$q$
 		-- Jobs that have not completed, and show the figures of their last execution, since their outcome has none.
-		when 'failures' then '
+		when 'failures' then $q$
 			select f.id, f.id, f.%3$I::float8, null::bytea from failure_state f cross join lateral place_of(f.id) p
 			where (f.%3$I, f.id) < (%4$s, $6) and f.%3$I <= $4
 				and p.state = any ($1) and (
@@ -36,14 +36,14 @@ begin
 				)
 				and not exists (select from claimed c where p.state = @RUNNING@ and c.first = p.first and c.started_at is not null)
 				and ($2 is null or name_of(p.task) = $2) and ($3 is null or p.batch = $3)
-			order by f.%3$I desc, f.id desc limit $7'
+			order by f.%3$I desc, f.id desc limit $7$q$
 		-- Runs of outcomes of which a part may come before the place, which an index has apart; and singles, rows whose jobs have the same value.
-		else 'select first, last, %2$I::float8 as upper, ' || case source when 'runs' then 'times' else 'null::bytea' end || ' from outcome
-			where ' || case when source = 'runs' then '(first < last or %1$I < %2$I) and %1$I <= $4'
-				when kind = 'endedAt' then '%2$I <= $4' else 'first = last and %1$I = %2$I and %2$I <= $4' end || '
+		else 'select first, last, %2$I::float8 as upper, ' || case source when 'runs' then 'times' else 'null::bytea' end || $q$ from outcome where $q$
+			|| case when source = 'runs' then '(first < last or %1$I < %2$I) and %1$I <= $4'
+				when kind = 'endedAt' then '%2$I <= $4' else 'first = last and %1$I = %2$I and %2$I <= $4' end || $q$
 				and status = $1[1] and %2$I is not null and (%2$I, first) < (%4$s, $6)
 				and ($2 is null or name_of(task) = $2) and ($3 is null or batch = $3)
 				and ($8 is null or ended_at >= $8) and ($9 is null or ended_at < $9)
-			order by %2$I desc, first desc limit $7' end, low, high, own, upper)
+			order by %2$I desc, first desc limit $7$q$ end, low, high, own, upper)
 		using states, its_task, its_batch, its_value, its_upper, its_first, most, since, until;
 end $$;
