@@ -388,7 +388,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * calls it on Node 24 and later.
 	 */
 	async close(options: {readonly drain?: Duration} = {}): Promise<void> {
-		const {drain: drainMs = this.#settings.drainMs} = checked('close()', options, {drain: duration}) as {drain?: number};
+		const {drain: drainMs = this.#settings.drainMs} = checked('close()', options, {drain: duration});
 		dismissUnread(this.#client);
 		this.#stopLooking?.();
 		if (this.#client.isClosed) return this.#closing;

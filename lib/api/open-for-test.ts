@@ -161,7 +161,7 @@ export class TestEngine<Tasks> extends Engine<Tasks> {
 	async waitFor(job: JobRef, status: JobStatus, options: {readonly timeout?: Duration} = {}): Promise<Job> {
 		const id = checkId(job);
 		argument('waitFor()', 'status', status, choice(...STATUSES));
-		const {timeout = 5000} = checked('waitFor()', options, {timeout: duration}) as {readonly timeout?: number};
+		const {timeout = 5000} = checked('waitFor()', options, {timeout: duration});
 		for (const until = performance.now() + timeout; ; await sleep(LOOK_EVERY_MS)) {
 			const found = await findJob(this.#client, id);
 			if (!found) throw noSuchJob(id);

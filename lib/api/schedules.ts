@@ -1,4 +1,4 @@
-import {argument, atLeast, bad, type Checks, checked, choice, type Duration, duration, integer, show, text, time} from '../job/checks.ts';
+import {argument, atLeast, bad, checked, choice, type Duration, duration, integer, show, text, time} from '../job/checks.ts';
 import {decode} from '../job/encoding.ts';
 import type {JobId} from '../job/job.ts';
 import type {Moments} from '../job/moments.ts';
@@ -85,9 +85,9 @@ export interface ScheduleInfo {
 	readonly missed: number;
 }
 
-const SCHEDULE_CHECKS: Checks = {
+const SCHEDULE_CHECKS = {
 	task: text,
-	payload: value => value,
+	payload: (value: unknown) => value,
 	cron: text,
 	timezone: text,
 	every: atLeast(1000),
@@ -100,35 +100,10 @@ const SCHEDULE_CHECKS: Checks = {
 	...Object.fromEntries(Object.keys(EXECUTION_CHECKS).map(name => [name, (value: unknown) => value])),
 };
 
-interface Checked extends Pick<ScheduleSpec, 'catchUp' | 'overlap'> {
-	readonly task?: string;
-	readonly payload?: unknown;
-	readonly cron?: string;
-	readonly timezone?: string;
-	readonly every?: number;
-	readonly from?: 'clock' | 'end';
-	readonly jitter?: number;
-	readonly until?: number;
-	readonly expires?: number;
-}
-
 /** @throws FaenaError `BadOption`, `UnknownTask`, `NotEncodable`, `TooLarge` */
 function toSpec(builder: JobBuilder, options: unknown): ScheduleSpec {
-	const given = checked('setSchedule()', options, SCHEDULE_CHECKS) as unknown as Checked & ExecutionOptions;
-	const {
-		task,
-		payload,
-		cron,
-		timezone,
-		every,
-		from,
-		catchUp = 'one',
-		overlap = catchUp === 'all' ? 'queue' : 'skip',
-		jitter = 0,
-		until,
-		expires,
-		...execution
-	} = given;
+	const {task, payload, cron, timezone, every, from, ...more} = checked('setSchedule()', options, SCHEDULE_CHECKS);
+	const {catchUp = 'one', overlap = catchUp === 'all' ? 'queue' : 'skip', jitter = 0, until, expires, ...execution} = more;
 	if (task === undefined) throw bad(`setSchedule() expects the option task; it got ${show(options)}`);
 	if ((cron === undefined) === (every === undefined)) throw bad('setSchedule() expects either cron or every');
 	if (cron === undefined && timezone !== undefined) throw bad('setSchedule() got timezone without cron; the times of every are counted from 1970 in UTC');

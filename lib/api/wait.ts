@@ -29,7 +29,7 @@ export function checkWait(where: string, options: WaitOptions | undefined): Wait
 
 /** @throws FaenaError `BadOption` */
 export function checkCallWait(where: string, options: {readonly signal: unknown; readonly waitTimeout: unknown}): Wait {
-	const {signal, waitTimeout: timeout} = checked(where, options, {waitTimeout: duration, signal: abortSignal}) as {signal?: AbortSignal; waitTimeout?: number};
+	const {signal, waitTimeout: timeout} = checked(where, options, {waitTimeout: duration, signal: abortSignal});
 	return defined({signal, timeout});
 }
 

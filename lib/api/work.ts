@@ -1,6 +1,6 @@
 import {nanoid} from 'nanoid';
 import {enqueuesJobs} from '../dispatcher/commits.ts';
-import {abortSignal, argument, atLeast, bad, type Checks, checked, type Duration, duration, expected, integer, object, texts} from '../job/checks.ts';
+import {abortSignal, argument, atLeast, bad, checked, type Duration, duration, expected, integer, object, texts} from '../job/checks.ts';
 import type {OwnerId} from '../job/claim.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import {fromEnvelope, fromFailure} from '../job/failure.ts';
@@ -64,8 +64,7 @@ const POOL_OPTIONS: Omit<PoolOptions, 'tasks' | 'workers'> = {
 export async function work(queue: JobQueue, tasks: Readonly<Record<string, unknown>>, options: WorkOptions = {}): Promise<void> {
 	argument('work()', 'its first argument', queue, jobQueue);
 	argument('work()', 'its second argument', tasks, object);
-	const given: CheckedWorkOptions = checked('work()', options, WORK_CHECKS);
-	const {signal, concurrency = 1, drain: drainMs = Infinity, poll = 1000, scope: scopes = []} = given;
+	const {signal, concurrency = 1, drain: drainMs = Infinity, poll = 1000, scope: scopes = []} = checked('work()', options, WORK_CHECKS);
 	if (tableOf(tasks).size === 0) throw bad('work() expects an object with a function for each task; it got one without functions');
 	const {store, wake} = storeOf(queue);
 	const owner: OwnerId = nanoid();
@@ -147,15 +146,7 @@ async function openLoop(queue: JobQueue, store: Store, {owner, url, scopes, conc
 	};
 }
 
-export const WORK_CHECKS: Checks = {signal: abortSignal, concurrency: integer(1, 1024), drain: duration, poll: atLeast(1), scope: texts};
-
-interface CheckedWorkOptions {
-	readonly signal?: AbortSignal;
-	readonly concurrency?: number;
-	readonly drain?: number;
-	readonly poll?: number;
-	readonly scope?: readonly string[];
-}
+export const WORK_CHECKS = {signal: abortSignal, concurrency: integer(1, 1024), drain: duration, poll: atLeast(1), scope: texts};
 
 function jobQueue(value: unknown): unknown {
 	if (value instanceof JobQueue) return value;

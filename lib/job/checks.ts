@@ -6,6 +6,8 @@ import {atCaller} from '../support/stack.ts';
 /** Checks a value and returns it, perhaps in another form. Throws an {@link expected} error if it is wrong. */
 export type Check = (value: unknown) => unknown;
 export type Checks = Readonly<Record<string, Check>>;
+/** What {@link checked} returns. */
+export type Checked<C extends Checks> = {[Name in keyof C]?: ReturnType<C[Name]>};
 
 /** Former options of each function, and what to write instead. */
 export const RENAMED_OPTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -17,7 +19,7 @@ export const RENAMED_OPTIONS: Readonly<Record<string, Readonly<Record<string, st
  * @param where the function that got them, for messages
  * @throws FaenaError `BadOption`. Its message names the option, what it expects and what it got; for an unknown one, the nearest name
  */
-export function checked(where: string, options: unknown, checks: Checks): Record<string, unknown> {
+export function checked<C extends Checks>(where: string, options: unknown, checks: C): Checked<C> {
 	if (options === undefined) return {};
 	if (!isRecord(options)) throw bad(`${where} expects an object of options; it got ${show(options)}`);
 	const result: Record<string, unknown> = {};
@@ -27,7 +29,7 @@ export function checked(where: string, options: unknown, checks: Checks): Record
 		if (!check) throw unknownOption(where, name, checks);
 		if (value !== undefined) result[name] = argument(where, name, value, check);
 	}
-	return result;
+	return result as Checked<C>;
 }
 
 /** True for an object of options. A promise, for instance, is none: it would pass as options that are all absent. */
@@ -116,8 +118,8 @@ export const object = kind<object>('an object', value => typeof value === 'objec
 export const list = kind<unknown[]>('an array', Array.isArray);
 export const abortSignal = kind<AbortSignal>('an AbortSignal', value => value instanceof AbortSignal);
 
-export function choice(...values: readonly unknown[]): Check {
-	return kind(values.map(each => JSON.stringify(each)).join(' or '), value => values.includes(value));
+export function choice<const Value>(...values: readonly Value[]): (value: unknown) => Value {
+	return kind(values.map(each => JSON.stringify(each)).join(' or '), value => values.includes(value as Value));
 }
 
 export function number(low: number, high: number): Check {

@@ -109,7 +109,7 @@ export const texts = listOf<string>(text);
 export const idList = listOf<JobId>(positive);
 export const notNegative = integer(0, Number.MAX_SAFE_INTEGER);
 /** The most jobs or bytes of one call. */
-const limit: Check = value => (value === Infinity ? Number.MAX_SAFE_INTEGER : notNegative(value));
+const limit = (value: unknown): number => (value === Infinity ? Number.MAX_SAFE_INTEGER : notNegative(value));
 
 const QUEUE_JOB_CHECKS: Checks = {
 	task: text,
@@ -158,7 +158,7 @@ function areAlike(one: object, other: unknown): boolean {
 
 /** @throws FaenaError `BadOption` */
 export function checkBatchOptions(options: unknown): BatchOptions {
-	const onComplete: Check = value => {
+	const onComplete = (value: unknown): NonNullable<BatchOptions['onComplete']> => {
 		const {task, ...given} = checkJobOptions<{task: string}>('openBatch({onComplete})', value, {task: text});
 		const {scope, priority, policy} = resolveUnknown(given);
 		return {task: argument('openBatch({onComplete})', 'task', task, text), priority, policy, ...defined({scope})};

@@ -135,7 +135,7 @@ function assertRefused(t: ExecutionContext, name: string, value: unknown, error:
 }
 
 test('every option is a number or a time, has such fields, or is known to be neither', t => {
-	const tables = [OPEN_CHECKS, TASK_CHECKS, JOB_CHECKS, MAP_CHECKS, QUEUE_CHECKS, WORK_CHECKS, ...Object.values(NESTED)];
+	const tables: readonly Checks[] = [OPEN_CHECKS, TASK_CHECKS, JOB_CHECKS, MAP_CHECKS, QUEUE_CHECKS, WORK_CHECKS, ...Object.values(NESTED)];
 	const unknown = tables.flatMap(table => Object.keys(table).filter(name => !isNumber(table[name] as Check) && !NESTED[name] && !OTHERS.includes(name)));
 	t.deepEqual(unknown, []);
 	for (const name of Object.keys(NESTED))

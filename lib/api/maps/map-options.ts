@@ -92,25 +92,8 @@ export interface MapPlan<Item> extends ReturnType<typeof planMap<Item>> {
 export function planMap<Item>(builder: JobBuilder, task: string, options: MapOptions<Item, unknown>) {
 	if (Object(options).unique !== undefined) throw bad(NO_UNIQUE);
 	const given = checkJobOptions<Omit<MapOptions<Item, unknown>, keyof JobOptions>>('map()', options, MAP_CHECKS);
-	const {
-		batch,
-		payload,
-		weight,
-		order,
-		window,
-		signal,
-		onComplete,
-		missing,
-		retryFailed,
-		halt,
-		key: _,
-		fresh: __,
-		files: ___,
-		...jobOptions
-	} = {
-		...DEFAULTS.map,
-		...given,
-	};
+	const {key: _, fresh: __, files: ___, ...others} = {...DEFAULTS.map, ...given};
+	const {batch, payload, weight, order, window, signal, onComplete, missing, retryFailed, halt, ...jobOptions} = others;
 	const {key} = options;
 	assertFits(given);
 	const freshness = freshnessOf(given, builder.freshOf(task));

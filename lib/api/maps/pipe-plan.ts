@@ -34,10 +34,7 @@ export interface PipeOptions {
 }
 
 /** A stage, after checks and defaults. */
-export interface Stage {
-	readonly task: string;
-	readonly group: number;
-	readonly onError: 'stop' | 'drop' | {readonly task: string};
+export interface Stage extends Required<Pick<StageOptions, 'task' | 'group' | 'onError'>> {
 	/** What its groups of jobs have in common. */
 	readonly common: Omit<NewGroup, 'values' | 'keys' | 'batch' | 'parents'>;
 	/** True if a job of it runs though one of its parents is dead: it gets the results of the others. */
@@ -48,13 +45,11 @@ export interface Stage {
 	readonly firstKey: number;
 }
 
-export interface PipePlan {
+export interface PipePlan extends Required<Pick<PipeOptions, 'window' | 'order'>> {
 	readonly stages: readonly Stage[];
 	/** The number of items for which the last stage has one job. A unit of so many items is enqueued and yielded as a whole. */
 	readonly unit: number;
 	readonly batch: string | undefined;
-	readonly window: number;
-	readonly order: 'input' | 'finished';
 	readonly signal: AbortSignal | undefined;
 	readonly encode: (item: unknown) => Encoded;
 }
@@ -65,7 +60,7 @@ const KEYS_PER_STAGE = 1_000_000_000_000;
 /** @throws FaenaError `BadOption`, `UnknownTask` */
 export function planPipe(builder: JobBuilder, stages: readonly (string | StageOptions)[], options: PipeOptions): PipePlan {
 	if (stages.length === 0) throw bad("pipe() expects at least one stage after its source: a task's name");
-	const {batch, window = 4096, order = 'finished', retryFailed, signal} = checked('pipe()', options, PIPE_CHECKS) as PipeOptions;
+	const {batch, window = 4096, order = 'finished', retryFailed, signal} = checked('pipe()', options, PIPE_CHECKS);
 	const given = stages.map(stage => checkStage(builder, stage));
 	const unit = given.reduce((product, {group}) => product * group, 1);
 	const later = unit / (given[0]?.group ?? 1);
@@ -83,15 +78,7 @@ export function planPipe(builder: JobBuilder, stages: readonly (string | StageOp
 		return {task: stage.task, group, onError, runsOnDead, common, jobs, firstKey: place === given.length - 1 ? 0 : KEYS_PER_STAGE * (place + 1)};
 	});
 	const most = Math.min(...given.map(({task}) => lowestOf(builder.limitsOf(task))));
-	return {
-		stages: planned,
-		unit,
-		batch,
-		window: Math.min(window, most),
-		order,
-		signal,
-		encode: item => builder.encode(item),
-	};
+	return {stages: planned, unit, batch, window: Math.min(window, most), order, signal, encode: item => builder.encode(item)};
 }
 
 function checkStage(builder: JobBuilder, stage: string | StageOptions) {
@@ -116,7 +103,7 @@ const STAGE_CHECKS: Checks = {
 	},
 };
 
-const PIPE_CHECKS: Checks = {
+const PIPE_CHECKS = {
 	batch: text,
 	window: integer(1, 10_000_000),
 	order: choice('input', 'finished'),
