@@ -40,7 +40,7 @@ export class MapBatch<Item> {
 		this.earlier = new EarlierJobs(isChecked);
 	}
 
-	/** @throws FaenaError `BatchInUse`, `BatchConflict`, `Closed` */
+	/** Opens the batch, which holds its unfinished jobs. @throws FaenaError `BatchInUse`, `BatchConflict`, `Closed` */
 	async open(): Promise<void> {
 		const {batch: name, group, batchOptions, pipe, fresh} = this.#plan;
 		if (name === undefined) return;

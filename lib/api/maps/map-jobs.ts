@@ -3,7 +3,7 @@ import type {OpenFreshness} from '../../freshness/open-freshness.ts';
 import {type Encoded, sameValue} from '../../job/encoding.ts';
 import {type EnqueuedGroup, idAt, type Keys, MAX_GROUP_JOBS, type NewGroup} from '../../job/groups/group.ts';
 import {pack} from '../../job/groups/packed.ts';
-import type {JobId, JobRecord} from '../../job/job.ts';
+import type {JobId} from '../../job/job.ts';
 import {keyConflict, noParent} from '../../store/conflict-errors.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {DispatcherClient} from '../../transport/client.ts';
@@ -34,7 +34,7 @@ export class MapJobs<Item> {
 	readonly #client: DispatcherClient;
 	readonly #plan: MapPlan<Item>;
 	readonly #listener: MapJobsListener<Item>;
-	readonly #batch: MapBatch<Item>;
+	readonly batch: MapBatch<Item>;
 	readonly #watched: WatchedJobs<Item>;
 	/** If the map asks which items are out of date. */
 	readonly #checks: ItemChecks<Item> | undefined;
@@ -55,8 +55,8 @@ export class MapJobs<Item> {
 		this.#client = client;
 		this.#plan = plan;
 		this.#listener = listener;
-		this.#batch = new MapBatch(client, plan, freshness !== undefined);
-		this.#checks = freshness && new ItemChecks(client, plan, this.#batch, freshness);
+		this.batch = new MapBatch(client, plan, freshness !== undefined);
+		this.#checks = freshness && new ItemChecks(client, plan, this.batch, freshness);
 		this.#watched = new WatchedJobs(client, {
 			completed: (group, from, to) => {
 				this.#close(group, from, to, false);
@@ -71,19 +71,6 @@ export class MapJobs<Item> {
 	/** The most items of the next group. */
 	get groupSize(): number {
 		return this.#checks?.groupSize ?? MAX_GROUP_JOBS;
-	}
-
-	/** Unfinished jobs of earlier maps that the input has not had so far. */
-	get missing(): number {
-		return this.#batch.earlier.missing;
-	}
-
-	/**
-	 * Opens the batch, which holds its unfinished jobs.
-	 * @throws FaenaError `BatchInUse`, `BatchConflict`, `Closed`
-	 */
-	open(): Promise<void> {
-		return this.#batch.open();
 	}
 
 	/**
@@ -101,7 +88,7 @@ export class MapJobs<Item> {
 		this.sent += items.length;
 		const answered = this.#expectAnswer();
 		const numbers = batch === undefined ? undefined : indexes ? pack(indexes.map(index => `${index}`)) : start;
-		const sent = {...common, values: pack(payloads), keys: group.keys ? this.#packKeys(group.keys) : numbers, ...this.#batch.ofGroups};
+		const sent = {...common, values: pack(payloads), keys: group.keys ? this.#packKeys(group.keys) : numbers, ...this.batch.ofGroups};
 		const checks = this.#checks;
 		if (checks) checks.inTurn(() => this.#sendChecked(checks, group, payloads, sent, answered));
 		else this.#send(group, sent, answered, !common.rerun?.changed);
@@ -152,12 +139,12 @@ export class MapJobs<Item> {
 	#enqueueUnits(pipe: PipePlan, units: readonly Item[]): ItemGroup<Item> {
 		const start = this.sent;
 		const group = new ItemGroup(this.#plan, start, units);
-		const jobs = groupUnits(pipe, units, start, this.#batch.id);
+		const jobs = groupUnits(pipe, units, start, this.batch.id);
 		this.sent += units.length;
 		const answered = this.#expectAnswer();
 		const last = jobs.stages.at(-1) as StageJobs;
 		this.#client.send(
-			{type: 'verb', verb: 'addToFlow', args: [jobs.groups.map(each => ({...each, ...this.#batch.ofGroups})), last.group]},
+			{type: 'verb', verb: 'addToFlow', args: [jobs.groups.map(each => ({...each, ...this.batch.ofGroups})), last.group]},
 			reply =>
 				answered(() => {
 					const missing = (reply as EnqueuedGroup[]).find(each => each.missing !== undefined)?.missing;
@@ -210,14 +197,14 @@ export class MapJobs<Item> {
 		group.ids = ids;
 		group.existing = new Set(reused);
 		this.underWay += group.size;
-		this.#batch.earlier.note(group, new Set(named));
+		this.batch.earlier.note(group, new Set(named));
 		if (this.#phase === 'left') this.#watched.unwatch(group);
 		else this.#watched.watch(group);
 	}
 
 	/** @param missing a parent, or minus the batch */
 	async #refuse(missing: JobId): Promise<void> {
-		const lost = missing < 0 ? await this.batchLost().catch(() => undefined) : noParent(this.#plan.group.task, missing);
+		const lost = missing < 0 ? await this.batch.lost().catch(() => undefined) : noParent(this.#plan.group.task, missing);
 		this.#listener.failed(lost ?? deletedBatch(this.#plan.batch as string));
 	}
 
@@ -230,7 +217,7 @@ export class MapJobs<Item> {
 	}
 
 	#ended(group: ItemGroup<Item>, offset: number, end: Notice): void {
-		const reused = this.#batch.earlier.hadEnded(end) && !group.wasToRun(offset);
+		const reused = this.batch.earlier.hadEnded(end) && !group.wasToRun(offset);
 		group.end(offset, end, reused);
 		this.#close(group, offset, offset + 1, reused);
 		if (!reused) this.#checks?.compareFiles(group, offset, offset + 1);
@@ -243,7 +230,7 @@ export class MapJobs<Item> {
 		if (group.existing.size === 0 && this.#payloads.size === 0) return;
 		for (let offset = from; offset < to; offset++) {
 			this.#payloads.delete(group.keyAt(offset));
-			if (!isReused && group.existing.has(offset)) this.#batch.earlier.hasRun(idAt(group.ids, offset));
+			if (!isReused && group.existing.has(offset)) this.batch.earlier.hasRun(idAt(group.ids, offset));
 		}
 	}
 
@@ -276,17 +263,7 @@ export class MapJobs<Item> {
 
 	/** Ends the input of the batch, as {@link MapBatch.endInput} does. */
 	endInput(): Promise<{readonly gone?: number}> {
-		return this.#batch.endInput(this.sent, () => this.#isOver);
-	}
-
-	/** As {@link MapBatch.gone}. */
-	gone(): AsyncGenerator<readonly JobRecord[], void> {
-		return this.#batch.gone();
-	}
-
-	/** As {@link MapBatch.lost}. */
-	batchLost(): Promise<FaenaError | undefined> {
-		return this.#batch.lost();
+		return this.batch.endInput(this.sent, () => this.#isOver);
 	}
 
 	/**
@@ -299,7 +276,7 @@ export class MapJobs<Item> {
 		await this.#checks?.done();
 		if (this.#plan.batch === undefined) return;
 		await this.allAnswered();
-		await this.#batch.leave(isDone);
+		await this.batch.leave(isDone);
 	}
 }
 

@@ -107,7 +107,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	/** How far the map is, at this moment. */
 	progress(): MapProgress {
-		return {read: this.#window.read, ...this.#progress, missing: this.#jobs.missing};
+		return {read: this.#window.read, ...this.#progress, missing: this.#jobs.batch.earlier.missing};
 	}
 
 	/**
@@ -118,7 +118,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	 */
 	async gone(): Promise<readonly string[]> {
 		const keys: string[] = [];
-		for await (const jobs of this.#jobs.gone()) for (const {key} of jobs) if (key !== undefined) keys.push(key);
+		for await (const jobs of this.#jobs.batch.gone()) for (const {key} of jobs) if (key !== undefined) keys.push(key);
 		return keys;
 	}
 
@@ -218,8 +218,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		try {
 			// Before anything is awaited.
 			this.#feeder.begin();
-			await this.#jobs.open();
-			this.#opened.resolve(this.#jobs.missing);
+			await this.#jobs.batch.open();
+			this.#opened.resolve(this.#jobs.batch.earlier.missing);
 			await this.#feeder.run();
 			await this.#endInput();
 			await this.#feeder.end();
@@ -264,7 +264,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		const isSet = await this.#consumer.wait(checksBatch ? CHECK_BATCH_EVERY_MS : Infinity);
 		if (isSet || !checksBatch) return;
 		// A check that fails proves nothing.
-		const lost = await this.#jobs.batchLost().catch(() => undefined);
+		const lost = await this.#jobs.batch.lost().catch(() => undefined);
 		if (lost) this.#fail(lost);
 	}
 
