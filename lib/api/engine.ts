@@ -226,7 +226,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	}
 
 	#schedule<Result>(where: string, name: string): ScheduleHandle<Result> {
-		return new ScheduleHandle<Result>({client: this.#client, builder: this.#builder}, argument(where, 'name', name, text));
+		return new ScheduleHandle<Result>(this.#client, this.#builder, argument(where, 'name', name, text));
 	}
 
 	/** All schedules, by name. */

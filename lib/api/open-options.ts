@@ -1,28 +1,10 @@
 import {availableParallelism} from 'node:os';
 import type {ResourceLimits} from 'node:worker_threads';
 import type {Checks, Duration, Size} from '../job/checks.ts';
-import {
-	atLeast,
-	bad,
-	boolean,
-	checked,
-	choice,
-	duration,
-	expected,
-	integer,
-	list,
-	number,
-	size,
-	sizeIn,
-	string,
-	text,
-	textOr,
-	texts,
-	url,
-} from '../job/checks.ts';
+import {atLeast, bad, boolean, checked, choice, duration, expected, integer, number, size, sizeIn, string, text, textOr, texts, url} from '../job/checks.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {PoolOptions, Recycle} from '../job/options.ts';
-import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease, maxPending, RETENTION_CHECKS} from '../job/options.ts';
+import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease, listOfTexts, maxPending, RETENTION_CHECKS} from '../job/options.ts';
 import {scopeOfModule} from '../job/scope.ts';
 import type {ExecutionOptions, TaskOptions} from '../job/task/task.ts';
 import {isTaskModule, type TaskModule, toUrl} from '../job/task/task-module.ts';
@@ -128,8 +110,6 @@ export interface OpenOptions<Tasks = any> {
 	readonly postMortem?: boolean;
 }
 
-export type RecycleOptions = NonNullable<OpenOptions['recycle']>;
-
 /** Options of `open()` after checks and defaults. */
 export interface Settings extends Omit<PoolOptions, 'tasks' | 'ownerLock' | 'openJobs' | 'commands'>, Omit<DispatcherStart, 'events' | 'pool'> {
 	readonly tasks: string | undefined;
@@ -170,7 +150,7 @@ export function resolveOpenOptions(options: OpenOptions, {owner, waitsForBatch =
 export const OPEN_CHECKS: Checks = {
 	queue: textOr(text, url),
 	tasks: textOr(toUrl, value => (isTaskModule(value) ? value.url : url(value).href)),
-	only: value => list(value).map(text),
+	only: listOfTexts,
 	scope: texts,
 	workers: integer(1, 1024),
 	isolation: choice('thread', 'process', 'inline'),
@@ -188,7 +168,7 @@ export const OPEN_CHECKS: Checks = {
 	taskOutput: choice('inherit', 'stderr'),
 	resourceLimits: value => checked('open({resourceLimits})', value, RESOURCE_LIMITS_CHECKS),
 	env,
-	execArgv: value => list(value).map(text),
+	execArgv: listOfTexts,
 	nice: integer(-20, 19),
 	recycle: value => toRecycle(checked('open({recycle})', value, RECYCLE_CHECKS)),
 	retention: value => checked('open({retention})', value, OPEN_RETENTION_CHECKS),

@@ -125,12 +125,6 @@ export interface ScheduleVerbs {
 	now(): Promise<number>;
 }
 
-/** What a handle needs of its engine. */
-interface ScheduleHost {
-	readonly client: DispatcherClient;
-	readonly builder: JobBuilder;
-}
-
 /**
  * A schedule in the queue. It goes on without the program that made it, in any engine on the queue. Its verbs but `info()` and `next()` reject with
  * `NoSuchSchedule` if there is none.
@@ -139,20 +133,21 @@ interface ScheduleHost {
 export class ScheduleHandle<Result = unknown> {
 	/** The name of the schedule. */
 	readonly name: string;
-	readonly #host: ScheduleHost;
+	readonly #client: DispatcherClient;
+	readonly #builder: JobBuilder;
 	readonly #verbs: ScheduleVerbs;
 
 	/** @internal Use `engine.schedule` or `engine.setSchedule`. */
-	constructor(host: ScheduleHost, name: string) {
-		this.#host = host;
-		const {client} = host;
+	constructor(client: DispatcherClient, builder: JobBuilder, name: string) {
+		this.#client = client;
+		this.#builder = builder;
 		this.#verbs = {list: () => client.verb('schedules'), change: change => client.verb('schedule', change), now: () => client.verb('now')};
 		this.name = name;
 	}
 
 	/** @internal Makes or changes the schedule. */
 	async set(options: unknown): Promise<this> {
-		const spec = toSpec(this.#host.builder, options);
+		const spec = toSpec(this.#builder, options);
 		const moments = await momentsOf(spec);
 		for (;;) {
 			const old = await findSchedule(this.#verbs, this.name);
@@ -193,10 +188,9 @@ export class ScheduleHandle<Result = unknown> {
 	 * @throws FaenaError `NoSuchSchedule`
 	 */
 	async runNow(): Promise<JobHandle<Result> | undefined> {
-		const {client, builder} = this.#host;
 		const [id] = await changeExisting(this.#verbs, {type: 'run', name: this.name});
 		const task = (await findSchedule(this.#verbs, this.name))?.spec.task ?? '';
-		return id === undefined ? undefined : new JobHandle<Result>(client, builder, id, {reused: false, task});
+		return id === undefined ? undefined : new JobHandle<Result>(this.#client, this.#builder, id, {reused: false, task});
 	}
 
 	/** Deletes the schedule. Its jobs stay. @throws FaenaError `NoSuchSchedule` */

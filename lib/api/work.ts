@@ -14,7 +14,7 @@ import {defined} from '../support/defined.ts';
 import type {FaenaError} from '../support/errors.ts';
 import {warn} from './events.ts';
 import {startHeartbeat} from './heartbeat.ts';
-import {OneByOnePool} from './one-by-one-pool.ts';
+import {oneByOnePool} from './one-by-one-pool.ts';
 
 /** Options of {@link work}. @example const options: WorkOptions = {concurrency: 4}; */
 export interface WorkOptions {
@@ -107,23 +107,15 @@ interface LoopOptions {
 	readonly concurrency: number;
 }
 
-interface Loop {
-	/** Resolves once it is closed, and rejects if it fails. */
-	run(): Promise<void>;
-	/** Lets the running jobs go on for so long. */
-	close(drainMs: number): void;
-	endPool(): Promise<void>;
-}
-
 /** A dispatcher with a pool, both in the caller's thread. */
-async function openLoop(queue: JobQueue, store: Store, {owner, url, scopes, concurrency}: LoopOptions): Promise<Loop> {
+async function openLoop(queue: JobQueue, store: Store, {owner, url, scopes, concurrency}: LoopOptions) {
 	// Loaded only here: a program with a loop of its own needs neither.
 	const [{Dispatcher}, {inlinePool}] = await Promise.all([import('../dispatcher/dispatcher.ts'), import('../pool/inline.ts')]);
 	const ended = Promise.withResolvers<void>();
 	let pool: Pool | undefined;
 	const makePool = (listener: PoolListener) => {
 		const options = {...POOL_OPTIONS, ...queue.store.ownerFiles(owner), defaults: defined({scope: scopes[0]}), workers: concurrency, tasks: url};
-		pool = new OneByOnePool(queue.store, concurrency, listener, own => inlinePool(options, own));
+		pool = oneByOnePool(queue.store, concurrency, listener, own => inlinePool(options, own));
 		return pool;
 	};
 	const dispatcher = new Dispatcher(store, makePool, {
@@ -137,11 +129,13 @@ async function openLoop(queue: JobQueue, store: Store, {owner, url, scopes, conc
 		},
 	});
 	return {
+		/** Resolves once it is closed, and rejects if it fails. */
 		async run() {
 			await dispatcher.start();
 			await ended.promise;
 		},
-		close: drainMs => dispatcher.receive([{type: 'close', call: 0, drainMs}]),
+		/** Lets the running jobs go on for so long. */
+		close: (drainMs: number) => dispatcher.receive([{type: 'close', call: 0, drainMs}]),
 		endPool: async () => pool?.close(),
 	};
 }

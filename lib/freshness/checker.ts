@@ -3,7 +3,7 @@ import {argument, bad, nearest} from '../job/checks.ts';
 import {decode, type Encoded} from '../job/encoding.ts';
 import {unpack} from '../job/groups/packed.ts';
 import {isTerminal, type JobStatus} from '../job/job.ts';
-import {paths} from '../job/options.ts';
+import {listOfTexts} from '../job/options.ts';
 import {optionsOf} from '../job/task/make-task.ts';
 import type {Fresh, TaskFunction} from '../job/task/task.ts';
 import {FaenaError} from '../support/errors.ts';
@@ -38,7 +38,7 @@ export class FreshnessChecker implements FreshnessCalls {
 		}
 		const namedBy = (name: 'files' | 'outputs', payload: Encoded) => {
 			const of = options[name];
-			return of ? argument(`task ${task}`, `the value of ${name}()`, of(decode(payload) as never), paths) : [];
+			return of ? argument(`task ${task}`, `the value of ${name}()`, of(decode(payload) as never), listOfTexts) : [];
 		};
 		const asked: Asked = {...question, code: this.#codes.get(task) as string, namedBy};
 		return unpack(payloads).map((payload, index) => judge(asked, index, payload));

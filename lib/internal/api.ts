@@ -8,7 +8,6 @@ export {open, openEngine} from '../api/engine.ts';
 export {countFresh, NOTHING_FRESH} from '../api/maps/map-freshness.ts';
 export type {HaltOption} from '../api/maps/map-options.ts';
 export {type PlannedMap, type Preview, previewMap} from '../api/maps/map-preview.ts';
-export type {RecycleOptions} from '../api/open-options.ts';
 export {changeExisting, findSchedule, nextMoments, resumeSchedule, type ScheduleVerbs, toScheduleInfo} from '../api/schedules.ts';
 export {closeOnSignals, isSignalled} from '../api/signals.ts';
 export type {InspectedFile, InspectedMove, InspectedSchema, Inspection} from '../store/inspection.ts';

@@ -85,8 +85,8 @@ export function fresh(value: unknown): readonly Fresh[] {
 	throw expected(`${FRESH.map(each => JSON.stringify(each)).join(' or ')}, or an array of them`, all.find(each => !FRESH.includes(each)) ?? value);
 }
 
-/** Checks the names of files. */
-export function paths(value: unknown): readonly string[] {
+/** Checks a list of texts, such as the names of files. */
+export function listOfTexts(value: unknown): readonly string[] {
 	return list(value).map(text);
 }
 

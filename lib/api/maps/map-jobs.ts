@@ -14,19 +14,16 @@ import {ItemGroup} from './map-items.ts';
 import type {MapPlan} from './map-options.ts';
 import {groupUnits, joinEnqueued, type StageJobs} from './pipe-groups.ts';
 import type {PipePlan, Stage} from './pipe-plan.ts';
-import {WatchedJobs} from './watched-jobs.ts';
+import {type Ends, WatchedJobs} from './watched-jobs.ts';
 
 /** Notifications of a map about its jobs. */
-interface MapJobsListener<Item> {
-	/** The jobs of the items from one offset up to another have completed. */
-	completed(group: ItemGroup<Item>, from: number, to: number): void;
+interface MapJobsListener<Item> extends Pick<Ends<Item>, 'completed' | 'failed'> {
 	/** A job has ended otherwise, or before the map began to watch it. */
 	ended(group: ItemGroup<Item>, offset: number, status: Notice['status'], isReused: boolean): void;
 	/** A group was checked before it is enqueued. */
 	checked(verdicts: readonly Verdict[]): void;
 	/** A group was answered: there is room for another. */
 	answered(): void;
-	failed(error: unknown): void;
 }
 
 /** The jobs of a map, from the message that enqueues them to their ends. */

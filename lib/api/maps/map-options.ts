@@ -1,7 +1,7 @@
 import type {BatchOptions} from '../../job/batch.ts';
 import {abortSignal, argument, bad, boolean, type Checks, callable, checked, choice, expected, integer, show, text} from '../../job/checks.ts';
 import {type JobBuilder, lowestOf} from '../../job/new-job.ts';
-import {checkJobOptions, checkKey, DEFAULTS, fresh, paths} from '../../job/options.ts';
+import {checkJobOptions, checkKey, DEFAULTS, fresh, listOfTexts} from '../../job/options.ts';
 import type {CompletionTasksOf, Fresh, JobOptions, PayloadOf, ProblemOf, TaskOptions, TasksOf} from '../../job/task/task.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {PipePlan} from './pipe-plan.ts';
@@ -133,7 +133,7 @@ function freshnessOf<Item>({fresh, files, batch, key}: Given<Item>, ofTask: read
 		fresh: own,
 		/** Whether to find out, before items are enqueued, which of their jobs are out of date. */
 		isChecked: files !== undefined || own.some(each => each !== 'payload'),
-		filesOf: files && ((item: Item, index: number) => argument('map()', 'the value of files()', files(item, index), paths)),
+		filesOf: files && ((item: Item, index: number) => argument('map()', 'the value of files()', files(item, index), listOfTexts)),
 	};
 }
 

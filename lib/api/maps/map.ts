@@ -152,9 +152,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	/** Runs the loop and collects its results, for maps whose results fit in memory. It rejects with what the loop would throw. */
 	async toArray(): Promise<MapResult<Item, Result>[]> {
-		const results: MapResult<Item, Result>[] = [];
-		for await (const result of this) results.push(result);
-		return results;
+		return Array.fromAsync(this);
 	}
 
 	/**

@@ -67,9 +67,7 @@ export class JobPipe<Result> implements AsyncIterable<Result> {
 
 	/** Runs the pipe and collects its results, for results that fit in memory. */
 	async toArray(): Promise<Result[]> {
-		const results: Result[] = [];
-		for await (const result of this) results.push(result);
-		return results;
+		return Array.fromAsync(this);
 	}
 
 	/**

@@ -4,7 +4,7 @@ import type {IdRange, Notice} from '../../transport/messages.ts';
 import type {ItemGroup} from './map-items.ts';
 
 /** Gets the ends of watched jobs. The group has noted them before `completed` is called, and not before `ended` is. */
-interface Ends<Item> {
+export interface Ends<Item> {
 	/** The jobs of the items from one offset up to another have completed. */
 	completed(group: ItemGroup<Item>, from: number, to: number): void;
 	/** A job has ended otherwise, or before it was watched. */
