@@ -59,23 +59,14 @@ export function describeExitCodes(command?: string): string {
 	return ['', 'Exit codes:', ...exitCodesOf(command).map(([code, meaning]) => `  ${String(code).padStart(3)}  ${meaning}`)].join('\n');
 }
 
-/** Exit codes of errors about a queue or about something in it. All other errors are {@link ExitCode.refused}. */
-const CODES: Partial<Record<ErrorCode, number>> = {
-	NoSuchJob: ExitCode.notFound,
-	NoSuchBatch: ExitCode.notFound,
-	NoSuchSchedule: ExitCode.notFound,
-	BadDatabase: ExitCode.unavailable,
-	NewerDatabase: ExitCode.unavailable,
-	QueueMoved: ExitCode.unavailable,
-	StorageFull: ExitCode.unavailable,
-	DatabaseBusy: ExitCode.unavailable,
-	Unreachable: ExitCode.unavailable,
-	OutcomeUnknown: ExitCode.unavailable,
-	DispatcherFailed: ExitCode.failed,
-};
+/** Errors about a queue or about something in it. Most others are {@link ExitCode.refused}. */
+const NOT_FOUND: readonly ErrorCode[] = ['NoSuchJob', 'NoSuchBatch', 'NoSuchSchedule'];
+const UNAVAILABLE: readonly ErrorCode[] = ['BadDatabase', 'NewerDatabase', 'QueueMoved', 'StorageFull', 'DatabaseBusy', 'Unreachable', 'OutcomeUnknown'];
 
 /** The exit code of a command that failed with this error. */
 export function exitCodeOf(error: unknown): number {
 	if (error instanceof InputError) return ExitCode.inputIncomplete;
-	return error instanceof FaenaError ? (CODES[error.code] ?? ExitCode.refused) : ExitCode.failed;
+	if (!(error instanceof FaenaError) || error.code === 'DispatcherFailed') return ExitCode.failed;
+	if (NOT_FOUND.includes(error.code)) return ExitCode.notFound;
+	return UNAVAILABLE.includes(error.code) ? ExitCode.unavailable : ExitCode.refused;
 }

@@ -1,5 +1,3 @@
-import type {RecycleOptions} from '../../internal/api.ts';
-import type {Durability} from '../../internal/words.ts';
 /** The flags of an engine: options of `open()` under the names of the command line. */
 
 import {availableParallelism} from 'node:os';
@@ -8,22 +6,15 @@ import type {OpenOptions} from '../../index.ts';
 import {defined} from '../../internal/words.ts';
 import {partsOf, toCount, toDuration, toSize} from './flag-values.ts';
 
-export interface EngineFlags {
+/** Flags that are options of `open()` under the same names. */
+const SAME = [
+	...(['queue', 'workers', 'isolation', 'durability', 'drain', 'grace', 'lease', 'nice', 'retention', 'recycle'] as const),
+	...(['maxValue', 'maxCheckpoint', 'minFreeMemory', 'postMortem'] as const),
+];
+
+export interface EngineFlags extends Pick<OpenOptions, (typeof SAME)[number]> {
 	readonly queue: string;
-	readonly workers?: number;
-	readonly isolation?: 'thread' | 'process';
-	readonly durability?: Durability;
-	readonly drain?: number;
-	readonly grace?: number;
-	readonly lease?: number;
-	readonly maxValue?: number;
-	readonly maxCheckpoint?: number;
-	readonly minFreeMemory?: number;
-	readonly postMortem?: true;
-	readonly recycle?: RecycleOptions;
-	readonly retention?: object;
 	readonly blobs?: number;
-	readonly nice?: number;
 }
 
 const toParts = partsOf({jobs: toCount, age: toDuration, memory: toSize});
@@ -65,9 +56,6 @@ function toNice(text: string): number {
 }
 
 export function toOpenOptions({blobs: threshold, ...flags}: EngineFlags): OpenOptions {
-	const {queue, workers, isolation, durability, drain, grace, lease, nice, retention, recycle, maxValue, maxCheckpoint, minFreeMemory, postMortem} = flags;
-	return defined({
-		...{queue, workers, isolation, durability, drain, grace, lease, nice, retention, recycle, maxValue, maxCheckpoint, minFreeMemory, postMortem},
-		blobs: threshold === undefined ? undefined : {threshold},
-	}) as OpenOptions;
+	const same = Object.fromEntries(SAME.map(name => [name, flags[name]]));
+	return defined({...same, blobs: threshold === undefined ? undefined : {threshold}}) as unknown as OpenOptions;
 }

@@ -29,8 +29,7 @@ export async function useQueue<Result>(file: string, use: (queue: JobQueue) => P
 	}
 }
 
-/** @throws FaenaError `BadDatabase` if `open()` would create the queue */
-/** @param option the one that names it */
+/** @param option what names it. @throws FaenaError `BadDatabase` if `open()` would create the queue */
 export async function assertExists(queue: string, option = '--queue'): Promise<void> {
 	if (!(await kindOf(queue).exists(queue)))
 		throw new FaenaError('BadDatabase', `There is no queue ${shownLocation(queue)} here; name its ${kindOf(queue).noun} with ${option}.`);

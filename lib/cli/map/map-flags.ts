@@ -1,24 +1,20 @@
-import type {HaltOption} from '../../internal/api.ts';
 /** The flags of `faena map`, besides those of inputs. Where GNU parallel has a flag for the same, it has that name, too. */
 
 import {type Command, InvalidArgumentError, Option} from 'commander';
+import type {MapOptions} from '../../index.ts';
 import {addEngineFlags, type EngineFlags} from '../flags/engine-flags.ts';
 import {onlyOnce, toCount, toDuration, toHalt, toMaxDelays, toSize, toTime} from '../flags/flag-values.ts';
 import {FRESH_HELP, type FreshFlag, toFresh} from './fresh.ts';
 
-export interface MapFlags extends EngineFlags {
+export interface MapFlags
+	extends EngineFlags,
+		Pick<MapOptions<unknown, unknown>, 'timeout' | 'maxAttempts' | 'maxDelays' | 'retryFailed' | 'missing' | 'halt'> {
 	readonly sh?: string;
 	readonly dryRun?: true;
 	readonly quiet?: true;
 	readonly batch?: string;
 	readonly fresh?: readonly FreshFlag[];
 	readonly order: 'finished' | 'input';
-	readonly timeout?: `${number}%`;
-	readonly maxAttempts?: number;
-	readonly maxDelays?: number;
-	readonly retryFailed?: true;
-	readonly missing?: 'hold' | 'run' | 'cancel' | 'delete';
-	readonly halt?: HaltOption;
 	readonly delay?: number;
 	readonly weight?: string;
 	readonly env?: Readonly<Record<string, string>>;

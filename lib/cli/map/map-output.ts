@@ -5,7 +5,7 @@ import {dirname} from 'node:path';
 import type {MapResult} from '../../index.ts';
 import {decode, type Encoded, isJson} from '../../internal/words.ts';
 import {escapeControls} from '../terminal/controls.ts';
-import {printError, toJson} from '../terminal/print.ts';
+import {printError, shorten, toJson} from '../terminal/print.ts';
 import type {Item} from './inputs/items.ts';
 import {outputPaths} from './shell/output-files.ts';
 import {describeItem, type ShellFailure, type ShellFlags} from './shell/shell-command.ts';
@@ -52,7 +52,7 @@ export function commandOutputs(flags: ShellFlags): Printer {
 		const {item, jobId, reused, ...end} = result;
 		const {kept, cut, hasRun} = keptOf(result);
 		const label = describeItem(item.payload);
-		if (end.status !== 'completed' && !hasRun) printError(`${shorten(label)}: ${end.error.message}`);
+		if (end.status !== 'completed' && !hasRun) printError(`${shorten(label, MAX_SHOWN_CHARACTERS)}: ${end.error.message}`);
 		if (lineBuffer && !reused) return '';
 		const paths = outputPaths(flags, item.payload, jobId);
 		const files = bothOf(stream => (cut[stream] > 0 && hasAll(paths?.[stream], kept[stream], cut[stream]) ? paths?.[stream] : undefined));
@@ -112,14 +112,9 @@ function warnOfLost({item, status}: MapResult<Item, unknown>, {stdout, stderr}: 
 	const isDone = status === 'completed';
 	const parts = [stdout > 0 && `the ${isDone ? 'last' : 'first'} ${stdout} bytes of stdout`, stderr > 0 && `the first ${stderr} bytes of stderr`];
 	const again = isDone ? '--fresh all' : '--retry-failed';
-	printError(
-		`Of the output of ${shorten(describeItem(item.payload))} ${parts.filter(Boolean).join(' and ')} were not kept. To have all of it: --results FOLDER ${again}.`,
-	);
+	const label = shorten(describeItem(item.payload), MAX_SHOWN_CHARACTERS);
+	printError(`Of the output of ${label} ${parts.filter(Boolean).join(' and ')} were not kept. To have all of it: --results FOLDER ${again}.`);
 }
-
-const MAX_SHOWN_CHARACTERS = 200;
 
 /** An item may be a line of megabytes. */
-function shorten(label: string): string {
-	return label.length <= MAX_SHOWN_CHARACTERS ? label : `${label.slice(0, MAX_SHOWN_CHARACTERS)}…`;
-}
+const MAX_SHOWN_CHARACTERS = 200;

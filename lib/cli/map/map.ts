@@ -15,6 +15,7 @@ import {shellQuote} from '../terminal/shell-quote.ts';
 import {printPreview} from './dry-run.ts';
 import {freshnessOf} from './fresh.ts';
 import type {SourceGroups} from './inputs/arguments.ts';
+import {statOf} from './inputs/files.ts';
 import {addInputOptions, INPUT_HELP} from './inputs/input-options.ts';
 import type {Item} from './inputs/items.ts';
 import {type Input, type InputOptions, openInput} from './inputs/open-input.ts';
@@ -247,19 +248,11 @@ function commandOf({target, command}: Plan): (item: Item) => string {
 
 /** The items, as the map reads them. Of files the largest run first, so that the last one does not run alone. */
 function toMapInput({input: {items, areFiles}}: Plan, {delay, weight: field, shuf}: Options) {
-	const sizes = areFiles ? new Map((items as readonly Item[]).map(({key}) => [key, sizeOf(key)])) : undefined;
+	// Of a file that can't be looked at, its job says why.
+	const sizes = areFiles ? new Map((items as readonly Item[]).map(({key}) => [key, statOf(key)?.size ?? 0])) : undefined;
 	const bySize = sizes && !shuf ? ({key}: Item) => sizes.get(key) as number : undefined;
 	const weight = field === undefined ? bySize : ({payload, sequence}: Item) => weightIn(payload, field, sequence);
 	return {items: delay === undefined ? items : spaced(items, delay), sizes, weight};
-}
-
-/** 0 of a file that can't be looked at: its job says why. */
-function sizeOf(path: string): number {
-	try {
-		return statSync(path, {throwIfNoEntry: false})?.size ?? 0;
-	} catch {
-		return 0;
-	}
 }
 
 function weightIn(payload: unknown, field: string, sequence: number): number {

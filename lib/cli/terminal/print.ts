@@ -42,6 +42,11 @@ export function counted(value: number, noun: string): string {
 	return `${count(value)} ${noun}${value === 1 ? '' : 's'}`;
 }
 
+/** The beginning of a long text. */
+export function shorten(text: string, length: number, more = ''): string {
+	return text.length <= length ? text : `${text.slice(0, length)}…${more}`;
+}
+
 export function megabytes(bytes: number): string {
 	return `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
 }

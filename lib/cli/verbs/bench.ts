@@ -89,8 +89,7 @@ async function measureTask(target: string, globs: readonly string[], options: Op
 	const {folder, blocks, json, trial} = options;
 	if (trial) throw bad('A task has no trials to choose from; leave out --trial.');
 	const own = toTask(target);
-	const inputs: unknown[] = [];
-	for await (const {payload} of (await openInput(globs, options)).items) inputs.push(payload);
+	const inputs = await Array.fromAsync((await openInput(globs, options)).items, ({payload}) => payload);
 	if (inputs.length === 0) throw bad('There are no inputs; give at least one.');
 	const figures = await inTemporaryFolder(folder, async (temporary, signal) => {
 		let [done, total] = [0, 0];

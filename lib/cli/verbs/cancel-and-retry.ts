@@ -1,5 +1,5 @@
 import type {Command} from 'commander';
-import type {JobFilter, JobId, JobStatus} from '../../index.ts';
+import type {JobFilter, JobId} from '../../index.ts';
 import {bad, defined, moveAll} from '../../internal/words.ts';
 import type {JobQueue} from '../../queue.ts';
 import {toId, toStatuses} from '../flags/flag-values.ts';
@@ -43,14 +43,6 @@ async function whyNot(queue: JobQueue, {ids = [], stale, ...others}: JobFilter):
 	return lines.join('');
 }
 
-interface Options {
-	readonly queue: string;
-	readonly batch?: string;
-	readonly task?: string;
-	readonly status?: readonly JobStatus[];
-	readonly stale?: true;
-}
-
 const MAX_NAMED_IDS = 10;
 
 /** Makes a command change the jobs that its arguments select, and print the text that `change` returns. */
@@ -60,7 +52,7 @@ function addChange(command: Command, change: (queue: JobQueue, filter: JobFilter
 		.option('--batch <name>', 'jobs of this batch, that is, of this run')
 		.option('--task <name>', 'jobs of this task')
 		.option('--status <names>', 'of these only those in this status, or in several, with commas between', toStatuses)
-		.action(async (given: readonly JobId[] | undefined, {queue: file, batch, task, status, stale}: Options) => {
+		.action(async (given: readonly JobId[] | undefined, {queue: file, batch, task, status, stale}: JobFilter & {readonly queue: string}) => {
 			const ids = given?.length ? given : undefined;
 			if (!ids && batch === undefined && task === undefined && !stale) throw bad(`Name what to ${command.name()}: ids, a --batch or a --task.`);
 			await useQueue(file, async queue => {

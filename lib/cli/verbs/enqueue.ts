@@ -1,28 +1,19 @@
 import {type Command, Option} from 'commander';
 import type {JobId} from '../../index.ts';
-import {bad, checkJobOptions, encode, FaenaError, kindOf, MANY_BYTES, Portion, SMALL_GROUP, shownLocation} from '../../internal/words.ts';
+import {bad, checkJobOptions, encode, FaenaError, MANY_BYTES, Portion, SMALL_GROUP} from '../../internal/words.ts';
 import {type JobQueue, openQueue, type QueueJob} from '../../queue.ts';
 import {toCount, toDuration, toId, toMaxDelays, toPriority, toTime} from '../flags/flag-values.ts';
-import {queueCommand} from '../flags/queue-flag.ts';
+import {assertExists, queueCommand} from '../flags/queue-flag.ts';
 import {InputError} from '../input-error.ts';
 import {type Input, openInput} from '../map/inputs/open-input.ts';
 import {counted, print, printError} from '../terminal/print.ts';
 
-interface Flags {
+type OptionFlags = Omit<QueueJob, 'task' | 'payload'>;
+
+interface Flags extends OptionFlags {
 	readonly queue: string;
 	readonly ndjson?: true;
 	readonly create?: true;
-	readonly key?: string;
-	readonly scope?: string;
-	readonly unique?: 'unended';
-	readonly delay?: number;
-	readonly expires?: number;
-	readonly dependsOn?: readonly JobId[];
-	readonly priority?: number;
-	readonly maxAttempts?: number;
-	readonly maxDelays?: number;
-	readonly timeout?: NonNullable<QueueJob['timeout']>;
-	readonly onDead?: string;
 }
 
 export function addEnqueue(program: Command): void {
@@ -64,10 +55,7 @@ async function enqueue(task: string, payload: string | undefined, {queue: file, 
 	const toJob = toQueueJob(task, flags);
 	// Before anything is made for it.
 	const job = ndjson ? undefined : toJob(payload === undefined ? undefined : parsePayload(payload));
-	if (!create && !(await kindOf(file).exists(file))) {
-		const what = kindOf(file).noun;
-		throw new FaenaError('BadDatabase', `There is no queue ${shownLocation(file)} here; name its ${what} with --queue, or make a new one with --create.`);
-	}
+	if (!create) await assertExists(file, '--queue, or make a new one with --create');
 	const {items} = ndjson ? await openInput([], {ndjson}) : {};
 	const queue = await openQueue(file);
 	try {
@@ -78,7 +66,7 @@ async function enqueue(task: string, payload: string | undefined, {queue: file, 
 	}
 }
 
-function toQueueJob(task: string, flags: Omit<Flags, 'queue' | 'ndjson' | 'create'>): (payload: unknown) => QueueJob {
+function toQueueJob(task: string, flags: OptionFlags): (payload: unknown) => QueueJob {
 	if (task === '') throw bad('Name a task.');
 	checkJobOptions('faena enqueue', flags);
 	return payload => ({...flags, task, payload});

@@ -7,7 +7,7 @@ import type {ErrorRecord, ExecutionRecord, FailureRecord, JobRange, JobRecord, J
 import {toId} from '../flags/flag-values.ts';
 import {noSuchJob, queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {inLine} from '../terminal/controls.ts';
-import {count, formatTime, megabytes, print, recordJson, toJson} from '../terminal/print.ts';
+import {count, formatTime, megabytes, print, recordJson, shorten, toJson} from '../terminal/print.ts';
 import {describeStale} from './list.ts';
 
 export function addShow(program: Command): void {
@@ -148,17 +148,15 @@ function ifKnown<Value>(value: Value | undefined, describe: (value: Value) => st
 const MAX_VALUE_LENGTH = 400;
 
 function describeValue(encoded: Encoded, results?: ResultsOfParents): string {
-	let text: string;
 	try {
-		text = toJson(decode(encoded, results));
+		return shortenValue(toJson(decode(encoded, results)));
 	} catch (error) {
 		return `can't be read: ${(error as Error).message}`;
 	}
-	return shorten(text);
 }
 
-function shorten(text: string): string {
-	return text.length <= MAX_VALUE_LENGTH ? text : `${text.slice(0, MAX_VALUE_LENGTH)}… (${count(text.length)} characters; all with --json)`;
+function shortenValue(text: string): string {
+	return shorten(text, MAX_VALUE_LENGTH, ` (${count(text.length)} characters; all with --json)`);
 }
 
 function describeCost({waitMs, durationMs, cpuMs, memoryBytes}: JobRecord): string | undefined {
@@ -213,10 +211,8 @@ const MAX_LINE_LENGTH = 200;
 /** The last lines, without the stack frames of native code, Faena and Node. */
 function lastLines(stderr: string): string {
 	const lines = stderr.split('\n').filter(line => line.trim() !== '' && !/^\s*\d+: 0x|^-+ Native stack trace/.test(line) && !isForeign(line));
-	return lines
-		.slice(-MAX_LINES)
-		.map(line => (line.length <= MAX_LINE_LENGTH ? line : `${line.slice(0, MAX_LINE_LENGTH)}…`))
-		.join('\n');
+	const last = lines.slice(-MAX_LINES).map(line => shorten(line, MAX_LINE_LENGTH));
+	return last.join('\n');
 }
 
 function seconds(ms: number): string {
@@ -232,7 +228,7 @@ function describeOne({name, message, stack, code, fields, errors = []}: ErrorRec
 	const inner = errors.map(each => `  • ${each.name}: ${each.message}`);
 	// Node puts a code of its own into the first line.
 	const more = defined({code: lines[0]?.includes(`[${code}]`) ? undefined : code, ...fields});
-	return [...lines, ...(Object.keys(more).length > 0 ? [`with ${shorten(toJson(more))}`] : []), ...inner].join('\n');
+	return [...lines, ...(Object.keys(more).length > 0 ? [`with ${shortenValue(toJson(more))}`] : []), ...inner].join('\n');
 }
 
 const RUNNER = new URL('../../worker/runner.', import.meta.url).href;

@@ -1,4 +1,4 @@
-import {existsSync, readdir, statSync} from 'node:fs';
+import {existsSync, readdir, type Stats, statSync} from 'node:fs';
 import {isAbsolute, normalize} from 'node:path';
 import {convertPathToPattern, glob} from 'tinyglobby';
 import {FaenaError} from '../../../internal/words.ts';
@@ -56,11 +56,15 @@ async function match(patterns: readonly string[], negated: readonly string[]): P
 }
 
 export function isFile(path: string): boolean {
+	return statOf(path)?.isFile() ?? false;
+}
+
+/** `undefined` for what is not there, can't be a path, or can't be looked at. */
+export function statOf(path: string): Stats | undefined {
 	try {
-		return statSync(path, {throwIfNoEntry: false})?.isFile() ?? false;
+		return statSync(path, {throwIfNoEntry: false});
 	} catch {
-		// It can't be a path, or can't be looked at.
-		return false;
+		return undefined;
 	}
 }
 

@@ -59,8 +59,7 @@ function join(entries: readonly Entry[]): Entry {
 
 /** All items in another order. They are held in memory. */
 export async function shuffle(items: Iterable<Item> | AsyncIterable<Item>): Promise<readonly Item[]> {
-	const all: Item[] = [];
-	for await (const item of items) all.push(item);
+	const all = await Array.fromAsync(items);
 	for (let left = all.length; left > 1; left--) {
 		const at = Math.floor(Math.random() * left);
 		[all[left - 1], all[at]] = [all[at] as Item, all[left - 1] as Item];

@@ -113,16 +113,9 @@ function allOf(shape: Shape): Replacement['of'] {
 }
 
 function sizeOf(shape: Shape): number {
-	switch (shape.kind) {
-		case 'text':
-			return 1;
-		case 'list':
-			return shape.size;
-		case 'record':
-			return shape.columns.length;
-		case 'json':
-			return Infinity;
-	}
+	if (shape.kind === 'list') return shape.size;
+	if (shape.kind === 'record') return shape.columns.length;
+	return shape.kind === 'text' ? 1 : Infinity;
 }
 
 /** Only inputs with names have such replacement strings. A column may have any name, also that of another replacement string. */
