@@ -96,24 +96,14 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		this.#settings = settings;
 		this.#client = client;
 		this.#events = events;
-		this.#builder = new JobBuilder(
-			client.tasks,
-			settings.defaults,
-			settings.maxValueBytes,
-			settings.maxPending,
-			settings.queue === IN_MEMORY ? {} : settings.queue,
-			tasksHere(settings.tasks ?? ''),
-		);
+		const {tasks = '', defaults, maxValueBytes, maxPending, queue, env, execArgv} = settings;
+		this.#builder = new JobBuilder(client.tasks, defaults, maxValueBytes, maxPending, queue === IN_MEMORY ? {} : queue, tasksHere(tasks));
 		this.#builder.checkOnDead();
-		this.#freshness = openFreshness(settings.tasks ?? '', settings.env, settings.execArgv);
+		this.#freshness = openFreshness(tasks, env, execArgv);
 		if (settings.closeOnSignals) this.#stopListening = closeOnSignals(this);
 		const [own] = settings.scopes;
-		if (own !== undefined)
-			this.#stopLooking = warnOfOtherScopes(
-				async () => (await this.taskCounts()).others,
-				own,
-				sentence => events.warn(sentence),
-			);
+		const readOthers = async () => (await this.taskCounts()).others;
+		if (own !== undefined) this.#stopLooking = warnOfOtherScopes(readOthers, own, sentence => events.warn(sentence));
 	}
 
 	/**
@@ -431,10 +421,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	}
 }
 
-/**
- * The id of the one job of an enqueue.
- * @throws FaenaError `QueueFull`, `KeyConflict`, `NoSuchJob`
- */
+/** The id of the one job of an enqueue. @throws FaenaError `QueueFull`, `KeyConflict`, `NoSuchJob` */
 function idOfEnqueued({ids, full, missing, conflicts}: EnqueueReply, task: string, options?: JobOptions): JobId {
 	if (missing !== undefined) throw noParent(task, missing);
 	if (full) throw queueFull(task, full, full.retryAfterMs);

@@ -42,10 +42,7 @@ export async function infoOf(client: DispatcherClient, id: JobId): Promise<JobIn
 	};
 }
 
-/**
- * The payload of a job, decoded. One that is made of results of other jobs is made of those that they have now.
- * @param job with its values and edges
- */
+/** The payload of a job that has its values and edges, decoded. One made of results of other jobs is made of those that they have now. */
 export async function payloadOf(client: DispatcherClient, {values, edges}: StoredJob): Promise<unknown> {
 	const payload = values?.payload ?? null;
 	let isMade = false;

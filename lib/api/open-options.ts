@@ -135,13 +135,9 @@ export function resolveOpenOptions(options: OpenOptions, {owner, waitsForBatch =
 	const scopes = (scope ?? (ofModule === undefined ? [] : [ofModule])) as readonly string[];
 	const settings = {
 		...given,
-		scopes,
-		...{owner, waitsForBatch},
+		...{scopes, owner, waitsForBatch, drainMs: drain, graceMs: grace, leaseMs: lease},
 		defaults: {...(defaults as object), ...defined({scope: scopes[0]})},
 		queue: kindOf(queue as string | URL).locate('open()', queue as string | URL),
-		drainMs: drain,
-		graceMs: grace,
-		leaseMs: lease,
 		...{blobThresholdBytes: blobs, maxValueBytes: maxValue, maxCheckpointBytes: maxCheckpoint, minFreeMemoryBytes: minFreeMemory},
 	};
 	return settings as unknown as Settings;

@@ -2,12 +2,7 @@ import type {TaskCounts} from '../job/job.ts';
 
 const LOOK_EVERY_MS = 15_000;
 
-/**
- * While an engine is open, warns once of each other scope of which jobs of its tasks wait, though no program seems to have it.
- * @param read the jobs of other scopes
- * @param own the scope of the engine
- * @returns a function that ends this
- */
+/** While an engine is open, warns once of each other scope of which jobs of its tasks wait, though no program seems to have it. Returns what ends this. */
 export function warnOfOtherScopes(read: () => Promise<readonly TaskCounts[]>, own: string, warn: (sentence: string) => void): () => void {
 	const find = otherScopes();
 	const look = async () => {

@@ -39,11 +39,7 @@ export function timeLeft(wait: Wait): () => Wait {
 	return () => (wait.timeout === undefined ? wait : {...wait, timeout: Math.max(0, until - performance.now()), wholeTimeout: wait.timeout});
 }
 
-/**
- * Waits for what `begin` starts, unless the wait ends before.
- * @param begin returns a function that is called if the wait ends before
- * @param whatGoesOn says what had not ended after so many seconds, and goes on
- */
+/** Waits for what `begin` starts. If the wait ends before, it calls what `begin` returned, and says by `whatGoesOn` what had not ended after so long. */
 export function waitFor<Value>(
 	{signal, timeout = Infinity, wholeTimeout = timeout}: Wait,
 	begin: (resolve: (value: Value) => void, reject: (error: unknown) => void) => () => void,

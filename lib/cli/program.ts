@@ -65,10 +65,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
 	bench: async () => (await import('./verbs/bench.ts')).addBench,
 };
 
-/**
- * All commands, with what parses their arguments. docs/cli.md is made of it.
- * @param called the command that is called: then the others are left out
- */
+/** All commands, with what parses their arguments, or the one that is called. docs/cli.md is made of it. */
 export async function makeProgram(groups: SourceGroups = [], called?: string): Promise<Command> {
 	const program = new Command('faena')
 		.description('Durable parallel execution of CPU-bound work. You can kill it at any time. Start it again, and it continues where it left off.')

@@ -704,8 +704,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a map reads its source only once its batch is open': {
 		file: 'lib/api/maps/map.ts',
-		find: 'this.#feeder.begin();\n\t\t\tawait this.#jobs.open();',
-		put: 'await this.#jobs.open();\n\t\t\tthis.#feeder.begin();',
+		find: 'this.#feeder.begin();\n\t\t\tawait this.#jobs.batch.open();',
+		put: 'await this.#jobs.batch.open();\n\t\t\tthis.#feeder.begin();',
 		killer: ['test/engine/map-sources.test.ts', 'a file that is not there ends the loop with its error, as it ends a loop over the stream itself'],
 	},
 	'two maps have the same batch': {

@@ -147,10 +147,7 @@ export class FlowIds {
 	}
 }
 
-/**
- * The groups of one transaction, as the store takes them.
- * @param ids of the jobs that were enqueued by earlier transactions
- */
+/** The groups of one transaction, as the store takes them. @param ids of the jobs that were enqueued by earlier transactions */
 export function toNewGroups(page: readonly FlowGroup[], ids: FlowIds, batch: BatchId): NewGroup[] {
 	return page.map((group, index) => {
 		const {task, options, onParentDead, payloads, keys} = group;

@@ -81,10 +81,7 @@ export class FlowMap<Result = unknown> extends FlowNode {
 	declare readonly [RESULT]?: Result;
 }
 
-/**
- * The nodes in an order in which each comes after those for which it waits; otherwise in that in which they were made.
- * @throws FaenaError `BadOption` if some wait for each other, with their names
- */
+/** The nodes, each after those for which it waits, or else as they were made. @throws FaenaError `BadOption` if some wait for each other, with their names */
 export function inOrder(nodes: readonly FlowNode[]): readonly FlowNode[] {
 	const places = new Map(nodes.map((node, index) => [node, index]));
 	const isAfter = (node: FlowNode, parent: FlowNode) => (places.get(parent) as number) < (places.get(node) as number);

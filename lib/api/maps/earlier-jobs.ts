@@ -50,10 +50,7 @@ export class EarlierJobs {
 		return id < this.#firstMade && this.#flags.get(id) === 0 && !this.#running.has(id);
 	}
 
-	/**
-	 * Notes which of the group's jobs this map has made, and which earlier maps had left unfinished.
-	 * @param named the offsets of those that were held
-	 */
+	/** Notes which of the group's jobs this map has made, and which earlier maps had left unfinished. @param named the offsets of those that were held */
 	note(group: ItemGroup<unknown>, named: ReadonlySet<number>): void {
 		this.#firstMade = Math.min(this.#firstMade, firstMadeOf(group));
 		const {ids, existing, unfinished} = group;

@@ -150,11 +150,7 @@ export class ItemGroup<Item> {
 		return part ? executionAt(part.jobs, part.start + offset - part.from) : this.#executions.get(offset);
 	}
 
-	/**
-	 * What is yielded for an item whose job has ended. It is read once: the group may wait long for its last job.
-	 * @param read decodes its result
-	 * @throws FaenaError `NoSuchJob`; `NotEncodable` if the result is damaged
-	 */
+	/** What is yielded for an item whose job has ended. It is read once: the group may wait long for its last job. @throws FaenaError */
 	resultAt<Result>(offset: number, read: (result: Encoded) => Result): MapResult<Item, Result> {
 		const reused = this.#reused.size > 0 && this.#reused.has(offset);
 		const about = {index: this.indexAt(offset), key: this.keyAt(offset), item: this.items[offset] as Item, jobId: idAt(this.ids, offset), reused};

@@ -263,10 +263,7 @@ export class MapJobs<Item> {
 		return this.batch.endInput(this.sent, () => this.#isOver);
 	}
 
-	/**
-	 * Stops waiting for the jobs, which run on, and frees the batch.
-	 * @param isDone true if the loop came to its end
-	 */
+	/** Stops waiting for the jobs, which run on, and frees the batch. @param isDone true if the loop came to its end */
 	async leave({isDone}: {readonly isDone: boolean}): Promise<void> {
 		this.#phase = 'left';
 		this.#watched.leave();

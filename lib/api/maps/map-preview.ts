@@ -80,14 +80,8 @@ async function* previewGroup<Item>(
 		const isOther = before !== undefined && !sameValue(before, payloads[offset] as Encoded);
 		const verdict = verdicts[offset];
 		const reason = verdict?.reason ?? reasonOf(status, isOther, plan.group.rerun);
-		yield {
-			key: group.keyAt(offset),
-			item,
-			reason,
-			kept: reason === null ? verdict?.kept : undefined,
-			isUnfinished: status !== null && !isTerminal(status),
-			jobId,
-		};
+		const isUnfinished = status !== null && !isTerminal(status);
+		yield {key: group.keyAt(offset), item, reason, kept: reason === null ? verdict?.kept : undefined, isUnfinished, jobId};
 	}
 }
 

@@ -155,10 +155,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		return Array.fromAsync(this);
 	}
 
-	/**
-	 * @internal Yields the same in parts, of those results that have arrived: one by one takes longer than it takes to print them.
-	 * @param isEncoded for those who only pass the results on
-	 */
+	/** @internal Yields the same in parts of what has arrived: one by one takes longer than to print them. @param isEncoded to pass results on as they are */
 	parts({isEncoded}: {readonly isEncoded: boolean}): AsyncGenerator<readonly MapResult<Item, Result | Encoded>[], void, undefined> {
 		if (isEncoded) this.#read = result => result as Result;
 		return this.#iterate(() => this.#nextPart());

@@ -18,10 +18,7 @@ export class Window<Item> {
 	/** Items that were yielded, or will not be. */
 	#yielded = 0;
 
-	/**
-	 * @param isInOrder true to yield in order of the input
-	 * @param onRoom called when there is room for a group
-	 */
+	/** @param isInOrder true to yield in order of the input. @param onRoom called when there is room for a group */
 	constructor(size: number, isInOrder: boolean, onRoom: () => void) {
 		this.#size = size;
 		this.#isInOrder = isInOrder;
@@ -53,11 +50,7 @@ export class Window<Item> {
 		this.#byIndex.clear();
 	}
 
-	/**
-	 * The next result, if it has arrived.
-	 * @param sent the number of items that were sent
-	 * @param hasAll tells whether all have arrived: then an item that is not there was dropped
-	 */
+	/** The next result, if it has arrived. @param sent the number of sent items. @param hasAll whether all have arrived: then one not there was dropped */
 	next<Result>(read: (result: Encoded) => Result, sent: number, hasAll: () => boolean): MapResult<Item, Result> | undefined {
 		return this.#isInOrder ? this.#nextByIndex(read, sent, hasAll) : this.#nextEnded(read);
 	}

@@ -21,10 +21,7 @@ interface PlannedRun extends Omit<PlannedMap<Item>, 'earlier'> {
 	readonly items: Iterable<Item> | AsyncIterable<Item>;
 }
 
-/**
- * Prints a line for each item that would run: JSON with the reason, or the command, so that it can be pasted into a shell. Then prints a
- * summary. Changes nothing. Returns the exit code.
- */
+/** Prints a line for each item that would run: JSON with the reason, or the command, to be pasted into a shell; then a summary. Returns the exit code. */
 export async function printPreview(run: PlannedRun): Promise<number> {
 	return (await kindOf(run.queue).exists(run.queue)) ? useQueue(run.queue, queue => printRun(run, queue), {readOnly: true}) : printRun(run);
 }

@@ -19,13 +19,7 @@ export function toFresh(text: string): readonly FreshFlag[] {
 	throw new InvalidArgumentError(`It is one of ${CHOICES.join(', ')}, or several of the first four with commas between.`);
 }
 
-/**
- * The options of the map. Of files the content counts, too, unless the flag leaves it out.
- * @param ofTask the task's own option, which counts without the flag
- * @param filesOf the paths of an item's files, if globs have named them
- * @param filesAmong those of the files that its values name
- * @param folder where they are
- */
+/** The options of the map. Of files the content counts, too, unless the flag leaves it out. @param ofTask the task's own option, for want of the flag */
 export function freshnessOf(
 	given: readonly FreshFlag[] | undefined,
 	ofTask: readonly Fresh[],

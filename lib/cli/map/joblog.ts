@@ -21,10 +21,7 @@ export class JobLog {
 	#hasFailed = false;
 	#timer: NodeJS.Timeout | undefined;
 
-	/**
-	 * @param commandOf what ran for an item
-	 * @throws FaenaError `BadOption` if the file can't be written
-	 */
+	/** @param commandOf what ran for an item. @throws FaenaError `BadOption` if the file can't be written */
 	constructor(file: string, commandOf: (item: Item) => string) {
 		this.#file = file;
 		this.#commandOf = commandOf;

@@ -12,10 +12,7 @@ import {describeItem, type ShellFailure, type ShellFlags} from './shell/shell-co
 import {bothOf, type Parts, STREAMS, type Streams} from './shell/streams.ts';
 import {tagged} from './shell/tagged-lines.ts';
 
-/**
- * Makes what is printed for a result: a text for stdout, or the output of a command.
- * @param signal aborted once nothing is waited for any more
- */
+/** Makes what is printed for a result: a text for stdout, or a command's output. @param signal aborted once nothing is waited for any more */
 export type Printer = (result: MapResult<Item, unknown>, signal: AbortSignal) => string | Streams<Parts>;
 
 interface LineOptions {

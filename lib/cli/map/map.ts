@@ -124,10 +124,7 @@ function isFolder(path: string): boolean {
 	return statSync(path, {throwIfNoEntry: false})?.isDirectory() ?? false;
 }
 
-/**
- * Refuses files of which the command would see others, and an input that names none where they are to count.
- * @throws FaenaError `BadOption`
- */
+/** Refuses files of which the command would see others, and an input that names none where they are to count. @throws FaenaError `BadOption` */
 function assertSeesFiles({filesOf, filesAmong}: Input, words: readonly string[], {workdir = '.', fresh}: Options): void {
 	const misplaced = filesOf && resolve(workdir) !== process.cwd() ? words.find(word => !isAbsolute(word)) : undefined;
 	if (misplaced !== undefined)

@@ -9,10 +9,7 @@ import {escapeControls} from './controls.ts';
 export {clock, count, formatRate, type MapStatus, showBar} from '../../internal/words.ts';
 export {ExitCode};
 
-/**
- * Prints a command's output to stdout, or rejects with {@link Unwritable}.
- * @param hasStatuses whether statuses of jobs in it get colours, on a terminal that has them
- */
+/** Prints a command's output to stdout, or rejects with {@link Unwritable}. @param hasStatuses whether statuses of jobs in it get colours */
 export async function print(text: string, {hasStatuses = false} = {}): Promise<void> {
 	const {promise, resolve} = Promise.withResolvers<Error | null | undefined>();
 	const shown = escapeControls(text);

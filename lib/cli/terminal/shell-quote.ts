@@ -3,10 +3,7 @@ import {replaceControls} from './controls.ts';
 /** Characters that no shell treats specially anywhere in a word. */
 const PLAIN = /^[\w@%+:,./-]+$/;
 
-/**
- * The text as one word of a shell command. Nothing in it has a meaning for the shell, and nothing has one for a terminal: control characters are
- * written as the output of `printf`.
- */
+/** The text as one word of a shell command, which means nothing else to the shell or a terminal: controls are the output of `printf`. */
 export function shellQuote(text: string): string {
 	if (PLAIN.test(text)) return text;
 	return `'${replaceControls(text.replaceAll("'", "'\\''"), control => `'"$(printf '${octal(control)}')"'`)}'`;

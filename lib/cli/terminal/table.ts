@@ -17,18 +17,8 @@ export function table(rows: readonly (readonly string[])[], width = outputWidth(
 	const [first = 0, ...others] = widths;
 	const room = width - others.reduce((sum, each) => sum + GAP.length + each, 0);
 	widths[0] = Math.min(first, Math.max(MIN_FIRST_WIDTH, room));
-	return rows
-		.map(
-			row =>
-				`${cut(
-					row
-						.map((cell, column) => padded(cell, widths[column] as number))
-						.join(GAP)
-						.trimEnd(),
-					width,
-				)}\n`,
-		)
-		.join('');
+	const lineOf = (row: readonly string[]) => row.map((cell, column) => padded(cell, widths[column] as number)).join(GAP);
+	return rows.map(row => `${cut(lineOf(row).trimEnd(), width)}\n`).join('');
 }
 
 function padded(cell: string, width: number): string {

@@ -4,12 +4,6 @@ import {queueCommand, useQueue} from '../flags/queue-flag.ts';
 import {inLine} from '../terminal/controls.ts';
 import {print} from '../terminal/print.ts';
 
-interface Flags {
-	readonly queue: string;
-	readonly from: string;
-	readonly to: string;
-}
-
 export function addAdopt(program: Command): void {
 	queueCommand(program, 'adopt')
 		.summary('give the jobs of a scope that no program has any more to another one')
@@ -20,7 +14,7 @@ export function addAdopt(program: Command): void {
 		.requiredOption('--from <scope>', 'the scope that the jobs have')
 		.requiredOption('--to <scope>', 'the scope that they get')
 		.addHelpText('after', "\nExample:\n  faena adopt --from 'shop/thumbnails' --to 'shop/images'")
-		.action(({queue: file, from, to}: Flags) =>
+		.action(({queue: file, from, to}: Readonly<Record<'queue' | 'from' | 'to', string>>) =>
 			useQueue(file, async queue => {
 				if (!(await queue.adopt(from, to))) throw new FaenaError('BadOption', `No job of the queue has the scope ${JSON.stringify(from)}.`);
 				await print(`The jobs of ${inLine(from)} are those of ${inLine(to)} now.\n`);

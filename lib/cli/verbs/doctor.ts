@@ -232,6 +232,7 @@ export function describeSchema({version: tables, isPrepared = true, releases = [
 }
 
 function describe({queue, faena, node, engine, schema, settings, engines, file, findings}: Report): string {
+	const named = Object.entries(settings ?? {}).map(([name, value]) => `${name} ${value}`);
 	const rows = [
 		['versions', [`Faena ${faena}`, `Node ${node}`, engine].filter(Boolean).join(', ')],
 		[
@@ -239,13 +240,7 @@ function describe({queue, faena, node, engine, schema, settings, engines, file, 
 			file &&
 				`${megabytes(file.databaseBytes)}, of which ${megabytes(file.freeBytes)} free; log ${megabytes(file.logBytes)}; disk ${megabytes(file.diskFreeBytes)} free`,
 		],
-		[
-			'settings',
-			settings &&
-				Object.entries(settings)
-					.map(([name, value]) => `${name} ${value}`)
-					.join(', '),
-		],
+		['settings', named.join(', ')],
 		['schema', schema && describeSchema(schema)],
 		['engines', engines === undefined ? undefined : `${count(engines)} open`],
 	];

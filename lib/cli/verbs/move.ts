@@ -6,12 +6,6 @@ import {assertExists} from '../flags/queue-flag.ts';
 import {inLine} from '../terminal/controls.ts';
 import {count, counted, print} from '../terminal/print.ts';
 
-interface Flags {
-	readonly from: string;
-	readonly to?: string;
-	readonly reopen?: true;
-}
-
 const NAMES =
 	'faena: faena map names a run by its command and the folder, seen from the queue: to go on with one, give --batch with its name, which faena batches lists.\n';
 
@@ -33,7 +27,7 @@ export function addMove(program: Command): void {
 		.option('--to <queue>', 'file or URL of the new queue, which must not exist, or be unused')
 		.option('--reopen', 'instead of a move: let programs write to a queue again that has moved, or that a move has left half-way')
 		.addHelpText('after', '\nExample:\n  faena move --from jobs.db --to postgres://faena@db.example/jobs\n  faena move --from jobs.db --reopen')
-		.action(async ({from, to, reopen}: Flags) => {
+		.action(async ({from, to, reopen}: {readonly from: string; readonly to?: string; readonly reopen?: true}) => {
 			if ((to === undefined) === (reopen === undefined)) throw bad('faena move expects either --to or --reopen');
 			await assertExists(from, '--from');
 			if (to === undefined) {

@@ -16,18 +16,13 @@ export function addSchedules(program: Command): void {
 		.description('Lists the schedules of a queue: their times, the next moment, and how the last job ended.')
 		.option('--json', 'print a line of JSON for each')
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
-			const text = await useQueue(
-				file,
-				async queue => {
-					const schedules = await queue.store.schedules();
-					if (json) return schedules.map(schedule => `${recordJson(toScheduleInfo(schedule))}\n`).join('');
-					return schedules.length === 0
-						? `${shownLocation(file)}: no schedules\n`
-						: table(await Promise.all(schedules.map(schedule => describeOne(queue, schedule))));
-				},
-				{readOnly: true},
-			);
-			await print(text);
+			const list = async (queue: JobQueue) => {
+				const schedules = await queue.store.schedules();
+				if (json) return schedules.map(schedule => `${recordJson(toScheduleInfo(schedule))}\n`).join('');
+				if (schedules.length === 0) return `${shownLocation(file)}: no schedules\n`;
+				return table(await Promise.all(schedules.map(schedule => describeOne(queue, schedule))));
+			};
+			await print(await useQueue(file, list, {readOnly: true}));
 		});
 }
 
@@ -58,11 +53,8 @@ export function addSchedule(program: Command): void {
 			const actions = ACTIONS.filter(action => flags[action]);
 			if (actions.length > 1) throw new FaenaError('BadOption', `Give one of --${actions.join(' and --')}.`);
 			const [action] = actions;
-			const {text, exitCode} = await useQueue(
-				flags.queue,
-				async queue => (action ? change(queue, name, action) : {text: await show(queue, name, flags), exitCode: ExitCode.done}),
-				{readOnly: action === undefined},
-			);
+			const use = async (queue: JobQueue) => (action ? change(queue, name, action) : {text: await show(queue, name, flags), exitCode: ExitCode.done});
+			const {text, exitCode} = await useQueue(flags.queue, use, {readOnly: action === undefined});
 			await print(text);
 			process.exitCode = exitCode;
 		});

@@ -17,17 +17,14 @@ export function addShow(program: Command): void {
 		.argument('<id>', 'id of the job', toId)
 		.option('--json', 'print one line of JSON, with nothing shortened')
 		.action(async (id: JobId, {queue: file, json}: {readonly queue: string; readonly json?: true}) => {
-			const text = await useQueue(
-				file,
-				async queue => {
-					const {jobs} = await queue.store.jobs({ids: [id]}, {}, {values: true, logs: true, history: true, edges: true});
-					const [job] = jobs as readonly Found[];
-					if (!job) throw noSuchJob(file, id);
-					if (json) return `${recordJson(plain(job))}\n`;
-					return describe(job, await describeRelatives(queue, job.edges.parents), await describeRelatives(queue, job.edges.children));
-				},
-				{readOnly: true},
-			);
+			const look = async (queue: JobQueue) => {
+				const {jobs} = await queue.store.jobs({ids: [id]}, {}, {values: true, logs: true, history: true, edges: true});
+				const [job] = jobs as readonly Found[];
+				if (!job) throw noSuchJob(file, id);
+				if (json) return `${recordJson(plain(job))}\n`;
+				return describe(job, await describeRelatives(queue, job.edges.parents), await describeRelatives(queue, job.edges.children));
+			};
+			const text = await useQueue(file, look, {readOnly: true});
 			// A payload may have words that look like a status.
 			const head = json ? 0 : text.indexOf('\n') + 1;
 			await print(text.slice(0, head), {hasStatuses: true});
@@ -184,7 +181,7 @@ function describeEnd({reason, exitCode, signal, stderr}: FailureRecord, postMort
 	const {execution, attempt, startedAt, durationMs, progress, heap, stack, noStack} = postMortem;
 	const how = ifKnown(signal, name => `, signal ${name}`) ?? ifKnown(exitCode, code => `, exit code ${code}`) ?? '';
 	const charged = reason === 'cancelled' ? 'charged nothing' : `attempt ${count(attempt)}`;
-	return [
+	const lines = [
 		`${ENDS[reason] ?? reason} in execution ${count(execution)} (${charged})${how}`,
 		`ran since ${formatTime(startedAt)}, for ${seconds(durationMs)}`,
 		`last progress ${progress ? describeProgress(progress) : 'none'}`,
@@ -192,9 +189,8 @@ function describeEnd({reason, exitCode, signal, stderr}: FailureRecord, postMort
 		heap && `heap ${heap.usedBytes === undefined ? '' : `${megabytes(heap.usedBytes)}, `}limit ${megabytes(heap.limitBytes)}`,
 		stack ? `it was here:\n${stack}` : noStack && `where it was isn't known: ${noStack}`,
 		stderr && `the end of its stderr:\n${lastLines(stderr)}`,
-	]
-		.filter(Boolean)
-		.join('\n');
+	];
+	return lines.filter(Boolean).join('\n');
 }
 
 const ENDS: Partial<Record<FailureRecord['reason'], string>> = {

@@ -12,11 +12,7 @@ export interface Table {
 	readonly entries: AsyncIterable<Iterable<Entry>>;
 }
 
-/**
- * Reads the header, and later the rows.
- * @param key the column that names an item
- * @throws InputError if the input is not CSV, or has no header with distinct names
- */
+/** Reads the header, and later the rows. @param key the column that names an item. @throws InputError if it is not CSV, or has no right header */
 export async function tableOf(source: ByteSource, key: string | undefined): Promise<Table> {
 	const rows = rowsOf(source);
 	const header = await rows.next();

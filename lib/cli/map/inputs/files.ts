@@ -90,10 +90,7 @@ function refuseUnread(path: string, error: NodeJS.ErrnoException): void {
 	throw new InputError(message, {cause: error});
 }
 
-/**
- * Refuses names that may stand for others.
- * @throws InputError
- */
+/** Refuses names that may stand for others. @throws InputError */
 export function refuseMangled(names: readonly string[], what: 'file' | 'value' = 'file'): void {
 	const suspect = names.filter(name => name.includes(MANGLED));
 	const mangled = suspect.find((name, index) => !existsSync(name) || suspect.indexOf(name) !== index);

@@ -3,11 +3,7 @@ import {fieldOf, isInexact} from '../template/replacement.ts';
 import type {Entry} from './items.ts';
 import {type ByteSource, recordName, recordsOf} from './records.ts';
 
-/**
- * The lines of a stream, parsed as JSON. Blank lines are skipped.
- * @param key the field that names an item
- * @throws InputError if a line is not JSON, or has no name
- */
+/** The lines of a stream, parsed as JSON, without blank ones. @param key the field that names an item. @throws InputError if a line is not JSON */
 export async function* ndjsonOf(source: ByteSource, key: string | undefined): AsyncGenerator<Iterable<Entry>> {
 	const path = key?.split('.');
 	let number = 0;

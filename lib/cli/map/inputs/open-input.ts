@@ -47,10 +47,7 @@ export interface Input {
 	readonly name: readonly string[];
 }
 
-/**
- * Opens what the words of a command and its options name. Nothing is read yet but a header and what is needed again and again.
- * @throws FaenaError `BadOption`; {@link InputError}
- */
+/** Opens what the words and options of a command name. It reads only a header, and what is needed again and again. @throws FaenaError `BadOption` */
 export async function openInput(words: readonly string[], options: InputOptions, more: SourceGroups = []): Promise<Input> {
 	const globs = words.filter(word => word !== '-');
 	const groups = groupsOf(options, more, globs.length < words.length);

@@ -43,10 +43,7 @@ interface Block {
 	readonly number: number;
 }
 
-/**
- * Cuts a stream between records.
- * @throws InputError
- */
+/** Cuts a stream between records. @throws InputError */
 export async function* blocksOf(source: ByteSource, separator: Separator): AsyncGenerator<Block> {
 	const byte = separator.charCodeAt(0);
 	let number = 1;

@@ -16,10 +16,7 @@ export function outputPaths({results, unprinted}: ShellFlags, item: unknown, job
 /** The most bytes of each stream that are kept with a job. */
 export const MAX_KEPT_BYTES = 4 * 1024 ** 2;
 
-/**
- * Writes all that a command says on one stream to a file. A temporary file is there only if the job keeps less: what it keeps is in memory in any
- * case until the command ends.
- */
+/** Writes all that a command says on a stream to a file. A temporary one is made only if the job keeps less: until then all is in memory. */
 export class WholeOutput {
 	readonly #path: string;
 	readonly #isTemporary: boolean;

@@ -53,10 +53,7 @@ export interface ShellFailure extends Omit<ShellResult, 'exitCode'> {
 	readonly signal: string | null;
 }
 
-/**
- * @param run its batch, and the folder in which the commands run, as seen from the queue: no engine runs the jobs of another run, which may print elsewhere
- * @throws FaenaError `BadOption`
- */
+/** @param run its batch and folder: no engine runs the jobs of another run, which may print elsewhere. @throws FaenaError `BadOption` */
 export function parseShellCommand(text: string, shape: Shape, flags: ShellFlags = {}, run: readonly string[] = []): ShellCommand {
 	const name = hash('sha256', JSON.stringify([text, shape.kind, ...run]), 'hex').slice(0, 12);
 	return {...flags, task: `sh-${name}`, template: parseTemplate(text, shape)};

@@ -27,11 +27,8 @@ const SPECIAL = /[|&;<>(){}*?[~\n]/;
 /** After these a word begins. */
 const BETWEEN_WORDS = /[\s|&;<>()]/;
 /** Commands of the shell itself, which have no program. */
-const BUILTINS: ReadonlySet<unknown> = new Set(
-	'. : alias bg break cd command continue eval exec exit export fc fg getopts hash jobs read readonly return set shift time times trap type ulimit umask unalias unset wait'.split(
-		' ',
-	),
-);
+const BUILTINS =
+	'. : alias bg break cd command continue eval exec exit export fc fg getopts hash jobs read readonly return set shift time times trap type ulimit umask unalias unset wait';
 
 /** A recursive-descent scanner: each method, such as `#bare` or `#double`, reads to the end of what it is named after. */
 class Scanner {
@@ -58,7 +55,7 @@ class Scanner {
 		this.#copyText();
 		this.#endWord();
 		const [first] = this.#words[0] ?? [];
-		const needsShell = this.#needsShell || (this.#words[0]?.length === 1 && BUILTINS.has(first));
+		const needsShell = this.#needsShell || (this.#words[0]?.length === 1 && (BUILTINS.split(' ') as readonly unknown[]).includes(first));
 		return {text: this.#text, words: needsShell ? undefined : this.#words};
 	}
 

@@ -40,10 +40,7 @@ function withValueAtEnd(command: string): string {
 	return `${command} {}`;
 }
 
-/**
- * The program to start for an item.
- * @throws Error if the item has no value for a replacement string, or one that can't be an argument
- */
+/** The program to start for an item. @throws Error if it has no value for a replacement string, or one that can't be an argument */
 export function fill({form}: Template, item: unknown, numbers: RunNumbers): Command {
 	if ('text' in form) return fillText(form.text, item, numbers);
 	const [file, ...args] = form.words.flatMap(word => fillWord(word, item, numbers));
@@ -67,14 +64,12 @@ function fillText(pieces: Pieces, item: unknown, numbers: RunNumbers): Command {
 
 /** The text of the command with the values in it, for people and to paste into a shell. */
 export function describeCommand({form}: Template, item: unknown, numbers: RunNumbers): string {
-	if ('words' in form)
-		return form.words
-			.flatMap(word => fillWord(word, item, numbers))
-			.map(shellQuote)
-			.join(' ');
-	return form.text
-		.map(piece => (typeof piece === 'string' ? piece : inText(piece, valuesOf(piece, item, numbers), shown => `"${shellQuote(shown)}"`, shellQuote)))
-		.join('');
+	if ('words' in form) {
+		const words = form.words.flatMap(word => fillWord(word, item, numbers));
+		return words.map(shellQuote).join(' ');
+	}
+	const fillHole = (hole: Hole) => inText(hole, valuesOf(hole, item, numbers), shown => `"${shellQuote(shown)}"`, shellQuote);
+	return form.text.map(piece => (typeof piece === 'string' ? piece : fillHole(piece))).join('');
 }
 
 /** Values within the quotes of the command; `inDouble` and `alone` say how one is written within double quotes, and outside quotes. */
