@@ -16,7 +16,7 @@ import {makeFolder} from '../fixtures/folder.ts';
  */
 const TASKS = `
 	import {appendFileSync, existsSync, readFileSync, writeFileSync} from 'node:fs';
-	import {task} from ${JSON.stringify(import.meta.resolve('../../lib/job/task/task.ts'))};
+	import {task} from ${JSON.stringify(import.meta.resolve('../../lib/job/task/make-task.ts'))};
 	import {shout} from './shout.js';
 	const run = ({path, log, output}) => {
 		appendFileSync(log, path.split('/').pop() + '\\n');
