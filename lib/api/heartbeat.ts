@@ -11,11 +11,8 @@ import type {HeartbeatStart} from '../transport/messages.ts';
  * @param onFailure called if the thread ends by itself. Without it other engines would reclaim the loop's jobs
  * @returns a function that ends it
  */
-export async function startHeartbeat(
-	{location: shown, threadLocation: location}: Store,
-	owner: OwnerId,
-	onFailure: (error: FaenaError) => void,
-): Promise<() => Promise<void>> {
+export async function startHeartbeat(store: Store, owner: OwnerId, onFailure: (error: FaenaError) => void): Promise<() => Promise<void>> {
+	const {location: shown, threadLocation: location} = store;
 	if (location === undefined) {
 		if (shown !== IN_MEMORY) process.emitWarning(NO_THREAD, {type: 'FaenaWarning'});
 		return async () => undefined;

@@ -59,16 +59,13 @@ export function waitFor<Value>(
 		const onTimeout = () => giveUp(new FaenaError('WaitTimeout', whatGoesOn(wholeTimeout / 1000)));
 		const stopTimer = timeout === Infinity ? undefined : startTimer(timeout, onTimeout, {keepsAlive: true});
 		signal?.addEventListener('abort', onAbort);
-		const abandon = begin(
-			value => {
+		const settleBy =
+			<Ended>(end: (ended: Ended) => void) =>
+			(ended: Ended) => {
 				settle();
-				resolve(value);
-			},
-			error => {
-				settle();
-				reject(error);
-			},
-		);
+				end(ended);
+			};
+		const abandon = begin(settleBy<Value>(resolve), settleBy(reject));
 		if (signal?.aborted) onAbort();
 	});
 }

@@ -63,7 +63,6 @@ export function describeExitCodes(command?: string): string {
 const NOT_FOUND: readonly ErrorCode[] = ['NoSuchJob', 'NoSuchBatch', 'NoSuchSchedule'];
 const UNAVAILABLE: readonly ErrorCode[] = ['BadDatabase', 'NewerDatabase', 'QueueMoved', 'StorageFull', 'DatabaseBusy', 'Unreachable', 'OutcomeUnknown'];
 
-/** The exit code of a command that failed with this error. */
 export function exitCodeOf(error: unknown): number {
 	if (error instanceof InputError) return ExitCode.inputIncomplete;
 	if (!(error instanceof FaenaError) || error.code === 'DispatcherFailed') return ExitCode.failed;

@@ -86,8 +86,7 @@ export class MapJobs<Item> {
 		const answered = this.#expectAnswer();
 		const numbers = batch === undefined ? undefined : indexes ? pack(indexes.map(index => `${index}`)) : start;
 		const sent = {...common, values: pack(payloads), keys: group.keys ? this.#packKeys(group.keys) : numbers, ...this.batch.ofGroups};
-		const checks = this.#checks;
-		if (checks) checks.inTurn(() => this.#sendChecked(checks, group, payloads, sent, answered));
+		if (this.#checks) this.#checks.inTurn(() => this.#sendChecked(group, payloads, sent, answered));
 		else this.#send(group, sent, answered, !common.rerun?.changed);
 		return group;
 	}
@@ -111,15 +110,9 @@ export class MapJobs<Item> {
 	}
 
 	/** Finds out which items are out of date, and sends them. */
-	async #sendChecked(
-		checks: ItemChecks<Item>,
-		group: ItemGroup<Item>,
-		payloads: readonly Encoded[],
-		sent: NewGroup,
-		answered: (take: () => void) => void,
-	): Promise<void> {
+	async #sendChecked(group: ItemGroup<Item>, payloads: readonly Encoded[], sent: NewGroup, answered: (take: () => void) => void): Promise<void> {
 		try {
-			const verdicts = this.#isOver ? undefined : await checks.check(group, payloads);
+			const verdicts = this.#isOver ? undefined : await this.#checks?.check(group, payloads);
 			// The map was left or ended meanwhile, and enqueues nothing more.
 			if (!verdicts || this.#isOver) return answered(() => undefined);
 			group.checked = {verdicts, payloads};

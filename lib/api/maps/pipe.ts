@@ -174,14 +174,12 @@ function toMapPlan(pipe: PipePlan): MapPlan<unknown> {
 	const {stages, batch, order, signal, window, unit, encode} = pipe;
 	const last = stages.at(-1) as Stage;
 	return {
-		...{batch, order, signal, pipe, encode, fresh: [], isChecked: false, filesOf: undefined},
+		...{batch, order, signal, pipe, encode, fresh: [], isChecked: false},
+		...{filesOf: undefined, halt: undefined, weightOf: undefined, keyOf: undefined},
 		missing: 'hold',
 		window: Math.max(1, Math.floor(window / unit)),
-		halt: undefined,
 		batchOptions: {stages: stages.map(({task, group}) => (group === 1 ? task : `${task}${GROUPED}${group}`))},
 		group: {...last.common, rerun: last.common.rerun},
-		weightOf: undefined,
-		keyOf: undefined,
 	};
 }
 

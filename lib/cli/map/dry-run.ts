@@ -62,7 +62,6 @@ async function* linesOf(previews: AsyncIterable<Preview<Item>>, template: Templa
 	}
 }
 
-/** The counts of a preview. */
 class PreviewCounts {
 	readonly #counts = {...NOTHING_FRESH, reused: 0, runs: 0};
 	/** The number of items for which there is no command. */

@@ -50,7 +50,6 @@ export class JobLog {
 		this.#timer ??= setTimeout(() => this.flush(), FLUSH_AFTER_MS).unref();
 	}
 
-	/** Writes the lines that were added. */
 	flush(): void {
 		clearTimeout(this.#timer);
 		this.#timer = undefined;

@@ -189,9 +189,7 @@ export class MapRun {
 		const {sizes, isInOrder} = this.#options;
 		const done = completed + dead + cancelled;
 		return {
-			done,
-			executed: done - reused,
-			dead,
+			...{done, executed: done - reused, dead},
 			// That of files is known from the start.
 			total: sizes?.size ?? total,
 			isStopping: this.#phase === 'signalled',

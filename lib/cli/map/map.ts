@@ -226,7 +226,6 @@ function missingOf({isWritten}: Input, {missing}: Options): NonNullable<MapOptio
 	return missing ?? (isWritten ? 'cancel' : 'hold');
 }
 
-/** What is added to the environment of the workers. */
 function envOf({command}: Plan, {env}: Options): Readonly<Record<string, string>> {
 	return {...env, ...(command && {[SHELL_COMMAND_VARIABLE]: JSON.stringify(command)})};
 }

@@ -20,7 +20,6 @@ export async function print(text: string, {hasStatuses = false} = {}): Promise<v
 
 class Unwritable extends Error {}
 
-/** Prints a line to stderr. */
 export function printError(sentence: string): void {
 	process.stderr.write(`faena: ${escapeControls(sentence)}\n`);
 }
@@ -85,7 +84,6 @@ export function toJson(value: unknown): string {
 	return JSON.stringify(value === undefined ? null : value, toPlain);
 }
 
-/** Whether JSON can hold the value as it is. */
 function isPlain(value: unknown): boolean {
 	if (typeof value === 'string' || typeof value === 'boolean' || value === null) return true;
 	if (typeof value === 'number') return Number.isFinite(value);

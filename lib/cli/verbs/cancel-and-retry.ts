@@ -65,7 +65,6 @@ function addChange(command: Command, change: (queue: JobQueue, filter: JobFilter
 		});
 }
 
-/** The ids of jobs that do not exist. */
 async function missingOf(queue: JobQueue, ids: readonly JobId[]): Promise<JobId[]> {
 	const known = new Set((await queue.jobs({ids}).toArray()).map(({id}) => id));
 	return ids.filter(id => !known.has(id));

@@ -2,7 +2,6 @@ import {type Command, Option} from 'commander';
 import {toCount} from '../../flags/flag-values.ts';
 import {toRange} from './range.ts';
 
-/** Adds the options of `InputOptions` to a command. */
 export function addInputOptions(command: Command): Command {
 	const collect = (file: string, files: readonly string[] = []) => [...files, file];
 	return (

@@ -2,7 +2,6 @@ import {InputError} from '../../input-error.ts';
 import {flattened} from './flattened.ts';
 import {Keys} from './keys.ts';
 
-/** An item of a map. */
 export interface Item {
 	readonly key: string;
 	readonly payload: unknown;

@@ -20,16 +20,12 @@ export type Separator = '\n' | '\0';
  */
 export async function* recordsOf(source: ByteSource, separator: Separator): AsyncGenerator<readonly string[]> {
 	for await (const {bytes, number} of blocksOf(source, separator)) {
-		const text = number === 1 && separator === '\n' ? withoutMark(bytes.toString()) : bytes.toString();
+		const text = number === 1 && separator === '\n' ? bytes.toString().replace(/^\uFEFF/, '') : bytes.toString();
 		const records = text.split(separator);
 		// The last one is what follows the last separator.
 		if (records.at(-1) === '') records.pop();
 		yield separator === '\n' && text.includes('\r') ? records.map(withoutReturn) : records;
 	}
-}
-
-function withoutMark(text: string): string {
-	return text.startsWith('\uFEFF') ? text.slice(1) : text;
 }
 
 function withoutReturn(line: string): string {

@@ -13,7 +13,6 @@ export const SHELL_TASK = new URL(`./shell-task${extname(import.meta.url)}`, imp
 
 /** How commands run, as flags say. */
 export interface ShellFlags {
-	/** The working directory of the commands. */
 	readonly workdir?: string | undefined;
 	/** The folder for the outputs of all commands. */
 	readonly results?: string | undefined;
@@ -23,7 +22,6 @@ export interface ShellFlags {
 	readonly lineBuffer?: true | undefined;
 	/** Whether each line of output begins with the item. */
 	readonly tag?: true | undefined;
-	/** Memory that a command may need. */
 	readonly memory?: number | undefined;
 }
 

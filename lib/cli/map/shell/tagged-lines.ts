@@ -22,7 +22,6 @@ class LineLabels {
 	}
 }
 
-/** An output with labels. */
 export async function* tagged(output: Parts, label: string): AsyncGenerator<Buffer> {
 	const labels = new LineLabels(label);
 	for await (const part of output) yield labels.add(part);
@@ -40,7 +39,6 @@ export class LineWriter {
 	/** A part of a line was written, and not its end. */
 	#isInLine = false;
 
-	/** @param label stands before each line */
 	constructor(name: Stream, label: string | undefined) {
 		this.#name = name;
 		this.#labels = label === undefined ? undefined : new LineLabels(label);

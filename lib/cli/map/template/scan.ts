@@ -11,7 +11,6 @@ export interface Hole extends Replacement {
 export type Pieces = readonly (string | Hole)[];
 
 export interface Scanned {
-	/** The text of the command. */
 	readonly text: Pieces;
 	/** The words of the command without their quotes, if it needs no shell. */
 	readonly words: readonly Pieces[] | undefined;
