@@ -7,7 +7,7 @@ import {connect} from 'node:net';
 import {serialize} from 'node:v8';
 import {parentPort, workerData} from 'node:worker_threads';
 import {obey, type WatchdogAnswer, type WatchdogCommand} from '../lib/pool/processes/chunk-states.ts';
-import {readFrames, type WatchdogStart, writeFrame} from '../lib/pool/processes/control-socket.ts';
+import {readMessages, type WatchdogStart, writeMessage} from '../lib/pool/processes/control-socket.ts';
 import {examineMainThread} from '../lib/pool/stack-snapshot.ts';
 import {Descendants} from '../lib/spawner/descendants.ts';
 import {WORKER_ENV} from '../lib/spawner/process-table.ts';
@@ -21,14 +21,14 @@ const socket = connect(socketIn(rendezvous));
 // Commands are obeyed one after the other: the pool takes the answers in the order of its commands. No message of the main thread comes
 // between taking a job back and the answer. So the pool knows that it has the job before the worker reports that it skipped the job.
 let last: Promise<void> = Promise.resolve();
-readFrames(socket, command => {
+readMessages(socket, command => {
 	last = last
 		.then(() => obey(command as WatchdogCommand, regions, () => examineMainThread(heapLimitBytes)))
 		.catch((): WatchdogAnswer => ({type: 'answer'}))
-		.then(answer => writeFrame(socket, serialize(answer)));
+		.then(answer => writeMessage(socket, serialize(answer)));
 });
 parentPort?.on('message', (message: Uint8Array) =>
-	writeFrame(socket, message, () => {
+	writeMessage(socket, message, () => {
 		Atomics.add(sent, 0, 1);
 		Atomics.notify(sent, 0);
 	}),

@@ -32,6 +32,8 @@ export const Kind = {
 	/** From a worker: send no more output of the command until {@link Kind.release}. */
 	hold: 12,
 	release: 13,
+	/** Between a pool and a watchdog, which have no other kind. */
+	message: 14,
 } as const;
 
 export interface StartCommand {
@@ -57,7 +59,8 @@ const EMPTY = new Uint8Array();
 /** A body is copied behind its head if it is shorter than this: two writes cost more. */
 const MIN_APART_BYTES = 4096;
 
-export function writeFrame(stream: Writable, kind: number, id: number, body: Uint8Array | string = EMPTY): void {
+/** @param then called once all of it has left this process */
+export function writeFrame(stream: Writable, kind: number, id: number, body: Uint8Array | string = EMPTY, then?: () => void): void {
 	const bytes = typeof body === 'string' ? Buffer.from(body) : body;
 	const isApart = bytes.length >= MIN_APART_BYTES;
 	const head = Buffer.allocUnsafe(isApart ? HEAD_BYTES : HEAD_BYTES + bytes.length);
@@ -66,8 +69,8 @@ export function writeFrame(stream: Writable, kind: number, id: number, body: Uin
 	head.writeUInt32LE(id, 5);
 	if (!isApart) head.set(bytes, HEAD_BYTES);
 	stream.cork();
-	stream.write(head);
-	if (isApart) stream.write(bytes);
+	stream.write(head, isApart ? undefined : then);
+	if (isApart) stream.write(bytes, then);
 	stream.uncork();
 }
 
@@ -81,7 +84,8 @@ export function readFrames(stream: Readable, receive: (kind: number, id: number,
 		size += part.length;
 		while (size >= neededBytes) {
 			const all = parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
-			const end = LENGTH_BYTES + all.readUInt32LE(0);
+			// A broken sender must not end the reader.
+			const end = Math.max(HEAD_BYTES, LENGTH_BYTES + all.readUInt32LE(0));
 			parts = [all];
 			neededBytes = end;
 			if (size < end) break;

@@ -2,7 +2,7 @@ import {once} from 'node:events';
 import {connect} from 'node:net';
 import {serialize} from 'node:v8';
 import test from 'ava';
-import {ControlSocket, writeFrame} from '../../lib/pool/processes/control-socket.ts';
+import {ControlSocket, writeMessage} from '../../lib/pool/processes/control-socket.ts';
 import {socketIn} from '../../lib/support/rendezvous.ts';
 
 test('a command to a process that has just died is lost, and ends no other process', async t => {
@@ -22,7 +22,7 @@ test('a message of a process that can not be read is passed over, and those afte
 	const socket = new ControlSocket(message => heard.push(message));
 	const watchdog = connect(socketIn(socket.rendezvous));
 	await socket.connected;
-	for (const body of [Buffer.from('nonsense'), Buffer.alloc(0), serialize('good')]) writeFrame(watchdog, body);
+	for (const body of [Buffer.from('nonsense'), Buffer.alloc(0), serialize('good')]) writeMessage(watchdog, body);
 	watchdog.end();
 	await socket.end();
 	t.deepEqual(heard, ['good']);

@@ -2,6 +2,7 @@ import {once} from 'node:events';
 import {createServer, type Server, type Socket} from 'node:net';
 import {deserialize, serialize} from 'node:v8';
 import {Worker} from 'node:worker_threads';
+import {Kind, readFrames, writeFrame} from '../../spawner/frames.ts';
 import {workerUrl} from '../../support/node.ts';
 import {wait} from '../../support/primordials.ts';
 import {makeRendezvous, removeRendezvous, socketIn} from '../../support/rendezvous.ts';
@@ -32,7 +33,7 @@ export class ControlSocket {
 	}
 
 	send(command: WatchdogCommand): void {
-		if (this.#socket?.writable) writeFrame(this.#socket, serialize(command));
+		if (this.#socket?.writable) writeMessage(this.#socket, serialize(command));
 	}
 
 	/** Tells the watchdog to end its process. What was sent before still arrives. Returns false if there is no watchdog. */
@@ -58,7 +59,7 @@ export class ControlSocket {
 		this.#socket = socket.unref();
 		// Of a process that is about to end nothing more is expected.
 		socket.on('error', () => undefined);
-		readFrames(socket, receive);
+		readMessages(socket, receive);
 	}
 }
 
@@ -91,46 +92,20 @@ export async function startWatchdog(start: Omit<WatchdogStart, 'sent'>): Promise
 	};
 }
 
-/** Before each message: how many bytes it has. */
-const LENGTH_BYTES = 4;
-
 /** Sends a serialized message; `then` is called once all of it has left this process. */
-export function writeFrame(socket: Socket, body: Uint8Array, then?: () => void): void {
-	const length = Buffer.alloc(LENGTH_BYTES);
-	length.writeUInt32LE(body.length);
-	socket.cork();
-	socket.write(length);
-	socket.write(body, then);
-	socket.uncork();
-}
-
-export function readFrames(socket: Socket, receive: (message: unknown) => void): void {
-	let parts: Buffer[] = [];
-	let size = 0;
-	let bodyBytes: number | undefined;
-	socket.on('data', part => {
-		parts.push(part as Buffer);
-		size += part.length;
-		for (let end = bodyBytes ?? LENGTH_BYTES; size >= end; end = bodyBytes ?? LENGTH_BYTES) {
-			const all = parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
-			const piece = all.subarray(0, end);
-			parts = [all.subarray(end)];
-			size -= end;
-			if (bodyBytes === undefined) bodyBytes = piece.readUInt32LE();
-			else {
-				bodyBytes = undefined;
-				const message = readMessage(piece);
-				if (message !== undefined) receive(message);
-			}
-		}
-	});
+export function writeMessage(socket: Socket, body: Uint8Array, then?: () => void): void {
+	writeFrame(socket, Kind.message, 0, body, then);
 }
 
 /** A message that can't be read is skipped. Its sender is broken; a worker that is silent for long is ended. */
-function readMessage(body: Uint8Array): unknown {
-	try {
-		return deserialize(body);
-	} catch {
-		return undefined;
-	}
+export function readMessages(socket: Socket, receive: (message: unknown) => void): void {
+	readFrames(socket, (_, __, body) => {
+		let message: unknown;
+		try {
+			message = deserialize(body);
+		} catch {
+			return;
+		}
+		receive(message);
+	});
 }
