@@ -6,6 +6,7 @@ import type {JobFilter, MoveTarget} from '../job/search.ts';
 import {isEdited} from '../store/conflict-errors.ts';
 import {JobQueue} from '../store/job-queue.ts';
 import {type MovedPage, movePages} from '../store/move-pages.ts';
+import type {Store} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import type {Call, EnqueueCall, Verbs} from '../transport/messages.ts';
@@ -114,23 +115,17 @@ export class Calls {
 
 	#ask(verb: Exclude<keyof Verbs, 'openBatch' | 'endHold' | keyof typeof TARGETS>, args: readonly unknown[]): unknown {
 		const {store, owner} = this.#context;
-		if (verb === 'jobs') return store.jobs(...(args as Parameters<Verbs['jobs']>));
-		if (verb === 'holders') return store.holders(...(args as Parameters<Verbs['holders']>));
 		if (verb === 'addToFlow') return this.#addToFlow(...(args as Parameters<Verbs['addToFlow']>));
-		if (verb === 'schedules') return store.schedules();
-		if (verb === 'now') return store.now();
 		if (verb === 'schedule') return this.#changeSchedule(...(args as Parameters<Verbs['schedule']>));
 		if (verb === 'sealFlow') {
 			const [batch, total, flowJobs] = args as Parameters<Verbs['sealFlow']>;
 			return store.updateBatch(batch, owner, {total, flowJobs});
 		}
 		if (verb === 'edit') return this.#edit(...(args as Parameters<Verbs['edit']>));
-		if (verb === 'delete') return store.delete(...(args as Parameters<Verbs['delete']>));
-		if (verb === 'counts') return store.counts();
 		if (verb === 'closeBatch') return this.#batches.leave(args[0] as BatchId, {isClosed: true});
 		if (verb === 'leaveBatch') return this.#batches.leave(args[0] as BatchId, {isLeft: true, isDone: args[1] as boolean | undefined});
-		const all = verb === 'endInput' ? [...args, owner] : args;
-		return (this.#queue[verb] as (...args: readonly unknown[]) => unknown).apply(this.#queue, all as unknown[]);
+		const of = (OF_STORE.has(verb) ? store : this.#queue) as unknown as Readonly<Record<typeof verb, (...args: readonly unknown[]) => unknown>>;
+		return of[verb](...args, ...(verb === 'endInput' ? [owner] : []));
 	}
 
 	async #addToFlow(groups: readonly NewGroup[], watchFrom = groups.length): Promise<readonly EnqueuedGroup[]> {
@@ -197,12 +192,9 @@ export class Calls {
 
 	/** Refuses the moves under way, because the engine is closed. */
 	interrupt(): void {
-		for (const waiting of this.waiting.splice(0)) {
-			if (waiting.type !== 'move') {
-				this.waiting.push(waiting);
-				continue;
-			}
-			const {call, verb, ids, asked} = waiting;
+		const moves = this.waiting.filter(each => each.type === 'move');
+		this.waiting = this.waiting.filter(each => each.type !== 'move');
+		for (const {call, verb, ids, asked} of moves) {
 			const done = `${ids.length + asked.length} jobs are done and stay so; call it again for the others.`;
 			this.#context.clients.refuse(call, new FaenaError('Closed', `The engine was closed before ${verb}() was done. ${done}`));
 		}
@@ -236,6 +228,9 @@ export class Calls {
 		wake('changes of parents');
 	}
 }
+
+/** The verbs that are those of the store. */
+const OF_STORE: ReadonlySet<keyof Verbs> = new Set<keyof Verbs & keyof Store>(['jobs', 'holders', 'schedules', 'now', 'counts', 'delete']);
 
 /** The verbs that move jobs, and to which state. */
 const TARGETS = {cancel: 'cancelled', retry: 'pending', discard: 'discarded'} as const satisfies Partial<Record<keyof Verbs, MoveTarget>>;

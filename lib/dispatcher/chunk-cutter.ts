@@ -29,6 +29,6 @@ export function cutIntoChunks(groups: readonly ClaimedGroup[], mostOf: (left: nu
 	return chunks.map(joinClaimed);
 }
 
-export function jobsIn(groups: readonly ClaimedGroup[]): number {
+export function jobsIn(groups: readonly Parameters<typeof sizeOf>[0][]): number {
 	return groups.reduce((sum, group) => sum + sizeOf(group), 0);
 }

@@ -1,21 +1,20 @@
-import type {Lease, OwnerId, Settlement} from '../job/claim.ts';
+import type {Lease, Settlement} from '../job/claim.ts';
 import {toFailure} from '../job/failure.ts';
 import {withOnDead} from '../job/groups/dead-jobs.ts';
 import {type EndedGroup, idAt, type RunningUpdate, sizeOf} from '../job/groups/group.ts';
 import {settlementsOf, toEndedGroup} from '../job/groups/single-jobs.ts';
-import type {ClaimRequest, Committed, LaneRequest, Store} from '../store/store.ts';
+import type {ClaimRequest, Committed, LaneRequest} from '../store/store.ts';
 import type {Clock} from '../support/clock.ts';
 import type {FaenaError} from '../support/errors.ts';
 import {trace} from '../support/trace.ts';
 import type {Clients, NumberedCall} from './clients.ts';
+import type {Context} from './context.ts';
 import {isRefusal, RetryState} from './retries.ts';
 import {traceCommit, traceFailure} from './trace.ts';
-import type {Writes} from './writes.ts';
+import type {Writes} from './waiting-writes.ts';
 
 /** The parts of its dispatcher that {@link Commits} needs. */
-interface CommitsContext {
-	readonly store: Store;
-	readonly owner: OwnerId;
+interface CommitsContext extends Pick<Context, 'store' | 'owner'> {
 	readonly clock: Pick<Clock, 'steadyMs'>;
 	readonly clients: Pick<Clients, 'refused' | 'refuse'>;
 	/** Awaited before each transaction of {@link Commits.inParts}. There may be thousands, and the heartbeat can't wait that long. */

@@ -27,8 +27,7 @@ import {EnqueueCalls} from './enqueue-calls.ts';
 import {isRefusal} from './retries.ts';
 import {SignalGate} from './signal-gate.ts';
 import {Statistics} from './statistics.ts';
-import {WaitingWrites} from './waiting-writes.ts';
-import type {Writes} from './writes.ts';
+import {WaitingWrites, type Writes} from './waiting-writes.ts';
 
 /** Payload bytes claimed in one transaction. */
 const MAX_CLAIMED_BYTES = 64 * 1024 * 1024;

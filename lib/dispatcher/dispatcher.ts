@@ -2,9 +2,8 @@
 
 import {nearest} from '../job/checks.ts';
 import type {OwnerId} from '../job/claim.ts';
-import type {EventName, JobEvent} from '../job/events.ts';
+import type {JobEvent} from '../job/events.ts';
 import {toEnvelope, toFailure} from '../job/failure.ts';
-import type {Retention} from '../job/job.ts';
 import {checkTaskOptions} from '../job/options.ts';
 import type {TaskInfo} from '../job/task/task.ts';
 import type {Pool, PoolListener} from '../pool/pool.ts';
@@ -13,7 +12,7 @@ import {type Clock, systemClock, WakeUp} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import {trace} from '../support/trace.ts';
-import type {Call, DispatcherMessage} from '../transport/messages.ts';
+import type {Call, DispatcherMessage, DispatcherStart} from '../transport/messages.ts';
 import {Agenda} from './agenda.ts';
 import {Calls} from './calls.ts';
 import {Clients} from './clients.ts';
@@ -25,21 +24,11 @@ import {Retentions} from './retention.ts';
 import {makeRetries} from './retries.ts';
 import {Schedules} from './schedules.ts';
 
-export interface DispatcherOptions {
+export interface DispatcherOptions extends Partial<Pick<DispatcherStart, 'events' | 'closeOnSignals' | 'retention' | 'only' | 'scopes' | 'waitsForBatch'>> {
 	readonly owner: OwnerId;
 	readonly leaseMs: number;
 	/** Its timers; default: the system's. The time of day is the store's. */
 	readonly clock?: Clock;
-	readonly events?: readonly EventName[] | undefined;
-	/** Whether the caller closes the engine on signals. Then jobs that threw pass a {@link SignalGate}. */
-	readonly closeOnSignals?: boolean;
-	/** Default: nothing is deleted, unless a task says so. */
-	readonly retention?: Retention;
-	readonly only?: readonly string[] | undefined;
-	/** The scopes whose jobs it runs, besides jobs without a scope; default none. */
-	readonly scopes?: readonly string[];
-	/** True to claim nothing before the first batch is open; default false. */
-	readonly waitsForBatch?: boolean;
 	readonly output: (message: DispatcherMessage) => void;
 }
 

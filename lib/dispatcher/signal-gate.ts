@@ -31,15 +31,9 @@ export class SignalGate {
 	/** Passes executions on: those that threw after the caller has answered, the others at once. If a signal has come, the former count as released. */
 	pass(groups: readonly EndedGroup[], next: (groups: readonly EndedGroup[]) => void): void {
 		const thrown = this.#ask || this.hasSignalCome ? groups.flatMap(group => pick(group, 'threw')) : [];
-		if (thrown.length === 0) {
-			next(groups);
-			return;
-		}
+		if (thrown.length === 0) return void next(groups);
 		next(groups.flatMap(group => pick(group, 'others')));
-		if (!this.#ask) {
-			next(thrown.map(asReleased));
-			return;
-		}
+		if (!this.#ask) return void next(thrown.map(asReleased));
 		const {promise, resolve} = Promise.withResolvers<void>();
 		this.#questions.push(resolve);
 		this.#clock.after(MAX_ANSWER_MS, resolve);

@@ -2,11 +2,11 @@ import {toFailure} from '../job/failure.ts';
 import {type ClaimedGroup, indexOf, sizeOf} from '../job/groups/group.ts';
 import type {Committed} from '../store/store.ts';
 import {ms, trace} from '../support/trace.ts';
-import type {Writes} from './writes.ts';
+import {jobsIn} from './chunk-cutter.ts';
+import type {Writes} from './waiting-writes.ts';
 
 /** A line for a transaction: what it wrote and claimed, how long it took, and why the loop ran. */
 export function traceCommit({claimed, enqueued, expired = [], backlog}: Committed, {updates, settle, enqueues}: Writes, durationMs: number, why: string): void {
-	const jobsIn = (groups: readonly Parameters<typeof sizeOf>[0][]) => groups.reduce((jobs, group) => jobs + sizeOf(group), 0);
 	const counts = {
 		updated: updates.length,
 		settled: jobsIn(settle),

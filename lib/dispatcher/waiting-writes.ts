@@ -1,7 +1,14 @@
 import {withOnDead} from '../job/groups/dead-jobs.ts';
 import type {EndedGroup, RunningUpdate} from '../job/groups/group.ts';
+import type {NumberedCall} from './clients.ts';
 import type {Context} from './context.ts';
-import type {Writes} from './writes.ts';
+
+/** What a transaction writes, besides its claims. */
+export interface Writes {
+	readonly updates: readonly RunningUpdate[];
+	readonly settle: readonly EndedGroup[];
+	readonly enqueues: readonly NumberedCall[];
+}
 
 /** Updates of running jobs wait at most this long for company. With up to 50 ms in their worker and the commit, a checkpoint loses below 100 ms. */
 const MAX_UPDATE_DELAY_MS = 20;

@@ -106,10 +106,7 @@ export class DispatcherClient {
 
 	/** Enqueues one job. The answer comes before the rest of the reply's message is handled. Jobs of one turn that are alike travel as one call. */
 	enqueue(job: SingleJob, answer: Answer): void {
-		if (this.#end) {
-			answer.reject(this.#end);
-			return;
-		}
+		if (this.#end) return void answer.reject(this.#end);
 		if (this.#merging?.add(job, answer)) return;
 		if (this.#outbox.length === 0) this.subscribe();
 		const merged = new MergedEnqueue(job, answer);
@@ -128,10 +125,7 @@ export class DispatcherClient {
 
 	/** Like {@link call}, but runs a callback before the rest of the reply's message is handled. */
 	send(body: CallBody, resolve: (value: unknown) => void, reject: (error: unknown) => void): void {
-		if (this.#end) {
-			reject(this.#end);
-			return;
-		}
+		if (this.#end) return void reject(this.#end);
 		if (this.#outbox.length === 0 && body.type !== 'subscribe') this.subscribe();
 		this.#push(() => body, resolve, reject);
 	}
@@ -166,10 +160,7 @@ export class DispatcherClient {
 
 	/** Registers a watcher of the job's end. Some call must have told the dispatcher to watch the job. */
 	watch(id: JobId, watcher: Watcher): void {
-		if (this.#end) {
-			watcher(this.#end);
-			return;
-		}
+		if (this.#end) return void watcher(this.#end);
 		const watchers = this.#watchers.get(id);
 		if (watchers) watchers.push(watcher);
 		else this.#watchers.set(id, [watcher]);
@@ -187,10 +178,7 @@ export class DispatcherClient {
 
 	/** Registers a watcher of jobs with consecutive ids, as {@link watch} does. They are at most a group. */
 	watchRange({first, last}: IdRange, watcher: RangeWatcher): void {
-		if (this.#end) {
-			watcher.failed(this.#end);
-			return;
-		}
+		if (this.#end) return void watcher.failed(this.#end);
 		this.#ranges.add(first, last, watcher);
 		this.hold(last - first + 1);
 	}

@@ -59,18 +59,11 @@ export class MergedEnqueue {
 	resolve(reply: EnqueueReply): void {
 		const {ids, reused = [], conflicts = [], full} = reply;
 		// It is the only one: jobs that wait for others are not merged.
-		if (reply.missing !== undefined) {
-			this.#answers[0]?.resolve(reply);
-			return;
-		}
+		if (reply.missing !== undefined) return void this.#answers[0]?.resolve(reply);
 		const [wasReused, isConflict] = [new Set(reused), new Set(conflicts)];
 		for (const [index, answer] of this.#answers.entries()) {
-			const own: EnqueueReply = {
-				ids: full ? [] : idAt(ids, index),
-				...(wasReused.has(index) && {reused: [0]}),
-				...(isConflict.has(index) && {conflicts: [0]}),
-			};
-			answer.resolve(full ? {ids: [], full} : own);
+			const own = full ? {ids: [], full} : {ids: idAt(ids, index)};
+			answer.resolve({...own, ...(wasReused.has(index) && {reused: [0]}), ...(isConflict.has(index) && {conflicts: [0]})});
 		}
 	}
 
@@ -87,14 +80,7 @@ export class MergedEnqueue {
 function areAlike(a: SingleJob, b: SingleJob): boolean {
 	if (a.watch !== b.watch || (a.key === undefined) !== (b.key === undefined)) return false;
 	const [one, other] = [a.options, b.options];
-	if (one === other) return one.maxPending === undefined && one.parents === undefined;
-	return (
-		haveSameOptions(one, other) &&
-		(one.policy === other.policy || isDeepStrictEqual(one.policy, other.policy)) &&
-		one.parents === undefined &&
-		other.parents === undefined &&
-		// A group is refused as a whole if it would exceed a limit.
-		one.maxPending === undefined &&
-		other.maxPending === undefined
-	);
+	// A group is refused as a whole if it would exceed a limit.
+	if ([one, other].some(({maxPending, parents}) => maxPending !== undefined || parents !== undefined)) return false;
+	return one === other || (haveSameOptions(one, other) && (one.policy === other.policy || isDeepStrictEqual(one.policy, other.policy)));
 }

@@ -23,7 +23,9 @@ export interface DispatcherStart {
 	/** Events that the caller subscribes to from the start. */
 	readonly events?: readonly EventName[] | undefined;
 	readonly blobThresholdBytes: number | undefined;
+	/** Whether the caller closes the engine on signals. Then jobs that threw pass a `SignalGate`. */
 	readonly closeOnSignals: boolean;
+	/** Without one, nothing is deleted, unless a task says so. */
 	readonly retention: Retention;
 	/** Tasks whose jobs the dispatcher runs; `undefined`: all that the pool has. */
 	readonly only: readonly string[] | undefined;

@@ -2,7 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import type {Refused} from '../../lib/dispatcher/clients.ts';
 import {Commits, enqueuesJobs} from '../../lib/dispatcher/commits.ts';
-import type {Writes} from '../../lib/dispatcher/writes.ts';
+import type {Writes} from '../../lib/dispatcher/waiting-writes.ts';
 import type {Outcome} from '../../lib/job/claim.ts';
 import {settlementsOf} from '../../lib/job/groups/single-jobs.ts';
 import type {Changes, ClaimRequest, Store} from '../../lib/store/store.ts';
