@@ -3,7 +3,6 @@ import {parentPort, workerData} from 'node:worker_threads';
 import {nanoid} from 'nanoid';
 import {Dispatcher} from '../lib/dispatcher/dispatcher.ts';
 import {toEnvelope} from '../lib/job/failure.ts';
-import type {PoolOptions} from '../lib/job/options.ts';
 import type {PoolListener} from '../lib/pool/pool.ts';
 import {processSource} from '../lib/pool/processes/processes.ts';
 import {threadSource} from '../lib/pool/threads/threads.ts';
@@ -16,7 +15,8 @@ const {queue: location, owner = nanoid(), durability, leaseMs, blobThresholdByte
 async function start(): Promise<void> {
 	const store = await openStore(location, {durability, leaseMs, blobThresholdBytes});
 	const options = pool && {...pool, ...store.ownerFiles(owner)};
-	const dispatcher = new Dispatcher(store, options && (listener => makePool(options, listener)), {...others, owner, leaseMs, output: post});
+	const makePool = options && ((listener: PoolListener) => new WorkerPool({thread: threadSource(options), process: processSource(options)}, options, listener));
+	const dispatcher = new Dispatcher(store, makePool, {...others, owner, leaseMs, output: post});
 	const tasks = await dispatcher.start().catch(async error => {
 		// Otherwise the owner's lock would stay.
 		await store.close();
@@ -24,10 +24,6 @@ async function start(): Promise<void> {
 	});
 	parentPort?.on('message', (calls: readonly Call[]) => dispatcher.receive(calls));
 	post({type: 'started', tasks});
-}
-
-function makePool(options: PoolOptions, listener: PoolListener): WorkerPool {
-	return new WorkerPool({thread: threadSource(options), process: processSource(options)}, options, listener);
 }
 
 function post(message: Started | DispatcherMessage): void {

@@ -1,7 +1,7 @@
 /** First file of the thread that compares files and code with those of earlier runs. It loads the tasks module, and runs no task. */
 import {parentPort, workerData} from 'node:worker_threads';
 import {FreshnessChecker} from '../lib/freshness/checker.ts';
-import type {FreshnessCall, FreshnessMessage} from '../lib/freshness/thread.ts';
+import type {FreshnessCall, FreshnessMessage} from '../lib/freshness/open-freshness.ts';
 import {toEnvelope} from '../lib/job/failure.ts';
 import {markWorker} from '../lib/job/task/task-module.ts';
 import {loadWithCodes} from '../lib/worker/worker.ts';

@@ -1,7 +1,4 @@
-/**
- * First file of a pool's child process. Tinypool calls the default export for each message; the first message loads the tasks
- * module. The watchdog thread stops and takes back jobs while a task computes, and ends this process when its parent ends.
- */
+/** First file of a child process. Tinypool calls its default export for each message, of which the first loads the tasks module. */
 import {openSync} from 'node:fs';
 import {getHeapStatistics} from 'node:v8';
 import {MessageChannel} from 'node:worker_threads';
@@ -22,7 +19,12 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 Object.defineProperty(Buffer.prototype, 'set', {value: Uint8Array.prototype.set, configurable: true, writable: true});
 
 const [rendezvous = '', ownerLock] = process.argv.splice(2);
-leaveRemovedFolder(rendezvous);
+// Node starts no thread in a working directory that was removed, and so no watchdog.
+try {
+	process.cwd();
+} catch {
+	process.chdir(rendezvous);
+}
 // If its parent has died meanwhile, this process may end before its watchdog has met it.
 process.on('exit', () => removeRendezvous(rendezvous));
 const regions = createRegions();
@@ -38,24 +40,12 @@ const channel = new MessageChannel();
 const [stay, leave] = [channel.port1.ref.bind(channel.port1), channel.port1.unref.bind(channel.port1)];
 let requests = 0;
 
-/**
- * Handles a request. It waits for the watchdog first. The event loop is kept alive meanwhile: if a task disconnected the process,
- * and another job only waited for its signal, the process would end, and that job would be charged.
- */
+/** Handles a request once the watchdog is there. Meanwhile a task that disconnects the process must not end it, and have another job charged. */
 export default async function handle(request: WorkerRequest): Promise<unknown> {
 	if (requests++ === 0) stay();
 	try {
 		return await (await worker).handle(request);
 	} finally {
 		if (--requests === 0) leave();
-	}
-}
-
-/** Changes to another folder if the working directory was removed, since Node starts no thread there, and so no watchdog. */
-function leaveRemovedFolder(other: string): void {
-	try {
-		process.cwd();
-	} catch {
-		process.chdir(other);
 	}
 }

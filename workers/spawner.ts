@@ -1,8 +1,4 @@
-/**
- * First file of an engine's spawner: a small process that starts the commands of its jobs. Its stdin is the pipe to the engine. When that
- * closes, the engine is closed or has died. The spawner then kills all commands, and ends once they are gone. Until then it holds a share
- * in the owner's lock, so no other engine runs their jobs.
- */
+/** First file of a spawner. When its stdin, the pipe to the engine, closes, it kills all commands, and holds the owner's lock until they are gone. */
 import {createServer} from 'node:net';
 import {setPriority} from 'node:os';
 import {CommandServer} from '../lib/spawner/command-server.ts';

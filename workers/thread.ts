@@ -1,7 +1,4 @@
-/**
- * First file of a pool's worker thread. Piscina calls the default export for each of its tasks, through `thread-entry.cts`: the first
- * loads the tasks module, the second runs the chunks until the thread ends, and the last tears down.
- */
+/** First file of a worker thread. Piscina calls its default export three times: to load the tasks module, to run all chunks, and to tear down. */
 import {parentPort} from 'node:worker_threads';
 import {WorkerLeftovers} from '../lib/pool/worker-leftovers.ts';
 import {ownThread, WORKER_ENV} from '../lib/spawner/process-table.ts';

@@ -1,8 +1,4 @@
-/**
- * First file of a child process's watchdog thread. By a socket of its own it obeys the pool's commands, and sends the main
- * thread's messages. When the socket closes, the pool's process has ended. This thread then kills its process, and all processes
- * that the tasks have started.
- */
+/** First file of the watchdog thread: obeys the pool's commands by a socket of its own, and ends its process when the socket closes. */
 import {connect} from 'node:net';
 import {serialize} from 'node:v8';
 import {parentPort, workerData} from 'node:worker_threads';
@@ -38,10 +34,7 @@ socket.on('connect', () => parentPort?.postMessage('on duty'));
 socket.on('error', () => undefined);
 socket.on('close', () => void die());
 
-/**
- * Kills this process and its descendants. The descendants are first stopped, and killed only then, since a task could restart a
- * process that it sees die. A task that starts processes without waiting for them can still start one at the very last moment.
- */
+/** Kills this process and its descendants. All are stopped before the first is killed, since a task could restart a process that it sees die. */
 async function die(): Promise<void> {
 	const descendants = new Descendants({pid: process.pid, mark: process.env[WORKER_ENV]});
 	await descendants.stopAll().catch(() => undefined);

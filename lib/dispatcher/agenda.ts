@@ -1,9 +1,6 @@
 import type {Clock} from '../support/clock.ts';
 
-/**
- * What the loop has to do at a time, and the clock that tells the time. The wall clock may jump; what jobs and schedules wait for is kept by it
- * in the store, too.
- */
+/** What the loop has to do at a time, and by which clock. The wall clock may jump; what jobs and schedules wait for is kept by it in the store. */
 const CLOCKS = {
 	/** Outcomes that wait for company must be committed. */
 	outcomes: 'steady',

@@ -51,7 +51,6 @@ export class Calls {
 		this.waiting = [...calls.slice(performed), ...this.waiting];
 	}
 
-	/** True if calls wait that read or change jobs. */
 	get hasVerbs(): boolean {
 		return this.waiting.some(({type}) => type === 'verb');
 	}
@@ -190,7 +189,6 @@ export class Calls {
 		});
 	}
 
-	/** Refuses the moves under way, because the engine is closed. */
 	interrupt(): void {
 		const moves = this.waiting.filter(each => each.type === 'move');
 		this.waiting = this.waiting.filter(each => each.type !== 'move');
@@ -241,10 +239,8 @@ interface Move {
 	readonly call: number;
 	readonly verb: keyof typeof TARGETS | 'endHold';
 	readonly to: MoveTarget;
-	/** Whether it also stops running jobs. */
 	readonly stop: boolean;
 	readonly pages: AsyncGenerator<MovedPage, void, undefined>;
-	/** The jobs that were moved so far. */
 	readonly ids: JobId[];
 	/** Running jobs, whose owners were asked to stop them. */
 	readonly asked: JobId[];

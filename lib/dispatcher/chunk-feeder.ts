@@ -13,7 +13,6 @@ export class ChunkFeeder {
 	readonly #pool: Pool | undefined;
 	readonly #demand: Demand;
 	readonly #statistics: Statistics;
-	/** Chunks for which the pool has no capacity yet. */
 	#chunks: ClaimedGroup[] = [];
 	/** Expected run time of the shortest chunk in the last dispatch. */
 	shortestChunkMs = 0;
@@ -34,7 +33,6 @@ export class ChunkFeeder {
 		failpoint('chunk:given');
 	}
 
-	/** Gives the pool what it can take. */
 	feed(): void {
 		this.#keep(
 			this.#chunks.filter(chunk => {

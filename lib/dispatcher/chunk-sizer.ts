@@ -38,15 +38,11 @@ export class ChunkSizer {
 		this.#tasks.set(task, {meanMs, size});
 	}
 
-	/** How much work a chunk should hold. */
 	get workMs(): number {
 		return Math.min(MAX_WORK_MS, Math.max(MIN_WORK_MS, this.#commitMs * WORK_PER_COMMIT));
 	}
 
-	/**
-	 * How long after the last commit the next one should come. While each worker has its next chunk, a commit would gain nothing and cost an fsync.
-	 * If a worker could take another chunk, the commit comes shortly before the shortest chunk ends: even a slow one is then in time.
-	 */
+	/** How long after the last commit the next one should come: if a worker could take another chunk, shortly before the shortest one ends. */
 	lingerMs({idle, prefetch}: Capacity, shortestChunkMs: number): number {
 		if (idle > 0) return 0;
 		const deadlineMs = Math.max(shortestChunkMs / 2, shortestChunkMs - SLOW_COMMIT_FACTOR * this.#commitMs);

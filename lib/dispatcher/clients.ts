@@ -44,10 +44,7 @@ const JOB_EVENTS = [...END_EVENTS, 'progress', 'log'] as const;
 /** Jobs looked up at once after another process has written. This many take about a millisecond. */
 const MAX_LOOKED_UP_JOBS = 200;
 
-/**
- * The dispatcher's side towards its callers: collects replies, events, and notices of the ends of watched jobs, and sends these together,
- * after the commit that made them true.
- */
+/** The dispatcher's side towards its callers: sends replies, events and notices of ended jobs together, after the commit that made them true. */
 export class Clients {
 	/** The number of callers that watch each job: when one gives up, the others still watch it. */
 	readonly watched = new Map<JobId, number>();
@@ -101,7 +98,6 @@ export class Clients {
 		if (watch && !result.full && result.missing === undefined) this.watchEnqueued(group, result);
 	}
 
-	/** Watches the jobs of a group that was enqueued. */
 	watchEnqueued(group: NewGroup, {ids, reused = [], conflicts}: Omit<EnqueuedGroup, 'full'>): void {
 		const count = sizeOf(group);
 		const range = conflicts ? undefined : rangeOf(ids, count);
@@ -122,7 +118,6 @@ export class Clients {
 		return END_EVENTS.some(event => this.#subscribed.has(event));
 	}
 
-	/** Collects the events and notices of settled executions. */
 	settled(group: EndedGroup, result: SettledGroup): void {
 		if (this.#isWatching) this.#notifyCompleted(group, result);
 		// Usually no caller waits for any of them.
@@ -148,7 +143,6 @@ export class Clients {
 		this.mayHaveEnded(settledBefore);
 	}
 
-	/** Collects the results of the watched jobs that completed. */
 	#notifyCompleted(group: EndedGroup, {others}: SettledGroup): void {
 		const {ids, values, executions, times} = group;
 		const count = sizeOf(group);
@@ -286,12 +280,7 @@ export class Clients {
 	/** Another process has written, so any watched job may have ended: all will be looked up. */
 	allMayHaveEnded(): void {
 		if (this.#unverified.length > 0) this.#isUnverifiedAgain = true;
-		else this.#unverified = this.#allWatched();
-	}
-
-	#allWatched(): JobId[] {
-		const inRanges = [...this.#ranges].flatMap(({first, last}) => listIds(first, last - first + 1));
-		return [...this.watched.keys(), ...inRanges];
+		else this.#unverified = [...this.watched.keys(), ...[...this.#ranges].flatMap(({first, last}) => listIds(first, last - first + 1))];
 	}
 
 	/** Looks up all of {@link mayHaveEnded} and, if it verifies, a part of {@link allMayHaveEnded}. */

@@ -13,7 +13,6 @@ import {isRefusal, RetryState} from './retries.ts';
 import {traceCommit, traceFailure} from './trace.ts';
 import type {Writes} from './waiting-writes.ts';
 
-/** The parts of its dispatcher that {@link Commits} needs. */
 interface CommitsContext extends Pick<Context, 'store' | 'owner'> {
 	readonly clock: Pick<Clock, 'steadyMs'>;
 	readonly clients: Pick<Clients, 'refused' | 'refuse'>;
@@ -26,7 +25,6 @@ export class Commits {
 	readonly #context: CommitsContext;
 	/** The lanes of refused claims: a row in one of them is damaged. From each is claimed alone until that succeeds. */
 	readonly #refusedLanes = new Map<string, RetryState>();
-	/** The highest lease that a claim has returned. */
 	#lastLease: Lease = 0;
 	/** A claim that reports an error may have committed, unless it was refused. Before the next commit, leases above {@link #lastLease} are released. */
 	#isInDoubt = false;
@@ -65,7 +63,6 @@ export class Commits {
 		}
 	}
 
-	/** @param why the loop runs, for a trace */
 	async commit(writes: Writes, claim?: ClaimRequest, why = 'a refusal'): Promise<Committed> {
 		if (this.#isInDoubt) await this.#release();
 		this.#isInDoubt = claim !== undefined;
@@ -134,10 +131,7 @@ export class Commits {
 		}
 	}
 
-	/**
-	 * What to write in place of a part that is refused by itself: of a group its jobs, one by one, of a single job a failure with the refusal as
-	 * its error, without times, since these may be the reason. Any other part is left out.
-	 */
+	/** In place of a refused group its jobs, one by one; of a single job a failure, without times, which may be the reason; of anything else nothing. */
 	#replace({update, group, call, isReplacement}: SingleWrite, refusal: FaenaError): SingleWrite[] {
 		if (group && sizeOf(group) > 1) return [...settlementsOf(group)].map(each => ({group: {...toEndedGroup([each]), claimed: group.claimed}}));
 		if (group && !isReplacement) {
@@ -184,5 +178,3 @@ export function enqueuesJobs({endings}: EndedGroup): boolean {
 function nameOf({task, isQuarantined = false}: LaneRequest): string {
 	return JSON.stringify([task, isQuarantined]);
 }
-
-/** The activities of a dispatcher's loop. They fail independently. */

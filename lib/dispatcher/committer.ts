@@ -29,7 +29,6 @@ import {SignalGate} from './signal-gate.ts';
 import {Statistics} from './statistics.ts';
 import {WaitingWrites, type Writes} from './waiting-writes.ts';
 
-/** Payload bytes claimed in one transaction. */
 const MAX_CLAIMED_BYTES = 64 * 1024 * 1024;
 /** The least time between two tries of lanes that are left out: the pool may be able to take nothing from them now. */
 const MIN_LEFT_OUT_MS = 20;
@@ -117,12 +116,10 @@ export class Committer implements PoolListener {
 		return (this.pool?.size ?? 0) > 0 || this.waiting.hasOutcomes || this.signals.holding > 0;
 	}
 
-	/** True if the next commit has something to settle or to enqueue. */
 	get mustCommit(): boolean {
 		return this.waiting.hasOutcomes || this.enqueues.areDue;
 	}
 
-	/** True if a job that waits for its time is due. */
 	get isDue(): boolean {
 		return this.#context.agenda.isDue('dueJobs');
 	}
@@ -165,10 +162,7 @@ export class Committer implements PoolListener {
 		this.#context.agenda.bringForward('expiry', inMs);
 	}
 
-	/**
-	 * One transaction: settle, enqueue, claim.
-	 * @param enqueues whether to take enqueue calls, too; default true
-	 */
+	/** One transaction: settle, enqueue, unless `enqueues` is false, and claim. */
 	async commit({enqueues: takesEnqueues = true} = {}): Promise<void> {
 		const {agenda, clock, retries} = this.#context;
 		if (trace && retries.commit.count > 0) agenda.wokeFor('another try');
@@ -246,7 +240,6 @@ export class Committer implements PoolListener {
 		if (this.#mayHaveReadyJobs && !isFruitless && this.demand.hasCapacity) this.#context.wake('more jobs');
 	}
 
-	/** Notes what the transaction says about the next ones. */
 	#lookAhead(
 		{settled, backlog, unblocked = false, dueInMs, expiresInMs = Infinity, momentInMs = Infinity}: Committed,
 		writes: Writes,

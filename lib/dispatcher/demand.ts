@@ -26,7 +26,6 @@ export class Demand {
 		return this.tasks.keys().some(task => !this.held.has(task) && this.#chunksFor(task) > 0);
 	}
 
-	/** How many jobs of each lane to claim. */
 	lanes(): LaneRequest[] {
 		return [...this.tasks].flatMap(([task, {concurrency}]) => {
 			if (this.held.has(task)) return [];

@@ -181,14 +181,12 @@ export class Dispatcher {
 		if (commit.waitMs === 0) await this.#committer.commit();
 	}
 
-	/** How long until the loop must run, if nothing happens before. */
 	#sleepMs(): number {
 		const commitDueInMs = this.#calls.waiting.length > 0 ? 0 : this.#committer.commitDueInMs();
 		const deadlineInMs = this.#phase === 'draining' ? this.#context.agenda.inMs('deadline') : Infinity;
 		return Math.min(commitDueInMs, Math.max(0, this.#momentDueInMs()), deadlineInMs, this.#choreDueInMs());
 	}
 
-	/** How long until the moment of a schedule. */
 	#momentDueInMs(): number {
 		return this.#runsSchedules && this.#context.retries.schedules.count === 0 ? this.#schedules.dueInMs : Infinity;
 	}

@@ -4,10 +4,7 @@ import type {NumberedCall} from './clients.ts';
 /** A transaction that enqueues this many jobs takes in no further call. One more than a group, so that two full groups share it. */
 const MAX_ENQUEUED_JOBS = MAX_GROUP_JOBS + 1;
 
-/**
- * Enqueue calls that wait for the next commit, in order. A call that waits for room and found none stays, and so do those of its task behind it,
- * until {@link mayHaveRoom}.
- */
+/** Enqueue calls that wait for the next commit, in order. One that found no room stays, with those of its task behind it, until {@link mayHaveRoom}. */
 export class EnqueueCalls {
 	#calls: NumberedCall[] = [];
 	/** Tasks whose calls found no room. */

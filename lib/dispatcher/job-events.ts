@@ -48,7 +48,6 @@ export class JobEvents {
 		return {type, ...about, error, why: error.reason === 'poison' ? 'maxCrashes' : error.retry === 'never' ? 'noRetry' : 'maxAttempts'};
 	}
 
-	/** The events of an update of a running job. */
 	updated({id, progress, logs = []}: JobUpdate, claimed: ClaimedGroup): JobEvent[] {
 		const about = {id, ...this.#about(claimed, id)};
 		const told = progress && {...about, type: 'progress' as const, done: progress.done, ...defined({total: progress.total})};

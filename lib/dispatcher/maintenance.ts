@@ -4,7 +4,6 @@ import {type Committer, nothingFor} from './committer.ts';
 import type {Context} from './context.ts';
 import {isRefusal} from './retries.ts';
 
-/** How often the dispatcher looks for dead owners. */
 const RECLAIM_EVERY_MS = 1000;
 
 /** A log of this size is reported, and again each time its size has doubled. Usually a log stays below a quarter of this. */
@@ -12,10 +11,7 @@ const MIN_REPORTED_LOG_BYTES = 64 * 1024 ** 2;
 /** As {@link MIN_REPORTED_LOG_BYTES}, of a database: some million small jobs. */
 const MIN_REPORTED_DATABASE_BYTES = 1024 ** 3;
 
-/**
- * A dispatcher's regular business with its store: it renews the owner's heartbeat, reclaims the jobs of dead owners, and hears the store's
- * news. Timer and news only wake the dispatcher's loop, which then calls {@link tick} and {@link handleNews}.
- */
+/** Heartbeat, reclaim, and news of the store. Timer and news only wake the dispatcher's loop, which calls {@link tick} and {@link handleNews}. */
 export class Maintenance {
 	isDue = true;
 	/** The store looks for more news once the loop has handled these. */
@@ -27,7 +23,6 @@ export class Maintenance {
 	readonly #everyMs: number;
 	/** True if the store knows the owner. */
 	#isRegistered = false;
-	/** The last reported refusal to reclaim jobs. */
 	#refusal: string | undefined;
 	#nextHeartbeat = 0;
 	readonly #logGrowth = new Growth(MIN_REPORTED_LOG_BYTES);

@@ -23,7 +23,6 @@ export class OpenBatches {
 	readonly #context: Context;
 	readonly #maintenance: Pick<Maintenance, 'reclaim'>;
 	readonly #onOpened: () => void;
-	/** Names of the batches, by id. */
 	readonly #names = new Map<BatchId, string>();
 	#last: Promise<unknown> = Promise.resolve();
 

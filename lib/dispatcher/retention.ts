@@ -4,7 +4,7 @@ import type {Retention} from '../job/job.ts';
 import {RETENTION_CHECKS} from '../job/options.ts';
 import type {Place} from '../job/search.ts';
 import type {TaskInfo} from '../job/task/task.ts';
-import {type EndedBefore, type EndTimes, lastUsedAt} from '../store/deletions.ts';
+import {type EndTimes, lastUsedAt} from '../store/deletions.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {Context} from './context.ts';
 
@@ -16,7 +16,6 @@ const MAX_EVERY_MS = 3_600_000;
 type Position = {readonly after?: Place} | OldBatches;
 
 interface OldBatches {
-	/** The names of batches that are to be deleted. */
 	readonly old: readonly string[];
 	/** The next page of batches begins after this one; `null` at the end. */
 	readonly next: BatchId | null;
@@ -70,7 +69,6 @@ export class Retentions {
 		this.#endTimer?.();
 	}
 
-	/** Deletes a page. */
 	async work(): Promise<void> {
 		this.#isSearching = true;
 		this.#position = 'old' in this.#position ? await this.#deleteBatch(this.#position) : await this.#deleteJobs(this.#position.after);
@@ -84,14 +82,12 @@ export class Retentions {
 
 	async #deleteJobs(after: Place | undefined): Promise<Position> {
 		const {store, clock, clients} = this.#context;
-		const {deleted, next} = await store.delete({ended: this.#endedBefore(clock.now())}, {after});
+		const now = clock.now();
+		const tasks = new Map([...this.#ofTasks].map(([task, retention]) => [task, timesOf(retention, now)]));
+		const {deleted, next} = await store.delete({ended: {...timesOf(this.#usual, now), tasks}}, {after});
 		// Callers may watch them.
 		if (deleted > 0) clients.allMayHaveEnded();
 		return next === null ? {old: [], next: this.#usual.batches === undefined ? null : 0} : {after: next};
-	}
-
-	#endedBefore(now: number): EndedBefore {
-		return {...timesOf(this.#usual, now), tasks: new Map([...this.#ofTasks].map(([task, retention]) => [task, timesOf(retention, now)]))};
 	}
 
 	/** Deletes a page of the jobs of the next old batch, and with the last page the batch; or looks for old batches. */

@@ -21,7 +21,6 @@ const FINAL: ReadonlySet<ErrorCode> = new Set(['BadDatabase', 'NewerDatabase', '
 
 /** Counts consecutive failures of an activity, reports them, and decides when to try it again. */
 export class RetryState {
-	/** How many tries have failed since the last success. */
 	count = 0;
 	readonly #clock: Pick<Clock, 'steadyMs'>;
 	readonly #deadline: () => number;

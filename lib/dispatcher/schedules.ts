@@ -7,10 +7,7 @@ import {isRefusal} from './retries.ts';
 /** If no schedule that is due could be advanced, this long passes before the next try: another program has damaged it, or its time zone is unknown here. */
 const REST_MS = 1000;
 
-/**
- * Enqueues the jobs of schedules whose moment has come. Each engine does it, and the store lets only one of them advance a schedule from one moment to
- * the next.
- */
+/** Enqueues the jobs of schedules whose moment has come. Each engine does it; the store lets only one of them advance a schedule. */
 export class Schedules {
 	readonly #context: Context;
 	readonly #committer: Committer;
@@ -33,7 +30,6 @@ export class Schedules {
 		return this.dueInMs <= 0;
 	}
 
-	/** How long until the next moment. */
 	get dueInMs(): number {
 		const {agenda, clock} = this.#context;
 		const restMs = Math.min(this.#restsUntil - clock.steadyMs(), this.#nextSoundAt - clock.now());

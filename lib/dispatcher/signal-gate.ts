@@ -5,10 +5,7 @@ import type {Clock} from '../support/clock.ts';
 /** How long the caller has to answer. It may be busy computing. */
 const MAX_ANSWER_MS = 1000;
 
-/**
- * Holds executions that threw until the caller has answered whether a signal has come; if one has, they are not charged. A Ctrl-C also
- * reaches the commands that tasks run, and these tasks may throw before the caller, which closes its engine on signals, reports the signal.
- */
+/** Holds executions that threw until the caller says whether a signal has come: a Ctrl-C also reaches their commands. Then they are not charged. */
 export class SignalGate {
 	/** Questions that still hold executions. */
 	holding = 0;
@@ -54,7 +51,6 @@ function pick(group: EndedGroup, which: 'threw' | 'others'): EndedGroup[] {
 	return picked.length > 0 ? [pickEnded(group, picked)] : [];
 }
 
-/** Executions that all threw, as released. */
 function asReleased(group: EndedGroup): EndedGroup {
 	return {...group, endings: new Map([...(group.endings?.keys() ?? [])].map(index => [index, {type: 'released'}]))};
 }

@@ -25,7 +25,6 @@ export class Statistics {
 	readonly #executions = {completed: 0, failed: 0, dead: 0, cancelled: 0, released: 0, lost: 0};
 	readonly #tasks = new Map<string, TaskRecord>();
 	readonly #commits = createHistogram();
-	/** Numbers of completed jobs, by the second in which they completed. */
 	readonly #recent = new Map<number, number>();
 	#busyMs = 0;
 	#chunks = 0;
@@ -37,10 +36,7 @@ export class Statistics {
 		this.#startedAt = steadyMs();
 	}
 
-	/**
-	 * Counts executions of a task that ended. Whether the store accepts them is not known yet.
-	 * @returns how many of them ran, and their run time in all
-	 */
+	/** Counts executions that ended, whether the store accepts them or not. Returns how many of them ran, and their run time in all. */
 	countEnded(task: string, groups: readonly EndedGroup[]): {readonly jobs: number; readonly totalMs: number} {
 		const record = this.#tasks.get(task) ?? {completed: 0, ran: 0, totalMs: 0, cpuMs: 0, durations: createHistogram(), waits: createHistogram()};
 		this.#tasks.set(task, record);
@@ -136,7 +132,6 @@ export class Statistics {
 	}
 }
 
-/** What is known of a task's executions. */
 interface TaskRecord {
 	completed: number;
 	/** Executions whose run time is known, and their run time in all. */

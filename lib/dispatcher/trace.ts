@@ -23,7 +23,6 @@ export function traceCommit({claimed, enqueued, expired = [], backlog}: Committe
 	});
 }
 
-/** A line for a transaction that failed. */
 export function traceFailure(error: unknown, durationMs: number, why: string): void {
 	trace?.('commit', `${ms(durationMs)}: failed by ${toFailure(error).message}; the loop ran for ${why}`);
 }
@@ -35,7 +34,6 @@ export function traceClaimed(chunk: ClaimedGroup): void {
 	claimedAt.set(chunk, performance.now());
 }
 
-/** A line for a chunk that the pool has taken. */
 export function traceTaken(chunk: ClaimedGroup): void {
 	const after = ms(performance.now() - (claimedAt.get(chunk) ?? NaN));
 	trace?.('pool', `has taken ${sizeOf(chunk)} of ${chunk.task}, ${after} after their claim`, id => indexOf(chunk, id) >= 0);

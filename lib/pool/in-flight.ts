@@ -14,10 +14,7 @@ import {ReportedOutcomes} from './reported-outcomes.ts';
 import {type RunningJobs, RunningUpdates} from './running-updates.ts';
 import {traceGiven, traceReport, traceSent} from './trace-chunk.ts';
 
-/**
- * A chunk that a worker has, until each of its jobs has exactly one outcome: what the worker reports, that it was taken back, or what follows
- * from the loss of the worker.
- */
+/** A chunk that a worker has, until each of its jobs has exactly one outcome: by a report, by being taken back, or by the loss of the worker. */
 export class InFlightChunk {
 	readonly number: number;
 	readonly worker: PoolWorker;

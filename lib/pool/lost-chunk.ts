@@ -1,6 +1,7 @@
 import type {Outcome, Settlement} from '../job/claim.ts';
 import {type FailureRecord, toFailure} from '../job/failure.ts';
 import {MAX_SUSPICION, suspicionAmong} from '../job/job.ts';
+import {howItEnded} from '../spawner/frames.ts';
 import type {Clock} from '../support/clock.ts';
 import {BROKEN} from '../worker/messages.ts';
 import {type InFlightChunk, located, postMortemOf, stoppedEnding} from './in-flight.ts';
@@ -83,7 +84,7 @@ function lostOutcome(chunk: InFlightChunk, index: number, accused: AccusedJobs, 
 function whyLost({nonsense, worker: {kind}}: InFlightChunk, {ending}: Loss, {haveEnded}: AccusedJobs): string {
 	if (nonsense !== undefined)
 		return `The worker ${kind} was ended before it reported how this job ended, since ${nonsense}. A task may have changed what Faena needs of its worker.`;
-	const how = kind === 'caller' ? 'did not go on' : howItEnded(ending);
+	const how = kind === 'caller' ? 'did not go on' : howWorkerEnded(ending);
 	return `The worker ${kind} ${how} ${haveEnded ? 'before it could tell how this job ended' : 'while it ran this job'}.`;
 }
 
@@ -96,8 +97,8 @@ function suspicionOf(chunk: InFlightChunk, {indexes, haveEnded}: AccusedJobs, lo
 	return haveEnded ? suspicionAmong(indexes.length) : MAX_SUSPICION;
 }
 
-export function howItEnded({isOutOfMemory, signal, exitCode, error}: WorkerEnd): string {
+export function howWorkerEnded({isOutOfMemory, signal, exitCode, error}: WorkerEnd): string {
 	if (isOutOfMemory) return 'ran out of memory';
 	if (exitCode === null && signal === undefined) return `could not be started (${toFailure(error).message})`;
-	return signal ? `was ended by ${signal}` : `ended with exit code ${exitCode}`;
+	return howItEnded(exitCode, signal);
 }

@@ -3,10 +3,7 @@ const GROWING_MS = 1000;
 /** The memory of a stopped job takes a while to be free again. */
 const STOP_EVERY_MS = 1000;
 
-/**
- * Decides from the free memory how many jobs may be started, and when one must be stopped. One job may always run: if memory
- * is short while nothing runs, that has other reasons.
- */
+/** Decides from the free memory how many jobs may start, and when one must stop. One may always run: memory that is short without it has other reasons. */
 export class MemoryWatch {
 	readonly minFreeBytes: number;
 	readonly #freeBytes: () => number;

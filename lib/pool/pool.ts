@@ -9,15 +9,9 @@ import type {TaskInfo} from '../job/task/task.ts';
 import {CELL_BYTES, ChunkState, HEAD_BYTES} from '../worker/chunk-state.ts';
 import type {WorkerRequest} from '../worker/messages.ts';
 
-/**
- * Where tasks run. Every implementation passes `test/pool/contract.ts`. A pool owns the clock of a running job: it stops
- * jobs that time out, and gives back, unasked, what it could not run.
- */
+/** Where tasks run. It stops jobs that time out, and gives back, unasked, what it could not run. `test/pool/contract.ts` holds each to its laws. */
 export interface Pool {
-	/**
-	 * Starts the workers and loads the tasks module in each.
-	 * @throws FaenaError `BadTasksModule`
-	 */
+	/** Starts the workers and loads the tasks module in each. @throws FaenaError `BadTasksModule` */
 	load(): Promise<readonly TaskInfo[]>;
 
 	/** Jobs it can run at the same time. */
@@ -35,10 +29,7 @@ export interface Pool {
 	/** Takes the job back if it has not started, stops it if it runs. False if the pool does not have it, or not of this lease. */
 	stop(id: JobId, reason: StopReason, lease?: Lease): boolean;
 
-	/**
-	 * Returns jobs that have not started as released: those of one task, or all. Resolves once none of them can start any more. A worker that
-	 * does not answer within 2 s is not waited for.
-	 */
+	/** Releases jobs that have not started, of one task or all. Resolves once none can start any more; a silent worker is waited for 2 s. */
 	release(task?: string): Promise<void>;
 
 	/** Resolves once the workers have obeyed every {@link stop} so far: a job that has not started by then never starts. Takes at most about 2 s. */
@@ -111,10 +102,7 @@ export interface PoolWorker {
 	readonly name?: string;
 	/** The state of a chunk with so many jobs; only of a worker that shares no memory with the pool. */
 	chunkState?(jobs: number): PoolChunkState;
-	/**
-	 * Resolves with the answer to `load`, the first request, or with nothing: after a `teardown`, and at any time after a chunk. Rejects if the
-	 * worker ends before.
-	 */
+	/** Resolves with the answer to `load`, or with nothing: after a `teardown`, and at any time after a chunk. Rejects if the worker ends before. */
 	request(request: WorkerRequest): Promise<unknown>;
 	/** Finds out where it is and what it uses, before it is ended. Takes at most about 3 s. */
 	examine(): Promise<Examination>;
@@ -140,10 +128,7 @@ export interface WorkerEnd {
 	readonly stderr?: string;
 }
 
-/**
- * The pool's side of a chunk's state. A worker that shares memory with the pool need not be asked. Where it has to be asked, `then` is called
- * with its answer: before the worker reports any job that was taken back.
- */
+/** The pool's side of a chunk's state. Where the worker must be asked, `then` gets its answer before the worker reports a job that was taken back. */
 export class PoolChunkState extends ChunkState {
 	static create(jobs: number): PoolChunkState {
 		return new PoolChunkState(new SharedArrayBuffer(HEAD_BYTES + CELL_BYTES * jobs));

@@ -14,10 +14,7 @@ let last: Promise<Examination> = Promise.resolve(NO_ANSWER);
 /** Threads that are being ended. A thread in native code ends after that code returns; snapshots do not wait for that. */
 const ending = new Set<Promise<unknown>>();
 
-/**
- * Takes a snapshot of another worker thread of this process. The main thread's inspector relays it, so the main thread must
- * be free to answer.
- */
+/** Takes a snapshot of another thread of this process. The main thread's inspector relays it, so the main thread must be free to answer. */
 export function takeThreadSnapshot(threadId: number): Promise<Examination> {
 	last = last.then(async () => {
 		while (ending.size > 0) await Promise.all(ending);
@@ -28,10 +25,7 @@ export function takeThreadSnapshot(threadId: number): Promise<Examination> {
 	return last;
 }
 
-/**
- * Ends threads once the current snapshot is taken, and makes later snapshots wait. Node aborts the process if its inspector
- * attaches to a thread that is just ending.
- */
+/** Ends threads between two snapshots: Node aborts the process if its inspector attaches to a thread that is just ending. */
 export async function endThreads(end: () => Promise<unknown>): Promise<void> {
 	const ended = current.then(end);
 	const gone = within(ANSWER_MS, ended).catch(() => undefined);

@@ -9,7 +9,7 @@ import {type Clock, sleep} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {ms, trace} from '../support/trace.ts';
 import type {Loaded, SetupMessage} from '../worker/messages.ts';
-import {howItEnded, type Loss, lostJobs} from './lost-chunk.ts';
+import {howWorkerEnded, type Loss, lostJobs} from './lost-chunk.ts';
 import type {PoolListener, PoolWorker, WorkerEnd, WorkerKind, WorkerSource, WorkerSources} from './pool.ts';
 import type {EndReason, Slot, Slots} from './slots.ts';
 import {toLoaded} from './worker-reports.ts';
@@ -21,10 +21,7 @@ const MAX_ALONE_MS = 1000;
 /** A worker that loads or sets up for longer than this is reported. */
 const SLOW_START_MS = 10_000;
 
-/**
- * Starts workers, replaces them when they end or have done enough, and ends them. A worker goes through the phases of its
- * {@link Slot}. Only once it is gone do its jobs get their outcomes, and another worker is started.
- */
+/** Starts workers, replaces them, and ends them. Only once a worker is gone do its jobs get their outcomes, and another worker is started. */
 export class WorkerLifecycle {
 	readonly #sources: WorkerSources;
 	readonly #options: PoolOptions;
@@ -277,7 +274,7 @@ function toUnloadable({kind}: PoolWorker, ending: WorkerEnd, tasks: string): Fae
 	const limit = ending.isOutOfMemory && ending.limitBytes ? ` Its limit was ${ending.limitBytes / 1024 ** 2} MiB (maxOldGenerationSizeMb).` : '';
 	const complaint = ending.stderr ? ` It said: ${ending.stderr.trim()}` : '';
 	const thrown = ending.error === undefined || ending.exitCode === null || ending.isOutOfMemory ? '' : ` ${toFailure(ending.error).message}`;
-	const message = `The tasks module ${fileURLToPath(tasks)} can't be loaded: its worker ${kind} ${howItEnded(ending)}.${limit}${complaint}${thrown}`;
+	const message = `The tasks module ${fileURLToPath(tasks)} can't be loaded: its worker ${kind} ${howWorkerEnded(ending)}.${limit}${complaint}${thrown}`;
 	return new FaenaError('BadTasksModule', message, {cause: ending.error});
 }
 

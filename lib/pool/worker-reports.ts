@@ -2,6 +2,7 @@ import {MAX_LOG_LINES} from '../job/claim.ts';
 import {type Encoded, encode, sizeBytes} from '../job/encoding.ts';
 import {BUILT_INS, MAX_CAUSES, MAX_FIELDS_BYTES, MAX_TEXT} from '../job/error-record.ts';
 import {type FailureRecord, toEnvelope} from '../job/failure.ts';
+import type {ClaimedGroup} from '../job/groups/group.ts';
 import {arePackedStrings, countOf, type PackedStrings} from '../job/groups/packed.ts';
 import {PackedTimes} from '../job/groups/packed-times.ts';
 import {type JobId, STOP_REASONS} from '../job/job.ts';
@@ -20,7 +21,7 @@ interface ReportedChunk {
 	readonly reported: number;
 	readonly takenBack: ReadonlySet<number>;
 	readonly deadlines: ReadonlyMap<number, number>;
-	readonly group: {readonly expiries?: ReadonlyMap<number, number> | undefined};
+	readonly group: Pick<ClaimedGroup, 'expiries'>;
 }
 
 type Limits = Pick<PoolOptions, 'maxValueBytes' | 'maxCheckpointBytes'>;

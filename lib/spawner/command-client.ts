@@ -51,7 +51,9 @@ export class CommandClient {
 	async #connect(): Promise<Connection> {
 		try {
 			for (let tries = 1; ; tries++) {
-				const address = await this.#askForAddress();
+				this.#address ??= withResolvers();
+				this.#ask(this.#lost);
+				const address = await this.#address.promise;
 				if ('error' in address) throw fromEnvelope(address.error);
 				const socket = connect(address.socket);
 				try {
@@ -74,12 +76,6 @@ export class CommandClient {
 		this.#lost = lost;
 		this.#connection = undefined;
 		await this.connect().catch(() => undefined);
-	}
-
-	#askForAddress(): Promise<SpawnerAddress> {
-		this.#address ??= withResolvers();
-		this.#ask(this.#lost);
-		return this.#address.promise;
 	}
 }
 

@@ -17,25 +17,26 @@ const MAX_LATE_BYTES = 1024 ** 2;
 /** How long the engine waits for commands that can't be killed, such as those in an uninterruptible call. */
 const MAX_ENDING_MS = 5000;
 
-/**
- * Starts the commands of an engine's workers, in the spawner. Each worker has a connection, and each command a session and process group
- * of its own. When a connection closes, its worker has ended, and so its commands are killed.
- */
+/** Starts the commands of an engine's workers, in the spawner. When a worker's connection closes, the worker has ended: its commands are killed. */
 export class CommandServer {
-	readonly #living: LivingCommands;
-	readonly #mark: string;
+	readonly living: LivingCommands;
+	readonly mark: string;
 	readonly #connections = new Set<Connection>();
 	/** Names of workers that have ended. What they have sent may still arrive. */
 	readonly #ended = new Set<string>();
 	#isEnding = false;
 
 	constructor(living: LivingCommands, mark: string) {
-		this.#living = living;
-		this.#mark = mark;
+		this.living = living;
+		this.mark = mark;
+	}
+
+	mayStart(worker: string): boolean {
+		return !this.#isEnding && !this.#ended.has(worker);
 	}
 
 	accept(socket: Socket): void {
-		const connection = new Connection(socket, this.#living, this.#mark, worker => !this.#isEnding && !this.#ended.has(worker));
+		const connection = new Connection(socket, this);
 		this.#connections.add(connection);
 		socket.once('close', async () => {
 			await connection.end();
@@ -61,18 +62,14 @@ export class CommandServer {
 /** The commands of one worker. */
 class Connection {
 	readonly #socket: Socket;
-	readonly #living: LivingCommands;
-	readonly #mark: string;
-	readonly #mayStart: (worker: string) => boolean;
+	readonly #server: CommandServer;
 	readonly #commands = new Map<number, Command>();
 	worker = '';
 	#env: Readonly<Record<string, string>> = {};
 
-	constructor(socket: Socket, living: LivingCommands, mark: string, mayStart: (worker: string) => boolean) {
+	constructor(socket: Socket, server: CommandServer) {
 		this.#socket = socket;
-		this.#living = living;
-		this.#mark = mark;
-		this.#mayStart = mayStart;
+		this.#server = server;
 		readFrames(socket, (kind, id, body) => this.#receive(kind, id, body));
 		// The worker's end, which is a 'close', too.
 		socket.on('error', () => undefined);
@@ -94,7 +91,7 @@ class Connection {
 		if (this.#socket.destroyed) return;
 		const command = this.#commands.get(id);
 		if (kind === Kind.hello) this.worker = body.toString();
-		if (!this.#mayStart(this.worker)) this.#socket.destroy();
+		if (!this.#server.mayStart(this.worker)) this.#socket.destroy();
 		else if (kind === Kind.start) this.#start(id, JSON.parse(body.toString()) as StartCommand);
 		else if (kind === Kind.input) command?.write(body);
 		else if (kind === Kind.inputEnd) command?.endInput();
@@ -104,8 +101,8 @@ class Connection {
 	}
 
 	#start(id: number, start: StartCommand): void {
-		if (start.env) this.#env = {...start.env, [WORKER_ENV]: this.#mark};
-		const command = new Command(start, this.#env, this.#living, {
+		if (start.env) this.#env = {...start.env, [WORKER_ENV]: this.#server.mark};
+		const command = new Command(start, this.#env, this.#server.living, {
 			send: (kind, body) => this.#send(kind, id, body),
 			gone: end => {
 				this.#commands.delete(id);
@@ -133,7 +130,8 @@ interface CommandListener {
 /** A command, from its start until its process group is gone and its output was read. */
 class Command {
 	readonly #listener: CommandListener;
-	readonly #gone = Promise.withResolvers<void>();
+	/** Resolves when it has ended. */
+	readonly gone = Promise.withResolvers<void>();
 	#child: ChildProcess | undefined;
 	#lateBytes = 0;
 	#isHeld = false;
@@ -141,8 +139,8 @@ class Command {
 	#isStopping = false;
 	/** `dead` once the first process of the group has ended. */
 	#phase: 'alive' | 'dead' | 'gone' = 'alive';
-	/** Resolves once its processes were searched for and killed. */
-	#ending: Promise<void> | undefined;
+	/** Resolves once its processes were searched for and killed. It has not ended before. */
+	ending: Promise<void> | undefined;
 
 	constructor(start: StartCommand, env: Readonly<Record<string, string>>, living: LivingCommands, listener: CommandListener) {
 		this.#listener = listener;
@@ -159,11 +157,6 @@ class Command {
 	/** The leader of its session and group; `undefined` if there is none, or it has ended. */
 	get pid(): number | undefined {
 		return this.#phase === 'gone' ? undefined : this.#child?.pid;
-	}
-
-	/** Resolves when it has ended. */
-	get gone(): Promise<void> {
-		return this.#gone.promise;
 	}
 
 	write(part: Uint8Array): void {
@@ -188,11 +181,6 @@ class Command {
 		if (IS_WINDOWS) this.#child?.kill(signal);
 		// A stopped process would not see the signal.
 		else if (signalGroup(pid, signal)) signalGroup(pid, 'SIGCONT');
-	}
-
-	/** It has not ended before that has. */
-	endWith(ending: Promise<void>): void {
-		this.#ending = ending;
 	}
 
 	/** The task is busy with its output. */
@@ -239,15 +227,15 @@ class Command {
 		this.#forward(child.stderr as Readable, Kind.stderr);
 		const closed = new Promise<void>(resolve => void child.once('close', () => resolve()));
 		child.once('exit', () => {
+			this.#giveUpOutput(child);
 			this.#phase = 'dead';
 			if (IS_WINDOWS) return;
 			// What the command has left in its group ends with it. Usually there is nothing. Of one that was stopped, all of the session ends.
 			const isLeft = signalGroup(child.pid as number, 'SIGKILL');
 			if (isLeft || this.#isStopping) void endAll([this]);
 		});
-		child.once('exit', () => this.#giveUpOutput(child));
 		await closed;
-		await this.#ending;
+		await this.ending;
 		living.ended(slot);
 		this.#end({exitCode: child.exitCode, signal: child.signalCode});
 	}
@@ -282,7 +270,7 @@ class Command {
 	#end(end: CommandEnd): void {
 		this.#phase = 'gone';
 		this.#listener.gone(end);
-		this.#gone.resolve();
+		this.gone.resolve();
 	}
 }
 
@@ -296,9 +284,9 @@ function withPriority({file, args, nice}: StartCommand): Pick<StartCommand, 'fil
 async function endAll(commands: readonly Command[]): Promise<void> {
 	const pids = new Set(commands.flatMap(({pid}) => pid ?? []));
 	const killed = IS_WINDOWS ? endTrees(pids) : endSessions(pids);
-	for (const command of commands) command.endWith(killed);
+	for (const command of commands) command.ending = killed;
 	await killed;
-	await Promise.all(commands.map(({gone}) => gone));
+	await Promise.all(commands.map(({gone}) => gone.promise));
 }
 
 async function endSessions(sessions: ReadonlySet<number>): Promise<void> {

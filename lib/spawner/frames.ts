@@ -53,6 +53,11 @@ export type CommandEnd =
 	/** It was not started. */
 	| {readonly code: string | undefined; readonly message: string};
 
+/** How a process ended, for people. */
+export function howItEnded(exitCode: number | null, signal: string | null | undefined): string {
+	return signal ? `was ended by ${signal}` : `ended with exit code ${exitCode}`;
+}
+
 const LENGTH_BYTES = 4;
 const HEAD_BYTES = 9;
 const EMPTY = new Uint8Array();

@@ -30,10 +30,7 @@ export interface ProcessTable {
 	/** `undefined` if there is no such process. */
 	stateOf(pid: number): ProcessState | undefined;
 	childrenOf(parent: Parent): number[];
-	/**
-	 * Processes in this session that were started with this {@link WORKER_ENV}; none where environments can't be read. Looks only at processes that
-	 * are not in `seen`, and adds them to it.
-	 */
+	/** Processes of this session with this {@link WORKER_ENV}, but for those in `seen`, to which it adds them; none where environments can't be read. */
 	marked(mark: string, seen: Set<number>): Promise<Marked>;
 	/** Processes of these sessions, but for those in `seen`, to which it adds them. Where sessions can't be read: their leaders. */
 	inSessions(sessions: ReadonlySet<number>, seen: Set<number>): Promise<Marked>;

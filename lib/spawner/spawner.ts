@@ -7,7 +7,7 @@ import {sleep, systemClock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {workerUrl} from '../support/node.ts';
 import {makeRendezvous, newRendezvous, removeRendezvous, socketIn} from '../support/rendezvous.ts';
-import {Kind, readFrames, writeFrame} from './frames.ts';
+import {howItEnded, Kind, readFrames, writeFrame} from './frames.ts';
 import {endLivingCommands, makeList} from './living-commands.ts';
 import {WORKER_ENV} from './process-table.ts';
 
@@ -26,17 +26,12 @@ export interface SpawnerStart {
 /** Where a worker finds the spawner, and by which name it is known there; or why there is none. */
 export type SpawnerAddress = {readonly socket: string; readonly worker: string} | {readonly error: ErrorEnvelope};
 
-export interface SpawnerOptions {
-	readonly nice?: number | undefined;
-	readonly ownerLock?: string | undefined;
+export interface SpawnerOptions extends Partial<Pick<SpawnerStart, 'nice' | 'ownerLock'>> {
 	/** The path of the list of living commands; default: in the spawner's own folder, where no other engine looks. */
 	readonly list?: string | undefined;
 }
 
-/**
- * A spawner of an engine, as its pool sees it. The first worker that asks for it starts it. If it dies, its commands are ended, and only
- * then workers hear of it: they ask again, and so get another one.
- */
+/** A spawner, as the pool sees it. If it dies, its commands are ended before workers hear of it: they ask again, and so get another one. */
 export class Spawner {
 	readonly #options: SpawnerOptions;
 	/** By worker: the name by which the spawner knows it. */
@@ -48,10 +43,7 @@ export class Spawner {
 		this.#options = options;
 	}
 
-	/**
-	 * Starts the spawner, if there is none.
-	 * @param lost the socket of the spawner that the worker has lost. It may know that before the engine does.
-	 */
+	/** Starts the spawner, if there is none. `lost`: the socket of the one that the worker has lost, perhaps before the engine knows it. */
 	async addressFor(worker: object, lost?: string): Promise<SpawnerAddress> {
 		try {
 			if (lost !== undefined && lost === this.#process?.socket) await this.#process.ended();
@@ -61,7 +53,7 @@ export class Spawner {
 				if (this.#process === own) this.#process = undefined;
 			});
 			const {ready, socket} = this.#process;
-			await ready;
+			await ready.promise;
 			const name = this.#names.get(worker) ?? nanoid();
 			this.#names.set(worker, name);
 			return {socket, worker: name};
@@ -70,10 +62,7 @@ export class Spawner {
 		}
 	}
 
-	/**
-	 * Kills the commands of a worker that has ended. Resolves once they are gone; with false if some may live. Returns `undefined` if it has
-	 * started none.
-	 */
+	/** Kills the commands of a worker that has ended, if it has some. Resolves once they are gone; with false if some may live. */
 	endCommandsOf(worker: object): Promise<boolean> | undefined {
 		const name = this.#names.get(worker);
 		return name === undefined ? undefined : this.#process?.endWorker(name);
@@ -96,7 +85,8 @@ const ENDING_MS = 10_000;
 class SpawnerProcess {
 	readonly #start: SpawnerStart;
 	readonly #child: ChildProcess;
-	readonly #ready = Promise.withResolvers<void>();
+	/** Workers may connect. */
+	readonly ready = Promise.withResolvers<void>();
 	/** By number of the request. */
 	readonly #requests = new Map<number, (areGone: boolean) => void>();
 	#lastRequest = 0;
@@ -129,11 +119,7 @@ class SpawnerProcess {
 		});
 		this.gone = this.#follow().finally(() => onGone(this));
 		// If it fails, those who wait for it hear of it.
-		this.#ready.promise.catch(() => undefined);
-	}
-
-	get ready(): Promise<void> {
-		return this.#ready.promise;
+		this.ready.promise.catch(() => undefined);
 	}
 
 	get socket(): string {
@@ -190,27 +176,22 @@ class SpawnerProcess {
 		const areGone = await endLivingCommands(list).catch(() => false);
 		removeRendezvous(rendezvous);
 		if (!areGone) process.stderr.write('faena: commands whose spawner was lost may still live; they could not all be found or killed\n');
-		this.#ready.reject(this.#toError(error));
+		this.ready.reject(this.#toError(error));
 		for (const resolve of this.#requests.values()) resolve(areGone);
 		if (!this.#isEnding && error === undefined) process.stderr.write(`faena: ${this.#toError().message}\n`);
 		return areGone;
 	}
 
 	#receive(kind: number, request: number, body: Buffer): void {
-		if (kind === Kind.ready) this.#ready.resolve();
+		if (kind === Kind.ready) this.ready.resolve();
 		if (kind !== Kind.workerEnded) return;
 		this.#requests.get(request)?.(body.length === 0);
 		this.#requests.delete(request);
 	}
 
-	#howItEnded(): string {
-		const {signalCode, exitCode} = this.#child;
-		return signalCode ? `was ended by ${signalCode}` : `ended with exit code ${exitCode}`;
-	}
-
 	/** @param cause why it could not be started; there may be no process then */
 	#toError(cause?: Error): FaenaError {
-		const how = cause ? `could not be started (${cause.message})` : this.#howItEnded();
+		const how = cause ? `could not be started (${cause.message})` : howItEnded(this.#child.exitCode, this.#child.signalCode);
 		const complaint = this.#stderr === '' ? '' : ` It said: ${this.#stderr.trim()}`;
 		return new FaenaError('CommandNotStarted', `The process that starts commands ${how}.${complaint}`, {cause});
 	}

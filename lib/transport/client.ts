@@ -153,7 +153,6 @@ export class DispatcherClient {
 		if (events) this.call({type: 'subscribe', events}).catch(() => undefined);
 	}
 
-	/** True while a caller waits for the end of a job. */
 	get isWatching(): boolean {
 		return this.#watchers.size + this.#ranges.size > 0;
 	}
@@ -314,7 +313,6 @@ export interface Transport {
 	send(calls: readonly Call[]): void;
 	/** Sets the listeners: of messages, and of the error that ends the connection. */
 	listen(onMessage: (message: DispatcherMessage) => void, onEnd: (error: FaenaError) => void): void;
-	/** Keeps the process alive. */
 	ref(): void;
 	unref(): void;
 	/** Ends the dispatcher, if it has not ended by itself. */

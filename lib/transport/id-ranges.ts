@@ -1,10 +1,8 @@
 import {MAX_GROUP_JOBS} from '../job/groups/group.ts';
 import type {JobId} from '../job/job.ts';
+import type {IdRange} from './messages.ts';
 
-/** Consecutive job ids that one owner watches. */
-export interface OwnedRange<Owner> {
-	readonly first: JobId;
-	readonly last: JobId;
+export interface OwnedRange<Owner> extends IdRange {
 	readonly owner: Owner;
 }
 
@@ -102,7 +100,6 @@ export class IdRanges<Owner> {
 	}
 }
 
-/** What is left of the range without these ids. */
 function restOf<Owner>(range: OwnedRange<Owner>, first: JobId, last: JobId): OwnedRange<Owner>[] {
 	const before = range.first < first ? [{...range, last: first - 1}] : [];
 	return last < range.last ? [...before, {...range, first: last + 1}] : before;

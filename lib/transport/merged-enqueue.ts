@@ -17,7 +17,6 @@ export interface SingleJob {
 	readonly watch: boolean;
 }
 
-/** Takes the answer to the enqueue of a single job. */
 export interface Answer {
 	resolve(reply: EnqueueReply): void;
 	reject(error: unknown): void;
@@ -35,7 +34,6 @@ export class MergedEnqueue {
 		this.#push(first, answer);
 	}
 
-	/** Adds the job, if it fits. */
 	add(job: SingleJob, answer: Answer): boolean {
 		if (this.#portion.isFull || !areAlike(this.#first, job)) return false;
 		this.#push(job, answer);

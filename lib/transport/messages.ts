@@ -37,7 +37,6 @@ export interface DispatcherStart {
 	readonly pool: PoolOptions | undefined;
 }
 
-/** First message of the dispatcher's thread. */
 export type Started = {readonly type: 'started'; readonly tasks: readonly TaskInfo[]} | {readonly type: 'refused'; readonly error: ErrorEnvelope};
 
 /** A call to the dispatcher. A {@link Reply} with its number answers it. */
@@ -133,7 +132,6 @@ interface KeyHolders {
 	readonly fingerprints: readonly (string | null)[];
 }
 
-/** The answer to the call of this number. */
 export type Reply = {readonly call: number} & ({readonly value: unknown} | {readonly error: ErrorEnvelope});
 
 /** All replies, notices and events since the last message, after the commit that made them true. */
@@ -148,7 +146,6 @@ export interface RepliesMessage {
 /** Watched jobs that have completed, with their results, and the numbers and times of these executions. */
 export type CompletedJobs = Pick<EndedGroup, 'ids' | 'values' | 'executions' | 'times'>;
 
-/** Jobs with consecutive ids. */
 export interface IdRange {
 	readonly first: JobId;
 	readonly last: JobId;

@@ -89,7 +89,6 @@ export class ChunkState {
 		return this.#move(index, Cell.started, Cell.finished) ? undefined : this.stopReason(index);
 	}
 
-	/** Why the job is to stop; `undefined` if it may go on. */
 	stopReason(index: number): StopReason | undefined {
 		return STOP_REASONS[this.#state(index) - Cell.stopping];
 	}

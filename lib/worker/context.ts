@@ -30,7 +30,6 @@ export interface OpenChunk {
 	readonly outcomes: OutcomeBuffer;
 	/** The task; `undefined` if the module has none of this name. */
 	readonly run: TaskFunction | undefined;
-	/** The result of the task's setup. */
 	readonly resource: unknown;
 	readonly retryIf: TaskOptions['retryIf'];
 	readonly options: ChunkOptions;
@@ -81,7 +80,6 @@ export class Execution {
 		return (this.chunk.parents && get(this.chunk.parents, this.index)) ?? [];
 	}
 
-	/** The payload, decoded. */
 	get payload(): unknown {
 		const encoded = this.chunk.payloads[this.index] as Encoded;
 		return this.chunk.parents ? decode(encoded, readerOf(this.parents)) : decode(encoded);
@@ -109,7 +107,6 @@ export class Execution {
 		this.#onEnd?.();
 	}
 
-	/** What the task says about the next attempt. */
 	#decide(error: unknown): RetryDecision | undefined {
 		const {retryIf} = this.chunk;
 		if (!retryIf) return this.context.retryDecision;
@@ -264,7 +261,6 @@ export class JobContext implements TaskContext {
 		};
 	}
 
-	/** By {@link retryIn}. */
 	get retryDecision(): RetryDecision | undefined {
 		const afterMs = this.#used?.retryInMs;
 		return afterMs === undefined ? undefined : {afterMs};

@@ -5,26 +5,22 @@ import type {LogLevel, StopReason} from '../job/job.ts';
 import type {ExecOptions, ExecResult} from '../job/task/exec-options.ts';
 import {DECISION} from '../job/task/task-errors.ts';
 import type {Connection, NewCommand} from '../spawner/command-client.ts';
-import type {CommandEnd} from '../spawner/frames.ts';
+import {type CommandEnd, howItEnded} from '../spawner/frames.ts';
 import {KeptOutput, OutputLines} from '../spawner/output.ts';
 import {FaenaError} from '../support/errors.ts';
 import {clearTimeout, setTimeout} from '../support/primordials.ts';
 
-/** What the commands of all jobs of a worker share. */
 export interface CommandOptions {
-	/** The worker's connection with the spawner. */
 	connect(): Promise<Connection>;
 	readonly graceMs: number;
 }
 
-/** A line for a job's log. */
 export interface NewLine {
 	readonly level: LogLevel;
 	readonly text: string;
 }
 
-/** What commands need of their job. */
-export interface CommandingJob {
+interface CommandingJob {
 	readonly job: {readonly id: number; readonly execution: number};
 	readonly signal: AbortSignal;
 	readonly stopReason: StopReason | undefined;
@@ -54,7 +50,6 @@ export class JobCommands {
 		this.#options = options;
 	}
 
-	/** Runs a command, for `ctx.exec()`. */
 	async run(file: unknown, args: unknown, options: unknown): Promise<ExecResult<string | Buffer>> {
 		const running = this.#run(file, args, options);
 		this.#open.add(running);
@@ -102,7 +97,7 @@ export class JobCommands {
 		if ('message' in end) throw notStarted(name, end, cwd);
 		const {stdout, stderr} = output;
 		if (nice !== undefined && isRefusalOfNice(end, stderr.text)) throw notStarted(name, {message: stderr.text.trim()}, cwd);
-		if (rejects && end.exitCode !== 0) throw failed(`${name} ${howItEnded(end)}${sayingOf(stderr.text)}`, end, stderr.text);
+		if (rejects && end.exitCode !== 0) throw failed(`${name} ${howItEnded(end.exitCode, end.signal)}${sayingOf(stderr.text)}`, end, stderr.text);
 		return {
 			...end,
 			stdout: encoding === 'buffer' ? stdout.bytes : stdout.text,
@@ -145,7 +140,6 @@ export class JobCommands {
 	}
 }
 
-/** Tells a task of its command's output. */
 class Told {
 	readonly #onOutput: NonNullable<ExecOptions['onOutput']>;
 	readonly #onProblem: () => void;
@@ -153,7 +147,6 @@ class Told {
 	done: Promise<unknown> | undefined;
 	problem: {readonly error: unknown} | undefined;
 
-	/** @param onProblem called when the task throws */
 	constructor(onOutput: NonNullable<ExecOptions['onOutput']>, onProblem: () => void) {
 		this.#onOutput = onOutput;
 		this.#onProblem = onProblem;
@@ -213,7 +206,6 @@ class Logger {
 
 interface CheckedExec {
 	readonly command: Omit<NewCommand, 'output'>;
-	/** The command's name, for messages. */
 	readonly shown: string;
 	readonly options: Required<Pick<ExecOptions, 'reject' | 'encoding' | 'log'>> & Pick<ExecOptions, 'onOutput'> & {readonly maxOutputBytes: number};
 }
@@ -301,20 +293,13 @@ function isRefusalOfNice({exitCode}: {readonly exitCode: number | null}, stderr:
 	return (exitCode === 126 || exitCode === 127) && stderr.startsWith('nice: ');
 }
 
-function howItEnded({exitCode, signal}: {readonly exitCode: number | null; readonly signal: string | null}): string {
-	return signal === null ? `ended with exit code ${exitCode}` : `was ended by ${signal}`;
-}
-
 /** The last line of stderr, which usually says why. */
 function sayingOf(stderr: string): string {
 	const last = stderr.trimEnd().split('\n').at(-1)?.trim() ?? '';
 	return last === '' ? '.' : `: ${last.slice(0, MAX_MESSAGE_CHARACTERS)}`;
 }
 
-/**
- * Nobody knows which command ended the spawner, so its jobs are put off, uncharged, at most nine times. Each waits for another time, up to a
- * minute: so the others do not meet the guilty one again.
- */
+/** Nobody knows which command ended the spawner. So its jobs are put off, uncharged, at most nine times, by random times: they rarely meet again. */
 function lost(name: string, execution: number): FaenaError {
 	const afterMs = Math.floor(Math.random() * 1000 * Math.min(2 ** (execution - 1), 60));
 	const error = failed(`${name} was killed, since the process that starts commands was ended.`, {exitCode: null, signal: 'SIGKILL'}, '');

@@ -78,7 +78,6 @@ export type ChunkReport = OutcomesMessage | FinalMessage | UpdateMessage;
 export interface OutcomesMessage {
 	readonly type: 'outcomes';
 	readonly chunk: number;
-	/** Index of the first job in the chunk. */
 	readonly first: number;
 	/** Encoded results; `null` also for jobs without one. */
 	readonly values: Values;

@@ -14,7 +14,6 @@ const OWN = new URL('../', import.meta.url).href;
 export class ModuleGraph {
 	/** By the URL of a module, the URLs of those that it imports. */
 	readonly #imports = new Map<string, Set<string>>();
-	/** By URL, the texts of modules. */
 	readonly #texts = new Map<string, Buffer>();
 	/** The URL of the tasks module, which may differ from the one that was given: it is imported by a module in a data: URL. */
 	#root: string | undefined;
@@ -43,17 +42,13 @@ export class ModuleGraph {
 		this.#hooks.deregister();
 		const root = this.#root;
 		if (root === undefined) return '';
-		const named = this.#reachable(root).map(url => [relative(fileURLToPath(root), fileURLToPath(url)), this.#texts.get(url) ?? textOf(url)] as const);
+		// A module in a data: URL is part of the file that has the URL.
+		const reached = new Set([root]);
+		for (const url of reached) for (const each of this.#imports.get(url) ?? []) reached.add(each);
+		const named = [...reached].map(url => [relative(fileURLToPath(root), fileURLToPath(url)), this.#texts.get(url) ?? textOf(url)] as const);
 		const hash = createHash('sha256');
 		for (const [name, content] of named.sort(([a], [b]) => (a < b ? -1 : 1))) hash.update(`${name}\0${content.length}\0`).update(content);
 		return hash.digest('base64url');
-	}
-
-	/** The files that the module reaches by imports, itself included. A module in a data: URL is part of the file that has the URL. */
-	#reachable(root: string): string[] {
-		const reached = new Set([root]);
-		for (const url of reached) for (const each of this.#imports.get(url) ?? []) reached.add(each);
-		return [...reached];
 	}
 }
 

@@ -36,7 +36,6 @@ export class OutcomeBuffer {
 	/** When the first job began that is not posted. */
 	#since: number | undefined;
 	readonly #jobs: Jobs;
-	/** Failures of jobs that are not final. */
 	readonly #failures: Record<number, FailureRecord> = {__proto__: null} as never;
 	/** How jobs that are not posted yet ended, unless they simply returned; and failures that come late. */
 	#notes: Notes = noNotes();
@@ -114,7 +113,6 @@ export class OutcomeBuffer {
 		this.#updates[this.#updates.length] = update;
 	}
 
-	/** How long the first job that is not posted has waited. */
 	ageMs(now: number): number {
 		return this.#since === undefined ? 0 : now - this.#since;
 	}

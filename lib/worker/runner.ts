@@ -21,7 +21,6 @@ const REPORT_EVERY_MS = 50;
 /** A job that ran for this long is posted at once. */
 const REPORT_ALONE_MS = 20;
 
-/** The processes that jobs leave behind. */
 export interface Leftovers {
 	/** Spares the processes that exist now, which setups have started: they live as long as the worker. */
 	keep(): Promise<void>;
@@ -35,7 +34,6 @@ export interface RunnerOptions extends ChunkOptions {
 	readonly usage: ResourceUsage;
 	/** Where it is missing, jobs that were stopped may leave processes behind. */
 	readonly leftovers?: Leftovers | undefined;
-	/** The worker's side of a chunk's state. */
 	readonly openChunkState: (address: ChunkMessage['chunkState']) => ChunkState;
 	readonly openJobs?: OpenJobsCell | undefined;
 }
@@ -181,7 +179,6 @@ export class Runner {
 		return isStarted;
 	}
 
-	/** Skips the job if it has expired. */
 	#skipExpired(index: number, chunk: OpenChunk): boolean {
 		const isExpired = this.#hasExpired(index, chunk);
 		// Its pool may have taken it back for that.
@@ -321,7 +318,6 @@ export class Tasks {
 		return get(this.#table, task);
 	}
 
-	/** What its setup returned. */
 	resourceOf(task: string): unknown {
 		return get(this.#resources, task);
 	}

@@ -47,15 +47,9 @@ export class TaskWorker {
 
 	async handle(request: WorkerRequest): Promise<Loaded | undefined> {
 		if (request.type === 'load') return this.#answerLoad(request);
-		if (request.type === 'spawner') {
-			(await this.#commands)?.receive(request.address);
-			return undefined;
-		}
+		if (request.type === 'spawner') return void (await this.#commands)?.receive(request.address);
 		const {runner, tasks} = await (this.#loading as Promise<LoadedWorker>);
-		if (request.type === 'teardown') {
-			await tasks.tearDown();
-			return undefined;
-		}
+		if (request.type === 'teardown') return void (await tasks.tearDown());
 		try {
 			await runner.run(request);
 		} catch (error) {

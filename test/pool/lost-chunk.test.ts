@@ -4,7 +4,7 @@ import type {ClaimedGroup} from '../../lib/job/groups/group.ts';
 import {settlementsOf, toEndedGroup} from '../../lib/job/groups/single-jobs.ts';
 import {MAX_SUSPICION, suspicionAmong} from '../../lib/job/job.ts';
 import type {InFlightChunk} from '../../lib/pool/in-flight.ts';
-import {howItEnded, type Loss, lostJobs} from '../../lib/pool/lost-chunk.ts';
+import {howWorkerEnded, type Loss, lostJobs} from '../../lib/pool/lost-chunk.ts';
 import type {WorkerEnd} from '../../lib/pool/pool.ts';
 import type {ChunkState} from '../../lib/worker/chunk-state.ts';
 import {BROKEN} from '../../lib/worker/messages.ts';
@@ -276,4 +276,4 @@ const WAYS: readonly (readonly [WorkerEnd, string])[] = [
 	[{exitCode: 0}, 'ended with exit code 0'],
 ];
 
-for (const [ending, sentence] of WAYS) test(`a worker "${sentence}"`, t => t.is(howItEnded(ending), sentence));
+for (const [ending, sentence] of WAYS) test(`a worker "${sentence}"`, t => t.is(howWorkerEnded(ending), sentence));

@@ -77,10 +77,7 @@ class ProcessWorker implements PoolWorker {
 		await this.#gone;
 	}
 
-	/**
-	 * Its watchdog ends it, with all processes that it has started. If this program is killed meanwhile, the watchdog goes on. If this program
-	 * did it, a kill could leave processes suspended for ever.
-	 */
+	/** Its watchdog ends it, with all that it has started. If this program did it and were killed meanwhile, processes would stay suspended. */
 	async #endByWatchdog(): Promise<void> {
 		if (!this.#isTornDown && this.#controlSocket.hangUp()) await Promise.race([this.#gone, sleep(systemClock, ENDING_MS)]);
 		this.#process.kill('SIGKILL');

@@ -52,10 +52,7 @@ class ThreadWorker implements PoolWorker {
 		return {...stack, ...(heap && {heap})};
 	}
 
-	/**
-	 * Ends the thread, and with it the processes that it has started. A thread in `execFileSync()` ends when its command dies.
-	 * The second search comes after the thread was asked to end: from then on its tasks start nothing more.
-	 */
+	/** Ends the thread with the processes that it has started; a thread in `execFileSync()` ends when its command dies. */
 	async end(): Promise<void> {
 		await endThreads(async () => {
 			// An orderly teardown may leave some on purpose.
@@ -67,6 +64,7 @@ class ThreadWorker implements PoolWorker {
 			descendants.kill();
 			await descendants.reap().catch(() => undefined);
 			const ended = this.#thread?.terminate();
+			// From here on its tasks start nothing more.
 			await descendants.end().catch(() => undefined);
 			return ended;
 		});
