@@ -142,6 +142,18 @@ export async function connect(path: string, durability: Durability, isReadOnly =
 	}
 }
 
+/** Opens a database, by {@link connect}, for this alone. */
+export async function withFile<Result>(path: string, isReadOnly: boolean, run: (connection: Connection) => Promise<Result>): Promise<Result> {
+	const connection = await connect(path, 'full', isReadOnly);
+	try {
+		return await run(connection);
+	} catch (error) {
+		throw translate(error, path);
+	} finally {
+		connection.close();
+	}
+}
+
 async function setUp(db: Database.Database, path: string, durability: Durability, isReadOnly: boolean): Promise<Statements> {
 	if (!isReadOnly) await retryWhileBusy(() => configure(db, durability));
 	// Before the first write: this fails, with nothing changed, if tables are missing although the header says that this is a Faena database.

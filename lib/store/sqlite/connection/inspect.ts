@@ -1,27 +1,19 @@
 import {statfsSync, statSync} from 'node:fs';
 import {dirname} from 'node:path';
 import type {InspectedFile, InspectedMove, Inspection} from '../../inspection.ts';
-import {retryWhileBusy, translate} from '../../sqlite-errors.ts';
-import {connect} from './connection.ts';
+import {retryWhileBusy} from '../../sqlite-errors.ts';
+import {withFile} from './connection.ts';
 import {MIGRATIONS} from './schema.sql.ts';
 import type {OwnerValues} from './statements.sql.ts';
 
 /** The move that a database knows. */
 export async function moveOfFile(path: string): Promise<InspectedMove | undefined> {
-	const connection = await connect(path, 'full', true);
-	try {
-		return await retryWhileBusy(() => connection.move());
-	} catch (error) {
-		throw translate(error, path);
-	} finally {
-		connection.close();
-	}
+	return withFile(path, true, async connection => retryWhileBusy(() => connection.move()));
 }
 
 /** Looks at a database without writing to it. This reads all of it. */
 export async function inspectFile(path: string): Promise<Inspection> {
-	const connection = await connect(path, 'full', true);
-	try {
+	return withFile(path, true, async connection => {
 		const {statements} = connection;
 		const now = Date.now();
 		const [owners, claims] = await retryWhileBusy(() =>
@@ -36,11 +28,7 @@ export async function inspectFile(path: string): Promise<Inspection> {
 			owners: owners.map(([id, name, heartbeatAt]) => ({name, silentMs: Math.max(0, now - heartbeatAt), jobs: claims.get(id) ?? 0})),
 			file: {...connection.size(), ...lookAtDisk(path)},
 		};
-	} catch (error) {
-		throw translate(error, path);
-	} finally {
-		connection.close();
-	}
+	});
 }
 
 function lookAtDisk(path: string): Pick<InspectedFile, 'logBytes' | 'diskFreeBytes' | 'unsafeFileSystem'> {

@@ -4,9 +4,9 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import type {Vacuumed} from '../../../job/events.ts';
 import {FaenaError} from '../../../support/errors.ts';
 import {isInUse} from '../../owners/owner-lock.ts';
-import {retryWhileBusy, translate} from '../../sqlite-errors.ts';
+import {retryWhileBusy} from '../../sqlite-errors.ts';
 import {refuse} from '../../trusted-files.ts';
-import {connect} from './connection.ts';
+import {withFile} from './connection.ts';
 import type {OwnerValues} from './statements.sql.ts';
 
 /** Writes of an engine wait as long as it takes to write the content anew, and fail after 10 s. A slow disk writes this much in half of that. */
@@ -19,8 +19,7 @@ const RETRY_MS = 10;
 /** Gives the free part of a database back to the disk. */
 export async function vacuumFile(path: string): Promise<Vacuumed> {
 	if (!existsSync(path)) refuse(`There is no database ${path}. Name an existing file.`);
-	const connection = await connect(path, 'full');
-	try {
+	return withFile(path, false, async connection => {
 		const {databaseBytes: beforeBytes, freeBytes} = connection.size();
 		const names = (connection.statements.owners.all() as OwnerValues[]).map(([, name]) => name);
 		if (beforeBytes - freeBytes > MAX_BYTES_IN_USE && isInUse(path, names)) {
@@ -33,11 +32,7 @@ export async function vacuumFile(path: string): Promise<Vacuumed> {
 		for (let waitedMs = 0; !connection.shorten() && waitedMs < MAX_WAIT_MS; waitedMs += RETRY_MS) await sleep(RETRY_MS);
 		const [{databaseBytes}, afterBytes] = [connection.size(), statSync(path).size];
 		return {beforeBytes, afterBytes, ...(databaseBytes < afterBytes && {laterBytes: databaseBytes})};
-	} catch (error) {
-		throw translate(error, path);
-	} finally {
-		connection.close();
-	}
+	});
 }
 
 /** SQLite writes the new content to a temporary file first, by default in a folder that is often in memory. It reads the variable each time. */
