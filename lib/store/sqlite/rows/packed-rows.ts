@@ -137,7 +137,7 @@ export function deleteInRun(statements: Statements, from: JobId, upTo: JobId, jo
 	const run = jobRunOf(statements, from);
 	if (run) {
 		statements.deleteJobRun.run(run.first);
-		insertRest([run.first, run.last], [from, to], (...rest) => insertJobRun(statements, sliceJobRun(run, ...rest)));
+		for (const part of cutJobRun(run, [from, to + 1])) if (part.first !== from) insertJobRun(statements, part);
 		freeKeysInRun(statements, run, from, to);
 	} else {
 		freeKeys(statements, from, to);
@@ -185,19 +185,6 @@ export function keysOf({firstNumber, keys}: Pick<JobRun, 'firstNumber' | 'keys'>
 export function insertJobRun({insertJobRun}: Statements, run: JobRun): void {
 	const {first, last, task, policy, priority, createdAt, batch, firstNumber, keys, payloads} = run;
 	insertJobRun.run(first, last, task, policy, priority, createdAt, batch, firstNumber, keys, payloads);
-}
-
-/** The part of a run from one job up to another one. */
-function sliceJobRun(run: JobRun, from: JobId, to: JobId): JobRun {
-	const {first, last, firstNumber, keys} = run;
-	return {
-		...run,
-		first: from,
-		last: to,
-		firstNumber: firstNumber === null ? null : firstNumber + from - first,
-		keys: keys === null ? null : slicePacked({count: last - first + 1, text: keys}, from - first, to - first + 1).text,
-		payloads: payloadsOf(run, from, to).text,
-	};
 }
 
 /** The run in parts. These jobs, in the order of their ids, are the first of a part. */
