@@ -48,7 +48,6 @@ import type {BatchChange, Claimed, ClaimRequest, Released, Store} from './store.
  */
 export class JobQueue {
 	readonly #listeners = new Set<() => void>();
-
 	readonly #builder: JobBuilder;
 
 	/** The store that keeps the jobs. */
@@ -163,9 +162,7 @@ export class JobQueue {
 		return false;
 	}
 
-	/**
-	 * Cancels one job, or all that match: pending and failed ones at once; the owners of running ones are asked to stop them. Returns how many.
-	 */
+	/** Cancels one job, or all that match: pending and failed ones at once; the owners of running ones are asked to stop them. Returns how many. */
 	async cancel(jobs: JobRef | JobSearch<JobRef>): Promise<number> {
 		const {ids, asked} = await moveAll(this.store, await toFilter('cancelled', 'cancel()', jobs, this.#source), 'cancelled');
 		return ids.length + asked.length;

@@ -158,7 +158,7 @@ test('an error of a job is the same everywhere: outcome, result, info, history, 
 			reason: 'threw',
 			name: 'PermanentError',
 			attempt: 1,
-			failedAt: new Date(errors[0]?.failedAt ?? 0).toISOString(),
+			failedAt: errors[0]?.failedAt,
 			causes: [{name: 'TypeError', code: 'EDEEP'}],
 		},
 	});

@@ -33,13 +33,13 @@ export interface MapProgress {
 	readonly missing: number;
 	/** With the option `fresh`, other than `'payload'`: items that no earlier map had. */
 	readonly added: number;
-	/** Of these maps: items that ran again, since something has changed. */
+	/** With the option `fresh`, other than `'payload'`: items that ran again, since something has changed. */
 	readonly changed: number;
-	/** Of these maps: completed items that do not run again, though other code has made their results. */
+	/** With such a `fresh`: completed items that do not run again, though other code has made their results. */
 	readonly byOtherCode: number;
-	/** Of these maps: completed items of which a file is absent that was there. They keep their results, and run once it is back and has changed. */
+	/** With such a `fresh`: completed items of which a file is absent that was there. They keep their results, and run once it is back and has changed. */
 	readonly absent: number;
-	/** Of these maps, with a batch: jobs whose items are not in the input, ended ones included; 0 until the input has ended. */
+	/** With such a `fresh` and a batch: jobs whose items are not in the input, ended ones included; 0 until the input has ended. */
 	readonly gone: number;
 }
 
