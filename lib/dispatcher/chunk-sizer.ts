@@ -42,7 +42,10 @@ export class ChunkSizer {
 		return Math.min(MAX_WORK_MS, Math.max(MIN_WORK_MS, this.#commitMs * WORK_PER_COMMIT));
 	}
 
-	/** How long after the last commit the next one should come: if a worker could take another chunk, shortly before the shortest one ends. */
+	/**
+	 * How long after the last commit the next one should come: if a worker could take another chunk, shortly before the shortest one ends. Otherwise a
+	 * commit would gain nothing and cost an fsync.
+	 */
 	lingerMs({idle, prefetch}: Capacity, shortestChunkMs: number): number {
 		if (idle > 0) return 0;
 		const deadlineMs = Math.max(shortestChunkMs / 2, shortestChunkMs - SLOW_COMMIT_FACTOR * this.#commitMs);

@@ -23,7 +23,10 @@ export function task<Input, Payload, Result, Resource = undefined, State = unkno
 	},
 ): (payload: Input, context: Context<Resource, State, Tasks>) => Promise<Output>;
 export function task<Input, Payload, Result, Resource = undefined, State = unknown, Tasks = AnyTasks, Output = Result>(
-	run: (payloads: readonly Payload[], contexts: readonly Context<Resource, State, Tasks>[]) => Results<Result> | Promise<Results<Result>>,
+	run: (
+		payloads: readonly Payload[],
+		contexts: readonly Context<Resource, State, Tasks>[],
+	) => readonly (Result | Error | Promise<Result | Error>)[] | Promise<readonly (Result | Error | Promise<Result | Error>)[]>,
 	options: Omit<TaskOptions<Resource, Input>, 'input'> & {
 		readonly input: StandardSchemaV1<Input, Payload>;
 		readonly output?: StandardSchemaV1<Result, Output>;
@@ -31,7 +34,10 @@ export function task<Input, Payload, Result, Resource = undefined, State = unkno
 	},
 ): (payload: Input, context: Context<Resource, State, Tasks>) => Output;
 export function task<Payload, Result, Resource = undefined, State = unknown, Tasks = AnyTasks, Output = Result>(
-	run: (payloads: readonly Payload[], contexts: readonly Context<Resource, State, Tasks>[]) => Results<Result> | Promise<Results<Result>>,
+	run: (
+		payloads: readonly Payload[],
+		contexts: readonly Context<Resource, State, Tasks>[],
+	) => readonly (Result | Error | Promise<Result | Error>)[] | Promise<readonly (Result | Error | Promise<Result | Error>)[]>,
 	options: TaskOptions<Resource, Payload> & {
 		readonly input?: undefined;
 		readonly output?: StandardSchemaV1<Result, Output>;
@@ -73,6 +79,3 @@ export function task(run: any, options: any = {}): any {
 export function optionsOf(run: TaskFunction): TaskOptions {
 	return (run as {[OPTIONS]?: TaskOptions})[OPTIONS] ?? {};
 }
-
-/** What a task that gets several payloads returns for them. */
-type Results<Result> = readonly (Result | Error | Promise<Result | Error>)[];
