@@ -104,7 +104,7 @@ test('each TypeScript block of the documents is a file by its first line, or is 
 test('the TypeScript blocks of the documents have no type errors', async t => {
 	const options = {
 		...{strict: true, noEmit: true, allowImportingTsExtensions: true, erasableSyntaxOnly: true, skipLibCheck: true},
-		...{target: 'es2022', module: 'nodenext', lib: ['es2025', 'esnext.disposable'], types: ['node']},
+		...{target: 'es2022', module: 'nodenext', lib: ['es2025', 'esnext.array', 'esnext.disposable'], types: ['node']},
 	};
 	const include = blocks.map(block => block.folder);
 	writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({compilerOptions: options, include}));
