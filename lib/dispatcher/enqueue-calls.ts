@@ -4,14 +4,20 @@ import type {NumberedCall} from './clients.ts';
 /** A transaction that enqueues this many jobs takes in no further call. One more than a group, so that two full groups share it. */
 const MAX_ENQUEUED_JOBS = MAX_GROUP_JOBS + 1;
 
-/** Enqueue calls that wait for the next commit, in order. One that found no room stays, with those of its task behind it, until {@link mayHaveRoom}. */
+/**
+ * Enqueue calls that wait for the next commit, in order. A call that waits for room and found none stays, and so do those of its task behind it,
+ * until {@link mayHaveRoom}.
+ */
 export class EnqueueCalls {
 	#calls: NumberedCall[] = [];
+	/** False if none of them waits for room, as in an engine without limits. */
+	#mayWait = false;
 	/** Tasks whose calls found no room. */
 	readonly #full = new Set<string>();
 
 	push(call: NumberedCall): void {
 		this.#calls.push(call);
+		this.#mayWait ||= call.waits !== undefined;
 	}
 
 	/** True if there are calls, also if they wait for room. */
@@ -26,6 +32,17 @@ export class EnqueueCalls {
 
 	/** Takes calls for one commit: of those of a task that wait for room only the first, since the second must not overtake it. */
 	take(): NumberedCall[] {
+		return this.#mayWait ? this.#takePast() : this.#takeFirst();
+	}
+
+	#takeFirst(): NumberedCall[] {
+		let [count, jobs] = [0, 0];
+		for (; count < this.#calls.length && jobs < MAX_ENQUEUED_JOBS; count++) jobs += sizeOf((this.#calls[count] as NumberedCall).group);
+		return this.#calls.splice(0, count);
+	}
+
+	/** Passes by calls that wait. */
+	#takePast(): NumberedCall[] {
 		const [taken, left]: [NumberedCall[], NumberedCall[]] = [[], []];
 		const busy = new Set(this.#full);
 		let [seen, jobs] = [0, 0];
@@ -39,19 +56,22 @@ export class EnqueueCalls {
 			}
 			if (waits) busy.add(group.task);
 		}
-		this.#calls = left.concat(this.#calls.slice(seen));
+		this.#calls = [...left, ...this.#calls.slice(seen)];
+		this.#mayWait = this.#calls.some(({waits}) => waits !== undefined);
 		return taken;
 	}
 
 	/** This call found no room, and waits on in front of the others. */
 	putBack(call: NumberedCall): void {
 		this.#calls.unshift(call);
+		this.#mayWait = true;
 		this.#full.add(call.group.task);
 	}
 
 	/** The transaction of these calls has failed: they come first in the next one. */
 	takeBack(calls: readonly NumberedCall[]): void {
 		this.#calls.unshift(...calls);
+		this.#mayWait ||= calls.some(({waits}) => waits !== undefined);
 	}
 
 	/** Fewer jobs may be pending than before. */
@@ -64,6 +84,7 @@ export class EnqueueCalls {
 		const isTaken = ({waits}: NumberedCall) => waits !== undefined && (number === undefined || waits === number);
 		const waiting = this.#calls.filter(isTaken);
 		this.#calls = this.#calls.filter(call => !isTaken(call));
+		this.#mayWait = this.#calls.some(({waits}) => waits !== undefined);
 		return waiting;
 	}
 }

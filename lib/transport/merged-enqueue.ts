@@ -17,6 +17,7 @@ export interface SingleJob {
 	readonly watch: boolean;
 }
 
+/** Takes the answer to the enqueue of a single job. */
 export interface Answer {
 	resolve(reply: EnqueueReply): void;
 	reject(error: unknown): void;
@@ -34,6 +35,7 @@ export class MergedEnqueue {
 		this.#push(first, answer);
 	}
 
+	/** Adds the job, if it fits. */
 	add(job: SingleJob, answer: Answer): boolean {
 		if (this.#portion.isFull || !areAlike(this.#first, job)) return false;
 		this.#push(job, answer);
@@ -57,11 +59,18 @@ export class MergedEnqueue {
 	resolve(reply: EnqueueReply): void {
 		const {ids, reused = [], conflicts = [], full} = reply;
 		// It is the only one: jobs that wait for others are not merged.
-		if (reply.missing !== undefined) return void this.#answers[0]?.resolve(reply);
+		if (reply.missing !== undefined) {
+			this.#answers[0]?.resolve(reply);
+			return;
+		}
 		const [wasReused, isConflict] = [new Set(reused), new Set(conflicts)];
 		for (const [index, answer] of this.#answers.entries()) {
-			const own = full ? {ids: [], full} : {ids: idAt(ids, index)};
-			answer.resolve({...own, ...(wasReused.has(index) && {reused: [0]}), ...(isConflict.has(index) && {conflicts: [0]})});
+			const own: EnqueueReply = {
+				ids: full ? [] : idAt(ids, index),
+				...(wasReused.has(index) && {reused: [0]}),
+				...(isConflict.has(index) && {conflicts: [0]}),
+			};
+			answer.resolve(full ? {ids: [], full} : own);
 		}
 	}
 
@@ -78,7 +87,14 @@ export class MergedEnqueue {
 function areAlike(a: SingleJob, b: SingleJob): boolean {
 	if (a.watch !== b.watch || (a.key === undefined) !== (b.key === undefined)) return false;
 	const [one, other] = [a.options, b.options];
-	// A group is refused as a whole if it would exceed a limit.
-	if ([one, other].some(({maxPending, parents}) => maxPending !== undefined || parents !== undefined)) return false;
-	return one === other || (haveSameOptions(one, other) && (one.policy === other.policy || isDeepStrictEqual(one.policy, other.policy)));
+	if (one === other) return one.maxPending === undefined && one.parents === undefined;
+	return (
+		haveSameOptions(one, other) &&
+		(one.policy === other.policy || isDeepStrictEqual(one.policy, other.policy)) &&
+		one.parents === undefined &&
+		other.parents === undefined &&
+		// A group is refused as a whole if it would exceed a limit.
+		one.maxPending === undefined &&
+		other.maxPending === undefined
+	);
 }
