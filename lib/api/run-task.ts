@@ -9,7 +9,7 @@ import {pack} from '../job/groups/packed.ts';
 import {settlementsOf} from '../job/groups/single-jobs.ts';
 import type {Job, JobId, LogLine} from '../job/job.ts';
 import {type ChildJob, JobBuilder} from '../job/new-job.ts';
-import {DEFAULT_POLICY, MAX_NUMBER} from '../job/options.ts';
+import {MAX_NUMBER} from '../job/options.ts';
 import {functionsOf, registerTasks} from '../job/task/task-module.ts';
 import {inlinePool} from '../pool/inline.ts';
 import {defined} from '../support/defined.ts';
@@ -58,9 +58,9 @@ export interface RunEnqueued {
 	readonly key?: string;
 	/** The time until its earliest start. */
 	readonly delayMs?: number;
-	/** Its priority, if it is not 0. */
+	/** Its priority, if it is not that of its task. */
 	readonly priority?: number;
-	/** How often it may run, if that is not the default. */
+	/** How often it may run, if that is not what its task says. */
 	readonly maxAttempts?: number;
 	/** The jobs for which it waits, in order: ids, and indexes in {@link TaskRun.enqueued}. */
 	readonly dependsOn?: readonly (JobId | {readonly index: number})[];
@@ -127,7 +127,7 @@ async function runOn(module: string, name: string, payload: unknown, {signal, re
 		if (signal?.aborted) cancel();
 		const [settlement] = settlementsOf(await ended.promise);
 		const outcome = settlement?.outcome;
-		if (outcome?.type === 'returned') return {result: decode(outcome.value), ...said, enqueued: (outcome.enqueue ?? []).map(toEnqueued)};
+		if (outcome?.type === 'returned') return {result: decode(outcome.value), ...said, enqueued: (outcome.enqueue ?? []).map(job => toEnqueued(job, builder))};
 		const error = outcome && 'error' in outcome && outcome.error ? fromFailure(outcome.error) : cancelledBefore();
 		if (reject) throw outcome?.type === 'cancelled' ? new FaenaError('JobCancelled', error.message, {cause: error}) : error;
 		return {result: undefined, error, ...said, enqueued: []};
@@ -158,7 +158,8 @@ function toGroup(builder: JobBuilder, task: string, payload: unknown, {resumeFro
 	};
 }
 
-function toEnqueued({task, payload, key, delayMs, priority, policy: {maxAttempts}, after}: ChildJob): RunEnqueued {
-	const unlessDefault = defined({priority: priority || undefined, maxAttempts: maxAttempts === DEFAULT_POLICY.maxAttempts ? undefined : maxAttempts});
-	return {task, payload: decode(payload), ...defined({key, delayMs, dependsOn: after}), ...unlessDefault};
+function toEnqueued({task, payload, key, delayMs, priority, policy: {maxAttempts}, after}: ChildJob, builder: JobBuilder): RunEnqueued {
+	const own = builder.resolve('runTask()', task, {});
+	const given = {priority: priority === own.priority ? undefined : priority, maxAttempts: maxAttempts === own.policy.maxAttempts ? undefined : maxAttempts};
+	return {task, payload: decode(payload), ...defined({key, delayMs, dependsOn: after, ...given})};
 }

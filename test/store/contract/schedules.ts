@@ -128,6 +128,7 @@ law('a paused schedule enqueues nothing, and goes on where it is told', async (t
 		// Of two that end the same pause, the second changes nothing: no moment comes twice.
 		{isDone: false, jobIds: []},
 	]);
+	t.deepEqual(await change(queue, {...resumed, at: T0 + 9 * HOUR, nextAt: T0 + HOUR}), [{isDone: false, jobIds: []}]);
 	t.like(await theSchedule(queue), {isPaused: false, nextAt: T0 + 9 * HOUR});
 	t.is((await queue.store.commit({})).momentInMs, 9 * HOUR);
 });
