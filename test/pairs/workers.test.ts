@@ -115,14 +115,14 @@ pair('inline × dependsOn × timeout × batchSize × cancel × exec', 'an engine
 	c.t.is(await faena.call('command', 'echo out'), 'out\n');
 });
 
-pair("timeout '300%' × process × batchSize × exec", 'a limit that is learnt ends what takes much longer than the others, and nothing else', async c => {
+pair("timeout '1000%' × process × batchSize × exec", 'a limit that is learnt ends what takes much longer than the others, and nothing else', async c => {
 	const faena = await c.open({workers: 1, isolation: 'process'});
-	for (let job = 0; job < 12; job++) await faena.call('command', 'sleep 0.02', {timeout: '300%'});
+	for (let job = 0; job < 12; job++) await faena.call('command', 'sleep 0.2', {timeout: '1000%'});
 	const token = makeToken();
-	const slow = await faena.enqueue('command', `sleep ${token}`, {timeout: '300%'});
+	const slow = await faena.enqueue('command', `sleep ${token}`, {timeout: '1000%'});
 	c.t.is((await slow.outcome({timeout: '60s'})).status, 'dead');
 	await c.until(() => countAlive(token) === 0);
-	c.t.deepEqual(await faena.map('micro', [1, 2, 3], {timeout: '300%'}).toArray().then(statuses), ['completed', 'completed', 'completed']);
+	c.t.deepEqual(await faena.map('micro', [1, 2, 3], {timeout: '1000%'}).toArray().then(statuses), ['completed', 'completed', 'completed']);
 });
 
 pair('crash × maxAttempts × map × order × retryFailed', 'an item that crashes is dead by itself, the others are uncharged and in order', async c => {
