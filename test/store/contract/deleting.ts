@@ -209,6 +209,24 @@ law('jobs are deleted by the time of their status in pages in the order of their
 	t.deepEqual(before, [...ended.slice(3, 10), ...ended.slice(11)]);
 });
 
+law('a page that keeps the first of the jobs that completed together hides none of the rest', async (t, queue, clock) => {
+	const ids = await enqueue(queue, ...range(1, 4).map(() => newJob({})));
+	const {lease, jobs} = await take(queue, 4);
+	await commit(queue, {settle: jobs.map(({id, execution}) => ({id, lease, execution, outcome: {type: 'returned', value: '1'} as const}))});
+	const parents = {edges: [{kind: 'all', parents: {ids: ids.slice(0, 2), count: 2}}], onParentDead: 'cancel'} as const;
+	const [child] = await enqueue(queue, newJob({parents, runAt: clock.now() + 1000}));
+	const now = clock.now() + 1;
+	const ended = {completed: now, dead: now, cancelled: now, tasks: new Map()};
+	let deleted = 0;
+	for (let after: Place | null | undefined; after !== null; ) {
+		const page: Deleted = await queue.store.delete({ended}, {after, limit: 1});
+		deleted += page.deleted;
+		after = page.next;
+	}
+	t.is(deleted, 2);
+	t.deepEqual(await listed(queue, {}), [...ids.slice(0, 2), child as JobId]);
+});
+
 law('a batch is deleted only if it is not in use since a time, if one is given', async (t, queue, clock) => {
 	const batch = await queue.openBatch('nightly', 'hash', OWNER);
 	await enqueue(queue, newJob({batch}), newJob({batch}));

@@ -145,9 +145,9 @@ const ENDED_JOBS = `select o.id as first, o.id as last, o.ended_at as endedAt, b
 const ENDED_RUNS = `select r.first, r.last, r.ended_at, b.id is not null and b.closed_at is null, null, null, null, null, null
 	from outcome_run r left join batch b on b.id = r.batch`;
 
-/** The condition that a row comes after the place in the order of the ends, and ended before the time of its status. */
-function isOutdated(endedAt: string, id: string, status: string): string {
-	return `${endedAt} < cast(@${status} as integer) and (${endedAt}, ${id}) > (cast(@value as integer), ${ID})`;
+/** The condition that a row comes after the place in the order of the ends, or up to `maxJobs` before it, and ended before the time of its status. */
+function isOutdated(endedAt: string, id: string, status: string, maxJobs = 0): string {
+	return `${endedAt} < cast(@${status} as integer) and (${endedAt}, ${id}) > (cast(@value as integer), ${ID} - ${maxJobs})`;
 }
 
 export const SQL = {
@@ -431,7 +431,7 @@ export const SQL = {
 	outdatedJobs: `${ENDED_JOBS} where o.status = ${StoredState.completed} and ${isOutdated('o.ended_at', 'o.id', 'completed')}
 		union all ${ENDED_JOBS} where o.status = ${StoredState.dead} and ${isOutdated('o.ended_at', 'o.id', 'dead')}
 		union all ${ENDED_JOBS} where o.status = ${StoredState.cancelled} and ${isOutdated('o.ended_at', 'o.id', 'cancelled')}
-		union all ${ENDED_RUNS} where ${isOutdated('r.ended_at', 'r.first', 'completed')}
+		union all ${ENDED_RUNS} where ${isOutdated('r.ended_at', 'r.first', 'completed', MAX_RUN_JOBS)} and (r.ended_at > cast(@value as integer) or r.last > ${ID})
 		order by 3, 1`,
 
 	failureState: 'select attempts, suspicion, crashes, delays from failure_state where id = ?',

@@ -30,7 +30,7 @@ export function deleteEnded(tx: Tx, what: EndedDeletion, {after, limit = MAX_RUN
 		const {old, next} = findOutdated(tx.statements, what.ended, {after, limit});
 		return {...deleteAll(tx, old), next};
 	}
-	const {page, hasMore} = takePage(tx.statements.endedJobs.iterate({after: from}) as IterableIterator<Ended>, from, limit);
+	const {page, hasMore} = takePage(tx.statements.endedJobs.iterate({after: from}) as IterableIterator<Ended>, () => from, limit);
 	const old = page.filter(job => job.isInOpenBatch === 0 && job.endedAt < what.endedBefore);
 	return {...deleteAll(tx, old), next: hasMore ? (page.at(-1)?.last ?? null) : null};
 }
@@ -99,7 +99,8 @@ export function findOutdated(
 	const from = typeof after === 'object' ? after : {value: 0, id: 0};
 	const latest = (status: keyof EndTimes) => Math.max(ended[status], ...[...ended.tasks.values()].map(times => times[status]));
 	const times = {completed: latest('completed'), dead: latest('dead'), cancelled: latest('cancelled')};
-	const {page, hasMore} = takePage(statements.outdatedJobs.iterate({...from, ...times}) as IterableIterator<Ended>, 0, limit);
+	const rows = statements.outdatedJobs.iterate({...from, ...times}) as IterableIterator<Ended>;
+	const {page, hasMore} = takePage(rows, ({endedAt}) => (endedAt === from.value ? from.id : 0), limit);
 	const last = page.at(-1);
 	// In a damaged file rows may go backwards.
 	const next = hasMore && last && (last.endedAt > from.value || last.last > from.id) ? {value: last.endedAt, id: last.last} : null;
@@ -115,11 +116,11 @@ function timeFor(statements: Statements, ended: EndedBefore, {first, state, task
 }
 
 /** The first of these rows. A run is cut only if it is longer than the limit, since the rest of a cut run must be written anew. */
-function takePage(rows: Iterable<Ended>, after: JobId, limit: number): {readonly page: readonly Ended[]; readonly hasMore: boolean} {
+function takePage(rows: Iterable<Ended>, after: (ended: Ended) => JobId, limit: number): {readonly page: readonly Ended[]; readonly hasMore: boolean} {
 	const page: Ended[] = [];
 	let room = limit;
 	for (const ended of rows) {
-		const [first, last] = [Math.max(ended.first, after + 1), lastOfRun(ended.first, ended.last)];
+		const [first, last] = [Math.max(ended.first, after(ended) + 1), lastOfRun(ended.first, ended.last)];
 		const jobs = last - first + 1;
 		if (jobs <= 0) continue;
 		if (jobs > room && page.length > 0) return {page, hasMore: true};
