@@ -32,8 +32,6 @@ readFrames(process.stdin, async (kind, request, body) => {
 for (const stream of [process.stdin, process.stdout]) stream.on('error', () => undefined);
 process.stdin.once('close', async () => {
 	await commands.end();
-	// While the list names it: if this process is killed here, others remove it.
-	removeRendezvous(rendezvous);
 	living.close();
 	process.exit();
 });

@@ -1,9 +1,7 @@
 import {closeSync, constants, fstatSync, openSync, readFileSync, readlinkSync, writeSync} from 'node:fs';
 import {hostname} from 'node:os';
-import {basename} from 'node:path';
 import {isOwnFile} from '../job/open-jobs.ts';
 import {kill, setTimeout, steadyMs} from '../support/primordials.ts';
-import {removeRendezvous} from '../support/rendezvous.ts';
 import {Descendants} from './descendants.ts';
 import {openProcessTable, type ProcessTable} from './process-table.ts';
 
@@ -25,19 +23,17 @@ const {O_NOFOLLOW: NO_FOLLOW = 0} = constants;
 interface Header {
 	/** In the environment of all commands. */
 	readonly mark: string;
-	/** The folder of the spawner's socket. */
-	readonly rendezvous: string;
 	/** Pids and births mean nothing elsewhere. */
 	readonly system: string;
 }
 
 /** Makes the list of a spawner that is about to start, so that what it leaves is found also if it is killed before it has written anything. */
-export function makeList(path: string, {mark, rendezvous}: Omit<Header, 'system'>): void {
+export function makeList(path: string, mark: string): void {
 	const file = openList(path, constants.O_CREAT | constants.O_TRUNC);
 	try {
 		// Room for the first commands is taken now, while the disk has some.
 		writeSync(file, ' '.repeat(HEADER_BYTES + FIRST_SLOTS * SLOT_BYTES), 0);
-		writeSync(file, JSON.stringify({mark, rendezvous, system: system(file)} satisfies Header), 0);
+		writeSync(file, JSON.stringify({mark, system: system(file)} satisfies Header), 0);
 	} finally {
 		closeSync(file);
 	}
@@ -94,27 +90,22 @@ export class LivingCommands {
 const ENDING_MS = 5000;
 
 /**
- * Kills the spawner and the commands that the file lists, with their descendants, and removes what they have left. Resolves once they are gone;
- * with false if some may live. A file that is missing, damaged or another user's, or comes from another system, or is a copy, lists none.
+ * Kills the spawner and the commands that the file lists, with their descendants. Resolves once they are gone; with false if some may live. A file that is missing, damaged or another user's, or comes from another system, or is a copy, lists none.
  */
 export async function endLivingCommands(path: string): Promise<boolean> {
 	const list = readList(path);
 	if (!list) return true;
-	const {mark, rendezvous, listed, isStarting} = list;
+	const {mark, listed, isStarting} = list;
 	const table = openProcessTable();
 	const until = steadyMs() + ENDING_MS;
-	let isComplete = false;
 	do {
 		const sessions = await findSessions(table, mark, listed, isStarting);
-		isComplete = sessions.size === 0;
-		if (isComplete) break;
+		if (sessions.size === 0) return true;
 		await new Descendants({pid: process.pid, thread: 0, sessions}, table).end().catch(() => false);
 		for (const pid of sessions) signalGroup(pid, 'SIGKILL');
 		await new Promise(resolve => void setTimeout(resolve, 1));
 	} while (steadyMs() < until);
-	// A path from a file is removed only if a spawner may have made it.
-	if (/^faena-\w+$/.test(basename(rendezvous))) removeRendezvous(rendezvous);
-	return isComplete;
+	return false;
 }
 
 /** Sends a signal to a process group. Returns false if it is empty, or not ours. */

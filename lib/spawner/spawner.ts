@@ -6,7 +6,7 @@ import {type ErrorEnvelope, toEnvelope} from '../job/failure.ts';
 import {sleep, systemClock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {workerUrl} from '../support/node.ts';
-import {makeRendezvous, newRendezvous, removeRendezvous, socketIn} from '../support/rendezvous.ts';
+import {makeRendezvous, removeRendezvous, socketIn} from '../support/rendezvous.ts';
 import {howItEnded, Kind, readFrames, writeFrame} from './frames.ts';
 import {endLivingCommands, makeList} from './living-commands.ts';
 import {WORKER_ENV} from './process-table.ts';
@@ -97,16 +97,14 @@ class SpawnerProcess {
 	readonly gone: Promise<boolean>;
 
 	constructor({ownerLock, list: given, nice}: SpawnerOptions, onGone: (own: SpawnerProcess) => void) {
-		const rendezvous = newRendezvous();
-		const list = given === undefined ? join(rendezvous, 'commands') : resolve(given);
-		this.#start = {rendezvous, list, ownerLock: ownerLock && resolve(ownerLock), nice, mark: nanoid()};
+		let rendezvous: string | undefined;
 		try {
-			// Listed before it is there: if this program is killed in between, others remove it.
-			if (given !== undefined) makeList(list, this.#start);
-			makeRendezvous(rendezvous);
-			if (given === undefined) makeList(list, this.#start);
+			rendezvous = makeRendezvous(ownerLock);
+			const list = given === undefined ? join(rendezvous, 'commands') : resolve(given);
+			this.#start = {rendezvous, list, ownerLock: ownerLock && resolve(ownerLock), nice, mark: nanoid()};
+			makeList(list, this.#start.mark);
 		} catch (error) {
-			removeRendezvous(rendezvous);
+			if (rendezvous !== undefined) removeRendezvous(rendezvous);
 			throw this.#toError(error as Error);
 		}
 		// Options of this Node, such as those that load other modules, would only make it larger: each start of a command copies its page tables.

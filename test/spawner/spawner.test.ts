@@ -217,14 +217,13 @@ if (process.platform === 'linux') {
 		t.deepEqual(readdirSync(temporary), []);
 	});
 
-	test('a spawner that can not be started says why; its folder is listed before it is made, so that none is left', async t => {
+	test('a spawner that can not be started says why', async t => {
 		const list = join(makeFolder(t), 'list');
 		const {TMPDIR} = process.env;
 		t.teardown(() => Object.assign(process.env, {TMPDIR: TMPDIR ?? '/tmp'}));
 		process.env['TMPDIR'] = '/dev/null';
 		const address = await new Spawner({list}).addressFor(t);
 		t.regex('error' in address ? address.error.message : '', /^The process that starts commands could not be started \(ENOTDIR: /);
-		t.regex(readFileSync(list, 'utf8'), /"\/dev\/null\/faena-\w+"/);
 	});
 
 	test('a program that is killed leaves no command and no spawner, whatever the command does', async t => {

@@ -19,13 +19,14 @@ import type {Regions, WatchdogCommand} from './chunk-states.ts';
  */
 export class ControlSocket {
 	/** The folder in which the pool and the child process find each other. */
-	readonly rendezvous = makeRendezvous();
+	readonly rendezvous: string;
 	/** Resolves once the watchdog is there; rejects if the socket can't be opened. */
 	readonly connected: Promise<void>;
 	readonly #server: Server;
 	#socket: Socket | undefined;
 
-	constructor(receive: (message: unknown) => void) {
+	constructor(receive: (message: unknown) => void, ownerLock?: string) {
+		this.rendezvous = makeRendezvous(ownerLock);
 		this.#server = createServer().unref();
 		this.connected = this.#connect(receive);
 		// Not by a cluster's primary.

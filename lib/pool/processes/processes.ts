@@ -89,7 +89,7 @@ class ProcessWorker implements PoolWorker {
 				const answer = message as WatchdogAnswer | null;
 				if (answer?.type === 'answer') this.#chunkStates.receive(answer);
 				else this.#listener.message(message);
-			});
+			}, this.#options.ownerLock);
 			const {rendezvous} = this.#controlSocket;
 			this.#chunkStates = new RemoteChunkStates(rendezvous, command => this.#controlSocket.send(command));
 			this.#tinypool = makeTinypool(this.#options, rendezvous, this.#mark);

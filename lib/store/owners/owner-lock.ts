@@ -2,6 +2,7 @@ import {existsSync, rmSync, statSync} from 'node:fs';
 import Database from 'better-sqlite3';
 import type {OwnerId} from '../../job/claim.ts';
 import {FaenaError} from '../../support/errors.ts';
+import {rendezvousFolder} from '../../support/rendezvous.ts';
 import {isBusy, NO_WAIT, translate} from '../sqlite-errors.ts';
 import {createPrivately, problemOfLock, refuse} from '../trusted-files.ts';
 import {ownerLockAt} from './owner-files.ts';
@@ -13,7 +14,7 @@ export function isInUse(location: string, owners: readonly OwnerId[]): boolean {
 }
 
 /**
- * Removes the files beside the lock, then the lock. SQLite's journal stays if the owner was killed; outputs stay if it was not: its program may print them
+ * Removes the owner's temporary folder and the files beside the lock, then the lock. SQLite's journal stays if the owner was killed; outputs stay if it was not: its program may print them
  * after it has left. Returns false, and leaves all, if the lock is another owner's now, perhaps one of the same name: the lock is held until its file is gone.
  * @param own the lock, if it is that of an owner of this store
  */
@@ -22,9 +23,10 @@ export function removeLock(path: string, own?: OwnerLock): boolean {
 	if (!held && existsSync(path)) return false;
 	// An open file can't be removed there.
 	if (process.platform === 'win32') held?.close();
-	for (const suffix of ['-open', '-commands', '-commands2', ...(own ? [] : ['-output']), '-journal', '']) {
+	const beside = ['-open', '-commands', '-commands2', ...(own ? [] : ['-output']), '-journal', ''].map(suffix => path + suffix);
+	for (const each of [rendezvousFolder(path), ...beside]) {
 		try {
-			rmSync(path + suffix, {recursive: true, force: true});
+			rmSync(each, {recursive: true, force: true});
 		} catch {
 			// A file that stays does no harm: no process holds the lock. A sweep removes it later.
 		}
