@@ -11,6 +11,7 @@ import {
 	type RunningUpdate,
 	sizeOf,
 } from '../job/groups/group.ts';
+import {MAX_COMMIT_BYTES} from '../job/groups/portion.ts';
 import {toReleased} from '../job/groups/single-jobs.ts';
 import type {JobId} from '../job/job.ts';
 import type {Pool, PoolListener} from '../pool/pool.ts';
@@ -29,7 +30,6 @@ import {SignalGate} from './signal-gate.ts';
 import {Statistics} from './statistics.ts';
 import {WaitingWrites, type Writes} from './waiting-writes.ts';
 
-const MAX_CLAIMED_BYTES = 64 * 1024 * 1024;
 /** The least time between two tries of lanes that are left out: the pool may be able to take nothing from them now. */
 const MIN_LEFT_OUT_MS = 20;
 /** How soon a dispatcher looks whether jobs of other programs expire. */
@@ -208,7 +208,7 @@ export class Committer implements PoolListener {
 		const {agenda, owner, scopes} = this.#context;
 		const expiry = agenda.isDue('expiry') ? nothingFor(owner) : undefined;
 		if (!mayHaveJobs) return expiry;
-		const all = {owner, lanes: this.demand.lanes(), scopes, limit: 0, maxBytes: MAX_CLAIMED_BYTES};
+		const all = {owner, lanes: this.demand.lanes(), scopes, limit: 0, maxBytes: MAX_COMMIT_BYTES};
 		const request = this.#commits.claimable(all);
 		const limit = Math.max(0, ...request.lanes.map(each => each.limit));
 		return limit === 0 ? expiry : {...request, limit};

@@ -1,8 +1,9 @@
-import {MAX_GROUP_JOBS, sizeOf} from '../job/groups/group.ts';
+import {MAX_GROUP_JOBS} from '../job/groups/group.ts';
+import {MAX_COMMIT_BYTES, Portion} from '../job/groups/portion.ts';
 import type {NumberedCall} from './clients.ts';
 
-/** A transaction that enqueues this many jobs takes in no further call. One more than a group, so that two full groups share it. */
-const MAX_ENQUEUED_JOBS = MAX_GROUP_JOBS + 1;
+/** A transaction that enqueues this takes in no further call. One job more than a group, so that two full groups share it. */
+const MAX_ENQUEUED = {jobs: MAX_GROUP_JOBS + 1, bytes: MAX_COMMIT_BYTES};
 
 /**
  * Enqueue calls that wait for the next commit, in order. A call that waits for room and found none stays, and so do those of its task behind it,
@@ -36,8 +37,9 @@ export class EnqueueCalls {
 	}
 
 	#takeFirst(): NumberedCall[] {
-		let [count, jobs] = [0, 0];
-		for (; count < this.#calls.length && jobs < MAX_ENQUEUED_JOBS; count++) jobs += sizeOf((this.#calls[count] as NumberedCall).group);
+		const portion = new Portion(MAX_ENQUEUED);
+		let count = 0;
+		for (; count < this.#calls.length && !portion.isFull; count++) portion.addAll((this.#calls[count] as NumberedCall).group.values);
 		return this.#calls.splice(0, count);
 	}
 
@@ -45,14 +47,15 @@ export class EnqueueCalls {
 	#takePast(): NumberedCall[] {
 		const [taken, left]: [NumberedCall[], NumberedCall[]] = [[], []];
 		const busy = new Set(this.#full);
-		let [seen, jobs] = [0, 0];
-		for (; seen < this.#calls.length && jobs < MAX_ENQUEUED_JOBS; seen++) {
+		const portion = new Portion(MAX_ENQUEUED);
+		let seen = 0;
+		for (; seen < this.#calls.length && !portion.isFull; seen++) {
 			const call = this.#calls[seen] as NumberedCall;
 			const {waits, group} = call;
 			if (waits && busy.has(group.task)) left.push(call);
 			else {
 				taken.push(call);
-				jobs += sizeOf(group);
+				portion.addAll(group.values);
 			}
 			if (waits) busy.add(group.task);
 		}

@@ -1,5 +1,7 @@
+import {MAX_LOG_LINES} from '../job/claim.ts';
 import {withOnDead} from '../job/groups/dead-jobs.ts';
 import type {EndedGroup, RunningUpdate} from '../job/groups/group.ts';
+import {MAX_COMMIT_BYTES, Portion} from '../job/groups/portion.ts';
 import type {NumberedCall} from './clients.ts';
 import type {Context} from './context.ts';
 
@@ -22,7 +24,8 @@ export class WaitingWrites {
 	isIdleAwaited = false;
 	readonly #context: Pick<Context, 'agenda' | 'clock' | 'clients' | 'wake'>;
 	#outcomes: EndedGroup[] = [];
-	#updates: RunningUpdate[] = [];
+	/** One for each execution: while the store is away, the last progress, checkpoint and log lines wait. */
+	#updates = new Map<string, RunningUpdate>();
 
 	constructor(context: Pick<Context, 'agenda' | 'clock' | 'clients' | 'wake'>) {
 		this.#context = context;
@@ -33,7 +36,7 @@ export class WaitingWrites {
 	}
 
 	get hasUpdates(): boolean {
-		return this.#updates.length > 0;
+		return this.#updates.size > 0;
 	}
 
 	/** @param jobMs how long the jobs took, on average; default: the outcomes are due at once */
@@ -50,22 +53,52 @@ export class WaitingWrites {
 	}
 
 	update(update: RunningUpdate): void {
-		if (this.#updates.push(update) > 1) return;
+		const isFirst = !this.hasUpdates;
+		this.#join(update);
+		if (!isFirst) return;
 		const {agenda, clock, wake} = this.#context;
 		agenda.set('updates', MAX_UPDATE_DELAY_MS);
 		clock.after(MAX_UPDATE_DELAY_MS, () => wake('updates'));
 	}
 
+	/** Takes what one transaction writes. What is left is due at once. An update goes before the outcome of its job. */
 	take(): Pick<Writes, 'updates' | 'settle'> {
-		for (const item of ['outcomes', 'updates'] as const) this.#context.agenda.set(item, Infinity);
-		return {updates: this.#updates.splice(0), settle: this.#outcomes.splice(0)};
+		const portion = new Portion({jobs: Infinity, bytes: MAX_COMMIT_BYTES});
+		const updates: RunningUpdate[] = [];
+		for (const [execution, update] of this.#updates) {
+			if (portion.isFull) break;
+			portion.addAll([update.checkpoint?.state ?? null, ...(update.logs ?? []).map(({text}) => text)]);
+			updates.push(update);
+			this.#updates.delete(execution);
+		}
+		let count = 0;
+		for (; count < this.#outcomes.length && !portion.isFull; count++) addOutcomes(portion, this.#outcomes[count] as EndedGroup);
+		const settle = this.#outcomes.splice(0, count);
+		this.#context.agenda.set('outcomes', this.hasOutcomes ? 0 : Infinity);
+		this.#context.agenda.set('updates', this.hasUpdates ? 0 : Infinity);
+		return {updates, settle};
+	}
+
+	#join(update: RunningUpdate): void {
+		const key = `${update.id} ${update.lease} ${update.execution}`;
+		const earlier = this.#updates.get(key);
+		const logs = earlier?.logs && update.logs ? [...earlier.logs, ...update.logs].slice(-MAX_LOG_LINES) : (update.logs ?? earlier?.logs);
+		this.#updates.set(key, {...earlier, ...update, ...(logs && {logs})});
 	}
 
 	/** What a transaction that failed was to write comes first in the next one, at once. */
 	putBack({updates, settle}: Pick<Writes, 'updates' | 'settle'>): void {
 		this.#outcomes = [...settle, ...this.#outcomes];
-		this.#updates = [...updates, ...this.#updates];
+		const later = this.#updates;
+		this.#updates = new Map();
+		for (const update of [...updates, ...later.values()]) this.#join(update);
 		this.#context.agenda.set('outcomes', 0);
 		if (this.hasUpdates) this.#context.agenda.set('updates', 0);
 	}
+}
+
+function addOutcomes(portion: Portion, {values, endings}: EndedGroup): void {
+	portion.addAll(values);
+	if (!endings) return;
+	for (const ending of endings.values()) if (ending.type === 'returned') portion.addAll((ending.enqueue ?? []).map(({payload}) => payload));
 }
