@@ -1,6 +1,8 @@
 import {type ClaimedGroup, type EndedGroup, sizeOf} from '../job/groups/group.ts';
 import {toReleased} from '../job/groups/single-jobs.ts';
+import {STRANDED_MS} from '../pool/job-supervisor.ts';
 import {laneOf, type Pool} from '../pool/pool.ts';
+import type {Clock} from '../support/clock.ts';
 import {failpoint} from '../support/failpoint.ts';
 import {trace} from '../support/trace.ts';
 import {type Demand, NO_CAPACITY} from './demand.ts';
@@ -8,19 +10,24 @@ import type {Statistics} from './statistics.ts';
 import {withPolicies} from './timeouts.ts';
 import {traceClaimed, traceTaken} from './trace.ts';
 
-/** Cuts claimed jobs into chunks and gives them to the pool. A claim of several tasks may return more chunks than there are idle workers: those wait here. */
+/** Cuts claimed jobs into chunks and gives them to the pool. A claim of several tasks may return more chunks than there are idle workers: those wait here for a while. */
 export class ChunkFeeder {
 	readonly #pool: Pool | undefined;
 	readonly #demand: Demand;
 	readonly #statistics: Statistics;
+	readonly #clock: Pick<Clock, 'after'>;
+	readonly #release: (jobs: readonly EndedGroup[]) => void;
 	#chunks: ClaimedGroup[] = [];
 	/** Expected run time of the shortest chunk in the last dispatch. */
 	shortestChunkMs = 0;
 
-	constructor(pool: Pool | undefined, demand: Demand, statistics: Statistics) {
+	/** @param release gets jobs that have waited for too long */
+	constructor(pool: Pool | undefined, demand: Demand, statistics: Statistics, clock: Pick<Clock, 'after'>, release: (jobs: readonly EndedGroup[]) => void) {
 		this.#pool = pool;
 		this.#demand = demand;
 		this.#statistics = statistics;
+		this.#clock = clock;
+		this.#release = release;
 	}
 
 	/** @param backlog the number of jobs that are still ready in the store */
@@ -30,6 +37,7 @@ export class ChunkFeeder {
 		if (trace) for (const chunk of chunks) traceClaimed(chunk);
 		this.#chunks.push(...chunks);
 		this.feed();
+		if (this.#chunks.length > 0) this.#clock.after(STRANDED_MS, () => this.#release(this.takeBack(chunk => chunks.includes(chunk))));
 		failpoint('chunk:given');
 	}
 

@@ -71,7 +71,11 @@ export class Committer implements PoolListener {
 		this.signals = new SignalGate(clock, asksForSignals ? () => clients.output({type: 'signalQuery'}) : undefined);
 		this.#commits = new Commits(context);
 		this.waiting = new WaitingWrites(context);
-		this.#feeder = new ChunkFeeder(this.pool, this.demand, this.statistics);
+		this.#feeder = new ChunkFeeder(this.pool, this.demand, this.statistics, clock, jobs => {
+			if (jobs.length === 0) return;
+			this.waiting.settle(jobs);
+			context.wake('jobs that waited for a worker');
+		});
 	}
 
 	ended(task: string, groups: readonly EndedGroup[]): void {

@@ -23,8 +23,8 @@ export const MAX_SILENCE_MS = 2000;
 const LONG_MS = 100;
 /** Jobs that have waited in a worker for longer than this are moved to an idle one. */
 const STUCK_MS = 20;
-/** Jobs behind one that has run for longer than this are released for other processes, if there is no idle worker. */
-const STRANDED_MS = 1000;
+/** Jobs behind one that has run for longer than this, and jobs that have waited for a worker so long, are released for other processes. */
+export const STRANDED_MS = 1000;
 
 /**
  * Watches the workers that have chunks. It ends a worker that is blocked, and takes jobs back that wait behind a long one.

@@ -487,7 +487,7 @@ test('a call that finds no room is refused as closed if the dispatcher began to 
 test('while a claimed chunk waits for room, jobs of other tasks are claimed, and no more of its own', async t => {
 	const {committer, pool, queue, commits, takeGiven} = await setUp({tasks: {count: {}, other: {}}});
 	await queue.enqueue([newJob()]);
-	let room = 1;
+	let room = 10;
 	pool.capacity = lane => ({idle: lane?.task === 'count' ? room : 1, prefetch: 0});
 	const run = committer.commit();
 	room = 0;
@@ -501,6 +501,33 @@ test('while a claimed chunk waits for room, jobs of other tasks are claimed, and
 	room = 1;
 	committer.freed();
 	t.deepEqual(takeGiven(), [[1]]);
+});
+
+test('jobs that were claimed, and for which there is no worker for a second, are released for other engines, and not claimed again meanwhile', async t => {
+	const {committer, clock, pool, queue, commits, takeGiven, takeWakes} = await setUp({tasks: {count: {}, other: {}, third: {}}});
+	await queue.enqueue(['count', 'other', 'third'].flatMap(task => Array.from({length: 10}, () => newJob({task}))));
+	// As behind a long job: there is room for one chunk of any task.
+	let room = 10;
+	pool.capacity = () => ({idle: 0, prefetch: room});
+	const run = pool.run;
+	pool.run = chunk => {
+		room = 0;
+		run.call(pool, chunk);
+	};
+	await committer.commit();
+	const given = takeGiven().flat();
+	const claimed = (await queue.counts()).running;
+	t.true(claimed > given.length);
+	await clock.advance(999);
+	t.false(committer.mustCommit);
+	takeWakes();
+	await clock.advance(1);
+	t.is(takeWakes(), 1);
+	await committer.commit();
+	t.like(await queue.counts(), {running: given.length, pending: 30 - given.length});
+	committer.jobsMayBeReady();
+	await committer.commit();
+	t.is(commits.filter(({claim}) => claim !== undefined).length, 1);
 });
 
 test('a claimed chunk waits until its lane has capacity, and lets chunks of other lanes pass', async t => {
