@@ -1,6 +1,7 @@
 import {setFlagsFromString} from 'node:v8';
 import {runInNewContext} from 'node:vm';
 import test from 'ava';
+import {HeldResults} from '../../lib/api/maps/held-results.ts';
 import {ItemGroup} from '../../lib/api/maps/map-items.ts';
 import {PackedTimes, packTimes} from '../../lib/job/groups/packed-times.ts';
 
@@ -8,7 +9,7 @@ setFlagsFromString('--expose-gc');
 const collectGarbage: () => void = runInNewContext('gc');
 
 test('a result that was yielded is not kept until the last job of its group has ended', async t => {
-	const group = new ItemGroup({keyOf: undefined}, 0, ['a', 'b', 'c']);
+	const group = new ItemGroup({keyOf: undefined}, 0, ['a', 'b', 'c'], new HeldResults());
 	group.ids = [1, 2, 3];
 	const kept = (() => {
 		const results = [new Uint8Array(8), new Uint8Array(8)];

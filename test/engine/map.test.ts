@@ -1,5 +1,7 @@
 import {existsSync, readFileSync, writeFileSync} from 'node:fs';
+import {availableParallelism} from 'node:os';
 import {join} from 'node:path';
+import {setTimeout} from 'node:timers/promises';
 import type {ExecutionContext} from 'ava';
 import {FaenaError, type MapResult} from '../../lib/index.ts';
 import {openQueue} from '../../lib/queue.ts';
@@ -179,6 +181,27 @@ test('a batch whose engine was interrupted in the middle of a job executes that 
 	const second = await openEngine(t, {queue});
 	t.like(await all(second.map('hold', [file], {batch: 'nightly'})), [{status: 'completed', result: file}]);
 	t.like((await second.jobs().page())[0], {executions: 2, attempts: 0});
+});
+
+test('by default a map reads on while its payloads are less than 16 MiB, and a pipe, too; with a window it counts items only', async t => {
+	const faena = await openEngine(t);
+	let read = 0;
+	const source = function* () {
+		for (; read < 200; read++) yield new Uint8Array(1024 ** 2).fill(read);
+	};
+	const firstOf = async (results: AsyncIterable<unknown>) => {
+		read = 0;
+		for await (const _ of results) {
+			// The jobs that are sent have time to end, and the map has time to read on.
+			await setTimeout(200);
+			break;
+		}
+		return read;
+	};
+	const most = Math.max(16, 2 * availableParallelism());
+	t.true((await firstOf(faena.map('echo', source()))) <= most + 2);
+	t.true((await firstOf(faena.pipe(source(), 'echo'))) <= most + 2);
+	t.true((await firstOf(faena.map('echo', source(), {window: 60}))) >= 59);
 });
 
 for (const order of ['input', 'finished'] as const) {

@@ -1,8 +1,10 @@
+import type {Encoded} from '../../job/encoding.ts';
 import {MAX_GROUP_JOBS} from '../../job/groups/group.ts';
-import {MAX_GROUPS_UNDER_WAY} from '../../job/groups/portion.ts';
+import {MANY_BYTES, MAX_GROUPS_UNDER_WAY} from '../../job/groups/portion.ts';
 import {WakeUp} from '../../support/clock.ts';
 import type {MapJobs} from './map-jobs.ts';
 import type {MapPlan} from './map-options.ts';
+import {firstPayloads} from './pipe-groups.ts';
 import {openSource, type Source} from './source.ts';
 import type {Window} from './window.ts';
 
@@ -25,8 +27,10 @@ export class Feeder<Item> {
 	readonly #wakeUp = new WakeUp();
 	/** The indexes of all items, the longest first, if they are known. */
 	#longestFirst: readonly number[] | undefined;
-	/** Items that were read and not sent. */
+	/** Items that were read and not sent, and the payloads of their jobs. */
 	#unsent: Item[] = [];
+	#payloads: Encoded[] = [];
+	#unsentBytes = 0;
 	/** True if the unsent items are sent in this turn of the event loop. */
 	#willSend = false;
 
@@ -61,13 +65,32 @@ export class Feeder<Item> {
 				step = await step;
 			}
 			if (step.done) return this.#sendGroup();
-			this.#map.window.read++;
-			if (this.#unsent.push(step.value) >= this.#groupSize || this.#map.window.room <= 0) {
+			this.#add(step.value);
+			if (this.#isFull || this.#map.window.room <= 0) {
 				this.#sendGroup();
 				await this.#hasRoom();
 			}
 			if (this.#map.goesOn()) step = this.#source.next();
 		}
+	}
+
+	/** @throws FaenaError `NotEncodable`, `TooLarge`, and errors of the function `payload` */
+	#add(item: Item): void {
+		const {plan, window} = this.#map;
+		const index = this.#longestFirst ? (this.#longestFirst[window.read] as number) : window.read;
+		this.#unsent.push(item);
+		const before = this.#payloads.length;
+		if (plan.pipe) this.#payloads.push(...firstPayloads(plan.pipe, item));
+		else this.#payloads.push(plan.encode(item, index));
+		let bytes = 0;
+		for (let at = before; at < this.#payloads.length; at++) bytes += this.#payloads[at]?.length ?? 0;
+		this.#unsentBytes += bytes;
+		window.add(index, bytes);
+	}
+
+	/** What was read is sent: it is a group. */
+	get #isFull(): boolean {
+		return this.#unsent.length >= this.#groupSize || this.#unsentBytes >= MANY_BYTES;
 	}
 
 	/** Sends what was read by then at the end of this turn of the event loop. */
@@ -99,17 +122,20 @@ export class Feeder<Item> {
 	}
 
 	#sendGroup(): void {
-		const items = this.#unsent;
-		this.#unsent = [];
+		const [items, payloads] = [this.#unsent, this.#payloads];
+		[this.#unsent, this.#payloads, this.#unsentBytes] = [[], [], 0];
 		const {plan, jobs} = this.#map;
 		try {
+			if (items.length === 0 || !this.#map.goesOn()) return;
+			if (plan.pipe) return void jobs.enqueue(items, payloads);
 			const start = jobs.sent;
 			const known = this.#longestFirst?.slice(start, start + items.length);
 			const indexes = known ?? (plan.weightOf && longestFirst(items, plan.weightOf, start));
-			const inOrder = indexes && !known ? indexes.map(index => items[index - start] as Item) : items;
+			const inOrder = <Each>(those: Each[]) => (indexes && !known ? indexes.map(index => those[index - start] as Each) : those);
+			const [sorted, theirs] = [inOrder(items), inOrder(payloads)];
 			const size = jobs.groupSize;
 			for (let from = 0; from < items.length && this.#map.goesOn(); from += size)
-				jobs.enqueue(inOrder.slice(from, from + size), indexes?.slice(from, from + size));
+				jobs.enqueue(sorted.slice(from, from + size), theirs.slice(from, from + size), indexes?.slice(from, from + size));
 		} catch (error) {
 			// Not thrown: the source can be told to end only after its next item, for which the loop may be waiting.
 			this.#map.failed(error);

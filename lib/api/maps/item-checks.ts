@@ -65,7 +65,12 @@ export class ItemChecks<Item> {
 		if (!checked) return;
 		const offsets = Array.from({length: to - from}, (_, index) => from + index).filter(offset => checked.verdicts[offset]?.files?.paths.length);
 		if (offsets.length === 0) return;
-		const comparison = this.#noteChanges(group, checked, offsets)
+		const comparison = this.#noteChanges(
+			group,
+			checked.verdicts,
+			offsets,
+			offsets.map(offset => checked.payloads[offset] as Encoded),
+		)
 			// The engine was closed: then the notes are not written.
 			.catch(() => undefined)
 			.finally(() => this.#comparisons.delete(comparison));
@@ -73,7 +78,7 @@ export class ItemChecks<Item> {
 	}
 
 	/** Notes which jobs ran while their files changed, so that the next map runs these again, also if the change was undone. */
-	async #noteChanges(group: ItemGroup<Item>, {verdicts, payloads}: NonNullable<ItemGroup<Item>['checked']>, offsets: readonly number[]): Promise<void> {
+	async #noteChanges(group: ItemGroup<Item>, verdicts: readonly Verdict[], offsets: readonly number[], payloads: readonly Encoded[]): Promise<void> {
 		const seen = offsets.map(offset => verdicts[offset]?.files as FilesSeen);
 		const changed = await this.#freshness.ask('changed', seen);
 		if (changed.length === 0) return;
@@ -87,7 +92,7 @@ export class ItemChecks<Item> {
 			watch: false,
 			group: {
 				...{...common, batch: this.#batch.id, keys: pack(some.map(offset => group.keyAt(offset)))},
-				values: pack(some.map(offset => payloads[offset] as Encoded)),
+				values: pack(changed.map(index => payloads[index] as Encoded)),
 				fingerprints: pack(fingerprints.map(ofChangedFiles)),
 			},
 		});

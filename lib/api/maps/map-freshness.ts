@@ -11,7 +11,7 @@ export function questionOf<Item>(
 	payloads: readonly Encoded[],
 	{known, renewal}: Pick<FreshnessQuestion, 'known' | 'renewal'>,
 ): FreshnessQuestion {
-	const files = filesOf && group.items.map((item, offset) => filesOf(item, group.indexAt(offset)));
+	const files = filesOf && group.items.map((item, offset) => filesOf(item as Item, group.indexAt(offset)));
 	return {task, fresh, retryFailed: rerun?.failed ?? false, renewal, payloads: pack(payloads), files, known};
 }
 

@@ -6,6 +6,7 @@ import type {JobId, Staleness} from '../../job/job.ts';
 import {type Executions, executionAt, type UnpackedJobs} from '../../transport/client.ts';
 import type {Notice} from '../../transport/messages.ts';
 import {type JobOutcome, toOutcome} from '../job-handle.ts';
+import type {Held, HeldResults} from './held-results.ts';
 import type {MapPlan} from './map-options.ts';
 
 /** How an item's job ended. @example const print = (item: MapResult<string, number>) => console.log(item.item, item.status); */
@@ -35,7 +36,8 @@ const State = {open: 0, completed: 1, ended: 2, dropped: 3} as const;
 export class ItemGroup<Item> {
 	/** The number of items that were sent before. */
 	readonly start: number;
-	readonly items: readonly Item[];
+	/** An item is released once it was yielded. */
+	readonly items: (Item | undefined)[];
 	/** `undefined` if the items have their indexes as keys. */
 	readonly keys: readonly string[] | undefined;
 	/** The index of each item in the input, if they are in another order. */
@@ -45,29 +47,28 @@ export class ItemGroup<Item> {
 	/** Of a pipe: the ids of the jobs of each stage before the last one, with the number that an item has. */
 	earlier: readonly {readonly ids: Ids; readonly count: number; readonly perItem: number}[] = [];
 	/** What was known of the items before they were enqueued. */
-	checked: {readonly verdicts: readonly Verdict[]; readonly payloads: readonly Encoded[]} | undefined;
+	checked: {readonly verdicts: readonly Verdict[]; readonly payloads: Encoded[]} | undefined;
 	/** Offsets of items whose jobs existed. */
 	existing: ReadonlySet<number> = new Set();
 	/** Offsets of items whose jobs an earlier map had left unfinished. */
 	readonly unfinished = new Set<number>();
 	/** The number of items whose jobs have not ended. */
 	open: number;
-	/** Offsets of items whose jobs had ended before this map began. */
-	readonly #reused = new Set<number>();
-	readonly #stale = new Map<number, Staleness>();
 	readonly #states: Uint8Array;
 	/** Items that have completed together, and their jobs from the index `start` on. */
 	readonly #completed: {readonly from: number; readonly to: number; readonly start: number; readonly jobs: Executions}[] = [];
-	/** The executions of those that completed one by one. */
-	readonly #executions = new Map<number, ExecutionFacts>();
+	/** Of items that ended one by one. `isReused`: the job had ended before this map began. */
+	readonly #singles = new Map<number, {readonly isReused: boolean; readonly stale: Staleness | undefined; readonly execution: ExecutionFacts | undefined}>();
 	/** The result of each job that completed, the notice of each that ended otherwise, until it is read. */
-	readonly #ends: (Encoded | Notice)[];
+	readonly #ends: (Held | Notice)[];
+	readonly #held: HeldResults;
 
-	/** @param indexes of the items in the input, if they are in another order */
-	constructor({keyOf}: Pick<MapPlan<Item>, 'keyOf'>, start: number, items: readonly Item[], indexes?: readonly number[]) {
+	/** @param indexes of the items in the input, if they are in another order. */
+	constructor({keyOf}: Pick<MapPlan<Item>, 'keyOf'>, start: number, items: Item[], held: HeldResults, indexes?: readonly number[]) {
 		this.start = start;
 		this.items = items;
 		this.#indexes = indexes;
+		this.#held = held;
 		this.keys = keyOf && items.map((item, offset) => keyOf(item, this.indexAt(offset)));
 		this.open = items.length;
 		this.#states = new Uint8Array(items.length);
@@ -103,25 +104,31 @@ export class ItemGroup<Item> {
 		for (let index = start; index < end; index++) {
 			const offset = from + index - start;
 			this.#states[offset] = State.completed;
-			this.#ends[offset] = results[index] as Encoded;
+			this.#ends[offset] = this.#held.keep(results[index] as Encoded);
 		}
 		this.#completed.push({from, to: from + end - start, start, jobs: {executions, times}});
 	}
 
 	end(offset: number, notice: Notice, isReused: boolean): void {
-		if (isReused) this.#reused.add(offset);
-		if (notice.stale) this.#stale.set(offset, notice.stale);
 		const isCompleted = notice.status === 'completed';
-		if (isCompleted && notice.execution) this.#executions.set(offset, notice.execution);
+		this.#singles.set(offset, {isReused, stale: notice.stale, execution: notice.execution});
 		this.open--;
 		this.#states[offset] = isCompleted ? State.completed : State.ended;
-		this.#ends[offset] = isCompleted ? notice.result : notice;
+		this.#ends[offset] = isCompleted ? this.#held.keep(notice.result) : notice;
+	}
+
+	/** Releases what is held of an item that was yielded, or will not be. */
+	#release(offset: number): void {
+		this.items[offset] = undefined;
+		this.#ends[offset] = null;
+		if (this.checked) this.checked.payloads[offset] = null;
 	}
 
 	/** The map waits for this item's job no longer, and will not yield it. */
 	drop(offset: number): void {
 		if (this.isOpen(offset)) this.open--;
 		this.#states[offset] = State.dropped;
+		this.#release(offset);
 	}
 
 	isOpen(offset: number): boolean {
@@ -144,24 +151,23 @@ export class ItemGroup<Item> {
 
 	/** The execution that ended the item's job; `undefined` if it was not in this map, or there was none. */
 	executionAt(offset: number): ExecutionFacts | undefined {
-		const end = this.#ends[offset];
-		if (this.#states[offset] === State.ended) return (end as Notice).execution;
+		const single = this.#singles.get(offset);
+		if (single) return single.execution;
 		const part = this.#completed.find(({from, to}) => offset >= from && offset < to);
-		return part ? executionAt(part.jobs, part.start + offset - part.from) : this.#executions.get(offset);
+		return part && executionAt(part.jobs, part.start + offset - part.from);
 	}
 
 	/** What is yielded for an item whose job has ended. It is read once: the group may wait long for its last job. @throws FaenaError */
 	resultAt<Result>(offset: number, read: (result: Encoded) => Result): MapResult<Item, Result> {
-		const reused = this.#reused.size > 0 && this.#reused.has(offset);
+		const {isReused: reused = false, stale} = this.#singles.get(offset) ?? {};
 		const about = {index: this.indexAt(offset), key: this.keyAt(offset), item: this.items[offset] as Item, jobId: idAt(this.ids, offset), reused};
 		const end = this.#ends[offset];
 		const execution = this.executionAt(offset);
-		this.#ends[offset] = null;
+		this.#release(offset);
 		if (execution) Object.assign(about, {execution});
 		if (this.earlier.length > 0) Object.assign(about, {earlier: this.earlier.map((_, stage) => this.earlierIdsAt(stage, offset))});
 		if (this.#states[offset] === State.completed) {
-			const stale = this.#stale.get(offset);
-			return {...about, status: 'completed', result: read(end as Encoded), ...(stale && {stale})};
+			return {...about, status: 'completed', result: read(this.#held.take(end as Held)), ...(stale && {stale})};
 		}
 		return {...about, ...(toOutcome(end as Notice) as Exclude<JobOutcome<Result>, {status: 'completed'}>)};
 	}

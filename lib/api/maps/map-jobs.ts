@@ -8,6 +8,7 @@ import {keyConflict, noParent} from '../../store/conflict-errors.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {DispatcherClient} from '../../transport/client.ts';
 import type {Notice} from '../../transport/messages.ts';
+import type {HeldResults} from './held-results.ts';
 import {ItemChecks} from './item-checks.ts';
 import {deletedBatch, MapBatch} from './map-batch.ts';
 import {ItemGroup} from './map-items.ts';
@@ -33,6 +34,7 @@ export class MapJobs<Item> {
 	readonly #listener: MapJobsListener<Item>;
 	readonly batch: MapBatch<Item>;
 	readonly #watched: WatchedJobs<Item>;
+	readonly #held: HeldResults;
 	/** If the map asks which items are out of date. */
 	readonly #checks: ItemChecks<Item> | undefined;
 	/** Number of items that were sent. */
@@ -48,9 +50,10 @@ export class MapJobs<Item> {
 	/** From `ending` on no more groups are enqueued. */
 	#phase: 'sending' | 'ending' | 'left' = 'sending';
 
-	constructor(client: DispatcherClient, plan: MapPlan<Item>, freshness: OpenFreshness | undefined, listener: MapJobsListener<Item>) {
+	constructor(client: DispatcherClient, plan: MapPlan<Item>, freshness: OpenFreshness | undefined, held: HeldResults, listener: MapJobsListener<Item>) {
 		this.#client = client;
 		this.#plan = plan;
+		this.#held = held;
 		this.#listener = listener;
 		this.batch = new MapBatch(client, plan, freshness !== undefined);
 		this.#checks = freshness && new ItemChecks(client, plan, this.batch, freshness);
@@ -72,15 +75,15 @@ export class MapJobs<Item> {
 
 	/**
 	 * Sends the items to be enqueued, as one group.
+	 * @param payloads one of each item; of a pipe's unit, those of its jobs in the first stage
 	 * @param indexes of the items in the input, if they are in another order
-	 * @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, and errors of the functions `key` and `payload`
+	 * @throws FaenaError `BadOption`, `KeyConflict`, and errors of the function `key`
 	 */
-	enqueue(items: readonly Item[], indexes?: readonly number[]): ItemGroup<Item> {
-		const {group: common, batch, encode, pipe} = this.#plan;
-		if (pipe) return this.#enqueueUnits(pipe, items);
+	enqueue(items: Item[], payloads: Encoded[], indexes?: readonly number[]): ItemGroup<Item> {
+		const {group: common, batch, pipe} = this.#plan;
+		if (pipe) return this.#enqueueUnits(pipe, items, payloads);
 		const start = this.sent;
-		const group = new ItemGroup(this.#plan, start, items, indexes);
-		const payloads = items.map((item, offset) => encode(item, group.indexAt(offset)));
+		const group = new ItemGroup(this.#plan, start, items, this.#held, indexes);
 		if (common.rerun?.changed) for (const [offset, payload] of payloads.entries()) this.#keep(group.keyAt(offset), payload);
 		this.sent += items.length;
 		const answered = this.#expectAnswer();
@@ -110,7 +113,7 @@ export class MapJobs<Item> {
 	}
 
 	/** Finds out which items are out of date, and sends them. */
-	async #sendChecked(group: ItemGroup<Item>, payloads: readonly Encoded[], sent: NewGroup, answered: (take: () => void) => void): Promise<void> {
+	async #sendChecked(group: ItemGroup<Item>, payloads: Encoded[], sent: NewGroup, answered: (take: () => void) => void): Promise<void> {
 		try {
 			const verdicts = this.#isOver ? undefined : await this.#checks?.check(group, payloads);
 			// The map was left or ended meanwhile, and enqueues nothing more.
@@ -126,10 +129,10 @@ export class MapJobs<Item> {
 	}
 
 	/** Sends units of a pipe's items: jobs of all stages, in one transaction. */
-	#enqueueUnits(pipe: PipePlan, units: readonly Item[]): ItemGroup<Item> {
+	#enqueueUnits(pipe: PipePlan, units: Item[], payloads: readonly Encoded[]): ItemGroup<Item> {
 		const start = this.sent;
-		const group = new ItemGroup(this.#plan, start, units);
-		const jobs = groupUnits(pipe, units, start, this.batch.id);
+		const group = new ItemGroup(this.#plan, start, units, this.#held);
+		const jobs = groupUnits(pipe, payloads, start, this.batch.id);
 		this.sent += units.length;
 		const answered = this.#expectAnswer();
 		const last = jobs.stages.at(-1) as StageJobs;

@@ -1,5 +1,6 @@
 import type {BatchOptions} from '../../job/batch.ts';
 import {abortSignal, argument, bad, boolean, type Checks, callable, checked, choice, expected, integer, show, text} from '../../job/checks.ts';
+import {MAX_WINDOW_BYTES} from '../../job/groups/portion.ts';
 import {type JobBuilder, lowestOf} from '../../job/new-job.ts';
 import {checkJobOptions, checkKey, DEFAULTS, fresh, listOfTexts} from '../../job/options.ts';
 import type {CompletionTasksOf, Fresh, JobOptions, PayloadOf, ProblemOf, TaskOptions, TasksOf} from '../../job/task/task.ts';
@@ -22,7 +23,10 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 	 * one; of a stream, what has arrived. Default: the order of the input.
 	 */
 	readonly weight?: (item: Item, index: number) => number;
-	/** The most items under way, from read to yielded; default 4,096, and at most `maxPending`. The map reads the input no further. */
+	/**
+	 * The most items under way, from read to yielded, and at most `maxPending`. The map reads the input no further. Default: 4,096, or fewer once their
+	 * payloads are 16 MiB, but two for each processor.
+	 */
 	readonly window?: number;
 	/** When it aborts, jobs that have not ended are cancelled, and the loop throws the signal's reason. */
 	readonly signal?: AbortSignal;
@@ -102,6 +106,7 @@ export function planMap<Item>(builder: JobBuilder, task: string, options: MapOpt
 	return {
 		...{batch, order, signal, missing, ...freshness},
 		window: Math.min(window, lowestOf(builder.limitsOf(task))),
+		windowBytes: given.window === undefined ? MAX_WINDOW_BYTES : Infinity,
 		halt: halt && new Halt(halt),
 		batchOptions: batchOptionsOf(builder, onComplete),
 		/** What its groups of jobs have in common. */

@@ -9,6 +9,7 @@ import {DEFAULTS} from '../../job/options.ts';
 import {pages} from '../../job/search.ts';
 import type {Fresh} from '../../job/task/task.ts';
 import type {Store} from '../../store/store.ts';
+import {HeldResults} from './held-results.ts';
 import {questionOf} from './map-freshness.ts';
 import {ItemGroup} from './map-items.ts';
 import {type MapOptions, type MapPlan, planMap} from './map-options.ts';
@@ -46,6 +47,7 @@ export async function* previewMap<Item>(
 	items: Iterable<Item> | AsyncIterable<Item>,
 ): AsyncGenerator<Preview<Item>> {
 	const freshness = openFreshness(tasks, env);
+	const held = new HeldResults();
 	try {
 		// Loads the module, and finds out whether it has the task.
 		const ofTask = await freshness.ask('ofTask', task);
@@ -54,11 +56,11 @@ export async function* previewMap<Item>(
 		let start = 0;
 		for await (const item of items) {
 			if (some.push(item) < MAX_GROUP_JOBS) continue;
-			yield* previewGroup(plan, freshness, earlier, new ItemGroup(plan, start, some));
+			yield* previewGroup(plan, freshness, earlier, new ItemGroup(plan, start, some, held));
 			start += some.length;
 			some = [];
 		}
-		if (some.length > 0) yield* previewGroup(plan, freshness, earlier, new ItemGroup(plan, start, some));
+		if (some.length > 0) yield* previewGroup(plan, freshness, earlier, new ItemGroup(plan, start, some, held));
 	} finally {
 		await freshness.close();
 	}
@@ -70,7 +72,7 @@ async function* previewGroup<Item>(
 	earlier: PlannedMap<Item>['earlier'],
 	group: ItemGroup<Item>,
 ): AsyncGenerator<Preview<Item>> {
-	const payloads = group.items.map((item, offset) => plan.encode(item, group.indexAt(offset)));
+	const payloads = group.items.map((item, offset) => plan.encode(item as Item, group.indexAt(offset)));
 	const {known, stored} = earlier ? await findJobs(earlier, group, plan.group.task) : {};
 	const verdicts = plan.isChecked ? await freshness.ask('check', questionOf(plan, group, payloads, {known, renewal: earlier?.batch.renewal})) : [];
 	for (const [offset, item] of group.items.entries()) {
@@ -81,7 +83,7 @@ async function* previewGroup<Item>(
 		const verdict = verdicts[offset];
 		const reason = verdict?.reason ?? reasonOf(status, isOther, plan.group.rerun);
 		const isUnfinished = status !== null && !isTerminal(status);
-		yield {key: group.keyAt(offset), item, reason, kept: reason === null ? verdict?.kept : undefined, isUnfinished, jobId};
+		yield {key: group.keyAt(offset), item: item as Item, reason, kept: reason === null ? verdict?.kept : undefined, isUnfinished, jobId};
 	}
 }
 

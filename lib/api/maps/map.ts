@@ -8,6 +8,7 @@ import type {DispatcherClient} from '../../transport/client.ts';
 import type {Notice} from '../../transport/messages.ts';
 import type {JobOutcome} from '../job-handle.ts';
 import {Feeder} from './feeder.ts';
+import {HeldResults} from './held-results.ts';
 import {countFresh, NOTHING_FRESH} from './map-freshness.ts';
 import type {ItemGroup, MapResult} from './map-items.ts';
 import {MapJobs} from './map-jobs.ts';
@@ -63,6 +64,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	readonly #feeder: Feeder<Item>;
 	readonly #window: Window<Item>;
 	readonly #jobs: MapJobs<Item>;
+	readonly #held = new HeldResults();
 	/** Removes it from the list of maps that have not begun. */
 	readonly #removeFromUnread: () => void;
 	/** Resolves once the jobs of an aborted map are cancelled. */
@@ -82,8 +84,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#client = client;
 		this.#plan = plan;
 		if (Array.isArray(items)) this.#progress.total = items.length;
-		this.#window = new Window(plan.window, plan.order === 'input', () => this.#feeder.wake());
-		this.#jobs = new MapJobs(client, plan, plan.isChecked ? freshness : undefined, {
+		this.#window = new Window(plan.window, plan.windowBytes, plan.order === 'input', () => this.#feeder.wake());
+		this.#jobs = new MapJobs(client, plan, plan.isChecked ? freshness : undefined, this.#held, {
 			checked: verdicts => countFresh(this.#progress, verdicts),
 			completed: (group, from, to) => this.#complete(group, from, to),
 			ended: (group, offset, status, isReused) => this.#end(group, offset, status, isReused),
@@ -203,6 +205,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			const left = this.#jobs.leave({isDone});
 			this.#feeder.end().catch(() => undefined);
 			await left;
+			this.#held.close();
 			this.#client.release();
 		}
 	}
@@ -270,7 +273,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	#complete(group: ItemGroup<Item>, from: number, to: number): void {
 		this.#progress.completed += to - from;
 		if (group.checked) for (let offset = from; offset < to; offset++) if (group.hasOtherPayload(offset)) this.#progress.changed++;
-		this.#window.add(group, from, to);
+		this.#window.addEnded(group, from, to);
 		this.#consumer.set();
 		if (this.#plan.halt) for (let offset = from; offset < to; offset++) this.#haltIfDue('completed');
 	}
@@ -284,7 +287,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		if (status !== 'missing') this.#progress[status]++;
 		if (isReused) this.#progress.reused++;
 		else if (group.hasOtherPayload(offset)) this.#progress.changed++;
-		this.#window.add(group, offset, offset + 1);
+		this.#window.addEnded(group, offset, offset + 1);
 		this.#consumer.set();
 		if (!isReused && status !== 'missing') this.#haltIfDue(status, group.errorAt(offset));
 	}

@@ -20,8 +20,8 @@ export interface UnitGroups {
 	readonly stages: readonly StageJobs[];
 }
 
-/** @param start the place of the first unit in the source */
-export function groupUnits(plan: PipePlan, units: readonly unknown[], start: number, batch: BatchId | undefined): UnitGroups {
+/** @param payloads of the jobs of the first stage. @param start the place of the first unit in the source */
+export function groupUnits(plan: PipePlan, payloads: readonly Encoded[], start: number, batch: BatchId | undefined): UnitGroups {
 	const groups: NewGroup[] = [];
 	const stages: StageJobs[] = [];
 	for (const stage of plan.stages) {
@@ -35,7 +35,7 @@ export function groupUnits(plan: PipePlan, units: readonly unknown[], start: num
 		});
 		const group = groups.length;
 		if (!before || stage.group === 1) {
-			const values = before ? new Array<Encoded>(before.count).fill(ONE_RESULT) : firstPayloads(plan, stage, units);
+			const values = before ? new Array<Encoded>(before.count).fill(ONE_RESULT) : payloads;
 			groups.push(own(values, before ? edgesTo(before, group, 'each', 0, before.count) : []));
 			stages.push({group, count: values.length, isOneGroup: true});
 			continue;
@@ -51,11 +51,13 @@ export function groupUnits(plan: PipePlan, units: readonly unknown[], start: num
 	return {groups, stages};
 }
 
-function firstPayloads({unit, encode}: PipePlan, {group}: Stage, units: readonly unknown[]): readonly Encoded[] {
-	if (unit === 1) return units.map(encode);
-	const items = units.flat(1);
-	if (group === 1) return items.map(encode);
-	return Array.from({length: Math.ceil(items.length / group)}, (_, index) => encode(items.slice(index * group, (index + 1) * group)));
+/** The payloads of a unit's jobs in the first stage. */
+export function firstPayloads({unit, encode, stages: [first]}: PipePlan, items: unknown): readonly Encoded[] {
+	const {group} = first as Stage;
+	if (unit === 1) return [encode(items)];
+	const all = items as readonly unknown[];
+	if (group === 1) return all.map(encode);
+	return Array.from({length: Math.ceil(all.length / group)}, (_, index) => encode(all.slice(index * group, (index + 1) * group)));
 }
 
 /** Edges of the group with this index, to jobs of the stage before. */

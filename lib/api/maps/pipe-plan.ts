@@ -1,6 +1,7 @@
 import {abortSignal, bad, boolean, type Checks, checked, choice, expected, integer, show, text} from '../../job/checks.ts';
 import type {Encoded} from '../../job/encoding.ts';
 import {MAX_GROUP_JOBS, type NewGroup} from '../../job/groups/group.ts';
+import {MAX_WINDOW_BYTES} from '../../job/groups/portion.ts';
 import {type JobBuilder, lowestOf} from '../../job/new-job.ts';
 import {checkJobOptions, EXECUTION_CHECKS} from '../../job/options.ts';
 import type {ExecutionOptions} from '../../job/task/task.ts';
@@ -23,7 +24,7 @@ export interface StageOptions<Task extends string = string> extends ExecutionOpt
 export interface PipeOptions {
 	/** The batch: a name that makes the pipe resumable, as that of `map()`. Default: none. */
 	readonly batch?: string;
-	/** The most items under way, from read to yielded; default 4,096. The pipe reads its source no further. */
+	/** The most items under way, from read to yielded; default as that of `map()`. The pipe reads its source no further. */
 	readonly window?: number;
 	/** `finished` (default) yields results as jobs end, `input` in the order of the items. */
 	readonly order?: 'input' | 'finished';
@@ -46,6 +47,7 @@ export interface Stage extends Required<Pick<StageOptions, 'task' | 'group' | 'o
 }
 
 export interface PipePlan extends Required<Pick<PipeOptions, 'window' | 'order'>> {
+	readonly windowBytes: number;
 	readonly stages: readonly Stage[];
 	/** The number of items for which the last stage has one job. A unit of so many items is enqueued and yielded as a whole. */
 	readonly unit: number;
@@ -78,7 +80,8 @@ export function planPipe(builder: JobBuilder, stages: readonly (string | StageOp
 		return {task: stage.task, group, onError, runsOnDead, common, jobs, firstKey: place === given.length - 1 ? 0 : KEYS_PER_STAGE * (place + 1)};
 	});
 	const most = Math.min(...given.map(({task}) => lowestOf(builder.limitsOf(task))));
-	return {stages: planned, unit, batch, window: Math.min(window, most), order, signal, encode: item => builder.encode(item)};
+	const windowBytes = options.window === undefined ? MAX_WINDOW_BYTES : Infinity;
+	return {stages: planned, unit, batch, window: Math.min(window, most), windowBytes, order, signal, encode: item => builder.encode(item)};
 }
 
 function checkStage(builder: JobBuilder, stage: string | StageOptions) {

@@ -171,10 +171,10 @@ type Unit = Pick<MapResult<unknown, unknown>, 'index' | 'earlier'>;
 
 /** The map of the pipe's units: its jobs are those of the last stage. */
 function toMapPlan(pipe: PipePlan): MapPlan<unknown> {
-	const {stages, batch, order, signal, window, unit, encode} = pipe;
+	const {stages, batch, order, signal, window, windowBytes, unit, encode} = pipe;
 	const last = stages.at(-1) as Stage;
 	return {
-		...{batch, order, signal, pipe, encode, fresh: [], isChecked: false},
+		...{batch, order, signal, windowBytes, pipe, encode, fresh: [], isChecked: false},
 		...{filesOf: undefined, halt: undefined, weightOf: undefined, keyOf: undefined},
 		missing: 'hold',
 		window: Math.max(1, Math.floor(window / unit)),
