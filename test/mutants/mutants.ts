@@ -698,8 +698,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a map reads its source as fast as it can': {
 		file: 'lib/api/maps/window.ts',
-		find: 'return this.#size - (this.read - this.#yielded);',
-		put: 'return this.#size;',
+		find: 'return size - (this.read - this.#yielded);',
+		put: 'return size;',
 		killer: ['test/engine/map.test.ts', 'the source is never read more than the window ahead of the yielded results, in order finished'],
 	},
 	'a map reads its source only once its batch is open': {
